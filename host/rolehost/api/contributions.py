@@ -1,0 +1,363 @@
+"""What a plugin gives: one frozen declaration class for each kind of contribution.
+
+Declaring is pure: no I/O, no threads, no clients. What these say is all that ``check``,
+``why`` and the generated documents know of a plugin.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from rolehost.api.retries import RetryPolicy
+from rolehost.api.settings import Settings
+from rolehost.storage import Kind
+
+#: The version of the plugin API that this host speaks; it also accepts the one before.
+PLUGIN_API = 1
+
+Role = Literal["http", "worker", "consumer", "scheduler"]
+
+#: The kinds of process, in the order they are started; they drain in this order too.
+ROLES: tuple[Role, ...] = ("http", "scheduler", "consumer", "worker")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PluginInfo:
+    """What a plugin says of itself; returned by ``rolehost_plugin``.
+
+    Attributes:
+        api: the plugin API it was written against, :data:`PLUGIN_API` at that time.
+        summary: one line for listings.
+        settings: type of its settings section; None when it has none. The section is named
+            like the plugin.
+        requires: storage it needs, with capabilities: ``("database", "cache[ttl,touch]")``.
+        depends: names of plugins that must be enabled too and come first.
+        after: names of plugins that come first when they are enabled.
+        conflicts: names of plugins that must not be enabled beside it.
+        enqueues: names of the actors it enqueues.
+        publishes: topics it publishes to.
+        external: those of ``publishes`` that are read outside the fleet, so that no handler
+            of ours is missed.
+    """
+
+    api: int
+    summary: str = ""
+    settings: type[Settings] | None = None
+    requires: tuple[str, ...] = ()
+    depends: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    conflicts: tuple[str, ...] = ()
+    enqueues: tuple[str, ...] = ()
+    publishes: tuple[str, ...] = ()
+    external: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One path of the HTTP API.
+
+    Attributes:
+        path: Falcon URI template, ``/app/{app_id}``.
+        resource: object with ``on_get``, ``on_post`` … responders. Asynchronous ones run on
+            the event loop and must not block; synchronous ones run on a bounded pool of
+            threads, find the body as ``req.context.body`` (bytes) and may use
+            ``req.context.services.unit_of_work()``.
+        suffix: Falcon's responder suffix, or empty.
+        idempotent: honour ``Idempotency-Key`` on synchronous POST and PATCH responders: same
+            key and same body give the stored response, another body 422. A unit of work
+            opened in the responder commits together with the stored response.
+        max_body: largest body in bytes; None takes ``[http] max_body``.
+    """
+
+    path: str
+    resource: object
+    suffix: str = ""
+    idempotent: bool = False
+    max_body: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorFormat:
+    """How errors look below a path prefix, instead of ``application/problem+json``.
+
+    Attributes:
+        prefix: path prefix, ``/api/v1``; the longest that matches decides.
+        render: given (status, title, detail, code) returns (media type, body). ``code`` is a
+            stable name of the error in snake case; ``detail`` may be a list of validation
+            errors, else text.
+    """
+
+    prefix: str
+    render: Callable[[int, str, Any, str], tuple[str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Middleware:
+    """A Falcon ASGI middleware component.
+
+    Attributes:
+        name: unique name, for listings and order.
+        component: object with ``process_request``, ``process_resource`` or
+            ``process_response`` coroutines.
+        before: names of middleware that must run inside this one.
+        security: True refuses to run without it, whatever the failure policy.
+    """
+
+    name: str
+    component: object
+    before: tuple[str, ...] = ()
+    security: bool = False
+
+
+#: Names that :meth:`UnitOfWork.enqueue` takes itself, so that no actor may use them.
+RESERVED_ARGUMENTS = frozenset({"delay", "key", "unique", "priority"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """A unit of background work; made with :func:`actor`.
+
+    Attributes:
+        fn: the function; its first parameter is a :class:`JobContext` (ephemeral actors:
+            :class:`Services`), the others are its arguments, by name and type.
+        name: unique among all actors of the fleet.
+        queue: the queue it waits in.
+        durable: True: a row of the ledger, in a transaction, retried, effects once. False: a
+            Dramatiq message, fast, lost when the broker is.
+        priority: lower runs first.
+        retry: when a failed attempt is repeated.
+        time_limit: seconds after which an attempt is interrupted and fails; None never.
+            Cannot interrupt C code that holds the GIL.
+        max_crashes: after so many processes died running it the job is a dead letter.
+    """
+
+    fn: Callable[..., Any]
+    name: str
+    queue: str = "default"
+    durable: bool = True
+    priority: int = 0
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    time_limit: float | None = 600.0
+    max_crashes: int = 3
+
+    def __post_init__(self) -> None:
+        clash = RESERVED_ARGUMENTS & set(self.arguments)
+        if clash:
+            raise TypeError(
+                f"actor {self.name}: {sorted(clash)} are options of enqueue(); rename the argument"
+            )
+
+    @property
+    def arguments(self) -> Mapping[str, inspect.Parameter]:
+        """The parameters after the context, by name."""
+        parameters = list(inspect.signature(self.fn).parameters.items())
+        return dict(parameters[1:])
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function itself, as a test does."""
+        return self.fn(*args, **kwargs)
+
+
+def actor(
+    *,
+    name: str | None = None,
+    queue: str = "default",
+    durable: bool = True,
+    priority: int = 0,
+    retry: RetryPolicy | None = None,
+    time_limit: float | None = 600.0,
+    max_crashes: int = 3,
+) -> Callable[[Callable[..., Any]], Actor]:
+    """Make an unbound :class:`Actor` of a function; parameters as its attributes.
+
+    Args:
+        name: None takes the function's name.
+    """
+
+    def wrap(fn: Callable[..., Any]) -> Actor:
+        return Actor(
+            fn=fn,
+            name=name or fn.__name__,
+            queue=queue,
+            durable=durable,
+            priority=priority,
+            retry=retry or RetryPolicy(),
+            time_limit=time_limit,
+            max_crashes=max_crashes,
+        )
+
+    return wrap
+
+
+#: Events are retried in place, so the default schedule is short: about half a minute in all.
+EVENT_RETRY = RetryPolicy(attempts=6, delays=(0.1, 0.5, 2.0, 8.0, 20.0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handler:
+    """A consumer of one topic in one consumer group; made with :func:`handler`.
+
+    Attributes:
+        fn: called with an :class:`EventContext` and an :class:`Event` (with ``batch`` > 1: a
+            list of them). Its unit of work commits together with the inbox mark.
+        name: unique among the handlers of the deployment.
+        topic: topic it reads.
+        group: consumer group; every group sees every event.
+        payload: type that ``event.data`` is decoded to; ``bytes`` leaves it as it is.
+        batch: most events handed over at once; 1 hands them over singly.
+        ordered: events of one key are handled one after the other (with ``batch`` 1).
+        retry: repeated in place, so that the order of a key holds; then a dead letter.
+        max_crashes: after so many processes died handling it the event is a dead letter.
+    """
+
+    fn: Callable[..., Any]
+    name: str
+    topic: str
+    group: str
+    payload: Any = bytes
+    batch: int = 1
+    ordered: bool = True
+    retry: RetryPolicy = EVENT_RETRY
+    max_crashes: int = 3
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function itself, as a test does."""
+        return self.fn(*args, **kwargs)
+
+
+def handler(
+    *,
+    topic: str,
+    group: str,
+    name: str | None = None,
+    payload: Any = bytes,
+    batch: int = 1,
+    ordered: bool = True,
+    retry: RetryPolicy = EVENT_RETRY,
+    max_crashes: int = 3,
+) -> Callable[[Callable[..., Any]], Handler]:
+    """Make a :class:`Handler` of a function; parameters as its attributes."""
+
+    def wrap(fn: Callable[..., Any]) -> Handler:
+        return Handler(
+            fn=fn,
+            name=name or fn.__name__,
+            topic=topic,
+            group=group,
+            payload=payload,
+            batch=batch,
+            ordered=ordered,
+            retry=retry,
+            max_crashes=max_crashes,
+        )
+
+    return wrap
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """A job that the fleet's one leading scheduler enqueues again and again.
+
+    Exactly one of ``cron`` and ``every`` is given.
+
+    Attributes:
+        name: unique among the schedules of the fleet.
+        actor: the durable actor, or its name.
+        arguments: its arguments.
+        cron: five fields, in ``timezone``.
+        every: seconds between ticks, counted from the epoch.
+        timezone: IANA name.
+        missed: what happens with ticks that passed while no scheduler ran: ``once`` makes
+            one job for all of them, ``skip`` none.
+    """
+
+    name: str
+    actor: Actor | str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    cron: str | None = None
+    every: float | None = None
+    timezone: str = "UTC"
+    missed: Literal["once", "skip"] = "once"
+
+    def __post_init__(self) -> None:
+        if (self.cron is None) == (self.every is None):
+            raise ValueError(f"schedule {self.name}: give exactly one of cron and every")
+        if self.every is not None and self.every <= 0:
+            raise ValueError(f"schedule {self.name}: every must be positive, not {self.every}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backend:
+    """An implementation of a storage kind; a deployment chooses it by name.
+
+    Attributes:
+        kind: what it implements.
+        name: how a deployment names it: ``[storage] cache = "redis"``.
+        factory: called without arguments after the fork; returns a :class:`Database`,
+            :class:`Cache`, :class:`Queue` or :class:`Stream`. Must not connect yet.
+        capabilities: names from :data:`rolehost.storage.CAPABILITIES`.
+        unavailable: why it cannot be used here (a driver is missing), or empty.
+    """
+
+    kind: Kind
+    name: str
+    factory: Callable[[], Any]
+    capabilities: frozenset[str]
+    unavailable: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Migrations:
+    """The SQL files of a plugin, and the peewee models that live in its tables.
+
+    Files are named ``0001_what_it_does.sql``, or ``0001_what_it_does.sqlite.sql`` and
+    ``….postgresql.sql`` where the dialects differ. Each has a line ``-- up`` and a line
+    ``-- down`` before the statements of each direction, and may have ``-- phase: post`` when
+    it runs after the code rolled out (default: pre).
+
+    Attributes:
+        package: import name of the package that holds the files.
+        models: peewee model classes; bound to the service database when a process starts.
+    """
+
+    package: str
+    models: tuple[type[Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """A health check.
+
+    Attributes:
+        name: unique among the checks of the deployment.
+        fn: called with :class:`Services` in a thread; returns None or a line of text when all
+            is well, raises when not.
+        ready: True: its failure takes the process out of rotation (``/readyz``).
+        live: True: its failure asks for a restart (``/healthz``). Rarely right.
+        timeout: seconds after which it counts as failed.
+    """
+
+    name: str
+    fn: Callable[..., str | None]
+    ready: bool = True
+    live: bool = False
+    timeout: float = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A command (or group) below ``rolehost``.
+
+    Attributes:
+        name: first word after ``rolehost``.
+        target: ``module:attribute`` of a click command; imported when it is called. Its
+            ``ctx.obj`` is a :class:`rolehost.api.CommandContext`.
+        summary: one line for ``rolehost --help``.
+    """
+
+    name: str
+    target: str
+    summary: str

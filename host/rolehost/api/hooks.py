@@ -1,0 +1,233 @@
+"""The hooks a plugin may implement, and the contexts they are given.
+
+A plugin is what an entry point of the group ``rolehost`` names: a module or an object whose
+functions are marked with :data:`hookimpl`. Every hook is optional but ``rolehost_plugin``; an
+implementation takes ``context`` or nothing. The host calls them plugin by plugin, in the order
+of dependencies; ``rolehost_drain`` and ``rolehost_stop`` in reverse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import pluggy
+
+from rolehost.api.contributions import (
+    Actor,
+    Backend,
+    Check,
+    Command,
+    ErrorFormat,
+    Handler,
+    Middleware,
+    Migrations,
+    PluginInfo,
+    Route,
+    Schedule,
+)
+from rolehost.api.observe import Recorder
+from rolehost.api.services import Services
+
+#: Name of the entry-point group and prefix of all hooks.
+GROUP = "rolehost"
+
+hookspec = pluggy.HookspecMarker(GROUP)
+
+#: Marks a function as the implementation of the hook of its name.
+hookimpl = pluggy.HookimplMarker(GROUP)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclareContext:
+    """Given to every declaring hook.
+
+    Attributes:
+        plugin: the plugin's name.
+        settings: its typed settings, as :attr:`PluginInfo.settings` says; None without.
+        deployment: name of the deployment.
+    """
+
+    plugin: str
+    settings: Any
+    deployment: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessContext:
+    """Given to ``rolehost_start``, ``rolehost_drain`` and ``rolehost_stop``.
+
+    Attributes:
+        plugin: the plugin's name.
+        settings: its typed settings; None without.
+        services: the services of this process.
+        role: what the process is.
+        record: adds a recorder of the host's work; in ``rolehost_start`` only.
+    """
+
+    plugin: str
+    settings: Any
+    services: Services
+    role: str
+    record: Callable[[Recorder], None]
+
+
+class CommandContext(Protocol):
+    """What ``ctx.obj`` is in a contributed command."""
+
+    @property
+    def composition(self) -> Any:
+        """The composition of the deployment, for listings; None when none was composed."""
+
+    def services(self) -> Services:
+        """Provision and start the enabled plugins in this process; closed at the end."""
+
+
+class Hooks:
+    """The hook specifications, in the order of the lifecycle.
+
+    All but the last three are **declaring**: called in every process and by every command
+    that composes, before anything is provisioned; no side effects are allowed; raising makes
+    the deployment refuse to start, naming plugin, distribution and hook.
+    """
+
+    @hookspec
+    def rolehost_plugin(self, context: DeclareContext) -> PluginInfo:
+        """Say what the plugin is and needs. Required; called first, with settings None.
+
+        Returns:
+            One :class:`PluginInfo`. None is an error.
+
+        Since plugin API 1. Used by every plugin.
+        """
+        raise NotImplementedError  # a specification, never called
+
+    @hookspec
+    def rolehost_backends(self, context: DeclareContext) -> Sequence[Backend] | None:
+        """Offer storage backends. Factories are called after the fork, in every process.
+
+        Returns:
+            Backends; None is none.
+
+        Since plugin API 1. Used by ``embedded``.
+        """
+
+    @hookspec
+    def rolehost_migrations(self, context: DeclareContext) -> Sequence[Migrations] | None:
+        """Name the plugin's SQL files and models; run in the order of plugins.
+
+        Returns:
+            Migrations; None is none.
+
+        Since plugin API 1. Used by ``webhooks-api``.
+        """
+
+    @hookspec
+    def rolehost_routes(self, context: DeclareContext) -> Sequence[Route | ErrorFormat] | None:
+        """Give HTTP routes, and error formats for path prefixes. Any makes the role ``http``.
+
+        Returns:
+            Routes and error formats; None is none.
+
+        Since plugin API 1. Used by ``webhooks-api``, ``ops``, ``openapi``.
+        """
+
+    @hookspec
+    def rolehost_middleware(self, context: DeclareContext) -> Sequence[Middleware] | None:
+        """Give Falcon ASGI middleware; runs around every route of the process.
+
+        Returns:
+            Middleware; None is none.
+
+        Since plugin API 1. Used by the reference plugin in ``tests/plugins``.
+        """
+
+    @hookspec
+    def rolehost_actors(self, context: DeclareContext) -> Sequence[Actor] | None:
+        """Give actors. Any makes the role ``worker``.
+
+        Returns:
+            Actors; None is none.
+
+        Since plugin API 1. Used by ``webhooks-delivery``.
+        """
+
+    @hookspec
+    def rolehost_handlers(self, context: DeclareContext) -> Sequence[Handler] | None:
+        """Give event handlers. Any makes the role ``consumer``.
+
+        Returns:
+            Handlers; None is none.
+
+        Since plugin API 1. Used by ``webhooks-ingest``.
+        """
+
+    @hookspec
+    def rolehost_schedules(self, context: DeclareContext) -> Sequence[Schedule] | None:
+        """Give schedules. Any makes the role ``scheduler``.
+
+        Returns:
+            Schedules; None is none.
+
+        Since plugin API 1. Used by ``webhooks-delivery``.
+        """
+
+    @hookspec
+    def rolehost_checks(self, context: DeclareContext) -> Sequence[Check] | None:
+        """Give health checks; run when a probe asks, in a thread.
+
+        Returns:
+            Checks; None is none.
+
+        Since plugin API 1. Used by ``webhooks-delivery``.
+        """
+
+    @hookspec
+    def rolehost_commands(self, context: DeclareContext) -> Sequence[Command] | None:
+        """Give commands below ``rolehost``; imported when called.
+
+        Returns:
+            Commands; None is none.
+
+        Since plugin API 1. Used by ``webhooks-api``.
+        """
+
+    @hookspec
+    def rolehost_start(self, context: ProcessContext) -> None:
+        """Register services and recorders of this process, after the fork, before work.
+
+        Threads may be started here; they must end in ``rolehost_stop``. Raising stops the
+        process, naming the plugin; what had started is stopped in reverse.
+
+        Since plugin API 1. Used by ``ops``, ``webhooks-delivery``.
+        """
+
+    @hookspec
+    def rolehost_drain(self, context: ProcessContext) -> None:
+        """Work is no longer taken; finish what only this plugin knows of. May block briefly.
+
+        Raising is logged and stops nothing. Since plugin API 1. Used by the reference plugin
+        in ``tests/plugins``.
+        """
+
+    @hookspec
+    def rolehost_stop(self, context: ProcessContext) -> None:
+        """Let go of everything; also called after a failed or partial start. Idempotent.
+
+        Raising is logged and stops nothing. Since plugin API 1. Used by ``ops``.
+        """
+
+
+#: Hooks that return contributions, with the classes each may return.
+DECLARING: dict[str, tuple[type[Any], ...]] = {
+    "rolehost_backends": (Backend,),
+    "rolehost_migrations": (Migrations,),
+    "rolehost_routes": (Route, ErrorFormat),
+    "rolehost_middleware": (Middleware,),
+    "rolehost_actors": (Actor,),
+    "rolehost_handlers": (Handler,),
+    "rolehost_schedules": (Schedule,),
+    "rolehost_checks": (Check,),
+    "rolehost_commands": (Command,),
+}

@@ -1,0 +1,104 @@
+"""What route plugins import besides Falcon: bodies, operations for documents, header names.
+
+Kept out of :mod:`rolehost.api` itself, so that a host without HTTP imports no Falcon. Raise
+Falcon's own errors (``falcon.HTTPNotFound(description=…)``); the host renders them as
+``application/problem+json`` (RFC 9457) or in the plugin's :class:`~rolehost.api.ErrorFormat`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import falcon
+import msgspec
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: Attribute of a responder under which :func:`operation` leaves its :class:`Operation`.
+OPERATION = "__rolehost_operation__"
+
+
+class Invalid(falcon.HTTPUnprocessableEntity):
+    """A well-formed body or parameter that does not fit; status 422.
+
+    Attributes:
+        errors: one mapping for each mistake: ``loc`` (path as a list), ``msg``, ``type``.
+    """
+
+    def __init__(self, errors: Sequence[Mapping[str, Any]]) -> None:
+        self.errors = list(errors)
+        summary = "; ".join(
+            f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in errors
+        )
+        super().__init__(title="Invalid request", description=summary, code="validation_error")
+
+
+def decode(body: bytes, kind: type[T], *, strict: bool = True) -> T:
+    """Decode a JSON body into ``kind``.
+
+    Args:
+        body: ``req.context.body`` of a synchronous responder, or what ``await read(req)`` gave.
+        kind: anything msgspec decodes to.
+        strict: False also converts ``"1"`` to ``1`` and the like.
+
+    Raises:
+        falcon.HTTPBadRequest: the body is not JSON (400, code ``malformed_json``).
+        Invalid: it is JSON of another form (422).
+    """
+    try:
+        return msgspec.json.decode(body, type=kind, strict=strict)
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).partition(" - at `$")
+        loc = ["body", *[part for part in path.rstrip("`").lstrip(".").split(".") if part]]
+        raise Invalid([{"loc": loc, "msg": message, "type": "value_error"}]) from None
+    except msgspec.DecodeError as error:
+        raise falcon.HTTPBadRequest(
+            title="Malformed JSON", description=str(error), code="malformed_json"
+        ) from None
+
+
+async def read(req: falcon.asgi.Request) -> bytes:
+    """Read the whole body of a request in an asynchronous responder.
+
+    Raises:
+        falcon.HTTPContentTooLarge: the body is larger than the route allows (413).
+    """
+    body: bytes = await req.stream.read()
+    return body
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """What the OpenAPI document says of a responder.
+
+    Attributes:
+        summary: one line.
+        request: type of the body; None when there is none.
+        responses: status → type of the body; None for an empty one.
+        query: type whose fields are the query parameters; None when there are none.
+        tags: groups in the document; empty takes the plugin's name.
+        operation_id: unique name; empty makes one of method and path.
+        hidden: True leaves it out.
+    """
+
+    summary: str = ""
+    request: Any = None
+    responses: Mapping[int, Any] = field(default_factory=dict)
+    query: Any = None
+    tags: tuple[str, ...] = ()
+    operation_id: str = ""
+    hidden: bool = False
+
+
+def operation(**fields: Any) -> Callable[[F], F]:
+    """Describe a responder for documents; keywords are the fields of :class:`Operation`."""
+    described = Operation(**fields)
+
+    def mark(responder: F) -> F:
+        setattr(responder, OPERATION, described)
+        return responder
+
+    return mark

@@ -1,0 +1,239 @@
+"""What running code is given: services, the unit of work, and the context of a delivery."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import msgspec
+
+from rolehost.api.events import AnyEvent
+from rolehost.storage import Cache, Database, Queue, Stream
+
+if TYPE_CHECKING:
+    from rolehost.api.contributions import Actor
+
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """Where the time comes from; tests and simulations give their own."""
+
+    def now(self) -> int:
+        """Return the milliseconds since the Unix epoch."""
+
+
+class Job(msgspec.Struct, frozen=True):
+    """What :meth:`UnitOfWork.enqueue` gives back.
+
+    Attributes:
+        id: the row's id, unique in the service database.
+        actor: name of the actor.
+        created: False when a job with the same ``unique`` was there already and is meant.
+    """
+
+    id: int
+    actor: str
+    created: bool = True
+
+
+class UnitOfWork(Protocol):
+    """One database transaction with the jobs and events that leave with it."""
+
+    @property
+    def database(self) -> Database:
+        """The service database; statements run by this thread belong to the transaction."""
+
+    def enqueue(
+        self,
+        actor: Actor | str,
+        /,
+        *,
+        delay: float | None = None,
+        key: str | None = None,
+        unique: str | None = None,
+        priority: int | None = None,
+        **arguments: Any,
+    ) -> Job:
+        """Enqueue a durable job; it exists when, and only when, the transaction commits.
+
+        Args:
+            actor: the actor, or its name when it belongs to another deployment.
+            delay: seconds before it may run; None is at once.
+            key: jobs of one key run one after the other, in the order of their enqueueing.
+            unique: while an unfinished job with this text exists, no second one is made.
+            priority: lower runs first; None takes the actor's own.
+            arguments: the actor's arguments, by name; anything msgspec encodes as JSON.
+
+        Raises:
+            UndeclaredError: no enabled plugin declares that it enqueues this actor.
+            UnknownActor: a name that is neither an actor here nor declared.
+            PayloadError: the arguments do not fit the actor or cannot be encoded.
+        """
+
+    def enqueue_many(
+        self,
+        actor: Actor | str,
+        arguments: Iterable[Mapping[str, Any]],
+        *,
+        delay: float | None = None,
+        priority: int | None = None,
+    ) -> int:
+        """Enqueue one job for each mapping of arguments, in bulk; return how many.
+
+        Raises:
+            UndeclaredError, UnknownActor, PayloadError: as :meth:`enqueue`.
+        """
+
+    def publish(self, event: AnyEvent) -> str:
+        """Publish an event when, and only when, the transaction commits; return its id.
+
+        Raises:
+            UndeclaredError: no enabled plugin declares that it publishes to this topic.
+            PayloadError: the payload cannot be encoded.
+        """
+
+    def after_commit(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` after the commit, in this thread; never after a roll-back.
+
+        For what may be lost (a cache entry, a local wake-up): a crash after the commit skips
+        it. An exception from it is logged, not raised.
+        """
+
+
+class Services(Protocol):
+    """Everything a process has, built when first used and closed in reverse. Thread-safe."""
+
+    @property
+    def role(self) -> str:
+        """The role of this process: ``http``, ``worker``, ``consumer``, ``scheduler``,
+        ``command``.
+        """
+
+    @property
+    def deployment(self) -> str:
+        """The name of the deployment."""
+
+    @property
+    def database(self) -> Database:
+        """The service database."""
+
+    @property
+    def cache(self) -> Cache:
+        """The cache."""
+
+    @property
+    def queue(self) -> Queue:
+        """The queue transport."""
+
+    @property
+    def stream(self) -> Stream:
+        """The stream."""
+
+    @property
+    def clock(self) -> Clock:
+        """The clock; use it instead of :func:`time.time`."""
+
+    @property
+    def random(self) -> random.Random:
+        """The random source; seeded in tests and simulations."""
+
+    def settings(self, plugin: str) -> Any:
+        """Return the typed settings of an enabled plugin.
+
+        Raises:
+            LookupError: no enabled plugin has this name, or it has no settings.
+        """
+
+    def unit_of_work(self) -> AbstractContextManager[UnitOfWork]:
+        """Open a unit of work, or join the one that is open here.
+
+        Inside a job, a handler, or a route that is idempotent by key, it joins the delivery's
+        own: its effects commit with the delivery's completion when the actor, handler or
+        responder returns. Elsewhere it commits at the end of the ``with`` block. An exception
+        that leaves the block rolls everything back. Blocking: use it in synchronous code.
+        """
+
+    def enqueue(self, actor: Actor | str, /, **options_and_arguments: Any) -> Job:
+        """Open (or join) a unit of work for one :meth:`UnitOfWork.enqueue`."""
+
+    def publish(self, event: AnyEvent) -> str:
+        """Open (or join) a unit of work for one :meth:`UnitOfWork.publish`."""
+
+    def send(self, actor: Actor, /, *, delay: float | None = None, **arguments: Any) -> None:
+        """Send to an ephemeral actor (``durable=False``): at Dramatiq's speed and guarantees.
+
+        Not part of any transaction. ``delay`` is in seconds.
+
+        Raises:
+            PayloadError: the actor is durable, or the arguments do not fit it.
+        """
+
+    def register(
+        self,
+        service_type: type[T],
+        factory: Callable[[Services], T],
+        *,
+        close: Callable[[T], None] | None = None,
+    ) -> None:
+        """Offer a service of a plugin; call it in ``rolehost_start``.
+
+        ``factory`` runs once per process, when the service is first asked for; ``close`` at
+        the end, in reverse order of building.
+
+        Raises:
+            ValueError: the type is registered already.
+        """
+
+    def get(self, service_type: type[T]) -> T:
+        """Return the process's instance of a registered service.
+
+        Raises:
+            LookupError: nothing registered that type in this process.
+        """
+
+
+class JobContext(Protocol):
+    """First argument of every durable actor."""
+
+    @property
+    def services(self) -> Services:
+        """The services of this process."""
+
+    @property
+    def id(self) -> int:
+        """The job's id: the same on every attempt."""
+
+    @property
+    def attempt(self) -> int:
+        """Number of this attempt, from 1; interrupted ones are not counted."""
+
+    @property
+    def last_attempt(self) -> bool:
+        """Whether a failure of this attempt makes the job a dead letter."""
+
+    @property
+    def enqueued_at(self) -> int:
+        """When it was enqueued, milliseconds since the epoch."""
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether someone asked to cancel this job; asks the database, so ask sparingly."""
+
+
+class EventContext(Protocol):
+    """First argument of every handler."""
+
+    @property
+    def services(self) -> Services:
+        """The services of this process."""
+
+    @property
+    def group(self) -> str:
+        """The consumer group."""
+
+    @property
+    def attempt(self) -> int:
+        """Number of this attempt, from 1."""

@@ -1,0 +1,211 @@
+"""The deployment as data: the host's own sections, typed, and the plugins' sections, raw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+from rolehost.api.contributions import Role
+from rolehost.api.settings import Settings
+
+Positive = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=1)]
+
+
+class DeploymentSettings(Settings):
+    """``[deployment]``.
+
+    Attributes:
+        name: name of the deployment; empty takes the file's stem.
+        environment: ``production`` counts undeclared enqueues and publications, the others
+            refuse them.
+        roles: what this deployment claims to be; anything else found is a mistake. None claims
+            nothing.
+    """
+
+    name: str = ""
+    environment: Literal["production", "development", "test"] = "development"
+    roles: tuple[Role, ...] | None = None
+
+
+class StorageSettings(Settings):
+    """``[storage]``: the backend of each kind, by name; None takes the only one offered."""
+
+    database: str | None = None
+    cache: str | None = None
+    queue: str | None = None
+    stream: str | None = None
+
+
+class HttpSettings(Settings):
+    """``[http]``.
+
+    Attributes:
+        bind: ``host:port`` or ``unix:/path``.
+        processes: how many gunicorn workers.
+        threads: threads for synchronous responders, in each process.
+        max_body: largest request body, bytes.
+        keep_alive: seconds an idle connection is kept.
+        grace: seconds a request may take to finish when the process stops.
+        shutdown_delay: seconds between turning unready and closing the listener, for a load
+            balancer to notice.
+        request_id: give every request an id, in logs and as ``X-Request-Id``.
+        access_log: one structured log line for each request.
+    """
+
+    bind: str = "127.0.0.1:8000"
+    processes: Count = 1
+    threads: Count = 8
+    max_body: Count = 2_097_152
+    keep_alive: Positive = 5.0
+    grace: Positive = 30.0
+    shutdown_delay: Annotated[float, Meta(ge=0)] = 0.0
+    request_id: bool = True
+    access_log: bool = True
+
+
+class WorkerSettings(Settings):
+    """``[worker]``.
+
+    Attributes:
+        processes: how many processes.
+        threads: jobs that one process runs at once.
+        queues: queues to take from; None takes those of all its actors.
+        prefetch: most rows one process claims ahead of its threads.
+        grace: seconds a running job may take to finish when the process stops; then it is
+            interrupted and handed back, uncounted.
+    """
+
+    processes: Count = 1
+    threads: Count = 8
+    queues: tuple[str, ...] | None = None
+    prefetch: Count = 200
+    grace: Positive = 25.0
+
+
+class ConsumerSettings(Settings):
+    """``[consumer]``.
+
+    Attributes:
+        processes: how many processes.
+        threads: handlers that one process runs at once.
+        in_flight: most events taken and not yet finished; polling pauses above it.
+        grace: seconds running handlers may take to finish when the process stops.
+    """
+
+    processes: Count = 1
+    threads: Count = 8
+    in_flight: Count = 500
+    grace: Positive = 25.0
+
+
+class SchedulerSettings(Settings):
+    """``[scheduler]``.
+
+    Attributes:
+        lease: seconds for which one scheduler leads without renewing; a dead leader is
+            replaced after it.
+        sweep: seconds between sweeps for leases of dead processes.
+        retention: seconds between removals of what the retention settings let go.
+    """
+
+    lease: Positive = 15.0
+    sweep: Positive = 5.0
+    retention: Positive = 300.0
+
+
+class DeliverySettings(Settings):
+    """``[delivery]``: the contract's own numbers; the same in every deployment of a fleet.
+
+    Attributes:
+        lease: seconds after which a process that does not renew has lost what it held.
+        heartbeat: seconds between renewals; at most a third of ``lease``.
+        poll: seconds after which a waiter looks by itself, in case a wake-up was lost.
+        relay_shards: over how many leases the outbox is divided by key.
+        keep_completed: seconds for which finished jobs stay listed.
+        keep_dead: seconds for which dead letters are kept.
+        keep_inbox: seconds for which a handled event is recognised as a duplicate.
+        keep_idempotency: seconds for which a response is repeated for its idempotency key.
+    """
+
+    lease: Positive = 30.0
+    heartbeat: Positive = 5.0
+    poll: Positive = 2.0
+    relay_shards: Annotated[int, Meta(ge=1, le=256)] = 4
+    keep_completed: Positive = 86_400.0
+    keep_dead: Positive = 2_592_000.0
+    keep_inbox: Positive = 604_800.0
+    keep_idempotency: Positive = 86_400.0
+
+
+class LogSettings(Settings):
+    """``[log]``: ``format = "auto"`` is console on a terminal and JSON elsewhere."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "console", "json"] = "auto"
+
+
+class SupervisorSettings(Settings):
+    """``[supervisor]``.
+
+    Attributes:
+        backoff: seconds before the first restart of a process that died.
+        backoff_longest: upper bound of that delay, doubled at every death in a row.
+        stable: seconds after which a process counts as well and the delay starts anew.
+        grace: seconds in which all processes must have stopped; then they are killed.
+    """
+
+    backoff: Positive = 0.1
+    backoff_longest: Positive = 30.0
+    stable: Positive = 10.0
+    grace: Positive = 35.0
+
+
+class HostSettings(Settings):
+    """All sections that belong to the host, in one object."""
+
+    deployment: DeploymentSettings = DeploymentSettings()
+    storage: StorageSettings = StorageSettings()
+    http: HttpSettings = HttpSettings()
+    worker: WorkerSettings = WorkerSettings()
+    consumer: ConsumerSettings = ConsumerSettings()
+    scheduler: SchedulerSettings = SchedulerSettings()
+    delivery: DeliverySettings = DeliverySettings()
+    log: LogSettings = LogSettings()
+    supervisor: SupervisorSettings = SupervisorSettings()
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where one value was set: ``deploy/api.toml:12``, ``environment ROLEHOST__HTTP__BIND``,
+    ``--plugins`` or ``default``.
+    """
+
+    text: str
+    secret: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """A deployment file with its includes and overrides, read but not yet composed.
+
+    Attributes:
+        name: its name.
+        path: the file; None for one made in memory.
+        plugins: enabled plugins, as written.
+        host: the host's sections.
+        sections: plugin name → its section as plain values, references resolved to
+            :class:`~rolehost.api.Secret` where the type asks for it.
+        origins: dotted key → where its value came from.
+    """
+
+    name: str
+    path: Path | None
+    plugins: tuple[str, ...]
+    host: HostSettings
+    sections: Mapping[str, Mapping[str, Any]]
+    origins: Mapping[str, Origin]

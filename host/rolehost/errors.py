@@ -1,0 +1,102 @@
+"""The one exception tree of the host, and the form every reported mistake takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One mistake in a deployment or a plugin, told so that its reader can mend it.
+
+    Attributes:
+        code: stable kebab-case name of the kind of mistake (``unknown-plugin``).
+        who: whose it is: plugin, distribution and version, or the deployment.
+        where: file and line, settings key, hook, or several sites joined by ``; ``.
+        what: one sentence that says what is wrong.
+        expected: what would have been right.
+        got: what came instead; never a secret's value.
+        fix: what to do about it.
+    """
+
+    code: str
+    who: str
+    where: str
+    what: str
+    expected: str
+    got: str
+    fix: str
+
+    def as_dict(self) -> dict[str, str]:
+        """Return the fields as a dict of strings, for ``--json``."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        lines = [f"{self.code}: {self.what}"]
+        for label in ("who", "where", "expected", "got", "fix"):
+            lines.append(f"  {label + ':':<10}{getattr(self, label)}")
+        return "\n".join(lines)
+
+
+class RolehostError(Exception):
+    """Base of everything the host raises on purpose."""
+
+
+class ConfigurationError(RolehostError):
+    """A deployment cannot be composed; carries every :class:`Problem` found, not the first."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class StartError(RolehostError):
+    """A checked deployment cannot start here: port in use, database locked, unreadable file.
+
+    The message is one line and is all that the operator is shown.
+    """
+
+
+class StorageError(RolehostError):
+    """Base of what a storage backend raises."""
+
+
+class StorageUnavailable(StorageError):
+    """The backend cannot be reached or is full for now; the same call may succeed later."""
+
+
+class StorageBusy(StorageUnavailable):
+    """The backend is reached but another writer holds what is needed (a lock timeout)."""
+
+
+class CapabilityMissing(StorageError):
+    """The backend does not declare the capability that the call needs."""
+
+
+class DeliveryError(RolehostError):
+    """Base of what the delivery contract raises."""
+
+
+class LeaseLost(DeliveryError):
+    """The row is held by someone else now: the fencing token is stale, nothing was written."""
+
+
+class UndeclaredError(DeliveryError):
+    """A plugin enqueued or published what it did not declare in its :class:`PluginInfo`."""
+
+
+class UnknownActor(DeliveryError):
+    """No actor of that name is known to this deployment."""
+
+
+class PayloadError(DeliveryError):
+    """Arguments or a payload cannot be encoded, or do not fit the declared type."""
+
+
+class IdempotencyConflict(DeliveryError):
+    """The idempotency key was used before with another request body."""
+
+
+class IdempotencyInProgress(DeliveryError):
+    """Another request with the same idempotency key is running at this moment."""

@@ -1,0 +1,29 @@
+"""The four kinds of storage as interfaces: what a backend must give and may promise.
+
+A backend implements one of :class:`Database`, :class:`Cache`, :class:`Queue` or
+:class:`Stream`, declares its capabilities (:mod:`rolehost.storage.capabilities`) and is
+tested by the conformance suite of its kind (:mod:`rolehost.testing.conformance`).
+"""
+
+from rolehost.storage.cache import Cache
+from rolehost.storage.capabilities import CAPABILITIES, KINDS, Kind
+from rolehost.storage.database import Cursor, Database, Transaction
+from rolehost.storage.queue import Listener, Queue
+from rolehost.storage.stream import Delivery, Partition, Record, Stream, Subscription
+
+__all__ = [
+    "CAPABILITIES",
+    "KINDS",
+    "Cache",
+    "Cursor",
+    "Database",
+    "Delivery",
+    "Kind",
+    "Listener",
+    "Partition",
+    "Queue",
+    "Record",
+    "Stream",
+    "Subscription",
+    "Transaction",
+]

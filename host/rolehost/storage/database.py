@@ -1,0 +1,91 @@
+"""Storage kind ``database``: the service database that holds everything that must survive."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+if TYPE_CHECKING:
+    import peewee
+
+
+class Cursor(Protocol):
+    """The part of a PEP 249 cursor that the host uses."""
+
+    rowcount: int
+
+    def fetchone(self) -> Any:
+        """Return the next row as a tuple, or None."""
+
+    def fetchall(self) -> list[Any]:
+        """Return all remaining rows as tuples."""
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class Transaction(Protocol):
+    """An open write transaction of the calling thread."""
+
+    def execute(self, sql: str, params: Sequence[Any] = ()) -> Cursor:
+        """Run one statement; ``?`` marks a parameter whatever the driver's own style is.
+
+        Raises:
+            StorageUnavailable: the server is gone or full.
+        """
+
+    def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Run one statement for each row of parameters."""
+
+
+class Database(ABC):
+    """One service database, used by one process; made after the fork.
+
+    Connections belong to threads. Code run by the host (a request, a job, a handler, a tick)
+    is inside :meth:`session`; a thread that a plugin starts by itself must enter it.
+    """
+
+    #: What this backend can do: names of ``CAPABILITIES["database"]``.
+    capabilities: ClassVar[frozenset[str]]
+
+    #: Which SQL it speaks; selects migrations and statements that differ.
+    dialect: ClassVar[Literal["sqlite", "postgresql"]]
+
+    #: The peewee database that models are bound to. ``peewee.atomic()`` inside
+    #: :meth:`transaction` is a savepoint of it.
+    peewee: peewee.Database
+
+    @abstractmethod
+    def session(self) -> AbstractContextManager[None]:
+        """Let the calling thread use connections, lazily; give them back at the end.
+
+        Entering costs nothing until the first statement. Re-entrant.
+        """
+
+    @abstractmethod
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """Begin a write transaction in the calling thread; commit at the end, roll back on error.
+
+        Not re-entrant: the unit of work decides who joins whom.
+
+        Raises:
+            StorageBusy: the write lock was not had within the backend's timeout.
+            StorageUnavailable: the server cannot be reached or is full.
+        """
+
+    @abstractmethod
+    def migration_lock(self) -> AbstractContextManager[None]:
+        """Hold the one lock under which migrations run, across all processes and hosts."""
+
+    @abstractmethod
+    def ping(self) -> None:
+        """Return when the database answers.
+
+        Raises:
+            StorageUnavailable: it does not.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close every connection of this process. Idempotent, never raises."""

@@ -1,0 +1,80 @@
+"""Storage kind ``queue``: wake-ups for durable work, and the transport of ephemeral messages.
+
+Durable jobs are rows of the service database, so a queue may lose everything it holds: a lost
+wake-up costs latency (the listener's fallback poll), a doubled one nothing.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    import dramatiq
+
+
+class Listener(ABC):
+    """One waiter for wake-ups. Used by one thread; :meth:`interrupt` by any."""
+
+    @abstractmethod
+    def wait(self, timeout: float) -> frozenset[str]:
+        """Block until a wake-up arrives or ``timeout`` seconds pass.
+
+        Returns:
+            The names that were woken, merged; empty after a timeout or an interrupt. A
+            wake-up that came between two waits is returned by the next one at once.
+        """
+
+    @abstractmethod
+    def interrupt(self) -> None:
+        """Make a running or the next :meth:`wait` return at once."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stop listening. Idempotent, never raises."""
+
+
+class Queue(ABC):
+    """The queue transport of one process; made after the fork. Thread-safe."""
+
+    #: What this backend can do: names of ``CAPABILITIES["queue"]``.
+    capabilities: ClassVar[frozenset[str]]
+
+    @abstractmethod
+    def wake(self, names: Collection[str]) -> None:
+        """Wake every listener of these names, in all processes. Never blocks, never raises.
+
+        A name is ``queue:NAME``, ``topic:NAME``, or one of the host's own (``outbox``).
+        """
+
+    @abstractmethod
+    def listen(self, names: Collection[str]) -> Listener:
+        """Listen for these names from now on."""
+
+    @abstractmethod
+    def broker(self) -> dramatiq.Broker:
+        """Make a Dramatiq broker, without middleware, that carries ephemeral messages.
+
+        Call it once per process. Its consumers must wake without polling where the backend
+        declares ``wake-up``.
+
+        Raises:
+            CapabilityMissing: the backend does not declare ``ephemeral``.
+        """
+
+    @abstractmethod
+    def depth(self, queue_name: str) -> int:
+        """Return how many ephemeral messages wait in a queue (taken ones excluded)."""
+
+    @abstractmethod
+    def ping(self) -> None:
+        """Return when the queue answers.
+
+        Raises:
+            StorageUnavailable: it does not.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close connections and listeners. Idempotent, never raises."""

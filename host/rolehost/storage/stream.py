@@ -1,0 +1,141 @@
+"""Storage kind ``stream``: topics of records, read by consumer groups."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import ClassVar, NamedTuple
+
+import msgspec
+
+
+class Partition(NamedTuple):
+    """One partition of a topic."""
+
+    topic: str
+    number: int
+
+
+class Record(msgspec.Struct, frozen=True):
+    """What is published.
+
+    Attributes:
+        topic: name of the topic.
+        value: the payload, as it is; never re-encoded.
+        key: records of one key keep their order; None spreads over the partitions.
+        headers: name and value, in order; a name may repeat.
+    """
+
+    topic: str
+    value: bytes
+    key: bytes | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """One record as a subscription hands it over.
+
+    Attributes:
+        partition: where it came from.
+        offset: its position there; offsets rise but may have gaps.
+        record: the record.
+        timestamp: when it was published, milliseconds since the epoch.
+    """
+
+    partition: Partition
+    offset: int
+    record: Record
+    timestamp: int
+
+
+class Subscription(ABC):
+    """One member of a consumer group. Used by one thread; :meth:`interrupt` by any."""
+
+    @abstractmethod
+    def poll(self, timeout: float, limit: int) -> list[Delivery]:
+        """Return at most ``limit`` records that follow those returned before.
+
+        Waits up to ``timeout`` seconds for the first. Keeps the membership alive: call it at
+        least every ``heartbeat`` seconds. May call ``on_revoked`` and ``on_assigned``, in this
+        thread, before it returns. Never decodes a value.
+
+        Raises:
+            StorageUnavailable: the stream cannot be reached; the subscription stays usable.
+        """
+
+    @abstractmethod
+    def commit(self, offsets: Mapping[Partition, int]) -> None:
+        """Store for each partition the next offset to read; a restart begins there.
+
+        Partitions that this member no longer owns are left alone.
+        """
+
+    @abstractmethod
+    def pause(self, partitions: Collection[Partition]) -> None:
+        """Return no records of these partitions until :meth:`resume`."""
+
+    @abstractmethod
+    def resume(self, partitions: Collection[Partition]) -> None:
+        """Return records of these partitions again."""
+
+    @abstractmethod
+    def interrupt(self) -> None:
+        """Make a running or the next :meth:`poll` return at once."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Leave the group, so that others take over at once. Idempotent, never raises."""
+
+
+class Stream(ABC):
+    """The stream of one process; made after the fork. Thread-safe but for subscriptions."""
+
+    #: What this backend can do: names of ``CAPABILITIES["stream"]``.
+    capabilities: ClassVar[frozenset[str]]
+
+    @abstractmethod
+    def publish(self, records: Sequence[Record]) -> None:
+        """Append records, in order; return when all of them are stored durably.
+
+        Raises:
+            StorageUnavailable: some may have been stored; publishing all again is right, for
+                consumers recognise an event by its id.
+        """
+
+    @abstractmethod
+    def subscribe(
+        self,
+        topics: Collection[str],
+        group: str,
+        *,
+        on_assigned: Callable[[Collection[Partition]], None],
+        on_revoked: Callable[[Collection[Partition]], None],
+    ) -> Subscription:
+        """Join a consumer group; a group without offsets starts at the oldest record.
+
+        ``on_revoked`` is called before a partition goes to another member, and may still
+        commit it.
+        """
+
+    @abstractmethod
+    def lag(self, topics: Collection[str], group: str) -> int:
+        """Return how many records the group has not committed yet."""
+
+    @abstractmethod
+    def trim(self) -> int:
+        """Drop records beyond the configured retention; return how many were dropped.
+
+        A backend whose server does this by itself returns 0.
+        """
+
+    @abstractmethod
+    def ping(self) -> None:
+        """Return when the stream answers.
+
+        Raises:
+            StorageUnavailable: it does not.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Flush and close connections. Idempotent, never raises."""
