@@ -16,7 +16,7 @@ Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
 
 
-class DeploymentSettings(Settings):
+class DeploymentSettings(Settings, frozen=True):
     """``[deployment]``.
 
     Attributes:
@@ -25,14 +25,17 @@ class DeploymentSettings(Settings):
             refuse them.
         roles: what this deployment claims to be; anything else found is a mistake. None claims
             nothing.
+        migrate: ``run`` applies pending migrations before the roles start, ``check`` refuses
+            to start when there are any. None is ``check`` in production, else ``run``.
     """
 
     name: str = ""
     environment: Literal["production", "development", "test"] = "development"
     roles: tuple[Role, ...] | None = None
+    migrate: Literal["run", "check"] | None = None
 
 
-class StorageSettings(Settings):
+class StorageSettings(Settings, frozen=True):
     """``[storage]``: the backend of each kind, by name; None takes the only one offered."""
 
     database: str | None = None
@@ -41,7 +44,7 @@ class StorageSettings(Settings):
     stream: str | None = None
 
 
-class HttpSettings(Settings):
+class HttpSettings(Settings, frozen=True):
     """``[http]``.
 
     Attributes:
@@ -68,7 +71,7 @@ class HttpSettings(Settings):
     access_log: bool = True
 
 
-class WorkerSettings(Settings):
+class WorkerSettings(Settings, frozen=True):
     """``[worker]``.
 
     Attributes:
@@ -87,7 +90,7 @@ class WorkerSettings(Settings):
     grace: Positive = 25.0
 
 
-class ConsumerSettings(Settings):
+class ConsumerSettings(Settings, frozen=True):
     """``[consumer]``.
 
     Attributes:
@@ -103,7 +106,7 @@ class ConsumerSettings(Settings):
     grace: Positive = 25.0
 
 
-class SchedulerSettings(Settings):
+class SchedulerSettings(Settings, frozen=True):
     """``[scheduler]``.
 
     Attributes:
@@ -118,7 +121,7 @@ class SchedulerSettings(Settings):
     retention: Positive = 300.0
 
 
-class DeliverySettings(Settings):
+class DeliverySettings(Settings, frozen=True):
     """``[delivery]``: the contract's own numbers; the same in every deployment of a fleet.
 
     Attributes:
@@ -142,14 +145,14 @@ class DeliverySettings(Settings):
     keep_idempotency: Positive = 86_400.0
 
 
-class LogSettings(Settings):
+class LogSettings(Settings, frozen=True):
     """``[log]``: ``format = "auto"`` is console on a terminal and JSON elsewhere."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "console", "json"] = "auto"
 
 
-class SupervisorSettings(Settings):
+class SupervisorSettings(Settings, frozen=True):
     """``[supervisor]``.
 
     Attributes:
@@ -165,7 +168,7 @@ class SupervisorSettings(Settings):
     grace: Positive = 35.0
 
 
-class HostSettings(Settings):
+class HostSettings(Settings, frozen=True):
     """All sections that belong to the host, in one object."""
 
     deployment: DeploymentSettings = DeploymentSettings()
