@@ -23,7 +23,13 @@ from rolehost.api.contributions import (
 )
 from rolehost.api.events import AnyEvent, Event
 from rolehost.api.hooks import CommandContext, DeclareContext, ProcessContext, hookimpl
-from rolehost.api.observe import Recorder
+from rolehost.api.observe import (
+    LagStatistics,
+    ProcessStatistics,
+    QueueStatistics,
+    Recorder,
+    Statistics,
+)
 from rolehost.api.retries import Dead, Outcome, Retry, RetryPolicy, Snooze
 from rolehost.api.services import Clock, EventContext, Job, JobContext, Services, UnitOfWork
 from rolehost.api.settings import Secret, Settings
@@ -81,6 +87,7 @@ __all__ = [
     "Handler",
     "Job",
     "JobContext",
+    "LagStatistics",
     "LeaseLost",
     "Listener",
     "Middleware",
@@ -91,7 +98,9 @@ __all__ = [
     "PluginInfo",
     "Problem",
     "ProcessContext",
+    "ProcessStatistics",
     "Queue",
+    "QueueStatistics",
     "Record",
     "Recorder",
     "Retry",
@@ -105,6 +114,7 @@ __all__ = [
     "Settings",
     "Snooze",
     "StartError",
+    "Statistics",
     "StorageBusy",
     "StorageError",
     "StorageUnavailable",

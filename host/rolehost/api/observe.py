@@ -1,8 +1,14 @@
-"""What the host tells about its work; a plugin that records it adds a :class:`Recorder`."""
+"""What the host tells about its work; a plugin that records it adds a :class:`Recorder`.
+
+A recorder is told of what happens as it happens; :class:`Statistics` say how things stand
+when they are asked for.
+"""
 
 from __future__ import annotations
 
 from typing import Protocol
+
+import msgspec
 
 
 class Recorder(Protocol):
@@ -27,3 +33,70 @@ class Recorder(Protocol):
 
     def undeclared(self, kind: str, name: str) -> None:
         """A plugin enqueued (``actor``) or published (``topic``) what it had not declared."""
+
+
+class QueueStatistics(msgspec.Struct, frozen=True):
+    """The unfinished jobs of one queue in one state.
+
+    Attributes:
+        queue: name of the queue.
+        state: a state of the ledger: ``available``, ``running``, ``retrying`` or ``parked``.
+        count: how many.
+        oldest: seconds since the oldest of those that could run now became ready; 0.0 when
+            none can.
+    """
+
+    queue: str
+    state: str
+    count: int
+    oldest: float
+
+
+class LagStatistics(msgspec.Struct, frozen=True):
+    """How far one consumer group is behind on one topic.
+
+    Attributes:
+        topic: name of the topic.
+        group: name of the consumer group.
+        records: records published and not yet committed by the group, over all partitions.
+    """
+
+    topic: str
+    group: str
+    records: int
+
+
+class ProcessStatistics(msgspec.Struct, frozen=True):
+    """The processes of one role, by their presence rows.
+
+    Attributes:
+        role: the role.
+        alive: how many renew their presence.
+        restarts: how often the supervisor replaced one that had died.
+    """
+
+    role: str
+    alive: int
+    restarts: int
+
+
+class Statistics(msgspec.Struct, frozen=True, kw_only=True):
+    """How the deployment stands at one moment; without a database everything is empty.
+
+    Attributes:
+        queues: unfinished jobs by queue and state; sorted, states with none left out.
+        outbox_count: events committed and not yet handed to the stream.
+        outbox_age: seconds since the oldest of them was committed; 0.0 when there is none.
+        dead_jobs: jobs that are dead letters.
+        dead_events: events that are dead letters.
+        lags: by topic and group of this deployment's handlers; sorted.
+        processes: by role; sorted.
+    """
+
+    queues: tuple[QueueStatistics, ...] = ()
+    outbox_count: int = 0
+    outbox_age: float = 0.0
+    dead_jobs: int = 0
+    dead_events: int = 0
+    lags: tuple[LagStatistics, ...] = ()
+    processes: tuple[ProcessStatistics, ...] = ()

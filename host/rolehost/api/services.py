@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 
 from rolehost.api.events import AnyEvent
-from rolehost.storage import Cache, Database, Queue, Stream
+from rolehost.api.observe import Statistics
+from rolehost.storage import Cache, Database, Kind, Queue, Stream
 
 if TYPE_CHECKING:
-    from rolehost.api.contributions import Actor
+    from rolehost.api.contributions import Actor, Check, Route
 
 T = TypeVar("T")
 
@@ -117,6 +119,33 @@ class Services(Protocol):
         """The name of the deployment."""
 
     @property
+    def draining(self) -> bool:
+        """Whether this process has been told to stop: it is not ready, and takes no new work."""
+
+    @property
+    def runtime_directory(self) -> Path:
+        """A folder that exactly the processes of this deployment on this machine share.
+
+        Exists, belongs to the user and is closed to others; for sockets and shared memory.
+        What is in it outlives the processes, but perhaps not a restart of the machine.
+        """
+
+    @property
+    def backends(self) -> Mapping[Kind, str]:
+        """The storage kinds that this deployment has, with the name of the backend of each.
+
+        Asking for a kind that is not among them raises :class:`LookupError`.
+        """
+
+    @property
+    def routes(self) -> Sequence[tuple[str, Route]]:
+        """Every route of the composition after the name of its plugin, in the order of plugins."""
+
+    @property
+    def checks(self) -> Sequence[tuple[str, Check]]:
+        """Every health check of the composition after the name of its plugin."""
+
+    @property
     def database(self) -> Database:
         """The service database."""
 
@@ -145,6 +174,15 @@ class Services(Protocol):
 
         Raises:
             LookupError: no enabled plugin has this name, or it has no settings.
+        """
+
+    def statistics(self) -> Statistics:
+        """Ask how queues, outbox, dead letters, lags and processes stand now.
+
+        Blocking: a few statements on the database and the stream; not for every request.
+
+        Raises:
+            StorageUnavailable: database or stream cannot be reached.
         """
 
     def unit_of_work(self) -> AbstractContextManager[UnitOfWork]:
