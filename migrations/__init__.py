@@ -1,1 +1,1 @@
-"""The host's own SQL files."""
+"""The host's own SQL: ledger, outbox, inbox, dead letters, leases, presence."""
