@@ -75,6 +75,16 @@ class Database(ABC):
         """
 
     @abstractmethod
+    def read(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run one reading statement in the calling thread's session and return its rows.
+
+        Takes no write lock. Inside :meth:`transaction` it reads within that transaction.
+
+        Raises:
+            StorageUnavailable: the server cannot be reached.
+        """
+
+    @abstractmethod
     def migration_lock(self) -> AbstractContextManager[None]:
         """Hold the one lock under which migrations run, across all processes and hosts."""
 

@@ -1,0 +1,119 @@
+"""Leases with fencing tokens, and the presence of live processes.
+
+A process renews one row of its own; everything it holds (claimed jobs, named leases) is lost
+when that row expires. A named lease (the leading scheduler, a shard of the outbox) has a token
+that rises with every change of owner.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from rolehost.api.services import Clock
+from rolehost.storage import Database, Transaction
+
+
+class Identity(NamedTuple):
+    """Who a process is, for presence rows and leases."""
+
+    id: str
+    deployment: str
+    role: str
+    slot: int
+    incarnation: int
+
+
+@cache
+def machine() -> str:
+    """Name this machine and its process-id namespace, within which a pid means something."""
+    try:
+        namespace = os.readlink("/proc/self/ns/pid")
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        namespace = boot = ""
+    return f"{socket.gethostname()} {boot} {namespace}".strip()
+
+
+class Presence:
+    """The presence rows of processes."""
+
+    def __init__(self, database: Database, clock: Clock, lease: float) -> None:
+        self._database = database
+        self._clock = clock
+        self._lease = int(lease * 1000)
+
+    def renew(self, me: Identity) -> None:
+        """Insert or prolong the row of this process."""
+        now = self._clock.now()
+        with self._database.session(), self._database.transaction() as tx:
+            tx.execute(
+                "INSERT INTO rolehost_processes (id, deployment, role, slot, incarnation, host,"
+                " pid, started_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at",
+                (*me, machine(), os.getpid(), now, now + self._lease),
+            )
+
+    def leave(self, me: Identity) -> None:
+        """Remove the row of this process and its named leases: a clean end."""
+        with self._database.session(), self._database.transaction() as tx:
+            forget(tx, me.id)
+
+    def gone(self) -> list[str]:
+        """Return ids of processes that do not live: expired, or dead on this machine."""
+        now = self._clock.now()
+        with self._database.session():
+            rows = self._database.read("SELECT id, host, pid, expires_at FROM rolehost_processes")
+        here = machine()
+        return [
+            owner
+            for owner, host, pid, expires_at in rows
+            if expires_at < now or (host == here and not _alive(pid))
+        ]
+
+
+def forget(tx: Transaction, owner: str) -> None:
+    """Remove a process's presence and its named leases within a transaction."""
+    tx.execute("DELETE FROM rolehost_leases WHERE owner = ?", (owner,))
+    tx.execute("DELETE FROM rolehost_processes WHERE id = ?", (owner,))
+
+
+def acquire(database: Database, clock: Clock, name: str, owner: str, ttl: float) -> int | None:
+    """Take or prolong a named lease for ``ttl`` seconds.
+
+    Returns:
+        Its fencing token, or None while another owner holds it.
+    """
+    now = clock.now()
+    with database.session():
+        held = database.read(
+            "SELECT owner, expires_at FROM rolehost_leases WHERE name = ?", (name,)
+        )
+        # Read first: a process that waits for a lease takes no write lock to find it held.
+        if held and held[0][0] != owner and held[0][1] >= now:
+            return None
+        with database.transaction() as tx:
+            row = tx.execute(
+                "INSERT INTO rolehost_leases (name, owner, token, expires_at)"
+                " VALUES (?, ?, 1, ?) ON CONFLICT (name) DO UPDATE SET"
+                " token = rolehost_leases.token + (CASE WHEN rolehost_leases.owner"
+                " = excluded.owner THEN 0 ELSE 1 END),"
+                " owner = excluded.owner, expires_at = excluded.expires_at"
+                " WHERE rolehost_leases.owner = excluded.owner OR rolehost_leases.expires_at < ?"
+                " RETURNING token",
+                (name, owner, now + int(ttl * 1000), now),
+            ).fetchone()
+    return None if row is None else int(row[0])
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
