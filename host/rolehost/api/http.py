@@ -77,7 +77,8 @@ class Operation:
     Attributes:
         summary: one line.
         request: type of the body; None when there is none.
-        responses: status → type of the body; None for an empty one.
+        responses: status → type of the JSON body; None for an empty one; a text is the media
+            type of a body that is no JSON (``text/plain``).
         query: type whose fields are the query parameters; None when there are none.
         tags: groups in the document; empty takes the plugin's name.
         operation_id: unique name; empty makes one of method and path.

@@ -15,7 +15,7 @@ from rolehost.api.observe import Statistics
 from rolehost.storage import Cache, Database, Kind, Queue, Stream
 
 if TYPE_CHECKING:
-    from rolehost.api.contributions import Actor, Check, Route
+    from rolehost.api.contributions import Actor, Check, ErrorFormat, Route
 
 T = TypeVar("T")
 
@@ -140,6 +140,10 @@ class Services(Protocol):
     @property
     def routes(self) -> Sequence[tuple[str, Route]]:
         """Every route of the composition after the name of its plugin, in the order of plugins."""
+
+    @property
+    def error_formats(self) -> Sequence[tuple[str, ErrorFormat]]:
+        """Every error format of the composition after the name of its plugin."""
 
     @property
     def checks(self) -> Sequence[tuple[str, Check]]:
