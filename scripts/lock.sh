@@ -1,0 +1,44 @@
+#!/bin/sh
+# Locks the third-party versions that scripts/setup.sh, tox and the image install.
+#
+#   scripts/lock.sh              keep what is locked, add what is missing
+#   scripts/lock.sh --upgrade    take the newest versions that the ranges allow
+#
+# Ranges stand in each distribution's setup.cfg; the lock files hold one version of each package
+# with its hashes, valid on Python 3.11 to 3.13 and on every platform.
+set -eu
+cd "$(dirname "$0")/.."
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+if command -v uv >/dev/null 2>&1; then
+    uv=uv
+else
+    echo "lock: installing uv into a temporary environment" >&2
+    python3 -m venv "$work/venv"
+    "$work/venv/bin/python" -m pip install --quiet uv
+    uv=$work/venv/bin/uv
+fi
+
+# Our own distributions lead to their dependencies and are left out of the lock itself.
+omit=--no-emit-package=rolehost
+echo "-e $PWD[http,worker,scheduler]" >"$work/own.in"
+for folder in plugins/*/ contrib/*/; do
+    [ -f "${folder}setup.cfg" ] || continue
+    echo "-e $PWD/${folder%/}" >>"$work/own.in"
+    name=$(sed -n 's/^name *= *//p' "${folder}setup.cfg" | head -n 1)
+    omit="$omit --no-emit-package=$name"
+done
+
+compile() {
+    # shellcheck disable=SC2086  # one word for each distribution left out
+    UV_CUSTOM_COMPILE_COMMAND=scripts/lock.sh "$uv" pip compile --quiet --universal \
+        --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url \
+        $omit --output-file "$@"
+}
+compile scripts/requirements/development.txt "$work/own.in" \
+    scripts/requirements/runtime.in scripts/requirements/development.in "${@}"
+# The run-time lock is a part of the other one: the same version of every package in both.
+compile scripts/requirements/runtime.txt "$work/own.in" \
+    scripts/requirements/runtime.in --constraint scripts/requirements/development.txt

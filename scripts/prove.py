@@ -1,0 +1,159 @@
+"""Run one proof and print its figures.
+
+A proof is a module of ``tests/proofs`` with ``PROMISE`` (one sentence), ``DURATION`` (the usual
+one, as text) and ``prove(options)``, which returns figures by name or raises ``AssertionError``
+with the words to print. Exit status: 0 the promise holds, 1 it does not, 2 wrong usage, 3 the
+proof cannot run here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import importlib
+import json
+import secrets
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from tests.proofs.kit import ROOT, Options, Unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A proof as its source describes it, read without importing it."""
+
+    name: str
+    promise: str
+    duration: str
+
+    @property
+    def command(self) -> str:
+        """The command that runs it."""
+        return f"scripts/prove {self.name}"
+
+
+def proofs() -> dict[str, Described]:
+    """Return every proof by name, sorted."""
+    found = {}
+    for path in sorted((ROOT / "tests" / "proofs").glob("*.py")):
+        constants = {
+            target.id: node.value.value
+            for node in ast.parse(path.read_text("utf-8")).body
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
+        if "PROMISE" in constants:
+            name = path.stem.replace("_", "-")
+            found[name] = Described(name, constants["PROMISE"], constants["DURATION"])
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the display; does nothing when there is none."""
+
+    progress: Progress | None
+    task: Any
+
+    def advance(self, steps: float = 1) -> None:
+        """Move on by so many steps."""
+        if self.progress is not None:
+            self.progress.advance(self.task, steps)
+
+    def relabel(self, label: str) -> None:
+        """Say something else beside the bar."""
+        if self.progress is not None:
+            self.progress.update(self.task, description=label)
+
+
+@contextmanager
+def display(quiet: bool) -> Iterator[Progress | None]:
+    """Show progress on standard error for the time of the block; None when quiet."""
+    if quiet:
+        yield None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        yield progress
+
+
+def run(proof: Described, *, seed: int, short: bool, as_json: bool) -> int:
+    """Run the proof, print what came of it, return the exit status."""
+    module = importlib.import_module(f"tests.proofs.{proof.name.replace('-', '_')}")
+    figures: dict[str, Any] = {"seed": seed}
+    words, status = "", 0
+    began = time.monotonic()
+    with display(as_json) as progress:
+
+        def begin(total: float, label: str) -> Line:
+            task = progress.add_task(label, total=total) if progress is not None else None
+            return Line(progress, task)
+
+        try:
+            figures |= module.prove(Options(seed=seed, short=short, progress=begin))
+        except AssertionError as error:
+            words, status = str(error) or "the promise does not hold", 1
+        except Unavailable as error:
+            words, status = str(error), 3
+    figures["seconds"] = round(time.monotonic() - began, 1)
+    if as_json:
+        outcome = {"proof": proof.name, "promise": proof.promise, "held": status == 0}
+        print(json.dumps(outcome | {"words": words, "figures": figures}))
+    else:
+        if words:
+            print(words, file=sys.stderr)
+        print(" ".join(f"{name}={value}" for name, value in figures.items()))
+    return status
+
+
+def show(found: dict[str, Described], as_json: bool) -> None:
+    """Print promise, command and usual duration of every proof."""
+    if as_json:
+        rows = [
+            {"promise": each.promise, "command": each.command, "duration": each.duration}
+            for each in found.values()
+        ]
+        print(json.dumps(rows, indent=2))
+        return
+    table = Table("promise", "command", "usually takes", show_lines=True)
+    for each in found.values():
+        table.add_row(each.promise, each.command, each.duration)
+    Console().print(table)
+
+
+def main() -> int:
+    """Read the command line and do what it says."""
+    found = proofs()
+    parser = argparse.ArgumentParser(prog="scripts/prove", description="Run one proof.")
+    parser.add_argument("name", nargs="?", choices=list(found), metavar="NAME")
+    parser.add_argument("--seed", type=int, help="repeat a run; default: a fresh one, printed")
+    parser.add_argument("--short", action="store_true", help="the smaller run that tests use")
+    parser.add_argument("--json", action="store_true", help="one JSON object, no progress bar")
+    parser.add_argument("--list", action="store_true", help="what there is to prove")
+    given = parser.parse_args()
+    if given.list:
+        show(found, given.json)
+        return 0
+    if given.name is None:
+        parser.error(f"expected a NAME out of {', '.join(found)}, or --list")
+    seed = given.seed if given.seed is not None else secrets.randbelow(2**32)
+    return run(found[given.name], seed=seed, short=given.short, as_json=given.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
