@@ -1,0 +1,238 @@
+"""SQLite connections: one for each thread, opened when first used, closed when it ends."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import weakref
+from pathlib import Path
+from typing import Any
+
+import peewee
+from rolehost.api import StorageError
+
+from rolehost_embedded.failures import raised
+from rolehost_embedded.location import prepare
+from rolehost_embedded.locks import FileLock, lock_of
+
+#: Statements each connection keeps prepared.
+_STATEMENTS = 512
+#: The write-ahead log is cut back to this many bytes after a checkpoint.
+_LOG_LIMIT = 67_108_864
+
+
+class ThreadState:
+    """What one thread has of one database.
+
+    Attributes:
+        depth: how many sessions the thread is in, one within the other.
+        connection: its connection; None before the first statement.
+        guard: held while the thread is in a session, so that closing waits for nobody.
+        writing: whether it holds the file lock for a write transaction.
+    """
+
+    __slots__ = ("__weakref__", "closer", "connection", "depth", "guard", "writing")
+
+    def __init__(self) -> None:
+        self.depth = 0
+        self.connection: sqlite3.Connection | None = None
+        self.guard = threading.Lock()
+        self.writing = False
+        self.closer: weakref.finalize[Any, ThreadState] | None = None
+
+    def keep(self, connection: sqlite3.Connection) -> None:
+        """Keep a connection, which closes at the latest when the thread ends."""
+        self.connection = connection
+        self.closer = weakref.finalize(self, connection.close)
+
+    def close(self) -> None:
+        """Close the connection; a later statement opens another."""
+        if self.closer is not None:
+            self.closer()
+        self.closer = self.connection = None
+
+
+class Connections(peewee.SqliteDatabase):
+    """The peewee database: connects by itself, but only inside a session of the thread.
+
+    Every write transaction, peewee's own too, takes the file lock first.
+    """
+
+    def __init__(self, path: Path, *, synchronous: str, timeout: float, page_cache: int) -> None:
+        self.path = path
+        self.lock: FileLock = lock_of(path.with_name(path.name + "-lock"))
+        self.closed = False
+        self._wait = timeout
+        self._local = threading.local()
+        self._states: weakref.WeakSet[ThreadState] = weakref.WeakSet()
+        self._states_guard = threading.Lock()
+        self._checked = False
+        super().__init__(
+            str(path),
+            pragmas={
+                "foreign_keys": 1,
+                "synchronous": synchronous.upper(),
+                "cache_size": -max(page_cache // 1024, 1),
+                "journal_size_limit": _LOG_LIMIT,
+            },
+            timeout=timeout,
+            returning_clause=True,
+            check_same_thread=False,  # only so that close() may close those of ended threads
+            cached_statements=_STATEMENTS,
+        )
+        _open_databases.add(self)
+
+    @property
+    def autoconnect(self) -> bool:
+        """Whether the calling thread may connect: inside a session only."""
+        return self.state.depth > 0
+
+    @autoconnect.setter
+    def autoconnect(self, value: bool) -> None:
+        """peewee's constructor sets a default that means nothing here."""
+
+    @property
+    def state(self) -> ThreadState:
+        """The calling thread's part."""
+        try:
+            return self._local.state  # type: ignore[no-any-return]
+        except AttributeError:
+            state = self._local.state = ThreadState()
+            with self._states_guard:
+                self._states.add(state)
+            return state
+
+    def driver(self) -> sqlite3.Connection:
+        """Return the calling thread's connection, opened when there is none.
+
+        Raises:
+            StorageError: the thread is in no session, or the database was closed.
+            StorageUnavailable: it cannot be opened.
+        """
+        state = self.state
+        if state.connection is None or self._state.closed:
+            if state.depth == 0:
+                raise StorageError(f"{self.path}: this thread is in no database.session()")
+            self.connect(reuse_if_open=True)
+        assert state.connection is not None
+        return state.connection
+
+    def _connect(self) -> sqlite3.Connection:
+        if self.closed:
+            raise StorageError(f"{self.path}: the database was closed in this process")
+        if not self._checked:
+            prepare(self.path)
+            self._checked = True
+        try:
+            connection: sqlite3.Connection = super()._connect()
+        except sqlite3.Error as error:
+            raise raised(error, self.path) from error
+        try:
+            self._use_write_ahead_log(connection)
+        except sqlite3.Error as error:
+            connection.close()
+            raise raised(error, self.path) from error
+        except BaseException:
+            connection.close()
+            raise
+        self.state.keep(connection)
+        return connection
+
+    def _use_write_ahead_log(self, connection: sqlite3.Connection) -> None:
+        if connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
+            return
+        # Several processes that meet a new file at once: SQLite's busy time-out does not
+        # cover the change of the mode.
+        self.lock.acquire(self._wait)
+        try:
+            mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        finally:
+            self.lock.release()
+        if mode != "wal":
+            raise StorageError(f"{self.path}: no write-ahead log is possible here ({mode})")
+
+    def _close(self, conn: sqlite3.Connection) -> None:
+        state = self.state
+        if state.connection is conn:
+            state.close()
+        else:
+            conn.close()
+
+    def begin(self, lock_type: str | None = None) -> None:
+        """Begin a write transaction; ``lock_type`` is always IMMEDIATE."""
+        connection = self.driver()
+        self.lock.acquire(self._wait)
+        self.state.writing = True
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except BaseException as error:
+            self._stop_writing()
+            if isinstance(error, sqlite3.Error):
+                raise raised(error, self.path) from error
+            raise
+
+    def commit(self) -> None:
+        """Commit; when that fails the caller still has to roll back."""
+        try:
+            self.driver().execute("COMMIT")
+        except sqlite3.Error as error:
+            raise raised(error, self.path) from error
+        self._stop_writing()
+
+    def rollback(self) -> None:
+        """Roll back what SQLite has not rolled back by itself."""
+        try:
+            connection = self.driver()
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise raised(error, self.path) from error
+        finally:
+            self._stop_writing()
+
+    def _stop_writing(self) -> None:
+        """Let the next writer in; nothing when this thread is none, as after a commit."""
+        state = self.state
+        if state.writing:
+            state.writing = False
+            self.lock.release()
+
+    def close_all(self) -> None:
+        """Close the connections of all threads; those in a session close at its end."""
+        self.closed = True
+        with self._states_guard:
+            states = list(self._states)
+        for state in states:
+            if state.guard.acquire(blocking=False):
+                try:
+                    state.close()
+                finally:
+                    state.guard.release()
+
+    def forget_after_fork(self) -> None:
+        """In a forked child: use none of the parent's connections, and close none."""
+        for state in list(self._states):
+            if state.closer is not None:
+                state.closer.detach()
+            if state.connection is not None:
+                _inherited.append(state.connection)
+        self._local = threading.local()
+        self._states = weakref.WeakSet()
+        self._states_guard = threading.Lock()
+        self._lock = threading.Lock()
+        self._state.reset()
+
+
+#: Connections of the parent of a fork: closing one in the child would drop the parent's file
+#: locks' protection and checkpoint with stale knowledge, so they are kept for ever.
+_inherited: list[sqlite3.Connection] = []
+_open_databases: weakref.WeakSet[Connections] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for database in list(_open_databases):
+        database.forget_after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,165 @@
+"""Storage kind ``database`` in one SQLite file, shared by the processes of one machine."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from types import TracebackType
+from typing import Any, ClassVar, Literal
+
+from rolehost.api import Cursor, Database, StorageError, Transaction
+
+from rolehost_embedded.connections import Connections
+from rolehost_embedded.failures import raised, storage_error
+from rolehost_embedded.location import absolute
+from rolehost_embedded.locks import lock_of
+from rolehost_embedded.settings import EmbeddedSettings
+
+#: Seconds a process waits for another one to finish its migrations.
+_MIGRATION_WAIT = 600.0
+
+
+class EmbeddedDatabase(Database):
+    """SQLite with a write-ahead log: readers never wait, writers queue for a file lock."""
+
+    capabilities: ClassVar[frozenset[str]] = frozenset({"transactions", "persistent"})
+    dialect: ClassVar[Literal["sqlite", "postgresql"]] = "sqlite"
+
+    def __init__(self, settings: EmbeddedSettings) -> None:
+        self.path = absolute(settings.path)
+        self.peewee = Connections(
+            self.path,
+            synchronous=settings.synchronous,
+            timeout=settings.busy_timeout,
+            page_cache=settings.page_cache,
+        )
+        self._session = _Session(self.peewee)
+
+    def session(self) -> AbstractContextManager[None]:
+        """See :meth:`rolehost.api.Database.session`."""
+        return self._session
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """See :meth:`rolehost.api.Database.transaction`; enters a session when in none."""
+        return _Transaction(self.peewee)
+
+    def read(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """See :meth:`rolehost.api.Database.read`."""
+        try:
+            return self.peewee.driver().execute(sql, params).fetchall()
+        except sqlite3.Error as error:
+            raise raised(error, self.path) from error
+
+    @contextmanager
+    def migration_lock(self) -> Iterator[None]:
+        """See :meth:`rolehost.api.Database.migration_lock`."""
+        with self._session:
+            self.peewee.driver()  # makes the folder that the lock lies in
+        lock = lock_of(self.path.with_name(self.path.name + "-migrate-lock"))
+        lock.acquire(_MIGRATION_WAIT)
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def ping(self) -> None:
+        """See :meth:`rolehost.api.Database.ping`."""
+        with self._session:
+            self.read("PRAGMA schema_version")
+
+    def close(self) -> None:
+        """See :meth:`rolehost.api.Database.close`."""
+        self.peewee.close_all()
+
+
+class _Session:
+    """Lets a thread connect; has no state of its own, so one serves all threads."""
+
+    __slots__ = ("_connections",)
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+
+    def __enter__(self) -> None:
+        state = self._connections.state
+        if state.depth == 0:
+            state.guard.acquire()
+        state.depth += 1
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        state = self._connections.state
+        state.depth -= 1
+        if state.depth == 0:
+            connection = state.connection
+            if connection is not None and self._connections.closed:
+                state.close()
+            state.guard.release()
+        if error is not None:
+            known = storage_error(error, self._connections.path)
+            if known is not None:
+                raise known from error
+
+
+class _Transaction:
+    """One write transaction. peewee sees it as its outermost one, so models join it."""
+
+    __slots__ = ("_connections", "_driver", "_session")
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self._session = _Session(connections)
+
+    def __enter__(self) -> _Transaction:
+        connections = self._connections
+        self._session.__enter__()
+        try:
+            if connections.in_transaction():
+                raise StorageError(
+                    f"{connections.path}: this thread has a transaction open already"
+                )
+            connections.begin()
+            self._driver = connections.driver()
+            connections.push_transaction(connections.transaction())
+        except BaseException:
+            self._session.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        marker = self._connections.pop_transaction()
+        try:
+            if error is not None:
+                marker.rollback(begin=False)
+            else:
+                try:
+                    marker.commit(begin=False)
+                except Exception:
+                    marker.rollback(begin=False)
+                    raise
+        finally:
+            self._session.__exit__(kind, error, traceback)
+
+    def execute(self, sql: str, params: Sequence[Any] = ()) -> Cursor:
+        """Run one statement; an error that is not the storage's own is peewee's class for it."""
+        try:
+            return self._driver.execute(sql, params)
+        except sqlite3.Error as error:
+            raise raised(error, self._connections.path) from error
+
+    def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Run one statement for each row of parameters."""
+        try:
+            self._driver.executemany(sql, rows)
+        except sqlite3.Error as error:
+            raise raised(error, self._connections.path) from error

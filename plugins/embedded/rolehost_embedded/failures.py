@@ -1,0 +1,59 @@
+"""What SQLite's errors mean to the host, told with the path of the file."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import peewee
+from rolehost.api import StorageBusy, StorageError, StorageUnavailable
+
+#: SQLite's primary result codes (https://www.sqlite.org/rescode.html) and what to say.
+_BUSY = {
+    sqlite3.SQLITE_BUSY: "the database is locked by another program",
+    sqlite3.SQLITE_LOCKED: "the database is locked by another statement",
+}
+_UNAVAILABLE = {
+    sqlite3.SQLITE_FULL: "the disk is full",
+    sqlite3.SQLITE_IOERR: "the disk reports an input/output error",
+    sqlite3.SQLITE_CANTOPEN: "the database cannot be opened",
+    sqlite3.SQLITE_READONLY: "the database or its folder is read-only",
+    sqlite3.SQLITE_PERM: "access to the database is denied",
+}
+_LASTING = {
+    sqlite3.SQLITE_NOTADB: "this file is no SQLite database",
+    sqlite3.SQLITE_CORRUPT: "the database is damaged",
+}
+
+
+def storage_error(error: BaseException, path: Path) -> StorageError | None:
+    """Return the host's error for a failure of the storage itself; None for any other.
+
+    Args:
+        error: a driver's error, or peewee's around one.
+    """
+    cause = error
+    if isinstance(error, peewee.PeeweeException) and error.args:
+        cause = error.args[0]
+    if not isinstance(cause, sqlite3.Error):
+        return None
+    code = getattr(cause, "sqlite_errorcode", None)
+    if code is None:
+        return None
+    primary = code & 0xFF  # the upper bits tell the kind of input/output error and the like
+    detail = getattr(cause, "sqlite_errorname", "")
+    for meanings, kind in ((_BUSY, StorageBusy), (_UNAVAILABLE, StorageUnavailable)):
+        if primary in meanings:
+            return kind(f"{path}: {meanings[primary]} ({detail})")
+    if primary in _LASTING:
+        return StorageError(f"{path}: {_LASTING[primary]} ({detail})")
+    return None
+
+
+def raised(error: sqlite3.Error, path: Path) -> Exception:
+    """Return what to raise for a driver's error: the host's, or peewee's of the same name."""
+    known = storage_error(error, path)
+    if known is not None:
+        return known
+    wrapper: type[Exception] = getattr(peewee, type(error).__name__, peewee.DatabaseError)
+    return wrapper(error, *error.args)

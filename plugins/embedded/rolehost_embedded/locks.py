@@ -1,0 +1,215 @@
+"""A lock on a file, fair among the threads and processes of one machine, with a bounded wait.
+
+SQLite lets a writer that finds the database busy sleep and try again, so that under load some
+wait for seconds. Here writers queue before they begin: the threads of a process in the order
+they came, and one of each process at a time in the kernel (``flock``), which wakes the next
+one at once and forgets a holder that dies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import threading
+import time
+import weakref
+from collections import deque
+from pathlib import Path
+
+from rolehost.api import StorageBusy, StorageError, StorageUnavailable
+
+
+class FileLock:
+    """The lock of one file in this process; get it from :func:`lock_of`. Not re-entrant.
+
+    The lock file stays where it is: removing one that others have open would split them.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._reset()
+
+    def _reset(self) -> None:
+        self._mutex = threading.Lock()
+        self._turns: deque[threading.Lock] = deque()
+        self._owner: int | None = None
+        self._descriptor: int | None = None
+        self._waiter: _Waiter | None = None
+
+    def acquire(self, timeout: float) -> None:
+        """Take the lock, waiting up to ``timeout`` seconds.
+
+        Raises:
+            StorageBusy: it was not to be had in time.
+            StorageError: this thread holds it already.
+            StorageUnavailable: the lock file cannot be opened.
+        """
+        deadline = None
+        with self._mutex:
+            if self._owner is None:
+                self._owner = threading.get_ident()
+                turn = None
+            else:
+                turn = self._queue_up()
+        if turn is not None:
+            deadline = time.monotonic() + timeout
+            self._await_turn(turn, timeout)
+        try:
+            if not self._take_at_once():
+                left = timeout if deadline is None else deadline - time.monotonic()
+                self._await_file(max(left, 0.0))
+        except BaseException:
+            self._pass_on()
+            raise
+
+    def release(self) -> None:
+        """Give the lock to the next in line."""
+        if self._descriptor is not None:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        self._pass_on()
+
+    def _queue_up(self) -> threading.Lock:
+        if self._owner == threading.get_ident():
+            raise StorageError(f"{self.path}: this thread holds the lock already")
+        turn = threading.Lock()
+        turn.acquire()
+        self._turns.append(turn)
+        return turn
+
+    def _await_turn(self, turn: threading.Lock, timeout: float) -> None:
+        try:
+            mine = turn.acquire(timeout=timeout)
+        except BaseException:  # a signal handler raised: the line goes on without this thread
+            if not self._left(turn):
+                self._pass_on()
+            raise
+        if not mine and self._left(turn):
+            raise StorageBusy(self._late(timeout))
+        self._owner = threading.get_ident()
+
+    def _left(self, turn: threading.Lock) -> bool:
+        """Step out of the line; False when the turn has come already."""
+        with self._mutex:
+            if turn in self._turns:
+                self._turns.remove(turn)
+                return True
+            return False
+
+    def _pass_on(self) -> None:
+        with self._mutex:
+            if self._turns:
+                self._owner = 0  # handed over; the next thread writes its own name
+                self._turns.popleft().release()
+            else:
+                self._owner = None
+
+    def _take_at_once(self) -> bool:
+        if self._descriptor is None:
+            self._descriptor = self._open()
+        if self._waiter is not None and self._waiter.pending:
+            return False  # an earlier wait was given up but still stands in the kernel's queue
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def _await_file(self, timeout: float) -> None:
+        if self._waiter is None:
+            assert self._descriptor is not None
+            self._waiter = _Waiter(self._descriptor)
+        if not self._waiter.wait(timeout):
+            raise StorageBusy(self._late(timeout))
+
+    def _open(self) -> int:
+        try:
+            return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise StorageUnavailable(
+                f"{self.path}: cannot open the lock file: {error.strerror}"
+            ) from error
+
+    def _late(self, timeout: float) -> str:
+        return f"{self.path}: another writer held the lock for {timeout:g} s"
+
+    def forget_after_fork(self) -> None:
+        """In a forked child: let go of everything without unlocking what the parent holds."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+        self._reset()
+
+
+class _Waiter:
+    """A thread that waits in ``flock``, which itself knows no time limit.
+
+    A wait that is given up stays in the kernel's queue: the next waiter of this process takes
+    it over, and when there is none the lock is let go as soon as it is had.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self.pending = False
+        self._descriptor = descriptor
+        self._mutex = threading.Lock()
+        self._wanted = False
+        self._ask = threading.Semaphore(0)
+        self._granted = threading.Semaphore(0)
+        threading.Thread(target=self._run, name="rolehost-file-lock", daemon=True).start()
+
+    def wait(self, timeout: float) -> bool:
+        with self._mutex:
+            self._wanted = True
+            if not self.pending:
+                self.pending = True
+                self._ask.release()
+        try:
+            if self._granted.acquire(timeout=timeout):
+                return True
+        except BaseException:
+            if self._give_up():
+                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+            raise
+        return self._give_up()
+
+    def _give_up(self) -> bool:
+        """Stop wanting; True when the lock came at the last moment."""
+        with self._mutex:
+            self._wanted = False
+            return self._granted.acquire(blocking=False)
+
+    def _run(self) -> None:
+        while True:
+            self._ask.acquire()
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+            with self._mutex:
+                self.pending = False
+                if self._wanted:
+                    self._wanted = False
+                    self._granted.release()
+                else:
+                    fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+
+_locks: weakref.WeakValueDictionary[Path, FileLock] = weakref.WeakValueDictionary()
+_registry = threading.Lock()
+
+
+def lock_of(path: Path) -> FileLock:
+    """Return this process's one lock of a file, shared by everything that uses the file."""
+    resolved = Path(os.path.realpath(path))
+    with _registry:
+        lock = _locks.get(resolved)
+        if lock is None:
+            lock = _locks[resolved] = FileLock(resolved)
+        return lock
+
+
+def _after_fork() -> None:
+    global _registry
+    _registry = threading.Lock()
+    for lock in list(_locks.values()):
+        with contextlib.suppress(OSError):
+            lock.forget_after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)

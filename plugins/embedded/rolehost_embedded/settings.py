@@ -1,0 +1,57 @@
+"""The settings section ``[embedded]``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import Meta
+from rolehost.api import Settings
+
+Seconds = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=1)]
+
+
+class EmbeddedSettings(Settings, frozen=True):
+    """``[embedded]``; the same in every deployment that shares the database file.
+
+    Attributes:
+        path: the database file; relative to the deployment file. Its folder is made.
+        queue_path: the file that carries ephemeral messages; None puts it beside ``path``.
+            A file of its own, so that sending inside a unit of work waits for no lock.
+        synchronous: ``full`` survives the loss of power, ``normal`` only that of processes
+            (after a power cut the last commits may be missing; nothing is corrupted).
+        busy_timeout: seconds a writer waits for its turn; then ``StorageBusy``.
+        page_cache: bytes of database pages each connection may keep.
+        partitions: partitions of a topic, fixed when it is first used.
+        member_lease: seconds after which a consumer that does not poll has lost its
+            partitions to the others of its group.
+        message_lease: seconds after which a process that does not renew has lost the
+            ephemeral messages it took; they are handed out again.
+        keep_records: seconds for which the stream keeps records.
+        keep_records_count: most records the stream keeps in each partition.
+        keep_dead_messages: seconds for which rejected ephemeral messages are kept.
+        cache_entries: most entries of the cache, in each process.
+        cache_bytes: most bytes of keys and values in the cache, in each process.
+    """
+
+    path: Path = Path("rolehost.db")
+    queue_path: Path | None = None
+    synchronous: Literal["full", "normal"] = "full"
+    busy_timeout: Seconds = 5.0
+    page_cache: Count = 2_097_152
+    partitions: Annotated[int, Meta(ge=1, le=256)] = 8
+    member_lease: Seconds = 10.0
+    message_lease: Seconds = 30.0
+    keep_records: Seconds = 604_800.0
+    keep_records_count: Count = 1_000_000
+    keep_dead_messages: Seconds = 604_800.0
+    cache_entries: Count = 10_000
+    cache_bytes: Count = 33_554_432
+
+    @property
+    def messages_path(self) -> Path:
+        """The file that carries ephemeral messages."""
+        if self.queue_path is not None:
+            return self.queue_path
+        return self.path.with_name(f"{self.path.stem}-queue{self.path.suffix}")
