@@ -1,1 +1,22 @@
-"""deployment."""
+"""Deployment files: TOML with includes, references and overrides, read into typed settings.
+
+:func:`load` is what a process calls; :func:`read` returns what could be read together with
+every mistake, so that a check can go on and report the composition's mistakes too.
+"""
+
+from rolehost.deployment.decode import decode
+from rolehost.deployment.model import Deployment, HostSettings, Origin
+from rolehost.deployment.reading import HOST_SECTIONS, load, read
+from rolehost.deployment.wording import describe_type, describe_value
+
+__all__ = [
+    "HOST_SECTIONS",
+    "Deployment",
+    "HostSettings",
+    "Origin",
+    "decode",
+    "describe_type",
+    "describe_value",
+    "load",
+    "read",
+]
