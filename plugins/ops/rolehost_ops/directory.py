@@ -1,0 +1,125 @@
+"""The folder of metric files that all processes of a deployment write to and ``/metrics`` merges.
+
+Each process has a file for each type of metric, ``counter_PID.db`` and so on (the format is
+prometheus-client's). What dead processes counted is added up into one file, so that counters
+never fall and the number of files stays that of living processes; their gauges are dropped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+#: Stands for the process id in the name of the file that holds what dead processes counted.
+PAST = "past"
+
+_LOCK = "lock"
+_JOURNAL = "journal.json"
+
+
+class Journal(msgspec.Struct, frozen=True):
+    """A compaction that is decided: what a crash in its middle must not make count twice.
+
+    Attributes:
+        renames: new file → the name it takes.
+        removes: names of files whose values are in the new ones.
+    """
+
+    renames: dict[str, str]
+    removes: list[str]
+
+
+class MetricFiles:
+    """The metric files of a deployment.
+
+    Args:
+        path: the folder; made when it is missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    @contextlib.contextmanager
+    def settled(self) -> Iterator[None]:
+        """Tidy up after dead processes, then keep others from doing so until the end.
+
+        Read the files inside: between a compaction's steps they would count twice.
+        """
+        with (self.path / _LOCK).open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._replay()
+            self._compact()
+            yield
+
+    def _compact(self) -> None:
+        """Add the files of dead processes to those of the past."""
+        removes: list[str] = []
+        sources: dict[str, list[Path]] = defaultdict(list)
+        for file in sorted(self.path.glob("*.db")):
+            kind, _, owner = file.stem.rpartition("_")
+            if not owner.isdecimal() or _alive(int(owner)):
+                continue
+            removes.append(file.name)
+            if not kind.startswith("gauge"):
+                sources[kind].append(file)
+        if not removes:
+            return
+        renames = {}
+        for kind, files in sources.items():
+            past = self.path / f"{kind}_{PAST}.db"
+            new = past.with_suffix(".new")
+            _add_up([*files, past] if past.exists() else files, new)
+            renames[new.name] = past.name
+        self._write_journal(Journal(renames, removes))
+        self._replay()
+
+    def _write_journal(self, journal: Journal) -> None:
+        draft = self.path / f"{_JOURNAL}.draft"
+        draft.write_bytes(msgspec.json.encode(journal))
+        draft.replace(self.path / _JOURNAL)
+
+    def _replay(self) -> None:
+        """Carry out the decided compaction; every step may have been done before."""
+        path = self.path / _JOURNAL
+        if not path.exists():
+            return
+        journal = msgspec.json.decode(path.read_bytes(), type=Journal)
+        for name in journal.removes:
+            (self.path / name).unlink(missing_ok=True)
+        for new, name in journal.renames.items():
+            # Missing: renamed before the crash.
+            with contextlib.suppress(FileNotFoundError):
+                (self.path / new).replace(self.path / name)
+        path.unlink()
+
+
+def _add_up(files: list[Path], into: Path) -> None:
+    """Write the sums of all values of the files to a new file."""
+    from prometheus_client.mmap_dict import MmapedDict
+
+    sums: dict[str, float] = defaultdict(float)
+    for file in files:
+        for key, value, _, _ in MmapedDict.read_all_values_from_file(file):
+            sums[key] += value
+    into.unlink(missing_ok=True)
+    target = MmapedDict(into)
+    for key, value in sums.items():
+        target.write_value(key, value, 0.0)
+    target.close()
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

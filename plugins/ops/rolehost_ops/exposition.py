@@ -1,0 +1,113 @@
+"""What ``/metrics`` answers: the files of all processes, and how the deployment stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+from rolehost.api import Statistics
+
+from rolehost_ops.directory import MetricFiles
+
+#: Writes a registry in one of the formats.
+Encoder = Callable[[CollectorRegistry], bytes]
+
+
+def render(files: MetricFiles, statistics: Statistics | None, encode: Encoder) -> bytes:
+    """Return the body of a scrape.
+
+    Args:
+        files: metric files of the deployment.
+        statistics: how it stands; None when that could not be learnt.
+        encode: of :func:`negotiate`.
+    """
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(StatisticsCollector(statistics))
+    with files.settled():
+        MultiProcessCollector(registry, path=str(files.path))
+        return encode(registry)
+
+
+class StatisticsCollector(Collector):
+    """The gauges that are asked for at the time of the scrape."""
+
+    def __init__(self, statistics: Statistics | None) -> None:
+        self._statistics = statistics
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the families; without statistics the one that says so."""
+        statistics = self._statistics
+        yield GaugeMetricFamily(
+            "rolehost_statistics_success",
+            "Whether the figures from the database could be had for this scrape.",
+            value=0 if statistics is None else 1,
+        )
+        if statistics is not None:
+            yield from _queues(statistics)
+            yield from _outbox(statistics)
+            yield from _dead_letters(statistics)
+            yield from _lags(statistics)
+            yield from _processes(statistics)
+
+
+def _queues(statistics: Statistics) -> Iterable[Metric]:
+    labels = ("queue", "state")
+    jobs = GaugeMetricFamily("rolehost_queue_jobs", "Unfinished jobs.", labels=labels)
+    oldest = GaugeMetricFamily(
+        "rolehost_queue_oldest_ready_seconds",
+        "Time since the oldest job that could run became ready.",
+        labels=labels,
+    )
+    for queue in statistics.queues:
+        jobs.add_metric((queue.queue, queue.state), queue.count)
+        oldest.add_metric((queue.queue, queue.state), queue.oldest)
+    return jobs, oldest
+
+
+def _outbox(statistics: Statistics) -> Iterable[Metric]:
+    return (
+        GaugeMetricFamily(
+            "rolehost_outbox_events",
+            "Events committed and not yet handed to the stream.",
+            value=statistics.outbox_count,
+        ),
+        GaugeMetricFamily(
+            "rolehost_outbox_oldest_seconds",
+            "Time since the oldest of them was committed.",
+            value=statistics.outbox_age,
+        ),
+    )
+
+
+def _dead_letters(statistics: Statistics) -> Iterable[Metric]:
+    dead = GaugeMetricFamily("rolehost_dead_letters", "Dead letters kept.", labels=("kind",))
+    dead.add_metric(("event",), statistics.dead_events)
+    dead.add_metric(("job",), statistics.dead_jobs)
+    return (dead,)
+
+
+def _lags(statistics: Statistics) -> Iterable[Metric]:
+    family = GaugeMetricFamily(
+        "rolehost_event_lag_records",
+        "Records published and not yet committed by the consumer group.",
+        labels=("topic", "group"),
+    )
+    for lag in statistics.lags:
+        family.add_metric((lag.topic, lag.group), lag.records)
+    return (family,)
+
+
+def _processes(statistics: Statistics) -> Iterable[Metric]:
+    alive = GaugeMetricFamily("rolehost_processes", "Living processes.", labels=("role",))
+    restarts = CounterMetricFamily(
+        "rolehost_process_restarts",
+        "Processes that died and were replaced.",
+        labels=("role",),
+    )
+    for process in statistics.processes:
+        alive.add_metric((process.role,), process.alive)
+        restarts.add_metric((process.role,), process.restarts)
+    return alive, restarts

@@ -1,0 +1,142 @@
+"""What is asked when a process is asked how it is: pings of backends and the plugins' checks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+from rolehost.api import Services
+
+from rolehost_ops.runs import Overdue, Runs
+
+log = logging.getLogger("rolehost.ops")
+
+
+class Result(msgspec.Struct, frozen=True):
+    """How one check went.
+
+    Attributes:
+        name: name of the check; of a backend: its kind.
+        source: the plugin that gave it; of a backend: its name.
+        ok: whether it passed.
+        seconds: how long it was waited for.
+        detail: what the check told, or what failed.
+    """
+
+    name: str
+    source: str
+    ok: bool
+    seconds: float
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One thing to ask.
+
+    Attributes:
+        name: as :attr:`Result.name`.
+        source: as :attr:`Result.source`.
+        ask: blocking; returns None or a text, raises when not well.
+        timeout: seconds after which it counts as failed.
+    """
+
+    name: str
+    source: str
+    ask: Callable[[], str | None]
+    timeout: float
+
+
+class Health:
+    """Asks questions at the same time and keeps what was failing, so that changes are logged.
+
+    Args:
+        details: tell the texts of failures, not only their types.
+        ping_timeout: seconds for the ping of a backend.
+    """
+
+    def __init__(self, *, details: bool, ping_timeout: float) -> None:
+        self._details = details
+        self._ping_timeout = ping_timeout
+        self._runs = Runs()
+        self._failing: set[tuple[str, str]] = set()
+
+    def liveness(self, services: Services) -> list[Question]:
+        """Return the checks that declare ``live``."""
+        return self._checks(services, live=True)
+
+    def readiness(self, services: Services) -> list[Question]:
+        """Return a ping for each backend there is, and the checks that declare ``ready``."""
+        pings = [
+            Question(kind, name, _ping(services, kind), self._ping_timeout)
+            for kind, name in services.backends.items()
+        ]
+        return pings + self._checks(services, live=False)
+
+    async def ask(self, questions: Sequence[Question]) -> list[Result]:
+        """Ask all at once; return the results in the order of the questions."""
+        return list(await asyncio.gather(*map(self._ask, questions)))
+
+    def _checks(self, services: Services, *, live: bool) -> list[Question]:
+        return [
+            Question(check.name, plugin, _in_session(services, check.fn), check.timeout)
+            for plugin, check in services.checks
+            if (check.live if live else check.ready)
+        ]
+
+    async def _ask(self, question: Question) -> Result:
+        began = time.perf_counter()
+        key = (question.source, question.name)
+        error: Exception | None = None
+        detail = ""
+        try:
+            told = await self._runs.run(key, question.ask, question.timeout)
+            detail = told or ""
+        except Overdue as failure:
+            error, detail = failure, str(failure)
+        except Exception as failure:
+            error = failure
+            detail = type(failure).__name__ + (f": {failure}" if self._details else "")
+        seconds = round(time.perf_counter() - began, 6)
+        self._log_change(key, error)
+        return Result(question.name, question.source, error is None, seconds, detail)
+
+    def _log_change(self, key: tuple[str, str], error: Exception | None) -> None:
+        """Log when a check starts or stops failing; not at every probe."""
+        source, name = key
+        if error is not None and key not in self._failing:
+            self._failing.add(key)
+            log.warning("check %s of %s fails: %s: %s", name, source, type(error).__name__, error)
+        elif error is None and key in self._failing:
+            self._failing.discard(key)
+            log.info("check %s of %s passes again", name, source)
+
+
+def _ping(services: Services, kind: str) -> Callable[[], str | None]:
+    def ping() -> None:
+        with _session(services):
+            getattr(services, kind).ping()
+
+    return ping
+
+
+def _in_session(
+    services: Services, fn: Callable[[Services], str | None]
+) -> Callable[[], str | None]:
+    def call() -> str | None:
+        with _session(services):
+            return fn(services)
+
+    return call
+
+
+def _session(services: Services) -> contextlib.AbstractContextManager[None]:
+    """The threads here are this plugin's own, so they enter the database's session themselves."""
+    if "database" in services.backends:
+        return services.database.session()
+    return contextlib.nullcontext()

@@ -1,0 +1,73 @@
+"""``/metrics``."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import falcon.asgi
+from rolehost.api import Services, Statistics
+from rolehost.api.http import operation
+
+from rolehost_ops.directory import MetricFiles
+from rolehost_ops.runs import Overdue, Runs
+from rolehost_ops.settings import OpsSettings
+
+log = logging.getLogger("rolehost.ops")
+
+#: Seconds for reading and merging the files: a bound for a broken disk, not a target.
+RENDER_TIMEOUT = 30.0
+
+
+def metrics_directory(settings: OpsSettings, services: Services) -> Path:
+    """Return the folder of metric files that all processes of the deployment agree on."""
+    if settings.metrics_dir is not None:
+        return Path(settings.metrics_dir)
+    return services.runtime_directory / "metrics"
+
+
+class Metrics:
+    """The metrics of all processes of the deployment on this machine."""
+
+    def __init__(self, settings: OpsSettings) -> None:
+        self._settings = settings
+        self._runs = Runs()
+
+    @operation(summary="Metrics for Prometheus", responses={200: "text/plain"})
+    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        """Answer in the text format of Prometheus, or OpenMetrics when that is asked for."""
+        # Here and not above: declaring the route must not load prometheus-client before the
+        # process has said where its values live, nor in commands that serve nothing.
+        from prometheus_client.exposition import choose_encoder
+
+        from rolehost_ops.exposition import render
+
+        services: Services = req.context.services
+        statistics = await self._statistics(services)
+        files = MetricFiles(metrics_directory(self._settings, services))
+        encode, resp.content_type = choose_encoder(req.get_header("Accept") or "")
+        resp.data = await self._runs.run(
+            resp.content_type, lambda: render(files, statistics, encode), RENDER_TIMEOUT
+        )
+        resp.cache_control = ("no-store",)
+
+    async def _statistics(self, services: Services) -> Statistics | None:
+        """Return how the deployment stands, or None: what processes counted is served anyway."""
+        try:
+            return await self._runs.run(
+                "statistics", lambda: _ask(services), self._settings.statistics_timeout
+            )
+        except Overdue as error:
+            log.warning("no statistics for this scrape: %s", error)
+        except Exception as error:
+            log.warning("no statistics for this scrape: %s: %s", type(error).__name__, error)
+        return None
+
+
+def _ask(services: Services) -> Statistics:
+    session: AbstractContextManager[None] = nullcontext()
+    if "database" in services.backends:
+        session = services.database.session()
+    with session:
+        return services.statistics()

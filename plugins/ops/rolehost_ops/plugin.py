@@ -1,0 +1,61 @@
+"""The hooks of the plugin ``ops``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rolehost.api import (
+    PLUGIN_API,
+    ROLES,
+    DeclareContext,
+    PluginInfo,
+    ProcessContext,
+    Route,
+    hookimpl,
+)
+
+from rolehost_ops.settings import OpsSettings
+
+
+@hookimpl
+def rolehost_plugin() -> PluginInfo:
+    """Say what ``ops`` is; it needs no storage and asks about what there is."""
+    return PluginInfo(
+        api=PLUGIN_API,
+        summary="Health, readiness and Prometheus metrics",
+        settings=OpsSettings,
+    )
+
+
+@hookimpl
+def rolehost_routes(context: DeclareContext) -> Sequence[Route]:
+    """Give the two probes and the metrics."""
+    from rolehost_ops.health import Health
+    from rolehost_ops.metrics import Metrics
+    from rolehost_ops.probes import Healthz, Readyz
+
+    settings: OpsSettings = context.settings
+    health = Health(details=settings.details, ping_timeout=settings.ping_timeout)
+    return (
+        Route(f"{settings.prefix}/healthz", Healthz(health)),
+        Route(f"{settings.prefix}/readyz", Readyz(health)),
+        Route(f"{settings.prefix}/metrics", Metrics(settings)),
+    )
+
+
+@hookimpl
+def rolehost_start(context: ProcessContext) -> None:
+    """Record the work of this process; a command serves nothing and is not counted."""
+    if context.role not in ROLES:
+        return
+    from rolehost_ops.directory import MetricFiles
+    from rolehost_ops.metrics import metrics_directory
+    from rolehost_ops.recorder import MetricsRecorder, open_recorder
+
+    files = MetricFiles(metrics_directory(context.settings, context.services))
+    with files.settled():  # a deployment that nobody scrapes gathers no files
+        pass
+    context.services.register(
+        MetricsRecorder, lambda _: open_recorder(files.path), close=MetricsRecorder.close
+    )
+    context.record(context.services.get(MetricsRecorder))

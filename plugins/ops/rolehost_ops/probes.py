@@ -1,0 +1,75 @@
+"""``/healthz`` and ``/readyz``."""
+
+from __future__ import annotations
+
+import falcon
+import falcon.asgi
+import msgspec
+from rolehost.api import Services
+from rolehost.api.http import operation
+
+from rolehost_ops.health import Health, Result
+
+
+class Report(msgspec.Struct, frozen=True):
+    """The body of both answers.
+
+    Attributes:
+        status: ``ok``, ``failed`` or ``draining``.
+        checks: what was asked, with the results.
+    """
+
+    status: str
+    checks: list[Result] = []
+
+
+_encode = msgspec.json.Encoder().encode
+_OK = _encode(Report("ok"))
+
+
+class Healthz:
+    """Liveness: whether restarting this process would help."""
+
+    def __init__(self, health: Health) -> None:
+        self._health = health
+
+    @operation(summary="Whether the process is alive", responses={200: Report, 503: Report})
+    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        """Answer 200, or 503 when a check that declares ``live`` fails."""
+        _no_store(resp)
+        questions = self._health.liveness(req.context.services)
+        if not questions:
+            resp.data = _OK
+            return
+        _answer(resp, await self._health.ask(questions))
+
+
+class Readyz:
+    """Readiness: whether this process should be sent requests."""
+
+    def __init__(self, health: Health) -> None:
+        self._health = health
+
+    @operation(summary="Whether the process takes requests", responses={200: Report, 503: Report})
+    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        """Answer 200, or 503 when draining, or when a backend or a check fails."""
+        _no_store(resp)
+        services: Services = req.context.services
+        # A draining process is out of rotation whatever the checks say: they are not asked.
+        if services.draining:
+            resp.status = falcon.HTTP_503
+            resp.data = _encode(Report("draining"))
+            return
+        _answer(resp, await self._health.ask(self._health.readiness(services)))
+
+
+def _no_store(resp: falcon.asgi.Response) -> None:
+    resp.content_type = falcon.MEDIA_JSON
+    resp.cache_control = ("no-store",)
+
+
+def _answer(resp: falcon.asgi.Response, results: list[Result]) -> None:
+    failed = any(not result.ok for result in results)
+    if failed:
+        resp.status = falcon.HTTP_503
+    resp.data = _encode(Report("failed" if failed else "ok", results))
