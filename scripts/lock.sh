@@ -23,7 +23,8 @@ fi
 
 # Our own distributions lead to their dependencies and are left out of the lock itself.
 omit=--no-emit-package=rolehost
-echo "-e $PWD[http,worker,scheduler]" >"$work/own.in"
+echo "-e $PWD" >"$work/host.in"
+echo "-e ${PWD}[http,worker,scheduler]" >"$work/own.in"
 for folder in plugins/*/ contrib/*/; do
     [ -f "${folder}setup.cfg" ] || continue
     echo "-e $PWD/${folder%/}" >>"$work/own.in"
@@ -31,14 +32,20 @@ for folder in plugins/*/ contrib/*/; do
     omit="$omit --no-emit-package=$name"
 done
 
+in=scripts/requirements
 compile() {
+    target=$1
+    shift
     # shellcheck disable=SC2086  # one word for each distribution left out
     UV_CUSTOM_COMPILE_COMMAND=scripts/lock.sh "$uv" pip compile --quiet --universal \
         --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url \
-        $omit --output-file "$@"
+        $omit --output-file "$in/$target.txt" "$@"
+    echo "lock: $in/$target.txt" >&2
 }
-compile scripts/requirements/development.txt "$work/own.in" \
-    scripts/requirements/runtime.in scripts/requirements/development.in "${@}"
-# The run-time lock is a part of the other one: the same version of every package in both.
-compile scripts/requirements/runtime.txt "$work/own.in" \
-    scripts/requirements/runtime.in --constraint scripts/requirements/development.txt
+
+# The largest decides; the others are parts of it, with the same version of every package.
+compile development "$work/own.in" "$in/runtime.in" "$in/test.in" "$in/development.in" "$@"
+set -- --constraint "$in/development.txt"
+compile test "$work/own.in" "$in/runtime.in" "$in/test.in" "$@"
+compile runtime "$work/own.in" "$in/runtime.in" "$@"
+compile host "$work/host.in" "$in/host.in" "$@"

@@ -1,0 +1,19 @@
+#!/bin/sh
+# Static checks: `scripts/check.sh [lint] [types] [imports]`, all of them by default.
+# VENV names the environment whose tools run; default .venv.
+set -eu
+cd "$(dirname "$0")/.."
+bin=${VENV:-.venv}/bin
+
+[ $# -gt 0 ] || set -- lint types imports
+for check in "$@"; do
+    case "$check" in
+        lint)
+            "$bin/ruff" check .
+            "$bin/ruff" format --check .
+            ;;
+        types) "$bin/mypy" ;;
+        imports) "$bin/lint-imports" --no-logo ;;
+        *) echo "check: expected lint, types or imports, got $check" >&2; exit 2 ;;
+    esac
+done

@@ -1,0 +1,37 @@
+#!/bin/sh
+# Command 2 of the README: installs what the tests need, then runs every check there is.
+#
+#   scripts/test.sh           everything: static checks, all tests and proofs, the tox matrix
+#   scripts/test.sh --quick   without the matrix: one Python, the tree as it is
+#
+# With CI=true a missing interpreter or service is a failure; elsewhere it is skipped and said.
+set -eu
+cd "$(dirname "$0")/.."
+
+matrix=yes
+case "${1:-}" in
+    "") ;;
+    --quick) matrix=no ;;
+    *) echo "test: expected nothing or --quick, got $1" >&2; exit 2 ;;
+esac
+
+step() { printf '\n== %s\n' "$*"; }
+
+step "what the tests need: .venv, commands from Debian's packages, material from npm"
+scripts/system.sh
+scripts/setup.sh
+scripts/fixtures.sh
+
+step "ruff, mypy, import contracts"
+scripts/check.sh
+
+if [ "$matrix" = yes ]; then
+    step "tox matrix: wheels, on each Python, with the host alone, embedded, and everything"
+    skip=true
+    [ "${CI:-}" != true ] || skip=false
+    .venv/bin/tox run-parallel -m matrix --parallel "$(getconf _NPROCESSORS_ONLN)" \
+        --parallel-no-spinner --skip-missing-interpreters "$skip"
+fi
+
+step "tests of the tree, the documents and the packages, and the short proofs"
+exec .venv/bin/python -m pytest -q

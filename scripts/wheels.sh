@@ -1,0 +1,22 @@
+#!/bin/sh
+# Builds the wheel of every distribution of this tree: `scripts/wheels.sh [FOLDER]`, default dist.
+# VENV names the environment with `build` and setuptools; default .venv.
+set -eu
+cd "$(dirname "$0")/.."
+target=${1:-dist}
+python=${VENV:-.venv}/bin/python
+
+# setuptools takes stale files of its build folder into the wheel: build from a clean copy.
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+git ls-files --cached --others --exclude-standard -z \
+    -- setup.cfg pyproject.toml README.md LICENSE host migrations plugins contrib |
+    xargs -0 tar -cf - | tar -xf - -C "$work"
+
+mkdir -p "$target"
+rm -f "$target"/rolehost*.whl
+for folder in "$work" "$work"/plugins/*/ "$work"/contrib/*/; do
+    [ -f "$folder/setup.cfg" ] || continue
+    "$python" -m build --quiet --wheel --no-isolation --outdir "$target" "$folder" >&2
+done
+ls "$target"
