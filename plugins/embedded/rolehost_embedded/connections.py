@@ -159,7 +159,7 @@ class Connections(peewee.SqliteDatabase):
         else:
             conn.close()
 
-    def begin(self, lock_type: str | None = None) -> None:
+    def begin(self, lock_type: str | None = None) -> None:  # noqa: ARG002 - as peewee has it
         """Begin a write transaction; ``lock_type`` is always IMMEDIATE."""
         connection = self.driver()
         self.lock.acquire(self._wait)

@@ -1,0 +1,24 @@
+"""The schema of the service database: migration files and the runner that applies them."""
+
+from rolehost.schema.files import Migration, Phase, SchemaError, Set, load
+from rolehost.schema.runner import down, pending, up
+from rolehost.schema.status import MigrationStatus, status
+from rolehost.schema.writer import new
+
+#: The host's own set of migrations, which comes before those of all plugins.
+HOST_SET = ("rolehost", "rolehost.migrations")
+
+__all__ = [
+    "HOST_SET",
+    "Migration",
+    "MigrationStatus",
+    "Phase",
+    "SchemaError",
+    "Set",
+    "down",
+    "load",
+    "new",
+    "pending",
+    "status",
+    "up",
+]

@@ -1,0 +1,167 @@
+"""Applies migrations and takes them back: one at a time, each in a transaction of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from rolehost.errors import Problem, StorageUnavailable
+from rolehost.schema import history
+from rolehost.schema.files import Migration, Phase, SchemaError, Set, load
+from rolehost.storage import Database
+
+
+def pending(
+    database: Database, sets: Iterable[Set], *, phase: Phase | None = None
+) -> tuple[Migration, ...]:
+    """Return the migrations that ``up`` would apply, in its order. Changes nothing.
+
+    Args:
+        sets: owners and packages, in the order in which they depend on each other.
+        phase: only those of this phase; None is both.
+
+    Raises:
+        SchemaError: files are wrong, or one that was applied has been changed since.
+        StorageUnavailable: the database cannot be reached.
+    """
+    migrations = load(sets, database.dialect)
+    return _pending(migrations, history.read(database), phase)
+
+
+def up(
+    database: Database,
+    sets: Iterable[Set],
+    *,
+    phase: Phase | None = None,
+    now: Callable[[], float] = time.time,
+) -> tuple[Migration, ...]:
+    """Apply what is pending and return it; of processes that do so at once, one does the work.
+
+    When one fails, those before it stay applied and it leaves nothing behind.
+
+    Args:
+        sets: owners and packages, in the order in which they depend on each other.
+        phase: only those of this phase; None is both.
+        now: seconds since the epoch, for the record.
+
+    Raises:
+        SchemaError: files are wrong, one that was applied was changed, or a statement failed.
+        StorageUnavailable: the database cannot be reached.
+    """
+    migrations = load(sets, database.dialect)
+    with database.migration_lock():
+        history.create(database)
+        todo = _pending(migrations, history.read(database), phase)
+        for migration in todo:
+            with _told(migration, "up"), database.transaction() as transaction:
+                for statement in migration.up:
+                    transaction.execute(statement)
+                history.add(transaction, migration, int(now() * 1000))
+    return todo
+
+
+def down(database: Database, owned: Set, *, steps: int = 1) -> tuple[Migration, ...]:
+    """Take back the last migrations of one owner, newest first, and return them.
+
+    Args:
+        owned: owner and package.
+        steps: how many, at least 1; more than were applied takes all of them.
+
+    Raises:
+        SchemaError: files are wrong, changed or gone, or a statement failed.
+        StorageUnavailable: the database cannot be reached.
+        ValueError: ``steps`` is less than 1.
+    """
+    if steps < 1:
+        raise ValueError(f"steps must be at least 1, not {steps}")
+    known = {m.number: m for m in load([owned], database.dialect)}
+    done: list[Migration] = []
+    with database.migration_lock():
+        applied = history.read(database)
+        mine = sorted((row for row in applied.values() if row.owner == owned[0]), reverse=True)
+        for row in mine[:steps]:
+            if row.number not in known:
+                raise SchemaError([_gone(row)])
+            migration = known[row.number]
+            refuse_drift([migration], applied)
+            with _told(migration, "down"), database.transaction() as transaction:
+                for statement in migration.down:
+                    transaction.execute(statement)
+                history.remove(transaction, migration)
+            done.append(migration)
+    return tuple(done)
+
+
+def refuse_drift(
+    migrations: Sequence[Migration], applied: Mapping[tuple[str, int], history.Applied]
+) -> None:
+    """Raise when files no longer say what was applied.
+
+    Raises:
+        SchemaError: one problem for each such file.
+    """
+    problems = [
+        Problem(
+            code="migration-changed",
+            who=migration.owner,
+            where=migration.site,
+            what=f"{migration.label} was changed after it had been applied",
+            expected=f"{row.name}, checksum {row.checksum[:12]}",
+            got=f"{migration.name}, checksum {migration.checksum[:12]}",
+            fix="restore the file, and put the change into a new migration",
+        )
+        for migration in migrations
+        if (row := applied.get((migration.owner, migration.number)))
+        and (row.checksum, row.name) != (migration.checksum, migration.name)
+    ]
+    if problems:
+        raise SchemaError(problems)
+
+
+def _pending(
+    migrations: Sequence[Migration],
+    applied: Mapping[tuple[str, int], history.Applied],
+    phase: Phase | None,
+) -> tuple[Migration, ...]:
+    refuse_drift(migrations, applied)
+    return tuple(
+        migration
+        for migration in migrations
+        if (migration.owner, migration.number) not in applied and phase in (None, migration.phase)
+    )
+
+
+@contextmanager
+def _told(migration: Migration, direction: str) -> Iterator[None]:
+    """Let an error of a statement name the migration; outages of the storage pass through."""
+    try:
+        yield
+    except StorageUnavailable:
+        raise
+    except Exception as error:
+        raise SchemaError(
+            [
+                Problem(
+                    code="migration-failed",
+                    who=migration.owner,
+                    where=migration.site,
+                    what=f"{migration.label} failed ({direction}); nothing of it was kept",
+                    expected="statements that this database accepts",
+                    got=str(error),
+                    fix="mend the statement and run the command again",
+                )
+            ]
+        ) from error
+
+
+def _gone(row: history.Applied) -> Problem:
+    return Problem(
+        code="migration-gone",
+        who=row.owner,
+        where=f"table {history.TABLE}",
+        what=f"{row.owner}/{row.number:04d}_{row.name} was applied, but its file is not here",
+        expected="the version of the plugin that applied it, or a newer one",
+        got="no file of this number",
+        fix="take it back with that version",
+    )
