@@ -31,7 +31,7 @@ class Identity(NamedTuple):
 def machine() -> str:
     """Name this machine and its process-id namespace, within which a pid means something."""
     try:
-        namespace = os.readlink("/proc/self/ns/pid")
+        namespace = str(Path("/proc/self/ns/pid").readlink())
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         namespace = boot = ""

@@ -1,0 +1,108 @@
+"""What an operator does with jobs: list, show, retry, cancel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rolehost.delivery.ledger import STATES
+from rolehost.storage import Database, Transaction
+
+_FIELDS = (
+    "id",
+    "queue",
+    "actor",
+    "state",
+    "priority",
+    "run_at",
+    "key",
+    "unique_key",
+    "attempt",
+    "crashes",
+    "owner",
+    "enqueued_at",
+    "started_at",
+    "finished_at",
+    "error",
+    "cause",
+    "arguments",
+)
+
+
+def listing(
+    database: Database,
+    *,
+    state: str | None = None,
+    queue: str | None = None,
+    actor: str | None = None,
+    limit: int = 100,
+) -> list[dict[str, Any]]:
+    """Return jobs, newest first, as dicts of their columns.
+
+    Raises:
+        ValueError: ``state`` is no state of the ledger.
+    """
+    if state is not None and state not in STATES:
+        raise ValueError(f"state {state!r} is none of {', '.join(STATES)}")
+    given = {"state": state, "queue": queue, "actor": actor}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    where = " AND ".join(f"{name} = ?" for name in chosen)
+    rows = database.read(
+        f"SELECT {', '.join(_FIELDS)} FROM rolehost_jobs"
+        f"{' WHERE ' + where if where else ''} ORDER BY id DESC LIMIT ?",
+        (*chosen.values(), limit),
+    )
+    return [_job(row) for row in rows]
+
+
+def show(database: Database, number: int) -> dict[str, Any] | None:
+    """Return one job as a dict of its columns; None when there is none of that id."""
+    rows = database.read(f"SELECT {', '.join(_FIELDS)} FROM rolehost_jobs WHERE id = ?", (number,))
+    return _job(rows[0]) if rows else None
+
+
+def retry(
+    tx: Transaction,
+    number: int,
+    now: int,
+    only: Sequence[str] = ("dead", "cancelled", "retrying", "scheduled"),
+) -> str | None:
+    """Make a job available at once, with all its attempts before it.
+
+    Returns:
+        The name to wake, or None when no job of that id is in one of the states ``only``.
+    """
+    marks = ", ".join("?" * len(only))
+    row = tx.execute(
+        "UPDATE rolehost_jobs SET state = 'available', run_at = ?, attempt = 0, crashes = 0,"
+        " suspect = 0, cancel = 0, finished_at = NULL"
+        f" WHERE id = ? AND state IN ({marks}) RETURNING queue",
+        (now, number, *only),
+    ).fetchone()
+    return None if row is None else f"queue:{row[0]}"
+
+
+def cancel(tx: Transaction, number: int, now: int) -> str | None:
+    """Cancel a job that waits at once; ask one that runs to stop.
+
+    Returns:
+        ``cancelled``, ``asked``, or None when no unfinished job has that id.
+    """
+    waiting = tx.execute(
+        "UPDATE rolehost_jobs SET state = 'cancelled', finished_at = ?"
+        " WHERE id = ? AND state IN ('available', 'scheduled', 'retrying')",
+        (now, number),
+    ).rowcount
+    if waiting:
+        return "cancelled"
+    running = tx.execute(
+        "UPDATE rolehost_jobs SET cancel = 1 WHERE id = ? AND state IN ('claimed', 'running')",
+        (number,),
+    ).rowcount
+    return "asked" if running else None
+
+
+def _job(row: tuple[Any, ...]) -> dict[str, Any]:
+    job = dict(zip(_FIELDS, row, strict=True))
+    job["arguments"] = bytes(job["arguments"]).decode()
+    return job

@@ -1,0 +1,197 @@
+"""Dead letters: jobs and events that were given up, with all that is needed to try again.
+
+A dead job stays a row of the ledger; a dead event is kept with its headers, value, position and
+error. Both are listed, shown, replayed and discarded by one id, ``job:12`` or ``event:34``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from rolehost.api.contributions import Handler
+from rolehost.delivery import administration
+from rolehost.delivery.outbox import decode_headers, encode_headers
+from rolehost.storage import Database, Delivery, Partition, Record, Transaction
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+    """One dead letter in a listing.
+
+    Attributes:
+        id: ``job:N`` or ``event:N``.
+        what: actor, or handler.
+        origin: queue, or ``topic/partition/offset``.
+        error: why it was given up.
+        died_at: milliseconds since the epoch.
+        state: ``dead``, or ``replay`` while an event waits to be handled again.
+    """
+
+    id: str
+    what: str
+    origin: str
+    error: str
+    died_at: int
+    state: str
+
+
+def bury(
+    tx: Transaction, handler: Handler, delivery: Delivery, event: str, error: str, now: int
+) -> None:
+    """Keep an event that a handler gave up."""
+    record = delivery.record
+    tx.execute(
+        "INSERT INTO rolehost_dead_events (consumer_group, handler, event, topic, part, position,"
+        " key, headers, value, error, state, died_at, published_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'dead', ?, ?)",
+        (
+            handler.group,
+            handler.name,
+            event,
+            record.topic,
+            delivery.partition.number,
+            delivery.offset,
+            record.key,
+            encode_headers(record.headers),
+            record.value,
+            error,
+            now,
+            delivery.timestamp,
+        ),
+    )
+
+
+def listing(database: Database, *, what: str | None = None, limit: int = 100) -> list[DeadLetter]:
+    """Return dead letters, newest first; ``what`` keeps those of one actor or handler."""
+    name = "" if what is None else " AND actor = ?"
+    params = () if what is None else (what,)
+    jobs = database.read(
+        "SELECT id, actor, queue, error, finished_at FROM rolehost_jobs"
+        f" WHERE state = 'dead'{name} ORDER BY finished_at DESC LIMIT ?",
+        (*params, limit),
+    )
+    where = "" if what is None else " WHERE handler = ?"
+    events = database.read(
+        "SELECT id, handler, topic, part, position, error, died_at, state"
+        f" FROM rolehost_dead_events{where} ORDER BY died_at DESC LIMIT ?",
+        (*params, limit),
+    )
+    letters = [
+        DeadLetter(
+            id=f"job:{number}",
+            what=actor,
+            origin=queue,
+            error=error or "",
+            died_at=died,
+            state="dead",
+        )
+        for number, actor, queue, error, died in jobs
+    ] + [
+        DeadLetter(
+            id=f"event:{number}",
+            what=handler,
+            origin=f"{topic}/{part}/{position}",
+            error=error,
+            died_at=died,
+            state=state,
+        )
+        for number, handler, topic, part, position, error, died, state in events
+    ]
+    letters.sort(key=lambda letter: (-letter.died_at, letter.id))
+    return letters[:limit]
+
+
+def show(database: Database, letter: str) -> dict[str, Any] | None:
+    """Return everything known of one dead letter; None when there is none of that id.
+
+    Raises:
+        ValueError: the id is neither ``job:N`` nor ``event:N``.
+    """
+    kind, number = parse(letter)
+    if kind == "job":
+        job = administration.show(database, number)
+        return job if job is not None and job["state"] == "dead" else None
+    rows = database.read(f"SELECT {_EVENT} FROM rolehost_dead_events WHERE id = ?", (number,))
+    if not rows:
+        return None
+    found = dict(zip(_EVENT.split(", "), rows[0], strict=True))
+    found["headers"] = {
+        name: value.decode(errors="replace")
+        for name, value in decode_headers(bytes(found["headers"]))
+    }
+    found["value"] = bytes(found["value"]).decode(errors="replace")
+    found["key"] = None if found["key"] is None else bytes(found["key"]).decode(errors="replace")
+    return found
+
+
+def replay(tx: Transaction, letter: str, now: int) -> str | None:
+    """Let a dead letter be tried again, from its first attempt.
+
+    Returns:
+        The name to wake, or None when there is no dead letter of that id.
+    """
+    kind, number = parse(letter)
+    if kind == "job":
+        return administration.retry(tx, number, now, only=("dead",))
+    row = tx.execute(
+        "UPDATE rolehost_dead_events SET state = 'replay' WHERE id = ? RETURNING consumer_group",
+        (number,),
+    ).fetchone()
+    return None if row is None else f"replay:{row[0]}"
+
+
+def discard(tx: Transaction, letter: str) -> bool:
+    """Delete a dead letter; say whether there was one."""
+    kind, number = parse(letter)
+    if kind == "job":
+        sql = "DELETE FROM rolehost_jobs WHERE id = ? AND state = 'dead'"
+    else:
+        sql = "DELETE FROM rolehost_dead_events WHERE id = ?"
+    return tx.execute(sql, (number,)).rowcount == 1
+
+
+def to_replay(database: Database, group: str, limit: int) -> list[tuple[int, str, Delivery]]:
+    """Return (row id, handler name, delivery) of events that wait to be handled again."""
+    rows = database.read(
+        "SELECT id, handler, topic, part, position, key, headers, value, published_at"
+        " FROM rolehost_dead_events WHERE state = 'replay' AND consumer_group = ?"
+        " ORDER BY id LIMIT ?",
+        (group, limit),
+    )
+    return [
+        (
+            number,
+            handler,
+            Delivery(
+                Partition(topic, part),
+                position,
+                Record(
+                    topic,
+                    bytes(value),
+                    None if key is None else bytes(key),
+                    decode_headers(bytes(headers)),
+                ),
+                published,
+            ),
+        )
+        for number, handler, topic, part, position, key, headers, value, published in rows
+    ]
+
+
+def parse(letter: str) -> tuple[str, int]:
+    """Split ``job:12`` or ``event:34``.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    kind, _, number = letter.partition(":")
+    if kind not in ("job", "event") or not number.isdecimal():
+        raise ValueError(f"a dead letter's id is job:N or event:N, not {letter!r}")
+    return kind, int(number)
+
+
+_EVENT = (
+    "id, consumer_group, handler, event, topic, part, position, key, headers, value, error,"
+    " state, died_at, published_at"
+)

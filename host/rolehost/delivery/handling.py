@@ -1,0 +1,260 @@
+"""Handles delivered events: decode, one scope, its inbox mark, retries in place, dead letters."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+import structlog
+
+from rolehost.api.contributions import Handler
+from rolehost.api.events import AnyEvent
+from rolehost.api.services import Services
+from rolehost.delivery import deadletters, envelope, inbox
+from rolehost.delivery.engine import Engine
+from rolehost.delivery.work import AlreadyHandled, Scope, Work, current
+from rolehost.errors import PayloadError, StorageUnavailable
+from rolehost.storage import Delivery
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+
+class Stopping(Exception):
+    """The process stops before the event could be handled; its offset must not be committed."""
+
+
+class HandlerContext:
+    """The context a handler is given; implements :class:`rolehost.api.EventContext`."""
+
+    __slots__ = ("attempt", "group", "services")
+
+    def __init__(self, services: Services, group: str, attempt: int) -> None:
+        self.services = services
+        self.group = group
+        self.attempt = attempt
+
+
+class EventScope(Scope):
+    """The scope of one event: its inbox mark is the first statement of its unit of work."""
+
+    __slots__ = ("_event", "_group")
+
+    def __init__(self, engine: Engine, group: str, event: str) -> None:
+        super().__init__(engine, f"event:{event}")
+        self._group = group
+        self._event = event
+
+    def opened(self, work: Work) -> None:
+        """Mark the event; a duplicate stops here."""
+        now = self._engine.clock.now()
+        if not inbox.mark(work.transaction, self._group, self._event, now):
+            raise AlreadyHandled
+        inbox.end(work.transaction, self._group, self._event)
+
+
+class Handling:
+    """One handler at work in one process; thread-safe.
+
+    Args:
+        engine: the engine.
+        services: handed to the handler.
+        handler: what is called.
+        wait: sleeps for some seconds before a retry; returns True when the process stops.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        services: Services,
+        handler: Handler,
+        wait: Callable[[float], bool],
+    ) -> None:
+        self._engine = engine
+        self._services = services
+        self._handler = handler
+        self._wait = wait
+        self._decoder: msgspec.json.Decoder[Any] | None = (
+            None if handler.payload is bytes else msgspec.json.Decoder(handler.payload)
+        )
+        self._quarantine = threading.Lock()
+
+    def handle(self, delivery: Delivery, *, careful: bool) -> str:
+        """Handle one delivery until it is handled, a duplicate or a dead letter.
+
+        Args:
+            delivery: what the stream handed over.
+            careful: record the start, because a process may have died handling it.
+
+        Returns:
+            ``handled``, ``duplicate`` or ``dead``.
+
+        Raises:
+            Stopping: the process stops; nothing was decided.
+        """
+        identity = envelope.identity(delivery)
+        began = self._engine.clock.now()
+        with self._engine.database.session():
+            outcome = self._guarded(delivery, identity, careful)
+        now = self._engine.clock.now()
+        self._engine.recorder.event(
+            self._handler.topic,
+            self._handler.group,
+            outcome,
+            max(0, began - delivery.timestamp) / 1000,
+            (now - began) / 1000,
+        )
+        return outcome
+
+    def _guarded(self, delivery: Delivery, identity: str, careful: bool) -> str:
+        if not careful:
+            return self._attempts(delivery, identity)
+        starts = self._patiently(lambda: self._begin(identity))
+        if starts >= self._handler.max_crashes:
+            error = f"its process died {starts} times while handling it"
+            return self._bury(delivery, identity, error)
+        try:
+            if not starts:
+                return self._attempts(delivery, identity)
+            # It was being handled when a process died: alone, so that a second death is its own.
+            with self._quarantine:
+                return self._attempts(delivery, identity)
+        finally:
+            # Also when the process stops: a shutdown is no crash.
+            self._patiently(lambda: self._ended(identity))
+
+    def _begin(self, identity: str) -> int:
+        with self._engine.database.transaction() as tx:
+            return inbox.begin(tx, self._handler.group, identity, self._engine.clock.now())
+
+    def _ended(self, identity: str) -> None:
+        with self._engine.database.transaction() as tx:
+            inbox.end(tx, self._handler.group, identity)
+
+    def _attempts(self, delivery: Delivery, identity: str) -> str:
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                event = envelope.to_event(delivery, self._decoder)
+                return self._once(event, identity, attempt)
+            except StorageUnavailable as error:
+                # Nobody's failure: wait for the database, and do not count the attempt.
+                attempt -= 1
+                log.warning("storage unavailable, event waits", event_id=identity, error=str(error))
+                delay = 1.0
+            except Exception as error:
+                if self._marked(identity):
+                    return "duplicate"
+                policy = self._handler.retry.for_error(error)
+                text = f"{type(error).__name__}: {error}"
+                fatal = isinstance(error, (PayloadError, *policy.fatal))
+                if fatal or attempt >= policy.attempts:
+                    return self._bury(delivery, identity, text, error)
+                delay = policy.delay(attempt, self._engine.random)
+                log.warning(
+                    "handler failed", handler=self._handler.name, event_id=identity,
+                    attempt=attempt, retry_in=round(delay, 3), error=text, exc_info=error,
+                )  # fmt: skip
+            if self._wait(delay):
+                raise Stopping
+
+    def _once(self, event: AnyEvent, identity: str, attempt: int) -> str:
+        scope = EventScope(self._engine, self._handler.group, identity)
+        token = current.set(scope)
+        try:
+            context = HandlerContext(self._services, self._handler.group, attempt)
+            self._handler.fn(context, [event] if self._handler.batch > 1 else event)
+            scope.commit()
+        except AlreadyHandled:
+            return "duplicate"
+        finally:
+            scope.roll_back()
+            current.reset(token)
+        return "handled"
+
+    def _marked(self, identity: str) -> bool:
+        return self._patiently(
+            lambda: inbox.is_marked(self._engine.database, self._handler.group, identity)
+        )
+
+    def _bury(
+        self, delivery: Delivery, identity: str, text: str, error: Exception | None = None
+    ) -> str:
+        log.error(
+            "event dead", handler=self._handler.name, event_id=identity, error=text, exc_info=error
+        )
+
+        def write() -> None:
+            with self._engine.database.transaction() as tx:
+                now = self._engine.clock.now()
+                deadletters.bury(tx, self._handler, delivery, identity, text, now)
+
+        self._patiently(write)
+        return "dead"
+
+    def _patiently(self, call: Callable[[], T]) -> T:
+        """Repeat a call to the database until it answers; nothing is skipped meanwhile."""
+        while True:
+            try:
+                return call()
+            except StorageUnavailable as error:
+                log.warning("storage unavailable, events wait", error=str(error))
+                if self._wait(1.0):
+                    raise Stopping from error
+
+    def handle_batch(self, deliveries: Sequence[Delivery]) -> None:
+        """Handle several deliveries in one unit of work; one by one when that fails.
+
+        Raises:
+            Stopping: the process stops; nothing was decided.
+        """
+        began = self._engine.clock.now()
+        try:
+            with self._engine.database.session():
+                events = [
+                    (envelope.identity(each), envelope.to_event(each, self._decoder))
+                    for each in deliveries
+                ]
+                fresh = self._patiently(lambda: self._together(events))
+        except Stopping:
+            raise
+        except Exception as error:
+            log.warning(
+                "batch failed, its events are handled one by one",
+                handler=self._handler.name,
+                count=len(deliveries),
+                error=f"{type(error).__name__}: {error}",
+            )
+            for each in deliveries:
+                self.handle(each, careful=False)
+            return
+        now = self._engine.clock.now()
+        for each, new in zip(deliveries, fresh, strict=True):
+            self._engine.recorder.event(
+                self._handler.topic,
+                self._handler.group,
+                "handled" if new else "duplicate",
+                max(0, began - each.timestamp) / 1000,
+                (now - began) / 1000,
+            )
+
+    def _together(self, events: Sequence[tuple[str, AnyEvent]]) -> list[bool]:
+        group = self._handler.group
+        scope = Scope(self._engine, f"events:{group}")
+        token = current.set(scope)
+        try:
+            transaction = scope.open().transaction
+            now = self._engine.clock.now()
+            marks = inbox.mark_many(transaction, group, [each for each, _ in events], now)
+            fresh = [event for (_, event), new in zip(events, marks, strict=True) if new]
+            if fresh:
+                self._handler.fn(HandlerContext(self._services, group, 1), fresh)
+            scope.commit()
+        finally:
+            scope.roll_back()
+            current.reset(token)
+        return marks

@@ -1,0 +1,234 @@
+"""The jobs ledger: every durable job is a row, from its enqueueing to its retention.
+
+States: ``available`` may be claimed · ``scheduled`` waits for ``run_at`` · ``claimed`` is held
+by a process · ``running`` has been started · ``retrying`` waits for its next attempt ·
+``completed``, ``cancelled`` and ``dead`` are over. A claimed row is fenced: whoever finishes it
+must show the token of its claim, which rises with every claim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from rolehost.storage import Database, Transaction
+
+#: States in which a job is not over; a ``unique`` text is taken while in one of them.
+ACTIVE = ("available", "scheduled", "claimed", "running", "retrying")
+#: All states, in the order of a job's life.
+STATES = (*ACTIVE, "completed", "cancelled", "dead")
+_ACTIVE_SQL = "('available', 'scheduled', 'claimed', 'running', 'retrying')"
+
+_COLUMNS = "queue, actor, state, priority, run_at, arguments, key, unique_key, enqueued_at, cause"
+_CLAIMED = (
+    "id, queue, actor, arguments, attempt, crashes, suspect, cancel, token, run_at,"
+    " enqueued_at, key, cause, priority"
+)
+
+
+class NewJob(NamedTuple):
+    """A row to be inserted, in the order of the columns."""
+
+    queue: str
+    actor: str
+    state: str
+    priority: int
+    run_at: int
+    arguments: bytes
+    key: str | None
+    unique: str | None
+    enqueued_at: int
+    cause: str | None
+
+
+class ClaimedJob(msgspec.Struct, frozen=True):
+    """A row this process holds."""
+
+    id: int
+    queue: str
+    actor: str
+    arguments: bytes
+    attempt: int
+    crashes: int
+    suspect: int
+    cancel: int
+    token: int
+    run_at: int
+    enqueued_at: int
+    key: str | None
+    cause: str | None
+    priority: int
+
+
+class Finish(NamedTuple):
+    """How a claimed job is given back.
+
+    Attributes:
+        state: ``completed``, ``retrying``, ``scheduled``, ``available``, ``dead`` or
+            ``cancelled``.
+        run_at: when it may run again, milliseconds; kept for finished ones.
+        counted: whether this attempt counts.
+        error: why it failed; None clears it.
+    """
+
+    state: str
+    run_at: int
+    counted: bool
+    error: str | None
+
+
+class Ledger:
+    """The statements over ``rolehost_jobs``; without time, randomness or policy of its own."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        # Rows that another transaction is claiming are passed over, not waited for.
+        skip = " FOR UPDATE SKIP LOCKED" if "skip-locked" in database.capabilities else ""
+        self._claim = (
+            "UPDATE rolehost_jobs SET state = 'claimed', owner = ?, token = token + 1"
+            " WHERE id IN (SELECT id FROM rolehost_jobs j WHERE state = 'available'"
+            " AND queue = ? AND actor IN ({actors})"
+            " AND (key IS NULL OR NOT EXISTS (SELECT 1 FROM rolehost_jobs o"
+            f" WHERE o.key = j.key AND o.id < j.id AND o.state IN {_ACTIVE_SQL}))"
+            f" ORDER BY priority, run_at, id LIMIT ?{skip}) RETURNING {_CLAIMED}"
+        )
+
+    def insert(self, tx: Transaction, job: NewJob) -> tuple[int, bool]:
+        """Insert one job.
+
+        Returns:
+            Its id and True; or, when an unfinished job has the same ``unique``, the id of
+            that one and False.
+        """
+        sql = f"INSERT INTO rolehost_jobs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        if job.unique is None:
+            return tx.execute(sql + " RETURNING id", job).fetchone()[0], True
+        row = tx.execute(
+            sql
+            + f" ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL AND state IN {_ACTIVE_SQL}"
+            " DO NOTHING RETURNING id",
+            job,
+        ).fetchone()
+        if row is not None:
+            return row[0], True
+        found = tx.execute(
+            f"SELECT id FROM rolehost_jobs WHERE unique_key = ? AND state IN {_ACTIVE_SQL}",
+            (job.unique,),
+        ).fetchone()
+        return found[0], False
+
+    def insert_many(self, tx: Transaction, jobs: Sequence[NewJob]) -> None:
+        """Insert jobs in bulk; none of them may have a ``unique``."""
+        tx.executemany(
+            f"INSERT INTO rolehost_jobs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", jobs
+        )
+
+    def promote(self, tx: Transaction, now: int) -> int:
+        """Make rows available whose time has come; return how many."""
+        return tx.execute(
+            "UPDATE rolehost_jobs SET state = 'available'"
+            " WHERE state IN ('scheduled', 'retrying') AND run_at <= ?",
+            (now,),
+        ).rowcount
+
+    def claim(
+        self, tx: Transaction, queue: str, actors: Collection[str], owner: str, limit: int
+    ) -> list[ClaimedJob]:
+        """Claim up to ``limit`` rows of a queue, best first.
+
+        Rows of other actors than ``actors`` are left for processes that know them.
+        """
+        names = ", ".join("?" * len(actors))
+        rows = tx.execute(
+            self._claim.replace("{actors}", names),
+            (owner, queue, *actors, limit),
+        ).fetchall()
+        jobs = [ClaimedJob(*row) for row in rows]
+        jobs.sort(key=lambda job: (job.priority, job.run_at, job.id))
+        return jobs
+
+    def next_due(self) -> int | None:
+        """Return when the next waiting row becomes available, milliseconds; None without any."""
+        rows = self._database.read(
+            "SELECT min(run_at) FROM rolehost_jobs WHERE state IN ('scheduled', 'retrying')"
+        )
+        due: int | None = rows[0][0]
+        return due
+
+    def ready(self, queue: str, actors: Collection[str]) -> bool:
+        """Say whether a claim would find something; takes no write lock."""
+        names = ", ".join("?" * len(actors))
+        return bool(
+            self._database.read(
+                "SELECT 1 FROM rolehost_jobs WHERE state = 'available' AND queue = ?"
+                f" AND actor IN ({names}) LIMIT 1",
+                (queue, *actors),
+            )
+        )
+
+    def start(self, tx: Transaction, job: ClaimedJob, now: int) -> bool:
+        """Mark a claimed row as started; False when the claim is no longer ours."""
+        return (
+            tx.execute(
+                "UPDATE rolehost_jobs SET state = 'running', started_at = ?"
+                " WHERE id = ? AND token = ? AND state IN ('claimed', 'running')",
+                (now, job.id, job.token),
+            ).rowcount
+            == 1
+        )
+
+    def finish(self, tx: Transaction, job: ClaimedJob, end: Finish, now: int) -> bool:
+        """Give one claimed row back; False when the claim is no longer ours."""
+        return tx.execute(_FINISH, _finish_params(job, end, now)).rowcount == 1
+
+    def finish_many(
+        self, tx: Transaction, ends: Iterable[tuple[ClaimedJob, Finish]], now: int
+    ) -> None:
+        """Give several rows back; those whose claim is no longer ours are left alone."""
+        tx.executemany(_FINISH, [_finish_params(job, end, now) for job, end in ends])
+
+    def release(self, tx: Transaction, owner: str) -> set[str]:
+        """Hand back all rows of a process that died; return the queues to wake.
+
+        Whatever it had claimed is under suspicion from now on, so that the next start is
+        recorded; only a row whose start had been recorded is charged with the crash.
+        """
+        rows = tx.execute(
+            "UPDATE rolehost_jobs SET crashes = crashes + (CASE WHEN state = 'running'"
+            " AND suspect = 1 THEN 1 ELSE 0 END), suspect = 1, state = 'available',"
+            " owner = NULL WHERE owner = ? AND state IN ('claimed', 'running') RETURNING queue",
+            (owner,),
+        ).fetchall()
+        return {row[0] for row in rows}
+
+    def trim(self, tx: Transaction, states: Sequence[str], before: int, limit: int) -> int:
+        """Delete up to ``limit`` finished rows older than ``before`` milliseconds."""
+        marks = ", ".join("?" * len(states))
+        return tx.execute(
+            "DELETE FROM rolehost_jobs WHERE id IN (SELECT id FROM rolehost_jobs"
+            f" WHERE state IN ({marks}) AND finished_at < ? LIMIT ?)",
+            (*states, before, limit),
+        ).rowcount
+
+
+_FINISH = (
+    "UPDATE rolehost_jobs SET state = ?, run_at = ?, attempt = attempt + ?, error = ?,"
+    " finished_at = ?, owner = NULL"
+    " WHERE id = ? AND token = ? AND state IN ('claimed', 'running')"
+)
+#: States of a job that is over.
+OVER = frozenset({"completed", "cancelled", "dead"})
+
+
+def _finish_params(job: ClaimedJob, end: Finish, now: int) -> tuple[Any, ...]:
+    return (
+        end.state,
+        end.run_at,
+        1 if end.counted else 0,
+        end.error,
+        now if end.state in OVER else None,
+        job.id,
+        job.token,
+    )

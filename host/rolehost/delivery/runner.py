@@ -1,0 +1,212 @@
+"""Runs claimed jobs: one attempt, one scope, and how it ends."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import structlog
+
+from rolehost.api.contributions import Actor
+from rolehost.api.retries import Dead, Outcome, Retry, Snooze
+from rolehost.api.services import Services
+from rolehost.delivery.engine import Engine
+from rolehost.delivery.ledger import OVER, ClaimedJob, Finish
+from rolehost.delivery.work import Scope, current
+from rolehost.errors import LeaseLost, PayloadError, StorageUnavailable
+
+log = structlog.get_logger(__name__)
+
+
+class Attempt:
+    """The context an actor is given; implements :class:`rolehost.api.JobContext`."""
+
+    __slots__ = ("_engine", "_limit", "_row", "services")
+
+    def __init__(self, engine: Engine, services: Services, row: ClaimedJob, limit: int) -> None:
+        self._engine = engine
+        self._row = row
+        self._limit = limit
+        self.services = services
+
+    @property
+    def id(self) -> int:
+        """The job's id."""
+        return self._row.id
+
+    @property
+    def attempt(self) -> int:
+        """Number of this attempt, from 1."""
+        return self._row.attempt + 1
+
+    @property
+    def last_attempt(self) -> bool:
+        """Whether a failure now makes the job a dead letter."""
+        return self._row.attempt + 1 >= self._limit
+
+    @property
+    def enqueued_at(self) -> int:
+        """When it was enqueued, milliseconds since the epoch."""
+        return self._row.enqueued_at
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether someone asked to cancel this job."""
+        with self._engine.database.session():
+            rows = self._engine.database.read(
+                "SELECT cancel FROM rolehost_jobs WHERE id = ?", (self._row.id,)
+            )
+        return bool(rows and rows[0][0])
+
+
+class Runner:
+    """Runs attempts for a worker; thread-safe.
+
+    Args:
+        engine: the engine.
+        services: handed to actors.
+        interrupts: exception types that mean a shutdown, not a failure.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        services: Services,
+        interrupts: Sequence[type[BaseException]] = (),
+    ) -> None:
+        self._engine = engine
+        self._services = services
+        self._interrupts = tuple(interrupts)
+        # Rows that were running when a process died run one at a time, so that the next crash
+        # charges the one that causes it.
+        self._quarantine = threading.Lock()
+
+    def run(self, job: ClaimedJob) -> Finish | None:
+        """Run one attempt of a claimed job, in a session of this thread.
+
+        Returns:
+            How the row is to be given back, for the caller to write (batched); None when that
+            is already committed with the job's effects, or the claim was lost.
+        """
+        engine = self._engine
+        actor = engine.declared.actors[job.actor]
+        now = engine.clock.now()
+        if job.cancel:
+            return self._over(job, Finish("cancelled", now, False, None), now, now)
+        if job.crashes >= actor.max_crashes:
+            text = f"its process died {job.crashes} times while running it"
+            return self._over(job, Finish("dead", now, False, text), now, now)
+        if not job.suspect:
+            return self._attempt(job, actor)
+        if not job.crashes:
+            return self._suspect(job, actor)
+        with self._quarantine:
+            return self._suspect(job, actor)
+
+    def _suspect(self, job: ClaimedJob, actor: Actor) -> Finish | None:
+        with self._engine.database.session(), self._engine.database.transaction() as tx:
+            ours = self._engine.ledger.start(tx, job, self._engine.clock.now())
+        return self._attempt(job, actor) if ours else None
+
+    def _attempt(self, job: ClaimedJob, actor: Actor) -> Finish | None:
+        engine = self._engine
+        began = engine.clock.now()
+        scope = Scope(engine, f"job:{job.id}")
+        token = current.set(scope)
+        try:
+            with engine.database.session():
+                try:
+                    arguments = engine.signatures[job.actor].decode(job.arguments)
+                    attempt = Attempt(engine, self._services, job, actor.retry.attempts)
+                    outcome: Outcome = actor.fn(attempt, **arguments)
+                    end = self._end(job, actor, outcome)
+                    if scope.work is None:
+                        return self._over(job, end, began, engine.clock.now())
+                    now = engine.clock.now()
+                    if not engine.ledger.finish(scope.work.transaction, job, end, now):
+                        raise LeaseLost(f"job {job.id} was given to another process meanwhile")
+                    if end.state not in OVER:
+                        scope.work.wake(f"queue:{job.queue}")
+                    scope.commit()
+                    self._over(job, end, began, now)
+                    return None
+                except BaseException:
+                    scope.roll_back()
+                    raise
+        except LeaseLost:
+            log.warning("lease lost, effects undone", job_id=job.id, actor=job.actor)
+            self._record(job, "lost", began, engine.clock.now())
+            return None
+        except self._interrupts:
+            now = engine.clock.now()
+            return self._over(job, Finish("available", now, False, None), began, now)
+        except BaseException as error:  # an actor may raise anything, even SystemExit
+            return self._over(job, self._failed(job, actor, error), began, engine.clock.now())
+        finally:
+            current.reset(token)
+
+    def _end(self, job: ClaimedJob, actor: Actor, outcome: Outcome) -> Finish:
+        now = self._engine.clock.now()
+        if outcome is None:
+            return Finish("completed", now, True, None)
+        if isinstance(outcome, Snooze):
+            return Finish("scheduled", now + int(outcome.delay * 1000), False, None)
+        if isinstance(outcome, Dead):
+            return Finish("dead", now, True, outcome.reason)
+        if isinstance(outcome, Retry):
+            attempt = job.attempt + 1
+            if attempt >= actor.retry.attempts:
+                return Finish("dead", now, True, outcome.reason)
+            delay = outcome.delay
+            if delay is None:
+                delay = actor.retry.delay(attempt, self._engine.random)
+            return Finish("retrying", now + int(delay * 1000), True, outcome.reason)
+        raise TypeError(
+            f"actor {actor.name} returned {type(outcome).__name__}; expected None, Retry,"
+            " Snooze or Dead"
+        )
+
+    def _failed(self, job: ClaimedJob, actor: Actor, error: BaseException) -> Finish:
+        now = self._engine.clock.now()
+        text = f"{type(error).__name__}: {error}"
+        policy = actor.retry.for_error(error)
+        attempt = job.attempt + 1
+        fatal = isinstance(error, (PayloadError, *policy.fatal))
+        if isinstance(error, StorageUnavailable):
+            # The service database is away: that is nobody's failure, so it is not counted.
+            log.warning("storage unavailable, job handed back", job_id=job.id, error=text)
+            return Finish("scheduled", now + 1000, False, text)
+        if fatal or attempt >= policy.attempts:
+            log.error("job dead", job_id=job.id, actor=job.actor, error=text, exc_info=error)
+            return Finish("dead", now, True, text)
+        delay = policy.delay(attempt, self._engine.random)
+        log.warning(
+            "job failed",
+            job_id=job.id,
+            actor=job.actor,
+            attempt=attempt,
+            retry_in=round(delay, 3),
+            error=text,
+            exc_info=error,
+        )
+        return Finish("retrying", now + int(delay * 1000), True, text)
+
+    def _over(self, job: ClaimedJob, end: Finish, began: int, now: int) -> Finish:
+        self._record(job, _OUTCOMES[end.state, end.counted], began, now)
+        return end
+
+    def _record(self, job: ClaimedJob, outcome: str, began: int, now: int) -> None:
+        self._engine.recorder.job(
+            job.actor, outcome, max(0, began - job.run_at) / 1000, (now - began) / 1000
+        )
+
+
+_OUTCOMES = {
+    ("completed", True): "completed",
+    ("retrying", True): "retrying",
+    ("scheduled", False): "snoozed",
+    ("available", False): "interrupted",
+    ("dead", True): "dead",
+    ("dead", False): "dead",
+    ("cancelled", False): "cancelled",
+}

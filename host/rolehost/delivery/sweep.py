@@ -1,0 +1,67 @@
+"""The sweep: hands back what dead processes held, and lets go what retention says.
+
+Any process may sweep; a lease lets one at a time. It is for crashes only: nothing that goes
+well waits for it.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from rolehost.delivery import leases
+from rolehost.delivery.engine import Engine
+
+log = structlog.get_logger(__name__)
+
+#: Rows deleted in one transaction, so that retention never holds the write lock for long.
+BATCH = 1000
+
+
+def release_dead(engine: Engine) -> int:
+    """Hand back everything that processes held which do not live; return how many of them."""
+    presence = leases.Presence(engine.database, engine.clock, engine.policy.lease)
+    gone = presence.gone()
+    for owner in gone:
+        with engine.database.session(), engine.database.transaction() as tx:
+            queues = engine.ledger.release(tx, owner)
+            leases.forget(tx, owner)
+        log.warning("process gone, its work handed back", process=owner, queues=sorted(queues))
+        engine.wake({"leases", "outbox", *(f"queue:{queue}" for queue in queues)})
+    return len(gone)
+
+
+def retain(engine: Engine) -> int:
+    """Delete finished jobs, marks and responses past their time; return how many rows."""
+    policy, now = engine.policy, engine.clock.now()
+
+    def before(seconds: float) -> int:
+        return now - int(seconds * 1000)
+
+    total = 0
+    for states, keep in (
+        (("completed", "cancelled"), policy.keep_completed),
+        (("dead",), policy.keep_dead),
+    ):
+        while True:
+            with engine.database.session(), engine.database.transaction() as tx:
+                count = engine.ledger.trim(tx, states, before(keep), BATCH)
+            total += count
+            if count < BATCH:
+                break
+    for table, key, column, keep in (
+        ("rolehost_inbox", "consumer_group, event", "handled_at", policy.keep_inbox),
+        ("rolehost_started_events", "consumer_group, event", "started_at", policy.keep_inbox),
+        ("rolehost_requests", "key", "created_at", policy.keep_idempotency),
+        ("rolehost_dead_events", "id", "died_at", policy.keep_dead),
+    ):
+        while True:
+            with engine.database.session(), engine.database.transaction() as tx:
+                count = tx.execute(
+                    f"DELETE FROM {table} WHERE ({key}) IN"
+                    f" (SELECT {key} FROM {table} WHERE {column} < ? LIMIT ?)",
+                    (before(keep), BATCH),
+                ).rowcount
+            total += count
+            if count < BATCH:
+                break
+    return total
