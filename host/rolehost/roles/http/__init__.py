@@ -1,0 +1,1 @@
+"""The http role: a Falcon ASGI application on gunicorn's asgi worker."""

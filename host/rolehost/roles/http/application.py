@@ -1,0 +1,91 @@
+"""From a composition to one ASGI application."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import falcon.asgi
+import msgspec
+from falcon.media import JSONHandler
+
+from rolehost.api.services import Services
+from rolehost.composition.model import Composition
+from rolehost.deployment.model import HostSettings
+from rolehost.observe.recorders import Recorders
+from rolehost.roles.http.gate import Asgi, BodyLimit, limited, observed
+from rolehost.roles.http.problems import Problems
+from rolehost.roles.http.requests import request_type
+from rolehost.roles.http.responders import Pool, session_of
+from rolehost.roles.http.routes import Router, TellingRouter
+
+
+class Application:
+    """The HTTP application of one process: an ASGI callable, and what it must close.
+
+    Attributes:
+        asgi: the callable; Falcon below one wrapper.
+    """
+
+    def __init__(self, asgi: Asgi, pool: Pool) -> None:
+        self.asgi = asgi
+        self._pool = pool
+
+    def close(self) -> None:
+        """Wait for synchronous responders that still run; end their threads."""
+        self._pool.close()
+
+
+def build(
+    composition: Composition, services: Services, recorders: Recorders, settings: HostSettings
+) -> Application:
+    """Build the application of a composition.
+
+    What a request costs does not depend on the number of plugins: the wrapper is made of what
+    the settings ask for, middleware is what plugins contribute, and routes are compiled into
+    one router.
+
+    Args:
+        composition: its routes, error formats and middleware are used.
+        services: becomes ``req.context.services``; its ``request_scope`` serves routes that
+            are idempotent.
+        recorders: told of each request, when anybody listens at this moment.
+        settings: ``[http]`` of them.
+    """
+    http = settings.http
+    pool = Pool(http.threads, session_of(services, "database" in composition.backends))
+    told = http.access_log or bool(recorders)
+    router = (TellingRouter if told else Router)(pool, services)
+    problems = Problems([owned.value for owned in composition.error_formats])
+    limits: dict[str | None, int] = {
+        owned.value.path: owned.value.max_body
+        for owned in composition.routes
+        if owned.value.max_body is not None
+    }
+    components: list[Any] = [owned.value.component for owned in composition.middleware]
+    app: falcon.asgi.App[Any, Any] = falcon.asgi.App(
+        request_type=request_type(services, limits, http.max_body),
+        middleware=components,
+        router=router,
+    )
+    handler = JSONHandler(dumps=msgspec.json.encode, loads=msgspec.json.decode)
+    for options in (app.req_options, app.resp_options):
+        options.media_handlers[falcon.MEDIA_JSON] = handler
+    problems.install(app)
+    for owned in composition.routes:
+        route = owned.value
+        app.add_route(route.path, route.resource, suffix=route.suffix or None, route=route)
+
+    def limit_of(path: str) -> int:
+        found = router.find(path)
+        return limits.get(found[3], http.max_body) if found else http.max_body
+
+    smallest = min([http.max_body, *limits.values()])
+    asgi = limited(app, BodyLimit(smallest, limit_of, problems))
+    if told or http.request_id:
+        asgi = observed(
+            asgi,
+            identify=http.request_id,
+            access_log=http.access_log,
+            recorders=recorders if recorders else None,
+        )
+    return Application(asgi, pool)

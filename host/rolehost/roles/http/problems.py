@@ -1,0 +1,140 @@
+"""Errors as clients see them: problem details (RFC 9457) or a plugin's own format."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+import falcon
+import falcon.asgi
+import msgspec
+import structlog
+from structlog.contextvars import get_contextvars
+
+from rolehost.api.contributions import ErrorFormat
+from rolehost.api.http import Invalid
+from rolehost.errors import IdempotencyConflict, IdempotencyInProgress, StorageUnavailable
+from rolehost.roles.http.requests import BodyIncomplete
+
+log = structlog.get_logger(__name__)
+
+PROBLEM_TYPE = "application/problem+json"
+
+#: Seconds after which a client may try again, when the host is short of something.
+RETRY_AFTER = "1"
+
+
+class Problems:
+    """Renders errors: the format whose prefix is the longest that matches, else RFC 9457."""
+
+    def __init__(self, formats: Sequence[ErrorFormat]) -> None:
+        self._formats = sorted(formats, key=lambda each: len(each.prefix), reverse=True)
+
+    def render(self, path: str, error: falcon.HTTPError) -> tuple[str, bytes]:
+        """Return the media type and the body of an error at a path."""
+        status = error.status_code
+        code = str(error.code) if error.code is not None else code_of(error)
+        title = _title(error)
+        for each in self._formats:
+            if _below(path, each.prefix):
+                detail: Any = error.errors if isinstance(error, Invalid) else error.description
+                return each.render(status, title, detail or title, code)
+        problem: dict[str, Any] = {"type": "about:blank", "title": title, "status": status}
+        if error.description:
+            problem["detail"] = error.description
+        problem["code"] = code
+        identity = get_contextvars().get("request_id")
+        if identity:
+            problem["instance"] = quote(identity, safe="-._~")
+        if isinstance(error, Invalid):
+            problem["errors"] = error.errors
+        return PROBLEM_TYPE, msgspec.json.encode(problem, enc_hook=str)
+
+    def serialize(self, req: falcon.Request, resp: falcon.Response, error: Any) -> None:
+        """Falcon's error serializer."""
+        resp.content_type, resp.data = self.render(req.path, error)
+
+    def install(self, app: falcon.asgi.App[Any, Any]) -> None:
+        """Make an application answer every error in this way."""
+        app.set_error_serializer(self.serialize)
+        app.add_error_handler(Exception, _unhandled)
+        app.add_error_handler(StorageUnavailable, _unavailable)
+        app.add_error_handler(IdempotencyConflict, _conflict)
+        app.add_error_handler(IdempotencyInProgress, _in_progress)
+        app.add_error_handler(BodyIncomplete, _incomplete)
+
+
+def code_of(error: falcon.HTTPError) -> str:
+    """Return the stable name, in snake case, of an error that names none itself."""
+    if isinstance(error, falcon.MediaMalformedError):
+        return "malformed_json"
+    try:
+        return HTTPStatus(error.status_code).name.lower()
+    except ValueError:
+        return f"status_{error.status_code}"
+
+
+def overloaded(description: str) -> falcon.HTTPServiceUnavailable:
+    """Make a 503 that asks the client to come again soon."""
+    return falcon.HTTPServiceUnavailable(
+        title="Unavailable",
+        description=description,
+        retry_after=int(RETRY_AFTER),
+        code="unavailable",
+    )
+
+
+def _below(path: str, prefix: str) -> bool:
+    prefix = prefix.rstrip("/")
+    return path == prefix or path.startswith(prefix + "/")
+
+
+def _title(error: falcon.HTTPError) -> str:
+    """Return the title without the number that Falcon's default puts before it."""
+    head, _, rest = error.title.partition(" ")
+    return rest if rest and head == str(error.status_code) else error.title
+
+
+async def _unhandled(
+    req: falcon.asgi.Request, _resp: Any, error: Exception, _params: Any, ws: Any = None
+) -> None:
+    log.error("a responder failed", method=req.method, path=req.path, exc_info=error)
+    if ws is not None:
+        await ws.close(1011)
+        return
+    raise falcon.HTTPInternalServerError(title="Internal Server Error")
+
+
+async def _unavailable(
+    req: falcon.asgi.Request, _resp: Any, error: Exception, _params: Any
+) -> None:
+    log.warning("storage is unavailable", method=req.method, path=req.path, error=str(error))
+    raise overloaded("A storage that this needs is not available for now.")
+
+
+async def _conflict(_req: Any, _resp: Any, _error: Exception, _params: Any) -> None:
+    raise falcon.HTTPUnprocessableEntity(
+        title="Idempotency key used before",
+        description="This Idempotency-Key was used before with another request.",
+        code="idempotency_conflict",
+    )
+
+
+async def _in_progress(_req: Any, _resp: Any, _error: Exception, _params: Any) -> None:
+    raise falcon.HTTPConflict(
+        title="Request in progress",
+        description="A request with this Idempotency-Key is being handled at this moment.",
+        headers={"Retry-After": RETRY_AFTER},
+        code="idempotency_in_progress",
+    )
+
+
+async def _incomplete(_req: Any, _resp: Any, _error: Exception, _params: Any) -> None:
+    raise falcon.HTTPError(
+        falcon.HTTP_408,
+        title="Request Timeout",
+        description="The body did not arrive in time.",
+        headers={"Connection": "close"},
+    )

@@ -1,0 +1,138 @@
+"""Synchronous responders: their bounded pool of threads, and idempotency by key."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from contextvars import copy_context
+from threading import Semaphore
+from typing import Any
+
+import falcon
+
+from rolehost.api.services import Services
+from rolehost.roles.http.problems import overloaded
+
+Responder = Callable[..., Any]
+Session = Callable[[], AbstractContextManager[None]]
+
+#: Requests that may wait for each thread; beyond, the answer is 503 at once. With a responder
+#: of 5 ms, the last in the queue waits 32 x 5 = 160 ms.
+QUEUE_PER_THREAD = 32
+
+#: Methods whose responders may be idempotent by key.
+KEYED = frozenset({"POST", "PATCH"})
+
+#: Longest ``Idempotency-Key``, characters.
+LONGEST_KEY = 255
+
+
+class Pool:
+    """Runs synchronous responders on a bounded number of threads, behind a bounded queue."""
+
+    def __init__(self, threads: int, session: Session) -> None:
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="responder")
+        self._places = Semaphore(threads * (1 + QUEUE_PER_THREAD))
+        self._session = session
+
+    async def run(self, work: Callable[[], None]) -> None:
+        """Run ``work`` in a thread, inside a database session, with this task's contextvars.
+
+        Raises:
+            falcon.HTTPServiceUnavailable: too many wait already.
+        """
+        if not self._places.acquire(blocking=False):
+            raise overloaded("Too many requests wait for a thread.")
+        try:
+            future = self._executor.submit(copy_context().run, self._inside, work)
+        except BaseException:
+            self._places.release()
+            raise
+        future.add_done_callback(self._leave)
+        await asyncio.wrap_future(future)
+
+    def close(self) -> None:
+        """Wait for what runs and end the threads."""
+        self._executor.shutdown(wait=True, cancel_futures=True)
+
+    def _inside(self, work: Callable[[], None]) -> None:
+        with self._session():
+            work()
+
+    def _leave(self, _future: Future[None]) -> None:
+        self._places.release()
+
+
+def session_of(services: Services, has_database: bool) -> Session:
+    """Return what surrounds synchronous code: a database session, or nothing."""
+    return services.database.session if has_database else nullcontext
+
+
+def on_threads(responder: Responder, pool: Pool) -> Callable[..., Awaitable[None]]:
+    """Make an asynchronous responder that runs a synchronous one in the pool."""
+
+    async def respond(req: Any, resp: Any, **params: Any) -> None:
+        req.context.body = await req.stream.read()
+        await pool.run(lambda: responder(req, resp, **params))
+
+    return respond
+
+
+def keyed(responder: Responder, services: Any) -> Responder:
+    """Make a synchronous responder honour ``Idempotency-Key``.
+
+    The key is scoped by method and path; the fingerprint is a SHA-256 over method, path,
+    query and body. What the responder raises is not stored: a repetition runs it again.
+    """
+
+    def respond(req: Any, resp: Any, **params: Any) -> None:
+        key = req.get_header("Idempotency-Key")
+        if key is None:
+            responder(req, resp, **params)
+            return
+        if not 0 < len(key) <= LONGEST_KEY:
+            raise falcon.HTTPBadRequest(
+                title="Bad Idempotency-Key",
+                description=f"An Idempotency-Key has 1 to {LONGEST_KEY} characters.",
+                code="bad_idempotency_key",
+            )
+        head = f"{req.method} {req.path}"
+        digest = hashlib.sha256(f"{head}?{req.query_string}\n".encode())
+        digest.update(req.context.body)
+        with services.request_scope(f"{head} {key}", digest.digest()) as scope:
+            if scope.stored is not None:
+                _repeat(resp, *scope.stored)
+                return
+            responder(req, resp, **params)
+            scope.store(*_rendered(resp))
+
+    return respond
+
+
+def _repeat(resp: Any, status: int, headers: Any, body: bytes) -> None:
+    resp.status = status
+    resp.set_headers(list(dict(headers).items()))
+    resp.set_header("Idempotent-Replayed", "true")
+    resp.data = body
+
+
+def _rendered(resp: Any) -> tuple[int, dict[str, str], bytes]:
+    """Render a response now, so that the very bytes that are sent are the stored ones."""
+    if resp.text is not None:
+        body = resp.text.encode() if isinstance(resp.text, str) else bytes(resp.text)
+    elif resp.data is not None:
+        body = bytes(resp.data)
+    elif resp.media is not None:
+        resp.content_type = resp.content_type or resp.options.default_media_type
+        handlers = resp.options.media_handlers
+        handler = handlers.get(resp.content_type) or handlers[resp.content_type.split(";")[0]]
+        body = handler.serialize(resp.media, resp.content_type)
+    else:
+        body = b""
+    resp.text = None
+    resp.media = None
+    resp.data = body
+    return resp.status_code, dict(resp.headers), body
