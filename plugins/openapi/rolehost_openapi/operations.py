@@ -1,0 +1,83 @@
+"""The operations of a composition: its routes, method by method."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from falcon.routing import map_http_methods
+from rolehost.api import Route
+from rolehost.api.http import OPERATION, Operation
+
+#: Methods an OpenAPI 3.1 path item has, in the order it lists them.
+METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """One method of one route.
+
+    Attributes:
+        plugin: name of the plugin whose route it is.
+        route: the route.
+        method: in lower case, one of :data:`METHODS`.
+        operation: what the plugin says of it; an empty one when it says nothing.
+        text: the responder's docstring, or empty.
+    """
+
+    plugin: str
+    route: Route
+    method: str
+    operation: Operation
+    text: str
+
+    @property
+    def site(self) -> str:
+        """How an error names it."""
+        return f"{self.method.upper()} {self.route.path} of plugin {self.plugin}"
+
+
+def described(routes: Sequence[tuple[str, Route]]) -> list[Described]:
+    """Return the operations that are not hidden, sorted by path and method."""
+    found = [entry for plugin, route in routes for entry in _of_route(plugin, route)]
+    return sorted(found, key=lambda entry: (entry.route.path, METHODS.index(entry.method)))
+
+
+def _of_route(plugin: str, route: Route) -> Iterator[Described]:
+    responders = map_http_methods(route.resource, suffix=route.suffix or None)
+    for method, responder in responders.items():
+        if method.lower() not in METHODS:
+            continue
+        operation = getattr(responder, OPERATION, Operation())
+        if not operation.hidden:
+            yield Described(plugin, route, method.lower(), operation, responder.__doc__ or "")
+
+
+def identify(operations: Sequence[Described]) -> list[str]:
+    """Return a unique operation id for each, the same whenever the routes are the same.
+
+    An id that a plugin gives stands before those that are made of method and path; a repeated
+    one is numbered in the order of the operations.
+    """
+    ids = [entry.operation.operation_id for entry in operations]
+    taken: set[str] = set()
+    for given_first in (True, False):
+        for index, entry in enumerate(operations):
+            given = entry.operation.operation_id
+            if bool(given) is given_first:
+                ids[index] = _free(given or _made(entry), taken)
+                taken.add(ids[index])
+    return ids
+
+
+def _made(entry: Described) -> str:
+    return "_".join([entry.method, *re.findall(r"[A-Za-z0-9]+", entry.route.path)]) or entry.method
+
+
+def _free(name: str, taken: set[str]) -> str:
+    candidate, number = name, 1
+    while candidate in taken:
+        number += 1
+        candidate = f"{name}_{number}"
+    return candidate

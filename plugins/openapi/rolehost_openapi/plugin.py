@@ -1,0 +1,49 @@
+"""The hooks of the plugin ``openapi``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rolehost.api import PLUGIN_API, Command, DeclareContext, PluginInfo, Route, hookimpl
+
+from rolehost_openapi.settings import OpenapiSettings
+
+
+@hookimpl
+def rolehost_plugin() -> PluginInfo:
+    """Say what ``openapi`` is; it needs nothing."""
+    return PluginInfo(
+        api=PLUGIN_API,
+        summary="OpenAPI 3.1 document of all routes, and an offline page",
+        settings=OpenapiSettings,
+    )
+
+
+@hookimpl
+def rolehost_routes(context: DeclareContext) -> Sequence[Route]:
+    """Give the document and, unless it is turned off, the page with its files."""
+    from rolehost_openapi.assets import Assets
+    from rolehost_openapi.resources import AssetResource, DocumentResource, PageResource
+
+    settings: OpenapiSettings = context.settings
+    prefix = settings.prefix
+    routes = [Route(f"{prefix}/openapi.json", DocumentResource(settings))]
+    if settings.page:
+        assets = Assets()
+        routes += [
+            Route(f"{prefix}/docs", PageResource(assets)),
+            Route(f"{prefix}/docs/assets/{{version}}/{{name}}", AssetResource(assets)),
+        ]
+    return routes
+
+
+@hookimpl
+def rolehost_commands() -> Sequence[Command]:
+    """Give ``rolehost openapi``."""
+    return (
+        Command(
+            name="openapi",
+            target="rolehost_openapi.command:openapi",
+            summary="Print the OpenAPI document",
+        ),
+    )

@@ -1,0 +1,93 @@
+"""``/openapi.json`` and the page ``/docs``."""
+
+from __future__ import annotations
+
+import falcon
+from rolehost.api import Services
+from rolehost.api.http import operation
+
+from rolehost_openapi.assets import Assets, page
+from rolehost_openapi.document import build
+from rolehost_openapi.rendering import Once
+from rolehost_openapi.settings import OpenapiSettings
+
+#: The page may run and load what this server gives, and nothing else: it works offline.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; font-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+_YEAR = 31_536_000
+
+
+class DocumentResource:
+    """The document of the composition that serves it."""
+
+    def __init__(self, settings: OpenapiSettings) -> None:
+        self._settings = settings
+        self._once = Once()
+
+    @operation(summary="This document", responses={200: dict, 304: None})
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Answer the document, or 304 when the client has it."""
+        services: Services = req.context.services
+        rendered = self._once.get(
+            lambda: build(
+                services.routes,
+                services.error_formats,
+                deployment=services.deployment,
+                settings=self._settings,
+            )
+        )
+        resp.etag = rendered.etag
+        # Kept, and asked about each time: a new deployment may have other routes.
+        resp.cache_control = ("no-cache",)
+        if _known(req, rendered.etag):
+            resp.status = falcon.HTTP_304
+            return
+        resp.content_type = falcon.MEDIA_JSON
+        resp.data = rendered.body
+
+
+class PageResource:
+    """The page that shows the document."""
+
+    def __init__(self, assets: Assets) -> None:
+        self._page = assets
+
+    @operation(hidden=True)
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Answer the page."""
+        resp.content_type = falcon.MEDIA_HTML
+        resp.cache_control = ("no-cache",)
+        resp.set_header("Content-Security-Policy", POLICY)
+        resp.set_header("X-Content-Type-Options", "nosniff")
+        resp.data = page(self._page)
+
+
+class AssetResource:
+    """Scripts and styles of the page; their path has their version, so they never change."""
+
+    def __init__(self, assets: Assets) -> None:
+        self._assets = assets
+
+    @operation(hidden=True)
+    def on_get(self, req: falcon.Request, resp: falcon.Response, version: str, name: str) -> None:
+        """Answer a file, compressed when the client takes that."""
+        asset = self._assets.find(version, name)
+        if asset is None:
+            raise falcon.HTTPNotFound(description=f"no file {name} of version {version}")
+        resp.content_type = asset.media_type
+        resp.cache_control = (f"public, max-age={_YEAR}, immutable",)
+        resp.set_header("X-Content-Type-Options", "nosniff")
+        resp.append_header("Vary", "Accept-Encoding")
+        if "gzip" in (req.get_header("Accept-Encoding") or ""):
+            resp.set_header("Content-Encoding", "gzip")
+            resp.data = asset.compressed()
+        else:
+            resp.data = asset.read()
+
+
+def _known(req: falcon.Request, etag: str) -> bool:
+    return any(tag == "*" or tag == etag for tag in req.if_none_match or ())
