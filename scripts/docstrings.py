@@ -1,0 +1,50 @@
+"""Reading the docstrings of this repository: Google style, with a little reStructuredText."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from dataclasses import dataclass, field
+
+_SECTIONS = ("Attributes", "Args", "Returns", "Raises", "Example")
+_ROLE = re.compile(r":\w+:`~?(?:[\w.]+\.)?(\w+)`")
+_ENTRY = re.compile(r"(\w+): (.*)", re.DOTALL)
+
+
+@dataclass(slots=True)
+class Docstring:
+    """A docstring in its parts, as Markdown.
+
+    Attributes:
+        body: paragraphs outside every section.
+        sections: title → its text, without indentation.
+    """
+
+    body: list[str] = field(default_factory=list)
+    sections: dict[str, str] = field(default_factory=dict)
+
+    def entries(self, title: str) -> dict[str, str]:
+        """Return what a section such as ``Attributes`` says, by name, each on one line."""
+        found: dict[str, str] = {}
+        for block in re.split(r"\n(?=\S)", self.sections.get(title, "")):
+            match = _ENTRY.match(" ".join(block.split()))
+            if match:
+                found[match.group(1)] = match.group(2)
+        return found
+
+
+def parse(documented: object) -> Docstring:
+    """Return the docstring of a class or function; empty when it has none."""
+    parsed = Docstring()
+    for paragraph in markdown(inspect.getdoc(documented) or "").split("\n\n"):
+        head, _, rest = paragraph.partition("\n")
+        if head.rstrip(":") in _SECTIONS and head.endswith(":"):
+            parsed.sections[head[:-1]] = inspect.cleandoc(rest)
+        elif paragraph.strip():
+            parsed.body.append(" ".join(paragraph.split()))
+    return parsed
+
+
+def markdown(text: str) -> str:
+    """Return text with roles and double back-ticks written as Markdown's code."""
+    return _ROLE.sub(r"`\1`", text).replace("``", "`")

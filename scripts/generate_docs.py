@@ -1,0 +1,202 @@
+"""Write the pages of ``docs/`` that repeat what the code says: hooks, settings, proofs.
+
+``python -m scripts.generate_docs`` writes them; with ``--check`` it only compares, prints the
+pages that are out of date, and ends with 1 when there are any.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterator
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rolehost.api import contributions, hooks
+from rolehost.api.hooks import GROUP, DeclareContext, Hooks
+from rolehost.deployment.model import HostSettings
+
+from scripts.docstrings import parse
+from scripts.prove import proofs
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+NOTE = (
+    "<!-- Written by scripts/generate_docs.py; change the code instead, then run `just docs`. -->"
+)
+
+
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """Return a Markdown table."""
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
+    )
+
+
+def signature(name: str, fn: Callable[..., Any]) -> str:
+    """Return a hook's signature as a plugin writes it."""
+    plain = inspect.signature(fn)
+    parameters = [each for each in plain.parameters.values() if each.name != "self"]
+    text = str(plain.replace(parameters=parameters)).replace("'", "")
+    return f"{name}{text}"
+
+
+def specifications() -> dict[str, Callable[..., Any]]:
+    """Return the hook specifications by name, in the order of the lifecycle."""
+    return {name: fn for name, fn in vars(Hooks).items() if name.startswith(f"{GROUP}_")}
+
+
+def hooks_page() -> str:
+    """Return the hook reference."""
+    parts = [NOTE, "# Hooks", *parse(hooks).body, *parse(Hooks).body]
+    for name, fn in specifications().items():
+        documented = parse(fn)
+        parts += [f"## `{name}`", f"```python\n@hookimpl\ndef {signature(name, fn)}: ...\n```"]
+        parts += documented.body[:1]
+        if "Returns" in documented.sections:
+            parts.append(f"Returns: {' '.join(documented.sections['Returns'].split())}")
+        parts += documented.body[1:]
+    parts += ["# Contributions", *parse(contributions).body]
+    for kind in _declarations():
+        parts += _declaration(kind)
+    parts += ["# Contexts", "What the hooks are given."]
+    for kind in (hooks.DeclareContext, hooks.ProcessContext):
+        parts += _declaration(kind)
+    return "\n\n".join(parts) + "\n"
+
+
+def _declarations() -> Iterator[type[Any]]:
+    yield contributions.PluginInfo
+    for kinds in hooks.DECLARING.values():
+        yield from kinds
+
+
+def _declaration(kind: type[Any]) -> list[str]:
+    documented = parse(kind)
+    meanings = documented.entries("Attributes")
+    rows = [
+        (f"`{field.name}`", f"`{_type(str(field.type))}`", _default(field), meanings[field.name])
+        for field in kind.__dataclass_fields__.values()
+    ]
+    head = ("field", "type", "default", "meaning")
+    return [f"## `{kind.__name__}`", *documented.body, table(head, rows)]
+
+
+def _default(field: Any) -> str:
+    missing = type(field.default).__name__ == "_MISSING_TYPE"
+    if not missing:
+        return f"`{field.default!r}`"
+    factory = field.default_factory
+    if type(factory).__name__ == "_MISSING_TYPE":
+        return "required"
+    return f"`{getattr(factory, '__name__', factory)}()`"
+
+
+def _type(text: str) -> str:
+    """Return a type as it is written, without the modules it lives in."""
+    return re.sub(r"\b(?:[a-z_]\w*\.)+(?=\w)", "", text.replace("<class '", "").rstrip("'>"))
+
+
+def settings_page() -> str:
+    """Return the reference of all settings: the host's sections, then each plugin's."""
+    parts = [
+        NOTE,
+        "# Settings",
+        "Every key of a deployment file. Where a value came from in a given deployment: "
+        "`rolehost settings DEPLOYMENT`. How files, includes, references and overrides work: "
+        "[deployment.md](deployment.md).",
+        "## Of the host",
+    ]
+    for field in msgspec.structs.fields(HostSettings):
+        parts += _section(field.name, field.type)
+    parts.append("## Of the plugins in this repository")
+    for name, kind in _plugin_settings():
+        parts += _section(name, kind)
+    return "\n\n".join(parts) + "\n"
+
+
+def _plugin_settings() -> Iterator[tuple[str, type[Any]]]:
+    for entry in sorted(entry_points(group=GROUP), key=lambda each: each.name):
+        context = DeclareContext(plugin=entry.name, settings=None, deployment="docs")
+        hook = entry.load().rolehost_plugin
+        info = hook(context) if inspect.signature(hook).parameters else hook()
+        if info.settings is not None:
+            yield entry.name, info.settings
+
+
+def _section(name: str, kind: type[Any]) -> list[str]:
+    documented = parse(kind)
+    meanings = documented.entries("Attributes")
+    written = inspect.get_annotations(kind)
+    rows = []
+    for field in msgspec.structs.fields(kind):
+        required = field.default is msgspec.NODEFAULT
+        default = "required" if required else f"`{_toml(field.default)}`"
+        rows.append(
+            (f"`{field.name}`", f"`{written[field.name]}`", default, meanings.get(field.name, ""))
+        )
+    body = [text for text in documented.body if text.rstrip(".") != f"`[{name}]`"]
+    return [f"### `[{name}]`", *body, table(("key", "type", "default", "meaning"), rows)]
+
+
+def _toml(value: Any) -> str:
+    """Return a default as a deployment file would write it; TOML has no null."""
+    if value is None:
+        return "none"
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, Path):
+        return _toml(str(value))
+    return msgspec.json.encode(value).decode()
+
+
+def proofs_page() -> str:
+    """Return the table of promises."""
+    rows = [(each.promise, f"`{each.command}`", each.duration) for each in proofs().values()]
+    parts = [
+        NOTE,
+        "# Proofs",
+        "What rolehost promises, and the command that shows it on your machine. Each starts what "
+        "it needs, prints a progress bar and ends with one line of figures; the exit status is 1 "
+        "when the promise does not hold. `--seed N` repeats a run, `--short` is the smaller run "
+        "that the tests use, `--json` prints one object.",
+        table(("promise", "command", "usually takes"), rows),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+#: Every generated page, by its name in ``docs/``.
+PAGES: dict[str, Callable[[], str]] = {
+    "hooks.md": hooks_page,
+    "settings.md": settings_page,
+    "proofs.md": proofs_page,
+}
+
+
+def outdated() -> list[str]:
+    """Return the names of the pages that do not say what the code says."""
+    return [
+        name
+        for name, make in PAGES.items()
+        if not (DOCS / name).exists() or (DOCS / name).read_text("utf-8") != make()
+    ]
+
+
+def main() -> int:
+    """Write or compare the pages."""
+    stale = outdated()
+    if "--check" in sys.argv[1:]:
+        for name in stale:
+            print(f"docs/{name} is out of date; fix: just docs")
+        return 1 if stale else 0
+    for name in stale:
+        (DOCS / name).write_text(PAGES[name](), "utf-8")
+        print(f"wrote docs/{name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""The metadata of every distribution says what its folder holds."""
+
+from __future__ import annotations
+
+import configparser
+from pathlib import Path
+
+import pytest
+from setuptools import find_packages
+
+from tests.proofs.kit import ROOT
+
+FOLDERS = [ROOT, *sorted(path.parent for path in ROOT.glob("[pc]*/*/setup.cfg"))]
+PLUGINS = FOLDERS[1:]
+
+
+def metadata(path: Path) -> configparser.ConfigParser:
+    parser = configparser.ConfigParser()
+    parser.read(path, encoding="utf-8")
+    return parser
+
+
+def words(text: str) -> list[str]:
+    return text.split()
+
+
+def listed(folder: Path) -> list[str]:
+    return words(metadata(folder / "setup.cfg")["options"]["packages"])
+
+
+def identity(folder: Path) -> str:
+    return folder.name
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=identity)
+def test_every_package_in_the_folder_is_listed(folder: Path) -> None:
+    if folder == ROOT:
+        there = [*find_packages(str(ROOT / "host")), "rolehost.migrations"]
+    else:
+        there = find_packages(str(folder), exclude=["tests", "tests.*"])
+    assert sorted(listed(folder)) == sorted(there)
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=identity)
+def test_every_distribution_is_versioned_and_licensed_alike(folder: Path) -> None:
+    host = metadata(ROOT / "setup.cfg")["metadata"]
+    own = metadata(folder / "setup.cfg")["metadata"]
+    assert (own["version"], own["license"]) == (host["version"], host["license"])
+    assert metadata(folder / "setup.cfg")["options"]["python_requires"] == ">=3.11"
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=identity)
+def test_every_distribution_marks_itself_as_typed(folder: Path) -> None:
+    package = next(name for name in listed(folder) if "." not in name)
+    assert "py.typed" in words(metadata(folder / "setup.cfg")["options.package_data"][package])
+
+
+@pytest.mark.parametrize("folder", PLUGINS, ids=identity)
+def test_every_plugin_stands_under_the_import_contracts(folder: Path) -> None:
+    package = next(name for name in listed(folder) if "." not in name)
+    contracts = metadata(ROOT / ".importlinter")
+    assert package in words(contracts["importlinter"]["root_packages"])
+    without = contracts["importlinter:contract:host-without-plugins"]
+    assert package in words(without["forbidden_modules"])
+    by_api = contracts["importlinter:contract:plugins-by-the-api"]
+    assert package in words(by_api["source_modules"])
+    apart = contracts["importlinter:contract:plugins-apart"]
+    assert package in words(apart["modules"])
+
+
+@pytest.mark.parametrize("folder", PLUGINS, ids=identity)
+def test_every_plugin_is_in_the_tox_matrix(folder: Path) -> None:
+    name = metadata(folder / "setup.cfg")["metadata"]["name"]
+    assert name in words(metadata(ROOT / "tox.ini")["own"]["everything"])
+
+
+def test_every_room_of_the_host_is_closed_to_plugins() -> None:
+    rooms = {f"rolehost.{path.stem}" for path in (ROOT / "host/rolehost").glob("[!_]*")}
+    contracts = metadata(ROOT / ".importlinter")
+    closed = set(words(contracts["importlinter:contract:plugins-by-the-api"]["forbidden_modules"]))
+    assert closed == rooms - {"rolehost.api", "rolehost.testing", "rolehost.py"}
