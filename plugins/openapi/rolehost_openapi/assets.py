@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import importlib.metadata
 import importlib.util
 from functools import cache
@@ -48,9 +49,9 @@ class Assets:
             "start.js": _OWN / "start.js",
             "page.css": _OWN / "page.css",
         }
-        ours = importlib.metadata.version("rolehost-openapi")
+        own = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(_OWN.iterdir())))
         #: Changes when one of the files does.
-        self.version = f"{importlib.metadata.version('offapi')}-{ours}"
+        self.version = f"{importlib.metadata.version('offapi')}-{own.hexdigest()[:8]}"
 
     def find(self, version: str, name: str) -> Asset | None:
         """Return a file, or None when this version has none of that name."""

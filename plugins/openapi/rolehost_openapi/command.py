@@ -16,11 +16,14 @@ from rolehost_openapi.rendering import encode
 def openapi(context: CommandContext, compact: bool) -> None:
     """Print the OpenAPI 3.1 document of the deployment's routes."""
     composition = context.composition
-    document = build(
-        [(owned.plugin, owned.value) for owned in composition.routes],
-        [(owned.plugin, owned.value) for owned in composition.error_formats],
-        deployment=composition.deployment.name,
-        settings=composition.plugin("openapi").settings,
-    )
+    try:
+        document = build(
+            [(owned.plugin, owned.value) for owned in composition.routes],
+            [(owned.plugin, owned.value) for owned in composition.error_formats],
+            deployment=composition.deployment.name,
+            settings=composition.plugin("openapi").settings,
+        )
+    except TypeError as error:
+        raise click.ClickException(str(error)) from None
     text = encode(document)
     click.echo(text if compact else msgspec.json.format(text, indent=2))

@@ -69,11 +69,13 @@ def build(
     document: dict[str, Any] = {
         "openapi": "3.1.1",
         "info": {key: value for key, value in info.items() if value},
-        "servers": [{"url": url} for url in settings.servers] or [{"url": "/"}],
+        "servers": [{"url": url} for url in settings.servers],
         "tags": [{"name": tag} for tag in sorted(tags)],
         "paths": dict(sorted(paths.items())),
         "components": {"schemas": schemas.used(paths)},
     }
+    if not settings.servers:
+        del document["servers"]  # then it is the server that the document came from
     return document
 
 

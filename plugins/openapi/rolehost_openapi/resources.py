@@ -57,7 +57,7 @@ class PageResource:
         self._page = assets
 
     @operation(hidden=True)
-    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+    def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
         """Answer the page."""
         resp.content_type = falcon.MEDIA_HTML
         resp.cache_control = ("no-cache",)

@@ -37,7 +37,7 @@ class Schemas:
             for kind, site in types.items():
                 _try_alone(kind, site)
             raise
-        self._by_type = dict(zip(kinds, schemas, strict=True))
+        self._by_type: dict[Any, Schema] = dict(zip(kinds, schemas, strict=True))
 
     def of(self, kind: Any) -> Schema:
         """Return the schema of one of the types: most often a reference to a component."""
@@ -79,13 +79,13 @@ def _references(node: Any) -> Iterator[str]:
             yield from _references(value)
 
 
-def _unknown(kind: type[Any]) -> Schema:
-    # A type with hooks of its own (a class that a plugin encodes itself) may be any JSON.
-    raise NotImplementedError(kind)
+def _unknown(_kind: type[Any]) -> Schema:
+    """A class that a plugin encodes by itself may be any JSON."""
+    return {}
 
 
 def _try_alone(kind: Any, site: str) -> None:
     try:
-        msgspec.json.schema(kind)
+        msgspec.json.schema(kind, schema_hook=_unknown)
     except TypeError as error:
         raise TypeError(f"{site}: no JSON Schema can be made of {kind!r}: {error}") from None
