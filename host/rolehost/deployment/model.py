@@ -53,6 +53,9 @@ class HttpSettings(Settings, frozen=True):
         threads: threads for synchronous responders, in each process.
         max_body: largest request body, bytes.
         keep_alive: seconds an idle connection is kept.
+        head_timeout: seconds in which the head of a new connection's first request must have
+            come; later ones have ``keep_alive``.
+        body_timeout: seconds in which a request's body must have come.
         grace: seconds a request may take to finish when the process stops.
         shutdown_delay: seconds between turning unready and closing the listener, for a load
             balancer to notice.
@@ -65,6 +68,8 @@ class HttpSettings(Settings, frozen=True):
     threads: Count = 8
     max_body: Count = 2_097_152
     keep_alive: Positive = 5.0
+    head_timeout: Positive = 10.0
+    body_timeout: Positive = 60.0
     grace: Positive = 30.0
     shutdown_delay: Annotated[float, Meta(ge=0)] = 0.0
     request_id: bool = True
@@ -159,12 +164,15 @@ class SupervisorSettings(Settings, frozen=True):
         backoff: seconds before the first restart of a process that died.
         backoff_longest: upper bound of that delay, doubled at every death in a row.
         stable: seconds after which a process counts as well and the delay starts anew.
+        start_timeout: seconds in which a process must have become ready; then it is killed
+            and started again.
         grace: seconds in which all processes must have stopped; then they are killed.
     """
 
     backoff: Positive = 0.1
     backoff_longest: Positive = 30.0
     stable: Positive = 10.0
+    start_timeout: Positive = 60.0
     grace: Positive = 35.0
 
 
