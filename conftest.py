@@ -60,9 +60,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not config.getoption("partial"):
         return
     out = [
-        item
-        for item in items
-        if any(missing(mark.args[0]) for mark in item.iter_markers("needs"))
+        item for item in items if any(missing(mark.args[0]) for mark in item.iter_markers("needs"))
     ]
     config.hook.pytest_deselected(items=out)
     items[:] = [item for item in items if item not in out]

@@ -29,7 +29,7 @@ def listed(folder: Path) -> list[str]:
 
 
 def identity(folder: Path) -> str:
-    return folder.name
+    return "host" if folder == ROOT else folder.name
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=identity)
