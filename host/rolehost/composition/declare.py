@@ -1,0 +1,86 @@
+"""Calling the declaring hooks of each plugin, and checking what they return."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from rolehost.api.hooks import DECLARING, DeclareContext
+from rolehost.composition.model import Owned
+from rolehost.composition.report import Report
+from rolehost.composition.selection import FAILED, Loaded, call_hook
+from rolehost.composition.sites import site
+
+
+@dataclass(slots=True)
+class Contributions:
+    """All contributions of a composition, by class, in the order of plugins."""
+
+    by_class: dict[type[Any], list[Owned[Any]]] = field(default_factory=dict)
+
+    def of(self, kind: type[Any]) -> tuple[Owned[Any], ...]:
+        """Return the contributions of one class."""
+        return tuple(self.by_class.get(kind, ()))
+
+    def add(self, owned: Owned[Any]) -> None:
+        """Keep one contribution."""
+        self.by_class.setdefault(type(owned.value), []).append(owned)
+
+
+def declare(plugin: Loaded, settings: Any, report: Report, into: Contributions) -> None:
+    """Collect what one plugin contributes; wrong results go to the report."""
+    context = DeclareContext(
+        plugin=plugin.found.name, settings=settings, deployment=report.deployment.name
+    )
+    for hook, allowed in DECLARING.items():
+        result = call_hook(report, plugin.found, hook, plugin.module, context)
+        if result is None or result is FAILED:
+            continue
+        for item in _items(plugin, hook, result, allowed, report):
+            place = site(item, getattr(plugin.module, hook))
+            into.add(Owned(item, plugin.found.name, place))
+
+
+def _items(
+    plugin: Loaded, hook: str, result: Any, allowed: tuple[type[Any], ...], report: Report
+) -> Iterable[Any]:
+    """Return the well-typed items of a hook's result."""
+    names = " or ".join(kind.__name__ for kind in allowed)
+    if inspect.iscoroutine(result):
+        result.close()
+    if isinstance(result, allowed):
+        _wrong(plugin, hook, names, f"a single {type(result).__name__}", "put it in a list", report)
+        return []
+    if not isinstance(result, list | tuple):
+        got = type(result).__name__
+        _wrong(plugin, hook, names, got, f"return a list of {names}", report)
+        return []
+    good = []
+    for number, item in enumerate(result):
+        if isinstance(item, allowed):
+            good.append(item)
+        else:
+            got = f"{_shown(item)} at position {number}"
+            _wrong(plugin, hook, names, got, f"return only {names}", report)
+    return good
+
+
+def _shown(item: Any) -> str:
+    if inspect.isroutine(item):
+        return f"the plain function {item.__name__}"
+    return type(item).__name__
+
+
+def _wrong(plugin: Loaded, hook: str, names: str, got: str, fix: str, report: Report) -> None:
+    report.incomplete = True
+    report.add(
+        "hook-result",
+        f"{site(None, getattr(plugin.module, hook))}, {hook}",
+        f"{hook} returned what it may not",
+        who=plugin.found.who,
+        expected=f"a list or tuple of {names}, or None",
+        got=got,
+        fix=fix,
+    )

@@ -1,0 +1,62 @@
+"""Collecting the mistakes of one composition."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from rolehost.deployment.model import Deployment
+from rolehost.errors import Problem
+
+
+@dataclass(slots=True)
+class Report:
+    """Every mistake found so far.
+
+    Attributes:
+        deployment: the deployment that is composed.
+        problems: in the order they were found.
+        incomplete: a plugin could not be read, so what it would have given is not missed.
+    """
+
+    deployment: Deployment
+    problems: list[Problem] = field(default_factory=list)
+    incomplete: bool = False
+
+    @property
+    def who(self) -> str:
+        """The deployment, as messages name it."""
+        path = self.deployment.path
+        return f"deployment {path}" if path else "deployment (no file)"
+
+    def enabled_at(self, plugin: str) -> str:
+        """Return where a plugin is enabled: ``file:line``, or what overrode it."""
+        origins = self.deployment.origins
+        origin = origins.get(f"plugins.{plugin}") or origins.get("plugins")
+        return origin.text if origin else self.who
+
+    def at(self, key: str) -> str:
+        """Return where a setting stands, with its key."""
+        origin = self.deployment.origins.get(key)
+        return f"{origin.text}, {key}" if origin else key
+
+    def add(self, code: str, where: str, what: str, **words: str) -> None:
+        """Note a mistake.
+
+        Args:
+            code: kebab-case name of the kind of mistake.
+            where: the site.
+            what: one sentence.
+            words: ``expected``, ``got``, ``fix``; ``who`` when it is not the deployment.
+        """
+        words.setdefault("who", self.who)
+        self.problems.append(Problem(code=code, where=where, what=what, **words))
+
+    def extend(self, problems: Iterable[Problem]) -> None:
+        """Note several mistakes."""
+        self.problems.extend(problems)
+
+    def sorted(self) -> tuple[Problem, ...]:
+        """Return all mistakes once each, in an order that never depends on chance."""
+        unique = dict.fromkeys(self.problems)
+        return tuple(sorted(unique, key=lambda item: (item.code, item.where, item.what)))

@@ -1,0 +1,183 @@
+"""From the names in a deployment to loaded plugins that have introduced themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rolehost.api.contributions import PLUGIN_API, PluginInfo
+from rolehost.api.hooks import DeclareContext
+from rolehost.composition.report import Report
+from rolehost.discovery import Found, HookTable, did_you_mean, implementation, installed
+from rolehost.discovery.suggest import one_of
+from rolehost.errors import ConfigurationError
+
+#: Versions of the plugin API that are accepted.
+SUPPORTED = (PLUGIN_API, PLUGIN_API - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A plugin that is imported and has said what it is; its settings are not decoded yet."""
+
+    found: Found
+    module: Any
+    info: PluginInfo
+
+
+class Selection:
+    """Finds and loads the enabled plugins of one composition."""
+
+    def __init__(self, report: Report, extra: Mapping[str, Any]) -> None:
+        self.report = report
+        self.extra = extra
+        self.installed = installed()
+        self.known = {found.name for found in self.installed} | set(extra)
+        self._hooks = HookTable()
+
+    def load(self, names: Iterable[str]) -> list[Loaded]:
+        """Return those plugins that could be loaded; the others are in the report."""
+        loaded = []
+        for name in names:
+            mistakes = len(self.report.problems)
+            plugin = self._load(name)
+            if plugin is not None:
+                loaded.append(plugin)
+            elif len(self.report.problems) > mistakes:
+                self.report.incomplete = True
+        return loaded
+
+    def _load(self, name: str) -> Loaded | None:
+        found = self._find(name)
+        if found is None:
+            return None
+        try:
+            module = self.extra[name] if name in self.extra else found.load()
+        except ConfigurationError as error:
+            self.report.extend(error.problems)
+            return None
+        problems = self._hooks.register(name, module, found.who)
+        if problems:
+            self.report.extend(problems)
+            return None
+        info = self._introduce(found, module)
+        return Loaded(found, module, info) if info else None
+
+    def _find(self, name: str) -> Found | None:
+        if name in self.extra:
+            return Found(name, "given in code", "-", type(self.extra[name]).__name__)
+        matches = [found for found in self.installed if found.name == name]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            self._ambiguous(name, matches)
+        else:
+            self.report.add(
+                "unknown-plugin",
+                self.report.enabled_at(name),
+                f"no installed distribution brings a plugin named {name}",
+                expected=f"one of the installed plugins: {one_of(self.known)}",
+                got=name,
+                fix=did_you_mean(name, self.known)
+                or f"install its distribution (pip install rolehost-{name}?), or take it out",
+            )
+        return None
+
+    def _ambiguous(self, name: str, matches: Sequence[Found]) -> None:
+        sides = "; ".join(
+            f"{found.distribution} {found.version} ({found.target})" for found in matches
+        )
+        self.report.add(
+            "ambiguous-plugin",
+            self.report.enabled_at(name),
+            f"{len(matches)} distributions bring a plugin named {name}",
+            who=f"plugin {name}",
+            expected="one distribution for each name of a plugin",
+            got=sides,
+            fix=f"uninstall all but one of {', '.join(found.distribution for found in matches)}",
+        )
+
+    def _introduce(self, found: Found, module: Any) -> PluginInfo | None:
+        name = found.name
+        hook = implementation(module, "rolehost_plugin")
+        if hook is None:
+            self.report.add(
+                "no-plugin-hook",
+                f"entry point {name} = {found.target}",
+                "the plugin has no rolehost_plugin, the one required hook",
+                who=found.who,
+                expected="@hookimpl def rolehost_plugin(): return PluginInfo(api=1, …)",
+                got="no such function",
+                fix="add the hook, or correct what the entry point names",
+            )
+            return None
+        context = DeclareContext(plugin=name, settings=None, deployment=self.report.deployment.name)
+        info = call_hook(self.report, found, "rolehost_plugin", module, context)
+        if info is FAILED:
+            return None
+        if not isinstance(info, PluginInfo):
+            self.report.add(
+                "hook-result",
+                f"{found.target}, rolehost_plugin",
+                "rolehost_plugin returned something else than a PluginInfo",
+                who=found.who,
+                expected="one rolehost.api.PluginInfo",
+                got=type(info).__name__,
+                fix="return PluginInfo(api=…, …)",
+            )
+            return None
+        if info.api not in SUPPORTED:
+            self._api(found, info.api)
+            return None
+        return info
+
+    def _api(self, found: Found, got: int) -> None:
+        newer = isinstance(got, int) and got > PLUGIN_API
+        self.report.add(
+            "plugin-api",
+            f"{found.target}, rolehost_plugin",
+            "the plugin was written against another plugin API",
+            who=found.who,
+            expected=f"plugin API {PLUGIN_API} or {PLUGIN_API - 1}, which this host speaks",
+            got=f"plugin API {got}",
+            fix="upgrade rolehost" if newer else f"upgrade {found.distribution}",
+        )
+
+
+class _Failed:
+    """What :func:`call_hook` returns when the hook raised."""
+
+
+FAILED = _Failed()
+
+
+def call_hook(report: Report, found: Found, hook: str, module: Any, context: Any) -> Any:
+    """Call one declaring hook of one plugin.
+
+    Returns:
+        What it returned; None when it has no such hook; ``FAILED`` when it raised, which the
+        report then says.
+    """
+    function = implementation(module, hook)
+    if function is None:
+        return None
+    try:
+        return function(context)
+    except Exception as error:
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        frame = trace.tb_frame if trace else None
+        where = f"{frame.f_globals.get('__name__')}:{trace.tb_lineno}" if frame and trace else hook
+        report.incomplete = True
+        report.add(
+            "hook-raised",
+            f"{where}, {hook}",
+            f"{hook} raised {type(error).__name__}",
+            who=found.who,
+            expected="declarations; a declaring hook does no I/O and does not raise",
+            got=f"{type(error).__name__}: {error}",
+            fix=f"mend the plugin, or take {found.name} out of plugins",
+        )
+        return FAILED
