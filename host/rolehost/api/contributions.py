@@ -321,10 +321,14 @@ class Migrations:
     Attributes:
         package: import name of the package that holds the files.
         models: peewee model classes; bound to the service database when a process starts.
+        owner: name under which they are recorded; empty is the plugin's. Plugins that share
+            tables, so that each may be enabled without the others, all declare the same
+            package and the same owner; the files run once.
     """
 
     package: str
     models: tuple[type[Any], ...] = ()
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

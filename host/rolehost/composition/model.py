@@ -97,6 +97,16 @@ class Composition:
         """All topics that enabled plugins declare they publish to."""
         return frozenset(topic for plugin in self.plugins for topic in plugin.info.publishes)
 
+    @property
+    def schema_sets(self) -> tuple[tuple[str, str], ...]:
+        """Owner and package of each set of the plugins' SQL files, each once, in their order."""
+        return tuple(
+            dict.fromkeys(
+                (owned.value.owner or owned.plugin, owned.value.package)
+                for owned in self.migrations
+            )
+        )
+
     def plugin(self, name: str) -> Plugin:
         """Return an enabled plugin by name.
 
