@@ -1,0 +1,279 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from rolehost.api import (
+    LagStatistics,
+    ProcessContext,
+    ProcessStatistics,
+    QueueStatistics,
+    Statistics,
+    StorageUnavailable,
+)
+from rolehost_ops import plugin
+from rolehost_ops.directory import MetricFiles
+from rolehost_ops.recorder import LIMIT
+from rolehost_ops.settings import OpsSettings
+
+RECORD = """
+import os, signal, sys
+from pathlib import Path
+from rolehost_ops.recorder import open_recorder
+recorder = open_recorder(Path(sys.argv[1]))
+for _ in range(int(sys.argv[2])):
+    recorder.job("ship", "completed", 0.1, 0.2)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def samples(text):
+    """Return (name, labels as text) → value of everything in an exposition."""
+    return {
+        (sample.name, ",".join(f"{k}={v}" for k, v in sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+@pytest.fixture
+def recorder(services, monkeypatch):
+    """The recorder of a started process."""
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "unset")  # restored when the test ends
+    added = []
+    plugin.rolehost_start(
+        ProcessContext(
+            plugin="ops",
+            settings=OpsSettings(),
+            services=services,
+            role="http",
+            record=added.append,
+        )
+    )
+    (recorder,) = added
+    return recorder
+
+
+@pytest.fixture
+def scrape(client):
+    def get():
+        return samples(client.simulate_get("/metrics").text)
+
+    return get
+
+
+def killed_process(directory, jobs):
+    """Let a process record some jobs and be killed."""
+    directory.mkdir(exist_ok=True)
+    ended = subprocess.run([sys.executable, "-c", RECORD, str(directory), str(jobs)], check=False)
+    assert ended.returncode == -9
+
+
+def test_a_request_is_counted_and_its_duration_observed(recorder, scrape):
+    recorder.request("GET", "/app/{app_id}", 201, 0.004)
+    labels = "method=GET,route=/app/{app_id},status=2xx"
+    seen = scrape()
+    assert seen["rolehost_http_requests_total", labels] == 1
+    assert seen["rolehost_http_request_duration_seconds_count", labels] == 1
+    bucket = "rolehost_http_request_duration_seconds_bucket"
+    assert seen[bucket, f"le=0.0025,{labels}"] == 0
+    assert seen[bucket, f"le=0.005,{labels}"] == 1
+
+
+def test_requests_without_a_route_share_one_label(recorder, scrape):
+    for number in range(3):
+        recorder.request("GET", "", 404, 0.001)
+        recorder.request(f"X{number}", "", 405, 0.001)
+    routes = {labels for name, labels in scrape() if name == "rolehost_http_requests_total"}
+    assert routes == {
+        "method=GET,route=(unmatched),status=4xx",
+        "method=(other),route=(unmatched),status=4xx",
+    }
+
+
+def test_jobs_are_counted_by_actor_and_outcome(recorder, scrape):
+    recorder.job("ship", "completed", 1.5, 0.25)
+    recorder.job("ship", "retrying", 0.5, 0.25)
+    seen = scrape()
+    assert seen["rolehost_jobs_total", "actor=ship,outcome=completed"] == 1
+    assert seen["rolehost_jobs_total", "actor=ship,outcome=retrying"] == 1
+    assert seen["rolehost_job_wait_seconds_sum", "actor=ship"] == 2.0
+    assert seen["rolehost_job_run_seconds_sum", "actor=ship"] == 0.5
+
+
+def test_events_are_counted_by_topic_group_and_outcome(recorder, scrape):
+    recorder.event("orders", "mail", "handled", 3.0, 0.5)
+    seen = scrape()
+    assert seen["rolehost_events_total", "group=mail,outcome=handled,topic=orders"] == 1
+    assert seen["rolehost_event_age_seconds_sum", "group=mail,topic=orders"] == 3.0
+    assert seen["rolehost_event_run_seconds_sum", "group=mail,topic=orders"] == 0.5
+
+
+def test_relayed_events_are_counted_with_the_age_of_the_oldest(recorder, scrape):
+    recorder.relayed(7, 0.5)
+    seen = scrape()
+    assert seen["rolehost_outbox_relayed_total", ""] == 7
+    assert seen["rolehost_outbox_relay_age_seconds_sum", ""] == 0.5
+
+
+def test_undeclared_names_beyond_the_limit_are_counted_as_one(recorder, scrape):
+    for number in range(LIMIT + 5):
+        recorder.undeclared("topic", f"t{number}")
+    seen = scrape()
+    assert seen["rolehost_undeclared_total", "kind=topic,name=t0"] == 1
+    assert seen["rolehost_undeclared_total", "kind=topic,name=(other)"] == 5
+
+
+def test_a_closed_recorder_drops_what_comes(recorder, services, scrape):
+    recorder.relayed(1, 0.5)
+    services.close()
+    recorder.relayed(1, 0.5)
+    recorder.request("GET", "/", 200, 0.1)
+    assert scrape()["rolehost_outbox_relayed_total", ""] == 1
+
+
+def test_a_command_records_nothing(services, tmp_path):
+    added = []
+    plugin.rolehost_start(
+        ProcessContext(
+            plugin="ops",
+            settings=OpsSettings(),
+            services=services,
+            role="command",
+            record=added.append,
+        )
+    )
+    assert added == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_counts_of_all_processes_are_added_up(recorder, scrape, tmp_path):
+    recorder.job("ship", "completed", 0.1, 0.2)
+    killed_process(tmp_path / "metrics", 3)
+    seen = scrape()
+    assert seen["rolehost_jobs_total", "actor=ship,outcome=completed"] == 4
+    assert seen["rolehost_job_run_seconds_count", "actor=ship"] == 4
+
+
+def test_counts_of_the_dead_are_kept_in_one_file_however_many_died(scrape, tmp_path):
+    directory = tmp_path / "metrics"
+    for _ in range(3):
+        killed_process(directory, 2)
+        assert scrape()
+    assert scrape()["rolehost_jobs_total", "actor=ship,outcome=completed"] == 6
+    assert sorted(file.name for file in directory.glob("*.db")) == [
+        "counter_past.db",
+        "histogram_past.db",
+    ]
+
+
+def test_gauges_of_the_dead_are_dropped(tmp_path):
+    killed_process(tmp_path, 1)
+    (counter,) = tmp_path.glob("counter_*.db")
+    pid = counter.stem.rpartition("_")[2]
+    gauge = tmp_path / f"gauge_all_{pid}.db"
+    gauge.write_bytes(counter.read_bytes())
+    with MetricFiles(tmp_path).settled():
+        assert not gauge.exists()
+
+
+def test_a_compaction_that_was_cut_short_is_finished_and_counts_nothing_twice(
+    scrape, tmp_path, monkeypatch
+):
+    directory = tmp_path / "metrics"
+    killed_process(directory, 5)
+    monkeypatch.setattr(MetricFiles, "_replay", lambda self: None)
+    with MetricFiles(directory).settled():
+        assert (directory / "journal.json").exists()
+        assert list(directory.glob("counter_[0-9]*.db"))
+    monkeypatch.undo()
+    assert scrape()["rolehost_jobs_total", "actor=ship,outcome=completed"] == 5
+    assert not (directory / "journal.json").exists()
+
+
+def test_files_of_living_processes_are_left_alone(recorder, tmp_path):
+    recorder.relayed(1, 0.1)
+    with MetricFiles(tmp_path / "metrics").settled():
+        assert (tmp_path / "metrics" / f"counter_{os.getpid()}.db").exists()
+
+
+def test_the_state_of_the_deployment_is_asked_for_at_the_scrape(services, scrape):
+    services.tell = lambda: Statistics(
+        queues=(QueueStatistics("mail", "available", 12, 3.5),),
+        outbox_count=4,
+        outbox_age=1.25,
+        dead_jobs=2,
+        dead_events=1,
+        lags=(LagStatistics("orders", "mail", 9),),
+        processes=(ProcessStatistics("worker", 2, 5),),
+    )
+    seen = scrape()
+    assert seen == {
+        ("rolehost_statistics_success", ""): 1,
+        ("rolehost_queue_jobs", "queue=mail,state=available"): 12,
+        ("rolehost_queue_oldest_ready_seconds", "queue=mail,state=available"): 3.5,
+        ("rolehost_outbox_events", ""): 4,
+        ("rolehost_outbox_oldest_seconds", ""): 1.25,
+        ("rolehost_dead_letters", "kind=job"): 2,
+        ("rolehost_dead_letters", "kind=event"): 1,
+        ("rolehost_event_lag_records", "group=mail,topic=orders"): 9,
+        ("rolehost_processes", "role=worker"): 2,
+        ("rolehost_process_restarts_total", "role=worker"): 5,
+    }
+
+
+def test_without_the_database_the_counts_are_served_all_the_same(recorder, services, scrape):
+    def fail():
+        raise StorageUnavailable("gone")
+
+    recorder.relayed(3, 0.1)
+    services.tell = fail
+    seen = scrape()
+    assert seen["rolehost_statistics_success", ""] == 0
+    assert seen["rolehost_outbox_relayed_total", ""] == 3
+
+
+def test_openmetrics_is_given_to_those_who_ask_for_it(client):
+    plain = client.simulate_get("/metrics")
+    assert plain.headers["content-type"].startswith("text/plain")
+    asked = client.simulate_get(
+        "/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"}
+    )
+    assert asked.headers["content-type"].startswith("application/openmetrics-text")
+    assert asked.text.endswith("# EOF\n")
+
+
+def test_every_metric_stands_in_the_readme(recorder, services, scrape):
+    recorder.request("GET", "/", 200, 0.1)
+    recorder.job("a", "completed", 0.1, 0.1)
+    recorder.event("t", "g", "handled", 0.1, 0.1)
+    recorder.relayed(1, 0.1)
+    recorder.undeclared("topic", "t")
+    services.tell = lambda: Statistics(
+        queues=(QueueStatistics("q", "available", 1, 0.0),),
+        lags=(LagStatistics("t", "g", 1),),
+        processes=(ProcessStatistics("http", 1, 0),),
+    )
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    for name, _ in scrape():
+        for suffix in ("_bucket", "_sum", "_count"):
+            name = name.removesuffix(suffix)
+        assert f"`{name}`" in readme
+
+
+def test_metrics_made_before_the_start_by_another_package_do_not_hide_ours(tmp_path):
+    script = """
+import sys
+from pathlib import Path
+import prometheus_client
+prometheus_client.Counter("theirs", "made too early")
+from rolehost_ops.recorder import open_recorder
+open_recorder(Path(sys.argv[1])).relayed(1, 0.1)
+"""
+    environ = {k: v for k, v in os.environ.items() if k != "PROMETHEUS_MULTIPROC_DIR"}
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True, env=environ)
+    assert list(tmp_path.glob("counter_*.db"))
