@@ -21,8 +21,20 @@ from rolehost.composition.report import Report
 
 #: Commands of the host itself; a plugin cannot take their names.
 HOST_COMMANDS = frozenset(
-    ("actors", "check", "dead", "handlers", "jobs", "migrate", "plugins")
-    + ("routes", "run", "schedules", "settings", "why")
+    {
+        "actors",
+        "check",
+        "dead",
+        "handlers",
+        "jobs",
+        "migrate",
+        "plugins",
+        "routes",
+        "run",
+        "schedules",
+        "settings",
+        "why",
+    }
 )
 
 _UNIQUE: tuple[tuple[str, type[Any], Callable[[Any], str]], ...] = (

@@ -18,9 +18,29 @@ _FIELD = re.compile(r"\{[^{}]*\}")
 
 #: Falcon's HTTP and WebDAV methods, and its websocket responder.
 METHODS = (
-    ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE")
-    + ("CHECKIN", "CHECKOUT", "COPY", "LOCK", "MKCOL", "MOVE", "PROPFIND", "PROPPATCH")
-    + ("REPORT", "UNCHECKIN", "UNLOCK", "UPDATE", "WEBSOCKET")
+    "CONNECT",
+    "DELETE",
+    "GET",
+    "HEAD",
+    "OPTIONS",
+    "PATCH",
+    "POST",
+    "PUT",
+    "QUERY",
+    "TRACE",
+    "CHECKIN",
+    "CHECKOUT",
+    "COPY",
+    "LOCK",
+    "MKCOL",
+    "MOVE",
+    "PROPFIND",
+    "PROPPATCH",
+    "REPORT",
+    "UNCHECKIN",
+    "UNLOCK",
+    "UPDATE",
+    "WEBSOCKET",
 )
 
 
