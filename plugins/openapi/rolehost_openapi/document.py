@@ -138,7 +138,7 @@ class _Writer:
 
     def _errors(self, path: str) -> Schema:
         for entry in self._formats:
-            if path.startswith(entry.prefix):
+            if f"{path}/".startswith(entry.prefix.rstrip("/") + "/"):
                 # The form of these errors is the plugin's own; their media type it tells.
                 media_type, _ = entry.render(500, "Internal Server Error", "", "internal_error")
                 return {media_type: {}}

@@ -10,6 +10,8 @@ from falcon.routing import map_http_methods
 from rolehost.api import Route
 from rolehost.api.http import OPERATION, Operation
 
+from rolehost_openapi.templates import translate
+
 #: Methods an OpenAPI 3.1 path item has, in the order it lists them.
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 
@@ -72,7 +74,8 @@ def identify(operations: Sequence[Described]) -> list[str]:
 
 
 def _made(entry: Described) -> str:
-    return "_".join([entry.method, *re.findall(r"[A-Za-z0-9]+", entry.route.path)]) or entry.method
+    path, _ = translate(entry.route.path)
+    return "_".join([entry.method, *re.findall(r"[A-Za-z0-9]+", path)])
 
 
 def _free(name: str, taken: set[str]) -> str:

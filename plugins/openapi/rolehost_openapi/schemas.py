@@ -81,7 +81,7 @@ def _references(node: Any) -> Iterator[str]:
 
 def _unknown(_kind: type[Any]) -> Schema:
     """A class that a plugin encodes by itself may be any JSON."""
-    return {}
+    return {"description": "Any JSON."}  # msgspec takes an empty schema for none
 
 
 def _try_alone(kind: Any, site: str) -> None:
