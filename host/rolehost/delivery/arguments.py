@@ -18,7 +18,7 @@ _encoder = msgspec.json.Encoder()
 class Signature:
     """The argument side of one actor; made once per process."""
 
-    __slots__ = ("_actor", "_decoder", "_names", "_required")
+    __slots__ = ("_actor", "_decoder", "_names", "_required", "_structure")
 
     def __init__(self, actor: Actor) -> None:
         self._actor = actor.name
@@ -27,7 +27,8 @@ class Signature:
         self._required = frozenset(
             name for name, p in parameters.items() if p.default is inspect.Parameter.empty
         )
-        self._decoder = msgspec.json.Decoder(_structure(actor, parameters))
+        self._structure = _structure(actor, parameters)
+        self._decoder = msgspec.json.Decoder(self._structure)
 
     def encode(self, arguments: Mapping[str, Any]) -> bytes:
         """Encode arguments after checking their names.
@@ -45,6 +46,17 @@ class Signature:
                 + (f"; missing: {missing}" if missing else "")
             )
         return encode(self._actor, arguments)
+
+    def convert(self, plain: Mapping[str, Any]) -> dict[str, Any]:
+        """Convert arguments in JSON's own types to those that the signature names.
+
+        Raises:
+            PayloadError: they do not fit.
+        """
+        try:
+            return msgspec.structs.asdict(msgspec.convert(plain, self._structure))
+        except msgspec.ValidationError as error:
+            raise PayloadError(f"arguments of actor {self._actor}: {error}") from None
 
     def decode(self, body: bytes) -> dict[str, Any]:
         """Decode arguments to the types that the actor's signature names.

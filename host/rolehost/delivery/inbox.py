@@ -10,15 +10,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from rolehost.errors import IdempotencyConflict, IdempotencyInProgress
 from rolehost.storage import Database, Transaction
 
 
 class StoredResponse(NamedTuple):
-    """An HTTP response kept for its idempotency key; ``headers`` as encoded by the role."""
+    """An HTTP response kept for its idempotency key."""
 
     status: int
-    headers: bytes
+    headers: dict[str, str]
     body: bytes
 
 
@@ -85,7 +87,9 @@ def stored_response(database: Database, key: str, fingerprint: bytes) -> StoredR
         raise IdempotencyConflict("this idempotency key was used with another request body")
     if status is None:
         raise IdempotencyInProgress("a request with this idempotency key is running")
-    return StoredResponse(status, bytes(headers), bytes(body))
+    return StoredResponse(
+        status, msgspec.json.decode(bytes(headers), type=dict[str, str]), bytes(body)
+    )
 
 
 def mark_request(tx: Transaction, key: str, fingerprint: bytes, now: int) -> bool:
@@ -104,5 +108,5 @@ def store_response(tx: Transaction, key: str, response: StoredResponse) -> None:
     """Store the response for a reserved idempotency key."""
     tx.execute(
         "UPDATE rolehost_requests SET status = ?, headers = ?, body = ? WHERE key = ?",
-        (*response, key),
+        (response.status, msgspec.json.encode(response.headers), response.body, key),
     )

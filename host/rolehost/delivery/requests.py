@@ -43,7 +43,7 @@ class RequestScope(Scope):
         self._token = current.set(self)
         return self
 
-    def store(self, status: int, headers: bytes, body: bytes) -> None:
+    def store(self, status: int, headers: dict[str, str], body: bytes) -> None:
         """Store the response and commit it with the effects.
 
         Raises:

@@ -1,0 +1,5 @@
+"""The role ``consumer``: subscriptions of the stream, handled in lanes by key."""
+
+from rolehost.roles.consumer.loop import run
+
+__all__ = ["run"]

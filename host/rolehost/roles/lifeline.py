@@ -1,0 +1,30 @@
+"""A process that ends when its parent does, so that a killed parent leaves no orphans at work."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+#: ``PR_SET_PDEATHSIG`` of Linux, see prctl(2).
+_PR_SET_PDEATHSIG = 1
+
+
+def follow_parent(parent: int, signum: int = signal.SIGTERM) -> None:
+    """Ask the kernel for a signal when the parent dies; call it in the child after the fork.
+
+    Survives ``exec``. The request is bound to the parent's *thread* that forked, so the parent
+    must fork from its main thread. Only Linux can do this; elsewhere the call does nothing,
+    and a child outlives a parent that was killed until somebody ends it.
+
+    Args:
+        parent: the parent's process id, taken before the fork.
+        signum: what the child receives; when the parent is gone already, at once.
+    """
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signum, 0, 0, 0)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signum)

@@ -1,0 +1,170 @@
+"""One role process: provision, start, ready, drain, stop – the same in every role."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from rolehost.api.hooks import ProcessContext
+from rolehost.api.observe import Recorder
+from rolehost.api.services import Clock
+from rolehost.composition.model import Composition, Plugin
+from rolehost.delivery.leases import Identity
+from rolehost.discovery.hooks import implementation
+from rolehost.errors import RolehostError, StartError
+from rolehost.roles.upkeep import Upkeep
+from rolehost.services import ProcessServices
+
+log = structlog.get_logger(__name__)
+
+
+class Process:
+    """A process with a role; :meth:`start` is called after the last fork.
+
+    Args:
+        composition: what it is made of.
+        role: ``http``, ``worker``, ``consumer``, ``scheduler`` or ``command``.
+        slot: number among the processes of its role, from 0.
+        incarnation: how often this slot was started, from 1.
+        announce: told ``ready`` and ``draining``; None tells nobody.
+        clock: the time; None takes the system's.
+        random: the random source; None takes a fresh one.
+    """
+
+    def __init__(
+        self,
+        composition: Composition,
+        *,
+        role: str,
+        slot: int = 0,
+        incarnation: int = 1,
+        announce: Callable[[str], None] | None = None,
+        clock: Clock | None = None,
+        random: random.Random | None = None,
+    ) -> None:
+        self.composition = composition
+        self.role = role
+        self.slot = slot
+        self.incarnation = incarnation
+        self._announce = announce
+        self._clock = clock
+        self._random = random
+        self._services: ProcessServices | None = None
+        self._started: list[Plugin] = []
+        self._upkeep: Upkeep | None = None
+
+    @property
+    def services(self) -> ProcessServices:
+        """The services of this process; there from :meth:`start` on."""
+        if self._services is None:
+            raise RuntimeError("the process has not been started")
+        return self._services
+
+    @property
+    def recorder(self) -> Recorder:
+        """Tells every recorder that plugins added."""
+        return self.services.recorders
+
+    @property
+    def draining(self) -> bool:
+        """Whether it was told to stop."""
+        return self._services is not None and self._services.draining
+
+    @property
+    def identity(self) -> Identity:
+        """Who this process is in presence rows and leases; another one after every fork."""
+        return self._identity
+
+    def start(self) -> None:
+        """Build services, bind models, announce presence, run the plugins' start hooks.
+
+        Raises:
+            StartError: a plugin's start failed; what had started is stopped again.
+            RolehostError: storage cannot be reached.
+        """
+        services = ProcessServices(
+            self.composition, role=self.role, clock=self._clock, random=self._random
+        )
+        self._services = services
+        self._identity = Identity(
+            f"{self.role}.{self.slot}.{self.incarnation}-{os.getpid()}-{os.urandom(4).hex()}",
+            services.deployment,
+            self.role,
+            self.slot,
+            self.incarnation,
+        )
+        try:
+            services.bind_models()
+            for plugin in self.composition.plugins:
+                self._started.append(plugin)
+                self._start(plugin)
+            if self.role != "command":
+                self._upkeep = Upkeep.of(self.composition, services, self._identity)
+                self._upkeep.start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def announce_ready(self) -> None:
+        """Tell the supervisor that work is taken."""
+        if self._announce is not None:
+            self._announce("ready")
+
+    def drain(self) -> None:
+        """Turn unready and run the plugins' drain hooks; the role stops taking work itself."""
+        if self._services is None or self._services.draining:
+            return
+        self._services.draining = True
+        if self._announce is not None:
+            self._announce("draining")
+        for plugin in reversed(self._started):
+            self._call(plugin, "rolehost_drain")
+
+    def stop(self) -> None:
+        """Stop plugins in reverse, give up presence, close services. Idempotent."""
+        if self._services is None:
+            return
+        if self._upkeep is not None:
+            self._upkeep.stop()
+            self._upkeep = None
+        while self._started:
+            self._call(self._started.pop(), "rolehost_stop")
+        self._services.close()
+
+    def _start(self, plugin: Plugin) -> None:
+        hook = implementation(plugin.module, "rolehost_start")
+        if hook is None:
+            return
+        try:
+            hook(self._context(plugin))
+        except RolehostError:
+            raise
+        except Exception as error:
+            log.error("start failed", plugin=plugin.name, exc_info=error)
+            raise StartError(
+                f"plugin {plugin.name} ({plugin.distribution} {plugin.version}):"
+                f" rolehost_start raised {type(error).__name__}: {error}"
+            ) from error
+
+    def _call(self, plugin: Plugin, hook: str) -> None:
+        call = implementation(plugin.module, hook)
+        if call is None:
+            return
+        try:
+            call(self._context(plugin))
+        except Exception:
+            log.exception("hook failed", plugin=plugin.name, hook=hook)
+
+    def _context(self, plugin: Plugin) -> ProcessContext:
+        services: Any = self.services
+        return ProcessContext(
+            plugin=plugin.name,
+            settings=plugin.settings,
+            services=services,
+            role=self.role,
+            record=self.services.recorders.add,
+        )

@@ -1,0 +1,201 @@
+"""What every process does besides its role: presence, sweep and relay, a thread for each."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import structlog
+
+from rolehost.composition.model import Composition
+from rolehost.delivery import leases, sweep
+from rolehost.delivery.engine import Engine
+from rolehost.delivery.leases import Identity, Presence
+from rolehost.delivery.relay import BATCH, Relay
+from rolehost.errors import StorageUnavailable
+from rolehost.services import ProcessServices
+from rolehost.storage import Listener, Stream
+
+log = structlog.get_logger(__name__)
+
+
+class Upkeep:
+    """The threads of one process's upkeep."""
+
+    def __init__(self, loops: list[Loop]) -> None:
+        self._loops = loops
+
+    @classmethod
+    def of(cls, composition: Composition, services: ProcessServices, me: Identity) -> Upkeep:
+        """Choose what a process has to keep up; without a database, nothing."""
+        if "database" not in composition.backends:
+            return cls([])
+        stream = services.stream if "stream" in composition.backends else None
+        loops: list[Loop] = [Caretaker(composition, services.engine, me, stream)]
+        if stream is not None and composition.publishes:
+            listener = (
+                services.queue.listen(["outbox", "leases"])
+                if "queue" in composition.backends
+                else None
+            )
+            loops.append(RelayLoop(services.engine, stream, me, listener))
+        return cls(loops)
+
+    def start(self) -> None:
+        """Announce presence, hand back what a predecessor held, and start the threads.
+
+        Raises:
+            StorageUnavailable: the database cannot be reached.
+        """
+        for loop in self._loops:
+            loop.begin()
+        for loop in self._loops:
+            loop.start()
+
+    def stop(self) -> None:
+        """End the threads, then give up presence and leases. Idempotent."""
+        for loop in reversed(self._loops):
+            loop.end()
+        self._loops = []
+
+
+class Loop:
+    """A thread that repeats a step; an outage of storage is waited out, never ends it."""
+
+    name: str
+
+    def __init__(self) -> None:
+        self.stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
+
+    def begin(self) -> None:
+        """Do what must be done before any thread runs."""
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def end(self) -> None:
+        """Stop the thread and wait for it."""
+        self.stopping.set()
+        self.interrupt()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def interrupt(self) -> None:
+        """Wake the thread from its wait."""
+
+    def step(self) -> None:
+        """Do one round and wait for the next."""
+        raise NotImplementedError
+
+    def _run(self) -> None:
+        while not self.stopping.is_set():
+            try:
+                self.step()
+            except StorageUnavailable as error:
+                log.warning("storage unavailable", loop=self.name, error=str(error))
+                self.stopping.wait(1.0)
+            except Exception:
+                log.exception("loop failed, going on", loop=self.name)
+                self.stopping.wait(1.0)
+
+
+class Caretaker(Loop):
+    """Renews presence, and sweeps when the lease for it is ours."""
+
+    name = "caretaker"
+
+    def __init__(
+        self, composition: Composition, engine: Engine, me: Identity, stream: Stream | None
+    ) -> None:
+        super().__init__()
+        self._engine = engine
+        self._me = me
+        self._stream = stream
+        self._presence = Presence(engine.database, engine.clock, engine.policy.lease)
+        settings = composition.deployment.host.scheduler
+        self._every: list[tuple[float, Callable[[], object]]] = [
+            (engine.policy.heartbeat, self._renew),
+            (settings.sweep, self._sweep),
+            (settings.retention, self._retain),
+        ]
+        self._due = [0.0, settings.sweep, settings.retention]
+
+    def begin(self) -> None:
+        """Announce presence and hand back at once what a dead predecessor held."""
+        self._renew()
+        sweep.release_dead(self._engine)
+        self._due[0] = self._now() + self._engine.policy.heartbeat
+
+    def step(self) -> None:
+        """Do what is due, then wait for the next."""
+        now = self._now()
+        for index, (seconds, act) in enumerate(self._every):
+            if now >= self._due[index]:
+                self._due[index] = now + seconds
+                act()
+        self.stopping.wait(max(0.01, min(self._due) - self._now()))
+
+    def end(self) -> None:
+        """Stop, and take the presence away so that nothing waits for it to expire."""
+        super().end()
+        try:
+            self._presence.leave(self._me)
+        except StorageUnavailable as error:
+            log.warning("presence not given up, it will expire", error=str(error))
+
+    def _now(self) -> float:
+        return self._engine.clock.now() / 1000
+
+    def _renew(self) -> None:
+        self._presence.renew(self._me)
+
+    def _leads(self) -> bool:
+        engine = self._engine
+        ttl = engine.policy.lease
+        return leases.acquire(engine.database, engine.clock, "sweep", self._me.id, ttl) is not None
+
+    def _sweep(self) -> None:
+        if self._leads():
+            sweep.release_dead(self._engine)
+
+    def _retain(self) -> None:
+        if self._leads():
+            sweep.retain(self._engine)
+            if self._stream is not None:
+                self._stream.trim()
+
+
+class RelayLoop(Loop):
+    """Takes events from the outbox to the stream as soon as they are committed."""
+
+    name = "relay"
+
+    def __init__(
+        self, engine: Engine, stream: Stream, me: Identity, listener: Listener | None
+    ) -> None:
+        super().__init__()
+        self._relay = Relay(engine, stream, me.id)
+        self._listener = listener
+        self._poll = engine.policy.poll
+
+    def step(self) -> None:
+        """Relay one batch; wait for a wake-up when there is no more."""
+        if self._relay.step() == BATCH:
+            return
+        if self._listener is None:
+            self.stopping.wait(self._poll)
+        elif "leases" in self._listener.wait(self._poll):
+            self._relay.try_leases()
+
+    def interrupt(self) -> None:
+        """Wake the thread from its wait."""
+        if self._listener is not None:
+            self._listener.interrupt()
+
+    def end(self) -> None:
+        """Stop, and close the listener."""
+        super().end()
+        if self._listener is not None:
+            self._listener.close()

@@ -1,0 +1,5 @@
+"""The role ``worker``: Dramatiq's worker threads over the jobs ledger."""
+
+from rolehost.roles.worker.loop import run
+
+__all__ = ["run"]

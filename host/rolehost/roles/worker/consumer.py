@@ -1,0 +1,225 @@
+"""Takes jobs from the ledger in batches and gives them back in batches.
+
+One transaction of the consumer thread writes what the worker threads have finished, makes rows
+available whose time has come, and claims the next batch. How much is claimed ahead follows the
+speed of the jobs: about a tenth of a second of work, so that slow jobs are not hoarded.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import deque
+from collections.abc import Iterable
+
+import dramatiq
+import structlog
+from dramatiq.broker import Consumer, MessageProxy
+
+from rolehost.delivery.engine import Engine
+from rolehost.delivery.ledger import ClaimedJob, Finish
+from rolehost.errors import StorageUnavailable
+from rolehost.storage import Listener
+
+log = structlog.get_logger(__name__)
+
+#: Seconds of work that are claimed ahead.
+AHEAD = 0.1
+
+#: Seconds after which finished jobs are written even when there is room for no new ones.
+FLUSH = 0.05
+
+
+class Claimed(MessageProxy):
+    """A claimed job on its way through Dramatiq's worker.
+
+    Attributes:
+        job: the row.
+        end: how it is to be given back; None when that was committed with its effects.
+    """
+
+    def __init__(self, message: dramatiq.Message[None], job: ClaimedJob) -> None:
+        super().__init__(message)
+        self.job = job
+        self.end: Finish | None = None
+
+
+class LedgerConsumer(Consumer):
+    """The consumer of one durable queue; iterated by one thread, acknowledged by many.
+
+    Args:
+        engine: the engine.
+        queue: name of the queue.
+        owner: id of this process.
+        threads: worker threads, which is the least that is claimed.
+        most: the most rows claimed and unfinished at once.
+        listener: woken when there may be something to claim; None polls.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        queue: str,
+        owner: str,
+        threads: int,
+        most: int,
+        listener: Listener | None,
+    ) -> None:
+        self._engine = engine
+        self._queue = queue
+        self._owner = owner
+        self._threads = threads
+        self._most = max(most, threads)
+        self._listener = listener
+        self._nap = threading.Event()
+        self._actors = tuple(
+            sorted(name for name, actor in engine.declared.actors.items() if actor.queue == queue)
+        )
+        self._ready: deque[Claimed] = deque()
+        self._lock = threading.Lock()
+        self._finished: list[tuple[ClaimedJob, Finish]] = []
+        self._outstanding = 0
+        self._seconds = AHEAD  # a running mean of how long a job takes
+        self._waiting = False
+        self._stopping = False
+
+    def __next__(self) -> MessageProxy | None:
+        if self._ready:
+            return self._ready.popleft()
+        try:
+            claimed = self._cycle()
+        except StorageUnavailable as error:
+            log.warning("storage unavailable, no jobs taken", queue=self._queue, error=str(error))
+            self._nap.wait(1.0)
+            return None
+        if claimed:
+            return self._ready.popleft()
+        self._wait()
+        return None
+
+    def _cycle(self) -> bool:
+        """Write finished jobs and claim new ones in one transaction; say whether any came."""
+        engine = self._engine
+        with self._lock:
+            finished, self._finished = self._finished, []
+            room = 0 if self._stopping else self._limit() - self._outstanding
+        try:
+            jobs = self._exchange(finished, room)
+        except BaseException:
+            with self._lock:
+                self._finished = finished + self._finished
+            raise
+        for job in jobs:
+            message: dramatiq.Message[None] = dramatiq.Message(
+                queue_name=self._queue,
+                actor_name=job.actor,
+                args=(),
+                kwargs={},
+                options={},
+                message_id=str(job.id),
+                message_timestamp=job.enqueued_at,
+            )
+            proxy = Claimed(message, job)
+            # The worker calls the actor with the message's arguments; the proxy is its own.
+            message.kwargs["claimed"] = proxy
+            self._ready.append(proxy)
+        with self._lock:
+            self._outstanding += len(jobs)
+        if finished and any(end.state not in ("completed", "dead") for _, end in finished):
+            engine.wake([f"queue:{self._queue}"])
+        return bool(jobs)
+
+    def _exchange(self, finished: list[tuple[ClaimedJob, Finish]], room: int) -> list[ClaimedJob]:
+        engine = self._engine
+        now = engine.clock.now()
+        with engine.database.session():
+            # An idle worker looks without the write lock before it asks for it.
+            if not finished and (room <= 0 or not self._something(now)):
+                return []
+            with engine.database.transaction() as tx:
+                if finished:
+                    engine.ledger.finish_many(tx, finished, now)
+                if room <= 0:
+                    return []
+                engine.ledger.promote(tx, now)
+                return engine.ledger.claim(tx, self._queue, self._actors, self._owner, room)
+
+    def _something(self, now: int) -> bool:
+        ledger = self._engine.ledger
+        due = ledger.next_due()
+        return (due is not None and due <= now) or ledger.ready(self._queue, self._actors)
+
+    def _limit(self) -> int:
+        ahead = math.ceil(AHEAD * self._threads / max(self._seconds, 1e-6))
+        return min(max(self._threads, ahead), self._most)
+
+    def _wait(self) -> None:
+        seconds = self._engine.policy.poll
+        with self._lock:
+            if self._outstanding or self._finished:
+                seconds = FLUSH
+        if seconds > FLUSH:
+            with self._engine.database.session():
+                due = self._engine.ledger.next_due()
+            if due is not None:
+                seconds = min(seconds, max(0.0, (due - self._engine.clock.now()) / 1000))
+        if self._stopping:
+            seconds = min(seconds, FLUSH)
+        self._waiting = True
+        if self._listener is not None:
+            self._listener.wait(seconds)
+        else:
+            self._nap.wait(seconds)
+        self._waiting = False
+
+    def done(self, claimed: Claimed, seconds: float) -> None:
+        """Count one finished job; called by worker threads. ``seconds`` is how long it took."""
+        with self._lock:
+            self._outstanding -= 1
+            self._seconds += (seconds - self._seconds) * 0.1
+            if claimed.end is not None:
+                self._finished.append((claimed.job, claimed.end))
+            # Half of what was claimed is done: time to write it and to fetch more.
+            wake = self._waiting and self._outstanding * 2 < self._limit()
+            if wake:
+                self._waiting = False
+        if wake and self._listener is not None:
+            self._listener.interrupt()
+
+    def ack(self, message: MessageProxy) -> None:
+        """Nothing: :meth:`done` has it already."""
+
+    def nack(self, message: MessageProxy) -> None:
+        """Nothing: a failed attempt is an ordinary way to end, in the ledger."""
+
+    def requeue(self, messages: Iterable[MessageProxy]) -> None:
+        """Hand back, uncounted, jobs that were claimed and not started."""
+        now = self._engine.clock.now()
+        with self._lock:
+            for message in messages:
+                if isinstance(message, Claimed):
+                    end = Finish("available", message.job.run_at or now, False, None)
+                    self._finished.append((message.job, end))
+                    self._outstanding -= 1
+
+    def stop_taking(self) -> None:
+        """Claim nothing more; what is finished is still written."""
+        self._stopping = True
+        if self._listener is not None:
+            self._listener.interrupt()
+        self._nap.set()
+
+    def close(self) -> None:
+        """Hand back what was not started, write what is finished, stop listening."""
+        self._stopping = True
+        self.requeue(self._ready)
+        self._ready.clear()
+        try:
+            self._cycle()
+            self._engine.wake([f"queue:{self._queue}"])
+        except StorageUnavailable as error:
+            # The rows stay claimed until this process's lease expires.
+            log.warning("finished jobs not written", queue=self._queue, error=str(error))
+        if self._listener is not None:
+            self._listener.close()

@@ -1,0 +1,172 @@
+"""Runs the worker role: one Dramatiq worker until the process is told to stop."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from typing import Any
+
+import dramatiq
+import structlog
+from dramatiq.middleware import (
+    AgeLimit,
+    Retries,
+    Shutdown,
+    ShutdownNotifications,
+    TimeLimit,
+)
+from structlog.contextvars import bind_contextvars, clear_contextvars
+
+from rolehost.api.contributions import Actor
+from rolehost.delivery.arguments import Signature
+from rolehost.delivery.runner import Runner
+from rolehost.roles.process import Process
+from rolehost.roles.worker.broker import HostBroker
+from rolehost.roles.worker.consumer import Claimed, LedgerConsumer
+from rolehost.services.transport import ephemeral_queue
+
+log = structlog.get_logger(__name__)
+
+#: Milliseconds after which idle Dramatiq threads look whether they were stopped.
+IDLE = 200
+
+
+#: Milliseconds in which an interrupted job must end.
+INTERRUPTED = 2000
+
+
+def run(process: Process) -> int:
+    """Take jobs until TERM or INT; return the exit status."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    process.start()
+    try:
+        worker = WorkerRole(process)
+        worker.start()
+        process.announce_ready()
+        stop.wait()
+        process.drain()
+        worker.stop()
+    finally:
+        process.stop()
+    return 0
+
+
+class WorkerRole:
+    """The Dramatiq worker of a process, over the ledger and the ephemeral transport."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._settings = process.composition.deployment.host.worker
+        actors = [owned.value for owned in process.composition.actors.values()]
+        wanted = self._settings.queues
+        self._actors = [each for each in actors if wanted is None or each.queue in wanted]
+        services = process.services
+        lasting = any(each.durable for each in self._actors)
+        passing = any(not each.durable for each in self._actors)
+        self._consumers: dict[str, LedgerConsumer] = {}
+        self._broker = HostBroker(
+            # One life of a worker, one broker: a stopped worker leaves its middleware behind.
+            middleware=[
+                AgeLimit(),
+                TimeLimit(),
+                ShutdownNotifications(notify_shutdown=True),
+                Retries(),
+            ],
+            consumer=self._consumer,
+            ephemeral=services.transport.broker if passing else None,
+        )
+        # Durable jobs are interrupted by these; a shutdown hands them back uncounted.
+        self._runner = Runner(services.engine, services, (Shutdown,)) if lasting else None
+        for actor in self._actors:
+            self._declare(actor)
+        self._worker = dramatiq.Worker(
+            self._broker, worker_threads=self._settings.threads, worker_timeout=IDLE
+        )
+
+    def start(self) -> None:
+        """Start consumers and threads."""
+        # TimeLimit and ShutdownNotifications begin their timers at process boot, which only
+        # Dramatiq's own command line announces.
+        self._broker.emit_after("process_boot")
+        self._worker.start()
+
+    def stop(self) -> None:
+        """Take nothing more, let running jobs finish within the grace, hand back the rest."""
+        for consumer in self._consumers.values():
+            consumer.stop_taking()
+        for thread in self._worker.workers:
+            thread.stop()
+        deadline = time.monotonic() + self._settings.grace
+        for thread in self._worker.workers:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        # Interrupts what still runs, then hands back what was claimed and not started.
+        self._worker.stop(timeout=INTERRUPTED)
+        self._broker.close()
+
+    def _declare(self, actor: Actor) -> None:
+        limit = None if actor.time_limit is None else int(actor.time_limit * 1000)
+        options: dict[str, Any] = {"time_limit": float("inf") if limit is None else limit}
+        if actor.durable:
+            name, fn = actor.queue, self._run_durable
+            options["max_retries"] = 0
+        else:
+            name, fn = ephemeral_queue(actor.queue), self._ephemeral(actor)
+            options["max_retries"] = actor.retry.attempts - 1
+            options["min_backoff"] = int(actor.retry.base * 1000)
+            options["max_backoff"] = int(actor.retry.longest * 1000)
+        dramatiq.Actor(
+            fn,
+            broker=self._broker,
+            actor_name=actor.name,
+            queue_name=name,
+            priority=actor.priority,
+            options=options,
+        )
+
+    def _consumer(self, queue: str) -> LedgerConsumer:
+        services = self._process.services
+        listener = (
+            services.queue.listen([f"queue:{queue}"])
+            if "queue" in self._process.composition.backends
+            else None
+        )
+        consumer = LedgerConsumer(
+            services.engine,
+            queue=queue,
+            owner=self._process.identity.id,
+            threads=self._settings.threads,
+            most=self._settings.prefetch,
+            listener=listener,
+        )
+        self._consumers[queue] = consumer
+        return consumer
+
+    def _run_durable(self, claimed: Claimed) -> None:
+        began = time.perf_counter()
+        bind_contextvars(job_id=claimed.job.id, actor=claimed.job.actor)
+        assert self._runner is not None  # made because there is a durable actor
+        try:
+            claimed.end = self._runner.run(claimed.job)
+        finally:
+            clear_contextvars()
+            self._consumers[claimed.job.queue].done(claimed, time.perf_counter() - began)
+
+    def _ephemeral(self, actor: Actor) -> Any:
+        signature = Signature(actor)
+        services = self._process.services
+        recorder = services.recorders
+
+        def call(**arguments: Any) -> None:
+            began = time.perf_counter()
+            outcome = "retrying"
+            try:
+                actor.fn(services, **signature.convert(arguments))
+                outcome = "completed"
+            finally:
+                # How long it waited is known to the transport alone.
+                recorder.job(actor.name, outcome, 0.0, time.perf_counter() - began)
+
+        return call

@@ -1,0 +1,302 @@
+"""The services of one process, built when first used and closed in reverse."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+
+from rolehost.api.contributions import Actor, Check, ErrorFormat, Route
+from rolehost.api.events import AnyEvent
+from rolehost.api.observe import Statistics
+from rolehost.api.services import Clock, Job, Services, UnitOfWork
+from rolehost.composition.model import Composition
+from rolehost.delivery import statistics
+from rolehost.delivery.clock import SystemClock
+from rolehost.delivery.engine import Declared, Engine, Policy
+from rolehost.delivery.requests import RequestScope
+from rolehost.observe.recorders import Recorders
+from rolehost.services.runtime import runtime_directory
+from rolehost.services.transport import Transport
+from rolehost.storage import Cache, Database, Kind, Queue, Stream
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+
+class ProcessServices:
+    """Implements :class:`rolehost.api.Services` for a composition; made after the fork.
+
+    Args:
+        composition: what this process is made of.
+        role: what it is; ``command`` for a command line.
+        clock: the time; None takes the system's.
+        random: the random source; None takes a fresh one.
+    """
+
+    def __init__(
+        self,
+        composition: Composition,
+        *,
+        role: str,
+        clock: Clock | None = None,
+        random: random.Random | None = None,
+    ) -> None:
+        self._composition = composition
+        self._role = role
+        self._clock: Clock = clock or SystemClock()
+        self._random = random or _fresh()
+        self._lock = threading.RLock()
+        self._built: dict[Any, Any] = {}
+        self._closers: list[tuple[str, Callable[[], None]]] = []
+        self._factories: dict[type[Any], tuple[Callable[[Services], Any], Any]] = {}
+        self.recorders = Recorders()
+        #: Set by the process when it is told to stop.
+        self.draining = False
+
+    @property
+    def role(self) -> str:
+        """The role of this process."""
+        return self._role
+
+    @property
+    def deployment(self) -> str:
+        """The name of the deployment."""
+        return self._composition.deployment.name
+
+    @property
+    def runtime_directory(self) -> Path:
+        """A folder shared by the processes of this deployment on this machine."""
+        folder: Path = self._once(
+            "runtime", lambda: runtime_directory(self._composition.deployment)
+        )
+        return folder
+
+    @property
+    def backends(self) -> Mapping[Kind, str]:
+        """The storage kinds that this deployment has, with the name of the backend of each."""
+        return {kind: owned.value.name for kind, owned in self._composition.backends.items()}
+
+    @property
+    def routes(self) -> Sequence[tuple[str, Route]]:
+        """Every route after the name of its plugin."""
+        return [(owned.plugin, owned.value) for owned in self._composition.routes]
+
+    @property
+    def error_formats(self) -> Sequence[tuple[str, ErrorFormat]]:
+        """Every error format after the name of its plugin."""
+        return [(owned.plugin, owned.value) for owned in self._composition.error_formats]
+
+    @property
+    def checks(self) -> Sequence[tuple[str, Check]]:
+        """Every health check after the name of its plugin."""
+        return [(owned.plugin, owned.value) for owned in self._composition.checks]
+
+    @property
+    def database(self) -> Database:
+        """The service database."""
+        database: Database = self._backend("database")
+        return database
+
+    @property
+    def cache(self) -> Cache:
+        """The cache."""
+        cache: Cache = self._backend("cache")
+        return cache
+
+    @property
+    def queue(self) -> Queue:
+        """The queue transport."""
+        queue: Queue = self._backend("queue")
+        return queue
+
+    @property
+    def stream(self) -> Stream:
+        """The stream."""
+        stream: Stream = self._backend("stream")
+        return stream
+
+    @property
+    def clock(self) -> Clock:
+        """The clock."""
+        return self._clock
+
+    @property
+    def random(self) -> random.Random:
+        """The random source."""
+        return self._random
+
+    @property
+    def engine(self) -> Engine:
+        """The delivery engine; for the host's own roles.
+
+        Raises:
+            LookupError: the deployment has no database.
+        """
+        engine: Engine = self._built.get("engine") or self._once("engine", self._make_engine)
+        return engine
+
+    @property
+    def transport(self) -> Transport:
+        """Where ephemeral messages go; for the host's own roles."""
+        transport: Transport = self._built.get("transport") or self._once(
+            "transport", lambda: Transport(self.queue.broker())
+        )
+        return transport
+
+    def settings(self, plugin: str) -> Any:
+        """Return the typed settings of an enabled plugin."""
+        settings = self._composition.plugin(plugin).settings
+        if settings is None:
+            raise LookupError(f"plugin {plugin!r} has no settings")
+        return settings
+
+    def statistics(self) -> Statistics:
+        """Ask how queues, outbox, dead letters, lags and processes stand now."""
+        if "database" not in self._composition.backends:
+            return Statistics()
+        handlers = [owned.value for owned in self._composition.handlers]
+        return statistics.collect(
+            self.database,
+            self.stream if handlers else None,
+            [(handler.topic, handler.group) for handler in handlers],
+            self._clock,
+        )
+
+    def unit_of_work(self) -> AbstractContextManager[UnitOfWork]:
+        """Open a unit of work, or join the one that is open here."""
+        return self.engine.unit_of_work()
+
+    def enqueue(self, actor: Actor | str, /, **options_and_arguments: Any) -> Job:
+        """Open (or join) a unit of work for one job."""
+        with self.engine.unit_of_work() as work:
+            return work.enqueue(actor, **options_and_arguments)
+
+    def publish(self, event: AnyEvent) -> str:
+        """Open (or join) a unit of work for one event."""
+        with self.engine.unit_of_work() as work:
+            return work.publish(event)
+
+    def send(self, actor: Actor, /, *, delay: float | None = None, **arguments: Any) -> None:
+        """Send to an ephemeral actor."""
+        self.transport.send(actor, arguments, delay)
+
+    def request_scope(self, key: str, fingerprint: bytes) -> RequestScope:
+        """Return the scope of an idempotent request; see there. For the role ``http``."""
+        return RequestScope(self.engine, key, fingerprint)
+
+    def register(
+        self,
+        service_type: type[T],
+        factory: Callable[[Services], T],
+        *,
+        close: Callable[[T], None] | None = None,
+    ) -> None:
+        """Offer a service of a plugin."""
+        with self._lock:
+            if service_type in self._factories:
+                raise ValueError(f"service {service_type.__qualname__} is registered already")
+            self._factories[service_type] = (factory, close)
+
+    def get(self, service_type: type[T]) -> T:
+        """Return the process's instance of a registered service."""
+        found: T | None = self._built.get(service_type)
+        if found is not None:
+            return found
+        try:
+            factory, close = self._factories[service_type]
+        except KeyError:
+            raise LookupError(
+                f"no service {service_type.__module__}.{service_type.__qualname__} is registered"
+                " in this process; register it in rolehost_start"
+            ) from None
+        made: T = self._once(service_type, lambda: factory(self), close)
+        return made
+
+    def bind_models(self) -> None:
+        """Bind the plugins' peewee models to the service database."""
+        models = [model for owned in self._composition.migrations for model in owned.value.models]
+        if models:
+            self.database.peewee.bind(models)
+
+    def close(self) -> None:
+        """Close what was built, in reverse; a failure is logged and stops nothing. Idempotent."""
+        while True:
+            with self._lock:
+                if not self._closers:
+                    return
+                name, close = self._closers.pop()
+            try:
+                close()
+            except Exception:
+                log.exception("closing failed", service=name)
+
+    def _backend(self, kind: Kind) -> Any:
+        found = self._built.get(kind)
+        if found is not None:
+            return found
+        try:
+            factory = self._composition.backends[kind].value.factory
+        except KeyError:
+            raise LookupError(
+                f"this deployment has no {kind}: no enabled plugin needs one, or none offers it"
+            ) from None
+        return self._once(kind, factory, lambda backend: backend.close())
+
+    def _make_engine(self) -> Engine:
+        composition = self._composition
+        host = composition.deployment.host
+        wake: Callable[[Collection[str]], None] = (
+            self.queue.wake if "queue" in composition.backends else _nobody
+        )
+        return Engine(
+            database=self.database,
+            wake=wake,
+            clock=self._clock,
+            random=self._random,
+            source=f"/{composition.deployment.name}",
+            declared=Declared(
+                actors={
+                    name: owned.value
+                    for name, owned in composition.actors.items()
+                    if owned.value.durable
+                },
+                enqueues=composition.enqueues
+                | {
+                    each.value.actor if isinstance(each.value.actor, str) else each.value.actor.name
+                    for each in composition.schedules
+                },
+                publishes=composition.publishes,
+                strict=host.deployment.environment != "production",
+            ),
+            policy=Policy(
+                **{name: getattr(host.delivery, name) for name in Policy.__struct_fields__}
+            ),
+            recorder=self.recorders,
+        )
+
+    def _once(
+        self, key: Any, factory: Callable[[], Any], close: Callable[[Any], None] | None = None
+    ) -> Any:
+        with self._lock:
+            if key not in self._built:
+                made = factory()
+                if close is not None:
+                    name = key if isinstance(key, str) else key.__qualname__
+                    self._closers.append((name, lambda: close(made)))
+                self._built[key] = made
+            return self._built[key]
+
+
+def _fresh() -> random.Random:
+    return random.Random()
+
+
+def _nobody(_names: Collection[str]) -> None:
+    """Wake nobody: without a queue, waiters look by themselves."""

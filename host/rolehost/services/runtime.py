@@ -1,0 +1,34 @@
+"""The folder that the processes of one deployment on one machine share."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+from rolehost.deployment.model import Deployment
+from rolehost.errors import StartError
+
+
+def runtime_directory(deployment: Deployment) -> Path:
+    """Return the deployment's folder below the runtime directory of the user, made when missing.
+
+    The name holds a hash of the deployment file's path, or of the working directory when there
+    is no file, so that two checkouts do not meet.
+
+    Raises:
+        StartError: it belongs to somebody else, or cannot be made.
+    """
+    base = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
+    origin = str((deployment.path or Path.cwd()).resolve())
+    mark = hashlib.sha256(f"{os.getuid()} {origin}".encode()).hexdigest()[:12]
+    folder = base / f"rolehost-{deployment.name}-{mark}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        status = folder.lstat()
+    except OSError as error:
+        raise StartError(f"runtime directory {folder}: {error.strerror}") from None
+    if status.st_uid != os.getuid() or status.st_mode & 0o077:
+        raise StartError(f"runtime directory {folder} is not closed to other users; remove it")
+    return folder

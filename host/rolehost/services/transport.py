@@ -1,0 +1,59 @@
+"""Ephemeral messages: straight to the queue backend's Dramatiq broker."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from rolehost.api.contributions import Actor
+from rolehost.delivery.arguments import Signature
+from rolehost.errors import PayloadError
+
+if TYPE_CHECKING:
+    import dramatiq
+
+
+def ephemeral_queue(queue: str) -> str:
+    """Name the Dramatiq queue of a queue's ephemeral messages; its durable jobs are rows."""
+    return f"{queue}.ephemeral"
+
+
+class Transport:
+    """Sends to ephemeral actors; thread-safe."""
+
+    def __init__(self, broker: dramatiq.Broker) -> None:
+        #: The backend's broker, shared with the worker role of this process.
+        self.broker = broker
+        self._lock = threading.Lock()
+        self._signatures: dict[str, Signature] = {}
+
+    def send(self, actor: Actor, arguments: Mapping[str, Any], delay: float | None) -> None:
+        """Send one message; ``delay`` in seconds.
+
+        Raises:
+            PayloadError: the actor is durable, or the arguments do not fit it.
+        """
+        import dramatiq  # loaded by the broker already
+
+        signature = self._signatures.get(actor.name) or self._declare(actor)
+        # Checked here as JSON, so that a mistake is the sender's and not the worker's.
+        plain = msgspec.json.decode(signature.encode(arguments))
+        message: dramatiq.Message[Any] = dramatiq.Message(
+            queue_name=ephemeral_queue(actor.queue),
+            actor_name=actor.name,
+            args=(),
+            kwargs=plain,
+            options={},
+        )
+        self.broker.enqueue(message, delay=None if delay is None else int(delay * 1000))
+
+    def _declare(self, actor: Actor) -> Signature:
+        if actor.durable:
+            raise PayloadError(f"actor {actor.name} is durable; use enqueue()")
+        with self._lock:
+            self.broker.declare_queue(ephemeral_queue(actor.queue))
+            signature = self._signatures[actor.name] = Signature(actor)
+        return signature
