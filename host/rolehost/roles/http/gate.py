@@ -19,7 +19,7 @@ import structlog
 from structlog.contextvars import bind_contextvars
 
 from rolehost.observe.recorders import Recorders
-from rolehost.roles.http.problems import Problems
+from rolehost.roles.http.problems import Problems, late_body
 from rolehost.roles.http.requests import REFUSED, TEMPLATE, Receive, too_large
 
 Scope = dict[str, Any]
@@ -70,10 +70,8 @@ class BodyLimit:
                 break
         return None
 
-    async def refuse(
-        self, error: falcon.HTTPError, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        """Answer with the error, then let the client finish sending."""
+    async def answer(self, error: falcon.HTTPError, scope: Scope, send: Send) -> None:
+        """Answer with the error, without Falcon, and announce the connection's end."""
         media_type, body = self._problems.render(scope["path"], error)
         headers = [
             (b"content-type", media_type.encode("latin-1")),
@@ -82,7 +80,6 @@ class BodyLimit:
         ]
         await send({"type": "http.response.start", "status": error.status_code, "headers": headers})
         await send({"type": "http.response.body", "body": body})
-        await linger(receive)
 
 
 async def linger(receive: Receive) -> None:
@@ -103,10 +100,21 @@ def limited(app: Asgi, limit: BodyLimit) -> Asgi:
     async def with_body(scope: Scope, receive: Receive, send: Send) -> None:
         error = limit.refusal(scope)
         if error is not None:
-            await limit.refuse(error, scope, receive, send)
+            await limit.answer(error, scope, send)
+            await linger(receive)
             return
-        await app(scope, receive, send)
-        if REFUSED in scope:
+        answered = False
+
+        def sending(message: dict[str, Any]) -> Awaitable[None]:
+            nonlocal answered
+            answered = True
+            return send(message)
+
+        await app(scope, receive, sending)
+        if not answered:
+            # Falcon answers nothing when the body did not even begin to come.
+            await limit.answer(late_body(), scope, send)
+        elif REFUSED in scope:
             await linger(receive)
 
     def call(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:

@@ -25,6 +25,14 @@ PROBLEM_TYPE = "application/problem+json"
 #: Seconds after which a client may try again, when the host is short of something.
 RETRY_AFTER = "1"
 
+#: Codes of statuses whose names changed between versions of Python (RFC 9110 renamed them).
+_RENAMED = {
+    413: "content_too_large",
+    414: "uri_too_long",
+    416: "range_not_satisfiable",
+    422: "unprocessable_content",
+}
+
 
 class Problems:
     """Renders errors: the format whose prefix is the longest that matches, else RFC 9457."""
@@ -70,6 +78,8 @@ def code_of(error: falcon.HTTPError) -> str:
     """Return the stable name, in snake case, of an error that names none itself."""
     if isinstance(error, falcon.MediaMalformedError):
         return "malformed_json"
+    if error.status_code in _RENAMED:
+        return _RENAMED[error.status_code]
     try:
         return HTTPStatus(error.status_code).name.lower()
     except ValueError:
@@ -83,6 +93,16 @@ def overloaded(description: str) -> falcon.HTTPServiceUnavailable:
         description=description,
         retry_after=int(RETRY_AFTER),
         code="unavailable",
+    )
+
+
+def late_body() -> falcon.HTTPError:
+    """Make the 408 for a body that did not come."""
+    return falcon.HTTPError(
+        falcon.HTTP_408,
+        title="Request Timeout",
+        description="The body did not arrive in time.",
+        headers={"Connection": "close"},
     )
 
 
@@ -132,9 +152,4 @@ async def _in_progress(_req: Any, _resp: Any, _error: Exception, _params: Any) -
 
 
 async def _incomplete(_req: Any, _resp: Any, _error: Exception, _params: Any) -> None:
-    raise falcon.HTTPError(
-        falcon.HTTP_408,
-        title="Request Timeout",
-        description="The body did not arrive in time.",
-        headers={"Connection": "close"},
-    )
+    raise late_body()

@@ -12,6 +12,7 @@ from threading import Semaphore
 from typing import Any
 
 import falcon
+import msgspec
 
 from rolehost.api.services import Services
 from rolehost.roles.http.problems import overloaded
@@ -104,7 +105,7 @@ def keyed(responder: Responder, services: Any) -> Responder:
         digest.update(req.context.body)
         with services.request_scope(f"{head} {key}", digest.digest()) as scope:
             if scope.stored is not None:
-                _repeat(resp, *scope.stored)
+                _repeat(resp, scope.stored)
                 return
             responder(req, resp, **params)
             scope.store(*_rendered(resp))
@@ -112,14 +113,14 @@ def keyed(responder: Responder, services: Any) -> Responder:
     return respond
 
 
-def _repeat(resp: Any, status: int, headers: Any, body: bytes) -> None:
-    resp.status = status
-    resp.set_headers(list(dict(headers).items()))
+def _repeat(resp: Any, stored: Any) -> None:
+    resp.status = stored.status
+    resp.set_headers(msgspec.json.decode(stored.headers, type=dict[str, str]))
     resp.set_header("Idempotent-Replayed", "true")
-    resp.data = body
+    resp.data = stored.body
 
 
-def _rendered(resp: Any) -> tuple[int, dict[str, str], bytes]:
+def _rendered(resp: Any) -> tuple[int, bytes, bytes]:
     """Render a response now, so that the very bytes that are sent are the stored ones."""
     if resp.text is not None:
         body = resp.text.encode() if isinstance(resp.text, str) else bytes(resp.text)
@@ -135,4 +136,4 @@ def _rendered(resp: Any) -> tuple[int, dict[str, str], bytes]:
     resp.text = None
     resp.media = None
     resp.data = body
-    return resp.status_code, dict(resp.headers), body
+    return resp.status_code, msgspec.json.encode(dict(resp.headers)), body

@@ -1,0 +1,95 @@
+"""The listening socket, opened before anything is forked so that a mistake is one clear line."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import stat
+from pathlib import Path
+
+from rolehost.errors import StartError
+
+#: Connections the kernel keeps for us while all processes are busy.
+BACKLOG = 2048
+
+
+def open_listener(bind: str) -> socket.socket:
+    """Open and bind the socket of ``[http] bind``.
+
+    Args:
+        bind: ``host:port``, ``[v6-address]:port``, ``:port`` (all addresses) or ``unix:/path``.
+
+    Raises:
+        StartError: it cannot be had; the message says why and what to do.
+    """
+    if bind.startswith("unix:"):
+        return _unix(bind.removeprefix("unix:"))
+    host, port = _address(bind)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        raise StartError(_reason(bind, port, error)) from None
+    return listener
+
+
+def _address(bind: str) -> tuple[str, int]:
+    host, colon, port = bind.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65_535:
+        raise StartError(
+            f"[http] bind = {bind!r} is no address: expected host:port or unix:/path,"
+            ' for example "127.0.0.1:8000"'
+        )
+    return host.strip("[]") or "0.0.0.0", int(port)
+
+
+def _reason(bind: str, port: int, error: Exception) -> str:
+    number = error.errno if isinstance(error, OSError) else None
+    if number == errno.EADDRINUSE:
+        return (
+            f"cannot listen on {bind}: the address is in use by another process;"
+            f" stop it (ss -ltnp 'sport = :{port}' names it) or set [http] bind"
+        )
+    if number == errno.EACCES:
+        return f"cannot listen on {bind}: ports below 1024 need a privilege; set [http] bind"
+    if number == errno.EADDRNOTAVAIL:
+        return f"cannot listen on {bind}: this machine has no such address; set [http] bind"
+    if isinstance(error, socket.gaierror):
+        return f"cannot listen on {bind}: the host name is not known here; set [http] bind"
+    return f"cannot listen on {bind}: {error}"
+
+
+def _unix(path: str) -> socket.socket:
+    if not path:
+        raise StartError('[http] bind = "unix:" names no path; expected unix:/path')
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        _remove_stale(path)
+        listener.bind(path)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        reason = error.strerror or str(error)
+        raise StartError(f"cannot listen on unix:{path}: {reason}; set [http] bind") from None
+    return listener
+
+
+def _remove_stale(path: str) -> None:
+    """Remove a socket that nobody listens on any more; never one in use, nor another file."""
+    try:
+        mode = Path(path).stat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise OSError(errno.EEXIST, "a file that is no socket is in the way")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            Path(path).unlink()
+            return
+    raise OSError(errno.EADDRINUSE, "another process listens on it")

@@ -1,0 +1,167 @@
+"""gunicorn, embedded: its settings, its logs in ours, and the life of its workers."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import math
+import mmap
+import os
+import socket
+import sys
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
+
+from rolehost.errors import ConfigurationError, RolehostError
+from rolehost.roles.http.application import Application, build
+from rolehost.roles.http.gate import Asgi
+from rolehost.roles.http.listener import open_listener
+from rolehost.roles.http.worker import HostWorker
+from rolehost.roles.lifeline import follow_parent
+
+if TYPE_CHECKING:
+    from rolehost.roles.process import Process
+
+log = structlog.get_logger(__name__)
+
+#: Exit statuses of a process that cannot start. gunicorn's master ends, instead of trying
+#: again and again, when a worker exits with one of these two.
+EXIT_CONFIGURATION = 3
+EXIT_START = 4
+
+#: Seconds for plugins to drain and stop, after the last request.
+STOP_SECONDS = 5.0
+
+#: Seconds after which gunicorn's master kills a worker whose event loop is stuck.
+STUCK_SECONDS = 60
+
+#: Bytes of a request line, number of header fields, bytes of one of them; beyond, gunicorn
+#: answers 414 and 431.
+REQUEST_LINE, FIELDS, FIELD_BYTES = 8190, 100, 8190
+
+
+class QuietLogger(Logger):  # type: ignore[misc]
+    """gunicorn's logger, writing through ours; its progress reports are ``debug`` to us."""
+
+    def setup(self, cfg: Any) -> None:
+        """Take the standard library's root handler instead of streams of gunicorn's own."""
+        self.cfg = cfg
+        self._access_log_enabled = False
+        self.loglevel = logging.getLogger().level
+        self.error_log.propagate = True
+        self.error_log.setLevel(logging.NOTSET)
+
+    def info(self, msg: Any, *args: Any, **kwargs: Any) -> None:
+        """Log at level ``debug``."""
+        self.error_log.debug(msg, *args, **kwargs)
+
+    def reopen_files(self) -> None:
+        """Do nothing: lines go to standard error."""
+
+
+class Server(BaseApplication):  # type: ignore[misc]
+    """The application as gunicorn knows it: one in the master, a copy in each worker.
+
+    Attributes:
+        process: the role process; started in each worker, after its fork.
+        http: its ``[http]`` settings.
+    """
+
+    def __init__(self, process: Process, listener: socket.socket) -> None:
+        self.process = process
+        self.http = process.composition.deployment.host.http
+        self._listener = listener.detach()
+        self._master = os.getpid()
+        self._booted = mmap.mmap(-1, self.http.processes)
+        self._application: Application | None = None
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Give gunicorn its settings; everything that is not named keeps its default."""
+        http = self.http
+        settings = {
+            "bind": f"fd://{self._listener}",
+            "worker_class": HostWorker,
+            "workers": http.processes,
+            "http_parser": "python",
+            "header_map": "refuse",
+            "control_socket_disable": True,
+            "asgi_lifespan": "off",
+            "keepalive": math.ceil(http.keep_alive),
+            "graceful_timeout": math.ceil(http.shutdown_delay + http.grace + STOP_SECONDS),
+            "timeout": STUCK_SECONDS,
+            "limit_request_line": REQUEST_LINE,
+            "limit_request_fields": FIELDS,
+            "limit_request_field_size": FIELD_BYTES,
+            "logger_class": QuietLogger,
+            "proc_name": f"rolehost http {self.process.composition.deployment.name}",
+            "post_fork": self._forked,
+        }
+        for name, value in settings.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Asgi:
+        """Start the process and build its application; called in each worker."""
+        process = self.process
+        try:
+            process.start()
+            self._application = build(
+                process.composition,
+                process.services,
+                process.services.recorders,
+                process.composition.deployment.host,
+            )
+        except Exception as error:
+            status = EXIT_CONFIGURATION if isinstance(error, ConfigurationError) else EXIT_START
+            traceback = None if isinstance(error, RolehostError) else error
+            log.error(f"cannot start: {error}", exc_info=traceback)
+            process.stop()
+            sys.exit(status)
+        # What exists now lives as long as the process; collections need not look at it.
+        gc.collect()
+        gc.freeze()
+        return self._application.asgi
+
+    def serving(self) -> None:
+        """A worker accepts; the last of the first ones says that the role is ready."""
+        mine = self._booted.find(b"\0")
+        if mine < 0:
+            return
+        self._booted[mine] = 1
+        if self._booted.find(b"\0") < 0:
+            self.process.announce_ready()
+
+    def unload(self) -> None:
+        """No request is left in this worker: drain and stop the process."""
+        if self._application is not None:
+            self._application.close()
+        try:
+            self.process.drain()
+        finally:
+            self.process.stop()
+
+    def _forked(self, _arbiter: Any, _worker: Any) -> None:
+        follow_parent(self._master)
+
+
+def run(process: Process) -> int:
+    """Serve HTTP until told to stop.
+
+    Returns:
+        The exit status: 0 after a drain, 3 or 4 when a worker could not start.
+
+    Raises:
+        StartError: the address cannot be bound.
+    """
+    listener = open_listener(process.composition.deployment.host.http.bind)
+    master = os.getpid()
+    try:
+        Server(process, listener).run()
+    except SystemExit as stop:
+        if os.getpid() != master:
+            raise
+        return stop.code if isinstance(stop.code, int) else 0
+    return 0

@@ -1,0 +1,167 @@
+"""gunicorn's asgi worker, drained in our order, and its connections with bounded patience.
+
+gunicorn 27's asgi worker looks once a second whether it must stop, waits for idle connections
+as long as for busy ones, and never times out the head of a connection's first request or a
+body that drips. This worker mends those four. All that is known here of gunicorn's private
+names is in :class:`Connection` and :meth:`HostWorker._serve`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from gunicorn.asgi.protocol import ASGIProtocol
+from gunicorn.workers.gasgi import ASGIWorker
+
+if TYPE_CHECKING:
+    from rolehost.roles.http.server import Server
+
+#: Seconds between heartbeats to gunicorn's master, and between looks for slow clients.
+TICK = 1.0
+
+#: What a connection is doing: idle between requests, or receiving a head or a body.
+IDLE, HEAD, BODY, BUSY = "idle", "head", "body", "busy"
+
+
+class Connection(ASGIProtocol):  # type: ignore[misc]
+    """A client's connection. Adds nothing to a request: it is looked at once per tick."""
+
+    worker: HostWorker
+
+    def __init__(self, worker: HostWorker) -> None:
+        super().__init__(worker)
+        # gunicorn's own setting knows whole seconds only.
+        self._keepalive = worker.app.http.keep_alive
+
+    def connection_made(self, transport: Any) -> None:
+        """Begin; asyncio calls it."""
+        self.phase = (0, HEAD)
+        self.since = self.worker.loop.time()
+        self.worker.connections.add(self)
+        super().connection_made(transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """End; asyncio calls it."""
+        super().connection_lost(error)
+        self.worker.forget(self)
+
+    def _phase(self) -> str:
+        if self._websocket is not None:
+            return BUSY
+        if self._current_request is None:
+            return HEAD if self.req_count <= 1 else IDLE
+        receiver = self._body_receiver
+        return BODY if receiver is not None and not receiver._complete else BUSY
+
+    def look(self, now: float, head_timeout: float, body_timeout: float) -> None:
+        """Cut the client off when its head or body takes too long; seconds."""
+        phase = (self.req_count, self._phase())
+        # A connection's first head is counted from its beginning, whatever req_count says.
+        if phase != self.phase and not (phase[1] == self.phase[1] == HEAD):
+            self.since = now
+        self.phase = phase
+        late = now - self.since
+        if phase[1] == HEAD and late > head_timeout:
+            self._send_error_response(408, "The request did not arrive in time.")
+            self.hang_up()
+        elif phase[1] == BODY and late > body_timeout:
+            # The application sees the client as gone, and answers 408.
+            self._body_receiver._body_wait_expired = True
+            self._body_receiver._wake_waiter()
+
+    def hang_up_when_idle(self) -> None:
+        """Close unless a request is on its way."""
+        if self._phase() in (IDLE, HEAD) and not self._begun():
+            self.hang_up()
+
+    def hang_up(self) -> None:
+        """Close now."""
+        self._close_transport()
+        if self._request_ready is not None:
+            self._request_ready.set()
+
+    def _begun(self) -> bool:
+        """Whether the first bytes of a head have come."""
+        return bool(getattr(self._callback_parser, "_buffer", b""))
+
+
+class HostWorker(ASGIWorker):  # type: ignore[misc]
+    """One http process: a child of gunicorn's master."""
+
+    app: Server
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.connections: set[Connection] = set()
+        self._stop = asyncio.Event()
+        self._emptied = asyncio.Event()
+        self._drained: asyncio.Future[None] | None = None
+
+    def handle_exit_signal(self) -> None:
+        """TERM: turn unready at once, stop accepting after the delay."""
+        if self._drained is None:
+            self._drained = self.loop.run_in_executor(None, self.app.process.drain)
+            self.loop.call_later(self.app.http.shutdown_delay, self._stop_serving)
+
+    def handle_quit_signal(self) -> None:
+        """INT or QUIT: stop without waiting for anybody."""
+        super().handle_quit_signal()
+        self._stop_serving()
+
+    def forget(self, connection: Connection) -> None:
+        """A connection ended."""
+        self.connections.discard(connection)
+        if not self.connections:
+            self._emptied.set()
+
+    def run(self) -> None:
+        """Serve until told to stop; then drain and stop the process."""
+        try:
+            super().run()
+        finally:
+            self.app.unload()
+
+    def _stop_serving(self) -> None:
+        self.alive = False
+        self._stop.set()
+
+    async def _serve(self) -> None:
+        for listener in self.sockets:
+            self.servers.append(
+                await self.loop.create_server(lambda: Connection(self), sock=listener.sock)
+            )
+        self.app.serving()
+        while self.alive and self.ppid == os.getppid():
+            self._tick()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), TICK)
+        self.alive = False
+        for server in self.servers:
+            server.close()
+        if not self._quick_shutdown:
+            await self._finish(self.loop.time() + self.app.http.grace)
+        if self._drained is not None:
+            await self._drained
+
+    async def _finish(self, deadline: float) -> None:
+        """Wait for the requests that are on their way."""
+        for connection in list(self.connections):
+            connection.hang_up_when_idle()
+        while self.connections and not self._quick_shutdown:
+            left = deadline - self.loop.time()
+            if left <= 0:
+                self.log.warning("%d requests did not finish in time", len(self.connections))
+                return
+            self._tick()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._emptied.wait(), min(TICK, left))
+
+    def _tick(self) -> None:
+        self.notify()
+        now = self.loop.time()
+        http = self.app.http
+        for connection in list(self.connections):
+            connection.look(now, http.head_timeout, http.body_timeout)

@@ -1,0 +1,56 @@
+"""Compositions made in memory, for tests of the role alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rolehost.api import ErrorFormat, Middleware, PluginInfo, Route
+from rolehost.api.hooks import GROUP
+from rolehost.composition.model import Composition, Owned, Plugin
+from rolehost.deployment.model import Deployment, HostSettings, HttpSettings, LogSettings
+
+assert GROUP == "rolehost"
+
+
+def owned(values: Sequence[Any]) -> tuple[Owned[Any], ...]:
+    return tuple(Owned(value, "sample", "sample:1") for value in values)
+
+
+def compose(
+    routes: Sequence[Route] = (),
+    *,
+    module: Any = None,
+    formats: Sequence[ErrorFormat] = (),
+    middleware: Sequence[Middleware] = (),
+    backends: dict[Any, Any] | None = None,
+    **http: Any,
+) -> Composition:
+    host = HostSettings(http=HttpSettings(**http), log=LogSettings(format="json"))
+    plugin = Plugin(
+        name="sample",
+        distribution="sample",
+        version="1",
+        info=PluginInfo(api=1),
+        settings=None,
+        module=module or object(),
+    )
+    return Composition(
+        deployment=Deployment(
+            name="test", path=None, plugins=("sample",), host=host, sections={}, origins={}
+        ),
+        plugins=(plugin,),
+        backends={
+            kind: Owned(value, "sample", "sample:1") for kind, value in (backends or {}).items()
+        },
+        migrations=(),
+        routes=owned(routes),
+        error_formats=owned(formats),
+        middleware=owned(middleware),
+        actors={},
+        handlers=(),
+        schedules=(),
+        checks=(),
+        commands=(),
+        roles=("http",),
+    )

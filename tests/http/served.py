@@ -1,0 +1,114 @@
+"""A program that serves a few routes as the role http does: ``python served.py SETTINGS``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import falcon
+from compositions import compose
+
+from rolehost.api import Route, hookimpl
+from rolehost.api.http import decode, read
+from rolehost.errors import StartError
+from rolehost.observe import logs
+from rolehost.roles.http import run
+from rolehost.roles.process import Process
+
+
+class Hello:
+    async def on_get(self, req, resp):
+        resp.media = {"hello": "world", "pid": os.getpid()}
+
+
+class Ready:
+    async def on_get(self, req, resp):
+        resp.status = 503 if req.context.services.draining else 200
+
+
+class Echo:
+    async def on_post(self, req, resp):
+        resp.data = await read(req)
+
+
+class Length:
+    def on_post(self, req, resp):
+        resp.media = {"length": len(req.context.body)}
+
+
+class Decoded:
+    def on_post(self, req, resp):
+        resp.media = decode(req.context.body, dict)
+
+
+class Slow:
+    async def on_get(self, req, resp):
+        print("slow request is running", flush=True)
+        await asyncio.sleep(float(req.get_param("seconds")))
+        resp.media = {"slept": True}
+
+
+class SlowThread:
+    def on_get(self, req, resp):
+        print("slow request is running", flush=True)
+        time.sleep(float(req.get_param("seconds")))
+        resp.media = {"slept": True}
+
+
+class Boom:
+    async def on_get(self, req, resp):
+        raise RuntimeError("the secret of the house")
+
+
+class Module:
+    @hookimpl
+    def rolehost_start(self, context):
+        if os.environ.get("SERVED_FAILS"):
+            raise StartError("the sample cannot start here")
+        print("started", flush=True)
+
+    @hookimpl
+    def rolehost_drain(self, context):
+        print("drained", flush=True)
+
+    @hookimpl
+    def rolehost_stop(self, context):
+        print("stopped", flush=True)
+
+
+ROUTES = [
+    Route("/hello", Hello()),
+    Route("/readyz", Ready()),
+    Route("/echo", Echo()),
+    Route("/length", Length()),
+    Route("/decoded", Decoded()),
+    Route("/slow", Slow()),
+    Route("/slow-thread", SlowThread()),
+    Route("/boom", Boom()),
+    Route("/small", Echo(), max_body=10),
+    Route("/large", Length(), max_body=5_000_000),
+]
+
+
+def main() -> int:
+    composition = compose(ROUTES, module=Module(), **json.loads(sys.argv[1]))
+    logs.configure(composition.deployment.host.log, deployment="test", role="http", slot=0)
+    process = Process(
+        composition, role="http", announce=lambda line: print(line, flush=True)
+    )
+    try:
+        return run(process)
+    except StartError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 4
+
+
+if __name__ == "__main__":
+    assert falcon
+    sys.exit(main())
