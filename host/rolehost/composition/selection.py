@@ -50,8 +50,11 @@ class Selection:
 
     def _load(self, name: str) -> Loaded | None:
         found = self._find(name)
-        if found is None:
-            return None
+        return self.introduce(found) if found is not None else None
+
+    def introduce(self, found: Found) -> Loaded | None:
+        """Import one plugin and let it say what it is; None when that failed, as reported."""
+        name = found.name
         try:
             module = self.extra[name] if name in self.extra else found.load()
         except ConfigurationError as error:
@@ -61,7 +64,7 @@ class Selection:
         if problems:
             self.report.extend(problems)
             return None
-        info = self._introduce(found, module)
+        info = self._info(found, module)
         return Loaded(found, module, info) if info else None
 
     def _find(self, name: str) -> Found | None:
@@ -98,7 +101,7 @@ class Selection:
             fix=f"uninstall all but one of {', '.join(found.distribution for found in matches)}",
         )
 
-    def _introduce(self, found: Found, module: Any) -> PluginInfo | None:
+    def _info(self, found: Found, module: Any) -> PluginInfo | None:
         name = found.name
         hook = implementation(module, "rolehost_plugin")
         if hook is None:

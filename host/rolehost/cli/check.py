@@ -1,0 +1,74 @@
+"""``rolehost check``: everything that can be known without starting anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from rolehost.cli import exits
+from rolehost.cli.context import Context
+from rolehost.cli.options import as_json
+from rolehost.cli.output import document
+from rolehost.composition import Composition, examine
+from rolehost.deployment import read
+from rolehost.errors import Problem
+
+
+@click.command()
+@click.argument("deployments", nargs=-1, type=click.Path(path_type=Path), metavar="[DEPLOYMENT]...")
+@click.option("--plugins", metavar="A,B", help="Enable these plugins instead of the deployment's.")
+@as_json
+@click.pass_obj
+def check(
+    context: Context, deployments: tuple[Path, ...], plugins: str | None, as_json: bool
+) -> int:
+    """Check deployments: files, settings, plugins and how they fit together.
+
+    Nothing is connected to, and nothing is started. All mistakes of all deployments are told.
+    Exit status 3 when there is any.
+    """
+    names = tuple(plugins.split(",")) if plugins is not None else context.plugins
+    results = [(path, *_examined(path, names)) for path in (deployments or (context.path,))]
+    if as_json:
+        document([_as_dict(*result) for result in results])
+    else:
+        for path, composition, found in results:
+            _tell(path, composition, found)
+    return exits.CONFIGURATION if any(found for _, _, found in results) else exits.OK
+
+
+def _examined(
+    path: Path | None, plugins: tuple[str, ...] | None
+) -> tuple[Composition | None, tuple[Problem, ...]]:
+    deployment, mistakes = read(path, plugins=plugins)
+    composition, problems = examine(deployment)
+    return composition, (*mistakes, *problems)
+
+
+def _as_dict(
+    path: Path | None, composition: Composition | None, found: tuple[Problem, ...]
+) -> dict[str, object]:
+    return {
+        "deployment": str(path) if path else None,
+        "ok": not found,
+        "plugins": [plugin.name for plugin in composition.plugins] if composition else [],
+        "roles": list(composition.roles) if composition else [],
+        "problems": [problem.as_dict() for problem in found],
+    }
+
+
+def _tell(path: Path | None, composition: Composition | None, found: tuple[Problem, ...]) -> None:
+    name = str(path) if path else "(no deployment file)"
+    if found:
+        for problem in found:
+            click.echo(f"{problem}\n")
+        count = f"{len(found)} mistake{'s' if len(found) > 1 else ''}"
+        click.echo(f"{name}: {count}")
+        return
+    assert composition is not None  # examine() gives one where it finds nothing wrong
+    if not composition.plugins:
+        click.echo(f"{name}: ok: no plugin is enabled, so there is nothing to run")
+        return
+    roles = ", ".join(composition.roles) or "none"
+    click.echo(f"{name}: ok: {len(composition.plugins)} plugins, roles: {roles}")

@@ -1,0 +1,92 @@
+"""Which deployment a command is about, composed when first asked for."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rolehost.api import Services
+    from rolehost.composition import Composition
+    from rolehost.deployment import Deployment
+    from rolehost.roles.process import Process
+
+#: Environment variable that names the deployment file.
+VARIABLE = "ROLEHOST_DEPLOYMENT"
+
+#: Files that are taken when none is named, first one that exists.
+USUAL = (Path("rolehost.toml"), Path("deploy/embedded.toml"))
+
+
+class Context:
+    """``ctx.obj`` of every command; implements :class:`rolehost.api.CommandContext`.
+
+    Attributes:
+        given: the deployment file named on the command line; None when none was.
+        plugins: what ``--plugins`` says; None keeps the file's list.
+    """
+
+    def __init__(self) -> None:
+        self.given: Path | None = None
+        self.plugins: tuple[str, ...] | None = None
+
+    @property
+    def path(self) -> Path | None:
+        """The deployment file: named, from the environment, or a usual one; None: there is none."""
+        if self.given is not None:
+            return self.given
+        named = os.environ.get(VARIABLE)
+        if named:
+            return Path(named)
+        return next((path for path in USUAL if path.is_file()), None)
+
+    @cached_property
+    def deployment(self) -> Deployment:
+        """The deployment, read.
+
+        Raises:
+            ConfigurationError: it has mistakes.
+        """
+        from rolehost.deployment import load
+
+        return load(self.path, plugins=self.plugins)
+
+    @cached_property
+    def composition(self) -> Composition:
+        """The composition of the deployment.
+
+        Raises:
+            ConfigurationError: with every mistake of the deployment and its plugins.
+        """
+        from rolehost.composition import examine
+        from rolehost.deployment import read
+        from rolehost.errors import ConfigurationError
+
+        deployment, mistakes = read(self.path, plugins=self.plugins)
+        composition, problems = examine(deployment)
+        if composition is None or mistakes:
+            raise ConfigurationError((*mistakes, *problems))
+        return composition
+
+    def services(self) -> Services:
+        """Provision and start the enabled plugins in this process; closed with the command.
+
+        Raises:
+            ConfigurationError: the deployment has mistakes.
+            RolehostError: storage cannot be reached, or a plugin's start failed.
+        """
+        services: Services = self._process.services
+        return services
+
+    @cached_property
+    def _process(self) -> Process:
+        from rolehost.roles.process import Process
+
+        process = Process(self.composition, role="command")
+        process.start()
+        click.get_current_context().find_root().call_on_close(process.stop)
+        return process
