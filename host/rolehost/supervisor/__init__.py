@@ -1,1 +1,10 @@
-"""supervisor."""
+"""The supervisor: parent of the role processes; imports nothing but the standard library.
+
+It starts each role process, starts it again when it dies, and drains all of them in order
+when it is told to stop. Nothing of the deployment is read here: who starts it has composed
+and checked, and hands over a :class:`~rolehost.supervisor.plan.Plan`.
+"""
+
+from rolehost.supervisor.plan import Plan, RolePlan, replace
+
+__all__ = ["Plan", "RolePlan", "replace"]

@@ -9,11 +9,11 @@ import mmap
 import os
 import socket
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import structlog
-from gunicorn.app.base import BaseApplication
-from gunicorn.glogging import Logger
+from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
+from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 
 from rolehost.errors import ConfigurationError, RolehostError
 from rolehost.roles.http.application import Application, build
@@ -21,16 +21,12 @@ from rolehost.roles.http.gate import Asgi
 from rolehost.roles.http.listener import open_listener
 from rolehost.roles.http.worker import HostWorker
 from rolehost.roles.lifeline import follow_parent
+from rolehost.roles.status import CANNOT_START, MISCONFIGURED
 
 if TYPE_CHECKING:
     from rolehost.roles.process import Process
 
 log = structlog.get_logger(__name__)
-
-#: Exit statuses of a process that cannot start. gunicorn's master ends, instead of trying
-#: again and again, when a worker exits with one of these two.
-EXIT_CONFIGURATION = 3
-EXIT_START = 4
 
 #: Seconds for plugins to drain and stop, after the last request.
 STOP_SECONDS = 5.0
@@ -58,6 +54,13 @@ class QuietLogger(Logger):  # type: ignore[misc]
         """Log at level ``debug``."""
         self.error_log.debug(msg, *args, **kwargs)
 
+    def error(self, msg: Any, *args: Any, **kwargs: Any) -> None:
+        """Log at level ``error``, but not the echo of what a worker has said itself."""
+        echo = msg.startswith(("Shutting down", "Reason")) or (
+            msg.startswith("Worker") and args[-1:] in ((MISCONFIGURED,), (CANNOT_START,))
+        )
+        self.error_log.log(logging.DEBUG if echo else logging.ERROR, msg, *args, **kwargs)
+
     def reopen_files(self) -> None:
         """Do nothing: lines go to standard error."""
 
@@ -75,7 +78,8 @@ class Server(BaseApplication):  # type: ignore[misc]
         self.http = process.composition.deployment.host.http
         self._listener = listener.detach()
         self._master = os.getpid()
-        self._booted = mmap.mmap(-1, self.http.processes)
+        # Shared by all workers: a mark for each that accepts, and one for the first to fail.
+        self._booted = mmap.mmap(-1, self.http.processes + 1)
         self._application: Application | None = None
         super().__init__()
 
@@ -115,23 +119,35 @@ class Server(BaseApplication):  # type: ignore[misc]
                 process.composition.deployment.host,
             )
         except Exception as error:
-            status = EXIT_CONFIGURATION if isinstance(error, ConfigurationError) else EXIT_START
-            traceback = None if isinstance(error, RolehostError) else error
-            log.error(f"cannot start: {error}", exc_info=traceback)
-            process.stop()
-            sys.exit(status)
+            self._fail(error)
         # What exists now lives as long as the process; collections need not look at it.
         gc.collect()
         gc.freeze()
         return self._application.asgi
 
+    def _fail(self, error: Exception) -> NoReturn:
+        """End a worker that cannot start; the first one says why, in one line.
+
+        gunicorn's master ends, instead of trying again and again, when a worker exits with one
+        of these two statuses.
+        """
+        if not self._booted[-1]:
+            self._booted[-1] = 1
+            if isinstance(error, RolehostError):
+                print(f"rolehost http: {error}", file=sys.stderr, flush=True)
+            else:
+                log.error("the http role cannot start", exc_info=error)
+        self.process.stop()
+        sys.exit(MISCONFIGURED if isinstance(error, ConfigurationError) else CANNOT_START)
+
     def serving(self) -> None:
         """A worker accepts; the last of the first ones says that the role is ready."""
-        mine = self._booted.find(b"\0")
+        last = self.http.processes
+        mine = self._booted.find(b"\0", 0, last)
         if mine < 0:
             return
         self._booted[mine] = 1
-        if self._booted.find(b"\0") < 0:
+        if self._booted.find(b"\0", 0, last) < 0:
             self.process.announce_ready()
 
     def unload(self) -> None:

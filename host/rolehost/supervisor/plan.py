@@ -1,0 +1,131 @@
+"""What the supervisor is told: which processes, and how patient to be with them."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rolehost.composition.model import Composition
+
+#: Environment variable that carries a :class:`Plan` as JSON.
+PLAN_VARIABLE = "ROLEHOST_PLAN"
+
+#: The order in which kinds of process are drained: first nothing comes in any more, then no
+#: ticks, no events, and last what those have enqueued.
+DRAIN_ORDER = ("http", "scheduler", "consumer", "worker")
+
+#: Seconds the scheduler may take to stop; it holds no work.
+SCHEDULER_GRACE = 5.0
+
+
+class RolePlan(NamedTuple):
+    """One kind of process.
+
+    Attributes:
+        role: its role.
+        processes: how many of it the supervisor starts. The processes of ``http`` are
+            gunicorn's children, so there it is 1.
+        grace: seconds such a process takes at most to finish its work when it is told to stop.
+    """
+
+    role: str
+    processes: int = 1
+    grace: float = 25.0
+
+
+class Plan(NamedTuple):
+    """Everything the supervisor needs to know; seconds unless said otherwise.
+
+    Attributes:
+        name: name of the deployment, for its lines.
+        roles: the processes to start, in this order.
+        arguments: given to every role process: ``--deployment PATH``, ``--plugins a,b``.
+        command: program and first arguments of a role process; empty takes
+            ``python -m rolehost.roles``.
+        backoff: delay before the first restart of a process that died.
+        backoff_longest: upper bound of that delay, which doubles with every death in a row.
+        stable: after so long a process counts as well and its delay starts anew.
+        start_timeout: so long may a process take to become ready, before it is killed.
+        grace: after so long all processes must have stopped; then they are killed.
+        log_level: ``debug``, ``info``, ``warning`` or ``error``.
+        log_format: ``auto``, ``console`` or ``json``.
+        began: :func:`time.monotonic` when the command began, for the time to ready; 0.0 takes
+            the start of the supervisor.
+    """
+
+    name: str
+    roles: tuple[RolePlan, ...]
+    arguments: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    backoff: float = 0.1
+    backoff_longest: float = 30.0
+    stable: float = 10.0
+    start_timeout: float = 60.0
+    grace: float = 35.0
+    log_level: str = "info"
+    log_format: str = "auto"
+    began: float = 0.0
+
+    @classmethod
+    def of(
+        cls, composition: Composition, arguments: Sequence[str] = (), began: float = 0.0
+    ) -> Plan:
+        """Make the plan for a composition.
+
+        Args:
+            composition: its roles and its host's settings are used.
+            arguments: how a child finds the same deployment again.
+            began: see the attribute.
+        """
+        host = composition.deployment.host
+        kinds = {
+            "http": RolePlan("http", 1, host.http.shutdown_delay + host.http.grace),
+            "worker": RolePlan("worker", host.worker.processes, host.worker.grace),
+            "consumer": RolePlan("consumer", host.consumer.processes, host.consumer.grace),
+            "scheduler": RolePlan("scheduler", 1, SCHEDULER_GRACE),
+        }
+        told = host.supervisor
+        return cls(
+            name=composition.deployment.name,
+            roles=tuple(kinds[role] for role in composition.roles),
+            arguments=tuple(arguments),
+            backoff=told.backoff,
+            backoff_longest=told.backoff_longest,
+            stable=told.stable,
+            start_timeout=told.start_timeout,
+            grace=told.grace,
+            log_level=host.log.level,
+            log_format=host.log.format,
+            began=began,
+        )
+
+    def to_json(self) -> str:
+        """Return the plan as JSON."""
+        fields = self._asdict()
+        fields["roles"] = [role._asdict() for role in self.roles]
+        return json.dumps(fields)
+
+    @classmethod
+    def from_json(cls, text: str) -> Plan:
+        """Read what :meth:`to_json` wrote."""
+        fields: dict[str, Any] = json.loads(text)
+        roles = tuple(RolePlan(**role) for role in fields.pop("roles"))
+        arguments = tuple(fields.pop("arguments", ()))
+        command = tuple(fields.pop("command", ()))
+        return cls(roles=roles, arguments=arguments, command=command, **fields)
+
+
+def replace(plan: Plan) -> NoReturn:
+    """Become the supervisor: replace this process, and give back the memory of composing.
+
+    Its exit status is then that of the command: see :func:`rolehost.supervisor.parent.run`.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    environment = {**os.environ, PLAN_VARIABLE: plan.to_json()}
+    os.execve(sys.executable, [sys.executable, "-m", "rolehost.supervisor"], environment)
