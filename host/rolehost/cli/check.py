@@ -10,7 +10,7 @@ from rolehost.cli import exits
 from rolehost.cli.context import Context
 from rolehost.cli.options import as_json
 from rolehost.cli.output import document
-from rolehost.composition import Composition, examine
+from rolehost.composition import Composition, examine, in_order
 from rolehost.deployment import read
 from rolehost.errors import Problem
 
@@ -43,7 +43,7 @@ def _examined(
 ) -> tuple[Composition | None, tuple[Problem, ...]]:
     deployment, mistakes = read(path, plugins=plugins)
     composition, problems = examine(deployment)
-    return composition, (*mistakes, *problems)
+    return composition, in_order((*mistakes, *problems))
 
 
 def _as_dict(

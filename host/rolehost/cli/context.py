@@ -62,14 +62,14 @@ class Context:
         Raises:
             ConfigurationError: with every mistake of the deployment and its plugins.
         """
-        from rolehost.composition import examine
+        from rolehost.composition import examine, in_order
         from rolehost.deployment import read
         from rolehost.errors import ConfigurationError
 
         deployment, mistakes = read(self.path, plugins=self.plugins)
         composition, problems = examine(deployment)
         if composition is None or mistakes:
-            raise ConfigurationError((*mistakes, *problems))
+            raise ConfigurationError(in_order((*mistakes, *problems)))
         return composition
 
     def services(self) -> Services:

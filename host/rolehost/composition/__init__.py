@@ -6,5 +6,18 @@ report the deployment's mistakes beside them. Both only import and declare: no I
 
 from rolehost.composition.composing import compose, examine
 from rolehost.composition.model import Composition, Owned, Plugin
+from rolehost.composition.probing import Probe, probe
+from rolehost.composition.report import in_order
+from rolehost.composition.routing import responders
 
-__all__ = ["Composition", "Owned", "Plugin", "compose", "examine"]
+__all__ = [
+    "Composition",
+    "Owned",
+    "Plugin",
+    "Probe",
+    "compose",
+    "examine",
+    "in_order",
+    "probe",
+    "responders",
+]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -21,17 +20,16 @@ from rolehost.api.contributions import (
     Route,
     Schedule,
 )
-from rolehost.api.settings import Secret, Settings
+from rolehost.api.settings import Secret
 from rolehost.composition import conflicts, routing, rules
 from rolehost.composition.choices import choose
 from rolehost.composition.declare import Contributions, declare
 from rolehost.composition.model import Composition, Plugin
 from rolehost.composition.order import ordered
 from rolehost.composition.report import Report
+from rolehost.composition.sections import check_sections, settings_of
 from rolehost.composition.selection import Loaded, Selection
-from rolehost.deployment import HOST_SECTIONS, Deployment, Origin, decode
-from rolehost.discovery import did_you_mean
-from rolehost.discovery.suggest import one_of
+from rolehost.deployment import HOST_SECTIONS, Deployment, Origin
 from rolehost.errors import ConfigurationError, Problem
 
 
@@ -61,11 +59,11 @@ def examine(
     report = Report(deployment)
     selection = Selection(report, extra or {})
     loaded = ordered(selection.load(deployment.plugins), report, selection.known)
-    _unknown_sections(report, selection.known)
+    check_sections(report, selection.known)
     contributions = Contributions()
     plugins = []
     for plugin in loaded:
-        settings, fits = _settings(plugin, report)
+        settings, fits = settings_of(plugin, report)
         if fits:
             plugins.append(_enabled(plugin, settings))
             declare(plugin, settings, report, contributions)
@@ -106,63 +104,6 @@ def _enabled(plugin: Loaded, settings: Any) -> Plugin:
         settings=settings,
         module=plugin.module,
     )
-
-
-def _settings(plugin: Loaded, report: Report) -> tuple[Any, bool]:
-    """Return a plugin's decoded settings, and whether they fit."""
-    name = plugin.found.name
-    deployment = report.deployment
-    section = deployment.sections.get(name, {})
-    kind = plugin.info.settings
-    if kind is None:
-        if section:
-            report.add(
-                "unknown-section",
-                report.at(name),
-                f"the plugin {name} has no settings",
-                who=plugin.found.who,
-                expected=f"no section [{name}]",
-                got=f"the keys {one_of(section)}",
-                fix="take the section out",
-            )
-        return None, not section
-    if not (isinstance(kind, type) and issubclass(kind, Settings)):
-        report.add(
-            "hook-result",
-            f"{plugin.found.target}, rolehost_plugin",
-            "PluginInfo.settings is no settings type",
-            who=plugin.found.who,
-            expected="a subclass of rolehost.api.Settings, or None",
-            got=repr(kind),
-            fix="derive the class from Settings",
-        )
-        return None, False
-    mistakes = len(report.problems)
-    settings, problems = decode(
-        kind,
-        section,
-        section=name,
-        origins=deployment.origins,
-        who=plugin.found.who,
-        folder=Path(deployment.path).parent if deployment.path else Path(),
-    )
-    report.extend(problems)
-    return settings, settings is not None and len(report.problems) == mistakes
-
-
-def _unknown_sections(report: Report, known: set[str]) -> None:
-    """Report sections that belong to nobody; those of installed plugins may stay."""
-    candidates = known | set(HOST_SECTIONS)
-    for name in report.deployment.sections:
-        if name not in candidates and name not in report.deployment.plugins:
-            report.add(
-                "unknown-section",
-                report.at(name),
-                f"[{name}] is neither a section of the host nor of an installed plugin",
-                expected=f"one of {one_of(candidates)}",
-                got=f"[{name}]",
-                fix=did_you_mean(name, candidates) or "install the plugin, or take it out",
-            )
 
 
 def _with_defaults(deployment: Deployment, plugins: Sequence[Plugin]) -> Deployment:

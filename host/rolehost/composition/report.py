@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from rolehost.deployment.model import Deployment
 from rolehost.errors import Problem
+
+_DIGITS = re.compile(r"(\d+)")
 
 
 @dataclass(slots=True)
@@ -58,5 +61,18 @@ class Report:
 
     def sorted(self) -> tuple[Problem, ...]:
         """Return all mistakes once each, in an order that never depends on chance."""
-        unique = dict.fromkeys(self.problems)
-        return tuple(sorted(unique, key=lambda item: (item.code, item.where, item.what)))
+        return in_order(self.problems)
+
+
+def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Return problems once each, by place; numbers in places count as numbers."""
+    return tuple(
+        sorted(
+            dict.fromkeys(problems),
+            key=lambda item: (_natural(item.where), item.code, _natural(item.what)),
+        )
+    )
+
+
+def _natural(text: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdigit() else (0, part) for part in _DIGITS.split(text)]

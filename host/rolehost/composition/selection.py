@@ -83,7 +83,7 @@ class Selection:
                 expected=f"one of the installed plugins: {one_of(self.known)}",
                 got=name,
                 fix=did_you_mean(name, self.known)
-                or f"install its distribution (pip install rolehost-{name}?), or take it out",
+                or f"install the distribution that brings {name}, or take it out of plugins",
             )
         return None
 

@@ -7,7 +7,7 @@ every mistake, so that a check can go on and report the composition's mistakes t
 from rolehost.deployment.decode import decode
 from rolehost.deployment.model import Deployment, HostSettings, Origin
 from rolehost.deployment.reading import HOST_SECTIONS, load, read
-from rolehost.deployment.wording import describe_type, describe_value
+from rolehost.deployment.wording import describe_type, describe_value, redacted
 
 __all__ = [
     "HOST_SECTIONS",
@@ -19,4 +19,5 @@ __all__ = [
     "describe_value",
     "load",
     "read",
+    "redacted",
 ]

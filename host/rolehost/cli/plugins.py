@@ -1,0 +1,98 @@
+"""``rolehost plugins``: enabled, disabled, broken, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from rolehost.cli.context import Context
+from rolehost.cli.options import as_json, takes_deployment
+from rolehost.cli.output import listing
+from rolehost.composition import examine, probe
+from rolehost.deployment import Deployment, read
+from rolehost.discovery import Found, installed
+from rolehost.errors import Problem
+
+
+@click.command()
+@takes_deployment()
+@click.option("--probe", "probing", is_flag=True, help="Import disabled plugins too.")
+@as_json
+@click.pass_obj
+def plugins(context: Context, probing: bool, as_json: bool) -> None:
+    """List all installed plugins by name.
+
+    Plugins that are not enabled are not imported, so one that is broken is listed as disabled;
+    --probe imports it and says what is wrong.
+    """
+    deployment, mistakes = read(context.path, plugins=context.plugins)
+    composition, problems = examine(deployment)
+    found = installed()
+    rows = [_row(plugin, deployment, [*mistakes, *problems], probing=probing) for plugin in found]
+    known = {plugin.name for plugin in found}
+    rows += [
+        _missing(name, deployment, problems) for name in deployment.plugins if name not in known
+    ]
+    summaries = (
+        {plugin.name: plugin.info.summary for plugin in composition.plugins} if composition else {}
+    )
+    for row in rows:
+        row["summary"] = row["summary"] or summaries.get(row["name"], "")
+    rows.sort(key=lambda row: (row["name"], row["distribution"] or ""))
+    listing(rows, as_json=as_json, empty="no plugin is installed: pip install 'rolehost[standard]'")
+
+
+def _row(
+    plugin: Found, deployment: Deployment, problems: Sequence[Problem], *, probing: bool
+) -> dict[str, Any]:
+    state, why, summary = "disabled", _not_listed(deployment), ""
+    if plugin.name in deployment.plugins:
+        own = [problem for problem in problems if _concerns(problem, plugin)]
+        state = "broken" if own else "enabled"
+        why = "; ".join(_line(problem) for problem in own) or enabled_at(deployment, plugin.name)
+    elif probing:
+        seen = probe(deployment, plugin)
+        summary = seen.info.summary if seen.info else ""
+        if seen.problems:
+            state = "broken"
+            why = "; ".join(_line(problem) for problem in seen.problems)
+    return {
+        "name": plugin.name,
+        "state": state,
+        "distribution": plugin.distribution,
+        "version": plugin.version,
+        "why": why,
+        "summary": summary,
+    }
+
+
+def _missing(name: str, deployment: Deployment, problems: Sequence[Problem]) -> dict[str, Any]:
+    hint = next((problem.fix for problem in problems if problem.got == name), "install it")
+    return {
+        "name": name,
+        "state": "missing",
+        "distribution": None,
+        "version": None,
+        "why": f"{enabled_at(deployment, name)}: not installed; {hint}",
+        "summary": "",
+    }
+
+
+def enabled_at(deployment: Deployment, name: str) -> str:
+    """Return the line that enables a plugin, or what overrode it."""
+    origin = deployment.origins.get(f"plugins.{name}")
+    return f"enabled at {origin.text}" if origin else "enabled"
+
+
+def _not_listed(deployment: Deployment) -> str:
+    return f"not in plugins of {deployment.path or '(no deployment file)'}"
+
+
+def _concerns(problem: Problem, plugin: Found) -> bool:
+    return problem.who == plugin.who or problem.who == f"plugin {plugin.name}"
+
+
+def _line(problem: Problem) -> str:
+    return f"{problem.code}: {problem.what} ({problem.where}): {problem.got}"
