@@ -1,0 +1,28 @@
+"""Actor ``webhooks.fan_out``: one message becomes one delivery for each endpoint that listens."""
+
+from __future__ import annotations
+
+from rolehost.api import JobContext, actor
+
+from rolehost_webhooks.actors import QUEUE
+from rolehost_webhooks.actors.deliver import deliver
+from rolehost_webhooks.repositories import deliveries, endpoints, messages
+
+
+@actor(name="webhooks.fan_out", queue=QUEUE)
+def fan_out(job: JobContext, message_id: str) -> None:
+    """Create the deliveries of a message and their jobs, together with this job's completion."""
+    with job.services.unit_of_work() as work:
+        message = messages.envelope(message_id)
+        if message is None:
+            return
+        chosen = [
+            endpoint.id
+            for endpoint in endpoints.enabled(message.app_id)
+            if endpoint.listens_to(message.event_type, message.channels)
+        ]
+        if chosen:
+            deliveries.insert_pending(message_id, chosen, job.services.clock.now())
+            work.enqueue_many(
+                deliver, [{"message_id": message_id, "endpoint_id": one} for one in chosen]
+            )

@@ -1,0 +1,28 @@
+"""Actor ``webhooks.retention``: removes what is too old, a bounded batch at a time."""
+
+from __future__ import annotations
+
+from rolehost.api import JobContext, Outcome, Snooze, actor
+
+from rolehost_webhooks.actors import QUEUE
+from rolehost_webhooks.repositories import messages
+from rolehost_webhooks.settings import DeliverySettings
+
+#: Messages removed in one transaction; small, for it holds SQLite's write lock.
+BATCH = 200
+
+#: Seconds between two batches.
+PAUSE = 0.2
+
+DAY = 86_400_000
+
+
+@actor(name="webhooks.retention", queue=QUEUE, priority=10)
+def retention(job: JobContext) -> Outcome:
+    """Remove one batch of old messages and expired payloads; run again while there are more."""
+    settings: DeliverySettings = job.services.settings("webhooks-delivery")
+    now = job.services.clock.now()
+    with job.services.unit_of_work():
+        removed = messages.remove_old(now - settings.retention_days * DAY, BATCH)
+        expunged = messages.expunge_expired(now, BATCH)
+    return Snooze(PAUSE) if BATCH in (removed, expunged) else None

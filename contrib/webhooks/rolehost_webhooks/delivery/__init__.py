@@ -1,0 +1,1 @@
+"""Sending one signed request: the pooled client, the guard of addresses, the verdict after it."""

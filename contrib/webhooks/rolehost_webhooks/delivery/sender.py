@@ -1,0 +1,82 @@
+"""The HTTP client that deliveries share: one pool per receiver, no redirects, TLS verified."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+import urllib3
+
+from rolehost_webhooks import __version__
+from rolehost_webhooks.delivery.answer import Answer
+from rolehost_webhooks.delivery.guard import PUBLIC_POOLS
+from rolehost_webhooks.settings import DeliverySettings
+
+USER_AGENT = f"rolehost-webhooks/{__version__}"
+
+#: Receivers whose connections are kept; the least recently used is let go.
+RECEIVERS = 200
+
+CHUNK = 4096
+
+
+class Sender:
+    """Sends requests; one for each process, used by all its threads."""
+
+    def __init__(self, settings: DeliverySettings) -> None:
+        self._timeout = settings.timeout
+        self._limit = settings.response_limit
+        self._pools = urllib3.PoolManager(
+            num_pools=RECEIVERS,
+            maxsize=settings.connections,
+            timeout=urllib3.Timeout(connect=settings.timeout, read=settings.timeout),
+            retries=False,
+        )
+        if not settings.allow_private:
+            self._pools.pool_classes_by_scheme = PUBLIC_POOLS
+
+    def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Send a request and read the beginning of its response; never raises for the network.
+
+        A redirect is an answer like any other, as Standard Webhooks asks.
+        """
+        started = time.monotonic()
+        try:
+            response = self._pools.request(
+                "POST",
+                url,
+                body=body,
+                headers={"user-agent": USER_AGENT, **headers},
+                redirect=False,
+                preload_content=False,
+            )
+            try:
+                text = self._read(response, started + self._timeout)
+            except BaseException:
+                response.close()
+                raise
+        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            return Answer(0, f"{type(error).__name__}: {error}", _since(started))
+        return Answer(response.status, text, _since(started), response.headers.get("retry-after"))
+
+    def _read(self, response: urllib3.BaseHTTPResponse, deadline: float) -> str:
+        """Read up to the limit or the deadline; give the connection back only when it is clean."""
+        kept = bytearray()
+        while len(kept) <= self._limit and time.monotonic() < deadline:
+            chunk = response.read(CHUNK, decode_content=False)
+            if not chunk:
+                response.release_conn()
+                break
+            kept += chunk
+        else:
+            response.close()
+        # PostgreSQL keeps no NUL in text.
+        return bytes(kept[: self._limit]).decode("utf-8", "replace").replace("\0", "\ufffd")
+
+    def close(self) -> None:
+        """Close the idle connections. Idempotent."""
+        self._pools.clear()
+
+
+def _since(started: float) -> int:
+    return round((time.monotonic() - started) * 1000)

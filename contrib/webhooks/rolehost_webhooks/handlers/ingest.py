@@ -1,0 +1,67 @@
+"""Handler ``webhooks.ingest``: each event of a topic becomes a message.
+
+The event's ``type`` is the event type, its ``id`` the eventId, its data the payload, byte for
+byte. The application is named by the extension attribute ``webhooksapp``, or by the settings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import msgspec
+from rolehost.api import Event, EventContext, Handler
+from rolehost.api.contributions import EVENT_RETRY
+
+from rolehost_webhooks.errors import Rejected
+from rolehost_webhooks.schemas.common import Name
+from rolehost_webhooks.schemas.messages import MessageIn
+from rolehost_webhooks.services import messages
+from rolehost_webhooks.settings import IngestSettings
+
+GROUP = "webhooks-ingest"
+
+#: CloudEvents extension attribute: id or uid of the application.
+APPLICATION_ATTRIBUTE = "webhooksapp"
+
+#: Repeating does not mend these.
+RETRY = replace(EVENT_RETRY, fatal=(Rejected,))
+
+
+def ingest(settings: IngestSettings) -> Handler:
+    """Return the handler of the topic that the settings name."""
+
+    def handle(context: EventContext, event: Event[bytes]) -> None:
+        take(context, event, settings.application)
+
+    return Handler(
+        fn=handle, name="webhooks.ingest", topic=settings.topic, group=GROUP, retry=RETRY
+    )
+
+
+def take(context: EventContext, event: Event[bytes], default_application: str | None) -> None:
+    """Make a message of an event; one whose id was taken before changes nothing.
+
+    Raises:
+        Rejected: the event names no application, or its data is no JSON object.
+        NotFound: the application does not exist (yet).
+    """
+    application = event.extensions.get(APPLICATION_ATTRIBUTE) or default_application
+    if not application:
+        raise Rejected((APPLICATION_ATTRIBUTE,), "the event names no application")
+    messages.take(context.services, application, message_of(event))
+
+
+def message_of(event: Event[bytes]) -> MessageIn:
+    """Return the message that an event means, checked like one that comes over HTTP.
+
+    Raises:
+        Rejected: type, id or data do not fit.
+    """
+    try:
+        return MessageIn(
+            event_type=msgspec.convert(event.type, Name),
+            event_id=msgspec.convert(event.id, Name),
+            payload=msgspec.json.decode(event.data, type=msgspec.Raw),
+        )
+    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        raise Rejected(("event",), str(error)) from None

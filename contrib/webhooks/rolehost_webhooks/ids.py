@@ -1,0 +1,52 @@
+"""Ids: a prefix and a KSUID of 27 base-62 digits, so that ids sort by time of creation.
+
+The layout is the millisecond variant of Segment's KSUID, as Svix's servers use it: four bytes
+of seconds since 2014-05-13, one byte of 4-millisecond steps, fifteen random bytes.
+"""
+
+from __future__ import annotations
+
+from rolehost.api import Services
+
+APPLICATION = "app_"
+ENDPOINT = "ep_"
+MESSAGE = "msg_"
+ATTEMPT = "atmpt_"
+TASK = "qtask_"
+
+#: Unix time of KSUID's own zero, seconds.
+EPOCH = 1_400_000_000
+
+ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+LENGTH = 27
+RANDOM_BYTES = 15
+
+
+def new(prefix: str, services: Services) -> str:
+    """Return a new id made of the services' clock and random source."""
+    return prefix + ksuid(services.clock.now(), services.random.randbytes(RANDOM_BYTES))
+
+
+def first_at(prefix: str, milliseconds: int) -> str:
+    """Return the smallest id that something created at this time can have."""
+    return prefix + ksuid(milliseconds, bytes(RANDOM_BYTES))
+
+
+def last_at(prefix: str, milliseconds: int) -> str:
+    """Return the greatest id that something created at this time can have."""
+    return prefix + ksuid(milliseconds, b"\xff" * RANDOM_BYTES)
+
+
+def ksuid(milliseconds: int, payload: bytes) -> str:
+    """Encode a time (milliseconds since the Unix epoch) and fifteen bytes.
+
+    Times outside of what four bytes hold are taken as the nearest that they do.
+    """
+    seconds, rest = divmod(milliseconds, 1000)
+    stamp = min(max(seconds - EPOCH, 0), 0xFFFF_FFFF)
+    number = int.from_bytes(stamp.to_bytes(4, "big") + bytes([rest // 4]) + payload, "big")
+    digits = []
+    for _ in range(LENGTH):
+        number, digit = divmod(number, 62)
+        digits.append(ALPHABET[digit])
+    return "".join(reversed(digits))

@@ -1,0 +1,23 @@
+"""The tables, one model a module; the host binds them to the service database."""
+
+from rolehost_webhooks.models.application import Application
+from rolehost_webhooks.models.attempt import Attempt, Trigger
+from rolehost_webhooks.models.delivery import Delivery, Status
+from rolehost_webhooks.models.endpoint import Endpoint
+from rolehost_webhooks.models.event_type import EventType
+from rolehost_webhooks.models.message import Message
+
+#: Every model, for the plugins' migrations.
+MODELS = (Application, Endpoint, EventType, Message, Delivery, Attempt)
+
+__all__ = [
+    "MODELS",
+    "Application",
+    "Attempt",
+    "Delivery",
+    "Endpoint",
+    "EventType",
+    "Message",
+    "Status",
+    "Trigger",
+]

@@ -1,0 +1,40 @@
+"""Table ``webhooks_attempt``: one request to one endpoint."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import peewee
+
+
+class Trigger(IntEnum):
+    """Why an attempt was made; numbers are Svix's ``MessageAttemptTriggerType``."""
+
+    SCHEDULED = 0
+    MANUAL = 1
+
+
+class Attempt(peewee.Model):  # type: ignore[misc]
+    """One request and what came back. Times are Unix milliseconds.
+
+    Attributes:
+        response: the beginning of the response's body, or why there was none.
+        response_status: HTTP status; 0 when there was no response.
+        duration: milliseconds from the request's start to the response's end.
+        status: :class:`Status` ``SUCCESS`` or ``FAIL``.
+    """
+
+    id = peewee.TextField(primary_key=True)
+    app_id = peewee.TextField()
+    message_id = peewee.TextField()
+    endpoint_id = peewee.TextField()
+    url = peewee.TextField()
+    response = peewee.TextField()
+    response_status = peewee.SmallIntegerField()
+    duration = peewee.IntegerField()
+    status = peewee.SmallIntegerField()
+    trigger = peewee.SmallIntegerField()
+    created_at = peewee.BigIntegerField()
+
+    class Meta:  # noqa: D106
+        table_name = "webhooks_attempt"

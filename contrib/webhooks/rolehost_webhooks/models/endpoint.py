@@ -1,0 +1,53 @@
+"""Table ``webhooks_endpoint``: where an application's messages go."""
+
+from __future__ import annotations
+
+import peewee
+
+from rolehost_webhooks.models.fields import JsonText
+
+
+class Endpoint(peewee.Model):  # type: ignore[misc]
+    """One receiver. Times are Unix milliseconds.
+
+    Attributes:
+        event_types: names it listens to; None listens to all.
+        channels: channels it listens to; None listens to all.
+        headers: headers added to each request.
+        secret: the secret that signs, ``whsec_…``.
+        old_secrets: ``[{"key": secret, "expiresAt": milliseconds}, …]``, newest first; they
+            sign too until they expire.
+    """
+
+    id = peewee.TextField(primary_key=True)
+    app_id = peewee.TextField()
+    uid = peewee.TextField(null=True)
+    url = peewee.TextField()
+    description = peewee.TextField()
+    throttle_rate = peewee.IntegerField(null=True)
+    event_types = JsonText(null=True)
+    channels = JsonText(null=True)
+    headers = JsonText()
+    metadata = JsonText()
+    disabled = peewee.BooleanField()
+    secret = peewee.TextField()
+    old_secrets = JsonText()
+    created_at = peewee.BigIntegerField()
+    updated_at = peewee.BigIntegerField()
+    deleted_at = peewee.BigIntegerField(null=True)
+
+    class Meta:  # noqa: D106
+        table_name = "webhooks_endpoint"
+
+    def listens_to(self, event_type: str, channels: list[str] | None) -> bool:
+        """Say whether messages of this type and these channels are sent here."""
+        if self.event_types and event_type not in self.event_types:
+            return False
+        return not self.channels or bool(set(self.channels) & set(channels or ()))
+
+    def signing_secrets(self, now: int) -> list[str]:
+        """Return the secrets that sign at this time (milliseconds), the newest first."""
+        return [
+            self.secret,
+            *[old["key"] for old in self.old_secrets if old["expiresAt"] > now],
+        ]

@@ -1,0 +1,36 @@
+"""Table ``webhooks_message``: what happened, once for all endpoints."""
+
+from __future__ import annotations
+
+import peewee
+
+from rolehost_webhooks.models.fields import JsonText
+
+
+class Message(peewee.Model):  # type: ignore[misc]
+    """One message. Times are Unix milliseconds.
+
+    Attributes:
+        event_id: the caller's own id; unique in its application for a day.
+        superseded: 0, or when a later message took over the same ``event_id``.
+        payload: the body that receivers get, byte for byte; None when it was expunged.
+        content_type: media type of a raw payload; None for JSON that came as an object.
+        payload_expires_at: when the payload is removed before the message; None never.
+        deliver_at: when delivery begins; None at once.
+    """
+
+    id = peewee.TextField(primary_key=True)
+    app_id = peewee.TextField()
+    event_id = peewee.TextField(null=True)
+    superseded = peewee.BigIntegerField(default=0)
+    event_type = peewee.TextField()
+    channels = JsonText(null=True)
+    tags = JsonText(null=True)
+    payload = peewee.BlobField(null=True)
+    content_type = peewee.TextField(null=True)
+    payload_expires_at = peewee.BigIntegerField(null=True)
+    deliver_at = peewee.BigIntegerField(null=True)
+    created_at = peewee.BigIntegerField()
+
+    class Meta:  # noqa: D106
+        table_name = "webhooks_message"

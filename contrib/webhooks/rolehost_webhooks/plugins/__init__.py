@@ -1,0 +1,1 @@
+"""The three plugins: what each contributes, and nothing else."""

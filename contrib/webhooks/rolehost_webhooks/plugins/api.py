@@ -1,0 +1,81 @@
+"""Plugin ``webhooks-api``: the HTTP API and the commands."""
+
+from __future__ import annotations
+
+from rolehost.api import (
+    PLUGIN_API,
+    Check,
+    Command,
+    DeclareContext,
+    ErrorFormat,
+    Middleware,
+    Migrations,
+    PluginInfo,
+    Route,
+    Services,
+    hookimpl,
+)
+
+from rolehost_webhooks.plugins.shared import MIGRATIONS
+from rolehost_webhooks.settings import ApiSettings
+
+
+@hookimpl
+def rolehost_plugin() -> PluginInfo:
+    """Say what the plugin is and needs."""
+    return PluginInfo(
+        api=PLUGIN_API,
+        summary="Webhooks: the HTTP API that Svix's clients speak",
+        settings=ApiSettings,
+        requires=("database[transactions]", "queue"),
+        enqueues=("webhooks.fan_out", "webhooks.deliver", "webhooks.recover"),
+    )
+
+
+@hookimpl
+def rolehost_migrations() -> list[Migrations]:
+    """Give the tables."""
+    return [MIGRATIONS]
+
+
+@hookimpl
+def rolehost_routes() -> list[Route | ErrorFormat]:
+    """Give the API, and errors in Svix's form."""
+    from rolehost_webhooks.routes.errors import ERRORS
+    from rolehost_webhooks.routes.table import routes
+
+    return [*routes(), ERRORS]
+
+
+@hookimpl
+def rolehost_middleware(context: DeclareContext) -> list[Middleware]:
+    """Ask for the token when there is one."""
+    from rolehost_webhooks.routes.authentication import BearerToken
+
+    token = context.settings.token
+    if token is None:
+        return []
+    return [Middleware("webhooks-token", BearerToken(token), security=True)]
+
+
+@hookimpl
+def rolehost_checks(context: DeclareContext) -> list[Check]:
+    """Tell whether the API is open to everybody."""
+    protected = context.settings.token is not None
+
+    def token(_services: Services) -> str:
+        return "a token is asked for" if protected else "no token is set: everybody may use the API"
+
+    return [Check(name="webhooks-token", fn=token, ready=False)]
+
+
+@hookimpl
+def rolehost_commands() -> list[Command]:
+    """Give ``rolehost webhooks``."""
+    return [
+        Command(
+            name="webhooks",
+            target="rolehost_webhooks.commands:webhooks",
+            summary="Receive and send webhooks from the command line",
+        )
+    ]

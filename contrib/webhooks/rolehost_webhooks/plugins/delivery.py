@@ -1,0 +1,81 @@
+"""Plugin ``webhooks-delivery``: fan-out, signing, sending, retries, retention."""
+
+from __future__ import annotations
+
+from rolehost.api import (
+    PLUGIN_API,
+    Actor,
+    Check,
+    DeclareContext,
+    Migrations,
+    PluginInfo,
+    ProcessContext,
+    Schedule,
+    Services,
+    hookimpl,
+)
+
+from rolehost_webhooks.plugins.shared import MIGRATIONS
+from rolehost_webhooks.settings import DeliverySettings
+
+
+@hookimpl
+def rolehost_plugin() -> PluginInfo:
+    """Say what the plugin is and needs."""
+    return PluginInfo(
+        api=PLUGIN_API,
+        summary="Webhooks: signed delivery with retries, and retention",
+        settings=DeliverySettings,
+        requires=("database[transactions]", "queue"),
+        enqueues=("webhooks.deliver", "webhooks.recover"),
+    )
+
+
+@hookimpl
+def rolehost_migrations() -> list[Migrations]:
+    """Give the tables."""
+    return [MIGRATIONS]
+
+
+@hookimpl
+def rolehost_actors(context: DeclareContext) -> list[Actor]:
+    """Give the actors; delivery is retried as the settings say."""
+    from rolehost_webhooks.actors.deliver import configured
+    from rolehost_webhooks.actors.fan_out import fan_out
+    from rolehost_webhooks.actors.recover import recover
+    from rolehost_webhooks.actors.retention import retention
+
+    return [fan_out, configured(context.settings), recover, retention]
+
+
+@hookimpl
+def rolehost_schedules() -> list[Schedule]:
+    """Remove what is old once a day, at night."""
+    return [Schedule(name="webhooks.retention", actor="webhooks.retention", cron="17 3 * * *")]
+
+
+@hookimpl
+def rolehost_checks(context: DeclareContext) -> list[Check]:
+    """Tell when deliveries are late."""
+    settings: DeliverySettings = context.settings
+
+    def backlog(services: Services) -> str:
+        from rolehost_webhooks.repositories import deliveries
+
+        with services.database.session():
+            due = deliveries.oldest_due()
+        late = 0.0 if due is None else max(0, services.clock.now() - due) / 1000
+        if late > settings.overdue:
+            raise RuntimeError(f"the oldest delivery is {late:.0f} s late")
+        return f"the oldest delivery is {late:.0f} s late"
+
+    return [Check(name="webhooks-backlog", fn=backlog, ready=False)]
+
+
+@hookimpl
+def rolehost_start(context: ProcessContext) -> None:
+    """Offer the HTTP client that deliveries share."""
+    from rolehost_webhooks.delivery.sender import Sender
+
+    settings: DeliverySettings = context.settings
+    context.services.register(Sender, lambda _services: Sender(settings), close=Sender.close)

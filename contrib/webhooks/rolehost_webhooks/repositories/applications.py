@@ -1,0 +1,44 @@
+"""Applications."""
+
+from __future__ import annotations
+
+from rolehost_webhooks import ids
+from rolehost_webhooks.models import Application, Endpoint
+from rolehost_webhooks.repositories.paging import Cursor, Page, by_id, page
+
+
+def find(reference: str) -> Application | None:
+    """Return the application of this id or uid, unless it was deleted."""
+    if reference.startswith(ids.APPLICATION):
+        matches = Application.id == reference
+    else:
+        matches = Application.uid == reference
+    return Application.get_or_none(matches & Application.deleted_at.is_null())
+
+
+def insert(application: Application) -> bool:
+    """Add an application; False when its uid is taken, and then nothing was written."""
+    statement = Application.insert(application.__data__).on_conflict_ignore()
+    return bool(statement.as_rowcount().execute())
+
+
+def listing(cursor: Cursor, *, without_empty: bool = False) -> Page[Application]:
+    """Return a page of applications, by id.
+
+    Args:
+        without_empty: leave out applications without endpoints.
+    """
+    select = Application.select().where(Application.deleted_at.is_null())
+    if without_empty:
+        owners = Endpoint.select(Endpoint.app_id).where(Endpoint.deleted_at.is_null())
+        select = select.where(Application.id.in_(owners))
+    return page(select, Application.id, cursor, by_id)
+
+
+def delete(application: Application, now: int) -> None:
+    """Mark an application and its endpoints as deleted and free their uids."""
+    gone = {"deleted_at": now, "uid": None}
+    Application.update(gone).where(Application.id == application.id).execute()
+    Endpoint.update(gone).where(
+        Endpoint.app_id == application.id, Endpoint.deleted_at.is_null()
+    ).execute()

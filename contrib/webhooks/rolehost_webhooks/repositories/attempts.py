@@ -1,0 +1,59 @@
+"""Attempts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rolehost_webhooks import ids
+from rolehost_webhooks.models import Attempt, Message
+from rolehost_webhooks.repositories.messages import Filter, narrow
+from rolehost_webhooks.repositories.paging import Cursor, Page, by_id, page
+
+
+def insert(attempt: Attempt) -> None:
+    """Add an attempt."""
+    Attempt.insert(attempt.__data__).execute()
+
+
+def find(message_id: str, attempt_id: str) -> Attempt | None:
+    """Return an attempt at a message."""
+    return Attempt.get_or_none(Attempt.id == attempt_id, Attempt.message_id == message_id)
+
+
+def listing(
+    cursor: Cursor,
+    wanted: Filter,
+    *,
+    message_id: str | None = None,
+    endpoint_id: str | None = None,
+    status: int | None = None,
+    status_class: int | None = None,
+) -> Page[Attempt]:
+    """Return a page of attempts, by id; each row has its ``message``.
+
+    Args:
+        status: only attempts of this status.
+        status_class: only responses of this class: 200 is 200 to 299, 0 is no response.
+    """
+    select: Any = Attempt.select(Attempt, Message).join(
+        Message, on=(Attempt.message_id == Message.id), attr="message"
+    )
+    if message_id is not None:
+        select = select.where(Attempt.message_id == message_id)
+    if endpoint_id is not None:
+        select = select.where(Attempt.endpoint_id == endpoint_id)
+    if status is not None:
+        select = select.where(Attempt.status == status)
+    if status_class is not None:
+        select = select.where(Attempt.response_status.between(status_class, status_class + 99))
+    select = narrow(select, wanted)
+    if wanted.before is not None:
+        select = select.where(Attempt.id < ids.first_at(ids.ATTEMPT, wanted.before))
+    if wanted.after is not None:
+        select = select.where(Attempt.id > ids.last_at(ids.ATTEMPT, wanted.after))
+    return page(select, Attempt.id, cursor, by_id)
+
+
+def expunge(attempt: Attempt) -> None:
+    """Remove the recorded response of an attempt for good."""
+    Attempt.update(response="").where(Attempt.id == attempt.id).execute()

@@ -1,0 +1,53 @@
+"""Endpoints."""
+
+from __future__ import annotations
+
+from rolehost_webhooks import ids
+from rolehost_webhooks.models import Endpoint
+from rolehost_webhooks.repositories.paging import Cursor, Page, page
+from rolehost_webhooks.repositories.paging import by_id as row_id
+
+
+def find(app_id: str, reference: str) -> Endpoint | None:
+    """Return the endpoint of this id or uid in an application, unless it was deleted."""
+    if reference.startswith(ids.ENDPOINT):
+        matches = (Endpoint.id == reference) & (Endpoint.app_id == app_id)
+    else:
+        matches = (Endpoint.app_id == app_id) & (Endpoint.uid == reference)
+    return Endpoint.get_or_none(matches & Endpoint.deleted_at.is_null())
+
+
+def by_id(endpoint_id: str) -> Endpoint | None:
+    """Return the endpoint of this id, unless it was deleted."""
+    return Endpoint.get_or_none(Endpoint.id == endpoint_id, Endpoint.deleted_at.is_null())
+
+
+def enabled(app_id: str) -> list[Endpoint]:
+    """Return the endpoints of an application that take messages."""
+    return list(
+        Endpoint.select()
+        .where(Endpoint.app_id == app_id, Endpoint.deleted_at.is_null(), ~Endpoint.disabled)
+        .order_by(Endpoint.id)
+    )
+
+
+def insert(endpoint: Endpoint) -> bool:
+    """Add an endpoint; False when its uid is taken, and then nothing was written."""
+    statement = Endpoint.insert(endpoint.__data__).on_conflict_ignore()
+    return bool(statement.as_rowcount().execute())
+
+
+def listing(app_id: str, cursor: Cursor) -> Page[Endpoint]:
+    """Return a page of an application's endpoints, by id."""
+    select = Endpoint.select().where(Endpoint.app_id == app_id, Endpoint.deleted_at.is_null())
+    return page(select, Endpoint.id, cursor, row_id)
+
+
+def delete(endpoint: Endpoint, now: int) -> None:
+    """Mark an endpoint as deleted and free its uid; its attempts stay listed by message."""
+    Endpoint.update(deleted_at=now, uid=None).where(Endpoint.id == endpoint.id).execute()
+
+
+def disable(endpoint_id: str, now: int) -> None:
+    """Stop sending to an endpoint until somebody enables it again."""
+    Endpoint.update(disabled=True, updated_at=now).where(Endpoint.id == endpoint_id).execute()

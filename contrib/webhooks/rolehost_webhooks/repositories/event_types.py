@@ -1,0 +1,30 @@
+"""Event types."""
+
+from __future__ import annotations
+
+from rolehost_webhooks.models import EventType
+from rolehost_webhooks.repositories.paging import Cursor, Page, page
+
+
+def find(name: str) -> EventType | None:
+    """Return the event type of this name, archived or not."""
+    return EventType.get_or_none(EventType.name == name)
+
+
+def insert(event_type: EventType) -> bool:
+    """Add an event type; False when the name is taken, and then nothing was written."""
+    statement = EventType.insert(event_type.__data__).on_conflict_ignore()
+    return bool(statement.as_rowcount().execute())
+
+
+def listing(cursor: Cursor, *, archived: bool) -> Page[EventType]:
+    """Return a page of event types, by name; ``archived`` includes the archived ones."""
+    select = EventType.select()
+    if not archived:
+        select = select.where(~EventType.archived)
+    return page(select, EventType.name, cursor, lambda row: str(row.name))
+
+
+def delete(event_type: EventType) -> None:
+    """Remove an event type for good."""
+    EventType.delete().where(EventType.name == event_type.name).execute()

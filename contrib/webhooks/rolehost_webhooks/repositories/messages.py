@@ -1,0 +1,132 @@
+"""Messages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import peewee
+
+from rolehost_webhooks import ids
+from rolehost_webhooks.models import Application, Attempt, Delivery, Message
+from rolehost_webhooks.repositories.paging import Cursor, Page, by_id, page
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Which messages are meant; what is None or empty does not matter.
+
+    Attributes:
+        before: created before this time, milliseconds.
+        after: created after this time, milliseconds.
+    """
+
+    event_types: list[str] = field(default_factory=list)
+    channel: str | None = None
+    tag: str | None = None
+    before: int | None = None
+    after: int | None = None
+
+
+def find(app_id: str, reference: str) -> Message | None:
+    """Return the message of this id or eventId in an application.
+
+    Of several messages that had the same eventId the latest is meant.
+    """
+    if reference.startswith(ids.MESSAGE):
+        return Message.get_or_none(Message.id == reference, Message.app_id == app_id)
+    return Message.get_or_none(
+        Message.app_id == app_id, Message.event_id == reference, Message.superseded == 0
+    )
+
+
+def envelope(message_id: str) -> Message | None:
+    """Return what decides where a message goes: everything but its payload."""
+    return Message.select(
+        Message.id, Message.app_id, Message.event_type, Message.channels
+    ).get_or_none(Message.id == message_id)
+
+
+def content(message_id: str) -> Message | None:
+    """Return what is sent of a message: its payload and media type."""
+    return Message.select(
+        Message.id, Message.app_id, Message.payload, Message.content_type
+    ).get_or_none(Message.id == message_id)
+
+
+def insert(message: Message) -> bool:
+    """Add a message; False when its eventId is in use, and then nothing was written."""
+    statement = Message.insert(message.__data__).on_conflict_ignore()
+    return bool(statement.as_rowcount().execute())
+
+
+def supersede(app_id: str, event_id: str, created_before: int) -> bool:
+    """Free an eventId that a message from before this time (milliseconds) holds."""
+    statement = Message.update(superseded=Message.created_at).where(
+        Message.app_id == app_id,
+        Message.event_id == event_id,
+        Message.superseded == 0,
+        Message.created_at < created_before,
+    )
+    return bool(statement.execute())
+
+
+def listing(app_id: str, cursor: Cursor, wanted: Filter) -> Page[Message]:
+    """Return a page of an application's messages, by id."""
+    select = narrow(Message.select().where(Message.app_id == app_id), wanted)
+    if wanted.before is not None:
+        select = select.where(Message.id < ids.first_at(ids.MESSAGE, wanted.before))
+    if wanted.after is not None:
+        select = select.where(Message.id > ids.last_at(ids.MESSAGE, wanted.after))
+    return page(select, Message.id, cursor, by_id)
+
+
+def narrow(select: Any, wanted: Filter) -> Any:
+    """Restrict a select that has :class:`Message` by what a message says of itself."""
+    if wanted.event_types:
+        select = select.where(Message.event_type.in_(wanted.event_types))
+    if wanted.channel is not None:
+        select = select.where(holds(Message.channels, wanted.channel))
+    if wanted.tag is not None:
+        select = select.where(holds(Message.tags, wanted.tag))
+    return select
+
+
+def holds(column: peewee.Field, name: str) -> Any:
+    """Whether a list of names, kept as compact JSON, has this one.
+
+    Names need no escaping, so the quoted name is looked for as text; comparing with what is
+    left without it is exact about case and works in every dialect.
+    """
+    return peewee.fn.REPLACE(column, f'"{name}"', "") != column
+
+
+def expunge(message: Message) -> None:
+    """Remove the payload of a message for good."""
+    Message.update(payload=None).where(Message.id == message.id).execute()
+
+
+def remove_old(before: int, limit: int) -> int:
+    """Remove at most ``limit`` messages that are older (milliseconds) or whose application was
+    deleted, with their deliveries and attempts; return how many.
+    """
+    gone = Application.select(Application.id).where(Application.deleted_at.is_null(False))
+    old = Message.select(Message.id).where(Message.id < ids.first_at(ids.MESSAGE, before))
+    orphans = Message.select(Message.id).where(Message.app_id.in_(gone))
+    chosen = [row.id for row in old.order_by(Message.id).limit(limit)]
+    chosen += [row.id for row in orphans.limit(limit - len(chosen))] if len(chosen) < limit else []
+    if chosen:
+        Attempt.delete().where(Attempt.message_id.in_(chosen)).execute()
+        Delivery.delete().where(Delivery.message_id.in_(chosen)).execute()
+        Message.delete().where(Message.id.in_(chosen)).execute()
+    return len(chosen)
+
+
+def expunge_expired(now: int, limit: int) -> int:
+    """Remove the payloads of at most ``limit`` messages whose time has come; return how many."""
+    expired = Message.select(Message.id).where(Message.payload_expires_at <= now).limit(limit)
+    return int(
+        Message.update(payload=None, payload_expires_at=None)
+        .where(Message.id.in_([row.id for row in expired]))
+        .execute()
+    )

@@ -1,0 +1,179 @@
+"""Attempts, by endpoint and by message; how messages and endpoints stand with each other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rolehost_webhooks.errors import NotFound
+from rolehost_webhooks.models import Attempt, Status
+from rolehost_webhooks.models.delivery import COLLAPSED
+from rolehost_webhooks.repositories import attempts as repository
+from rolehost_webhooks.repositories import deliveries
+from rolehost_webhooks.routes.messages import wanted_messages
+from rolehost_webhooks.routes.responder import (
+    answer,
+    answer_page,
+    cursor,
+    nothing,
+    query,
+    responder,
+)
+from rolehost_webhooks.schemas.attempts import (
+    AttemptListQuery,
+    AttemptOut,
+    EndpointMessageListQuery,
+    EndpointMessageOut,
+    ExpandedQuery,
+    MessageEndpointOut,
+)
+from rolehost_webhooks.schemas.common import Empty, ListOut, PageQuery
+from rolehost_webhooks.schemas.messages import MessageOut
+from rolehost_webhooks.services import endpoints, messages
+
+TAG = "Message Attempt"
+
+
+def _answer_attempts(resp: Any, wanted: AttemptListQuery, **chosen: str | None) -> None:
+    """Answer with a page of attempts, the newest first."""
+    page = repository.listing(
+        cursor(wanted, descending=True),
+        wanted_messages(wanted),
+        status=wanted.status,
+        status_class=wanted.status_code_class,
+        **chosen,
+    )
+
+    def shown(row: Attempt) -> AttemptOut:
+        message = MessageOut.of(row.message, with_content=wanted.with_content)
+        return AttemptOut.of(
+            row,
+            with_content=wanted.with_content,
+            message=message if wanted.with_msg else None,
+        )
+
+    answer_page(resp, page, shown)
+
+
+class AttemptsByEndpoint:
+    """``/app/{app_id}/attempt/endpoint/{endpoint_id}``."""
+
+    @responder(
+        TAG,
+        summary="List attempts by endpoint",
+        query=AttemptListQuery,
+        responses={200: ListOut[AttemptOut]},
+    )
+    def on_get(self, req: Any, resp: Any, app_id: str, endpoint_id: str) -> None:
+        """List the attempts at an endpoint."""
+        endpoint = endpoints.get(app_id, endpoint_id)
+        _answer_attempts(resp, query(req, AttemptListQuery), endpoint_id=endpoint.id)
+
+
+class AttemptsByMessage:
+    """``/app/{app_id}/attempt/msg/{msg_id}``."""
+
+    @responder(
+        TAG,
+        summary="List attempts by message",
+        query=AttemptListQuery,
+        responses={200: ListOut[AttemptOut]},
+    )
+    def on_get(self, req: Any, resp: Any, app_id: str, msg_id: str) -> None:
+        """List the attempts at a message, at all endpoints or at one."""
+        message = messages.get(app_id, msg_id)
+        wanted = query(req, AttemptListQuery)
+        endpoint_id = None
+        if wanted.endpoint_id is not None:
+            endpoint_id = endpoints.within(message.app_id, wanted.endpoint_id).id
+        _answer_attempts(resp, wanted, message_id=message.id, endpoint_id=endpoint_id)
+
+
+def _attempt(app_id: str, msg_id: str, attempt_id: str) -> Attempt:
+    attempt = repository.find(messages.get(app_id, msg_id).id, attempt_id)
+    if attempt is None:
+        raise NotFound("Attempt")
+    return attempt
+
+
+class OneAttempt:
+    """``/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}``."""
+
+    @responder(TAG, summary="Get an attempt", query=ExpandedQuery, responses={200: AttemptOut})
+    def on_get(self, _req: Any, resp: Any, app_id: str, msg_id: str, attempt_id: str) -> None:
+        """Get an attempt."""
+        answer(resp, AttemptOut.of(_attempt(app_id, msg_id, attempt_id)))
+
+
+class AttemptContent:
+    """``…/content``."""
+
+    @responder(TAG, summary="Delete an attempt's response", responses={204: None})
+    def on_delete(self, req: Any, resp: Any, app_id: str, msg_id: str, attempt_id: str) -> None:
+        """Remove the recorded response for good."""
+        with req.context.services.unit_of_work():
+            repository.expunge(_attempt(app_id, msg_id, attempt_id))
+        nothing(resp)
+
+
+class MessageEndpoints:
+    """``/app/{app_id}/msg/{msg_id}/endpoint``."""
+
+    @responder(
+        TAG,
+        summary="List a message's endpoints",
+        query=PageQuery,
+        responses={200: ListOut[MessageEndpointOut]},
+    )
+    def on_get(self, req: Any, resp: Any, app_id: str, msg_id: str) -> None:
+        """List the endpoints that a message goes to, and how it stands with each."""
+        message = messages.get(app_id, msg_id)
+        page = deliveries.by_message(message.id, cursor(query(req, PageQuery)))
+        answer_page(resp, page, MessageEndpointOut.of_delivery)
+
+
+class EndpointMessages:
+    """``/app/{app_id}/endpoint/{endpoint_id}/msg``."""
+
+    @responder(
+        TAG,
+        summary="List an endpoint's messages",
+        query=EndpointMessageListQuery,
+        responses={200: ListOut[EndpointMessageOut]},
+    )
+    def on_get(self, req: Any, resp: Any, app_id: str, endpoint_id: str) -> None:
+        """List the messages that go to an endpoint, the newest first, and how each stands."""
+        endpoint = endpoints.get(app_id, endpoint_id)
+        wanted = query(req, EndpointMessageListQuery)
+        page = deliveries.by_endpoint(
+            endpoint.id,
+            cursor(wanted, descending=True),
+            wanted_messages(wanted),
+            _statuses(wanted),
+        )
+        answer_page(
+            resp,
+            page,
+            lambda row: EndpointMessageOut.of_delivery(
+                row, with_content=wanted.with_content, expanded=wanted.expanded_statuses
+            ),
+        )
+
+
+def _statuses(wanted: EndpointMessageListQuery) -> list[Status]:
+    """Return the statuses that are meant: a client that knows three means all five by them."""
+    if wanted.status is None:
+        return []
+    asked = Status(wanted.status)
+    if wanted.expanded_statuses:
+        return [asked]
+    return [asked, *[hidden for hidden, shown in COLLAPSED.items() if shown == asked]]
+
+
+class Resend:
+    """``/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/resend``."""
+
+    @responder(TAG, summary="Send a message again", responses={202: Empty})
+    def on_post(self, req: Any, resp: Any, app_id: str, msg_id: str, endpoint_id: str) -> None:
+        """Send a message to one endpoint again."""
+        messages.resend(req.context.services, app_id, msg_id, endpoint_id)
+        answer(resp, Empty(), 202)

@@ -1,0 +1,39 @@
+"""The bearer token that every request below ``/api/v1`` must bring."""
+
+from __future__ import annotations
+
+import hmac
+from typing import Any
+
+import falcon
+from rolehost.api import Secret
+
+from rolehost_webhooks.routes.responder import PREFIX
+
+#: Probes bring no token.
+OPEN = frozenset({f"{PREFIX}/health", f"{PREFIX}/health/"})
+
+
+class BearerToken:
+    """Falcon middleware that lets only those in who bring the token."""
+
+    def __init__(self, token: Secret) -> None:
+        self._token = token
+
+    async def process_request(self, req: Any, _resp: Any) -> None:
+        """Refuse a request without the token; paths that are not ours pass.
+
+        Raises:
+            falcon.HTTPUnauthorized: the token is missing or wrong.
+        """
+        if not req.path.startswith(PREFIX + "/") or req.path in OPEN:
+            return
+        scheme, _, given = (req.get_header("Authorization") or "").partition(" ")
+        expected = self._token.reveal().encode()
+        # Constant in time for what the client sends; its length is no secret.
+        if scheme.lower() != "bearer" or not hmac.compare_digest(
+            given.strip().encode("utf-8", "surrogateescape"), expected
+        ):
+            raise falcon.HTTPUnauthorized(
+                description="Invalid token", challenges=["Bearer"], code="authentication_failed"
+            )

@@ -1,0 +1,104 @@
+"""Below ``/app/{app_id}/endpoint/{endpoint_id}``: secret, headers, statistics, recovery."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rolehost_webhooks.models import Status
+from rolehost_webhooks.routes.responder import answer, body, nothing, query, responder
+from rolehost_webhooks.schemas.common import moment
+from rolehost_webhooks.schemas.endpoints import (
+    HeadersIn,
+    HeadersOut,
+    HeadersPatch,
+    PeriodQuery,
+    RecoverIn,
+    SecretOut,
+    SecretRotateIn,
+    StatsOut,
+    TaskOut,
+)
+from rolehost_webhooks.services import endpoints, recovery
+
+TAG = "Endpoint"
+
+
+class EndpointSecret:
+    """``…/secret``."""
+
+    @responder(TAG, summary="Get the secret", responses={200: SecretOut})
+    def on_get(self, _req: Any, resp: Any, app_id: str, endpoint_id: str) -> None:
+        """Get the secret that signs; a receiver verifies with it."""
+        answer(resp, SecretOut(key=endpoints.get(app_id, endpoint_id).secret))
+
+
+class EndpointSecretRotation:
+    """``…/secret/rotate``."""
+
+    @responder(TAG, summary="Rotate the secret", request=SecretRotateIn, responses={204: None})
+    def on_post(self, req: Any, resp: Any, app_id: str, endpoint_id: str) -> None:
+        """Make a new secret; the old one signs beside it for a day unless told otherwise."""
+        endpoints.rotate_secret(
+            req.context.services, app_id, endpoint_id, body(req, SecretRotateIn)
+        )
+        nothing(resp)
+
+
+class EndpointHeaders:
+    """``…/headers``."""
+
+    @responder(TAG, summary="Get the headers", responses={200: HeadersOut})
+    def on_get(self, _req: Any, resp: Any, app_id: str, endpoint_id: str) -> None:
+        """Get the headers that are added to each request, but for values of sensitive ones."""
+        headers = endpoints.get(app_id, endpoint_id).headers
+        sensitive = sorted(name for name in headers if name.lower() in endpoints.SENSITIVE)
+        shown = {name: value for name, value in headers.items() if name not in sensitive}
+        answer(resp, HeadersOut(headers=shown, sensitive=sensitive))
+
+    @responder(TAG, summary="Replace the headers", request=HeadersIn, responses={204: None})
+    def on_put(self, req: Any, resp: Any, app_id: str, endpoint_id: str) -> None:
+        """Replace the headers that are added to each request."""
+        endpoints.set_headers(
+            req.context.services, app_id, endpoint_id, body(req, HeadersIn).headers
+        )
+        nothing(resp)
+
+    @responder(TAG, summary="Change the headers", request=HeadersPatch, responses={204: None})
+    def on_patch(self, req: Any, resp: Any, app_id: str, endpoint_id: str) -> None:
+        """Add, replace or remove some of the headers."""
+        endpoints.patch_headers(req.context.services, app_id, endpoint_id, body(req, HeadersPatch))
+        nothing(resp)
+
+
+class EndpointStats:
+    """``…/stats``."""
+
+    @responder(
+        TAG, summary="Count deliveries by status", query=PeriodQuery, responses={200: StatsOut}
+    )
+    def on_get(self, req: Any, resp: Any, app_id: str, endpoint_id: str) -> None:
+        """Count an endpoint's deliveries by status, of messages of a period."""
+        period = query(req, PeriodQuery)
+        counts = recovery.stats(
+            req.context.services, app_id, endpoint_id, period.since, period.until
+        )
+        answer(resp, StatsOut(**{one.name.lower(): counts.get(one, 0) for one in Status}))
+
+
+class EndpointRecovery:
+    """``…/recover``."""
+
+    @responder(
+        TAG, summary="Send failed messages again", request=RecoverIn, responses={202: TaskOut}
+    )
+    def on_post(self, req: Any, resp: Any, app_id: str, endpoint_id: str) -> None:
+        """Send again, in the background, what failed for good in a period."""
+        services = req.context.services
+        wanted = body(req, RecoverIn)
+        task = recovery.recover(services, app_id, endpoint_id, wanted.since, wanted.until)
+        now = moment(services.clock.now())
+        answer(
+            resp,
+            TaskOut(id=task, status="running", task="endpoint.recover", updated_at=now),
+            202,
+        )

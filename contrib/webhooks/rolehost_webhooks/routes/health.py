@@ -1,0 +1,18 @@
+"""``/health``: whether the API answers; needs no token."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rolehost.api.http import operation
+
+
+class Health:
+    """``/health``."""
+
+    @operation(summary="Say that the API answers", responses={204: None}, tags=("Health",))
+    async def on_get(self, _req: Any, resp: Any) -> None:
+        """Answer. Readiness, with storage, is another plugin's ``/readyz``."""
+        resp.status = 204
+
+    on_head = on_get

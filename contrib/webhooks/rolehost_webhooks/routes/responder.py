@@ -1,0 +1,114 @@
+"""What every responder of this package shares: errors, bodies, queries, answers."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import falcon
+import msgspec
+from rolehost.api.http import Invalid, decode, operation
+
+from rolehost_webhooks.errors import Conflict, NotFound, Rejected
+from rolehost_webhooks.repositories.paging import Cursor, Page
+from rolehost_webhooks.schemas.common import ListOut, PageQuery
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., None])
+
+PREFIX = "/api/v1"
+
+_encoder = msgspec.json.Encoder()
+
+
+def responder(tag: str, **described: Any) -> Callable[[F], F]:
+    """Describe a responder, and let this package's errors become HTTP's.
+
+    Args:
+        tag: group in the document.
+        described: further fields of :class:`rolehost.api.http.Operation`.
+    """
+
+    def wrap(fn: F) -> F:
+        @functools.wraps(fn)
+        def respond(resource: Any, req: Any, resp: Any, **path: str) -> None:
+            try:
+                fn(resource, req, resp, **path)
+            except NotFound as error:
+                raise falcon.HTTPNotFound(description=str(error), code="not_found") from None
+            except Conflict as error:
+                raise falcon.HTTPConflict(description=str(error), code="conflict") from None
+            except Rejected as error:
+                raise invalid(error.location, str(error)) from None
+
+        return operation(tags=(tag,), **described)(respond)  # type: ignore[return-value]
+
+    return wrap
+
+
+def invalid(location: tuple[str, ...], message: str, kind: str = "value_error") -> Invalid:
+    """Return the 422 for one value that does not fit."""
+    return Invalid([{"loc": list(location), "msg": message, "type": kind}])
+
+
+def body(req: Any, kind: type[T]) -> T:
+    """Decode the body; malformed JSON is a 422 here, as Svix's server answers it.
+
+    Raises:
+        Invalid: the body does not fit.
+    """
+    try:
+        return decode(req.context.body, kind)
+    except falcon.HTTPBadRequest as error:
+        raise invalid(("body",), str(error.description), "value_error.jsondecode") from None
+
+
+def query(req: Any, kind: type[T]) -> T:
+    """Convert the query parameters; lists may repeat a name or separate values by commas.
+
+    Raises:
+        Invalid: one of them does not fit.
+    """
+    given: dict[str, Any] = dict(req.params)
+    if "event_types" in given:
+        values = given["event_types"]
+        parts = values if isinstance(values, list) else [values]
+        given["event_types"] = [name for part in parts for name in part.split(",") if name]
+    try:
+        return msgspec.convert(given, type=kind, strict=False)
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).partition(" - at `$.")
+        raise invalid(("query", path.rstrip("`") or "query"), message) from None
+
+
+def answer(resp: Any, value: Any, status: int = 200) -> None:
+    """Answer with a JSON body."""
+    resp.status = status
+    resp.content_type = falcon.MEDIA_JSON
+    resp.data = _encoder.encode(value)
+
+
+def nothing(resp: Any) -> None:
+    """Answer with 204 and no body."""
+    resp.status = 204
+
+
+def cursor(wanted: PageQuery, *, descending: bool = False) -> Cursor:
+    """Return where the asked-for page begins; ``descending`` is the order by default."""
+    if wanted.order is not None:
+        descending = wanted.order == "descending"
+    return Cursor(limit=wanted.limit, iterator=wanted.iterator, descending=descending)
+
+
+def answer_page(resp: Any, page: Page[Any], shown: Callable[[Any], T]) -> None:
+    """Answer with the envelope of a listing."""
+    answer(
+        resp,
+        ListOut(
+            data=[shown(row) for row in page.data],
+            iterator=page.iterator,
+            prev_iterator=page.prev_iterator,
+            done=page.done,
+        ),
+    )

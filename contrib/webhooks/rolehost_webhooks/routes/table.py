@@ -1,0 +1,55 @@
+"""Every path of the API in one place."""
+
+from __future__ import annotations
+
+from rolehost.api import Route
+
+from rolehost_webhooks.routes import (
+    applications,
+    attempts,
+    endpoint_parts,
+    endpoints,
+    event_types,
+    health,
+    messages,
+)
+from rolehost_webhooks.routes.responder import PREFIX
+
+APP = f"{PREFIX}/app"
+ONE_APP = f"{APP}/{{app_id}}"
+ONE_ENDPOINT = f"{ONE_APP}/endpoint/{{endpoint_id}}"
+ONE_MESSAGE = f"{ONE_APP}/msg/{{msg_id}}"
+ONE_ATTEMPT = f"{ONE_MESSAGE}/attempt/{{attempt_id}}"
+
+RESOURCES: dict[str, object] = {
+    f"{PREFIX}/health": health.Health(),
+    APP: applications.Applications(),
+    ONE_APP: applications.OneApplication(),
+    f"{ONE_APP}/endpoint": endpoints.Endpoints(),
+    ONE_ENDPOINT: endpoints.OneEndpoint(),
+    f"{ONE_ENDPOINT}/secret": endpoint_parts.EndpointSecret(),
+    f"{ONE_ENDPOINT}/secret/rotate": endpoint_parts.EndpointSecretRotation(),
+    f"{ONE_ENDPOINT}/headers": endpoint_parts.EndpointHeaders(),
+    f"{ONE_ENDPOINT}/stats": endpoint_parts.EndpointStats(),
+    f"{ONE_ENDPOINT}/recover": endpoint_parts.EndpointRecovery(),
+    f"{ONE_ENDPOINT}/msg": attempts.EndpointMessages(),
+    f"{ONE_APP}/msg": messages.Messages(),
+    ONE_MESSAGE: messages.OneMessage(),
+    f"{ONE_MESSAGE}/content": messages.MessageContent(),
+    f"{ONE_MESSAGE}/endpoint": attempts.MessageEndpoints(),
+    f"{ONE_MESSAGE}/endpoint/{{endpoint_id}}/resend": attempts.Resend(),
+    ONE_ATTEMPT: attempts.OneAttempt(),
+    f"{ONE_ATTEMPT}/content": attempts.AttemptContent(),
+    f"{ONE_APP}/attempt/endpoint/{{endpoint_id}}": attempts.AttemptsByEndpoint(),
+    f"{ONE_APP}/attempt/msg/{{msg_id}}": attempts.AttemptsByMessage(),
+    f"{PREFIX}/event-type": event_types.EventTypes(),
+    f"{PREFIX}/event-type/{{event_type_name}}": event_types.OneEventType(),
+}
+
+
+def routes() -> list[Route]:
+    """Return the routes; every POST honours ``Idempotency-Key``, which Svix's clients send."""
+    return [
+        Route(path, resource, idempotent=hasattr(resource, "on_post"))
+        for path, resource in RESOURCES.items()
+    ]

@@ -1,0 +1,66 @@
+"""Bodies of ``/app``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from rolehost_webhooks.models import Application
+from rolehost_webhooks.schemas.common import Body, Metadata, Name, PageQuery, Rate, Text, moment
+
+
+class ApplicationIn(Body, kw_only=True):
+    """An application as it is created or replaced."""
+
+    name: Text
+    uid: Name | None = None
+    throttle_rate: Rate | None = None
+    metadata: Metadata | None = None
+
+
+class ApplicationPatch(Body, kw_only=True):
+    """What changes of an application."""
+
+    name: Text | UnsetType = UNSET
+    uid: Name | UnsetType | None = UNSET
+    throttle_rate: Rate | UnsetType | None = UNSET
+    metadata: Metadata | UnsetType = UNSET
+
+
+class ApplicationOut(Body, kw_only=True):
+    """An application."""
+
+    id: str
+    uid: str | None
+    name: str
+    throttle_rate: int | None
+    metadata: Metadata
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, row: Application) -> ApplicationOut:
+        """Show a row."""
+        return cls(
+            id=row.id,
+            uid=row.uid,
+            name=row.name,
+            throttle_rate=row.throttle_rate,
+            metadata=row.metadata,
+            created_at=moment(row.created_at),
+            updated_at=moment(row.updated_at),
+        )
+
+
+class ApplicationListQuery(PageQuery, kw_only=True):
+    """Query parameters of the listing."""
+
+    exclude_apps_with_no_endpoints: bool = False
+
+
+class CreateApplicationQuery(msgspec.Struct):
+    """``get_if_exists`` answers with the application that has the uid already."""
+
+    get_if_exists: bool = False

@@ -1,0 +1,69 @@
+"""Types and shapes that every part of the API uses."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Generic, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+T = TypeVar("T")
+
+#: Names of the caller's own: uids, eventIds, event types, channels, tags.
+Name = Annotated[str, Meta(min_length=1, max_length=256, pattern=r"^[a-zA-Z0-9\-_.]+$")]
+Names = Annotated[list[Name], Meta(min_length=1)]
+Channels = Annotated[list[Name], Meta(min_length=1, max_length=10)]
+Rate = Annotated[int, Meta(ge=1, le=65_535)]
+Text = Annotated[str, Meta(min_length=1)]
+Metadata = dict[str, str]
+
+
+class Body(msgspec.Struct, rename="camel", kw_only=True):
+    """Base of all bodies."""
+
+
+class ListOut(Body, Generic[T], frozen=True):
+    """The envelope of every listing.
+
+    Attributes:
+        iterator: give it back to get the next page; None when this one is empty.
+        prev_iterator: give it back to get the page before.
+        done: whether this is the last page.
+    """
+
+    data: list[T]
+    iterator: str | None
+    prev_iterator: str | None
+    done: bool
+
+
+class Empty(Body, kw_only=True):
+    """An empty object."""
+
+
+class PageQuery(msgspec.Struct, kw_only=True):
+    """Query parameters of every listing; ``limit`` is 50 unless given, at most 250."""
+
+    limit: Annotated[int, Meta(ge=1, le=250)] = 50
+    iterator: str | None = None
+    order: Literal["ascending", "descending"] | None = None
+
+
+def moment(milliseconds: int) -> datetime:
+    """Turn Unix milliseconds into the time that is shown."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def moment_or_none(milliseconds: int | None) -> datetime | None:
+    """Turn Unix milliseconds into the time that is shown; None stays None."""
+    return None if milliseconds is None else moment(milliseconds)
+
+
+def milliseconds(value: datetime | None) -> int | None:
+    """Turn a given time into Unix milliseconds; a time without a zone is UTC."""
+    if value is None:
+        return None
+    if value.tzinfo is None:
+        value = value.replace(tzinfo=UTC)
+    return int(value.timestamp() * 1000)

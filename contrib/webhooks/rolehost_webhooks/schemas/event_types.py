@@ -1,0 +1,86 @@
+"""Bodies of ``/event-type``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from rolehost_webhooks.models import EventType
+from rolehost_webhooks.schemas.common import Body, Name, PageQuery, moment
+
+Schemas = dict[str, Any]
+
+
+class EventTypePut(Body, kw_only=True):
+    """An event type as it is replaced."""
+
+    description: str
+    archived: bool | None = None
+    deprecated: bool | None = None
+    schemas: Schemas | None = None
+    group_name: Name | None = None
+    feature_flags: list[Name] | None = None
+
+
+class EventTypeIn(EventTypePut, kw_only=True):
+    """An event type as it is created."""
+
+    name: Name
+
+
+class EventTypePatch(Body, kw_only=True):
+    """What changes of an event type."""
+
+    description: str | UnsetType = UNSET
+    archived: bool | UnsetType = UNSET
+    deprecated: bool | UnsetType = UNSET
+    schemas: Schemas | UnsetType | None = UNSET
+    group_name: Name | UnsetType | None = UNSET
+    feature_flags: list[Name] | UnsetType | None = UNSET
+
+
+class EventTypeOut(Body, kw_only=True):
+    """An event type; ``feature_flag`` is the first of ``feature_flags``, for older clients."""
+
+    name: str
+    description: str
+    archived: bool
+    deprecated: bool
+    schemas: Schemas | None
+    group_name: str | None
+    feature_flag: str | None
+    feature_flags: list[str] | None
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, row: EventType, *, with_content: bool = True) -> EventTypeOut:
+        """Show a row, with its schemas or without."""
+        return cls(
+            name=row.name,
+            description=row.description,
+            archived=bool(row.archived),
+            deprecated=bool(row.deprecated),
+            schemas=row.schemas if with_content else None,
+            group_name=row.group_name,
+            feature_flag=row.feature_flags[0] if row.feature_flags else None,
+            feature_flags=row.feature_flags,
+            created_at=moment(row.created_at),
+            updated_at=moment(row.updated_at),
+        )
+
+
+class EventTypeListQuery(PageQuery, kw_only=True):
+    """Query parameters of the listing."""
+
+    include_archived: bool = False
+    with_content: bool = False
+
+
+class DeleteEventTypeQuery(msgspec.Struct):
+    """``expunge`` removes the event type, else it is archived."""
+
+    expunge: bool = False

@@ -1,0 +1,111 @@
+"""Bodies of ``/app/{app}/msg``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from rolehost_webhooks.models import Message
+from rolehost_webhooks.schemas.applications import ApplicationIn
+from rolehost_webhooks.schemas.common import (
+    Body,
+    Channels,
+    Name,
+    PageQuery,
+    moment,
+    moment_or_none,
+)
+
+EMPTY = msgspec.Raw(b"{}")
+
+#: What is shown instead of a payload that was removed.
+EXPIRED = msgspec.Raw(b'{"expired":true}')
+
+
+class TransformationsParams(Body, kw_only=True):
+    """Where Svix's clients put a payload that is not JSON (``message_in_raw``)."""
+
+    raw_payload: str | None = None
+    headers: dict[str, str] | None = None
+
+
+class MessageIn(Body, kw_only=True):
+    """A message as it is sent. The bytes of ``payload`` are what receivers get."""
+
+    event_type: Name
+    payload: msgspec.Raw
+    event_id: Name | None = None
+    channels: Channels | None = None
+    tags: Annotated[list[Name], Meta(max_length=10)] | None = None
+    application: ApplicationIn | None = None
+    transformations_params: TransformationsParams | None = None
+    deliver_at: datetime | None = None
+    payload_retention_period: Annotated[int, Meta(ge=5, le=90)] | None = None
+    payload_retention_hours: Annotated[int, Meta(ge=1, le=2160)] | None = None
+
+
+class MessageOut(Body, kw_only=True):
+    """A message."""
+
+    id: str
+    event_id: str | None
+    event_type: str
+    payload: msgspec.Raw
+    channels: list[str] | None
+    tags: list[str] | None
+    deliver_at: datetime | None
+    timestamp: datetime
+
+    @classmethod
+    def of(cls, row: Message, *, with_content: bool) -> MessageOut:
+        """Show a row, with its payload or with an empty object instead."""
+        return cls(**fields(row, with_content=with_content))
+
+
+def fields(row: Message, *, with_content: bool) -> dict[str, object]:
+    """Return what is shown of a message, by name."""
+    return {
+        "id": row.id,
+        "event_id": row.event_id,
+        "event_type": row.event_type,
+        "payload": shown_payload(row) if with_content else EMPTY,
+        "channels": row.channels,
+        "tags": row.tags,
+        "deliver_at": moment_or_none(row.deliver_at),
+        "timestamp": moment(row.created_at),
+    }
+
+
+def shown_payload(row: Message) -> msgspec.Raw:
+    """Return a payload as clients can read it: always a JSON object."""
+    if row.payload is None:
+        return EXPIRED
+    payload = bytes(row.payload)
+    if row.content_type is not None:
+        return msgspec.Raw(msgspec.json.encode({"rawPayload": payload.decode()}))
+    return msgspec.Raw(payload)
+
+
+class ContentQuery(msgspec.Struct):
+    """``with_content`` false shows an empty object instead of the payload."""
+
+    with_content: bool = True
+
+
+class PeriodAndKindQuery(PageQuery, kw_only=True):
+    """Query parameters of every listing that has to do with messages."""
+
+    channel: str | None = None
+    tag: str | None = None
+    before: datetime | None = None
+    after: datetime | None = None
+    event_types: list[str] = msgspec.field(default_factory=list)
+
+
+class MessageListQuery(PeriodAndKindQuery, kw_only=True):
+    """Query parameters of the listing of messages."""
+
+    with_content: bool = True

@@ -1,0 +1,106 @@
+"""Applications: create, find, change, delete."""
+
+from __future__ import annotations
+
+from rolehost.api import Services
+
+from rolehost_webhooks import ids
+from rolehost_webhooks.errors import Conflict, NotFound
+from rolehost_webhooks.models import Application
+from rolehost_webhooks.repositories import applications
+from rolehost_webhooks.schemas.applications import ApplicationIn, ApplicationPatch
+from rolehost_webhooks.services.changes import check_uid, given, save
+
+
+def get(reference: str) -> Application:
+    """Return the application of this id or uid.
+
+    Raises:
+        NotFound: there is none.
+    """
+    application = applications.find(reference)
+    if application is None:
+        raise NotFound("Application")
+    return application
+
+
+def create(
+    services: Services, body: ApplicationIn, *, get_if_exists: bool = False
+) -> tuple[Application, bool]:
+    """Create an application; return it, and whether it is new.
+
+    Args:
+        get_if_exists: return the application that has the uid instead of refusing.
+
+    Raises:
+        Conflict: the uid is taken.
+        Rejected: the uid looks like an id.
+    """
+    check_uid(body.uid, ids.APPLICATION)
+    now = services.clock.now()
+    application = Application(
+        id=ids.new(ids.APPLICATION, services),
+        uid=body.uid,
+        name=body.name,
+        throttle_rate=body.throttle_rate,
+        metadata=body.metadata or {},
+        created_at=now,
+        updated_at=now,
+    )
+    with services.unit_of_work():
+        if applications.insert(application):
+            return application, True
+        existing = applications.find(body.uid or "")
+    if existing is None or not get_if_exists:
+        raise Conflict(f"An application with the uid {body.uid!r} already exists")
+    return existing, False
+
+
+def put(services: Services, reference: str, body: ApplicationIn) -> tuple[Application, bool]:
+    """Replace an application, or create it with the reference as its uid.
+
+    Returns:
+        The application, and whether it is new.
+
+    Raises:
+        NotFound: the reference is an id, and nothing has it.
+        Conflict: the uid is taken.
+        Rejected: the uid looks like an id.
+    """
+    with services.unit_of_work():
+        application = applications.find(reference)
+        if application is None:
+            if reference.startswith(ids.APPLICATION):
+                raise NotFound("Application")
+            body.uid = body.uid or reference
+            return create(services, body)
+        check_uid(body.uid, ids.APPLICATION)
+        values = given(body) | {"metadata": body.metadata or {}}
+        save(services, application, values)
+    return application, False
+
+
+def patch(services: Services, reference: str, body: ApplicationPatch) -> Application:
+    """Change what is given of an application.
+
+    Raises:
+        NotFound: there is none.
+        Conflict: the uid is taken.
+        Rejected: the uid looks like an id.
+    """
+    values = given(body)
+    check_uid(values.get("uid"), ids.APPLICATION)
+    with services.unit_of_work():
+        application = get(reference)
+        save(services, application, values)
+    return application
+
+
+def delete(services: Services, reference: str) -> None:
+    """Delete an application with its endpoints; retention removes its messages.
+
+    Raises:
+        NotFound: there is none.
+    """
+    with services.unit_of_work():
+        applications.delete(get(reference), services.clock.now())

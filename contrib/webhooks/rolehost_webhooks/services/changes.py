@@ -1,0 +1,46 @@
+"""Saving a changed row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import peewee
+from msgspec import UNSET
+from rolehost.api import Services
+
+from rolehost_webhooks.errors import Conflict, Rejected
+
+
+def given(body: msgspec.Struct) -> dict[str, Any]:
+    """Return the fields of a patch that were sent, by name."""
+    return {
+        name: value
+        for name in body.__struct_fields__
+        if (value := getattr(body, name)) is not UNSET
+    }
+
+
+def save(services: Services, row: Any, values: dict[str, Any]) -> None:
+    """Write values into a row and its table; call it inside a unit of work.
+
+    Raises:
+        Conflict: the uid is taken.
+    """
+    values = {**values, "updated_at": services.clock.now()}
+    for name, value in values.items():
+        setattr(row, name, value)
+    try:
+        type(row).update(values).where(row._pk_expr()).execute()
+    except peewee.IntegrityError as error:
+        raise Conflict(f"uid {row.uid!r} is in use") from error
+
+
+def check_uid(uid: str | None, prefix: str) -> None:
+    """Refuse a uid that could be taken for an id.
+
+    Raises:
+        Rejected: it begins with the prefix of ids.
+    """
+    if uid is not None and uid.startswith(prefix):
+        raise Rejected(("body", "uid"), f"uids must not begin with {prefix}")

@@ -1,0 +1,91 @@
+"""Event types: create, find, change, archive."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rolehost.api import Services
+
+from rolehost_webhooks.errors import Conflict, NotFound
+from rolehost_webhooks.models import EventType
+from rolehost_webhooks.repositories import event_types
+from rolehost_webhooks.schemas.event_types import EventTypeIn, EventTypePatch, EventTypePut
+from rolehost_webhooks.services.changes import given, save
+
+
+def get(name: str) -> EventType:
+    """Return the event type of this name.
+
+    Raises:
+        NotFound: there is none.
+    """
+    event_type = event_types.find(name)
+    if event_type is None:
+        raise NotFound("Event type")
+    return event_type
+
+
+def create(services: Services, body: EventTypeIn) -> EventType:
+    """Create an event type; one that was archived comes back as given here.
+
+    Raises:
+        Conflict: the name is in use.
+    """
+    now = services.clock.now()
+    event_type = EventType(name=body.name, created_at=now, updated_at=now, **replacing(body))
+    with services.unit_of_work():
+        if event_types.insert(event_type):
+            return event_type
+        existing = get(body.name)
+        if not existing.archived:
+            raise Conflict(f"The event type {body.name!r} already exists")
+        save(services, existing, replacing(body))
+    return existing
+
+
+def put(services: Services, name: str, body: EventTypePut) -> tuple[EventType, bool]:
+    """Replace an event type, or create it; return it, and whether it is new."""
+    with services.unit_of_work():
+        event_type = event_types.find(name)
+        if event_type is None:
+            return create(services, EventTypeIn(name=name, **given(body))), True
+        save(services, event_type, replacing(body))
+    return event_type, False
+
+
+def patch(services: Services, name: str, body: EventTypePatch) -> EventType:
+    """Change what is given of an event type.
+
+    Raises:
+        NotFound: there is none.
+    """
+    with services.unit_of_work():
+        event_type = get(name)
+        save(services, event_type, given(body))
+    return event_type
+
+
+def delete(services: Services, name: str, *, expunge: bool) -> None:
+    """Archive an event type, or with ``expunge`` remove it.
+
+    Raises:
+        NotFound: there is none.
+    """
+    with services.unit_of_work():
+        event_type = get(name)
+        if expunge:
+            event_types.delete(event_type)
+        else:
+            save(services, event_type, {"archived": True})
+
+
+def replacing(body: EventTypePut) -> dict[str, Any]:
+    """Return the columns that a whole body replaces."""
+    return {
+        "description": body.description,
+        "schemas": body.schemas,
+        "archived": bool(body.archived),
+        "deprecated": bool(body.deprecated),
+        "group_name": body.group_name,
+        "feature_flags": body.feature_flags,
+    }

@@ -1,0 +1,185 @@
+"""Messages: take one, show them, send one again."""
+
+from __future__ import annotations
+
+from rolehost.api import Services
+
+from rolehost_webhooks import ids
+from rolehost_webhooks.actors.deliver import JSON, deliver
+from rolehost_webhooks.actors.fan_out import fan_out
+from rolehost_webhooks.errors import Conflict, NotFound, Rejected
+from rolehost_webhooks.models import Application, Endpoint, Message, Trigger
+from rolehost_webhooks.repositories import applications, deliveries, messages
+from rolehost_webhooks.schemas.common import milliseconds
+from rolehost_webhooks.schemas.messages import MessageIn
+from rolehost_webhooks.services.applications import create as create_application
+from rolehost_webhooks.services.endpoints import within as endpoint_within
+
+HOUR = 3_600_000
+DAY = 24 * HOUR
+MINUTE = 60_000
+
+#: For how long an eventId is refused a second time, milliseconds.
+EVENT_ID_UNIQUE = DAY
+
+
+def get(app_reference: str, reference: str) -> Message:
+    """Return the message of this id or eventId in the application of that id or uid.
+
+    Raises:
+        NotFound: one of them does not exist.
+    """
+    application = applications.find(app_reference)
+    if application is None:
+        raise NotFound("Application")
+    return within(application.id, reference)
+
+
+def within(app_id: str, reference: str) -> Message:
+    """Return the message of this id or eventId in an application.
+
+    Raises:
+        NotFound: there is none.
+    """
+    message = messages.find(app_id, reference)
+    if message is None:
+        raise NotFound("Message")
+    return message
+
+
+def create(services: Services, app_reference: str, body: MessageIn) -> Message:
+    """Take a message: when this returns, or the delivery around it commits, it is durable.
+
+    Raises:
+        NotFound: the application does not exist and the message brings none.
+        Conflict: a message of the last day has the eventId.
+        Rejected: a value does not fit.
+    """
+    message = take(services, app_reference, body)
+    if message is None:
+        raise Conflict(f"A message with the eventId {body.event_id!r} already exists")
+    return message
+
+
+def take(services: Services, app_reference: str, body: MessageIn) -> Message | None:
+    """Take a message as :func:`create` does; None when its eventId is in use.
+
+    Nothing is raised for that, because an exception would undo the whole unit of work that
+    this joins.
+    """
+    payload, content_type = checked_payload(body)
+    now = services.clock.now()
+    message = Message(
+        id=ids.new(ids.MESSAGE, services),
+        event_id=body.event_id,
+        superseded=0,
+        event_type=body.event_type,
+        channels=body.channels,
+        tags=body.tags,
+        payload=payload,
+        content_type=content_type,
+        payload_expires_at=checked_expiry(body, now),
+        deliver_at=checked_start(body, now),
+        created_at=now,
+    )
+    delay = None if message.deliver_at is None else (message.deliver_at - now) / 1000
+    with services.unit_of_work() as work:
+        message.app_id = _application(services, app_reference, body).id
+        if not _stored(message, now):
+            return None
+        work.enqueue(fan_out, message_id=message.id, delay=delay)
+    return message
+
+
+def _application(services: Services, reference: str, body: MessageIn) -> Application:
+    application = applications.find(reference)
+    if application is not None:
+        return application
+    if body.application is None:
+        raise NotFound("Application")
+    body.application.uid = body.application.uid or reference
+    if body.application.uid != reference:
+        raise Rejected(("body", "application", "uid"), "must be the uid of the path")
+    return create_application(services, body.application)[0]
+
+
+def _stored(message: Message, now: int) -> bool:
+    """Write the row, unless a message of the last day has its eventId."""
+    if messages.insert(message):
+        return True
+    freed = messages.supersede(message.app_id, message.event_id, now - EVENT_ID_UNIQUE)
+    return freed and messages.insert(message)
+
+
+def checked_payload(body: MessageIn) -> tuple[bytes, str | None]:
+    """Return the bytes to send, and their media type when they are a raw payload.
+
+    Raises:
+        Rejected: the payload is no JSON object, or no UTF-8.
+    """
+    params = body.transformations_params
+    if params is not None and params.raw_payload is not None:
+        given = {name.lower(): value for name, value in (params.headers or {}).items()}
+        return params.raw_payload.encode(), given.get("content-type", JSON)
+    payload = bytes(body.payload)
+    if not payload.startswith(b"{"):
+        raise Rejected(("body", "payload"), "Payload must be an object.")
+    try:
+        payload.decode()
+    except UnicodeDecodeError as error:
+        raise Rejected(("body", "payload"), f"not UTF-8: {error.reason}") from None
+    return payload, None
+
+
+def checked_expiry(body: MessageIn, now: int) -> int | None:
+    """Return when the payload is to be removed, Unix milliseconds; None leaves it to retention.
+
+    Raises:
+        Rejected: both units are given.
+    """
+    days, hours = body.payload_retention_period, body.payload_retention_hours
+    if days is not None and hours is not None:
+        raise Rejected(("body", "payloadRetentionHours"), "give days or hours, not both")
+    if days is None and hours is None:
+        return None
+    return now + (days or 0) * DAY + (hours or 0) * HOUR
+
+
+def checked_start(body: MessageIn, now: int) -> int | None:
+    """Return when delivery is to begin, Unix milliseconds; None is at once.
+
+    Raises:
+        Rejected: it is not between a minute and a day ahead.
+    """
+    start = milliseconds(body.deliver_at)
+    if start is not None and not now + MINUTE <= start <= now + DAY:
+        raise Rejected(("body", "deliverAt"), "must be one minute to 24 hours ahead")
+    return start
+
+
+def expunge(services: Services, app_reference: str, reference: str) -> None:
+    """Remove the payload of a message; deliveries that wait for it are cancelled.
+
+    Raises:
+        NotFound: application or message do not exist.
+    """
+    with services.unit_of_work():
+        messages.expunge(get(app_reference, reference))
+
+
+def resend(services: Services, app_reference: str, reference: str, endpoint: str) -> None:
+    """Send a message to an endpoint once more, whatever came of it before.
+
+    Raises:
+        NotFound: application, message or endpoint do not exist.
+        Rejected: the payload was removed.
+    """
+    with services.unit_of_work() as work:
+        message = get(app_reference, reference)
+        receiver: Endpoint = endpoint_within(message.app_id, endpoint)
+        if message.payload is None:
+            raise Rejected(("path", "msg_id"), "the payload was removed")
+        deliveries.insert_pending(message.id, [receiver.id], services.clock.now())
+        work.enqueue(
+            deliver, message_id=message.id, endpoint_id=receiver.id, trigger=int(Trigger.MANUAL)
+        )

@@ -1,0 +1,64 @@
+"""An endpoint's record: how its deliveries stand, and sending again those that failed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from rolehost.api import Services
+
+from rolehost_webhooks import ids
+from rolehost_webhooks.actors.recover import recover as recover_actor
+from rolehost_webhooks.errors import Rejected
+from rolehost_webhooks.models import Status
+from rolehost_webhooks.repositories import deliveries
+from rolehost_webhooks.schemas.common import milliseconds
+from rolehost_webhooks.services import endpoints
+
+#: The period that statistics cover when none is given: 28 days, in milliseconds.
+PERIOD = 28 * 24 * 3_600_000
+
+
+def stats(
+    services: Services,
+    app_reference: str,
+    reference: str,
+    since: datetime | None,
+    until: datetime | None,
+) -> dict[Status, int]:
+    """Count an endpoint's deliveries by status, of messages of a period.
+
+    Raises:
+        NotFound: application or endpoint do not exist.
+    """
+    endpoint = endpoints.get(app_reference, reference)
+    last = milliseconds(until) or services.clock.now()
+    first = milliseconds(since) or last - PERIOD
+    return deliveries.counts(endpoint.id, *_bounds(first, last))
+
+
+def recover(
+    services: Services,
+    app_reference: str,
+    reference: str,
+    since: datetime,
+    until: datetime | None,
+) -> str:
+    """Send again, in the background, what failed for good; return the task's id.
+
+    Raises:
+        NotFound: application or endpoint do not exist.
+        Rejected: the period ends before it begins.
+    """
+    first = milliseconds(since) or 0
+    last = milliseconds(until) or services.clock.now()
+    if last < first:
+        raise Rejected(("body", "until"), "must not be before since")
+    with services.unit_of_work() as work:
+        endpoint = endpoints.get(app_reference, reference)
+        low, high = _bounds(first, last)
+        work.enqueue(recover_actor, endpoint_id=endpoint.id, first=low, last=high)
+    return ids.new(ids.TASK, services)
+
+
+def _bounds(first: int, last: int) -> tuple[str, str]:
+    return ids.first_at(ids.MESSAGE, first), ids.last_at(ids.MESSAGE, last)

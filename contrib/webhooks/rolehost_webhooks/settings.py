@@ -1,0 +1,68 @@
+"""The settings sections of the three plugins."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+from rolehost.api import Secret, Settings
+
+Seconds = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=1)]
+
+#: The topic that is read when the settings name no other.
+DEFAULT_TOPIC = "webhooks"
+
+
+class ApiSettings(Settings, frozen=True):
+    """``[webhooks-api]``.
+
+    Attributes:
+        token: what clients send as ``Authorization: Bearer``. None lets everybody in, which
+            suits a laptop and nothing else; the check ``webhooks-token`` says so.
+    """
+
+    token: Secret | None = None
+
+
+class IngestSettings(Settings, frozen=True):
+    """``[webhooks-ingest]``.
+
+    Attributes:
+        topic: the topic whose events become messages.
+        application: id or uid of the application that gets an event without the extension
+            attribute ``webhooksapp``; None makes such an event a dead letter.
+    """
+
+    topic: str = DEFAULT_TOPIC
+    application: str | None = None
+
+
+class DeliverySettings(Settings, frozen=True):
+    """``[webhooks-delivery]``.
+
+    Attributes:
+        schedule: seconds before the second, third … attempt; after the last of them the
+            delivery is a dead letter. The default is what Standard Webhooks proposes: eight
+            attempts in about 28 hours.
+        jitter: relative spread of each of these, 0.2 is ± 20 %.
+        retry_after_longest: seconds up to which a receiver's ``Retry-After`` is obeyed.
+        timeout: seconds for connecting, and again for each wait for bytes of the response.
+        response_limit: bytes of a response that are kept with the attempt.
+        allow_private: also deliver to loopback, private, link-local and otherwise not public
+            addresses. Leave it off wherever strangers may set an endpoint's URL.
+        connections: open connections kept for each receiver.
+        retention_days: days after which messages and their attempts are removed.
+        overdue: seconds by which the oldest delivery may be late before the check
+            ``webhooks-backlog`` fails.
+    """
+
+    schedule: tuple[Seconds, ...] = (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 36_000.0)
+    jitter: Annotated[float, Meta(ge=0, le=1)] = 0.2
+    retry_after_longest: Seconds = 86_400.0
+    timeout: Seconds = 15.0
+    response_limit: Count = 16_384
+    allow_private: bool = False
+    connections: Count = 8
+    retention_days: Count = 90
+    overdue: Seconds = 600.0

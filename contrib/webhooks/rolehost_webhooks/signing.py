@@ -1,0 +1,77 @@
+"""Secrets and signatures by Standard Webhooks 1.0 (symmetric, ``v1``)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import secrets
+from collections.abc import Iterable
+
+PREFIX = "whsec_"
+
+#: Bytes of a secret that the standard allows: at least 24, at most 64.
+SHORTEST = 24
+LONGEST = 64
+
+
+def new_secret() -> str:
+    """Return a new secret: ``whsec_`` and base64 of 24 bytes of the system's random source."""
+    return PREFIX + base64.b64encode(secrets.token_bytes(SHORTEST)).decode()
+
+
+def key_of(secret: str) -> bytes:
+    """Return the bytes of a secret given as base64, with or without its prefix.
+
+    Raises:
+        ValueError: it is not base64, or shorter or longer than the standard allows.
+    """
+    text = secret.removeprefix(PREFIX)
+    try:
+        key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except binascii.Error as error:
+        raise ValueError("a secret is base64, optionally after whsec_") from error
+    if not SHORTEST <= len(key) <= LONGEST:
+        raise ValueError(f"a secret has {SHORTEST} to {LONGEST} bytes, this one {len(key)}")
+    return key
+
+
+def normalised(secret: str) -> str:
+    """Return a secret in the form in which it is kept and shown: with prefix and padding.
+
+    Raises:
+        ValueError: as :func:`key_of`.
+    """
+    return PREFIX + base64.b64encode(key_of(secret)).decode()
+
+
+def signature(keys: Iterable[str], message_id: str, timestamp: int, body: bytes) -> str:
+    """Return the value of the signature header: one ``v1`` signature for each secret.
+
+    Args:
+        keys: secrets, the newest first; more than one while a rotation's grace lasts.
+        message_id: the message's id, the same on every attempt.
+        timestamp: when this attempt is made, seconds since the Unix epoch.
+        body: exactly the bytes that are sent.
+    """
+    signed = b"%s.%d.%s" % (message_id.encode(), timestamp, body)
+    parts = []
+    for secret in keys:
+        digest = hmac.new(key_of(secret), signed, hashlib.sha256).digest()
+        parts.append("v1," + base64.b64encode(digest).decode())
+    return " ".join(parts)
+
+
+def headers(keys: Iterable[str], message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
+    """Return the three headers, under the standard's names and under Svix's."""
+    values = {
+        "id": message_id,
+        "timestamp": str(timestamp),
+        "signature": signature(keys, message_id, timestamp, body),
+    }
+    return {
+        f"{family}-{name}": value
+        for family in ("webhook", "svix")
+        for name, value in values.items()
+    }
