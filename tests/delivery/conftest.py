@@ -1,0 +1,120 @@
+"""An engine over a real SQLite database, with a clock that stands still and a seeded source."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rolehost import schema
+from rolehost.api import Actor
+from rolehost.delivery.engine import Declared, Engine, Policy
+from rolehost.delivery.ledger import ClaimedJob
+from rolehost.delivery.runner import Runner
+from rolehost.observe.recorders import Recorders
+from rolehost_embedded.database import EmbeddedDatabase
+from rolehost_embedded.settings import EmbeddedSettings
+
+
+class ManualClock:
+    """Time moves when a test says so."""
+
+    def __init__(self) -> None:
+        self.at = 1_700_000_000_000
+
+    def now(self) -> int:
+        return self.at
+
+    def forward(self, seconds: float) -> None:
+        self.at += int(seconds * 1000)
+
+
+class Bench:
+    """What a test of the delivery contract holds in its hands."""
+
+    def __init__(self, database: EmbeddedDatabase) -> None:
+        self.database = database
+        self.clock = ManualClock()
+        self.woken: list[str] = []
+        self.recorder = Recorders()
+        self.engine = self.make_engine()
+
+    def make_engine(
+        self,
+        *actors: Actor,
+        publishes: tuple[str, ...] = ("things",),
+        strict: bool = True,
+        policy: Policy | None = None,
+    ) -> Engine:
+        self.engine = Engine(
+            database=self.database,
+            wake=lambda names: self.woken.extend(sorted(names)),
+            clock=self.clock,
+            random=random.Random(7),
+            source="/tests",
+            declared=Declared(
+                actors={each.name: each for each in actors},
+                enqueues=frozenset(each.name for each in actors),
+                publishes=frozenset(publishes),
+                strict=strict,
+            ),
+            policy=policy or Policy(),
+            recorder=self.recorder,
+        )
+        return self.engine
+
+    def claim(self, owner: str = "me", limit: int = 100) -> list[ClaimedJob]:
+        engine = self.engine
+        actors = sorted(engine.declared.actors)
+        with self.database.session(), self.database.transaction() as tx:
+            engine.ledger.promote(tx, self.clock.now())
+            return engine.ledger.claim(tx, "default", actors, owner, limit)
+
+    def run(self, job: ClaimedJob, interrupts: tuple[type[BaseException], ...] = ()) -> str:
+        """Run an attempt and write its end, as a worker does; return the job's state."""
+        end = Runner(self.engine, _services(self.engine), interrupts).run(job)
+        if end is not None:
+            with self.database.session(), self.database.transaction() as tx:
+                self.engine.ledger.finish(tx, job, end, self.clock.now())
+        return str(self.job(job.id)["state"])
+
+    def job(self, number: int) -> dict[str, Any]:
+        with self.database.session():
+            row = self.database.read(
+                "SELECT state, attempt, crashes, suspect, run_at, error, owner"
+                " FROM rolehost_jobs WHERE id = ?",
+                (number,),
+            )[0]
+        names = ("state", "attempt", "crashes", "suspect", "run_at", "error", "owner")
+        return dict(zip(names, row, strict=True))
+
+    def count(self, table: str) -> int:
+        with self.database.session():
+            return int(self.database.read(f"SELECT count(*) FROM {table}")[0][0])
+
+
+class _Services:
+    """The part of the services that actors of these tests use."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.unit_of_work = engine.unit_of_work
+
+
+def _services(engine: Engine) -> Any:
+    return _Services(engine)
+
+
+@pytest.fixture
+def services_of() -> Callable[[Engine], Any]:
+    return _services
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    database = EmbeddedDatabase(EmbeddedSettings(path=tmp_path / "service.db"))
+    schema.up(database, [schema.HOST_SET])
+    bench = Bench(database)
+    yield bench
+    database.close()

@@ -1,0 +1,337 @@
+"""Durable jobs: claims, fencing, effects once, retries, crashes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+from rolehost.api import Dead, Retry, RetryPolicy, Snooze, StorageUnavailable, actor
+from rolehost.delivery import administration, leases, sweep
+from rolehost.delivery.leases import Identity, Presence
+
+
+@actor()
+def note(context, n: int):
+    """Leave an effect: another job."""
+    with context.services.unit_of_work() as work:
+        work.enqueue(plain, n=n)
+
+
+@actor()
+def plain(context, n: int = 0):
+    pass
+
+
+def enqueue(bench, each, **options):
+    with bench.engine.unit_of_work() as work:
+        return work.enqueue(each, **options)
+
+
+def test_a_job_runs_and_is_completed(bench):
+    bench.make_engine(plain)
+    job = enqueue(bench, plain, n=1)
+    assert bench.run(bench.claim()[0]) == "completed"
+    assert bench.job(job.id)["attempt"] == 1
+    assert bench.claim() == []
+
+
+def test_arguments_arrive_in_the_types_of_the_signature(bench):
+    seen = []
+
+    class Order(msgspec.Struct):
+        number: int
+
+    @actor()
+    def typed(context, at: datetime, order: Order, tags: list[str] = []):  # noqa: B006
+        seen.append((at, order, tags))
+
+    typed.fn.__annotations__.update(at=datetime, order=Order, tags=list[str])
+    bench.make_engine(typed)
+    moment = datetime(2030, 1, 2, tzinfo=UTC)
+    enqueue(bench, typed, at=moment, order=Order(4))
+    bench.run(bench.claim()[0])
+    assert seen == [(moment, Order(4), [])]
+
+
+def test_jobs_are_claimed_by_priority_then_in_order(bench):
+    bench.make_engine(plain)
+    late = enqueue(bench, plain)
+    urgent = enqueue(bench, plain, priority=-5)
+    later = enqueue(bench, plain)
+    assert [job.id for job in bench.claim()] == [urgent.id, late.id, later.id]
+
+
+def test_a_claimed_job_is_not_claimed_again(bench):
+    bench.make_engine(plain)
+    enqueue(bench, plain)
+    assert len(bench.claim("one")) == 1
+    assert bench.claim("two") == []
+
+
+def test_a_job_of_an_actor_that_is_not_enabled_here_is_left_for_others(bench):
+    bench.make_engine(plain, note)
+    job = enqueue(bench, note, n=1)
+    bench.make_engine(plain)
+    assert bench.claim() == []
+    assert bench.job(job.id)["state"] == "available"
+
+
+def test_jobs_of_one_key_run_one_after_the_other(bench):
+    bench.make_engine(plain)
+    first = enqueue(bench, plain, key="k")
+    second = enqueue(bench, plain, key="k")
+    other = enqueue(bench, plain, key="other")
+    claimed = bench.claim()
+    assert [job.id for job in claimed] == [first.id, other.id]
+    assert bench.claim() == []
+    bench.run(claimed[0])
+    assert [job.id for job in bench.claim()] == [second.id]
+
+
+def test_effects_and_completion_commit_together(bench):
+    bench.make_engine(note, plain)
+    job = enqueue(bench, note, n=1)
+    assert bench.run(bench.claim()[0]) == "completed"
+    assert bench.count("rolehost_jobs") == 2
+    assert bench.job(job.id)["state"] == "completed"
+
+
+def test_effects_of_a_failing_attempt_are_undone_and_it_is_retried(bench):
+    @actor(retry=RetryPolicy(attempts=2, base=10, jitter=0))
+    def breaks(context):
+        with context.services.unit_of_work() as work:
+            work.enqueue(plain)
+        raise ValueError("late")
+
+    bench.make_engine(breaks, plain)
+    job = enqueue(bench, breaks)
+    assert bench.run(bench.claim()[0]) == "retrying"
+    found = bench.job(job.id)
+    assert found["error"] == "ValueError: late"
+    assert found["run_at"] == bench.clock.now() + 10_000
+    bench.clock.forward(10)
+    assert bench.run(bench.claim()[0]) == "dead"
+    assert bench.count("rolehost_jobs") == 1
+
+
+def test_an_actor_that_swallows_the_error_of_a_block_commits_nothing_of_it(bench):
+    @actor()
+    def swallows(context):
+        try:
+            with context.services.unit_of_work() as work:
+                work.enqueue(plain)
+                raise ValueError
+        except ValueError:
+            pass
+
+    bench.make_engine(swallows, plain)
+    enqueue(bench, swallows)
+    assert bench.run(bench.claim()[0]) == "completed"
+    assert bench.count("rolehost_jobs") == 1
+
+
+def test_a_stale_claim_writes_nothing(bench):
+    bench.make_engine(note, plain)
+    job = enqueue(bench, note, n=1)
+    stale = bench.claim("frozen")[0]
+    with bench.database.session(), bench.database.transaction() as tx:
+        bench.engine.ledger.release(tx, "frozen")
+    fresh = bench.claim("other")[0]
+    assert bench.run(stale) == "claimed"
+    assert bench.count("rolehost_jobs") == 1
+    assert bench.run(fresh) == "completed"
+    assert bench.count("rolehost_jobs") == 2
+    assert bench.job(job.id)["attempt"] == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "state", "counted", "after"),
+    [
+        (Retry("later", 30), "retrying", 1, 30_000),
+        (Snooze(5), "scheduled", 0, 5_000),
+        (Dead("gone"), "dead", 1, 0),
+    ],
+)
+def test_an_actor_may_answer_and_keep_its_effects(bench, answer, state, counted, after):
+    @actor()
+    def answers(context):
+        with context.services.unit_of_work() as work:
+            work.enqueue(plain)
+        return answer
+
+    bench.make_engine(answers, plain)
+    job = enqueue(bench, answers)
+    assert bench.run(bench.claim()[0]) == state
+    found = bench.job(job.id)
+    assert found["attempt"] == counted
+    assert found["run_at"] == bench.clock.now() + after
+    assert bench.count("rolehost_jobs") == 2
+
+
+def test_a_shutdown_hands_the_job_back_uncounted(bench):
+    class Shutdown(BaseException):
+        pass
+
+    @actor()
+    def interrupted(context):
+        raise Shutdown
+
+    bench.make_engine(interrupted)
+    job = enqueue(bench, interrupted)
+    assert bench.run(bench.claim()[0], (Shutdown,)) == "available"
+    assert bench.job(job.id)["attempt"] == 0
+
+
+def test_an_outage_of_storage_is_nobodys_failure(bench):
+    @actor(retry=RetryPolicy(attempts=1))
+    def unlucky(context):
+        raise StorageUnavailable("away")
+
+    bench.make_engine(unlucky)
+    job = enqueue(bench, unlucky)
+    assert bench.run(bench.claim()[0]) == "scheduled"
+    assert bench.job(job.id)["attempt"] == 0
+
+
+def test_fatal_exceptions_and_arguments_that_do_not_fit_are_dead_at_once(bench):
+    @actor(retry=RetryPolicy(attempts=9, fatal=(KeyError,)))
+    def fatal(context):
+        raise KeyError("x")
+
+    bench.make_engine(fatal, plain)
+    enqueue(bench, fatal)
+    assert bench.run(bench.claim()[0]) == "dead"
+    job = enqueue(bench, plain, n="not a number")
+    assert bench.run(bench.claim()[0]) == "dead"
+    assert "Expected `int`, got `str`" in bench.job(job.id)["error"]
+
+
+def test_what_an_actor_may_not_return_is_told(bench):
+    @actor()
+    def odd(context):
+        return 3
+
+    bench.make_engine(odd)
+    job = enqueue(bench, odd)
+    assert bench.run(bench.claim()[0]) == "retrying"
+    assert "returned int; expected None, Retry, Snooze or Dead" in bench.job(job.id)["error"]
+
+
+def crash(bench, owner):
+    with bench.database.session(), bench.database.transaction() as tx:
+        bench.engine.ledger.release(tx, owner)
+
+
+def test_only_a_job_whose_start_was_recorded_is_charged_for_a_crash(bench):
+    bench.make_engine(plain)
+    job = enqueue(bench, plain)
+    bench.claim("p1")
+    crash(bench, "p1")
+    assert (bench.job(job.id)["crashes"], bench.job(job.id)["suspect"]) == (0, 1)
+    bench.claim("p2")
+    crash(bench, "p2")
+    assert bench.job(job.id)["crashes"] == 0, "claimed as a suspect, but never started"
+
+
+def test_a_job_that_kills_its_process_again_and_again_becomes_a_dead_letter(bench):
+    """The first crash makes it a suspect, each later one is charged, the third is the last."""
+
+    class Killed(BaseException):
+        pass
+
+    @actor(max_crashes=3)
+    def poison(context):
+        starts.append(context.id)
+        raise Killed
+
+    starts = []
+    bench.make_engine(poison)
+    job = enqueue(bench, poison)
+    processes = 0
+    while bench.job(job.id)["state"] != "dead":
+        processes += 1
+        owner = f"p{processes}"
+        claimed = bench.claim(owner)[0]
+        runner_end = []
+        try:
+            runner_end.append(_run_until_killed(bench, claimed, Killed))
+        except Killed:
+            crash(bench, owner)
+    assert len(starts) == 4
+    assert "died 3 times" in bench.job(job.id)["error"]
+
+
+def _run_until_killed(bench, claimed, killed):
+    """Run an attempt; a kill leaves the row as a dead process would."""
+    from rolehost.delivery import runner as module
+
+    original = module.Runner._failed
+
+    def die(self, job, actor, error):
+        if isinstance(error, killed):
+            raise error
+        return original(self, job, actor, error)
+
+    module.Runner._failed = die
+    try:
+        return bench.run(claimed)
+    finally:
+        module.Runner._failed = original
+
+
+def test_a_cancelled_job_does_not_run(bench):
+    bench.make_engine(plain)
+    waiting, running = enqueue(bench, plain), enqueue(bench, plain)
+    with bench.database.session(), bench.database.transaction() as tx:
+        assert administration.cancel(tx, waiting.id, bench.clock.now()) == "cancelled"
+    claimed = bench.claim()[0]
+    with bench.database.session(), bench.database.transaction() as tx:
+        assert administration.cancel(tx, running.id, bench.clock.now()) == "asked"
+        assert administration.cancel(tx, 999, bench.clock.now()) is None
+    with bench.database.session(), bench.database.transaction() as tx:
+        bench.engine.ledger.release(tx, "me")
+    assert claimed.id == running.id
+    assert bench.run(bench.claim()[0]) == "cancelled"
+
+
+def test_a_dead_job_is_retried_from_its_first_attempt(bench):
+    @actor(retry=RetryPolicy(attempts=1))
+    def fails(context):
+        raise ValueError
+
+    bench.make_engine(fails)
+    job = enqueue(bench, fails)
+    assert bench.run(bench.claim()[0]) == "dead"
+    with bench.database.session(), bench.database.transaction() as tx:
+        assert administration.retry(tx, job.id, bench.clock.now()) == "queue:default"
+        assert administration.retry(tx, 999, bench.clock.now()) is None
+    assert bench.claim()[0].attempt == 0
+
+
+def test_what_a_dead_process_held_is_handed_back(bench):
+    engine = bench.make_engine(plain)
+    job = enqueue(bench, plain)
+    presence = Presence(bench.database, bench.clock, 30)
+    me = Identity("worker.0.1-1", "d", "worker", 0, 1)
+    presence.renew(me)
+    leases.acquire(bench.database, bench.clock, "sweep", me.id, 30)
+    bench.claim(me.id)
+    assert sweep.release_dead(engine) == 0, "it lives"
+    bench.clock.forward(31)
+    bench.woken.clear()
+    assert sweep.release_dead(engine) == 1
+    assert bench.job(job.id)["state"] == "available"
+    assert "queue:default" in bench.woken
+    assert leases.acquire(bench.database, bench.clock, "sweep", "next", 30) == 1
+
+
+def test_retention_lets_finished_jobs_go(bench):
+    engine = bench.make_engine(plain)
+    for _ in range(3):
+        enqueue(bench, plain)
+    for job in bench.claim(limit=2):
+        bench.run(job)
+    bench.clock.forward(engine.policy.keep_completed + 1)
+    assert sweep.retain(engine) == 2
+    assert bench.count("rolehost_jobs") == 1

@@ -1,0 +1,38 @@
+"""Named leases: one owner at a time, a token that rises with each change of owner."""
+
+from __future__ import annotations
+
+from rolehost.delivery import leases
+
+
+def test_a_lease_has_one_owner_until_it_expires(bench):
+    def acquire(owner):
+        return leases.acquire(bench.database, bench.clock, "relay:0", owner, 10)
+
+    assert acquire("a") == 1
+    assert acquire("b") is None
+    assert acquire("a") == 1, "prolonging keeps the token"
+    bench.clock.forward(9)
+    assert acquire("a") == 1
+    bench.clock.forward(9)
+    assert acquire("b") is None, "prolonged from the last renewal"
+    bench.clock.forward(2)
+    assert acquire("b") == 2
+    assert acquire("a") is None
+
+
+def test_a_process_that_is_dead_on_this_machine_is_gone_before_its_lease_expires(bench, tmp_path):
+    import subprocess
+    import sys
+
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    presence = leases.Presence(bench.database, bench.clock, 30)
+    presence.renew(leases.Identity("me", "d", "worker", 0, 1))
+    with bench.database.session(), bench.database.transaction() as tx:
+        tx.execute(
+            "INSERT INTO rolehost_processes SELECT 'dead', deployment, role, slot, incarnation,"
+            " host, ?, started_at, expires_at FROM rolehost_processes",
+            (child.pid,),
+        )
+    assert presence.gone() == ["dead"]

@@ -1,0 +1,67 @@
+"""Schedules: at most one job per tick, missed ticks as declared."""
+
+from __future__ import annotations
+
+import pytest
+from rolehost.api import Schedule, actor
+from rolehost.delivery.ticks import Ticker, following, latest
+
+MINUTE = 60_000
+
+
+@actor()
+def tidy(context, depth: int = 1):
+    pass
+
+
+def ticker(bench, **schedule):
+    engine = bench.make_engine(tidy)
+    bench.clock.at = 1_700_000_000_000 // MINUTE * MINUTE
+    return Ticker(engine, [Schedule(name="tidy", actor=tidy, **schedule)], "me", 15)
+
+
+@pytest.mark.parametrize("when", [{"every": 60.0}, {"cron": "* * * * *"}])
+def test_each_tick_enqueues_one_job(bench, when):
+    ticks = ticker(bench, arguments={"depth": 2}, **when)
+    assert ticks.step() == 60
+    assert bench.count("rolehost_jobs") == 0, "a new schedule has missed nothing"
+    bench.clock.forward(60)
+    ticks.step()
+    ticks.step()
+    assert bench.count("rolehost_jobs") == 1
+    bench.clock.forward(30)
+    assert ticks.step() == 30
+
+
+def test_another_leader_does_not_repeat_a_tick(bench):
+    ticks = ticker(bench, every=60.0)
+    ticks.step()
+    bench.clock.forward(60)
+    ticks.step()
+    Ticker(bench.engine, [Schedule(name="tidy", actor=tidy, every=60.0)], "other", 15).step()
+    assert bench.count("rolehost_jobs") == 1
+
+
+@pytest.mark.parametrize(("missed", "jobs"), [("once", 1), ("skip", 0)])
+def test_missed_ticks_are_made_up_for_once_or_skipped(bench, missed, jobs):
+    ticks = ticker(bench, every=60.0, missed=missed)
+    ticks.step()
+    bench.clock.forward(60 * 10 + 30)
+    ticks.step()
+    assert bench.count("rolehost_jobs") == jobs
+
+
+def test_one_of_two_schedulers_leads(bench):
+    first = ticker(bench, every=60.0)
+    second = Ticker(bench.engine, [], "other", 15)
+    assert first.lead()
+    assert not second.lead()
+    bench.clock.forward(16)
+    assert second.lead()
+
+
+def test_cron_follows_its_time_zone():
+    berlin = Schedule(name="s", actor="a", cron="0 3 * * *", timezone="Europe/Berlin")
+    winter = 1_767_225_600_000  # 2026-01-01T00:00:00Z
+    assert following(berlin, winter) == winter + 2 * 3_600_000
+    assert latest(berlin, winter, winter + 3_600_000) is None
