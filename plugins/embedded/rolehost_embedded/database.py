@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 
 from rolehost.api import Cursor, Database, StorageError, Transaction
 
+from rolehost_embedded import abilities
 from rolehost_embedded.connections import Connections
 from rolehost_embedded.failures import raised, storage_error
 from rolehost_embedded.location import absolute
@@ -23,7 +24,7 @@ _MIGRATION_WAIT = 600.0
 class EmbeddedDatabase(Database):
     """SQLite with a write-ahead log: readers never wait, writers queue for a file lock."""
 
-    capabilities: ClassVar[frozenset[str]] = frozenset({"transactions", "persistent"})
+    capabilities: ClassVar[frozenset[str]] = abilities.DATABASE
     dialect: ClassVar[Literal["sqlite", "postgresql"]] = "sqlite"
 
     def __init__(self, settings: EmbeddedSettings) -> None:

@@ -7,14 +7,21 @@ from collections.abc import Sequence
 from rolehost.api import (
     PLUGIN_API,
     Backend,
+    Cache,
     Database,
     DeclareContext,
     Migrations,
     PluginInfo,
+    Queue,
+    Stream,
     hookimpl,
 )
 
+from rolehost_embedded import abilities
 from rolehost_embedded.settings import EmbeddedSettings
+
+#: How a deployment names these backends: ``[storage] cache = "embedded"``.
+NAME = "embedded"
 
 
 @hookimpl
@@ -37,13 +44,26 @@ def rolehost_backends(context: DeclareContext) -> Sequence[Backend]:
 
         return EmbeddedDatabase(settings)
 
+    def cache() -> Cache:
+        from rolehost_embedded.cache import EmbeddedCache
+
+        return EmbeddedCache(settings)
+
+    def queue() -> Queue:
+        from rolehost_embedded.queue import EmbeddedQueue
+
+        return EmbeddedQueue(settings)
+
+    def stream() -> Stream:
+        from rolehost_embedded.stream import EmbeddedStream
+
+        return EmbeddedStream(settings)
+
     return [
-        Backend(
-            kind="database",
-            name="embedded",
-            factory=database,
-            capabilities=frozenset({"transactions", "persistent"}),
-        ),
+        Backend(kind="database", name=NAME, factory=database, capabilities=abilities.DATABASE),
+        Backend(kind="cache", name=NAME, factory=cache, capabilities=abilities.CACHE),
+        Backend(kind="queue", name=NAME, factory=queue, capabilities=abilities.QUEUE),
+        Backend(kind="stream", name=NAME, factory=stream, capabilities=abilities.STREAM),
     ]
 
 

@@ -1,0 +1,8 @@
+"""What each backend declares it can do, told without importing it or its driver."""
+
+from __future__ import annotations
+
+DATABASE = frozenset({"transactions", "persistent"})
+CACHE = frozenset({"ttl", "atomic-add", "atomic-incr", "touch", "lru"})
+QUEUE = frozenset({"wake-up", "ephemeral", "persistent"})
+STREAM = frozenset({"ordered-by-key", "consumer-groups", "wake-up", "retention", "persistent"})

@@ -1,0 +1,168 @@
+"""Storage kind ``cache`` in the memory of one process."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from typing import ClassVar, NamedTuple
+
+from rolehost.api import Cache
+
+from rolehost_embedded import abilities
+from rolehost_embedded.settings import EmbeddedSettings
+
+#: What an entry costs beside its key and value, in bytes; about what CPython takes.
+_OVERHEAD = 200
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_NUMBER = re.compile(rb"-?[0-9]+")
+
+
+class _Entry(NamedTuple):
+    value: bytes
+    ends: float | None
+    size: int
+
+
+class EmbeddedCache(Cache):
+    """Least recently used entries leave first when it is full. Each process has its own.
+
+    Args:
+        settings: the plugin's settings.
+        clock: returns seconds that never go back.
+    """
+
+    capabilities: ClassVar[frozenset[str]] = abilities.CACHE
+
+    def __init__(
+        self, settings: EmbeddedSettings, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._most = settings.cache_entries
+        self._most_bytes = settings.cache_bytes
+        self._clock = clock
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        self._bytes = 0
+        self._guard = threading.Lock()
+
+    def get(self, key: str) -> bytes | None:
+        """See :meth:`rolehost.api.Cache.get`."""
+        _check(key)
+        with self._guard:
+            entry = self._live(key)
+            return None if entry is None else entry.value
+
+    def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
+        """See :meth:`rolehost.api.Cache.set`."""
+        ends = self._ends(ttl)
+        _check(key)
+        with self._guard:
+            self._put(key, bytes(value), ends)
+
+    def add(self, key: str, value: bytes, ttl: float | None = None) -> bool:
+        """See :meth:`rolehost.api.Cache.add`."""
+        ends = self._ends(ttl)
+        _check(key)
+        with self._guard:
+            if self._live(key) is not None:
+                return False
+            self._put(key, bytes(value), ends)
+            return True
+
+    def delete(self, key: str) -> bool:
+        """See :meth:`rolehost.api.Cache.delete`."""
+        _check(key)
+        with self._guard:
+            there = self._live(key) is not None
+            self._drop(key)
+            return there
+
+    def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
+        """See :meth:`rolehost.api.Cache.get_many`."""
+        found = {key: self.get(key) for key in keys}
+        return {key: value for key, value in found.items() if value is not None}
+
+    def set_many(self, values: Mapping[str, bytes], ttl: float | None = None) -> None:
+        """See :meth:`rolehost.api.Cache.set_many`."""
+        for key, value in values.items():
+            self.set(key, value, ttl)
+
+    def incr(self, key: str, by: int = 1, ttl: float | None = None) -> int:
+        """See :meth:`rolehost.api.Cache.incr`."""
+        ends = self._ends(ttl)
+        _check(key)
+        with self._guard:
+            entry = self._live(key)
+            if entry is None:
+                self._put(key, b"%d" % by, ends)
+                return by
+            if not _NUMBER.fullmatch(entry.value):
+                raise ValueError(f"the entry {key!r} holds no decimal number")
+            number = int(entry.value) + by
+            self._put(key, b"%d" % number, entry.ends)
+            return number
+
+    def touch(self, key: str, ttl: float | None) -> bool:
+        """See :meth:`rolehost.api.Cache.touch`."""
+        ends = self._ends(ttl)
+        _check(key)
+        with self._guard:
+            entry = self._live(key)
+            if entry is None:
+                return False
+            self._entries[key] = entry._replace(ends=ends)
+            return True
+
+    def clear(self) -> None:
+        """See :meth:`rolehost.api.Cache.clear`."""
+        with self._guard:
+            self._entries.clear()
+            self._bytes = 0
+
+    def ping(self) -> None:
+        """See :meth:`rolehost.api.Cache.ping`; memory always answers."""
+
+    def close(self) -> None:
+        """See :meth:`rolehost.api.Cache.close`."""
+        self.clear()
+
+    def _ends(self, ttl: float | None) -> float | None:
+        if ttl is None:
+            return None
+        if not ttl > 0:  # also refuses NaN
+            raise ValueError(f"a time to live must be positive, not {ttl}")
+        return self._clock() + ttl
+
+    def _live(self, key: str) -> _Entry | None:
+        """Return an entry that has not expired, as the most recently used one."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        if entry.ends is not None and entry.ends <= self._clock():
+            self._drop(key)
+            return None
+        self._entries.move_to_end(key)
+        return entry
+
+    def _put(self, key: str, value: bytes, ends: float | None) -> None:
+        self._drop(key)
+        size = len(key) + len(value) + _OVERHEAD
+        if size > self._most_bytes:
+            return  # larger than the whole cache: as if it had left at once
+        self._entries[key] = _Entry(value, ends, size)
+        self._bytes += size
+        while len(self._entries) > self._most or self._bytes > self._most_bytes:
+            self._drop(next(iter(self._entries)))
+
+    def _drop(self, key: str) -> None:
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            self._bytes -= entry.size
+
+
+def _check(key: str) -> None:
+    if not key or len(key) > 200 or _CONTROL.search(key):
+        raise ValueError(
+            f"a cache key has 1 to 200 characters and no control characters, not {key!r}"
+        )

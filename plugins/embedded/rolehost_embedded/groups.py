@@ -1,0 +1,200 @@
+"""Who of a consumer group owns which partition: leases and claims in tables.
+
+Every member works its own share out, from the same rows, and moves towards it in two steps:
+it first gives up what is above its share, then takes what nobody has. So a partition has at
+most one owner at any time, and members agree without a leader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import NamedTuple
+
+from rolehost.api import Transaction
+
+from rolehost_embedded.topics import Topic, Topics
+
+#: A partition by topic id and number.
+Place = tuple[int, int]
+
+
+class Standing(NamedTuple):
+    """What a member finds when it reports.
+
+    Attributes:
+        lost: the lease had ended, and with it all claims.
+        changed: others have to look again, for members left or partitions became free.
+        surplus: own partitions above the fair share, to be given up.
+        missing: how many partitions it may take of those that nobody has.
+    """
+
+    lost: bool
+    changed: bool
+    surplus: tuple[Place, ...]
+    missing: bool
+
+
+class Member:
+    """One member's rows.
+
+    Args:
+        topics: the stream's topics.
+        group: the consumer group.
+        name: unique among all members ever.
+        subscribed: what it reads.
+        lease: milliseconds that a report is good for.
+        clock: returns the milliseconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        topics: Topics,
+        group: str,
+        name: str,
+        subscribed: Sequence[Topic],
+        *,
+        lease: int,
+        clock: Callable[[], int],
+    ) -> None:
+        self._database = topics.database
+        self._group = group
+        self._name = name
+        self._topics = subscribed
+        self._lease = lease
+        self._clock = clock
+
+    def report(self, *, first: bool) -> Standing:
+        """Renew the lease, remove members whose lease ended, and compare shares.
+
+        Args:
+            first: this is the joining itself, so a missing lease is no loss.
+        """
+        now = self._clock()
+        with self._database.transaction() as transaction:
+            expired = self._remove_expired(transaction, now)
+            renewed = transaction.execute(
+                "UPDATE embedded_members SET expires_at = ? WHERE group_name = ? AND member = ?",
+                (now + self._lease, self._group, self._name),
+            ).rowcount
+            if not renewed:
+                self._join(transaction, now)
+            surplus: list[Place] = []
+            missing = False
+            for topic in self._topics:
+                share, mine, free = self._weigh(transaction, topic)
+                surplus.extend((topic.id, number) for number in mine[share:])
+                missing = missing or (len(mine) < share and free > 0)
+        return Standing(
+            lost=not renewed and not first,
+            changed=bool(expired) or not renewed,
+            surplus=tuple(surplus),
+            missing=missing,
+        )
+
+    def _remove_expired(self, transaction: Transaction, now: int) -> Sequence[tuple[str]]:
+        expired = transaction.execute(
+            "DELETE FROM embedded_members WHERE group_name = ? AND expires_at <= ?"
+            " RETURNING member",
+            (self._group, now),
+        ).fetchall()
+        for (member,) in expired:
+            self._forget(transaction, member)
+        return expired
+
+    def _join(self, transaction: Transaction, now: int) -> None:
+        transaction.execute(
+            "INSERT INTO embedded_members (group_name, member, expires_at) VALUES (?, ?, ?)",
+            (self._group, self._name, now + self._lease),
+        )
+        transaction.executemany(
+            "INSERT INTO embedded_subscriptions (group_name, topic_id, member) VALUES (?, ?, ?)",
+            [(self._group, topic.id, self._name) for topic in self._topics],
+        )
+
+    def _forget(self, transaction: Transaction, member: str) -> None:
+        for table in ("embedded_subscriptions", "embedded_claims", "embedded_members"):
+            transaction.execute(
+                f"DELETE FROM {table} WHERE group_name = ? AND member = ?", (self._group, member)
+            )
+
+    def _weigh(self, transaction: Transaction, topic: Topic) -> tuple[int, list[int], int]:
+        """Return the fair share of a topic, what this member has of it, and what is free."""
+        members = [
+            member
+            for (member,) in transaction.execute(
+                "SELECT member FROM embedded_subscriptions WHERE group_name = ?"
+                " AND topic_id = ? ORDER BY member",
+                (self._group, topic.id),
+            ).fetchall()
+        ]
+        claims = transaction.execute(
+            "SELECT number, member FROM embedded_claims WHERE group_name = ? AND topic_id = ?"
+            " ORDER BY number",
+            (self._group, topic.id),
+        ).fetchall()
+        # What does not divide evenly goes to other members for other topics.
+        rank = (members.index(self._name) + topic.id) % len(members)
+        each, rest = divmod(topic.partitions, len(members))
+        share = each + (1 if rank < rest else 0)
+        mine = [number for number, member in claims if member == self._name]
+        return share, mine, topic.partitions - len(claims)
+
+    def give_up(self, places: Collection[Place]) -> None:
+        """Let others have these partitions."""
+        with self._database.transaction() as transaction:
+            transaction.executemany(
+                "DELETE FROM embedded_claims WHERE group_name = ? AND topic_id = ?"
+                " AND number = ? AND member = ?",
+                [(self._group, topic_id, number, self._name) for topic_id, number in places],
+            )
+
+    def take(self) -> dict[Place, int]:
+        """Claim free partitions up to the fair share; return where to read each from."""
+        taken: dict[Place, int] = {}
+        with self._database.transaction() as transaction:
+            if not self._alive(transaction):
+                return {}
+            for topic in self._topics:
+                share, mine, _ = self._weigh(transaction, topic)
+                free = transaction.execute(
+                    "SELECT p.number, coalesce(o.position, 0) FROM embedded_partitions p"
+                    " LEFT JOIN embedded_offsets o ON o.group_name = ?"
+                    " AND o.topic_id = p.topic_id AND o.number = p.number"
+                    " WHERE p.topic_id = ? AND p.number NOT IN (SELECT number"
+                    " FROM embedded_claims WHERE group_name = ? AND topic_id = ?)"
+                    " ORDER BY p.number LIMIT ?",
+                    (self._group, topic.id, self._group, topic.id, max(share - len(mine), 0)),
+                ).fetchall()
+                for number, position in free:
+                    transaction.execute(
+                        "INSERT INTO embedded_claims (group_name, topic_id, number, member)"
+                        " VALUES (?, ?, ?, ?)",
+                        (self._group, topic.id, number, self._name),
+                    )
+                    taken[topic.id, number] = position
+        return taken
+
+    def _alive(self, transaction: Transaction) -> bool:
+        row = transaction.execute(
+            "SELECT 1 FROM embedded_members WHERE group_name = ? AND member = ?",
+            (self._group, self._name),
+        ).fetchone()
+        return row is not None
+
+    def commit(self, positions: Mapping[Place, int]) -> None:
+        """Store the next position to read of those partitions that this member owns."""
+        with self._database.transaction() as transaction:
+            for (topic_id, number), position in positions.items():
+                transaction.execute(
+                    "INSERT INTO embedded_offsets (group_name, topic_id, number, position)"
+                    " SELECT group_name, topic_id, number, ? FROM embedded_claims"
+                    " WHERE group_name = ? AND topic_id = ? AND number = ? AND member = ?"
+                    " ON CONFLICT (group_name, topic_id, number)"
+                    " DO UPDATE SET position = excluded.position",
+                    (position, self._group, topic_id, number, self._name),
+                )
+
+    def leave(self) -> None:
+        """Remove all rows of this member."""
+        with self._database.transaction() as transaction:
+            self._forget(transaction, self._name)

@@ -1,0 +1,220 @@
+"""The SQLite file that carries ephemeral messages, apart from the service database."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from msgspec.structs import replace
+from rolehost.api import StorageError
+
+from rolehost_embedded.database import EmbeddedDatabase
+from rolehost_embedded.settings import EmbeddedSettings
+
+_VERSION = 1
+_SCHEMA = (
+    """CREATE TABLE messages (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        queue TEXT NOT NULL,
+        due INTEGER NOT NULL,
+        owner TEXT,
+        data BLOB NOT NULL
+    )""",
+    "CREATE INDEX messages_waiting ON messages (queue, due, id) WHERE owner IS NULL",
+    "CREATE INDEX messages_taken ON messages (owner) WHERE owner IS NOT NULL",
+    """CREATE TABLE dead_messages (
+        id INTEGER PRIMARY KEY,
+        queue TEXT NOT NULL,
+        died_at INTEGER NOT NULL,
+        reason TEXT NOT NULL,
+        data BLOB NOT NULL
+    )""",
+    "CREATE INDEX dead_messages_age ON dead_messages (died_at)",
+    "CREATE TABLE owners (id TEXT PRIMARY KEY, expires_at INTEGER NOT NULL)",
+    f"PRAGMA user_version = {_VERSION}",
+)
+
+
+class Taken(NamedTuple):
+    """A message as it is handed out."""
+
+    id: int
+    data: bytes
+
+
+def milliseconds() -> int:
+    """Return the milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+class MessageStore:
+    """Messages that wait, those that processes have taken, and dead ones. Thread-safe.
+
+    Times are milliseconds since the epoch. All methods may raise ``StorageUnavailable``.
+
+    Args:
+        settings: the plugin's settings.
+        clock: returns the time.
+    """
+
+    def __init__(self, settings: EmbeddedSettings, clock: Callable[[], int] = milliseconds) -> None:
+        self._database = EmbeddedDatabase(
+            replace(settings, path=settings.messages_path, synchronous="normal")
+        )
+        self._keep_dead = int(settings.keep_dead_messages * 1000)
+        self.clock = clock
+        self._ready = False
+        self._guard = threading.Lock()
+
+    def put(self, queue: str, data: bytes, delay: int) -> None:
+        """Add a message that may be taken after ``delay`` milliseconds."""
+        self._prepare()
+        with self._database.transaction() as transaction:
+            transaction.execute(
+                "INSERT INTO messages (queue, due, data) VALUES (?, ?, ?)",
+                (queue, self.clock() + delay, data),
+            )
+
+    def next_due(self, queue: str) -> int | None:
+        """Return when the next waiting message may be taken; None when none waits."""
+        self._prepare()
+        with self._database.session():
+            rows = self._database.read(
+                "SELECT due FROM messages WHERE queue = ? AND owner IS NULL"
+                " ORDER BY due, id LIMIT 1",
+                (queue,),
+            )
+        return rows[0][0] if rows else None
+
+    def exchange(self, queue: str, owner: str, limit: int, finished: Sequence[int]) -> list[Taken]:
+        """Remove what the owner finished and take up to ``limit`` due messages, at once."""
+        self._prepare()
+        with self._database.transaction() as transaction:
+            if finished:
+                transaction.executemany(
+                    "DELETE FROM messages WHERE id = ? AND owner = ?",
+                    [(id_, owner) for id_ in finished],
+                )
+            if limit <= 0:
+                return []
+            rows = transaction.execute(
+                "UPDATE messages SET owner = ? WHERE id IN ("
+                " SELECT id FROM messages WHERE queue = ? AND owner IS NULL AND due <= ?"
+                " ORDER BY due, id LIMIT ?) RETURNING due, id, data",
+                (owner, queue, self.clock(), limit),
+            ).fetchall()
+        return [Taken(id_, data) for _, id_, data in sorted(rows)]
+
+    def give_back(self, ids: Sequence[int], owner: str) -> None:
+        """Let others take messages that this owner had taken."""
+        with self._database.transaction() as transaction:
+            transaction.executemany(
+                "UPDATE messages SET owner = NULL WHERE id = ? AND owner = ?",
+                [(id_, owner) for id_ in ids],
+            )
+
+    def bury(self, ids: Sequence[int], owner: str, reason: str) -> None:
+        """Make messages that this owner had taken dead ones."""
+        with self._database.transaction() as transaction:
+            for id_ in ids:
+                transaction.execute(
+                    "INSERT OR REPLACE INTO dead_messages (id, queue, died_at, reason, data)"
+                    " SELECT id, queue, ?, ?, data FROM messages WHERE id = ? AND owner = ?",
+                    (self.clock(), reason, id_, owner),
+                )
+                transaction.execute("DELETE FROM messages WHERE id = ? AND owner = ?", (id_, owner))
+
+    def renew(self, owner: str, lease: int) -> list[str]:
+        """Renew an owner's lease; return to the queues what owners without one had taken.
+
+        Also drops dead messages past their time.
+
+        Args:
+            lease: milliseconds from now.
+
+        Returns:
+            The queues to which messages were returned.
+        """
+        self._prepare()
+        now = self.clock()
+        with self._database.transaction() as transaction:
+            transaction.execute(
+                "INSERT INTO owners (id, expires_at) VALUES (?, ?)"
+                " ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at",
+                (owner, now + lease),
+            )
+            transaction.execute("DELETE FROM owners WHERE expires_at <= ?", (now,))
+            returned = transaction.execute(
+                "UPDATE messages SET owner = NULL WHERE owner IS NOT NULL"
+                " AND owner NOT IN (SELECT id FROM owners) RETURNING queue"
+            ).fetchall()
+            transaction.execute(
+                "DELETE FROM dead_messages WHERE died_at <= ?", (now - self._keep_dead,)
+            )
+        return sorted({queue for (queue,) in returned})
+
+    def leave(self, owner: str) -> None:
+        """End an owner's lease and return what it had taken."""
+        with self._database.transaction() as transaction:
+            transaction.execute("UPDATE messages SET owner = NULL WHERE owner = ?", (owner,))
+            transaction.execute("DELETE FROM owners WHERE id = ?", (owner,))
+
+    def depth(self, queue: str, *, taken: bool = False) -> int:
+        """Count the messages that wait in a queue, delayed ones too; ``taken``: all."""
+        self._prepare()
+        condition = "" if taken else " AND owner IS NULL"
+        with self._database.session():
+            rows = self._database.read(
+                f"SELECT count(*) FROM messages WHERE queue = ?{condition}", (queue,)
+            )
+        count: int = rows[0][0]
+        return count
+
+    def dead(self, queue: str) -> list[tuple[str, bytes]]:
+        """Return reason and data of a queue's dead messages, oldest first."""
+        self._prepare()
+        with self._database.session():
+            rows = self._database.read(
+                "SELECT reason, data FROM dead_messages WHERE queue = ? ORDER BY id", (queue,)
+            )
+        return [(reason, data) for reason, data in rows]
+
+    def empty(self, queue: str) -> None:
+        """Drop every message that waits in a queue."""
+        self._prepare()
+        with self._database.transaction() as transaction:
+            transaction.execute("DELETE FROM messages WHERE queue = ? AND owner IS NULL", (queue,))
+
+    def ping(self) -> None:
+        """Return when the file answers."""
+        self._prepare()
+        self._database.ping()
+
+    def close(self) -> None:
+        """Close the connections. Idempotent, never raises."""
+        self._database.close()
+
+    def _prepare(self) -> None:
+        """Make the tables when the file is new."""
+        if self._ready:
+            return
+        with self._guard, self._database.session():
+            version = self._version()
+            if version == 0:
+                with self._database.transaction() as transaction:
+                    version = self._version()
+                    for statement in _SCHEMA if version == 0 else ():
+                        transaction.execute(statement)
+                version = self._version()
+            if version != _VERSION:
+                raise StorageError(
+                    f"{self._database.path}: messages of another version ({version}, not"
+                    f" {_VERSION}); drain them with that version, then remove the file"
+                )
+            self._ready = True
+
+    def _version(self) -> int:
+        version: int = self._database.read("PRAGMA user_version")[0][0]
+        return version

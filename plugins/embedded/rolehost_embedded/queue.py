@@ -1,0 +1,69 @@
+"""Storage kind ``queue`` on one machine: sockets for wake-ups, a SQLite file for messages."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection
+from typing import TYPE_CHECKING, ClassVar
+
+from rolehost.api import Listener, Queue
+
+from rolehost_embedded import abilities
+from rolehost_embedded.location import absolute
+from rolehost_embedded.messages import MessageStore
+from rolehost_embedded.settings import EmbeddedSettings
+from rolehost_embedded.wakes import Wakes
+
+if TYPE_CHECKING:
+    import dramatiq
+
+    from rolehost_embedded.broker import EmbeddedBroker
+
+
+class EmbeddedQueue(Queue):
+    """Wakes without polling; its messages survive processes, but not the loss of power."""
+
+    capabilities: ClassVar[frozenset[str]] = abilities.QUEUE
+
+    def __init__(self, settings: EmbeddedSettings) -> None:
+        self._settings = settings
+        self._wakes = Wakes(absolute(settings.path))
+        self._store = MessageStore(settings)
+        self._broker: EmbeddedBroker | None = None
+        self._guard = threading.Lock()
+
+    def wake(self, names: Collection[str]) -> None:
+        """See :meth:`rolehost.api.Queue.wake`."""
+        self._wakes.wake(names)
+
+    def listen(self, names: Collection[str]) -> Listener:
+        """See :meth:`rolehost.api.Queue.listen`."""
+        return self._wakes.listen(names)
+
+    def broker(self) -> dramatiq.Broker:
+        """See :meth:`rolehost.api.Queue.broker`."""
+        from rolehost_embedded.broker import EmbeddedBroker
+
+        with self._guard:
+            if self._broker is None:
+                self._broker = EmbeddedBroker(
+                    self._store, self._wakes, lease=self._settings.message_lease
+                )
+            return self._broker
+
+    def depth(self, queue_name: str) -> int:
+        """See :meth:`rolehost.api.Queue.depth`; delayed messages count."""
+        return self._store.depth(queue_name)
+
+    def ping(self) -> None:
+        """See :meth:`rolehost.api.Queue.ping`."""
+        self._store.ping()
+
+    def close(self) -> None:
+        """See :meth:`rolehost.api.Queue.close`."""
+        with self._guard:
+            broker, self._broker = self._broker, None
+        if broker is not None:
+            broker.close()
+        self._wakes.close()
+        self._store.close()

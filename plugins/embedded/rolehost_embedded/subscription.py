@@ -1,0 +1,174 @@
+"""One member of a consumer group: polls, hands records over, keeps its lease."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from rolehost.api import Delivery, Listener, Partition, StorageError, Subscription
+
+from rolehost_embedded.groups import Member, Place
+from rolehost_embedded.topics import Topic, Topics
+
+
+def records_name(topic: str) -> str:
+    """Return the name that wakes the readers of a topic."""
+    return f"records:{topic}"
+
+
+def group_name(group: str) -> str:
+    """Return the name that wakes the members of a group to share out anew."""
+    return f"group:{group}"
+
+
+class EmbeddedSubscription(Subscription):
+    """Reads the partitions it owns, taking turns among them.
+
+    Args:
+        topics: the records.
+        subscribed: the topics it reads.
+        member: its rows in the group's tables.
+        listener: wakes it.
+        heartbeat: seconds between reports; a third of the lease.
+        tell_group: wakes the other members.
+        on_assigned: called with partitions that it owns from now on.
+        on_revoked: called with partitions before it gives them up, or after it lost them.
+    """
+
+    def __init__(
+        self,
+        topics: Topics,
+        subscribed: Sequence[Topic],
+        member: Member,
+        *,
+        listener: Listener,
+        heartbeat: float,
+        tell_group: Callable[[], None],
+        on_assigned: Callable[[Collection[Partition]], None],
+        on_revoked: Callable[[Collection[Partition]], None],
+    ) -> None:
+        self._topics = topics
+        self._by_id = {topic.id: topic for topic in subscribed}
+        self._by_name = {topic.name: topic for topic in subscribed}
+        self._member = member
+        self._listener = listener
+        self._heartbeat = heartbeat
+        self._tell_group = tell_group
+        self._on_assigned = on_assigned
+        self._on_revoked = on_revoked
+        self._positions: dict[Place, int] = {}
+        self._paused: set[Place] = set()
+        self._joined = False
+        self._report_at = float("-inf")
+        self._turn = 0
+        self._interrupted = False
+        self._closed = False
+
+    def poll(self, timeout: float, limit: int) -> list[Delivery]:
+        """See :meth:`rolehost.api.Subscription.poll`."""
+        deadline = time.monotonic() + timeout
+        while True:
+            if time.monotonic() >= self._report_at:
+                self._share_out()
+            deliveries = self._fetch(limit)
+            left = deadline - time.monotonic()
+            if deliveries or left <= 0 or self._interrupted or self._closed:
+                self._interrupted = False
+                return deliveries
+            names = self._listener.wait(min(left, max(self._report_at - time.monotonic(), 0.0)))
+            if any(name.startswith("group:") for name in names):
+                self._report_at = float("-inf")
+
+    def _share_out(self) -> None:
+        """Report to the group and move towards this member's share."""
+        standing = self._member.report(first=not self._joined)
+        self._joined = True
+        tell = standing.changed
+        if standing.lost:
+            self._revoke(tuple(self._positions))
+        elif standing.surplus:
+            self._revoke(standing.surplus)
+            self._member.give_up(standing.surplus)
+            tell = True
+        if standing.missing:
+            taken = self._member.take()
+            if taken:
+                self._positions.update(taken)
+                self._on_assigned([self._partition(place) for place in taken])
+        self._report_at = time.monotonic() + self._heartbeat
+        if tell:
+            self._tell_group()
+
+    def _revoke(self, places: Collection[Place]) -> None:
+        """Stop reading; the callback may still commit, so the claims go after it."""
+        owned = [place for place in places if place in self._positions]
+        if owned:
+            self._on_revoked([self._partition(place) for place in owned])
+        for place in owned:
+            del self._positions[place]
+            self._paused.discard(place)
+
+    def _fetch(self, limit: int) -> list[Delivery]:
+        readable = [place for place in self._positions if place not in self._paused]
+        if not readable:
+            return []
+        self._turn += 1
+        start = self._turn % len(readable)
+        found: list[Delivery] = []
+        with self._topics.database.session():
+            for place in readable[start:] + readable[:start]:
+                topic = self._by_id[place[0]]
+                batch = self._topics.read(
+                    topic, place[1], self._positions[place], limit - len(found)
+                )
+                if batch:
+                    found.extend(batch)
+                    self._positions[place] = batch[-1].offset + 1
+                if len(found) >= limit:
+                    break
+        return found
+
+    def commit(self, offsets: Mapping[Partition, int]) -> None:
+        """See :meth:`rolehost.api.Subscription.commit`."""
+        positions = {
+            place: offset
+            for partition, offset in offsets.items()
+            if (place := self._place(partition)) in self._positions
+        }
+        if positions:
+            self._member.commit(positions)
+
+    def pause(self, partitions: Collection[Partition]) -> None:
+        """See :meth:`rolehost.api.Subscription.pause`."""
+        self._paused.update(
+            place for partition in partitions if (place := self._place(partition)) is not None
+        )
+
+    def resume(self, partitions: Collection[Partition]) -> None:
+        """See :meth:`rolehost.api.Subscription.resume`."""
+        self._paused.difference_update(self._place(partition) for partition in partitions)
+
+    def interrupt(self) -> None:
+        """See :meth:`rolehost.api.Subscription.interrupt`."""
+        self._interrupted = True
+        self._listener.interrupt()
+
+    def close(self) -> None:
+        """See :meth:`rolehost.api.Subscription.close`; revokes what it owns first."""
+        if self._closed:
+            return
+        self._closed = True
+        with contextlib.suppress(Exception):
+            self._revoke(tuple(self._positions))
+        with contextlib.suppress(StorageError):
+            self._member.leave()
+        self._tell_group()
+        self._listener.close()
+
+    def _partition(self, place: Place) -> Partition:
+        return Partition(self._by_id[place[0]].name, place[1])
+
+    def _place(self, partition: Partition) -> Place | None:
+        topic = self._by_name.get(partition.topic)
+        return None if topic is None else (topic.id, partition.number)
