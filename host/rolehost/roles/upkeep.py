@@ -142,7 +142,7 @@ class Caretaker(Loop):
         super().end()
         try:
             self._presence.leave(self._me)
-        except StorageUnavailable as error:
+        except Exception as error:  # the end of a process must not hide why it ends
             log.warning("presence not given up, it will expire", error=str(error))
 
     def _now(self) -> float:
