@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import textwrap
 from dataclasses import dataclass, field
 
 _SECTIONS = ("Attributes", "Args", "Returns", "Raises", "Example")
@@ -39,7 +40,7 @@ def parse(documented: object) -> Docstring:
     for paragraph in markdown(inspect.getdoc(documented) or "").split("\n\n"):
         head, _, rest = paragraph.partition("\n")
         if head.rstrip(":") in _SECTIONS and head.endswith(":"):
-            parsed.sections[head[:-1]] = inspect.cleandoc(rest)
+            parsed.sections[head[:-1]] = textwrap.dedent(rest)
         elif paragraph.strip():
             parsed.body.append(" ".join(paragraph.split()))
     return parsed

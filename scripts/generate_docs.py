@@ -1,4 +1,4 @@
-"""Write the pages of ``docs/`` that repeat what the code says: hooks, settings, proofs.
+"""Write the pages of ``docs/`` that repeat what the code says: hooks, settings, commands, proofs.
 
 ``python -m scripts.generate_docs`` writes them; with ``--check`` it only compares, prints the
 pages that are out of date, and ends with 1 when there are any.
@@ -17,10 +17,15 @@ from typing import Any
 import msgspec
 from rolehost.api import contributions, hooks
 from rolehost.api.hooks import GROUP, DeclareContext, Hooks
+from rolehost.cli.exits import MEANINGS
+from rolehost.cli.main import COMMANDS
 from rolehost.deployment.model import HostSettings
 
 from scripts.docstrings import parse
 from scripts.prove import proofs
+
+#: Distributions whose plugins these pages describe.
+OWN = ("rolehost-embedded", "rolehost-openapi", "rolehost-ops", "rolehost-webhooks")
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 NOTE = (
@@ -119,12 +124,26 @@ def settings_page() -> str:
 
 
 def _plugin_settings() -> Iterator[tuple[str, type[Any]]]:
-    for entry in sorted(entry_points(group=GROUP), key=lambda each: each.name):
-        context = DeclareContext(plugin=entry.name, settings=None, deployment="docs")
-        hook = entry.load().rolehost_plugin
-        info = hook(context) if inspect.signature(hook).parameters else hook()
+    for name, module, context in _plugins():
+        info = _declared(module, "rolehost_plugin", context)
         if info.settings is not None:
-            yield entry.name, info.settings
+            yield name, info.settings
+
+
+def _plugins() -> Iterator[tuple[str, Any, DeclareContext]]:
+    """Yield the installed plugins of this repository, by name."""
+    for entry in sorted(entry_points(group=GROUP), key=lambda each: each.name):
+        if entry.dist is not None and entry.dist.name in OWN:
+            context = DeclareContext(plugin=entry.name, settings=None, deployment="docs")
+            yield entry.name, entry.load(), context
+
+
+def _declared(module: Any, hook: str, context: DeclareContext) -> Any:
+    """Return what a plugin declares; None when it does not implement the hook."""
+    function = getattr(module, hook, None)
+    if function is None:
+        return None
+    return function(context) if inspect.signature(function).parameters else function()
 
 
 def _section(name: str, kind: type[Any]) -> list[str]:
@@ -153,6 +172,29 @@ def _toml(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
+def commands_page() -> str:
+    """Return the commands of the host and of the plugins, and what the exit statuses mean."""
+    own = [(f"`rolehost {name}`", summary) for name, (_, summary) in sorted(COMMANDS.items())]
+    contributed = [
+        (f"`rolehost {each.name}`", f"{each.summary} (`{plugin}`)")
+        for plugin, module, context in _plugins()
+        for each in _declared(module, "rolehost_commands", context) or ()
+    ]
+    statuses = [(str(status), meaning) for status, meaning in MEANINGS.items()]
+    parts = [
+        NOTE,
+        "# Commands",
+        "`rolehost COMMAND --help` has the options; every listing takes `--json`.",
+        table(("command", "does"), own),
+        "## Of the plugins in this repository",
+        "There when the deployment enables the plugin.",
+        table(("command", "does"), contributed),
+        "## Exit status",
+        table(("status", "meaning"), statuses),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
 def proofs_page() -> str:
     """Return the table of promises."""
     rows = [(each.promise, f"`{each.command}`", each.duration) for each in proofs().values()]
@@ -172,6 +214,7 @@ def proofs_page() -> str:
 PAGES: dict[str, Callable[[], str]] = {
     "hooks.md": hooks_page,
     "settings.md": settings_page,
+    "commands.md": commands_page,
     "proofs.md": proofs_page,
 }
 
