@@ -1,0 +1,126 @@
+"""``rolehost jobs``: durable jobs, as they stand in the ledger."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from rolehost.cli import exits
+from rolehost.cli.context import Context
+from rolehost.cli.database import moment, opened, shown
+from rolehost.cli.options import as_json, takes_deployment
+from rolehost.cli.output import listing
+
+#: Columns that hold times.
+_TIMES = ("run_at", "enqueued_at", "started_at", "finished_at")
+
+#: Columns of a listing; ``show`` has all.
+_LISTED = ("id", "state", "actor", "queue", "attempt", "run_at", "error")
+
+
+@click.group()
+def jobs() -> None:
+    """List, show, retry and cancel jobs."""
+
+
+@jobs.command("list")
+@takes_deployment(argument=False)
+@click.option("--state", help="Only jobs in this state.")
+@click.option("--queue", help="Only jobs of this queue.")
+@click.option("--actor", help="Only jobs of this actor.")
+@click.option("--limit", default=100, show_default=True, help="Most jobs, newest first.")
+@as_json
+@click.pass_obj
+def list_jobs(
+    context: Context,
+    state: str | None,
+    queue: str | None,
+    actor: str | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """List jobs, newest first."""
+    from rolehost.delivery import administration
+
+    with opened(context) as services:
+        try:
+            found = administration.listing(
+                services.database, state=state, queue=queue, actor=actor, limit=limit
+            )
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--state") from None
+    rows = [_readable(job) for job in found]
+    if not as_json:
+        rows = [{name: row[name] for name in _LISTED} for row in rows]
+    listing(rows, as_json=as_json, empty="no such jobs")
+
+
+@jobs.command()
+@click.argument("number", type=int)
+@takes_deployment(argument=False)
+@as_json
+@click.pass_obj
+def show(context: Context, number: int, as_json: bool) -> int:
+    """Show everything known of one job."""
+    from rolehost.delivery import administration
+
+    with opened(context) as services:
+        job = administration.show(services.database, number)
+    if job is None:
+        return _missing(number)
+    shown(_readable(job), as_json=as_json)
+    return exits.OK
+
+
+@jobs.command()
+@click.argument("numbers", type=int, nargs=-1, required=True)
+@takes_deployment(argument=False)
+@click.pass_obj
+def retry(context: Context, numbers: tuple[int, ...]) -> int:
+    """Run dead, cancelled or waiting jobs now, with all their attempts before them."""
+    from rolehost.delivery import administration
+
+    status = exits.OK
+    with opened(context) as services:
+        for number in numbers:
+            with services.engine.unit_of_work() as work:
+                wake = administration.retry(work.transaction, number, services.clock.now())
+                if wake is not None:
+                    work.wake(wake)
+            if wake is None:
+                click.echo(f"job {number} is not dead, cancelled or waiting", err=True)
+                status = exits.FAILED
+            else:
+                click.echo(f"job {number} is available")
+    return status
+
+
+@jobs.command()
+@click.argument("numbers", type=int, nargs=-1, required=True)
+@takes_deployment(argument=False)
+@click.pass_obj
+def cancel(context: Context, numbers: tuple[int, ...]) -> int:
+    """Cancel waiting jobs; ask running ones to stop."""
+    from rolehost.delivery import administration
+
+    status = exits.OK
+    with opened(context) as services:
+        for number in numbers:
+            with services.engine.unit_of_work() as work:
+                done = administration.cancel(work.transaction, number, services.clock.now())
+            if done is None:
+                click.echo(f"job {number} does not exist or is over", err=True)
+                status = exits.FAILED
+            else:
+                click.echo(f"job {number}: {done}")
+    return status
+
+
+def _readable(job: dict[str, Any]) -> dict[str, Any]:
+    return {name: moment(value) if name in _TIMES else value for name, value in job.items()}
+
+
+def _missing(number: int) -> int:
+    click.echo(f"there is no job {number}; rolehost jobs list shows those there are", err=True)
+    return exits.FAILED
