@@ -15,12 +15,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+from rolehost.api import Services
+
+from rolehost_ops.settings import OpsSettings
 
 #: Stands for the process id in the name of the file that holds what dead processes counted.
 PAST = "past"
 
 _LOCK = "lock"
 _JOURNAL = "journal.json"
+
+
+def metrics_directory(settings: OpsSettings, services: Services) -> Path:
+    """Return the folder of metric files that all processes of the deployment agree on."""
+    if settings.metrics_dir is not None:
+        return Path(settings.metrics_dir)
+    return services.runtime_directory / "metrics"
 
 
 class Journal(msgspec.Struct, frozen=True):

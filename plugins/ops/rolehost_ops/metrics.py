@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 
 import falcon.asgi
 from rolehost.api import Services, Statistics
 from rolehost.api.http import operation
 
-from rolehost_ops.directory import MetricFiles
+from rolehost_ops.directory import MetricFiles, metrics_directory
 from rolehost_ops.runs import Overdue, Runs
 from rolehost_ops.settings import OpsSettings
 
@@ -18,13 +17,6 @@ log = logging.getLogger("rolehost.ops")
 
 #: Seconds for reading and merging the files: a bound for a broken disk, not a target.
 RENDER_TIMEOUT = 30.0
-
-
-def metrics_directory(settings: OpsSettings, services: Services) -> Path:
-    """Return the folder of metric files that all processes of the deployment agree on."""
-    if settings.metrics_dir is not None:
-        return Path(settings.metrics_dir)
-    return services.runtime_directory / "metrics"
 
 
 class Metrics:

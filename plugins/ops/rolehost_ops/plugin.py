@@ -48,8 +48,7 @@ def rolehost_start(context: ProcessContext) -> None:
     """Record the work of this process; a command serves nothing and is not counted."""
     if context.role not in ROLES:
         return
-    from rolehost_ops.directory import MetricFiles
-    from rolehost_ops.metrics import metrics_directory
+    from rolehost_ops.directory import MetricFiles, metrics_directory
     from rolehost_ops.recorder import MetricsRecorder, open_recorder
 
     files = MetricFiles(metrics_directory(context.settings, context.services))
