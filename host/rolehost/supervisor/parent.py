@@ -53,7 +53,8 @@ class Supervisor:
             for key, _ in self._selector.select(self._patience()):
                 if key.data is None:
                     self._signalled(os.read(wakeup, 4096))
-                else:
+                elif key.data.status is not None:
+                    # None: a death in this very round has closed it.
                     self._told(key.data)
             self._act(time.monotonic())
         self._report("info", "stopped", status=self._exit)

@@ -1,0 +1,44 @@
+"""Stands for ``python -m rolehost.roles``; behaves as ``BEHAVE`` (JSON by slot) says."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--role")
+    parser.add_argument("--slot")
+    parser.add_argument("--incarnation", type=int)
+    given, _ = parser.parse_known_args()
+    name = f"{given.role}.{given.slot}"
+    behaviour = json.loads(os.environ.get("BEHAVE", "{}")).get(name, {})
+
+    def tell(event: str, **fields: object) -> None:
+        line = {"event": event, "child": name, "pid": os.getpid(), **fields}
+        os.write(2, json.dumps(line).encode() + b"\n")
+
+    def stop(*_: object) -> None:
+        tell("told to stop")
+        if not behaviour.get("stubborn"):
+            tell("ended")
+            os._exit(0)
+
+    signal.signal(signal.SIGTERM, stop)
+    tell("runs", incarnation=given.incarnation, group=os.getpgid(0))
+    if given.incarnation in behaviour.get("exits", {}).get("in", [given.incarnation]):
+        status = behaviour.get("exits", {}).get("status")
+        if status is not None:
+            return int(status)
+    if not behaviour.get("silent"):
+        os.write(int(os.environ["ROLEHOST_STATUS_FD"]), b"ready\n")
+    while True:
+        signal.pause()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
