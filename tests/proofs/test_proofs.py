@@ -5,21 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
+from scripts.prove import proofs
 from tests.proofs.kit import ROOT, in_ci
-
-NAMES = sorted(
-    path.stem.replace("_", "-")
-    for path in Path(__file__).parent.glob("*.py")
-    if path.stem not in {"kit", "test_proofs"}
-)
 
 
 @pytest.mark.proof
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", proofs())
 def test_the_promise_holds(name: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "scripts.prove", name, "--short", "--json"],
