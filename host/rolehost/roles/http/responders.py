@@ -12,7 +12,6 @@ from threading import Semaphore
 from typing import Any
 
 import falcon
-import msgspec
 
 from rolehost.api.services import Services
 from rolehost.roles.http.problems import overloaded
@@ -115,12 +114,12 @@ def keyed(responder: Responder, services: Any) -> Responder:
 
 def _repeat(resp: Any, stored: Any) -> None:
     resp.status = stored.status
-    resp.set_headers(msgspec.json.decode(stored.headers, type=dict[str, str]))
+    resp.set_headers(list(stored.headers.items()))
     resp.set_header("Idempotent-Replayed", "true")
     resp.data = stored.body
 
 
-def _rendered(resp: Any) -> tuple[int, bytes, bytes]:
+def _rendered(resp: Any) -> tuple[int, dict[str, str], bytes]:
     """Render a response now, so that the very bytes that are sent are the stored ones."""
     if resp.text is not None:
         body = resp.text.encode() if isinstance(resp.text, str) else bytes(resp.text)
@@ -136,4 +135,4 @@ def _rendered(resp: Any) -> tuple[int, bytes, bytes]:
     resp.text = None
     resp.media = None
     resp.data = body
-    return resp.status_code, msgspec.json.encode(dict(resp.headers)), body
+    return resp.status_code, dict(resp.headers), body
