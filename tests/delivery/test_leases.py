@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rolehost.delivery import leases
+from rolehost.delivery import leases, sweep
 
 
 def test_a_lease_has_one_owner_until_it_expires(bench):
@@ -36,3 +36,19 @@ def test_a_process_that_is_dead_on_this_machine_is_gone_before_its_lease_expires
             (child.pid,),
         )
     assert presence.gone() == ["dead"]
+
+
+def test_a_crash_is_remembered_for_a_while(bench):
+    def lately():
+        return leases.crashed_lately(bench.database, "consumer", bench.clock.now())
+
+    engine = bench.make_engine()
+    leases.Presence(bench.database, bench.clock, 30).renew(
+        leases.Identity("consumer.0.1-1", "d", "consumer", 0, 1)
+    )
+    assert not lately()
+    bench.clock.forward(31)
+    sweep.release_dead(engine)
+    assert lately()
+    bench.clock.forward(leases.CRASH_MEMORY + 1)
+    assert not lately()

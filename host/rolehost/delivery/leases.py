@@ -81,6 +81,30 @@ def forget(tx: Transaction, owner: str) -> None:
     tx.execute("DELETE FROM rolehost_processes WHERE id = ?", (owner,))
 
 
+#: Seconds after a crash in which starts of events are recorded one by one.
+CRASH_MEMORY = 600.0
+
+
+def remember_crash(tx: Transaction, role: str, now: int) -> None:
+    """Note that a process of a role died, for those who must be careful afterwards."""
+    tx.execute(
+        "INSERT INTO rolehost_leases (name, owner, token, expires_at) VALUES (?, '', 0, ?)"
+        " ON CONFLICT (name) DO UPDATE SET expires_at = excluded.expires_at",
+        (f"crashed:{role}", now + int(CRASH_MEMORY * 1000)),
+    )
+
+
+def crashed_lately(database: Database, role: str, now: int) -> bool:
+    """Say whether a process of a role died not long ago."""
+    with database.session():
+        return bool(
+            database.read(
+                "SELECT 1 FROM rolehost_leases WHERE name = ? AND expires_at > ?",
+                (f"crashed:{role}", now),
+            )
+        )
+
+
 def acquire(database: Database, clock: Clock, name: str, owner: str, ttl: float) -> int | None:
     """Take or prolong a named lease for ``ttl`` seconds.
 

@@ -25,6 +25,7 @@ def release_dead(engine: Engine) -> int:
         with engine.database.session(), engine.database.transaction() as tx:
             queues = engine.ledger.release(tx, owner)
             leases.forget(tx, owner)
+            leases.remember_crash(tx, owner.partition(".")[0], engine.clock.now())
         log.warning("process gone, its work handed back", process=owner, queues=sorted(queues))
         engine.wake({"leases", "outbox", *(f"queue:{queue}" for queue in queues)})
     return len(gone)

@@ -10,7 +10,7 @@ from structlog.contextvars import bound_contextvars
 
 from rolehost.api.contributions import Handler
 from rolehost.api.services import Services
-from rolehost.delivery import deadletters, envelope
+from rolehost.delivery import deadletters, envelope, leases
 from rolehost.delivery.engine import Engine
 from rolehost.delivery.handling import Handling, Stopping
 from rolehost.errors import StorageUnavailable
@@ -200,11 +200,13 @@ class Group:
             self.subscription.commit(offsets)
 
     def _assigned(self, partitions: Collection[Partition]) -> None:
+        engine = self._engine
+        # After a crash the first records may be those that were in flight when it happened.
+        crashed = leases.crashed_lately(engine.database, "consumer", engine.clock.now())
         with self._lock:
             for partition in partitions:
                 self._offsets[partition] = Offsets()
-                # The first records may have been in flight when their last owner died.
-                self._careful[partition] = self._most
+                self._careful[partition] = self._most if crashed else 0
 
     def _revoked(self, partitions: Collection[Partition]) -> None:
         """Let what is being handled finish, within limits, so that it is not handled twice."""

@@ -1,0 +1,179 @@
+"""The consumer role: order of keys, offsets, poison, replay, sharing."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+
+from rolehost.api import Event, RetryPolicy, actor, handler
+from rolehost.delivery import deadletters
+from rolehost.roles.consumer.lanes import Lanes
+from rolehost.roles.consumer.loop import ConsumerRole
+from rolehost.roles.consumer.offsets import Offsets
+
+
+def thing(data, **fields):
+    return Event(topic="things", type="thing", data=data, **fields)
+
+
+def publish(here, *events):
+    with here.services.unit_of_work() as work:
+        for event in events:
+            work.publish(event)
+
+
+def consumer(here, slot=0):
+    return here.start(ConsumerRole, "consumer", slot)
+
+
+def test_events_of_a_key_are_handled_in_order_and_keys_side_by_side(host, collected):
+    @handler(topic="things", group="g", payload=int)
+    def on(context, event):
+        collected.add((event.key, event.data))
+
+    here = host(handlers=[on])
+    consumer(here)
+    publish(here, *[thing(n, key=f"k{n % 9}") for n in range(300)])
+    by_key = defaultdict(list)
+    for key, n in collected.wait(300):
+        by_key[key].append(n)
+    assert all(numbers == sorted(numbers) for numbers in by_key.values())
+    assert len(by_key) == 9
+
+
+def test_effects_of_events_happen_once(host, collected):
+    @actor()
+    def effect(context, n: int):
+        pass
+
+    @handler(topic="things", group="g", payload=int)
+    def on(context, event):
+        with context.services.unit_of_work() as work:
+            work.enqueue(effect, n=event.data)
+        collected.add(event.data)
+
+    here = host([effect], [on])
+    consumer(here)
+    publish(here, *[thing(n, id=f"id-{n % 50}") for n in range(100)])
+    collected.wait(50)
+    here.stop()
+    assert here.read("SELECT count(*) FROM rolehost_jobs") == [(50,)]
+
+
+def test_poison_is_buried_and_blocks_nobody(host, collected):
+    @handler(topic="things", group="g", payload=int, retry=RetryPolicy(attempts=2, delays=(0.01,)))
+    def on(context, event):
+        if event.data == 13:
+            raise ValueError("unlucky")
+        collected.add(event.data)
+
+    here = host(handlers=[on])
+    consumer(here)
+    publish(here, thing(b"no json", key="k"), *[thing(n, key="k") for n in range(20)])
+    collected.wait(19)
+    here.stop()
+    errors = here.read("SELECT error FROM rolehost_dead_events ORDER BY error")
+    assert [row[0].split(":")[0] for row in errors] == ["PayloadError", "ValueError"]
+
+
+def test_a_restarted_group_goes_on_where_it_was(host, collected):
+    @handler(topic="things", group="g", payload=int)
+    def on(context, event):
+        collected.add(event.data)
+
+    here = host(handlers=[on])
+    consumer(here)
+    publish(here, *[thing(n) for n in range(10)])
+    collected.wait(10)
+    here.stop()
+    publish(here, *[thing(n) for n in range(10, 20)])
+    consumer(here)
+    assert sorted(collected.wait(20)) == list(range(20))
+
+
+def test_a_dead_event_is_handled_again_when_it_is_replayed(host, collected):
+    broken = threading.Event()
+    broken.set()
+
+    @handler(topic="things", group="g", retry=RetryPolicy(attempts=1))
+    def on(context, event):
+        collected.add(event.id)
+        if broken.is_set():
+            raise ValueError("not yet")
+
+    here = host(handlers=[on])
+    consumer(here)
+    publish(here, thing(b"{}", id="e"))
+    collected.wait(1)
+    while not here.read("SELECT 1 FROM rolehost_dead_events"):
+        threading.Event().wait(0.01)
+    broken.clear()
+    with here.services.engine.unit_of_work() as work:
+        work.wake(deadletters.replay(work.transaction, "event:1", 0))
+    assert collected.wait(2) == ["e", "e"]
+    while here.read("SELECT 1 FROM rolehost_dead_events"):
+        threading.Event().wait(0.01)
+
+
+def test_a_batch_handler_gets_several_events_at_once(host, collected):
+    @handler(topic="things", group="g", payload=int, batch=50)
+    def on(context, events):
+        for event in events:
+            collected.add((len(events), event.data))
+
+    here = host(handlers=[on], settings="[consumer]\nin_flight = 60\n")
+    publish(here, *[thing(n) for n in range(400)])
+    consumer(here)
+    sizes = [size for size, _ in collected.wait(400)]
+    assert sorted(n for _, n in collected.items) == list(range(400))
+    assert max(sizes) > 1
+
+
+def test_two_consumers_share_the_partitions(host, collected):
+    @handler(topic="things", group="g", payload=int)
+    def on(context, event):
+        with context.services.unit_of_work():
+            collected.add(event.data)
+
+    here = host(handlers=[on])
+    consumer(here)
+    consumer(here, slot=1)
+    publish(here, *[thing(n) for n in range(200)])
+    assert sorted(set(collected.wait(200))) == list(range(200))
+
+
+def test_only_a_contiguous_run_of_finished_offsets_is_committable():
+    offsets = Offsets()
+    for offset in (5, 6, 9):
+        offsets.take(offset)
+    assert not offsets.finish(9)
+    assert not offsets.finish(6)
+    assert offsets.committable is None
+    assert offsets.finish(5)
+    assert offsets.committable == 10
+    assert len(offsets) == 0
+
+
+def test_a_lane_keeps_its_order_while_another_goes_on():
+    lanes = Lanes(2, "test")
+    gate, seen, done = threading.Event(), [], threading.Semaphore(0)
+
+    def work(name, wait=False):
+        def run():
+            if wait:
+                gate.wait(10)
+            seen.append(name)
+            done.release()
+
+        return run
+
+    lanes.submit("a", work("a1", wait=True))
+    lanes.submit("a", work("a2"))
+    lanes.submit("b", work("b1"))
+    assert done.acquire(timeout=10)
+    assert seen == ["b1"]
+    gate.set()
+    assert done.acquire(timeout=10)
+    assert done.acquire(timeout=10)
+    assert seen == ["b1", "a1", "a2"]
+    assert lanes.stop(10)

@@ -1,0 +1,166 @@
+"""The worker role: durable and ephemeral jobs, delays, limits, draining."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from rolehost.api import RetryPolicy, actor
+from rolehost.roles.worker.loop import WorkerRole
+
+
+def worker(host):
+    return host.start(WorkerRole, "worker")
+
+
+def states(host):
+    return dict(host.read("SELECT state, count(*) FROM rolehost_jobs GROUP BY state"))
+
+
+def test_durable_and_ephemeral_actors_run_beside_each_other(host, collected):
+    @actor()
+    def durable(context, n: int):
+        collected.add(("durable", n))
+
+    @actor(durable=False)
+    def ephemeral(services, n: int):
+        assert services.role == "worker"
+        collected.add(("ephemeral", n))
+
+    here = host([durable, ephemeral])
+    worker(here)
+    here.services.enqueue(durable, n=1)
+    here.services.send(ephemeral, n=2)
+    assert sorted(collected.wait(2)) == [("durable", 1), ("ephemeral", 2)]
+
+
+def test_thousands_of_jobs_run_once_each_and_are_completed_when_the_worker_has_stopped(
+    host, collected
+):
+    @actor()
+    def count(context, n: int):
+        collected.add(n)
+
+    here = host([count])
+    worker(here)
+    with here.services.unit_of_work() as work:
+        work.enqueue_many(count, ({"n": n} for n in range(3000)))
+    assert sorted(collected.wait(3000)) == list(range(3000))
+    here.stop()
+    assert states(here) == {"completed": 3000}
+
+
+def test_a_delayed_job_runs_when_its_time_has_come(host, collected):
+    @actor()
+    def later(context, due: float):
+        collected.add(time.time() - due)
+
+    here = host([later])
+    worker(here)
+    here.services.enqueue(later, delay=0.3, due=time.time() + 0.3)
+    [late] = collected.wait(1)
+    assert late >= -0.002
+
+
+def test_jobs_enqueued_by_a_job_exist_only_when_it_succeeds(host, collected):
+    @actor()
+    def child(context, n: int):
+        collected.add(n)
+
+    @actor(retry=RetryPolicy(attempts=2, base=0.05))
+    def parent(context):
+        with context.services.unit_of_work() as work:
+            work.enqueue(child, n=context.attempt)
+        if context.attempt == 1:
+            raise ValueError("the first attempt fails after its effects")
+
+    here = host([child, parent])
+    worker(here)
+    here.services.enqueue(parent)
+    assert collected.wait(1) == [2]
+    here.stop()
+    assert states(here) == {"completed": 2}
+
+
+def test_a_job_that_runs_too_long_is_interrupted_and_retried(host, collected):
+    @actor(time_limit=0.2, retry=RetryPolicy(attempts=2, base=0.05))
+    def slow(context):
+        collected.add(context.attempt)
+        while context.attempt == 1:
+            time.sleep(0.01)  # the interrupt arrives between two of these
+
+    here = host([slow])
+    worker(here)
+    here.services.enqueue(slow)
+    assert collected.wait(2) == [1, 2]
+
+
+def test_draining_lets_a_running_job_finish_and_hands_back_what_had_not_started(host, collected):
+    release = threading.Event()
+
+    @actor()
+    def held(context, n: int):
+        collected.add(n)
+        release.wait(20)
+
+    here = host([held], settings="[worker]\nthreads = 2\nprefetch = 10\n")
+    worker(here)
+    with here.services.unit_of_work() as work:
+        work.enqueue_many(held, ({"n": n} for n in range(6)))
+    collected.wait(2)
+    stopping = threading.Thread(target=here.stop)
+    stopping.start()
+    release.set()
+    stopping.join(20)
+    found = states(here)
+    done = len(collected.items)
+    assert found == {"completed": done, "available": 6 - done}
+    assert here.read("SELECT max(attempt) FROM rolehost_jobs WHERE state = 'available'") == [(0,)]
+
+
+def test_a_job_longer_than_the_grace_is_interrupted_and_handed_back_uncounted(host, collected):
+    @actor()
+    def endless(context):
+        collected.add(1)
+        while True:
+            time.sleep(0.01)  # the interrupt arrives between two of these
+
+    here = host([endless], settings="[worker]\ngrace = 0.2\n")
+    worker(here)
+    here.services.enqueue(endless)
+    collected.wait(1)
+    here.stop()
+    assert here.read("SELECT state, attempt, suspect FROM rolehost_jobs") == [("available", 0, 0)]
+
+
+def test_two_workers_share_a_queue_and_run_each_job_once(host, collected):
+    @actor()
+    def count(context, n: int):
+        collected.add(n)
+
+    here = host([count])
+    worker(here)
+    here.start(WorkerRole, "worker", slot=1)
+    with here.services.unit_of_work() as work:
+        work.enqueue_many(count, ({"n": n} for n in range(1000)))
+    collected.wait(1000)
+    here.stop()
+    assert sorted(collected.items) == list(range(1000))
+
+
+def test_a_worker_takes_only_the_queues_it_is_told(host, collected):
+    @actor(queue="wanted")
+    def wanted(context):
+        collected.add("wanted")
+
+    @actor(queue="unwanted")
+    def unwanted(context):
+        collected.add("unwanted")
+
+    here = host([wanted, unwanted], settings='[worker]\nqueues = ["wanted"]\n')
+    worker(here)
+    here.services.enqueue(unwanted)
+    here.services.enqueue(wanted)
+    assert collected.wait(1) == ["wanted"]
+    here.stop()
+    assert states(here) == {"completed": 1, "available": 1}
