@@ -139,9 +139,10 @@ class _Writer:
     def _errors(self, path: str) -> Schema:
         for entry in self._formats:
             if f"{path}/".startswith(entry.prefix.rstrip("/") + "/"):
-                # The form of these errors is the plugin's own; their media type it tells.
-                media_type, _ = entry.render(500, "Internal Server Error", "", "internal_error")
-                return {media_type: {}}
+                # The form of these errors is the plugin's own; an error shows it.
+                title, code = "Internal Server Error", "internal_server_error"
+                media_type, body = entry.render(500, title, title, code)
+                return {media_type: _example(body)}
         return {"application/problem+json": {"schema": self._schemas.of(ProblemDetails)}}
 
 
@@ -166,6 +167,13 @@ def _idempotency(entry: Described) -> list[Schema]:
             "schema": {"type": "string"},
         }
     ]
+
+
+def _example(body: bytes) -> Schema:
+    try:
+        return {"example": msgspec.json.decode(body)}
+    except msgspec.DecodeError:
+        return {}  # not JSON
 
 
 def _phrase(status: int) -> str:

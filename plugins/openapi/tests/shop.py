@@ -61,5 +61,8 @@ ROUTES = [
 ]
 
 ERRORS = [
-    ("shop", ErrorFormat("/orders", lambda *_: ("application/vnd.shop.error+json", b"{}"))),
+    (
+        "shop",
+        ErrorFormat("/orders", lambda *_: ("application/vnd.shop.error+json", b'{"wrong": true}')),
+    ),
 ]

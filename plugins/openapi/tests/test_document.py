@@ -107,7 +107,7 @@ def test_errors_are_problem_details_unless_the_path_has_a_format_of_its_own():
     routes = [*ROUTES, route("/ordersheet")]
     paths = document(routes, ERRORS)["paths"]
     own = paths["/orders/{number}"]["get"]["responses"]["default"]["content"]
-    assert own == {"application/vnd.shop.error+json": {}}
+    assert own == {"application/vnd.shop.error+json": {"example": {"wrong": True}}}
     beside = paths["/ordersheet"]["get"]["responses"]["default"]["content"]
     assert beside == plain
 
