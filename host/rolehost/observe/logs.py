@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rolehost.deployment.model import LogSettings
 
 #: Libraries whose ``info`` is chatter to an operator.
-_CHATTY = ("kafka", "asyncio", "urllib3")
+_CHATTY = ("asyncio", "dramatiq", "kafka", "urllib3")
 
 
 def configure(settings: LogSettings, *, stream: TextIO | None = None, **bound: Any) -> None:

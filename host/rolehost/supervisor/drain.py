@@ -20,14 +20,18 @@ class Drain:
         slots: all slots.
         grace: seconds in which everything must have stopped.
         report: writes lines.
+        level: level of the lines that tell of progress.
 
     Attributes:
         deadline: when :meth:`act` has to be called next, monotonic seconds.
     """
 
-    def __init__(self, slots: Sequence[Slot], grace: float, report: Callable[..., None]) -> None:
+    def __init__(
+        self, slots: Sequence[Slot], grace: float, report: Callable[..., None], level: str
+    ) -> None:
         self._slots = slots
         self._report = report
+        self._level = level
         self._end = time.monotonic() + grace
         self._left = [role for role in DRAIN_ORDER if any(s.role.role == role for s in slots)]
         self._current: list[Slot] = []
@@ -54,7 +58,7 @@ class Drain:
         self._kill(self._slots)
 
     def _tell(self, role: str, now: float) -> None:
-        self._report("info", f"draining {role}", processes=len(self._current))
+        self._report(self._level, f"draining {role}", processes=len(self._current))
         self.deadline = min(self._end, now + self._current[0].role.grace + MARGIN)
         for slot in self._current:
             slot.send(signal.SIGTERM)

@@ -37,6 +37,8 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._drain: Drain | None = None
         self._announced = False
+        #: Level of the lines that tell of an orderly end.
+        self._level = "info"
         self._exit = 0
 
     def run(self) -> int:
@@ -57,7 +59,7 @@ class Supervisor:
                     # None: a death in this very round has closed it.
                     self._told(key.data)
             self._act(time.monotonic())
-        self._report("info", "stopped", status=self._exit)
+        self._report(self._level, "stopped", status=self._exit)
         return self._exit
 
     def _listen(self) -> int:
@@ -90,16 +92,17 @@ class Supervisor:
         """Begin to drain; when draining already, end at once."""
         if self._drain is None:
             self._report("info", f"stopping on {why}: draining; a second signal ends at once")
-            self._begin_drain()
+            self._begin_drain("info")
         else:
             self._report("warning", f"{why} again: killing what is left")
             self._exit = self._exit or EXIT_KILLED
             self._drain.kill_all()
 
-    def _begin_drain(self) -> None:
+    def _begin_drain(self, level: str) -> None:
         for slot in self._slots:
             slot.due = None
-        self._drain = Drain(self._slots, self._plan.grace, self._report)
+        self._level = level
+        self._drain = Drain(self._slots, self._plan.grace, self._report, level)
         self._drain.act(time.monotonic())
 
     def _start(self, slot: Slot) -> None:
@@ -165,15 +168,18 @@ class Supervisor:
         pid, ready = slot.pid, slot.ready
         slot.died()
         if self._drain is not None:
-            level = "info" if status == 0 else "warning"
-            self._report(level, f"{slot.name} {manner(status)}", pid=pid)
+            # One that had not yet begun to listen for TERM simply dies of it.
+            well = status == 0 or (status == -signal.SIGTERM and not ready)
+            self._report(
+                self._level if well else "warning", f"{slot.name} {manner(status)}", pid=pid
+            )
             if status == -signal.SIGKILL:
                 self._exit = self._exit or EXIT_KILLED
             return
         if status in CANNOT_START and not ready and not self._announced:
-            # The child has said why, in one line.
+            # The child has said why, in one line; nothing should distract from it.
             self._exit = status
-            self._begin_drain()
+            self._begin_drain("debug")
             return
         self._again(slot, f"{slot.name} {manner(status)}", pid)
 

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from rolehost.composition.model import Composition
 
@@ -73,13 +73,19 @@ class Plan(NamedTuple):
 
     @classmethod
     def of(
-        cls, composition: Composition, arguments: Sequence[str] = (), began: float = 0.0
+        cls,
+        composition: Composition,
+        arguments: Sequence[str] = (),
+        *,
+        only: Collection[str] = (),
+        began: float = 0.0,
     ) -> Plan:
         """Make the plan for a composition.
 
         Args:
             composition: its roles and its host's settings are used.
             arguments: how a child finds the same deployment again.
+            only: roles to run, of those of the composition; empty runs all.
             began: see the attribute.
         """
         host = composition.deployment.host
@@ -92,7 +98,7 @@ class Plan(NamedTuple):
         told = host.supervisor
         return cls(
             name=composition.deployment.name,
-            roles=tuple(kinds[role] for role in composition.roles),
+            roles=tuple(kinds[role] for role in composition.roles if not only or role in only),
             arguments=tuple(arguments),
             backoff=told.backoff,
             backoff_longest=told.backoff_longest,
