@@ -9,6 +9,8 @@ import socket
 
 import pytest
 
+pytest.register_assert_rewrite("rolehost.testing.conformance")
+
 
 @pytest.fixture
 def free_port() -> int:

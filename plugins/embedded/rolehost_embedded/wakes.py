@@ -48,11 +48,14 @@ class Wakes:
         self._known: dict[str, tuple[int, tuple[str, ...]]] = {}
         self._socket: socket.socket | None = None
         self._buffer = 0
+        self._closed = False
         self._guard = threading.Lock()
         self._listeners: set[WakeListener] = set()
 
     def wake(self, names: Collection[str]) -> None:
         """Wake all listeners of these names. Never blocks, never raises."""
+        if self._closed:
+            return
         try:
             sender = self._sender()
             for name in names:
@@ -81,6 +84,7 @@ class Wakes:
     def close(self) -> None:
         """Close all listeners and the sender. Idempotent, never raises."""
         with self._guard:
+            self._closed = True
             listeners = list(self._listeners)
             sender, self._socket = self._socket, None
         for listener in listeners:

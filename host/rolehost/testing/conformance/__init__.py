@@ -1,1 +1,24 @@
-"""Conformance suites: what every backend of a kind must do, whoever wrote it."""
+"""Conformance suites: what every backend of a kind must do, whoever wrote it.
+
+A backend's test module subclasses the class of its kind and says how a client is made::
+
+    class TestMyDatabase(DatabaseConformance):
+        @pytest.fixture
+        def make_backend(self, tmp_path):
+            return partial(MyDatabase, MySettings(path=tmp_path / "service.db"))
+
+What ``make_backend`` returns is called without arguments, several times: every call makes an
+independent client of the same storage, as another process would have it. It is pickled to
+make clients in other processes, so it must be a module's function or a :func:`functools.partial`
+of one. Leases of the backend should be short (about a second), for tests wait for them.
+
+Declared capabilities decide what is tested; tests of others are skipped, and where a call
+exists for an undeclared one, refusing it is tested.
+"""
+
+from rolehost.testing.conformance.cache import CacheConformance
+from rolehost.testing.conformance.database import DatabaseConformance
+from rolehost.testing.conformance.queue import QueueConformance
+from rolehost.testing.conformance.stream import StreamConformance
+
+__all__ = ["CacheConformance", "DatabaseConformance", "QueueConformance", "StreamConformance"]

@@ -1,0 +1,315 @@
+"""What every ``queue`` backend must do."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from queue import SimpleQueue
+from typing import Any
+
+import dramatiq
+import pytest
+
+from rolehost.errors import CapabilityMissing
+from rolehost.storage import CAPABILITIES, Queue
+from rolehost.testing.conformance.clients import PATIENCE, BackendSuite, need, process
+
+_QUEUE = "conformance"
+
+
+class QueueConformance(BackendSuite[Queue]):
+    """Subclass it, and override ``make_backend``."""
+
+    def test_declares_known_capabilities(self, backend: Queue) -> None:
+        assert backend.capabilities <= set(CAPABILITIES["queue"])
+
+    def test_a_wake_up_before_the_wait_is_not_lost(self, backend: Queue) -> None:
+        listener = backend.listen({"outbox"})
+        backend.wake(["outbox"])
+        assert listener.wait(PATIENCE) == {"outbox"}
+        assert listener.wait(0) == frozenset()
+
+    def test_a_wake_up_ends_a_running_wait(
+        self, backend: Queue, open_client: Callable[[], Queue]
+    ) -> None:
+        other, listener = open_client(), backend.listen({"queue:a"})
+        with _waiting(listener) as woken:
+            other.wake(["queue:a"])
+            assert woken.get(timeout=PATIENCE) == {"queue:a"}
+
+    def test_wake_ups_merge(self, backend: Queue) -> None:
+        listener = backend.listen({"queue:a", "topic:b"})
+        for _ in range(5):
+            backend.wake(["queue:a", "topic:b"])
+        assert _all(listener, 2) == {"queue:a", "topic:b"}
+
+    def test_a_flood_of_one_name_hides_no_other(self, backend: Queue) -> None:
+        listener = backend.listen({"queue:a", "queue:b"})
+        for _ in range(2000):
+            backend.wake(["queue:a"])
+        backend.wake(["queue:b"])
+        assert _all(listener, 2) == {"queue:a", "queue:b"}
+
+    def test_only_listeners_of_the_name_are_woken_and_all_of_them(
+        self, backend: Queue, open_client: Callable[[], Queue]
+    ) -> None:
+        listeners = [queue.listen({"queue:a"}) for queue in (backend, backend, open_client())]
+        bystander = backend.listen({"queue:b"})
+        backend.wake(["queue:a"])
+        assert [listener.wait(PATIENCE) for listener in listeners] == [{"queue:a"}] * 3
+        assert bystander.wait(0) == frozenset()
+
+    def test_a_listener_that_came_later_is_woken_too(self, backend: Queue) -> None:
+        for _ in range(20):
+            backend.wake(["queue:a"])
+            listener = backend.listen({"queue:a"})
+            backend.wake(["queue:a"])
+            assert listener.wait(PATIENCE) == {"queue:a"}
+            listener.close()
+
+    def test_names_are_any_text(self, backend: Queue) -> None:
+        names = {"queue:ü 🐍/..", "topic:" + "long" * 50, "outbox"}
+        listener = backend.listen(names)
+        backend.wake(names)
+        assert _all(listener, 3) == names
+
+    def test_a_wake_up_from_another_process_arrives(
+        self, backend: Queue, make_backend: Callable[[], Queue]
+    ) -> None:
+        listener = backend.listen({"queue:a"})
+        with process(_wake, make_backend) as child:
+            assert listener.wait(PATIENCE) == {"queue:a"}
+            child.finish()
+
+    def test_waking_after_a_listener_was_killed_works(
+        self, backend: Queue, make_backend: Callable[[], Queue]
+    ) -> None:
+        with process(_listen, make_backend) as child:
+            assert child.receive() == "listening"
+            child.kill()
+        listener = backend.listen({"queue:a"})
+        backend.wake(["queue:a"])
+        assert listener.wait(PATIENCE) == {"queue:a"}
+
+    def test_interrupt_ends_a_running_wait_and_the_next_one(self, backend: Queue) -> None:
+        listener = backend.listen({"queue:a"})
+        listener.interrupt()
+        assert listener.wait(PATIENCE) == frozenset()
+        with _waiting(listener) as woken:
+            listener.interrupt()
+            assert woken.get(timeout=PATIENCE) == frozenset()
+
+    def test_waking_never_raises_not_even_after_closing(
+        self, open_client: Callable[[], Queue]
+    ) -> None:
+        queue = open_client()
+        listener = queue.listen({"queue:a"})
+        listener.close()
+        listener.close()
+        queue.wake(["queue:a", "queue:nobody"])
+        queue.close()
+        queue.close()
+        queue.wake(["queue:a"])
+
+    def test_it_answers(self, backend: Queue) -> None:
+        backend.ping()
+
+    def test_it_gives_a_bare_broker_or_refuses(self, backend: Queue) -> None:
+        if "ephemeral" in backend.capabilities:
+            assert backend.broker().middleware == []
+        else:
+            with pytest.raises(CapabilityMissing):
+                backend.broker()
+
+    def test_messages_run_once_with_their_arguments(self, backend: Queue) -> None:
+        arguments = [(number, "ü🐍", {"nested": [None, 1.5]}) for number in range(50)]
+        with _running(backend) as (actor, calls):
+            for one in arguments:
+                actor.send(*one)
+            got = [calls.get(timeout=PATIENCE) for _ in arguments]
+            actor.broker.join(_QUEUE, timeout=int(PATIENCE * 1000))
+        assert sorted(got, key=lambda one: one[0]) == arguments
+        assert calls.empty()
+
+    def test_messages_sent_by_another_client_run(
+        self, backend: Queue, open_client: Callable[[], Queue]
+    ) -> None:
+        need(backend, "ephemeral")
+        sender = _actor(open_client().broker(), lambda *_: None)
+        with _running(backend) as (_, calls):
+            sender.send("from afar")
+            assert calls.get(timeout=PATIENCE) == ("from afar",)
+
+    def test_a_delayed_message_holds_up_no_other(self, backend: Queue) -> None:
+        with _running(backend) as (actor, calls):
+            for number in range(50):
+                actor.send_with_options(args=("late", number), delay=3_600_000)
+            actor.send_with_options(args=("soon",), delay=200)
+            actor.send("now")
+            assert calls.get(timeout=PATIENCE) == ("now",)
+            assert calls.get(timeout=PATIENCE) == ("soon",)
+        assert backend.depth(_QUEUE) == 50
+
+    def test_depth_counts_what_waits(self, backend: Queue) -> None:
+        need(backend, "ephemeral")
+        actor = _actor(backend.broker(), lambda *_: None)
+        assert backend.depth(_QUEUE) == 0
+        for _ in range(3):
+            actor.send()
+        assert backend.depth(_QUEUE) == 3
+
+    def test_a_rejected_message_does_not_come_back(self, backend: Queue) -> None:
+        need(backend, "ephemeral")
+        broker = backend.broker()
+        calls: SimpleQueue[Any] = SimpleQueue()
+        actor = _actor(broker, lambda *args: calls.put(args))
+        with _worker(broker):
+            broker.enqueue(actor.message("unknown").copy(actor_name="unknown"))
+            actor.send("known")
+            assert calls.get(timeout=PATIENCE) == ("known",)
+            broker.join(_QUEUE, timeout=int(PATIENCE * 1000))
+        assert backend.depth(_QUEUE) == 0
+
+    def test_an_undecodable_message_strands_no_other(self, backend: Queue) -> None:
+        with _running(backend, start=False) as (actor, calls):
+            fields = actor.message("x").asdict()
+            for number in range(20):
+                actor.send(number)
+                if number % 5 == 0:
+                    actor.broker.enqueue(_Undecodable(**fields))
+            with _worker(actor.broker):
+                got = {calls.get(timeout=PATIENCE)[0] for _ in range(20)}
+                actor.broker.join(_QUEUE, timeout=int(PATIENCE * 1000))
+        assert got == set(range(20))
+        assert backend.depth(_QUEUE) == 0
+
+    def test_a_stopped_worker_gives_back_what_it_did_not_run(
+        self, backend: Queue, open_client: Callable[[], Queue]
+    ) -> None:
+        need(backend, "ephemeral")
+        first = backend.broker()
+        started, go_on = threading.Event(), threading.Event()
+
+        def hold(*_: Any) -> None:
+            started.set()
+            go_on.wait(PATIENCE)
+
+        actor = _actor(first, hold)
+        for number in range(10):
+            actor.send(number)
+        with _worker(first, threads=1) as worker:
+            assert started.wait(PATIENCE)
+            stopper = threading.Thread(target=worker.stop)
+            stopper.start()
+            for thread in worker.workers:
+                while thread.running:
+                    time.sleep(0.001)
+            go_on.set()
+            stopper.join()
+        first.close()
+        with _running(open_client()) as (_, calls):
+            got = {calls.get(timeout=PATIENCE)[0] for _ in range(9)}
+        assert len(got) == 9
+
+    def test_messages_of_a_killed_process_come_back(
+        self,
+        backend: Queue,
+        open_client: Callable[[], Queue],
+        make_backend: Callable[[], Queue],
+    ) -> None:
+        need(backend, "ephemeral", "persistent")
+        sender = _actor(open_client().broker(), lambda *_: None)
+        for number in range(5):
+            sender.send(number)
+        with process(_take_and_hold, make_backend) as child:
+            assert child.receive() == "started"
+            child.kill()
+        with _running(backend) as (_, calls):
+            assert {calls.get(timeout=PATIENCE)[0] for _ in range(5)} == set(range(5))
+
+
+class _Undecodable(dramatiq.Message):  # type: ignore[type-arg]
+    def encode(self) -> bytes:
+        return b"\xff\x00 no message"
+
+
+def _all(listener: Any, count: int) -> frozenset[str]:
+    """Collect wake-ups until so many names came; backends may deliver them one by one."""
+    names: frozenset[str] = frozenset()
+    while len(names) < count:
+        more = listener.wait(PATIENCE)
+        assert more, f"only {sorted(names)} arrived"
+        names |= more
+    return names
+
+
+@contextmanager
+def _waiting(listener: Any) -> Iterator[SimpleQueue[frozenset[str]]]:
+    """Wait in another thread; what the wait returns is put into a queue."""
+    results: SimpleQueue[frozenset[str]] = SimpleQueue()
+    thread = threading.Thread(target=lambda: results.put(listener.wait(PATIENCE)))
+    thread.start()
+    try:
+        yield results
+    finally:
+        listener.interrupt()
+        thread.join()
+
+
+def _actor(broker: dramatiq.Broker, fn: Callable[..., None]) -> Any:
+    return dramatiq.Actor(
+        fn, broker=broker, actor_name="conform", queue_name=_QUEUE, priority=0, options={}
+    )
+
+
+@contextmanager
+def _worker(broker: dramatiq.Broker, threads: int = 4) -> Iterator[dramatiq.Worker]:
+    broker.emit_after("process_boot")
+    worker = dramatiq.Worker(broker, worker_threads=threads, worker_timeout=50)
+    worker.start()
+    try:
+        yield worker
+    finally:
+        worker.stop()
+
+
+@contextmanager
+def _running(queue: Queue, *, start: bool = True) -> Iterator[tuple[Any, SimpleQueue[Any]]]:
+    """Give an actor that records its calls, with a worker that runs it."""
+    need(queue, "ephemeral")
+    calls: SimpleQueue[Any] = SimpleQueue()
+    actor = _actor(queue.broker(), lambda *args: calls.put(args))
+    if start:
+        with _worker(actor.broker):
+            yield actor, calls
+    else:
+        yield actor, calls
+
+
+def _wake(channel: Connection, make_backend: Callable[[], Queue]) -> None:
+    queue = make_backend()
+    queue.wake(["queue:a"])
+    queue.close()
+    channel.close()
+
+
+def _listen(channel: Connection, make_backend: Callable[[], Queue]) -> None:
+    listener = make_backend().listen({"queue:a"})
+    channel.send("listening")
+    channel.poll(PATIENCE)
+    listener.close()
+
+
+def _take_and_hold(channel: Connection, make_backend: Callable[[], Queue]) -> None:
+    broker = make_backend().broker()
+
+    def hold(*_: Any) -> None:
+        channel.send("started")
+        threading.Event().wait(PATIENCE)
+
+    _actor(broker, hold)
+    with _worker(broker, threads=1):
+        channel.poll(PATIENCE)
