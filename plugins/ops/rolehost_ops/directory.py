@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
-from rolehost.api import Services
+from rolehost.api import Services, StartError
 
 from rolehost_ops.settings import OpsSettings
 
@@ -50,11 +50,21 @@ class MetricFiles:
 
     Args:
         path: the folder; made when it is missing.
+
+    Raises:
+        StartError: it cannot be made.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StartError(f"[ops] metrics_dir: cannot make {path}: {error.strerror}") from None
+
+    def all(self) -> list[Path]:
+        """Return the files that hold something: one that is just being made is empty."""
+        return [file for file in sorted(self.path.glob("*.db")) if file.stat().st_size > 0]
 
     @contextlib.contextmanager
     def settled(self) -> Iterator[None]:
@@ -72,7 +82,7 @@ class MetricFiles:
         """Add the files of dead processes to those of the past."""
         removes: list[str] = []
         sources: dict[str, list[Path]] = defaultdict(list)
-        for file in sorted(self.path.glob("*.db")):
+        for file in self.all():
             kind, _, owner = file.stem.rpartition("_")
             if not owner.isdecimal() or _alive(int(owner)):
                 continue
@@ -116,13 +126,13 @@ def _add_up(files: list[Path], into: Path) -> None:
 
     sums: dict[str, float] = defaultdict(float)
     for file in files:
-        for key, value, _, _ in MmapedDict.read_all_values_from_file(file):
+        for key, value, _, _ in MmapedDict.read_all_values_from_file(file):  # type: ignore[no-untyped-call]
             sums[key] += value
     into.unlink(missing_ok=True)
-    target = MmapedDict(into)
+    target = MmapedDict(into)  # type: ignore[no-untyped-call]
     for key, value in sums.items():
-        target.write_value(key, value, 0.0)
-    target.close()
+        target.write_value(key, value, 0.0)  # type: ignore[no-untyped-call]
+    target.close()  # type: ignore[no-untyped-call]
 
 
 def _alive(pid: int) -> bool:

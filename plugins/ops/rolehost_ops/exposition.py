@@ -26,9 +26,22 @@ def render(files: MetricFiles, statistics: Statistics | None, encode: Encoder) -
     """
     registry = CollectorRegistry(auto_describe=False)
     registry.register(StatisticsCollector(statistics))
+    registry.register(FilesCollector(files))
     with files.settled():
-        MultiProcessCollector(registry, path=str(files.path))
         return encode(registry)
+
+
+class FilesCollector(Collector):
+    """What all processes counted, the dead ones too."""
+
+    def __init__(self, files: MetricFiles) -> None:
+        self._files = files
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the sums of all files."""
+        names = [str(file) for file in self._files.all()]
+        merged: Iterable[Metric] = MultiProcessCollector.merge(names)  # type: ignore[no-untyped-call]
+        return merged
 
 
 class StatisticsCollector(Collector):

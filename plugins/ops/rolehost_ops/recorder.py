@@ -40,7 +40,7 @@ def open_recorder(directory: Path) -> MetricsRecorder:
     # Another package may have imported prometheus-client before the variable was set: then
     # its values are those of a single process, and later metrics are given the right ones.
     if not values.ValueClass._multiprocess:
-        values.ValueClass = values.MultiProcessValue()
+        values.ValueClass = values.MultiProcessValue()  # type: ignore[no-untyped-call]
     return MetricsRecorder()
 
 

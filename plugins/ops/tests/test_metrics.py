@@ -12,6 +12,7 @@ from rolehost.api import (
     ProcessContext,
     ProcessStatistics,
     QueueStatistics,
+    StartError,
     Statistics,
     StorageUnavailable,
 )
@@ -193,6 +194,25 @@ def test_a_compaction_that_was_cut_short_is_finished_and_counts_nothing_twice(
     monkeypatch.undo()
     assert scrape()["rolehost_jobs_total", "actor=ship,outcome=completed"] == 5
     assert not (directory / "journal.json").exists()
+
+
+def test_a_file_that_is_just_being_made_disturbs_nobody(recorder, scrape, tmp_path):
+    recorder.relayed(2, 0.1)
+    (tmp_path / "metrics" / "counter_1.db").touch()
+    assert scrape()["rolehost_outbox_relayed_total", ""] == 2
+
+
+def test_a_folder_that_cannot_be_made_is_one_clear_line(services, tmp_path):
+    (tmp_path / "file").touch()
+    context = ProcessContext(
+        plugin="ops",
+        settings=OpsSettings(metrics_dir=str(tmp_path / "file" / "metrics")),
+        services=services,
+        role="worker",
+        record=None,
+    )
+    with pytest.raises(StartError, match=r"^\[ops\] metrics_dir: cannot make .*: Not a directory$"):
+        plugin.rolehost_start(context)
 
 
 def test_files_of_living_processes_are_left_alone(recorder, tmp_path):
