@@ -28,6 +28,7 @@ from scripts.prove import proofs
 OWN = ("rolehost-embedded", "rolehost-openapi", "rolehost-ops", "rolehost-webhooks")
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
+README = "../README.md"
 NOTE = (
     "<!-- Written by scripts/generate_docs.py; change the code instead, then run `just docs`. -->"
 )
@@ -195,9 +196,14 @@ def commands_page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def proofs_page() -> str:
+def promises() -> str:
     """Return the table of promises."""
     rows = [(each.promise, f"`{each.command}`", each.duration) for each in proofs().values()]
+    return table(("promise", "command", "usually takes"), rows)
+
+
+def proofs_page() -> str:
+    """Return the page of promises."""
     parts = [
         NOTE,
         "# Proofs",
@@ -205,17 +211,26 @@ def proofs_page() -> str:
         "it needs, prints a progress bar and ends with one line of figures; the exit status is 1 "
         "when the promise does not hold. `--seed N` repeats a run, `--short` is the smaller run "
         "that the tests use, `--json` prints one object.",
-        table(("promise", "command", "usually takes"), rows),
+        promises(),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-#: Every generated page, by its name in ``docs/``.
+def readme() -> str:
+    """Return the README with its table of promises brought up to date."""
+    text = (DOCS / README).read_text("utf-8")
+    head, begin, rest = text.partition("<!-- promises -->\n")
+    _, end, tail = rest.partition("<!-- end of promises -->\n")
+    return f"{head}{begin}{promises()}\n{end}{tail}"
+
+
+#: Every page that is generated, or of which a part is, by its path in ``docs/``.
 PAGES: dict[str, Callable[[], str]] = {
     "hooks.md": hooks_page,
     "settings.md": settings_page,
     "commands.md": commands_page,
     "proofs.md": proofs_page,
+    README: readme,
 }
 
 

@@ -49,7 +49,7 @@ def test_every_toml_example_is_toml(block: Block) -> None:
 @pytest.mark.parametrize("block", [each for each in BLOCKS if each.language == "sh"], ids=str)
 def test_every_command_of_ours_in_a_shell_example_exists(block: Block) -> None:
     commands = set(COMMANDS) | _contributed()
-    for line in block.text.splitlines():
+    for line in block.text.replace("\\\n", " ").splitlines():
         words = shlex.split(line, comments=True)
         if words and words[0].startswith("scripts/"):
             assert (ROOT / words[0]).stat().st_mode & 0o111, words[0]

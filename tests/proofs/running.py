@@ -7,9 +7,13 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
 
 #: What the supervisor says when every process takes work.
 READY = "rolehost is ready"
@@ -65,6 +69,16 @@ class Running:
         assert line is not None, f"{words!r} did not come:\n{self.output}"
         return line
 
+    def wait(self, *, seconds: float = 60.0) -> int:
+        """Wait until it ends by itself; return the exit status, negative: killed by a signal.
+
+        Raises:
+            subprocess.TimeoutExpired: it did not.
+        """
+        status = self._process.wait(seconds)
+        self._reader.join(seconds)
+        return status
+
     def stop(self, *, seconds: float = 60.0) -> int:
         """Send TERM, wait for the end, return the exit status; negative: killed by a signal.
 
@@ -105,6 +119,20 @@ def running(
         yield process
     finally:
         process.stop()
+
+
+def eventually(ask: Callable[[], T], wanted: Callable[[T], bool], *, seconds: float = 30.0) -> T:
+    """Ask again and again until the answer is as wanted, or the time is over; return the last.
+
+    For what tells nobody when it happens; where something can be waited for, wait for it.
+    """
+    pause = threading.Event()
+    end = time.monotonic() + seconds
+    while True:
+        answer = ask()
+        if wanted(answer) or time.monotonic() > end:
+            return answer
+        pause.wait(0.05)
 
 
 def free_port() -> int:

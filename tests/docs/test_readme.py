@@ -1,0 +1,58 @@
+"""What the README shows works as it stands there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import blocks, extract
+from tests.docs.test_tutorial import ROLEHOST, call, install
+from tests.proofs.kit import ROOT
+from tests.proofs.running import READY, free_port, running
+
+README = ROOT / "README.md"
+
+
+def test_the_plugin_of_thirty_lines_is_that_short_and_says_hello(tmp_path: Path) -> None:
+    extract(README, tmp_path)
+    source = (tmp_path / "hello/rolehost_hello.py").read_text("utf-8")
+    assert len([line for line in source.splitlines() if line.strip()]) <= 30
+    port = free_port()
+    environ = install(tmp_path / "hello", tmp_path / "site")
+    environ["ROLEHOST__HTTP__BIND"] = f"127.0.0.1:{port}"
+    with running([ROLEHOST, "run", "--plugins", "embedded,hello"], tmp_path, environ) as host:
+        host.until(READY)
+        assert call(f"http://127.0.0.1:{port}/hello?name=Ada", {}) == (202, {"job": 1})
+        host.until("Hello, Ada! (job 1, attempt 1)")
+
+
+def test_every_command_of_the_readme_that_only_looks_is_run() -> None:
+    looks = [
+        line.partition("#")[0].split()
+        for block in blocks(README)
+        if block.language == "sh" and "terminal" not in block.attributes
+        for line in block.text.splitlines()
+        if line.startswith(".venv/bin/rolehost") and " run " not in line
+    ]
+    assert len(looks) >= 3
+    for words in looks:
+        with running([ROLEHOST, *words[1:]], ROOT) as command:
+            assert command.wait() == 0, command.output
+
+
+def test_every_plugin_of_the_repository_is_named() -> None:
+    text = README.read_text("utf-8")
+    with running([ROLEHOST, "plugins", "--json"], ROOT) as command:
+        assert command.wait() == 0
+        listed = json.loads(command.output)
+    for plugin in listed:
+        if str(plugin["distribution"]).startswith("rolehost-"):
+            assert f"`{plugin['name']}`" in text
+
+
+@pytest.mark.parametrize("name", ["scripts/run.sh", "scripts/test.sh"])
+def test_both_commands_stand_where_a_reader_looks_first(name: str) -> None:
+    first = next(block for block in blocks(README) if block.language == "sh")
+    assert name in first.text
