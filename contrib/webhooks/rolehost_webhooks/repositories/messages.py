@@ -42,16 +42,14 @@ def find(app_id: str, reference: str) -> Message | None:
 
 def envelope(message_id: str) -> Message | None:
     """Return what decides where a message goes: everything but its payload."""
-    return Message.select(
-        Message.id, Message.app_id, Message.event_type, Message.channels
-    ).get_or_none(Message.id == message_id)
+    wanted = (Message.id, Message.app_id, Message.event_type, Message.channels)
+    return Message.select(*wanted).where(Message.id == message_id).get_or_none()
 
 
 def content(message_id: str) -> Message | None:
     """Return what is sent of a message: its payload and media type."""
-    return Message.select(
-        Message.id, Message.app_id, Message.payload, Message.content_type
-    ).get_or_none(Message.id == message_id)
+    wanted = (Message.id, Message.app_id, Message.payload, Message.content_type)
+    return Message.select(*wanted).where(Message.id == message_id).get_or_none()
 
 
 def insert(message: Message) -> bool:
