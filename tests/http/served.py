@@ -13,7 +13,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import falcon
 from compositions import compose
-
 from rolehost.api import Route, hookimpl
 from rolehost.api.http import decode, read
 from rolehost.errors import StartError
@@ -99,9 +98,7 @@ ROUTES = [
 def main() -> int:
     composition = compose(ROUTES, module=Module(), **json.loads(sys.argv[1]))
     logs.configure(composition.deployment.host.log, deployment="test", role="http", slot=0)
-    process = Process(
-        composition, role="http", announce=lambda line: print(line, flush=True)
-    )
+    process = Process(composition, role="http", announce=lambda line: print(line, flush=True))
     try:
         return run(process)
     except StartError as error:
