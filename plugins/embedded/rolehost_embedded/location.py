@@ -34,11 +34,10 @@ def absolute(path: Path) -> Path:
     Raises:
         StorageError: the path means memory, which processes cannot share.
     """
-    text = str(path)
-    if text in ("", ".", ":memory:") or text.startswith("file:"):
+    if path.name in ("", ":memory:") or path.name.startswith("file:"):
         raise StorageError(
-            f"{text!r} is no path of a database file: processes share the database through a"
-            " file; give a path"
+            f"{str(path)!r} is no path of a database file: processes share the database through"
+            " a file; give a path"
         )
     return Path(os.path.realpath(path.expanduser()))
 

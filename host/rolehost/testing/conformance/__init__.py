@@ -16,9 +16,23 @@ Declared capabilities decide what is tested; tests of others are skipped, and wh
 exists for an undeclared one, refusing it is tested.
 """
 
-from rolehost.testing.conformance.cache import CacheConformance
-from rolehost.testing.conformance.database import DatabaseConformance
-from rolehost.testing.conformance.queue import QueueConformance
-from rolehost.testing.conformance.stream import StreamConformance
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rolehost.testing.conformance.cache import CacheConformance
+    from rolehost.testing.conformance.database import DatabaseConformance
+    from rolehost.testing.conformance.queue import QueueConformance
+    from rolehost.testing.conformance.stream import StreamConformance
 
 __all__ = ["CacheConformance", "DatabaseConformance", "QueueConformance", "StreamConformance"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the one suite that is used: the others need libraries that may not be there."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = name.removesuffix("Conformance").lower()
+    return getattr(importlib.import_module(f"{__name__}.{module}"), name)

@@ -1,0 +1,155 @@
+"""``rolehost migrate``: the schema of the service database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from rolehost.cli import exits
+from rolehost.cli.context import Context
+from rolehost.cli.database import moment
+from rolehost.cli.options import as_json, takes_deployment
+from rolehost.cli.output import listing
+from rolehost.errors import StartError
+
+if TYPE_CHECKING:
+    from rolehost.schema import Set
+    from rolehost.storage import Database
+
+_phase = click.option(
+    "--phase",
+    type=click.Choice(["pre", "post"]),
+    help="Only migrations that run before (pre) or after (post) the code rolls out.",
+)
+
+
+@click.group()
+def migrate() -> None:
+    """Apply and take back migrations of the service database.
+
+    Each plugin brings its own, the host too (owner: rolehost). Of processes that migrate at
+    once, one does the work.
+    """
+
+
+@migrate.command()
+@takes_deployment(argument=False)
+@_phase
+@click.pass_obj
+def up(context: Context, phase: Literal["pre", "post"] | None) -> None:
+    """Apply what is pending."""
+    from rolehost import schema
+
+    with _opened(context) as database:
+        applied = schema.up(database, _sets(context), phase=phase)
+    for migration in applied:
+        click.echo(f"applied {migration.label}")
+    if not applied:
+        click.echo("nothing is pending")
+
+
+@migrate.command()
+@click.argument("owner")
+@click.option("--steps", type=click.IntRange(min=1), default=1, show_default=True)
+@takes_deployment(argument=False)
+@click.pass_obj
+def down(context: Context, owner: str, steps: int) -> None:
+    """Take back the last migrations of OWNER, newest first. What they held is lost."""
+    from rolehost import schema
+
+    owned = _set_of(context, owner)
+    with _opened(context) as database:
+        taken_back = schema.down(database, owned, steps=steps)
+    for migration in taken_back:
+        click.echo(f"took back {migration.label}")
+    if not taken_back:
+        click.echo(f"nothing of {owner} is applied")
+
+
+@migrate.command()
+@takes_deployment(argument=False)
+@click.option("--check", is_flag=True, help="Exit with 1 unless everything is applied as written.")
+@as_json
+@click.pass_obj
+def status(context: Context, check: bool, as_json: bool) -> int:
+    """List all migrations: pending, applied, changed since, or gone."""
+    from rolehost import schema
+
+    with _opened(context) as database:
+        found = schema.status(database, _sets(context))
+    rows: list[dict[str, Any]] = [
+        {**line.as_dict(), "applied_at": moment(line.applied_at)} for line in found
+    ]
+    listing(rows, as_json=as_json, empty="no migrations")
+    wanting = any(line.state in ("pending", "changed") for line in found)
+    return exits.FAILED if check and wanting else exits.OK
+
+
+@migrate.command()
+@click.argument("owner")
+@click.argument("name")
+@click.option(
+    "--dialect",
+    "dialects",
+    multiple=True,
+    type=click.Choice(["sqlite", "postgresql"]),
+    help="Write a file for this dialect only; may be repeated. Default: one file for all.",
+)
+@_phase
+@takes_deployment(argument=False)
+@click.pass_obj
+def new(
+    context: Context,
+    owner: str,
+    name: str,
+    dialects: tuple[str, ...],
+    phase: Literal["pre", "post"] | None,
+) -> None:
+    """Write the next migration file of OWNER, a plugin, to be filled in."""
+    from rolehost import schema
+
+    _, package = _set_of(context, owner)
+    for file in schema.new(package, name, dialects=dialects, phase=phase or "pre"):
+        click.echo(f"wrote {file}")
+
+
+@contextmanager
+def _opened(context: Context) -> Iterator[Database]:
+    """Open the service database alone: neither the roles nor the plugins' start hooks.
+
+    Raises:
+        StartError: the deployment has no database.
+    """
+    backend = context.composition.backends.get("database")
+    if backend is None:
+        raise StartError("this deployment has no database, so there is nothing to migrate")
+    database: Database = backend.value.factory()
+    try:
+        with database.session():
+            yield database
+    finally:
+        database.close()
+
+
+def _sets(context: Context) -> list[Set]:
+    from rolehost.schema import HOST_SET
+
+    return [HOST_SET, *context.composition.schema_sets]
+
+
+def _set_of(context: Context, owner: str) -> Set:
+    """Return the set of an owner.
+
+    Raises:
+        BadParameter: there is none; names those there are.
+    """
+    from rolehost.discovery import did_you_mean
+
+    sets = dict(_sets(context))
+    if owner not in sets:
+        hint = did_you_mean(owner, sets) or f"there are {', '.join(sorted(sets))}"
+        raise click.BadParameter(f"{owner!r} has no migrations here; {hint}")
+    return owner, sets[owner]
