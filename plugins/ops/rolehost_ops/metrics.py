@@ -29,8 +29,8 @@ class Metrics:
     @operation(summary="Metrics for Prometheus", responses={200: "text/plain"})
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """Answer in the text format of Prometheus, or OpenMetrics when that is asked for."""
-        # Here and not above: declaring the route must not load prometheus-client before the
-        # process has said where its values live, nor in commands that serve nothing.
+        # Here and not above: declaring the route must not load prometheus-client in commands,
+        # nor before the environment tells it where its own values live.
         from prometheus_client.exposition import choose_encoder
 
         from rolehost_ops.exposition import render

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from rolehost.api import (
@@ -49,12 +50,16 @@ def rolehost_start(context: ProcessContext) -> None:
     if context.role not in ROLES:
         return
     from rolehost_ops.directory import MetricFiles, metrics_directory
-    from rolehost_ops.recorder import MetricsRecorder, open_recorder
 
     files = MetricFiles(metrics_directory(context.settings, context.services))
+    # prometheus-client looks for this when it is first imported, which the recorder does: the
+    # metrics that plugins make with it themselves go to the same folder.
+    os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(files.path))
+    from rolehost_ops.recorder import MetricsRecorder
+
     with files.settled():  # a deployment that nobody scrapes gathers no files
         pass
     context.services.register(
-        MetricsRecorder, lambda _: open_recorder(files.path), close=MetricsRecorder.close
+        MetricsRecorder, lambda _: MetricsRecorder(files.path), close=MetricsRecorder.close
     )
     context.record(context.services.get(MetricsRecorder))

@@ -50,7 +50,7 @@ class Deployment:
 
     def http_role(self):
         """Return the process id of the http role: the parent of the one that counts."""
-        (file,) = self.folder.glob("rolehost-*/metrics/counter_[0-9]*.db")
+        (file,) = self.folder.glob("rolehost-*/metrics/counter_rolehost_[0-9]*.db")
         worker = file.stem.rpartition("_")[2]
         status = Path(f"/proc/{worker}/status").read_text()
         return int(status.partition("PPid:")[2].split()[0])

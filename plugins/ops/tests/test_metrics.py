@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,8 @@ from rolehost_ops.settings import OpsSettings
 RECORD = """
 import os, signal, sys
 from pathlib import Path
-from rolehost_ops.recorder import open_recorder
-recorder = open_recorder(Path(sys.argv[1]))
+from rolehost_ops.recorder import MetricsRecorder
+recorder = MetricsRecorder(Path(sys.argv[1]))
 for _ in range(int(sys.argv[2])):
     recorder.job("ship", "completed", 0.1, 0.2)
 os.kill(os.getpid(), signal.SIGKILL)
@@ -129,6 +130,31 @@ def test_undeclared_names_beyond_the_limit_are_counted_as_one(recorder, scrape):
     assert seen["rolehost_undeclared_total", "kind=topic,name=(other)"] == 5
 
 
+def test_values_of_one_label_are_shared_by_threads_and_outcomes(recorder, scrape):
+    def work(outcome):
+        for _ in range(500):
+            recorder.job("ship", outcome, 0.25, 0.5)
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in ("completed", "dead") * 2]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    seen = scrape()
+    assert seen["rolehost_jobs_total", "actor=ship,outcome=dead"] == 1000
+    assert seen["rolehost_job_run_seconds_count", "actor=ship"] == 2000
+    assert seen["rolehost_job_run_seconds_sum", "actor=ship"] == 1000.0
+
+
+def test_an_observation_at_a_bound_belongs_below_it_and_one_above_all_is_counted(recorder, scrape):
+    recorder.relayed(1, 0.005)
+    recorder.relayed(1, 1e9)
+    seen = scrape()
+    assert seen["rolehost_outbox_relay_age_seconds_bucket", "le=0.005"] == 1
+    assert seen["rolehost_outbox_relay_age_seconds_bucket", "le=21600.0"] == 1
+    assert seen["rolehost_outbox_relay_age_seconds_bucket", "le=+Inf"] == 2
+
+
 def test_a_closed_recorder_drops_what_comes(recorder, services, scrape):
     recorder.relayed(1, 0.5)
     services.close()
@@ -167,8 +193,8 @@ def test_counts_of_the_dead_are_kept_in_one_file_however_many_died(scrape, tmp_p
         assert scrape()
     assert scrape()["rolehost_jobs_total", "actor=ship,outcome=completed"] == 6
     assert sorted(file.name for file in directory.glob("*.db")) == [
-        "counter_past.db",
-        "histogram_past.db",
+        "counter_rolehost_past.db",
+        "histogram_rolehost_past.db",
     ]
 
 
@@ -190,7 +216,7 @@ def test_a_compaction_that_was_cut_short_is_finished_and_counts_nothing_twice(
     monkeypatch.setattr(MetricFiles, "_replay", lambda self: None)
     with MetricFiles(directory).settled():
         assert (directory / "journal.json").exists()
-        assert list(directory.glob("counter_[0-9]*.db"))
+        assert list(directory.glob("counter_rolehost_[0-9]*.db"))
     monkeypatch.undo()
     assert scrape()["rolehost_jobs_total", "actor=ship,outcome=completed"] == 5
     assert not (directory / "journal.json").exists()
@@ -218,7 +244,7 @@ def test_a_folder_that_cannot_be_made_is_one_clear_line(services, tmp_path):
 def test_files_of_living_processes_are_left_alone(recorder, tmp_path):
     recorder.relayed(1, 0.1)
     with MetricFiles(tmp_path / "metrics").settled():
-        assert (tmp_path / "metrics" / f"counter_{os.getpid()}.db").exists()
+        assert (tmp_path / "metrics" / f"counter_rolehost_{os.getpid()}.db").exists()
 
 
 def test_the_state_of_the_deployment_is_asked_for_at_the_scrape(services, scrape):
@@ -285,15 +311,33 @@ def test_every_metric_stands_in_the_readme(recorder, services, scrape):
         assert f"`{name}`" in readme
 
 
-def test_metrics_made_before_the_start_by_another_package_do_not_hide_ours(tmp_path):
+def test_metrics_of_other_plugins_are_served_too(tmp_path):
     script = """
 import sys
+import threading
 from pathlib import Path
+from types import SimpleNamespace
+from rolehost.api import ProcessContext, Statistics
+from rolehost_ops import plugin
+from rolehost_ops.directory import MetricFiles
+from rolehost_ops.settings import OpsSettings
+services = SimpleNamespace(register=lambda *_, **__: None, get=lambda _: None)
+settings = OpsSettings(metrics_dir=sys.argv[1])
+plugin.rolehost_start(ProcessContext(
+    plugin="ops", settings=settings, services=services, role="worker", record=lambda _: None,
+))
 import prometheus_client
-prometheus_client.Counter("theirs", "made too early")
-from rolehost_ops.recorder import open_recorder
-open_recorder(Path(sys.argv[1])).relayed(1, 0.1)
+prometheus_client.Counter("theirs", "Made in a plugin's start.").inc(3)
+from prometheus_client.exposition import generate_latest
+from rolehost_ops.exposition import render
+print(render(MetricFiles(Path(sys.argv[1])), None, generate_latest).decode())
 """
     environ = {k: v for k, v in os.environ.items() if k != "PROMETHEUS_MULTIPROC_DIR"}
-    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True, env=environ)
-    assert list(tmp_path.glob("counter_*.db"))
+    ended = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)],
+        check=True,
+        env=environ,
+        capture_output=True,
+        text=True,
+    )
+    assert samples(ended.stdout)["theirs_total", ""] == 3

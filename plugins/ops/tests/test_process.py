@@ -51,7 +51,7 @@ class Role:
 
     def workers(self):
         """Return the process ids that have a file."""
-        files = self.folder.glob("rolehost-*/metrics/counter_*.db")
+        files = self.folder.glob("rolehost-*/metrics/counter_rolehost_*.db")
         return {int(file.stem.rpartition("_")[2]) for file in files}
 
 
