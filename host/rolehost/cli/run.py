@@ -1,0 +1,100 @@
+"""``rolehost run``: check, bring the schema up, then become the supervisor of the roles."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from rolehost.cli import exits
+from rolehost.cli.context import Context
+from rolehost.cli.options import takes_deployment
+from rolehost.composition import Composition
+from rolehost.errors import StartError
+from rolehost.supervisor.plan import Plan, replace
+
+
+@click.command()
+@takes_deployment()
+@click.option("--role", "only", multiple=True, help="Run only this role; may be repeated.")
+@click.pass_obj
+def run(context: Context, only: tuple[str, ...]) -> int:
+    """Run a deployment in the foreground: every role that its plugins make of it.
+
+    The deployment is checked first, and pending migrations are applied (or, with
+    deployment.migrate = "check", refused). TERM or Ctrl-C drains and stops; a second one ends at
+    once.
+    """
+    began = time.monotonic()
+    composition = context.composition
+    if not composition.roles:
+        return _nothing(context, composition)
+    for role in only:
+        if role not in composition.roles:
+            raise click.BadParameter(
+                f"{role} is none of this deployment's roles: {', '.join(composition.roles)}",
+                param_hint="--role",
+            )
+    migrate(composition)
+    replace(Plan.of(composition, same_deployment(context), only=only, began=began))
+
+
+def _nothing(context: Context, composition: Composition) -> int:
+    name = context.path or "no deployment file"
+    enabled = [plugin.name for plugin in composition.plugins]
+    click.echo(f"rolehost: nothing to run ({name}).", err=True)
+    if enabled:
+        click.echo(
+            f"The enabled plugins ({', '.join(enabled)}) contribute no route, actor, handler or"
+            " schedule. Enable one that does; rolehost plugins lists what is installed.",
+            err=True,
+        )
+    else:
+        click.echo(
+            "No plugin is enabled. Install some, pip install 'rolehost[standard]', and name them:"
+            ' plugins = ["embedded", "ops"] in rolehost.toml, or --plugins embedded,ops.',
+            err=True,
+        )
+    return exits.NOTHING_TO_RUN
+
+
+def same_deployment(context: Context) -> list[str]:
+    """Return the options by which a role process finds the same deployment again."""
+    arguments = []
+    if context.path is not None:
+        arguments += ["--deployment", str(context.path)]
+    if context.plugins is not None:
+        arguments += ["--plugins", ",".join(context.plugins)]
+    return arguments
+
+
+def migrate(composition: Composition) -> None:
+    """Apply pending migrations, or refuse to start with them, as the deployment says.
+
+    Raises:
+        StartError: there are pending ones and the deployment wants them applied beforehand.
+        RolehostError: the database cannot be reached, or a migration failed.
+    """
+    backend = composition.backends.get("database")
+    if backend is None:
+        return
+    from rolehost.schema import HOST_SET, pending, up
+
+    own = composition.deployment.host.deployment
+    policy = own.migrate or ("check" if own.environment == "production" else "run")
+    sets = [HOST_SET, *composition.schema_sets]
+    database = backend.value.factory()
+    try:
+        with database.session():
+            if policy == "run":
+                for migration in up(database, sets):
+                    click.echo(f"migrated {migration.site}", err=True)
+                return
+            waiting = pending(database, sets)
+    finally:
+        database.close()
+    if waiting:
+        sites = ", ".join(migration.site for migration in waiting)
+        raise StartError(
+            f"{len(waiting)} migrations are pending ({sites}): run rolehost migrate up first"
+        )
