@@ -48,6 +48,11 @@ class Running:
         self._reader.start()
 
     @property
+    def pid(self) -> int:
+        """Process id of the command."""
+        return self._process.pid
+
+    @property
     def output(self) -> str:
         """Everything printed so far."""
         with self._said:

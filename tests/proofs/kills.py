@@ -1,0 +1,253 @@
+"""Random role processes are killed while webhooks flow: nothing acknowledged is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tests.proofs.deployed import Deployed, client_services, embedded
+from tests.proofs.kit import Figures, Options
+from tests.proofs.receiver import Receiver, receiving
+
+PROMISE = (
+    "With 5,000 events in flight and a random role process killed every second, everything"
+    " acknowledged is delivered, and a deduplicating receiver sees each effect once"
+)
+DURATION = "about 90 s"
+
+#: Seconds after the last kill in which everything must have arrived.
+PATIENCE = 180.0
+#: Threads that post over HTTP; one more publishes into the stream.
+SENDERS = 4
+
+
+class Size(NamedTuple):
+    """How large a run is."""
+
+    events: int
+    kills: int
+
+
+FULL = Size(5000, 60)
+SHORT = Size(600, 8)
+
+
+def prove(options: Options) -> Figures:
+    """Send, kill, wait, and compare what was acknowledged with the receiver's ledger."""
+    size = SHORT if options.short else FULL
+    with embedded() as deployed, receiving() as receiver:
+        prepare(deployed, receiver)
+        load = Load(deployed, size, options)
+        killer = Killer(deployed, size.kills, random.Random(options.seed), options)
+        load.start()
+        killer.run()
+        load.join()
+        began = time.monotonic()
+        acknowledged = load.acknowledged
+        wanted = set(range(size.events))
+        assert acknowledged == wanted, f"{len(wanted - acknowledged)} were never acknowledged"
+
+        receiver.wait(lambda: len(receiver.ledger) >= size.events, PATIENCE)
+        recovery = time.monotonic() - began
+        effects = [json.loads(each.body)["n"] for each in receiver.ledger.values()]
+        dead = dead_letters(deployed)
+    lost = acknowledged - set(effects)
+    double = len(effects) - len(set(effects))
+    figures = {
+        "kills": killer.kills,
+        "killed": ",".join(f"{role}:{count}" for role, count in sorted(killer.roles.items())),
+        "acknowledged": len(acknowledged),
+        "delivered": len(set(effects)),
+        "lost": len(lost),
+        "double_effects": double,
+        "wire_duplicates": sum(receiver.wire.values()) - len(receiver.ledger),
+        "dead_letters": dead,
+        "settled_after_seconds": round(recovery, 1),
+    }
+    assert not lost, f"acknowledged but lost: {sorted(lost)[:10]}; {figures}"
+    assert not double, f"double effects: {figures}"
+    assert not dead, f"dead letters: {figures}"
+    return figures
+
+
+def prepare(deployed: Deployed, receiver: Receiver) -> None:
+    """Make the application and its endpoint."""
+    post(f"{deployed.url}/api/v1/app", {"name": "kills", "uid": "kills"})
+    post(f"{deployed.url}/api/v1/app/kills/endpoint", {"url": receiver.url})
+
+
+def post(url: str, body: Any) -> int:
+    """Post JSON once; return the status.
+
+    Raises:
+        OSError: no answer came.
+    """
+    request = urllib.request.Request(
+        url, json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
+class Load:
+    """Sends every number once, over HTTP or through the stream, until it is acknowledged.
+
+    Half of them goes at once, so that it is in flight when the kills begin; the other half is
+    spread over the time of the kills.
+    """
+
+    def __init__(self, deployed: Deployed, size: Size, options: Options) -> None:
+        self._deployed = deployed
+        self._size = size
+        self._task = options.progress(size.events, "acknowledged")
+        self._lock = threading.Lock()
+        self._numbers = iter(range(size.events))
+        self._began = time.monotonic()
+        self.acknowledged: set[int] = set()
+        self._threads = [
+            threading.Thread(target=self._over_http, daemon=True) for _ in range(SENDERS)
+        ] + [threading.Thread(target=self._through_stream, daemon=True)]
+
+    def start(self) -> None:
+        """Begin sending."""
+        for thread in self._threads:
+            thread.start()
+
+    def join(self) -> None:
+        """Wait until everything is acknowledged."""
+        for thread in self._threads:
+            thread.join(PATIENCE)
+
+    def _take(self) -> Iterator[int]:
+        half, pause = self._size.events // 2, self._size.kills / (self._size.events / 2)
+        while True:
+            with self._lock:
+                number = next(self._numbers, None)
+            if number is None:
+                return
+            due = self._began + max(0, number - half) * pause
+            time.sleep(max(0.0, due - time.monotonic()))  # the load's own pace
+            yield number
+
+    def _acknowledge(self, number: int) -> None:
+        with self._lock:
+            self.acknowledged.add(number)
+        self._task.advance(1)
+
+    def _over_http(self) -> None:
+        url = f"{self._deployed.url}/api/v1/app/kills/msg"
+        for number in self._take():
+            body = {"eventType": "n", "eventId": f"http-{number}", "payload": {"n": number}}
+            while True:
+                try:
+                    status = post(url, body)
+                except OSError:
+                    status = 0
+                # 409: an earlier try had been stored, only its answer was lost.
+                if status in (202, 409):
+                    break
+                time.sleep(0.05)  # a client's pause between two tries
+            self._acknowledge(number)
+
+    def _through_stream(self) -> None:
+        from rolehost.api import Event, StorageUnavailable
+
+        with client_services(self._deployed.path) as services:
+            for number in self._take():
+                event = Event(
+                    topic="webhooks",
+                    type="n",
+                    data=json.dumps({"n": number}).encode(),
+                    id=f"stream-{number}",
+                    key=str(number % 10),
+                    extensions={"webhooksapp": "kills"},
+                )
+                while True:
+                    try:
+                        services.publish(event)
+                        break
+                    except StorageUnavailable:
+                        time.sleep(0.05)  # a client's pause between two tries
+                self._acknowledge(number)
+
+
+class Killer:
+    """Kills one random role process a second, by SIGKILL."""
+
+    def __init__(
+        self, deployed: Deployed, kills: int, source: random.Random, options: Options
+    ) -> None:
+        self._supervisor = deployed.host.pid
+        self._wanted = kills
+        self._source = source
+        self._task = options.progress(kills, "kills")
+        self.kills = 0
+        self.roles: dict[str, int] = {}
+
+    def run(self) -> None:
+        """Kill until the wanted number is reached."""
+        for _ in range(self._wanted):
+            time.sleep(1.0)  # the rhythm that the promise names
+            role = self._source.choice(("http", "consumer", "scheduler", "worker"))
+            self._kill(role, self._source.random())
+            self._task.advance(1)
+
+    def _kill(self, role: str, which: float) -> None:
+        # A role that is just being restarted is waited for, so that the same seed kills the
+        # same roles in the same order.
+        deadline = time.monotonic() + 40
+        while time.monotonic() < deadline:
+            found = [pid for pid, name in processes(self._supervisor) if name == role]
+            if found:
+                pid = sorted(found)[int(which * len(found))]
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+                self.kills += 1
+                self.roles[role] = self.roles.get(role, 0) + 1
+                return
+            time.sleep(0.01)  # until the supervisor has started it again
+        raise AssertionError(f"no {role} process came back within 40 s")
+
+
+def processes(supervisor: int) -> list[tuple[int, str]]:
+    """Return (pid, role) of the supervisor's children and of gunicorn's workers below them."""
+    found = []
+    for child in children(supervisor):
+        try:
+            arguments = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"--role" in arguments:
+            role = arguments[arguments.index(b"--role") + 1].decode()
+            found += [(pid, role) for pid in (child, *children(child))]
+    return found
+
+
+def children(pid: int) -> list[int]:
+    """Return the child processes of a process; none when it has ended."""
+    try:
+        return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def dead_letters(deployed: Deployed) -> int:
+    """Count the dead letters of the deployment."""
+    with client_services(deployed.path) as services:
+        standing = services.statistics()
+    return standing.dead_jobs + standing.dead_events
