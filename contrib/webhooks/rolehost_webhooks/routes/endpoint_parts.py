@@ -35,13 +35,15 @@ class EndpointSecret:
 class EndpointSecretRotation:
     """``…/secret/rotate``."""
 
-    @responder(TAG, summary="Rotate the secret", request=SecretRotateIn, responses={204: None})
+    @responder(
+        TAG, summary="Rotate the secret", request=SecretRotateIn, responses={200: SecretOut}
+    )
     def on_post(self, req: Any, resp: Any, app_id: str, endpoint_id: str) -> None:
         """Make a new secret; the old one signs beside it for a day unless told otherwise."""
-        endpoints.rotate_secret(
+        secret = endpoints.rotate_secret(
             req.context.services, app_id, endpoint_id, body(req, SecretRotateIn)
         )
-        nothing(resp)
+        answer(resp, SecretOut(key=secret))
 
 
 class EndpointHeaders:

@@ -153,8 +153,8 @@ def delete(services: Services, app_reference: str, reference: str) -> None:
 
 def rotate_secret(
     services: Services, app_reference: str, reference: str, body: SecretRotateIn
-) -> None:
-    """Make a new secret sign; the old one signs beside it until its grace ends.
+) -> str:
+    """Make a new secret sign, and return it; the old one signs too until its grace ends.
 
     Raises:
         NotFound: application or endpoint do not exist.
@@ -167,6 +167,7 @@ def rotate_secret(
         old = {"key": endpoint.secret, "expiresAt": now + body.grace_period_seconds * 1000}
         kept = [one for one in (old, *endpoint.old_secrets) if one["expiresAt"] > now]
         save(services, endpoint, {"secret": secret, "old_secrets": kept[:OLD_SECRETS]})
+    return secret
 
 
 def set_headers(
