@@ -21,6 +21,10 @@ from rolehost.roles.http import run
 from rolehost.roles.process import Process
 
 
+def say(line: str) -> None:
+    os.write(1, f"{line}\n".encode())
+
+
 class Hello:
     async def on_get(self, req, resp):
         resp.media = {"hello": "world", "pid": os.getpid()}
@@ -48,14 +52,14 @@ class Decoded:
 
 class Slow:
     async def on_get(self, req, resp):
-        print("slow request is running", flush=True)
+        say("slow request is running")
         await asyncio.sleep(float(req.get_param("seconds")))
         resp.media = {"slept": True}
 
 
 class SlowThread:
     def on_get(self, req, resp):
-        print("slow request is running", flush=True)
+        say("slow request is running")
         time.sleep(float(req.get_param("seconds")))
         resp.media = {"slept": True}
 
@@ -70,15 +74,15 @@ class Module:
     def rolehost_start(self, context):
         if os.environ.get("SERVED_FAILS"):
             raise StartError("the sample cannot start here")
-        print("started", flush=True)
+        say("started")
 
     @hookimpl
     def rolehost_drain(self, context):
-        print("drained", flush=True)
+        say("drained")
 
     @hookimpl
     def rolehost_stop(self, context):
-        print("stopped", flush=True)
+        say("stopped")
 
 
 ROUTES = [
@@ -98,7 +102,7 @@ ROUTES = [
 def main() -> int:
     composition = compose(ROUTES, module=Module(), **json.loads(sys.argv[1]))
     logs.configure(composition.deployment.host.log, deployment="test", role="http", slot=0)
-    process = Process(composition, role="http", announce=lambda line: print(line, flush=True))
+    process = Process(composition, role="http", announce=say)
     try:
         return run(process)
     except StartError as error:

@@ -1,0 +1,281 @@
+"""The role as a process: gunicorn below our settings, real connections, real signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.http.serving import PATIENCE, Served, free_port, read_all, serving
+
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/task").exists(), reason="looks at processes through /proc"
+)
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Served]:
+    with serving(processes=2, max_body=100_000) as running:
+        yield running.ready()
+
+
+# Requests
+
+
+def test_it_serves_asynchronous_and_synchronous_responders(served: Served) -> None:
+    assert json.loads(served.ask("GET", "/hello")[2])["hello"] == "world"
+    assert json.loads(served.ask("POST", "/length", b"12345")[2]) == {"length": 5}
+    assert served.ask("POST", "/echo", b"12345")[2] == b"12345"
+
+
+def test_a_connection_is_kept_for_the_next_request(served: Served) -> None:
+    with served.connection() as connection:
+        for _ in range(3):
+            assert served.on(connection, "GET", "/hello")[0] == 200
+
+
+def test_malformed_json_is_a_problem(served: Served) -> None:
+    status, headers, body = served.ask("POST", "/decoded", b'{"a":')
+    assert (status, headers["content-type"]) == (400, "application/problem+json")
+    assert json.loads(body)["code"] == "malformed_json"
+
+
+def test_a_client_that_sends_all_of_a_refused_body_still_reads_the_413(served: Served) -> None:
+    assert served.ask("POST", "/echo", b"x" * 1_000_000)[0] == 413
+
+
+def test_a_chunked_body_above_the_limit_is_413(served: Served) -> None:
+    chunks = iter([b"x" * 50_000] * 20)
+    status, headers, body = served.ask("POST", "/echo", chunks)
+    assert (status, headers["connection"]) == (413, "close")
+    assert json.loads(body)["code"] == "content_too_large"
+
+
+def test_a_client_that_asks_before_sending_a_large_body_is_refused_at_once(served: Served) -> None:
+    head = (
+        b"POST /echo HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 999999\r\n\r\n"
+    )
+    with served.raw() as connection:
+        connection.sendall(head)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 413")
+
+
+def test_a_route_may_take_more_than_the_others(served: Served) -> None:
+    assert json.loads(served.ask("POST", "/large", b"x" * 3_000_000)[2]) == {"length": 3_000_000}
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (b"GET /hello HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 200 + b"\r\n", b"431"),
+        (b"GET /hello HTTP/1.1\r\nHost: x\r\nA: " + b"b" * 9000 + b"\r\n\r\n", b"431"),
+        (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", b"414"),
+        (b"GET /hello HTTP/1.1\nHost: x\n\n" + b" " * 9000, b"4"),
+        (b"GET /hello HTTP/1.1\r\nHost: x\r\nX_Under: 1\r\n\r\n", b"400"),
+        (b"GET /hello HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", b"400"),
+        (
+            b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            b"400",
+        ),
+    ],
+    ids=[
+        "many fields",
+        "long field",
+        "long line",
+        "bare LF",
+        "underscore",
+        "two hosts",
+        "two lengths",
+    ],
+)
+def test_floods_and_ambiguous_heads_are_refused(
+    served: Served, request_bytes: bytes, status: bytes
+) -> None:
+    assert served.say(request_bytes).startswith(b"HTTP/1.1 " + status)
+
+
+def test_an_error_is_logged_with_the_id_that_the_client_sees(served: Served) -> None:
+    _, headers, body = served.ask("GET", "/boom")
+    line = json.loads(served.err.until("a responder failed"))
+    assert line["request_id"] == headers["x-request-id"] == json.loads(body)["instance"]
+    assert "the secret of the house" in line["exception"]
+    assert b"secret" not in body
+    assert (line["deployment"], line["role"], line["slot"]) == ("test", "http", 0)
+
+
+def test_gunicorns_own_lines_go_through_our_logs(served: Served) -> None:
+    served.say(b"GET /hello HTTP/1.1\r\nHost: x\r\n\x00\r\n\r\n")
+    served.ask("GET", "/hello", headers={"x-request-id": "the-last-line"})
+    served.err.until("the-last-line")
+    for line in served.err.seen:
+        assert json.loads(line)["role"] == "http"
+
+
+# Slow clients
+
+
+def test_a_head_that_does_not_come_is_cut_off() -> None:
+    with serving(head_timeout=0.2) as served:
+        served.ready()
+        with served.raw() as silent, served.raw() as dripping:
+            dripping.sendall(b"GET /hello HTTP/1.1\r\nHo")
+            for connection in (silent, dripping):
+                assert read_all(connection).startswith(b"HTTP/1.1 408")
+
+
+@pytest.mark.parametrize("path", ["/echo", "/length"])
+@pytest.mark.parametrize("begun", [b"", b"12"])
+def test_a_body_that_does_not_come_is_answered_408(path: str, begun: bytes) -> None:
+    with serving(body_timeout=0.2) as served:
+        served.ready()
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n".encode()
+        answer = served.say(head + begun)
+        assert answer.startswith(b"HTTP/1.1 408")
+        assert b'"code":"request_timeout"' in answer
+
+
+def test_a_request_that_is_being_answered_is_not_slow() -> None:
+    with serving(head_timeout=0.1, body_timeout=0.1) as served:
+        served.ready()
+        assert served.ask("GET", "/slow?seconds=2.5")[0] == 200
+
+
+# Processes
+
+
+def test_a_worker_that_dies_is_replaced() -> None:
+    with serving(processes=2) as served:
+        served.ready()
+        before = served.workers()
+        os.kill(min(before), signal.SIGKILL)
+        served.out.until("started")
+        after = served.workers()
+        assert max(before) in after
+        assert len(after) == 2
+        assert served.ask("GET", "/hello")[0] == 200
+
+
+def test_workers_end_when_their_master_is_killed_and_free_the_address() -> None:
+    with serving(processes=2) as served:
+        served.ready()
+        workers = [os.pidfd_open(pid) for pid in served.workers()]
+        served.process.kill()
+        for descriptor in workers:
+            with os.fdopen(descriptor):
+                assert select.select([descriptor], [], [], PATIENCE)[0]
+        with serving(bind=f"127.0.0.1:{served.port}") as next_one:
+            next_one.ready()
+
+
+def test_a_request_that_runs_at_the_end_is_answered_and_plugins_drain_and_stop() -> None:
+    for path in ("/slow", "/slow-thread"):
+        with serving(processes=2) as served:
+            served.ready()
+            with served.connection() as connection:
+                connection.request("GET", f"{path}?seconds=0.7")
+                served.out.until("slow request is running")
+                served.term()
+                response = connection.getresponse()
+                assert json.loads(response.read()) == {"slept": True}
+                assert response.headers["connection"] == "close"
+            assert served.status() == 0
+            said = served.out.all()
+            assert said.count("drained") == said.count("stopped") == 2
+
+
+def test_idle_connections_do_not_hold_the_end_up() -> None:
+    with serving(keep_alive=300.0, grace=300.0) as served:
+        served.ready()
+        with served.connection() as kept, served.raw() as silent:
+            served.on(kept, "GET", "/hello")
+            served.term()
+            assert read_all(silent) == b""
+            assert served.status() == 0
+
+
+def test_a_request_that_outlives_the_grace_is_given_up() -> None:
+    with serving(grace=0.3) as served:
+        served.ready()
+        with served.connection() as connection:
+            connection.request("GET", "/slow?seconds=60")
+            served.out.until("slow request is running")
+            served.term()
+            assert served.status() == 0
+
+
+def test_it_is_unready_before_it_stops_accepting() -> None:
+    with serving(shutdown_delay=2.0) as served:
+        served.ready()
+        with served.connection() as connection:
+            assert served.on(connection, "GET", "/readyz")[0] == 200
+            served.term()
+            served.out.until("draining")
+            assert served.on(connection, "GET", "/readyz")[0] == 503
+        assert served.ask("GET", "/hello")[0] == 200
+        assert served.status() == 0
+
+
+# Mistakes
+
+
+def test_a_port_in_use_is_one_clear_line_and_status_4() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        bind = "{}:{}".format(*taken.getsockname())
+        with serving(bind=bind) as served:
+            assert served.status() == 4
+            (line,) = served.err.all()
+            assert line.startswith(f"error: cannot listen on {bind}: the address is in use")
+
+
+@pytest.mark.parametrize(
+    ("bind", "words"),
+    [
+        ("nonsense", "is no address: expected host:port or unix:/path"),
+        ("127.0.0.1:99999", "is no address"),
+        ("198.51.100.1:8000", "this machine has no such address"),
+        ("unix:/nowhere/at/all.sock", "No such file or directory"),
+        ("unix:", "names no path"),
+    ],
+)
+def test_an_address_that_cannot_be_had_is_one_clear_line(bind: str, words: str) -> None:
+    with serving(bind=bind) as served:
+        assert served.status() == 4
+        (line,) = served.err.all()
+        assert words in line
+
+
+def test_a_plugin_that_cannot_start_ends_the_role_with_its_one_line() -> None:
+    with serving({"SERVED_FAILS": "1"}, processes=2) as served:
+        assert served.status() == 4
+        assert served.err.all() == ["rolehost http: the sample cannot start here"]
+
+
+def test_a_unix_socket_serves_and_a_stale_one_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "http.sock"
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(path))
+    with serving(bind=f"unix:{path}") as served:
+        served.ready()
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(path))
+            connection.sendall(b"GET /hello HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert read_all(connection).startswith(b"HTTP/1.1 200")
+        with serving(bind=f"unix:{path}") as second:
+            assert second.status() == 4
+            assert "another process listens on it" in second.err.all()[0]
+
+
+def test_an_address_of_the_sixth_version_is_taken() -> None:
+    port = free_port()
+    with serving(bind=f"[::1]:{port}") as served:
+        served.ready()
+        with socket.create_connection(("::1", port), PATIENCE) as connection:
+            connection.sendall(b"GET /hello HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert read_all(connection).startswith(b"HTTP/1.1 200")
