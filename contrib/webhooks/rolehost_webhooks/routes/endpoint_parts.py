@@ -35,9 +35,7 @@ class EndpointSecret:
 class EndpointSecretRotation:
     """``…/secret/rotate``."""
 
-    @responder(
-        TAG, summary="Rotate the secret", request=SecretRotateIn, responses={200: SecretOut}
-    )
+    @responder(TAG, summary="Rotate the secret", request=SecretRotateIn, responses={200: SecretOut})
     def on_post(self, req: Any, resp: Any, app_id: str, endpoint_id: str) -> None:
         """Make a new secret; the old one signs beside it for a day unless told otherwise."""
         secret = endpoints.rotate_secret(

@@ -1,0 +1,17 @@
+"""``rolehost webhooks``: receive and send from the command line."""
+
+from __future__ import annotations
+
+import click
+
+from rolehost_webhooks.commands.listen import listen
+from rolehost_webhooks.commands.send import send
+
+
+@click.group()
+def webhooks() -> None:
+    """Receive and send webhooks through a running host."""
+
+
+webhooks.add_command(listen)
+webhooks.add_command(send)

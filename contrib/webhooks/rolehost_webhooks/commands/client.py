@@ -1,0 +1,63 @@
+"""The API as the commands use it."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+from urllib.parse import quote
+
+import click
+import msgspec
+import urllib3
+
+
+class Client:
+    """Calls the API of a running host.
+
+    Args:
+        url: where it answers, without ``/api/v1``.
+        token: None sends none.
+    """
+
+    def __init__(self, url: str, token: str | None) -> None:
+        self.url = url
+        self._headers = {"content-type": "application/json"}
+        if token is not None:
+            self._headers["authorization"] = f"Bearer {token}"
+        self._pools = urllib3.PoolManager(timeout=urllib3.Timeout(10.0), retries=False)
+
+    def call(self, method: str, *path: str, body: bytes | None = None, query: str = "") -> Any:
+        """Call ``/api/v1`` and the path; return the decoded answer, None when it is empty.
+
+        Raises:
+            click.ClickException: nobody answers, or the answer is an error.
+        """
+        url = "/".join((f"{self.url}/api/v1", *(quote(part, safe="") for part in path))) + query
+        headers = self._headers
+        if method == "POST":
+            headers = {**headers, "idempotency-key": str(uuid.uuid4())}
+        try:
+            response = self._pools.request(method, url, body=body, headers=headers)
+        except urllib3.exceptions.HTTPError as error:
+            raise click.ClickException(
+                f"no host answers at {self.url} ({type(error).__name__}); is rolehost run running?"
+            ) from None
+        if response.status >= 400:
+            raise click.ClickException(f"{method} {url}: {response.status} {_told(response.data)}")
+        return msgspec.json.decode(response.data) if response.data else None
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._pools.clear()
+
+
+def _told(body: bytes) -> str:
+    """Return what an error's body says, in one line."""
+    try:
+        said = msgspec.json.decode(body)
+        detail = said["detail"]
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return body[:200].decode("utf-8", "replace")
+    if isinstance(detail, list):
+        return "; ".join(f"{'.'.join(each['loc'])}: {each['msg']}" for each in detail)
+    return str(detail)

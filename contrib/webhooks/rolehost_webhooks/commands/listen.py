@@ -1,0 +1,163 @@
+"""``rolehost webhooks listen``: a receiver that verifies and prints what arrives."""
+
+from __future__ import annotations
+
+import queue
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+import msgspec
+from rich.console import Console
+from rich.json import JSON
+from rolehost.api import CommandContext
+
+from rolehost_webhooks.commands.client import Client
+from rolehost_webhooks.commands.options import (
+    TOKEN_VARIABLE,
+    api_token,
+    host_options,
+    host_url,
+    settings_of,
+)
+from rolehost_webhooks.commands.receiver import Delivery, Receiver
+
+EXAMPLE = '{"eventType":"invoice.paid","payload":{"id":"in_1","total":4200}}'
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8010, show_default=True, help="Port; 0 takes a free one.")
+@host_options
+@click.option("--count", type=click.IntRange(min=1), help="End after so many deliveries.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, nothing else.")
+@click.pass_obj
+def listen(
+    context: CommandContext,
+    host: str,
+    port: int,
+    url: str | None,
+    token: str | None,
+    app: str,
+    count: int | None,
+    as_json: bool,
+) -> None:
+    """Receive the webhooks of an application here, verify and print them.
+
+    Creates the application when it is missing, and an endpoint that is removed at the end.
+    Ends with Ctrl-C, or after --count deliveries; a signature that is wrong makes it exit 1.
+    """
+    console = Console(stderr=as_json, highlight=False, soft_wrap=True)
+    given = api_token(context, token)
+    client = Client(host_url(context, url), given)
+    try:
+        receiver = Receiver(host, port)
+    except OSError as error:
+        raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror}") from None
+    try:
+        with _terminable(), _endpoint(client, app, receiver):
+            _introduce(console, context, client, app, receiver, given is not None)
+            wrong = _print(console, receiver, count, as_json)
+    finally:
+        receiver.close()
+        client.close()
+    if wrong:
+        raise click.ClickException(f"{wrong} deliveries had no valid signature")
+
+
+@contextmanager
+def _endpoint(client: Client, app: str, receiver: Receiver) -> Iterator[None]:
+    """Have an endpoint that leads to the receiver; remove it at the end."""
+    wanted = msgspec.json.encode({"name": app, "uid": app})
+    client.call("POST", "app", body=wanted, query="?get_if_exists=true")
+    uid = f"listen-{receiver.url.rstrip('/').rpartition(':')[2]}"
+    described = {"url": receiver.url, "description": "rolehost webhooks listen", "uid": uid}
+    path = ("app", app, "endpoint", uid)
+    client.call("PUT", *path, body=msgspec.json.encode(described))
+    try:
+        receiver.trust(client.call("GET", *path, "secret")["key"])
+        yield
+    finally:
+        client.call("DELETE", *path)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let TERM end the command as Ctrl-C does: tidily, and as a success."""
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise click.exceptions.Exit(0) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _introduce(
+    console: Console,
+    context: CommandContext,
+    client: Client,
+    app: str,
+    receiver: Receiver,
+    protected: bool,
+) -> None:
+    """Say what is going on, and how to send something."""
+    authorization = f' -H "authorization: Bearer ${TOKEN_VARIABLE}"' if protected else ""
+    console.print(f"Listening on {receiver.url} for application {app}. Send it something:\n")
+    console.print(
+        f"  curl {client.url}/api/v1/app/{app}/msg{authorization}"
+        f" -H 'content-type: application/json' -d '{EXAMPLE}'\n",
+        markup=False,
+    )
+    delivery = settings_of(context, "webhooks-delivery")
+    if delivery is not None and not delivery.allow_private:
+        console.print(
+            "[yellow]This deployment does not deliver to private addresses:"
+            " set allow_private = true in [webhooks-delivery].[/]",
+        )
+
+
+def _print(console: Console, receiver: Receiver, count: int | None, as_json: bool) -> int:
+    """Print deliveries as they arrive; return how many were not valid."""
+    seen = wrong = 0
+    while count is None or seen < count:
+        try:
+            # Bounded, so that a signal is noticed on every platform.
+            delivery = receiver.deliveries.get(timeout=0.5)
+        except queue.Empty:
+            continue
+        seen += 1
+        wrong += not delivery.verified
+        if as_json:
+            click.echo(_line(delivery))
+        else:
+            _show(console, delivery)
+    return wrong
+
+
+def _line(delivery: Delivery) -> str:
+    shown = {
+        "id": delivery.id,
+        "verified": delivery.verified,
+        "bytes": len(delivery.body),
+        "payload": delivery.body.decode("utf-8", "replace"),
+    }
+    return msgspec.json.encode(shown).decode()
+
+
+def _show(console: Console, delivery: Delivery) -> None:
+    verdict = "[green]verified[/]" if delivery.verified else f"[red]refused: {delivery.error}[/]"
+    stamp = time.strftime("%H:%M:%S")
+    console.print(f"{stamp}  {delivery.id}  {len(delivery.body)} bytes  {verdict}")
+    text = delivery.body.decode("utf-8", "replace")
+    try:
+        console.print(JSON(text))
+    except ValueError:
+        console.print(text, markup=False)

@@ -1,0 +1,90 @@
+"""What ``rolehost webhooks send`` reads: messages whose payloads stay the bytes they were."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import msgspec
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One message to send; ``event_id`` None lets the host choose."""
+
+    event_type: str
+    payload: bytes
+    event_id: str | None = None
+
+
+class _Examples(msgspec.Struct):
+    """An element of ``@octokit/webhooks-examples``' ``index.json``."""
+
+    name: str
+    examples: list[msgspec.Raw]
+
+
+class _Message(msgspec.Struct, rename="camel"):
+    """A message as the API takes it."""
+
+    event_type: str
+    payload: msgspec.Raw
+    event_id: str | None = None
+
+
+def from_file(path: Path, event_type: str | None) -> list[Outgoing]:
+    """Read a JSON array, or one JSON value a line.
+
+    An element is a message (``eventType`` and ``payload``), a group of examples (``name`` and
+    ``examples``), or anything else: the payload itself, of the given type.
+
+    Raises:
+        click.ClickException: the file is not JSON, or a payload has no type.
+    """
+    content = path.read_bytes()
+    try:
+        if content.lstrip().startswith(b"["):
+            elements = msgspec.json.decode(content, type=list[msgspec.Raw])
+        else:
+            lines = [line for line in content.splitlines() if line.strip()]
+            elements = [msgspec.json.decode(line, type=msgspec.Raw) for line in lines]
+        return [message for element in elements for message in _messages(element, event_type)]
+    except msgspec.DecodeError as error:
+        raise click.ClickException(f"{path}: {error}") from None
+    except LookupError as error:
+        raise click.ClickException(f"{path}: {error.args[0]}") from None
+
+
+def one(data: str, event_type: str | None) -> Outgoing:
+    """Return the message of a payload given as text.
+
+    Raises:
+        click.UsageError: it has no type, or is not JSON.
+    """
+    if event_type is None:
+        raise click.UsageError("--data needs --type")
+    try:
+        payload = msgspec.json.decode(data.encode(), type=msgspec.Raw)
+    except msgspec.DecodeError as error:
+        raise click.UsageError(f"--data: {error}") from None
+    return Outgoing(event_type, bytes(payload))
+
+
+def _messages(element: msgspec.Raw, event_type: str | None) -> Iterator[Outgoing]:
+    raw = bytes(element)
+    for kind in (_Examples, _Message):
+        try:
+            found = msgspec.json.decode(raw, type=kind)
+        except msgspec.ValidationError:
+            continue
+        if isinstance(found, _Examples):
+            for example in found.examples:
+                yield Outgoing(event_type or found.name, bytes(example))
+        else:
+            yield Outgoing(event_type or found.event_type, bytes(found.payload), found.event_id)
+        return
+    if event_type is None:
+        raise LookupError("an element is a bare payload; say its event type with --type")
+    yield Outgoing(event_type, raw)

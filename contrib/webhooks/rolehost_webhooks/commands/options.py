@@ -1,0 +1,60 @@
+"""Options that both commands have, and what they mean when they are not given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+from rolehost.api import CommandContext
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: Environment variable with the API's token.
+TOKEN_VARIABLE = "ROLEHOST_WEBHOOKS_TOKEN"
+
+
+def host_options(command: F) -> F:
+    """Add ``--url``, ``--token`` and ``--app``."""
+    for option in (
+        click.option("--app", default="demo", show_default=True, help="Uid of the application."),
+        click.option(
+            "--token",
+            envvar=TOKEN_VARIABLE,
+            help=f"The API's token; also from {TOKEN_VARIABLE}, else from the deployment.",
+        ),
+        click.option("--url", help="Where the host answers; else as the deployment says."),
+    ):
+        command = option(command)
+    return command
+
+
+def host_url(context: CommandContext, given: str | None) -> str:
+    """Return where the API answers: as given, else where this deployment binds."""
+    if given:
+        return given.rstrip("/")
+    bind: str = context.composition.deployment.host.http.bind
+    if bind.startswith("unix:"):
+        raise click.UsageError("the deployment binds a Unix socket; give --url")
+    host, _, port = bind.rpartition(":")
+    reachable = "127.0.0.1" if host in {"", "0.0.0.0", "[::]"} else host
+    return f"http://{reachable}:{port}"
+
+
+def api_token(context: CommandContext, given: str | None) -> str | None:
+    """Return the token: as given, else this deployment's; None when there is none."""
+    if given:
+        return given
+    settings = settings_of(context, "webhooks-api")
+    if settings is None or settings.token is None:
+        return None
+    token: str = settings.token.reveal()
+    return token
+
+
+def settings_of(context: CommandContext, plugin: str) -> Any:
+    """Return the settings of a plugin; None when this deployment does not enable it."""
+    try:
+        return context.composition.plugin(plugin).settings
+    except LookupError:
+        return None
