@@ -43,6 +43,11 @@ class Healthz:
             return
         _answer(resp, await self._health.ask(questions))
 
+    @operation(hidden=True)
+    async def on_head(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        """Answer as to GET, without the body: some load balancers ask so."""
+        await self.on_get(req, resp)
+
 
 class Readyz:
     """Readiness: whether this process should be sent requests."""
@@ -61,6 +66,11 @@ class Readyz:
             resp.data = _encode(Report("draining"))
             return
         _answer(resp, await self._health.ask(self._health.readiness(services)))
+
+    @operation(hidden=True)
+    async def on_head(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        """Answer as to GET, without the body: some load balancers ask so."""
+        await self.on_get(req, resp)
 
 
 def _no_store(resp: falcon.asgi.Response) -> None:

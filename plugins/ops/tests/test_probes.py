@@ -139,3 +139,10 @@ def test_the_routes_stand_under_the_prefix(client_with):
     client = client_with(prefix="/internal")
     assert client.simulate_get("/internal/healthz").status_code == 200
     assert client.simulate_get("/healthz").status_code == 404
+
+
+def test_probes_may_ask_without_wanting_the_body(client, services):
+    assert client.simulate_head("/healthz").status_code == 200
+    services.draining = True
+    answer = client.simulate_head("/readyz")
+    assert (answer.status_code, answer.content) == (503, b"")
