@@ -1,0 +1,136 @@
+"""Deployments and plugins made for one benchmark, in a folder of its own.
+
+Plugins are modules and the metadata of a distribution, written into a folder on ``PYTHONPATH``:
+the host finds them as it finds any installed one.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.model import ROOT
+
+#: A plugin that gives what an ordinary one gives; ``NUMBER`` is its own.
+_PLUGIN = '''\
+"""Plugin NUMBER of many."""
+
+from rolehost.api import Check, PluginInfo, Route, Schedule, actor, hookimpl
+
+
+@actor(name="tidy-NUMBER", queue="default")
+def tidy(job, path: str = ""):
+    """Do nothing."""
+
+
+@hookimpl
+def rolehost_plugin():
+    return PluginInfo(api=1, requires=("database",), enqueues=("tidy-NUMBER",))
+
+
+@hookimpl
+def rolehost_routes():
+    from benchmarks.sample import Orders
+
+    return [Route("/pNUMBER/orders/{order}", Orders()), Route("/pNUMBER/orders/{order}/lines", Orders())]
+
+
+@hookimpl
+def rolehost_actors():
+    return [tidy]
+
+
+@hookimpl
+def rolehost_schedules():
+    return [Schedule(name="tidy-NUMBER", actor=tidy, cron="0 3 * * *")]
+
+
+@hookimpl
+def rolehost_checks():
+    return [Check(name="check-NUMBER", fn=lambda services: None)]
+'''
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A deployment file, and the environment in which the host finds its plugins.
+
+    Attributes:
+        folder: where everything is.
+        file: the deployment file.
+        env: variables for the processes.
+    """
+
+    folder: Path
+    file: Path
+    env: Mapping[str, str]
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Return variables that keep everything a process makes inside a folder."""
+    runtime = folder / "run"
+    runtime.mkdir(mode=0o700, exist_ok=True)
+    return {
+        "PYTHONPATH": f"{folder / 'site'}:{ROOT}",
+        "XDG_RUNTIME_DIR": str(runtime),
+    }
+
+
+def place(
+    folder: Path,
+    plugins: Mapping[str, str],
+    installed: Sequence[str] = (),
+    **sections: Mapping[str, Any],
+) -> Place:
+    """Write a deployment.
+
+    Args:
+        folder: made when missing.
+        plugins: entry points to install and enable: name to target.
+        installed: plugins to enable that are installed already.
+        sections: the deployment's sections; values that both TOML and JSON know.
+    """
+    folder.mkdir(exist_ok=True)
+    (folder / "site").mkdir(exist_ok=True)
+    for name, target in plugins.items():
+        _install(folder / "site", name, target)
+    lines = [f"plugins = {json.dumps([*installed, *plugins])}"]
+    for section, values in sections.items():
+        lines += ["", f"[{section}]"]
+        lines += [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+    file = folder / "bench.toml"
+    file.write_text("\n".join(lines) + "\n", "utf-8")
+    return Place(folder, file, environment(folder))
+
+
+def many(folder: Path, count: int) -> dict[str, str]:
+    """Write so many plugin modules, each of its own; return name and target of each."""
+    site = folder / "site"
+    site.mkdir(parents=True, exist_ok=True)
+    targets = {}
+    for number in range(count):
+        module = f"bench_plugin_{number}"
+        (site / f"{module}.py").write_text(_PLUGIN.replace("NUMBER", str(number)), "utf-8")
+        targets[f"bench-{number}"] = module
+    return targets
+
+
+def _install(site: Path, name: str, target: str) -> None:
+    metadata = site / f"rolehost_{name.replace('-', '_')}-1.0.dist-info"
+    metadata.mkdir(exist_ok=True)
+    (metadata / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: rolehost-{name}\nVersion: 1.0\n", "utf-8"
+    )
+    (metadata / "entry_points.txt").write_text(f"[rolehost]\n{name} = {target}\n", "utf-8")
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

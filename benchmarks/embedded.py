@@ -1,0 +1,31 @@
+"""The deployment ``deploy/embedded.toml``, all plugins of it, in a folder of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.children import Child, running
+from benchmarks.deployments import environment, free_port
+from benchmarks.model import ROOT
+
+FILE = ROOT / "deploy" / "embedded.toml"
+
+
+@contextmanager
+def started(folder: Path, port: int | None = None, role: str = "") -> Iterator[Child]:
+    """Run the deployment, or one role of it, with its database in ``folder``.
+
+    The block is entered when the supervisor says that all of it is ready.
+    """
+    folder.mkdir(exist_ok=True)
+    env = environment(folder) | {
+        "ROLEHOST__HTTP__BIND": f"127.0.0.1:{port or free_port()}",
+        "ROLEHOST__EMBEDDED__PATH": str(folder / "rolehost.db"),
+        "ROLEHOST__LOG__FORMAT": "json",
+    }
+    arguments = ["-m", "rolehost", "run", str(FILE), *(["--role", role] if role else [])]
+    with running(arguments, folder, env) as child:
+        child.await_line("rolehost is ready")
+        yield child

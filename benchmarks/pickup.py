@@ -1,0 +1,33 @@
+"""From enqueueing to start, with a worker process that has nothing to do."""
+
+from __future__ import annotations
+
+from benchmarks.children import figures, running
+from benchmarks.ephemeral import worker_place
+from benchmarks.model import Bench, Figure, Goal
+
+#: Jobs that are timed, one after the other, with pauses in between.
+JOBS = 200
+
+
+def run(bench: Bench) -> list[Figure]:
+    """Time single jobs from another process, from the call of enqueue() to the actor's start."""
+    count = bench.scaled(JOBS, 20)
+    step = bench.begin(1, "pickup")
+    made = worker_place(bench, "pickup")
+    with running(["-m", "rolehost", "migrate", "up", str(made.file)], made.folder, made.env) as up:
+        up.process.wait()
+    arguments = ["-m", "rolehost.roles", "--role", "worker", "--deployment", str(made.file)]
+    with running(arguments, made.folder, made.env) as worker:
+        worker.await_ready()
+        found = figures("enqueuer", [str(made.file), str(count)], made.folder, made.env)
+    step()
+    return [
+        Figure(
+            benchmark="pickup",
+            what="idle worker: enqueue() called to job started",
+            unit="ms",
+            ours=found["waited"],
+            goal=Goal(most=10.0),
+        )
+    ]

@@ -1,0 +1,99 @@
+"""Figures as a picture: every round a dot, the median a bar, the goal a mark."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.model import Figure, Unmeasured
+
+_HELD = {True: "#1a7f37", False: "#cf222e", None: "#57606a"}
+_GOAL = "#0969da"
+
+
+def draw(figures: Sequence[Figure], path: Path) -> None:
+    """Write a picture of the figures: ratios above, figures of their own below.
+
+    Raises:
+        Unmeasured: matplotlib is not installed.
+    """
+    try:
+        import matplotlib
+    except ImportError:
+        raise Unmeasured("the picture needs matplotlib: pip install 'rolehost[bench]'") from None
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    ratios = [figure for figure in figures if figure.bare]
+    numbers = [figure for figure in figures if not figure.bare and figure.goal is not None]
+    panels = [each for each in (ratios, numbers) if each]
+    height = 1.2 * len(panels) + 0.34 * sum(map(len, panels))
+    drawing, axes = pyplot.subplots(
+        len(panels),
+        1,
+        figsize=(10, height),
+        height_ratios=[len(each) + 1 for each in panels],
+        layout="constrained",
+        squeeze=False,
+    )
+    for axis, panel in zip(axes[:, 0], panels, strict=True):
+        if panel is ratios:
+            _ratios(axis, panel)
+        else:
+            _numbers(axis, panel)
+    drawing.savefig(path, dpi=110)
+    pyplot.close(drawing)
+
+
+def _ratios(axis: Any, figures: Sequence[Figure]) -> None:
+    for at, figure in enumerate(figures):
+        _row(axis, at, figure.ratios, figure)
+        goal = figure.goal
+        for bound in () if goal is None else (goal.least, goal.most):
+            if bound is not None:
+                axis.plot([bound] * 2, [at - 0.4, at + 0.4], color=_GOAL, linewidth=2)
+    axis.axvline(1.0, color="#8c959f", linewidth=0.8, linestyle="--", zorder=0)
+    axis.set_title("host against bare: right of 1 the host is the faster one", fontsize=10)
+    _label(axis, [f"{each.what} ({each.unit.strip('/') or 'rate'})" for each in figures])
+
+
+def _numbers(axis: Any, figures: Sequence[Figure]) -> None:
+    labels = []
+    for at, figure in enumerate(figures):
+        assert figure.goal is not None
+        bound = figure.goal.most or figure.goal.least or 1.0
+        samples = [figure.ours[kept] / bound for kept in figure.kept]
+        _row(axis, at, samples, figure)
+        side = "at most" if figure.goal.most else "at least"
+        labels.append(f"{figure.what}\n{side} {bound:,g} {figure.unit}")
+    axis.axvline(1.0, color=_GOAL, linewidth=2, zorder=0)
+    axis.set_xscale("log")
+    axis.set_title("against the goal: 1 is the goal itself", fontsize=10)
+    _label(axis, labels)
+
+
+def _row(axis: Any, at: int, samples: Sequence[float], figure: Figure) -> None:
+    colour = _HELD[figure.held]
+    axis.scatter(samples, [at] * len(samples), s=14, color=colour, alpha=0.4, linewidths=0)
+    middle = sorted(samples)[len(samples) // 2]
+    axis.plot([middle] * 2, [at - 0.3, at + 0.3], color=colour, linewidth=3)
+    axis.annotate(
+        f"{middle:.2f}" if figure.bare else f"{figure.value.median:,.3g} {figure.unit}",
+        (max(samples), at),
+        xytext=(8, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=8,
+        color=colour,
+    )
+
+
+def _label(axis: Any, labels: Sequence[str]) -> None:
+    axis.set_yticks(range(len(labels)), labels, fontsize=8)
+    axis.set_ylim(len(labels) - 0.4, -0.6)
+    axis.margins(x=0.12)
+    axis.grid(axis="x", color="#d0d7de", linewidth=0.5)
+    axis.set_axisbelow(True)
+    for side in ("top", "right", "left"):
+        axis.spines[side].set_visible(False)

@@ -1,0 +1,40 @@
+"""Sends ephemeral messages through the host and runs them in its worker role."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from pathlib import Path
+
+from rolehost.roles.worker.loop import WorkerRole
+
+from benchmarks.programs import plugin
+from benchmarks.programs.worker import started
+
+
+def main(file: Path, count: int) -> None:
+    """Print messages sent and run a second, and microseconds of processor for each run."""
+    with started(file) as process:
+        send = process.services.send
+        send(plugin.passing, number=-1)  # what the first one makes is not counted
+        began = time.perf_counter()
+        for number in range(count):
+            send(plugin.passing, number=number)
+        sent = count / (time.perf_counter() - began)
+
+        finished = threading.Event()
+        plugin.countdown.total = count + 1
+        plugin.countdown.finished = finished.set
+        worker = WorkerRole(process)
+        began, used = time.perf_counter(), time.process_time()
+        worker.start()
+        finished.wait()
+        seconds, used = time.perf_counter() - began, time.process_time() - used
+        worker.stop()
+    print(json.dumps({"sent": sent, "run": count / seconds, "cost": used / count * 1e6}))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,97 @@
+"""The plugin that the benchmarks' deployments enable: a route, and actors to be timed."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Sequence
+
+from rolehost.api import (
+    Actor,
+    JobContext,
+    PluginInfo,
+    Route,
+    Services,
+    actor,
+    hookimpl,
+)
+
+
+class Countdown:
+    """Calls back when so many jobs have run; threads count without a lock.
+
+    Each job has a number of its own, and a set takes additions from threads as they come.
+    """
+
+    def __init__(self) -> None:
+        self.seen: set[int] = set()
+        self.total = 0
+        self.finished: Callable[[], None] = bool
+
+    def count(self, number: int) -> None:
+        self.seen.add(number)
+        if len(self.seen) == self.total:
+            self.finished()
+
+
+countdown = Countdown()
+
+
+@actor(queue="bench", durable=False)
+def passing(_services: Services, number: int) -> None:
+    """Do nothing, ephemerally."""
+    countdown.count(number)
+
+
+@actor(queue="bench")
+def nothing(_job: JobContext, number: int) -> None:
+    """Do nothing, durably."""
+    countdown.count(number)
+
+
+@actor(queue="bench")
+def effect(job: JobContext, number: int) -> None:
+    """Write one row together with the completion."""
+    with job.services.unit_of_work() as work:
+        work.database.peewee.execute_sql("INSERT INTO effects (number) VALUES (?)", (number,))
+    countdown.count(number)
+
+
+@actor(queue="bench")
+def answer(_job: JobContext, sent: int, path: str) -> None:
+    """Tell a socket how long this job took from its enqueueing to its start, nanoseconds."""
+    waited = time.monotonic_ns() - sent
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as caller:
+        caller.sendto(str(waited).encode(), path)
+
+
+class Routes:
+    """A plugin with the sample route alone; needs no storage."""
+
+    @hookimpl
+    def rolehost_plugin(self) -> PluginInfo:
+        return PluginInfo(api=1)
+
+    @hookimpl
+    def rolehost_routes(self) -> Sequence[Route]:
+        from benchmarks import sample
+
+        return [Route(sample.PATH, sample.Orders())]
+
+
+class Actors:
+    """A plugin with the actors."""
+
+    @hookimpl
+    def rolehost_plugin(self) -> PluginInfo:
+        return PluginInfo(
+            api=1, requires=("database", "queue"), enqueues=("nothing", "effect", "answer")
+        )
+
+    @hookimpl
+    def rolehost_actors(self) -> Sequence[Actor]:
+        return [passing, nothing, effect, answer]
+
+
+routes = Routes()
+actors = Actors()

@@ -1,0 +1,30 @@
+"""A process of the worker role inside a program that measures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rolehost.composition import compose
+from rolehost.deployment import load
+from rolehost.observe import logs
+from rolehost.roles.process import Process
+from rolehost.schema import HOST_SET, up
+
+
+@contextmanager
+def started(file: Path, role: str = "worker") -> Iterator[Process]:
+    """Compose a deployment, bring its schema up, and start a process of it."""
+    composition = compose(load(file))
+    logs.configure(composition.deployment.host.log)
+    database = composition.backends["database"].value.factory()
+    with database.session():
+        up(database, [HOST_SET, *composition.schema_sets])
+    database.close()
+    process = Process(composition, role=role)
+    process.start()
+    try:
+        yield process
+    finally:
+        process.stop()

@@ -1,0 +1,20 @@
+"""Which benchmarks there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from benchmarks import ephemeral, http, jobs, memory, pickup, startup
+from benchmarks.model import Bench, Figure
+
+#: Name → (what it answers, how to run it), in the order in which they are run.
+BENCHMARKS: dict[str, tuple[str, Callable[[Bench], list[Figure]]]] = {
+    "http-plain": ("What does a route cost in the host, beside bare Falcon?", http.plain),
+    "http-usual": ("And with ids, metrics, limits and a log on both sides?", http.usual),
+    "http-plugins": ("Does a request cost more with a hundred plugins?", http.plugins),
+    "ephemeral": ("What does an ephemeral actor cost, beside bare Dramatiq?", ephemeral.run),
+    "jobs": ("How many durable jobs a second, beside a bare sqlite3 loop?", jobs.run),
+    "pickup": ("How long does a job wait for an idle worker?", pickup.run),
+    "startup": ("How long until everything is ready?", startup.run),
+    "memory": ("How much memory does each process hold?", memory.run),
+}
