@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -61,7 +60,7 @@ def prove(options: Options) -> Figures:
                 steps.advance()
             status = host.stop()
     codes = [attempt["responseStatusCode"] for attempt in listed["data"]]
-    assert codes == [200], f"attempts listed: {codes}"
+    assert codes == [204], f"attempts listed: {codes}"
     assert status == 0, f"the host ended with status {status} on TERM"
     assert seconds <= LIMIT, f"{seconds:.1f} s from the clone to the listed attempt"
     return {
@@ -105,7 +104,6 @@ def _run(command: str, where: Path) -> dict[str, list[dict[str, object]]]:
     done = subprocess.run(
         ["bash", "-c", command],
         cwd=where,
-        env=os.environ,
         capture_output=True,
         text=True,
         check=True,
