@@ -115,9 +115,20 @@ def figures(
     Raises:
         Unmeasured: it failed.
     """
+    out = finish(["-m", f"benchmarks.programs.{program}", *arguments], folder, env)
+    printed: dict[str, Any] = json.loads(out.splitlines()[-1])
+    return printed
+
+
+def finish(arguments: Sequence[str], folder: Path, env: Mapping[str, str]) -> str:
+    """Run a Python program to its end; return what it prints.
+
+    Raises:
+        Unmeasured: it failed.
+    """
     parent = os.getpid()
     process = subprocess.Popen(
-        [sys.executable, "-m", f"benchmarks.programs.{program}", *arguments],
+        [sys.executable, *arguments],
         env={**os.environ, **env},
         cwd=folder,
         stdin=subprocess.DEVNULL,
@@ -133,9 +144,8 @@ def figures(
         process.communicate()
         raise
     if process.returncode:
-        raise Unmeasured(f"{program} ended with {process.returncode}:\n{err[-2000:]}")
-    printed: dict[str, Any] = json.loads(out.splitlines()[-1])
-    return printed
+        raise Unmeasured(f"{process.args} ended with {process.returncode}:\n{err[-2000:]}")
+    return out
 
 
 def descendants(pid: int) -> list[int]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.children import finish
 from benchmarks.model import ROOT
 
 #: A plugin that gives what an ordinary one gives; ``NUMBER`` is its own.
@@ -36,7 +37,8 @@ def rolehost_plugin():
 def rolehost_routes():
     from benchmarks.sample import Orders
 
-    return [Route("/pNUMBER/orders/{order}", Orders()), Route("/pNUMBER/orders/{order}/lines", Orders())]
+    orders = Orders()
+    return [Route("/pNUMBER/orders/{order}", orders), Route("/pNUMBER/orders/{order}/x", orders)]
 
 
 @hookimpl
@@ -105,6 +107,11 @@ def place(
     file = folder / "bench.toml"
     file.write_text("\n".join(lines) + "\n", "utf-8")
     return Place(folder, file, environment(folder))
+
+
+def migrate(made: Place) -> None:
+    """Make the tables of a deployment."""
+    finish(["-m", "rolehost", "migrate", "up", "-d", str(made.file)], made.folder, made.env)
 
 
 def many(folder: Path, count: int) -> dict[str, str]:

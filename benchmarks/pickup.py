@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.children import figures, running
+from benchmarks.deployments import migrate
 from benchmarks.ephemeral import worker_place
 from benchmarks.model import Bench, Figure, Goal
 
@@ -15,8 +16,7 @@ def run(bench: Bench) -> list[Figure]:
     count = bench.scaled(JOBS, 20)
     step = bench.begin(1, "pickup")
     made = worker_place(bench, "pickup")
-    with running(["-m", "rolehost", "migrate", "up", str(made.file)], made.folder, made.env) as up:
-        up.process.wait()
+    migrate(made)
     arguments = ["-m", "rolehost.roles", "--role", "worker", "--deployment", str(made.file)]
     with running(arguments, made.folder, made.env) as worker:
         worker.await_ready()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.children import READY, Child, running
-from benchmarks.deployments import environment, free_port, many, place
+from benchmarks.deployments import environment, free_port, many, migrate, place
 
 #: Where the sample route answers.
 URL = "/orders/42"
@@ -63,8 +63,7 @@ def host(
         sections["embedded"] = {"path": str(folder / "bench.db")}
     made = place(folder, plugins, installed, **sections)
     if "embedded" in installed:
-        with running(["-m", "rolehost", "migrate", "up", str(made.file)], folder, made.env) as up:
-            up.process.wait()
+        migrate(made)
     arguments = ["-m", "rolehost.roles", "--role", "http", "--deployment", str(made.file)]
     with running(arguments, folder, made.env) as child:
         child.await_ready()
