@@ -171,7 +171,7 @@ class SupervisorSettings(Settings, frozen=True):
 
     backoff: Positive = 0.1
     backoff_longest: Positive = 30.0
-    stable: Positive = 10.0
+    stable: Positive = 2.0
     start_timeout: Positive = 60.0
     grace: Positive = 35.0
 

@@ -64,7 +64,7 @@ class Plan(NamedTuple):
     command: tuple[str, ...] = ()
     backoff: float = 0.1
     backoff_longest: float = 30.0
-    stable: float = 10.0
+    stable: float = 2.0
     start_timeout: float = 60.0
     grace: float = 35.0
     log_level: str = "info"
