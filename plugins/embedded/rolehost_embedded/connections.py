@@ -121,6 +121,11 @@ class Connections(peewee.SqliteDatabase):
     def _connect(self) -> sqlite3.Connection:
         if self.closed:
             raise StorageError(f"{self.path}: the database was closed in this process")
+        if self.path in _inherited:
+            raise StorageError(
+                f"{self.path}: this process was forked while the database was open; open it"
+                " after the fork only"
+            )
         if not self._checked:
             prepare(self.path)
             self._checked = True
@@ -216,7 +221,7 @@ class Connections(peewee.SqliteDatabase):
             if state.closer is not None:
                 state.closer.detach()
             if state.connection is not None:
-                _inherited.append(state.connection)
+                _inherited.setdefault(self.path, []).append(state.connection)
         self._local = threading.local()
         self._states = weakref.WeakSet()
         self._states_guard = threading.Lock()
@@ -224,9 +229,11 @@ class Connections(peewee.SqliteDatabase):
         self._state.reset()
 
 
-#: Connections of the parent of a fork: closing one in the child would drop the parent's file
-#: locks' protection and checkpoint with stale knowledge, so they are kept for ever.
-_inherited: list[sqlite3.Connection] = []
+#: In a forked child, the parent's connections by path. They are neither used nor closed, and
+#: no other one to their file is opened: within a process SQLite shares what it knows of a
+#: file's locks among connections, and the child would inherit locks that are not its own
+#: (https://www.sqlite.org/howtocorrupt.html, section 2.6).
+_inherited: dict[Path, list[sqlite3.Connection]] = {}
 _open_databases: weakref.WeakSet[Connections] = weakref.WeakSet()
 
 

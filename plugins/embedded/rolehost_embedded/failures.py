@@ -32,9 +32,7 @@ def storage_error(error: BaseException, path: Path) -> StorageError | None:
     Args:
         error: a driver's error, or peewee's around one.
     """
-    cause = error
-    if isinstance(error, peewee.PeeweeException) and error.args:
-        cause = error.args[0]
+    cause = getattr(error, "orig", error) if isinstance(error, peewee.PeeweeException) else error
     if not isinstance(cause, sqlite3.Error):
         return None
     code = getattr(cause, "sqlite_errorcode", None)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import pytest
 from rolehost import schema
@@ -17,16 +16,6 @@ from rolehost_embedded.database import EmbeddedDatabase
 from rolehost_embedded.queue import EmbeddedQueue
 from rolehost_embedded.settings import EmbeddedSettings
 from rolehost_embedded.stream import EmbeddedStream
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> EmbeddedSettings:
-    return EmbeddedSettings(
-        path=tmp_path / "service.db",
-        synchronous="normal",
-        message_lease=1.0,
-        member_lease=1.0,
-    )
 
 
 class TestEmbeddedDatabase(DatabaseConformance):

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+
+import pytest
+from msgspec.structs import replace
+from rolehost import schema
+from rolehost.api import Record, StorageError
+from rolehost.testing.conformance.stream import Reader
+from rolehost_embedded.database import EmbeddedDatabase
+from rolehost_embedded.settings import EmbeddedSettings
+from rolehost_embedded.stream import EmbeddedStream
+
+TOPIC = "conformance"
+Open = Callable[..., EmbeddedStream]
+
+
+class FakeClock:
+    def __init__(self) -> None:
+        self.now = 1_000_000
+
+    def __call__(self) -> int:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def opened(settings: EmbeddedSettings, clock: FakeClock) -> Iterator[Open]:
+    database = EmbeddedDatabase(settings)
+    schema.up(database, [("embedded", "rolehost_embedded.migrations")])
+    database.close()
+    streams = []
+
+    def make(**changes: object) -> EmbeddedStream:
+        # Leases are long, so that only the fake clock ends them.
+        stream = EmbeddedStream(replace(settings, **{"member_lease": 60.0, **changes}), clock)
+        streams.append(stream)
+        return stream
+
+    yield make
+    for stream in streams:
+        stream.close()
+
+
+def _publish(stream: EmbeddedStream, count: int) -> None:
+    stream.publish([Record(topic=TOPIC, value=b"%d" % number) for number in range(count)])
+
+
+def test_without_its_tables_it_says_what_to_run(settings: EmbeddedSettings) -> None:
+    stream = EmbeddedStream(settings)
+    with pytest.raises(StorageError, match="rolehost migrate up"):
+        _publish(stream, 1)
+    stream.close()
+
+
+def test_a_topic_keeps_the_partitions_it_was_made_with(opened: Open) -> None:
+    few, many = opened(partitions=2), opened(partitions=8)
+    _publish(few, 20)
+    _publish(many, 20)
+    reader = Reader(many)
+    assert {delivery.partition.number for delivery in reader.read(40)} == {0, 1}
+
+
+def test_old_records_are_dropped(opened: Open, clock: FakeClock) -> None:
+    stream = opened(keep_records=10.0)
+    _publish(stream, 20)
+    clock.now += 9_000
+    _publish(stream, 5)
+    assert stream.trim() == 0
+    clock.now += 2_000
+    assert stream.trim() == 20
+    assert stream.lag([TOPIC], "group") == 5
+    assert len(Reader(stream).read(5)) == 5
+
+
+def test_records_beyond_the_count_are_dropped_from_each_partition(opened: Open) -> None:
+    stream = opened(keep_records_count=3, partitions=2)
+    _publish(stream, 20)
+    assert stream.trim() == 14
+    assert stream.lag([TOPIC], "group") == 6
+
+
+def test_many_records_are_trimmed_in_batches(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rolehost_embedded.topics._TRIM_BATCH", 7)
+    stream = opened(keep_records_count=1, partitions=1)
+    _publish(stream, 50)
+    assert stream.trim() == 49
+
+
+@pytest.mark.parametrize("members", [1, 2, 3, 5, 8, 11])
+def test_partitions_are_shared_evenly(opened: Open, members: int) -> None:
+    stream = opened(partitions=8)
+    readers = [Reader(stream) for _ in range(members)]
+    for _ in range(3):
+        for reader in readers:
+            reader.subscription.poll(0, 1)
+            reader.subscription._report_at = float("-inf")
+    owned = [sorted(reader.owned) for reader in readers]
+    assert sorted(itertools.chain.from_iterable(owned)) == [(TOPIC, n) for n in range(8)]
+    assert max(map(len, owned)) - min(map(len, owned)) <= 1
+
+
+def test_a_newcomer_takes_no_more_than_it_needs(opened: Open) -> None:
+    stream = opened(partitions=8)
+    readers = [Reader(stream) for _ in range(2)]
+    readers[0].until(lambda: all(len(reader.owned) == 4 for reader in readers), readers[1])
+    before = [set(reader.owned) for reader in readers]
+    late = Reader(stream)
+    everyone = [*readers, late]
+    readers[0].until(lambda: sorted(len(one.owned) for one in everyone) == [2, 3, 3], *everyone[1:])
+    assert all(reader.owned <= owned for reader, owned in zip(readers, before, strict=True))
+
+
+def test_with_many_topics_of_one_partition_every_member_has_work(opened: Open) -> None:
+    stream = opened(partitions=1)
+    topics = [f"topic-{number}" for number in range(6)]
+    readers = [Reader(stream, topics=topics) for _ in range(3)]
+    readers[0].until(
+        lambda: sum(len(reader.owned) for reader in readers) == 6 and all(r.owned for r in readers),
+        *readers[1:],
+    )
+
+
+def test_a_member_that_was_frozen_past_its_lease_commits_nothing_and_is_told(
+    opened: Open, clock: FakeClock
+) -> None:
+    stream = opened()
+    _publish(stream, 20)
+    frozen = Reader(stream)
+    frozen.read(20)
+    clock.now += 60_001
+    other = Reader(stream)
+    other.read(20)
+    frozen.commit()
+    assert stream.lag([TOPIC], "group") == 20
+    frozen.subscription._report_at = float("-inf")
+    frozen.step()
+    assert frozen.told[-1][0] == "revoked"
+    assert not frozen.owned
+    other.until(lambda: bool(frozen.owned) and not frozen.owned & other.owned, frozen)
+
+
+def test_members_of_different_topics_do_not_take_from_each_other(opened: Open) -> None:
+    stream = opened(partitions=4)
+    one, two = Reader(stream, topics=["a"]), Reader(stream, topics=["b"])
+    one.until(lambda: len(one.owned) == len(two.owned) == 4, two)
+
+
+def test_unknown_partitions_are_ignored(opened: Open) -> None:
+    from rolehost.api import Partition
+
+    reader = Reader(opened())
+    reader.step()
+    for call in (reader.subscription.pause, reader.subscription.resume):
+        call([Partition("elsewhere", 0)])
+    reader.subscription.commit({Partition("elsewhere", 0): 1, Partition(TOPIC, 999): 1})

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rolehost.api import StorageUnavailable
+from rolehost.testing.conformance.clients import PATIENCE
+from rolehost_embedded.wakes import Wakes, folder_of
+
+
+@pytest.fixture
+def base(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    # Not tmp_path: a socket's path holds 108 bytes.
+    with tempfile.TemporaryDirectory(prefix="wakes") as folder:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", folder)
+        yield Path(folder)
+
+
+@pytest.fixture
+def wakes(base: Path) -> Iterator[Wakes]:
+    wakes = Wakes(Path("/data/service.db"))
+    yield wakes
+    wakes.close()
+
+
+def _folder(base: Path) -> Path:
+    (folder,) = base.iterdir()
+    return folder
+
+
+def test_sockets_are_in_a_folder_that_only_the_user_may_use(base: Path, wakes: Wakes) -> None:
+    wakes.listen({"a"})
+    assert _folder(base).stat().st_mode & 0o777 == 0o700
+
+
+def test_a_folder_that_others_may_use_is_refused(base: Path, wakes: Wakes) -> None:
+    wakes.listen({"a"}).close()
+    _folder(base).chmod(0o755)
+    with pytest.raises(StorageUnavailable, match="only the current user"):
+        Wakes(Path("/data/service.db")).listen({"a"})
+
+
+def test_a_link_in_place_of_the_folder_is_refused(base: Path, wakes: Wakes) -> None:
+    wakes.listen({"a"}).close()
+    folder = _folder(base)
+    folder.rename(base / "moved")
+    folder.symlink_to(base / "moved")
+    with pytest.raises(StorageUnavailable, match="not a folder"):
+        Wakes(Path("/data/service.db")).listen({"a"})
+
+
+def test_another_database_is_another_folder(base: Path, wakes: Wakes) -> None:
+    other = Wakes(Path("/data/other.db"))
+    listener = other.listen({"a"})
+    wakes.listen({"a"})
+    wakes.wake(["a"])
+    assert listener.wait(0) == frozenset()
+    other.close()
+
+
+def test_a_closed_listener_leaves_no_file(base: Path, wakes: Wakes) -> None:
+    wakes.listen({"a", "b"}).close()
+    assert [path for path in _folder(base).rglob("*") if not path.is_dir()] == []
+
+
+def test_what_a_dead_process_left_is_removed_by_the_next_wake_up(base: Path, wakes: Wakes) -> None:
+    listener = wakes.listen({"a"})
+    listener._socket.close()  # as the kernel does for a killed process
+    names = folder_of(_folder(base), "a")
+    assert len(list(names.iterdir())) == 1
+    wakes.wake(["a"])
+    assert list(names.iterdir()) == []
+
+
+def test_listeners_that_do_not_read_keep_no_wake_up_from_the_others(wakes: Wakes) -> None:
+    asleep = [wakes.listen({"a"}) for _ in range(60)]
+    for _ in range(30):
+        wakes.wake(["a"])
+    awake = wakes.listen({"b"})
+    wakes.wake(["b"])
+    assert awake.wait(PATIENCE) == {"b"}
+    assert all(listener.wait(0) == {"a"} for listener in asleep)
+
+
+def test_a_listing_is_remembered_only_when_no_change_can_hide(
+    base: Path, wakes: Wakes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wakes.listen({"a"})
+    folder = folder_of(_folder(base), "a")
+    os.utime(folder, (1, 1))
+    wakes.wake(["a"])
+    monkeypatch.setattr(os, "listdir", lambda _: pytest.fail("listed again"))
+    wakes.wake(["a"])
+    monkeypatch.undo()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(base))
+    late = wakes.listen({"a"})
+    wakes.wake(["a"])
+    assert late.wait(PATIENCE) == {"a"}
