@@ -10,6 +10,7 @@ from rolehost.cli import exits
 from rolehost.cli.context import Context
 from rolehost.cli.options import takes_deployment
 from rolehost.composition import Composition
+from rolehost.discovery.suggest import one_of
 from rolehost.errors import StartError
 from rolehost.supervisor.plan import Plan, replace
 
@@ -27,16 +28,16 @@ def run(context: Context, only: tuple[str, ...]) -> int:
     """
     began = time.monotonic()
     composition = context.composition
-    if not composition.roles:
-        return _nothing(context, composition)
     for role in only:
         if role not in composition.roles:
             raise click.BadParameter(
-                f"{role} is none of this deployment's roles: {', '.join(composition.roles)}",
+                f"{role} is none of this deployment's roles: {one_of(composition.roles)}",
                 param_hint="--role",
             )
-    migrate(composition)
-    replace(Plan.of(composition, same_deployment(context), only=only, began=began))
+    if composition.roles:
+        migrate(composition)
+        replace(Plan.of(composition, same_deployment(context), only=only, began=began))
+    return _nothing(context, composition)
 
 
 def _nothing(context: Context, composition: Composition) -> int:

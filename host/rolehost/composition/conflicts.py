@@ -66,7 +66,7 @@ def check(contributions: Contributions, report: Report) -> None:
                 "reserved-name",
                 owned.site,
                 f"a command cannot be named {owned.value.name}: the host has one",
-                who=f"plugin {owned.plugin}",
+                who=report.whose([owned.plugin]),
                 expected="a name that is none of the host's commands",
                 got=owned.value.name,
                 fix="rename the command, best after the plugin",
@@ -76,7 +76,6 @@ def check(contributions: Contributions, report: Report) -> None:
 def clash(report: Report, code: str, subject: str, sites: Sequence[Owned[Any]]) -> None:
     """Report one thing that several contributions claim."""
     owners = sorted({owned.plugin for owned in sites})
-    noun = "plugin" if len(owners) == 1 else "plugins"
     if len(owners) == 1:
         fix = "rename or remove all but one"
     else:
@@ -85,7 +84,7 @@ def clash(report: Report, code: str, subject: str, sites: Sequence[Owned[Any]]) 
         code,
         "; ".join(owned.site for owned in sites),
         f"{subject} is claimed {len(sites)} times",
-        who=f"{noun} {', '.join(owners)}",
+        who=report.whose(owners),
         expected="one owner",
         got=", ".join(f"{owned.plugin} at {owned.site}" for owned in sites),
         fix=fix,

@@ -105,7 +105,7 @@ def _unreadable(plugin: Plugin, text: str, expected: str, fix: str, report: Repo
         "invalid-requirement",
         f"requires of plugin {plugin.name}",
         f"the requirement {text!r} is not understood",
-        who=f"plugin {plugin.name} ({plugin.distribution} {plugin.version})",
+        who=report.whose([plugin.name]),
         expected=expected,
         got=text,
         fix=fix,

@@ -98,7 +98,7 @@ def _cycle(
         "dependency-cycle",
         "; ".join(report.enabled_at(name) for name in circle),
         "plugins depend on each other in a circle",
-        who=f"plugins {', '.join(circle)}",
+        who=report.whose(circle),
         expected="an order in which dependencies come first",
         got=" -> ".join([*circle, circle[0]]),
         fix="take one depends or after out of these plugins",

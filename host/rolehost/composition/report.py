@@ -20,17 +20,23 @@ class Report:
         deployment: the deployment that is composed.
         problems: in the order they were found.
         incomplete: a plugin could not be read, so what it would have given is not missed.
+        owners: name of a loaded plugin → plugin, distribution and version.
     """
 
     deployment: Deployment
     problems: list[Problem] = field(default_factory=list)
     incomplete: bool = False
+    owners: dict[str, str] = field(default_factory=dict)
 
     @property
     def who(self) -> str:
         """The deployment, as messages name it."""
         path = self.deployment.path
         return f"deployment {path}" if path else "deployment (no file)"
+
+    def whose(self, plugins: Iterable[str]) -> str:
+        """Return plugins with distribution and version, sorted, as messages name them."""
+        return ", ".join(self.owners.get(name, f"plugin {name}") for name in sorted(set(plugins)))
 
     def enabled_at(self, plugin: str) -> str:
         """Return where a plugin is enabled: ``file:line``, or what overrode it."""
@@ -41,7 +47,7 @@ class Report:
     def at(self, key: str) -> str:
         """Return where a setting stands, with its key."""
         origin = self.deployment.origins.get(key)
-        return f"{origin.text}, {key}" if origin else key
+        return f"{origin.text}, {key}" if origin else f"default, {key}"
 
     def add(self, code: str, where: str, what: str, **words: str) -> None:
         """Note a mistake.

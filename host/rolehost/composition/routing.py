@@ -70,7 +70,7 @@ def _check_one(owned: Owned[Route], report: Report) -> None:
             "route-path",
             owned.site,
             f"the path {route.path!r} does not begin with a slash",
-            who=f"plugin {owned.plugin}",
+            who=report.whose([owned.plugin]),
             expected="a template such as /things/{thing_id}",
             got=route.path or "(empty)",
             fix=f"write /{route.path}",
@@ -81,7 +81,7 @@ def _check_one(owned: Owned[Route], report: Report) -> None:
             "route-without-responder",
             owned.site,
             f"nothing would answer {route.path}",
-            who=f"plugin {owned.plugin}",
+            who=report.whose([owned.plugin]),
             expected=f"a resource with on_get{suffix}, on_post{suffix} or the like",
             got=f"{type(route.resource).__name__} without any",
             fix="add a responder, or correct the suffix",
@@ -121,7 +121,7 @@ def _variables(routes: Sequence[Owned[Route]], report: Report) -> None:
                 "route-variables",
                 "; ".join(owned.site for owned in sites),
                 f"/{'/'.join(place)} has variables of different names",
-                who=f"plugins {', '.join(sorted({owned.plugin for owned in sites}))}",
+                who=report.whose(owned.plugin for owned in sites),
                 expected="one name for the variable of one path segment",
                 got=", ".join(
                     f"{segment} in {owned.value.path} of {owned.plugin}"

@@ -20,6 +20,13 @@ MAKES: dict[Role, type] = {
     "scheduler": Schedule,
 }
 
+_NOUNS: dict[Role, str] = {
+    "http": "a route",
+    "worker": "an actor",
+    "consumer": "a handler",
+    "scheduler": "a schedule",
+}
+
 
 def roles(contributions: Contributions) -> tuple[Role, ...]:
     """Return what the contributions make of a deployment, in the order of ``ROLES``."""
@@ -46,15 +53,15 @@ def _claims(found: Sequence[Role], contributions: Contributions, report: Report)
     if claimed is None:
         return
     for role in ROLES:
-        noun = MAKES[role].__name__.lower()
+        noun = _NOUNS[role]
         if role in claimed and role not in found and not report.incomplete:
             report.add(
                 "role-missing",
                 report.at("deployment.roles"),
-                f"the deployment claims to be {role}, and no plugin contributes a {noun}",
-                expected=f"an enabled plugin with a {noun}",
+                f"the deployment claims to be {role}, and no plugin contributes {noun}",
+                expected=f"an enabled plugin with {noun}",
                 got=f"roles found: {', '.join(found) or 'none'}",
-                fix=f"enable a plugin that contributes a {noun}, or take {role} out of roles",
+                fix=f"enable a plugin that contributes {noun}, or take {role} out of roles",
             )
         if role in found and role not in claimed:
             owners = sorted({owned.plugin for owned in contributions.of(MAKES[role])})
@@ -63,7 +70,7 @@ def _claims(found: Sequence[Role], contributions: Contributions, report: Report)
                 report.at("deployment.roles"),
                 f"the deployment does not claim to be {role}, and plugins make it one",
                 expected=f"only roles {', '.join(claimed) or '(none)'}",
-                got=f"a {noun} of {', '.join(owners)}",
+                got=f"{noun} of {', '.join(owners)}",
                 fix=f"add {role} to roles, or take {', '.join(owners)} out of plugins",
             )
 
@@ -89,7 +96,7 @@ def _batches(contributions: Contributions, report: Report) -> None:
                 "handler-batch",
                 owned.site,
                 f"the handler {owned.value.name} would never be given an event",
-                who=f"plugin {owned.plugin}",
+                who=report.whose([owned.plugin]),
                 expected="batch of at least 1",
                 got=str(owned.value.batch),
                 fix="give batch=1 for single events, or more for lists of them",
@@ -104,7 +111,7 @@ def _external(plugins: Sequence[Plugin], report: Report) -> None:
                     "undeclared-topic",
                     f"external of plugin {plugin.name}",
                     f"{topic} is called external and is not published",
-                    who=f"plugin {plugin.name} ({plugin.distribution} {plugin.version})",
+                    who=report.whose([plugin.name]),
                     expected=f"one of its topics: {one_of(plugin.info.publishes)}",
                     got=topic,
                     fix=did_you_mean(topic, plugin.info.publishes) or "add it to publishes",

@@ -144,7 +144,7 @@ def _add(
         code,
         owned.site,
         what,
-        who=f"plugin {owned.plugin}",
+        who=report.whose([owned.plugin]),
         expected=expected,
         got=got,
         fix=fix,

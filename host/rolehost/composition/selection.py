@@ -14,7 +14,7 @@ from rolehost.discovery.suggest import one_of
 from rolehost.errors import ConfigurationError
 
 #: Versions of the plugin API that are accepted.
-SUPPORTED = (PLUGIN_API, PLUGIN_API - 1)
+SUPPORTED = tuple(version for version in (PLUGIN_API, PLUGIN_API - 1) if version > 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,10 @@ class Selection:
             self.report.extend(problems)
             return None
         info = self._info(found, module)
-        return Loaded(found, module, info) if info else None
+        if info is None:
+            return None
+        self.report.owners[name] = found.who
+        return Loaded(found, module, info)
 
     def _find(self, name: str) -> Found | None:
         if name in self.extra:
@@ -142,7 +145,7 @@ class Selection:
             f"{found.target}, rolehost_plugin",
             "the plugin was written against another plugin API",
             who=found.who,
-            expected=f"plugin API {PLUGIN_API} or {PLUGIN_API - 1}, which this host speaks",
+            expected=f"plugin API {' or '.join(map(str, SUPPORTED))}, which this host speaks",
             got=f"plugin API {got}",
             fix="upgrade rolehost" if newer else f"upgrade {found.distribution}",
         )

@@ -29,19 +29,22 @@ def site(contribution: Any, hook: Any) -> str:
     match contribution:
         case Actor(fn=fn) | Handler(fn=fn) | Check(fn=fn):
             return line_of(fn)
-        case Route(resource=resource):
-            return line_of(type(resource))
-        case Middleware(component=component):
-            return line_of(type(component))
-        case ErrorFormat(render=render):
-            return line_of(render)
-        case Backend(factory=factory):
-            return line_of(factory)
+        case Route(resource=thing) | Middleware(component=thing) if not _foreign(type(thing)):
+            return line_of(type(thing))
+        case ErrorFormat(render=thing) | Backend(factory=thing) if not _foreign(thing):
+            return line_of(thing)
         case Migrations(package=package):
             return package
         case Command(target=target):
             return target
     return line_of(hook)
+
+
+def _foreign(thing: Any) -> bool:
+    """Say whether a thing is Python's own, so that its place tells nothing."""
+    if isinstance(thing, functools.partial):
+        return _foreign(thing.func)
+    return getattr(thing, "__module__", None) in (None, "builtins")
 
 
 def line_of(thing: Any) -> str:
@@ -58,11 +61,13 @@ def line_of(thing: Any) -> str:
 
 
 def _line_of_class(cls: type[Any]) -> int:
-    """Return the line of a class; before Python 3.13 that of its first method. 0: not known."""
-    known = getattr(cls, "__firstlineno__", 0)
+    """Return the line of a class's first method, else of the class; 0 when neither is known.
+
+    Only Python 3.13 knows the lines of classes: methods give every version the same answer.
+    """
     lines = [
         function.__code__.co_firstlineno
         for function in vars(cls).values()
         if inspect.isfunction(function) and function.__module__ == cls.__module__
     ]
-    return int(known or min(lines, default=0))
+    return int(min(lines, default=0) or getattr(cls, "__firstlineno__", 0))

@@ -124,7 +124,8 @@ class _Decoder:
             origin = self.origins.get(".".join(parts[:length]))
             if origin is not None:
                 return f"{origin.text}, {path}"
-        return path
+        enabled = self.origins.get(f"plugins.{parts[0]}")
+        return f"{enabled.text}, {path}" if enabled else path
 
     def _unknown(self, path: str, key: str, known: Mapping[str, Any]) -> None:
         self._add(
@@ -159,7 +160,7 @@ class _Decoder:
             f"{path}{spot} does not take this value",
             describe_type(kind),
             shown,
-            f"give {path} {describe_type(kind)}",
+            _choice(value, spot, kind) or f"give {path} {describe_type(kind)}",
         )
 
     def _is_secret(self, path: str) -> bool:
@@ -218,6 +219,13 @@ def _default(field: msgspec.structs.FieldInfo) -> Any:
     if field.default is not msgspec.NODEFAULT:
         return field.default
     return field.default_factory()
+
+
+def _choice(value: Any, spot: str, kind: Any) -> str:
+    """Return ``did you mean`` for a text that is none of those to choose from, or empty."""
+    got = reveal(_at(value, spot))
+    choices = re.findall(r'"([^"]+)"', describe_type(kind))
+    return did_you_mean(got, choices) if isinstance(got, str) else ""
 
 
 def _takes_secret(kind: Any) -> bool:
