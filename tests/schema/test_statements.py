@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import pytest
+from rolehost.schema.statements import split
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("", ()),
+        (" ;; \n ; -- only a comment\n /* and ; another */ ;", ()),
+        ("a; b", ("a", "b")),
+        ("a;b;", ("a", "b")),
+        ("INSERT INTO t VALUES ('a;b', 'it''s;')", ("INSERT INTO t VALUES ('a;b', 'it''s;')",)),
+        ('SELECT "a;b""c;" FROM `d;e`; x', ('SELECT "a;b""c;" FROM `d;e`', "x")),
+        ("a -- not; here\n b; c", ("a -- not; here\n b", "c")),
+        ("a /* not; here */ b; c", ("a /* not; here */ b", "c")),
+        ("a 'never closed; b", ("a 'never closed; b",)),
+        (
+            "CREATE TABLE trigger_begin (case_end TEXT); x",
+            ("CREATE TABLE trigger_begin (case_end TEXT)", "x"),
+        ),
+        ("ü 'ä;🐍'; ö", ("ü 'ä;🐍'", "ö")),
+    ],
+)
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
+def test_a_semicolon_divides_unless_it_is_hidden(
+    sql: str, expected: tuple[str, ...], dialect: str
+) -> None:
+    assert split(sql, dialect) == expected
+
+
+def test_the_body_of_a_sqlite_trigger_is_one_statement() -> None:
+    trigger = (
+        "CREATE TEMP TRIGGER t AFTER INSERT ON a BEGIN\n"
+        "  UPDATE b SET x = CASE WHEN new.y THEN 1 ELSE 2 END;\n"
+        "  DELETE FROM c; -- END; is not meant\n"
+        "END"
+    )
+    assert split(f"{trigger}; SELECT 1;", "sqlite") == (trigger, "SELECT 1")
+
+
+def test_dollar_quotes_hide_what_is_in_them() -> None:
+    function = "CREATE FUNCTION f() RETURNS int AS $body$ BEGIN; $$ ; $$ RETURN 1; END $body$"
+    assert split(f"{function} LANGUAGE plpgsql; DO $$ a; b $$", "postgresql") == (
+        f"{function} LANGUAGE plpgsql",
+        "DO $$ a; b $$",
+    )
+
+
+def test_comments_nest_in_postgresql_only() -> None:
+    sql = "a /* 1 /* 2 */ ; */ b; c"
+    assert split(sql, "postgresql") == ("a /* 1 /* 2 */ ; */ b", "c")
+    assert split(sql, "sqlite") == ("a /* 1 /* 2 */", "*/ b", "c")
