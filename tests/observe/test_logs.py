@@ -48,6 +48,7 @@ def logging_as_before() -> Iterator[None]:
     root.handlers[:] = handlers
     root.setLevel(level)
     structlog.reset_defaults()
+    logs._writer = None
     structlog.contextvars.clear_contextvars()
 
 
@@ -109,6 +110,22 @@ def test_lines_below_the_level_are_not_written() -> None:
 
 def fail(password: str) -> None:
     raise ValueError(f"wrong length: {len(password)}")
+
+
+def test_lines_that_are_written_often_look_like_the_others() -> None:
+    stream = configured()
+    write = logs.often("info", "request")
+    assert write is not None
+    with structlog.contextvars.bound_contextvars(request_id="r1"):
+        write({"status": 200})
+        structlog.get_logger().info("request", status=200)
+    short, long = stream.lines
+    assert {**short, "timestamp": ""} == {**long, "timestamp": ""}
+
+
+def test_lines_that_are_written_often_obey_the_level() -> None:
+    configured(level="warning")
+    assert logs.often("info", "request") is None
 
 
 @pytest.mark.parametrize("form", ["json", "console"])

@@ -12,11 +12,12 @@ import logging
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TextIO
 
 import msgspec
 import structlog
-from structlog.contextvars import merge_contextvars
+from structlog.contextvars import get_contextvars, merge_contextvars
 from structlog.typing import EventDict, WrappedLogger
 
 from rolehost.observe import lines
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 #: Libraries whose ``info`` is chatter to an operator.
 _CHATTY = ("asyncio", "dramatiq", "kafka", "urllib3")
+
+#: What :func:`configure` made; None before.
+_writer: _Writer | None = None
 
 
 def configure(settings: LogSettings, *, stream: TextIO | None = None, **bound: Any) -> None:
@@ -40,7 +44,9 @@ def configure(settings: LogSettings, *, stream: TextIO | None = None, **bound: A
     terminal = stream.isatty()
     console = settings.format == "console" or (settings.format == "auto" and terminal)
     level = getattr(logging, settings.level.upper())
-    writer = _Writer(stream, bound, console=console, colour=terminal)
+    writer = _Writer(stream, bound, level, console=console, colour=terminal)
+    global _writer
+    _writer = writer
     structlog.configure(
         processors=[merge_contextvars, writer.render],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -55,14 +61,44 @@ def configure(settings: LogSettings, *, stream: TextIO | None = None, **bound: A
     logging.captureWarnings(True)
 
 
+def often(level: str, event: str) -> Callable[[dict[str, Any]], None] | None:
+    """Return what writes one kind of line that is written very often, the access log.
+
+    PERF: half the cost of structlog's chain of processors; bound ids are merged all the same.
+
+    Args:
+        level: level of the line.
+        event: its text.
+
+    Returns:
+        A function of the line's own fields; None when lines of this level are not written.
+        Before :func:`configure`, one that goes through structlog as it is then.
+    """
+    writer = _writer
+    if writer is None:
+        logger = structlog.get_logger()
+        return lambda fields: getattr(logger, level)(event, **fields)
+    if getattr(logging, level.upper()) < writer.level:
+        return None
+    begin = {"timestamp": "", "level": level, "event": event, **writer.bound}
+
+    def write(fields: dict[str, Any]) -> None:
+        line = {**begin, **get_contextvars(), **fields}
+        line["timestamp"] = lines.timestamp(time.time())
+        writer.write(writer.text(line))
+
+    return write
+
+
 class _Writer:
     """Renders the fields of a line and writes it."""
 
     def __init__(
-        self, stream: TextIO, bound: dict[str, Any], *, console: bool, colour: bool
+        self, stream: TextIO, bound: dict[str, Any], level: int, *, console: bool, colour: bool
     ) -> None:
         self.stream = stream
         self.bound = bound
+        self.level = level
         self.console = console
         self.colour = colour
         self.encoder = msgspec.json.Encoder(enc_hook=repr)

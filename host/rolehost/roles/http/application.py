@@ -11,6 +11,7 @@ from falcon.media import JSONHandler
 from rolehost.api.services import Services
 from rolehost.composition.model import Composition
 from rolehost.deployment.model import HostSettings
+from rolehost.observe import logs
 from rolehost.observe.recorders import Recorders
 from rolehost.roles.http.gate import Asgi, BodyLimit, limited, observed
 from rolehost.roles.http.problems import Problems
@@ -53,7 +54,8 @@ def build(
     """
     http = settings.http
     pool = Pool(http.threads, session_of(services, "database" in composition.backends))
-    told = http.access_log or bool(recorders)
+    write = logs.often("info", "request") if http.access_log else None
+    told = write is not None or bool(recorders)
     router = (TellingRouter if told else Router)(pool, services)
     problems = Problems([owned.value for owned in composition.error_formats])
     limits: dict[str | None, int] = {
@@ -85,7 +87,7 @@ def build(
         asgi = observed(
             asgi,
             identify=http.request_id,
-            access_log=http.access_log,
+            write=write,
             recorders=recorders if recorders else None,
         )
     return Application(asgi, pool)

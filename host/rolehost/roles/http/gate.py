@@ -15,7 +15,6 @@ from time import perf_counter
 from typing import Any
 
 import falcon
-import structlog
 from structlog.contextvars import bind_contextvars
 
 from rolehost.observe.recorders import Recorders
@@ -25,8 +24,6 @@ from rolehost.roles.http.requests import REFUSED, TEMPLATE, Receive, too_large
 Scope = dict[str, Any]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-log = structlog.get_logger("rolehost.access")
 
 #: Methods that come without a body as a rule; one that comes is bounded when it is read.
 BODILESS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
@@ -125,13 +122,19 @@ def limited(app: Asgi, limit: BodyLimit) -> Asgi:
     return call
 
 
-def observed(app: Asgi, *, identify: bool, access_log: bool, recorders: Recorders | None) -> Asgi:
+def observed(
+    app: Asgi,
+    *,
+    identify: bool,
+    write: Callable[[dict[str, Any]], None] | None,
+    recorders: Recorders | None,
+) -> Asgi:
     """Wrap an application with request ids, the access log and recorders, as asked for.
 
     Args:
         app: what to wrap; its router tells the template.
         identify: take or make ``X-Request-Id``, bind it as ``request_id``, send it back.
-        access_log: one line for each request.
+        write: writes one line for each request; None writes nothing.
         recorders: told of each request; None tells nobody.
     """
 
@@ -165,16 +168,17 @@ def observed(app: Asgi, *, identify: bool, access_log: bool, recorders: Recorder
             template = scope.get(TEMPLATE, "")
             if recorders is not None:
                 recorders.request(method, template, status, seconds)
-            if access_log:
+            if write is not None:
                 client = scope["client"]
-                log.info(
-                    "request",
-                    method=method,
-                    path=scope["path"],
-                    route=template,
-                    status=status,
-                    seconds=round(seconds, 6),
-                    client=client[0] if client else "",
+                write(
+                    {
+                        "method": method,
+                        "path": scope["path"],
+                        "route": template,
+                        "status": status,
+                        "seconds": round(seconds, 6),
+                        "client": client[0] if client else "",
+                    }
                 )
 
     return call
