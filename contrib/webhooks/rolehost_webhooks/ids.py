@@ -17,6 +17,10 @@ TASK = "qtask_"
 #: Unix time of KSUID's own zero, seconds.
 EPOCH = 1_400_000_000
 
+#: The times that an id can hold, Unix milliseconds; the last is in the year 2150.
+EARLIEST = EPOCH * 1000
+LATEST = (EPOCH + 0xFFFF_FFFF) * 1000 + 999
+
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 LENGTH = 27
 RANDOM_BYTES = 15
@@ -42,9 +46,9 @@ def ksuid(milliseconds: int, payload: bytes) -> str:
 
     Times outside of what four bytes hold are taken as the nearest that they do.
     """
-    seconds, rest = divmod(milliseconds, 1000)
-    stamp = min(max(seconds - EPOCH, 0), 0xFFFF_FFFF)
-    number = int.from_bytes(stamp.to_bytes(4, "big") + bytes([rest // 4]) + payload, "big")
+    seconds, rest = divmod(min(max(milliseconds, EARLIEST), LATEST), 1000)
+    stamp = (seconds - EPOCH).to_bytes(4, "big") + bytes([rest // 4])
+    number = int.from_bytes(stamp + payload, "big")
     digits = []
     for _ in range(LENGTH):
         number, digit = divmod(number, 62)

@@ -15,6 +15,7 @@ class Received:
     path: str
     headers: dict[str, str]
     body: bytes
+    peer: tuple[str, int]
 
 
 class Receiver:
@@ -31,7 +32,9 @@ class Receiver:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 names = {name.lower(): value for name, value in self.headers.items()}
-                status, headers, text = outer._answer(Received(self.path, names, body))
+                status, headers, text = outer._answer(
+                    Received(self.path, names, body, self.client_address)
+                )
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)
