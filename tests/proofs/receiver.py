@@ -84,7 +84,12 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        length = int(self.headers["Content-Length"])
+        body = self.rfile.read(length)
+        if len(body) < length:
+            # The sender died in the middle; no server hands half a request on.
+            self.close_connection = True
+            return
         headers = {name.lower(): value for name, value in self.headers.items()}
         server = self.server
         assert isinstance(server, _Server)
