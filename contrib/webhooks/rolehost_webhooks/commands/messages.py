@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import click
 import msgspec
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +77,20 @@ def one(data: str, event_type: str | None) -> Outgoing:
 
 def _messages(element: msgspec.Raw, event_type: str | None) -> Iterator[Outgoing]:
     raw = bytes(element)
-    for kind in (_Examples, _Message):
-        try:
-            found = msgspec.json.decode(raw, type=kind)
-        except msgspec.ValidationError:
-            continue
-        if isinstance(found, _Examples):
-            for example in found.examples:
-                yield Outgoing(event_type or found.name, bytes(example))
-        else:
-            yield Outgoing(event_type or found.event_type, bytes(found.payload), found.event_id)
-        return
-    if event_type is None:
+    if (group := _decoded(raw, _Examples)) is not None:
+        for example in group.examples:
+            yield Outgoing(event_type or group.name, bytes(example))
+    elif (message := _decoded(raw, _Message)) is not None:
+        yield Outgoing(event_type or message.event_type, bytes(message.payload), message.event_id)
+    elif event_type is None:
         raise LookupError("an element is a bare payload; say its event type with --type")
-    yield Outgoing(event_type, raw)
+    else:
+        yield Outgoing(event_type, raw)
+
+
+def _decoded(raw: bytes, kind: type[T]) -> T | None:
+    """Decode JSON into ``kind``; None when it has another form."""
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except msgspec.ValidationError:
+        return None

@@ -7,7 +7,7 @@ import peewee
 from rolehost_webhooks.models.fields import JsonText
 
 
-class Application(peewee.Model):  # type: ignore[misc]
+class Application(peewee.Model):
     """One application, usually one customer of the user. Times are Unix milliseconds.
 
     A deleted application keeps its row, without its uid, until retention has removed its

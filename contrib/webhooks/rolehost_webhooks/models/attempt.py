@@ -6,6 +6,8 @@ from enum import IntEnum
 
 import peewee
 
+from rolehost_webhooks.models.message import Message
+
 
 class Trigger(IntEnum):
     """Why an attempt was made; numbers are Svix's ``MessageAttemptTriggerType``."""
@@ -14,7 +16,7 @@ class Trigger(IntEnum):
     MANUAL = 1
 
 
-class Attempt(peewee.Model):  # type: ignore[misc]
+class Attempt(peewee.Model):
     """One request and what came back. Times are Unix milliseconds.
 
     Attributes:
@@ -22,7 +24,10 @@ class Attempt(peewee.Model):  # type: ignore[misc]
         response_status: HTTP status; 0 when there was no response.
         duration: milliseconds from the request's start to the response's end.
         status: :class:`Status` ``SUCCESS`` or ``FAIL``.
+        message: the joined row, in listings.
     """
+
+    message: Message
 
     id = peewee.TextField(primary_key=True)
     app_id = peewee.TextField()

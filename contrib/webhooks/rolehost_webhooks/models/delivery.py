@@ -6,6 +6,9 @@ from enum import IntEnum
 
 import peewee
 
+from rolehost_webhooks.models.endpoint import Endpoint
+from rolehost_webhooks.models.message import Message
+
 
 class Status(IntEnum):
     """How a delivery stands; numbers and names are Svix's ``MessageStatus``."""
@@ -21,11 +24,18 @@ class Status(IntEnum):
 COLLAPSED = {Status.SENDING: Status.PENDING, Status.CANCELED: Status.FAIL}
 
 
-class Delivery(peewee.Model):  # type: ignore[misc]
+class Delivery(peewee.Model):
     """One message on its way to one endpoint. Times are Unix milliseconds.
 
     ``SENDING`` is a delivery that failed and will be tried again at ``next_attempt``.
+
+    Attributes:
+        endpoint: the joined row, in listings by message.
+        message: the joined row, in listings by endpoint.
     """
+
+    endpoint: Endpoint
+    message: Message
 
     message_id = peewee.TextField()
     endpoint_id = peewee.TextField()

@@ -7,7 +7,7 @@ import peewee
 from rolehost_webhooks.models.fields import JsonText
 
 
-class Endpoint(peewee.Model):  # type: ignore[misc]
+class Endpoint(peewee.Model):
     """One receiver. Times are Unix milliseconds.
 
     Attributes:

@@ -7,7 +7,7 @@ import peewee
 from rolehost_webhooks.models.fields import JsonText
 
 
-class EventType(peewee.Model):  # type: ignore[misc]
+class EventType(peewee.Model):
     """One kind of event. Times are Unix milliseconds. ``schemas`` is JSON Schema by version."""
 
     name = peewee.TextField(primary_key=True)

@@ -8,7 +8,7 @@ import msgspec
 import peewee
 
 
-class JsonText(peewee.TextField):  # type: ignore[misc]
+class JsonText(peewee.TextField):
     """A JSON value kept as text, the same in every dialect; None stays NULL."""
 
     def db_value(self, value: Any) -> str | None:

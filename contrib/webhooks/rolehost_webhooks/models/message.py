@@ -7,7 +7,7 @@ import peewee
 from rolehost_webhooks.models.fields import JsonText
 
 
-class Message(peewee.Model):  # type: ignore[misc]
+class Message(peewee.Model):
     """One message. Times are Unix milliseconds.
 
     Attributes:

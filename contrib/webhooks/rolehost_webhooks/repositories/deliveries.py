@@ -12,10 +12,15 @@ from rolehost_webhooks.repositories.messages import Filter, narrow
 from rolehost_webhooks.repositories.paging import Cursor, Page, page
 
 
-def find(message_id: str, endpoint_id: str) -> Delivery | None:
-    """Return how a message stands with an endpoint."""
-    return Delivery.get_or_none(
-        Delivery.message_id == message_id, Delivery.endpoint_id == endpoint_id
+def with_both(message_id: str, endpoint_id: str) -> Delivery | None:
+    """Return a delivery with its ``message`` and its ``endpoint``, deleted or not."""
+    return (
+        Delivery.select(Delivery, Message.id, Message.payload, Message.content_type, Endpoint)
+        .join(Message, on=(Delivery.message_id == Message.id), attr="message")
+        .switch(Delivery)
+        .join(Endpoint, on=(Delivery.endpoint_id == Endpoint.id), attr="endpoint")
+        .where(Delivery.message_id == message_id, Delivery.endpoint_id == endpoint_id)
+        .get_or_none()
     )
 
 

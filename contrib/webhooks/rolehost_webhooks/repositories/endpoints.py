@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from rolehost_webhooks import ids
 from rolehost_webhooks.models import Endpoint
-from rolehost_webhooks.repositories.paging import Cursor, Page, page
-from rolehost_webhooks.repositories.paging import by_id as row_id
+from rolehost_webhooks.repositories.paging import Cursor, Page, by_id, page
 
 
 def find(app_id: str, reference: str) -> Endpoint | None:
@@ -15,11 +14,6 @@ def find(app_id: str, reference: str) -> Endpoint | None:
     else:
         matches = (Endpoint.app_id == app_id) & (Endpoint.uid == reference)
     return Endpoint.get_or_none(matches & Endpoint.deleted_at.is_null())
-
-
-def by_id(endpoint_id: str) -> Endpoint | None:
-    """Return the endpoint of this id, unless it was deleted."""
-    return Endpoint.get_or_none(Endpoint.id == endpoint_id, Endpoint.deleted_at.is_null())
 
 
 def enabled(app_id: str) -> list[Endpoint]:
@@ -40,7 +34,7 @@ def insert(endpoint: Endpoint) -> bool:
 def listing(app_id: str, cursor: Cursor) -> Page[Endpoint]:
     """Return a page of an application's endpoints, by id."""
     select = Endpoint.select().where(Endpoint.app_id == app_id, Endpoint.deleted_at.is_null())
-    return page(select, Endpoint.id, cursor, row_id)
+    return page(select, Endpoint.id, cursor, by_id)
 
 
 def delete(endpoint: Endpoint, now: int) -> None:

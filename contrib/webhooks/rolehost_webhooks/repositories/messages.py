@@ -46,12 +46,6 @@ def envelope(message_id: str) -> Message | None:
     return Message.select(*wanted).where(Message.id == message_id).get_or_none()
 
 
-def content(message_id: str) -> Message | None:
-    """Return what is sent of a message: its payload and media type."""
-    wanted = (Message.id, Message.app_id, Message.payload, Message.content_type)
-    return Message.select(*wanted).where(Message.id == message_id).get_or_none()
-
-
 def insert(message: Message) -> bool:
     """Add a message; False when its eventId is in use, and then nothing was written."""
     statement = Message.insert(message.__data__).on_conflict_ignore()

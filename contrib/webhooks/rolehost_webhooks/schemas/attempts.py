@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -52,7 +52,7 @@ class AttemptOut(Body, kw_only=True):
         )
 
 
-def standing(row: Delivery, *, expanded: bool) -> dict[str, object]:
+def standing(row: Delivery, *, expanded: bool) -> dict[str, Any]:
     """Return what is shown of a delivery, by name; ``expanded`` tells all five statuses."""
     status = Status(row.status)
     if not expanded:

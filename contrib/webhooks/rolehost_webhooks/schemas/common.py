@@ -23,7 +23,7 @@ class Body(msgspec.Struct, rename="camel", kw_only=True):
     """Base of all bodies."""
 
 
-class ListOut(Body, Generic[T], frozen=True):
+class ListOut(Body, Generic[T], kw_only=True):
     """The envelope of every listing.
 
     Attributes:

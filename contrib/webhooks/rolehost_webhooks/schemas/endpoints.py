@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -77,7 +77,7 @@ class EndpointOut(Body, kw_only=True):
         return cls(**fields(row))
 
 
-def fields(row: Endpoint) -> dict[str, object]:
+def fields(row: Endpoint) -> dict[str, Any]:
     """Return what is shown of an endpoint, by name."""
     return {
         "id": row.id,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -65,7 +65,7 @@ class MessageOut(Body, kw_only=True):
         return cls(**fields(row, with_content=with_content))
 
 
-def fields(row: Message, *, with_content: bool) -> dict[str, object]:
+def fields(row: Message, *, with_content: bool) -> dict[str, Any]:
     """Return what is shown of a message, by name."""
     return {
         "id": row.id,

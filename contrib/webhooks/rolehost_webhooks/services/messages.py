@@ -107,7 +107,8 @@ def _stored(message: Message, now: int) -> bool:
     """Write the row, unless a message of the last day has its eventId."""
     if messages.insert(message):
         return True
-    freed = messages.supersede(message.app_id, message.event_id, now - EVENT_ID_UNIQUE)
+    held = message.event_id or ""
+    freed = messages.supersede(message.app_id, held, now - EVENT_ID_UNIQUE)
     return freed and messages.insert(message)
 
 
