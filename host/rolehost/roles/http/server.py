@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import structlog
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
+from gunicorn.errors import HaltServer  # type: ignore[import-untyped]
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 
 from rolehost.errors import ConfigurationError, RolehostError
@@ -180,4 +181,8 @@ def run(process: Process) -> int:
         if os.getpid() != master:
             raise
         return stop.code if isinstance(stop.code, int) else 0
+    except HaltServer as halt:
+        # A second worker failed while gunicorn was stopping for the first.
+        status: int = halt.exit_status
+        return status
     return 0
