@@ -29,16 +29,14 @@ class ThreadState:
         depth: how many sessions the thread is in, one within the other.
         connection: its connection; None before the first statement.
         guard: held while the thread is in a session, so that closing waits for nobody.
-        writing: whether it holds the file lock for a write transaction.
     """
 
-    __slots__ = ("__weakref__", "closer", "connection", "depth", "guard", "writing")
+    __slots__ = ("__weakref__", "closer", "connection", "depth", "guard")
 
     def __init__(self) -> None:
         self.depth = 0
         self.connection: sqlite3.Connection | None = None
         self.guard = threading.Lock()
-        self.writing = False
         self.closer: weakref.finalize[Any, ThreadState] | None = None
 
     def keep(self, connection: sqlite3.Connection) -> None:
@@ -167,12 +165,12 @@ class Connections(peewee.SqliteDatabase):
     def begin(self, lock_type: str | None = None) -> None:  # noqa: ARG002 - as peewee has it
         """Begin a write transaction; ``lock_type`` is always IMMEDIATE."""
         connection = self.driver()
-        self.lock.acquire(self._wait)
-        self.state.writing = True
+        state = self.state
         try:
+            self.lock.acquire(self._wait, state)
             connection.execute("BEGIN IMMEDIATE")
         except BaseException as error:
-            self._stop_writing()
+            self._stop_writing(state)
             if isinstance(error, sqlite3.Error):
                 raise raised(error, self.path) from error
             raise
@@ -183,10 +181,10 @@ class Connections(peewee.SqliteDatabase):
             self.driver().execute("COMMIT")
         except sqlite3.Error as error:
             raise raised(error, self.path) from error
-        self._stop_writing()
+        self._stop_writing(self.state)
 
     def rollback(self) -> None:
-        """Roll back what SQLite has not rolled back by itself."""
+        """Roll back what is not rolled back or committed by now, and let the next writer in."""
         try:
             connection = self.driver()
             if connection.in_transaction:
@@ -194,14 +192,19 @@ class Connections(peewee.SqliteDatabase):
         except sqlite3.Error as error:
             raise raised(error, self.path) from error
         finally:
-            self._stop_writing()
+            self._stop_writing(self.state)
 
-    def _stop_writing(self) -> None:
-        """Let the next writer in; nothing when this thread is none, as after a commit."""
-        state = self.state
-        if state.writing:
-            state.writing = False
+    def _stop_writing(self, state: ThreadState) -> None:
+        if self.lock.held_by(state):
             self.lock.release()
+
+    def abandon(self, state: ThreadState) -> None:
+        """At the end of a session: undo a transaction that an interruption left open."""
+        open_still = state.connection is not None and state.connection.in_transaction
+        if open_still or self.lock.held_by(state):
+            self._state.transactions.clear()
+            self._clear_commit_callbacks()
+            self.rollback()
 
     def close_all(self) -> None:
         """Close the connections of all threads; those in a session close at its end."""

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 from rolehost.api import Cursor, Database, StorageError, Transaction
 
 from rolehost_embedded import abilities
-from rolehost_embedded.connections import Connections
+from rolehost_embedded.connections import Connections, ThreadState
 from rolehost_embedded.failures import raised, storage_error
 from rolehost_embedded.location import absolute
 from rolehost_embedded.locks import lock_of
@@ -94,17 +94,26 @@ class _Session:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        state = self._connections.state
-        state.depth -= 1
-        if state.depth == 0:
-            connection = state.connection
-            if connection is not None and self._connections.closed:
-                state.close()
-            state.guard.release()
+        connections = self._connections
+        state = connections.state
+        if state.depth > 1:
+            state.depth -= 1
+        else:
+            self._end(state)
         if error is not None:
-            known = storage_error(error, self._connections.path)
+            known = storage_error(error, connections.path)
             if known is not None:
                 raise known from error
+
+    def _end(self, state: ThreadState) -> None:
+        try:
+            if state.connection is not None:
+                self._connections.abandon(state)
+                if self._connections.closed:
+                    state.close()
+        finally:
+            state.depth = 0
+            state.guard.release()
 
 
 class _Transaction:
@@ -125,8 +134,12 @@ class _Transaction:
                     f"{connections.path}: this thread has a transaction open already"
                 )
             connections.begin()
-            self._driver = connections.driver()
-            connections.push_transaction(connections.transaction())
+            try:
+                self._driver = connections.driver()
+                connections.push_transaction(connections.transaction())
+            except BaseException:
+                connections.rollback()
+                raise
         except BaseException:
             self._session.__exit__(None, None, None)
             raise
@@ -145,7 +158,7 @@ class _Transaction:
             else:
                 try:
                     marker.commit(begin=False)
-                except Exception:
+                except BaseException:  # an interruption may come after the commit itself
                     marker.rollback(begin=False)
                     raise
         finally:

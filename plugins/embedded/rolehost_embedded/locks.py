@@ -33,45 +33,58 @@ class FileLock:
     def _reset(self) -> None:
         self._mutex = threading.Lock()
         self._turns: deque[threading.Lock] = deque()
-        self._owner: int | None = None
+        self._taken = False
+        self._thread: int | None = None
+        self._holder: object = None
         self._descriptor: int | None = None
         self._waiter: _Waiter | None = None
 
-    def acquire(self, timeout: float) -> None:
+    def acquire(self, timeout: float, holder: object = None) -> None:
         """Take the lock, waiting up to ``timeout`` seconds.
+
+        Nothing is held after an exception, one that a signal handler or another thread raised
+        in this thread included.
+
+        Args:
+            timeout: seconds.
+            holder: what :meth:`held_by` is asked with.
 
         Raises:
             StorageBusy: it was not to be had in time.
             StorageError: this thread holds it already.
             StorageUnavailable: the lock file cannot be opened.
         """
-        deadline = None
+        if self._thread == threading.get_ident():
+            raise StorageError(f"{self.path}: this thread holds the lock already")
+        deadline = time.monotonic() + timeout
         with self._mutex:
-            if self._owner is None:
-                self._owner = threading.get_ident()
-                turn = None
-            else:
-                turn = self._queue_up()
+            turn = self._queue_up() if self._taken else None
+            self._taken = True
         if turn is not None:
-            deadline = time.monotonic() + timeout
             self._await_turn(turn, timeout)
         try:
+            self._holder = holder
+            self._thread = threading.get_ident()
             if not self._take_at_once():
-                left = timeout if deadline is None else deadline - time.monotonic()
-                self._await_file(max(left, 0.0))
+                self._await_file(max(deadline - time.monotonic(), 0.0))
         except BaseException:
-            self._pass_on()
+            self.release()
             raise
 
+    def held_by(self, holder: object) -> bool:
+        """Say whether this thread holds the lock, and took it for this holder."""
+        return self._thread == threading.get_ident() and self._holder is holder
+
     def release(self) -> None:
-        """Give the lock to the next in line."""
-        if self._descriptor is not None:
-            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-        self._pass_on()
+        """Give the lock to the next in line. Only for the thread that holds it."""
+        self._thread = self._holder = None
+        try:
+            if self._descriptor is not None:
+                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        finally:
+            self._pass_on()
 
     def _queue_up(self) -> threading.Lock:
-        if self._owner == threading.get_ident():
-            raise StorageError(f"{self.path}: this thread holds the lock already")
         turn = threading.Lock()
         turn.acquire()
         self._turns.append(turn)
@@ -79,14 +92,14 @@ class FileLock:
 
     def _await_turn(self, turn: threading.Lock, timeout: float) -> None:
         try:
-            mine = turn.acquire(timeout=timeout)
-        except BaseException:  # a signal handler raised: the line goes on without this thread
+            if not turn.acquire(timeout=timeout) and self._left(turn):
+                raise StorageBusy(self._late(timeout))
+        except StorageBusy:
+            raise
+        except BaseException:  # the line goes on without this thread
             if not self._left(turn):
                 self._pass_on()
             raise
-        if not mine and self._left(turn):
-            raise StorageBusy(self._late(timeout))
-        self._owner = threading.get_ident()
 
     def _left(self, turn: threading.Lock) -> bool:
         """Step out of the line; False when the turn has come already."""
@@ -99,15 +112,14 @@ class FileLock:
     def _pass_on(self) -> None:
         with self._mutex:
             if self._turns:
-                self._owner = 0  # handed over; the next thread writes its own name
                 self._turns.popleft().release()
             else:
-                self._owner = None
+                self._taken = False
 
     def _take_at_once(self) -> bool:
         if self._descriptor is None:
             self._descriptor = self._open()
-        if self._waiter is not None and self._waiter.pending:
+        if self._waiter is not None and self._waiter.pending():
             return False  # an earlier wait was given up but still stands in the kernel's queue
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -148,26 +160,31 @@ class _Waiter:
     """
 
     def __init__(self, descriptor: int) -> None:
-        self.pending = False
         self._descriptor = descriptor
         self._mutex = threading.Lock()
+        self._pending = False
         self._wanted = False
         self._ask = threading.Semaphore(0)
         self._granted = threading.Semaphore(0)
         threading.Thread(target=self._run, name="rolehost-file-lock", daemon=True).start()
 
+    def pending(self) -> bool:
+        """Whether a wait of this process, given up or not, stands in the kernel's queue."""
+        with self._mutex:
+            return self._pending
+
     def wait(self, timeout: float) -> bool:
+        """Wait up to ``timeout`` seconds; True when the lock is had."""
         with self._mutex:
             self._wanted = True
-            if not self.pending:
-                self.pending = True
+            if not self._pending:
+                self._pending = True
                 self._ask.release()
         try:
             if self._granted.acquire(timeout=timeout):
                 return True
         except BaseException:
-            if self._give_up():
-                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+            self._give_up()
             raise
         return self._give_up()
 
@@ -182,7 +199,7 @@ class _Waiter:
             self._ask.acquire()
             fcntl.flock(self._descriptor, fcntl.LOCK_EX)
             with self._mutex:
-                self.pending = False
+                self._pending = False
                 if self._wanted:
                     self._wanted = False
                     self._granted.release()

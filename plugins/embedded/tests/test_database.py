@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import gc
 import os
 import sqlite3
@@ -110,6 +112,46 @@ def test_peewee_errors_of_the_storage_leave_a_session_as_the_hosts(
         database.peewee.execute_sql("CREATE TABLE more (value)")
     foreign.close()
     database.close()
+
+
+class _Interruption(BaseException):
+    pass
+
+
+def test_a_thread_interrupted_anywhere_leaves_the_lock_to_others(
+    database: EmbeddedDatabase,
+) -> None:
+    """As time limits do it: an exception that another thread raises in this one."""
+    stop = threading.Event()
+    interruptions = [0]
+
+    def work() -> None:
+        while not stop.is_set():
+            try:
+                with database.session(), database.transaction() as transaction:
+                    transaction.execute("UPDATE numbers SET value = value + 1")
+            except _Interruption:
+                interruptions[0] += 1
+
+    def shielded() -> None:
+        while not stop.is_set():
+            with contextlib.suppress(_Interruption):
+                work()
+
+    threads = [threading.Thread(target=shielded) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for _ in range(100):
+        for thread in threads:
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                ctypes.c_ulong(thread.ident or 0), ctypes.py_object(_Interruption)
+            )
+        _increment(database)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert interruptions[0]
+    _increment(database)
 
 
 def test_outside_a_session_nothing_connects(database: EmbeddedDatabase) -> None:
