@@ -6,6 +6,7 @@ import argparse
 import importlib
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from rolehost.api.contributions import ROLES
@@ -61,7 +62,9 @@ def _run(given: argparse.Namespace) -> int:
 def _announce(word: str) -> None:
     number = os.environ.get("ROLEHOST_STATUS_FD")
     if number:
-        os.write(int(number), f"{word}\n".encode())
+        # The supervisor may be gone, and this process about to follow it.
+        with suppress(OSError):
+            os.write(int(number), f"{word}\n".encode())
 
 
 if __name__ == "__main__":
