@@ -1,0 +1,1 @@
+"""The reference plugin: every hook once."""
