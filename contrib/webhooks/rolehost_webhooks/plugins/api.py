@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from rolehost.api import (
     PLUGIN_API,
     Check,
@@ -11,6 +13,7 @@ from rolehost.api import (
     Middleware,
     Migrations,
     PluginInfo,
+    ProcessContext,
     Route,
     Services,
     hookimpl,
@@ -18,6 +21,10 @@ from rolehost.api import (
 
 from rolehost_webhooks.plugins.shared import MIGRATIONS
 from rolehost_webhooks.settings import ApiSettings
+
+log = logging.getLogger(__name__)
+
+OPEN = "no token is set: everybody who reaches the webhooks API may use it"
 
 
 @hookimpl
@@ -64,9 +71,17 @@ def rolehost_checks(context: DeclareContext) -> list[Check]:
     protected = context.settings.token is not None
 
     def token(_services: Services) -> str:
-        return "a token is asked for" if protected else "no token is set: everybody may use the API"
+        return "a token is asked for" if protected else OPEN
 
-    return [Check(name="webhooks-token", fn=token, ready=False)]
+    # It never fails: an open API is the operator's choice, but nobody should overlook it.
+    return [Check(name="webhooks-token", fn=token)]
+
+
+@hookimpl
+def rolehost_start(context: ProcessContext) -> None:
+    """Warn once when the API is open to everybody."""
+    if context.role == "http" and context.settings.token is None:
+        log.warning("%s; set token in [webhooks-api]", OPEN)
 
 
 @hookimpl

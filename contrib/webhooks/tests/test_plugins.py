@@ -1,0 +1,78 @@
+"""What the plugins declare, by their settings."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from rolehost.api import DeclareContext, Migrations, Secret
+from rolehost_webhooks.plugins import api, delivery, ingest
+from rolehost_webhooks.settings import ApiSettings, DeliverySettings, IngestSettings
+
+
+def context(settings: Any) -> DeclareContext:
+    return DeclareContext(plugin="x", settings=settings, deployment="test")
+
+
+def test_each_plugin_brings_the_same_tables_so_that_each_may_run_alone() -> None:
+    assert api.rolehost_migrations() == delivery.rolehost_migrations()
+    assert api.rolehost_migrations() == ingest.rolehost_migrations()
+    (migrations,) = api.rolehost_migrations()
+    assert isinstance(migrations, Migrations) and migrations.owner == "webhooks"
+
+
+def test_a_token_brings_a_middleware_that_nothing_may_leave_out() -> None:
+    assert api.rolehost_middleware(context(ApiSettings())) == []
+    (middleware,) = api.rolehost_middleware(context(ApiSettings(token=Secret("t"))))
+    assert middleware.security
+
+
+@pytest.mark.parametrize(("token", "told"), [(None, "everybody"), (Secret("t"), "asked for")])
+def test_a_check_tells_whether_the_api_is_open(token: Secret | None, told: str) -> None:
+    (check,) = api.rolehost_checks(context(ApiSettings(token=token)))
+    assert told in str(check.fn(None))
+
+
+def test_the_schedule_of_the_settings_is_that_of_the_actor() -> None:
+    by_default = {one.name: one for one in delivery.rolehost_actors(context(DeliverySettings()))}
+    deliver = by_default["webhooks.deliver"]
+    assert deliver.retry.attempts == 8
+    assert sum(deliver.retry.delays) == 99_305  # 27.6 hours
+    short = DeliverySettings(schedule=(1.0,), jitter=0.0)
+    (changed,) = [
+        one for one in delivery.rolehost_actors(context(short)) if one.name == "webhooks.deliver"
+    ]
+    assert (changed.retry.attempts, changed.retry.delays) == (2, (1.0,))
+
+
+def test_the_topic_of_the_settings_is_that_of_the_handler() -> None:
+    (handler,) = ingest.rolehost_handlers(context(IngestSettings(topic="other")))
+    assert (handler.topic, handler.group) == ("other", "webhooks-ingest")
+
+
+@pytest.mark.parametrize(
+    ("plugin", "hook", "settings", "unwanted"),
+    [
+        ("api", "rolehost_routes()", "", ["urllib3", "standardwebhooks"]),
+        ("ingest", "rolehost_handlers", "IngestSettings", ["falcon", "urllib3"]),
+        ("delivery", "rolehost_actors", "DeliverySettings", ["falcon", "urllib3"]),
+    ],
+)
+def test_a_plugin_imports_only_what_its_role_needs(
+    plugin: str, hook: str, settings: str, unwanted: list[str]
+) -> None:
+    call = hook
+    if settings:
+        call = f"{hook}(DeclareContext(plugin='x', settings={settings}(), deployment='d'))"
+    code = (
+        "import sys\n"
+        "from rolehost.api import DeclareContext\n"
+        f"from rolehost_webhooks.plugins import {plugin}\n"
+        "from rolehost_webhooks.settings import *\n"
+        f"{plugin}.{call}\n"
+        f"found = [name for name in {unwanted!r} if name in sys.modules]\n"
+        "assert not found, found\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
