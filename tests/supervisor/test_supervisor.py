@@ -7,11 +7,13 @@ import select
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rolehost.supervisor.plan import Plan, RolePlan
 
+from tests.http.compositions import compose
 from tests.supervisor.supervised import supervised
 
 HTTP = RolePlan("http", 1, grace=5.0)
@@ -180,9 +182,26 @@ def test_nothing_but_the_standard_library_is_imported() -> None:
     assert tops - sys.stdlib_module_names == {"rolehost"}
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_parent_of_all_stays_small() -> None:
+    with supervised(HTTP, WORKERS) as running:
+        running.until("rolehost is ready")
+        status = Path(f"/proc/{running.process.pid}/status").read_text()
+        (resident,) = (line.split()[1] for line in status.splitlines() if "VmRSS" in line)
+        assert int(resident) < 20_000
+
+
 def test_a_plan_survives_its_way_through_the_environment() -> None:
     plan = Plan(name="x", roles=(HTTP, WORKERS), arguments=("--plugins", "a,b"), backoff=0.5)
     assert Plan.from_json(plan.to_json()) == plan
+
+
+def test_a_composition_makes_a_plan() -> None:
+    composition = compose(processes=4, grace=7.0, shutdown_delay=2.0)
+    plan = Plan.of(composition, ["--plugins", "a"])
+    assert plan.roles == (RolePlan("http", 1, 9.0),)
+    assert (plan.name, plan.arguments, plan.log_format) == ("test", ("--plugins", "a"), "json")
+    assert Plan.of(composition, only=["worker"]).roles == ()
 
 
 def test_arguments_make_a_plan() -> None:

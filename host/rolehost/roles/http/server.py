@@ -122,7 +122,6 @@ class Server(BaseApplication):  # type: ignore[misc]
         except Exception as error:
             self._fail(error)
         # What exists now lives as long as the process; collections need not look at it.
-        gc.collect()
         gc.freeze()
         return self._application.asgi
 
