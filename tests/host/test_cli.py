@@ -1,0 +1,337 @@
+"""The command line, in processes of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from rolehost.cli import exits
+from rolehost.cli.main import COMMANDS
+from rolehost.composition.conflicts import HOST_COMMANDS
+
+from tests.check.casefile import ISOLATED
+from tests.host.installed import write_plugin
+
+#: What a command may only import when a role or a plugin needs it.
+HEAVY = ("dramatiq", "falcon", "gunicorn", "kafka", "peewee", "psycopg2", "redis", "rich")
+
+APPLICATION = """
+from pathlib import Path
+
+from rolehost.api import Backend, Check, Command, PluginInfo, Route, Schedule, Secret, Settings
+from rolehost.api import actor, handler, hookimpl
+
+
+class Shop(Settings, frozen=True):
+    key: Secret
+    currency: str = "EUR"
+
+
+class Orders:
+    async def on_get(self, req, resp):
+        resp.media = []
+
+
+@actor(queue="mail")
+def send(job, to):
+    return None
+
+
+@handler(topic="orders", group="billing")
+def bill(context, event):
+    return None
+
+
+@hookimpl
+def rolehost_plugin():
+    return PluginInfo(
+        api=1, settings=Shop, summary="A shop", enqueues=("send",), publishes=("orders",)
+    )
+
+
+@hookimpl
+def rolehost_backends():
+    return [
+        Backend(kind=kind, name="memory", factory=object, capabilities=frozenset(able))
+        for kind, able in {"database": (), "queue": (), "stream": ("consumer-groups",)}.items()
+    ]
+
+
+@hookimpl
+def rolehost_routes():
+    return [Route("/orders", Orders())]
+
+
+@hookimpl
+def rolehost_actors():
+    return [send]
+
+
+@hookimpl
+def rolehost_handlers():
+    return [bill]
+
+
+@hookimpl
+def rolehost_schedules():
+    return [Schedule(name="daily", actor=send, arguments={"to": "all"}, every=86400.0)]
+
+
+@hookimpl
+def rolehost_commands():
+    return [Command(name="shop", target="shop_command:shop", summary="Look into the shop")]
+"""
+
+COMMAND = """
+import click
+
+
+@click.command()
+@click.argument("word")
+@click.pass_obj
+def shop(context, word):
+    click.echo(f"{word} {context.composition.plugin('shop').settings.currency}")
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a command said."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        return json.loads(self.out)
+
+
+class Shell:
+    """Runs ``rolehost`` in a folder, with the plugins that are installed there and no other."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, *arguments: str, **environ: str) -> Told:
+        kept = {name: text for name, text in os.environ.items() if not name.startswith("ROLEHOST")}
+        done = subprocess.run(
+            [sys.executable, str(ISOLATED), *arguments],
+            cwd=self.folder,
+            env=kept | {"PYTHONPATH": str(self.folder), "NO_COLOR": "1"} | environ,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return Told(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Shell:
+    """A folder without a deployment or plugins."""
+    return Shell(tmp_path)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shell:
+    """A folder with a deployment that enables the plugin ``shop``, and a broken one beside it."""
+    write_plugin(tmp_path, "shop", APPLICATION)
+    write_plugin(tmp_path, "spare", APPLICATION.replace("/orders", "/spare"))
+    write_plugin(tmp_path, "broken", "raise RuntimeError('gone')")
+    (tmp_path / "shop_command.py").write_text(COMMAND)
+    (tmp_path / "key").write_text("hunter2")
+    (tmp_path / "rolehost.toml").write_text(
+        'plugins = [\n    "shop",\n]\n\n[shop]\nkey = "${file:key}"\n'
+    )
+    return Shell(tmp_path)
+
+
+def test_a_host_without_plugins_says_what_it_lacks(bare: Shell):
+    told = bare("run")
+    assert told.status == exits.NOTHING_TO_RUN
+    assert "No plugin is enabled" in told.err
+    assert "rolehost[standard]" in told.err
+
+
+def test_a_host_without_plugins_can_be_checked_and_listed(bare: Shell):
+    assert bare("check").status == exits.OK
+    listed = bare("plugins")
+    assert (listed.status, listed.out) == (
+        exits.OK,
+        "no plugin is installed: pip install 'rolehost[standard]'\n",
+    )
+    assert bare("routes", "--json").json == []
+
+
+def test_help_lists_every_command_and_exit_status(shop: Shell):
+    told = shop("--help")
+    assert told.status == exits.OK
+    assert all(f"  {name} " in told.out for name in COMMANDS)
+    assert all(f"  {code} " in told.out for code in exits.MEANINGS)
+    assert "Look into the shop" in told.out
+
+
+def test_the_host_keeps_its_commands_names_from_plugins():
+    assert frozenset(COMMANDS) == HOST_COMMANDS
+
+
+def test_check_says_ok_for_each_good_deployment_and_tells_the_others_mistakes(shop: Shell):
+    (shop.folder / "bad.toml").write_text("[http]\nthreads = 0\n")
+    told = shop("check", "rolehost.toml", "bad.toml")
+    assert told.status == exits.CONFIGURATION
+    assert "rolehost.toml: ok: 1 plugins, roles: http, scheduler, consumer, worker" in told.out
+    assert "bad.toml: 1 mistake" in told.out
+    first, second = shop("check", "rolehost.toml", "bad.toml", "--json").json
+    assert (first["ok"], second["ok"]) == (True, False)
+    assert second["problems"][0]["where"] == "bad.toml:2, http.threads"
+
+
+def test_plugins_are_listed_as_enabled_and_disabled_without_importing_these(shop: Shell):
+    rows = {row["name"]: row for row in shop("plugins", "--json").json}
+    assert {name: row["state"] for name, row in rows.items()} == {
+        "broken": "disabled",
+        "shop": "enabled",
+        "spare": "disabled",
+    }
+    assert rows["shop"]["why"] == "enabled at rolehost.toml:2"
+
+
+def test_a_broken_plugin_is_told_when_it_is_probed_or_enabled(shop: Shell):
+    for arguments in (["--probe"], ["--plugins", "shop,broken"]):
+        rows = {row["name"]: row for row in shop("plugins", "--json", *arguments).json}
+        assert rows["broken"]["state"] == "broken"
+        assert "RuntimeError: gone" in rows["broken"]["why"]
+        assert rows["shop"]["state"] == "enabled"
+
+
+def test_listings_say_whose_each_contribution_is(shop: Shell):
+    (route,) = shop("routes", "--json").json
+    assert (route["path"], route["methods"], route["plugin"]) == ("/orders", ["GET"], "shop")
+    (actor,) = shop("actors", "--json").json
+    assert (actor["name"], actor["queue"], actor["enqueued_by"]) == ("send", "mail", ["shop"])
+    (handler,) = shop("handlers", "--json").json
+    assert (handler["topic"], handler["published_by"]) == ("orders", ["shop"])
+    (schedule,) = shop("schedules", "--json").json
+    assert (schedule["when"], schedule["actor"]) == ("every 86400 s", "send")
+
+
+def test_settings_have_origins_and_hide_secrets(shop: Shell):
+    told = shop("settings", "--json", ROLEHOST__HTTP__THREADS="3")
+    rows = {row["key"]: row for row in told.json}
+    assert list(rows) == sorted(rows)
+    assert rows["shop.key"] == {
+        "key": "shop.key",
+        "value": "********",
+        "origin": "rolehost.toml:6",
+    }
+    assert rows["http.threads"]["origin"] == "environment ROLEHOST__HTTP__THREADS"
+    assert rows["shop.currency"]["origin"] == "default"
+    assert "hunter2" not in told.out
+
+
+@pytest.mark.parametrize(
+    ("subject", "words"),
+    [
+        ("route:/orders", ["shop-plugin 1.0", "rolehost.toml:2", "GET"]),
+        ("actor:send", ["enqueued by", "schedule daily", "worker role"]),
+        ("handler:bill", ["orders", "billing", "published by"]),
+        ("schedule:daily", ["every 86400 s", "send"]),
+        ("backend:memory", ["the only one offered"]),
+        ("plugin:shop", ["gives:", "route /orders", "A shop"]),
+        ("setting:shop.currency", ["EUR", "default"]),
+        ("setting:shop.key", ["********", "rolehost.toml:6"]),
+        ("topic:orders", ["published by", "consumed by"]),
+        ("role:worker", ["actors of plugin shop"]),
+        ("command:shop", ["shop_command:shop"]),
+    ],
+)
+def test_why_tells_who_gives_what_is_on(shop: Shell, subject: str, words: list[str]):
+    told = shop("why", subject)
+    assert told.status == exits.OK, told
+    assert all(word in told.out for word in words), told.out
+
+
+@pytest.mark.parametrize(
+    ("subject", "words"),
+    [
+        ("plugin:spare", ["not in plugins", 'add "spare" to plugins in rolehost.toml']),
+        ("plugin:sahre", ["not installed", 'did you mean "spare"?']),
+        ("route:/spare", ["spare-plugin 1.0", 'add "spare" to plugins']),
+        ("actor:sned", ["no installed plugin gives it", 'did you mean "send"?']),
+    ],
+)
+def test_why_tells_what_would_turn_on_what_is_off(shop: Shell, subject: str, words: list[str]):
+    (shop.folder / "rolehost.toml").write_text(
+        'plugins = [\n    "shop",\n]\n\n[shop]\nkey = "k"\n\n[spare]\nkey = "k"\n'
+    )
+    told = shop("why", subject)
+    assert told.status == exits.FAILED, told
+    assert all(word in told.out for word in words), told.out
+
+
+def test_why_names_its_kinds_when_it_is_asked_for_another(shop: Shell):
+    told = shop("why", "rout:/orders")
+    assert told.status == exits.USAGE
+    assert 'did you mean "route"?' in told.err
+
+
+def test_a_plugins_command_runs_with_its_deployment(shop: Shell):
+    assert shop("shop", "costs").out == "costs EUR\n"
+    assert shop("shop", "costs", ROLEHOST__SHOP__CURRENCY="ISK").out == "costs ISK\n"
+
+
+def test_the_deployment_comes_from_the_option_the_environment_or_the_usual_files(shop: Shell):
+    (shop.folder / "rolehost.toml").rename(shop.folder / "other.toml")
+    assert shop("shop", "x").status == exits.USAGE
+    assert shop("-d", "other.toml", "shop", "x").out == "x EUR\n"
+    assert shop("shop", "x", ROLEHOST_DEPLOYMENT="other.toml").out == "x EUR\n"
+    (shop.folder / "deploy").mkdir()
+    text = (shop.folder / "other.toml").read_text().replace("file:key", "file:../key")
+    (shop.folder / "deploy" / "embedded.toml").write_text(text)
+    assert shop("shop", "x").out == "x EUR\n"
+    assert len(shop("routes", "other.toml", "--json").json) == 1
+    assert len(shop("routes", "-d", "other.toml", "--json").json) == 1
+
+
+def test_a_misspelt_command_is_answered_with_the_nearest(shop: Shell):
+    told = shop("chekc")
+    assert told.status == exits.USAGE
+    assert 'did you mean "check"?' in told.err
+
+
+def test_a_command_of_a_deployment_with_mistakes_tells_the_mistakes(shop: Shell):
+    told = shop("shop", "x", ROLEHOST__HTTP__THREADS="none")
+    assert told.status == exits.CONFIGURATION
+    assert "http.threads" in told.err
+
+
+def test_a_role_that_the_deployment_has_not_is_wrong_usage(bare: Shell):
+    told = bare("run", "--role", "worker")
+    assert told.status == exits.USAGE
+    assert "none of this deployment's roles" in told.err
+
+
+@pytest.mark.parametrize("command", [["check"], ["--help"], ["routes", "--json"]])
+def test_commands_import_no_framework_driver_or_client(shop: Shell, command: list[str]):
+    footprint = shop.folder / "footprint.py"
+    footprint.write_text(
+        "import sys\nfrom rolehost.cli.main import invoke\n"
+        "invoke(sys.argv[1:])\nprint(' '.join(sys.modules), file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(footprint), "-d", "rolehost.toml", *command],
+        cwd=shop.folder,
+        env=os.environ | {"PYTHONPATH": str(shop.folder)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    imported = {name.partition(".")[0] for name in done.stderr.split()}
+    assert "rolehost" in imported
+    assert imported.isdisjoint(HEAVY)

@@ -1,0 +1,226 @@
+"""Order, conflicts, storage and roles: what a composition is made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rolehost.api import (
+    PLUGIN_API,
+    ErrorFormat,
+    Migrations,
+    PluginInfo,
+    Route,
+    Schedule,
+    Secret,
+    Settings,
+    actor,
+    handler,
+)
+from rolehost.composition import Composition, compose, examine
+from rolehost.deployment import read
+from rolehost.deployment.model import Origin
+from rolehost.errors import ConfigurationError, Problem
+
+from tests.host.installed import backends, plugin
+
+
+@actor(name="work")
+def work(job: Any, size: int = 1) -> None:
+    """Do nothing."""
+
+
+@actor(name="quick", durable=False)
+def quick(services: Any) -> None:
+    """Do nothing."""
+
+
+@handler(topic="orders", group="billing")
+def on_order(context: Any, event: Any) -> None:
+    """Do nothing."""
+
+
+class Things:
+    async def on_get(self, req: Any, resp: Any) -> None: ...
+
+    async def on_post_new(self, req: Any, resp: Any) -> None: ...
+
+
+def info(**fields: Any) -> PluginInfo:
+    return PluginInfo(api=PLUGIN_API, **fields)
+
+
+def composed(environ: dict[str, str] | None = None, **plugins: Any) -> Composition:
+    return compose(deployment(environ, plugins), extra=plugins)
+
+
+def mistakes(environ: dict[str, str] | None = None, **plugins: Any) -> list[Problem]:
+    composition, problems = examine(deployment(environ, plugins), extra=plugins)
+    assert (composition is None) == bool(problems)
+    return list(problems)
+
+
+def deployment(environ: dict[str, str] | None, plugins: Any) -> Any:
+    return read(None, plugins=list(plugins), environ=environ or {})[0]
+
+
+STORAGE = plugin(backends=backends(queue="ephemeral", stream="consumer-groups"))
+
+
+def test_an_empty_deployment_composes_to_nothing():
+    composition = composed()
+    assert (composition.plugins, composition.roles, composition.backends) == ((), (), {})
+
+
+def test_contributions_decide_the_roles():
+    composition = composed(
+        memory=STORAGE,
+        a=plugin(actors=[work], routes=[Route("/things", Things())]),
+        b=plugin(handlers=[on_order], schedules=[Schedule(name="s", actor=work, every=1.0)]),
+    )
+    assert composition.roles == ("http", "scheduler", "consumer", "worker")
+    assert composition.actors["work"].plugin == "a"
+    assert composition.actors["work"].site.startswith("tests.host.test_composition:")
+
+
+def test_dependencies_come_first_and_ties_keep_the_order_of_the_file():
+    composition = composed(
+        c=plugin(info(depends=("a",))), b=plugin(), a=plugin(info(after=("b", "gone")))
+    )
+    assert [each.name for each in composition.plugins] == ["b", "a", "c"]
+
+
+NAMES = [f"p{number}" for number in range(6)]
+
+
+@given(st.permutations(NAMES), st.sets(st.tuples(st.integers(0, 5), st.integers(0, 5))))
+def test_any_relations_without_a_cycle_are_kept(order, pairs):
+    after: dict[str, tuple[str, ...]] = {
+        name: tuple(NAMES[low] for low, high in sorted(pairs) if low < high == number)
+        for number, name in enumerate(NAMES)
+    }
+    plugins = {name: plugin(info(after=after[name])) for name in order}
+    result = [each.name for each in composed(**plugins).plugins]
+    assert sorted(result) == NAMES
+    for name in NAMES:
+        assert all(result.index(first) < result.index(name) for first in after[name])
+
+
+def test_only_storage_that_something_needs_is_chosen():
+    assert composed(memory=STORAGE).backends == {}
+    assert list(composed(memory=STORAGE, a=plugin(actors=[quick])).backends) == ["queue"]
+    assert list(composed(memory=STORAGE, a=plugin(actors=[work])).backends) == [
+        "database",
+        "queue",
+    ]
+    migrations = [Migrations(package="x")]
+    assert list(composed(memory=STORAGE, a=plugin(migrations=migrations)).backends) == ["database"]
+    publishing = plugin(info(publishes=("orders",)))
+    assert list(composed(memory=STORAGE, a=publishing).backends) == ["database", "stream"]
+    needing = plugin(info(requires=("cache",)))
+    assert list(composed(memory=STORAGE, a=needing).backends) == ["cache"]
+
+
+def test_a_backend_chosen_by_name_is_taken_even_if_nothing_needs_it():
+    other = plugin(backends=backends("other"))
+    composition = composed({"ROLEHOST__STORAGE__CACHE": "other"}, memory=STORAGE, other=other)
+    assert composition.backends["cache"].plugin == "other"
+
+
+def test_an_ephemeral_actor_needs_a_queue_that_carries_messages():
+    (problem,) = mistakes(memory=plugin(backends=backends()), a=plugin(actors=[quick]))
+    assert problem.code == "missing-capability"
+    assert "queue[ephemeral]" in problem.expected
+
+
+def test_one_path_may_be_shared_by_suffixes_whose_methods_differ():
+    things = Things()
+    routes = [Route("/things", things), Route("/things", things, suffix="new")]
+    assert len(composed(a=plugin(routes=routes)).routes) == 2
+
+
+def test_all_owners_of_a_route_are_told_at_once():
+    (problem,) = mistakes(
+        **{name: plugin(routes=[Route("/things/{id}", Things())]) for name in ("a", "b", "c")}
+    )
+    assert problem.code == "duplicate-route"
+    assert problem.where.count("tests.host.test_composition:") == 3
+    assert all(f"{name} at" in problem.got for name in ("a", "b", "c"))
+
+
+def test_a_segment_with_letters_beside_its_variable_is_another_segment():
+    routes = [Route("/t/{id}", Things()), Route("/t/{name}.json", Things())]
+    assert len(composed(a=plugin(routes=routes)).routes) == 2
+
+
+def test_an_actor_of_another_deployment_may_be_scheduled_when_it_is_declared():
+    schedule = Schedule(name="s", actor="elsewhere", every=1.0)
+    declaring = plugin(info(enqueues=("elsewhere",)), schedules=[schedule])
+    assert composed(memory=STORAGE, a=declaring).roles == ("scheduler",)
+
+
+def test_a_broken_plugin_is_not_missed_a_second_time():
+    broken = SimpleNamespace()
+    problems = mistakes(memory=broken, a=plugin(actors=[work]))
+    assert [problem.code for problem in problems] == ["no-plugin-hook"]
+
+
+def test_mistakes_come_in_an_order_that_does_not_depend_on_the_plugins():
+    one = {"a": plugin(actors=[work]), "b": plugin(actors=[work])}
+    problems = mistakes(**one)
+    assert [str(each) for each in problems] == [str(each) for each in mistakes(**one)]
+    places = [problem.where for problem in problems]
+    assert places == sorted(places)
+
+
+class Mail(Settings, frozen=True):
+    server: str = "localhost"
+    password: Secret = Secret("")
+    spool: Path = Path("spool")
+
+
+def test_plugins_get_typed_settings_and_every_value_has_an_origin():
+    seen = []
+
+    def routes(context: Any) -> list[Route]:
+        seen.append(context)
+        return []
+
+    given = plugin(info(settings=Mail))
+    from rolehost.api import hookimpl
+
+    given.rolehost_routes = hookimpl(routes)
+    environ = {"ROLEHOST__MAIL__PASSWORD": "hush"}
+    composition = composed(environ, mail=given)
+    expected = Mail(password=Secret("hush"), spool=Path.cwd() / "spool")
+    assert composition.plugin("mail").settings == expected
+    assert (seen[0].settings, seen[0].plugin) == (expected, "mail")
+    origins = composition.deployment.origins
+    assert origins["mail.password"] == Origin("environment ROLEHOST__MAIL__PASSWORD", secret=True)
+    assert origins["mail.server"] == Origin("default")
+    assert origins["http.bind"] == Origin("default")
+
+
+def test_a_claim_about_roles_holds_exactly():
+    claims = {"ROLEHOST__DEPLOYMENT__ROLES": '["worker"]'}
+    assert composed(claims, memory=STORAGE, a=plugin(actors=[work])).roles == ("worker",)
+    (problem,) = mistakes(claims, memory=STORAGE)
+    assert problem.code == "role-missing"
+
+
+def test_error_formats_stand_beside_routes_of_one_hook():
+    given = ErrorFormat("/api", lambda *_: ("", b""))
+    composition = composed(a=plugin(routes=[Route("/api", Things()), given]))
+    assert composition.error_formats[0].value is given
+    assert len(composition.routes) == 1
+
+
+def test_compose_raises_every_mistake():
+    with pytest.raises(ConfigurationError) as raised:
+        composed(a=plugin(actors=[work]), b=plugin(info(depends=("none",))))
+    codes = {problem.code for problem in raised.value.problems}
+    assert codes == {"missing-storage", "missing-dependency"}
