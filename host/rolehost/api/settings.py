@@ -11,7 +11,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Base of a plugin's settings: one section of the deployment file, typed.
 
     Subclass it with annotated fields, ``class MySettings(Settings, frozen=True)``; a field
-    without a default is required. Constraints are msgspec's
+    without a default is required and comes first (or write ``kw_only=True`` there too: msgspec
+    does not inherit it). Constraints are msgspec's
     (``Annotated[int, msgspec.Meta(ge=1)]``). Name units in the field's name or in the class's
     docstring: seconds and bytes are the rule. A field whose value is secret has the type
     :class:`Secret`.
