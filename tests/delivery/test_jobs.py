@@ -309,6 +309,16 @@ def test_a_dead_job_is_retried_from_its_first_attempt(bench):
     assert bench.claim()[0].attempt == 0
 
 
+def test_a_job_whose_unique_text_is_taken_again_is_not_retried(bench):
+    bench.make_engine(plain)
+    first = enqueue(bench, plain, unique="u")
+    with bench.database.session(), bench.database.transaction() as tx:
+        administration.cancel(tx, first.id, bench.clock.now())
+    enqueue(bench, plain, unique="u")
+    with bench.database.session(), bench.database.transaction() as tx:
+        assert administration.retry(tx, first.id, bench.clock.now()) is None
+
+
 def test_what_a_dead_process_held_is_handed_back(bench):
     engine = bench.make_engine(plain)
     job = enqueue(bench, plain)

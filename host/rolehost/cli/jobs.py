@@ -89,7 +89,10 @@ def retry(context: Context, numbers: tuple[int, ...]) -> int:
                 if wake is not None:
                     work.wake(wake)
             if wake is None:
-                click.echo(f"job {number} is not dead, cancelled or waiting", err=True)
+                click.echo(
+                    f"job {number} is not dead, cancelled or waiting, or another has its unique text",
+                    err=True,
+                )
                 status = exits.FAILED
             else:
                 click.echo(f"job {number} is available")

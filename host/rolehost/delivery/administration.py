@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rolehost.delivery.ledger import STATES
+from rolehost.delivery.ledger import ACTIVE, STATES
 from rolehost.storage import Database, Transaction
 
 _FIELDS = (
@@ -70,14 +70,18 @@ def retry(
     """Make a job available at once, with all its attempts before it.
 
     Returns:
-        The name to wake, or None when no job of that id is in one of the states ``only``.
+        The name to wake, or None when no job of that id is in one of the states ``only``, or
+        an unfinished job has the same ``unique`` text by now.
     """
     marks = ", ".join("?" * len(only))
+    active = ", ".join("?" * len(ACTIVE))
     row = tx.execute(
         "UPDATE rolehost_jobs SET state = 'available', run_at = ?, attempt = 0, crashes = 0,"
         " suspect = 0, cancel = 0, finished_at = NULL"
-        f" WHERE id = ? AND state IN ({marks}) RETURNING queue",
-        (now, number, *only),
+        f" WHERE id = ? AND state IN ({marks}) AND NOT EXISTS (SELECT 1 FROM rolehost_jobs o"
+        " WHERE o.unique_key = rolehost_jobs.unique_key AND o.id <> rolehost_jobs.id"
+        f" AND o.state IN ({active})) RETURNING queue",
+        (now, number, *only, *ACTIVE),
     ).fetchone()
     return None if row is None else f"queue:{row[0]}"
 

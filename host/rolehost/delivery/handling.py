@@ -203,8 +203,10 @@ class Handling:
                 return call()
             except StorageUnavailable as error:
                 log.warning("storage unavailable, events wait", error=str(error))
-                if self._wait(1.0):
-                    raise Stopping from error
+            except Exception:
+                log.exception("the inbox cannot be written, events wait")
+            if self._wait(1.0):
+                raise Stopping
 
     def handle_batch(self, deliveries: Sequence[Delivery]) -> None:
         """Handle several deliveries in one unit of work; one by one when that fails.
@@ -213,25 +215,25 @@ class Handling:
             Stopping: the process stops; nothing was decided.
         """
         began = self._engine.clock.now()
-        try:
-            with self._engine.database.session():
-                events = [
-                    (envelope.identity(each), envelope.to_event(each, self._decoder))
-                    for each in deliveries
-                ]
-                fresh = self._patiently(lambda: self._together(events))
-        except Stopping:
-            raise
-        except Exception as error:
-            log.warning(
-                "batch failed, its events are handled one by one",
-                handler=self._handler.name,
-                count=len(deliveries),
-                error=f"{type(error).__name__}: {error}",
-            )
-            for each in deliveries:
-                self.handle(each, careful=False)
-            return
+        fresh: list[bool] | None = None
+        while fresh is None:
+            try:
+                with self._engine.database.session():
+                    fresh = self._together(deliveries)
+            except StorageUnavailable as error:
+                log.warning("storage unavailable, events wait", error=str(error))
+                if self._wait(1.0):
+                    raise Stopping from error
+            except Exception as error:
+                log.warning(
+                    "batch failed, its events are handled one by one",
+                    handler=self._handler.name,
+                    count=len(deliveries),
+                    error=f"{type(error).__name__}: {error}",
+                )
+                for each in deliveries:
+                    self.handle(each, careful=False)
+                return
         now = self._engine.clock.now()
         for each, new in zip(deliveries, fresh, strict=True):
             self._engine.recorder.event(
@@ -242,8 +244,11 @@ class Handling:
                 (now - began) / 1000,
             )
 
-    def _together(self, events: Sequence[tuple[str, AnyEvent]]) -> list[bool]:
+    def _together(self, deliveries: Sequence[Delivery]) -> list[bool]:
         group = self._handler.group
+        events = [
+            (envelope.identity(each), envelope.to_event(each, self._decoder)) for each in deliveries
+        ]
         scope = Scope(self._engine, f"events:{group}")
         token = current.set(scope)
         try:

@@ -104,8 +104,12 @@ class Runner:
             return self._suspect(job, actor)
 
     def _suspect(self, job: ClaimedJob, actor: Actor) -> Finish | None:
-        with self._engine.database.session(), self._engine.database.transaction() as tx:
-            ours = self._engine.ledger.start(tx, job, self._engine.clock.now())
+        now = self._engine.clock.now()
+        try:
+            with self._engine.database.session(), self._engine.database.transaction() as tx:
+                ours = self._engine.ledger.start(tx, job, now)
+        except StorageUnavailable as error:
+            return self._over(job, self._failed(job, actor, error), now, now)
         return self._attempt(job, actor) if ours else None
 
     def _attempt(self, job: ClaimedJob, actor: Actor) -> Finish | None:

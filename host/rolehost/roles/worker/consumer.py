@@ -93,6 +93,11 @@ class LedgerConsumer(Consumer):
             log.warning("storage unavailable, no jobs taken", queue=self._queue, error=str(error))
             self._nap.wait(1.0)
             return None
+        except Exception:
+            # Dramatiq would make another consumer, and lose what this one has to write.
+            log.exception("taking jobs failed, going on", queue=self._queue)
+            self._nap.wait(1.0)
+            return None
         if claimed:
             return self._ready.popleft()
         self._wait()

@@ -20,6 +20,7 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from rolehost.api.contributions import Actor
 from rolehost.delivery.arguments import Signature
+from rolehost.delivery.ledger import Finish
 from rolehost.delivery.runner import Runner
 from rolehost.roles.process import Process
 from rolehost.roles.worker.broker import HostBroker
@@ -150,6 +151,10 @@ class WorkerRole:
         assert self._runner is not None  # made because there is a durable actor
         try:
             claimed.end = self._runner.run(claimed.job)
+        except BaseException:
+            # An interrupt that struck outside the attempt: nothing was decided.
+            claimed.end = Finish("available", claimed.job.run_at, False, None)
+            raise
         finally:
             clear_contextvars()
             self._consumers[claimed.job.queue].done(claimed, time.perf_counter() - began)
