@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import peewee
+
 from rolehost_webhooks import ids
 from rolehost_webhooks.models import Application, Endpoint
 from rolehost_webhooks.repositories.paging import Cursor, Page, by_id, page
@@ -9,11 +11,21 @@ from rolehost_webhooks.repositories.paging import Cursor, Page, by_id, page
 
 def find(reference: str) -> Application | None:
     """Return the application of this id or uid, unless it was deleted."""
-    if reference.startswith(ids.APPLICATION):
-        matches = Application.id == reference
-    else:
-        matches = Application.uid == reference
-    return Application.get_or_none(matches & Application.deleted_at.is_null())
+    return Application.get_or_none(_is(reference))
+
+
+def find_id(reference: str) -> str | None:
+    """Return the id of the application of this id or uid, unless it was deleted.
+
+    PERF: on the way of every message; peewee's time goes by the number of columns.
+    """
+    found: str | None = Application.select(Application.id).where(_is(reference)).scalar()
+    return found
+
+
+def _is(reference: str) -> peewee.Expression:
+    column = Application.id if reference.startswith(ids.APPLICATION) else Application.uid
+    return (column == reference) & Application.deleted_at.is_null()
 
 
 def insert(application: Application) -> bool:

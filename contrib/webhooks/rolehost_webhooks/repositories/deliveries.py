@@ -13,9 +13,24 @@ from rolehost_webhooks.repositories.paging import Cursor, Page, page
 
 
 def with_both(message_id: str, endpoint_id: str) -> Delivery | None:
-    """Return a delivery with its ``message`` and its ``endpoint``, deleted or not."""
+    """Return a delivery with its ``message`` and its ``endpoint``, deleted or not.
+
+    PERF: on the way of every attempt, so only the columns that it needs.
+    """
     return (
-        Delivery.select(Delivery, Message.id, Message.payload, Message.content_type, Endpoint)
+        Delivery.select(
+            Delivery.status,
+            Message.id,
+            Message.payload,
+            Message.content_type,
+            Endpoint.app_id,
+            Endpoint.url,
+            Endpoint.headers,
+            Endpoint.disabled,
+            Endpoint.secret,
+            Endpoint.old_secrets,
+            Endpoint.deleted_at,
+        )
         .join(Message, on=(Delivery.message_id == Message.id), attr="message")
         .switch(Delivery)
         .join(Endpoint, on=(Delivery.endpoint_id == Endpoint.id), attr="endpoint")

@@ -17,9 +17,12 @@ def find(app_id: str, reference: str) -> Endpoint | None:
 
 
 def enabled(app_id: str) -> list[Endpoint]:
-    """Return the endpoints of an application that take messages."""
+    """Return what decides which messages the endpoints of an application take, by id.
+
+    PERF: on the way of every message, so only three columns.
+    """
     return list(
-        Endpoint.select()
+        Endpoint.select(Endpoint.id, Endpoint.event_types, Endpoint.channels)
         .where(Endpoint.app_id == app_id, Endpoint.deleted_at.is_null(), ~Endpoint.disabled)
         .order_by(Endpoint.id)
     )

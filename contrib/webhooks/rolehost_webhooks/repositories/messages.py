@@ -42,7 +42,7 @@ def find(app_id: str, reference: str) -> Message | None:
 
 def envelope(message_id: str) -> Message | None:
     """Return what decides where a message goes: everything but its payload."""
-    wanted = (Message.id, Message.app_id, Message.event_type, Message.channels)
+    wanted = (Message.app_id, Message.event_type, Message.channels)
     return Message.select(*wanted).where(Message.id == message_id).get_or_none()
 
 

@@ -8,7 +8,7 @@ from rolehost_webhooks import ids
 from rolehost_webhooks.actors.deliver import JSON, deliver
 from rolehost_webhooks.actors.fan_out import fan_out
 from rolehost_webhooks.errors import Conflict, NotFound, Rejected
-from rolehost_webhooks.models import Application, Endpoint, Message, Trigger
+from rolehost_webhooks.models import Endpoint, Message, Trigger
 from rolehost_webhooks.repositories import applications, deliveries, messages
 from rolehost_webhooks.schemas.common import milliseconds
 from rolehost_webhooks.schemas.messages import MessageIn
@@ -29,10 +29,10 @@ def get(app_reference: str, reference: str) -> Message:
     Raises:
         NotFound: one of them does not exist.
     """
-    application = applications.find(app_reference)
-    if application is None:
+    app_id = applications.find_id(app_reference)
+    if app_id is None:
         raise NotFound("Application")
-    return within(application.id, reference)
+    return within(app_id, reference)
 
 
 def within(app_id: str, reference: str) -> Message:
@@ -84,23 +84,24 @@ def take(services: Services, app_reference: str, body: MessageIn) -> Message | N
     )
     delay = None if message.deliver_at is None else (message.deliver_at - now) / 1000
     with services.unit_of_work() as work:
-        message.app_id = _application(services, app_reference, body).id
+        message.app_id = _application_id(services, app_reference, body)
         if not _stored(message, now):
             return None
         work.enqueue(fan_out, message_id=message.id, delay=delay)
     return message
 
 
-def _application(services: Services, reference: str, body: MessageIn) -> Application:
-    application = applications.find(reference)
-    if application is not None:
-        return application
+def _application_id(services: Services, reference: str, body: MessageIn) -> str:
+    """Return the id of the application, creating the one that the message brings."""
+    found = applications.find_id(reference)
+    if found is not None:
+        return found
     if body.application is None:
         raise NotFound("Application")
     body.application.uid = body.application.uid or reference
     if body.application.uid != reference:
         raise Rejected(("body", "application", "uid"), "must be the uid of the path")
-    return create_application(services, body.application)[0]
+    return create_application(services, body.application)[0].id
 
 
 def _stored(message: Message, now: int) -> bool:
