@@ -7,11 +7,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rolehost.api import (
     PLUGIN_API,
     ErrorFormat,
+    Middleware,
     Migrations,
     PluginInfo,
     Route,
@@ -97,6 +98,7 @@ def test_dependencies_come_first_and_ties_keep_the_order_of_the_file():
 NAMES = [f"p{number}" for number in range(6)]
 
 
+@settings(deadline=None)
 @given(st.permutations(NAMES), st.sets(st.tuples(st.integers(0, 5), st.integers(0, 5))))
 def test_any_relations_without_a_cycle_are_kept(order, pairs):
     after: dict[str, tuple[str, ...]] = {
@@ -224,3 +226,13 @@ def test_compose_raises_every_mistake():
         composed(a=plugin(actors=[work]), b=plugin(info(depends=("none",))))
     codes = {problem.code for problem in raised.value.problems}
     assert codes == {"missing-storage", "missing-dependency"}
+
+
+def test_middleware_stands_outside_of_what_it_names():
+    inner, outer, free = (
+        Middleware("inner", Things()),
+        Middleware("outer", Things(), before=("inner", "unknown")),
+        Middleware("free", Things()),
+    )
+    composition = composed(a=plugin(middleware=[free, inner]), b=plugin(middleware=[outer]))
+    assert [each.value.name for each in composition.middleware] == ["free", "outer", "inner"]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Meta
 from rolehost.api import Secret, Settings
@@ -192,6 +192,7 @@ def test_every_wrong_key_is_told_and_no_secret_is_shown():
 KEY = st.from_regex(r"[a-z_-]{1,8}", fullmatch=True)
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(

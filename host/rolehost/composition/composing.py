@@ -24,6 +24,7 @@ from rolehost.api.settings import Secret
 from rolehost.composition import conflicts, routing, rules
 from rolehost.composition.choices import choose
 from rolehost.composition.declare import Contributions, declare
+from rolehost.composition.layers import layered
 from rolehost.composition.model import Composition, Plugin
 from rolehost.composition.order import ordered
 from rolehost.composition.report import Report
@@ -72,6 +73,7 @@ def examine(
     conflicts.check(contributions, report)
     routing.check(contributions.of(Route), report)
     backends = choose(plugins, contributions, report, selection.known)
+    middleware = layered(contributions.of(Middleware), report)
     roles = rules.roles(contributions)
     rules.check(plugins, contributions, roles, report)
     if report.problems:
@@ -83,7 +85,7 @@ def examine(
         migrations=contributions.of(Migrations),
         routes=contributions.of(Route),
         error_formats=contributions.of(ErrorFormat),
-        middleware=contributions.of(Middleware),
+        middleware=middleware,
         actors=MappingProxyType({item.value.name: item for item in contributions.of(Actor)}),
         handlers=contributions.of(Handler),
         schedules=contributions.of(Schedule),

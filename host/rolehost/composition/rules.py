@@ -9,6 +9,7 @@ from rolehost.composition.declare import Contributions
 from rolehost.composition.model import Plugin
 from rolehost.composition.report import Report
 from rolehost.composition.schedules import check_schedules
+from rolehost.composition.signatures import check_signatures
 from rolehost.discovery import did_you_mean
 from rolehost.discovery.suggest import one_of
 
@@ -42,6 +43,8 @@ def check(
     """Report broken rules about roles, schedules, queues, topics and durations."""
     _claims(found, contributions, report)
     check_schedules(plugins, contributions, report)
+    check_signatures(contributions, report)
+    _bind(report)
     _queues(contributions, report)
     _batches(contributions, report)
     _external(plugins, report)
@@ -73,6 +76,21 @@ def _claims(found: Sequence[Role], contributions: Contributions, report: Report)
                 got=f"{noun} of {', '.join(owners)}",
                 fix=f"add {role} to roles, or take {', '.join(owners)} out of plugins",
             )
+
+
+def _bind(report: Report) -> None:
+    bind = report.deployment.host.http.bind
+    _, _, port = bind.rpartition(":")
+    valid = port.isascii() and port.isdecimal() and int(port) < 65_536 and ":" in bind
+    if not valid and not (bind.startswith("unix:") and port):
+        report.add(
+            "invalid-bind",
+            report.at("http.bind"),
+            "http.bind is no address to listen on",
+            expected="host:port, [v6-address]:port, :port or unix:/path",
+            got=bind or "(empty)",
+            fix="write an address such as 127.0.0.1:8000",
+        )
 
 
 def _queues(contributions: Contributions, report: Report) -> None:
