@@ -141,3 +141,8 @@ def test_old_secrets_sign_until_they_expire() -> None:
     )
     assert endpoint.signing_secrets(NOW - 1) == ["new", "old"]
     assert endpoint.signing_secrets(NOW) == ["new"]
+
+
+def test_a_message_may_go_to_thousands_of_endpoints() -> None:
+    deliveries.insert_pending("msg_1", [f"ep_{number}" for number in range(6000)], NOW)
+    assert Delivery.select().count() == 6000

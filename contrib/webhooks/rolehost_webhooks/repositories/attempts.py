@@ -6,7 +6,7 @@ from typing import Any
 
 from rolehost_webhooks import ids
 from rolehost_webhooks.models import Attempt, Message
-from rolehost_webhooks.repositories.messages import Filter, narrow
+from rolehost_webhooks.repositories.messages import Filter, columns, narrow
 from rolehost_webhooks.repositories.paging import Cursor, Page, by_id, page
 
 
@@ -28,14 +28,16 @@ def listing(
     endpoint_id: str | None = None,
     status: int | None = None,
     status_class: int | None = None,
+    with_content: bool = False,
 ) -> Page[Attempt]:
     """Return a page of attempts, by id; each row has its ``message``.
 
     Args:
         status: only attempts of this status.
         status_class: only responses of this class: 200 is 200 to 299, 0 is no response.
+        with_content: the messages have their payloads.
     """
-    select: Any = Attempt.select(Attempt, Message).join(
+    select: Any = Attempt.select(Attempt, *columns(with_content=with_content)).join(
         Message, on=(Attempt.message_id == Message.id), attr="message"
     )
     if message_id is not None:

@@ -8,8 +8,11 @@ from typing import Any
 import peewee
 
 from rolehost_webhooks.models import Delivery, Endpoint, Message, Status
-from rolehost_webhooks.repositories.messages import Filter, narrow
+from rolehost_webhooks.repositories.messages import Filter, columns, narrow
 from rolehost_webhooks.repositories.paging import Cursor, Page, page
+
+#: Rows of one statement: SQLite takes 32,766 parameters, PostgreSQL 65,535.
+ROWS = 1000
 
 
 def with_both(message_id: str, endpoint_id: str) -> Delivery | None:
@@ -41,7 +44,7 @@ def with_both(message_id: str, endpoint_id: str) -> Delivery | None:
 
 def insert_pending(message_id: str, endpoint_ids: Iterable[str], now: int) -> None:
     """Add a pending delivery to each endpoint; those that exist begin anew."""
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "message_id": message_id,
             "endpoint_id": endpoint_id,
@@ -52,10 +55,11 @@ def insert_pending(message_id: str, endpoint_ids: Iterable[str], now: int) -> No
         }
         for endpoint_id in endpoint_ids
     ]
-    Delivery.insert_many(rows).on_conflict(
-        conflict_target=[Delivery.message_id, Delivery.endpoint_id],
-        preserve=[Delivery.status, Delivery.next_attempt, Delivery.updated_at],
-    ).execute()
+    for some in peewee.chunked(rows, ROWS):
+        Delivery.insert_many(some).on_conflict(
+            conflict_target=[Delivery.message_id, Delivery.endpoint_id],
+            preserve=[Delivery.status, Delivery.next_attempt, Delivery.updated_at],
+        ).execute()
 
 
 def attempted(
@@ -88,15 +92,21 @@ def by_message(message_id: str, cursor: Cursor) -> Page[Delivery]:
 
 
 def by_endpoint(
-    endpoint_id: str, cursor: Cursor, wanted: Filter, statuses: Collection[Status]
+    endpoint_id: str,
+    cursor: Cursor,
+    wanted: Filter,
+    statuses: Collection[Status],
+    *,
+    with_content: bool,
 ) -> Page[Delivery]:
     """Return a page of an endpoint's deliveries, by message; each row has its ``message``.
 
     Args:
         statuses: only these; empty is all.
+        with_content: the messages have their payloads.
     """
     select = (
-        Delivery.select(Delivery, Message)
+        Delivery.select(Delivery, *columns(with_content=with_content))
         .join(Message, on=(Delivery.message_id == Message.id), attr="message")
         .where(Delivery.endpoint_id == endpoint_id)
     )

@@ -63,9 +63,19 @@ def supersede(app_id: str, event_id: str, created_before: int) -> bool:
     return bool(statement.execute())
 
 
-def listing(app_id: str, cursor: Cursor, wanted: Filter) -> Page[Message]:
-    """Return a page of an application's messages, by id."""
-    select = narrow(Message.select().where(Message.app_id == app_id), wanted)
+def columns(*, with_content: bool) -> list[peewee.Field]:
+    """Return the columns to select: payloads are long and often not asked for."""
+    return [
+        column
+        for column in Message._meta.sorted_fields
+        if with_content or column is not Message.payload
+    ]
+
+
+def listing(app_id: str, cursor: Cursor, wanted: Filter, *, with_content: bool) -> Page[Message]:
+    """Return a page of an application's messages, by id, with their payloads or without."""
+    select = Message.select(*columns(with_content=with_content))
+    select = narrow(select.where(Message.app_id == app_id), wanted)
     if wanted.before is not None:
         select = select.where(Message.id < ids.first_at(ids.MESSAGE, wanted.before))
     if wanted.after is not None:

@@ -40,16 +40,15 @@ def _answer_attempts(resp: Any, wanted: AttemptListQuery, **chosen: str | None) 
         wanted_messages(wanted),
         status=wanted.status,
         status_class=wanted.status_code_class,
+        with_content=wanted.with_msg and wanted.with_content,
         **chosen,
     )
 
     def shown(row: Attempt) -> AttemptOut:
-        message = MessageOut.of(row.message, with_content=wanted.with_content)
-        return AttemptOut.of(
-            row,
-            with_content=wanted.with_content,
-            message=message if wanted.with_msg else None,
-        )
+        message = None
+        if wanted.with_msg:
+            message = MessageOut.of(row.message, with_content=wanted.with_content)
+        return AttemptOut.of(row, with_content=wanted.with_content, message=message)
 
     answer_page(resp, page, shown)
 
@@ -149,6 +148,7 @@ class EndpointMessages:
             cursor(wanted, descending=True),
             wanted_messages(wanted),
             _statuses(wanted),
+            with_content=wanted.with_content,
         )
         answer_page(
             resp,

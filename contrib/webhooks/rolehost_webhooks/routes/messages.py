@@ -51,7 +51,10 @@ class Messages:
         """List the messages of an application, the newest first."""
         wanted = query(req, MessageListQuery)
         page = repository.listing(
-            applications.get(app_id).id, cursor(wanted, descending=True), wanted_messages(wanted)
+            applications.get(app_id).id,
+            cursor(wanted, descending=True),
+            wanted_messages(wanted),
+            with_content=wanted.with_content,
         )
         answer_page(resp, page, lambda row: MessageOut.of(row, with_content=wanted.with_content))
 
