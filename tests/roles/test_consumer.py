@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 
+import pytest
 from rolehost.api import Event, RetryPolicy, actor, handler
 from rolehost.delivery import deadletters
 from rolehost.roles.consumer.lanes import Lanes
 from rolehost.roles.consumer.loop import ConsumerRole
 from rolehost.roles.consumer.offsets import Offsets
+
+pytestmark = pytest.mark.needs("rolehost_embedded")
 
 
 def thing(data, **fields):
