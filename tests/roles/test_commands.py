@@ -1,0 +1,99 @@
+"""rolehost jobs and rolehost dead: what an operator sees and does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from rolehost import schema
+from rolehost.api import Handler
+from rolehost.cli.main import invoke
+from rolehost.composition import compose
+from rolehost.delivery.deadletters import bury
+from rolehost.delivery.ledger import NewJob
+from rolehost.deployment import load
+from rolehost.services import ProcessServices
+from rolehost.storage import Delivery, Partition, Record
+
+
+@pytest.fixture
+def deployment(tmp_path: Path) -> Path:
+    """A deployment with a job in each of three states, and a dead event."""
+    path = tmp_path / "rolehost.toml"
+    path.write_text('plugins = ["embedded"]\n')
+    composition = compose(load(path, environ={}))
+    services = ProcessServices(composition, role="command")
+    schema.up(services.database, [schema.HOST_SET, *composition.schema_sets])
+    with services.engine.unit_of_work() as work:
+        for state in ("available", "dead", "completed"):
+            job = NewJob("mail", "send", state, 0, 1000, b'{"to":"x"}', None, None, 1000, None)
+            services.engine.ledger.insert(work.transaction, job)
+        work.transaction.execute("UPDATE rolehost_jobs SET finished_at = 1500 WHERE id > 1")
+        handler = Handler(fn=print, name="on", topic="things", group="g")
+        record = Record("things", b"{}", b"k", (("ce_id", b"e1"),))
+        delivery = Delivery(Partition("things", 0), 4, record, 1000)
+        bury(work.transaction, handler, delivery, "/x e1", "ValueError: no", 2000)
+    services.close()
+    return path
+
+
+def told(capsys, *arguments):
+    status = invoke(arguments)
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+def test_jobs_are_listed_and_shown(deployment, capsys):
+    status, out, _ = told(capsys, "jobs", "list", "-d", str(deployment), "--json")
+    jobs = json.loads(out)
+    assert status == 0
+    assert [(job["id"], job["state"]) for job in jobs] == [
+        (3, "completed"),
+        (2, "dead"),
+        (1, "available"),
+    ]
+    assert jobs[0]["enqueued_at"] == "1970-01-01T00:00:01.000Z"
+    status, out, _ = told(capsys, "jobs", "show", "1", "-d", str(deployment), "--json")
+    assert json.loads(out)["arguments"] == '{"to":"x"}'
+    status, out, _ = told(capsys, "jobs", "list", "-d", str(deployment), "--state", "dead")
+    assert "send" in out
+    assert "completed" not in out
+
+
+def test_a_state_that_does_not_exist_is_told_with_those_that_do(deployment, capsys):
+    status, _, err = told(capsys, "jobs", "list", "-d", str(deployment), "--state", "ready")
+    assert status == 2
+    assert "'ready' is none of available, scheduled" in err
+
+
+def test_a_dead_job_is_retried_and_a_waiting_one_cancelled(deployment, capsys):
+    assert told(capsys, "jobs", "retry", "2", "-d", str(deployment))[0] == 0
+    assert told(capsys, "jobs", "cancel", "1", "-d", str(deployment))[1] == "job 1: cancelled\n"
+    status, _, err = told(capsys, "jobs", "cancel", "3", "99", "-d", str(deployment))
+    assert status == 1
+    assert "job 99 does not exist or is over" in err
+
+
+def test_dead_letters_are_listed_shown_replayed_and_discarded(deployment, capsys):
+    where = ("-d", str(deployment))
+    _, out, _ = told(capsys, "dead", "list", *where, "--json")
+    assert {letter["id"] for letter in json.loads(out)} == {"job:2", "event:1"}
+    _, out, _ = told(capsys, "dead", "show", "event:1", *where, "--json")
+    assert json.loads(out)["headers"] == {"ce_id": "e1"}
+    assert told(capsys, "dead", "replay", "event:1", "job:2", *where)[0] == 0
+    _, out, _ = told(capsys, "dead", "list", *where, "--json")
+    assert [(letter["id"], letter["state"]) for letter in json.loads(out)] == [
+        ("event:1", "replay")
+    ]
+    assert told(capsys, "dead", "discard", "event:1", *where)[0] == 0
+    assert told(capsys, "dead", "discard", "event:1", *where)[0] == 1
+    assert told(capsys, "dead", "show", "letter", *where)[0] == 2
+
+
+def test_without_a_database_there_is_one_clear_line(tmp_path, capsys):
+    path = tmp_path / "rolehost.toml"
+    path.write_text("plugins = []\n")
+    status, _, err = told(capsys, "jobs", "list", "-d", str(path))
+    assert status == 4
+    assert err.strip().endswith("it has no jobs and no dead letters")
