@@ -335,3 +335,10 @@ def test_commands_import_no_framework_driver_or_client(shop: Shell, command: lis
     imported = {name.partition(".")[0] for name in done.stderr.split()}
     assert "rolehost" in imported
     assert imported.isdisjoint(HEAVY)
+
+
+def test_an_unreadable_deployment_is_told_after_the_list_of_plugins(shop: Shell):
+    told = shop("plugins", "nowhere.toml", "--json")
+    assert told.status == exits.CONFIGURATION
+    assert {row["state"] for row in told.json} == {"disabled"}
+    assert "unreadable-file" in told.err

@@ -236,3 +236,11 @@ def test_middleware_stands_outside_of_what_it_names():
     )
     composition = composed(a=plugin(middleware=[free, inner]), b=plugin(middleware=[outer]))
     assert [each.value.name for each in composition.middleware] == ["free", "outer", "inner"]
+
+
+def test_sections_of_plugins_that_an_override_left_out_may_stay(tmp_path):
+    path = tmp_path / "rolehost.toml"
+    path.write_text('plugins = ["gone"]\n[gone]\nx = 1\n[never]\ny = 1\n')
+    deployment, _ = read(path, plugins=["a"], environ={})
+    _, problems = examine(deployment, extra={"a": plugin()})
+    assert [problem.got for problem in problems] == ["[never]"]

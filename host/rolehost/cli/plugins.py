@@ -7,9 +7,11 @@ from typing import Any
 
 import click
 
+from rolehost.cli import exits
 from rolehost.cli.context import Context
 from rolehost.cli.options import as_json, takes_deployment
 from rolehost.cli.output import listing
+from rolehost.cli.output import problems as tell
 from rolehost.composition import examine, probe
 from rolehost.deployment import Deployment, read
 from rolehost.discovery import Found, installed
@@ -21,11 +23,12 @@ from rolehost.errors import Problem
 @click.option("--probe", "probing", is_flag=True, help="Import disabled plugins too.")
 @as_json
 @click.pass_obj
-def plugins(context: Context, probing: bool, as_json: bool) -> None:
+def plugins(context: Context, probing: bool, as_json: bool) -> int:
     """List all installed plugins by name.
 
     Plugins that are not enabled are not imported, so one that is broken is listed as disabled;
-    --probe imports it and says what is wrong.
+    --probe imports it and says what is wrong. What cannot be read in the deployment itself is told
+    after the list; exit status 3 then.
     """
     deployment, mistakes = read(context.path, plugins=context.plugins)
     composition, problems = examine(deployment)
@@ -42,6 +45,10 @@ def plugins(context: Context, probing: bool, as_json: bool) -> None:
         row["summary"] = row["summary"] or summaries.get(row["name"], "")
     rows.sort(key=lambda row: (row["name"], row["distribution"] or ""))
     listing(rows, as_json=as_json, empty="no plugin is installed: pip install 'rolehost[standard]'")
+    if mistakes:
+        tell(mistakes)
+        return exits.CONFIGURATION
+    return exits.OK
 
 
 def _row(
@@ -91,7 +98,7 @@ def _not_listed(deployment: Deployment) -> str:
 
 
 def _concerns(problem: Problem, plugin: Found) -> bool:
-    return problem.who == plugin.who or problem.who == f"plugin {plugin.name}"
+    return plugin.who in problem.who or problem.who == f"plugin {plugin.name}"
 
 
 def _line(problem: Problem) -> str:

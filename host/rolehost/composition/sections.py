@@ -58,8 +58,9 @@ def settings_of(plugin: Loaded, report: Report) -> tuple[Any, bool]:
 def check_sections(report: Report, known: set[str]) -> None:
     """Report sections that belong to nobody; those of installed plugins may stay."""
     candidates = known | set(HOST_SECTIONS)
+    theirs = {*candidates, *report.deployment.plugins, *report.deployment.listed}
     for name in report.deployment.sections:
-        if name not in candidates and name not in report.deployment.plugins:
+        if name not in theirs:
             report.add(
                 "unknown-section",
                 report.at(name),

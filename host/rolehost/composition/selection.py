@@ -170,7 +170,7 @@ def call_hook(report: Report, found: Found, hook: str, module: Any, context: Any
         return None
     try:
         return function(context)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         trace = error.__traceback__
         while trace is not None and trace.tb_next is not None:
             trace = trace.tb_next

@@ -208,6 +208,8 @@ class Deployment:
         name: its name.
         path: the file; None for one made in memory.
         plugins: enabled plugins, as written.
+        listed: plugins that the files name, even where an override enables others; their
+            sections may stay.
         host: the host's sections.
         sections: plugin name → its section as plain values, references resolved to
             :class:`~rolehost.api.Secret` where the type asks for it.
@@ -220,3 +222,4 @@ class Deployment:
     host: HostSettings
     sections: Mapping[str, Mapping[str, Any]]
     origins: Mapping[str, Origin]
+    listed: tuple[str, ...] = ()

@@ -81,6 +81,7 @@ def read(
         host=host,
         sections=sections,
         origins=reader.origins,
+        listed=tuple(enabled),
     )
     return deployment, [*files.problems, *reader.resolver.problems, *reader.problems]
 
