@@ -10,6 +10,7 @@ import argparse
 import dataclasses
 import json
 import shlex
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -36,6 +37,8 @@ WIDTH = 150
 def main(arguments: Sequence[str]) -> int:
     """Run what the command line asks for."""
     given = _parser().parse_args(arguments)
+    # So that what was started is ended, and what was made removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if given.list:
         table = Table("name", "what it answers")
         for name, (question, _) in BENCHMARKS.items():
@@ -70,6 +73,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("names", nargs="*", type=_known, metavar="NAME", help="default: all")
     parser.add_argument("--rounds", type=int, help=f"rounds of each pair; default {ROUNDS}")
     parser.add_argument("--short", action="store_true", help="see that everything works")
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=quiet.PATIENCE,
+        help="seconds to wait for a quiet machine before each round; default %(default)s",
+    )
     parser.add_argument("--json", action="store_true", help="every sample, without a display")
     parser.add_argument("--picture", type=Path, help="draw the figures into this file")
     parser.add_argument("--docs", action="store_true", help="keep the figures in docs/")
@@ -108,7 +117,7 @@ def _measure(
             folder=Path(folder),
             rounds=given.rounds or (SHORT if given.short else ROUNDS),
             short=given.short,
-            patience=0.0 if given.short else quiet.PATIENCE,
+            patience=0.0 if given.short else given.patience,
             begin=begin,
         )
         for name in names:

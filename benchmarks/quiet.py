@@ -9,7 +9,7 @@ from pathlib import Path
 STILL = 0.12
 
 #: Seconds over which it is looked at, and seconds a round waits for quiet at most.
-LOOK, PATIENCE = 0.2, 20.0
+LOOK, PATIENCE = 0.2, 5.0
 
 
 def _ticks() -> tuple[int, int]:
@@ -29,7 +29,7 @@ def still() -> bool:
     return (busy_then - busy) / max(1, total_then - total) <= STILL
 
 
-def await_still(patience: float = PATIENCE) -> bool:
+def await_still(patience: float) -> bool:
     """Wait until the machine is quiet; False when it was not in so many seconds."""
     deadline = time.monotonic() + patience
     while not still():
