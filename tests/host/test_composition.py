@@ -133,6 +133,20 @@ def test_a_backend_chosen_by_name_is_taken_even_if_nothing_needs_it():
     assert composition.backends["cache"].plugin == "other"
 
 
+def test_plugins_may_share_migrations_only_under_one_owner():
+    shared = plugin(migrations=[Migrations(package="x", owner="shop")])
+    composition = composed(
+        memory=STORAGE, a=shared, b=plugin(migrations=[*shared.rolehost_migrations()])
+    )
+    assert composition.schema_sets == (("shop", "x"),)
+    alone = {name: plugin(migrations=[Migrations(package="x")]) for name in ("a", "b")}
+    (problem,) = mistakes(memory=STORAGE, **alone)
+    assert problem.code == "shared-migrations"
+    two = plugin(migrations=[Migrations(package="x"), Migrations(package="y")])
+    (problem,) = mistakes(memory=STORAGE, a=two)
+    assert problem.code == "duplicate-migrations"
+
+
 def test_an_ephemeral_actor_needs_a_queue_that_carries_messages():
     (problem,) = mistakes(memory=plugin(backends=backends()), a=plugin(actors=[quick]))
     assert problem.code == "missing-capability"

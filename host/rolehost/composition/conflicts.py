@@ -13,6 +13,7 @@ from rolehost.api.contributions import (
     ErrorFormat,
     Handler,
     Middleware,
+    Migrations,
     Schedule,
 )
 from rolehost.composition.declare import Contributions
@@ -60,6 +61,7 @@ def check(contributions: Contributions, report: Report) -> None:
         for subject, sites in _grouped(contributions.of(cls), name).items():
             if len(sites) > 1:
                 clash(report, f"duplicate-{kind}", subject, sites)
+    _check_migrations(contributions.of(Migrations), report)
     for owned in contributions.of(Command):
         if owned.value.name in HOST_COMMANDS:
             report.add(
@@ -71,6 +73,22 @@ def check(contributions: Contributions, report: Report) -> None:
                 got=owned.value.name,
                 fix="rename the command, best after the plugin",
             )
+
+
+def _check_migrations(migrations: Sequence[Owned[Migrations]], report: Report) -> None:
+    """Report files that would run twice under two owners, and owners with two sets of files."""
+
+    def owner(owned: Owned[Migrations]) -> str:
+        return owned.value.owner or owned.plugin
+
+    for package in dict.fromkeys(owned.value.package for owned in migrations):
+        sites = [owned for owned in migrations if owned.value.package == package]
+        if len({owner(owned) for owned in sites}) > 1:
+            clash(report, "shared-migrations", f"the package {package}", sites)
+    for name in dict.fromkeys(map(owner, migrations)):
+        sites = [owned for owned in migrations if owner(owned) == name]
+        if len({owned.value.package for owned in sites}) > 1:
+            clash(report, "duplicate-migrations", f"the owner {name} of migrations", sites)
 
 
 def clash(report: Report, code: str, subject: str, sites: Sequence[Owned[Any]]) -> None:
