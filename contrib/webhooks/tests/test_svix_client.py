@@ -36,7 +36,7 @@ from svix.api.message_attempt import (
     MessageAttemptListByMsgOptions,
 )
 from svix.exceptions import HttpError, HTTPValidationError
-from svix.models import ApplicationOut, EndpointOut, MessageAttemptOut
+from svix.models import ApplicationOut, EndpointOut, EventExampleIn, MessageAttemptOut
 from svix.webhooks import Webhook as SvixWebhook
 
 from .conftest import eventually
@@ -407,6 +407,26 @@ def test_recovery_sends_again_what_failed(
     task = svix.endpoint.recover(app.id, endpoint.id, RecoverIn(since=began))
     assert task.id.startswith("qtask_")
     assert attempts_of(svix, app.id, message.id, 5)[0].status == 0
+
+
+def test_an_example_goes_to_one_endpoint_only(
+    svix: Svix, app: ApplicationOut, endpoint: EndpointOut, receiver: Receiver
+) -> None:
+    svix.endpoint.create(app.id, EndpointIn(url=f"{receiver.url}/other"))
+    name = f"user.{uuid4().hex}"
+    example = {"id": 7}
+    svix.event_type.create(
+        EventTypeIn(name=name, description="x", schemas={"1": {"examples": [{}, example]}})
+    )
+    message = svix.endpoint.send_example(
+        app.id, endpoint.id, EventExampleIn(event_type=name, example_index=1)
+    )
+    assert message.payload == example
+    received = receiver.next()
+    assert (received.path, json.loads(received.body)) == ("/hook", example)
+    with pytest.raises(HTTPValidationError):
+        svix.endpoint.send_example(app.id, endpoint.id, EventExampleIn(event_type="unknown"))
+    assert receiver.requests.empty()
 
 
 def test_a_receiver_that_is_gone_is_disabled(

@@ -6,11 +6,8 @@ byte. The application is named by the extension attribute ``webhooksapp``, or by
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import msgspec
-from rolehost.api import Event, EventContext, Handler
-from rolehost.api.contributions import EVENT_RETRY
+from rolehost.api import Event, EventContext, Handler, RetryPolicy
 
 from rolehost_webhooks.errors import Rejected
 from rolehost_webhooks.schemas.common import Name
@@ -23,8 +20,8 @@ GROUP = "webhooks-ingest"
 #: CloudEvents extension attribute: id or uid of the application.
 APPLICATION_ATTRIBUTE = "webhooksapp"
 
-#: Repeating does not mend these.
-RETRY = replace(EVENT_RETRY, fatal=(Rejected,))
+#: Half a minute for an application that is only just being created; what does not fit never will.
+RETRY = RetryPolicy(attempts=6, delays=(0.1, 0.5, 2.0, 8.0, 20.0), fatal=(Rejected,))
 
 
 def ingest(settings: IngestSettings) -> Handler:

@@ -8,6 +8,7 @@ from rolehost_webhooks.models import Status
 from rolehost_webhooks.routes.responder import answer, body, nothing, query, responder
 from rolehost_webhooks.schemas.common import moment
 from rolehost_webhooks.schemas.endpoints import (
+    ExampleIn,
     HeadersIn,
     HeadersOut,
     HeadersPatch,
@@ -18,7 +19,8 @@ from rolehost_webhooks.schemas.endpoints import (
     StatsOut,
     TaskOut,
 )
-from rolehost_webhooks.services import endpoints, recovery
+from rolehost_webhooks.schemas.messages import MessageOut
+from rolehost_webhooks.services import endpoints, examples, recovery
 
 TAG = "Endpoint"
 
@@ -83,6 +85,16 @@ class EndpointStats:
             req.context.services, app_id, endpoint_id, period.since, period.until
         )
         answer(resp, StatsOut(**{one.name.lower(): counts.get(one, 0) for one in Status}))
+
+
+class EndpointExample:
+    """``…/send-example``."""
+
+    @responder(TAG, summary="Send an example", request=ExampleIn, responses={202: MessageOut})
+    def on_post(self, req: Any, resp: Any, app_id: str, endpoint_id: str) -> None:
+        """Send an example of an event type to this endpoint and no other."""
+        message = examples.send(req.context.services, app_id, endpoint_id, body(req, ExampleIn))
+        answer(resp, MessageOut.of(message, with_content=True), 202)
 
 
 class EndpointRecovery:

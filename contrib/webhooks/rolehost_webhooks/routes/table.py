@@ -31,6 +31,7 @@ RESOURCES: dict[str, object] = {
     f"{ONE_ENDPOINT}/secret/rotate": endpoint_parts.EndpointSecretRotation(),
     f"{ONE_ENDPOINT}/headers": endpoint_parts.EndpointHeaders(),
     f"{ONE_ENDPOINT}/stats": endpoint_parts.EndpointStats(),
+    f"{ONE_ENDPOINT}/send-example": endpoint_parts.EndpointExample(),
     f"{ONE_ENDPOINT}/recover": endpoint_parts.EndpointRecovery(),
     f"{ONE_ENDPOINT}/msg": attempts.EndpointMessages(),
     f"{ONE_APP}/msg": messages.Messages(),

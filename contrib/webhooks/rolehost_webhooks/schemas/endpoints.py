@@ -151,6 +151,14 @@ class RecoverIn(Body, kw_only=True):
     until: datetime | None = None
 
 
+class ExampleIn(Body, kw_only=True):
+    """An example to send: that of the event type's schema, or the given payload."""
+
+    event_type: Name
+    example_index: Annotated[int, Meta(ge=0)] = 0
+    payload: dict[str, Any] | None = None
+
+
 class TaskOut(Body, kw_only=True):
     """A task that runs in the background."""
 

@@ -1,0 +1,69 @@
+"""Sending an example of an event type to one endpoint, so that its owner can try it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from rolehost.api import Services
+
+from rolehost_webhooks import ids
+from rolehost_webhooks.actors.deliver import deliver
+from rolehost_webhooks.errors import Rejected
+from rolehost_webhooks.models import Message, Trigger
+from rolehost_webhooks.repositories import deliveries, event_types, messages
+from rolehost_webhooks.schemas.endpoints import ExampleIn
+from rolehost_webhooks.services import endpoints
+
+
+def send(services: Services, app_reference: str, reference: str, body: ExampleIn) -> Message:
+    """Send an example to this endpoint and no other, whatever it listens to.
+
+    Raises:
+        NotFound: application or endpoint do not exist.
+        Rejected: no payload is given, and the event type has no such example.
+    """
+    payload = body.payload
+    if payload is None:
+        payload = example_of(body.event_type, body.example_index)
+    now = services.clock.now()
+    with services.unit_of_work() as work:
+        endpoint = endpoints.get(app_reference, reference)
+        message = Message(
+            id=ids.new(ids.MESSAGE, services),
+            app_id=endpoint.app_id,
+            event_type=body.event_type,
+            payload=msgspec.json.encode(payload),
+            created_at=now,
+        )
+        messages.insert(message)
+        deliveries.insert_pending(message.id, [endpoint.id], now)
+        work.enqueue(
+            deliver, message_id=message.id, endpoint_id=endpoint.id, trigger=int(Trigger.MANUAL)
+        )
+    return message
+
+
+def example_of(event_type: str, index: int) -> dict[str, Any]:
+    """Return an example that the event type's newest schema gives.
+
+    JSON Schema's own keyword is ``examples``; ``example`` is what OpenAPI wrote for one.
+
+    Raises:
+        Rejected: there is none.
+    """
+    known = event_types.find(event_type)
+    schemas = known.schemas if known is not None and known.schemas else {}
+    newest = schemas[max(schemas, key=_version)] if schemas else {}
+    if not isinstance(newest, dict):
+        newest = {}
+    examples = newest.get("examples") or [newest.get("example")]
+    if index < len(examples) and isinstance(examples[index], dict):
+        found: dict[str, Any] = examples[index]
+        return found
+    raise Rejected(("body", "eventType"), "the event type's schema has no such example")
+
+
+def _version(name: str) -> tuple[int, str]:
+    """Order versions as numbers where they are some: "10" comes after "9"."""
+    return (int(name) if name.isdigit() else 0, name)
