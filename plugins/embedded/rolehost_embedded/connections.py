@@ -217,6 +217,7 @@ class Connections(peewee.SqliteDatabase):
                     state.close()
                 finally:
                     state.guard.release()
+        self.lock.discard()
 
     def forget_after_fork(self) -> None:
         """In a forked child: use none of the parent's connections, and close none."""

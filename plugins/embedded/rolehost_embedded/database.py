@@ -63,6 +63,7 @@ class EmbeddedDatabase(Database):
             yield
         finally:
             lock.release()
+            lock.discard()
 
     def ping(self) -> None:
         """See :meth:`rolehost.api.Database.ping`."""

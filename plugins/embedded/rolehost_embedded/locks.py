@@ -84,6 +84,16 @@ class FileLock:
         finally:
             self._pass_on()
 
+    def discard(self) -> None:
+        """Close the lock file when nobody in this process needs it; a later use opens it anew."""
+        with self._mutex:
+            if self._taken or (self._waiter is not None and not self._waiter.stop()):
+                return
+            self._waiter = None
+            descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
     def _queue_up(self) -> threading.Lock:
         turn = threading.Lock()
         turn.acquire()
@@ -164,6 +174,7 @@ class _Waiter:
         self._mutex = threading.Lock()
         self._pending = False
         self._wanted = False
+        self._stopped = False
         self._ask = threading.Semaphore(0)
         self._granted = threading.Semaphore(0)
         threading.Thread(target=self._run, name="rolehost-file-lock", daemon=True).start()
@@ -172,6 +183,15 @@ class _Waiter:
         """Whether a wait of this process, given up or not, stands in the kernel's queue."""
         with self._mutex:
             return self._pending
+
+    def stop(self) -> bool:
+        """End the thread; False when it stands in the kernel's queue and cannot end."""
+        with self._mutex:
+            if self._pending:
+                return False
+            self._stopped = True
+        self._ask.release()
+        return True
 
     def wait(self, timeout: float) -> bool:
         """Wait up to ``timeout`` seconds; True when the lock is had."""
@@ -197,6 +217,8 @@ class _Waiter:
     def _run(self) -> None:
         while True:
             self._ask.acquire()
+            if self._stopped:
+                return
             fcntl.flock(self._descriptor, fcntl.LOCK_EX)
             with self._mutex:
                 self._pending = False

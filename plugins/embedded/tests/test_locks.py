@@ -13,8 +13,10 @@ from rolehost_embedded.locks import FileLock, lock_of
 
 
 @pytest.fixture
-def lock(tmp_path: Path) -> FileLock:
-    return lock_of(tmp_path / "lock")
+def lock(tmp_path: Path) -> Iterator[FileLock]:
+    lock = lock_of(tmp_path / "lock")
+    yield lock
+    lock.discard()
 
 
 def hold(channel: Connection, path: Path) -> None:
@@ -132,6 +134,23 @@ def test_a_wait_that_was_given_up_keeps_nobody_out(lock: FileLock, tmp_path: Pat
             assert two.receive() == "held"
             two.send("go on")
             assert two.receive() == "released"
+
+
+def test_a_discarded_lock_leaves_no_file_open_and_can_be_taken_again(lock: FileLock) -> None:
+    with process(hold, lock.path) as other:
+        assert other.receive() == "held"
+        with pytest.raises(StorageBusy):
+            lock.acquire(0.01)
+        lock.discard()  # in vain: it stands in the kernel's queue
+        other.kill()
+        lock.acquire(PATIENCE)
+        lock.discard()  # in vain: it is held
+        lock.release()
+    lock.discard()
+    files = [link.readlink() for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    assert lock.path not in files
+    lock.acquire(1)
+    lock.release()
 
 
 def test_a_killed_process_lets_go(lock: FileLock) -> None:
