@@ -33,6 +33,8 @@ class Transaction(Protocol):
 
         Raises:
             StorageUnavailable: the server is gone or full.
+            peewee.DatabaseError: the statement itself is at fault; a violated constraint is
+                peewee.IntegrityError, whatever the driver.
         """
 
     def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
@@ -70,6 +72,7 @@ class Database(ABC):
         Not re-entrant: the unit of work decides who joins whom.
 
         Raises:
+            StorageError: this thread has a transaction open already.
             StorageBusy: the write lock was not had within the backend's timeout.
             StorageUnavailable: the server cannot be reached or is full.
         """
