@@ -6,7 +6,7 @@ import threading
 from collections.abc import Collection
 from typing import TYPE_CHECKING, ClassVar
 
-from rolehost.api import Listener, Queue
+from rolehost.api import CapabilityMissing, Listener, Queue
 
 from rolehost_embedded import abilities
 from rolehost_embedded.location import absolute
@@ -42,8 +42,12 @@ class EmbeddedQueue(Queue):
 
     def broker(self) -> dramatiq.Broker:
         """See :meth:`rolehost.api.Queue.broker`."""
-        from rolehost_embedded.broker import EmbeddedBroker
-
+        try:
+            from rolehost_embedded.broker import EmbeddedBroker
+        except ImportError as error:
+            raise CapabilityMissing(
+                "ephemeral messages need Dramatiq: pip install 'rolehost-embedded[ephemeral]'"
+            ) from error
         with self._guard:
             if self._broker is None:
                 self._broker = EmbeddedBroker(
