@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from rolehost import schema
 from rolehost.api import Actor
-from rolehost.delivery.engine import Declared, Engine, Policy
+from rolehost.delivery.engine import Declared, Engine
 from rolehost.delivery.ledger import ClaimedJob
+from rolehost.delivery.policy import DeliverySettings
 from rolehost.delivery.runner import Runner
 from rolehost.observe.recorders import Recorders
 from rolehost_embedded.database import EmbeddedDatabase
@@ -46,7 +47,7 @@ class Bench:
         *actors: Actor,
         publishes: tuple[str, ...] = ("things",),
         strict: bool = True,
-        policy: Policy | None = None,
+        policy: DeliverySettings | None = None,
     ) -> Engine:
         self.engine = Engine(
             database=self.database,
@@ -60,7 +61,7 @@ class Bench:
                 publishes=frozenset(publishes),
                 strict=strict,
             ),
-            policy=policy or Policy(),
+            policy=policy or DeliverySettings(),
             recorder=self.recorder,
         )
         return self.engine

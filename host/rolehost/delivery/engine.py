@@ -14,24 +14,12 @@ from rolehost.api.observe import Recorder
 from rolehost.api.services import Clock
 from rolehost.delivery import arguments
 from rolehost.delivery.ledger import Ledger
+from rolehost.delivery.policy import DeliverySettings
 from rolehost.delivery.work import Joined
 from rolehost.errors import UndeclaredError, UnknownActor
 from rolehost.storage import Database
 
 log = structlog.get_logger(__name__)
-
-
-class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """The contract's numbers, in seconds; the ``[delivery]`` section of a deployment."""
-
-    lease: float = 30.0
-    heartbeat: float = 5.0
-    poll: float = 2.0
-    relay_shards: int = 4
-    keep_completed: float = 86_400.0
-    keep_dead: float = 2_592_000.0
-    keep_inbox: float = 604_800.0
-    keep_idempotency: float = 86_400.0
 
 
 class Declared(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,7 +75,7 @@ class Engine:
         random: random.Random,
         source: str,
         declared: Declared,
-        policy: Policy,
+        policy: DeliverySettings,
         recorder: Recorder,
     ) -> None:
         self.database = database

@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from rolehost.api.contributions import Role
 from rolehost.api.settings import Settings
+from rolehost.delivery.policy import DeliverySettings
 
 Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
@@ -124,30 +125,6 @@ class SchedulerSettings(Settings, frozen=True):
     lease: Positive = 15.0
     sweep: Positive = 5.0
     retention: Positive = 300.0
-
-
-class DeliverySettings(Settings, frozen=True):
-    """``[delivery]``: the contract's own numbers; the same in every deployment of a fleet.
-
-    Attributes:
-        lease: seconds after which a process that does not renew has lost what it held.
-        heartbeat: seconds between renewals; at most a third of ``lease``.
-        poll: seconds after which a waiter looks by itself, in case a wake-up was lost.
-        relay_shards: over how many leases the outbox is divided by key.
-        keep_completed: seconds for which finished jobs stay listed.
-        keep_dead: seconds for which dead letters are kept.
-        keep_inbox: seconds for which a handled event is recognised as a duplicate.
-        keep_idempotency: seconds for which a response is repeated for its idempotency key.
-    """
-
-    lease: Positive = 30.0
-    heartbeat: Positive = 5.0
-    poll: Positive = 2.0
-    relay_shards: Annotated[int, Meta(ge=1, le=256)] = 4
-    keep_completed: Positive = 86_400.0
-    keep_dead: Positive = 2_592_000.0
-    keep_inbox: Positive = 604_800.0
-    keep_idempotency: Positive = 86_400.0
 
 
 class LogSettings(Settings, frozen=True):

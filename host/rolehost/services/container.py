@@ -18,7 +18,7 @@ from rolehost.api.services import Clock, Job, Services, UnitOfWork
 from rolehost.composition.model import Composition
 from rolehost.delivery import statistics
 from rolehost.delivery.clock import SystemClock
-from rolehost.delivery.engine import Declared, Engine, Policy
+from rolehost.delivery.engine import Declared, Engine
 from rolehost.delivery.requests import RequestScope
 from rolehost.observe.recorders import Recorders
 from rolehost.services.runtime import runtime_directory
@@ -275,9 +275,7 @@ class ProcessServices:
                 publishes=composition.publishes,
                 strict=host.deployment.environment != "production",
             ),
-            policy=Policy(
-                **{name: getattr(host.delivery, name) for name in Policy.__struct_fields__}
-            ),
+            policy=host.delivery,
             recorder=self.recorders,
         )
 

@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
-
-import structlog
 
 from rolehost.api.contributions import Handler
 from rolehost.roles.consumer.group import Group
 from rolehost.roles.consumer.lanes import Lanes
+from rolehost.roles.life import live
 from rolehost.roles.process import Process
-
-log = structlog.get_logger(__name__)
 
 
 def run(process: Process) -> int:
     """Consume until TERM or INT; return the exit status."""
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    process.start()
-    try:
-        role = ConsumerRole(process)
-        role.start()
-        process.announce_ready()
-        stop.wait()
-        process.drain()
-        role.stop()
-    finally:
-        process.stop()
-    return 0
+    return live(process, ConsumerRole)
 
 
 class ConsumerRole:

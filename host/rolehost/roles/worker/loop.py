@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from typing import Any
 
@@ -22,6 +20,7 @@ from rolehost.api.contributions import Actor
 from rolehost.delivery.arguments import Signature
 from rolehost.delivery.ledger import Finish
 from rolehost.delivery.runner import Runner
+from rolehost.roles.life import live
 from rolehost.roles.process import Process
 from rolehost.roles.worker.broker import HostBroker
 from rolehost.roles.worker.consumer import Claimed, LedgerConsumer
@@ -39,20 +38,7 @@ INTERRUPTED = 2000
 
 def run(process: Process) -> int:
     """Take jobs until TERM or INT; return the exit status."""
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    process.start()
-    try:
-        worker = WorkerRole(process)
-        worker.start()
-        process.announce_ready()
-        stop.wait()
-        process.drain()
-        worker.stop()
-    finally:
-        process.stop()
-    return 0
+    return live(process, WorkerRole)
 
 
 class WorkerRole:

@@ -1,0 +1,35 @@
+"""The numbers of the delivery contract."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from rolehost.api.settings import Settings
+
+Positive = Annotated[float, Meta(gt=0)]
+
+
+class DeliverySettings(Settings, frozen=True):
+    """``[delivery]``: the contract's own numbers; the same in every deployment of a fleet.
+
+    Attributes:
+        lease: seconds after which a process that does not renew has lost what it held.
+        heartbeat: seconds between renewals; at most a third of ``lease``.
+        poll: seconds after which a waiter looks by itself, in case a wake-up was lost.
+        relay_shards: over how many leases the outbox is divided by key.
+        keep_completed: seconds for which finished jobs stay listed.
+        keep_dead: seconds for which dead letters are kept.
+        keep_inbox: seconds for which a handled event is recognised as a duplicate.
+        keep_idempotency: seconds for which a response is repeated for its idempotency key.
+    """
+
+    lease: Positive = 30.0
+    heartbeat: Positive = 5.0
+    poll: Positive = 2.0
+    relay_shards: Annotated[int, Meta(ge=1, le=256)] = 4
+    keep_completed: Positive = 86_400.0
+    keep_dead: Positive = 2_592_000.0
+    keep_inbox: Positive = 604_800.0
+    keep_idempotency: Positive = 86_400.0

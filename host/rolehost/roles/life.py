@@ -1,0 +1,43 @@
+"""The life of a role that is one process: start, ready, until it is told to stop, drain, stop."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from typing import Protocol
+
+from rolehost.roles.process import Process
+
+
+class Role(Protocol):
+    """What a role does between ready and drain, in threads of its own."""
+
+    def start(self) -> None:
+        """Begin to take work."""
+
+    def stop(self) -> None:
+        """Take no more, finish what runs within the grace, hand back the rest."""
+
+
+def live(process: Process, role_of: Callable[[Process], Role]) -> int:
+    """Run a role in this process until TERM or INT; return the exit status.
+
+    Args:
+        process: not yet started.
+        role_of: makes the role of a started process.
+    """
+    told_to_stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: told_to_stop.set())
+    process.start()
+    try:
+        role = role_of(process)
+        role.start()
+        process.announce_ready()
+        told_to_stop.wait()
+        process.drain()
+        role.stop()
+    finally:
+        process.stop()
+    return 0
