@@ -66,7 +66,7 @@ def _line_of_class(cls: type[Any]) -> int:
     Only Python 3.13 knows the lines of classes: methods give every version the same answer.
     """
     lines = [
-        function.__code__.co_firstlineno
+        inspect.unwrap(function).__code__.co_firstlineno
         for function in vars(cls).values()
         if inspect.isfunction(function) and function.__module__ == cls.__module__
     ]
