@@ -90,7 +90,7 @@ def retry(context: Context, numbers: tuple[int, ...]) -> int:
                     work.wake(wake)
             if wake is None:
                 click.echo(
-                    f"job {number} is not dead, cancelled or waiting, or another has its unique text",
+                    f"job {number} neither waits nor is dead, or its unique text is taken",
                     err=True,
                 )
                 status = exits.FAILED
