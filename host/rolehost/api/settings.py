@@ -15,7 +15,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     does not inherit it). Constraints are msgspec's
     (``Annotated[int, msgspec.Meta(ge=1)]``). Name units in the field's name or in the class's
     docstring: seconds and bytes are the rule. A field whose value is secret has the type
-    :class:`Secret`.
+    :class:`Secret`. A relative :class:`pathlib.Path`, given or default, starts at the folder of
+    the deployment file.
     """
 
 

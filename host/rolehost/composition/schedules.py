@@ -59,7 +59,12 @@ def _actor(
             f"make {name} durable",
             report,
         )
-    parameters = here.value.arguments
+    _arguments(owned, here.value, report)
+
+
+def _arguments(owned: Owned[Schedule], actor: Actor, report: Report) -> None:
+    schedule = owned.value
+    parameters = actor.arguments
     unknown = sorted(schedule.arguments.keys() - parameters.keys())
     missing = sorted(
         parameter.name
@@ -73,10 +78,10 @@ def _actor(
         _add(
             owned,
             "schedule-arguments",
-            f"the arguments of the schedule {schedule.name} do not fit {name}",
+            f"the arguments of the schedule {schedule.name} do not fit {actor.name}",
             f"the arguments {one_of(parameters)}",
             one_of(schedule.arguments),
-            f"give the arguments that {name} takes",
+            f"give the arguments that {actor.name} takes",
             report,
         )
 
