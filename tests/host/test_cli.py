@@ -317,6 +317,17 @@ def test_a_role_that_the_deployment_has_not_is_wrong_usage(bare: Shell):
     assert "none of this deployment's roles" in told.err
 
 
+def test_storage_that_cannot_be_had_here_is_one_line(bare: Shell):
+    write_plugin(bare.folder, "shop", APPLICATION.replace("factory=object", "factory=locked"))
+    source = (bare.folder / "shop.py").read_text()
+    locked = (
+        "from rolehost.api import StorageBusy\n\n\ndef locked():\n    raise StorageBusy('locked')\n"
+    )
+    (bare.folder / "shop.py").write_text(source.replace("class Shop", f"{locked}\n\nclass Shop"))
+    told = bare("run", "--plugins", "shop", ROLEHOST__SHOP__KEY="k")
+    assert (told.status, told.err) == (exits.CANNOT_START, "rolehost: locked\n")
+
+
 @pytest.mark.parametrize("command", [["check"], ["--help"], ["routes", "--json"]])
 def test_commands_import_no_framework_driver_or_client(shop: Shell, command: list[str]):
     footprint = shop.folder / "footprint.py"

@@ -13,7 +13,7 @@ import rolehost
 from rolehost.cli import exits
 from rolehost.cli.context import Context
 from rolehost.cli.options import takes_deployment
-from rolehost.errors import ConfigurationError, RolehostError, StartError, StorageUnavailable
+from rolehost.errors import ConfigurationError, RolehostError, StartError, StorageError
 
 #: The host's commands: name → (``module:attribute``, one line for the help).
 COMMANDS: Mapping[str, tuple[str, str]] = {
@@ -113,7 +113,7 @@ def invoke(arguments: Sequence[str]) -> int:
 
         problems(error.problems)
         return exits.CONFIGURATION
-    except (StartError, StorageUnavailable) as error:
+    except (StartError, StorageError) as error:
         click.echo(f"rolehost: {error}", err=True)
         return exits.CANNOT_START
     except RolehostError as error:
