@@ -25,6 +25,15 @@ def test_everything_else_needs_the_token(get: Get, token: str | None) -> None:
     assert json.loads(body) == {"code": "authentication_failed", "detail": "Invalid token"}
 
 
+def test_a_slash_at_the_end_changes_nothing(get: Get) -> None:
+    assert get("/api/v1/health/", token=None) == (204, b"")
+    made = get("/api/v1/app/", method="POST", data=b'{"name":"slash"}')
+    assert made[0] == 201
+    identity = json.loads(made[1])["id"]
+    assert get(f"/api/v1/app/{identity}/")[0] == 200
+    assert get("/api/v1/app/", token=None)[0] == 401
+
+
 def test_an_unknown_path_is_told_in_the_same_form(get: Get) -> None:
     status, body = get("/api/v1/nothing")
     assert (status, json.loads(body)["code"]) == (404, "not_found")

@@ -56,13 +56,15 @@ def rolehost_routes() -> list[Route | ErrorFormat]:
 
 @hookimpl
 def rolehost_middleware(context: DeclareContext) -> list[Middleware]:
-    """Ask for the token when there is one."""
+    """Accept paths with a slash at their end; ask for the token when there is one."""
     from rolehost_webhooks.routes.authentication import BearerToken
+    from rolehost_webhooks.routes.paths import TrailingSlash
 
+    components = [Middleware("webhooks-slash", TrailingSlash())]
     token = context.settings.token
-    if token is None:
-        return []
-    return [Middleware("webhooks-token", BearerToken(token), security=True)]
+    if token is not None:
+        components.append(Middleware("webhooks-token", BearerToken(token), security=True))
+    return components
 
 
 @hookimpl
