@@ -13,12 +13,16 @@ LOOK, PATIENCE = 0.2, 5.0
 
 
 def _ticks() -> tuple[int, int]:
-    """Return busy and total clock ticks of all processors since boot (proc_stat(5))."""
+    """Return busy and total clock ticks of all processors since boot (proc_stat(5)).
+
+    A processor that waits for a disk counts as busy: a commit beside somebody else's takes
+    several times as long.
+    """
     user, nice, system, idle, iowait, irq, softirq, steal, *_ = map(
         int, Path("/proc/stat").read_text("ascii").splitlines()[0].split()[1:]
     )
-    busy = user + nice + system + irq + softirq + steal
-    return busy, busy + idle + iowait
+    busy = user + nice + system + iowait + irq + softirq + steal
+    return busy, busy + idle
 
 
 def still() -> bool:
