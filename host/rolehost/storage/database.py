@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 class Cursor(Protocol):
     """The part of a PEP 249 cursor that the host uses."""
 
-    rowcount: int
+    @property
+    def rowcount(self) -> int:
+        """How many rows the statement changed."""
 
     def fetchone(self) -> Any:
         """Return the next row as a tuple, or None."""

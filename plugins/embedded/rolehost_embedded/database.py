@@ -27,6 +27,9 @@ class EmbeddedDatabase(Database):
     capabilities: ClassVar[frozenset[str]] = abilities.DATABASE
     dialect: ClassVar[Literal["sqlite", "postgresql"]] = "sqlite"
 
+    #: Opens connections inside sessions only; see :class:`Connections`.
+    peewee: Connections
+
     def __init__(self, settings: EmbeddedSettings) -> None:
         self.path = absolute(settings.path)
         self.peewee = Connections(

@@ -218,3 +218,8 @@ class MessageStore:
     def _version(self) -> int:
         version: int = self._database.read("PRAGMA user_version")[0][0]
         return version
+
+
+def wake_name(queue_name: str) -> str:
+    """Return the name that wakes the consumers of a queue's messages."""
+    return f"messages:{queue_name}"

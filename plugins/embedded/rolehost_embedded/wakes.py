@@ -9,23 +9,26 @@ already; one whose owner died refuses, and is removed by whoever notices.
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import hashlib
 import itertools
 import math
 import os
 import select
 import socket
-import stat
-import struct
-import tempfile
-import termios
 import threading
 import time
 from collections.abc import Collection
 from pathlib import Path
 
 from rolehost.api import Listener, StorageUnavailable
+
+from rolehost_embedded.sockets import (
+    datagram_socket,
+    folder_of,
+    private_folder,
+    queue_length,
+    remove,
+    unread,
+)
 
 #: A folder's time of change has the granularity of the kernel's tick (up to 10 ms); a listing
 #: younger than this many nanoseconds is not relied on.
@@ -70,7 +73,7 @@ class Wakes:
         Raises:
             StorageUnavailable: the folder of sockets cannot be used.
         """
-        folder = self._ensure_folder()
+        folder = self._folder = private_folder(self._path)  # anew: someone may have tidied up
         listener = WakeListener(self, folder, frozenset(names))
         with self._guard:
             self._listeners.add(listener)
@@ -94,14 +97,14 @@ class Wakes:
 
     def _ensure_folder(self) -> Path:
         if self._folder is None:
-            self._folder = _private_folder(self._path)
+            self._folder = private_folder(self._path)
         return self._folder
 
     def _sender(self) -> socket.socket:
         if self._socket is None:
             with self._guard:
                 if self._socket is None:
-                    made = _datagram_socket()
+                    made = datagram_socket()
                     self._buffer = made.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
                     self._socket = made
         return self._socket
@@ -128,11 +131,11 @@ class Wakes:
         except BlockingIOError:
             # This listener is full and so awake already; unless listeners that do not read
             # hold all the buffer of our socket, in which case another socket can send.
-            if _unread(sender) > self._buffer // 2:
-                with contextlib.suppress(OSError), _datagram_socket() as another:
+            if unread(sender) > self._buffer // 2:
+                with contextlib.suppress(OSError), datagram_socket() as another:
                     another.sendto(payload, target)
         except (ConnectionRefusedError, FileNotFoundError):
-            _remove(target)
+            remove(target)
 
 
 class WakeListener(Listener):
@@ -142,14 +145,14 @@ class WakeListener(Listener):
         self._wakes = wakes
         self._names = names
         self._closed = False
-        self._full = _queue_length()
+        self._full = queue_length()
         self._path = str(folder / f"{os.getpid():x}-{next(_numbers):x}.s")
         self._links: list[str] = []
-        self._socket = _datagram_socket()
+        self._socket = datagram_socket()
         self._poll = select.poll()
         self._poll.register(self._socket, select.POLLIN)
         try:
-            _remove(self._path)  # left by a dead process that had our number
+            remove(self._path)  # left by a dead process that had our number
             self._socket.bind(self._path)
             for name in names:
                 self._links.append(self._link(folder_of(folder, name)))
@@ -160,7 +163,7 @@ class WakeListener(Listener):
     def _link(self, folder: Path) -> str:
         folder.mkdir(mode=0o700, exist_ok=True)
         link = folder / Path(self._path).name
-        _remove(str(link))
+        remove(str(link))
         link.symlink_to(self._path)
         return str(link)
 
@@ -172,7 +175,7 @@ class WakeListener(Listener):
             received = self._drain()
         if len(received) >= self._full:
             return self._names  # the queue was full: names that did not fit in may be lost
-        return frozenset(payload.decode() for payload in received if payload)
+        return self._names.intersection(payload.decode() for payload in received)
 
     def _drain(self) -> list[bytes]:
         received = []
@@ -193,56 +196,6 @@ class WakeListener(Listener):
         self._closed = True
         self.interrupt()
         for path in (*self._links, self._path):
-            _remove(path)
+            remove(path)
         self._socket.close()
         self._wakes.forget(self)
-
-
-def folder_of(folder: Path, name: str) -> Path:
-    """Return the folder with the links of everybody who listens to a name."""
-    return folder / hashlib.blake2s(name.encode(), digest_size=8).hexdigest()
-
-
-def _private_folder(path: Path) -> Path:
-    """Make the folder of a database's sockets; nobody else may read or write it.
-
-    It is in the runtime or temporary directory because a socket's path holds 108 bytes.
-    """
-    base = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
-    digest = hashlib.blake2s(os.fsencode(os.path.realpath(path)), digest_size=10).hexdigest()
-    folder = base / f"rolehost-{os.getuid()}-{digest}"
-    try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        found = folder.lstat()
-    except OSError as error:
-        raise StorageUnavailable(f"{folder}: cannot be made: {error.strerror}") from error
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise StorageUnavailable(
-            f"{folder}: this is not a folder that only the current user may use; remove it"
-        )
-    return folder
-
-
-def _datagram_socket() -> socket.socket:
-    made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    made.setblocking(False)
-    return made
-
-
-def _unread(sender: socket.socket) -> int:
-    """Return how many bytes of a socket's buffer wait in other sockets (tty_ioctl(4))."""
-    (held,) = struct.unpack("i", fcntl.ioctl(sender, termios.TIOCOUTQ, bytes(4)))
-    return int(held)
-
-
-def _queue_length() -> int:
-    """Return how many datagrams a socket holds before it is full (unix(7))."""
-    try:
-        return int(Path("/proc/sys/net/unix/max_dgram_qlen").read_text())
-    except (OSError, ValueError):
-        return 10
-
-
-def _remove(path: str) -> None:
-    with contextlib.suppress(OSError):
-        os.unlink(path)  # noqa: PTH108 - a text already, on the way of every commit

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +9,8 @@ from pathlib import Path
 import pytest
 from rolehost.api import StorageUnavailable
 from rolehost.testing.conformance.clients import PATIENCE
-from rolehost_embedded.wakes import Wakes, folder_of
+from rolehost_embedded.sockets import folder_of
+from rolehost_embedded.wakes import Wakes
 
 
 @pytest.fixture
@@ -59,6 +61,28 @@ def test_another_database_is_another_folder(base: Path, wakes: Wakes) -> None:
     wakes.wake(["a"])
     assert listener.wait(0) == frozenset()
     other.close()
+
+
+def test_a_directory_too_long_for_sockets_is_passed_over(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(base / ("long" * 30)))
+    monkeypatch.setattr(tempfile, "tempdir", str(base))
+    wakes = Wakes(Path("/data/service.db"))
+    listener = wakes.listen({"a"})
+    wakes.wake(["a"])
+    assert listener.wait(PATIENCE) == {"a"}
+    assert _folder(base).is_dir()
+    wakes.close()
+
+
+def test_a_folder_that_was_tidied_away_is_made_again(base: Path, wakes: Wakes) -> None:
+    wakes.listen({"a"}).close()
+    shutil.rmtree(_folder(base))
+    wakes.wake(["a"])
+    listener = wakes.listen({"a"})
+    wakes.wake(["a"])
+    assert listener.wait(PATIENCE) == {"a"}
 
 
 def test_a_closed_listener_leaves_no_file(base: Path, wakes: Wakes) -> None:

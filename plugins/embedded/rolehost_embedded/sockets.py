@@ -1,0 +1,76 @@
+"""Unix datagram sockets in a folder that only the current user may enter."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import socket
+import stat
+import struct
+import tempfile
+import termios
+from pathlib import Path
+
+from rolehost.api import StorageUnavailable
+
+#: Longest directory in bytes that leaves room for the rest of a socket's path.
+_LONGEST_BASE = 40
+
+
+def folder_of(folder: Path, name: str) -> Path:
+    """Return the folder with the links of everybody who listens to a name."""
+    return folder / hashlib.blake2s(name.encode(), digest_size=6).hexdigest()
+
+
+def private_folder(path: Path) -> Path:
+    """Make the folder of a database's sockets, ``$XDG_RUNTIME_DIR/rolehost-…`` or in the
+    temporary directory; a socket's path holds 108 bytes, so it is not beside the database.
+
+    Raises:
+        StorageUnavailable: it cannot be made, or others could use it.
+    """
+    digest = hashlib.blake2s(os.fsencode(os.path.realpath(path)), digest_size=8).hexdigest()
+    bases = (os.environ.get("XDG_RUNTIME_DIR", ""), tempfile.gettempdir(), "/tmp")
+    base = next(
+        (base for base in bases if base and len(os.fsencode(base)) <= _LONGEST_BASE), "/tmp"
+    )
+    folder = Path(base) / f"rolehost-{os.getuid()}-{digest}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+    except OSError as error:
+        raise StorageUnavailable(f"{folder}: cannot be made: {error.strerror}") from error
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise StorageUnavailable(
+            f"{folder}: this is not a folder that only the current user may use; remove it"
+        )
+    return folder
+
+
+def datagram_socket() -> socket.socket:
+    """Return a datagram socket that never blocks."""
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    made.setblocking(False)
+    return made
+
+
+def unread(sender: socket.socket) -> int:
+    """Return how many bytes of a socket's buffer wait in other sockets (tty_ioctl(4))."""
+    (held,) = struct.unpack("i", fcntl.ioctl(sender, termios.TIOCOUTQ, bytes(4)))
+    return int(held)
+
+
+def queue_length() -> int:
+    """Return how many datagrams a socket holds before it is full (unix(7))."""
+    try:
+        return int(Path("/proc/sys/net/unix/max_dgram_qlen").read_text())
+    except (OSError, ValueError):
+        return 10
+
+
+def remove(path: str) -> None:
+    """Remove a file, if it is there."""
+    with contextlib.suppress(OSError):
+        os.unlink(path)  # noqa: PTH108 - a text already, on the way of every commit
