@@ -87,9 +87,10 @@ class CommandContext(Protocol):
 class Hooks:
     """The hook specifications, in the order of the lifecycle.
 
-    All but the last three are **declaring**: called in every process and by every command
-    that composes, before anything is provisioned; no side effects are allowed; raising makes
-    the deployment refuse to start, naming plugin, distribution and hook.
+    All but the last three are **declaring**: called by every command that composes, and in
+    every process that reads what they give (routes, middleware and checks in the role
+    ``http`` alone, commands in none), before anything is provisioned. No side effects are
+    allowed; raising makes the deployment refuse to start, naming plugin, distribution and hook.
     """
 
     @hookspec

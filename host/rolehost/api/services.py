@@ -139,7 +139,11 @@ class Services(Protocol):
 
     @property
     def routes(self) -> Sequence[tuple[str, Route]]:
-        """Every route of the composition after the name of its plugin, in the order of plugins."""
+        """Every route of the composition after the name of its plugin, in the order of plugins.
+
+        Empty in roles other than ``http``, which do not compose them; likewise error formats
+        and checks.
+        """
 
     @property
     def error_formats(self) -> Sequence[tuple[str, ErrorFormat]]:

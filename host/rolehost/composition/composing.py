@@ -17,13 +17,14 @@ from rolehost.api.contributions import (
     Handler,
     Middleware,
     Migrations,
+    Role,
     Route,
     Schedule,
 )
 from rolehost.api.settings import Secret
 from rolehost.composition import conflicts, routing, rules
 from rolehost.composition.choices import choose
-from rolehost.composition.declare import Contributions, declare
+from rolehost.composition.declare import Contributions, declare, hooks_for
 from rolehost.composition.layers import layered
 from rolehost.composition.model import Composition, Plugin
 from rolehost.composition.order import ordered
@@ -34,30 +35,42 @@ from rolehost.deployment import HOST_SECTIONS, Deployment, Origin
 from rolehost.errors import ConfigurationError, Problem
 
 
-def compose(deployment: Deployment, *, extra: Mapping[str, Any] | None = None) -> Composition:
+def compose(
+    deployment: Deployment,
+    *,
+    extra: Mapping[str, Any] | None = None,
+    role: Role | None = None,
+) -> Composition:
     """Compose a deployment.
 
     Args:
         deployment: as :func:`rolehost.deployment.load` returns it.
         extra: plugin objects by name, besides the installed ones; for tests.
+        role: leave out what a process of this role does not read, and with it the imports
+            of, say, routes in a worker; None composes everything, to be checked.
 
     Raises:
         ConfigurationError: with every mistake found, sorted.
     """
-    composition, problems = examine(deployment, extra=extra)
+    composition, problems = examine(deployment, extra=extra, role=role)
     if composition is None:
         raise ConfigurationError(problems)
     return composition
 
 
 def examine(
-    deployment: Deployment, *, extra: Mapping[str, Any] | None = None
+    deployment: Deployment,
+    *,
+    extra: Mapping[str, Any] | None = None,
+    role: Role | None = None,
 ) -> tuple[Composition | None, tuple[Problem, ...]]:
     """Compose a deployment and return the composition, or None and every mistake.
 
     Parameters as of :func:`compose`.
     """
     report = Report(deployment)
+    report.incomplete = role is not None
+    hooks = tuple(hooks_for(role))
     selection = Selection(report, extra or {})
     loaded = ordered(selection.load(deployment.plugins), report, selection.known)
     check_sections(report, selection.known)
@@ -67,7 +80,7 @@ def examine(
         settings, fits = settings_of(plugin, report)
         if fits:
             plugins.append(_enabled(plugin, settings))
-            declare(plugin, settings, report, contributions)
+            declare(plugin, settings, hooks, report, contributions)
         else:
             report.incomplete = True
     conflicts.check(contributions, report)

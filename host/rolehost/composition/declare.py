@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from rolehost.api.contributions import Role
 from rolehost.api.hooks import DECLARING, DeclareContext
 from rolehost.composition.model import Owned
 from rolehost.composition.report import Report
@@ -29,12 +30,31 @@ class Contributions:
         self.by_class.setdefault(type(owned.value), []).append(owned)
 
 
-def declare(plugin: Loaded, settings: Any, report: Report, into: Contributions) -> None:
+#: Hooks whose contributions one role alone reads, and the role; None: only commands do.
+READ_BY: dict[str, Role | None] = {
+    "rolehost_routes": "http",
+    "rolehost_middleware": "http",
+    "rolehost_checks": "http",
+    "rolehost_commands": None,
+}
+
+
+def hooks_for(role: Role | None) -> Iterator[str]:
+    """Yield the hooks that a process calls; with None, all of them."""
+    for hook in DECLARING:
+        if role is None or READ_BY.get(hook, role) == role:
+            yield hook
+
+
+def declare(
+    plugin: Loaded, settings: Any, hooks: Iterable[str], report: Report, into: Contributions
+) -> None:
     """Collect what one plugin contributes; wrong results go to the report."""
     context = DeclareContext(
         plugin=plugin.found.name, settings=settings, deployment=report.deployment.name
     )
-    for hook, allowed in DECLARING.items():
+    for hook in hooks:
+        allowed = DECLARING[hook]
         result = call_hook(report, plugin.found, hook, plugin.module, context)
         if result is None or result is FAILED:
             continue

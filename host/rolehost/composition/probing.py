@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rolehost.api.contributions import PluginInfo
-from rolehost.composition.declare import Contributions, declare
+from rolehost.composition.declare import Contributions, declare, hooks_for
 from rolehost.composition.report import Report
 from rolehost.composition.sections import settings_of
 from rolehost.composition.selection import Selection
@@ -45,5 +45,5 @@ def probe(deployment: Deployment, found: Found) -> Probe:
         return Probe(found, None, contributions, report.sorted())
     settings, fits = settings_of(loaded, report)
     if fits:
-        declare(loaded, settings, report, contributions)
+        declare(loaded, settings, hooks_for(None), report, contributions)
     return Probe(found, loaded.info, contributions, report.sorted())

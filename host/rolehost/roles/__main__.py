@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
 import os
 import sys
@@ -34,13 +35,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(given: argparse.Namespace) -> int:
+    # A start makes hundreds of thousands of objects and no garbage worth collecting.
+    gc.disable()
     from rolehost.composition import compose
     from rolehost.deployment import load
     from rolehost.observe import logs
     from rolehost.roles.process import Process
 
     plugins = given.plugins.split(",") if given.plugins else None
-    composition = compose(load(given.deployment, plugins=plugins))
+    composition = compose(load(given.deployment, plugins=plugins), role=given.role)
     logs.configure(
         composition.deployment.host.log,
         deployment=composition.deployment.name,
@@ -55,6 +58,9 @@ def _run(given: argparse.Namespace) -> int:
         announce=_announce,
     )
     role = importlib.import_module(f"rolehost.roles.{given.role}")
+    # What was made so far stays: it need not be looked at again, nor copied after a fork.
+    gc.freeze()
+    gc.enable()
     status: int = role.run(process)
     return status
 
