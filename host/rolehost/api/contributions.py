@@ -333,7 +333,7 @@ class Migrations:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """A health check.
+    """A health check; one that is neither ``ready`` nor ``live`` is told as information.
 
     Attributes:
         name: unique among the checks of the deployment.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
-from rolehost.api import Services
+from rolehost.api import Check, Services
 
 from rolehost_ops.runs import Overdue, Runs
 
@@ -26,6 +26,7 @@ class Result(msgspec.Struct, frozen=True):
         ok: whether it passed.
         seconds: how long it was waited for.
         detail: what the check told, or what failed.
+        decides: whether a failure turns the answer; False for what is told as information.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Result(msgspec.Struct, frozen=True):
     ok: bool
     seconds: float
     detail: str
+    decides: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +46,14 @@ class Question:
         source: as :attr:`Result.source`.
         ask: blocking; returns None or a text, raises when not well.
         timeout: seconds after which it counts as failed.
+        decides: as :attr:`Result.decides`.
     """
 
     name: str
     source: str
     ask: Callable[[], str | None]
     timeout: float
+    decides: bool = True
 
 
 class Health:
@@ -68,26 +72,29 @@ class Health:
 
     def liveness(self, services: Services) -> list[Question]:
         """Return the checks that declare ``live``."""
-        return self._checks(services, live=True)
+        return [
+            _question(services, plugin, check) for plugin, check in services.checks if check.live
+        ]
 
     def readiness(self, services: Services) -> list[Question]:
-        """Return a ping for each backend there is, and the checks that declare ``ready``."""
+        """Return a ping for each backend there is, and all checks but those of liveness alone.
+
+        A check that declares neither ``ready`` nor ``live`` is information: it is asked and
+        told, and decides nothing.
+        """
         pings = [
             Question(kind, name, _ping(services, kind), self._ping_timeout)
             for kind, name in services.backends.items()
         ]
-        return pings + self._checks(services, live=False)
+        return pings + [
+            _question(services, plugin, check)
+            for plugin, check in services.checks
+            if check.ready or not check.live
+        ]
 
     async def ask(self, questions: Sequence[Question]) -> list[Result]:
         """Ask all at once; return the results in the order of the questions."""
         return list(await asyncio.gather(*map(self._ask, questions)))
-
-    def _checks(self, services: Services, *, live: bool) -> list[Question]:
-        return [
-            Question(check.name, plugin, _in_session(services, check.fn), check.timeout)
-            for plugin, check in services.checks
-            if (check.live if live else check.ready)
-        ]
 
     async def _ask(self, question: Question) -> Result:
         began = time.perf_counter()
@@ -104,7 +111,9 @@ class Health:
             detail = type(failure).__name__ + (f": {failure}" if self._details else "")
         seconds = round(time.perf_counter() - began, 6)
         self._log_change(key, error)
-        return Result(question.name, question.source, error is None, seconds, detail)
+        return Result(
+            question.name, question.source, error is None, seconds, detail, question.decides
+        )
 
     def _log_change(self, key: tuple[str, str], error: Exception | None) -> None:
         """Log when a check starts or stops failing; not at every probe."""
@@ -115,6 +124,11 @@ class Health:
         elif error is None and key in self._failing:
             self._failing.discard(key)
             log.info("check %s of %s passes again", name, source)
+
+
+def _question(services: Services, plugin: str, check: Check) -> Question:
+    ask = _in_session(services, check.fn)
+    return Question(check.name, plugin, ask, check.timeout, check.ready or check.live)
 
 
 def _ping(services: Services, kind: str) -> Callable[[], str | None]:

@@ -79,7 +79,7 @@ def _no_store(resp: falcon.asgi.Response) -> None:
 
 
 def _answer(resp: falcon.asgi.Response, results: list[Result]) -> None:
-    failed = any(not result.ok for result in results)
+    failed = any(result.decides and not result.ok for result in results)
     if failed:
         resp.status = falcon.HTTP_503
     resp.data = _encode(Report("failed" if failed else "ok", results))

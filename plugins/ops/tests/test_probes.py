@@ -38,6 +38,15 @@ def test_a_failing_live_check_asks_for_a_restart(client, services):
     assert answer.json["status"] == "failed"
 
 
+def test_a_check_that_is_neither_ready_nor_live_is_told_and_decides_nothing(client, services):
+    services.checks = [("shop", Check(name="advice", fn=refuse, ready=False))]
+    answer = client.simulate_get("/readyz")
+    assert answer.status_code == 200
+    [told] = [check for check in answer.json["checks"] if check["name"] == "advice"]
+    assert (told["ok"], told["decides"]) == (False, False)
+    assert client.simulate_get("/healthz").json["checks"] == []
+
+
 def test_readiness_pings_the_backends_there_are(client, services):
     services.offer("database", name="sqlite")
     services.offer("cache", name="memory")
