@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rolehost.schema.statements import split
 
 
@@ -52,3 +54,19 @@ def test_comments_nest_in_postgresql_only() -> None:
     sql = "a /* 1 /* 2 */ ; */ b; c"
     assert split(sql, "postgresql") == ("a /* 1 /* 2 */ ; */ b", "c")
     assert split(sql, "sqlite") == ("a /* 1 /* 2 */", "*/ b", "c")
+
+
+_PIECES = st.one_of(
+    st.from_regex(r"[a-z]{1,8}", fullmatch=True).filter(lambda word: word != "trigger"),
+    st.text(max_size=8).map(lambda text: "'" + text.replace("'", "''") + "'"),
+    st.text(max_size=8).map(lambda text: '"' + text.replace('"', '""') + '"'),
+    st.text(max_size=8)
+    .map(lambda text: text.replace("*", "").replace("/", ""))
+    .map(lambda text: f"/*{text}*/"),
+)
+_STATEMENTS = st.lists(_PIECES, min_size=1, max_size=5).map(lambda pieces: "x " + " ".join(pieces))
+
+
+@given(st.lists(_STATEMENTS, max_size=5), st.sampled_from(["sqlite", "postgresql"]))
+def test_statements_that_were_joined_come_apart_again(statements: list[str], dialect: str) -> None:
+    assert split(" ;\n".join(statements), dialect) == tuple(statements)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 from rolehost.api import (
     PLUGIN_API,
@@ -62,9 +63,16 @@ def rolehost_backends(context: DeclareContext) -> Sequence[Backend]:
     return [
         Backend(kind="database", name=NAME, factory=database, capabilities=abilities.DATABASE),
         Backend(kind="cache", name=NAME, factory=cache, capabilities=abilities.CACHE),
-        Backend(kind="queue", name=NAME, factory=queue, capabilities=abilities.QUEUE),
+        Backend(kind="queue", name=NAME, factory=queue, capabilities=_queue_abilities()),
         Backend(kind="stream", name=NAME, factory=stream, capabilities=abilities.STREAM),
     ]
+
+
+def _queue_abilities() -> frozenset[str]:
+    """Return what the queue can do with what is installed; looks, but imports nothing."""
+    if find_spec("dramatiq") is None:
+        return abilities.QUEUE - {"ephemeral"}
+    return abilities.QUEUE
 
 
 @hookimpl

@@ -3,7 +3,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from rolehost.api import DeclareContext
+import pytest
+from rolehost.api import CapabilityMissing, DeclareContext
 from rolehost_embedded import plugin
 from rolehost_embedded.settings import EmbeddedSettings
 
@@ -15,6 +16,17 @@ def test_it_offers_a_backend_of_every_kind_that_declares_what_it_can_do() -> Non
         made = backend.factory()
         assert made.capabilities == backend.capabilities
         made.close()
+
+
+def test_without_dramatiq_the_queue_declares_no_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugin, "find_spec", lambda name: None)
+    (queue,) = (each for each in plugin.rolehost_backends(CONTEXT) if each.kind == "queue")
+    assert "ephemeral" not in queue.capabilities
+    monkeypatch.setitem(sys.modules, "rolehost_embedded.broker", None)
+    made = queue.factory()
+    with pytest.raises(CapabilityMissing, match="ephemeral"):
+        made.broker()
+    made.close()
 
 
 def test_declaring_imports_no_driver_and_touches_no_file() -> None:

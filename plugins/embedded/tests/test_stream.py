@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from random import Random
 
 import pytest
 from msgspec.structs import replace
@@ -159,3 +160,67 @@ def test_unknown_partitions_are_ignored(opened: Open) -> None:
     for call in (reader.subscription.pause, reader.subscription.resume):
         call([Partition("elsewhere", 0)])
     reader.subscription.commit({Partition("elsewhere", 0): 1, Partition(TOPIC, 999): 1})
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_happens_to_members_no_record_is_lost_and_no_partition_has_two_owners(
+    opened: Open, clock: FakeClock, seed: int
+) -> None:
+    random = Random(seed)
+    stream = opened(partitions=4)
+    readers: list[Reader] = []
+    seen: set[bytes] = set()
+    published = 0
+
+    def poll(reader: Reader) -> None:
+        reader.subscription._report_at = float("-inf")
+        seen.update(d.record.value for d in reader.subscription.poll(0, random.randint(1, 20)))
+
+    for _ in range(80):
+        step = random.choice(["join", "leave", "freeze", "publish", "publish", "poll", "poll"])
+        if step == "join" and len(readers) < 5:
+            readers.append(KeepingUp(stream))
+        elif step == "leave" and readers:
+            readers.pop(random.randrange(len(readers))).subscription.close()
+        elif step == "freeze" and readers:
+            frozen = readers.pop(random.randrange(len(readers)))
+            clock.now += 60_001
+            for reader in readers:
+                poll(reader)
+            readers.append(frozen)
+        elif step == "publish":
+            stream.publish([Record(topic=TOPIC, value=b"%d" % published, key=b"%d" % seed)])
+            published += 1
+        for reader in readers:
+            if random.random() < 0.7:
+                poll(reader)
+                reader.commit_all()
+        _check_owners(stream)
+    last = KeepingUp(stream)
+    for reader in readers:
+        reader.subscription.close()
+    last.until(lambda: last.commit_all() or stream.lag([TOPIC], "group") == 0)
+    seen.update(last.values())
+    for reader in readers:
+        seen.update(reader.values())
+    assert seen == {b"%d" % number for number in range(published)}
+
+
+class KeepingUp(Reader):
+    """Commits up to what it read, of what it owns."""
+
+    def commit_all(self) -> None:
+        subscription = self.subscription
+        subscription.commit(
+            {subscription._partition(p): at for p, at in subscription._positions.items()}
+        )
+
+
+def _check_owners(stream: EmbeddedStream) -> None:
+    with stream._database.session():
+        claims = stream._database.read(
+            "SELECT c.number FROM embedded_claims c JOIN embedded_members m"
+            " ON m.group_name = c.group_name AND m.member = c.member"
+        )
+    numbers = [number for (number,) in claims]
+    assert len(numbers) == len(set(numbers))
