@@ -3,51 +3,75 @@
 from __future__ import annotations
 
 from benchmarks.children import figures
+from benchmarks.deployments import Place
 from benchmarks.ephemeral import worker_place
 from benchmarks.model import Bench, Figure, Goal
 from benchmarks.pairs import Side, interleave
 
-#: Jobs of one round: enqueued one by one, and worked off with and without an effect.
+#: Jobs of one round: enqueued one by one, and worked off without and with an effect.
 SINGLE, PLAIN, EFFECTS = 1000, 10_000, 3000
 
 #: Durable jobs a second that are wanted.
 WANTED = Goal(least=2000)
+
+#: Part of the bare loop's rate that is wanted.
+SHARE = Goal(least=0.6)
+
+#: What is shown: words, the host's samples, the bare ones (empty: none), the goal.
+_SHOWN = (
+    ("durable jobs run, nothing in them", "plain", "plain", SHARE),
+    ("durable jobs run, nothing in them", "plain", "", WANTED),
+    ("durable jobs, beside Dramatiq over memory", "plain", "memory", None),
+    ("durable jobs run, one effect row each", "effects", "effects", SHARE),
+    ("durable jobs run, one effect row each", "effects", "", WANTED),
+    ("durable jobs enqueued, one a transaction", "single", "single", None),
+)
 
 
 def run(bench: Bench) -> list[Figure]:
     """Enqueue jobs, then work them off; a fresh process and file each round."""
     counts = [str(bench.scaled(count, count // 10)) for count in (SINGLE, PLAIN, EFFECTS)]
     rounds = interleave(
-        _side(bench, "host_jobs", counts),
-        _side(bench, "bare_sqlite", counts),
+        _host(bench, counts),
+        _bare(bench, counts),
         rounds=bench.rounds,
         step=bench.begin(bench.rounds, "jobs"),
         patience=bench.patience,
     )
-    figures_ = []
-    for key, what, goal in (
-        ("plain", "durable jobs run, nothing in them", Goal(least=0.6)),
-        ("effects", "durable jobs run, one effect row each", Goal(least=0.6)),
-        ("single", "durable jobs enqueued, one a transaction", None),
-    ):
-        ours, bare, quiet = rounds.ours[key], rounds.bare[key], rounds.quiet
-        figures_.append(
-            Figure(
-                benchmark="jobs", what=what, unit="/s", ours=ours, bare=bare, quiet=quiet, goal=goal
-            )
+    return [
+        Figure(
+            benchmark="jobs",
+            what=what,
+            unit="/s",
+            ours=rounds.ours[ours],
+            bare=rounds.bare[bare] if bare else (),
+            quiet=rounds.quiet,
+            goal=goal,
         )
-        if goal is not None:
-            figures_.append(
-                Figure(benchmark="jobs", what=what, unit="/s", ours=ours, quiet=quiet, goal=WANTED)
-            )
-    return figures_
+        for what, ours, bare, goal in _SHOWN
+    ]
 
 
-def _side(bench: Bench, program: str, counts: list[str]) -> Side:
+def _host(bench: Bench, counts: list[str]) -> Side:
     number = iter(range(1_000_000))
 
     def measure() -> dict[str, float]:
-        made = worker_place(bench, f"{program}-{next(number)}")
-        return figures(program, [str(made.file), *counts], made.folder, made.env)
+        made = worker_place(bench, f"jobs-host-{next(number)}")
+        return _program("host_jobs", made, counts)
 
     return measure
+
+
+def _bare(bench: Bench, counts: list[str]) -> Side:
+    number = iter(range(1_000_000))
+
+    def measure() -> dict[str, float]:
+        made = worker_place(bench, f"jobs-bare-{next(number)}")
+        memory = figures("bare_memory", [counts[1]], made.folder, made.env)
+        return {**memory, **_program("bare_sqlite", made, counts)}
+
+    return measure
+
+
+def _program(name: str, made: Place, counts: list[str]) -> dict[str, float]:
+    return figures(name, [str(made.file), *counts], made.folder, made.env)
