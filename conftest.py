@@ -84,7 +84,9 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     source = collection_path
     if source.is_dir():
         source /= "conftest.py"
-    if source.suffix != ".py" or not source.is_file():
+    elif not source.match("test_*.py"):
+        return None
+    if not source.is_file():
         return None
     lacking = absent(source)
     if lacking:

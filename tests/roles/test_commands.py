@@ -16,6 +16,8 @@ from rolehost.deployment import load
 from rolehost.services import ProcessServices
 from rolehost.storage import Delivery, Partition, Record
 
+pytestmark = pytest.mark.needs("rolehost_embedded")
+
 
 @pytest.fixture
 def deployment(tmp_path: Path) -> Path:
