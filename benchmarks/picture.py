@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.model import Figure, Unmeasured
+from benchmarks.table import number
 
 _HELD = {True: "#1a7f37", False: "#cf222e", None: "#57606a"}
 _GOAL = "#0969da"
+
+#: Marks on the axis of figures against their goals.
+_MARKS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
 def draw(figures: Sequence[Figure], path: Path) -> None:
@@ -55,20 +59,25 @@ def _ratios(axis: Any, figures: Sequence[Figure]) -> None:
                 axis.plot([bound] * 2, [at - 0.4, at + 0.4], color=_GOAL, linewidth=2)
     axis.axvline(1.0, color="#8c959f", linewidth=0.8, linestyle="--", zorder=0)
     axis.set_title("host against bare: right of 1 the host is the faster one", fontsize=10)
-    _label(axis, [f"{each.what} ({each.unit.strip('/') or 'rate'})" for each in figures])
+    _label(axis, [f"{each.what} ({_kind(each)})" for each in figures])
 
 
 def _numbers(axis: Any, figures: Sequence[Figure]) -> None:
     labels = []
+    extent: list[float] = [1.0]
     for at, figure in enumerate(figures):
         assert figure.goal is not None
         bound = figure.goal.most or figure.goal.least or 1.0
         samples = [figure.ours[kept] / bound for kept in figure.kept]
         _row(axis, at, samples, figure)
+        extent += samples
         side = "at most" if figure.goal.most else "at least"
-        labels.append(f"{figure.what}\n{side} {bound:,g} {figure.unit}")
+        labels.append(f"{figure.what}\n{side} {number(bound, figure.unit)}")
     axis.axvline(1.0, color=_GOAL, linewidth=2, zorder=0)
     axis.set_xscale("log")
+    axis.set_xticks(_MARKS, [f"{mark:g}" for mark in _MARKS])
+    axis.minorticks_off()
+    axis.set_xlim(min(extent) / 1.3, max(extent) * 1.8)
     axis.set_title("against the goal: 1 is the goal itself", fontsize=10)
     _label(axis, labels)
 
@@ -79,7 +88,7 @@ def _row(axis: Any, at: int, samples: Sequence[float], figure: Figure) -> None:
     middle = sorted(samples)[len(samples) // 2]
     axis.plot([middle] * 2, [at - 0.3, at + 0.3], color=colour, linewidth=3)
     axis.annotate(
-        f"{middle:.2f}" if figure.bare else f"{figure.value.median:,.3g} {figure.unit}",
+        f"{middle:.2f}" if figure.bare else number(figure.value.median, figure.unit),
         (max(samples), at),
         xytext=(8, 0),
         textcoords="offset points",
@@ -87,6 +96,10 @@ def _row(axis: Any, at: int, samples: Sequence[float], figure: Figure) -> None:
         fontsize=8,
         color=colour,
     )
+
+
+def _kind(figure: Figure) -> str:
+    return "a second" if figure.unit == "/s" else figure.unit
 
 
 def _label(axis: Any, labels: Sequence[str]) -> None:

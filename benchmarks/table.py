@@ -38,7 +38,7 @@ def row(figure: Figure) -> tuple[str, ...]:
     judged = figure.judged
     bare = ratio = ""
     if figure.bare:
-        bare = _number(Spread.of([figure.bare[at] for at in figure.kept]).median, figure.unit)
+        bare = number(Spread.of([figure.bare[at] for at in figure.kept]).median, figure.unit)
         ratio = f"{judged.median:.3f}"
     digits = 3 if figure.bare else _digits(judged.median)
     spread = (
@@ -48,11 +48,12 @@ def row(figure: Figure) -> tuple[str, ...]:
     noise = "" if figure.calm else " ~"
     held = {True: "yes", False: "no", None: ""}[figure.held]
     goal = "" if figure.goal is None else str(figure.goal)
-    value = _number(figure.value.median, figure.unit)
+    value = number(figure.value.median, figure.unit)
     return (figure.what, value, bare, ratio + noise, spread, goal, held)
 
 
-def _number(value: float, unit: str) -> str:
+def number(value: float, unit: str) -> str:
+    """Return a value with its unit, with as many digits as it is worth."""
     return f"{value:,.{_digits(value)}f}{'' if unit.startswith('/') else ' '}{unit}"
 
 
