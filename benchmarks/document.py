@@ -32,9 +32,10 @@ def keep(figures: Sequence[Figure], command: str) -> None:
 
 def conditions(figures: Sequence[Figure], command: str) -> str:
     """Say in a sentence how and where the figures came about."""
-    rounds = [figure for figure in figures if figure.quiet]
-    quiet = sum(sum(figure.quiet) for figure in rounds)
-    of = sum(len(figure.quiet) for figure in rounds)
+    # One figure of each benchmark: the others are of the same rounds.
+    rounds = {figure.benchmark: figure.quiet for figure in figures}.values()
+    quiet = sum(map(sum, rounds))
+    of = sum(map(len, rounds))
     libraries = ", ".join(
         f"{name} {version(name)}" for name in ("falcon", "gunicorn", "uvloop", "dramatiq")
     )
