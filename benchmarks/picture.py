@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.model import Figure, Unmeasured
+from benchmarks.model import Figure, Spread, Unmeasured
 from benchmarks.table import number
 
 _HELD = {True: "#1a7f37", False: "#cf222e", None: "#57606a"}
@@ -51,14 +51,19 @@ def draw(figures: Sequence[Figure], path: Path) -> None:
 
 
 def _ratios(axis: Any, figures: Sequence[Figure]) -> None:
+    # One round beside somebody else's work must not squeeze all others into a corner.
+    edge = 1.3 * max(1.2, *(figure.judged.high for figure in figures))
+    axis.set_xlim(0, edge)
     for at, figure in enumerate(figures):
-        _row(axis, at, figure.ratios, figure)
+        _row(axis, at, [min(ratio, edge * 0.93) for ratio in figure.ratios], figure)
         goal = figure.goal
         for bound in () if goal is None else (goal.least, goal.most):
             if bound is not None:
                 axis.plot([bound] * 2, [at - 0.4, at + 0.4], color=_GOAL, linewidth=2)
     axis.axvline(1.0, color="#8c959f", linewidth=0.8, linestyle="--", zorder=0)
-    axis.set_title("host against bare: right of 1 the host is the faster one", fontsize=10)
+    axis.set_title(
+        "host against bare: right of 1 the host is the better one; blue is the goal", fontsize=10
+    )
     _label(axis, [f"{each.what} ({_kind(each)})" for each in figures])
 
 
@@ -78,14 +83,14 @@ def _numbers(axis: Any, figures: Sequence[Figure]) -> None:
     axis.set_xticks(_MARKS, [f"{mark:g}" for mark in _MARKS])
     axis.minorticks_off()
     axis.set_xlim(min(extent) / 1.3, max(extent) * 1.8)
-    axis.set_title("against the goal: 1 is the goal itself", fontsize=10)
+    axis.set_title("against the goal, which is 1", fontsize=10)
     _label(axis, labels)
 
 
 def _row(axis: Any, at: int, samples: Sequence[float], figure: Figure) -> None:
     colour = _HELD[figure.held]
     axis.scatter(samples, [at] * len(samples), s=14, color=colour, alpha=0.4, linewidths=0)
-    middle = sorted(samples)[len(samples) // 2]
+    middle = Spread.of(samples).median
     axis.plot([middle] * 2, [at - 0.3, at + 0.3], color=colour, linewidth=3)
     axis.annotate(
         f"{middle:.2f}" if figure.bare else number(figure.value.median, figure.unit),
@@ -105,7 +110,6 @@ def _kind(figure: Figure) -> str:
 def _label(axis: Any, labels: Sequence[str]) -> None:
     axis.set_yticks(range(len(labels)), labels, fontsize=8)
     axis.set_ylim(len(labels) - 0.4, -0.6)
-    axis.margins(x=0.12)
     axis.grid(axis="x", color="#d0d7de", linewidth=0.5)
     axis.set_axisbelow(True)
     for side in ("top", "right", "left"):
