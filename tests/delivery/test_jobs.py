@@ -336,6 +336,14 @@ def test_what_a_dead_process_held_is_handed_back(bench):
     assert leases.acquire(bench.database, bench.clock, "sweep", "next", 30) == 1
 
 
+def test_what_an_owner_without_presence_holds_is_handed_back_too(bench):
+    engine = bench.make_engine(plain)
+    job = enqueue(bench, plain)
+    bench.claim("nobody")
+    assert sweep.release_dead(engine) == 1
+    assert bench.job(job.id)["state"] == "available"
+
+
 def test_retention_lets_finished_jobs_go(bench):
     engine = bench.make_engine(plain)
     for _ in range(3):

@@ -203,6 +203,22 @@ class Ledger:
         ).fetchall()
         return {row[0] for row in rows}
 
+    def hand_back(self, tx: Transaction, owner: str) -> None:
+        """Make available, uncounted, what a process still holds that ends in good order."""
+        tx.execute(
+            "UPDATE rolehost_jobs SET state = 'available', owner = NULL"
+            " WHERE owner = ? AND state IN ('claimed', 'running')",
+            (owner,),
+        )
+
+    def strays(self) -> list[str]:
+        """Return owners of claimed rows that have no presence, as after a process was frozen."""
+        rows = self._database.read(
+            "SELECT DISTINCT owner FROM rolehost_jobs WHERE state IN ('claimed', 'running')"
+            " AND owner NOT IN (SELECT id FROM rolehost_processes)"
+        )
+        return [row[0] for row in rows]
+
     def trim(self, tx: Transaction, states: Sequence[str], before: int, limit: int) -> int:
         """Delete up to ``limit`` finished rows older than ``before`` milliseconds."""
         marks = ", ".join("?" * len(states))

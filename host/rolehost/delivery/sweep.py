@@ -20,8 +20,9 @@ BATCH = 1000
 def release_dead(engine: Engine) -> int:
     """Hand back everything that processes held which do not live; return how many of them."""
     presence = leases.Presence(engine.database, engine.clock, engine.policy.lease)
-    gone = presence.gone()
-    for owner in gone:
+    with engine.database.session():
+        gone = {*presence.gone(), *engine.ledger.strays()}
+    for owner in sorted(gone):
         with engine.database.session(), engine.database.transaction() as tx:
             queues = engine.ledger.release(tx, owner)
             leases.forget(tx, owner)

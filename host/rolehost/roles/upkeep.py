@@ -141,6 +141,8 @@ class Caretaker(Loop):
         """Stop, and take the presence away so that nothing waits for it to expire."""
         super().end()
         try:
+            with self._engine.database.session(), self._engine.database.transaction() as tx:
+                self._engine.ledger.hand_back(tx, self._me.id)
             self._presence.leave(self._me)
         except Exception as error:  # the end of a process must not hide why it ends
             log.warning("presence not given up, it will expire", error=str(error))

@@ -3,6 +3,10 @@
 One transaction of the consumer thread writes what the worker threads have finished, makes rows
 available whose time has come, and claims the next batch. How much is claimed ahead follows the
 speed of the jobs: about a tenth of a second of work, so that slow jobs are not hoarded.
+
+What Dramatiq hands to a thread is not a job but a *turn*: to run jobs of this queue, one after
+the other, while there are claimed ones. A turn costs as much as a message does, so quick jobs
+share it; and no job waits behind another while a thread is free.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ import structlog
 from dramatiq.broker import Consumer, MessageProxy
 
 from rolehost.delivery.engine import Engine
-from rolehost.delivery.ledger import ClaimedJob, Finish
+from rolehost.delivery.ledger import OVER, ClaimedJob, Finish
 from rolehost.errors import StorageUnavailable
 from rolehost.storage import Listener
 
@@ -30,18 +34,9 @@ AHEAD = 0.1
 FLUSH = 0.05
 
 
-class Claimed(MessageProxy):
-    """A claimed job on its way through Dramatiq's worker.
-
-    Attributes:
-        job: the row.
-        end: how it is to be given back; None when that was committed with its effects.
-    """
-
-    def __init__(self, message: dramatiq.Message[None], job: ClaimedJob) -> None:
-        super().__init__(message)
-        self.job = job
-        self.end: Finish | None = None
+def turn_of(queue: str) -> str:
+    """Name the Dramatiq actor whose messages are turns of a durable queue."""
+    return f"rolehost.turn.{queue}"
 
 
 class LedgerConsumer(Consumer):
@@ -76,7 +71,12 @@ class LedgerConsumer(Consumer):
         self._actors = tuple(
             sorted(name for name, actor in engine.declared.actors.items() if actor.queue == queue)
         )
-        self._ready: deque[Claimed] = deque()
+        self._ready: deque[ClaimedJob] = deque()
+        self._turn: dramatiq.Message[None] = dramatiq.Message(
+            queue_name=queue, actor_name=turn_of(queue), args=(), kwargs={}, options={}
+        )
+        self._turns = 0  # handed to Dramatiq and not over
+        self._offers = 0  # to be handed to Dramatiq
         self._lock = threading.Lock()
         self._finished: list[tuple[ClaimedJob, Finish]] = []
         self._outstanding = 0
@@ -85,8 +85,11 @@ class LedgerConsumer(Consumer):
         self._stopping = False
 
     def __next__(self) -> MessageProxy | None:
-        if self._ready:
-            return self._ready.popleft()
+        with self._lock:
+            if self._offers:
+                self._offers -= 1
+                self._turns += 1
+                return MessageProxy(self._turn)
         try:
             claimed = self._cycle()
         except StorageUnavailable as error:
@@ -98,9 +101,8 @@ class LedgerConsumer(Consumer):
             log.exception("taking jobs failed, going on", queue=self._queue)
             self._nap.wait(1.0)
             return None
-        if claimed:
-            return self._ready.popleft()
-        self._wait()
+        if not claimed:
+            self._wait()
         return None
 
     def _cycle(self) -> bool:
@@ -115,23 +117,11 @@ class LedgerConsumer(Consumer):
             with self._lock:
                 self._finished = finished + self._finished
             raise
-        for job in jobs:
-            message: dramatiq.Message[None] = dramatiq.Message(
-                queue_name=self._queue,
-                actor_name=job.actor,
-                args=(),
-                kwargs={},
-                options={},
-                message_id=str(job.id),
-                message_timestamp=job.enqueued_at,
-            )
-            proxy = Claimed(message, job)
-            # The worker calls the actor with the message's arguments; the proxy is its own.
-            message.kwargs["claimed"] = proxy
-            self._ready.append(proxy)
         with self._lock:
+            self._ready.extend(jobs)
             self._outstanding += len(jobs)
-        if finished and any(end.state not in ("completed", "dead") for _, end in finished):
+            self._offers = min(len(self._ready), self._threads - self._turns)
+        if any(end.state not in OVER for _, end in finished):
             engine.wake([f"queue:{self._queue}"])
         return bool(jobs)
 
@@ -178,53 +168,76 @@ class LedgerConsumer(Consumer):
             self._nap.wait(seconds)
         self._waiting = False
 
-    def done(self, claimed: Claimed, seconds: float) -> None:
-        """Count one finished job; called by worker threads. ``seconds`` is how long it took."""
+    def take(self) -> ClaimedJob | None:
+        """Return the next claimed job for a thread to run; None when there is none to start."""
+        try:
+            return None if self._stopping else self._ready.popleft()
+        except IndexError:
+            return None
+
+    def done(self, job: ClaimedJob, end: Finish | None, seconds: float) -> None:
+        """Count one job that a thread has run.
+
+        Args:
+            job: the row.
+            end: how it is to be given back; None when that was committed with its effects.
+            seconds: how long it took.
+        """
         with self._lock:
             self._outstanding -= 1
             self._seconds += (seconds - self._seconds) * 0.1
-            if claimed.end is not None:
-                self._finished.append((claimed.job, claimed.end))
+            if end is not None:
+                self._finished.append((job, end))
             # Half of what was claimed is done: time to write it and to fetch more.
             wake = self._waiting and self._outstanding * 2 < self._limit()
             if wake:
                 self._waiting = False
-        if wake and self._listener is not None:
-            self._listener.interrupt()
+        if wake:
+            self._interrupt()
+
+    def turn_over(self) -> None:
+        """Count a turn that has ended; another is offered when jobs are left."""
+        with self._lock:
+            self._turns -= 1
+            wake = bool(self._ready) and not self._stopping
+            if wake:
+                self._offers = min(len(self._ready), self._threads - self._turns)
+        if wake:
+            self._interrupt()
 
     def ack(self, message: MessageProxy) -> None:
-        """Nothing: :meth:`done` has it already."""
+        """Nothing: a turn is not stored anywhere."""
 
     def nack(self, message: MessageProxy) -> None:
-        """Nothing: a failed attempt is an ordinary way to end, in the ledger."""
+        """Nothing: a failed attempt is an ordinary way for a job to end, in the ledger."""
 
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
-        """Hand back, uncounted, jobs that were claimed and not started."""
-        now = self._engine.clock.now()
-        with self._lock:
-            for message in messages:
-                if isinstance(message, Claimed):
-                    end = Finish("available", message.job.run_at or now, False, None)
-                    self._finished.append((message.job, end))
-                    self._outstanding -= 1
+        """Nothing: jobs that were claimed and not started are handed back by :meth:`close`."""
 
     def stop_taking(self) -> None:
-        """Claim nothing more; what is finished is still written."""
+        """Claim and start nothing more; what is finished is still written."""
         self._stopping = True
-        if self._listener is not None:
-            self._listener.interrupt()
+        self._interrupt()
         self._nap.set()
 
     def close(self) -> None:
-        """Hand back what was not started, write what is finished, stop listening."""
+        """Hand back, uncounted, what was not started; write what is finished; stop listening."""
         self._stopping = True
-        self.requeue(self._ready)
-        self._ready.clear()
+        with self._lock:
+            unstarted = list(self._ready)
+            self._ready.clear()
+            self._outstanding -= len(unstarted)
+            self._finished += [
+                (job, Finish("available", job.run_at, False, None)) for job in unstarted
+            ]
         try:
             self._cycle()
-            self._engine.wake([f"queue:{self._queue}"])
         except StorageUnavailable as error:
             # The rows stay claimed until this process's lease expires.
             log.warning("finished jobs not written", queue=self._queue, error=str(error))
         if self._listener is not None:
             self._listener.close()
+
+    def _interrupt(self) -> None:
+        if self._listener is not None:
+            self._listener.interrupt()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any
 
@@ -18,12 +19,12 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from rolehost.api.contributions import Actor
 from rolehost.delivery.arguments import Signature
-from rolehost.delivery.ledger import Finish
+from rolehost.delivery.ledger import ClaimedJob, Finish
 from rolehost.delivery.runner import Runner
 from rolehost.roles.life import live
 from rolehost.roles.process import Process
 from rolehost.roles.worker.broker import HostBroker
-from rolehost.roles.worker.consumer import Claimed, LedgerConsumer
+from rolehost.roles.worker.consumer import LedgerConsumer, turn_of
 from rolehost.services.transport import ephemeral_queue
 
 log = structlog.get_logger(__name__)
@@ -31,6 +32,9 @@ log = structlog.get_logger(__name__)
 #: Milliseconds after which idle Dramatiq threads look whether they were stopped.
 IDLE = 200
 
+
+#: Seconds after which a thread that runs one queue's jobs looks whether other queues wait.
+TURN = 0.05
 
 #: Milliseconds in which an interrupted job must end.
 INTERRUPTED = 2000
@@ -54,11 +58,12 @@ class WorkerRole:
         lasting = any(each.durable for each in self._actors)
         passing = any(not each.durable for each in self._actors)
         self._consumers: dict[str, LedgerConsumer] = {}
+        self._limits: Any = TimeLimit()
         self._broker = HostBroker(
             # One life of a worker, one broker: a stopped worker leaves its middleware behind.
             middleware=[
                 AgeLimit(),
-                TimeLimit(),
+                self._limits,
                 ShutdownNotifications(notify_shutdown=True),
                 Retries(),
             ],
@@ -67,8 +72,12 @@ class WorkerRole:
         )
         # Durable jobs are interrupted by these; a shutdown hands them back uncounted.
         self._runner = Runner(services.engine, services, (Shutdown,)) if lasting else None
+        for queue in sorted({actor.queue for actor in self._actors if actor.durable}):
+            self._declare_turns(queue)
+        self._time_limit = {actor.name: _milliseconds(actor.time_limit) for actor in self._actors}
         for actor in self._actors:
-            self._declare(actor)
+            if not actor.durable:
+                self._declare_ephemeral(actor)
         self._worker = dramatiq.Worker(
             self._broker, worker_threads=self._settings.threads, worker_timeout=IDLE
         )
@@ -93,24 +102,30 @@ class WorkerRole:
         self._worker.stop(timeout=INTERRUPTED)
         self._broker.close()
 
-    def _declare(self, actor: Actor) -> None:
-        limit = None if actor.time_limit is None else int(actor.time_limit * 1000)
-        options: dict[str, Any] = {"time_limit": float("inf") if limit is None else limit}
-        if actor.durable:
-            name, fn = actor.queue, self._run_durable
-            options["max_retries"] = 0
-        else:
-            name, fn = ephemeral_queue(actor.queue), self._ephemeral(actor)
-            options["max_retries"] = actor.retry.attempts - 1
-            options["min_backoff"] = int(actor.retry.base * 1000)
-            options["max_backoff"] = int(actor.retry.longest * 1000)
+    def _declare_turns(self, queue: str) -> None:
         dramatiq.Actor(
-            fn,
+            lambda: self._turn(self._consumers[queue]),
+            broker=self._broker,
+            actor_name=turn_of(queue),
+            queue_name=queue,
+            priority=0,
+            # Time limits are those of the jobs within.
+            options={"time_limit": float("inf"), "max_retries": 0},
+        )
+
+    def _declare_ephemeral(self, actor: Actor) -> None:
+        dramatiq.Actor(
+            self._ephemeral(actor),
             broker=self._broker,
             actor_name=actor.name,
-            queue_name=name,
+            queue_name=ephemeral_queue(actor.queue),
             priority=actor.priority,
-            options=options,
+            options={
+                "time_limit": _milliseconds(actor.time_limit),
+                "max_retries": actor.retry.attempts - 1,
+                "min_backoff": int(actor.retry.base * 1000),
+                "max_backoff": int(actor.retry.longest * 1000),
+            },
         )
 
     def _consumer(self, queue: str) -> LedgerConsumer:
@@ -131,19 +146,33 @@ class WorkerRole:
         self._consumers[queue] = consumer
         return consumer
 
-    def _run_durable(self, claimed: Claimed) -> None:
-        began = time.perf_counter()
-        bind_contextvars(job_id=claimed.job.id, actor=claimed.job.actor)
-        assert self._runner is not None  # made because there is a durable actor
+    def _turn(self, consumer: LedgerConsumer) -> None:
+        """Run claimed jobs of a queue until there are none, or others have waited enough."""
+        until = time.perf_counter() + TURN
         try:
-            claimed.end = self._runner.run(claimed.job)
-        except BaseException:
-            # An interrupt that struck outside the attempt: nothing was decided.
-            claimed.end = Finish("available", claimed.job.run_at, False, None)
-            raise
+            while (job := consumer.take()) is not None:
+                if self._run(consumer, job) > until:
+                    break
         finally:
+            consumer.turn_over()
+
+    def _run(self, consumer: LedgerConsumer, job: ClaimedJob) -> float:
+        """Run one attempt and give its end to the consumer; return when it was over."""
+        assert self._runner is not None  # made because there is a durable actor
+        # An interrupt that strikes outside the attempt decides nothing.
+        end: Finish | None = Finish("available", job.run_at, False, None)
+        thread = threading.get_ident()
+        began = time.perf_counter()
+        bind_contextvars(job_id=job.id, actor=job.actor)
+        try:
+            self._limits.manager.add_timeout(thread, self._time_limit[job.actor])
+            end = self._runner.run(job)
+        finally:
+            self._limits.manager.remove_timeout(thread)
             clear_contextvars()
-            self._consumers[claimed.job.queue].done(claimed, time.perf_counter() - began)
+            over = time.perf_counter()
+            consumer.done(job, end, over - began)
+        return over
 
     def _ephemeral(self, actor: Actor) -> Any:
         signature = Signature(actor)
@@ -161,3 +190,7 @@ class WorkerRole:
                 recorder.job(actor.name, outcome, 0.0, time.perf_counter() - began)
 
         return call
+
+
+def _milliseconds(seconds: float | None) -> float:
+    return float("inf") if seconds is None else seconds * 1000
