@@ -48,6 +48,7 @@ class Wakes:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._folder: Path | None = None
+        self._folders: dict[str, str] = {}
         self._known: dict[str, tuple[int, tuple[str, ...]]] = {}
         self._socket: socket.socket | None = None
         self._buffer = 0
@@ -74,6 +75,7 @@ class Wakes:
             StorageUnavailable: the folder of sockets cannot be used.
         """
         folder = self._folder = private_folder(self._path)  # anew: someone may have tidied up
+        self._folders.clear()
         listener = WakeListener(self, folder, frozenset(names))
         with self._guard:
             self._listeners.add(listener)
@@ -111,16 +113,19 @@ class Wakes:
 
     def _targets(self, name: str) -> tuple[str, ...]:
         """Return the links of a name, from memory unless the folder has changed since."""
-        folder = folder_of(self._ensure_folder(), name)
+        # PERF: texts, not paths: this is on the way of every commit.
+        folder = self._folders.get(name)
+        if folder is None:
+            folder = self._folders[name] = str(folder_of(self._ensure_folder(), name))
         try:
-            changed = folder.stat().st_mtime_ns
+            changed = os.stat(folder).st_mtime_ns  # noqa: PTH116
         except FileNotFoundError:
             return ()  # nobody ever listened to it
         known = self._known.get(name)
         if known is not None and known[0] == changed:
             return known[1]
         now = time.time_ns()
-        targets = tuple(str(folder / entry) for entry in os.listdir(folder))  # noqa: PTH208
+        targets = tuple(f"{folder}/{entry}" for entry in os.listdir(folder))  # noqa: PTH208
         if now - changed > _TICK:
             self._known[name] = (changed, targets)
         return targets
