@@ -12,6 +12,7 @@ from rolehost.cli.options import takes_deployment
 from rolehost.composition import Composition
 from rolehost.discovery.suggest import one_of
 from rolehost.errors import StartError
+from rolehost.supervisor.first import fork_first
 from rolehost.supervisor.plan import Plan, replace
 
 
@@ -36,7 +37,8 @@ def run(context: Context, only: tuple[str, ...]) -> int:
             )
     if composition.roles:
         migrate(composition)
-        replace(Plan.of(composition, same_deployment(context), only=only, began=began))
+        plan = Plan.of(composition, same_deployment(context), only=only, began=began)
+        replace(fork_first(composition, plan))
     return _nothing(context, composition)
 
 

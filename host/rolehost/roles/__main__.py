@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import argparse
 import gc
-import importlib
-import os
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 from rolehost.api.contributions import ROLES
-from rolehost.errors import ConfigurationError, RolehostError
-from rolehost.roles.status import CANNOT_START, MISCONFIGURED
+from rolehost.roles.serving import reported, serve
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,14 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--deployment", type=Path)
     parser.add_argument("--plugins")
     given = parser.parse_args(arguments)
-    try:
-        return _run(given)
-    except ConfigurationError as error:
-        print(error, file=sys.stderr)
-        return MISCONFIGURED
-    except RolehostError as error:
-        print(f"rolehost {given.role}: {error}", file=sys.stderr)
-        return CANNOT_START
+    return reported(given.role, lambda: _run(given))
 
 
 def _run(given: argparse.Namespace) -> int:
@@ -39,38 +28,10 @@ def _run(given: argparse.Namespace) -> int:
     gc.disable()
     from rolehost.composition import compose
     from rolehost.deployment import load
-    from rolehost.observe import logs
-    from rolehost.roles.process import Process
 
     plugins = given.plugins.split(",") if given.plugins else None
     composition = compose(load(given.deployment, plugins=plugins), role=given.role)
-    logs.configure(
-        composition.deployment.host.log,
-        deployment=composition.deployment.name,
-        role=given.role,
-        slot=given.slot,
-    )
-    process = Process(
-        composition,
-        role=given.role,
-        slot=given.slot,
-        incarnation=given.incarnation,
-        announce=_announce,
-    )
-    role = importlib.import_module(f"rolehost.roles.{given.role}")
-    # What was made so far stays: it need not be looked at again, nor copied after a fork.
-    gc.freeze()
-    gc.enable()
-    status: int = role.run(process)
-    return status
-
-
-def _announce(word: str) -> None:
-    number = os.environ.get("ROLEHOST_STATUS_FD")
-    if number:
-        # The supervisor may be gone, and this process about to follow it.
-        with suppress(OSError):
-            os.write(int(number), f"{word}\n".encode())
+    return serve(composition, given.role, given.slot, given.incarnation)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import sys
 from contextlib import suppress
 
 from rolehost.roles.lifeline import follow_parent
-from rolehost.supervisor.plan import Plan, RolePlan
+from rolehost.supervisor.plan import Plan, RolePlan, Started
 
 #: Environment variable with the number of the pipe to which a child writes ``ready``.
 STATUS_VARIABLE = "ROLEHOST_STATUS_FD"
@@ -73,11 +73,20 @@ class Slot:
         if pid == 0:
             _execute(command, writing, parent)
         os.close(writing)
-        os.set_blocking(reading, False)
+        self._run(pid, reading, plan, now)
+
+    def adopt(self, started: Started, plan: Plan, now: float) -> None:
+        """Take over the first process, which the command has forked before it became this one."""
+        self.incarnation = 1
+        os.set_inheritable(started.status, False)
+        self._run(started.pid, started.status, plan, now)
+
+    def _run(self, pid: int, status: int, plan: Plan, now: float) -> None:
+        os.set_blocking(status, False)
         with suppress(OSError):
             # The child does this too; whoever comes first, the group exists from here on.
             os.setpgid(pid, pid)
-        self.pid, self.status = pid, reading
+        self.pid, self.status = pid, status
         self.began = now
         self.ready = False
         self.due = now + plan.start_timeout
@@ -135,18 +144,27 @@ def signal_group(group: int, signum: int) -> None:
         return
 
 
+def become_child(parent: int) -> None:
+    """In a child, after the fork: signals, process group and input of a role process.
+
+    ``parent`` is the process id of the supervisor, taken before the fork.
+    """
+    signal.set_wakeup_fd(-1)
+    for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+        signal.signal(signum, signal.SIG_DFL)
+    os.setpgid(0, 0)
+    follow_parent(parent)
+    # A background process that read the terminal would be stopped.
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+
+
 def _execute(command: list[str], status: int, parent: int) -> None:
     """In the child, after the fork: become the role process. Never returns."""
     try:
-        signal.set_wakeup_fd(-1)
-        for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
-            signal.signal(signum, signal.SIG_DFL)
-        os.setpgid(0, 0)
-        follow_parent(parent)
+        become_child(parent)
         os.set_inheritable(status, True)
-        # A background process that read the terminal would be stopped.
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(nothing, 0)
         os.execve(command[0], command, {**os.environ, STATUS_VARIABLE: str(status)})
     except OSError as error:
         os.write(2, f"cannot execute {command[0]}: {error.strerror}\n".encode())

@@ -49,8 +49,16 @@ class Supervisor:
             process that could not start here (3 configuration, 4 start).
         """
         wakeup = self._listen()
+        started = {(each.role, each.number): each for each in self._plan.started}
         for slot in self._slots:
-            self._start(slot)
+            first = started.get((slot.role.role, slot.number))
+            if first is None:
+                self._start(slot)
+            else:
+                slot.adopt(first, self._plan, time.monotonic())
+                self._follow(slot)
+        # One that died before we listened for its death.
+        self._reap()
         while any(slot.pid for slot in self._slots) or self._drain is None:
             for key, _ in self._selector.select(self._patience()):
                 if key.data is None:
@@ -112,6 +120,9 @@ class Supervisor:
             self._report("error", f"{slot.name} cannot be started: {error.strerror}")
             self._again(slot)
             return
+        self._follow(slot)
+
+    def _follow(self, slot: Slot) -> None:
         assert slot.status is not None
         self._selector.register(slot.status, selectors.EVENT_READ, slot)
         self._report(

@@ -38,6 +38,22 @@ class RolePlan(NamedTuple):
     grace: float = 25.0
 
 
+class Started(NamedTuple):
+    """A first process that runs already, a child of the process that becomes the supervisor.
+
+    Attributes:
+        role: its role.
+        number: its slot.
+        pid: its process id.
+        status: our end of its status pipe, a file descriptor.
+    """
+
+    role: str
+    number: int
+    pid: int
+    status: int
+
+
 class Plan(NamedTuple):
     """Everything the supervisor needs to know; seconds unless said otherwise.
 
@@ -56,6 +72,7 @@ class Plan(NamedTuple):
         log_format: ``auto``, ``console`` or ``json``.
         began: :func:`time.monotonic` when the command began, for the time to ready; 0.0 takes
             the start of the supervisor.
+        started: first processes that run already; the others are started.
     """
 
     name: str
@@ -70,6 +87,7 @@ class Plan(NamedTuple):
     log_level: str = "info"
     log_format: str = "auto"
     began: float = 0.0
+    started: tuple[Started, ...] = ()
 
     @classmethod
     def of(
@@ -123,7 +141,8 @@ class Plan(NamedTuple):
         roles = tuple(RolePlan(**role) for role in fields.pop("roles"))
         arguments = tuple(fields.pop("arguments", ()))
         command = tuple(fields.pop("command", ()))
-        return cls(roles=roles, arguments=arguments, command=command, **fields)
+        started = tuple(Started(*each) for each in fields.pop("started", ()))
+        return cls(roles=roles, arguments=arguments, command=command, started=started, **fields)
 
 
 def replace(plan: Plan) -> NoReturn:

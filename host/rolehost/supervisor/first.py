@@ -1,0 +1,58 @@
+"""The first process of every slot: forked from the command that has composed already.
+
+The command then becomes the supervisor by ``exec``, which keeps its children. So everything is
+composed once, not once in every process; a process that is started again composes anew.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from dataclasses import replace
+
+from rolehost.composition.model import Composition
+from rolehost.roles.serving import reported, serve
+from rolehost.supervisor.child import STATUS_VARIABLE, become_child
+from rolehost.supervisor.plan import Plan, Started
+
+
+def fork_first(composition: Composition, plan: Plan) -> Plan:
+    """Fork the first process of each slot; return the plan that names them.
+
+    In a child this does not return: it raises SystemExit when its role has ended. The caller
+    must have no other thread and no open connection.
+    """
+    gc.disable()
+    gc.freeze()
+    started: list[Started] = []
+    for kind in plan.roles:
+        for number in range(kind.processes):
+            started.append(_fork(composition, kind.role, number, started))
+    return plan._replace(started=tuple(started))
+
+
+def _fork(composition: Composition, role: str, number: int, before: list[Started]) -> Started:
+    parent = os.getpid()
+    reading, writing = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid == 0:
+        for each in (*(other.status for other in before), reading):
+            os.close(each)
+        become_child(parent)
+        os.environ[STATUS_VARIABLE] = str(writing)
+        reduced = reduced_to(role, composition)
+        sys.exit(reported(role, lambda: serve(reduced, role, number, 1)))
+    os.close(writing)
+    # The reading end must survive the exec by which this process becomes the supervisor.
+    os.set_inheritable(reading, True)
+    return Started(role, number, pid, reading)
+
+
+def reduced_to(role: str, composition: Composition) -> Composition:
+    """Leave out what a process of this role does not read, as one that composes for itself."""
+    if role == "http":
+        return replace(composition, commands=())
+    return replace(composition, routes=(), error_formats=(), middleware=(), checks=(), commands=())
