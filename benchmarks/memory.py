@@ -45,8 +45,7 @@ def _name(pid: int, supervisor: int) -> str:
     """Name a process by its role; of http the parent (gunicorn's master) and the worker."""
     if pid == supervisor:
         return "supervisor"
-    words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
-    role = words[words.index("--role") + 1] if "--role" in words else words[0]
+    role = Path(f"/proc/{pid}/comm").read_text().strip().removeprefix("rh:").partition(".")[0]
     if role == "http":
         return "http master" if descendants(pid) else "http"
     return role

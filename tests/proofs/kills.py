@@ -229,11 +229,12 @@ def processes(supervisor: int) -> list[tuple[int, str]]:
     found = []
     for child in children(supervisor):
         try:
-            arguments = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
+            name = Path(f"/proc/{child}/comm").read_text().strip()
         except OSError:
             continue
-        if b"--role" in arguments:
-            role = arguments[arguments.index(b"--role") + 1].decode()
+        # A role process calls itself rh:ROLE.SLOT; before that it is not one yet.
+        if name.startswith("rh:"):
+            role = name[3:].partition(".")[0]
             found += [(pid, role) for pid in (child, *children(child))]
     return found
 

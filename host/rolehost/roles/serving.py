@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 from rolehost.composition.model import Composition
 from rolehost.errors import ConfigurationError, RolehostError
@@ -29,6 +30,7 @@ def serve(composition: Composition, role: str, slot: int, incarnation: int) -> i
     from rolehost.observe import logs
     from rolehost.roles.process import Process
 
+    _name_process(f"rh:{role}.{slot}")
     host = composition.deployment.host
     logs.configure(host.log, deployment=composition.deployment.name, role=role, slot=slot)
     process = Process(
@@ -52,6 +54,12 @@ def reported(role: str, run: Callable[[], int]) -> int:
     except RolehostError as error:
         print(f"rolehost {role}: {error}", file=sys.stderr)
         return CANNOT_START
+
+
+def _name_process(name: str) -> None:
+    """Let ``ps -e`` and ``top`` tell the roles apart, where the kernel has names of threads."""
+    with suppress(OSError):
+        Path("/proc/self/comm").write_text(name[:15])
 
 
 def _announce(word: str) -> None:
