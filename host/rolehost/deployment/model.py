@@ -37,7 +37,14 @@ class DeploymentSettings(Settings, frozen=True):
 
 
 class StorageSettings(Settings, frozen=True):
-    """``[storage]``: the backend of each kind, by name; None takes the only one offered."""
+    """``[storage]``: which backend implements each kind.
+
+    Attributes:
+        database: name of the database backend; None takes the only one offered.
+        cache: name of the cache backend; None takes the only one offered.
+        queue: name of the queue backend; None takes the only one offered.
+        stream: name of the stream backend; None takes the only one offered.
+    """
 
     database: str | None = None
     cache: str | None = None
@@ -128,7 +135,13 @@ class SchedulerSettings(Settings, frozen=True):
 
 
 class LogSettings(Settings, frozen=True):
-    """``[log]``: ``format = "auto"`` is console on a terminal and JSON elsewhere."""
+    """``[log]``.
+
+    Attributes:
+        level: the least level that is written.
+        format: ``console`` for people, ``json`` a JSON object for each line; ``auto`` is
+            console on a terminal and JSON elsewhere.
+    """
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "console", "json"] = "auto"
