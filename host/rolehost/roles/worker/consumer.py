@@ -91,18 +91,15 @@ class LedgerConsumer(Consumer):
                 self._turns += 1
                 return MessageProxy(self._turn)
         try:
-            claimed = self._cycle()
+            if not self._cycle():
+                self._wait()
         except StorageUnavailable as error:
             log.warning("storage unavailable, no jobs taken", queue=self._queue, error=str(error))
             self._nap.wait(1.0)
-            return None
         except Exception:
             # Dramatiq would make another consumer, and lose what this one has to write.
             log.exception("taking jobs failed, going on", queue=self._queue)
             self._nap.wait(1.0)
-            return None
-        if not claimed:
-            self._wait()
         return None
 
     def _cycle(self) -> bool:
@@ -150,23 +147,25 @@ class LedgerConsumer(Consumer):
         return min(max(self._threads, ahead), self._most)
 
     def _wait(self) -> None:
-        seconds = self._engine.policy.poll
         with self._lock:
-            if self._outstanding or self._finished:
-                seconds = FLUSH
-        if seconds > FLUSH:
-            with self._engine.database.session():
-                due = self._engine.ledger.next_due()
-            if due is not None:
-                seconds = min(seconds, max(0.0, (due - self._engine.clock.now()) / 1000))
-        if self._stopping:
-            seconds = min(seconds, FLUSH)
-        self._waiting = True
+            busy = bool(self._outstanding or self._finished) or self._stopping
+            # From here on a thread that has finished enough jobs interrupts the wait.
+            self._waiting = True
+        seconds = FLUSH if busy else self._until_due()
         if self._listener is not None:
             self._listener.wait(seconds)
         else:
             self._nap.wait(seconds)
         self._waiting = False
+
+    def _until_due(self) -> float:
+        """Return the seconds until a waiting row is due; at most until the next look."""
+        engine = self._engine
+        with engine.database.session():
+            due = engine.ledger.next_due()
+        if due is None:
+            return engine.policy.poll
+        return min(engine.policy.poll, max(0.0, (due - engine.clock.now()) / 1000))
 
     def take(self) -> ClaimedJob | None:
         """Return the next claimed job for a thread to run; None when there is none to start."""
