@@ -1,0 +1,3 @@
+"""The cache of rolehost on memcached."""
+
+from __future__ import annotations

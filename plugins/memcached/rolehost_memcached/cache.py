@@ -1,0 +1,170 @@
+"""Storage kind ``cache`` on memcached."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import ClassVar
+
+from rolehost.api import Cache, StorageBusy, StorageError
+
+from rolehost_memcached import abilities
+from rolehost_memcached.entries import Clock, Entry
+from rolehost_memcached.generation import Generation
+from rolehost_memcached.keys import check, encode
+from rolehost_memcached.servers import Servers
+from rolehost_memcached.settings import MemcachedSettings
+
+_NUMBER = re.compile(rb"-?[0-9]+")
+#: Makes the entry to store of the one that is there; None leaves it as it is.
+Change = Callable[[Entry | None], Entry | None]
+
+
+class MemcachedCache(Cache):
+    """Entries on one or several servers; the least recently used leave first when one is full.
+
+    Args:
+        settings: the plugin's settings.
+        clock: returns seconds since the epoch; the same on every machine.
+    """
+
+    capabilities: ClassVar[frozenset[str]] = abilities.CACHE
+
+    def __init__(self, settings: MemcachedSettings, clock: Callable[[], float] = time.time) -> None:
+        self._settings = settings
+        self._clock = Clock(clock)
+        self._servers = Servers(settings)
+        self._generation = Generation(self._servers, settings)
+
+    def get(self, key: str) -> bytes | None:
+        """See :meth:`rolehost.api.Cache.get`."""
+        place = self._place(key)
+        entry = self._servers.of(place).run(lambda client: client.get(place), again=True)
+        entry = self._clock.live(entry)
+        return None if entry is None else entry.value
+
+    def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
+        """See :meth:`rolehost.api.Cache.set`.
+
+        Raises:
+            StorageError: the value is larger than ``max_value``, or than the server takes.
+        """
+        entry = self._entry(key, value, self._clock.ends(ttl))
+        place = self._place(key)
+        expiry = entry.server_expiry()
+        self._servers.of(place).run(lambda client: client.set(place, entry, expiry), again=True)
+
+    def add(self, key: str, value: bytes, ttl: float | None = None) -> bool:
+        """See :meth:`rolehost.api.Cache.add`."""
+        entry = self._entry(key, value, self._clock.ends(ttl))
+        return self._change(key, lambda there: None if there else entry)
+
+    def delete(self, key: str) -> bool:
+        """See :meth:`rolehost.api.Cache.delete`; what has ended was not there."""
+        place = self._place(key)
+        server = self._servers.of(place)
+        if self._clock.live(server.run(lambda client: client.get(place), again=True)) is None:
+            return False
+        return bool(server.run(lambda client: client.delete(place), again=False))
+
+    def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
+        """See :meth:`rolehost.api.Cache.get_many`; one round trip to each server."""
+        places = {self._place(key): key for key in keys}
+        found: dict[str, bytes] = {}
+        for server, share in self._servers.share(places).items():
+            entries = server.run(lambda client, share=share: client.get_many(share), again=True)
+            for place, entry in entries.items():
+                live = self._clock.live(entry)
+                if live is not None:
+                    found[places[place]] = live.value
+        return found
+
+    def set_many(self, values: Mapping[str, bytes], ttl: float | None = None) -> None:
+        """See :meth:`rolehost.api.Cache.set_many`; one round trip to each server."""
+        ends = self._clock.ends(ttl)
+        entries = {self._place(key): self._entry(key, values[key], ends) for key in values}
+        for server, share in self._servers.share(entries).items():
+            part = {place: entries[place] for place in share}
+            expiry = part[share[0]].server_expiry()
+            failed = server.run(
+                lambda client, part=part, expiry=expiry: client.set_many(part, expiry), again=True
+            )
+            if failed:
+                raise StorageError(f"memcached {server.name} stored {len(failed)} values not")
+
+    def incr(self, key: str, by: int = 1, ttl: float | None = None) -> int:
+        """See :meth:`rolehost.api.Cache.incr`.
+
+        Not memcached's own: that one begins nowhere, stops at 0 and wraps at 64 bits.
+        """
+        ends = self._clock.ends(ttl)
+        number = 0
+
+        def counted(there: Entry | None) -> Entry:
+            nonlocal number
+            if there is not None and not _NUMBER.fullmatch(there.value):
+                raise ValueError(f"the entry {key!r} holds no decimal number")
+            number = by if there is None else int(there.value) + by
+            return Entry(b"%d" % number, ends if there is None else there.ends)
+
+        self._change(key, counted)
+        return number
+
+    def touch(self, key: str, ttl: float | None) -> bool:
+        """See :meth:`rolehost.api.Cache.touch`."""
+        ends = self._clock.ends(ttl)
+        return self._change(key, lambda there: there and there._replace(ends=ends))
+
+    def clear(self) -> None:
+        """See :meth:`rolehost.api.Cache.clear`; others' keys on these servers stay.
+
+        Other processes see it within ``clear_within`` seconds.
+        """
+        self._generation.begin()
+
+    def ping(self) -> None:
+        """See :meth:`rolehost.api.Cache.ping`; one server that answers is enough."""
+        self._servers.ping()
+
+    def close(self) -> None:
+        """See :meth:`rolehost.api.Cache.close`."""
+        self._servers.close()
+
+    def _place(self, key: str) -> str:
+        """Return the key under which memcached keeps it."""
+        check(key)  # before anything is asked of a server
+        return encode(self._generation.prefix(), key)
+
+    def _entry(self, key: str, value: bytes, ends: int) -> Entry:
+        if len(value) > self._settings.max_value:
+            raise StorageError(
+                f"the value of {key!r} has {len(value)} bytes, more than [memcached] max_value"
+                f" ({self._settings.max_value})"
+            )
+        return Entry(bytes(value), ends)
+
+    def _change(self, key: str, change: Change) -> bool:
+        """Replace an entry by what ``change`` makes of it, atomically; say whether it did.
+
+        Raises:
+            StorageBusy: others changed it all the time.
+        """
+        place = self._place(key)
+        server = self._servers.of(place)
+        deadline = time.monotonic() + self._settings.connection_wait
+        while time.monotonic() < deadline:
+            there, mark = server.run(lambda client: client.gets(place), again=True)
+            entry = change(self._clock.live(there))
+            if entry is None:
+                return False
+            if self._swap(place, entry, mark):
+                return True
+        raise StorageBusy(f"memcached {server.name}: others changed {key!r} all the time")
+
+    def _swap(self, place: str, entry: Entry, mark: bytes | None) -> bool:
+        """Store an entry unless another was stored since ``mark`` was read; None: none was."""
+        server, expiry = self._servers.of(place), entry.server_expiry()
+        if mark is None:
+            return bool(server.run(lambda client: client.add(place, entry, expiry), again=False))
+        return bool(server.run(lambda client: client.cas(place, entry, mark, expiry), again=False))

@@ -1,0 +1,167 @@
+"""The memcached servers of one process: which keeps a key, and connections to each."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from pymemcache.client.base import PooledClient
+from pymemcache.client.rendezvous import RendezvousHash
+from pymemcache.exceptions import (
+    MemcacheError,
+    MemcacheServerError,
+    MemcacheUnexpectedCloseError,
+    MemcacheUnknownError,
+)
+from rolehost.api import StorageBusy, StorageError, StorageUnavailable
+
+from rolehost_memcached.entries import EntrySerde
+from rolehost_memcached.settings import MemcachedSettings
+
+T = TypeVar("T")
+
+#: What a connection raises that is of no more use.
+_BROKEN = (OSError, MemcacheUnexpectedCloseError, MemcacheUnknownError)
+
+
+class Server:
+    """One memcached server, with its connections. Thread-safe.
+
+    pymemcache's own pool raises when it is full; here a call waits for its turn.
+    """
+
+    def __init__(self, name: str, settings: MemcachedSettings) -> None:
+        self.name = name
+        #: time.monotonic() until which it is left alone when another answers.
+        self.dead_until = 0.0
+        self._settings = settings
+        self._turns = threading.BoundedSemaphore(settings.connections)
+        self._client = PooledClient(
+            _address(name),
+            serde=EntrySerde(),
+            connect_timeout=settings.connect_timeout,
+            timeout=settings.timeout,
+            no_delay=True,
+            max_pool_size=settings.connections,
+            default_noreply=False,
+        )
+
+    def run(self, command: Callable[[PooledClient], T], *, again: bool) -> T:
+        """Run one command.
+
+        Args:
+            command: given the client.
+            again: True: it may run twice, so a connection that broke while it lay idle is
+                replaced and the command repeated.
+
+        Raises:
+            StorageUnavailable: no answer; the server is left alone for a while.
+            StorageBusy: no connection became free in time.
+            StorageError: memcached refuses what was asked.
+        """
+        if not self._turns.acquire(timeout=self._settings.connection_wait):
+            raise StorageBusy(
+                f"memcached {self.name}: all {self._settings.connections} connections are in use"
+                f" ([memcached] connections) for {self._settings.connection_wait:g} s"
+            )
+        try:
+            return self._try(command, again)
+        finally:
+            self._turns.release()
+
+    def _try(self, command: Callable[[PooledClient], T], again: bool) -> T:
+        try:
+            return command(self._client)
+        except _BROKEN as error:
+            self._drop_idle()
+            if again and not isinstance(error, TimeoutError):
+                return self._try(command, False)
+            self.dead_until = time.monotonic() + self._settings.retry_after
+            raise StorageUnavailable(
+                f"memcached {self.name} ([memcached] servers) does not answer: {_reason(error)}"
+            ) from error
+        except MemcacheServerError as error:
+            if "too large" in str(error):
+                raise StorageError(
+                    f"memcached {self.name} refuses a value of this size: lower [memcached]"
+                    f" max_value ({self._settings.max_value} bytes), or raise the server's -I"
+                ) from error
+            raise StorageUnavailable(f"memcached {self.name}: {_reason(error)}") from error
+        except MemcacheError as error:
+            raise StorageError(f"memcached {self.name}: {_reason(error)}") from error
+
+    def _drop_idle(self) -> None:
+        """Close connections that nobody uses.
+
+        After a restart of the server all of them are broken, and each would fail one call.
+        """
+        pool = self._client.client_pool
+        while pool.free:
+            pool.destroy(pool.get())
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._client.close()
+
+
+class Servers:
+    """All servers; each key has one, chosen by rendezvous hashing. Thread-safe."""
+
+    def __init__(self, settings: MemcachedSettings) -> None:
+        self._servers = {name: Server(name, settings) for name in settings.servers}
+        self._settings = settings
+
+    def of(self, key: str) -> Server:
+        """Return the server that keeps a key now; another when its own has failed lately."""
+        if len(self._servers) == 1:
+            return next(iter(self._servers.values()))
+        now = time.monotonic()
+        alive = [name for name, each in self._servers.items() if each.dead_until <= now]
+        return self._servers[RendezvousHash(alive or list(self._servers)).get_node(key)]
+
+    def share(self, keys: Iterable[str]) -> dict[Server, list[str]]:
+        """Return which keys to ask of which server."""
+        shares: dict[Server, list[str]] = {}
+        for key in keys:
+            shares.setdefault(self.of(key), []).append(key)
+        return shares
+
+    def ping(self) -> None:
+        """Return when one server answers.
+
+        Raises:
+            StorageUnavailable: none does.
+        """
+        failures = []
+        for server in self._servers.values():
+            try:
+                server.run(lambda client: client.version(), again=True)
+            except StorageUnavailable as error:
+                failures.append(error)
+            else:
+                return
+        raise StorageUnavailable("; ".join(map(str, failures))) from failures[0]
+
+    def close(self) -> None:
+        """Close every connection. Idempotent."""
+        for server in self._servers.values():
+            server.close()
+
+
+def _address(name: str) -> Any:
+    """Return ``(host, port)``, or the path of a socket, as pymemcache takes it."""
+    if name.startswith("/"):
+        return name
+    host, colon, port = name.rpartition(":")
+    if name.startswith("[") and name.endswith("]"):
+        return name[1:-1], 11211
+    if not colon:
+        return name, 11211
+    return host.strip("[]"), int(port)
+
+
+def _reason(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text or type(error).__name__

@@ -1,0 +1,49 @@
+"""The settings section ``[memcached]``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+from rolehost.api import Settings
+
+Seconds = Annotated[float, Meta(gt=0)]
+#: ``host``, ``host:port``, ``[v6 address]:port`` or ``/path/of/a/socket``.
+Server = Annotated[str, Meta(pattern=r"^(/.+|(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+)(:[0-9]{1,5})?)$")]
+
+
+class MemcachedSettings(Settings, frozen=True):
+    """``[memcached]``; the same in every deployment that shares the cache.
+
+    Attributes:
+        servers: where memcached listens; the port is 11211 unless given. The order does not
+            matter, the texts do: they decide which server keeps which key.
+        namespace: keys begin with it, so that several caches can share a server.
+        connect_timeout: seconds in which a connection must stand.
+        timeout: seconds a command may wait for its answer.
+        connections: most connections to each server, of each process.
+        connection_wait: seconds a call waits for a free connection; then ``StorageBusy``.
+        max_value: most bytes of a value; no more than the server's ``-I`` less about 400.
+        retry_after: seconds for which a server that failed is left alone while another answers.
+        clear_within: seconds after which a ``clear()`` is seen by other processes at the
+            latest; each process asks so often.
+    """
+
+    servers: Annotated[tuple[Server, ...], Meta(min_length=1)] = ("127.0.0.1:11211",)
+    namespace: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,40}$")] = "rolehost"
+    connect_timeout: Seconds = 1.0
+    timeout: Seconds = 2.0
+    connections: Annotated[int, Meta(ge=1)] = 16
+    connection_wait: Seconds = 2.0
+    max_value: Annotated[int, Meta(ge=1)] = 1_048_000
+    retry_after: Seconds = 10.0
+    clear_within: Annotated[float, Meta(ge=0)] = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse what would be two servers in one place."""
+        if len(set(self.servers)) < len(self.servers):
+            raise ValueError("servers names one of them twice")
+        for server in self.servers:
+            port = server.rpartition(":")[2]
+            if not server.startswith("/") and port.isdigit() and not 0 < int(port) < 65536:
+                raise ValueError(f"servers: {port} is no port")

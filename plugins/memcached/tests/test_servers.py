@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import threading
+
+import msgspec
+import pytest
+from rolehost.api import StorageUnavailable
+from rolehost_memcached.cache import MemcachedCache
+from rolehost_memcached.settings import MemcachedSettings
+
+
+def test_a_server_that_is_not_there_is_named_with_its_setting(closed_port: str) -> None:
+    address = closed_port
+    cache = MemcachedCache(MemcachedSettings(servers=(address,)))
+    for call in (cache.ping, lambda: cache.get("key"), lambda: cache.set("key", b"value")):
+        with pytest.raises(StorageUnavailable, match=r"\[memcached\] servers") as caught:
+            call()
+        assert address in str(caught.value)
+        assert "\n" not in str(caught.value)
+    cache.close()
+
+
+def test_a_host_that_does_not_exist_is_named() -> None:
+    cache = MemcachedCache(MemcachedSettings(servers=("no-such-host.invalid",)))
+    with pytest.raises(StorageUnavailable, match=r"no-such-host\.invalid"):
+        cache.ping()
+    cache.close()
+
+
+def test_a_server_that_hangs_is_given_up_on(
+    silent_server: tuple[str, threading.Event],
+) -> None:
+    cache = MemcachedCache(MemcachedSettings(servers=(silent_server[0],), timeout=0.05))
+    with pytest.raises(StorageUnavailable, match="timed out"):
+        cache.get("key")
+    cache.close()
+
+
+def test_another_server_takes_over_from_one_that_failed(
+    settings: MemcachedSettings, closed_port: str
+) -> None:
+    cache = MemcachedCache(
+        msgspec.structs.replace(settings, servers=(*settings.servers, closed_port))
+    )
+    failures = 0
+    for number in range(50):
+        try:
+            cache.set(f"key {number}", b"value")
+        except StorageUnavailable:
+            failures += 1
+    assert failures <= 2
+    cache.set("key", b"value")
+    assert cache.get("key") == b"value"
+    cache.ping()
+    cache.close()
+
+
+@pytest.mark.parametrize(
+    "servers", [(), ("",), ("two words",), ("host:port",), ("h:0",), ("h:70000",), ("h", "h")]
+)
+def test_what_is_no_list_of_servers_is_refused(servers: tuple[str, ...]) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"servers": servers}, MemcachedSettings)
+
+
+@pytest.mark.parametrize("server", ["host", "host:1", "10.0.0.1:11211", "[::1]:1", "[::1]", "/s"])
+def test_servers_are_hosts_with_ports_or_sockets(server: str) -> None:
+    settings = msgspec.convert({"servers": [server]}, MemcachedSettings)
+    MemcachedCache(settings).close()
