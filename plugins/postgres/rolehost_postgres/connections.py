@@ -1,0 +1,157 @@
+"""The peewee database over the pool: a connection for each thread that is in a session."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import peewee
+import psycopg2
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
+from psycopg2.extensions import connection as Connection
+from rolehost.api import StorageError
+
+from rolehost_postgres.failures import raised, storage_error
+from rolehost_postgres.pool import Pool
+
+
+class _ThreadState(threading.local):
+    """How many sessions the thread is in, one within the other."""
+
+    depth = 0
+
+
+class Connections(peewee.PostgresqlDatabase):
+    """Connects by itself, but only inside a session of the thread.
+
+    A broken connection stays with its thread until the transaction is over, so that no
+    statement of it runs elsewhere; the next statement after that has a new one.
+
+    Args:
+        pool: where connections come from.
+        place: names backend, host and database, for messages.
+    """
+
+    def __init__(self, pool: Pool, place: str) -> None:
+        self.pool = pool
+        self.place = place
+        self.thread = _ThreadState()
+        super().__init__("postgres")
+
+    @property
+    def autoconnect(self) -> bool:
+        """Whether the calling thread may connect: inside a session only."""
+        return self.thread.depth > 0
+
+    @autoconnect.setter
+    def autoconnect(self, value: bool) -> None:
+        """peewee's constructor sets a default that means nothing here."""
+
+    def driver(self) -> Connection:
+        """Return the calling thread's connection, taken from the pool when there is none.
+
+        Raises:
+            StorageError: the thread is in no session, or the database was closed.
+            StorageUnavailable: none can be had.
+        """
+        held = self._state.conn
+        if held is not None:
+            if not held.closed or self.in_transaction():
+                return held
+            self.give_back()
+        if self.thread.depth == 0:
+            raise StorageError(f"{self.place}: this thread is in no database.session()")
+        self.connect(reuse_if_open=True)
+        return self._state.conn
+
+    def connect(self, reuse_if_open: bool = False) -> bool:
+        """Take a connection from the pool, without peewee's lock around the wait for it."""
+        if self._state.conn is not None:
+            if reuse_if_open:
+                return False
+            raise peewee.OperationalError("this thread has a connection already")
+        connection = self.pool.take()
+        self._state.reset()
+        self._state.set_connection(connection)
+        if self.server_version is None:
+            self._set_server_version(connection)
+        return True
+
+    #: Known after the first connection.
+    server_version: int | None = None
+
+    def cursor(self, named_cursor: str | None = None) -> Any:
+        """Return a cursor of the calling thread's connection."""
+        connection = self.driver()
+        return connection.cursor() if named_cursor is None else super().cursor(named_cursor)
+
+    def _close(self, conn: Connection) -> None:
+        self.pool.give(conn)
+
+    def give_back(self) -> None:
+        """Give the calling thread's connection back to the pool, undoing what is open on it."""
+        connection = self._state.conn
+        if connection is None:
+            return
+        self._state.reset()
+        try:
+            if not connection.closed:
+                _end_transaction(connection)
+        finally:
+            self.pool.give(connection)
+
+    def execute_sql(self, sql: str, params: Any = None) -> Any:
+        """Run a statement of peewee's; a failure of the storage itself is the host's error."""
+        try:
+            return super().execute_sql(sql, params)
+        except peewee.PeeweeException as error:
+            known = storage_error(error, self.place)
+            if known is not None:
+                raise known from error
+            raise
+
+    def begin(self, isolation_level: Any = None) -> None:
+        """Begin a transaction."""
+        if isolation_level is not None:
+            with peewee.__exception_wrapper__:
+                super().begin(isolation_level)
+            return
+        self._run("BEGIN")
+
+    def commit(self) -> None:
+        """Commit.
+
+        Raises:
+            StorageError: a statement of it had failed, so the server undid everything.
+            StorageUnavailable: the connection was lost; whether it committed is not known.
+        """
+        # A COMMIT after a failed statement is answered with ROLLBACK, and is no error.
+        if self._run("COMMIT") != "COMMIT":
+            raise StorageError(
+                f"{self.place}: a statement of this transaction had failed, so nothing of it"
+                " was committed"
+            )
+
+    def rollback(self) -> None:
+        """Roll back; with the connection lost, the server does it by itself."""
+        connection = self._state.conn
+        if connection is not None and not connection.closed:
+            _end_transaction(connection)
+
+    def _run(self, command: str) -> str:
+        try:
+            with self.driver().cursor() as cursor:
+                cursor.execute(command)
+                return str(cursor.statusmessage)
+        except psycopg2.Error as error:
+            raise raised(error, self.place) from error
+
+
+def _end_transaction(connection: Connection) -> None:
+    """Undo what is open; a connection on which that fails is closed."""
+    try:
+        if connection.get_transaction_status() != TRANSACTION_STATUS_IDLE:
+            with connection.cursor() as cursor:
+                cursor.execute("ROLLBACK")
+    except psycopg2.Error:
+        connection.close()

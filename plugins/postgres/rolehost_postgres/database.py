@@ -1,0 +1,184 @@
+"""Storage kind ``database`` on a PostgreSQL server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from types import TracebackType
+from typing import Any, ClassVar, Literal
+
+import psycopg2
+from rolehost.api import Cursor, Database, StorageError, Transaction
+
+from rolehost_postgres import abilities
+from rolehost_postgres.bulk import run_many
+from rolehost_postgres.connections import Connections
+from rolehost_postgres.failures import raised
+from rolehost_postgres.placeholders import translate
+from rolehost_postgres.pool import Pool
+from rolehost_postgres.server import Server
+from rolehost_postgres.settings import PostgresSettings
+
+#: Seconds a process waits for another one to finish its migrations.
+_MIGRATION_WAIT = 600.0
+#: Number of the advisory lock under which migrations run: "rolehost" in ASCII.
+_MIGRATION_LOCK = int.from_bytes(b"rolehost", "big")
+
+
+class PostgresDatabase(Database):
+    """PostgreSQL with READ COMMITTED transactions; connections come from a pool."""
+
+    capabilities: ClassVar[frozenset[str]] = abilities.DATABASE
+    dialect: ClassVar[Literal["sqlite", "postgresql"]] = "postgresql"
+
+    #: Takes connections inside sessions only; see :class:`Connections`.
+    peewee: Connections
+
+    def __init__(self, settings: PostgresSettings) -> None:
+        self._server = Server(settings, "database")
+        pool = Pool(
+            self._server,
+            size=settings.pool_size,
+            timeout=settings.pool_timeout,
+            check_idle=settings.check_idle,
+        )
+        self.peewee = Connections(pool, self._server.place)
+        self._session = _Session(self.peewee)
+
+    def session(self) -> AbstractContextManager[None]:
+        """See :meth:`rolehost.api.Database.session`."""
+        return self._session
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """See :meth:`rolehost.api.Database.transaction`; enters a session when in none."""
+        return _Transaction(self.peewee)
+
+    def read(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """See :meth:`rolehost.api.Database.read`."""
+        connections = self.peewee
+        try:
+            with connections.driver().cursor() as cursor:
+                _execute(cursor, sql, params)
+                return cursor.fetchall()
+        except psycopg2.Error as error:
+            raise raised(error, connections.place) from error
+
+    @contextmanager
+    def migration_lock(self) -> Iterator[None]:
+        """See :meth:`rolehost.api.Database.migration_lock`; has a connection of its own."""
+        holder = self._server.connect(lock_timeout=_MIGRATION_WAIT)
+        try:
+            try:
+                with holder.cursor() as cursor:
+                    cursor.execute("SELECT pg_advisory_lock(%s)", (_MIGRATION_LOCK,))
+            except psycopg2.Error as error:
+                raise raised(error, self._server.place) from error
+            yield
+        finally:
+            holder.close()
+
+    def ping(self) -> None:
+        """See :meth:`rolehost.api.Database.ping`."""
+        with self._session:
+            self.read("SELECT 1")
+
+    def close(self) -> None:
+        """See :meth:`rolehost.api.Database.close`."""
+        self.peewee.pool.close()
+
+
+class _Session:
+    """Lets a thread connect; has no state of its own, so one serves all threads."""
+
+    __slots__ = ("_connections",)
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+
+    def __enter__(self) -> None:
+        self._connections.thread.depth += 1
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        thread = self._connections.thread
+        thread.depth -= 1
+        if thread.depth == 0:
+            self._connections.give_back()
+
+
+class _Transaction:
+    """One write transaction. peewee sees it as its outermost one, so models join it."""
+
+    __slots__ = ("_connections", "_driver", "_session")
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self._session = _Session(connections)
+
+    def __enter__(self) -> _Transaction:
+        connections = self._connections
+        self._session.__enter__()
+        try:
+            if connections.in_transaction():
+                raise StorageError(
+                    f"{connections.place}: this thread has a transaction open already"
+                )
+            connections.begin()
+            try:
+                self._driver = connections.driver()
+                connections.push_transaction(connections.transaction())
+            except BaseException:
+                connections.rollback()
+                raise
+        except BaseException:
+            self._session.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        marker = self._connections.pop_transaction()
+        try:
+            if error is not None:
+                marker.rollback(begin=False)
+            else:
+                try:
+                    marker.commit(begin=False)
+                except BaseException:  # an interruption may come after the commit itself
+                    marker.rollback(begin=False)
+                    raise
+        finally:
+            self._session.__exit__(kind, error, traceback)
+
+    def execute(self, sql: str, params: Sequence[Any] = ()) -> Cursor:
+        """Run one statement; an error that is not the storage's own is peewee's class for it."""
+        try:
+            cursor = self._driver.cursor()
+            _execute(cursor, sql, params)
+        except psycopg2.Error as error:
+            raise raised(error, self._connections.place) from error
+        result: Cursor = cursor
+        return result
+
+    def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Run one statement for each row of parameters, many of them in each round trip."""
+        try:
+            with self._driver.cursor() as cursor:
+                run_many(cursor, translate(sql), rows)
+        except psycopg2.Error as error:
+            raise raised(error, self._connections.place) from error
+
+
+def _execute(cursor: Any, sql: str, params: Sequence[Any]) -> None:
+    if params:
+        cursor.execute(translate(sql), tuple(params))
+    else:
+        cursor.execute(sql)

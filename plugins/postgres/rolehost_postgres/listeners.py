@@ -1,0 +1,167 @@
+"""Receives wake-ups: one connection of the process listens for all its listeners."""
+
+from __future__ import annotations
+
+import select
+import socket
+import threading
+from collections.abc import Collection
+
+import psycopg2
+from psycopg2.extensions import connection as Connection
+from rolehost.api import Listener, RolehostError, StorageError
+
+from rolehost_postgres.payloads import CHANNEL, token, tokens_of
+from rolehost_postgres.server import Server
+
+#: Seconds between attempts to connect anew: the first, and the longest.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
+
+
+class WakeListener(Listener):
+    """Waits for names that the process's connection receives."""
+
+    def __init__(self, listeners: Listeners, names: Collection[str]) -> None:
+        self._listeners = listeners
+        self._names = {token(name): name for name in names}
+        self._changed = threading.Condition()
+        self._woken: set[str] = set()
+        self._interrupted = False
+
+    def wait(self, timeout: float) -> frozenset[str]:
+        """See :meth:`rolehost.api.Listener.wait`."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._woken or self._interrupted, timeout)
+            woken = frozenset(self._woken)
+            self._woken.clear()
+            self._interrupted = False
+            return woken
+
+    def interrupt(self) -> None:
+        """See :meth:`rolehost.api.Listener.interrupt`."""
+        with self._changed:
+            self._interrupted = True
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """See :meth:`rolehost.api.Listener.close`."""
+        self._listeners.forget(self)
+        self.interrupt()
+
+    def received(self, tokens: frozenset[str] | None) -> None:
+        """Note names that were woken; None is all, for some may have been missed."""
+        here = self._names.keys() if tokens is None else self._names.keys() & tokens
+        if here:
+            with self._changed:
+                self._woken.update(self._names[each] for each in here)
+                self._changed.notify_all()
+
+
+class Listeners:
+    """The listeners of one process; connects when the first one comes, and again when cut off.
+
+    Args:
+        server: where the connection comes from.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._guard = threading.Lock()
+        self._all: tuple[WakeListener, ...] = ()
+        self._thread: threading.Thread | None = None
+        self._stop, self._stopped = socket.socketpair()
+        self._closed = False
+
+    def listen(self, names: Collection[str]) -> WakeListener:
+        """Listen for these names from now on.
+
+        Raises:
+            StorageError: the queue was closed.
+            StorageUnavailable: the server cannot be reached.
+        """
+        listener = WakeListener(self, names)
+        with self._guard:
+            if self._closed:
+                raise StorageError(f"{self._server.place}: it was closed in this process")
+            if self._thread is None:
+                connection = self._connect()
+                self._thread = threading.Thread(
+                    target=self._run,
+                    args=(connection,),
+                    name="rolehost-postgres-listen",
+                    daemon=True,
+                )
+                self._thread.start()
+            self._all = (*self._all, listener)
+        return listener
+
+    def forget(self, listener: WakeListener) -> None:
+        """Note that a listener closed."""
+        with self._guard:
+            self._all = tuple(each for each in self._all if each is not listener)
+
+    def close(self) -> None:
+        """Interrupt all listeners and end the connection. Idempotent."""
+        with self._guard:
+            if self._closed:
+                return
+            self._closed = True
+            listeners, thread = self._all, self._thread
+        self._stop.close()
+        if thread is not None:
+            thread.join()
+        self._stopped.close()
+        for listener in listeners:
+            listener.close()
+
+    def _connect(self) -> Connection:
+        connection = self._server.connect()
+        with connection.cursor() as cursor:
+            cursor.execute(f"LISTEN {CHANNEL}")
+        return connection
+
+    def _run(self, connection: Connection | None) -> None:
+        pause = _FIRST_PAUSE
+        while connection is not None or not self._stops_within(pause):
+            try:
+                if connection is None:
+                    connection = self._connect()
+                    self._tell(None)
+                    pause = _FIRST_PAUSE
+                self._receive(connection)
+                connection.close()
+                return
+            except (RolehostError, psycopg2.Error):
+                if connection is not None:
+                    connection.close()
+                    connection = None
+                pause = min(pause * 2, _LONGEST_PAUSE)
+
+    def _receive(self, connection: Connection) -> None:
+        """Hand over notifications until this is closed.
+
+        Raises:
+            psycopg2.Error: the connection was lost.
+        """
+        poll = select.poll()
+        poll.register(connection.fileno(), select.POLLIN)
+        poll.register(self._stopped.fileno(), select.POLLIN)
+        while True:
+            ready = {number for number, _ in poll.poll()}
+            if self._stopped.fileno() in ready:
+                return
+            connection.poll()
+            received = connection.notifies[:]
+            del connection.notifies[: len(received)]
+            if received:
+                self._tell(frozenset().union(*(tokens_of(each.payload) for each in received)))
+
+    def _tell(self, tokens: frozenset[str] | None) -> None:
+        for listener in self._all:
+            listener.received(tokens)
+
+    def _stops_within(self, seconds: float) -> bool:
+        """Wait, and say whether this was closed meanwhile."""
+        poll = select.poll()
+        poll.register(self._stopped.fileno(), select.POLLIN)
+        return bool(poll.poll(int(seconds * 1000)))

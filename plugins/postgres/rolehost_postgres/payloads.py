@@ -1,0 +1,42 @@
+"""How names travel in notifications: bounded, whatever the names are."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+
+#: The channel of all wake-ups of a database.
+CHANNEL = "rolehost"
+#: Most bytes of a payload; the server takes less than 8000
+#: (https://www.postgresql.org/docs/current/sql-notify.html).
+_LONGEST = 7000
+#: A name of more bytes travels as its digest.
+_LONGEST_NAME = 200
+_SEPARATOR = "\n"
+
+
+def token(name: str) -> str:
+    """Return what stands for a name in a payload; the same in every process."""
+    if _SEPARATOR in name or "\0" in name or len(name.encode()) > _LONGEST_NAME:
+        return "#" + hashlib.blake2b(name.encode(), digest_size=20).hexdigest()
+    return name
+
+
+def payloads(names: Iterable[str]) -> Iterator[str]:
+    """Put names into as few payloads as they fit in."""
+    tokens: list[str] = []
+    size = 0
+    for each in sorted(token(name) for name in names):
+        length = len(each.encode()) + 1
+        if tokens and size + length > _LONGEST:
+            yield _SEPARATOR.join(tokens)
+            tokens, size = [], 0
+        tokens.append(each)
+        size += length
+    if tokens:
+        yield _SEPARATOR.join(tokens)
+
+
+def tokens_of(payload: str) -> frozenset[str]:
+    """Return the tokens of a payload."""
+    return frozenset(payload.split(_SEPARATOR))

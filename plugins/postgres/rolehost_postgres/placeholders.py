@@ -1,0 +1,57 @@
+"""Statements in the host's style of parameters, ``?``, made into the driver's, ``%s``."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+#: What a question mark may stand in without being a parameter: texts, quoted names, comments,
+#: dollar quotes (https://www.postgresql.org/docs/current/sql-syntax-lexical.html).
+_PARTS = re.compile(
+    r"""
+      (?P<opaque>
+        \b[eE]'(?:[^'\\]|''|\\.)*'
+      | '(?:[^']|'')*'
+      | "(?:[^"]|"")*"
+      | --[^\n]*
+      | /\*.*?\*/
+      | \$(?P<tag>[A-Za-z_]\w*|)\$.*?\$(?P=tag)\$
+      )
+    | (?P<mark>\?)
+    | (?P<percent>%)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_INSERT = re.compile(
+    r"(?P<head>\s*INSERT\s.*\bVALUES\s*)"
+    r"(?P<row>\((?:\s*%s\s*,)*\s*%s\s*\))"
+    r"(?P<tail>\s*(?:ON\s+CONFLICT\b.*\bDO\s+NOTHING\s*)?)",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+@lru_cache(maxsize=1024)
+def translate(sql: str) -> str:
+    """Return a statement with ``%s`` for each parameter and every other ``%`` doubled."""
+    return _PARTS.sub(_part, sql)
+
+
+def _part(match: re.Match[str]) -> str:
+    if match["mark"]:
+        return "%s"
+    return match[0].replace("%", "%%")
+
+
+@lru_cache(maxsize=256)
+def many_rows(sql: str) -> tuple[str, str, str] | None:
+    """Divide a translated INSERT of one row before, at and after its row of parameters.
+
+    Returns:
+        None when the statement is no such INSERT, or when several rows in one statement would
+        not be the same as several statements (``ON CONFLICT … DO UPDATE``, ``RETURNING``).
+    """
+    match = _INSERT.fullmatch(sql)
+    if match is None:
+        return None
+    # Head and tail are not formatted, so what was doubled for that becomes single again.
+    return match["head"].replace("%%", "%"), match["row"], match["tail"].replace("%%", "%")

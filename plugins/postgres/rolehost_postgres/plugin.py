@@ -1,0 +1,73 @@
+"""The plugin ``postgres``: offers a database and a queue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+
+from rolehost.api import (
+    PLUGIN_API,
+    Backend,
+    Database,
+    DeclareContext,
+    PluginInfo,
+    Queue,
+    hookimpl,
+)
+
+from rolehost_postgres import abilities
+from rolehost_postgres.settings import PostgresSettings
+
+#: How a deployment names these backends: ``[storage] database = "postgres"``.
+NAME = "postgres"
+
+
+@hookimpl
+def rolehost_plugin() -> PluginInfo:
+    """Say what it is."""
+    return PluginInfo(
+        api=PLUGIN_API,
+        summary="PostgreSQL: the service database, and a queue by LISTEN and NOTIFY",
+        settings=PostgresSettings,
+    )
+
+
+@hookimpl
+def rolehost_backends(context: DeclareContext) -> Sequence[Backend]:
+    """Offer the backends; the driver is imported when one is made."""
+    settings: PostgresSettings = context.settings
+
+    def database() -> Database:
+        from rolehost_postgres.database import PostgresDatabase
+
+        return PostgresDatabase(settings)
+
+    def queue() -> Queue:
+        from rolehost_postgres.queue import PostgresQueue
+
+        return PostgresQueue(settings)
+
+    missing = _missing_driver()
+    return [
+        Backend(
+            kind="database",
+            name=NAME,
+            factory=database,
+            capabilities=abilities.DATABASE,
+            unavailable=missing,
+        ),
+        Backend(
+            kind="queue",
+            name=NAME,
+            factory=queue,
+            capabilities=abilities.QUEUE,
+            unavailable=missing,
+        ),
+    ]
+
+
+def _missing_driver() -> str:
+    """Say what to install when the driver is missing; looks, but imports nothing."""
+    if find_spec("psycopg2") is None:
+        return "psycopg2 is not installed; pip install psycopg2-binary"
+    return ""

@@ -1,0 +1,128 @@
+"""A bounded pool of connections, for the threads of one process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import threading
+import time
+import weakref
+
+import psycopg2
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
+from psycopg2.extensions import connection as Connection
+from rolehost.api import StorageError, StorageUnavailable
+
+from rolehost_postgres.server import Server
+
+
+class Pool:
+    """Opens connections when they are first needed; the one given back last is used first.
+
+    Args:
+        server: where they come from.
+        size: most connections at once.
+        timeout: seconds to wait for one.
+        check_idle: seconds unused after which one is asked for a sign of life.
+    """
+
+    def __init__(self, server: Server, *, size: int, timeout: float, check_idle: float) -> None:
+        self._server = server
+        self._size = size
+        self._timeout = timeout
+        self._check_idle = check_idle
+        self._start_empty()
+        self._closed = False
+        _pools.add(self)
+
+    def _start_empty(self) -> None:
+        self._free = threading.BoundedSemaphore(self._size)
+        self._guard = threading.Lock()
+        self._idle: list[tuple[Connection, float]] = []
+
+    def take(self) -> Connection:
+        """Take a connection that works, as far as can be told; give it back when done.
+
+        Raises:
+            StorageError: the pool was closed.
+            StorageUnavailable: all are in use for too long, or none can be opened.
+        """
+        if self._closed:
+            raise StorageError(f"{self._server.place}: it was closed in this process")
+        if not self._free.acquire(timeout=self._timeout):
+            raise StorageUnavailable(
+                f"{self._server.place}: all {self._size} connections of this process are in"
+                " use; raise [postgres] pool_size"
+            )
+        try:
+            while (found := self._pop()) is not None:
+                connection, since = found
+                if self._works(connection, since):
+                    return connection
+                connection.close()
+            return self._server.connect()
+        except BaseException:
+            self._free.release()
+            raise
+
+    def give(self, connection: Connection) -> None:
+        """Give a connection back; one that is broken or in a transaction is closed."""
+        try:
+            fit = (
+                not connection.closed
+                and connection.get_transaction_status() == TRANSACTION_STATUS_IDLE
+            )
+            with self._guard:
+                keep = fit and not self._closed
+                if keep:
+                    self._idle.append((connection, time.monotonic()))
+            if not keep:
+                connection.close()
+        finally:
+            self._free.release()
+
+    def close(self) -> None:
+        """Close what lies unused; what is in use is closed when given back. Idempotent."""
+        with self._guard:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for connection, _ in idle:
+            connection.close()
+
+    def _pop(self) -> tuple[Connection, float] | None:
+        with self._guard:
+            return self._idle.pop() if self._idle else None
+
+    def _works(self, connection: Connection, since: float) -> bool:
+        # PERF: a server that closed the connection has left something to read, so looking at
+        # the socket finds it in microseconds; only a silent loss needs a round trip.
+        if connection.closed or _readable(connection.fileno()):
+            return False
+        if time.monotonic() - since < self._check_idle:
+            return True
+        with contextlib.suppress(psycopg2.Error), connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+            return True
+        return False
+
+    def forget_after_fork(self) -> None:
+        """In a forked child: use none of the parent's connections; the driver closes none."""
+        self._start_empty()
+
+
+def _readable(number: int) -> bool:
+    poll = select.poll()
+    poll.register(number, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+_pools: weakref.WeakSet[Pool] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for pool in list(_pools):
+        pool.forget_after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)

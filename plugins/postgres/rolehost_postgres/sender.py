@@ -1,0 +1,80 @@
+"""Sends wake-ups: whoever commits only leaves the names here, a thread notifies."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Collection
+
+import psycopg2
+from rolehost.api import RolehostError
+
+from rolehost_postgres.payloads import CHANNEL, payloads
+from rolehost_postgres.pool import Pool
+
+#: Seconds after a failure in which wake-ups are dropped: waiters look by themselves then.
+_PAUSE = 1.0
+#: Seconds that closing waits for what is still to be sent.
+_FLUSH = 2.0
+
+
+class Sender:
+    """Merges names while a notification is under way, so that any number costs one at a time.
+
+    Args:
+        pool: gives the connection to notify on.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._changed = threading.Condition()
+        self._names: set[str] = set()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+        self._not_before = 0.0
+
+    def send(self, names: Collection[str]) -> None:
+        """Have these names sent soon. Never blocks, never raises."""
+        with self._changed:
+            if self._closed:
+                return
+            self._names.update(names)
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="rolehost-postgres-notify", daemon=True
+                )
+                self._thread.start()
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Send what is left, for at most a moment, and stop. Idempotent."""
+        with self._changed:
+            self._closed = True
+            thread = self._thread
+            self._changed.notify()
+        if thread is not None:
+            thread.join(_FLUSH)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._names and not self._closed:
+                    self._changed.wait()
+                if not self._names:
+                    return
+                names, self._names = self._names, set()
+            if time.monotonic() >= self._not_before:
+                self._notify(names)
+
+    def _notify(self, names: set[str]) -> None:
+        try:
+            connection = self._pool.take()
+            try:
+                with connection.cursor() as cursor:
+                    for payload in payloads(names):
+                        cursor.execute("SELECT pg_notify(%s, %s)", (CHANNEL, payload))
+            finally:
+                self._pool.give(connection)
+        except (RolehostError, psycopg2.Error, ValueError):
+            # A wake-up may be lost, and one that cannot be sent must not hold up the next.
+            self._not_before = time.monotonic() + _PAUSE
