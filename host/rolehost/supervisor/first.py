@@ -7,6 +7,7 @@ composed once, not once in every process; a process that is started again compos
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import sys
 from dataclasses import replace
@@ -16,6 +17,9 @@ from rolehost.roles.serving import reported, serve
 from rolehost.supervisor.child import STATUS_VARIABLE, become_child
 from rolehost.supervisor.plan import Plan, Started
 
+#: What every role imports anyway: once, before the forks.
+SHARED = ("rolehost.observe.logs", "rolehost.roles.process")
+
 
 def fork_first(composition: Composition, plan: Plan) -> Plan:
     """Fork the first process of each slot; return the plan that names them.
@@ -24,6 +28,8 @@ def fork_first(composition: Composition, plan: Plan) -> Plan:
     must have no other thread and no open connection.
     """
     gc.disable()
+    for module in SHARED:
+        importlib.import_module(module)
     gc.freeze()
     started: list[Started] = []
     for kind in plan.roles:
