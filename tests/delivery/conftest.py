@@ -1,15 +1,20 @@
-"""An engine over a real SQLite database, with a clock that stands still and a seeded source."""
+"""An engine over a real database, with a clock that stands still and a seeded source.
+
+Over SQLite always; over PostgreSQL too when ``ROLEHOST_TEST_POSTGRES_URL`` names a server.
+"""
 
 from __future__ import annotations
 
+import os
 import random
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rolehost import schema
-from rolehost.api import Actor
+from rolehost.api import Actor, Database, Secret
 from rolehost.delivery.engine import Declared, Engine
 from rolehost.delivery.ledger import ClaimedJob
 from rolehost.delivery.policy import DeliverySettings
@@ -35,7 +40,7 @@ class ManualClock:
 class Bench:
     """What a test of the delivery contract holds in its hands."""
 
-    def __init__(self, database: EmbeddedDatabase) -> None:
+    def __init__(self, database: Database) -> None:
         self.database = database
         self.clock = ManualClock()
         self.woken: list[str] = []
@@ -112,10 +117,40 @@ def services_of() -> Callable[[Engine], Any]:
     return _services
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    if request.param == "postgresql":
+        yield from _postgresql()
+        return
     database = EmbeddedDatabase(EmbeddedSettings(path=tmp_path / "service.db"))
-    schema.up(database, [schema.HOST_SET])
-    bench = Bench(database)
-    yield bench
+    yield database
     database.close()
+
+
+def _postgresql() -> Iterator[Database]:
+    """Give a schema of its own in the database of ``ROLEHOST_TEST_POSTGRES_URL``."""
+    url = os.environ.get("ROLEHOST_TEST_POSTGRES_URL")
+    if not url:
+        pytest.skip("needs PostgreSQL: set ROLEHOST_TEST_POSTGRES_URL to postgresql://…")
+    pytest.importorskip("rolehost_postgres", reason="needs rolehost-postgres")
+    from psycopg2.extensions import make_dsn
+    from rolehost_postgres.database import PostgresDatabase
+    from rolehost_postgres.settings import PostgresSettings
+
+    schema_name = f"test_{uuid.uuid4().hex}"
+    admin = PostgresDatabase(PostgresSettings(url=Secret(url)))
+    with admin.transaction() as tx:
+        tx.execute(f"CREATE SCHEMA {schema_name}")
+    own = make_dsn(url, options=f"-c search_path={schema_name}")
+    database = PostgresDatabase(PostgresSettings(url=Secret(own)))
+    yield database
+    database.close()
+    with admin.transaction() as tx:
+        tx.execute(f"DROP SCHEMA {schema_name} CASCADE")
+    admin.close()
+
+
+@pytest.fixture
+def bench(database: Database) -> Bench:
+    schema.up(database, [schema.HOST_SET])
+    return Bench(database)

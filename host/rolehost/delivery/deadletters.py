@@ -13,6 +13,7 @@ import msgspec
 from rolehost.api.contributions import Handler
 from rolehost.delivery import administration
 from rolehost.delivery.outbox import decode_headers, encode_headers
+from rolehost.delivery.texts import storable
 from rolehost.storage import Database, Delivery, Partition, Record, Transaction
 
 
@@ -55,7 +56,7 @@ def bury(
             record.key,
             encode_headers(record.headers),
             record.value,
-            error,
+            storable(error),
             now,
             delivery.timestamp,
         ),

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from rolehost.api.events import AnyEvent, Event
+from rolehost.delivery.texts import indexable
 from rolehost.errors import PayloadError
 from rolehost.storage import Delivery, Record
 
@@ -60,7 +61,7 @@ def identity(delivery: Delivery) -> str:
         elif name == "ce_source":
             source = value
     if event_id:
-        return f"{source.decode(errors='replace')} {event_id.decode(errors='replace')}"
+        return indexable(f"{source.decode(errors='replace')} {event_id.decode(errors='replace')}")
     return f"{delivery.partition.topic}/{delivery.partition.number}/{delivery.offset}"
 
 

@@ -15,6 +15,9 @@ import msgspec
 from rolehost.errors import IdempotencyConflict, IdempotencyInProgress
 from rolehost.storage import Database, Transaction
 
+#: Events marked by one statement.
+_MARKS = 500
+
 
 class StoredResponse(NamedTuple):
     """An HTTP response kept for its idempotency key."""
@@ -37,8 +40,25 @@ def mark(tx: Transaction, group: str, event: str, now: int) -> bool:
 
 
 def mark_many(tx: Transaction, group: str, events: Sequence[str], now: int) -> list[bool]:
-    """Mark several events; for each, False when it was handled already."""
-    return [mark(tx, group, event, now) for event in events]
+    """Mark several events; for each, False when it was handled already or came twice."""
+    # In one order everywhere, so that two processes with the same events wait for each other
+    # instead of locking each other out.
+    order = sorted(set(events))
+    new = set[str]()
+    for start in range(0, len(order), _MARKS):
+        part = order[start : start + _MARKS]
+        marks = ", ".join(["(?, ?, ?)"] * len(part))
+        rows = tx.execute(
+            f"INSERT INTO rolehost_inbox (consumer_group, event, handled_at) VALUES {marks}"
+            " ON CONFLICT DO NOTHING RETURNING event",
+            [value for event in part for value in (group, event, now)],
+        ).fetchall()
+        new.update(event for (event,) in rows)
+    fresh = []
+    for event in events:
+        fresh.append(event in new)
+        new.discard(event)
+    return fresh
 
 
 def is_marked(database: Database, group: str, event: str) -> bool:

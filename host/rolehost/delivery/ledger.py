@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from rolehost.delivery.texts import storable
 from rolehost.storage import Database, Transaction
 
 #: States in which a job is not over; a ``unique`` text is taken while in one of them.
@@ -84,15 +85,22 @@ class Ledger:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        # Rows that another transaction is claiming are passed over, not waited for.
-        skip = " FOR UPDATE SKIP LOCKED" if "skip-locked" in database.capabilities else ""
-        self._claim = (
-            "UPDATE rolehost_jobs SET state = 'claimed', owner = ?, token = token + 1"
-            " WHERE id IN (SELECT id FROM rolehost_jobs j WHERE state = 'available'"
+        # Rows that another transaction is claiming are passed over, not waited for. ANY(ARRAY())
+        # has the rows chosen once, before the update; a plan for IN may choose again and take
+        # more than the limit.
+        chosen, skip = "IN ({rows})", ""
+        if "skip-locked" in database.capabilities:
+            chosen, skip = "= ANY(ARRAY({rows}))", " FOR UPDATE SKIP LOCKED"
+        rows = (
+            "SELECT id FROM rolehost_jobs j WHERE state = 'available'"
             " AND queue = ? AND actor IN ({actors})"
             " AND (key IS NULL OR NOT EXISTS (SELECT 1 FROM rolehost_jobs o"
             f" WHERE o.key = j.key AND o.id < j.id AND o.state IN {_ACTIVE_SQL}))"
-            f" ORDER BY priority, run_at, id LIMIT ?{skip}) RETURNING {_CLAIMED}"
+            f" ORDER BY priority, run_at, id LIMIT ?{skip}"
+        )
+        self._claim = (
+            "UPDATE rolehost_jobs SET state = 'claimed', owner = ?, token = token + 1"
+            f" WHERE id {chosen.replace('{rows}', rows)} RETURNING {_CLAIMED}"
         )
 
     def insert(self, tx: Transaction, job: NewJob) -> tuple[int, bool]:
@@ -105,19 +113,21 @@ class Ledger:
         sql = f"INSERT INTO rolehost_jobs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         if job.unique is None:
             return tx.execute(sql + " RETURNING id", job).fetchone()[0], True
-        row = tx.execute(
-            sql
-            + f" ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL AND state IN {_ACTIVE_SQL}"
-            " DO NOTHING RETURNING id",
-            job,
-        ).fetchone()
-        if row is not None:
-            return row[0], True
-        found = tx.execute(
-            f"SELECT id FROM rolehost_jobs WHERE unique_key = ? AND state IN {_ACTIVE_SQL}",
-            (job.unique,),
-        ).fetchone()
-        return found[0], False
+        sql += (
+            f" ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL AND state IN {_ACTIVE_SQL}"
+            " DO NOTHING RETURNING id"
+        )
+        while True:
+            row = tx.execute(sql, job).fetchone()
+            if row is not None:
+                return row[0], True
+            found = tx.execute(
+                f"SELECT id FROM rolehost_jobs WHERE unique_key = ? AND state IN {_ACTIVE_SQL}",
+                (job.unique,),
+            ).fetchone()
+            # Another transaction may have finished that job between the two statements.
+            if found is not None:
+                return found[0], False
 
     def insert_many(self, tx: Transaction, jobs: Sequence[NewJob]) -> None:
         """Insert jobs in bulk; none of them may have a ``unique``."""
@@ -243,7 +253,7 @@ def _finish_params(job: ClaimedJob, end: Finish, now: int) -> tuple[Any, ...]:
         end.state,
         end.run_at,
         1 if end.counted else 0,
-        end.error,
+        None if end.error is None else storable(end.error),
         now if end.state in OVER else None,
         job.id,
         job.token,

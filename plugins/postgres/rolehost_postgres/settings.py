@@ -34,7 +34,7 @@ class PostgresSettings(Settings, frozen=True):
             life before it is used. Closed ones are noticed without asking.
     """
 
-    url: Secret = Secret("postgresql://localhost/rolehost")  # noqa: RUF009 - immutable
+    url: Secret = Secret("postgresql://localhost/rolehost")
     password: Secret | None = None
     sslmode: SslMode | None = None
     sslrootcert: Path | None = None
