@@ -1,0 +1,123 @@
+"""What passes between the caller's thread and the thread that owns the consumer."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Collection
+from typing import Literal, NamedTuple
+
+from kafka import TopicPartition
+from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
+from kafka.future import Future
+from rolehost.api import Delivery, Partition, StorageError
+
+from rolehost_kafka.names import Names
+
+
+class Call(NamedTuple):
+    """A callback that the caller's thread owes; the group waits for the answer."""
+
+    kind: Literal["assigned", "revoked", "lost"]
+    partitions: tuple[Partition, ...]
+    answer: Future
+
+
+class Mailbox:
+    """Shared state of a subscription; everything in it is guarded by ``changed``.
+
+    Attributes:
+        changed: notified at every change.
+        deliveries: records read and not yet handed over, in order.
+        calls: callbacks to be made, in order.
+        failure: why the last round failed.
+        wanted: most records of the next round; 0 asks for none.
+        wait: seconds the next round may wait for records.
+        running: whether a round is under way.
+        paused: partitions that hand over nothing.
+        interrupted: whether a poll is to return at once.
+        closing: set once; the consumer leaves its group.
+        ended: whether the consumer has left.
+    """
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.deliveries: deque[Delivery] = deque()
+        self.calls: deque[Call] = deque()
+        self.failure: StorageError | None = None
+        self.wanted = 0
+        self.wait = 0.0
+        self.running = False
+        self.paused: set[Partition] = set()
+        self.interrupted = False
+        self.closing = False
+        self.ended = False
+
+    def call(self, call: Call) -> None:
+        """Ask the caller's thread to make a callback."""
+        with self.changed:
+            self.calls.append(call)
+            self.changed.notify_all()
+
+    def take(self, limit: int) -> list[Delivery]:
+        """Return the next records of partitions that are not paused; holds the rest."""
+        if not self.paused:
+            return [self.deliveries.popleft() for _ in range(min(limit, len(self.deliveries)))]
+        taken: list[Delivery] = []
+        held: deque[Delivery] = deque()
+        for delivery in self.deliveries:
+            if len(taken) < limit and delivery.partition not in self.paused:
+                taken.append(delivery)
+            else:
+                held.append(delivery)
+        self.deliveries = held
+        return taken
+
+    def drop(self, partitions: Collection[Partition]) -> None:
+        """Forget records of partitions that are owned no longer, and that they were paused."""
+        self.deliveries = deque(d for d in self.deliveries if d.partition not in partitions)
+        self.paused.difference_update(partitions)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no round is under way or asked for."""
+        return not self.running and not self.wanted
+
+
+class Bridge(AsyncConsumerRebalanceListener):
+    """Hands rebalances to the caller's thread and waits without holding up heartbeats.
+
+    kafka-python calls a listener in its input and output thread, where a commit cannot be
+    waited for and anything slow costs the membership.
+
+    Args:
+        mailbox: where the caller's thread finds the calls.
+        names: takes the prefix off names.
+    """
+
+    def __init__(self, mailbox: Mailbox, names: Names) -> None:
+        self._mailbox = mailbox
+        self._names = names
+
+    async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        """Wait until the caller knows what it owns."""
+        await self._ask("assigned", assigned)
+
+    async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+        """Wait until the caller has let go; it may commit until then."""
+        await self._ask("revoked", revoked)
+
+    async def on_partitions_lost(self, lost: Collection[TopicPartition]) -> None:
+        """Wait until the caller has let go of what others own already."""
+        await self._ask("lost", lost)
+
+    async def _ask(
+        self,
+        kind: Literal["assigned", "revoked", "lost"],
+        partitions: Collection[TopicPartition],
+    ) -> None:
+        if partitions:
+            answer = Future()
+            places = tuple(sorted(self._names.here(each) for each in partitions))
+            self._mailbox.call(Call(kind, places, answer))
+            await answer

@@ -1,0 +1,57 @@
+"""The plugin ``kafka``: offers a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+
+from rolehost.api import PLUGIN_API, Backend, DeclareContext, PluginInfo, Stream, hookimpl
+
+from rolehost_kafka import abilities
+from rolehost_kafka.settings import KafkaSettings
+
+#: How a deployment names this backend: ``[storage] stream = "kafka"``.
+NAME = "kafka"
+
+#: Module that each way of compressing needs.
+_CODECS = {"lz4": "lz4", "snappy": "snappy", "zstd": "zstandard"}
+
+
+@hookimpl
+def rolehost_plugin() -> PluginInfo:
+    """Say what it is."""
+    return PluginInfo(
+        api=PLUGIN_API, summary="Apache Kafka as the stream", settings=KafkaSettings
+    )
+
+
+@hookimpl
+def rolehost_backends(context: DeclareContext) -> Sequence[Backend]:
+    """Offer the stream; the driver is imported when it is made."""
+    settings: KafkaSettings = context.settings
+
+    def stream() -> Stream:
+        from rolehost_kafka.stream import KafkaStream
+
+        return KafkaStream(settings)
+
+    return [
+        Backend(
+            kind="stream",
+            name=NAME,
+            factory=stream,
+            capabilities=abilities.STREAM,
+            unavailable=_missing(settings),
+        )
+    ]
+
+
+def _missing(settings: KafkaSettings) -> str:
+    """Return which module is missing and how to get it, or nothing; imports none of them."""
+    if find_spec("kafka") is None:
+        return "kafka-python is not installed: pip install 'kafka-python>=3.0.9,<4'"
+    codec = _CODECS.get(settings.compression)
+    if codec is not None and find_spec(codec) is None:
+        extra = f"rolehost-kafka[{settings.compression}]"
+        return f'[kafka] compression = "{settings.compression}" needs: pip install \'{extra}\''
+    return ""

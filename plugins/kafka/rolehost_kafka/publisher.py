@@ -1,0 +1,88 @@
+"""The producer of a process: records in, confirmations awaited."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from kafka import KafkaProducer
+from kafka.errors import KafkaTimeoutError, MessageSizeTooLargeError, RetriableError
+from rolehost.api import Record, StorageError
+
+from rolehost_kafka import options
+from rolehost_kafka.failures import DRIVER_ERRORS, connected, unavailable
+from rolehost_kafka.names import Names
+from rolehost_kafka.settings import KafkaSettings
+
+
+class Publisher:
+    """One idempotent producer, made at the first publication; thread-safe.
+
+    Args:
+        settings: the plugin's settings.
+        names: puts the prefix before names.
+    """
+
+    def __init__(self, settings: KafkaSettings, names: Names) -> None:
+        self._settings = settings
+        self._names = names
+        self._lock = threading.Lock()
+        self._producer: Any = None
+
+    def publish(self, records: Sequence[Record]) -> None:
+        """Send records in order and wait until every one is confirmed.
+
+        Raises:
+            StorageUnavailable: not all were confirmed within ``publish_timeout`` seconds.
+            StorageError: a record is larger than ``max_message``; none of its call needs to
+                have been stored.
+        """
+        deadline = time.monotonic() + self._settings.publish_timeout
+        producer = self._current()
+        try:
+            reports = [
+                producer.send(
+                    self._names.outside(record.topic),
+                    value=record.value,
+                    key=record.key,
+                    headers=list(record.headers),
+                )
+                for record in records
+            ]
+            # Sends what lingers; then each report is there or is a failure.
+            producer.flush(max(0.0, deadline - time.monotonic()))
+            for report in reports:
+                report.get(timeout=max(0.0, deadline - time.monotonic()))
+        except MessageSizeTooLargeError as error:
+            raise StorageError(f"kafka: publishing: {error}; see [kafka] max_message") from error
+        except DRIVER_ERRORS as error:
+            if not isinstance(error, KafkaTimeoutError | RetriableError):
+                # What a producer cannot mend by trying again may have ended it: take another.
+                self._forget(producer)
+            raise unavailable("publishing", error) from error
+
+    def close(self) -> None:
+        """Flush and close. Idempotent, never raises."""
+        with self._lock:
+            producer, self._producer = self._producer, None
+        if producer is not None:
+            with contextlib.suppress(Exception):
+                producer.close(timeout=self._settings.request_timeout)
+
+    def _current(self) -> Any:
+        with self._lock:
+            if self._producer is None:
+                self._producer = connected(
+                    self._settings, lambda: KafkaProducer(**options.producer(self._settings))
+                )
+            return self._producer
+
+    def _forget(self, producer: Any) -> None:
+        with self._lock:
+            if self._producer is producer:
+                self._producer = None
+        with contextlib.suppress(Exception):
+            producer.close(timeout=0)

@@ -1,0 +1,113 @@
+"""The thread that owns a consumer: the only one that polls it."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from kafka import TopicPartition
+from rolehost.api import Delivery, Record
+
+from rolehost_kafka.failures import unavailable
+from rolehost_kafka.mailbox import Mailbox
+from rolehost_kafka.names import Names
+
+#: Most seconds of one round; a partition that is resumed is noticed within it.
+ROUND = 0.1
+#: Seconds of silence after which the brokers are asked whether they are there.
+SILENCE = 5.0
+#: Milliseconds that leaving the group may take.
+LEAVING = 5000
+
+
+class Reader(threading.Thread):
+    """Polls as often as it is asked to, so that the caller's thread is free for callbacks.
+
+    It polls only on demand: a caller that is stuck loses its membership after
+    ``poll_interval`` seconds, as it should.
+
+    Args:
+        mailbox: where demand comes from and records go.
+        names: takes the prefix off names.
+        connect: returns a subscribed consumer.
+        ping: raises when the brokers do not answer; a consumer only falls silent.
+    """
+
+    def __init__(
+        self,
+        mailbox: Mailbox,
+        names: Names,
+        *,
+        connect: Callable[[], Any],
+        ping: Callable[[], None],
+    ) -> None:
+        super().__init__(name="kafka-reader", daemon=True)
+        self._mailbox = mailbox
+        self._names = names
+        self._connect = connect
+        self._ping = ping
+        self._heard = 0.0
+        #: The consumer, once it is connected.
+        self.consumer: Any = None
+
+    def run(self) -> None:
+        """Poll until the mailbox closes; then leave the group."""
+        mailbox = self._mailbox
+        while True:
+            with mailbox.changed:
+                mailbox.changed.wait_for(lambda: mailbox.wanted or mailbox.closing)
+                if mailbox.closing:
+                    break
+                limit, mailbox.wanted = mailbox.wanted, 0
+                mailbox.running = True
+                wait, paused = min(mailbox.wait, ROUND), set(mailbox.paused)
+            deliveries: list[Delivery] = []
+            failure = None
+            try:
+                deliveries = self._round(limit, wait, {self._names.there(p) for p in paused})
+            except Exception as error:
+                # Whatever it is, the caller is to hear of it and may poll again.
+                failure = unavailable("polling", error)
+            with mailbox.changed:
+                mailbox.running = False
+                mailbox.failure = failure
+                mailbox.deliveries.extend(deliveries)
+                mailbox.changed.notify_all()
+        if self.consumer is not None:
+            with contextlib.suppress(Exception):
+                self.consumer.close(autocommit=False, timeout_ms=LEAVING)
+        with mailbox.changed:
+            mailbox.ended = True
+            mailbox.changed.notify_all()
+
+    def _round(self, limit: int, wait: float, paused: set[TopicPartition]) -> list[Delivery]:
+        if self.consumer is None:
+            self.consumer = self._connect()
+            self._heard = time.monotonic()
+        consumer = self.consumer
+        owned = consumer.assignment()
+        before = consumer.paused()
+        consumer.pause(*(paused & owned) - before)
+        consumer.resume(*before - paused)
+        found = consumer.poll(timeout_ms=round(wait * 1000), max_records=limit)
+        now = time.monotonic()
+        if found:
+            self._heard = now
+        elif now - self._heard > SILENCE:
+            self._ping()
+            self._heard = now
+        return [self._delivery(record) for records in found.values() for record in records]
+
+    def _delivery(self, record: Any) -> Delivery:
+        place = self._names.here(TopicPartition(record.topic, record.partition))
+        # Other producers may write records, and headers, that have no value.
+        headers = tuple((name, value or b"") for name, value in record.headers or ())
+        return Delivery(
+            partition=place,
+            offset=record.offset,
+            record=Record(place.topic, record.value or b"", record.key, headers),
+            timestamp=record.timestamp,
+        )

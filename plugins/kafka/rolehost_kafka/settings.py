@@ -1,0 +1,75 @@
+"""The settings section ``[kafka]``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import Meta
+from rolehost.api import Secret, Settings
+
+Seconds = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=1)]
+
+
+class KafkaSettings(Settings, frozen=True):
+    """``[kafka]``; ``prefix`` and ``topics`` the same in every deployment of a fleet.
+
+    Attributes:
+        servers: brokers to ask first, as ``host:port``; the others are learned from them.
+        client_id: how the brokers name this client in their logs and quotas.
+        prefix: put before the names of topics and groups in Kafka, so that several fleets may
+            share a cluster; plugins never see it.
+        topics: ``create-if-missing`` makes a topic when it is first used, ``verify`` refuses
+            to use one that is missing, ``none`` leaves it to the brokers.
+        partitions: partitions of a topic that is made here.
+        replication: copies of a topic that is made here; None is the brokers' default.
+        compression: how batches are compressed; all but ``none`` and ``gzip`` need an extra
+            of the same name: ``rolehost-kafka[zstd]``.
+        linger: seconds a batch may wait for more records; a call of ``publish`` never waits
+            for it, for it flushes.
+        batch_bytes: most bytes of one batch of one partition.
+        max_message: most bytes of one record, key and headers included; the brokers'
+            ``message.max.bytes`` must allow it.
+        publish_timeout: seconds in which brokers must confirm what is published.
+        connect_timeout: seconds for the first connection.
+        request_timeout: seconds for one answer of a broker; at least 1.
+        session_timeout: seconds without a heartbeat after which the brokers give a member's
+            partitions to others; within the brokers' ``group.min.session.timeout.ms`` (6 s)
+            and ``group.max.session.timeout.ms``.
+        poll_interval: seconds without a poll after which a member leaves its group.
+        sasl_mechanism: how to log in; None does not.
+        sasl_username: the name to log in with.
+        sasl_password: the password to log in with.
+        tls: whether connections are encrypted.
+        tls_ca: PEM file of the authorities to trust; None trusts the system's.
+        tls_certificate: PEM file of the client's certificate.
+        tls_key: PEM file of its key; None when ``tls_certificate`` holds it.
+        tls_key_password: what the key is encrypted with.
+        tls_verify_hostname: whether a broker's certificate must name its host.
+    """
+
+    servers: Annotated[tuple[str, ...], Meta(min_length=1)] = ("127.0.0.1:9092",)
+    client_id: str = "rolehost"
+    prefix: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]*$")] = ""
+    topics: Literal["create-if-missing", "verify", "none"] = "create-if-missing"
+    partitions: Count = 12
+    replication: Count | None = None
+    compression: Literal["none", "gzip", "lz4", "snappy", "zstd"] = "none"
+    linger: Annotated[float, Meta(ge=0)] = 0.005
+    batch_bytes: Count = 65_536
+    max_message: Count = 1_048_576
+    publish_timeout: Seconds = 30.0
+    connect_timeout: Seconds = 10.0
+    request_timeout: Annotated[float, Meta(ge=1)] = 10.0
+    session_timeout: Seconds = 45.0
+    poll_interval: Seconds = 300.0
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    sasl_username: str = ""
+    sasl_password: Secret | None = None
+    tls: bool = False
+    tls_ca: Path | None = None
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    tls_key_password: Secret | None = None
+    tls_verify_hostname: bool = True

@@ -1,0 +1,203 @@
+"""One member of a consumer group, as the caller's thread sees it."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from kafka.errors import (
+    CommitFailedError,
+    IllegalGenerationError,
+    RebalanceInProgressError,
+    UnknownMemberIdError,
+)
+from kafka.structs import OffsetAndMetadata
+from rolehost.api import Delivery, Partition, StorageError, Subscription
+
+from rolehost_kafka.failures import DRIVER_ERRORS, unavailable
+from rolehost_kafka.mailbox import Bridge, Call, Mailbox
+from rolehost_kafka.names import Names
+from rolehost_kafka.options import milliseconds
+from rolehost_kafka.reader import Reader
+
+#: Seconds that :meth:`KafkaSubscription.close` waits for the member to have left.
+CLOSING = 10.0
+
+
+class KafkaSubscription(Subscription):
+    """Joins the group at the first poll.
+
+    A thread of its own polls the consumer, and only while this one asks: kafka-python cannot
+    be interrupted, and it completes a rebalance inside its poll, where no callback can commit.
+
+    Args:
+        names: puts the prefix before names and takes it off.
+        connect: returns a consumer that is subscribed with a listener.
+        ping: raises when the brokers do not answer.
+        request_timeout: seconds a commit may take.
+        on_assigned: called with partitions that it owns from now on.
+        on_revoked: called with partitions before it gives them up, or after it lost them.
+    """
+
+    def __init__(
+        self,
+        names: Names,
+        *,
+        connect: Callable[[Bridge], Any],
+        ping: Callable[[], None],
+        request_timeout: float,
+        on_assigned: Callable[[Collection[Partition]], None],
+        on_revoked: Callable[[Collection[Partition]], None],
+    ) -> None:
+        self._names = names
+        self._request_timeout = request_timeout
+        self._on_assigned = on_assigned
+        self._on_revoked = on_revoked
+        self._mailbox = Mailbox()
+        bridge = Bridge(self._mailbox, names)
+        self._reader = Reader(self._mailbox, names, connect=lambda: connect(bridge), ping=ping)
+        self._owned: set[Partition] = set()
+        #: Offsets that could not be committed while the group was rebalancing.
+        self._owed: dict[Partition, int] = {}
+        self._closing = threading.Lock()
+        self._closed = False
+
+    def poll(self, timeout: float, limit: int) -> list[Delivery]:
+        """See :meth:`rolehost.api.Subscription.poll`."""
+        mailbox = self._mailbox
+        deadline = time.monotonic() + timeout
+        if self._closed:
+            return []
+        if self._owed:
+            self.commit({})
+        if not self._reader.ident:
+            self._reader.start()
+        with mailbox.changed:
+            mailbox.wait = timeout
+            mailbox.wanted = mailbox.wanted or limit
+            mailbox.changed.notify_all()
+        while True:
+            with mailbox.changed:
+                left = deadline - time.monotonic()
+                if mailbox.calls:
+                    call = mailbox.calls.popleft()
+                else:
+                    failure, mailbox.failure = mailbox.failure, None
+                    if failure is not None:
+                        raise failure
+                    batch = mailbox.take(limit)
+                    if batch or left <= 0 or mailbox.interrupted or mailbox.closing:
+                        mailbox.interrupted = False
+                        return batch
+                    if mailbox.idle:
+                        mailbox.wanted, mailbox.wait = limit, left
+                    mailbox.changed.notify_all()
+                    mailbox.changed.wait(left)
+                    continue
+            self._make(call)
+
+    def _make(self, call: Call) -> None:
+        """Make a callback; the group waits for it, however it ends."""
+        try:
+            if call.kind == "assigned":
+                self._owned.update(call.partitions)
+                self._on_assigned(call.partitions)
+            else:
+                self._give_up(call)
+        finally:
+            call.answer.success(None)
+            # Wakes kafka-python's thread, which does not watch answers of other threads.
+            with contextlib.suppress(*DRIVER_ERRORS):
+                self._reader.consumer.commit({})
+
+    def _give_up(self, call: Call) -> None:
+        gone = set(call.partitions) & self._owned
+        if call.kind == "lost":
+            # Others own them already: whatever the callback commits must not be theirs.
+            self._owned -= gone
+        try:
+            if gone:
+                self._on_revoked(sorted(gone))
+            if self._owed and call.kind == "revoked":
+                self.commit({})
+        finally:
+            self._owned -= gone
+            for partition in gone:
+                self._owed.pop(partition, None)
+            with self._mailbox.changed:
+                self._mailbox.drop(gone)
+
+    def commit(self, offsets: Mapping[Partition, int]) -> None:
+        """See :meth:`rolehost.api.Subscription.commit`.
+
+        While the group is rebalancing Kafka takes no commits; the offsets are kept and
+        committed with the next ones or at the next poll, as long as the partition is owned.
+        """
+        wanted = {**self._owed, **offsets}
+        wanted = {partition: wanted[partition] for partition in wanted.keys() & self._owned}
+        if not wanted:
+            return
+        self._owed = wanted
+        try:
+            self._reader.consumer.commit(
+                {
+                    self._names.there(partition): OffsetAndMetadata(offset)
+                    for partition, offset in wanted.items()
+                },
+                timeout_ms=milliseconds(self._request_timeout),
+            )
+        except (
+            RebalanceInProgressError,
+            CommitFailedError,
+            IllegalGenerationError,
+            UnknownMemberIdError,
+        ):
+            return
+        except DRIVER_ERRORS as error:
+            raise unavailable("committing", error) from error
+        self._owed = {}
+
+    def pause(self, partitions: Collection[Partition]) -> None:
+        """See :meth:`rolehost.api.Subscription.pause`."""
+        with self._mailbox.changed:
+            self._mailbox.paused.update(partitions)
+
+    def resume(self, partitions: Collection[Partition]) -> None:
+        """See :meth:`rolehost.api.Subscription.resume`."""
+        with self._mailbox.changed:
+            self._mailbox.paused.difference_update(partitions)
+
+    def interrupt(self) -> None:
+        """See :meth:`rolehost.api.Subscription.interrupt`."""
+        with self._mailbox.changed:
+            self._mailbox.interrupted = True
+            self._mailbox.changed.notify_all()
+
+    def close(self) -> None:
+        """See :meth:`rolehost.api.Subscription.close`; revokes what it owns first."""
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+        mailbox = self._mailbox
+        with mailbox.changed:
+            mailbox.closing = True
+            mailbox.changed.notify_all()
+        if not self._reader.ident:
+            return
+        deadline = time.monotonic() + CLOSING
+        while True:
+            with mailbox.changed:
+                mailbox.changed.wait_for(
+                    lambda: mailbox.calls or mailbox.ended, max(0.0, deadline - time.monotonic())
+                )
+                if not mailbox.calls:
+                    break
+                call = mailbox.calls.popleft()
+            with contextlib.suppress(Exception):
+                self._make(call)
+        self._owned.clear()
+        self._reader.join(max(0.0, deadline - time.monotonic()))

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import os
+import uuid
+
+import pytest
+from rolehost_kafka.settings import KafkaSettings
+
+URL = "ROLEHOST_TEST_KAFKA_URL"
+
+
+@pytest.fixture
+def servers() -> tuple[str, ...]:
+    """Brokers to test against; the test is skipped where there are none."""
+    url = os.environ.get(URL)
+    if not url:
+        pytest.skip(f"no Kafka to test against: set {URL}=kafka://127.0.0.1:9092")
+    return tuple(url.removeprefix("kafka://").strip("/").split(","))
+
+
+@pytest.fixture
+def settings(servers: tuple[str, ...]) -> KafkaSettings:
+    """Topics and groups of this test alone, and short time-outs."""
+    return KafkaSettings(
+        servers=servers,
+        prefix=f"test-{uuid.uuid4().hex[:12]}-",
+        partitions=4,
+        session_timeout=6.0,
+        poll_interval=10.0,
+        publish_timeout=10.0,
+        request_timeout=5.0,
+        connect_timeout=5.0,
+    )
