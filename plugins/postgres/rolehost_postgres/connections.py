@@ -113,8 +113,7 @@ class Connections(peewee.PostgresqlDatabase):
     def begin(self, isolation_level: Any = None) -> None:
         """Begin a transaction."""
         if isolation_level is not None:
-            with peewee.__exception_wrapper__:
-                super().begin(isolation_level)
+            super().begin(isolation_level)
             return
         self._run("BEGIN")
 
