@@ -1,0 +1,58 @@
+"""The plugin ``redis``: offers a cache and a queue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+
+from rolehost.api import PLUGIN_API, Backend, Cache, DeclareContext, PluginInfo, Queue, hookimpl
+
+from rolehost_redis import abilities
+from rolehost_redis.settings import RedisSettings
+
+#: How a deployment names these backends: ``[storage] cache = "redis"``.
+NAME = "redis"
+
+
+@hookimpl
+def rolehost_plugin() -> PluginInfo:
+    """Say what it is."""
+    return PluginInfo(
+        api=PLUGIN_API,
+        summary="Cache on Redis, and wake-ups of the queue",
+        settings=RedisSettings,
+    )
+
+
+@hookimpl
+def rolehost_backends(context: DeclareContext) -> Sequence[Backend]:
+    """Offer the backends; the driver is imported when one is made."""
+    settings: RedisSettings = context.settings
+
+    def cache() -> Cache:
+        from rolehost_redis.cache import RedisCache
+
+        return RedisCache(settings)
+
+    def queue() -> Queue:
+        from rolehost_redis.queue import RedisQueue
+
+        return RedisQueue(settings)
+
+    missing = "" if find_spec("redis") else "pip install 'redis>=8,<9'"
+    return [
+        Backend(
+            kind="cache",
+            name=NAME,
+            factory=cache,
+            capabilities=abilities.CACHE,
+            unavailable=missing,
+        ),
+        Backend(
+            kind="queue",
+            name=NAME,
+            factory=queue,
+            capabilities=abilities.QUEUE,
+            unavailable=missing,
+        ),
+    ]

@@ -1,0 +1,121 @@
+"""Where Redis is, and clients of it that repeat nothing by themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import redis
+from redis.backoff import NoBackoff
+from redis.connection import parse_url
+from redis.retry import Retry
+from redis.sentinel import Sentinel, SentinelConnectionPool
+from rolehost.api import Secret
+
+from rolehost_redis.settings import RedisSettings
+
+
+class _BlockingSentinelPool(SentinelConnectionPool, redis.BlockingConnectionPool):
+    """Asks Sentinels where the server is; waits for a free connection instead of raising."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """One server, and the setting that names it.
+
+    Attributes:
+        setting: the key of the settings section.
+        url: its value.
+        settings: the plugin's settings.
+    """
+
+    setting: str
+    url: Secret
+    settings: RedisSettings
+    #: The URL, taken apart; holds the password.
+    options: dict[str, Any] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "options", parse_url(self.url.reveal()))
+
+    def __str__(self) -> str:
+        if self.settings.sentinels:
+            names = ", ".join(self.settings.sentinels)
+            service = self.settings.sentinel_service
+            return f"redis {service!r} by way of {names} ([redis] sentinels)"
+        where = self.options.get("path") or "{}:{}".format(
+            self.options.get("host", "localhost"), self.options.get("port", 6379)
+        )
+        return f"redis {where} ([redis] {self.setting})"
+
+    def redact(self, text: str) -> str:
+        """Return the text without the passwords that it may hold."""
+        sentinel = self.settings.sentinel_password
+        for secret in (self.options.get("password"), sentinel and sentinel.reveal()):
+            if secret:
+                text = text.replace(secret, "********")
+        return text
+
+    def client(self, *, blocking: bool = False) -> redis.Redis:
+        """Make a client; does not connect yet.
+
+        The driver repeats commands ten times unless told otherwise, which counts twice and
+        sends twice; here nothing is repeated.
+
+        Args:
+            blocking: True: for reads that wait for ever, on a connection of its own.
+        """
+        settings = self.settings
+        options = {
+            **self.options,
+            "socket_timeout": None if blocking else settings.timeout,
+            "socket_connect_timeout": settings.connect_timeout,
+            "socket_keepalive": True,
+            "retry": Retry(NoBackoff(), 0),
+            "retry_on_timeout": False,
+            "retry_on_error": [],
+            "health_check_interval": 0,
+            "protocol": 2,
+            "decode_responses": False,
+            "max_connections": 1 if blocking else settings.connections,
+            "timeout": settings.connection_wait,
+        }
+        if settings.sentinels:
+            return redis.Redis(connection_pool=self._sentinel_pool(options))
+        return redis.Redis(connection_pool=redis.BlockingConnectionPool(**options))
+
+    def _sentinel_pool(self, options: dict[str, Any]) -> redis.ConnectionPool:
+        secret = self.settings.sentinel_password
+        secure = options.pop("connection_class", None) is redis.SSLConnection
+        tls = {name: value for name, value in options.items() if name.startswith("ssl_")}
+        sentinels = Sentinel(
+            [_host_and_port(each) for each in self.settings.sentinels],
+            sentinel_kwargs={
+                "socket_timeout": self.settings.timeout,
+                "socket_connect_timeout": self.settings.connect_timeout,
+                "retry": Retry(NoBackoff(), 0),
+                "password": secret and secret.reveal(),
+                "ssl": secure,
+                **tls,
+            },
+        )
+        for name in ("host", "port", "path"):
+            options.pop(name, None)
+        return _BlockingSentinelPool(
+            self.settings.sentinel_service, sentinels, ssl=secure, check_connection=True, **options
+        )
+
+
+def place_of(settings: RedisSettings, kind: Literal["cache", "queue"]) -> Place:
+    """Return where a kind of storage is kept."""
+    own = settings.cache_url if kind == "cache" else settings.queue_url
+    if own is not None:
+        return Place(f"{kind}_url", own, settings)
+    return Place("url", settings.url, settings)
+
+
+def _host_and_port(text: str) -> tuple[str, int]:
+    if text.endswith("]"):
+        return text[1:-1], 26379
+    host, colon, port = text.rpartition(":")
+    return (host.strip("[]"), int(port)) if colon else (text, 26379)

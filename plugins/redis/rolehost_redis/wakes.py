@@ -1,0 +1,160 @@
+"""Wake-ups over one channel of Redis: who waits is told, and nobody asks.
+
+A message carries the names that were woken; every process of the fleet reads the channel with
+one connection and hands on what its own listeners wait for. What is published while nobody is
+connected is lost, so whoever connects anew wakes all its listeners.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Collection
+from typing import Any
+
+import msgspec
+import redis
+from rolehost.api import Listener
+
+from rolehost_redis.servers import Place
+
+#: Seconds between attempts to connect: the first, and the longest.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
+
+
+class WakeListener(Listener):
+    """One waiter; the names that came since its last wait lie here."""
+
+    def __init__(self, names: Collection[str], hub: Hub) -> None:
+        self.names = frozenset(names)
+        self._hub = hub
+        self._woken: set[str] = set()
+        self._interrupted = False
+        self._changed = threading.Condition()
+
+    def wait(self, timeout: float) -> frozenset[str]:
+        """See :meth:`rolehost.api.Listener.wait`."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._woken or self._interrupted, timeout)
+            woken = frozenset(self._woken)
+            self._woken.clear()
+            self._interrupted = False
+            return woken
+
+    def interrupt(self) -> None:
+        """See :meth:`rolehost.api.Listener.interrupt`."""
+        with self._changed:
+            self._interrupted = True
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """See :meth:`rolehost.api.Listener.close`."""
+        self._hub.forget(self)
+
+    def woken(self, names: frozenset[str]) -> None:
+        """Take note of names that were woken; those of others do not count."""
+        mine = names & self.names
+        if mine:
+            with self._changed:
+                self._woken |= mine
+                self._changed.notify_all()
+
+
+class Hub:
+    """Reads the channel for all listeners of a process, from the first one on. Thread-safe."""
+
+    def __init__(self, place: Place, channel: str) -> None:
+        self._client = place.client(blocking=True)
+        self._channel = channel
+        self._patience = place.settings.connect_timeout + place.settings.timeout
+        self._heartbeat = place.settings.heartbeat
+        self._listeners: set[WakeListener] = set()
+        self._guard = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._subscription: redis.client.PubSub | None = None
+        self._connected = threading.Event()
+        self._closed = threading.Event()
+        #: Whether wake-ups may have been published that nobody here has read.
+        self._missed = False
+
+    def listen(self, names: Collection[str]) -> WakeListener:
+        """Return a listener that is woken from now on.
+
+        With Redis away it is woken once it is back; its waits end with their timeout until
+        then.
+        """
+        listener = WakeListener(names, self)
+        with self._guard:
+            self._listeners.add(listener)
+            if self._thread is None and not self._closed.is_set():
+                self._thread = threading.Thread(target=self._run, name="redis-wakes", daemon=True)
+                self._thread.start()
+        self._connected.wait(self._patience)
+        return listener
+
+    def forget(self, listener: WakeListener) -> None:
+        """Wake a listener no more."""
+        with self._guard:
+            self._listeners.discard(listener)
+
+    def close(self) -> None:
+        """Stop reading. Idempotent."""
+        self._closed.set()
+        with self._guard:
+            thread, subscription = self._thread, self._subscription
+            self._thread = None
+        if subscription is not None and subscription.connection is not None:
+            subscription.connection.disconnect()  # ends the read that is waiting
+        if thread is not None:
+            thread.join(self._patience)
+        self._client.connection_pool.disconnect()
+
+    def _run(self) -> None:
+        pause = _FIRST_PAUSE
+        while not self._closed.is_set():
+            # ValueError and OSError: closed by another thread in the middle of a read.
+            with contextlib.suppress(redis.RedisError, OSError, ValueError):
+                self._read()
+            if self._connected.is_set():
+                pause = _FIRST_PAUSE
+                self._connected.clear()
+            self._missed = True
+            self._closed.wait(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+    def _read(self) -> None:
+        """Subscribe, and hand on what comes, until the connection breaks."""
+        with self._client.pubsub() as subscription:
+            subscription.subscribe(self._channel)
+            with self._guard:
+                self._subscription = subscription
+            asked = False
+            while not self._closed.is_set():
+                message = subscription.get_message(timeout=self._heartbeat)
+                if message is not None:
+                    asked = False
+                    self._take(message)
+                elif asked:
+                    raise redis.ConnectionError("no answer to a ping")
+                else:
+                    subscription.ping()
+                    asked = True
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if message["type"] == "subscribe":
+            if self._missed:
+                self._hand_on(None)
+            self._connected.set()
+        elif message["type"] == "message":
+            try:
+                names = msgspec.json.decode(message["data"], type=frozenset[str])
+            except msgspec.DecodeError:
+                return  # not of ours
+            self._hand_on(names)
+
+    def _hand_on(self, names: frozenset[str] | None) -> None:
+        """Wake the listeners of these names; None: of all, for anything may have been missed."""
+        with self._guard:
+            listeners = list(self._listeners)
+        for listener in listeners:
+            listener.woken(listener.names if names is None else names)

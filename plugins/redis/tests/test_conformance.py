@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+from rolehost.api import Secret
+from rolehost.testing.conformance import CacheConformance, QueueConformance
+from rolehost_redis.cache import RedisCache
+from rolehost_redis.queue import RedisQueue
+from rolehost_redis.settings import RedisSettings
+
+
+def _cache(url: str, namespace: str) -> RedisCache:
+    return RedisCache(RedisSettings(url=Secret(url), namespace=namespace))
+
+
+def _queue(url: str, namespace: str) -> RedisQueue:
+    return RedisQueue(RedisSettings(url=Secret(url), namespace=namespace))
+
+
+class TestRedisCache(CacheConformance):
+    @pytest.fixture
+    def make_backend(self, url: str, namespace: str) -> Callable[[], RedisCache]:
+        return partial(_cache, url, namespace)
+
+
+class TestRedisQueue(QueueConformance):
+    @pytest.fixture
+    def make_backend(self, url: str, namespace: str) -> Callable[[], RedisQueue]:
+        return partial(_queue, url, namespace)
