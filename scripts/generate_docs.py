@@ -25,7 +25,13 @@ from scripts.docstrings import parse
 from scripts.prove import proofs
 
 #: Distributions whose plugins these pages describe.
-OWN = ("rolehost-embedded", "rolehost-openapi", "rolehost-ops", "rolehost-webhooks")
+OWN = (
+    "rolehost-embedded",
+    "rolehost-openapi",
+    "rolehost-ops",
+    "rolehost-postgres",
+    "rolehost-webhooks",
+)
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 README = "../README.md"

@@ -17,8 +17,9 @@ from tests.proofs.kit import ROOT
 
 SMOKE = """
 import json, pathlib, importlib.resources, rolehost
-import rolehost_embedded, rolehost_ops, rolehost_openapi, rolehost_webhooks
-packages = [rolehost, rolehost_embedded, rolehost_ops, rolehost_openapi, rolehost_webhooks]
+import rolehost_embedded, rolehost_ops, rolehost_openapi, rolehost_postgres, rolehost_webhooks
+packages = [rolehost, rolehost_embedded, rolehost_ops, rolehost_openapi, rolehost_postgres,
+            rolehost_webhooks]
 print(json.dumps({
     "from": sorted({str(pathlib.Path(package.__file__).parents[1]) for package in packages}),
     "typed": all(importlib.resources.files(package).joinpath("py.typed").is_file()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import psycopg2
@@ -72,7 +74,7 @@ class Server:
 
     def __init__(self, settings: PostgresSettings, purpose: str) -> None:
         try:
-            parts = parse_dsn(settings.url.reveal())
+            parts = {} if settings.url is None else parse_dsn(settings.url.reveal())
         except psycopg2.Error:
             # Without the driver's text: it shows the URI, and so the password.
             raise StartError(
@@ -88,10 +90,7 @@ class Server:
         parts.setdefault("application_name", f"rolehost {purpose}")
         parts.setdefault("connect_timeout", str(settings.connect_timeout))
         #: What errors call it: backend, host, port, database, user.
-        self.place = (
-            f"postgres: {parts.get('host', 'the local socket')}:{parts.get('port', '5432')},"
-            f" database {parts.get('dbname', '')!r}, user {parts.get('user', '')!r}"
-        )
+        self.place = _place(parts)
         self._dsn = make_dsn(**parts)
         self._settings = settings
         self._had_one = False
@@ -154,6 +153,19 @@ class Server:
     def _failure(self, text: str, lasting: bool) -> RolehostError:
         kind = StartError if lasting and not self._had_one else StorageUnavailable
         return kind(f"{self.place}: {text}")
+
+
+def _place(parts: Mapping[str, str]) -> str:
+    """Name a server by the URI's parts and by libpq's environment, as libpq does."""
+
+    def part(name: str, variable: str, otherwise: str) -> str:
+        return parts.get(name) or os.environ.get(variable) or otherwise
+
+    user = part("user", "PGUSER", "")
+    return (
+        f"postgres: {part('host', 'PGHOST', 'the local socket')}:{part('port', 'PGPORT', '5432')},"
+        f" database {part('dbname', 'PGDATABASE', user)!r}, user {user!r}"
+    )
 
 
 def _milliseconds(seconds: float) -> int:

@@ -19,7 +19,8 @@ class PostgresSettings(Settings, frozen=True):
 
     Attributes:
         url: where the database is, ``postgresql://user:password@host:5432/name``; anything
-            that libpq takes as a connection URI, so several hosts and parameters too.
+            that libpq takes as a connection URI, so several hosts and parameters too. None
+            leaves it to libpq's environment (PGHOST, PGDATABASE, PGSERVICE and the like).
         password: the password, instead of one in ``url``.
         sslmode: how much TLS; None leaves it to ``url``, else to libpq (``prefer``).
         sslrootcert: file with the certificates that ``verify-ca`` and ``verify-full`` trust.
@@ -34,7 +35,7 @@ class PostgresSettings(Settings, frozen=True):
             life before it is used. Closed ones are noticed without asking.
     """
 
-    url: Secret = Secret("postgresql://localhost/rolehost")
+    url: Secret | None = None
     password: Secret | None = None
     sslmode: SslMode | None = None
     sslrootcert: Path | None = None
