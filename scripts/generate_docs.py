@@ -27,9 +27,11 @@ from scripts.prove import proofs
 #: Distributions whose plugins these pages describe.
 OWN = (
     "rolehost-embedded",
+    "rolehost-memcached",
     "rolehost-openapi",
     "rolehost-ops",
     "rolehost-postgres",
+    "rolehost-redis",
     "rolehost-webhooks",
 )
 

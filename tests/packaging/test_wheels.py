@@ -18,8 +18,9 @@ from tests.proofs.kit import ROOT
 SMOKE = """
 import json, pathlib, importlib.resources, rolehost
 import rolehost_embedded, rolehost_ops, rolehost_openapi, rolehost_postgres, rolehost_webhooks
+import rolehost_memcached, rolehost_redis
 packages = [rolehost, rolehost_embedded, rolehost_ops, rolehost_openapi, rolehost_postgres,
-            rolehost_webhooks]
+            rolehost_webhooks, rolehost_memcached, rolehost_redis]
 print(json.dumps({
     "from": sorted({str(pathlib.Path(package.__file__).parents[1]) for package in packages}),
     "typed": all(importlib.resources.files(package).joinpath("py.typed").is_file()
@@ -99,5 +100,7 @@ def test_the_installed_host_checks_a_deployment_of_every_plugin(
     deployment = tmp_path / "all.toml"
     plugins = json.loads(outcome([installed / "rolehost", "plugins", "--json"], tmp_path))
     names = [plugin["name"] for plugin in plugins]
-    deployment.write_text(f"plugins = {json.dumps(names)}\n", "utf-8")
+    # Several plugins offer each kind of storage, so a deployment of them all has to choose.
+    chosen = "".join(f'{kind} = "embedded"\n' for kind in ("database", "cache", "queue", "stream"))
+    deployment.write_text(f"plugins = {json.dumps(names)}\n[storage]\n{chosen}", "utf-8")
     outcome([installed / "rolehost", "check", deployment], tmp_path)

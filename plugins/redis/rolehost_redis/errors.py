@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import redis
+import redis.sentinel
 from rolehost.api import StorageBusy, StorageError, StorageUnavailable
 
 from rolehost_redis.servers import Place
@@ -48,6 +49,12 @@ def translate(place: Place, error: redis.RedisError) -> StorageError:
         return StorageBusy(f"{place}: all connections are in use ([redis] connections)")
     if _is_refused(error, reason):
         return StorageError(f"{place}: refused, look at user, password and database: {reason}")
+    if isinstance(error, redis.sentinel.MasterNotFoundError):
+        return StorageUnavailable(f"{place}: no Sentinel answers that knows it as reachable")
+    if place.secure and isinstance(error, (redis.ConnectionError, redis.TimeoutError)):
+        return StorageUnavailable(
+            f"{place}: over TLS (does it speak it, is its certificate trusted?): {reason}"
+        )
     passing = isinstance(error, (redis.ConnectionError, redis.TimeoutError))
     if passing or reason.startswith(_PASSING):
         return StorageUnavailable(f"{place}: {reason}")

@@ -14,6 +14,9 @@ from rolehost.api import Secret
 
 from rolehost_redis.settings import RedisSettings
 
+#: Where it is unless a setting says otherwise.
+_LOCAL = "redis://127.0.0.1:6379/0"
+
 
 class _BlockingSentinelPool(SentinelConnectionPool, redis.BlockingConnectionPool):
     """Asks Sentinels where the server is; waits for a free connection instead of raising."""
@@ -47,6 +50,11 @@ class Place:
             self.options.get("host", "localhost"), self.options.get("port", 6379)
         )
         return f"redis {where} ([redis] {self.setting})"
+
+    @property
+    def secure(self) -> bool:
+        """Whether connections are made with TLS."""
+        return self.options.get("connection_class") is redis.SSLConnection
 
     def redact(self, text: str) -> str:
         """Return the text without the passwords that it may hold."""
@@ -86,7 +94,7 @@ class Place:
 
     def _sentinel_pool(self, options: dict[str, Any]) -> redis.ConnectionPool:
         secret = self.settings.sentinel_password
-        secure = options.pop("connection_class", None) is redis.SSLConnection
+        options.pop("connection_class", None)  # the pool has one of its own
         tls = {name: value for name, value in options.items() if name.startswith("ssl_")}
         sentinels = Sentinel(
             [_host_and_port(each) for each in self.settings.sentinels],
@@ -95,14 +103,18 @@ class Place:
                 "socket_connect_timeout": self.settings.connect_timeout,
                 "retry": Retry(NoBackoff(), 0),
                 "password": secret and secret.reveal(),
-                "ssl": secure,
+                "ssl": self.secure,
                 **tls,
             },
         )
         for name in ("host", "port", "path"):
             options.pop(name, None)
         return _BlockingSentinelPool(
-            self.settings.sentinel_service, sentinels, ssl=secure, check_connection=True, **options
+            self.settings.sentinel_service,
+            sentinels,
+            ssl=self.secure,
+            check_connection=True,
+            **options,
         )
 
 
@@ -111,7 +123,7 @@ def place_of(settings: RedisSettings, kind: Literal["cache", "queue"]) -> Place:
     own = settings.cache_url if kind == "cache" else settings.queue_url
     if own is not None:
         return Place(f"{kind}_url", own, settings)
-    return Place("url", settings.url, settings)
+    return Place("url", settings.url or Secret(_LOCAL), settings)
 
 
 def _host_and_port(text: str) -> tuple[str, int]:

@@ -19,7 +19,8 @@ class RedisSettings(Settings, frozen=True):
     Attributes:
         url: ``redis://[[user]:password@]host[:port][/db]``, ``rediss://`` with TLS, or
             ``unix://path?db=0``. TLS options stand behind ``?``: ``ssl_ca_certs=/path``,
-            ``ssl_certfile=``, ``ssl_keyfile=``, ``ssl_cert_reqs=``.
+            ``ssl_certfile=``, ``ssl_keyfile=``, ``ssl_cert_reqs=``. None is
+            ``redis://127.0.0.1:6379/0``.
         cache_url: server of the cache; None takes ``url``.
         queue_url: server of the queue; None takes ``url``.
         sentinels: Sentinels to ask where the server is; host and port of the URLs do not
@@ -35,7 +36,7 @@ class RedisSettings(Settings, frozen=True):
             still there; twice as long and it connects anew.
     """
 
-    url: Secret = Secret("redis://127.0.0.1:6379/0")
+    url: Secret | None = None
     cache_url: Secret | None = None
     queue_url: Secret | None = None
     sentinels: tuple[Sentinel, ...] = ()

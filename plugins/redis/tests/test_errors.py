@@ -66,7 +66,7 @@ def test_a_server_that_does_not_answer(silent_port: int) -> None:
 
 def test_a_server_without_tls(address: str) -> None:
     line = _refusal(RedisCache, url=Secret(f"rediss://:sesame@{address}"))
-    assert f"redis {address} ([redis] url)" in line
+    assert f"redis {address} ([redis] url): over TLS" in line
 
 
 def test_sentinels_that_are_not_there(closed_port: int) -> None:
@@ -78,6 +78,7 @@ def test_sentinels_that_are_not_there(closed_port: int) -> None:
     )
     assert "'main'" in line
     assert "[redis] sentinels" in line
+    assert len(line) < 200
 
 
 def test_settings_and_places_print_no_password() -> None:
