@@ -55,6 +55,7 @@ _REFUSALS = (
              "sslrootcert", True),
     _Refusal("does not match host name", "its certificate is for another host", "sslmode", True),
     _Refusal("starting up", "the server is starting", "url", False),
+    _Refusal("not yet accepting", "the server is starting", "url", False),
     _Refusal("shutting down", "the server is stopping", "url", False),
     _Refusal("too many", "the server has no connection left", "pool_size", False),
     _Refusal("remaining connection slots", "the server has no connection left", "pool_size", False),

@@ -1,0 +1,86 @@
+"""Claims and enqueueing by several threads at once: nothing twice, no limit passed."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from rolehost.api import Actor, JobContext
+from rolehost.delivery.texts import indexable, storable
+
+
+def work(context: JobContext, number: int) -> None:
+    """Do nothing."""
+
+
+ACTOR = Actor(name="work", fn=work)
+
+
+def in_threads(count, call):
+    failures = []
+
+    def run(number):
+        try:
+            call(number)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+
+
+def test_workers_that_claim_at_once_share_the_jobs_and_keep_to_the_limit(bench):
+    engine = bench.make_engine(ACTOR)
+    with engine.unit_of_work() as unit:
+        unit.enqueue_many(ACTOR, [{"number": number} for number in range(200)])
+    claimed = []
+
+    def claim(number):
+        while jobs := bench.claim(f"worker-{number}", limit=7):
+            assert len(jobs) <= 7
+            claimed.extend(job.id for job in jobs)
+
+    in_threads(4, claim)
+    left = bench.claim("late", limit=200)
+    claimed.extend(job.id for job in left)
+    assert len(claimed) == len(set(claimed)) == 200
+
+
+def test_of_unique_jobs_enqueued_at_once_one_is_created(bench):
+    engine = bench.make_engine(ACTOR)
+    created = []
+
+    def enqueue(number):
+        for turn in range(10):
+            with engine.unit_of_work() as unit:
+                job = unit.enqueue(ACTOR, number=number, unique=f"turn-{turn}")
+            created.append((turn, job.id, job.created))
+
+    in_threads(4, enqueue)
+    for turn in range(10):
+        mine = [(number, new) for which, number, new in created if which == turn]
+        assert len({number for number, _ in mine}) == 1
+        assert [new for _, new in mine].count(True) == 1
+
+
+def test_a_job_that_fails_with_any_text_is_given_back(bench):
+    def fail(context: JobContext) -> None:
+        raise ValueError("nul \0 and half a pair \ud800")
+
+    actor = Actor(name="fail", fn=fail)
+    engine = bench.make_engine(actor)
+    with engine.unit_of_work() as unit:
+        unit.enqueue(actor)
+    (job,) = bench.claim()
+    assert bench.run(job) == "retrying"
+
+
+@pytest.mark.parametrize("text", ["plain", "ü🐍", "nul\0", "\ud800", "x" * 10_000, "ü" * 10_000])
+def test_texts_are_made_such_that_every_database_takes_them(text):
+    assert "\0" not in storable(text)
+    assert len(indexable(text).encode()) < 2704
+    assert indexable(text) != indexable(text + "y")
