@@ -32,7 +32,6 @@ class Mailbox:
         calls: callbacks to be made, in order.
         failure: why the last round failed.
         wanted: most records of the next round; 0 asks for none.
-        wait: seconds the next round may wait for records.
         running: whether a round is under way.
         paused: partitions that hand over nothing.
         interrupted: whether a poll is to return at once.
@@ -46,7 +45,6 @@ class Mailbox:
         self.calls: deque[Call] = deque()
         self.failure: StorageError | None = None
         self.wanted = 0
-        self.wait = 0.0
         self.running = False
         self.paused: set[Partition] = set()
         self.interrupted = False

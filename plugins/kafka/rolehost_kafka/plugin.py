@@ -20,9 +20,7 @@ _CODECS = {"lz4": "lz4", "snappy": "snappy", "zstd": "zstandard"}
 @hookimpl
 def rolehost_plugin() -> PluginInfo:
     """Say what it is."""
-    return PluginInfo(
-        api=PLUGIN_API, summary="Apache Kafka as the stream", settings=KafkaSettings
-    )
+    return PluginInfo(api=PLUGIN_API, summary="Apache Kafka as the stream", settings=KafkaSettings)
 
 
 @hookimpl
@@ -53,5 +51,5 @@ def _missing(settings: KafkaSettings) -> str:
     codec = _CODECS.get(settings.compression)
     if codec is not None and find_spec(codec) is None:
         extra = f"rolehost-kafka[{settings.compression}]"
-        return f'[kafka] compression = "{settings.compression}" needs: pip install \'{extra}\''
+        return f"[kafka] compression = \"{settings.compression}\" needs: pip install '{extra}'"
     return ""

@@ -9,14 +9,17 @@ from collections.abc import Callable
 from typing import Any
 
 from kafka import TopicPartition
+from kafka.structs import MemberState
 from rolehost.api import Delivery, Record
 
 from rolehost_kafka.failures import unavailable
 from rolehost_kafka.mailbox import Mailbox
 from rolehost_kafka.names import Names
 
-#: Most seconds of one round; a partition that is resumed is noticed within it.
-ROUND = 0.1
+#: Seconds of one round; a partition that is resumed is noticed within it. It does not follow
+#: the caller's time-out: kafka-python 3.0 forgets an assignment when a poll of the group's
+#: leader ends while it is joining again because a topic has changed.
+ROUND = 0.5
 #: Seconds of silence after which the brokers are asked whether they are there.
 SILENCE = 5.0
 #: Milliseconds that leaving the group may take.
@@ -34,6 +37,7 @@ class Reader(threading.Thread):
         names: takes the prefix off names.
         connect: returns a subscribed consumer.
         ping: raises when the brokers do not answer; a consumer only falls silent.
+        patience: seconds that joining the group may take before it is begun anew.
     """
 
     def __init__(
@@ -43,13 +47,16 @@ class Reader(threading.Thread):
         *,
         connect: Callable[[], Any],
         ping: Callable[[], None],
+        patience: float,
     ) -> None:
         super().__init__(name="kafka-reader", daemon=True)
         self._mailbox = mailbox
         self._names = names
         self._connect = connect
         self._ping = ping
+        self._patience = patience
         self._heard = 0.0
+        self._settled = 0.0
         #: The consumer, once it is connected.
         self.consumer: Any = None
 
@@ -63,11 +70,11 @@ class Reader(threading.Thread):
                     break
                 limit, mailbox.wanted = mailbox.wanted, 0
                 mailbox.running = True
-                wait, paused = min(mailbox.wait, ROUND), set(mailbox.paused)
+                paused = {self._names.there(partition) for partition in mailbox.paused}
             deliveries: list[Delivery] = []
             failure = None
             try:
-                deliveries = self._round(limit, wait, {self._names.there(p) for p in paused})
+                deliveries = self._round(limit, paused)
             except Exception as error:
                 # Whatever it is, the caller is to hear of it and may poll again.
                 failure = unavailable("polling", error)
@@ -83,23 +90,37 @@ class Reader(threading.Thread):
             mailbox.ended = True
             mailbox.changed.notify_all()
 
-    def _round(self, limit: int, wait: float, paused: set[TopicPartition]) -> list[Delivery]:
+    def _round(self, limit: int, paused: set[TopicPartition]) -> list[Delivery]:
         if self.consumer is None:
             self.consumer = self._connect()
-            self._heard = time.monotonic()
+            self._heard = self._settled = time.monotonic()
         consumer = self.consumer
         owned = consumer.assignment()
         before = consumer.paused()
         consumer.pause(*(paused & owned) - before)
         consumer.resume(*before - paused)
-        found = consumer.poll(timeout_ms=round(wait * 1000), max_records=limit)
+        found = consumer.poll(timeout_ms=round(ROUND * 1000), max_records=limit)
         now = time.monotonic()
         if found:
             self._heard = now
         elif now - self._heard > SILENCE:
             self._ping()
             self._heard = now
+        self._watch(now)
         return [self._delivery(record) for records in found.values() for record in records]
+
+    def _watch(self, now: float) -> None:
+        """Take another consumer when this one is stuck between two generations of the group.
+
+        Its heartbeats are off in that state, so it would be out of the group unawares.
+        """
+        if self.consumer.group_metadata().state == MemberState.STABLE:
+            self._settled = now
+        elif now - self._settled > self._patience:
+            try:
+                self.consumer.close(autocommit=False, timeout_ms=LEAVING)
+            finally:
+                self.consumer = None
 
     def _delivery(self, record: Any) -> Delivery:
         place = self._names.here(TopicPartition(record.topic, record.partition))

@@ -64,7 +64,11 @@ class KafkaStream(Stream):
         def connect(listener: Bridge) -> Any:
             self._administration.ensure(wanted)
             consumer: Any = connected(self._settings, lambda: self._consumer(group))
-            consumer.subscribe(list(map(self._names.outside, wanted)), listener=listener)
+            names = [self._names.outside(topic) for topic in wanted]
+            consumer.subscribe(names, listener=listener)
+            # Known before it joins: else it might share out topics that it has not heard of.
+            for name in names:
+                consumer.partitions_for_topic(name)
             return consumer
 
         subscription = KafkaSubscription(
@@ -72,6 +76,7 @@ class KafkaStream(Stream):
             connect=connect,
             ping=self.ping,
             request_timeout=self._settings.request_timeout,
+            patience=self._settings.session_timeout + self._settings.request_timeout,
             on_assigned=on_assigned,
             on_revoked=on_revoked,
         )

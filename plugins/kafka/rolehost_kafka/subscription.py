@@ -15,7 +15,7 @@ from kafka.errors import (
     UnknownMemberIdError,
 )
 from kafka.structs import OffsetAndMetadata
-from rolehost.api import Delivery, Partition, StorageError, Subscription
+from rolehost.api import Delivery, Partition, Subscription
 
 from rolehost_kafka.failures import DRIVER_ERRORS, unavailable
 from rolehost_kafka.mailbox import Bridge, Call, Mailbox
@@ -38,6 +38,7 @@ class KafkaSubscription(Subscription):
         connect: returns a consumer that is subscribed with a listener.
         ping: raises when the brokers do not answer.
         request_timeout: seconds a commit may take.
+        patience: seconds that joining the group may take before it is begun anew.
         on_assigned: called with partitions that it owns from now on.
         on_revoked: called with partitions before it gives them up, or after it lost them.
     """
@@ -49,6 +50,7 @@ class KafkaSubscription(Subscription):
         connect: Callable[[Bridge], Any],
         ping: Callable[[], None],
         request_timeout: float,
+        patience: float,
         on_assigned: Callable[[Collection[Partition]], None],
         on_revoked: Callable[[Collection[Partition]], None],
     ) -> None:
@@ -58,7 +60,13 @@ class KafkaSubscription(Subscription):
         self._on_revoked = on_revoked
         self._mailbox = Mailbox()
         bridge = Bridge(self._mailbox, names)
-        self._reader = Reader(self._mailbox, names, connect=lambda: connect(bridge), ping=ping)
+        self._reader = Reader(
+            self._mailbox,
+            names,
+            connect=lambda: connect(bridge),
+            ping=ping,
+            patience=patience,
+        )
         self._owned: set[Partition] = set()
         #: Offsets that could not be committed while the group was rebalancing.
         self._owed: dict[Partition, int] = {}
@@ -76,7 +84,6 @@ class KafkaSubscription(Subscription):
         if not self._reader.ident:
             self._reader.start()
         with mailbox.changed:
-            mailbox.wait = timeout
             mailbox.wanted = mailbox.wanted or limit
             mailbox.changed.notify_all()
         while True:
@@ -93,7 +100,7 @@ class KafkaSubscription(Subscription):
                         mailbox.interrupted = False
                         return batch
                     if mailbox.idle:
-                        mailbox.wanted, mailbox.wait = limit, left
+                        mailbox.wanted = limit
                     mailbox.changed.notify_all()
                     mailbox.changed.wait(left)
                     continue
@@ -111,7 +118,8 @@ class KafkaSubscription(Subscription):
             call.answer.success(None)
             # Wakes kafka-python's thread, which does not watch answers of other threads.
             with contextlib.suppress(*DRIVER_ERRORS):
-                self._reader.consumer.commit({})
+                if (consumer := self._reader.consumer) is not None:
+                    consumer.commit({})
 
     def _give_up(self, call: Call) -> None:
         gone = set(call.partitions) & self._owned
@@ -138,11 +146,12 @@ class KafkaSubscription(Subscription):
         """
         wanted = {**self._owed, **offsets}
         wanted = {partition: wanted[partition] for partition in wanted.keys() & self._owned}
-        if not wanted:
-            return
+        consumer = self._reader.consumer
         self._owed = wanted
+        if not wanted or consumer is None:
+            return
         try:
-            self._reader.consumer.commit(
+            consumer.commit(
                 {
                     self._names.there(partition): OffsetAndMetadata(offset)
                     for partition, offset in wanted.items()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import uuid
 
 import pytest
@@ -31,3 +32,11 @@ def settings(servers: tuple[str, ...]) -> KafkaSettings:
         request_timeout=5.0,
         connect_timeout=5.0,
     )
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port where nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
