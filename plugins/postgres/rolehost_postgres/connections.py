@@ -37,6 +37,7 @@ class Connections(peewee.PostgresqlDatabase):
         self.place = place
         self.thread = _ThreadState()
         super().__init__("postgres")
+        pool.on_fork = self._state.reset
 
     @property
     def autoconnect(self) -> bool:

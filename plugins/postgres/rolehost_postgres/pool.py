@@ -8,6 +8,7 @@ import select
 import threading
 import time
 import weakref
+from collections.abc import Callable
 
 import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
@@ -32,6 +33,8 @@ class Pool:
         self._size = size
         self._timeout = timeout
         self._check_idle = check_idle
+        #: Called in a forked child, for whoever holds a connection of the parent.
+        self.on_fork: Callable[[], None] | None = None
         self._start_empty()
         self._closed = False
         _pools.add(self)
@@ -109,6 +112,8 @@ class Pool:
     def forget_after_fork(self) -> None:
         """In a forked child: use none of the parent's connections; the driver closes none."""
         self._start_empty()
+        if self.on_fork is not None:
+            self.on_fork()
 
 
 def _readable(number: int) -> bool:

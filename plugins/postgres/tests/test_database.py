@@ -175,23 +175,25 @@ def test_outside_of_a_session_there_is_no_connection(database: PostgresDatabase)
         database.read("SELECT 1")
 
 
-def test_a_forked_child_uses_connections_of_its_own(database: PostgresDatabase) -> None:
+def test_a_child_forked_in_a_session_uses_connections_of_its_own(
+    database: PostgresDatabase,
+) -> None:
     with database.session():
         before = pid(database)
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            with database.session():
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
                 os.write(writing, str(pid(database)).encode())
-        finally:
-            os._exit(0)
-    os.close(writing)
-    os.waitpid(child, 0)
-    with os.fdopen(reading) as pipe:
-        other = pipe.read()
-    assert other and int(other) != before
-    with database.session():
+                database.peewee.give_back()
+                database.close()
+            finally:
+                os._exit(0)
+        os.close(writing)
+        os.waitpid(child, 0)
+        with os.fdopen(reading) as pipe:
+            other = pipe.read()
+        assert other and int(other) != before
         assert pid(database) == before
 
 
