@@ -27,6 +27,7 @@ from scripts.prove import proofs
 #: Distributions whose plugins these pages describe.
 OWN = (
     "rolehost-embedded",
+    "rolehost-kafka",
     "rolehost-memcached",
     "rolehost-openapi",
     "rolehost-ops",

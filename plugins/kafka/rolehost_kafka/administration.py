@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Collection
-from typing import Any, cast
+from typing import Any
 
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import OffsetSpec
@@ -121,10 +121,9 @@ class Administration:
         with self._lock:
             if self._client is None:
                 self._client = connected(
-                    self._settings,
-                    lambda: KafkaAdminClient(**options.administration(self._settings)),
+                    self._settings, KafkaAdminClient, **options.administration(self._settings)
                 )
-            client = cast(Any, self._client)
+            client = self._client
         try:
             return getattr(client, question)(*args, **more)
         except TopicAlreadyExistsError:

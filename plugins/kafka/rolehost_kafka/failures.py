@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 from collections.abc import Callable
+from typing import Any
 
 from kafka.errors import (
     AuthorizationError,
@@ -15,6 +17,7 @@ from kafka.errors import (
     UnsupportedSaslMechanismError,
     UnsupportedVersionError,
 )
+from kafka.net.compat import KafkaNetClient
 from rolehost.api import StorageError, StorageUnavailable
 
 from rolehost_kafka.settings import KafkaSettings
@@ -27,16 +30,31 @@ _LOOK = 2.0
 DRIVER_ERRORS = (KafkaError, OSError, RuntimeError)
 
 
-def connected(settings: KafkaSettings, make: Callable[[], object]) -> object:
-    """Return the client that ``make`` makes.
+def connected(settings: KafkaSettings, kind: Callable[..., object], **options: object) -> Any:
+    """Return a connected producer, consumer or administration client.
+
+    Args:
+        settings: the plugin's settings, to look at when it fails.
+        kind: the class.
+        options: its options.
 
     Raises:
         StorageUnavailable: it cannot connect; the message says to which server, why, and which
             setting to look at.
     """
+    begun: list[Any] = []
+
+    def network(**given: Any) -> Any:
+        begun.append(KafkaNetClient(**given))
+        return begun[-1]
+
     try:
-        return make()
+        return kind(kafka_client=network, **options)
     except (KafkaError, OSError, RuntimeError, ValueError, AssertionError) as error:
+        # A constructor that raises leaves its thread running and its sockets open.
+        for client in begun:
+            with contextlib.suppress(Exception):
+                client.close()
         raise StorageUnavailable(_connecting(settings, error)) from error
 
 
@@ -66,8 +84,12 @@ def _connecting(settings: KafkaSettings, error: Exception) -> str:
         return f"kafka: [kafka] servers: the brokers are too old ({error}); 2.5 or newer is needed"
     if isinstance(error, KafkaConfigurationError | ValueError | AssertionError):
         return f"kafka: [kafka]: a setting is refused: {error}"
-    if isinstance(error, FileNotFoundError | PermissionError | ssl.SSLError):
+    if isinstance(error, PermissionError | ssl.SSLError):
         return f"kafka: [kafka] tls_ca, tls_certificate, tls_key: cannot be read ({error})"
+    for name in ("tls_ca", "tls_certificate", "tls_key"):
+        path = getattr(settings, name)
+        if settings.tls and path is not None and not path.is_file():
+            return f"kafka: [kafka] {name}: there is no file {path}"
     found = "; ".join(f"{server}: {look(settings, server)}" for server in settings.servers)
     return f"kafka: [kafka] servers: no broker can be used: {found}"
 

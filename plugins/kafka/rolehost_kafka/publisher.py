@@ -76,7 +76,7 @@ class Publisher:
         with self._lock:
             if self._producer is None:
                 self._producer = connected(
-                    self._settings, lambda: KafkaProducer(**options.producer(self._settings))
+                    self._settings, KafkaProducer, **options.producer(self._settings)
                 )
             return self._producer
 

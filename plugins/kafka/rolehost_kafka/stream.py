@@ -63,7 +63,12 @@ class KafkaStream(Stream):
 
         def connect(listener: Bridge) -> Any:
             self._administration.ensure(wanted)
-            consumer: Any = connected(self._settings, lambda: self._consumer(group))
+            consumer = connected(
+                self._settings,
+                KafkaConsumer,
+                partition_assignment_strategy=[CooperativeStickyAssignor],
+                **options.consumer(self._settings, self._names.outside(group)),
+            )
             names = [self._names.outside(topic) for topic in wanted]
             consumer.subscribe(names, listener=listener)
             # Known before it joins: else it might share out topics that it has not heard of.
@@ -83,12 +88,6 @@ class KafkaStream(Stream):
         with self._guard:
             self._subscriptions.add(subscription)
         return subscription
-
-    def _consumer(self, group: str) -> KafkaConsumer:
-        return KafkaConsumer(
-            partition_assignment_strategy=[CooperativeStickyAssignor],
-            **options.consumer(self._settings, self._names.outside(group)),
-        )
 
     def lag(self, topics: Collection[str], group: str) -> int:
         """See :meth:`rolehost.api.Stream.lag`; a topic that is missing has no records."""
