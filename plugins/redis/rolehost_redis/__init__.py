@@ -1,3 +1,3 @@
-"""The Redis backends of rolehost: cache, and wake-ups of the queue."""
+"""The Redis backends of rolehost: cache and queue."""
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ def rolehost_plugin() -> PluginInfo:
     """Say what it is."""
     return PluginInfo(
         api=PLUGIN_API,
-        summary="Cache on Redis, and wake-ups of the queue",
+        summary="Cache and queue on Redis",
         settings=RedisSettings,
     )
 
@@ -52,7 +52,14 @@ def rolehost_backends(context: DeclareContext) -> Sequence[Backend]:
             kind="queue",
             name=NAME,
             factory=queue,
-            capabilities=abilities.QUEUE,
+            capabilities=_queue_abilities(),
             unavailable=missing,
         ),
     ]
+
+
+def _queue_abilities() -> frozenset[str]:
+    """Return what the queue can do with what is installed; looks, but imports nothing."""
+    if find_spec("dramatiq") is None:
+        return abilities.QUEUE - {"ephemeral"}
+    return abilities.QUEUE

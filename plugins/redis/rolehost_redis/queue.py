@@ -1,22 +1,29 @@
-"""Storage kind ``queue`` on Redis: wake-ups. It carries no messages."""
+"""Storage kind ``queue`` on Redis: wake-ups, and ephemeral messages."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection
-from typing import ClassVar, NoReturn
+from typing import TYPE_CHECKING, ClassVar
 
 from rolehost.api import CapabilityMissing, Listener, Queue
 
 from rolehost_redis import abilities
 from rolehost_redis.errors import translated
+from rolehost_redis.messages import MessageStore
 from rolehost_redis.servers import place_of
 from rolehost_redis.settings import RedisSettings
 from rolehost_redis.waker import Waker
 from rolehost_redis.wakes import Hub
 
+if TYPE_CHECKING:
+    import dramatiq
+
+    from rolehost_redis.broker import RedisBroker
+
 
 class RedisQueue(Queue):
-    """Wakes processes on any machine without polling; keeps nothing in Redis.
+    """Wakes processes on any machine without polling, and carries messages among them.
 
     Args:
         settings: the plugin's settings.
@@ -30,6 +37,10 @@ class RedisQueue(Queue):
         self._client = self._place.client()
         self._waker = Waker(self._place, channel)
         self._hub = Hub(self._place, channel)
+        self._store = MessageStore(self._place, channel)
+        self._lease = settings.message_lease
+        self._broker: RedisBroker | None = None
+        self._guard = threading.Lock()
 
     def wake(self, names: Collection[str]) -> None:
         """See :meth:`rolehost.api.Queue.wake`."""
@@ -39,20 +50,22 @@ class RedisQueue(Queue):
         """See :meth:`rolehost.api.Queue.listen`."""
         return self._hub.listen(names)
 
-    def broker(self) -> NoReturn:
-        """See :meth:`rolehost.api.Queue.broker`.
+    def broker(self) -> dramatiq.Broker:
+        """See :meth:`rolehost.api.Queue.broker`."""
+        try:
+            from rolehost_redis.broker import RedisBroker
+        except ImportError as error:
+            raise CapabilityMissing(
+                "ephemeral messages need Dramatiq: pip install 'rolehost-redis[ephemeral]'"
+            ) from error
+        with self._guard:
+            if self._broker is None:
+                self._broker = RedisBroker(self._store, self._hub, lease=self._lease)
+            return self._broker
 
-        Raises:
-            CapabilityMissing: always.
-        """
-        raise CapabilityMissing(
-            "the queue of redis carries no ephemeral messages: choose another ([storage] queue),"
-            " or make the actor durable"
-        )
-
-    def depth(self, queue_name: str) -> int:  # noqa: ARG002
-        """See :meth:`rolehost.api.Queue.depth`; no message ever waits here."""
-        return 0
+    def depth(self, queue_name: str) -> int:
+        """See :meth:`rolehost.api.Queue.depth`; delayed messages count."""
+        return self._store.depth(queue_name)
 
     def ping(self) -> None:
         """See :meth:`rolehost.api.Queue.ping`."""
@@ -61,6 +74,11 @@ class RedisQueue(Queue):
 
     def close(self) -> None:
         """See :meth:`rolehost.api.Queue.close`."""
+        with self._guard:
+            broker, self._broker = self._broker, None
+        if broker is not None:
+            broker.close()
         self._waker.close()
         self._hub.close()
+        self._store.close()
         self._client.connection_pool.disconnect()

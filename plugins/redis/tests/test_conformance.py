@@ -16,7 +16,7 @@ def _cache(url: str, namespace: str) -> RedisCache:
 
 
 def _queue(url: str, namespace: str) -> RedisQueue:
-    return RedisQueue(RedisSettings(url=Secret(url), namespace=namespace))
+    return RedisQueue(RedisSettings(url=Secret(url), namespace=namespace, message_lease=1.0))
 
 
 class TestRedisCache(CacheConformance):

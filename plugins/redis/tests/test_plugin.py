@@ -5,7 +5,7 @@ import sys
 
 import msgspec
 import pytest
-from rolehost.api import DeclareContext, Secret
+from rolehost.api import CapabilityMissing, DeclareContext, Secret
 from rolehost_redis import plugin
 from rolehost_redis.settings import RedisSettings
 
@@ -23,6 +23,17 @@ def test_it_offers_backends_that_declare_what_they_can_do_and_do_not_connect() -
 def test_without_the_driver_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plugin, "find_spec", lambda name: None)
     assert all("pip install" in each.unavailable for each in plugin.rolehost_backends(CONTEXT))
+
+
+def test_without_dramatiq_the_queue_declares_no_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugin, "find_spec", lambda name: name if name == "redis" else None)
+    (queue,) = (each for each in plugin.rolehost_backends(CONTEXT) if each.kind == "queue")
+    assert "ephemeral" not in queue.capabilities
+    monkeypatch.setitem(sys.modules, "rolehost_redis.broker", None)
+    made = queue.factory()
+    with pytest.raises(CapabilityMissing, match="ephemeral"):
+        made.broker()
+    made.close()
 
 
 def test_declaring_imports_no_driver() -> None:

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from queue import SimpleQueue
+from typing import Any
+
+import dramatiq
+import msgspec
+import pytest
+import redis
+from dramatiq.errors import ConnectionClosed
+from rolehost.api import Secret
+from rolehost_redis.queue import RedisQueue
+from rolehost_redis.settings import RedisSettings
+
+PATIENCE = 20.0
+QUEUE = "broker"
+
+
+@pytest.fixture
+def open_queue(settings: RedisSettings) -> Iterator[Callable[[], RedisQueue]]:
+    """A function that makes another process's client, with leases of a second."""
+    short = msgspec.structs.replace(settings, message_lease=1.0)
+    made: list[RedisQueue] = []
+
+    def another() -> RedisQueue:
+        made.append(RedisQueue(short))
+        return made[-1]
+
+    yield another
+    for queue in made:
+        queue.close()
+
+
+@pytest.fixture
+def raw(url: str) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(url) as client:
+        yield client
+
+
+def _actor(queue: RedisQueue, fn: Callable[..., None] = lambda *_: None) -> Any:
+    return dramatiq.Actor(
+        fn, broker=queue.broker(), actor_name="act", queue_name=QUEUE, priority=0, options={}
+    )
+
+
+def _next(consumer: dramatiq.Consumer) -> Any:
+    message = next(consumer)
+    assert message is not None
+    return message
+
+
+def test_an_idle_consumer_is_woken_by_a_message(open_queue: Callable[[], RedisQueue]) -> None:
+    sender, queue = _actor(open_queue()), open_queue()
+    _actor(queue)
+    consumer = queue.broker().consume(QUEUE, timeout=int(PATIENCE * 1000))
+    sender.send("woken")
+    assert _next(consumer).args == ("woken",)
+    consumer.close()
+
+
+def test_what_an_owner_without_renewals_took_is_handed_out_again_when_the_lease_ends(
+    open_queue: Callable[[], RedisQueue],
+) -> None:
+    queue, other = open_queue(), open_queue()
+    _actor(queue).send("once")
+    taken, _ = queue._store.take(QUEUE, 1)  # as by a process that was killed after it
+    assert taken
+    _actor(other)
+    consumer = other.broker().consume(QUEUE, timeout=int(PATIENCE * 1000))
+    assert _next(consumer).args == ("once",)
+    consumer.close()
+
+
+def test_a_late_acknowledgement_takes_no_later_message_away(
+    open_queue: Callable[[], RedisQueue], raw: redis.Redis, settings: RedisSettings
+) -> None:
+    queue = open_queue()
+    actor = _actor(queue)
+    actor.send("old")
+    consumer = queue.broker().consume(QUEUE, timeout=int(PATIENCE * 1000))
+    old = _next(consumer)
+    raw.delete(*raw.scan_iter(f"{settings.namespace}:queue:*"))  # Redis was emptied
+    actor.send("new")
+    consumer.ack(old)
+    assert _next(consumer).args == ("new",)
+    consumer.close()
+
+
+def test_undecodable_and_rejected_messages_are_kept_aside(
+    open_queue: Callable[[], RedisQueue], raw: redis.Redis, settings: RedisSettings
+) -> None:
+    queue = open_queue()
+    actor = _actor(queue)
+    for poison in (b"\xff\x00", b"[]", b'{"no": "message"}'):
+        queue._store.put(QUEUE, poison, 0)
+    actor.send("rejected")
+    consumer = queue.broker().consume(QUEUE, prefetch=8, timeout=int(PATIENCE * 1000))
+    consumer.nack(_next(consumer))
+    consumer.close()
+    dead = raw.lrange(f"{settings.namespace}:queue:{QUEUE}:dead", 0, -1)
+    assert dead[1:] == [b'{"no": "message"}', b"[]", b"\xff\x00"]
+    assert b"rejected" in dead[0]
+    assert queue._store.depth(QUEUE, taken=True) == 0
+
+
+def test_delayed_messages_run_after_connections_broke(
+    open_queue: Callable[[], RedisQueue], raw: redis.Redis
+) -> None:
+    queue = open_queue()
+    calls: SimpleQueue[Any] = SimpleQueue()
+    actor = _actor(queue, calls.put)
+    worker = dramatiq.Worker(queue.broker(), worker_threads=2, worker_timeout=50)
+    worker.start()
+    try:
+        for number in range(20):
+            actor.send_with_options(args=(number,), delay=300)
+        raw.client_kill_filter(_type="normal", skipme=True)
+        raw.client_kill_filter(_type="pubsub")
+        assert {calls.get(timeout=PATIENCE) for _ in range(20)} == set(range(20))
+    finally:
+        worker.stop()
+
+
+def test_without_redis_sending_says_so(closed_port: int) -> None:
+    queue = RedisQueue(RedisSettings(url=Secret(f"redis://127.0.0.1:{closed_port}")))
+    actor = _actor(queue)
+    with pytest.raises(ConnectionClosed):
+        actor.send()
+    queue.close()
