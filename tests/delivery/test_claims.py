@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 
+import msgspec
 import pytest
 from rolehost.api import Actor, JobContext
+from rolehost.delivery.ledger import Finish
 from rolehost.delivery.texts import indexable, storable
 
 
@@ -84,3 +86,26 @@ def test_texts_are_made_such_that_every_database_takes_them(text):
     assert "\0" not in storable(text)
     assert len(indexable(text).encode()) < 2704
     assert indexable(text) != indexable(text + "y")
+
+
+def test_jobs_given_back_together_end_each_in_its_own_way_and_lost_ones_are_left(bench):
+    engine = bench.make_engine(ACTOR)
+    with engine.unit_of_work() as unit:
+        unit.enqueue_many(ACTOR, [{"number": number} for number in range(4)])
+    done, again, dead, lost = bench.claim()
+    now = bench.clock.now()
+    ends = [
+        (done, Finish("completed", now, True, None)),
+        (again, Finish("retrying", now + 5000, True, "100% ?")),
+        (dead, Finish("dead", now, False, "no")),
+        (msgspec.structs.replace(lost, token=lost.token - 1), Finish("completed", now, True, None)),
+    ]
+    with bench.database.session():
+        for part in (ends[1:2], ends[:1] + ends[2:], []):
+            with bench.database.transaction() as tx:
+                engine.ledger.finish_many(tx, part, now)
+    found = [bench.job(job.id) for job in (done, again, dead, lost)]
+    assert [job["state"] for job in found] == ["completed", "retrying", "dead", "claimed"]
+    assert [job["attempt"] for job in found] == [1, 1, 0, 0]
+    assert [job["error"] for job in found] == [None, "100% ?", "no", None]
+    assert found[1]["run_at"] == now + 5000

@@ -197,7 +197,16 @@ class Ledger:
         self, tx: Transaction, ends: Iterable[tuple[ClaimedJob, Finish]], now: int
     ) -> None:
         """Give several rows back; those whose claim is no longer ours are left alone."""
-        tx.executemany(_FINISH, [_finish_params(job, end, now) for job, end in ends])
+        rows = [_finish_params(job, end, now) for job, end in ends]
+        if self._database.dialect == "sqlite":
+            tx.executemany(_FINISH, rows)
+            return
+        # PERF: with a server between, one statement for all is three times as fast as many.
+        for start in range(0, len(rows), _TOGETHER):
+            part = rows[start : start + _TOGETHER]
+            marks = ", ".join(["(?, ?, ?, ?, ?, ?, ?)"] * len(part))
+            sql = _FINISH_TOGETHER.replace("{rows}", marks)
+            tx.execute(sql, [value for row in part for value in row])
 
     def release(self, tx: Transaction, owner: str) -> set[str]:
         """Hand back all rows of a process that died; return the queues to wake.
@@ -243,6 +252,16 @@ _FINISH = (
     "UPDATE rolehost_jobs SET state = ?, run_at = ?, attempt = attempt + ?, error = ?,"
     " finished_at = ?, owner = NULL"
     " WHERE id = ? AND token = ? AND state IN ('claimed', 'running')"
+)
+#: Rows given back by one statement.
+_TOGETHER = 500
+#: The same for many rows. A column of nothing but NULLs has to be told its type.
+_FINISH_TOGETHER = (
+    "UPDATE rolehost_jobs SET state = ends.column1, run_at = ends.column2,"
+    " attempt = attempt + ends.column3, error = ends.column4,"
+    " finished_at = CAST(ends.column5 AS BIGINT), owner = NULL"
+    " FROM (VALUES {rows}) AS ends"
+    " WHERE id = ends.column6 AND token = ends.column7 AND state IN ('claimed', 'running')"
 )
 #: States of a job that is over.
 OVER = frozenset({"completed", "cancelled", "dead"})
