@@ -18,6 +18,9 @@ from rolehost_redis.messages import Taken, wake_name
 if TYPE_CHECKING:
     from rolehost_redis.broker import RedisBroker
 
+#: Seconds after which a consumer looks although nobody woke it; for wake-ups that Redis refused.
+_LONGEST = 10.0
+
 
 class RedisConsumer(Consumer):
     """Takes no more than ``prefetch`` at once. Iterated by one thread, acknowledged by any.
@@ -34,6 +37,8 @@ class RedisConsumer(Consumer):
         self._queue = queue_name
         self._prefetch = prefetch
         self._timeout = timeout
+        #: time.monotonic() before which nothing is due unless a wake-up says so.
+        self._look_at = 0.0
         self._ready: deque[_Proxy] = deque()
         self._running: set[bytes] = set()
         self._listener = broker.hub.listen((wake_name(queue_name),))
@@ -45,27 +50,27 @@ class RedisConsumer(Consumer):
                 message = self._ready.popleft()
                 self._running.add(message.number)
                 return message
-            due: float | None = None
             room = self._prefetch - len(self._running)
-            if room > 0:
-                due = self._fill(room)
-                if self._ready:
-                    continue
-            left = deadline - time.monotonic()
-            if left <= 0:
+            if room > 0 and time.monotonic() >= self._look_at:
+                self._fill(room)
+                continue
+            now = time.monotonic()
+            if now >= deadline:
                 return None
-            # A wake-up, a free place (see _done), or the time at which something is due.
-            self._listener.wait(left if due is None else min(left, max(due, 0.001)))
+            # Until a wake-up, a free place (see _done), or the time at which something is due.
+            until = min(deadline, self._look_at) if room > 0 else deadline
+            if self._listener.wait(max(until - now, 0.001)):
+                self._look_at = 0.0
 
-    def _fill(self, room: int) -> float | None:
-        """Take what is due; return the seconds until more may be."""
+    def _fill(self, room: int) -> None:
+        """Take what is due, and note when more may be."""
         try:
             taken, due = self._broker.store.take(self._queue, room)
             for each in taken:
                 self._decode(each)
         except StorageError as error:
             raise ConnectionClosed(error) from error
-        return due
+        self._look_at = time.monotonic() + min(_LONGEST if due is None else due, _LONGEST)
 
     def _decode(self, taken: Taken) -> None:
         """Make a message ready; put it aside when its bytes are none.

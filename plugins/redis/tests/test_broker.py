@@ -59,6 +59,23 @@ def test_an_idle_consumer_is_woken_by_a_message(open_queue: Callable[[], RedisQu
     consumer.close()
 
 
+def test_an_idle_consumer_asks_nothing(
+    open_queue: Callable[[], RedisQueue], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = open_queue()
+    _actor(queue)
+    consumer = queue.broker().consume(QUEUE, timeout=1)
+    assert next(consumer) is None
+
+    def asked(*_: object) -> None:
+        raise AssertionError("it polls")
+
+    monkeypatch.setattr(queue._store, "take", asked)
+    for _ in range(20):
+        assert next(consumer) is None
+    consumer.close()
+
+
 def test_what_an_owner_without_renewals_took_is_handed_out_again_when_the_lease_ends(
     open_queue: Callable[[], RedisQueue],
 ) -> None:
