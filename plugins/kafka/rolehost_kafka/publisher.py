@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaTimeoutError, MessageSizeTooLargeError, RetriableError
+from kafka.errors import MessageSizeTooLargeError
 from rolehost.api import Record, StorageError
 
 from rolehost_kafka import options
@@ -59,9 +59,9 @@ class Publisher:
         except MessageSizeTooLargeError as error:
             raise StorageError(f"kafka: publishing: {error}; see [kafka] max_message") from error
         except DRIVER_ERRORS as error:
-            if not isinstance(error, KafkaTimeoutError | RetriableError):
-                # What a producer cannot mend by trying again may have ended it: take another.
-                self._forget(producer)
+            # kafka-python's producer may send nothing more after its brokers were away: seen
+            # with 3.0.12 for as long as one looked. A new one sends at once.
+            self._forget(producer)
             raise unavailable("publishing", error) from error
 
     def close(self) -> None:
@@ -85,4 +85,6 @@ class Publisher:
             if self._producer is producer:
                 self._producer = None
         with contextlib.suppress(Exception):
-            producer.close(timeout=0)
+            # Else close() raises, and leaves its thread, while records are unconfirmed.
+            producer._sender.force_close()
+            producer.close(timeout=1.0)
