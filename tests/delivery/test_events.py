@@ -12,6 +12,7 @@ from rolehost.api import (
     Partition,
     Record,
     RetryPolicy,
+    StorageError,
     StorageUnavailable,
     actor,
     handler,
@@ -27,8 +28,11 @@ class Memory:
     def __init__(self):
         self.records: list[Record] = []
         self.fails = 0
+        self.refuses = None
 
     def publish(self, records):
+        if any(record.value == self.refuses for record in records):
+            raise StorageError("refused")
         if self.fails:
             self.fails -= 1
             raise StorageUnavailable("away")
@@ -86,6 +90,26 @@ def test_a_stream_that_is_away_loses_nothing_and_keeps_the_order(bench):
     assert bench.count("rolehost_outbox") == 10
     relay.step()
     assert [record.value for record in stream.records] == [str(n).encode() for n in range(10)]
+
+
+def test_an_event_that_the_stream_refuses_is_a_dead_letter_and_holds_up_nobody(bench):
+    bench.make_engine()
+    stream = Memory()
+    stream.refuses = b"too large"
+    relay = Relay(bench.engine, stream, "me")
+    publish(bench, *[thing(body, key="k") for body in (b"1", b"too large", b"2")])
+    relay.step()
+    assert list(dict.fromkeys(record.value for record in stream.records)) == [b"1", b"2"]
+    assert bench.count("rolehost_outbox") == 0
+    with bench.database.session():
+        [letter] = deadletters.listing(bench.database)
+    assert (letter.what, letter.error) == ("relay", "StorageError: refused")
+    stream.refuses = None
+    with bench.database.session(), bench.database.transaction() as tx:
+        assert deadletters.replay(tx, letter.id, bench.clock.now()) == "outbox"
+    relay.step()
+    assert stream.records[-1].value == b"too large"
+    assert bench.count("rolehost_dead_events") == 0
 
 
 def test_a_shard_is_relayed_by_the_holder_of_its_lease_alone(bench):

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from rolehost.api.contributions import Handler
-from rolehost.delivery import administration
-from rolehost.delivery.outbox import decode_headers, encode_headers
+from rolehost.delivery import administration, envelope
+from rolehost.delivery.outbox import Waiting, append, decode_headers, encode_headers
 from rolehost.delivery.texts import storable
 from rolehost.storage import Database, Delivery, Partition, Record, Transaction
 
@@ -37,18 +37,40 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     state: str
 
 
+#: Stands in for the consumer group of events that the stream itself refused.
+UNPUBLISHED = "(outbox)"
+
+
 def bury(
     tx: Transaction, handler: Handler, delivery: Delivery, event: str, error: str, now: int
 ) -> None:
     """Keep an event that a handler gave up."""
+    _insert(tx, handler.group, handler.name, delivery, event, error, now)
+
+
+def bury_unpublished(tx: Transaction, row: Waiting, error: str, now: int) -> None:
+    """Keep an event that the stream refuses for what it is, so that it holds up no other."""
+    delivery = Delivery(Partition(row.record.topic, -1), row.id, row.record, row.created_at)
+    _insert(tx, UNPUBLISHED, "relay", delivery, envelope.identity(delivery), error, now)
+
+
+def _insert(
+    tx: Transaction,
+    group: str,
+    handler: str,
+    delivery: Delivery,
+    event: str,
+    error: str,
+    now: int,
+) -> None:
     record = delivery.record
     tx.execute(
         "INSERT INTO rolehost_dead_events (consumer_group, handler, event, topic, part, position,"
         " key, headers, value, error, state, died_at, published_at)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'dead', ?, ?)",
         (
-            handler.group,
-            handler.name,
+            group,
+            handler,
             event,
             record.topic,
             delivery.partition.number,
@@ -136,10 +158,21 @@ def replay(tx: Transaction, letter: str, now: int) -> str | None:
     if kind == "job":
         return administration.retry(tx, number, now, only=("dead",))
     row = tx.execute(
-        "UPDATE rolehost_dead_events SET state = 'replay' WHERE id = ? RETURNING consumer_group",
+        "UPDATE rolehost_dead_events SET state = 'replay' WHERE id = ? RETURNING consumer_group,"
+        " topic, key, headers, value, event",
         (number,),
     ).fetchone()
-    return None if row is None else f"replay:{row[0]}"
+    if row is None:
+        return None
+    group, topic, key, headers, value, event = row
+    if group != UNPUBLISHED:
+        return f"replay:{group}"
+    record = Record(
+        topic, bytes(value), None if key is None else bytes(key), decode_headers(bytes(headers))
+    )
+    append(tx, [(record, event)], now)
+    discard(tx, letter)
+    return "outbox"
 
 
 def discard(tx: Transaction, letter: str) -> bool:

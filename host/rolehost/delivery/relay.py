@@ -8,10 +8,14 @@ the order, and the inbox drops the second.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import structlog
 
-from rolehost.delivery import leases, outbox
+from rolehost.delivery import deadletters, leases, outbox
 from rolehost.delivery.engine import Engine
+from rolehost.delivery.outbox import Waiting
+from rolehost.errors import StorageError, StorageUnavailable
 from rolehost.storage import Stream
 
 log = structlog.get_logger(__name__)
@@ -46,12 +50,39 @@ class Relay:
             rows = outbox.waiting(engine.database, self._held, engine.policy.relay_shards, BATCH)
             if not rows:
                 return 0
-            self._stream.publish([row.record for row in rows])
+            refused = self._publish(rows)
             with engine.database.transaction() as tx:
+                for row, error in refused:
+                    deadletters.bury_unpublished(tx, row, error, engine.clock.now())
                 outbox.remove(tx, rows)
         age = (engine.clock.now() - rows[0].created_at) / 1000
         engine.recorder.relayed(len(rows), age)
         return len(rows)
+
+    def _publish(self, rows: Sequence[Waiting]) -> list[tuple[Waiting, str]]:
+        """Publish rows; return those that the stream will never take, each with its error.
+
+        Raises:
+            StorageUnavailable: the stream is away; all rows are to be published again.
+        """
+        try:
+            self._stream.publish([row.record for row in rows])
+            return []
+        except StorageUnavailable:
+            raise
+        except StorageError:
+            # One of them is refused for what it is. Repeating some of the others does no harm.
+            pass
+        refused = []
+        for row in rows:
+            try:
+                self._stream.publish([row.record])
+            except StorageUnavailable:
+                raise
+            except StorageError as error:
+                log.error("event refused by the stream, now a dead letter", error=str(error))
+                refused.append((row, f"{type(error).__name__}: {error}"))
+        return refused
 
     def _renew(self, now: int) -> None:
         policy = self._engine.policy

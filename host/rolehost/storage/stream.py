@@ -100,6 +100,8 @@ class Stream(ABC):
         Raises:
             StorageUnavailable: some may have been stored; publishing all again is right, for
                 consumers recognise an event by its id.
+            StorageError: another one: a record is refused for what it is (too large), and
+                repeating it cannot help.
         """
 
     @abstractmethod
