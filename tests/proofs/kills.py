@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rolehost.api import AnyEvent, Event
+
 from tests.proofs.deployed import Deployed, client_services, embedded
 from tests.proofs.kit import Figures, Options
 from tests.proofs.receiver import Receiver, receiving
@@ -28,17 +30,33 @@ DURATION = "about 90 s"
 PATIENCE = 180.0
 #: Threads that post over HTTP; one more publishes into the stream.
 SENDERS = 4
+#: Events of the burst in one unit of work.
+TOGETHER = 200
 
 
 class Size(NamedTuple):
-    """How large a run is."""
+    """How large a run is.
 
-    events: int
+    Attributes:
+        burst: events acknowledged before the first kill.
+        in_flight: how many of them must be undelivered at that moment.
+        paced: messages sent one by one over the time of the kills.
+        kills: one a second.
+    """
+
+    burst: int
+    in_flight: int
+    paced: int
     kills: int
 
+    @property
+    def events(self) -> int:
+        """How many are sent in all."""
+        return self.burst + self.paced
 
-FULL = Size(5000, 60)
-SHORT = Size(600, 8)
+
+FULL = Size(burst=6000, in_flight=5000, paced=2000, kills=60)
+SHORT = Size(burst=800, in_flight=500, paced=100, kills=8)
 
 
 def prove(options: Options) -> Figures:
@@ -48,6 +66,9 @@ def prove(options: Options) -> Figures:
         prepare(deployed, receiver)
         load = Load(deployed, size, options)
         killer = Killer(deployed, size.kills, random.Random(options.seed), options)
+        load.burst()
+        in_flight = size.burst - len(receiver.ledger)
+        assert in_flight >= size.in_flight, f"{in_flight} in flight at the first kill"
         load.start()
         killer.run()
         load.join()
@@ -63,6 +84,7 @@ def prove(options: Options) -> Figures:
     lost = acknowledged - set(effects)
     double = len(effects) - len(set(effects))
     figures = {
+        "in_flight_at_first_kill": in_flight,
         "kills": killer.kills,
         "killed": ",".join(f"{role}:{count}" for role, count in sorted(killer.roles.items())),
         "acknowledged": len(acknowledged),
@@ -105,7 +127,7 @@ def post(url: str, body: Any) -> int:
 class Load:
     """Sends every number once, over HTTP or through the stream, until it is acknowledged.
 
-    Half of them goes at once, so that it is in flight when the kills begin; the other half is
+    A burst goes through the stream, so that it is in flight when the kills begin; the rest is
     spread over the time of the kills.
     """
 
@@ -114,15 +136,27 @@ class Load:
         self._size = size
         self._task = options.progress(size.events, "acknowledged")
         self._lock = threading.Lock()
-        self._numbers = iter(range(size.events))
+        self._numbers = iter(range(size.burst, size.events))
         self._began = time.monotonic()
         self.acknowledged: set[int] = set()
         self._threads = [
             threading.Thread(target=self._over_http, daemon=True) for _ in range(SENDERS)
         ] + [threading.Thread(target=self._through_stream, daemon=True)]
 
+    def burst(self) -> None:
+        """Publish the first events, many in each unit of work."""
+        with client_services(self._deployed.path) as services:
+            for first in range(0, self._size.burst, TOGETHER):
+                numbers = range(first, min(first + TOGETHER, self._size.burst))
+                with services.unit_of_work() as work:
+                    for number in numbers:
+                        work.publish(event_of(number))
+                for number in numbers:
+                    self._acknowledge(number)
+
     def start(self) -> None:
-        """Begin sending."""
+        """Begin sending the rest."""
+        self._began = time.monotonic()
         for thread in self._threads:
             thread.start()
 
@@ -132,13 +166,13 @@ class Load:
             thread.join(PATIENCE)
 
     def _take(self) -> Iterator[int]:
-        half, pause = self._size.events // 2, self._size.kills / (self._size.events / 2)
+        pause = self._size.kills / self._size.paced
         while True:
             with self._lock:
                 number = next(self._numbers, None)
             if number is None:
                 return
-            due = self._began + max(0, number - half) * pause
+            due = self._began + (number - self._size.burst) * pause
             time.sleep(max(0.0, due - time.monotonic()))  # the load's own pace
             yield number
 
@@ -163,25 +197,29 @@ class Load:
             self._acknowledge(number)
 
     def _through_stream(self) -> None:
-        from rolehost.api import Event, StorageUnavailable
+        from rolehost.api import StorageUnavailable
 
         with client_services(self._deployed.path) as services:
             for number in self._take():
-                event = Event(
-                    topic="webhooks",
-                    type="n",
-                    data=json.dumps({"n": number}).encode(),
-                    id=f"stream-{number}",
-                    key=str(number % 10),
-                    extensions={"webhooksapp": "kills"},
-                )
                 while True:
                     try:
-                        services.publish(event)
+                        services.publish(event_of(number))
                         break
                     except StorageUnavailable:
                         time.sleep(0.05)  # a client's pause between two tries
                 self._acknowledge(number)
+
+
+def event_of(number: int) -> AnyEvent:
+    """Return the event that becomes the message with this number."""
+    return Event(
+        topic="webhooks",
+        type="n",
+        data=json.dumps({"n": number}).encode(),
+        id=f"stream-{number}",
+        key=str(number % 10),
+        extensions={"webhooksapp": "kills"},
+    )
 
 
 class Killer:
@@ -200,10 +238,10 @@ class Killer:
     def run(self) -> None:
         """Kill until the wanted number is reached."""
         for _ in range(self._wanted):
-            time.sleep(1.0)  # the rhythm that the promise names
             role = self._source.choice(("http", "consumer", "scheduler", "worker"))
             self._kill(role, self._source.random())
             self._task.advance(1)
+            time.sleep(1.0)  # the rhythm that the promise names
 
     def _kill(self, role: str, which: float) -> None:
         # A role that is just being restarted is waited for, so that the same seed kills the
