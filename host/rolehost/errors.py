@@ -59,11 +59,38 @@ class StartError(RolehostError):
 
 
 class StorageError(RolehostError):
-    """Base of what a storage backend raises."""
+    """Base of what a storage backend raises.
+
+    Args:
+        message: one line: backend, setting, what was expected, what came, how to mend it; never
+            a secret.
+        backend: name of the backend (``postgres``); None where it is not known.
+        setting: what to look at, as it stands in the deployment file (``[postgres] url``).
+    """
+
+    def __init__(
+        self, message: str = "", *, backend: str | None = None, setting: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.backend = backend
+        self.setting = setting
+
+
+class StorageRefused(StorageError):
+    """The server was reached and refuses what the deployment says; waiting cannot help.
+
+    Wrong password, no such database, TLS not spoken or not trusted, a version too old, a topic
+    missing under ``verify``. A process that is starting ends with the status of a wrong
+    configuration; one that runs is unready and tries again, for a password may be put back.
+    """
 
 
 class StorageUnavailable(StorageError):
-    """The backend cannot be reached or is full for now; the same call may succeed later."""
+    """The backend cannot be reached or is full for now; the same call may succeed later.
+
+    No such host (its name may come), a refused connection, a time-out, a server that starts up.
+    A process waits for it.
+    """
 
 
 class StorageBusy(StorageUnavailable):

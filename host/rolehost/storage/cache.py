@@ -66,7 +66,8 @@ class Cache(ABC):
         """Return when the cache answers.
 
         Raises:
-            StorageUnavailable: it does not.
+            StorageUnavailable: it does not; waiting may help.
+            StorageRefused: it does, and refuses what the deployment says.
         """
 
     @abstractmethod

@@ -98,7 +98,8 @@ class Database(ABC):
         """Return when the database answers.
 
         Raises:
-            StorageUnavailable: it does not.
+            StorageUnavailable: it does not; waiting may help.
+            StorageRefused: it does, and refuses what the deployment says.
         """
 
     @abstractmethod

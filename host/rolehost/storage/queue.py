@@ -72,7 +72,8 @@ class Queue(ABC):
         """Return when the queue answers.
 
         Raises:
-            StorageUnavailable: it does not.
+            StorageUnavailable: it does not; waiting may help.
+            StorageRefused: it does, and refuses what the deployment says.
         """
 
     @abstractmethod

@@ -135,7 +135,8 @@ class Stream(ABC):
         """Return when the stream answers.
 
         Raises:
-            StorageUnavailable: it does not.
+            StorageUnavailable: it does not; waiting may help.
+            StorageRefused: it does, and refuses what the deployment says.
         """
 
     @abstractmethod
