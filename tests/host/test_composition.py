@@ -133,6 +133,13 @@ def test_a_backend_chosen_by_name_is_taken_even_if_nothing_needs_it():
     assert composition.backends["cache"].plugin == "other"
 
 
+def test_a_backend_chosen_by_name_is_missed_only_where_its_kind_is_needed_or_offered():
+    chosen = {"ROLEHOST__STORAGE__CACHE": "other"}
+    assert composed(chosen, a=plugin()).backends == {}
+    for plugins in ({"memory": STORAGE}, {"a": plugin(info(requires=("cache",)))}):
+        assert "unknown-backend" in {problem.code for problem in mistakes(chosen, **plugins)}
+
+
 def test_plugins_may_share_migrations_only_under_one_owner():
     shared = plugin(migrations=[Migrations(package="x", owner="shop")])
     composition = composed(

@@ -122,6 +122,13 @@ def test_text_of_the_environment_is_toml_where_the_setting_wants_it(write):
     assert loaded(path, ROLEHOST__HTTP__ACCESS_LOG="false").host.http.access_log is False
 
 
+def test_text_of_the_environment_is_split_at_commas_where_the_setting_wants_a_list(write):
+    path = write('[worker]\nqueues = "${QUEUES}"')
+    for text in ("mail, reports", '["mail", "reports"]'):
+        assert loaded(path, QUEUES=text).host.worker.queues == ("mail", "reports")
+    assert loaded(path, QUEUES="mail").host.worker.queues == ("mail",)
+
+
 def test_a_value_of_the_environment_may_refer_to_a_file(write):
     write("hush", "secret")
     path = write("[acme]\n")

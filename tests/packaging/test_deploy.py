@@ -11,10 +11,23 @@ from rolehost.deployment import load
 
 from tests.proofs.kit import ROOT
 
+#: Files that others include, and that run nothing themselves.
+PARTS = {"base", "engines"}
 DEPLOYMENTS = [
-    *(path for path in sorted((ROOT / "deploy").glob("*.toml")) if path.stem != "base"),
+    *(path for path in sorted((ROOT / "deploy").glob("*.toml")) if path.stem not in PARTS),
     *sorted((ROOT / "deploy/k8s").glob("*/deployment.toml")),
 ]
+FLEET = ("api", "worker", "events", "scheduler")
+#: Plugins that offer storage and nothing else.
+STORAGE = {"embedded", "postgres", "redis", "memcached", "kafka"}
+
+#: What a fleet may run on → what its environment says for it.
+SWAPS = {
+    "as it is written": {},
+    "no Redis": {"QUEUE": "postgres", "CACHE": "memcached"},
+    "jobs wake through PostgreSQL": {"QUEUE": "postgres"},
+    "memcached instead of Redis": {"CACHE": "memcached"},
+}
 PODS = sorted((ROOT / "deploy/k8s").glob("*/deployment.toml"))
 
 
@@ -43,10 +56,49 @@ def test_a_deployment_with_named_roles_is_exactly_these(path: Path) -> None:
 def test_the_split_deployments_together_are_what_the_embedded_one_is() -> None:
     together = {
         plugin
-        for name in ("api", "worker", "events", "scheduler")
+        for name in FLEET
         for plugin in load(ROOT / f"deploy/{name}.toml", environ={}).plugins
     }
-    assert together == set(load(ROOT / "deploy/embedded.toml", environ={}).plugins)
+    alone = set(load(ROOT / "deploy/embedded.toml", environ={}).plugins)
+    assert together - STORAGE == alone - STORAGE
+
+
+@pytest.mark.parametrize("name", FLEET)
+@pytest.mark.parametrize("swap", SWAPS)
+def test_a_backend_is_swapped_by_one_value(name: str, swap: str) -> None:
+    environ = {f"ROLEHOST__STORAGE__{kind}": backend for kind, backend in SWAPS[swap].items()}
+    composition = compose(load(ROOT / f"deploy/{name}.toml", environ=environ))
+    chosen = {kind: owned.value.name for kind, owned in composition.backends.items()}
+    expected = {"database": "postgres", "queue": "redis", "cache": "redis", "stream": "kafka"}
+    expected |= {kind.lower(): backend for kind, backend in SWAPS[swap].items()}
+    if name != "events":  # no other deployment has to do with a stream
+        del expected["stream"]
+    assert chosen == expected
+
+
+def test_a_line_of_the_engines_file_swaps_a_backend_of_every_deployment(tmp_path: Path) -> None:
+    for path in (ROOT / "deploy").glob("*.toml"):
+        text = path.read_text("utf-8").replace('queue = "redis"', 'queue = "postgres"')
+        (tmp_path / path.name).write_text(text, "utf-8")
+    for name in FLEET:
+        composition = compose(load(tmp_path / f"{name}.toml", environ={}))
+        assert composition.backends["queue"].value.name == "postgres"
+
+
+def test_where_the_engines_are_comes_from_the_environment_and_is_not_shown() -> None:
+    environ = {
+        "ROLEHOST_POSTGRES_URL": "postgresql://rolehost:hush@db.internal/rolehost",
+        "ROLEHOST_REDIS_URL": "rediss://:hush@redis.internal:6379/0",
+        "ROLEHOST_MEMCACHED_SERVERS": "m1.internal:11211,m2.internal:11211",
+        "ROLEHOST_KAFKA_SERVERS": "k1.internal:9092, k2.internal:9092",
+    }
+    composition = compose(load(ROOT / "deploy/events.toml", environ=environ))
+    settings = {plugin.name: plugin.settings for plugin in composition.plugins}
+    assert settings["postgres"].url.reveal() == environ["ROLEHOST_POSTGRES_URL"]
+    assert settings["redis"].url.reveal() == environ["ROLEHOST_REDIS_URL"]
+    assert settings["memcached"].servers == ("m1.internal:11211", "m2.internal:11211")
+    assert settings["kafka"].servers == ("k1.internal:9092", "k2.internal:9092")
+    assert "hush" not in repr(settings)
 
 
 @pytest.mark.parametrize("path", PODS, ids=relative)

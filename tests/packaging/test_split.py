@@ -1,4 +1,8 @@
-"""The four deployments of ``deploy/`` do together what the embedded one does alone."""
+"""The four deployments of ``deploy/`` do together what the embedded one does alone.
+
+Here without a server beside them: the embedded backends take the place of the engines, by the
+variables that docs/deployment.md names. On the engines: ``scripts/prove fleet-real``.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +20,14 @@ from tests.proofs.running import READY, free_port, running
 
 ROLEHOST = Path(sys.prefix) / "bin" / "rolehost"
 
-#: Deployment file → the options that docs/deployment.md gives it.
+#: Deployment file → the options that docs/deployment.md gives it, and its plugins.
 FLEET = {
-    "api": (),
-    "worker": ("--role", "worker", "--role", "http"),
-    "events": (),
-    "scheduler": ("--role", "scheduler", "--role", "http"),
+    "api": ((), "ops,openapi,webhooks-api"),
+    "worker": (("--role", "worker", "--role", "http"), "ops,webhooks-delivery"),
+    "events": ((), "ops,webhooks-ingest"),
+    "scheduler": (("--role", "scheduler", "--role", "http"), "ops,webhooks-delivery"),
 }
+KINDS = ("DATABASE", "QUEUE", "CACHE", "STREAM")
 
 
 @pytest.fixture
@@ -31,12 +36,16 @@ def fleet(tmp_path: Path) -> Iterator[dict[str, str]]:
     shared = {
         "ROLEHOST__EMBEDDED__PATH": str(tmp_path / "fleet.db"),
         "ROLEHOST__HTTP__SHUTDOWN_DELAY": "0",
+        **{f"ROLEHOST__STORAGE__{kind}": "embedded" for kind in KINDS},
     }
     with ExitStack() as stack:
         urls, hosts = {}, []
-        for name, options in FLEET.items():
+        for name, (options, plugins) in FLEET.items():
             address = f"127.0.0.1:{free_port()}"
-            environ = shared | {"ROLEHOST__HTTP__BIND": address}
+            environ = shared | {
+                "ROLEHOST__HTTP__BIND": address,
+                "ROLEHOST__PLUGINS": f"embedded,{plugins}",
+            }
             if name in {"worker", "scheduler"}:  # the others do not know this plugin
                 environ["ROLEHOST__WEBHOOKS_DELIVERY__ALLOW_PRIVATE"] = "true"
             command = [ROLEHOST, "run", ROOT / f"deploy/{name}.toml", *options]

@@ -63,7 +63,9 @@ def _pick(
     names = sorted({owned.value.name for owned in candidates})
     if named is not None:
         match = next((owned for owned in candidates if owned.value.name == named), None)
-        if match is None and not report.incomplete:
+        # A file that a fleet shares names what only some of its deployments have.
+        shared = not names and not any(need.plugin for need in reasons)
+        if match is None and not shared and not report.incomplete:
             report.add(
                 "unknown-backend",
                 report.at(f"storage.{kind}"),

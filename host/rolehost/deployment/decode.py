@@ -195,7 +195,7 @@ def _readings(value: Any) -> Iterator[tuple[Any, bool]]:
     """Return what a value may mean, best first, with msgspec's ``strict``.
 
     Text written outside TOML is first read as TOML, then as text, then as text that msgspec
-    may turn into numbers and truth values.
+    may turn into numbers and truth values, and at last as a list with commas between its items.
     """
     if not holds(value, Written) and not holds(value, Secret):
         yield value, True
@@ -205,6 +205,8 @@ def _readings(value: Any) -> Iterator[tuple[Any, bool]]:
     plain = reveal(value)
     yield plain, True
     yield plain, False
+    if isinstance(value, Written):
+        yield [item.strip() for item in value.split(",") if item.strip()], False
 
 
 def _as_toml(text: Written) -> Any:
