@@ -76,20 +76,21 @@ class StorageError(RolehostError):
         self.setting = setting
 
 
-class StorageRefused(StorageError):
-    """The server was reached and refuses what the deployment says; waiting cannot help.
-
-    Wrong password, no such database, TLS not spoken or not trusted, a version too old, a topic
-    missing under ``verify``. A process that is starting ends with the status of a wrong
-    configuration; one that runs is unready and tries again, for a password may be put back.
-    """
-
-
 class StorageUnavailable(StorageError):
     """The backend cannot be reached or is full for now; the same call may succeed later.
 
     No such host (its name may come), a refused connection, a time-out, a server that starts up.
     A process waits for it.
+    """
+
+
+class StorageRefused(StorageUnavailable):
+    """The server was reached and refuses what the deployment says; waiting cannot help.
+
+    Wrong password, no such database, TLS not spoken or not trusted, a version too old, a topic
+    missing under ``verify``. Only a process that is starting ends because of it, with the status
+    of a wrong configuration. To one that runs already it is an outage like any other, hence the
+    base class: it keeps what it holds, is unready and tries again.
     """
 
 
