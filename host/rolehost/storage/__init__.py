@@ -5,7 +5,7 @@ A backend implements one of :class:`Database`, :class:`Cache`, :class:`Queue` or
 tested by the conformance suite of its kind (:mod:`rolehost.testing.conformance`).
 """
 
-from rolehost.storage.cache import Cache
+from rolehost.storage.cache import Cache, Lease, Quota
 from rolehost.storage.capabilities import CAPABILITIES, KINDS, Kind
 from rolehost.storage.database import Cursor, Database, Transaction
 from rolehost.storage.queue import Listener, Queue
@@ -19,9 +19,11 @@ __all__ = [
     "Database",
     "Delivery",
     "Kind",
+    "Lease",
     "Listener",
     "Partition",
     "Queue",
+    "Quota",
     "Record",
     "Stream",
     "Subscription",

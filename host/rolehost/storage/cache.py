@@ -3,17 +3,60 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
-from typing import ClassVar
+from collections.abc import Collection, Iterable, Mapping
+from typing import ClassVar, NamedTuple
+
+from rolehost.errors import CapabilityMissing
+
+
+class Quota(NamedTuple):
+    """What :meth:`Cache.hit` answers.
+
+    Attributes:
+        allowed: whether the hit is within the limit; one that is not counts for nothing.
+        remaining: how many hits more would be allowed at this moment.
+        retry_after: seconds after which a hit like this one is allowed; 0.0 when it was.
+    """
+
+    allowed: bool
+    remaining: int
+    retry_after: float
+
+
+class Lease(NamedTuple):
+    """A lock that is held; only this value renews and releases it.
+
+    Attributes:
+        name: name of the lock.
+        token: rises with every lease of the lock, so whoever is written to under it can refuse
+            a number lower than one it has seen: the writer has lost its lease since.
+    """
+
+    name: str
+    token: int
 
 
 class Cache(ABC):
     """A cache of bytes by key. Thread-safe.
 
-    Keys are non-empty text of at most 200 characters without control characters; values are
-    bytes. ``ttl`` is in seconds: None means no expiry, a value ≤ 0 raises ValueError. A call
-    that needs an undeclared capability raises
-    :class:`~rolehost.errors.CapabilityMissing`.
+    Keys are non-empty text of at most 200 characters without control characters; so are tags
+    and names of limits and locks, which share nothing with keys. Values are bytes. ``ttl`` is in
+    seconds: None means no expiry, a value that is not above 0 raises ValueError.
+
+    Errors, the same of every call:
+
+    - ValueError: a key, value or number that no cache takes; nothing was asked of the server.
+    - :class:`~rolehost.errors.CapabilityMissing`: the call needs what is not declared.
+    - :class:`~rolehost.errors.StorageBusy`: no connection became free in time, or others
+      changed the entry all the time; nothing was done.
+    - :class:`~rolehost.errors.StorageUnavailable`: no answer came within the backend's
+      time-out, or the server refuses for now. A write may have been done, once at most: no
+      backend repeats what would count twice.
+    - :class:`~rolehost.errors.StorageRefused`: the server refuses what the deployment says.
+    - another :class:`~rolehost.errors.StorageError`: this value or command is refused, such as
+      a value that is too large; repeating it cannot help.
+
+    The layer above, :class:`rolehost.caching.Caching`, makes misses of most of them.
     """
 
     #: What this backend can do: names of ``CAPABILITIES["cache"]``.
@@ -59,7 +102,50 @@ class Cache(ABC):
 
     @abstractmethod
     def clear(self) -> None:
-        """Drop every entry of this cache."""
+        """Drop every entry of this cache; limits and locks stay."""
+
+    def set_tagged(
+        self, key: str, value: bytes, tags: Collection[str], ttl: float | None = None
+    ) -> None:
+        """Store a value that :meth:`drop_tagged` finds by each of these tags.
+
+        An entry that is set anew has the tags of the last time; no other call changes them.
+        """
+        raise self._missing("tags")
+
+    def drop_tagged(self, tags: Collection[str]) -> int:
+        """Remove every entry that has one of these tags; return how many were there."""
+        raise self._missing("tags")
+
+    def hit(self, name: str, limit: int, period: float, cost: int = 1) -> Quota:
+        """Count one hit, or several at once, unless that is more than a limit allows; atomic.
+
+        The generic cell rate algorithm (ITU-T I.371): up to ``limit`` at once, and one more
+        each ``period / limit`` seconds. A client that waits ``retry_after`` is served.
+
+        Args:
+            name: of what is limited, such as ``login:10.0.0.1``; always with the same limit.
+            limit: hits in a period, at least 1.
+            period: seconds, above 0.
+            cost: hits that this one counts for, 1 to ``limit``; all of them or none.
+        """
+        raise self._missing("rate-limit")
+
+    def lock(self, name: str, ttl: float) -> Lease | None:
+        """Take a lock for ``ttl`` seconds; None when somebody holds it. Never waits.
+
+        It ends by itself, also under a holder that is merely slow, and a cache may lose it:
+        what must not happen twice is protected by whoever checks the token, not by the lock.
+        """
+        raise self._missing("locks")
+
+    def renew(self, lease: Lease, ttl: float) -> bool:
+        """Hold a lock for ``ttl`` seconds from now; False when it is lost, and stays so."""
+        raise self._missing("locks")
+
+    def release(self, lease: Lease) -> bool:
+        """Give a lock back; False when it was lost already. Never releases another's."""
+        raise self._missing("locks")
 
     @abstractmethod
     def ping(self) -> None:
@@ -73,3 +159,6 @@ class Cache(ABC):
     @abstractmethod
     def close(self) -> None:
         """Close connections. Idempotent, never raises."""
+
+    def _missing(self, capability: str) -> CapabilityMissing:
+        return CapabilityMissing(f"{type(self).__name__} does not declare {capability!r}")
