@@ -1,3 +1,4 @@
+# ruff: noqa: ARG002 - a call that refuses looks at no argument
 """Storage kind ``cache``: values that may be lost at any moment."""
 
 from __future__ import annotations
