@@ -1,10 +1,10 @@
-"""The embedded default in a temporary folder: deploy/embedded.toml on a free port."""
+"""What ``deploy/`` describes, in a temporary folder and on free ports: alone, or as a fleet."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
@@ -45,6 +45,71 @@ def embedded(extra: str = "") -> Iterator[Deployed]:
         with running(command, Path(folder)) as host:
             host.until(READY)
             yield Deployed(path, f"http://127.0.0.1:{port}", host)
+
+
+class Engines(NamedTuple):
+    """Where the servers of a fleet are, as the settings of their plugins take it.
+
+    Attributes:
+        postgres: ``postgresql://…``.
+        redis: ``redis://…``.
+        memcached: ``host:port``.
+        kafka: ``host:port``, with commas between several.
+    """
+
+    postgres: str
+    redis: str
+    memcached: str
+    kafka: str
+
+    def sections(self) -> str:
+        """Return them as sections of a deployment file."""
+        return (
+            f'[postgres]\nurl = "{self.postgres}"\n'
+            f'[redis]\nurl = "{self.redis}"\n'
+            f'[memcached]\nservers = ["{self.memcached}"]\n'
+            f"[kafka]\nservers = {self.kafka.split(',')}\n"
+        )
+
+
+class Fleet(NamedTuple):
+    """The four deployments of ``deploy/``, each a supervisor with processes of its own."""
+
+    api: Deployed
+    worker: Deployed
+    events: Deployed
+    scheduler: Deployed
+
+
+#: Deployment → the options that docs/deployment.md starts it with.
+FLEET: dict[str, tuple[str, ...]] = {
+    "api": (),
+    "worker": ("--role", "worker", "--role", "http"),
+    "events": (),
+    "scheduler": ("--role", "scheduler", "--role", "http"),
+}
+
+
+@contextmanager
+def fleet(engines: Engines, extra: str = "") -> Iterator[Fleet]:
+    """Run the four deployments until the block ends; ``extra`` is appended to each file."""
+    with TemporaryDirectory(prefix="rolehost-fleet-") as folder, ExitStack() as stack:
+        members: dict[str, Deployed] = {}
+        for name, options in FLEET.items():
+            port = free_port()
+            path = Path(folder, f"{name}.toml")
+            path.write_text(
+                f'include = ["{ROOT}/deploy/{name}.toml"]\n'
+                f'[http]\nbind = "127.0.0.1:{port}"\nshutdown_delay = 0.0\n'
+                "[webhooks-delivery]\nallow_private = true\n"
+                f"{engines.sections()}{extra}"
+            )
+            command = [sys.executable, "-m", "rolehost", "run", str(path), *options]
+            host = stack.enter_context(running(command, Path(folder)))
+            members[name] = Deployed(path, f"http://127.0.0.1:{port}", host)
+        for member in members.values():
+            member.host.until(READY)
+        yield Fleet(**members)
 
 
 @contextmanager
