@@ -1,97 +1,102 @@
-"""What kafka-python and the network raise, told as one line that names the setting."""
+"""What goes wrong between here and the brokers, as one line that names the setting.
+
+Whatever client is used: each has a module that knows which of its own errors is which of these.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import ssl
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Collection
 
-from kafka.errors import (
-    AuthorizationError,
-    KafkaConfigurationError,
-    KafkaError,
-    KafkaTimeoutError,
-    SaslAuthenticationFailedError,
-    UnsupportedSaslMechanismError,
-    UnsupportedVersionError,
-)
-from kafka.net.compat import KafkaNetClient
-from rolehost.api import StorageError, StorageUnavailable
+from rolehost.api import StorageError, StorageRefused, StorageUnavailable
 
 from rolehost_kafka.settings import KafkaSettings
 
 #: Seconds that looking at one server may take, after a connection failed.
 _LOOK = 2.0
 
-#: What kafka-python raises when the cluster cannot be used for now; RuntimeError comes from a
-#: client whose input and output thread has ended, ValueError and AssertionError from options.
-DRIVER_ERRORS = (KafkaError, OSError, RuntimeError)
+
+def _refused(setting: str, message: str) -> StorageRefused:
+    where = f"[kafka] {setting}".rstrip()
+    return StorageRefused(f"kafka: {where}: {message}", backend="kafka", setting=where)
 
 
-def connected(settings: KafkaSettings, kind: Callable[..., object], **options: object) -> Any:
-    """Return a connected producer, consumer or administration client.
-
-    Args:
-        settings: the plugin's settings, to look at when it fails.
-        kind: the class.
-        options: its options.
-
-    Raises:
-        StorageUnavailable: it cannot connect; the message says to which server, why, and which
-            setting to look at.
-    """
-    begun: list[Any] = []
-
-    def network(**given: Any) -> Any:
-        begun.append(KafkaNetClient(**given))
-        return begun[-1]
-
-    try:
-        return kind(kafka_client=network, **options)
-    except (KafkaError, OSError, RuntimeError, ValueError, AssertionError) as error:
-        # A constructor that raises leaves its thread running and its sockets open.
-        for client in begun:
-            with contextlib.suppress(Exception):
-                client.close()
-        raise StorageUnavailable(_connecting(settings, error)) from error
+def login(settings: KafkaSettings) -> StorageRefused:
+    """Return the error for a name or password that the brokers refuse."""
+    return _refused(
+        "sasl_username, sasl_password",
+        f'the brokers refuse the login of "{settings.sasl_username}" '
+        f"with {settings.sasl_mechanism}",
+    )
 
 
-def unavailable(doing: str, error: Exception) -> StorageError:
-    """Return what to raise for a failure of a client that was connected."""
-    if isinstance(error, StorageError):
-        return error
-    if isinstance(error, AuthorizationError):
-        return StorageUnavailable(
-            f"kafka: {doing}: the brokers do not allow it ({error}); "
-            "see [kafka] sasl_username and their access control lists"
-        )
-    if isinstance(error, KafkaTimeoutError):
-        return StorageUnavailable(f"kafka: {doing}: no answer in time ({error})")
-    return StorageUnavailable(f"kafka: {doing}: {type(error).__name__}: {error}")
+def mechanism(settings: KafkaSettings) -> StorageRefused:
+    """Return the error for a way to log in that the brokers do not offer."""
+    return _refused("sasl_mechanism", f"the brokers do not offer {settings.sasl_mechanism}")
 
 
-def _connecting(settings: KafkaSettings, error: Exception) -> str:
-    if isinstance(error, SaslAuthenticationFailedError):
-        return (
-            f"kafka: [kafka] sasl_username, sasl_password: the brokers refuse the login of "
-            f'"{settings.sasl_username}" with {settings.sasl_mechanism}'
-        )
-    if isinstance(error, UnsupportedSaslMechanismError):
-        return f"kafka: [kafka] sasl_mechanism: the brokers do not offer {settings.sasl_mechanism}"
-    if isinstance(error, UnsupportedVersionError):
-        return f"kafka: [kafka] servers: the brokers are too old ({error}); 2.5 or newer is needed"
-    if isinstance(error, KafkaConfigurationError | ValueError | AssertionError):
-        return f"kafka: [kafka]: a setting is refused: {error}"
-    if isinstance(error, PermissionError | ssl.SSLError):
-        return f"kafka: [kafka] tls_ca, tls_certificate, tls_key: cannot be read ({error})"
+def too_old(error: object) -> StorageRefused:
+    """Return the error for brokers that lack what is needed."""
+    return _refused("servers", f"the brokers are too old ({error}); 2.5 or newer is needed")
+
+
+def setting(error: object) -> StorageRefused:
+    """Return the error for an option that the client refuses."""
+    return _refused("", f"a setting is refused: {error}")
+
+
+def unreadable(error: object) -> StorageRefused:
+    """Return the error for a file of certificates that cannot be used."""
+    return _refused("tls_ca, tls_certificate, tls_key", f"cannot be read ({error})")
+
+
+def missing(topics: Collection[str]) -> StorageRefused:
+    """Return the error for topics (their names in Kafka) that nobody has made."""
+    return StorageRefused(
+        f"kafka: topics missing: {', '.join(sorted(topics))}; make them, or let them be made: "
+        '[kafka] topics = "create-if-missing"',
+        backend="kafka",
+        setting="[kafka] topics",
+    )
+
+
+def forbidden(doing: str, error: object) -> StorageRefused:
+    """Return the error for something that this login may not do."""
+    return StorageRefused(
+        f"kafka: {doing}: the brokers do not allow it ({error}); see [kafka] sasl_username and "
+        "their access control lists",
+        backend="kafka",
+        setting="[kafka] sasl_username",
+    )
+
+
+def too_large(error: object) -> StorageError:
+    """Return the error for a record that is never going to be taken."""
+    return StorageError(
+        f"kafka: publishing: {error}; see [kafka] max_message",
+        backend="kafka",
+        setting="[kafka] max_message",
+    )
+
+
+def passing(doing: str, error: object) -> StorageUnavailable:
+    """Return the error for what may work at another time."""
+    return StorageUnavailable(f"kafka: {doing}: {error}", backend="kafka")
+
+
+def unreachable(settings: KafkaSettings) -> StorageError:
+    """Look at the files and servers of the settings; return the error that says what is wrong."""
     for name in ("tls_ca", "tls_certificate", "tls_key"):
         path = getattr(settings, name)
         if settings.tls and path is not None and not path.is_file():
-            return f"kafka: [kafka] {name}: there is no file {path}"
+            return _refused(name, f"there is no file {path}")
     found = "; ".join(f"{server}: {look(settings, server)}" for server in settings.servers)
-    return f"kafka: [kafka] servers: no broker can be used: {found}"
+    return StorageUnavailable(
+        f"kafka: [kafka] servers: no broker can be used: {found}",
+        backend="kafka",
+        setting="[kafka] servers",
+    )
 
 
 def look(settings: KafkaSettings, server: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from kafka import TopicPartition
 from rolehost.api import Partition
 
 
@@ -20,10 +19,6 @@ class Names:
         """Return the name that a topic or group has in Kafka."""
         return self._prefix + name
 
-    def there(self, partition: Partition) -> TopicPartition:
-        """Return a partition as kafka-python names it."""
-        return TopicPartition(self._prefix + partition.topic, partition.number)
-
-    def here(self, partition: TopicPartition) -> Partition:
-        """Return a partition as plugins name it."""
-        return Partition(partition.topic.removeprefix(self._prefix), partition.partition)
+    def inside(self, topic: str, number: int) -> Partition:
+        """Return a partition as plugins name it; ``topic`` is its name in Kafka."""
+        return Partition(topic.removeprefix(self._prefix), number)

@@ -46,6 +46,11 @@ def rolehost_backends(context: DeclareContext) -> Sequence[Backend]:
 
 def _missing(settings: KafkaSettings) -> str:
     """Return which module is missing and how to get it, or nothing; imports none of them."""
+    if settings.client == "confluent":
+        # Its wheels bring every way of compressing.
+        if find_spec("confluent_kafka") is None:
+            return "[kafka] client = \"confluent\" needs: pip install 'rolehost-kafka[confluent]'"
+        return ""
     if find_spec("kafka") is None:
         return "kafka-python is not installed: pip install 'kafka-python>=3.0.9,<4'"
     codec = _CODECS.get(settings.compression)

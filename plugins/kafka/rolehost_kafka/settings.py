@@ -16,6 +16,9 @@ class KafkaSettings(Settings, frozen=True):
     """``[kafka]``; ``prefix`` and ``topics`` the same in every deployment of a fleet.
 
     Attributes:
+        client: the driver: ``kafka-python`` is Python through and through; ``confluent``
+            is the C library librdkafka and needs the extra of that name:
+            ``rolehost-kafka[confluent]``. Topics, groups and offsets are the same with both.
         servers: brokers to ask first, as ``host:port``; the others are learned from them.
         client_id: how the brokers name this client in their logs and quotas.
         prefix: put before the names of topics and groups in Kafka, so that several fleets may
@@ -31,7 +34,8 @@ class KafkaSettings(Settings, frozen=True):
         batch_bytes: most bytes of one batch of one partition.
         max_message: most bytes of one record, key and headers included; the brokers'
             ``message.max.bytes`` must allow it.
-        publish_timeout: seconds in which brokers must confirm what is published.
+        publish_timeout: seconds in which brokers must confirm what is published; well below
+            ``[delivery] lease``, for the relay that publishes holds a lease meanwhile.
         connect_timeout: seconds for the first connection.
         request_timeout: seconds for one answer of a broker; at least 1.
         session_timeout: seconds without a heartbeat after which the brokers give a member's
@@ -49,6 +53,7 @@ class KafkaSettings(Settings, frozen=True):
         tls_verify_hostname: whether a broker's certificate must name its host.
     """
 
+    client: Literal["kafka-python", "confluent"] = "kafka-python"
     servers: Annotated[tuple[str, ...], Meta(min_length=1)] = ("127.0.0.1:9092",)
     client_id: str = "rolehost"
     prefix: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]*$")] = ""
@@ -59,7 +64,7 @@ class KafkaSettings(Settings, frozen=True):
     linger: Annotated[float, Meta(ge=0)] = 0.005
     batch_bytes: Count = 65_536
     max_message: Count = 1_048_576
-    publish_timeout: Seconds = 30.0
+    publish_timeout: Seconds = 10.0
     connect_timeout: Seconds = 10.0
     request_timeout: Annotated[float, Meta(ge=1)] = 10.0
     session_timeout: Seconds = 45.0

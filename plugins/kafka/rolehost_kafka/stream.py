@@ -1,28 +1,23 @@
-"""Storage kind ``stream`` on Apache Kafka, through kafka-python."""
+"""Storage kind ``stream`` on Apache Kafka, through one of two clients."""
 
 from __future__ import annotations
 
 import threading
 import weakref
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from kafka import KafkaConsumer
-from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from rolehost.api import Partition, Record, Stream, Subscription
 
-from rolehost_kafka import abilities, options
-from rolehost_kafka.administration import Administration
-from rolehost_kafka.failures import connected
-from rolehost_kafka.mailbox import Bridge
+from rolehost_kafka import abilities
+from rolehost_kafka.client import Client
 from rolehost_kafka.names import Names
-from rolehost_kafka.publisher import Publisher
 from rolehost_kafka.settings import KafkaSettings
-from rolehost_kafka.subscription import KafkaSubscription
+from rolehost_kafka.topics import Topics
 
 
 class KafkaStream(Stream):
-    """The stream of one process. Makes no client, and no thread, before it needs one.
+    """The stream of one process. Makes no connection, and no thread, before it needs one.
 
     Args:
         settings: the plugin's settings.
@@ -31,11 +26,10 @@ class KafkaStream(Stream):
     capabilities: ClassVar[frozenset[str]] = abilities.STREAM
 
     def __init__(self, settings: KafkaSettings) -> None:
-        self._settings = settings
-        self._names = Names(settings.prefix)
-        self._administration = Administration(settings, self._names)
-        self._publisher = Publisher(settings, self._names)
-        self._subscriptions: weakref.WeakSet[KafkaSubscription] = weakref.WeakSet()
+        names = Names(settings.prefix)
+        self._client = _client(settings, names)
+        self._topics = Topics(settings, names, self._client.questions)
+        self._subscriptions: weakref.WeakSet[Subscription] = weakref.WeakSet()
         self._guard = threading.Lock()
 
     def publish(self, records: Sequence[Record]) -> None:
@@ -47,8 +41,8 @@ class KafkaStream(Stream):
         """
         if not records:
             return
-        self._administration.ensure({record.topic for record in records})
-        self._publisher.publish(records)
+        self._topics.ensure({record.topic for record in records})
+        self._client.publish(records)
 
     def subscribe(
         self,
@@ -60,28 +54,10 @@ class KafkaStream(Stream):
     ) -> Subscription:
         """See :meth:`rolehost.api.Stream.subscribe`; joins the group at the first poll."""
         wanted = sorted(set(topics))
-
-        def connect(listener: Bridge) -> Any:
-            self._administration.ensure(wanted)
-            consumer = connected(
-                self._settings,
-                KafkaConsumer,
-                partition_assignment_strategy=[CooperativeStickyAssignor],
-                **options.consumer(self._settings, self._names.outside(group)),
-            )
-            names = [self._names.outside(topic) for topic in wanted]
-            consumer.subscribe(names, listener=listener)
-            # Known before it joins: else it might share out topics that it has not heard of.
-            for name in names:
-                consumer.partitions_for_topic(name)
-            return consumer
-
-        subscription = KafkaSubscription(
-            self._names,
-            connect=connect,
-            ping=self.ping,
-            request_timeout=self._settings.request_timeout,
-            patience=self._settings.session_timeout + self._settings.request_timeout,
+        subscription = self._client.subscribe(
+            wanted,
+            group,
+            ensure=lambda: self._topics.ensure(wanted),
             on_assigned=on_assigned,
             on_revoked=on_revoked,
         )
@@ -91,7 +67,7 @@ class KafkaStream(Stream):
 
     def lag(self, topics: Collection[str], group: str) -> int:
         """See :meth:`rolehost.api.Stream.lag`; a topic that is missing has no records."""
-        return self._administration.lag(set(topics), group)
+        return self._topics.lag(set(topics), group)
 
     def trim(self) -> int:
         """Return 0: the brokers drop old records themselves, as ``retention.ms`` says."""
@@ -99,7 +75,7 @@ class KafkaStream(Stream):
 
     def ping(self) -> None:
         """See :meth:`rolehost.api.Stream.ping`."""
-        self._administration.ping()
+        self._client.questions.ping()
 
     def close(self) -> None:
         """See :meth:`rolehost.api.Stream.close`; subscriptions that are open leave."""
@@ -107,5 +83,15 @@ class KafkaStream(Stream):
             subscriptions = list(self._subscriptions)
         for subscription in subscriptions:
             subscription.close()
-        self._publisher.close()
-        self._administration.close()
+        self._client.close()
+        self._client.questions.close()
+
+
+def _client(settings: KafkaSettings, names: Names) -> Client:
+    if settings.client == "confluent":
+        from rolehost_kafka.confluent import Confluent
+
+        return Confluent(settings, names)
+    from rolehost_kafka.kafka_python import KafkaPython
+
+    return KafkaPython(settings, names)

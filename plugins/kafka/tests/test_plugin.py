@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from rolehost.api import DeclareContext, Record, Secret, StorageUnavailable
-from rolehost_kafka import options, plugin
+from rolehost_kafka import plugin
+from rolehost_kafka.kafka_python import options
 from rolehost_kafka.settings import KafkaSettings
 from rolehost_kafka.stream import KafkaStream
 

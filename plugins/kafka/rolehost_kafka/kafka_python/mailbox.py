@@ -116,6 +116,6 @@ class Bridge(AsyncConsumerRebalanceListener):
     ) -> None:
         if partitions:
             answer = Future()
-            places = tuple(sorted(self._names.here(each) for each in partitions))
+            places = tuple(sorted(self._names.inside(*each) for each in partitions))
             self._mailbox.call(Call(kind, places, answer))
             await answer

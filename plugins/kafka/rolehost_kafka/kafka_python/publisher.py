@@ -10,10 +10,11 @@ from typing import Any
 
 from kafka import KafkaProducer
 from kafka.errors import MessageSizeTooLargeError
-from rolehost.api import Record, StorageError
+from rolehost.api import Record
 
-from rolehost_kafka import options
-from rolehost_kafka.failures import DRIVER_ERRORS, connected, unavailable
+from rolehost_kafka import failures
+from rolehost_kafka.kafka_python import options
+from rolehost_kafka.kafka_python.failures import DRIVER_ERRORS, connected, unavailable
 from rolehost_kafka.names import Names
 from rolehost_kafka.settings import KafkaSettings
 
@@ -57,7 +58,7 @@ class Publisher:
             for report in reports:
                 report.get(timeout=max(0.0, deadline - time.monotonic()))
         except MessageSizeTooLargeError as error:
-            raise StorageError(f"kafka: publishing: {error}; see [kafka] max_message") from error
+            raise failures.too_large(error) from error
         except DRIVER_ERRORS as error:
             # kafka-python's producer may send nothing more after its brokers were away: seen
             # with 3.0.12 for as long as one looked. A new one sends at once.

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from kafka import TopicPartition
 from kafka.errors import (
     CommitFailedError,
     IllegalGenerationError,
@@ -17,17 +18,17 @@ from kafka.errors import (
 from kafka.structs import OffsetAndMetadata
 from rolehost.api import Delivery, Partition, Subscription
 
-from rolehost_kafka.failures import DRIVER_ERRORS, unavailable
-from rolehost_kafka.mailbox import Bridge, Call, Mailbox
+from rolehost_kafka.kafka_python.failures import DRIVER_ERRORS, unavailable
+from rolehost_kafka.kafka_python.mailbox import Bridge, Call, Mailbox
 from rolehost_kafka.names import Names
-from rolehost_kafka.options import milliseconds
-from rolehost_kafka.reader import Reader
+from rolehost_kafka.kafka_python.options import milliseconds
+from rolehost_kafka.kafka_python.reader import Reader
 
-#: Seconds that :meth:`KafkaSubscription.close` waits for the member to have left.
+#: Seconds that :meth:`PolledSubscription.close` waits for the member to have left.
 CLOSING = 10.0
 
 
-class KafkaSubscription(Subscription):
+class PolledSubscription(Subscription):
     """Joins the group at the first poll.
 
     A thread of its own polls the consumer, and only while this one asks: kafka-python cannot
@@ -153,7 +154,9 @@ class KafkaSubscription(Subscription):
         try:
             consumer.commit(
                 {
-                    self._names.there(partition): OffsetAndMetadata(offset)
+                    TopicPartition(
+                        self._names.outside(partition.topic), partition.number
+                    ): OffsetAndMetadata(offset)
                     for partition, offset in wanted.items()
                 },
                 timeout_ms=milliseconds(self._request_timeout),

@@ -12,8 +12,8 @@ from kafka import TopicPartition
 from kafka.structs import MemberState
 from rolehost.api import Delivery, Record
 
-from rolehost_kafka.failures import unavailable
-from rolehost_kafka.mailbox import Mailbox
+from rolehost_kafka.kafka_python.failures import unavailable
+from rolehost_kafka.kafka_python.mailbox import Mailbox
 from rolehost_kafka.names import Names
 
 #: Seconds of one round; a partition that is resumed is noticed within it. It does not follow
@@ -70,7 +70,10 @@ class Reader(threading.Thread):
                     break
                 limit, mailbox.wanted = mailbox.wanted, 0
                 mailbox.running = True
-                paused = {self._names.there(partition) for partition in mailbox.paused}
+                paused = {
+                    TopicPartition(self._names.outside(each.topic), each.number)
+                    for each in mailbox.paused
+                }
             deliveries: list[Delivery] = []
             failure = None
             try:
@@ -123,7 +126,7 @@ class Reader(threading.Thread):
                 self.consumer = None
 
     def _delivery(self, record: Any) -> Delivery:
-        place = self._names.here(TopicPartition(record.topic, record.partition))
+        place = self._names.inside(record.topic, record.partition)
         # Other producers may write records, and headers, that have no value.
         headers = tuple((name, value or b"") for name, value in record.headers or ())
         return Delivery(

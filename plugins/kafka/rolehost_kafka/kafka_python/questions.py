@@ -1,0 +1,95 @@
+"""Asks brokers through kafka-python's administration client."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Collection
+from typing import Any, Literal
+
+from kafka import KafkaAdminClient, TopicPartition
+from kafka.admin import OffsetSpec
+from kafka.errors import TopicAlreadyExistsError
+
+from rolehost_kafka.client import Place, Questions
+from rolehost_kafka.kafka_python import options
+from rolehost_kafka.kafka_python.failures import DRIVER_ERRORS, connected, unavailable
+from rolehost_kafka.settings import KafkaSettings
+
+_WHICH = {"oldest": OffsetSpec.EARLIEST, "newest": OffsetSpec.LATEST}
+
+
+class AdminQuestions(Questions):
+    """One client for questions, made at the first of them; thread-safe.
+
+    Args:
+        settings: the plugin's settings.
+    """
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._client: Any = None
+
+    def ping(self) -> None:
+        """See :meth:`Questions.ping`."""
+        self._ask("ping", "describe_cluster")
+
+    def partitions(self, topics: Collection[str]) -> dict[str, list[int]]:
+        """See :meth:`Questions.partitions`."""
+        return {
+            each["name"]: sorted(part["partition_index"] for part in each["partitions"])
+            for each in self._ask("topics", "describe_topics", list(topics))
+            if each["name"] in topics and each["partitions"]
+        }
+
+    def create(self, topic: str, partitions: int, replication: int | None) -> None:
+        """See :meth:`Questions.create`."""
+        wanted = {
+            "num_partitions": partitions,
+            "replication_factor": -1 if replication is None else replication,
+        }
+        # Another process that made it in the meantime has done what was wanted.
+        with contextlib.suppress(TopicAlreadyExistsError):
+            self._ask(
+                f"creating topic {topic}; see [kafka] topics, replication",
+                "create_topics",
+                {topic: wanted},
+                wait_for_metadata=True,
+            )
+
+    def committed(self, group: str, places: Collection[Place]) -> dict[Place, int]:
+        """See :meth:`Questions.committed`."""
+        wanted = [TopicPartition(*place) for place in places]
+        found = self._ask("lag", "list_group_offsets", {group: wanted}).get(group, {})
+        return {(place.topic, place.partition): each.offset for place, each in found.items()}
+
+    def ends(
+        self, places: Collection[Place], which: Literal["oldest", "newest"]
+    ) -> dict[Place, int]:
+        """See :meth:`Questions.ends`."""
+        wanted = dict.fromkeys((TopicPartition(*place) for place in places), _WHICH[which])
+        found = self._ask("lag", "list_partition_offsets", wanted)
+        return {(place.topic, place.partition): each.offset for place, each in found.items()}
+
+    def close(self) -> None:
+        """See :meth:`Questions.close`."""
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
+            with contextlib.suppress(Exception):
+                client.close()
+
+    def _ask(self, doing: str, question: str, *args: Any, **more: Any) -> Any:
+        with self._lock:
+            if self._client is None:
+                self._client = connected(
+                    self._settings, KafkaAdminClient, **options.administration(self._settings)
+                )
+            client = self._client
+        try:
+            return getattr(client, question)(*args, **more)
+        except TopicAlreadyExistsError:
+            raise
+        except DRIVER_ERRORS as error:
+            raise unavailable(doing, error) from error

@@ -1,0 +1,57 @@
+"""Topics as plugins name them: made when missing, and how far groups are behind in them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from rolehost_kafka import failures
+from rolehost_kafka.client import Questions
+from rolehost_kafka.names import Names
+from rolehost_kafka.settings import KafkaSettings
+
+
+class Topics:
+    """The topics of one process; thread-safe.
+
+    Args:
+        settings: the plugin's settings.
+        names: puts the prefix before names.
+        questions: asks the brokers.
+    """
+
+    def __init__(self, settings: KafkaSettings, names: Names, questions: Questions) -> None:
+        self._settings = settings
+        self._names = names
+        self._questions = questions
+        self._known: set[str] = set()
+
+    def ensure(self, topics: Collection[str]) -> None:
+        """Make topics that are missing, or refuse them, as ``[kafka] topics`` says.
+
+        Raises:
+            StorageRefused: one is missing and is not to be made.
+            StorageUnavailable: the brokers cannot be asked.
+        """
+        wanted = set(topics) - self._known
+        if not wanted or self._settings.topics == "none":
+            return
+        outside = {self._names.outside(topic) for topic in wanted}
+        missing = outside - self._questions.partitions(outside).keys()
+        if missing and self._settings.topics == "verify":
+            raise failures.missing(missing)
+        for topic in sorted(missing):
+            self._questions.create(topic, self._settings.partitions, self._settings.replication)
+        self._known |= wanted
+
+    def lag(self, topics: Collection[str], group: str) -> int:
+        """Return how many records the group has not committed; 0 for a topic that is missing."""
+        found = self._questions.partitions({self._names.outside(topic) for topic in topics})
+        places = [(topic, number) for topic, numbers in found.items() for number in numbers]
+        if not places:
+            return 0
+        committed = self._questions.committed(self._names.outside(group), places)
+        newest = self._questions.ends(places, "newest")
+        oldest = self._questions.ends(places, "oldest")
+        return sum(
+            max(0, newest[place] - max(committed.get(place, 0), oldest[place])) for place in places
+        )
