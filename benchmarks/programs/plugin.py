@@ -53,7 +53,8 @@ def nothing(_job: JobContext, number: int) -> None:
 def effect(job: JobContext, number: int) -> None:
     """Write one row together with the completion."""
     with job.services.unit_of_work() as work:
-        work.database.peewee.execute_sql("INSERT INTO effects (number) VALUES (?)", (number,))
+        database = work.database.peewee
+        database.execute_sql(f"INSERT INTO effects (number) VALUES ({database.param})", (number,))
     countdown.count(number)
 
 
@@ -79,8 +80,8 @@ class Routes:
         return [Route(sample.PATH, sample.Orders())]
 
 
-class Actors:
-    """A plugin with the actors."""
+class Durable:
+    """A plugin with the durable actors."""
 
     @hookimpl
     def rolehost_plugin(self) -> PluginInfo:
@@ -90,8 +91,17 @@ class Actors:
 
     @hookimpl
     def rolehost_actors(self) -> Sequence[Actor]:
-        return [passing, nothing, effect, answer]
+        return [nothing, effect, answer]
+
+
+class Actors(Durable):
+    """A plugin with all actors."""
+
+    @hookimpl
+    def rolehost_actors(self) -> Sequence[Actor]:
+        return [passing, *super().rolehost_actors()]
 
 
 routes = Routes()
+durable = Durable()
 actors = Actors()

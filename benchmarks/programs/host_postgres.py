@@ -1,0 +1,74 @@
+"""Enqueues durable jobs through the host, or runs them in its worker role, on PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from pathlib import Path
+
+from rolehost.api import Services
+from rolehost.roles.worker.loop import WorkerRole
+
+from benchmarks.programs import plugin
+from benchmarks.programs.worker import started
+from benchmarks.tally import Tally
+
+#: Threads that enqueue at once.
+THREADS = 8
+
+
+def fill(file: Path, actor: str, count: int) -> None:
+    """Enqueue jobs in bulk; print how many a second."""
+    with started(file, "command") as process:
+        process.services.database.ping()  # so that it is connected
+        began = time.perf_counter()
+        with process.services.unit_of_work() as work:
+            work.enqueue_many(actor, [{"number": number} for number in range(count)])
+        print(json.dumps({"bulk": count / (time.perf_counter() - began)}))
+
+
+def drain(file: Path, tally: Tally) -> None:
+    """Run jobs until the process is ended."""
+    plugin.countdown = tally  # type: ignore[assignment]  # counts across processes
+    with started(file) as process:
+        worker = WorkerRole(process)
+        tally.await_begin()
+        worker.start()
+        threading.Event().wait()
+
+
+def enqueue(file: Path, count: int) -> None:
+    """Enqueue jobs one a transaction, by several threads; print how many a second."""
+    with started(file, "command") as process:
+        services = process.services
+        process.services.enqueue(plugin.nothing, number=-1)
+        threads = [
+            threading.Thread(target=_enqueue, args=(services, count // THREADS))
+            for _ in range(THREADS)
+        ]
+        began = time.perf_counter()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        seconds = time.perf_counter() - began
+    print(json.dumps({"single": count // THREADS * THREADS / seconds}))
+
+
+def _enqueue(services: Services, count: int) -> None:
+    for number in range(count):
+        services.enqueue(plugin.nothing, number=number)
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["fill", file, actor, count]:
+            fill(Path(file), actor, int(count))
+        case ["bulk", file, count]:
+            fill(Path(file), "nothing", int(count))
+        case ["drain", file, tally, slot]:
+            drain(Path(file), Tally(Path(tally), int(slot)))
+        case ["enqueue", file, count]:
+            enqueue(Path(file), int(count))
