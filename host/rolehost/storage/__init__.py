@@ -8,7 +8,7 @@ tested by the conformance suite of its kind (:mod:`rolehost.testing.conformance`
 from rolehost.storage.cache import Cache, Lease, Quota
 from rolehost.storage.capabilities import CAPABILITIES, KINDS, Kind
 from rolehost.storage.database import Cursor, Database, Transaction
-from rolehost.storage.queue import Listener, Queue
+from rolehost.storage.queue import DeadMessage, Listener, Queue
 from rolehost.storage.stream import Delivery, Partition, Record, Stream, Subscription
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Cache",
     "Cursor",
     "Database",
+    "DeadMessage",
     "Delivery",
     "Kind",
     "Lease",

@@ -8,10 +8,28 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
     import dramatiq
+
+
+class DeadMessage(NamedTuple):
+    """An ephemeral message that was given up, or that was none.
+
+    Attributes:
+        number: its own among the dead messages of the deployment.
+        queue: name of the Dramatiq queue.
+        reason: why.
+        died_at: milliseconds since the epoch.
+        data: its bytes as they were.
+    """
+
+    number: int
+    queue: str
+    reason: str
+    died_at: int
+    data: bytes
 
 
 class Listener(ABC):
@@ -66,6 +84,29 @@ class Queue(ABC):
     @abstractmethod
     def depth(self, queue_name: str) -> int:
         """Return how many ephemeral messages wait in a queue (taken ones excluded)."""
+
+    def dead_messages(self, limit: int) -> list[DeadMessage]:
+        """Return ephemeral messages that were given up, newest first.
+
+        A backend that does not declare ``ephemeral`` has none.
+        """
+        del limit
+        return []
+
+    def dead_message(self, number: int) -> DeadMessage | None:
+        """Return one of them; None when there is none of that number."""
+        del number
+        return None
+
+    def replay_message(self, letter: DeadMessage, data: bytes) -> bool:
+        """Let one be taken again, as ``data``; say whether it was still there."""
+        del letter, data
+        return False
+
+    def discard_message(self, number: int) -> bool:
+        """Delete one; say whether it was there."""
+        del number
+        return False
 
     @abstractmethod
     def ping(self) -> None:
