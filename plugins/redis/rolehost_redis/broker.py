@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections import defaultdict
 from typing import Any
 
 import dramatiq
@@ -13,7 +12,8 @@ from dramatiq.errors import ConnectionClosed, QueueJoinTimeout, QueueNotFound
 from rolehost.api import StorageError
 
 from rolehost_redis.consumer import RedisConsumer
-from rolehost_redis.messages import MessageStore
+from rolehost_redis.holding import Holding, Steadiness
+from rolehost_redis.messages import MessageStore, wake_name
 from rolehost_redis.wakes import Hub
 
 
@@ -34,7 +34,8 @@ class RedisBroker(dramatiq.Broker):
         self.store = store
         self.hub = hub
         self._lease = lease
-        self._held: dict[str, set[bytes]] = defaultdict(set)
+        self._steady = Steadiness(lease)
+        self._holdings: dict[str, Holding] = {}
         self._guard = threading.Lock()
         self._closed = threading.Event()
         self._keeper: threading.Thread | None = None
@@ -66,21 +67,20 @@ class RedisBroker(dramatiq.Broker):
         """Return a consumer of a declared queue; ``timeout`` is in milliseconds."""
         if queue_name not in self.queues:
             raise QueueNotFound(queue_name)
+        listener = self.hub.listen((wake_name(queue_name),))
+        return RedisConsumer(self.holding(queue_name), listener, prefetch, timeout / 1000)
+
+    def holding(self, queue_name: str) -> Holding:
+        """Return this process's part of a queue; renewed from the first call on."""
         with self._guard:
-            if self._keeper is None:
+            holding = self._holdings.get(queue_name)
+            if holding is None:
+                holding = Holding(self.store, queue_name, self.hub.owner, self._steady)
+                self._holdings[queue_name] = holding
+            if self._keeper is None and not self._closed.is_set():
                 self._keeper = threading.Thread(target=self._keep, name="redis-leases", daemon=True)
                 self._keeper.start()
-        return RedisConsumer(self, queue_name, prefetch, timeout / 1000)
-
-    def hold(self, queue_name: str, number: bytes) -> None:
-        """Renew the lease of a message until :meth:`let_go`."""
-        with self._guard:
-            self._held[queue_name].add(number)
-
-    def let_go(self, queue_name: str, number: bytes) -> None:
-        """Renew the lease of a message no more."""
-        with self._guard:
-            self._held[queue_name].discard(number)
+        return holding
 
     def flush(self, queue_name: str) -> None:
         """Drop the messages of a queue."""
@@ -113,19 +113,18 @@ class RedisBroker(dramatiq.Broker):
         self._closed.set()
         with self._guard:
             keeper, self._keeper = self._keeper, None
-            held, self._held = self._held, defaultdict(set)
+            holdings, self._holdings = self._holdings, {}
         if keeper is not None:
             keeper.join()
         with contextlib.suppress(StorageError):
-            for queue_name, numbers in held.items():
-                if numbers:
-                    self.store.give_back(queue_name, numbers)
+            for holding in holdings.values():
+                holding.leave()
 
     def _keep(self) -> None:
         """Renew leases three times as often as needed; a failure is made good by the next."""
         while not self._closed.wait(self._lease / 3):
             with self._guard:
-                held = {queue: tuple(numbers) for queue, numbers in self._held.items() if numbers}
+                holdings = list(self._holdings.values())
             with contextlib.suppress(StorageError):
-                for queue_name, numbers in held.items():
-                    self.store.renew(queue_name, numbers)
+                for holding in holdings:
+                    holding.exchange(0)

@@ -3,127 +3,195 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections import deque
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dramatiq
 from dramatiq.broker import Consumer, MessageProxy
 from dramatiq.errors import ConnectionClosed
-from rolehost.api import StorageError
+from rolehost.api import Listener, StorageError
 
-from rolehost_redis.messages import Taken, wake_name
+from rolehost_redis.holding import Holding
+from rolehost_redis.messages import Taken
 
-if TYPE_CHECKING:
-    from rolehost_redis.broker import RedisBroker
+log = logging.getLogger(__name__)
 
 #: Seconds after which a consumer looks although nobody woke it; for wake-ups that Redis refused.
 _LONGEST = 10.0
+#: Seconds between two looks while Redis is away; who listens is woken when it is back.
+_OUTAGE = 1.0
+#: Seconds an acknowledgement may wait for others to go with it, while messages run.
+_GATHER = 0.02
+#: Seconds of work, and most messages, that are taken ahead of what Dramatiq prefetches.
+_AHEAD, _BATCH = 0.05, 128
+#: Most characters of an error that are kept with a dead message.
+_REASON = 500
 
 
 class RedisConsumer(Consumer):
-    """Takes no more than ``prefetch`` at once. Iterated by one thread, acknowledged by any.
+    """Iterated by one thread, acknowledged by any.
+
+    An outage ends nothing: what was taken stays with Dramatiq, what is acknowledged meanwhile
+    is told to Redis when it is back.
 
     Args:
-        broker: where it belongs.
-        queue_name: the queue.
-        prefetch: most messages that are taken and not acknowledged.
+        holding: this process's part of the queue.
+        listener: woken by messages of the queue.
+        prefetch: most messages that are handed out and not acknowledged.
         timeout: seconds after which an idle iteration ends.
     """
 
-    def __init__(self, broker: RedisBroker, queue_name: str, prefetch: int, timeout: float) -> None:
-        self._broker = broker
-        self._queue = queue_name
+    def __init__(self, holding: Holding, listener: Listener, prefetch: int, timeout: float) -> None:
+        self._holding = holding
+        self._listener = listener
         self._prefetch = prefetch
         self._timeout = timeout
-        #: time.monotonic() before which nothing is due unless a wake-up says so.
-        self._look_at = 0.0
+        self._lives = holding.lives
         self._ready: deque[_Proxy] = deque()
         self._running: set[bytes] = set()
-        self._listener = broker.hub.listen((wake_name(queue_name),))
+        #: time.monotonic() before which nothing is due unless a wake-up says so.
+        self._look_at = 0.0
+        self._waiting = False
+        self._away = False
+        # What was finished since the last look; see _most.
+        self._looked = 0.0
+        self._finished = 0
 
     def __next__(self) -> MessageProxy | None:
         deadline = time.monotonic() + self._timeout
         while True:
             if self._ready:
-                message = self._ready.popleft()
-                self._running.add(message.number)
-                return message
-            room = self._prefetch - len(self._running)
-            if room > 0 and time.monotonic() >= self._look_at:
-                self._fill(room)
-                continue
+                if self._lives != self._holding.lives:
+                    self._drop_ready()  # others may have these
+                elif len(self._running) < self._prefetch:
+                    message = self._ready.popleft()
+                    self._running.add(message.number)
+                    return message
             now = time.monotonic()
+            if self._may_take() and now >= self._look_at:
+                self._fill(now)
+                continue
             if now >= deadline:
+                self._settle()
                 return None
-            # Until a wake-up, a free place (see _done), or the time at which something is due.
-            until = min(deadline, self._look_at) if room > 0 else deadline
-            if self._listener.wait(max(until - now, 0.001)):
-                self._look_at = 0.0
+            self._wait(now, deadline)
 
-    def _fill(self, room: int) -> None:
-        """Take what is due, and note when more may be."""
+    def _may_take(self) -> bool:
+        return not self._ready and len(self._running) < self._prefetch
+
+    def _wait(self, now: float, deadline: float) -> None:
+        """Wait for a wake-up, a free place, or the time at which something is due."""
+        until = min(deadline, self._look_at) if self._may_take() else deadline
+        if self._holding.unsettled and not self._away:
+            until = min(until, now + _GATHER)
+        self._waiting = True
         try:
-            taken, due = self._broker.store.take(self._queue, room)
+            if self._ready and len(self._running) < self._prefetch:
+                return  # an acknowledgement came before it could see us wait
+            woken = self._listener.wait(max(until - now, 0.001))
+        finally:
+            self._waiting = False
+        if woken:
+            self._look_at = 0.0
+        elif time.monotonic() >= until:
+            self._settle()
+
+    def _fill(self, now: float) -> None:
+        """Take what is due, and note when more may be."""
+        most = self._most(now)
+        try:
+            taken, due = self._holding.exchange(most)
+            self._lives = self._holding.lives
             for each in taken:
                 self._decode(each)
         except StorageError as error:
-            raise ConnectionClosed(error) from error
+            self._lost(error)
+            self._look_at = time.monotonic() + _OUTAGE
+            return
+        if self._away:
+            self._away = False
+            log.info("messages of %s are taken again", self._holding)
         self._look_at = time.monotonic() + min(_LONGEST if due is None else due, _LONGEST)
 
-    def _decode(self, taken: Taken) -> None:
-        """Make a message ready; put it aside when its bytes are none.
+    def _most(self, now: float) -> int:
+        """Return how many to take: what Dramatiq asks for, more of those that are quick.
 
-        What is not held, because Redis went away, comes back when its lease ends.
+        Slow ones are not hoarded, for another process may be idle.
         """
+        room = self._prefetch - len(self._running)
+        pace = self._finished / max(now - self._looked, 1e-3)
+        self._looked, self._finished = now, 0
+        return room if self._prefetch == 1 else max(room, min(int(pace * _AHEAD), _BATCH))
+
+    def _settle(self) -> None:
+        """Tell Redis what is done, when that has waited long enough."""
+        if self._holding.unsettled and not self._away:
+            try:
+                self._holding.exchange(0)
+            except StorageError as error:
+                self._lost(error)
+
+    def _lost(self, error: StorageError) -> None:
+        if not self._away:
+            self._away = True
+            log.warning("no messages of %s are taken: %s", self._holding, error)
+
+    def _decode(self, taken: Taken) -> None:
+        """Make a message ready; put it aside when its bytes are none."""
         try:
             message = dramatiq.Message.decode(taken.data)
-        except Exception:  # whatever the encoder raises for bytes of others
-            self._broker.store.bury(self._queue, taken.number)
+        except Exception as error:  # whatever the encoder raises for bytes of others
+            try:
+                self._holding.bury(taken.number, f"undecodable: {error}"[:_REASON])
+            except StorageError:
+                self._holding.give_back((taken.number,))
         else:
-            self._broker.hold(self._queue, taken.number)
             self._ready.append(_Proxy(taken.number, message))
 
     def ack(self, message: MessageProxy) -> None:
-        """Remove a message that is done."""
-        try:
-            self._broker.store.remove(self._queue, message.number)
-        except StorageError as error:
-            raise ConnectionClosed(error) from error
-        self._done(message)
+        """Note that a message is done; Redis is told with the next exchange."""
+        first = self._holding.finish(message.number)
+        self._done(message.number, first)
 
     def nack(self, message: MessageProxy) -> None:
         """Keep a rejected message among the dead ones."""
+        error = message._exception
+        reason = "rejected" if error is None else f"{type(error).__name__}: {error}"
         try:
-            self._broker.store.bury(self._queue, message.number)
-        except StorageError as error:
-            raise ConnectionClosed(error) from error
-        self._done(message)
+            self._holding.bury(message.number, reason[:_REASON])
+        except StorageError as failure:
+            raise ConnectionClosed(failure) from failure
+        self._done(message.number, False)
+
+    def _done(self, number: bytes, first: bool) -> None:
+        self._running.discard(number)
+        self._finished += 1
+        if self._waiting and (first or len(self._running) * 4 <= self._prefetch * 3):
+            self._listener.interrupt()
 
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
-        """Give messages back that were not run."""
-        given = list(messages)
-        if not given:
-            return
-        for message in given:
-            self._done(message)  # first, so that without Redis they come back by their lease
-        try:
-            self._broker.store.give_back(self._queue, [message.number for message in given])
-        except StorageError as error:
-            raise ConnectionClosed(error) from error
+        """Give messages back that were not run; without Redis once it is there again."""
+        numbers = [message.number for message in messages]
+        self._running.difference_update(numbers)
+        self._holding.give_back(numbers)
+        with contextlib.suppress(StorageError):
+            self._holding.exchange(0)
 
     def close(self) -> None:
         """Give back what was not handed out."""
         self._listener.close()
-        ready, self._ready = list(self._ready), deque()
-        with contextlib.suppress(ConnectionClosed):
-            self.requeue(ready)
+        self._drop_ready()
+        if self._holding.unsettled:
+            with contextlib.suppress(StorageError):
+                self._holding.exchange(0)
 
-    def _done(self, message: MessageProxy) -> None:
-        self._broker.let_go(self._queue, message.number)
-        self._running.discard(message.number)
-        self._listener.interrupt()
+    def _drop_ready(self) -> None:
+        self._holding.give_back([message.number for message in self._ready])
+        self._ready.clear()
+        self._lives = self._holding.lives
 
 
 class _Proxy(MessageProxy):

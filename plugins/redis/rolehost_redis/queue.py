@@ -6,7 +6,7 @@ import threading
 from collections.abc import Collection
 from typing import TYPE_CHECKING, ClassVar
 
-from rolehost.api import CapabilityMissing, Listener, Queue
+from rolehost.api import CapabilityMissing, DeadMessage, Listener, Queue
 
 from rolehost_redis import abilities
 from rolehost_redis.errors import translated
@@ -36,8 +36,9 @@ class RedisQueue(Queue):
         channel = f"{settings.namespace}:wake"
         self._client = self._place.client()
         self._waker = Waker(self._place, channel)
-        self._hub = Hub(self._place, channel)
-        self._store = MessageStore(self._place, channel)
+        presence = f"{settings.namespace}:process:"
+        self._hub = Hub(self._place, channel, presence)
+        self._store = MessageStore(self._place, channel, presence)
         self._lease = settings.message_lease
         self._broker: RedisBroker | None = None
         self._guard = threading.Lock()
@@ -66,6 +67,22 @@ class RedisQueue(Queue):
     def depth(self, queue_name: str) -> int:
         """See :meth:`rolehost.api.Queue.depth`; delayed messages count."""
         return self._store.depth(queue_name)
+
+    def dead_messages(self, limit: int) -> list[DeadMessage]:
+        """See :meth:`rolehost.api.Queue.dead_messages`."""
+        return self._store.dead(limit)
+
+    def dead_message(self, number: int) -> DeadMessage | None:
+        """See :meth:`rolehost.api.Queue.dead_message`."""
+        return self._store.dead_one(number)
+
+    def replay_message(self, letter: DeadMessage, data: bytes) -> bool:
+        """See :meth:`rolehost.api.Queue.replay_message`."""
+        return self._store.revive(letter, data)
+
+    def discard_message(self, number: int) -> bool:
+        """See :meth:`rolehost.api.Queue.discard_message`."""
+        return self._store.forget(number)
 
     def ping(self) -> None:
         """See :meth:`rolehost.api.Queue.ping`."""

@@ -34,9 +34,11 @@ class RedisSettings(Settings, frozen=True):
         connection_wait: seconds a call waits for a free connection; then ``StorageBusy``.
         heartbeat: seconds of silence after which a listener makes sure that the server is
             still there; twice as long and it connects anew.
-        message_lease: seconds after which a process that does not renew has lost the
-            ephemeral messages it took; they are handed out again.
-        keep_dead_messages: most rejected ephemeral messages that are kept of each queue.
+        message_lease: seconds after which a process that died has lost the ephemeral messages it
+            took; they are handed out again.
+        message_stall: seconds for which a process that does not renew, but whose connection
+            stands, keeps them: a job holds the interpreter, or the process is frozen.
+        keep_dead_messages: most rejected ephemeral messages that are kept.
     """
 
     url: Secret | None = None
@@ -51,7 +53,8 @@ class RedisSettings(Settings, frozen=True):
     connections: Annotated[int, Meta(ge=1)] = 16
     connection_wait: Seconds = 2.0
     heartbeat: Seconds = 10.0
-    message_lease: Seconds = 30.0
+    message_lease: Seconds = 10.0
+    message_stall: Seconds = 120.0
     keep_dead_messages: Annotated[int, Meta(ge=1)] = 10_000
 
     def __post_init__(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import uuid
 from collections.abc import Collection
 from typing import Any
 
@@ -61,11 +62,23 @@ class WakeListener(Listener):
 
 
 class Hub:
-    """Reads the channel for all listeners of a process, from the first one on. Thread-safe."""
+    """Reads the channel for all listeners of a process, from the first one on. Thread-safe.
 
-    def __init__(self, place: Place, channel: str) -> None:
+    It also subscribes a channel on which nobody publishes: as long as its connection stands,
+    which the kernel ends with the process, others can ask Redis whether this process lives.
+
+    Args:
+        place: the server.
+        channel: where wake-ups are published.
+        presence: the name of the other channel begins with it.
+    """
+
+    def __init__(self, place: Place, channel: str, presence: str) -> None:
         self._client = place.client(blocking=True)
         self._channel = channel
+        #: Of this process, in this life; not a secret.
+        self.owner = uuid.uuid4().hex
+        self._presence = presence + self.owner
         self._patience = place.settings.connect_timeout + place.settings.timeout
         self._heartbeat = place.settings.heartbeat
         self._listeners: set[WakeListener] = set()
@@ -125,7 +138,7 @@ class Hub:
     def _read(self) -> None:
         """Subscribe, and hand on what comes, until the connection breaks."""
         with self._client.pubsub() as subscription:
-            subscription.subscribe(self._channel)
+            subscription.subscribe(self._presence, self._channel)
             with self._guard:
                 self._subscription = subscription
             asked = False
@@ -142,6 +155,8 @@ class Hub:
 
     def _take(self, message: dict[str, Any]) -> None:
         if message["type"] == "subscribe":
+            if message["channel"] != self._channel.encode():
+                return
             if self._missed:
                 self._hand_on(None)
             self._connected.set()

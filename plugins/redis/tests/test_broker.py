@@ -70,7 +70,7 @@ def test_an_idle_consumer_asks_nothing(
     def asked(*_: object) -> None:
         raise AssertionError("it polls")
 
-    monkeypatch.setattr(queue._store, "take", asked)
+    monkeypatch.setattr(queue.broker().holding(QUEUE), "exchange", asked)
     for _ in range(20):
         assert next(consumer) is None
     consumer.close()
@@ -81,8 +81,8 @@ def test_what_an_owner_without_renewals_took_is_handed_out_again_when_the_lease_
 ) -> None:
     queue, other = open_queue(), open_queue()
     _actor(queue).send("once")
-    taken, _ = queue._store.take(QUEUE, 1)  # as by a process that was killed after it
-    assert taken
+    dead = "a" * 32  # a process that was killed after it took the message
+    assert queue._store.exchange(QUEUE, dead, 1, 1).taken
     _actor(other)
     consumer = other.broker().consume(QUEUE, timeout=int(PATIENCE * 1000))
     assert _next(consumer).args == ("once",)
@@ -105,7 +105,7 @@ def test_a_late_acknowledgement_takes_no_later_message_away(
 
 
 def test_undecodable_and_rejected_messages_are_kept_aside(
-    open_queue: Callable[[], RedisQueue], raw: redis.Redis, settings: RedisSettings
+    open_queue: Callable[[], RedisQueue],
 ) -> None:
     queue = open_queue()
     actor = _actor(queue)
@@ -115,9 +115,10 @@ def test_undecodable_and_rejected_messages_are_kept_aside(
     consumer = queue.broker().consume(QUEUE, prefetch=8, timeout=int(PATIENCE * 1000))
     consumer.nack(_next(consumer))
     consumer.close()
-    dead = raw.lrange(f"{settings.namespace}:queue:{QUEUE}:dead", 0, -1)
-    assert dead[1:] == [b'{"no": "message"}', b"[]", b"\xff\x00"]
-    assert b"rejected" in dead[0]
+    rejected, *poison = queue.dead_messages(10)
+    assert {each.data for each in poison} == {b'{"no": "message"}', b"[]", b"\xff\x00"}
+    assert all(each.reason.startswith("undecodable") for each in poison)
+    assert b"rejected" in rejected.data
     assert queue._store.depth(QUEUE, taken=True) == 0
 
 

@@ -1,0 +1,146 @@
+"""The Lua scripts by which ephemeral messages change: each happens as a whole or not at all.
+
+Keys of a queue: ``messages`` (hash: number to bytes), ``waiting`` (sorted set: number by the
+time it is due), ``taken`` (hash: number to its owner and the call by which it was taken),
+``owners`` (sorted set: owner by the end of its lease), ``calls`` (hash: owner to the number of
+its newest call). Keys of the namespace: ``numbers``, and of dead messages ``dead`` (sorted set:
+number by the time it died) and ``dead-messages`` (hash). All times are the server's, in
+milliseconds, so that clocks of machines do not matter.
+"""
+
+from __future__ import annotations
+
+_NOW = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+"""
+
+# For scripts whose keys are: messages, waiting, taken, owners, calls.
+_GIVE_BACK = """
+local told = false
+local function give_back(number)
+  redis.call('HDEL', KEYS[3], number)
+  redis.call('ZADD', KEYS[2], now, number)
+  told = true
+end
+local function give_back_all(holder)
+  local taken = redis.call('HGETALL', KEYS[3])
+  for at = 1, #taken, 2 do
+    if string.sub(taken[at + 1], 1, #holder) == holder then give_back(taken[at]) end
+  end
+end
+local function forget(owner)
+  redis.call('ZREM', KEYS[4], owner)
+  redis.call('HDEL', KEYS[5], owner)
+  give_back_all(owner .. '#')
+end
+"""
+
+# KEYS: messages, waiting, numbers. ARGV: data, delay, channel, wake-up.
+# Only what stands first is told: who waits was woken by, or wakes in time for, an earlier one,
+# and looks again until nothing is due.
+PUT = f"""{_NOW}
+-- With the time in it no number comes twice, not even after Redis was emptied.
+local number = string.format('%d%06d', now, redis.call('INCR', KEYS[3]) % 1000000)
+redis.call('HSET', KEYS[1], number, ARGV[1])
+redis.call('ZADD', KEYS[2], string.format('%.0f', now + ARGV[2]), number)
+if redis.call('ZRANK', KEYS[2], number) == 0 then redis.call('PUBLISH', ARGV[3], ARGV[4]) end
+"""
+
+# KEYS: messages, waiting, taken, owners, calls.
+# ARGV: owner, number of this call, lease, most, stall (-1: do not judge others), prefix of
+#   presence channels, channel, wake-up, count of done ones, numbers that are done, numbers that
+#   are given back or ``#CALL`` for what a call took that got no answer.
+# Answers: whether the lease held until now, milliseconds until more may be due (-1: never),
+#   then numbers and data of what was taken.
+EXCHANGE = f"""{_NOW}{_GIVE_BACK}
+local owner, call, lease, stall = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[5])
+-- Nobody waits any more for the answer of a call that a later one has overtaken.
+if call <= tonumber(redis.call('HGET', KEYS[5], owner) or 0) then return {{0, -1}} end
+local answer = {{redis.call('ZSCORE', KEYS[4], owner) and 1 or 0, -1}}
+redis.call('HSET', KEYS[5], owner, call)
+redis.call('ZADD', KEYS[4], now + lease, owner)
+local done = 9 + ARGV[9]
+if done > 9 then
+  -- Wherever it is by now: who was too slow has still done it.
+  redis.call('HDEL', KEYS[1], unpack(ARGV, 10, done))
+  redis.call('HDEL', KEYS[3], unpack(ARGV, 10, done))
+  redis.call('ZREM', KEYS[2], unpack(ARGV, 10, done))
+end
+for place = done + 1, #ARGV do
+  local number = ARGV[place]
+  if string.sub(number, 1, 1) == '#' then
+    give_back_all(owner .. number .. '#')
+  else
+    local holder = redis.call('HGET', KEYS[3], number)
+    if holder and string.sub(holder, 1, #owner) == owner then give_back(number) end
+  end
+end
+if stall >= 0 then
+  local ended = redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', now - 1, 'WITHSCORES')
+  for place = 1, #ended, 2 do
+    local other = ended[place]
+    -- Who is still connected holds the interpreter or is frozen; who is not has died.
+    if now - ended[place + 1] >= stall
+      or redis.call('PUBSUB', 'NUMSUB', ARGV[6] .. other)[2] == 0 then
+      forget(other)
+    end
+  end
+end
+local numbers = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, ARGV[4])
+if #numbers > 0 then
+  redis.call('ZREM', KEYS[2], unpack(numbers))
+  local data, taken = redis.call('HMGET', KEYS[1], unpack(numbers)), {{}}
+  local holder = owner .. '#' .. ARGV[2] .. '#'
+  for place, number in ipairs(numbers) do
+    if data[place] then
+      taken[#taken + 1], taken[#taken + 2] = number, holder
+      answer[#answer + 1], answer[#answer + 2] = number, data[place]
+    end
+  end
+  if #taken > 0 then redis.call('HSET', KEYS[3], unpack(taken)) end
+end
+local due = tonumber(redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')[2])
+if redis.call('HLEN', KEYS[3]) > 0 then
+  local owners = redis.call('ZRANGE', KEYS[4], 0, 1, 'WITHSCORES')
+  local ends = tonumber(owners[owners[1] == owner and 4 or 2])
+  -- One whose lease ended and who may be alive is looked at again soon.
+  if ends and ends < now then ends = now + lease / 4 end
+  if ends and (not due or ends < due) then due = ends + 1 end
+end
+if due then answer[2] = math.max(0, math.floor(due - now)) end
+if told then redis.call('PUBLISH', ARGV[7], ARGV[8]) end
+return answer
+"""
+
+# KEYS: messages, waiting, taken, owners, calls. ARGV: owner, channel, wake-up.
+LEAVE = f"""{_NOW}{_GIVE_BACK}
+forget(ARGV[1])
+if told then redis.call('PUBLISH', ARGV[2], ARGV[3]) end
+"""
+
+# KEYS: messages, waiting, taken, dead, dead-messages. ARGV: number, header, most to keep.
+BURY = f"""{_NOW}
+local data = redis.call('HGET', KEYS[1], ARGV[1])
+redis.call('HDEL', KEYS[1], ARGV[1])
+redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('HDEL', KEYS[3], ARGV[1])
+if data then
+  redis.call('ZADD', KEYS[4], now, ARGV[1])
+  redis.call('HSET', KEYS[5], ARGV[1], ARGV[2] .. data)
+  for _, old in ipairs(redis.call('ZRANGE', KEYS[4], 0, -1 - ARGV[3])) do
+    redis.call('ZREM', KEYS[4], old)
+    redis.call('HDEL', KEYS[5], old)
+  end
+end
+"""
+
+# KEYS: messages, waiting, dead, dead-messages. ARGV: number, data, channel, wake-up.
+REVIVE = f"""{_NOW}
+if redis.call('ZREM', KEYS[3], ARGV[1]) == 0 then return 0 end
+redis.call('HDEL', KEYS[4], ARGV[1])
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+redis.call('ZADD', KEYS[2], now, ARGV[1])
+redis.call('PUBLISH', ARGV[3], ARGV[4])
+return 1
+"""
