@@ -85,12 +85,19 @@ def passing(doing: str, error: object) -> StorageUnavailable:
     return StorageUnavailable(f"kafka: {doing}: {error}", backend="kafka")
 
 
-def unreachable(settings: KafkaSettings) -> StorageError:
-    """Look at the files and servers of the settings; return the error that says what is wrong."""
+def file_missing(settings: KafkaSettings) -> StorageRefused | None:
+    """Return the error for a file of the settings that is not there; None when all are."""
     for name in ("tls_ca", "tls_certificate", "tls_key"):
         path = getattr(settings, name)
         if settings.tls and path is not None and not path.is_file():
             return _refused(name, f"there is no file {path}")
+    return None
+
+
+def unreachable(settings: KafkaSettings) -> StorageError:
+    """Look at the files and servers of the settings; return the error that says what is wrong."""
+    if (gone := file_missing(settings)) is not None:
+        return gone
     found = "; ".join(f"{server}: {look(settings, server)}" for server in settings.servers)
     return StorageUnavailable(
         f"kafka: [kafka] servers: no broker can be used: {found}",

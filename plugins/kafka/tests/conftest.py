@@ -42,9 +42,16 @@ def servers() -> tuple[str, ...]:
 
 
 @pytest.fixture
-def settings(servers: tuple[str, ...]) -> KafkaSettings:
+def client() -> str:
+    """The client that is used; modules that test both say so."""
+    return "kafka-python"
+
+
+@pytest.fixture
+def settings(servers: tuple[str, ...], client: str) -> KafkaSettings:
     """Topics and groups of this test alone, and short time-outs."""
     return KafkaSettings(
+        client=client,
         servers=servers,
         prefix=f"test-{uuid.uuid4().hex[:12]}-",
         partitions=4,

@@ -6,7 +6,14 @@ import threading
 from pathlib import Path
 
 import pytest
-from rolehost.api import DeclareContext, Record, Secret, StorageUnavailable
+from rolehost.api import (
+    DeclareContext,
+    Record,
+    Secret,
+    StorageError,
+    StorageRefused,
+    StorageUnavailable,
+)
 from rolehost_kafka import plugin
 from rolehost_kafka.kafka_python import options
 from rolehost_kafka.settings import KafkaSettings
@@ -54,9 +61,21 @@ def test_a_compression_that_is_not_installed_names_setting_and_extra(
     assert "rolehost-kafka[zstd]" in unavailable
 
 
-def test_making_a_stream_starts_no_thread_so_that_it_may_be_made_before_a_fork() -> None:
+def test_a_client_that_is_not_installed_names_setting_and_extra(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(plugin, "find_spec", lambda name: None)
+    unavailable = declared(KafkaSettings(client="confluent")).unavailable
+    assert '[kafka] client = "confluent"' in unavailable
+    assert "rolehost-kafka[confluent]" in unavailable
+
+
+@pytest.mark.parametrize("client", ["kafka-python", "confluent"])
+def test_making_a_stream_starts_no_thread_so_that_it_may_be_made_before_a_fork(
+    client: str,
+) -> None:
     before = threading.enumerate()
-    stream = KafkaStream(KafkaSettings())
+    stream = KafkaStream(KafkaSettings(client=client))
     stream.subscribe(["t"], "g", on_assigned=lambda _: None, on_revoked=lambda _: None)
     assert threading.enumerate() == before
     stream.close()
@@ -94,44 +113,61 @@ def test_login_and_encryption_make_the_protocol(mechanism, tls, protocol) -> Non
     assert chosen.get("sasl_plain_password") == ("p" if mechanism else None)
 
 
-def refusal(**settings: object) -> str:
+@pytest.fixture(params=["kafka-python", "confluent"])
+def client(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def refusal(kind: type[StorageError] = StorageUnavailable, **settings: object) -> str:
     """Return the line that a stream with these settings ends with."""
     stream = KafkaStream(KafkaSettings(connect_timeout=1.0, **settings))
     try:
-        with pytest.raises(StorageUnavailable) as caught:
+        with pytest.raises(kind) as caught:
             stream.ping()
     finally:
         stream.close()
     return str(caught.value)
 
 
-def test_a_host_that_does_not_exist_is_named_with_its_setting() -> None:
-    line = refusal(servers=("no-such-host.invalid:9092",))
+def test_a_host_that_does_not_exist_is_named_with_its_setting(client: str) -> None:
+    line = refusal(client=client, servers=("no-such-host.invalid:9092",))
     assert line == (
         "kafka: [kafka] servers: no broker can be used: no-such-host.invalid:9092: no such host"
     )
 
 
-def test_a_port_where_nobody_listens_is_named_with_its_setting(free_port: int) -> None:
-    line = refusal(servers=(f"127.0.0.1:{free_port}",))
+def test_a_port_where_nobody_listens_is_named_with_its_setting(free_port: int, client: str) -> None:
+    line = refusal(client=client, servers=(f"127.0.0.1:{free_port}",))
     assert line.startswith(f"kafka: [kafka] servers: no broker can be used: 127.0.0.1:{free_port}")
     assert line.endswith("connection refused")
 
 
-def test_a_certificate_file_that_is_missing_is_told() -> None:
-    line = refusal(servers=("127.0.0.1:1",), tls=True, tls_ca=Path("/nowhere/ca.pem"))
+def test_a_certificate_file_that_is_missing_is_told(client: str) -> None:
+    line = refusal(
+        StorageRefused,
+        client=client,
+        servers=("127.0.0.1:1",),
+        tls=True,
+        tls_ca=Path("/nowhere/ca.pem"),
+    )
     assert line == "kafka: [kafka] tls_ca: there is no file /nowhere/ca.pem"
 
 
-def test_publishing_without_brokers_says_the_same(free_port: int) -> None:
-    stream = KafkaStream(KafkaSettings(servers=(f"127.0.0.1:{free_port}",), connect_timeout=1.0))
+def test_publishing_without_brokers_says_the_same(free_port: int, client: str) -> None:
+    stream = KafkaStream(
+        KafkaSettings(client=client, servers=(f"127.0.0.1:{free_port}",), connect_timeout=1.0)
+    )
     with pytest.raises(StorageUnavailable, match=r"\[kafka\] servers"):
         stream.publish([Record("t", b"")])
     stream.close()
 
 
-def test_polling_without_brokers_says_the_same_and_can_be_tried_again(free_port: int) -> None:
-    stream = KafkaStream(KafkaSettings(servers=(f"127.0.0.1:{free_port}",), connect_timeout=1.0))
+def test_polling_without_brokers_says_the_same_and_can_be_tried_again(
+    free_port: int, client: str
+) -> None:
+    stream = KafkaStream(
+        KafkaSettings(client=client, servers=(f"127.0.0.1:{free_port}",), connect_timeout=1.0)
+    )
     member = stream.subscribe(["t"], "g", on_assigned=lambda _: None, on_revoked=lambda _: None)
     for _ in range(2):
         with pytest.raises(StorageUnavailable, match=r"\[kafka\] servers"):

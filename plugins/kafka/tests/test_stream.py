@@ -23,6 +23,11 @@ from rolehost_kafka.stream import KafkaStream
 PATIENCE = 20.0
 
 
+@pytest.fixture(params=["kafka-python", "confluent"])
+def client(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
 @pytest.fixture
 def stream(settings: KafkaSettings) -> Iterator[KafkaStream]:
     made = KafkaStream(settings)
@@ -73,12 +78,27 @@ def test_a_record_that_is_too_large_is_not_worth_another_try(stream: Stream) -> 
     stream.publish([Record("topic", b"small")])
 
 
-def test_every_way_of_compressing_at_hand_is_read_back(settings: KafkaSettings) -> None:
-    stream = KafkaStream(msgspec.structs.replace(settings, compression="gzip"))
+@pytest.mark.parametrize("compression", ["gzip", "lz4", "zstd"])
+def test_what_is_compressed_is_read_back(settings: KafkaSettings, compression: str) -> None:
+    stream = KafkaStream(msgspec.structs.replace(settings, compression=compression))
     stream.publish([Record("topic", b"abc" * 1000)])
     (delivery,) = read(join(stream), 1)
     assert delivery.record.value == b"abc" * 1000
     stream.close()
+
+
+def test_both_clients_choose_the_same_partition_for_a_key(
+    settings: KafkaSettings, stream: Stream
+) -> None:
+    stream.publish([Record("topic", b"", key=b"key-%d" % n) for n in range(40)])
+    here = {d.record.key: d.partition for d in read(join(stream), 40)}
+    other = KafkaProducer(bootstrap_servers=list(settings.servers))
+    theirs = {
+        key: other.send(f"{settings.prefix}topic", b"", key=key).get(PATIENCE).partition
+        for key in here
+    }
+    other.close()
+    assert {key: place.number for key, place in here.items()} == theirs
 
 
 def test_bytes_that_no_decoder_takes_are_handed_over_and_stop_nobody(stream: Stream) -> None:

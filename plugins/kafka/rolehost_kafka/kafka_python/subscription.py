@@ -20,9 +20,9 @@ from rolehost.api import Delivery, Partition, Subscription
 
 from rolehost_kafka.kafka_python.failures import DRIVER_ERRORS, unavailable
 from rolehost_kafka.kafka_python.mailbox import Bridge, Call, Mailbox
-from rolehost_kafka.names import Names
 from rolehost_kafka.kafka_python.options import milliseconds
 from rolehost_kafka.kafka_python.reader import Reader
+from rolehost_kafka.names import Names
 
 #: Seconds that :meth:`PolledSubscription.close` waits for the member to have left.
 CLOSING = 10.0

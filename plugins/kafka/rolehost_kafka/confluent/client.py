@@ -1,0 +1,64 @@
+"""confluent-kafka as the client of the stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from rolehost.api import Record, Subscription
+
+from rolehost_kafka.client import Client, Told
+from rolehost_kafka.confluent.publisher import Publisher
+from rolehost_kafka.confluent.questions import AdminQuestions
+from rolehost_kafka.confluent.subscription import DirectSubscription
+from rolehost_kafka.names import Names
+from rolehost_kafka.settings import KafkaSettings
+
+
+class Confluent(Client):
+    """The clients of one process.
+
+    Args:
+        settings: the plugin's settings.
+        names: puts the prefix before names.
+    """
+
+    def __init__(self, settings: KafkaSettings, names: Names) -> None:
+        self._settings = settings
+        self._names = names
+        self._publisher = Publisher(settings, names)
+        self.questions = AdminQuestions(settings)
+
+    def publish(self, records: Sequence[Record]) -> None:
+        """See :meth:`Client.publish`."""
+        self._publisher.publish(records)
+
+    def subscribe(
+        self,
+        topics: Sequence[str],
+        group: str,
+        *,
+        ensure: Callable[[], None],
+        on_assigned: Told,
+        on_revoked: Told,
+    ) -> Subscription:
+        """See :meth:`Client.subscribe`."""
+
+        def ready() -> None:
+            # librdkafka only tries on, in silence, when no broker can be used.
+            self.questions.ping()
+            ensure()
+
+        return DirectSubscription(
+            self._settings,
+            self._names,
+            topics,
+            group,
+            ready=ready,
+            ping=self.questions.ping,
+            on_assigned=on_assigned,
+            on_revoked=on_revoked,
+        )
+
+    def close(self) -> None:
+        """See :meth:`Client.close`."""
+        self._publisher.close()

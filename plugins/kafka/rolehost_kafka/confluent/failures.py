@@ -1,0 +1,74 @@
+"""Which of librdkafka's errors is which of ours."""
+
+from __future__ import annotations
+
+from confluent_kafka import KafkaError, KafkaException
+from rolehost.api import StorageError
+
+from rolehost_kafka import failures
+from rolehost_kafka.settings import KafkaSettings
+
+#: The brokers do not allow it.
+_FORBIDDEN = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+}
+
+#: No broker can be used; why, was told before.
+_NO_BROKER = {
+    KafkaError._TRANSPORT,
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._TIMED_OUT,
+    KafkaError._RESOLVE,
+    KafkaError._SSL,
+    KafkaError._AUTHENTICATION,
+}
+
+
+class Heard:
+    """What a client says of its connections, outside of any call.
+
+    librdkafka goes on trying for ever, and a call that needs a broker only times out; what it
+    was that kept it from connecting is told to a callback. :meth:`tell` is that callback.
+    """
+
+    def __init__(self) -> None:
+        self._last: KafkaError | None = None
+
+    def tell(self, error: KafkaError) -> None:
+        """Remember what a client says."""
+        # "All brokers are down" follows every reason and is none.
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:
+            self._last = error
+
+    def connected(self) -> None:
+        """Forget it: a call went well."""
+        self._last = None
+
+    def of(self, settings: KafkaSettings, doing: str, error: KafkaError) -> StorageError:
+        """Return what to raise for an error of a call, given what was heard before."""
+        code = error.code()
+        if code in _FORBIDDEN:
+            return failures.forbidden(doing, error.str())
+        if code in _NO_BROKER:
+            return self._connecting(settings, error)
+        return failures.passing(doing, f"{error.name()}: {error.str()}")
+
+    def _connecting(self, settings: KafkaSettings, error: KafkaError) -> StorageError:
+        why = self._last if self._last is not None else error
+        if why.code() in (KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED):
+            if "mechanism" in why.str().lower():
+                return failures.mechanism(settings)
+            return failures.login(settings)
+        return failures.unreachable(settings)
+
+
+def refused_setting(settings: KafkaSettings, error: KafkaException) -> StorageError:
+    """Return what to raise when a client cannot be made from its options."""
+    if (gone := failures.file_missing(settings)) is not None:
+        return gone
+    if "ssl" in str(error).lower():
+        return failures.unreadable(error)
+    return failures.setting(error)

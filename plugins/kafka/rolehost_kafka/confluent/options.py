@@ -1,0 +1,113 @@
+"""From settings to the options of librdkafka's clients."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from rolehost.api import Secret
+
+from rolehost_kafka.settings import KafkaSettings
+
+#: Where librdkafka's own lines go, instead of to standard error.
+_log = logging.getLogger("rolehost_kafka.librdkafka")
+
+#: Most kilobytes, and records of a partition, that are fetched before they are asked for.
+_AHEAD_KBYTES, _AHEAD_RECORDS = 16_384, 10_000
+
+
+def milliseconds(seconds: float) -> int:
+    """Return whole milliseconds, at least 1."""
+    return max(1, round(seconds * 1000))
+
+
+def common(settings: KafkaSettings, heard: Callable[[Any], None]) -> dict[str, Any]:
+    """Return what every client is given: brokers, time-outs, security.
+
+    Args:
+        settings: the plugin's settings.
+        heard: told of errors that belong to no call.
+    """
+    protocol = ("SASL_" if settings.sasl_mechanism else "") + (
+        "SSL" if settings.tls else "PLAINTEXT"
+    )
+    options: dict[str, Any] = {
+        "bootstrap.servers": ",".join(settings.servers),
+        "client.id": settings.client_id,
+        "error_cb": heard,
+        "logger": _log,
+        "socket.connection.setup.timeout.ms": max(1000, milliseconds(settings.connect_timeout)),
+        # Half a second at most between attempts: an outage is over when the broker is back.
+        "reconnect.backoff.max.ms": 500,
+        "security.protocol": protocol,
+    }
+    if settings.sasl_mechanism:
+        options |= {
+            "sasl.mechanism": settings.sasl_mechanism,
+            "sasl.username": settings.sasl_username,
+            "sasl.password": _revealed(settings.sasl_password) or "",
+        }
+    if settings.tls:
+        options["ssl.endpoint.identification.algorithm"] = (
+            "https" if settings.tls_verify_hostname else "none"
+        )
+        key = settings.tls_key or settings.tls_certificate
+        given = {
+            "ssl.ca.location": settings.tls_ca,
+            "ssl.certificate.location": settings.tls_certificate,
+            "ssl.key.location": key,
+            "ssl.key.password": _revealed(settings.tls_key_password),
+        }
+        options |= {name: str(value) for name, value in given.items() if value is not None}
+    return options
+
+
+def _revealed(secret: Secret | None) -> str | None:
+    return None if secret is None else secret.reveal()
+
+
+def administration(settings: KafkaSettings, heard: Callable[[Any], None]) -> dict[str, Any]:
+    """Return the options of the client that asks about topics and groups."""
+    return common(settings, heard) | {
+        "socket.timeout.ms": milliseconds(settings.request_timeout),
+    }
+
+
+def producer(settings: KafkaSettings, heard: Callable[[Any], None]) -> dict[str, Any]:
+    """Return the options of the producer: idempotent, confirmed by all replicas in sync."""
+    timeout = milliseconds(settings.publish_timeout)
+    linger = min(round(settings.linger * 1000), timeout // 2)
+    return common(settings, heard) | {
+        "acks": "all",
+        "enable.idempotence": True,
+        "compression.type": settings.compression,
+        "linger.ms": linger,
+        "batch.size": max(1, settings.batch_bytes),
+        "message.max.bytes": max(1000, settings.max_message),
+        "delivery.timeout.ms": timeout,
+        "request.timeout.ms": min(milliseconds(settings.request_timeout), timeout),
+        # The partition of a key is the one that Java's clients and kafka-python choose.
+        "partitioner": "murmur2_random",
+        "allow.auto.create.topics": settings.topics == "none",
+    }
+
+
+def consumer(settings: KafkaSettings, group: str, heard: Callable[[Any], None]) -> dict[str, Any]:
+    """Return the options of a consumer that commits nothing by itself."""
+    session = milliseconds(settings.session_timeout)
+    return common(settings, heard) | {
+        "group.id": group,
+        "partition.assignment.strategy": "cooperative-sticky",
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "earliest",
+        "isolation.level": "read_committed",
+        "session.timeout.ms": session,
+        "heartbeat.interval.ms": max(1, min(3000, session // 10)),
+        "max.poll.interval.ms": max(milliseconds(settings.poll_interval), session),
+        "fetch.message.max.bytes": max(1000, settings.max_message),
+        "queued.max.messages.kbytes": _AHEAD_KBYTES,
+        "queued.min.messages": _AHEAD_RECORDS,
+        "allow.auto.create.topics": settings.topics == "none",
+    }

@@ -1,0 +1,139 @@
+"""Asks brokers through librdkafka's administration client."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection
+from concurrent.futures import Future
+from typing import Any, Literal
+
+from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+
+from rolehost_kafka.client import Place, Questions
+from rolehost_kafka.confluent import options
+from rolehost_kafka.confluent.failures import Heard, refused_setting
+from rolehost_kafka.settings import KafkaSettings
+
+_WHICH = {"oldest": OffsetSpec.earliest, "newest": OffsetSpec.latest}
+
+
+class AdminQuestions(Questions):
+    """One client for questions, made at the first of them; thread-safe.
+
+    Args:
+        settings: the plugin's settings.
+    """
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._heard = Heard()
+        self._lock = threading.Lock()
+        self._client: Any = None
+        self._answered = False
+
+    def ping(self) -> None:
+        """See :meth:`Questions.ping`."""
+        self._answers("ping", lambda client, wait: [client.describe_cluster(**wait)])
+
+    def partitions(self, topics: Collection[str]) -> dict[str, list[int]]:
+        """See :meth:`Questions.partitions`."""
+        if not topics:
+            return {}
+        found = self._answers(
+            "topics",
+            lambda client, wait: list(
+                client.describe_topics(TopicCollection(list(topics)), **wait).values()
+            ),
+            missing=KafkaError.UNKNOWN_TOPIC_OR_PART,
+        )
+        return {each.name: sorted(part.id for part in each.partitions) for each in found}
+
+    def create(self, topic: str, partitions: int, replication: int | None) -> None:
+        """See :meth:`Questions.create`."""
+        wanted = NewTopic(topic, partitions, -1 if replication is None else replication)
+        # Another process that made it in the meantime has done what was wanted.
+        self._answers(
+            f"creating topic {topic}; see [kafka] topics, replication",
+            lambda client, wait: list(client.create_topics([wanted], **wait).values()),
+            missing=KafkaError.TOPIC_ALREADY_EXISTS,
+        )
+
+    def committed(self, group: str, places: Collection[Place]) -> dict[Place, int]:
+        """See :meth:`Questions.committed`."""
+        asked = ConsumerGroupTopicPartitions(group, [TopicPartition(*place) for place in places])
+        found = self._answers(
+            "lag",
+            lambda client, wait: list(client.list_consumer_group_offsets([asked], **wait).values()),
+            missing=KafkaError.GROUP_ID_NOT_FOUND,
+        )
+        return {
+            (place.topic, place.partition): place.offset
+            for each in found
+            for place in each.topic_partitions
+            if place.offset >= 0
+        }
+
+    def ends(
+        self, places: Collection[Place], which: Literal["oldest", "newest"]
+    ) -> dict[Place, int]:
+        """See :meth:`Questions.ends`."""
+        order = list(places)
+        found = self._answers(
+            "lag",
+            lambda client, wait: list(
+                client.list_offsets(
+                    {TopicPartition(*place): _WHICH[which]() for place in order}, **wait
+                ).values()
+            ),
+        )
+        return {place: each.offset for place, each in zip(order, found, strict=True)}
+
+    def close(self) -> None:
+        """See :meth:`Questions.close`."""
+        with self._lock:
+            self._client = None
+
+    def _answers(
+        self,
+        doing: str,
+        ask: Callable[[Any, dict[str, float]], list[Future[Any]]],
+        missing: int | None = None,
+    ) -> list[Any]:
+        """Return the answers; those that fail with the code ``missing`` are left out."""
+        client = self._connected()
+        # The first answer needs a connection.
+        timeout = (
+            self._settings.request_timeout if self._answered else self._settings.connect_timeout
+        )
+        found = []
+        try:
+            for future in ask(client, {"request_timeout": timeout}):
+                try:
+                    found.append(future.result(timeout + 1.0))
+                except KafkaException as error:
+                    if error.args[0].code() != missing:
+                        raise
+        except KafkaException as error:
+            client.poll(0)  # calls what tells why
+            raise self._heard.of(self._settings, doing, error.args[0]) from error
+        self._answered = True
+        self._heard.connected()
+        return found
+
+    def _connected(self) -> Any:
+        with self._lock:
+            if self._client is None:
+                try:
+                    self._client = AdminClient(
+                        options.administration(self._settings, self._heard.tell)
+                    )
+                except KafkaException as error:
+                    raise refused_setting(self._settings, error) from error
+            return self._client

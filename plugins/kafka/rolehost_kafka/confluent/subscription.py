@@ -1,0 +1,315 @@
+"""One member of a consumer group, polled by the caller's thread."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from rolehost.api import Delivery, Partition, Record, Subscription
+
+from rolehost_kafka import failures
+from rolehost_kafka.client import Told
+from rolehost_kafka.confluent import options
+from rolehost_kafka.confluent.failures import Heard, refused_setting
+from rolehost_kafka.names import Names
+from rolehost_kafka.settings import KafkaSettings
+
+#: Seconds of one wait; an interruption is noticed within it, for librdkafka has none.
+_STEP = 0.1
+#: Seconds of silence after which the brokers are asked whether they are there.
+_SILENCE = 5.0
+#: Seconds that leaving the group may take.
+_LEAVING = 10.0
+
+#: Kafka takes no commits of this member for now, or takes none of it any more.
+_NOT_NOW = {
+    KafkaError.REBALANCE_IN_PROGRESS,
+    KafkaError.ILLEGAL_GENERATION,
+    KafkaError.UNKNOWN_MEMBER_ID,
+    KafkaError._ASSIGNMENT_LOST,
+    KafkaError._STATE,
+}
+#: Told through a poll, and no failure of it.
+_NEWS = {KafkaError._PARTITION_EOF, KafkaError._MAX_POLL_EXCEEDED}
+
+
+class DirectSubscription(Subscription):
+    """Joins the group at the first poll. librdkafka calls back in the thread that polls.
+
+    Args:
+        settings: the plugin's settings.
+        names: puts the prefix before names and takes it off.
+        topics: topics to read.
+        group: the group to join.
+        ready: called before a consumer is made; raises when the brokers or topics are not there.
+        ping: raises when the brokers do not answer; a consumer only falls silent.
+        on_assigned: called with partitions that it owns from now on.
+        on_revoked: called with partitions before it gives them up, or after it lost them.
+    """
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        names: Names,
+        topics: Sequence[str],
+        group: str,
+        *,
+        ready: Callable[[], None],
+        ping: Callable[[], None],
+        on_assigned: Told,
+        on_revoked: Told,
+    ) -> None:
+        self._settings = settings
+        self._names = names
+        self._topics = topics
+        self._group = group
+        self._ready = ready
+        self._ping = ping
+        self._on_assigned = on_assigned
+        self._on_revoked = on_revoked
+        self._heard = Heard()
+        self._consumer: Any = None
+        self._owned: set[Partition] = set()
+        self._paused: set[Partition] = set()
+        #: Paused where the records come from, too: one came while it was paused here.
+        self._stopped: set[Partition] = set()
+        #: Records that came while their partition was paused, or more than was asked for.
+        self._held: deque[Delivery] = deque()
+        #: Offsets that could not be committed while the group was rebalancing.
+        self._owed: dict[Partition, int] = {}
+        self._failure: Exception | None = None
+        self._heard_at = 0.0
+        self._interrupted = threading.Event()
+        self._closing = threading.Lock()
+        self._closed = False
+
+    def poll(self, timeout: float, limit: int) -> list[Delivery]:
+        """See :meth:`rolehost.api.Subscription.poll`."""
+        deadline = time.monotonic() + timeout
+        if self._closed:
+            return []
+        if self._consumer is None:
+            self._connect()
+        if self._owed:
+            self.commit({})
+        while True:
+            left = deadline - time.monotonic()
+            # Also when enough is held: rebalances are noticed in a poll.
+            self._fetch(0.0 if self._held else max(0.0, min(left, _STEP)), limit)
+            failure, self._failure = self._failure, None
+            if failure is not None:
+                raise failure
+            batch = self._take(limit)
+            if batch or left <= 0 or self._interrupted.is_set() or self._closed:
+                self._interrupted.clear()
+                return batch
+
+    def _connect(self) -> None:
+        self._ready()
+        try:
+            consumer = Consumer(
+                options.consumer(self._settings, self._names.outside(self._group), self._heard.tell)
+            )
+        except KafkaException as error:
+            raise refused_setting(self._settings, error) from error
+        consumer.subscribe(
+            [self._names.outside(topic) for topic in self._topics],
+            on_assign=self._assigned,
+            on_revoke=self._revoked,
+            on_lost=self._lost,
+        )
+        self._heard_at = time.monotonic()
+        self._consumer = consumer
+
+    def _fetch(self, wait: float, limit: int) -> None:
+        """Add to what is held, up to ``limit``; rebalances call back from here."""
+        consumer = self._consumer
+        try:
+            # A call for many waits until so many have come, so it is asked only for what is
+            # there; and one message more than that may be what woke it up.
+            first = consumer.poll(wait)
+            if first is None:
+                return self._watch()
+            room = limit - len(self._held) - 1
+            messages = [first, *(consumer.consume(room, 0.0) if room > 0 else ())]
+        except KafkaException as error:
+            self._failure = self._heard.of(self._settings, "polling", error.args[0])
+            return None
+        self._heard_at = time.monotonic()
+        for message in messages:
+            error = message.error()
+            if error is None:
+                self._hold(message)
+            elif error.fatal():
+                self._failure = failures.passing("polling", error.str())
+                self._replace()
+                break
+            elif error.code() not in _NEWS:
+                self._failure = self._heard.of(self._settings, "polling", error)
+        return None
+
+    def _watch(self) -> None:
+        """Ask after some silence whether there are brokers."""
+        now = time.monotonic()
+        if now - self._heard_at > _SILENCE:
+            self._heard_at = now
+            try:
+                self._ping()
+            except Exception as error:
+                self._failure = error
+
+    def _hold(self, message: Any) -> None:
+        partition = self._names.inside(message.topic(), message.partition())
+        if partition not in self._owned:
+            return
+        if partition in self._paused and partition not in self._stopped:
+            self._stopped.add(partition)
+            self._consumer.pause(self._there([partition]))
+        # Other producers may write records, and headers, that have no value.
+        headers = message.headers()
+        self._held.append(
+            Delivery(
+                partition,
+                message.offset(),
+                Record(
+                    partition.topic,
+                    message.value() or b"",
+                    message.key(),
+                    tuple((name, value or b"") for name, value in headers) if headers else (),
+                ),
+                message.timestamp()[1],
+            )
+        )
+
+    def _take(self, limit: int) -> list[Delivery]:
+        held = self._held
+        if not self._paused:
+            if len(held) <= limit:
+                self._held = deque()
+                return list(held)
+            return [held.popleft() for _ in range(limit)]
+        taken: list[Delivery] = []
+        rest: deque[Delivery] = deque()
+        for delivery in held:
+            free = len(taken) < limit and delivery.partition not in self._paused
+            (taken if free else rest).append(delivery)
+        self._held = rest
+        return taken
+
+    def _assigned(self, _: Any, places: Collection[TopicPartition]) -> None:
+        partitions = self._here(places)
+        self._owned.update(partitions)
+        self._tell(self._on_assigned, partitions)
+
+    def _revoked(self, _: Any, places: Collection[TopicPartition]) -> None:
+        gone = [each for each in self._here(places) if each in self._owned]
+        self._tell(self._on_revoked, gone)
+        if self._owed:
+            with contextlib.suppress(Exception):
+                self.commit({})
+        self._give_up(gone)
+
+    def _lost(self, _: Any, places: Collection[TopicPartition]) -> None:
+        gone = [each for each in self._here(places) if each in self._owned]
+        # Others own them already: whatever the callback commits must not be theirs.
+        self._owned.difference_update(gone)
+        self._tell(self._on_revoked, gone)
+        self._give_up(gone)
+
+    def _tell(self, told: Told, partitions: Sequence[Partition]) -> None:
+        """Call back; what it raises waits until the records at hand are safe."""
+        if partitions and not self._closed:
+            try:
+                told(partitions)
+            except Exception as error:
+                self._failure = error
+
+    def _give_up(self, gone: Collection[Partition]) -> None:
+        self._owned.difference_update(gone)
+        self._paused.difference_update(gone)
+        self._stopped.difference_update(gone)
+        for partition in gone:
+            self._owed.pop(partition, None)
+        self._held = deque(each for each in self._held if each.partition not in gone)
+
+    def commit(self, offsets: Mapping[Partition, int]) -> None:
+        """See :meth:`rolehost.api.Subscription.commit`.
+
+        While the group is rebalancing Kafka takes no commits; the offsets are kept and
+        committed with the next ones or at the next poll, as long as the partition is owned.
+        """
+        wanted = {**self._owed, **offsets}
+        wanted = {partition: wanted[partition] for partition in wanted.keys() & self._owned}
+        self._owed = wanted
+        if not wanted or self._consumer is None:
+            return
+        try:
+            self._consumer.commit(
+                offsets=[
+                    TopicPartition(self._names.outside(partition.topic), partition.number, offset)
+                    for partition, offset in wanted.items()
+                ],
+                asynchronous=False,
+            )
+        except KafkaException as error:
+            if error.args[0].code() in _NOT_NOW:
+                return
+            raise self._heard.of(self._settings, "committing", error.args[0]) from error
+        self._owed = {}
+
+    def pause(self, partitions: Collection[Partition]) -> None:
+        """See :meth:`rolehost.api.Subscription.pause`.
+
+        What librdkafka has fetched is thrown away when it pauses, so it is asked to only when
+        a record comes.
+        """
+        self._paused.update(partitions)
+
+    def resume(self, partitions: Collection[Partition]) -> None:
+        """See :meth:`rolehost.api.Subscription.resume`."""
+        self._paused.difference_update(partitions)
+        again = self._stopped & set(partitions)
+        self._stopped -= again
+        if again:
+            with contextlib.suppress(KafkaException):
+                self._consumer.resume(self._there(again))
+
+    def interrupt(self) -> None:
+        """See :meth:`rolehost.api.Subscription.interrupt`."""
+        self._interrupted.set()
+
+    def close(self) -> None:
+        """See :meth:`rolehost.api.Subscription.close`; revokes what it owns first."""
+        with self._closing:
+            if self._closed:
+                return
+            owned = sorted(self._owned)
+            if owned:
+                with contextlib.suppress(Exception):
+                    self._on_revoked(owned)
+                with contextlib.suppress(Exception):
+                    self.commit({})
+            self._closed = True
+            self._give_up(owned)
+            self._replace()
+
+    def _replace(self) -> None:
+        """Leave with this consumer; the next poll makes another one."""
+        consumer, self._consumer = self._consumer, None
+        if consumer is None:
+            return
+        # In a thread, for it has no time-out and waits for brokers that are away.
+        leaving = threading.Thread(target=consumer.close, name="kafka-leaving", daemon=True)
+        leaving.start()
+        leaving.join(_LEAVING)
+
+    def _there(self, partitions: Collection[Partition]) -> list[TopicPartition]:
+        return [TopicPartition(self._names.outside(each.topic), each.number) for each in partitions]
+
+    def _here(self, places: Collection[TopicPartition]) -> list[Partition]:
+        return sorted(self._names.inside(each.topic, each.partition) for each in places)
