@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 DATABASE = frozenset({"transactions", "persistent"})
-CACHE = frozenset({"ttl", "atomic-add", "atomic-incr", "touch", "lru"})
+CACHE = frozenset(
+    {"ttl", "atomic-add", "atomic-incr", "touch", "tags", "rate-limit", "locks", "lru"}
+)
 QUEUE = frozenset({"wake-up", "ephemeral", "persistent"})
 STREAM = frozenset({"ordered-by-key", "consumer-groups", "wake-up", "retention", "persistent"})

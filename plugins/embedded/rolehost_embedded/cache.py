@@ -6,12 +6,14 @@ import re
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import ClassVar, NamedTuple
 
-from rolehost.api import Cache
+from rolehost.api import Cache, Lease, Quota
 
 from rolehost_embedded import abilities
+from rolehost_embedded.cache_limits import Limits
+from rolehost_embedded.cache_locks import Locks
 from rolehost_embedded.settings import EmbeddedSettings
 
 #: What an entry costs beside its key and value, in bytes; about what CPython takes.
@@ -24,6 +26,7 @@ class _Entry(NamedTuple):
     value: bytes
     ends: float | None
     size: int
+    tags: frozenset[str] = frozenset()
 
 
 class EmbeddedCache(Cache):
@@ -43,8 +46,11 @@ class EmbeddedCache(Cache):
         self._most_bytes = settings.cache_bytes
         self._clock = clock
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        self._tagged: dict[str, set[str]] = {}
         self._bytes = 0
         self._guard = threading.Lock()
+        self._limits = Limits(clock)
+        self._locks = Locks(clock)
 
     def get(self, key: str) -> bytes | None:
         """See :meth:`rolehost.api.Cache.get`."""
@@ -100,7 +106,7 @@ class EmbeddedCache(Cache):
             if not _NUMBER.fullmatch(entry.value):
                 raise ValueError(f"the entry {key!r} holds no decimal number")
             number = int(entry.value) + by
-            self._put(key, b"%d" % number, entry.ends)
+            self._put(key, b"%d" % number, entry.ends, entry.tags)
             return number
 
     def touch(self, key: str, ttl: float | None) -> bool:
@@ -118,7 +124,49 @@ class EmbeddedCache(Cache):
         """See :meth:`rolehost.api.Cache.clear`."""
         with self._guard:
             self._entries.clear()
+            self._tagged.clear()
             self._bytes = 0
+
+    def set_tagged(
+        self, key: str, value: bytes, tags: Collection[str], ttl: float | None = None
+    ) -> None:
+        """See :meth:`rolehost.api.Cache.set_tagged`."""
+        ends = self._ends(ttl)
+        for text in (key, *tags):
+            _check(text)
+        with self._guard:
+            self._put(key, bytes(value), ends, frozenset(tags))
+
+    def drop_tagged(self, tags: Collection[str]) -> int:
+        """See :meth:`rolehost.api.Cache.drop_tagged`."""
+        for tag in tags:
+            _check(tag)
+        with self._guard:
+            keys = set().union(*(self._tagged.get(tag, ()) for tag in tags))
+            there = sum(self._live(key) is not None for key in keys)
+            for key in keys:
+                self._drop(key)
+        return there
+
+    def hit(self, name: str, limit: int, period: float, cost: int = 1) -> Quota:
+        """See :meth:`rolehost.api.Cache.hit`; each process counts for itself."""
+        _check(name)
+        return self._limits.hit(name, limit, period, cost)
+
+    def lock(self, name: str, ttl: float) -> Lease | None:
+        """See :meth:`rolehost.api.Cache.lock`; holds among the threads of this process."""
+        _check(name)
+        self._ends(ttl)
+        return self._locks.lock(name, ttl)
+
+    def renew(self, lease: Lease, ttl: float) -> bool:
+        """See :meth:`rolehost.api.Cache.renew`."""
+        self._ends(ttl)
+        return self._locks.renew(lease, ttl)
+
+    def release(self, lease: Lease) -> bool:
+        """See :meth:`rolehost.api.Cache.release`."""
+        return self._locks.release(lease)
 
     def ping(self) -> None:
         """See :meth:`rolehost.api.Cache.ping`; memory always answers."""
@@ -145,20 +193,30 @@ class EmbeddedCache(Cache):
         self._entries.move_to_end(key)
         return entry
 
-    def _put(self, key: str, value: bytes, ends: float | None) -> None:
+    def _put(
+        self, key: str, value: bytes, ends: float | None, tags: frozenset[str] = frozenset()
+    ) -> None:
         self._drop(key)
-        size = len(key) + len(value) + _OVERHEAD
+        size = len(key) + len(value) + _OVERHEAD * (1 + len(tags))
         if size > self._most_bytes:
             return  # larger than the whole cache: as if it had left at once
-        self._entries[key] = _Entry(value, ends, size)
+        self._entries[key] = _Entry(value, ends, size, tags)
+        for tag in tags:
+            self._tagged.setdefault(tag, set()).add(key)
         self._bytes += size
         while len(self._entries) > self._most or self._bytes > self._most_bytes:
             self._drop(next(iter(self._entries)))
 
     def _drop(self, key: str) -> None:
         entry = self._entries.pop(key, None)
-        if entry is not None:
-            self._bytes -= entry.size
+        if entry is None:
+            return
+        self._bytes -= entry.size
+        for tag in entry.tags:
+            keys = self._tagged[tag]
+            keys.discard(key)
+            if not keys:
+                del self._tagged[tag]
 
 
 def _check(key: str) -> None:

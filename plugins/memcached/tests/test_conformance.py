@@ -13,3 +13,16 @@ class TestMemcachedCache(CacheConformance):
     @pytest.fixture
     def make_backend(self, settings: MemcachedSettings) -> Callable[[], MemcachedCache]:
         return partial(MemcachedCache, settings)
+
+    @pytest.fixture
+    def make_at(self) -> Callable[[str, int], MemcachedCache]:
+        def make(host: str, port: int) -> MemcachedCache:
+            servers = (f"{host}:{port}",)
+            settings = MemcachedSettings(servers=servers, timeout=0.1, connect_timeout=0.1)
+            return MemcachedCache(settings)
+
+        return make
+
+    @pytest.fixture
+    def largest(self, settings: MemcachedSettings) -> int:
+        return settings.max_value

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
-from typing import ClassVar
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, ClassVar
 
 import redis
-from rolehost.api import Cache
+from rolehost.api import Cache, Lease, Quota
 
 from rolehost_redis import abilities
-from rolehost_redis.errors import translated
+from rolehost_redis.connections import Connections
+from rolehost_redis.limits import Limits
+from rolehost_redis.locks import Locks
 from rolehost_redis.servers import place_of
 from rolehost_redis.settings import RedisSettings
+from rolehost_redis.tags import Tags
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 #: Milliseconds above which an entry is kept for ever: 10,000 years.
@@ -32,54 +35,44 @@ class RedisCache(Cache):
     capabilities: ClassVar[frozenset[str]] = abilities.CACHE
 
     def __init__(self, settings: RedisSettings) -> None:
-        self._prefix = f"{settings.namespace}:cache:"
-        self._place = place_of(settings, "cache")
-        self._client = self._place.client()
+        self._prefix = f"{settings.namespace}:cache"
+        self._connections = Connections(place_of(settings, "cache"))
+        self._tags = Tags(self._connections, self._prefix)
+        self._limits = Limits(self._connections, f"{settings.namespace}:limit:")
+        self._locks = Locks(self._connections, f"{settings.namespace}:lock:")
 
     def get(self, key: str) -> bytes | None:
         """See :meth:`rolehost.api.Cache.get`."""
-        name = self._name(key)
-        with translated(self._place):
-            value: bytes | None = self._client.get(name)
+        value: bytes | None = self._connections.run("GET", self._name(key), again=True)
         return value
 
     def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
         """See :meth:`rolehost.api.Cache.set`."""
-        name, expiry = self._name(key), _milliseconds(ttl)
-        with translated(self._place):
-            self._client.set(name, value, px=expiry)
+        self._connections.run(*_setting(self._name(key), value, _milliseconds(ttl)), again=True)
 
     def add(self, key: str, value: bytes, ttl: float | None = None) -> bool:
         """See :meth:`rolehost.api.Cache.add`."""
-        name, expiry = self._name(key), _milliseconds(ttl)
-        with translated(self._place):
-            return bool(self._client.set(name, value, px=expiry, nx=True))
+        words = _setting(self._name(key), value, _milliseconds(ttl))
+        return self._connections.run(*words, "NX") is not None
 
     def delete(self, key: str) -> bool:
         """See :meth:`rolehost.api.Cache.delete`."""
-        name = self._name(key)
-        with translated(self._place):
-            return bool(self._client.delete(name))
+        return bool(self._connections.run("DEL", self._name(key)))
 
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
         """See :meth:`rolehost.api.Cache.get_many`; one round trip."""
         names = {key: self._name(key) for key in keys}
         if not names:
             return {}
-        with translated(self._place):
-            values = self._client.mget(list(names.values()))
+        values = self._connections.run("MGET", *names.values(), again=True)
         return {key: value for key, value in zip(names, values, strict=True) if value is not None}
 
     def set_many(self, values: Mapping[str, bytes], ttl: float | None = None) -> None:
         """See :meth:`rolehost.api.Cache.set_many`; one round trip."""
         expiry = _milliseconds(ttl)
-        names = {self._name(key): value for key, value in values.items()}
-        if not names:
-            return
-        with translated(self._place), self._client.pipeline(transaction=False) as pipeline:
-            for name, value in names.items():
-                pipeline.set(name, value, px=expiry)
-            pipeline.execute()
+        commands = [_setting(self._name(key), value, expiry) for key, value in values.items()]
+        if commands:
+            self._answers(commands, again=True)
 
     def incr(self, key: str, by: int = 1, ttl: float | None = None) -> int:
         """See :meth:`rolehost.api.Cache.incr`; counts to 64 bits.
@@ -88,30 +81,54 @@ class RedisCache(Cache):
             ValueError: besides, the number would need more than 64 bits.
         """
         name, expiry = self._name(key), _milliseconds(ttl)
-        with translated(self._place), self._client.pipeline(transaction=True) as pipeline:
-            if expiry is not None:
-                pipeline.set(name, 0, px=expiry, nx=True)
-            pipeline.incrby(name, by)
-            try:
-                number: int = pipeline.execute()[-1]
-            except redis.ResponseError as error:
-                if "not an integer" in str(error):
-                    raise ValueError(f"the entry {key!r} holds no decimal number") from None
-                if "overflow" in str(error):
-                    raise ValueError(f"the entry {key!r} would leave 64 bits") from None
-                raise
-        return number
+        commands: list[tuple[Any, ...]] = [("INCRBY", name, by)]
+        if expiry is not None:
+            # One transaction: between the two the entry could end, and count for ever.
+            start = (*_setting(name, b"0", expiry), "NX")
+            commands = [("MULTI",), start, *commands, ("EXEC",)]
+        answers = self._connections.run_all(commands)
+        number = answers[-1][-1] if isinstance(answers[-1], list) else answers[-1]
+        if not isinstance(number, redis.RedisError):
+            return int(number)
+        if "not an integer" in str(number):
+            raise ValueError(f"the entry {key!r} holds no decimal number")
+        if "overflow" in str(number) or "out of range" in str(number):
+            raise ValueError(f"the entry {key!r} would leave 64 bits")
+        # The first says why: a transaction with a refused command only says that it is refused.
+        raise self._connections.refusal(
+            next(each for each in answers if isinstance(each, redis.RedisError))
+        )
 
     def touch(self, key: str, ttl: float | None) -> bool:
         """See :meth:`rolehost.api.Cache.touch`."""
-        name, expiry = self._name(key), _milliseconds(ttl)
-        with translated(self._place), self._client.pipeline(transaction=True) as pipeline:
-            pipeline.exists(name)
-            if expiry is None:
-                pipeline.persist(name)
-            else:
-                pipeline.pexpire(name, expiry)
-            return bool(pipeline.execute()[0])
+        return self._tags.touch(self._checked(key), _milliseconds(ttl))
+
+    def set_tagged(
+        self, key: str, value: bytes, tags: Collection[str], ttl: float | None = None
+    ) -> None:
+        """See :meth:`rolehost.api.Cache.set_tagged`; one round trip."""
+        checked = [self._checked(tag) for tag in tags]
+        self._tags.store(self._checked(key), value, checked, _milliseconds(ttl))
+
+    def drop_tagged(self, tags: Collection[str]) -> int:
+        """See :meth:`rolehost.api.Cache.drop_tagged`; one round trip."""
+        return self._tags.drop([self._checked(tag) for tag in tags])
+
+    def hit(self, name: str, limit: int, period: float, cost: int = 1) -> Quota:
+        """See :meth:`rolehost.api.Cache.hit`; one round trip, by the server's clock."""
+        return self._limits.hit(self._checked(name), limit, period, cost)
+
+    def lock(self, name: str, ttl: float) -> Lease | None:
+        """See :meth:`rolehost.api.Cache.lock`; one round trip, by the server's clock."""
+        return self._locks.lock(self._checked(name), _milliseconds(ttl) or _EVER)
+
+    def renew(self, lease: Lease, ttl: float) -> bool:
+        """See :meth:`rolehost.api.Cache.renew`."""
+        return self._locks.renew(lease, _milliseconds(ttl) or _EVER)
+
+    def release(self, lease: Lease) -> bool:
+        """See :meth:`rolehost.api.Cache.release`."""
+        return self._locks.release(lease)
 
     def clear(self) -> None:
         """See :meth:`rolehost.api.Cache.clear`; other keys of the server stay.
@@ -119,23 +136,30 @@ class RedisCache(Cache):
         Walks through all keys of the Redis database in small steps, so that nobody waits for
         it; what is stored meanwhile may stay or go.
         """
-        with translated(self._place):
-            cursor = 0
-            while True:
-                cursor, names = self._client.scan(cursor, f"{self._prefix}*", _SCAN)
-                if names:
-                    self._client.unlink(*names)
-                if not cursor:
-                    return
+        own = tuple(f"{self._prefix}{part}:".encode() for part in ("", "-tags", "-tag"))
+        cursor = b"0"
+        while True:
+            words = ("SCAN", cursor, "MATCH", f"{self._prefix}*", "COUNT", _SCAN)
+            cursor, found = self._connections.run(*words, again=True)
+            names = [name for name in found if name.startswith(own)]
+            if names:
+                self._connections.run("UNLINK", *names, again=True)
+            if cursor == b"0":
+                return
 
     def ping(self) -> None:
         """See :meth:`rolehost.api.Cache.ping`."""
-        with translated(self._place):
-            self._client.ping()
+        self._connections.run("PING", again=True)
 
     def close(self) -> None:
         """See :meth:`rolehost.api.Cache.close`."""
-        self._client.connection_pool.disconnect()
+        self._connections.close()
+
+    def _answers(self, commands: list[tuple[Any, ...]], *, again: bool) -> None:
+        """Run commands whose answers say nothing unless they are errors."""
+        for answer in self._connections.run_all(commands, again=again):
+            if isinstance(answer, redis.RedisError):
+                raise self._connections.refusal(answer)
 
     def _name(self, key: str) -> str:
         """Return the key in Redis.
@@ -143,11 +167,22 @@ class RedisCache(Cache):
         Raises:
             ValueError: it is no cache key.
         """
-        if not key or len(key) > 200 or _CONTROL.search(key):
+        return f"{self._prefix}:{self._checked(key)}"
+
+    @staticmethod
+    def _checked(text: str) -> str:
+        if not text or len(text) > 200 or _CONTROL.search(text):
             raise ValueError(
-                f"a cache key has 1 to 200 characters and no control characters, not {key!r}"
+                f"a cache key has 1 to 200 characters and no control characters, not {text!r}"
             )
-        return self._prefix + key
+        return text
+
+
+def _setting(name: str, value: bytes, expiry: int | None) -> tuple[Any, ...]:
+    """Return the words of the command that stores a value."""
+    if expiry is None:
+        return ("SET", name, value)
+    return ("SET", name, value, "PX", expiry)
 
 
 def _milliseconds(ttl: float | None) -> int | None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import msgspec
@@ -82,10 +83,19 @@ def test_a_command_that_got_no_answer_is_not_repeated(
 
 def test_a_call_waits_for_a_connection_no_longer_than_set(settings: RedisSettings) -> None:
     cache = RedisCache(msgspec.structs.replace(settings, connections=1, connection_wait=0.05))
-    pool = cache._client.connection_pool
-    taken = pool.get_connection()
+    lent = threading.Event()
+    done = threading.Event()
+
+    def hold(_connection: object) -> None:
+        lent.set()
+        done.wait(20)
+
+    holder = threading.Thread(target=cache._connections._lend, args=(hold, False))
+    holder.start()
+    assert lent.wait(20)
     with pytest.raises(StorageBusy, match=r"\[redis\] connections"):
         cache.ping()
-    pool.release(taken)
+    done.set()
+    holder.join()
     cache.ping()
     cache.close()

@@ -24,6 +24,14 @@ class TestRedisCache(CacheConformance):
     def make_backend(self, url: str, namespace: str) -> Callable[[], RedisCache]:
         return partial(_cache, url, namespace)
 
+    @pytest.fixture
+    def make_at(self) -> Callable[[str, int], RedisCache]:
+        def make(host: str, port: int) -> RedisCache:
+            url = Secret(f"redis://{host}:{port}/0")
+            return RedisCache(RedisSettings(url=url, timeout=0.1, connect_timeout=0.1))
+
+        return make
+
 
 class TestRedisQueue(QueueConformance):
     @pytest.fixture

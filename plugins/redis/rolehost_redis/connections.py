@@ -1,0 +1,159 @@
+"""Connections of the cache: one command, one answer, nothing repeated that would count twice.
+
+redis-py's client does the same through a pool that measures, locks and dispatches events on
+every call; that costs more than the command itself. Here its connections are used directly.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from hashlib import sha1
+from typing import Any, TypeVar
+
+import redis
+from rolehost.api import StorageBusy, StorageError
+
+from rolehost_redis.errors import translate
+from rolehost_redis.servers import Place
+
+T = TypeVar("T")
+Command = Sequence[Any]
+
+
+class Script:
+    """A Lua script that the server knows by its number.
+
+    Args:
+        source: its text.
+    """
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        # The server's name for it, not a secret.
+        self.number = sha1(source.encode(), usedforsecurity=False).hexdigest()
+
+
+class Connections:
+    """At most ``connections`` to one server; a call waits for its turn. Thread-safe.
+
+    Args:
+        place: the server.
+    """
+
+    def __init__(self, place: Place) -> None:
+        settings = place.settings
+        self._place = place
+        self._most, self._wait = settings.connections, settings.connection_wait
+        self._turns = threading.BoundedSemaphore(settings.connections)
+        # Makes connections, by way of Sentinels too; its own lending is not used.
+        self._pool = place.client().connection_pool
+        self._idle: deque[Any] = deque()
+
+    def run(self, *command: Any, again: bool = False) -> Any:
+        """Run a command and return its answer.
+
+        Args:
+            command: its words.
+            again: True: it may run twice, so it is repeated once when a connection broke that
+                had lain idle; after a restart of the server all of them have.
+
+        Raises:
+            StorageBusy: no connection became free in time.
+            StorageUnavailable: the server cannot be reached, did not answer in time, or
+                refuses for now.
+            StorageError: it refuses this command.
+        """
+
+        def exchange(connection: Any) -> Any:
+            connection.send_command(*command)
+            return connection.read_response()
+
+        return self._lend(exchange, again)
+
+    def run_all(self, commands: Iterable[Command], *, again: bool = False) -> list[Any]:
+        """Run several commands in one round trip; return their answers, some may be errors.
+
+        Raises:
+            StorageBusy, StorageUnavailable: as :meth:`run`.
+        """
+        listed = list(commands)
+
+        def exchange(connection: Any) -> list[Any]:
+            connection.send_packed_command(connection.pack_commands(listed))
+            return [_answer(connection) for _ in listed]
+
+        return self._lend(exchange, again)
+
+    def run_script(self, script: Script, keys: Sequence[str], *arguments: Any) -> Any:
+        """Run a script; the server is taught it when it does not know it."""
+        words = (len(keys), *keys, *arguments)
+        try:
+            return self.run("EVALSHA", script.number, *words)
+        except redis.exceptions.NoScriptError:
+            return self.run("EVAL", script.source, *words)
+
+    def refusal(self, error: redis.RedisError) -> StorageError:
+        """Return the host's error for an answer that is one."""
+        return translate(self._place, error)
+
+    def close(self) -> None:
+        """Close the connections that nobody uses. Idempotent."""
+        while self._idle:
+            self._idle.pop().disconnect()
+
+    def _lend(self, exchange: Callable[[Any], T], again: bool) -> T:
+        # PERF: without a context manager; this is on the way of every get().
+        if not self._turns.acquire(timeout=self._wait):
+            raise StorageBusy(
+                f"{self._place}: all {self._most} connections are in use ([redis] connections)"
+                f" for {self._wait:g} s"
+            )
+        try:
+            return self._exchange(exchange, again)
+        finally:
+            self._turns.release()
+
+    def _exchange(self, exchange: Callable[[Any], T], again: bool) -> T:
+        try:
+            connection = self._idle.pop()
+            used = True
+        except IndexError:
+            connection, used = self._pool.make_connection(), False
+        try:
+            if used and not again:
+                self._look(connection)
+            answer = exchange(connection)
+        except redis.ResponseError as error:
+            self._idle.append(connection)  # the next command connects it when it is not
+            if isinstance(error, redis.exceptions.NoScriptError):
+                raise
+            raise translate(self._place, error) from None
+        except redis.RedisError as error:
+            connection.disconnect()
+            self.close()
+            if used and again and not isinstance(error, redis.TimeoutError):
+                return self._exchange(exchange, False)
+            raise translate(self._place, error) from None
+        except BaseException:
+            connection.disconnect()  # an answer may still be on its way
+            raise
+        self._idle.append(connection)
+        return answer
+
+    def _look(self, connection: Any) -> None:
+        """Connect anew when the server closed the connection while it lay idle."""
+        try:
+            stale = connection.can_read()
+        except redis.RedisError:
+            stale = True
+        if stale:
+            connection.disconnect()
+
+
+def _answer(connection: Any) -> Any:
+    try:
+        return connection.read_response()
+    except redis.ResponseError as error:
+        return error
