@@ -5,9 +5,16 @@ Imports nothing of the host: a plugin's suite pays for what it uses.
 
 from __future__ import annotations
 
+import os
 import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
+
+if TYPE_CHECKING:
+    from rolehost.testing.services import Server
 
 pytest.register_assert_rewrite("rolehost.testing.conformance")
 
@@ -19,3 +26,62 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     return port
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> str:
+    """URL of a PostgreSQL that all tests share: each takes a schema or a database of its own."""
+    return _shared_url("postgres")
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> str:
+    """URL of a Redis that all tests share: each has keys of its own, and nobody flushes."""
+    return _shared_url("redis")
+
+
+@pytest.fixture(scope="session")
+def memcached_url() -> str:
+    """URL of a memcached that all tests share: each has keys of its own, and nobody flushes."""
+    return _shared_url("memcached")
+
+
+@pytest.fixture(scope="session")
+def kafka_url() -> str:
+    """URL of an Apache Kafka that all tests share: each has topics and groups of its own."""
+    return _shared_url("kafka")
+
+
+@pytest.fixture
+def start_server() -> Iterator[Callable[..., Server]]:
+    """A function that starts a server of the test's own: ``start_server("redis", tls=True)``.
+
+    As :func:`rolehost.testing.services.start`; closed after the test.
+    """
+    from rolehost.testing.services import Missing, start
+
+    with ExitStack() as servers:
+
+        def another(name: str, **options: Any) -> Server:
+            try:
+                return servers.enter_context(start(name, **options))
+            except Missing as missing:
+                _unavailable(str(missing))
+
+        yield another
+
+
+def _shared_url(name: str) -> str:
+    from rolehost.testing.services import Missing, shared_url
+
+    try:
+        return shared_url(name)
+    except Missing as missing:
+        _unavailable(str(missing))
+
+
+def _unavailable(reason: str) -> NoReturn:
+    """Skip the test; in CI, where everything is to be had, fail it."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)

@@ -1,0 +1,17 @@
+"""Real engines for tests: PostgreSQL, Redis, memcached and Apache Kafka.
+
+:func:`shared_url` gives the URL of a server that tests share: of the environment
+(``ROLEHOST_TEST_POSTGRES_URL`` and its like), else of one that is started once. :func:`start`
+starts a server of one's own, to be stopped, frozen and flushed. Both take what the machine has
+and raise :class:`Missing`, which says how to get it, when it has nothing.
+
+Servers listen on the loopback address, keep everything in a temporary folder, and are gone when
+the process that started them is gone, a killed one too.
+"""
+
+from __future__ import annotations
+
+from rolehost.testing.services.engines import shared_url, start
+from rolehost.testing.services.server import Missing, Server, StartFailed
+
+__all__ = ["Missing", "Server", "StartFailed", "shared_url", "start"]

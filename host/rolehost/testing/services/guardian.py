@@ -1,0 +1,128 @@
+"""Keeps the folder of one server, and ends what runs in it when its owner is gone.
+
+Run as a program of its own, with the standard library alone::
+
+    python guardian.py PREFIX
+
+It makes a temporary folder, writes its path to standard output, and reads lines from standard
+input: ``PID`` (a process was started) and ``-PID`` (it ended and was waited for). At the end of
+that input, which comes whatever ends the owner, SIGKILL included, it kills the processes that
+are left with all their descendants, and removes the folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+#: Seconds between two looks at whether the owner still lives: a child that it forked may hold
+#: the pipe open.
+LOOK = 1.0
+
+#: Seconds that killed processes may take to be gone.
+PATIENCE = 10.0
+
+
+def parents() -> dict[int, int]:
+    """Return the parent of every process that runs (zombies do not), by its id."""
+    found = {}
+    if not Path("/proc/self/stat").exists():
+        listed = subprocess.run(
+            ["ps", "-A", "-o", "pid=,ppid=,state="], stdout=subprocess.PIPE, text=True, check=True
+        )
+        for line in listed.stdout.splitlines():
+            pid, parent, state = line.split()[:3]
+            if not state.startswith("Z"):
+                found[int(pid)] = int(parent)
+        return found
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                text = (entry / "stat").read_text("utf-8", "replace")
+            except OSError:
+                continue
+            # The command's name stands in brackets and may hold anything.
+            state, parent = text.rpartition(")")[2].split()[:2]
+            if state not in "ZX":
+                found[int(entry.name)] = int(parent)
+    return found
+
+
+def family(pid: int) -> list[int]:
+    """Return a process, if it runs, and everything that descends from it, parents first.
+
+    By parent and not by process group: PostgreSQL gives each of its processes a group of its own.
+    """
+    known = parents()
+    found = [pid] if pid in known else []
+    for member in found:
+        found += [child for child, parent in known.items() if parent == member]
+    return found
+
+
+def signal_family(pid: int, number: int) -> list[int]:
+    """Send a signal to a process and all its descendants; return whom it reached.
+
+    Looks again until nobody is new, for one of them may have forked meanwhile.
+    """
+    reached: list[int] = []
+    while new := [each for each in family(pid) if each not in reached]:
+        for each in new:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(each, number)
+        reached += new
+    return reached
+
+
+def _watch(owner: int) -> set[int]:
+    """Return the processes that are left when the owner is gone or says that it is done."""
+    left: set[int] = set()
+    waiting = b""
+    while os.getppid() == owner:
+        if not select.select([0], [], [], LOOK)[0]:
+            continue
+        read = os.read(0, 4096)
+        if not read:
+            break
+        *lines, waiting = (waiting + read).split(b"\n")
+        for line in lines:
+            number = int(line)
+            if number > 0:
+                left.add(number)
+            else:
+                left.discard(-number)
+    return left
+
+
+def _end(pid: int) -> None:
+    killed = signal_family(pid, signal.SIGKILL)
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until and set(killed) & parents().keys():
+        time.sleep(0.02)
+
+
+def main() -> None:
+    """Keep watch until the owner is gone."""
+    owner = os.getppid()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    folder = tempfile.mkdtemp(prefix=sys.argv[1])
+    try:
+        os.write(1, folder.encode() + b"\n")
+        os.close(1)
+        for pid in _watch(owner):
+            _end(pid)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
