@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from rolehost.composition import compose
+from rolehost.composition import compose, examine
 from rolehost.deployment import load
 
 from tests.proofs.kit import ROOT
@@ -74,6 +74,18 @@ def test_a_backend_is_swapped_by_one_value(name: str, swap: str) -> None:
     if name != "events":  # no other deployment has to do with a stream
         del expected["stream"]
     assert chosen == expected
+
+
+def test_the_embedded_stream_is_refused_beside_another_database() -> None:
+    environ = {
+        "ROLEHOST__PLUGINS": "embedded,postgres,redis,ops,webhooks-ingest",
+        "ROLEHOST__STORAGE__STREAM": "embedded",
+    }
+    composition, problems = examine(load(ROOT / "deploy/events.toml", environ=environ))
+    assert composition is None
+    assert [problem.code for problem in problems] == ["backend-apart"]
+    embedded = {f"ROLEHOST__STORAGE__{kind}": "embedded" for kind in ("DATABASE", "CACHE")}
+    assert compose(load(ROOT / "deploy/events.toml", environ=environ | embedded)).roles
 
 
 def test_a_line_of_the_engines_file_swaps_a_backend_of_every_deployment(tmp_path: Path) -> None:

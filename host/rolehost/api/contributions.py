@@ -70,6 +70,9 @@ class Route:
             key and same body give the stored response, another body 422. A unit of work
             opened in the responder commits together with the stored response.
         max_body: largest body in bytes; None takes ``[http] max_body``.
+        waiting: answer also while the process waits for a backend at its start, when every
+            other route answers 503. No plugin has been started then, so the services are the
+            backends alone. For liveness and readiness; the path is without fields.
     """
 
     path: str
@@ -77,6 +80,7 @@ class Route:
     suffix: str = ""
     idempotent: bool = False
     max_body: int | None = None
+    waiting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +304,8 @@ class Backend:
             :class:`Cache`, :class:`Queue` or :class:`Stream`. Must not connect yet.
         capabilities: names from :data:`rolehost.storage.CAPABILITIES`.
         unavailable: why it cannot be used here (a driver is missing), or empty.
+        within: the kind in whose backend of the same plugin it keeps its data, so that it
+            cannot be chosen beside another; None: it stands alone.
     """
 
     kind: Kind
@@ -307,6 +313,7 @@ class Backend:
     factory: Callable[[], Any]
     capabilities: frozenset[str]
     unavailable: str = ""
+    within: Kind | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

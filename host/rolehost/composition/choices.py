@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rolehost.api.contributions import Backend
 from rolehost.composition.declare import Contributions
@@ -17,7 +17,7 @@ from rolehost.storage import CAPABILITIES, KINDS, Kind
 OFFERS: dict[Kind, tuple[str, ...]] = {
     "database": ("embedded", "postgres"),
     "cache": ("embedded", "redis", "memcached"),
-    "queue": ("embedded", "redis"),
+    "queue": ("embedded", "redis", "postgres"),
     "stream": ("embedded", "kafka"),
 }
 
@@ -49,6 +49,8 @@ def choose(
             if backend is not None:
                 _check_ability(backend, mine, report)
                 chosen[kind] = backend
+    for backend in chosen.values():
+        _check_place(backend, chosen, report)
     return chosen
 
 
@@ -150,3 +152,34 @@ def _check_ability(owned: Owned[Backend], reasons: Sequence[Need], report: Repor
                 got=f"{backend.kind}[{','.join(sorted(backend.capabilities))}] of {owned.plugin}",
                 fix=f"choose a {backend.kind} backend that has {', '.join(lacking)}",
             )
+
+
+def _check_place(
+    owned: Owned[Backend], chosen: Mapping[Kind, Owned[Backend]], report: Report
+) -> None:
+    """Report a backend whose data would be in another that is not the one chosen."""
+    backend = owned.value
+    if backend.within is None:
+        return
+    around = chosen.get(backend.within)
+    if report.incomplete or (around is not None and around.plugin == owned.plugin):
+        return
+    got = f"{around.value.name} of {around.plugin}" if around else f"no {backend.within}"
+    report.add(
+        "backend-apart",
+        _site_of(backend.kind, owned, report),
+        f"the {backend.kind} backend {backend.name} keeps its data in the {backend.within} of"
+        " the same plugin",
+        who=report.whose([owned.plugin]),
+        expected=f"the {backend.within} of {owned.plugin} beside it",
+        got=got,
+        fix=f"choose both of {owned.plugin} in [storage], or another {backend.kind}: "
+        + ", ".join(name for name in OFFERS[backend.kind] if name != owned.plugin),
+    )
+
+
+def _site_of(kind: Kind, owned: Owned[Backend], report: Report) -> str:
+    """Return where a backend was chosen: by name, else by enabling its plugin."""
+    if getattr(report.deployment.host.storage, kind) is not None:
+        return report.at(f"storage.{kind}")
+    return report.enabled_at(owned.plugin)

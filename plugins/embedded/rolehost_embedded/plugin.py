@@ -64,7 +64,13 @@ def rolehost_backends(context: DeclareContext) -> Sequence[Backend]:
         Backend(kind="database", name=NAME, factory=database, capabilities=abilities.DATABASE),
         Backend(kind="cache", name=NAME, factory=cache, capabilities=abilities.CACHE),
         Backend(kind="queue", name=NAME, factory=queue, capabilities=_queue_abilities()),
-        Backend(kind="stream", name=NAME, factory=stream, capabilities=abilities.STREAM),
+        Backend(
+            kind="stream",
+            name=NAME,
+            factory=stream,
+            capabilities=abilities.STREAM,
+            within="database",
+        ),
     ]
 
 
