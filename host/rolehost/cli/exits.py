@@ -15,7 +15,7 @@ MEANINGS = {
     OK: "done; it holds",
     FAILED: "a check does not hold, or a command failed",
     USAGE: "wrong usage",
-    CONFIGURATION: "mistakes in the deployment or in a plugin",
+    CONFIGURATION: "mistakes in the deployment or in a plugin, or a backend refuses its settings",
     CANNOT_START: "cannot start here: port, database, file",
     NOTHING_TO_RUN: "no enabled plugin contributes anything to run",
     INTERRUPTED: "interrupted",

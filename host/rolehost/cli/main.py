@@ -13,7 +13,13 @@ import rolehost
 from rolehost.cli import exits
 from rolehost.cli.context import Context
 from rolehost.cli.options import takes_deployment
-from rolehost.errors import ConfigurationError, RolehostError, StartError, StorageError
+from rolehost.errors import (
+    ConfigurationError,
+    RolehostError,
+    StartError,
+    StorageError,
+    StorageRefused,
+)
 
 #: The host's commands: name → (``module:attribute``, one line for the help).
 COMMANDS: Mapping[str, tuple[str, str]] = {
@@ -112,6 +118,9 @@ def invoke(arguments: Sequence[str]) -> int:
         from rolehost.cli.output import problems
 
         problems(error.problems)
+        return exits.CONFIGURATION
+    except StorageRefused as error:
+        click.echo(f"rolehost: {error}", err=True)
         return exits.CONFIGURATION
     except (StartError, StorageError) as error:
         click.echo(f"rolehost: {error}", err=True)

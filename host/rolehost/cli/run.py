@@ -11,9 +11,9 @@ from rolehost.cli.context import Context
 from rolehost.cli.options import takes_deployment
 from rolehost.composition import Composition
 from rolehost.discovery.suggest import one_of
-from rolehost.errors import StartError
+from rolehost.errors import StorageRefused, StorageUnavailable
 from rolehost.supervisor.first import fork_first
-from rolehost.supervisor.plan import Plan, replace
+from rolehost.supervisor.plan import MIGRATE, Plan, replace
 
 
 @click.command()
@@ -36,8 +36,10 @@ def run(context: Context, only: tuple[str, ...]) -> int:
                 param_hint="--role",
             )
     if composition.roles:
-        migrate(composition)
-        plan = Plan.of(composition, same_deployment(context), only=only, began=began)
+        arguments = same_deployment(context)
+        if not migrated(composition):
+            arguments.append(MIGRATE)
+        plan = Plan.of(composition, arguments, only=only, began=began)
         replace(fork_first(composition, plan))
     return _nothing(context, composition)
 
@@ -71,33 +73,31 @@ def same_deployment(context: Context) -> list[str]:
     return arguments
 
 
-def migrate(composition: Composition) -> None:
-    """Apply pending migrations, or refuse to start with them, as the deployment says.
+def migrated(composition: Composition) -> bool:
+    """Bring the schema up before anything is started; False: the database is away.
+
+    Then the processes are started all the same: they wait for it, answer liveness probes
+    meanwhile, and one of them brings the schema up when it comes.
 
     Raises:
-        StartError: there are pending ones and the deployment wants them applied beforehand.
-        RolehostError: the database cannot be reached, or a migration failed.
+        StorageRefused: the database refuses what the deployment says.
+        StartError: migrations are pending and the deployment wants them applied beforehand.
+        RolehostError: a migration failed.
     """
     backend = composition.backends.get("database")
     if backend is None:
-        return
-    from rolehost.schema import HOST_SET, pending, up
+        return True
+    from rolehost.roles.migrating import bring_up
 
-    own = composition.deployment.host.deployment
-    policy = own.migrate or ("check" if own.environment == "production" else "run")
-    sets = [HOST_SET, *composition.schema_sets]
-    database = backend.value.factory()
     try:
-        with database.session():
-            if policy == "run":
-                for migration in up(database, sets):
-                    click.echo(f"migrated {migration.site}", err=True)
-                return
-            waiting = pending(database, sets)
-    finally:
-        database.close()
-    if waiting:
-        sites = ", ".join(migration.site for migration in waiting)
-        raise StartError(
-            f"{len(waiting)} migrations are pending ({sites}): run rolehost migrate up first"
-        )
+        database = backend.value.factory()
+        try:
+            for migration in bring_up(composition, database):
+                click.echo(f"migrated {migration.site}", err=True)
+        finally:
+            database.close()
+    except StorageRefused:
+        raise
+    except StorageUnavailable:
+        return False
+    return True

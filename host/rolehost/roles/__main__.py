@@ -19,6 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--incarnation", type=int, default=1)
     parser.add_argument("--deployment", type=Path)
     parser.add_argument("--plugins")
+    parser.add_argument("--migrate", action="store_true")
     given = parser.parse_args(arguments)
     return reported(given.role, lambda: _run(given))
 
@@ -31,7 +32,7 @@ def _run(given: argparse.Namespace) -> int:
 
     plugins = given.plugins.split(",") if given.plugins else None
     composition = compose(load(given.deployment, plugins=plugins), role=given.role)
-    return serve(composition, given.role, given.slot, given.incarnation)
+    return serve(composition, given.role, given.slot, given.incarnation, migrates=given.migrate)
 
 
 if __name__ == "__main__":

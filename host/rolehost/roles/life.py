@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from rolehost.roles.process import Process
+from rolehost.roles.waiting import started
 
 
 class Role(Protocol):
@@ -23,6 +24,9 @@ class Role(Protocol):
 def live(process: Process, role_of: Callable[[Process], Role]) -> int:
     """Run a role in this process until TERM or INT; return the exit status.
 
+    It starts when its backends answer; told to stop before that, it ends at once, for it holds
+    nothing yet.
+
     Args:
         process: not yet started.
         role_of: makes the role of a started process.
@@ -30,7 +34,8 @@ def live(process: Process, role_of: Callable[[Process], Role]) -> int:
     told_to_stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: told_to_stop.set())
-    process.start()
+    if not started(process, told_to_stop):
+        return 0
     try:
         role = role_of(process)
         role.start()

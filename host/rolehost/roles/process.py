@@ -16,6 +16,7 @@ from rolehost.composition.model import Composition, Plugin
 from rolehost.delivery.leases import Identity
 from rolehost.discovery.hooks import implementation
 from rolehost.errors import RolehostError, StartError
+from rolehost.roles.migrating import bring_up
 from rolehost.roles.upkeep import Upkeep
 from rolehost.services import ProcessServices
 
@@ -30,7 +31,8 @@ class Process:
         role: ``http``, ``worker``, ``consumer``, ``scheduler`` or ``command``.
         slot: number among the processes of its role, from 0.
         incarnation: how often this slot was started, from 1.
-        announce: told ``ready`` and ``draining``; None tells nobody.
+        announce: told ``waiting``, ``ready`` and ``draining``; None tells nobody.
+        migrates: bring the schema up at the start, for it could not be done before.
         clock: the time; None takes the system's.
         random: the random source; None takes a fresh one.
     """
@@ -42,7 +44,8 @@ class Process:
         role: str,
         slot: int = 0,
         incarnation: int = 1,
-        announce: Callable[[str], None] | None = None,
+        announce: Callable[[str], object] | None = None,
+        migrates: bool = False,
         clock: Clock | None = None,
         random: random.Random | None = None,
     ) -> None:
@@ -51,6 +54,7 @@ class Process:
         self.slot = slot
         self.incarnation = incarnation
         self._announce = announce
+        self._migrates = migrates
         self._clock = clock
         self._random = random
         self._services: ProcessServices | None = None
@@ -79,17 +83,39 @@ class Process:
         """Who this process is in presence rows and leases; another one after every fork."""
         return self._identity
 
+    def ping(self) -> None:
+        """Return when every backend answers and takes what the deployment says.
+
+        Raises:
+            StorageUnavailable: one does not; StorageRefused, which it includes: waiting cannot
+                help.
+        """
+        services = self._provision()
+        for kind in services.backends:
+            getattr(services, kind).ping()
+        if "stream" in services.backends:
+            services.stream.verify(self._topics())
+
+    def _topics(self) -> frozenset[str]:
+        """Return the topics that this process publishes to or reads."""
+        read = self.composition.handlers if self.role == "consumer" else ()
+        return self.composition.publishes | {owned.value.topic for owned in read}
+
+    def _provision(self) -> ProcessServices:
+        if self._services is None:
+            self._services = ProcessServices(
+                self.composition, role=self.role, clock=self._clock, random=self._random
+            )
+        return self._services
+
     def start(self) -> None:
         """Build services, bind models, announce presence, run the plugins' start hooks.
 
         Raises:
             StartError: a plugin's start failed; what had started is stopped again.
-            RolehostError: storage cannot be reached.
+            RolehostError: storage cannot be reached. The process may be started once more.
         """
-        services = ProcessServices(
-            self.composition, role=self.role, clock=self._clock, random=self._random
-        )
-        self._services = services
+        services = self._provision()
         self._identity = Identity(
             f"{self.role}.{self.slot}.{self.incarnation}-{os.getpid()}-{os.urandom(4).hex()}",
             services.deployment,
@@ -98,6 +124,9 @@ class Process:
             self.incarnation,
         )
         try:
+            if self._migrates:
+                for migration in bring_up(self.composition, services.database):
+                    log.info("migrated", migration=migration.site)
             services.bind_models()
             for plugin in self.composition.plugins:
                 self._started.append(plugin)
@@ -107,12 +136,18 @@ class Process:
                 self._upkeep.start()
         except BaseException:
             self.stop()
+            self._services = None
             raise
 
     def announce_ready(self) -> None:
         """Tell the supervisor that work is taken."""
         if self._announce is not None:
             self._announce("ready")
+
+    def announce_waiting(self) -> None:
+        """Tell the supervisor that the start lasts as long as a backend is away."""
+        if self._announce is not None:
+            self._announce("waiting")
 
     def drain(self) -> None:
         """Turn unready and run the plugins' drain hooks; the role stops taking work itself."""

@@ -11,11 +11,21 @@ from contextlib import suppress
 from pathlib import Path
 
 from rolehost.composition.model import Composition
-from rolehost.errors import ConfigurationError, RolehostError
-from rolehost.roles.status import CANNOT_START, MISCONFIGURED
+from rolehost.errors import (
+    ConfigurationError,
+    RolehostError,
+    StorageRefused,
+    StorageUnavailable,
+)
+from rolehost.roles.status import AWAY, CANNOT_START, MISCONFIGURED, STATUS_VARIABLE
+
+#: Characters of a reason that is told through it: a pipe takes 4096 bytes at once.
+LONGEST_REASON = 1000
 
 
-def serve(composition: Composition, role: str, slot: int, incarnation: int) -> int:
+def serve(
+    composition: Composition, role: str, slot: int, incarnation: int, *, migrates: bool = False
+) -> int:
     """Run a role until the process is told to stop; return its exit status.
 
     Args:
@@ -23,6 +33,7 @@ def serve(composition: Composition, role: str, slot: int, incarnation: int) -> i
         role: which of its roles.
         slot: number among the processes of the role, from 0.
         incarnation: how often this slot was started, from 1.
+        migrates: see :class:`~rolehost.roles.process.Process`.
 
     Raises:
         RolehostError: it cannot start here.
@@ -34,7 +45,12 @@ def serve(composition: Composition, role: str, slot: int, incarnation: int) -> i
     host = composition.deployment.host
     logs.configure(host.log, deployment=composition.deployment.name, role=role, slot=slot)
     process = Process(
-        composition, role=role, slot=slot, incarnation=incarnation, announce=_announce
+        composition,
+        role=role,
+        slot=slot,
+        incarnation=incarnation,
+        announce=_announce,
+        migrates=migrates,
     )
     module = importlib.import_module(f"rolehost.roles.{role}")
     # What was made so far stays: it need not be looked at again, nor copied after a fork.
@@ -45,15 +61,32 @@ def serve(composition: Composition, role: str, slot: int, incarnation: int) -> i
 
 
 def reported(role: str, run: Callable[[], int]) -> int:
-    """Return what ``run`` returns; print what it raises for the operator, as a status."""
+    """Return what ``run`` returns; tell what it raises, as one line, and return its status."""
     try:
         return run()
     except ConfigurationError as error:
         print(error, file=sys.stderr)
         return MISCONFIGURED
     except RolehostError as error:
-        print(f"rolehost {role}: {error}", file=sys.stderr)
-        return CANNOT_START
+        tell_failure(role, error)
+        return status_of(error)
+
+
+def status_of(error: Exception) -> int:
+    """Return the exit status of a process that could not start because of an error."""
+    if isinstance(error, ConfigurationError | StorageRefused):
+        return MISCONFIGURED
+    return AWAY if isinstance(error, StorageUnavailable) else CANNOT_START
+
+
+def tell_failure(role: str, error: RolehostError) -> None:
+    """Tell the supervisor why the process cannot start; without one, standard error.
+
+    Several processes stumble over the same thing; the supervisor tells it once.
+    """
+    line = " ".join(str(error).split())
+    if not _announce(f"failed {line[:LONGEST_REASON]}"):
+        print(f"rolehost {role}: {line}", file=sys.stderr, flush=True)
 
 
 def _name_process(name: str) -> None:
@@ -62,9 +95,13 @@ def _name_process(name: str) -> None:
         Path("/proc/self/comm").write_text(name[:15])
 
 
-def _announce(word: str) -> None:
-    number = os.environ.get("ROLEHOST_STATUS_FD")
-    if number:
-        # The supervisor may be gone, and this process about to follow it.
-        with suppress(OSError):
-            os.write(int(number), f"{word}\n".encode())
+def _announce(word: str) -> bool:
+    """Tell the supervisor; False: there is none."""
+    number = os.environ.get(STATUS_VARIABLE)
+    if not number:
+        return False
+    # The supervisor may be gone, and this process about to follow it.
+    with suppress(OSError):
+        os.write(int(number), f"{word}\n".encode(errors="replace"))
+        return True
+    return False

@@ -139,6 +139,16 @@ class Stream(ABC):
             StorageRefused: it does, and refuses what the deployment says.
         """
 
+    def verify(self, topics: Collection[str]) -> None:
+        """Return when these topics may be used; asked before a process is ready.
+
+        Nothing to do, as here, for a backend that makes topics when they are first used.
+
+        Raises:
+            StorageRefused: one is missing, and the deployment says that it is not made here.
+            StorageUnavailable: the stream cannot be asked.
+        """
+
     @abstractmethod
     def close(self) -> None:
         """Flush and close connections. Idempotent, never raises."""

@@ -8,10 +8,8 @@ import sys
 from contextlib import suppress
 
 from rolehost.roles.lifeline import follow_parent
+from rolehost.roles.status import STATUS_VARIABLE
 from rolehost.supervisor.plan import Plan, RolePlan, Started
-
-#: Environment variable with the number of the pipe to which a child writes ``ready``.
-STATUS_VARIABLE = "ROLEHOST_STATUS_FD"
 
 #: Exit status of a child whose program could not even be executed.
 EXIT_NOT_EXECUTED = 127
@@ -30,6 +28,7 @@ class Slot:
         began: when it was started, monotonic seconds.
         due: when it is to be started (not running) or must be ready (starting), else None.
         deaths: how often in a row it died before it was stable.
+        reason: why the process that ran last could not start, as it said itself; else empty.
     """
 
     def __init__(self, role: RolePlan, number: int) -> None:
@@ -43,6 +42,7 @@ class Slot:
         self.began = 0.0
         self.due: float | None = None
         self.deaths = 0
+        self.reason = ""
         self._unread = b""
 
     def start(self, plan: Plan, now: float) -> None:
@@ -89,6 +89,7 @@ class Slot:
         self.pid, self.status = pid, status
         self.began = now
         self.ready = False
+        self.reason = ""
         self.due = now + plan.start_timeout
         self._unread = b""
 
@@ -102,7 +103,7 @@ class Slot:
         if not data:
             return None
         *lines, self._unread = (self._unread + data).split(b"\n")
-        return [line.decode("ascii", "replace") for line in lines]
+        return [line.decode(errors="replace") for line in lines]
 
     def close_status(self) -> None:
         """Close our end of the status pipe."""

@@ -14,8 +14,9 @@ from dataclasses import replace
 
 from rolehost.composition.model import Composition
 from rolehost.roles.serving import reported, serve
-from rolehost.supervisor.child import STATUS_VARIABLE, become_child
-from rolehost.supervisor.plan import Plan, Started
+from rolehost.roles.status import STATUS_VARIABLE
+from rolehost.supervisor.child import become_child
+from rolehost.supervisor.plan import MIGRATE, Plan, Started
 
 #: What every role imports anyway: once, before the forks.
 SHARED = ("rolehost.observe.logs", "rolehost.roles.process")
@@ -34,11 +35,13 @@ def fork_first(composition: Composition, plan: Plan) -> Plan:
     started: list[Started] = []
     for kind in plan.roles:
         for number in range(kind.processes):
-            started.append(_fork(composition, kind.role, number, started))
+            started.append(_fork(composition, plan, kind.role, number, started))
     return plan._replace(started=tuple(started))
 
 
-def _fork(composition: Composition, role: str, number: int, before: list[Started]) -> Started:
+def _fork(
+    composition: Composition, plan: Plan, role: str, number: int, before: list[Started]
+) -> Started:
     parent = os.getpid()
     reading, writing = os.pipe()
     sys.stdout.flush()
@@ -50,7 +53,8 @@ def _fork(composition: Composition, role: str, number: int, before: list[Started
         become_child(parent)
         os.environ[STATUS_VARIABLE] = str(writing)
         reduced = reduced_to(role, composition)
-        sys.exit(reported(role, lambda: serve(reduced, role, number, 1)))
+        migrates = MIGRATE in plan.arguments
+        sys.exit(reported(role, lambda: serve(reduced, role, number, 1, migrates=migrates)))
     os.close(writing)
     # The reading end must survive the exec by which this process becomes the supervisor.
     os.set_inheritable(reading, True)

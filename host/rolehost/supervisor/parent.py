@@ -6,6 +6,7 @@ import os
 import selectors
 import signal
 import time
+from collections.abc import Iterable
 
 from rolehost.supervisor.child import EXIT_NOT_EXECUTED, Slot
 from rolehost.supervisor.drain import Drain
@@ -137,7 +138,12 @@ class Supervisor:
         told = slot.read()
         if told is None:
             self._forget_status(slot)
-        elif "ready" in told and not slot.ready:
+            return
+        slot.reason = _reason(told) or slot.reason
+        if "waiting" in told and not slot.ready:
+            # It knows how long: until the backend is there.
+            slot.due = None
+        if "ready" in told and not slot.ready:
             slot.ready = True
             slot.due = None
             self._report(
@@ -179,8 +185,9 @@ class Supervisor:
         pid, ready = slot.pid, slot.ready
         slot.died()
         if self._drain is not None:
-            # One that had not yet begun to listen for TERM simply dies of it.
-            well = status == 0 or (status == -signal.SIGTERM and not ready)
+            # One that had not yet begun to listen for TERM simply dies of it, and what one says
+            # that cannot start has been told already.
+            well = status == 0 or (not ready and status in (-signal.SIGTERM, *CANNOT_START))
             self._report(
                 self._level if well else "warning", f"{slot.name} {manner(status)}", pid=pid
             )
@@ -188,11 +195,14 @@ class Supervisor:
                 self._exit = self._exit or EXIT_KILLED
             return
         if status in CANNOT_START and not ready and not self._announced:
-            # The child has said why, in one line; nothing should distract from it.
+            # Why is one line; nothing should distract from it.
+            if slot.reason:
+                self._report("error", f"{slot.role.role} cannot start: {slot.reason}")
             self._exit = status
             self._begin_drain("debug")
             return
-        self._again(slot, f"{slot.name} {manner(status)}", pid)
+        why = f" ({slot.reason})" if slot.reason else ""
+        self._again(slot, f"{slot.name} {manner(status)}{why}", pid)
 
     def _again(self, slot: Slot, what: str = "", pid: int | None = None) -> None:
         """Set the time of the next start."""
@@ -218,6 +228,11 @@ class Supervisor:
                 self._report("error", f"{slot.name} was not ready in {timeout:g} s: killing it")
                 slot.due = None
                 slot.kill()
+
+
+def _reason(told: Iterable[str]) -> str:
+    """Return why a child says that it cannot start; empty when it does not."""
+    return next((line[7:] for line in told if line.startswith("failed ")), "")
 
 
 def run(plan: Plan) -> int:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 #: Environment variable that carries a :class:`Plan` as JSON.
 PLAN_VARIABLE = "ROLEHOST_PLAN"
 
+#: Argument of role processes that bring the schema up themselves, since the command that began
+#: it all found the database away.
+MIGRATE = "--migrate"
+
 #: The order in which kinds of process are drained: first nothing comes in any more, then no
 #: ticks, no events, and last what those have enqueued.
 DRAIN_ORDER = ("http", "scheduler", "consumer", "worker")
@@ -66,7 +70,8 @@ class Plan(NamedTuple):
         backoff: delay before the first restart of a process that died.
         backoff_longest: upper bound of that delay, which doubles with every death in a row.
         stable: after so long a process counts as well and its delay starts anew.
-        start_timeout: so long may a process take to become ready, before it is killed.
+        start_timeout: so long may a process take to become ready, before it is killed; one that
+            says it waits for a backend may take as long as it must.
         grace: after so long all processes must have stopped; then they are killed.
         log_level: ``debug``, ``info``, ``warning`` or ``error``.
         log_format: ``auto``, ``console`` or ``json``.

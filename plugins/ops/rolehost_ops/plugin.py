@@ -38,8 +38,8 @@ def rolehost_routes(context: DeclareContext) -> Sequence[Route]:
     settings: OpsSettings = context.settings
     health = Health(details=settings.details, ping_timeout=settings.ping_timeout)
     return (
-        Route(f"{settings.prefix}/healthz", Healthz(health)),
-        Route(f"{settings.prefix}/readyz", Readyz(health)),
+        Route(f"{settings.prefix}/healthz", Healthz(health), waiting=True),
+        Route(f"{settings.prefix}/readyz", Readyz(health), waiting=True),
         Route(f"{settings.prefix}/metrics", Metrics(settings)),
     )
 

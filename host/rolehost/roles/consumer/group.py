@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Sequence
+import time
+from collections.abc import Callable, Collection, Hashable, Sequence
 
 import structlog
-from structlog.contextvars import bound_contextvars
+from structlog.contextvars import bind_contextvars
 
 from rolehost.api.contributions import Handler
 from rolehost.api.services import Services
 from rolehost.delivery import deadletters, envelope, leases
 from rolehost.delivery.engine import Engine
 from rolehost.delivery.handling import Handling, Stopping
-from rolehost.errors import StorageUnavailable
-from rolehost.roles.consumer.lanes import Lanes
-from rolehost.roles.consumer.offsets import Offsets
+from rolehost.errors import StorageRefused, StorageUnavailable
+from rolehost.roles.consumer.lanes import Lanes, Work
+from rolehost.roles.consumer.stints import Stint, Stints, Taken
 from rolehost.storage import Delivery, Listener, Partition, Stream
 
 log = structlog.get_logger(__name__)
@@ -24,6 +25,14 @@ log = structlog.get_logger(__name__)
 POLL = 0.5
 #: Most records one poll returns.
 RECORDS = 500
+#: Seconds between commits while there is work; a crash repeats at most what was finished since.
+COMMIT = 0.25
+#: Seconds for which a partition that moves is kept until what is being handled there has ended.
+RELEASE = 5.0
+#: Seconds to wait for room for many records before few are taken.
+ROOM = 0.02
+#: Seconds between two tries of what failed and is nobody's fault.
+PAUSE = 1.0
 #: Dead letters replayed at once.
 REPLAYS = 20
 
@@ -38,9 +47,9 @@ class Group:
         group: name of the group.
         handlers: its handlers, one for each topic.
         lanes: the threads that handle; shared by all groups of the process.
-        in_flight: most records taken and unfinished.
-        stopping: set when the process stops.
-        replays: woken when dead letters of the group are to be handled again.
+        in_flight: most records taken and unfinished; a batch handler's batch fits in any case.
+        replays: woken when dead letters of the group are to be handled again; None without a
+            queue.
     """
 
     def __init__(
@@ -52,185 +61,208 @@ class Group:
         handlers: Sequence[Handler],
         lanes: Lanes,
         in_flight: int,
-        stopping: threading.Event,
         replays: Listener | None,
     ) -> None:
         self._engine = engine
         self._group = group
         self._handlers = {handler.topic: handler for handler in handlers}
         self._handling = {
-            handler.topic: Handling(engine, services, handler, stopping.wait)
-            for handler in handlers
+            handler.topic: Handling(engine, services, handler, self._wait) for handler in handlers
         }
         self._lanes = lanes
-        self._most = in_flight
-        self._stopping = stopping
+        self._most = max(in_flight, *(handler.batch for handler in handlers))
+        self._stopping = threading.Event()
+        self._until = 0.0
         self._replays = replays
-        self._lock = threading.Lock()
-        self._settled = threading.Condition(self._lock)
-        self._offsets: dict[Partition, Offsets] = {}
-        self._dirty: set[Partition] = set()
-        self._careful: dict[Partition, int] = {}
-        self._flying = 0
-        self.subscription = stream.subscribe(
+        self._replaying: set[int] = set()
+        self._look_at = 0.0
+        self._stints = Stints()
+        self._commit_at = 0.0
+        #: The stint in which a thread is handling, so that it stops waiting when that ends.
+        self._current = threading.local()
+        self._subscription = stream.subscribe(
             list(self._handlers),
             group,
             on_assigned=self._assigned,
             on_revoked=self._revoked,
         )
 
+    def stop(self, deadline: float) -> None:
+        """Make :meth:`run` end: begin nothing more, wait for what runs, commit, leave.
+
+        Args:
+            deadline: of ``time.monotonic()``, until which it waits.
+        """
+        self._until = deadline
+        self._stopping.set()
+        self._subscription.interrupt()
+
     def run(self) -> None:
-        """Poll until the process stops; an outage of the stream is waited out."""
+        """Poll until it is stopped, then leave; an outage of the stream is waited out."""
         while not self._stopping.is_set():
             try:
                 self._round()
-            except StorageUnavailable as error:
+            except (StorageUnavailable, StorageRefused) as error:
                 log.warning("stream unavailable", group=self._group, error=str(error))
-                self._stopping.wait(1.0)
+                self._stopping.wait(PAUSE)
             except Exception:
                 log.exception("consumer group failed, going on", group=self._group)
-                self._stopping.wait(1.0)
-
-    def close(self, grace: float) -> None:
-        """Wait up to ``grace`` seconds for what is being handled, commit, leave the group."""
-        with self._settled:
-            self._settled.wait_for(lambda: not self._flying, grace)
+                self._stopping.wait(PAUSE)
+        # Gives up what it owns: waits for what runs, and commits.
         try:
-            self._commit()
-        except StorageUnavailable as error:
+            self._revoked(self._stints.partitions())
+        except Exception as error:
             log.warning("offsets not committed", group=self._group, error=str(error))
-        self.subscription.close()
+        self._subscription.close()
 
     def _round(self) -> None:
-        with self._lock:
-            room = self._most - self._flying
+        # Few at a time cost as much as many; but one slow lane must not hold up the others.
+        if self._stints.flying > self._most // 2:
+            self._stints.await_flying(self._most // 2, ROOM)
+        room = self._most - self._stints.flying
         if room > 0:
-            deliveries = self.subscription.poll(POLL, min(room, RECORDS))
+            deliveries = self._subscription.poll(POLL, min(room, RECORDS))
+            if deliveries:
+                self._lanes.submit(self._work(self._stints.take(deliveries)))
         else:
-            # Membership must be kept up while nothing more is taken.
-            partitions = list(self._offsets)
-            self.subscription.pause(partitions)
-            self.subscription.poll(0.0, 1)
-            with self._settled:
-                self._settled.wait_for(lambda: self._flying < self._most, POLL)
-            self.subscription.resume(partitions)
             deliveries = []
-        self._take(deliveries)
-        self._commit()
-        self._replay()
+            self._stay()
+        now = time.monotonic()
+        if not deliveries or now >= self._commit_at:
+            self._commit()
+            self._commit_at = now + COMMIT
+        self._replay(now)
 
-    def _take(self, deliveries: Sequence[Delivery]) -> None:
-        batches: dict[str, list[Delivery]] = {}
-        for delivery in deliveries:
-            partition = delivery.partition
-            with self._lock:
-                self._offsets.setdefault(partition, Offsets()).take(delivery.offset)
-                self._flying += 1
-                careful = self._careful.get(partition, 0)
-                if careful:
-                    self._careful[partition] = careful - 1
-            handler = self._handlers[partition.topic]
-            if handler.batch > 1 and not careful:
-                batches.setdefault(partition.topic, []).append(delivery)
+    def _stay(self) -> None:
+        """Keep the membership up while nothing more is taken."""
+        if self._stints.await_flying(self._most - 1, POLL):
+            return
+        partitions = self._stints.partitions()
+        self._subscription.pause(partitions)
+        try:
+            self._subscription.poll(0.0, 1)
+        finally:
+            self._subscription.resume(partitions)
+
+    def _work(self, taken: Sequence[Taken]) -> list[tuple[Hashable, Work]]:
+        items: list[tuple[Hashable, Work]] = []
+        batches: dict[str, list[Taken]] = {}
+        for each in taken:
+            delivery, _, careful = each
+            topic = delivery.partition.topic
+            handler = self._handlers[topic]
+            if handler.batch > 1:
+                if not careful:
+                    batches.setdefault(topic, []).append(each)
+                    continue
+                lane: Hashable = topic, self._group
+            elif handler.ordered and (key := delivery.record.key) is not None:
+                lane = delivery.partition, key
             else:
-                self._submit(handler, delivery, careful=careful > 0)
+                lane = None
+            items.append((lane, self._single(self._handling[topic], each)))
         for topic, waiting in batches.items():
             size = self._handlers[topic].batch
-            for start in range(0, len(waiting), size):
-                self._submit_batch(topic, waiting[start : start + size])
+            # Batches of a topic are serial, so that their order is that of the stream.
+            items += [
+                ((topic, self._group), self._batch(topic, waiting[start : start + size]))
+                for start in range(0, len(waiting), size)
+            ]
+        return items
 
-    def _submit(self, handler: Handler, delivery: Delivery, *, careful: bool) -> None:
-        partition, key = delivery.partition, delivery.record.key
-        serial = handler.ordered and (key is not None or handler.batch > 1)
-        lane = (partition, None if handler.batch > 1 else key) if serial else object()
-        handling = self._handling[partition.topic]
+    def _single(self, handling: Handling, each: Taken) -> Work:
+        delivery, stint, careful = each
 
         def work() -> None:
-            done = False
-            try:
-                with bound_contextvars(event_id=envelope.identity(delivery), group=self._group):
-                    if not self._stopping.is_set():
-                        handling.handle(delivery, careful=careful)
-                        done = True
-            except Stopping:
-                pass
-            except BaseException:
-                log.exception("event not handled, it stays in the stream", group=self._group)
-            self._settle([delivery], done)
+            if not self._stints.start((each,)):
+                return
+            bind_contextvars(event_id=envelope.identity(delivery), group=self._group)
+            self._stints.settle(
+                (each,), self._finish(lambda: handling.handle(delivery, careful=careful), stint)
+            )
 
-        self._lanes.submit(lane, work)
+        return work
 
-    def _submit_batch(self, topic: str, deliveries: Sequence[Delivery]) -> None:
+    def _batch(self, topic: str, taken: Sequence[Taken]) -> Work:
         handling = self._handling[topic]
 
         def work() -> None:
-            done = False
+            kept = self._stints.start(taken)
+            if kept:
+                bind_contextvars(event_id=f"{len(kept)} of {topic}", group=self._group)
+                deliveries = [each[0] for each in kept]
+                done = self._finish(lambda: handling.handle_batch(deliveries), None)
+                self._stints.settle(kept, done)
+
+        return work
+
+    def _finish(self, handle: Callable[[], object], stint: Stint | None) -> bool:
+        """Handle until it is decided; False when the stint ends before."""
+        self._current.stint = stint
+        while True:
             try:
-                if not self._stopping.is_set():
-                    handling.handle_batch(deliveries)
-                    done = True
+                handle()
+                return True
             except Stopping:
-                pass
+                return False
             except BaseException:
-                log.exception("events not handled, they stay in the stream", group=self._group)
-            self._settle(deliveries, done)
+                log.exception("event not handled, tried again", group=self._group)
+            if self._wait(PAUSE):
+                return False
 
-        # Batches of a topic are serial, so that their order is that of the stream.
-        self._lanes.submit((topic, self._group), work)
-
-    def _settle(self, deliveries: Sequence[Delivery], done: bool) -> None:
-        with self._settled:
-            for delivery in deliveries:
-                self._flying -= 1
-                offsets = self._offsets.get(delivery.partition)
-                if done and offsets is not None and offsets.finish(delivery.offset):
-                    self._dirty.add(delivery.partition)
-            self._settled.notify_all()
+    def _wait(self, seconds: float) -> bool:
+        """Wait before another try; True when there is none, for the partition goes elsewhere."""
+        stint: Stint | None = getattr(self._current, "stint", None)
+        return (self._stopping if stint is None else stint.gone).wait(seconds)
 
     def _commit(self) -> None:
-        with self._lock:
-            offsets = {
-                partition: committable
-                for partition in self._dirty
-                if partition in self._offsets
-                and (committable := self._offsets[partition].committable) is not None
-            }
-            self._dirty.clear()
+        offsets = self._stints.committable()
         if offsets:
-            self.subscription.commit(offsets)
+            self._subscription.commit(offsets)
+            self._stints.committed(offsets)
 
     def _assigned(self, partitions: Collection[Partition]) -> None:
         engine = self._engine
         # After a crash the first records may be those that were in flight when it happened.
         crashed = leases.crashed_lately(engine.database, "consumer", engine.clock.now())
-        with self._lock:
-            for partition in partitions:
-                self._offsets[partition] = Offsets()
-                self._careful[partition] = self._most if crashed else 0
+        self._stints.begin(partitions, self._most if crashed else 0)
 
     def _revoked(self, partitions: Collection[Partition]) -> None:
         """Let what is being handled finish, within limits, so that it is not handled twice."""
-        gone = set(partitions)
-        with self._settled:
-            self._settled.wait_for(
-                lambda: all(not len(self._offsets.get(each, ())) for each in gone), timeout=POLL
-            )
-        self._commit()
-        with self._lock:
-            for partition in gone:
-                self._offsets.pop(partition, None)
-                self._careful.pop(partition, None)
+        stopping = self._stopping.is_set()
+        patience = max(0.0, self._until - time.monotonic()) if stopping else RELEASE
+        try:
+            if not self._stints.release(partitions, patience):
+                log.warning("partitions left while events are being handled", group=self._group)
+            self._commit()
+        finally:
+            self._stints.forget(partitions)
 
-    def _replay(self) -> None:
-        if self._replays is not None and not self._replays.wait(0.0):
+    def _replay(self, now: float) -> None:
+        """Handle dead letters again that were marked so; looked for when woken, or now and then."""
+        woken = self._replays is not None and bool(self._replays.wait(0.0))
+        if not woken and now < self._look_at:
             return
         engine = self._engine
+        self._look_at = now + engine.policy.poll
         with engine.database.session():
             waiting = deadletters.to_replay(engine.database, self._group, REPLAYS)
         for number, _, delivery in waiting:
             handling = self._handling.get(delivery.partition.topic)
-            if handling is None:
-                continue
+            if handling is not None and number not in self._replaying:
+                self._replaying.add(number)
+                self._lanes.submit([(None, self._again(handling, number, delivery))])
+
+    def _again(self, handling: Handling, number: int, delivery: Delivery) -> Work:
+        def replay() -> None:
             handling.handle(delivery, careful=True)
-            with engine.database.session(), engine.database.transaction() as tx:
+            with self._engine.database.session(), self._engine.database.transaction() as tx:
                 deadletters.discard(tx, f"event:{number}")
+
+        def work() -> None:
+            if not self._stopping.is_set():
+                bind_contextvars(event_id=envelope.identity(delivery), group=self._group)
+                self._finish(replay, None)
+            self._replaying.discard(number)
+
+        return work

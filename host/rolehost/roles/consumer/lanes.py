@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from queue import SimpleQueue
 
 Work = Callable[[], None]
@@ -29,15 +29,22 @@ class Lanes:
         for thread in self._threads:
             thread.start()
 
-    def submit(self, lane: Hashable, work: Work) -> None:
-        """Run ``work`` after everything submitted to its lane before. It must not raise."""
+    def submit(self, items: Iterable[tuple[Hashable, Work]]) -> None:
+        """Run each work after everything submitted to its lane before. None must raise.
+
+        Args:
+            items: lane and work; what has the lane None waits for nothing.
+        """
         with self._lock:
-            waiting = self._lanes.get(lane)
-            if waiting is not None:
-                waiting.append(work)
-                return
-            self._lanes[lane] = deque()
-        self._runnable.put((lane, work))
+            for item in items:
+                lane, work = item
+                if lane is not None:
+                    waiting = self._lanes.get(lane)
+                    if waiting is not None:
+                        waiting.append(work)
+                        continue
+                    self._lanes[lane] = deque()
+                self._runnable.put(item)
 
     def stop(self, timeout: float) -> bool:
         """End the threads after the work that each is doing; what waits is dropped.
@@ -55,12 +62,12 @@ class Lanes:
         while (item := self._runnable.get()) is not None:
             lane, work = item
             work()
+            if lane is None:
+                continue
             with self._lock:
                 waiting = self._lanes[lane]
                 if waiting:
-                    following = waiting.popleft()
+                    # To the end of the line, so that a long lane does not keep a thread to itself.
+                    self._runnable.put((lane, waiting.popleft()))
                 else:
                     del self._lanes[lane]
-                    continue
-            # To the end of the line, so that a long lane does not keep a thread to itself.
-            self._runnable.put((lane, following))

@@ -5,11 +5,18 @@ from __future__ import annotations
 import threading
 import time
 
+import structlog
+
 from rolehost.api.contributions import Handler
 from rolehost.roles.consumer.group import Group
 from rolehost.roles.consumer.lanes import Lanes
 from rolehost.roles.life import live
 from rolehost.roles.process import Process
+
+log = structlog.get_logger(__name__)
+
+#: Seconds that leaving the groups may take, after the grace.
+LEAVING = 15.0
 
 
 def run(process: Process) -> int:
@@ -24,7 +31,6 @@ class ConsumerRole:
         services = process.services
         settings = process.composition.deployment.host.consumer
         self._grace = settings.grace
-        self._stopping = threading.Event()
         self._lanes = Lanes(settings.threads, "handler")
         by_group: dict[str, list[Handler]] = {}
         for owned in process.composition.handlers:
@@ -38,7 +44,6 @@ class ConsumerRole:
                 handlers,
                 self._lanes,
                 settings.in_flight,
-                self._stopping,
                 services.queue.listen([f"replay:{group}"])
                 if "queue" in process.composition.backends
                 else None,
@@ -58,11 +63,10 @@ class ConsumerRole:
     def stop(self) -> None:
         """Poll no more, let running handlers finish within the grace, commit, leave."""
         deadline = time.monotonic() + self._grace
-        self._stopping.set()
         for group in self._groups:
-            group.subscription.interrupt()
+            group.stop(deadline)
         for thread in self._threads:
-            thread.join(max(0.1, deadline - time.monotonic()))
-        for group in self._groups:
-            group.close(max(0.1, deadline - time.monotonic()))
+            thread.join(max(0.0, deadline - time.monotonic()) + LEAVING)
+            if thread.is_alive():
+                log.warning("a consumer group did not leave in time")
         self._lanes.stop(max(0.1, deadline - time.monotonic()))

@@ -25,15 +25,17 @@ class Offsets:
         self._taken.append(offset)
 
     def finish(self, offset: int) -> bool:
-        """Note that a record is finished; say whether the committable offset moved."""
-        self._done.add(offset)
-        moved = False
-        while self._taken and self._taken[0] in self._done:
-            head = self._taken.popleft()
-            self._done.remove(head)
-            self.committable = head + 1
-            moved = True
-        return moved
+        """Note that a record that was taken is finished; say whether the committable moved."""
+        taken, done = self._taken, self._done
+        if taken[0] != offset:
+            done.add(offset)
+            return False
+        head = taken.popleft()
+        while taken and taken[0] in done:
+            head = taken.popleft()
+            done.remove(head)
+        self.committable = head + 1
+        return True
 
     def __len__(self) -> int:
         """How many records are taken and hold the offset back, or come after such a one."""

@@ -25,15 +25,16 @@ class Application:
 
     Attributes:
         asgi: the callable; Falcon below one wrapper.
+        pool: the threads of synchronous responders.
     """
 
     def __init__(self, asgi: Asgi, pool: Pool) -> None:
         self.asgi = asgi
-        self._pool = pool
+        self.pool = pool
 
     def close(self) -> None:
         """Wait for synchronous responders that still run; end their threads."""
-        self._pool.close()
+        self.pool.close()
 
 
 def build(

@@ -9,6 +9,7 @@ import mmap
 import os
 import socket
 import sys
+import threading
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import structlog
@@ -16,13 +17,17 @@ from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 from gunicorn.errors import HaltServer  # type: ignore[import-untyped]
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 
-from rolehost.errors import ConfigurationError, RolehostError
+from rolehost.errors import RolehostError, StorageRefused, StorageUnavailable
 from rolehost.roles.http.application import Application, build
+from rolehost.roles.http.doorway import Doorway
 from rolehost.roles.http.gate import Asgi
 from rolehost.roles.http.listener import open_listener
+from rolehost.roles.http.master import Master, Pauses
 from rolehost.roles.http.worker import HostWorker
 from rolehost.roles.lifeline import follow_parent
+from rolehost.roles.serving import status_of, tell_failure
 from rolehost.roles.status import CANNOT_START, MISCONFIGURED
+from rolehost.roles.waiting import answered, started
 
 if TYPE_CHECKING:
     from rolehost.roles.process import Process
@@ -31,6 +36,9 @@ log = structlog.get_logger(__name__)
 
 #: Seconds for plugins to drain and stop, after the last request.
 STOP_SECONDS = 5.0
+
+#: Seconds after which a process whose backends have not answered serves its probes first.
+FIRST_LOOK = 1.0
 
 #: Seconds after which gunicorn's master kills a worker whose event loop is stuck.
 STUCK_SECONDS = 60
@@ -82,6 +90,9 @@ class Server(BaseApplication):  # type: ignore[misc]
         # Shared by all workers: a mark for each that accepts, and one for the first to fail.
         self._booted = mmap.mmap(-1, self.http.processes + 1)
         self._application: Application | None = None
+        self._doorway: Doorway | None = None
+        # Of several workers that wait, one tells of it.
+        self._speaks = True
         super().__init__()
 
     def load_config(self) -> None:
@@ -108,24 +119,66 @@ class Server(BaseApplication):  # type: ignore[misc]
         for name, value in settings.items():
             self.cfg.set(name, value)
 
+    def run(self) -> None:
+        """Run gunicorn's master."""
+        Master(self, Pauses(self.process.composition.deployment.host.supervisor)).run()
+
     def load(self) -> Asgi:
-        """Start the process and build its application; called in each worker."""
+        """Start the process and build its application; called in each worker.
+
+        Where a backend is away, the application is one that says so, and :meth:`begin` goes on
+        waiting when the worker serves it.
+        """
         process = self.process
         try:
-            process.start()
-            self._application = build(
-                process.composition,
-                process.services,
-                process.services.recorders,
-                process.composition.deployment.host,
-            )
+            if answered(process.ping, threading.Event(), limit=FIRST_LOOK):
+                process.start()
+                return self._begun()
+        except StorageUnavailable as error:
+            if isinstance(error, StorageRefused) and not self._runs():
+                self.fail(error)
         except Exception as error:
-            self._fail(error)
+            self.fail(error)
+        self._doorway = Doorway(process.composition)
+        return self._doorway.asgi
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the process is still to be started, by :meth:`begin`."""
+        return self._doorway is not None
+
+    def begin(self, stop: threading.Event) -> Asgi | None:
+        """Wait for the backends, then start; None: told to stop before.
+
+        Raises:
+            Exception: it cannot start.
+        """
+        doorway = self._doorway
+        assert doorway is not None
+        if not started(self.process, stop, speak=self._speaks, refused=not self._runs()):
+            return None
+        asgi = self._begun()
+        self._doorway = None
+        doorway.close()
+        return asgi
+
+    def _begun(self) -> Asgi:
+        process = self.process
+        self._application = build(
+            process.composition,
+            process.services,
+            process.services.recorders,
+            process.composition.deployment.host,
+        )
         # What exists now lives as long as the process; collections need not look at it.
         gc.freeze()
         return self._application.asgi
 
-    def _fail(self, error: Exception) -> NoReturn:
+    def _runs(self) -> bool:
+        """Whether the role was ready once: then the other processes of it must be kept."""
+        return self._booted.find(b"\0", 0, self.http.processes) < 0
+
+    def fail(self, error: Exception) -> NoReturn:
         """End a worker that cannot start; the first one says why, in one line.
 
         gunicorn's master ends, instead of trying again and again, when a worker exits with one
@@ -134,11 +187,12 @@ class Server(BaseApplication):  # type: ignore[misc]
         if not self._booted[-1]:
             self._booted[-1] = 1
             if isinstance(error, RolehostError):
-                print(f"rolehost http: {error}", file=sys.stderr, flush=True)
+                tell_failure("http", error)
             else:
                 log.error("the http role cannot start", exc_info=error)
-        self.process.stop()
-        sys.exit(MISCONFIGURED if isinstance(error, ConfigurationError) else CANNOT_START)
+        if not self.waiting:
+            self.process.stop()
+        sys.exit(status_of(error))
 
     def serving(self) -> None:
         """A worker accepts; the last of the first ones says that the role is ready."""
@@ -147,11 +201,14 @@ class Server(BaseApplication):  # type: ignore[misc]
         if mine < 0:
             return
         self._booted[mine] = 1
-        if self._booted.find(b"\0", 0, last) < 0:
+        if self._runs():
             self.process.announce_ready()
 
     def unload(self) -> None:
         """No request is left in this worker: drain and stop the process."""
+        if self.waiting:
+            # Nothing was started, and closing would wait for a connection that is being tried.
+            return
         if self._application is not None:
             self._application.close()
         try:
@@ -159,7 +216,8 @@ class Server(BaseApplication):  # type: ignore[misc]
         finally:
             self.process.stop()
 
-    def _forked(self, _arbiter: Any, _worker: Any) -> None:
+    def _forked(self, _arbiter: Any, worker: Any) -> None:
+        self._speaks = worker.age == 1
         follow_parent(self._master)
 
 

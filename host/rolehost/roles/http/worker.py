@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.asgi.protocol import ASGIProtocol  # type: ignore[import-untyped]
 from gunicorn.workers.gasgi import ASGIWorker  # type: ignore[import-untyped]
+
+from rolehost.roles.http.gate import Asgi
 
 if TYPE_CHECKING:
     from rolehost.roles.http.server import Server
@@ -99,10 +102,14 @@ class HostWorker(ASGIWorker):  # type: ignore[misc]
         self._stop = asyncio.Event()
         self._emptied = asyncio.Event()
         self._drained: asyncio.Future[None] | None = None
+        self._told = threading.Event()
+        self._failure: Exception | None = None
 
     def handle_exit_signal(self) -> None:
-        """TERM: turn unready at once, stop accepting after the delay."""
-        if self._drained is None:
+        """TERM: turn unready at once, stop accepting after the delay; at once while waiting."""
+        if self.app.waiting:
+            self._stop_serving()
+        elif self._drained is None:
             self._drained = self.loop.run_in_executor(None, self.app.process.drain)
             self.loop.call_later(self.app.http.shutdown_delay, self._stop_serving)
 
@@ -123,9 +130,12 @@ class HostWorker(ASGIWorker):  # type: ignore[misc]
             super().run()
         finally:
             self.app.unload()
+        if self._failure is not None:
+            self.app.fail(self._failure)
 
     def _stop_serving(self) -> None:
         self.alive = False
+        self._told.set()
         self._stop.set()
 
     async def _serve(self) -> None:
@@ -133,7 +143,10 @@ class HostWorker(ASGIWorker):  # type: ignore[misc]
             self.servers.append(
                 await self.loop.create_server(lambda: Connection(self), sock=listener.sock)
             )
-        self.app.serving()
+        if self.app.waiting:
+            threading.Thread(target=self._begin, name="waits for storage", daemon=True).start()
+        else:
+            self.app.serving()
         while self.alive and self.ppid == os.getppid():
             self._tick()
             with suppress(TimeoutError):
@@ -145,6 +158,27 @@ class HostWorker(ASGIWorker):  # type: ignore[misc]
             await self._finish(self.loop.time() + self.app.http.grace)
         if self._drained is not None:
             await self._drained
+
+    def _begin(self) -> None:
+        """Wait for the backends, in a thread, and start; the loop learns how it went."""
+        failure: Exception | None = None
+        asgi: Asgi | None = None
+        try:
+            asgi = self.app.begin(self._told)
+        except Exception as error:
+            failure = error
+        with suppress(RuntimeError):  # the loop has ended meanwhile
+            self.loop.call_soon_threadsafe(self._began, asgi, failure)
+
+    def _began(self, asgi: Asgi | None, failure: Exception | None) -> None:
+        if asgi is None:
+            self._failure = failure
+            self._stop_serving()
+            return
+        self.asgi = asgi
+        for connection in list(self.connections):
+            connection.hang_up_when_idle()
+        self.app.serving()
 
     async def _finish(self, deadline: float) -> None:
         """Wait for the requests that are on their way."""
