@@ -1,11 +1,10 @@
 """An engine over a real database, with a clock that stands still and a seeded source.
 
-Over SQLite always; over PostgreSQL too when ``ROLEHOST_TEST_POSTGRES_URL`` names a server.
+Over SQLite, and over PostgreSQL where rolehost-postgres is installed.
 """
 
 from __future__ import annotations
 
-import os
 import random
 import uuid
 from collections.abc import Callable, Iterator
@@ -120,19 +119,16 @@ def services_of() -> Callable[[Engine], Any]:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     if request.param == "postgresql":
-        yield from _postgresql()
+        pytest.importorskip("rolehost_postgres", reason="needs rolehost-postgres")
+        yield from _postgresql(request.getfixturevalue("postgres_url"))
         return
     database = EmbeddedDatabase(EmbeddedSettings(path=tmp_path / "service.db"))
     yield database
     database.close()
 
 
-def _postgresql() -> Iterator[Database]:
-    """Give a schema of its own in the database of ``ROLEHOST_TEST_POSTGRES_URL``."""
-    url = os.environ.get("ROLEHOST_TEST_POSTGRES_URL")
-    if not url:
-        pytest.skip("needs PostgreSQL: set ROLEHOST_TEST_POSTGRES_URL to postgresql://…")
-    pytest.importorskip("rolehost_postgres", reason="needs rolehost-postgres")
+def _postgresql(url: str) -> Iterator[Database]:
+    """Give a schema of its own in a server's database."""
     from psycopg2.extensions import make_dsn
     from rolehost_postgres.database import PostgresDatabase
     from rolehost_postgres.settings import PostgresSettings

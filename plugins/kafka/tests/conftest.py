@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import socket
 import uuid
 from collections.abc import Iterator
@@ -29,22 +28,10 @@ def collected() -> Iterator[None]:
     gc.collect()
 
 
-URL = "ROLEHOST_TEST_KAFKA_URL"
-
-
 @pytest.fixture
-def servers() -> tuple[str, ...]:
-    """Brokers to test against; the test is skipped where there are none."""
-    url = os.environ.get(URL)
-    if not url:
-        pytest.skip(f"no Kafka to test against: set {URL}=kafka://127.0.0.1:9092")
-    return tuple(url.removeprefix("kafka://").strip("/").split(","))
-
-
-@pytest.fixture
-def client() -> str:
-    """The client that is used; modules that test both say so."""
-    return "kafka-python"
+def servers(kafka_url: str) -> tuple[str, ...]:
+    """Brokers to test against."""
+    return tuple(kafka_url.removeprefix("kafka://").strip("/").split(","))
 
 
 @pytest.fixture

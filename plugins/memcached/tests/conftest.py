@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import secrets
 import socket
 import threading
@@ -11,13 +10,10 @@ from rolehost_memcached.settings import MemcachedSettings
 
 
 @pytest.fixture
-def settings() -> MemcachedSettings:
+def settings(memcached_url: str) -> MemcachedSettings:
     """Of a server to test with; every test has a namespace of its own."""
-    url = os.environ.get("ROLEHOST_TEST_MEMCACHED_URL")
-    if not url:
-        pytest.skip("no memcached: set ROLEHOST_TEST_MEMCACHED_URL=memcached://HOST:PORT")
     return MemcachedSettings(
-        servers=(url.removeprefix("memcached://").rstrip("/"),),
+        servers=(memcached_url.removeprefix("memcached://").rstrip("/"),),
         namespace=f"test-{secrets.token_hex(6)}",
         clear_within=0.0,
     )

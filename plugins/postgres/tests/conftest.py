@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Iterator
 
@@ -10,18 +9,11 @@ from psycopg2.extensions import make_dsn, parse_dsn
 from rolehost.api import Secret
 from rolehost_postgres.settings import PostgresSettings
 
-VARIABLE = "ROLEHOST_TEST_POSTGRES_URL"
-
 
 @pytest.fixture
-def url() -> str:
-    """A server's URL, or the test is skipped."""
-    found = os.environ.get(VARIABLE)
-    if not found:
-        pytest.skip(
-            f"needs PostgreSQL: set {VARIABLE} to postgresql://user:password@host:port/name"
-        )
-    return found
+def url(postgres_url: str) -> str:
+    """A server's URL."""
+    return postgres_url
 
 
 @pytest.fixture

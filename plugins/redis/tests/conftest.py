@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import secrets
 import socket
 from collections.abc import Iterator
@@ -17,12 +16,9 @@ def namespace() -> str:
 
 
 @pytest.fixture
-def url() -> str:
+def url(redis_url: str) -> str:
     """Of a server to test with."""
-    url = os.environ.get("ROLEHOST_TEST_REDIS_URL")
-    if not url:
-        pytest.skip("no Redis: set ROLEHOST_TEST_REDIS_URL=redis://HOST:PORT/DB")
-    return url
+    return redis_url
 
 
 @pytest.fixture
