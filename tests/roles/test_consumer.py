@@ -170,9 +170,8 @@ def test_a_lane_keeps_its_order_while_another_goes_on():
 
         return run
 
-    lanes.submit("a", work("a1", wait=True))
-    lanes.submit("a", work("a2"))
-    lanes.submit("b", work("b1"))
+    lanes.submit([("a", work("a1", wait=True)), ("a", work("a2"))])
+    lanes.submit([("b", work("b1"))])
     assert done.acquire(timeout=10)
     assert seen == ["b1"]
     gate.set()
