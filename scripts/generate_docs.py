@@ -86,7 +86,7 @@ def hooks_page() -> str:
 def _declarations() -> Iterator[type[Any]]:
     yield contributions.PluginInfo
     for kinds in hooks.DECLARING.values():
-        yield from kinds
+        yield from (kind for kind in kinds if kind is not str)
 
 
 def _declaration(kind: type[Any]) -> list[str]:

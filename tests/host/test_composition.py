@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rolehost.api import (
     PLUGIN_API,
+    DeclareContext,
     ErrorFormat,
     Middleware,
     Migrations,
@@ -21,6 +22,7 @@ from rolehost.api import (
     Settings,
     actor,
     handler,
+    hookimpl,
 )
 from rolehost.composition import Composition, compose, examine
 from rolehost.deployment import read
@@ -125,6 +127,24 @@ def test_only_storage_that_something_needs_is_chosen():
     assert list(composed(memory=STORAGE, a=publishing).backends) == ["database", "stream"]
     needing = plugin(info(requires=("cache",)))
     assert list(composed(memory=STORAGE, a=needing).backends) == ["cache"]
+
+
+class Post(Settings, frozen=True):
+    topic: str = "mail"
+
+
+def test_topics_of_the_settings_are_published_like_those_of_the_plugin():
+    @hookimpl
+    def topics(context: DeclareContext) -> list[str]:
+        return [context.settings.topic, "orders"]
+
+    given = plugin(info(settings=Post, publishes=("orders",)))
+    given.rolehost_topics = topics
+    composition = composed({"ROLEHOST__A__TOPIC": "post"}, memory=STORAGE, a=given)
+    assert composition.publishes == {"orders", "post"}
+    assert composition.plugin("a").info.publishes == ("orders", "post")
+    only = plugin(topics=["orders"])
+    assert list(composed(memory=STORAGE, a=only).backends) == ["database", "stream"]
 
 
 def test_a_backend_chosen_by_name_is_taken_even_if_nothing_needs_it():

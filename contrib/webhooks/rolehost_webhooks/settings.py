@@ -10,9 +10,6 @@ from rolehost.api import Secret, Settings
 Seconds = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
 
-#: The topic that is read when the settings name no other.
-DEFAULT_TOPIC = "webhooks"
-
 
 class ApiSettings(Settings, frozen=True):
     """``[webhooks-api]``.
@@ -34,7 +31,7 @@ class IngestSettings(Settings, frozen=True):
             attribute ``webhooksapp``; None makes such an event a dead letter.
     """
 
-    topic: str = DEFAULT_TOPIC
+    topic: str = "webhooks"
     application: str | None = None
 
 

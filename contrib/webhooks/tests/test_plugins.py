@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from rolehost.api import DeclareContext, Migrations, Secret
+from rolehost.composition import compose
+from rolehost.deployment import load
 from rolehost_webhooks.plugins import api, delivery, ingest
 from rolehost_webhooks.settings import ApiSettings, DeliverySettings, IngestSettings
 
@@ -52,6 +54,12 @@ def test_the_schedule_of_the_settings_is_that_of_the_actor() -> None:
 def test_the_topic_of_the_settings_is_that_of_the_handler() -> None:
     (handler,) = ingest.rolehost_handlers(context(IngestSettings(topic="other")))
     assert (handler.topic, handler.group) == ("other", "webhooks-ingest")
+
+
+def test_the_topic_of_the_settings_may_be_published_to() -> None:
+    environ = {"ROLEHOST__PLUGINS": "embedded,webhooks-ingest"}
+    environ["ROLEHOST__WEBHOOKS_INGEST__TOPIC"] = "other"
+    assert compose(load(None, environ=environ)).publishes == {"other"}
 
 
 @pytest.mark.parametrize(

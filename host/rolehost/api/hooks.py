@@ -125,6 +125,18 @@ class Hooks:
         """
 
     @hookspec
+    def rolehost_topics(self, context: DeclareContext) -> Sequence[str] | None:
+        """Name the topics that it publishes to besides those of ``PluginInfo.publishes``.
+
+        For topics that the plugin's settings name: ``rolehost_plugin`` does not know them yet.
+
+        Returns:
+            Topics; None is none.
+
+        Since plugin API 1. Used by ``webhooks-ingest``.
+        """
+
+    @hookspec
     def rolehost_routes(self, context: DeclareContext) -> Sequence[Route | ErrorFormat] | None:
         """Give HTTP routes, and error formats for path prefixes. Any makes the role ``http``.
 
@@ -224,6 +236,7 @@ class Hooks:
 DECLARING: dict[str, tuple[type[Any], ...]] = {
     "rolehost_backends": (Backend,),
     "rolehost_migrations": (Migrations,),
+    "rolehost_topics": (str,),
     "rolehost_routes": (Route, ErrorFormat),
     "rolehost_middleware": (Middleware,),
     "rolehost_actors": (Actor,),

@@ -79,8 +79,11 @@ def examine(
     for plugin in loaded:
         settings, fits = settings_of(plugin, report)
         if fits:
-            plugins.append(_enabled(plugin, settings))
             declare(plugin, settings, hooks, report, contributions)
+            topics = [
+                each.value for each in contributions.of(str) if each.plugin == plugin.found.name
+            ]
+            plugins.append(_enabled(plugin, settings, topics))
         else:
             report.incomplete = True
     conflicts.check(contributions, report)
@@ -109,13 +112,15 @@ def examine(
     return composition, ()
 
 
-def _enabled(plugin: Loaded, settings: Any) -> Plugin:
-    found = plugin.found
+def _enabled(plugin: Loaded, settings: Any, topics: Sequence[str]) -> Plugin:
+    """Return the plugin; what it publishes holds the topics that its settings name, too."""
+    found, info = plugin.found, plugin.info
+    published = tuple(dict.fromkeys((*info.publishes, *topics)))
     return Plugin(
         name=found.name,
         distribution=found.distribution,
         version=found.version,
-        info=plugin.info,
+        info=dataclasses.replace(info, publishes=published),
         settings=settings,
         module=plugin.module,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rolehost.api import PLUGIN_API, DeclareContext, Handler, Migrations, PluginInfo, hookimpl
 
 from rolehost_webhooks.plugins.shared import MIGRATIONS
-from rolehost_webhooks.settings import DEFAULT_TOPIC, IngestSettings
+from rolehost_webhooks.settings import IngestSettings
 
 
 @hookimpl
@@ -17,9 +17,6 @@ def rolehost_plugin() -> PluginInfo:
         settings=IngestSettings,
         requires=("database[transactions]", "queue", "stream[consumer-groups]"),
         enqueues=("webhooks.fan_out",),
-        # For ``rolehost webhooks send --via stream``; a topic of another name is declared by
-        # whoever publishes to it.
-        publishes=(DEFAULT_TOPIC,),
     )
 
 
@@ -27,6 +24,12 @@ def rolehost_plugin() -> PluginInfo:
 def rolehost_migrations() -> list[Migrations]:
     """Give the tables."""
     return [MIGRATIONS]
+
+
+@hookimpl
+def rolehost_topics(context: DeclareContext) -> list[str]:
+    """Name the topic that it reads: ``rolehost webhooks send --via stream`` publishes there."""
+    return [context.settings.topic]
 
 
 @hookimpl

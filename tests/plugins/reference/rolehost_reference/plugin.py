@@ -36,7 +36,6 @@ def rolehost_plugin() -> PluginInfo:
         requires=("database[transactions]", "cache"),
         after=("embedded",),
         enqueues=("reference.count",),
-        publishes=("reference.greeted",),
     )
 
 
@@ -59,6 +58,14 @@ def rolehost_migrations() -> list[Migrations]:
     from rolehost_reference.models import StoredGreeting
 
     return [Migrations(package="rolehost_reference.migrations", models=(StoredGreeting,))]
+
+
+@hookimpl
+def rolehost_topics() -> list[str]:
+    """Name the topic."""
+    from rolehost_reference.work import TOPIC
+
+    return [TOPIC]
 
 
 @hookimpl
