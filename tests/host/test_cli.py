@@ -317,15 +317,24 @@ def test_a_role_that_the_deployment_has_not_is_wrong_usage(bare: Shell):
     assert "none of this deployment's roles" in told.err
 
 
-def test_storage_that_cannot_be_had_here_is_one_line(bare: Shell):
-    write_plugin(bare.folder, "shop", APPLICATION.replace("factory=object", "factory=locked"))
+@pytest.mark.parametrize(
+    ("error", "command", "status"),
+    [
+        ("StorageRefused", ["run"], exits.CONFIGURATION),
+        ("StorageRefused", ["migrate", "up"], exits.CONFIGURATION),
+        ("StorageUnavailable", ["migrate", "up"], exits.CANNOT_START),
+        ("StorageBusy", ["jobs", "list"], exits.CANNOT_START),
+    ],
+)
+def test_storage_that_cannot_be_had_is_one_line(
+    bare: Shell, error: str, command: list[str], status: int
+):
+    write_plugin(bare.folder, "shop", APPLICATION.replace("factory=object", "factory=gone"))
     source = (bare.folder / "shop.py").read_text()
-    locked = (
-        "from rolehost.api import StorageBusy\n\n\ndef locked():\n    raise StorageBusy('locked')\n"
-    )
-    (bare.folder / "shop.py").write_text(source.replace("class Shop", f"{locked}\n\nclass Shop"))
-    told = bare("run", "--plugins", "shop", ROLEHOST__SHOP__KEY="k")
-    assert (told.status, told.err) == (exits.CANNOT_START, "rolehost: locked\n")
+    gone = f"from rolehost.api import {error}\n\n\ndef gone():\n    raise {error}('no, no')\n"
+    (bare.folder / "shop.py").write_text(source.replace("class Shop", f"{gone}\n\nclass Shop"))
+    told = bare("--plugins", "shop", *command, ROLEHOST__SHOP__KEY="k")
+    assert (told.status, told.err) == (status, "rolehost: no, no\n")
 
 
 @pytest.mark.parametrize("command", [["check"], ["--help"], ["routes", "--json"]])

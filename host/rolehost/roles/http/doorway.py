@@ -38,7 +38,10 @@ class Doorway(Application):
             checks=(Owned(Check(name="start", fn=_not_started), "rolehost", __name__),),
         )
         self._services = ProcessServices(early, role="http")
-        built = build(early, self._services, Recorders(), composition.deployment.host)
+        # Without the database: responders that must not wait for it enter no session.
+        built = build(
+            replace(early, backends={}), self._services, Recorders(), composition.deployment.host
+        )
         problems = Problems([owned.value for owned in composition.error_formats])
         paths = frozenset(owned.value.path for owned in early.routes)
         super().__init__(_guarded(built.asgi, paths, problems), built.pool)
