@@ -1,17 +1,28 @@
 #!/bin/sh
 # Installs the commands that tests and proofs call, where something is missing and it may.
 #
+#   scripts/system.sh                      what every test run needs
+#   scripts/system.sh COMMAND:PACKAGE...   these; services.sh install calls it so
+#
 # Only from Debian's packages, only as root or with sudo that asks for no password, and it says
-# what it does. Otherwise it names what is missing and ends with 0: the tests that need it are
-# skipped then, or fail with CI=true.
+# what it does. Servers that come with a package are not started. Otherwise it names what is
+# missing and ends with 0: the tests that need it are skipped then, or fail with CI=true.
 set -eu
 
-# command:package
-wanted="git:git curl:curl npm:npm"
+[ $# -gt 0 ] || set -- git:git curl:curl npm:npm
+
+# Debian keeps PostgreSQL's programs out of PATH.
+there() {
+    command -v "$1" >/dev/null 2>&1 && return 0
+    for candidate in /usr/lib/postgresql/*/bin/"$1"; do
+        [ -x "$candidate" ] && return 0
+    done
+    return 1
+}
 
 missing=
-for pair in $wanted; do
-    command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair##*:}"
+for pair; do
+    there "${pair%%:*}" || missing="$missing ${pair##*:}"
 done
 [ -n "$missing" ] || exit 0
 
@@ -27,8 +38,16 @@ else
     echo "system: missing:$missing; fix: sudo apt-get install$missing" >&2
     exit 0
 fi
-echo "system: apt-get install$missing" >&2
+echo "system: apt-get install$missing (servers among them are not started)" >&2
 export DEBIAN_FRONTEND=noninteractive
+
+# What packages ask before they start a server: 101 is no.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    trap '$as_root rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' | $as_root tee "$policy" >/dev/null
+    $as_root chmod 755 "$policy"
+fi
 # shellcheck disable=SC2086  # words on purpose: a prefix or nothing, and a list of packages
 {
     $as_root apt-get update -qq

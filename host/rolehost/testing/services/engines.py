@@ -74,6 +74,11 @@ def _make(name: str, options: dict[str, Any]) -> Server:
     raise ValueError(f"no engine {name!r}: expected one of {', '.join(VARIABLES)}")
 
 
+def start_shared(name: str) -> Server:
+    """Start a server for many tests at once; as :func:`start`."""
+    return start(name, **SHARED.get(name, {}))
+
+
 def shared_url(name: str) -> str:
     """Return the URL of a server that tests share; do not stop, freeze or flush it.
 
@@ -91,7 +96,7 @@ def shared_url(name: str) -> str:
         return url
     with _lock:
         if name not in _shared:
-            server = start(name, **SHARED.get(name, {}))
+            server = start_shared(name)
             atexit.register(_close_of, os.getpid(), server)
             _shared[name] = server
         return _shared[name].url
