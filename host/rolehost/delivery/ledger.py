@@ -193,6 +193,14 @@ class Ledger:
         """Give one claimed row back; False when the claim is no longer ours."""
         return tx.execute(_FINISH, _finish_params(job, end, now)).rowcount == 1
 
+    def conclude(self, tx: Transaction, job: ClaimedJob, end: Finish, now: int) -> bool:
+        """Give one claimed row back as the last statement of its transaction.
+
+        Returns:
+            False when the claim is no longer ours: the transaction has to be rolled back.
+        """
+        return tx.conclude(_FINISH, _finish_params(job, end, now))
+
     def finish_many(
         self, tx: Transaction, ends: Iterable[tuple[ClaimedJob, Finish]], now: int
     ) -> None:

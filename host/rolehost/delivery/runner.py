@@ -127,11 +127,10 @@ class Runner:
                     if scope.work is None:
                         return self._over(job, end, began, engine.clock.now())
                     now = engine.clock.now()
-                    if not engine.ledger.finish(scope.work.transaction, job, end, now):
-                        raise LeaseLost(f"job {job.id} was given to another process meanwhile")
                     if end.state not in OVER:
                         scope.work.wake(f"queue:{job.queue}")
-                    scope.commit()
+                    if not scope.commit(lambda tx: engine.ledger.conclude(tx, job, end, now)):
+                        raise LeaseLost(f"job {job.id} was given to another process meanwhile")
                     self._over(job, end, began, now)
                     return None
                 except BaseException:

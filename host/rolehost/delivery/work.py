@@ -179,19 +179,30 @@ class Scope:
     def opened(self, work: Work) -> None:
         """Write what must come first; scopes with an inbox mark override it."""
 
-    def commit(self) -> None:
-        """Commit what was opened; nothing when nothing was."""
+    def commit(self, last: Callable[[Transaction], bool] | None = None) -> bool:
+        """Commit what was opened; nothing when nothing was.
+
+        Args:
+            last: runs the last statement (:meth:`rolehost.api.Transaction.conclude`).
+
+        Returns:
+            False when ``last`` said so, and all of it was undone.
+        """
         work, context = self.work, self._context
         if work is None or context is None:
-            return
+            return True
         try:
             work.flush()
+            if last is not None and not last(work.transaction):
+                self.roll_back()
+                return False
         except BaseException:
             self.roll_back()
             raise
         self.work = self._context = None
         context.__exit__(None, None, None)
         work.committed()
+        return True
 
     def roll_back(self) -> None:
         """Undo what was opened; nothing when nothing was."""

@@ -39,6 +39,19 @@ class Transaction(Protocol):
                 peewee.IntegrityError, whatever the driver.
         """
 
+    def conclude(self, sql: str, params: Sequence[Any] = ()) -> bool:
+        """Run the last statement of this transaction, a writing one without RETURNING.
+
+        A backend may commit together with it, so nothing but the end of the transaction may
+        follow, and no savepoint may be open.
+
+        Returns:
+            Whether it changed a row. When not, the transaction has to be rolled back.
+
+        Raises:
+            StorageUnavailable: as :meth:`execute`; it may have been committed.
+        """
+
     def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         """Run one statement for each row of parameters."""
 

@@ -175,6 +175,10 @@ class _Transaction:
         except sqlite3.Error as error:
             raise raised(error, self._connections.path) from error
 
+    def conclude(self, sql: str, params: Sequence[Any] = ()) -> bool:
+        """Run the last statement; without a server between, the commit gains nothing by it."""
+        return self.execute(sql, params).rowcount > 0
+
     def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         """Run one statement for each row of parameters."""
         try:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import peewee
 import psycopg2
-from psycopg2.extensions import TRANSACTION_STATUS_IDLE
-from psycopg2.extensions import connection as Connection
+from psycopg2 import errors
 from rolehost.api import StorageError
 
 from rolehost_postgres.failures import raised, storage_error
 from rolehost_postgres.pool import Pool
+from rolehost_postgres.wire import Connection
 
 
 class _ThreadState(threading.local):
@@ -112,11 +113,11 @@ class Connections(peewee.PostgresqlDatabase):
             raise
 
     def begin(self, isolation_level: Any = None) -> None:
-        """Begin a transaction."""
+        """Begin a transaction; the server is told with its first statement."""
         if isolation_level is not None:
             super().begin(isolation_level)
             return
-        self._run("BEGIN")
+        self.driver().begins = True
 
     def commit(self) -> None:
         """Commit.
@@ -125,12 +126,55 @@ class Connections(peewee.PostgresqlDatabase):
             StorageError: a statement of it had failed, so the server undid everything.
             StorageUnavailable: the connection was lost; whether it committed is not known.
         """
+        # Not driver(): for one that was lost that would be another connection.
+        connection = self._state.conn
+        if (
+            not connection.closed and connection.idle
+        ):  # it never ran a statement, or it was concluded
+            connection.begins = False
+            return
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("COMMIT")
+                status = cursor.statusmessage
+        except psycopg2.Error as error:
+            raise raised(error, self.place) from error
         # A COMMIT after a failed statement is answered with ROLLBACK, and is no error.
-        if self._run("COMMIT") != "COMMIT":
-            raise StorageError(
-                f"{self.place}: a statement of this transaction had failed, so nothing of it"
-                " was committed"
-            )
+        if status != "COMMIT":
+            raise self._failed_before()
+
+    def conclude(self, sql: str, params: Sequence[Any]) -> bool:
+        """Run an UPDATE, INSERT or DELETE and commit, in one round trip, if it changes a row.
+
+        Args:
+            sql: the statement in the driver's style, without RETURNING.
+            params: its parameters.
+
+        Returns:
+            False when it changed none: then the transaction can only be rolled back.
+
+        Raises:
+            StorageError: a statement of it had failed, so the server undid everything.
+            StorageUnavailable: the connection was lost; whether it committed is not known.
+        """
+        # A division by zero ends the whole text, so nothing is committed.
+        text = f"WITH changed AS ({sql} RETURNING 1) SELECT 1 / count(*) FROM changed;COMMIT"
+        try:
+            with self.driver().cursor() as cursor:
+                cursor.execute(text, params)
+        except errors.DivisionByZero:
+            return False
+        except errors.InFailedSqlTransaction as error:
+            raise self._failed_before() from error
+        except psycopg2.Error as error:
+            raise raised(error, self.place) from error
+        return True
+
+    def _failed_before(self) -> StorageError:
+        return StorageError(
+            f"{self.place}: a statement of this transaction had failed, so nothing of it"
+            " was committed"
+        )
 
     def rollback(self) -> None:
         """Roll back; with the connection lost, the server does it by itself."""
@@ -138,19 +182,12 @@ class Connections(peewee.PostgresqlDatabase):
         if connection is not None and not connection.closed:
             _end_transaction(connection)
 
-    def _run(self, command: str) -> str:
-        try:
-            with self.driver().cursor() as cursor:
-                cursor.execute(command)
-                return str(cursor.statusmessage)
-        except psycopg2.Error as error:
-            raise raised(error, self.place) from error
-
 
 def _end_transaction(connection: Connection) -> None:
     """Undo what is open; a connection on which that fails is closed."""
+    connection.begins = False
     try:
-        if connection.get_transaction_status() != TRANSACTION_STATUS_IDLE:
+        if not connection.idle:
             with connection.cursor() as cursor:
                 cursor.execute("ROLLBACK")
     except psycopg2.Error:

@@ -168,6 +168,10 @@ class _Transaction:
         result: Cursor = cursor
         return result
 
+    def conclude(self, sql: str, params: Sequence[Any] = ()) -> bool:
+        """Run the last statement and commit; both in one round trip."""
+        return self._connections.conclude(translate(sql), tuple(params))
+
     def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         """Run one statement for each row of parameters, many of them in each round trip."""
         try:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple, TypeVar
+
 import peewee
 import psycopg2
-from rolehost.api import StorageBusy, StorageError, StorageUnavailable
+from rolehost.api import StorageBusy, StorageError, StorageRefused, StorageUnavailable
+
+#: What every error names, for whoever reads it by program.
+_BACKEND = "postgres"
 
 #: Codes (https://www.postgresql.org/docs/current/errcodes-appendix.html) after which the same
 #: transaction may succeed: others were in the way.
@@ -41,13 +46,150 @@ def storage_error(error: BaseException, place: str) -> StorageError | None:
         return None
     code = cause.pgcode
     if code in _BUSY:
-        return StorageBusy(f"{place}: {_BUSY[code]}")
+        return StorageBusy(f"{place}: {_BUSY[code]}", backend=_BACKEND)
     if code in _UNAVAILABLE:
-        return StorageUnavailable(f"{place}: {_UNAVAILABLE[code]}")
-    lost = code is None and isinstance(cause, (psycopg2.OperationalError, psycopg2.InterfaceError))
-    if lost or (code or "").startswith("08"):
-        return StorageUnavailable(f"{place}: the connection was lost ({first_line(cause)})")
+        return StorageUnavailable(f"{place}: {_UNAVAILABLE[code]}", backend=_BACKEND)
+    broken = code is None and isinstance(
+        cause, (psycopg2.OperationalError, psycopg2.InterfaceError)
+    )
+    if broken or (code or "").startswith("08"):
+        return lost(place, cause)
     return None
+
+
+def lost(place: str, error: psycopg2.Error) -> StorageUnavailable:
+    """Return the host's error for a connection that broke."""
+    return StorageUnavailable(
+        f"{place}: the connection was lost ({first_line(error)})", backend=_BACKEND
+    )
+
+
+class _Sign(NamedTuple):
+    """A reason not to get a connection. Connecting fails without a code, so words must do.
+
+    Attributes:
+        words: part of libpq's or the server's message, in lower case.
+        meaning: what is wrong, in our words.
+        setting: the setting to look at.
+        fix: what to do.
+    """
+
+    words: str
+    meaning: str
+    setting: str
+    fix: str
+
+
+_URL, _PASSWORD = "[postgres] url", "[postgres] password"
+_MODE, _CA = "[postgres] sslmode", "[postgres] sslrootcert"
+
+#: Waiting may help.
+_PASSING = (
+    _Sign("could not translate host name", "there is no such host, or not yet", _URL,
+          "correct the name if it is wrong"),
+    _Sign("connection refused", "nothing answers there (connection refused)", _URL,
+          "start the server, or correct host and port"),
+    _Sign("no such file or directory", "no server has a socket there", _URL,
+          "start the server, or name another host"),
+    _Sign("no route to host", "there is no way to that host", _URL,
+          "correct the host, or look at network and firewall"),
+    _Sign("network is unreachable", "there is no way to that host", _URL,
+          "correct the host, or look at network and firewall"),
+    _Sign("timeout expired", "no answer in time", _URL,
+          "correct host and port, or raise [postgres] connect_timeout"),
+    _Sign("starting up", "the server is starting", _URL, "it needs a moment"),
+    _Sign("not yet accepting", "the server is starting", _URL, "it needs a moment"),
+    _Sign("recovery mode", "the server is recovering from a crash", _URL, "it needs a moment"),
+    _Sign("shutting down", "the server is stopping", _URL, "start it again"),
+    _Sign("not currently accepting", "the database takes no connections", _URL,
+          "ALTER DATABASE … ALLOW_CONNECTIONS true"),
+    _Sign("too many", "the server has no connection left", "[postgres] pool_size",
+          "lower it, or raise max_connections of the server"),
+    _Sign("remaining connection slots", "the server has no connection left",
+          "[postgres] pool_size", "lower it, or raise max_connections of the server"),
+    _Sign("session is not read-write", "none of these servers takes writes now", _URL,
+          "name the primary, or wait for one of them to become it"),
+    _Sign("session is read-only", "none of these servers takes writes now", _URL,
+          "name the primary, or wait for one of them to become it"),
+)  # fmt: skip
+
+#: Waiting cannot help. The first that fits counts, so what is special comes first.
+_LASTING = (
+    _Sign("password authentication failed", "wrong user or password", _PASSWORD,
+          "give those of a role of this server, there or in the url"),
+    _Sign("no password supplied", "the server wants a password and was given none", _PASSWORD,
+          "give it"),
+    _Sign("no encryption", "the server refuses this user without TLS, or altogether", _MODE,
+          'set it to "verify-full", or let the user in (pg_hba.conf)'),
+    _Sign("no pg_hba.conf entry", "the server refuses this user from here", _URL,
+          "correct user and database, or let the user in (pg_hba.conf)"),
+    _Sign("authentication failed", "the server refuses this login", _URL,
+          "correct user and password, or let the user in (pg_hba.conf)"),
+    _Sign("root certificate file", "the file of trusted certificates is missing", _CA,
+          "name the file"),
+    _Sign("could not read root certificate", "the trusted certificates cannot be read", _CA,
+          "name a file of PEM certificates"),
+    _Sign("certificate verify failed", "the server's certificate is not trusted", _CA,
+          "name a file with the authority that signed it"),
+    _Sign("does not match host name", "the server's certificate is for another host", _URL,
+          "use the host that the certificate names"),
+    _Sign("does not support ssl", "TLS is asked for and the server has none", _MODE,
+          'turn TLS on in the server, or set it to "prefer"'),
+    _Sign("response to ssl negotiation", "what answers there is no PostgreSQL", _URL,
+          "correct the port"),
+    _Sign("expected authentication request", "what answers there is no PostgreSQL", _URL,
+          "correct the port"),
+    _Sign("unsupported frontend protocol", "the server is too old", _URL,
+          "PostgreSQL 12 or newer is needed"),
+    _Sign('database "', "there is no such database", _URL,
+          "name one that is there, or make it (createdb)"),
+    _Sign('role "', "there is no such user, or it may not log in", _URL,
+          "name a role that is there, or make it (createuser)"),
+    _Sign("permission denied for database", "the user may not use this database", _URL,
+          "GRANT CONNECT ON DATABASE … TO …"),
+    _Sign("ssl error", "TLS could not be agreed on", _MODE,
+          "look at the server's log; both need a common version of TLS"),
+    _Sign("invalid", "libpq refuses a parameter", _URL,
+          "see https://www.postgresql.org/docs/current/libpq-connect.html"),
+)  # fmt: skip
+
+
+def not_connected(error: psycopg2.Error, place: str) -> StorageUnavailable:
+    """Return the host's error for a connection that could not be had.
+
+    Of several hosts one may be away and another refuse: then waiting can help.
+
+    Args:
+        error: the driver's; it names no password.
+        place: names backend, host and database, for the message.
+    """
+    text = str(error).lower()
+    for signs, kind in ((_PASSING, StorageUnavailable), (_LASTING, StorageRefused)):
+        for sign in signs:
+            if sign.words in text:
+                return _told(kind, place, sign.meaning, sign.setting, sign.fix)
+    meaning = f"no connection ({first_line(error)})"
+    return _told(StorageUnavailable, place, meaning, _URL, "look at the server's log")
+
+
+def replica(place: str) -> StorageUnavailable:
+    """Return the host's error for a server that takes no writes; it may yet be promoted."""
+    meaning = "expected a server that takes writes, got a read-only replica"
+    fix = "name the primary, or several hosts and target_session_attrs=read-write"
+    return _told(StorageUnavailable, place, meaning, _URL, fix)
+
+
+def too_old(place: str, version: int) -> StorageRefused:
+    """Return the host's error for a server below the oldest that is supported."""
+    meaning = f"expected PostgreSQL 12 or newer, got {version // 10000}"
+    return _told(StorageRefused, place, meaning, _URL, "name a newer server")
+
+
+_T = TypeVar("_T", bound=StorageUnavailable)
+
+
+def _told(kind: type[_T], place: str, meaning: str, setting: str, fix: str) -> _T:
+    return kind(f"{place}: {meaning}; see {setting}: {fix}", backend=_BACKEND, setting=setting)
 
 
 def raised(error: psycopg2.Error, place: str) -> Exception:

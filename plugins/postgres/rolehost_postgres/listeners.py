@@ -8,11 +8,11 @@ import threading
 from collections.abc import Collection
 
 import psycopg2
-from psycopg2.extensions import connection as Connection
 from rolehost.api import Listener, RolehostError, StorageError
 
 from rolehost_postgres.payloads import CHANNEL, token, tokens_of
 from rolehost_postgres.server import Server
+from rolehost_postgres.wire import Connection
 
 #: Seconds between attempts to connect anew: the first, and the longest.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0

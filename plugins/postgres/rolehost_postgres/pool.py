@@ -11,11 +11,10 @@ import weakref
 from collections.abc import Callable
 
 import psycopg2
-from psycopg2.extensions import TRANSACTION_STATUS_IDLE
-from psycopg2.extensions import connection as Connection
 from rolehost.api import StorageError, StorageUnavailable
 
 from rolehost_postgres.server import Server
+from rolehost_postgres.wire import Connection
 
 
 class Pool:
@@ -72,10 +71,8 @@ class Pool:
     def give(self, connection: Connection) -> None:
         """Give a connection back; one that is broken or in a transaction is closed."""
         try:
-            fit = (
-                not connection.closed
-                and connection.get_transaction_status() == TRANSACTION_STATUS_IDLE
-            )
+            connection.begins = False
+            fit = not connection.closed and connection.idle
             with self._guard:
                 keep = fit and not self._closed
                 if keep:

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import psycopg2
-from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import make_dsn, new_type, parse_dsn, register_type
 from rolehost.api import RolehostError, StartError, StorageUnavailable
 
 from rolehost_postgres.failures import first_line
 from rolehost_postgres.settings import PostgresSettings
+from rolehost_postgres.wire import Connection, Cursor
 
 #: Type oid of bytea.
 _BYTEA = 17
@@ -23,43 +23,6 @@ def _as_bytes(value: Any, cursor: Any) -> bytes | None:
 
 
 _BYTES = new_type((_BYTEA,), "BYTES", _as_bytes)
-
-
-class _Refusal(NamedTuple):
-    """A reason not to connect.
-
-    Attributes:
-        sign: part of libpq's message, in lower case.
-        meaning: what it means.
-        setting: the setting to look at.
-        lasting: whether waiting cannot help.
-    """
-
-    sign: str
-    meaning: str
-    setting: str
-    lasting: bool
-
-
-_REFUSALS = (
-    _Refusal("password authentication failed", "wrong user or password", "password or url", True),
-    _Refusal("no password supplied", "the server wants a password", "password", True),
-    _Refusal("no pg_hba.conf entry", "the server refuses this user from here", "url", True),
-    _Refusal("does not exist", "there is no such database or user", "url", True),
-    _Refusal("could not translate host name", "there is no such host", "url", False),
-    _Refusal("connection refused", "nothing answers there (connection refused)", "url", False),
-    _Refusal("timeout expired", "no answer in time", "url or connect_timeout", False),
-    _Refusal("does not support ssl", "the server has no TLS", "sslmode", True),
-    _Refusal("certificate verify failed", "its certificate is not trusted", "sslrootcert", True),
-    _Refusal("root certificate file", "the file of trusted certificates is missing",
-             "sslrootcert", True),
-    _Refusal("does not match host name", "its certificate is for another host", "sslmode", True),
-    _Refusal("starting up", "the server is starting", "url", False),
-    _Refusal("not yet accepting", "the server is starting", "url", False),
-    _Refusal("shutting down", "the server is stopping", "url", False),
-    _Refusal("too many", "the server has no connection left", "pool_size", False),
-    _Refusal("remaining connection slots", "the server has no connection left", "pool_size", False),
-)  # fmt: skip
 
 
 class Server:
@@ -94,7 +57,6 @@ class Server:
         self.place = _place(parts)
         self._dsn = make_dsn(**parts)
         self._settings = settings
-        self._had_one = False
 
     def connect(self, *, lock_timeout: float | None = None) -> Connection:
         """Open a connection in autocommit mode, with this plugin's time limits.
@@ -103,28 +65,28 @@ class Server:
             lock_timeout: seconds, instead of the setting, and without a limit for statements.
 
         Raises:
-            StartError: it can never succeed with these settings, and never has.
+            StorageRefused: it cannot be had with these settings.
             StorageUnavailable: it cannot be had for now.
         """
         try:
-            opened: Connection = psycopg2.connect(self._dsn)
+            opened = psycopg2.connect(
+                self._dsn, connection_factory=Connection, cursor_factory=Cursor
+            )
         except psycopg2.Error as error:
-            raise self._refused(error) from None
+            raise not_connected(error, self.place) from None
         try:
             opened.autocommit = True
             register_type(_BYTES, opened)
-            replica = self._prepare(opened, lock_timeout)
+            follows = self._prepare(opened, lock_timeout)
         except psycopg2.Error as error:
             opened.close()
-            raise StorageUnavailable(
-                f"{self.place}: the connection was lost ({first_line(error)})"
-            ) from error
-        if replica:
+            raise lost(self.place, error) from error
+        if opened.server_version < OLDEST:
             opened.close()
-            raise self._failure(
-                "this server is a read-only replica; name the primary in [postgres] url", True
-            )
-        self._had_one = True
+            raise too_old(self.place, opened.server_version)
+        if follows:
+            opened.close()
+            raise replica(self.place)
         return opened
 
     def _prepare(self, opened: Connection, lock_timeout: float | None) -> bool:
@@ -140,20 +102,6 @@ class Server:
                 "SELECT pg_is_in_recovery()"
             )
             return bool(cursor.fetchone()[0])
-
-    def _refused(self, error: psycopg2.Error) -> RolehostError:
-        text = str(error).lower()
-        for refusal in _REFUSALS:
-            if refusal.sign in text:
-                return self._failure(
-                    f"{refusal.meaning}; see the setting [postgres] {refusal.setting}",
-                    refusal.lasting,
-                )
-        return self._failure(f"cannot connect ({first_line(error)}); see [postgres] url", False)
-
-    def _failure(self, text: str, lasting: bool) -> RolehostError:
-        kind = StartError if lasting and not self._had_one else StorageUnavailable
-        return kind(f"{self.place}: {text}")
 
 
 def _place(parts: Mapping[str, str]) -> str:
