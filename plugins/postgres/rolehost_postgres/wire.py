@@ -34,7 +34,7 @@ class Cursor(DriverCursor):
 
     connection: Connection
 
-    def execute(self, query: Any, vars: Any = None) -> None:
+    def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002 - the driver's name
         """Run one statement, or several in one text."""
         if not self.connection.begins:
             super().execute(query, vars)
@@ -75,16 +75,16 @@ class Cursor(DriverCursor):
                 cursor.execute("BEGIN")
             self.connection.begins = False
 
-    def _begin_and_execute(self, query: str | bytes, vars: Any) -> None:
+    def _begin_and_execute(self, query: str | bytes, params: Any) -> None:
         both = b"BEGIN;" + query if isinstance(query, bytes) else "BEGIN;" + query
         try:
-            super().execute(both, vars)
+            super().execute(both, params)
         except psycopg2.Error:
             if not self.connection.closed and self.connection.idle:
                 # The server reads all of a text before it runs any: with a mistake in its
                 # grammar nothing has begun. Fail again, in a transaction that knows of it.
                 self._begin()
-                super().execute(query, vars)
+                super().execute(query, params)
             self.connection.begins = False
             raise
         self.connection.begins = False
