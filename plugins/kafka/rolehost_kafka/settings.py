@@ -20,7 +20,8 @@ class KafkaSettings(Settings, frozen=True):
             is the C library librdkafka and needs the extra of that name:
             ``rolehost-kafka[confluent]``. Topics, groups and offsets are the same with both.
         servers: brokers to ask first, as ``host:port``; the others are learned from them.
-        client_id: how the brokers name this client in their logs and quotas.
+        client_id: how the brokers name this client in their logs and quotas; members of groups
+            add their machine and process, so that one that was killed is known by them.
         prefix: put before the names of topics and groups in Kafka, so that several fleets may
             share a cluster; plugins never see it.
         topics: ``create-if-missing`` makes a topic when it is first used, ``verify`` refuses
@@ -67,7 +68,7 @@ class KafkaSettings(Settings, frozen=True):
     publish_timeout: Seconds = 10.0
     connect_timeout: Seconds = 10.0
     request_timeout: Annotated[float, Meta(ge=1)] = 10.0
-    session_timeout: Seconds = 45.0
+    session_timeout: Seconds = 10.0
     poll_interval: Seconds = 300.0
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
     sasl_username: str = ""

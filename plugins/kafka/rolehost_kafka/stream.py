@@ -26,7 +26,8 @@ class KafkaStream(Stream):
     capabilities: ClassVar[frozenset[str]] = abilities.STREAM
 
     def __init__(self, settings: KafkaSettings) -> None:
-        names = Names(settings.prefix)
+        names = self._names = Names(settings.prefix)
+        self._settings = settings
         self._client = _client(settings, names)
         self._topics = Topics(settings, names, self._client.questions)
         self._subscriptions: weakref.WeakSet[Subscription] = weakref.WeakSet()
@@ -57,13 +58,20 @@ class KafkaStream(Stream):
         subscription = self._client.subscribe(
             wanted,
             group,
-            ensure=lambda: self._topics.ensure(wanted),
+            ensure=lambda: self._before_joining(wanted, group),
             on_assigned=on_assigned,
             on_revoked=on_revoked,
         )
         with self._guard:
             self._subscriptions.add(subscription)
         return subscription
+
+    def _before_joining(self, topics: Collection[str], group: str) -> None:
+        # librdkafka cannot take members out of a group; kafka-python is there in any case.
+        from rolehost_kafka.kafka_python.departed import remove_departed
+
+        self._topics.ensure(topics)
+        remove_departed(self._settings, self._names.outside(group))
 
     def lag(self, topics: Collection[str], group: str) -> int:
         """See :meth:`rolehost.api.Stream.lag`; a topic that is missing has no records."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Collection, Iterator
@@ -202,3 +203,43 @@ def test_what_another_client_produces_is_read(settings: KafkaSettings, stream: S
     )
     theirs = next(d for d in read(join(stream), 2) if d.record.value == b"theirs")
     assert (theirs.record.key, theirs.record.headers) == (b"k", (("a", b"1"),))
+
+
+def test_a_killed_member_is_not_waited_for_by_the_one_that_is_started_in_its_place(
+    settings: KafkaSettings,
+) -> None:
+    # Longer than anybody here is patient.
+    patient = msgspec.structs.replace(settings, session_timeout=60.0, poll_interval=60.0)
+    stream = KafkaStream(patient)
+    try:
+        stream.publish([Record("topic", b"1", key) for key in (b"a", b"b", b"c", b"d")])
+        killed = subprocess.Popen(
+            [sys.executable, "-c", MEMBER, msgspec.json.encode(patient).decode()],
+            stdout=subprocess.PIPE,
+        )
+        assert killed.stdout is not None
+        assert killed.stdout.readline() == b"joined\n"
+        killed.kill()
+        killed.wait()
+        killed.stdout.close()
+        member = join(stream)
+        assert len(read(member, 4)) == 4
+        member.close()
+    finally:
+        stream.close()
+
+
+#: Joins the group, reads something, and then does nothing until it is killed.
+MEMBER = """
+import sys, time, msgspec
+from rolehost_kafka.settings import KafkaSettings
+from rolehost_kafka.stream import KafkaStream
+settings = msgspec.json.decode(sys.argv[1], type=KafkaSettings)
+stream = KafkaStream(settings)
+none = lambda _: None
+member = stream.subscribe(["topic"], "group", on_assigned=none, on_revoked=none)
+while not member.poll(0.5, 100):
+    pass
+print("joined", flush=True)
+time.sleep(600)
+"""

@@ -8,6 +8,7 @@ from typing import Any
 
 from rolehost.api import Secret
 
+from rolehost_kafka.members import member_name
 from rolehost_kafka.settings import KafkaSettings
 
 #: Where librdkafka's own lines go, instead of to standard error.
@@ -97,6 +98,7 @@ def consumer(settings: KafkaSettings, group: str, heard: Callable[[Any], None]) 
     """Return the options of a consumer that commits nothing by itself."""
     session = milliseconds(settings.session_timeout)
     return common(settings, heard) | {
+        "client.id": member_name(settings.client_id),
         "group.id": group,
         "partition.assignment.strategy": "cooperative-sticky",
         "enable.auto.commit": False,

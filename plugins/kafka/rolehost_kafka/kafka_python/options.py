@@ -6,6 +6,7 @@ from typing import Any
 
 from rolehost.api import Secret
 
+from rolehost_kafka.members import member_name
 from rolehost_kafka.settings import KafkaSettings
 
 
@@ -84,6 +85,7 @@ def consumer(settings: KafkaSettings, group: str) -> dict[str, Any]:
     """
     session = milliseconds(settings.session_timeout)
     return common(settings) | {
+        "client_id": member_name(settings.client_id),
         "metrics_enabled": False,
         "group_id": group,
         "enable_auto_commit": False,
