@@ -172,6 +172,16 @@ def not_connected(error: psycopg2.Error, place: str) -> StorageUnavailable:
     return _told(StorageUnavailable, place, meaning, _URL, "look at the server's log")
 
 
+def no_uri() -> StorageRefused:
+    """Return the host's error for a ``url`` that is none; it shows nothing of it."""
+    return StorageRefused(
+        "postgres: [postgres] url is no connection URI;"
+        " expected postgresql://user:password@host:5432/name",
+        backend=_BACKEND,
+        setting=_URL,
+    )
+
+
 def replica(place: str) -> StorageUnavailable:
     """Return the host's error for a server that takes no writes; it may yet be promoted."""
     meaning = "expected a server that takes writes, got a read-only replica"

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import psycopg2
 from psycopg2.extensions import make_dsn, new_type, parse_dsn, register_type
-from rolehost.api import RolehostError, StartError, StorageUnavailable
 
-from rolehost_postgres.failures import first_line
+from rolehost_postgres.failures import lost, no_uri, not_connected, replica, too_old
 from rolehost_postgres.settings import PostgresSettings
 from rolehost_postgres.wire import Connection, Cursor
+
+#: The oldest server that is supported, as the driver numbers versions.
+OLDEST = 120_000
 
 #: Type oid of bytea.
 _BYTEA = 17
@@ -33,7 +35,7 @@ class Server:
         purpose: shown by ``pg_stat_activity`` as part of ``application_name``.
 
     Raises:
-        StartError: the setting ``url`` is no connection URI.
+        StorageRefused: the setting ``url`` is no connection URI.
     """
 
     def __init__(self, settings: PostgresSettings, purpose: str) -> None:
@@ -41,10 +43,7 @@ class Server:
             parts = {} if settings.url is None else parse_dsn(settings.url.reveal())
         except psycopg2.Error:
             # Without the driver's text: it shows the URI, and so the password.
-            raise StartError(
-                "postgres: the setting [postgres] url is no connection URI;"
-                " expected postgresql://user:password@host:5432/name"
-            ) from None
+            raise no_uri() from None
         given = {
             "password": None if settings.password is None else settings.password.reveal(),
             "sslmode": settings.sslmode,

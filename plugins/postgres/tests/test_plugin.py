@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from rolehost.api import DeclareContext, Secret, StartError
+from rolehost.api import DeclareContext, Secret, StorageRefused
 from rolehost_postgres import plugin
 from rolehost_postgres.settings import PostgresSettings
 
@@ -48,7 +48,7 @@ def test_a_url_that_is_none_is_told_without_showing_it() -> None:
     for backend in plugin.rolehost_backends(
         DeclareContext(plugin="postgres", settings=settings, deployment="test")
     ):
-        with pytest.raises(StartError, match=r"\[postgres\] url is no connection URI") as told:
+        with pytest.raises(StorageRefused, match=r"\[postgres\] url is no connection URI") as told:
             backend.factory()
         assert "hunter2" not in str(told.value)
         assert told.value.__cause__ is None
