@@ -126,7 +126,7 @@ class QueueConformance(BackendSuite[Queue]):
 
     def test_messages_run_once_with_their_arguments(self, backend: Queue) -> None:
         arguments = [(number, "ü🐍", {"nested": [None, 1.5]}) for number in range(50)]
-        with _running(backend) as (actor, calls):
+        with running(backend) as (actor, calls):
             for one in arguments:
                 actor.send(*one)
             got = [calls.get(timeout=PATIENCE) for _ in arguments]
@@ -139,12 +139,12 @@ class QueueConformance(BackendSuite[Queue]):
     ) -> None:
         need(backend, "ephemeral")
         sender = _actor(open_client().broker(), lambda *_: None)
-        with _running(backend) as (_, calls):
+        with running(backend) as (_, calls):
             sender.send("from afar")
             assert calls.get(timeout=PATIENCE) == ("from afar",)
 
     def test_a_delayed_message_holds_up_no_other(self, backend: Queue) -> None:
-        with _running(backend) as (actor, calls):
+        with running(backend) as (actor, calls):
             for number in range(50):
                 actor.send_with_options(args=("late", number), delay=3_600_000)
             actor.send_with_options(args=("soon",), delay=200)
@@ -174,7 +174,7 @@ class QueueConformance(BackendSuite[Queue]):
         assert backend.depth(_QUEUE) == 0
 
     def test_an_undecodable_message_strands_no_other(self, backend: Queue) -> None:
-        with _running(backend, start=False) as (actor, calls):
+        with running(backend, start=False) as (actor, calls):
             fields = actor.message("x").asdict()
             for number in range(20):
                 actor.send(number)
@@ -210,7 +210,7 @@ class QueueConformance(BackendSuite[Queue]):
             go_on.set()
             stopper.join()
         first.close()
-        with _running(open_client()) as (_, calls):
+        with running(open_client()) as (_, calls):
             got = {calls.get(timeout=PATIENCE)[0] for _ in range(9)}
         assert len(got) == 9
 
@@ -227,7 +227,7 @@ class QueueConformance(BackendSuite[Queue]):
         with process(_take_and_hold, make_backend) as child:
             assert child.receive() == "started"
             child.kill()
-        with _running(backend) as (_, calls):
+        with running(backend) as (_, calls):
             assert {calls.get(timeout=PATIENCE)[0] for _ in range(5)} == set(range(5))
 
 
@@ -277,7 +277,7 @@ def _worker(broker: dramatiq.Broker, threads: int = 4) -> Iterator[dramatiq.Work
 
 
 @contextmanager
-def _running(queue: Queue, *, start: bool = True) -> Iterator[tuple[Any, SimpleQueue[Any]]]:
+def running(queue: Queue, *, start: bool = True) -> Iterator[tuple[Any, SimpleQueue[Any]]]:
     """Give an actor that records its calls, with a worker that runs it."""
     need(queue, "ephemeral")
     calls: SimpleQueue[Any] = SimpleQueue()
