@@ -1,0 +1,1 @@
+"""Entries whose every effect is a row."""

@@ -1,0 +1,21 @@
+"""The plugin ``entries-clock``: a schedule."""
+
+from __future__ import annotations
+
+from rolehost.api import PLUGIN_API, PluginInfo, Schedule, hookimpl
+
+
+@hookimpl
+def rolehost_plugin() -> PluginInfo:
+    """Say what the plugin is and needs."""
+    return PluginInfo(
+        api=PLUGIN_API, summary="Ticks", requires=("database",), enqueues=("entries.tick",)
+    )
+
+
+@hookimpl
+def rolehost_schedules() -> list[Schedule]:
+    """Tick every second."""
+    from rolehost_entries.jobs import tick
+
+    return [Schedule(name="entries.second", actor=tick, every=1.0)]

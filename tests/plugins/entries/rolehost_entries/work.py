@@ -1,0 +1,27 @@
+"""The plugin ``entries-work``: actors."""
+
+from __future__ import annotations
+
+from rolehost.api import PLUGIN_API, Actor, Migrations, PluginInfo, hookimpl
+
+
+@hookimpl
+def rolehost_plugin() -> PluginInfo:
+    """Say what the plugin is and needs."""
+    return PluginInfo(api=PLUGIN_API, summary="Settles and files entries", requires=("database",))
+
+
+@hookimpl
+def rolehost_migrations() -> list[Migrations]:
+    """Give the tables and their models."""
+    from rolehost_entries.models import MIGRATIONS
+
+    return [MIGRATIONS]
+
+
+@hookimpl
+def rolehost_actors() -> list[Actor]:
+    """Give the jobs."""
+    from rolehost_entries.jobs import file, settle, tick
+
+    return [settle, file, tick]

@@ -1,0 +1,168 @@
+"""Four deployments, one for each role, as separate process trees on engines of their own."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
+
+from tests.check.casefile import install
+from tests.proofs.kills import processes
+from tests.proofs.kit import ROOT, Unavailable
+from tests.proofs.running import READY, Running, free_port, running
+
+if TYPE_CHECKING:
+    from rolehost.services import ProcessServices
+    from rolehost.testing.services import Server
+
+#: The proof's own plugins.
+PLUGINS = ROOT / "tests" / "plugins" / "entries"
+
+#: Deployment → its plugin, and the role that this makes of it.
+PARTS = {
+    "api": ("entries-api", "http"),
+    "worker": ("entries-work", "worker"),
+    "events": ("entries-events", "consumer"),
+    "scheduler": ("entries-clock", "scheduler"),
+}
+
+
+class Engines(NamedTuple):
+    """Servers that nobody else uses."""
+
+    postgres: Server
+    redis: Server
+    kafka: Server
+
+
+@contextmanager
+def engines() -> Iterator[Engines]:
+    """Start the engines, and stop them at the end.
+
+    Raises:
+        Unavailable: one of them is not on this machine.
+    """
+    from rolehost.testing.services import Missing, start
+
+    with ExitStack() as stack:
+        try:
+            yield Engines(
+                stack.enter_context(
+                    # The commit times of effects are what recovery is measured by.
+                    start("postgres", parameters={"track_commit_timestamp": "on"})
+                ),
+                stack.enter_context(start("redis")),
+                stack.enter_context(start("kafka")),
+            )
+        except Missing as missing:
+            raise Unavailable(str(missing)) from None
+
+
+class Fleet(NamedTuple):
+    """The running deployments.
+
+    Attributes:
+        url: where the HTTP API is.
+        folder: of the deployment files.
+        hosts: the supervisors, by deployment.
+    """
+
+    url: str
+    folder: Path
+    hosts: Mapping[str, Running]
+
+    def pids(self, role: str) -> list[int]:
+        """Return the processes of a role that are there now, sorted; gunicorn's workers too."""
+        found = [each for host in self.hosts.values() for each in processes(host.pid)]
+        return sorted(pid for pid, name in found if name == role)
+
+    def workers(self, role: str) -> list[int]:
+        """Return those that do the role's work: without gunicorn's master."""
+        pids = self.pids(role)
+        return [pid for pid in pids if parent_of(pid) in pids] if role == "http" else pids
+
+    def said(self, words: str) -> int:
+        """Count the lines with these words that the fleet has written."""
+        return sum(host.output.count(words) for host in self.hosts.values())
+
+
+def parent_of(pid: int) -> int:
+    """Return the parent of a process; 0 when it has ended."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+@contextmanager
+def deployed(servers: Engines, extra: str = "") -> Iterator[Fleet]:
+    """Run the four deployments until the block ends; ``extra`` is appended to what they share."""
+    with TemporaryDirectory(prefix="rolehost-proof-") as name, ExitStack() as stack:
+        folder = Path(name)
+        port = free_port()
+        for plugin, _ in PARTS.values():
+            module = plugin.removeprefix("entries-")
+            entry = f"{plugin} = rolehost_entries.{module}"
+            install(folder / "site", "rolehost-entries", "0.1.0", entry)
+        (folder / "base.toml").write_text(shared(servers) + extra)
+        for deployment, (plugin, role) in PARTS.items():
+            (folder / f"{deployment}.toml").write_text(
+                'include = ["base.toml"]\n'
+                f'plugins = ["postgres", "redis", "kafka", "{plugin}"]\n'
+                f'[deployment]\nenvironment = "production"\nmigrate = "run"\nroles = ["{role}"]\n'
+                f'[http]\nbind = "127.0.0.1:{port}"\nprocesses = 2\n'
+                "[worker]\nprocesses = 2\n[consumer]\nprocesses = 2\n"
+            )
+        found = (str(folder / "site"), str(PLUGINS), os.environ.get("PYTHONPATH", ""))
+        path = os.pathsep.join(each for each in found if each)
+        hosts = {
+            deployment: stack.enter_context(
+                running(
+                    [sys.executable, "-m", "rolehost", "run", folder / f"{deployment}.toml"],
+                    folder,
+                    {"PYTHONPATH": path},
+                )
+            )
+            for deployment in PARTS
+        }
+        for host in hosts.values():
+            host.until(READY)
+        yield Fleet(f"http://127.0.0.1:{port}", folder, hosts)
+
+
+def shared(servers: Engines) -> str:
+    """Return the part of a deployment file that names the engines."""
+    return (
+        '[storage]\ndatabase = "postgres"\nqueue = "redis"\ncache = "redis"\nstream = "kafka"\n'
+        f'[postgres]\nurl = "{servers.postgres.url}"\n'
+        f'[redis]\nurl = "{servers.redis.url}"\n'
+        f'[kafka]\nservers = ["{urlsplit(servers.kafka.url).netloc}"]\npartitions = 4\n'
+    )
+
+
+@contextmanager
+def client(fleet: Fleet) -> Iterator[ProcessServices]:
+    """Give the services of the events' deployment to this process, to publish as a program does."""
+    from rolehost.composition import compose
+    from rolehost.deployment import load
+    from rolehost.services import ProcessServices
+
+    sys.path.insert(0, str(PLUGINS))
+    try:
+        plugin = importlib.import_module("rolehost_entries.events")
+    finally:
+        sys.path.remove(str(PLUGINS))
+    path = fleet.folder / "events.toml"
+    services = ProcessServices(
+        compose(load(path), extra={"entries-events": plugin}), role="command"
+    )
+    try:
+        yield services
+    finally:
+        services.close()
