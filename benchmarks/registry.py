@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from benchmarks import ephemeral, http, jobs, jobs_postgres, memory, pickup, startup
+from benchmarks import (
+    ephemeral,
+    ephemeral_redis,
+    http,
+    jobs,
+    jobs_postgres,
+    memory,
+    pickup,
+    startup,
+)
 from benchmarks.model import Bench, Figure
 
 #: Name → (what it answers, how to run it), in the order in which they are run.
@@ -13,12 +22,20 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Bench], list[Figure]]]] = {
     "http-usual": ("And with ids, metrics, limits and a log on both sides?", http.usual),
     "http-plugins": ("Does a request cost more with a hundred plugins?", http.plugins),
     "ephemeral": ("What does an ephemeral actor cost, beside bare Dramatiq?", ephemeral.run),
+    "ephemeral-redis": (
+        "And on Redis, beside Dramatiq with its own broker?",
+        ephemeral_redis.run,
+    ),
     "jobs": ("How many durable jobs a second, beside a bare sqlite3 loop?", jobs.run),
     "jobs-postgres": (
         "How many durable jobs a second on PostgreSQL, beside Dramatiq, others and a bare loop?",
         jobs_postgres.run,
     ),
     "pickup": ("How long does a job wait for an idle worker?", pickup.run),
+    "pickup-engines": (
+        "And on PostgreSQL and Redis, beside Dramatiq with its own broker?",
+        pickup.on_engines,
+    ),
     "startup": ("How long until everything is ready?", startup.run),
     "memory": ("How much memory does each process hold?", memory.run),
 }

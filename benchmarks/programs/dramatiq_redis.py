@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
+import time
 from pathlib import Path
+from typing import NamedTuple
 
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker
 
+from benchmarks.programs.plugin import tell
 from benchmarks.tally import Tally
 
 
-def _declare(url: str, tally: Tally | None) -> dramatiq.Actor[[int], None]:
+class Actors(NamedTuple):
+    """Actors of one broker."""
+
+    nothing: dramatiq.Actor[[int], None]
+    answer: dramatiq.Actor[[int, str], None]
+
+
+def declare(url: str, tally: Tally | None) -> Actors:
+    """Make a broker and its actors; without a tally they can only be sent to."""
     broker = RedisBroker(url=url)
 
     @dramatiq.actor(broker=broker, queue_name="bench", actor_name="nothing")
@@ -20,19 +32,26 @@ def _declare(url: str, tally: Tally | None) -> dramatiq.Actor[[int], None]:
         assert tally is not None
         tally.count(number)
 
-    return nothing
+    @dramatiq.actor(broker=broker, queue_name="bench", actor_name="answer")
+    def answer(sent: int, path: str) -> None:
+        tell(sent, path)
+
+    return Actors(nothing, answer)
 
 
 def fill(url: str, count: int) -> None:
-    """Send messages."""
-    actor = _declare(url, None)
+    """Send messages; print how many a second."""
+    actor = declare(url, None).nothing
+    actor.broker.client.ping()  # so that it is connected
+    began = time.perf_counter()
     for number in range(count):
         actor.send(number)
+    print(json.dumps({"sent": count / (time.perf_counter() - began)}))
 
 
 def drain(url: str, threads: int, tally: Tally) -> None:
     """Run messages until the process is ended."""
-    broker = _declare(url, tally).broker
+    broker = declare(url, tally).nothing.broker
     broker.emit_after("process_boot")
     worker = dramatiq.Worker(broker, worker_threads=threads)
     tally.await_begin()

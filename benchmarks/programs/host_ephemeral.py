@@ -12,6 +12,7 @@ from rolehost.roles.worker.loop import WorkerRole
 
 from benchmarks.programs import plugin
 from benchmarks.programs.worker import started
+from benchmarks.tally import Tally
 
 
 def main(file: Path, count: int) -> None:
@@ -36,5 +37,32 @@ def main(file: Path, count: int) -> None:
     print(json.dumps({"sent": sent, "run": count / seconds, "cost": used / count * 1e6}))
 
 
+def fill(file: Path, count: int) -> None:
+    """Send messages; print how many a second."""
+    with started(file, "command") as process:
+        send = process.services.send
+        process.services.queue.ping()  # so that it is connected
+        began = time.perf_counter()
+        for number in range(count):
+            send(plugin.passing, number=number)
+        print(json.dumps({"sent": count / (time.perf_counter() - began)}))
+
+
+def drain(file: Path, tally: Tally) -> None:
+    """Run messages until the process is ended."""
+    plugin.countdown = tally  # type: ignore[assignment]  # counts across processes
+    with started(file) as process:
+        worker = WorkerRole(process)
+        tally.await_begin()
+        worker.start()
+        threading.Event().wait()
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    match sys.argv[1:]:
+        case ["fill", file, count]:
+            fill(Path(file), int(count))
+        case ["drain", file, tally, slot]:
+            drain(Path(file), Tally(Path(tally), int(slot)))
+        case [file, count]:
+            main(Path(file), int(count))
