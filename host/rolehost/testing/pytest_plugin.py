@@ -9,6 +9,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
@@ -58,17 +59,24 @@ def start_server() -> Iterator[Callable[..., Server]]:
 
     As :func:`rolehost.testing.services.start`; closed after the test.
     """
+    with ExitStack() as servers:
+        yield partial(_start, servers)
+
+
+@pytest.fixture(scope="module")
+def start_module_server() -> Iterator[Callable[..., Server]]:
+    """As ``start_server``, for several tests: closed after the module's last one."""
+    with ExitStack() as servers:
+        yield partial(_start, servers)
+
+
+def _start(servers: ExitStack, name: str, **options: Any) -> Server:
     from rolehost.testing.services import Missing, start
 
-    with ExitStack() as servers:
-
-        def another(name: str, **options: Any) -> Server:
-            try:
-                return servers.enter_context(start(name, **options))
-            except Missing as missing:
-                _unavailable(str(missing))
-
-        yield another
+    try:
+        return servers.enter_context(start(name, **options))
+    except Missing as missing:
+        _unavailable(str(missing))
 
 
 def _shared_url(name: str) -> str:

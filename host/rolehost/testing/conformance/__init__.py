@@ -14,6 +14,9 @@ of one. Leases of the backend should be short (about a second), for tests wait f
 
 Declared capabilities decide what is tested; tests of others are skipped, and where a call
 exists for an undeclared one, refusing it is tested.
+
+A backend with a server has a second suite, for what happens when the server goes and comes back:
+:mod:`rolehost.testing.conformance.restart`.
 """
 
 from __future__ import annotations
@@ -25,14 +28,30 @@ if TYPE_CHECKING:
     from rolehost.testing.conformance.cache import CacheConformance
     from rolehost.testing.conformance.database import DatabaseConformance
     from rolehost.testing.conformance.queue import QueueConformance
+    from rolehost.testing.conformance.restart import (
+        CacheRestartConformance,
+        DatabaseRestartConformance,
+        QueueRestartConformance,
+        StreamRestartConformance,
+    )
     from rolehost.testing.conformance.stream import StreamConformance
 
-__all__ = ["CacheConformance", "DatabaseConformance", "QueueConformance", "StreamConformance"]
+__all__ = [
+    "CacheConformance",
+    "CacheRestartConformance",
+    "DatabaseConformance",
+    "DatabaseRestartConformance",
+    "QueueConformance",
+    "QueueRestartConformance",
+    "StreamConformance",
+    "StreamRestartConformance",
+]
 
 
 def __getattr__(name: str) -> Any:
     """Import the one suite that is used: the others need libraries that may not be there."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = name.removesuffix("Conformance").lower()
+    kind = name.removesuffix("Conformance").lower()
+    module = "restart" if kind.endswith("restart") else kind
     return getattr(importlib.import_module(f"{__name__}.{module}"), name)
