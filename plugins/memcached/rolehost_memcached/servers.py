@@ -15,9 +15,10 @@ from pymemcache.exceptions import (
     MemcacheUnexpectedCloseError,
     MemcacheUnknownError,
 )
-from rolehost.api import StorageBusy, StorageError, StorageUnavailable
+from rolehost.api import StorageBusy, StorageError, StorageRefused, StorageUnavailable
 
 from rolehost_memcached.entries import EntrySerde
+from rolehost_memcached.failures import BACKEND, SETTING, reason, refusal, unreachable
 from rolehost_memcached.settings import MemcachedSettings
 
 T = TypeVar("T")
@@ -79,18 +80,18 @@ class Server:
             if again and not isinstance(error, TimeoutError):
                 return self._try(command, False)
             self.dead_until = time.monotonic() + self._settings.retry_after
-            raise StorageUnavailable(
-                f"memcached {self.name} ([memcached] servers) does not answer: {_reason(error)}"
-            ) from error
+            raise unreachable(error, self.name) from error
         except MemcacheServerError as error:
             if "too large" in str(error):
                 raise StorageError(
                     f"memcached {self.name} refuses a value of this size: lower [memcached]"
                     f" max_value ({self._settings.max_value} bytes), or raise the server's -I"
                 ) from error
-            raise StorageUnavailable(f"memcached {self.name}: {_reason(error)}") from error
+            raise StorageUnavailable(
+                f"memcached {self.name}: {reason(error)}", backend=BACKEND, setting=SETTING
+            ) from error
         except MemcacheError as error:
-            raise StorageError(f"memcached {self.name}: {_reason(error)}") from error
+            raise StorageError(f"memcached {self.name}: {reason(error)}") from error
 
     def _drop_idle(self) -> None:
         """Close connections that nobody uses.
@@ -133,16 +134,21 @@ class Servers:
 
         Raises:
             StorageUnavailable: none does.
+            StorageRefused: and what answers in their place is no memcached.
         """
         failures = []
         for server in self._servers.values():
             try:
                 server.run(lambda client: client.version(), again=True)
             except StorageUnavailable as error:
-                failures.append(error)
+                failures.append(refusal(error, server.name) or error)
             else:
                 return
-        raise StorageUnavailable("; ".join(map(str, failures))) from failures[0]
+        refused = all(isinstance(each, StorageRefused) for each in failures)
+        kind = StorageRefused if refused else StorageUnavailable
+        raise kind("; ".join(map(str, failures)), backend=BACKEND, setting=SETTING) from failures[
+            0
+        ].__cause__
 
     def close(self) -> None:
         """Close every connection. Idempotent."""
@@ -160,8 +166,3 @@ def _address(name: str) -> Any:
     if not colon:
         return name, 11211
     return host.strip("[]"), int(port)
-
-
-def _reason(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return text or type(error).__name__

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import socket
 import threading
 
 import msgspec
 import pytest
-from rolehost.api import StorageUnavailable
+from rolehost.api import StorageRefused, StorageUnavailable
 from rolehost_memcached.cache import MemcachedCache
 from rolehost_memcached.settings import MemcachedSettings
 
@@ -25,6 +26,27 @@ def test_a_host_that_does_not_exist_is_named() -> None:
     with pytest.raises(StorageUnavailable, match=r"no-such-host\.invalid"):
         cache.ping()
     cache.close()
+
+
+def test_what_is_no_memcached_is_refused() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+
+        def answer() -> None:
+            for _ in range(2):
+                client, _ = other.accept()
+                with client:
+                    client.recv(100)
+                    client.sendall(b"-ERR unknown command 'version'\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        cache = MemcachedCache(MemcachedSettings(servers=(address,)))
+        with pytest.raises(StorageRefused, match="no memcached") as caught:
+            cache.ping()
+        thread.join()
+        cache.close()
+    assert (caught.value.backend, caught.value.setting) == ("memcached", "[memcached] servers")
 
 
 def test_a_server_that_hangs_is_given_up_on(

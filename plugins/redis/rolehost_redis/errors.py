@@ -4,24 +4,84 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple, TypeVar
 
 import redis
 import redis.sentinel
-from rolehost.api import StorageBusy, StorageError, StorageUnavailable
+from rolehost.api import StorageBusy, StorageError, StorageRefused, StorageUnavailable
 
+from rolehost_redis.look import look
 from rolehost_redis.servers import Place
 
-#: First words of replies after which the same command may succeed later.
+_BACKEND = "redis"
+
+
+class _Sign(NamedTuple):
+    """What an answer of Redis, or a failure to connect, means.
+
+    Attributes:
+        words: part of the driver's message.
+        meaning: what is wrong, in our words.
+        fix: what to do.
+    """
+
+    words: str
+    meaning: str
+    fix: str
+
+
+#: Waiting cannot help.
+_LASTING = (
+    _Sign("called without any password configured", "the server has no password and was given one",
+          "take it out of the URL"),
+    _Sign("WRONGPASS", "wrong user or password", "give those that the server knows"),
+    _Sign("invalid username-password", "wrong user or password",
+          "give those that the server knows"),
+    _Sign("invalid password", "wrong user or password", "give those that the server knows"),
+    _Sign("NOAUTH", "the server wants a password and was given none",
+          "redis://:password@host:port"),
+    _Sign("Authentication required", "the server wants a password and was given none",
+          "redis://:password@host:port"),
+    _Sign("NOPERM", "this user may not do that", "let it, with ACL SETUSER in the server"),
+    _Sign("no permissions", "this user may not do that", "let it, with ACL SETUSER in the server"),
+    _Sign("DB index is out of range", "there is no database of that number",
+          "choose a smaller one, or raise databases of the server"),
+    _Sign("invalid DB index", "there is no database of that number", "choose another one"),
+    _Sign("unknown command", "the server is too old or lacks a command",
+          "Redis 6 or newer is needed"),
+    _Sign("CERTIFICATE_VERIFY_FAILED", "the server's certificate is not trusted",
+          "name its authority: rediss://…?ssl_ca_certs=/path, and the host that it names"),
+    _Sign("[X509", "the certificates that the URL names cannot be read",
+          "name PEM files: rediss://…?ssl_ca_certs=/path"),
+    _Sign("Protocol Error", "what answers there is no Redis", "correct host and port"),
+)  # fmt: skip
+
+#: Waiting may help.
 _PASSING = (
-    "OOM",
-    "READONLY",
-    "LOADING",
-    "MISCONF",
-    "MASTERDOWN",
-    "BUSY",
-    "CLUSTERDOWN",
-    "TRYAGAIN",
-)
+    _Sign("OOM", "the server's memory is full (OOM)", "raise its maxmemory"),
+    _Sign("READONLY", "the server is a replica and takes no writes", "name the primary"),
+    _Sign("LOADING", "the server is loading its data", "it needs a moment"),
+    _Sign("MISCONF", "the server cannot save and refuses writes (MISCONF)",
+          "look at its log and its disk"),
+    _Sign("MASTERDOWN", "the server has lost its primary", "look at its log"),
+    _Sign("BUSY", "a script keeps the server busy", "SCRIPT KILL in the server"),
+    _Sign("CLUSTERDOWN", "the cluster is down", "look at its log"),
+    _Sign("TRYAGAIN", "the cluster is being rearranged", "it needs a moment"),
+    _Sign("max number of clients", "the server has no connection left", "raise its maxclients"),
+    _Sign("Name or service not known", "there is no such host, or not yet",
+          "correct the name if it is wrong"),
+    _Sign("name resolution", "there is no such host, or not yet",
+          "correct the name if it is wrong"),
+    _Sign("No address associated", "there is no such host, or not yet",
+          "correct the name if it is wrong"),
+    _Sign("Connection refused", "nothing answers there (connection refused)",
+          "start the server, or correct host and port"),
+    _Sign("Timeout", "no answer in time", "correct host and port, or look at the server"),
+    _Sign("timed out", "no answer in time", "correct host and port, or look at the server"),
+)  # fmt: skip
+
+#: What a connection says whose ends may speak different languages.
+_DOUBTFUL = ("closed by server", "reset by peer", "SSL", "EOF occurred")
 
 
 @contextmanager
@@ -31,7 +91,8 @@ def translated(place: Place) -> Iterator[None]:
     Raises:
         StorageBusy: no connection became free in time.
         StorageUnavailable: the server cannot be reached, or refuses for now.
-        StorageError: waiting cannot help: wrong password, wrong database, no permission.
+        StorageRefused: waiting cannot help: wrong password, wrong database, no permission, TLS.
+        StorageError: the server refuses this command.
     """
     try:
         yield
@@ -46,24 +107,53 @@ def translate(place: Place, error: redis.RedisError) -> StorageError:
     """
     reason = place.redact(" ".join(str(error).split()) or type(error).__name__)
     if isinstance(error, redis.MaxConnectionsError) or reason.startswith("No connection avail"):
-        return StorageBusy(f"{place}: all connections are in use ([redis] connections)")
-    if _is_refused(error, reason):
-        return StorageError(f"{place}: refused, look at user, password and database: {reason}")
-    if isinstance(error, redis.sentinel.MasterNotFoundError):
-        return StorageUnavailable(f"{place}: no Sentinel answers that knows it as reachable")
-    if place.secure and isinstance(error, (redis.ConnectionError, redis.TimeoutError)):
-        return StorageUnavailable(
-            f"{place}: over TLS (does it speak it, is its certificate trusted?): {reason}"
+        return StorageBusy(
+            f"{place}: all connections are in use ([redis] connections)",
+            backend=_BACKEND,
+            setting="[redis] connections",
         )
-    passing = isinstance(error, (redis.ConnectionError, redis.TimeoutError))
-    if passing or reason.startswith(_PASSING):
-        return StorageUnavailable(f"{place}: {reason}")
-    return StorageError(f"{place}: {reason}")
+    if isinstance(error, redis.sentinel.MasterNotFoundError):
+        return _told(
+            StorageUnavailable,
+            place,
+            "no Sentinel answers that knows it as reachable",
+            "look at the Sentinels, and at the name [redis] sentinel_service",
+        )
+    for sign in _LASTING:
+        if sign.words in reason:
+            return _told(StorageRefused, place, sign.meaning, sign.fix)
+    if place.secure and "No such file" in reason:
+        meaning = "a file of certificates that the URL names is missing"
+        return _told(StorageRefused, place, meaning, "correct ssl_ca_certs and its like")
+    lost = isinstance(error, (redis.ConnectionError, redis.TimeoutError))
+    if lost and (refused := _other_language(place, reason)) is not None:
+        return refused
+    for sign in _PASSING:
+        if sign.words in reason:
+            return _told(StorageUnavailable, place, sign.meaning, sign.fix)
+    if lost:
+        return _told(StorageUnavailable, place, reason, "is it Redis that answers there?")
+    return StorageError(f"{place}: {reason}", backend=_BACKEND, setting=place.section_key)
 
 
-def _is_refused(error: redis.RedisError, reason: str) -> bool:
-    refused = (redis.AuthenticationError, redis.exceptions.AuthorizationError)
-    words = ("WRONGPASS", "NOAUTH", "NOPERM", "DB index is out of range", "invalid DB index")
-    return isinstance(error, (*refused, redis.exceptions.NoPermissionError)) or any(
-        word in reason for word in words
-    )
+def _other_language(place: Place, reason: str) -> StorageRefused | None:
+    """Return the error for TLS where the server has none, or the other way round."""
+    address = place.address
+    doubtful = any(word in reason for word in _DOUBTFUL) or (place.secure and "Timeout" in reason)
+    if address is None or not doubtful:
+        return None
+    spoken = look(*address)
+    if place.secure and spoken == "plain":
+        meaning, fix = "TLS is asked for and the server has none", "write redis:// for rediss://"
+    elif not place.secure and spoken == "tls":
+        meaning, fix = "the server speaks TLS only", "write rediss:// for redis://"
+    else:
+        return None
+    return _told(StorageRefused, place, meaning, fix)
+
+
+_T = TypeVar("_T", bound=StorageUnavailable)
+
+
+def _told(kind: type[_T], place: Place, meaning: str, fix: str) -> _T:
+    return kind(f"{place}: {meaning}; {fix}", backend=_BACKEND, setting=place.section_key)

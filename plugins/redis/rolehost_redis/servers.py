@@ -52,6 +52,18 @@ class Place:
         return f"redis {where} ([redis] {self.setting})"
 
     @property
+    def section_key(self) -> str:
+        """The setting that names it, as it stands in the deployment file."""
+        return "[redis] sentinels" if self.settings.sentinels else f"[redis] {self.setting}"
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Host and port; None where Sentinels tell them, and for a socket's path."""
+        if self.settings.sentinels or self.options.get("path"):
+            return None
+        return self.options.get("host", "localhost"), int(self.options.get("port", 6379))
+
+    @property
     def secure(self) -> bool:
         """Whether connections are made with TLS."""
         return self.options.get("connection_class") is redis.SSLConnection

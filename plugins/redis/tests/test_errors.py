@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import socket
+import threading
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
@@ -7,9 +9,33 @@ import pytest
 from rolehost.api import Secret, StorageError
 from rolehost_redis.cache import RedisCache
 from rolehost_redis.queue import RedisQueue
+from rolehost_redis.servers import place_of
 from rolehost_redis.settings import RedisSettings
 
 BACKENDS = pytest.mark.parametrize("make", [RedisCache, RedisQueue], ids=["cache", "queue"])
+
+
+def test_a_password_for_a_server_that_has_none(address: str) -> None:
+    line = _refusal(RedisCache, url=Secret(f"redis://:sesame@{address}"))
+    assert line.startswith(f"StorageRefused: redis {address} ([redis] url): the server has no")
+
+
+def test_what_is_no_redis() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+
+        def answer() -> None:
+            client, _ = other.accept()
+            with client:
+                client.recv(100)
+                client.sendall(b"ERROR\r\n")
+                client.recv(100)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        line = _refusal(RedisCache, url=Secret(f"redis://127.0.0.1:{other.getsockname()[1]}"))
+        thread.join()
+    assert "StorageRefused" in line
+    assert "no Redis" in line
 
 
 def _refusal(make: Callable[[RedisSettings], RedisCache | RedisQueue], **settings: object) -> str:
@@ -24,7 +50,9 @@ def _refusal(make: Callable[[RedisSettings], RedisCache | RedisQueue], **setting
         backend.close()
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
+    assert caught.value.backend == "redis"
     text = str(caught.value)
+    assert str(caught.value.setting) in text
     assert "\n" not in text
     assert "sesame" not in text
     return f"{type(caught.value).__name__}: {text}"
@@ -38,14 +66,14 @@ def address(url: str) -> str:
 @BACKENDS
 def test_a_wrong_password_is_refused_for_good(make: type[RedisCache], address: str) -> None:
     line = _refusal(make, url=Secret(f"redis://nobody:sesame@{address}"))
-    assert line.startswith(f"StorageError: redis {address} ([redis] url): refused")
+    assert line.startswith(f"StorageRefused: redis {address} ([redis] url): wrong user or")
     assert "password" in line
 
 
 def test_a_database_that_is_not_there_is_refused_for_good(address: str) -> None:
     line = _refusal(RedisCache, cache_url=Secret(f"redis://{address}/99999"))
-    assert line.startswith(f"StorageError: redis {address} ([redis] cache_url): refused")
-    assert "out of range" in line
+    assert line.startswith(f"StorageRefused: redis {address} ([redis] cache_url): ")
+    assert "no database of that number" in line
 
 
 @BACKENDS
@@ -66,7 +94,7 @@ def test_a_server_that_does_not_answer(silent_port: int) -> None:
 
 def test_a_server_without_tls(address: str) -> None:
     line = _refusal(RedisCache, url=Secret(f"rediss://:sesame@{address}"))
-    assert f"redis {address} ([redis] url): over TLS" in line
+    assert line.startswith(f"StorageRefused: redis {address} ([redis] url): TLS is asked for")
 
 
 def test_sentinels_that_are_not_there(closed_port: int) -> None:
@@ -83,6 +111,5 @@ def test_sentinels_that_are_not_there(closed_port: int) -> None:
 
 def test_settings_and_places_print_no_password() -> None:
     settings = RedisSettings(url=Secret("redis://:sesame@host"))
-    cache = RedisCache(settings)
-    assert "sesame" not in f"{settings!r} {cache._place!r} {cache._place}"
-    cache.close()
+    place = place_of(settings, "cache")
+    assert "sesame" not in f"{settings!r} {place!r} {place}"
