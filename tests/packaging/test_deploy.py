@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from rolehost.composition import compose, examine
-from rolehost.deployment import load
+from rolehost.deployment import Deployment, load
 
 from tests.proofs.kit import ROOT
 
@@ -28,17 +30,51 @@ SWAPS = {
     "jobs wake through PostgreSQL": {"QUEUE": "postgres"},
     "memcached instead of Redis": {"CACHE": "memcached"},
 }
-PODS = sorted((ROOT / "deploy/k8s").glob("*/deployment.toml"))
+K8S = ROOT / "deploy/k8s"
+#: Manifests of pods that run roles; what they share is in the kustomization of the fleet.
+PODS = sorted(K8S.glob("*/deployment.yaml")) + sorted(K8S.glob("*/statefulset.yaml"))
+COMPOSE = ("docker-compose.yml", "docker-compose.fleet.yml")
 
 
 def relative(path: Path) -> str:
     return str(path.relative_to(ROOT / "deploy"))
 
 
-def workload(folder: Path) -> str:
-    names = ("deployment.yaml", "statefulset.yaml")
-    (manifest,) = (folder / name for name in names if (folder / name).exists())
-    return manifest.read_text("utf-8")
+def manifests(path: Path) -> list[dict[str, Any]]:
+    return [item for item in yaml.safe_load_all(path.read_text("utf-8")) if item]
+
+
+def variables(container: dict[str, Any]) -> dict[str, str]:
+    """Return what the config map of the fleet sets for a container that asks for it."""
+    asked = [source.get("configMapRef", {}).get("name") for source in container.get("envFrom", ())]
+    (fleet,) = manifests(K8S / "fleet/kustomization.yaml")
+    return dict(
+        literal.split("=", 1)
+        for generated in fleet["configMapGenerator"]
+        if generated["name"] in asked
+        for literal in generated["literals"]
+    )
+
+
+def image_variables() -> dict[str, str]:
+    text = (ROOT / "Dockerfile").read_text("utf-8")
+    return dict(re.findall(r"(ROLEHOST__\w+)=(\S+)", text))
+
+
+def deployment_of(arguments: list[str], folder: Path, environ: dict[str, str]) -> Deployment:
+    """Return the deployment that these arguments of the image run: mounted, else the image's."""
+    (file,) = [Path(word) for word in arguments if word.startswith("/etc/rolehost/")]
+    mounted = folder / file.name
+    path = mounted if mounted.exists() else ROOT / "deploy" / file.name
+    return load(path, environ=image_variables() | environ)
+
+
+def pod(path: Path) -> tuple[dict[str, Any], dict[str, Any], Deployment]:
+    """Return the pod of a manifest, its container, and the deployment that this runs."""
+    (manifest,) = manifests(path)
+    spec = manifest["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    return spec, container, deployment_of(container["args"], path.parent, variables(container))
 
 
 @pytest.mark.parametrize("path", DEPLOYMENTS, ids=relative)
@@ -114,41 +150,101 @@ def test_where_the_engines_are_comes_from_the_environment_and_is_not_shown() -> 
 
 
 @pytest.mark.parametrize("path", PODS, ids=relative)
+def test_a_pod_runs_roles_that_its_deployment_has(path: Path) -> None:
+    _, container, deployment = pod(path)
+    composition = compose(deployment)
+    words = container["args"]
+    chosen = {words[number + 1] for number, word in enumerate(words) if word == "--role"}
+    assert chosen <= set(composition.roles)
+    assert chosen == set() or len(composition.roles) > len(chosen)
+
+
+@pytest.mark.parametrize("path", PODS, ids=relative)
 def test_a_pod_is_given_longer_to_stop_than_the_supervisor_takes(path: Path) -> None:
-    found = re.search(r"terminationGracePeriodSeconds: (\d+)", workload(path.parent))
-    assert found is not None
-    assert int(found[1]) > load(path, environ={}).host.supervisor.grace
+    spec, _, deployment = pod(path)
+    assert spec["terminationGracePeriodSeconds"] > deployment.host.supervisor.grace
 
 
 @pytest.mark.parametrize("path", PODS, ids=relative)
 def test_a_pod_is_probed_where_its_deployment_answers(path: Path) -> None:
-    deployment = load(path, environ={})
-    port = deployment.host.http.bind.rpartition(":")[2]
-    manifest = workload(path.parent)
-    assert f"containerPort: {port}\n" in manifest
+    _, container, deployment = pod(path)
+    port = int(deployment.host.http.bind.rpartition(":")[2])
+    assert container["ports"] == [{"name": "http", "containerPort": port}]
+    assert deployment.host.http.bind.startswith("0.0.0.0:")
     assert "ops" in deployment.plugins
     prefix = deployment.sections.get("ops", {}).get("prefix", "")
-    assert f"path: {prefix}/readyz\n" in manifest
-    assert f"path: {prefix}/healthz\n" in manifest
+    assert container["readinessProbe"]["httpGet"]["path"] == f"{prefix}/readyz"
+    assert container["livenessProbe"]["httpGet"]["path"] == f"{prefix}/healthz"
 
 
-def test_compose_gives_longer_to_stop_than_the_supervisor_takes() -> None:
-    text = (ROOT / "docker-compose.yml").read_text("utf-8")
-    found = re.search(r"stop_grace_period: (\d+)s", text)
-    assert found is not None
-    grace = load(ROOT / "deploy/embedded.toml", environ={}).host.supervisor.grace
-    assert int(found[1]) > grace
+def test_the_pods_of_the_fleet_are_given_where_the_engines_are_by_one_secret() -> None:
+    named = set(re.findall(r"\$\{(\w+)", (ROOT / "deploy/engines.toml").read_text("utf-8")))
+    told = (K8S / "fleet/kustomization.yaml").read_text("utf-8")
+    assert [name for name in named if name not in told] == []
+    for path in [*(K8S / name / "deployment.yaml" for name in FLEET), K8S / "migrate/job.yaml"]:
+        (manifest,) = manifests(path)
+        (container,) = manifest["spec"]["template"]["spec"]["containers"]
+        secrets = [source.get("secretRef", {}).get("name") for source in container["envFrom"]]
+        assert "rolehost-engines" in secrets, path
+
+
+def test_the_tables_are_brought_up_by_a_job_that_knows_those_of_every_role() -> None:
+    (manifest,) = manifests(K8S / "migrate/job.yaml")
+    (container,) = manifest["spec"]["template"]["spec"]["containers"]
+    known = compose(deployment_of(container["args"], K8S, {})).schema_sets
+    for name in FLEET:
+        _, _, deployment = pod(K8S / name / "deployment.yaml")
+        assert set(compose(deployment).schema_sets) <= set(known)
+        assert deployment.host.deployment.migrate == "check"
+
+
+@pytest.mark.parametrize("name", COMPOSE)
+def test_compose_runs_deployments_that_compose_and_stop_in_time(name: str) -> None:
+    (document,) = manifests(ROOT / name)
+    ours = [each for each in document["services"].values() if each["image"] == "rolehost:dev"]
+    assert len(ours) == (5 if "fleet" in name else 1)
+    for service in ours:
+        arguments = service.get("command", ["run", "/etc/rolehost/embedded.toml"])
+        environ = service.get("environment", {})
+        given = {key: str(value) for key, value in environ.items() if not key.endswith("PASSWORD")}
+        deployment = deployment_of(arguments, ROOT / "deploy", given)
+        assert compose(deployment).roles
+        assert int(service["stop_grace_period"].rstrip("s")) > deployment.host.supervisor.grace
+
+
+def test_compose_gives_every_engine_a_health_check_and_keeps_only_what_must_be_kept() -> None:
+    (document,) = manifests(ROOT / "docker-compose.fleet.yml")
+    engines = {
+        name: each for name, each in document["services"].items() if "rolehost" not in each["image"]
+    }
+    assert engines.keys() == {"postgres", "redis", "memcached", "kafka"}
+    assert all("healthcheck" in each for each in engines.values())
+    assert all(each["networks"] == ["engines"] for each in engines.values())
+    assert {name for name, each in engines.items() if "volumes" in each} == {"postgres", "kafka"}
 
 
 def test_every_variable_of_the_image_and_the_example_overrides_a_setting() -> None:
     texts = [(ROOT / name).read_text("utf-8") for name in ("Dockerfile", ".env.example")]
     found = set(re.findall(r"ROLEHOST__\w+", "\n".join(texts))) - {"ROLEHOST__SECTION__KEY"}
-    assert found
-    values = {"PATH": "/var/lib/x.db", "BIND": "0.0.0.0:8000", "LEVEL": "info", "TOKEN": "t"}
-    environ = {
-        name: values[name.rpartition("__")[2]] for name in found - {"ROLEHOST__SECTION__KEY"}
+    values = {
+        "PATH": "/var/lib/x.db",
+        "BIND": "0.0.0.0:8000",
+        "LEVEL": "info",
+        "TOKEN": "t",
+        "QUEUE": "postgres",
+        "CACHE": "memcached",
     }
-    compose(load(ROOT / "deploy/embedded.toml", environ=environ))
+    environ = {name: values[name.rpartition("__")[2]] for name in found}
+    assert environ
+    compose(load(ROOT / "deploy/api.toml", environ=environ))
+    alone = {name: value for name, value in environ.items() if "STORAGE" not in name}
+    compose(load(ROOT / "deploy/embedded.toml", environ=alone))
+
+
+def test_the_example_names_every_variable_of_the_engines() -> None:
+    example = (ROOT / ".env.example").read_text("utf-8")
+    named = re.findall(r"\$\{(\w+)", (ROOT / "deploy/engines.toml").read_text("utf-8"))
+    assert [name for name in named if f"{name}=" not in example] == []
 
 
 def test_the_image_is_built_from_files_that_are_there() -> None:
