@@ -33,6 +33,7 @@ from rolehost.api.observe import (
 from rolehost.api.retries import Dead, Outcome, Retry, RetryPolicy, Snooze
 from rolehost.api.services import Clock, EventContext, Job, JobContext, Services, UnitOfWork
 from rolehost.api.settings import Secret, Settings
+from rolehost.caching import CachedFunction, Caching, CachingOptions, cached
 from rolehost.errors import (
     CapabilityMissing,
     DeliveryError,
@@ -74,6 +75,9 @@ __all__ = [
     "AnyEvent",
     "Backend",
     "Cache",
+    "CachedFunction",
+    "Caching",
+    "CachingOptions",
     "CapabilityMissing",
     "Check",
     "Clock",
@@ -133,6 +137,7 @@ __all__ = [
     "UnitOfWork",
     "UnknownActor",
     "actor",
+    "cached",
     "handler",
     "hookimpl",
 ]

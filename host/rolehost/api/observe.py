@@ -34,6 +34,15 @@ class Recorder(Protocol):
     def undeclared(self, kind: str, name: str) -> None:
         """A plugin enqueued (``actor``) or published (``topic``) what it had not declared."""
 
+    def cache(self, namespace: str, outcome: str, count: int) -> None:
+        """Something happened to so many values of a namespace of the cache.
+
+        Looked for and found (``hit``), found too old but served (``stale``), absent
+        (``miss``), there but of another format or type (``discarded``, and a ``miss``
+        besides), not asked for because the cache is away (``error``, likewise). ``computed``
+        by :meth:`~rolehost.caching.Caching.get_or_compute`; ``dropped``: not written.
+        """
+
 
 class QueueStatistics(msgspec.Struct, frozen=True):
     """The unfinished jobs of one queue in one state.

@@ -12,6 +12,7 @@ import msgspec
 
 from rolehost.api.events import AnyEvent
 from rolehost.api.observe import Statistics
+from rolehost.caching import Caching, CachingOptions
 from rolehost.storage import Cache, Database, Kind, Queue, Stream
 
 if TYPE_CHECKING:
@@ -160,6 +161,30 @@ class Services(Protocol):
     @property
     def cache(self) -> Cache:
         """The cache."""
+
+    def caching(
+        self, namespace: str, value_type: type[T], /, *, ttl: float | None, **options: Any
+    ) -> Caching[T]:
+        """Return the typed values of one namespace of the cache.
+
+        Asked for again with the same type and options it is the same object.
+
+        Args:
+            namespace: its name, such as ``shop.prices``; the same in every process that shares
+                the values. Begin it with the plugin's name.
+            value_type: of the values: anything msgspec decodes.
+            ttl: seconds for which a value is fresh; None keeps it until the cache needs room.
+            options: fields of :class:`CachingOptions`.
+
+        Raises:
+            LookupError: the deployment has no cache.
+            ValueError: the namespace is in use with another type or other options.
+        """
+
+    def caching_with(
+        self, namespace: str, value_type: Any, options: CachingOptions
+    ) -> Caching[Any]:
+        """As :meth:`caching`, with options that are made already."""
 
     @property
     def queue(self) -> Queue:

@@ -57,6 +57,11 @@ class Recorders:
         for recorder in self._recorders:
             self._tell(recorder.undeclared, kind, name)
 
+    def cache(self, namespace: str, outcome: str, count: int) -> None:
+        """See :meth:`rolehost.api.Recorder.cache`."""
+        for recorder in self._recorders:
+            self._tell(recorder.cache, namespace, outcome, count)
+
     @staticmethod
     def _tell(method: Callable[..., None], *arguments: Any) -> None:
         try:

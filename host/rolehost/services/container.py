@@ -15,6 +15,7 @@ from rolehost.api.contributions import Actor, Check, ErrorFormat, Route
 from rolehost.api.events import AnyEvent
 from rolehost.api.observe import Statistics
 from rolehost.api.services import Clock, Job, Services, UnitOfWork
+from rolehost.caching import Caching, CachingOptions, Guard
 from rolehost.composition.model import Composition
 from rolehost.delivery import statistics
 from rolehost.delivery.clock import SystemClock
@@ -55,6 +56,7 @@ class ProcessServices:
         self._lock = threading.RLock()
         self._built: dict[Any, Any] = {}
         self._closers: list[tuple[str, Callable[[], None]]] = []
+        self._cachings: dict[str, tuple[Any, CachingOptions, Caching[Any]]] = {}
         self._factories: dict[type[Any], tuple[Callable[[Services], Any], Any]] = {}
         self.recorders = Recorders()
         #: Set by the process when it is told to stop.
@@ -109,6 +111,35 @@ class ProcessServices:
         """The cache."""
         cache: Cache = self._backend("cache")
         return cache
+
+    def caching(
+        self, namespace: str, value_type: type[T], /, *, ttl: float | None, **options: Any
+    ) -> Caching[T]:
+        """Return the typed values of one namespace of the cache."""
+        return self.caching_with(namespace, value_type, CachingOptions(ttl=ttl, **options))
+
+    def caching_with(
+        self, namespace: str, value_type: Any, options: CachingOptions
+    ) -> Caching[Any]:
+        """As :meth:`caching`, with options that are made already."""
+        known = self._cachings.get(namespace)
+        if known is None:
+            guard = self._once("guard", lambda: Guard(self.cache, self.recorders))
+            made: Caching[Any] = Caching(
+                guard,
+                namespace,
+                value_type,
+                options,
+                now=lambda: self._clock.now() / 1000,
+                chance=self._random,
+            )
+            known = self._cachings.setdefault(namespace, (value_type, options, made))
+        if known[:2] != (value_type, options):
+            raise ValueError(
+                f"the namespace {namespace!r} of the cache is in use with {known[0]} and"
+                f" {known[1]}, not {value_type} and {options}"
+            )
+        return known[2]
 
     @property
     def queue(self) -> Queue:

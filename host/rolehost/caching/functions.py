@@ -1,0 +1,185 @@
+"""Functions whose results are kept."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import threading
+import typing
+from collections.abc import Callable
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast
+
+from rolehost.caching.keys import check_namespace, of_arguments
+from rolehost.caching.options import CachingOptions, SerializerName
+from rolehost.caching.values import Caching
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Provider(Protocol):
+    """What a cached function is given first; :class:`rolehost.api.Services` is one."""
+
+    def caching_with(self, namespace: str, value_type: Any, options: CachingOptions) -> Any:
+        """See :meth:`rolehost.api.Services.caching_with`."""
+
+
+class CachedFunction(Generic[P, T]):
+    """A function whose results are kept in a namespace of their own; made by :func:`cached`.
+
+    Args:
+        function: the function; its first argument is the services.
+        namespace: where results are kept.
+        value_type: type of the results; None takes the annotation.
+        options: how they are kept.
+        key: makes the key of the other arguments; None takes all of them.
+    """
+
+    def __init__(
+        self,
+        function: Callable[Concatenate[Any, P], T],
+        namespace: str,
+        value_type: Any,
+        options: CachingOptions,
+        key: Callable[P, str] | None,
+    ) -> None:
+        functools.update_wrapper(self, function)
+        check_namespace(namespace)
+        self.namespace = namespace
+        self.options = options
+        self._function = function
+        self._type = value_type
+        self._own_key = key
+        self._signature = _without_services(function)
+        self._plain = _count_of_plain(self._signature)
+        self._lock = threading.Lock()
+
+    def __call__(self, services: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return the kept result of these arguments, or call the function and keep its result."""
+        return self.values(services).get_or_compute(
+            self.key(*args, **kwargs), lambda: self._function(services, *args, **kwargs)
+        )
+
+    def values(self, services: Provider) -> Caching[T]:
+        """Return the namespace of the results, to invalidate it for instance."""
+        found = services.caching_with(self.namespace, self._value_type(), self.options)
+        return cast("Caching[T]", found)
+
+    def key(self, *args: P.args, **kwargs: P.kwargs) -> str:
+        """Return the key of these arguments, those with defaults included.
+
+        Raises:
+            TypeError: they are not the function's, or one of them cannot be part of a key.
+        """
+        if self._own_key is not None:
+            return self._own_key(*args, **kwargs)
+        given: tuple[Any, ...] = args
+        if kwargs or len(args) != self._plain:
+            bound = self._signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            given = tuple(bound.arguments.values())
+        try:
+            return of_arguments(given)
+        except TypeError as error:
+            raise TypeError(
+                f"an argument of {self.namespace} cannot be part of a key ({error}); say how:"
+                " cached(key=…)"
+            ) from error
+
+    def forget(self, services: Provider, /, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Forget the result of these arguments; say whether there was one."""
+        return self.values(services).delete(self.key(*args, **kwargs))
+
+    def _value_type(self) -> Any:
+        if self._type is None:
+            with self._lock:
+                self._type = _annotated(self._function)
+        return self._type
+
+
+def cached(
+    *,
+    ttl: float | None,
+    namespace: str | None = None,
+    value_type: Any = None,
+    key: Callable[..., str] | None = None,
+    stale: float = 0.0,
+    none_ttl: float | None = None,
+    serializer: SerializerName = "msgpack",
+    patience: float = 5.0,
+) -> Callable[[Callable[Concatenate[Any, P], T]], CachedFunction[P, T]]:
+    """Keep the results of a function whose first argument is the services.
+
+    ::
+
+        @cached(ttl=60)
+        def rate(services: Services, currency: str) -> Rate: ...
+
+        rate(services, "EUR")  # computed at most once a minute in the whole deployment
+        rate.forget(services, "EUR")
+        rate.values(services).invalidate()
+
+    Results are kept as :meth:`Caching.get_or_compute` does: None is a result like any other
+    unless ``none_ttl`` says otherwise, exceptions are never kept. The function must not be a
+    coroutine: storage is blocking, so asynchronous code calls it in a thread
+    (``await asyncio.to_thread(rate, services, "EUR")``).
+
+    Args:
+        ttl: seconds; None keeps results until the cache needs the room.
+        namespace: name of the namespace; None takes module and name of the function.
+        value_type: type of the results; None takes the annotation of what it returns.
+        key: makes the key of the arguments after the services; None takes all of them, by
+            value and type.
+        stale: see :class:`CachingOptions`; likewise ``none_ttl``, ``serializer`` and
+            ``patience``.
+
+    Raises:
+        TypeError: the function is a coroutine or generator function, or has no argument.
+    """
+    options = CachingOptions(
+        ttl=ttl, stale=stale, none_ttl=none_ttl, serializer=serializer, patience=patience
+    )
+
+    def decorate(function: Callable[Concatenate[Any, P], T]) -> CachedFunction[P, T]:
+        name = f"{function.__module__}.{function.__qualname__}"
+        kinds = (
+            inspect.iscoroutinefunction,
+            inspect.isgeneratorfunction,
+            inspect.isasyncgenfunction,
+        )
+        if any(kind(function) for kind in kinds):
+            raise TypeError(
+                f"{name} is a coroutine or generator function: keep the result of a plain one,"
+                " called in a thread"
+            )
+        return CachedFunction(function, namespace or name, value_type, options, key)
+
+    return decorate
+
+
+def _without_services(function: Callable[..., Any]) -> inspect.Signature:
+    signature = inspect.signature(function)
+    names = list(signature.parameters.values())
+    first = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    if not names or names[0].kind not in first:
+        raise TypeError(f"{function.__qualname__} must take the services as its first argument")
+    return signature.replace(parameters=names[1:])
+
+
+def _count_of_plain(signature: inspect.Signature) -> int:
+    """Return with how many positional arguments a call needs no binding; -1: it always does."""
+    kinds = {each.kind for each in signature.parameters.values()}
+    plain = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
+    return len(signature.parameters) if kinds <= plain else -1
+
+
+def _annotated(function: Callable[..., Any]) -> Any:
+    """Return the type that a function says it returns; anything when it says nothing.
+
+    Only that annotation is looked at: the others may name what is imported for checking alone.
+    """
+    annotation = inspect.get_annotations(function).get("return", Any)
+    holder = type("Holder", (), {"__annotations__": {"return": annotation}})
+    namespace = getattr(function, "__globals__", {})
+    found = typing.get_type_hints(holder, globalns=namespace)["return"]
+    return type(None) if found is None else found

@@ -1,0 +1,119 @@
+"""Values as bytes, with a byte in front that tells how they were written.
+
+An entry is ``FORMAT payload``, or ``FORMAT+16 end took payload`` when it was computed: when it
+ceases to be fresh (seconds since the epoch, double) and how long computing it took (seconds,
+float), both big-endian. A whole number is its decimal text, so that a counter can go on from
+it. A byte that is not known, or a payload that is not of the type, is nobody's error: the
+value was written by another version of the program.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any, Generic, NamedTuple, Optional, TypeVar
+
+import msgspec
+
+from rolehost.caching.options import SerializerName
+
+T = TypeVar("T")
+
+_FORMATS: dict[SerializerName, int] = {"raw": 1, "json": 2, "msgpack": 3}
+#: Added to the format of a computed value.
+_COMPUTED = 16
+_TIMES = struct.Struct(">df")
+_HEAD = 1 + _TIMES.size
+#: What decimal text begins with.
+_DECIMAL = frozenset(b"-0123456789")
+
+
+class Entry(NamedTuple, Generic[T]):
+    """A value that was found.
+
+    Attributes:
+        value: the value.
+        ends: when it ceases to be fresh, seconds since the epoch; None: it is while it is there.
+        took: seconds that computing it took.
+    """
+
+    value: T
+    ends: float | None
+    took: float
+
+
+class Unreadable(Exception):
+    """These bytes are no value of this type in this format."""
+
+
+class Serializer(Generic[T]):
+    """Writes and reads values of one type.
+
+    Args:
+        name: the format.
+        value_type: anything msgspec decodes; None is always allowed besides. ``raw`` takes
+            ``bytes`` alone.
+    """
+
+    def __init__(self, name: SerializerName, value_type: Any) -> None:
+        if name == "raw" and value_type is not bytes:
+            raise TypeError("the serializer 'raw' is for values of the type bytes")
+        self._mark = _FORMATS[name]
+        self._head = bytes([self._mark])
+        self._type = Any if value_type is Any else Optional[value_type]  # noqa: UP045 - a value
+        self._encode, self._decode = _codec(name, self._type)
+
+    def dump(self, value: T) -> bytes:
+        """Return the entry of a value.
+
+        Raises:
+            TypeError: the value cannot be written in this format.
+        """
+        if type(value) is int:
+            return str(value).encode()
+        return self._head + self._encode(value)
+
+    def dump_computed(self, value: T, ends: float, took: float) -> bytes:
+        """Return the entry of a computed value.
+
+        Raises:
+            TypeError: the value cannot be written in this format.
+        """
+        head = bytes([self._mark + _COMPUTED]) + _TIMES.pack(ends, took)
+        return head + self._encode(value)
+
+    def load(self, data: bytes) -> Entry[T]:
+        """Return the value of an entry.
+
+        Raises:
+            Unreadable: it is of another format or type.
+        """
+        try:
+            mark = data[0]
+            if mark == self._mark:
+                return Entry(self._decode(data[1:]), None, 0.0)
+            if mark == self._mark + _COMPUTED:
+                ends, took = _TIMES.unpack_from(data, 1)
+                return Entry(self._decode(data[_HEAD:]), ends, took)
+            if mark in _DECIMAL:
+                number: Any = msgspec.convert(int(data), self._type)
+                return Entry(number, None, 0.0)
+        except (msgspec.MsgspecError, ValueError, IndexError, struct.error) as error:
+            raise Unreadable(str(error)) from error
+        raise Unreadable(f"unknown format {mark}")
+
+
+def _codec(
+    name: SerializerName, value_type: Any
+) -> tuple[Callable[[Any], bytes], Callable[[bytes], Any]]:
+    if name == "msgpack":
+        return msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(value_type).decode
+    if name == "json":
+        return msgspec.json.Encoder().encode, msgspec.json.Decoder(value_type).decode
+    return _raw, bytes
+
+
+def _raw(value: Any) -> bytes:
+    if not isinstance(value, (bytes, bytearray, memoryview)):
+        raise TypeError(f"the serializer 'raw' takes bytes, not {type(value).__name__}")
+    return bytes(value)

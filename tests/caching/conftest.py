@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import pytest
+from rolehost.api import Cache
+
+from tests.caching import kit
+
+
+@pytest.fixture(params=["redis", "memcached"])
+def make_shared(request: pytest.FixtureRequest) -> Callable[[], Cache]:
+    """A function, of a module, that makes a client of one shared cache."""
+    url = request.getfixturevalue(f"{request.param}_url")
+    return partial(getattr(kit, request.param), url, f"test-{secrets.token_hex(6)}")
+
+
+@pytest.fixture(params=["embedded", "redis", "memcached"])
+def cache(request: pytest.FixtureRequest) -> Iterator[Cache]:
+    """A cache of each kind that there is."""
+    if request.param == "embedded":
+        made = kit.embedded()
+    else:
+        url = request.getfixturevalue(f"{request.param}_url")
+        made = getattr(kit, request.param)(url, f"test-{secrets.token_hex(6)}")
+    yield made
+    made.close()
