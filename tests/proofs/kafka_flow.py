@@ -1,0 +1,103 @@
+"""Part of ``kafka-faults``: events of many keys, consumers killed, the broker away and back."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from rolehost.api import Event, Services
+from rolehost.testing.services import Server
+
+from tests.proofs import kcat
+from tests.proofs.kafka_ground import Place, unordered
+from tests.proofs.kills import processes
+from tests.proofs.kit import Figures, Options
+from tests.proofs.running import Running
+
+KEYS = 20
+#: Events of one unit of work.
+TOGETHER = 10
+#: Seconds between two kills, and for which the broker is away.
+PAUSE, AWAY = 1.5, 4.0
+
+
+def flow(client: str, server: Server, folder: Path, options: Options) -> Figures:
+    """Publish through the outbox while consumers are killed and the broker stops and comes back."""
+    count, kills = (400, 4) if options.short else (6000, 24)
+    servers = server.url.removeprefix("kafka://")
+    place = Place(folder, servers, client=client, handlers="orders", processes=3)
+    source = random.Random(options.seed)
+    with place.publishing() as services, place.consuming() as host:
+        pool = ThreadPoolExecutor(1, thread_name_prefix="publisher")
+        published = pool.submit(_publish, services, count, kills * PAUSE + AWAY)
+        killed = 0
+        for number in range(kills):
+            time.sleep(PAUSE)  # the rhythm of the kills
+            killed += _kill(host, source)
+            if number == kills // 2:
+                server.stop(immediate=True)
+                time.sleep(AWAY)  # how long the broker is away
+                server.run()
+                back = time.monotonic()
+        published.result()
+        pool.shutdown()
+        kcat.write(servers, f"{place.prefix}orders", "kcat", _HEADERS, b"7")
+        place.until("orders", count + 1, host)
+        recovery = time.monotonic() - back
+        effects = place.effects("orders")
+        read = kcat.read(servers, f"{place.prefix}orders")
+    figures = {
+        "events": count,
+        "effects": len(effects) - 1,
+        "kills": killed,
+        "lost": count + 1 - len({(key, n) for key, n, _ in effects}),
+        "double_effects": len(effects) - len({(key, n) for key, n, _ in effects}),
+        "out_of_order": len(unordered(effects)),
+        "processes": len({pid for _, _, pid in effects}),
+        "dead": place.read("SELECT count(*) FROM rolehost_dead_events")[0][0],
+        "records_in_the_topic": len(read),
+        "settled_seconds_after_the_broker": round(recovery, 1),
+    }
+    assert not figures["lost"], f"{client}: lost: {figures}"
+    assert not figures["double_effects"], f"{client}: twice: {figures}"
+    assert not figures["out_of_order"], f"{client}: {unordered(effects)[:5]}; {figures}"
+    assert not figures["dead"], f"{client}: dead letters: {figures}"
+    assert ("kcat", 7) in {(key, n) for key, n, _ in effects}, f"{client}: kcat's is missing"
+    ours = [each for each in read if each.key != "kcat"]
+    assert all(each.headers["ce_type"] == "order" for each in ours), "kcat misses headers"
+    return figures
+
+
+_HEADERS = {
+    "ce_specversion": "1.0",
+    "ce_id": "from-kcat",
+    "ce_source": "urn:kcat",
+    "ce_type": "order",
+    "content-type": "application/json",
+}
+
+
+def _publish(services: Services, count: int, seconds: float) -> None:
+    began = time.monotonic()
+    for first in range(0, count, TOGETHER):
+        time.sleep(max(0.0, began + seconds * first / count - time.monotonic()))  # its pace
+        with services.unit_of_work() as work:
+            for number in range(first, first + TOGETHER):
+                work.publish(
+                    Event(topic="orders", type="order", data=number, key=f"key-{number % KEYS}")
+                )
+
+
+def _kill(host: Running, source: random.Random) -> int:
+    found = [pid for pid, role in processes(host.pid) if role == "consumer"]
+    if not found:
+        return 0
+    try:
+        os.kill(source.choice(sorted(found)), signal.SIGKILL)
+    except ProcessLookupError:
+        return 0
+    return 1

@@ -1,0 +1,136 @@
+"""Where the proof ``kafka-faults`` plays: a deployment of consumers on a Kafka, and its ledger."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from rolehost.services import ProcessServices
+
+from tests.proofs import kafka_plugin
+from tests.proofs.kit import ROOT
+from tests.proofs.running import READY, Running, eventually, running
+
+#: Seconds in which everything must have come.
+PATIENCE = 90.0
+#: The longest pause between two polls, seconds: kept short, to outlast it.
+POLL = 4.0
+#: What the broker must allow for it.
+PARAMETERS = {"group.min.session.timeout.ms": 1000, "auto.create.topics.enable": "true"}
+
+
+class Place:
+    """A deployment of the proof's handlers, its topics and groups its own.
+
+    Attributes:
+        path: its file.
+        services: to publish with.
+        prefix: before the names of its topics and groups in Kafka.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        servers: str,
+        *,
+        client: str,
+        handlers: str,
+        processes: int = 1,
+        slow: float = 0.0,
+    ) -> None:
+        folder.mkdir()
+        self.prefix = f"faults-{secrets.token_hex(4)}-"
+        self.path = folder / "faults.toml"
+        self._folder = folder
+        self._environ = {
+            kafka_plugin.WANTED: handlers,
+            kafka_plugin.SLOW: str(slow),
+            "PYTHONPATH": f"{_site(folder)}:{ROOT}",
+            "XDG_RUNTIME_DIR": str(folder),
+        }
+        self.path.write_text(
+            'plugins = ["embedded", "kafka", "faults"]\n[storage]\nstream = "kafka"\n'
+            f'[embedded]\npath = "{folder}/service.db"\n'
+            f'[kafka]\nclient = "{client}"\nservers = {servers.split(",")}\n'
+            f'prefix = "{self.prefix}"\npartitions = 6\nsession_timeout = 3.0\n'
+            f"poll_interval = {POLL}\n"
+            f"request_timeout = 5.0\npublish_timeout = 5.0\n"
+            f"[consumer]\nprocesses = {processes}\n"
+        )
+
+    @contextmanager
+    def consuming(self) -> Iterator[Running]:
+        """Run the deployment until the block ends."""
+        command = [sys.executable, "-m", "rolehost", "run", str(self.path)]
+        with running(command, self._folder, self._environ) as host:
+            host.until(READY)
+            yield host
+
+    @contextmanager
+    def publishing(self) -> Iterator[ProcessServices]:
+        """Make the tables, and give services to publish with."""
+        from rolehost import schema
+        from rolehost.composition import compose
+        from rolehost.deployment import load
+
+        composition = compose(load(self.path), extra={"faults": kafka_plugin.plugin})
+        services = ProcessServices(composition, role="command")
+        try:
+            schema.up(services.database, [schema.HOST_SET, *composition.schema_sets])
+            with services.database.session(), services.database.transaction() as tx:
+                for table in kafka_plugin.TABLES:
+                    tx.execute(table)
+            yield services
+        finally:
+            services.close()
+
+    def read(self, sql: str) -> list[Any]:
+        """Ask the database, as somebody else would."""
+        with closing(sqlite3.connect(self._folder / "service.db", timeout=30)) as database:
+            return database.execute(sql).fetchall()
+
+    def effects(self, topic: str) -> list[tuple[str, int, int]]:
+        """Return key, number and process of every effect, in the order of their commits."""
+        return self.read(f"SELECT key, n, pid FROM effects WHERE topic = '{topic}' ORDER BY id")
+
+    def until(self, topic: str, count: int, host: Running) -> float:
+        """Wait for so many effects; return the seconds that it took.
+
+        Raises:
+            AssertionError: they did not come.
+        """
+        began = time.monotonic()
+        ask = f"SELECT count(*) FROM effects WHERE topic = '{topic}'"
+        got = eventually(lambda: self.read(ask)[0][0], lambda n: n >= count, seconds=PATIENCE)
+        assert got >= count, f"{got} of {count} effects of {topic}:\n{host.output[-3000:]}"
+        return time.monotonic() - began
+
+
+def unordered(effects: Sequence[tuple[str, int, int]]) -> list[str]:
+    """Return the keys whose numbers do not rise."""
+    last: dict[str, int] = {}
+    wrong = []
+    for key, number, _ in effects:
+        if number <= last.get(key, -1):
+            wrong.append(f"{key}: {number} after {last[key]}")
+        last[key] = number
+    return wrong
+
+
+def _site(folder: Path) -> Path:
+    """Write the metadata by which the host finds the plugin; return the folder."""
+    metadata = folder / "site" / "rolehost_faults-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: rolehost-faults\nVersion: 1.0\n"
+    )
+    (metadata / "entry_points.txt").write_text(
+        "[rolehost]\nfaults = tests.proofs.kafka_plugin:plugin\n"
+    )
+    return metadata.parent

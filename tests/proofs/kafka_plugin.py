@@ -1,0 +1,81 @@
+"""Handlers of the proof ``kafka-faults``: their effects are rows, in the order of their commits."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from typing import Any, cast
+
+from rolehost.api import (
+    AnyEvent,
+    Event,
+    EventContext,
+    Handler,
+    PluginInfo,
+    RetryPolicy,
+    handler,
+    hookimpl,
+)
+
+#: Names the handlers of a deployment, with a comma in between; all of them without.
+WANTED = "KAFKA_FAULTS_HANDLERS"
+#: How long the slow handler takes, seconds.
+SLOW = "KAFKA_FAULTS_SLOW"
+
+TABLES = (
+    "CREATE TABLE effects (id INTEGER PRIMARY KEY, topic TEXT, key TEXT, n INTEGER, pid INTEGER)",
+    "CREATE TABLE starts (topic TEXT, n INTEGER, pid INTEGER)",
+)
+
+
+def effect(context: EventContext, event: AnyEvent) -> None:
+    """Write the row of an event."""
+    with context.services.unit_of_work() as work:
+        cast(Any, work).transaction.execute(
+            "INSERT INTO effects (topic, key, n, pid) VALUES (?, ?, ?, ?)",
+            (event.topic, event.key, event.data, os.getpid()),
+        )
+
+
+@handler(topic="orders", group="orders", payload=int)
+def orders(context: EventContext, event: Event[int]) -> None:
+    """Have an effect."""
+    effect(context, event)
+
+
+@handler(topic="poison", group="poison", payload=int, retry=RetryPolicy(attempts=1))
+def poison(context: EventContext, event: Event[int]) -> None:
+    """Have an effect, unless the payload is no number."""
+    effect(context, event)
+
+
+@handler(topic="slow", group="slow", payload=int)
+def slow(context: EventContext, event: Event[int]) -> None:
+    """Note the start outside of the unit of work, take long, have an effect."""
+    with context.services.database.session(), context.services.database.transaction() as tx:
+        tx.execute(
+            "INSERT INTO starts (topic, n, pid) VALUES (?, ?, ?)",
+            (event.topic, event.data, os.getpid()),
+        )
+    threading.Event().wait(float(os.environ[SLOW]))  # the work itself
+    effect(context, event)
+
+
+HANDLERS = {each.topic: each for each in (orders, poison, slow)}
+
+
+class Faults:
+    """The plugin."""
+
+    @hookimpl
+    def rolehost_plugin(self) -> PluginInfo:
+        return PluginInfo(api=1, requires=("database", "stream"), publishes=tuple(HANDLERS))
+
+    @hookimpl
+    def rolehost_handlers(self) -> Sequence[Handler]:
+        wanted = os.environ.get(WANTED)
+        return [HANDLERS[name] for name in (wanted.split(",") if wanted else HANDLERS)]
+
+
+plugin = Faults()
