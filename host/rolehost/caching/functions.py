@@ -9,7 +9,7 @@ import typing
 from collections.abc import Callable
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast
 
-from rolehost.caching.keys import check_namespace, of_arguments
+from rolehost.caching.keys import check_namespace, namespace_of, of_arguments
 from rolehost.caching.options import CachingOptions, SerializerName
 from rolehost.caching.values import Caching
 
@@ -43,6 +43,8 @@ class CachedFunction(Generic[P, T]):
         options: CachingOptions,
         key: Callable[P, str] | None,
     ) -> None:
+        self._signature = _without_services(function)
+        self._plain = _count_of_plain(self._signature)
         functools.update_wrapper(self, function)
         check_namespace(namespace)
         self.namespace = namespace
@@ -50,8 +52,6 @@ class CachedFunction(Generic[P, T]):
         self._function = function
         self._type = value_type
         self._own_key = key
-        self._signature = _without_services(function)
-        self._plain = _count_of_plain(self._signature)
         self._lock = threading.Lock()
 
     def __call__(self, services: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -152,7 +152,7 @@ def cached(
                 f"{name} is a coroutine or generator function: keep the result of a plain one,"
                 " called in a thread"
             )
-        return CachedFunction(function, namespace or name, value_type, options, key)
+        return CachedFunction(function, namespace or namespace_of(name), value_type, options, key)
 
     return decorate
 

@@ -56,12 +56,28 @@ def of_arguments(arguments: Sequence[Any]) -> str:
     """Return a key for the arguments of a call; equal values of different types differ.
 
     Plain ones stay readable. All others are hashed as msgspec writes them: lists, dicts, sets,
-    dates, Structs, dataclasses. Types are told apart for the arguments themselves, not within.
+    dates, Structs, dataclasses. Types are told apart within lists, tuples and dicts too, not
+    within others.
 
     Raises:
         TypeError: one of them cannot be written.
     """
     if all(type(each) in _PLAIN for each in arguments):
         return f"({', '.join(map(repr, arguments))})"
-    types = [f"{type(each).__module__}.{type(each).__qualname__}" for each in arguments]
-    return blake2b(_encoder.encode((types, arguments)), digest_size=20).hexdigest()
+    described = _encoder.encode((_types(arguments), arguments))
+    return blake2b(described, digest_size=20).hexdigest()
+
+
+def namespace_of(function: str) -> str:
+    """Return the namespace of a function that names none, by its module and name."""
+    return function if len(function) <= 80 else f"{function[-39:]}-{digest(function)}"
+
+
+def _types(value: Any) -> Any:
+    """Return the types that a value is made of, in its own shape."""
+    name = f"{type(value).__module__}.{type(value).__qualname__}"
+    if isinstance(value, (list, tuple)):
+        return [name, [_types(each) for each in value]]
+    if isinstance(value, dict):
+        return [name, {key: _types(each) for key, each in value.items()}]
+    return name
