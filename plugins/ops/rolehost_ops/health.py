@@ -62,10 +62,14 @@ class Health:
     Args:
         details: tell the texts of failures, not only their types.
         ping_timeout: seconds for the ping of a backend.
+        optional: kinds of storage whose pings decide nothing.
     """
 
-    def __init__(self, *, details: bool, ping_timeout: float) -> None:
+    def __init__(
+        self, *, details: bool, ping_timeout: float, optional: frozenset[str] = frozenset()
+    ) -> None:
         self._details = details
+        self._optional = optional
         self._ping_timeout = ping_timeout
         self._runs = Runs()
         self._failing: set[tuple[str, str]] = set()
@@ -79,11 +83,17 @@ class Health:
     def readiness(self, services: Services) -> list[Question]:
         """Return a ping for each backend there is, and all checks but those of liveness alone.
 
-        A check that declares neither ``ready`` nor ``live`` is information: it is asked and
-        told, and decides nothing.
+        The ping of an optional backend is asked and told, and decides nothing; so is a check
+        that declares neither ``ready`` nor ``live``.
         """
         pings = [
-            Question(kind, name, _ping(services, kind), self._ping_timeout)
+            Question(
+                kind,
+                name,
+                _ping(services, kind),
+                self._ping_timeout,
+                decides=kind not in self._optional,
+            )
             for kind, name in services.backends.items()
         ]
         return pings + [

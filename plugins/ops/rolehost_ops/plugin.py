@@ -36,7 +36,11 @@ def rolehost_routes(context: DeclareContext) -> Sequence[Route]:
     from rolehost_ops.probes import Healthz, Readyz
 
     settings: OpsSettings = context.settings
-    health = Health(details=settings.details, ping_timeout=settings.ping_timeout)
+    health = Health(
+        details=settings.details,
+        ping_timeout=settings.ping_timeout,
+        optional=frozenset(settings.optional),
+    )
     return (
         Route(f"{settings.prefix}/healthz", Healthz(health), waiting=True),
         Route(f"{settings.prefix}/readyz", Readyz(health), waiting=True),

@@ -77,6 +77,15 @@ def test_a_backend_that_does_not_answer_makes_the_process_unready(client, servic
     assert not result["ok"]
 
 
+def test_the_failure_of_an_optional_backend_is_told_and_decides_nothing(client_with, services):
+    services.offer("database")
+    services.offer("queue", refuse)
+    answer = client_with(optional=("queue",)).simulate_get("/readyz")
+    assert (answer.status_code, answer.json["status"]) == (200, "ok")
+    told = {each["name"]: (each["ok"], each["decides"]) for each in answer.json["checks"]}
+    assert told == {"database": (True, True), "queue": (False, False)}
+
+
 def test_the_text_of_a_failure_is_told_only_when_asked_for(client_with, services):
     services.offer("database", refuse)
     assert client_with().simulate_get("/readyz").json["checks"][0]["detail"] == "StorageUnavailable"
