@@ -30,12 +30,14 @@ def tell_all(recorders: Recorders) -> list[Any]:
     recorders.event("orders", "billing", "handled", 0.4, 0.5)
     recorders.relayed(3, 0.6)
     recorders.undeclared("topic", "orders")
+    recorders.cache("prices", "hit", 2)
     return [
         ("request", "GET", "/x", 200, 0.1),
         ("job", "send", "completed", 0.2, 0.3),
         ("event", "orders", "billing", "handled", 0.4, 0.5),
         ("relayed", 3, 0.6),
         ("undeclared", "topic", "orders"),
+        ("cache", "prices", "hit", 2),
     ]
 
 

@@ -12,7 +12,8 @@ UNMATCHED = "(unmatched)"
 #: Label of what comes after the bound of a label's values was reached.
 OTHER = "(other)"
 
-#: Most different names that ``rolehost_undeclared_total`` tells apart.
+#: Most different names that ``rolehost_undeclared_total`` and ``rolehost_cache_values_total``
+#: tell apart.
 LIMIT = 100
 
 METHODS = frozenset(
@@ -62,6 +63,11 @@ UNDECLARED = Family(
     "Jobs enqueued and events published that no enabled plugin declares.",
     ("kind", "name"),
 )
+CACHE = Family(
+    "rolehost_cache_values",
+    "Values looked for in the cache, computed, and not written.",
+    ("namespace", "outcome"),
+)
 
 
 class MetricsRecorder:
@@ -81,6 +87,7 @@ class MetricsRecorder:
         self._jobs: dict[tuple[str, str], tuple[Cell, Distribution, Distribution]] = {}
         self._events: dict[tuple[str, str, str], tuple[Cell, Distribution, Distribution]] = {}
         self._undeclared: set[tuple[str, str]] = set()
+        self._cache: dict[tuple[str, str], Cell] = {}
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request and observe its duration."""
@@ -128,6 +135,20 @@ class MetricsRecorder:
                 key = (kind, OTHER)
             self._undeclared.add(key)
             self._tally.counter(UNDECLARED, *key).add(1.0)
+
+    def cache(self, namespace: str, outcome: str, count: int) -> None:
+        """Count what happened to values of the cache; namespaces beyond the limit as one."""
+        key = (namespace, outcome)
+        with self._tally.lock:
+            if self._tally.closed:
+                return
+            cell = self._cache.get(key)
+            if cell is None:
+                known = {name for name, _ in self._cache}
+                if namespace not in known and len(known) >= LIMIT:
+                    key = (OTHER, outcome)
+                cell = self._cache[key] = self._tally.counter(CACHE, *key)
+            cell.add(count)
 
     def close(self) -> None:
         """Close the files of this process. Idempotent."""

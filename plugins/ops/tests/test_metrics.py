@@ -130,6 +130,18 @@ def test_undeclared_names_beyond_the_limit_are_counted_as_one(recorder, scrape):
     assert seen["rolehost_undeclared_total", "kind=topic,name=(other)"] == 5
 
 
+def test_values_of_the_cache_are_counted_and_namespaces_beyond_the_limit_as_one(recorder, scrape):
+    recorder.cache("prices", "hit", 2)
+    recorder.cache("prices", "hit", 1)
+    recorder.cache("prices", "miss", 1)
+    for number in range(LIMIT + 5):
+        recorder.cache(f"n{number}", "hit", 1)
+    seen = scrape()
+    assert seen["rolehost_cache_values_total", "namespace=prices,outcome=hit"] == 3
+    assert seen["rolehost_cache_values_total", "namespace=prices,outcome=miss"] == 1
+    assert seen["rolehost_cache_values_total", "namespace=(other),outcome=hit"] == 6
+
+
 def test_values_of_one_label_are_shared_by_threads_and_outcomes(recorder, scrape):
     def work(outcome):
         for _ in range(500):
@@ -299,6 +311,7 @@ def test_every_metric_stands_in_the_readme(recorder, services, scrape):
     recorder.event("t", "g", "handled", 0.1, 0.1)
     recorder.relayed(1, 0.1)
     recorder.undeclared("topic", "t")
+    recorder.cache("n", "hit", 1)
     services.tell = lambda: Statistics(
         queues=(QueueStatistics("q", "available", 1, 0.0),),
         lags=(LagStatistics("t", "g", 1),),
