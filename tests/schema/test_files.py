@@ -28,6 +28,15 @@ def test_files_are_read_in_the_order_of_their_numbers(write: Write) -> None:
     assert second.site == f"{package}: 0002_second.sql"
 
 
+def test_a_file_says_when_it_needs_to_run_outside_of_a_transaction(write: Write) -> None:
+    package = write(
+        n0001_usual=migration("SELECT 1"),
+        n0002_alone=migration("SELECT 2", head="-- phase: post\n-- transaction: none"),
+    )
+    usual, alone = load([("sample", package)], "sqlite")
+    assert (usual.alone, alone.alone, alone.phase) == (False, True, "post")
+
+
 def test_sets_keep_their_order(write: Write) -> None:
     one = write("sample_b", n0001_x=migration("SELECT 1"))
     two = write("sample_a", n0001_x=migration("SELECT 1"))
@@ -102,6 +111,8 @@ def test_other_names_are_refused(write: Write, name: str) -> None:
         "-- phase: later\n-- up\nSELECT 1;\n-- down\nSELECT 1;",
         "-- up\n-- phase: post\nSELECT 1;\n-- down\nSELECT 1;",
         "-- phase: pre\n-- phase: post\n-- up\nSELECT 1;\n-- down\nSELECT 1;",
+        "-- transaction: two\n-- up\nSELECT 1;\n-- down\nSELECT 1;",
+        "-- up\nSELECT 1;\n-- transaction: none\n-- down\nSELECT 1;",
     ],
 )
 def test_files_without_clear_parts_are_refused(write: Write, text: str) -> None:

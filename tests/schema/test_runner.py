@@ -60,6 +60,16 @@ def test_phases_are_applied_apart(database: Database, sample: Set) -> None:
     assert [m.name for m in schema.up(database, [sample], phase="post")] == ["b"]
 
 
+def test_what_runs_outside_of_a_transaction_is_applied_and_taken_back_too(
+    database: Database, write: Write
+) -> None:
+    text = migration("CREATE TABLE a (x)", "DROP TABLE a", "-- transaction: none")
+    package = write(n0001_a=text)
+    assert [m.name for m in schema.up(database, [("sample", package)])] == ["a"]
+    assert [m.name for m in schema.down(database, ("sample", package))] == ["a"]
+    assert _tables(database) == {"rolehost_migrations"}
+
+
 def test_the_table_tells_what_was_applied_and_when(database: Database, sample: Set) -> None:
     (first, *_) = schema.up(database, [sample], now=lambda: 1234.5)
     with database.session():

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 _phase = click.option(
     "--phase",
-    type=click.Choice(["pre", "post"]),
-    help="Only migrations that run before (pre) or after (post) the code rolls out.",
+    type=click.Choice(["pre", "post", "all"]),
+    default="all",
+    show_default=True,
+    help="Only those that run before (pre) or after (post) the code rolls out.",
 )
 
 
@@ -39,12 +41,15 @@ def migrate() -> None:
 @takes_deployment(argument=False)
 @_phase
 @click.pass_obj
-def up(context: Context, phase: Literal["pre", "post"] | None) -> None:
-    """Apply what is pending."""
+def up(context: Context, phase: Literal["pre", "post", "all"]) -> None:
+    """Apply what is pending.
+
+    While older processes run, apply --phase pre; when the last of them is gone, --phase post.
+    """
     from rolehost import schema
 
     with _opened(context) as database:
-        applied = schema.up(database, _sets(context), phase=phase)
+        applied = schema.up(database, _sets(context), phase=None if phase == "all" else phase)
     for migration in applied:
         click.echo(f"applied {migration.label}")
     if not applied:
@@ -72,14 +77,19 @@ def down(context: Context, owner: str, steps: int) -> None:
 @migrate.command()
 @takes_deployment(argument=False)
 @click.option("--check", is_flag=True, help="Exit with 1 unless everything is applied as written.")
+@_phase
 @as_json
 @click.pass_obj
-def status(context: Context, check: bool, as_json: bool) -> int:
-    """List all migrations: pending, applied, changed since, or gone."""
+def status(
+    context: Context, check: bool, phase: Literal["pre", "post", "all"], as_json: bool
+) -> int:
+    """List migrations: pending, applied, changed since, or gone."""
     from rolehost import schema
 
     with _opened(context) as database:
-        found = schema.status(database, _sets(context))
+        found = [
+            line for line in schema.status(database, _sets(context)) if phase in ("all", line.phase)
+        ]
     rows: list[dict[str, Any]] = [
         {**line.as_dict(), "applied_at": moment(line.applied_at)} for line in found
     ]
@@ -98,7 +108,13 @@ def status(context: Context, check: bool, as_json: bool) -> int:
     type=click.Choice(["sqlite", "postgresql"]),
     help="Write a file for this dialect only; may be repeated. Default: one file for all.",
 )
-@_phase
+@click.option(
+    "--phase",
+    type=click.Choice(["pre", "post"]),
+    default="pre",
+    show_default=True,
+    help="When it is to run: before or after the code rolls out.",
+)
 @takes_deployment(argument=False)
 @click.pass_obj
 def new(
@@ -106,13 +122,13 @@ def new(
     owner: str,
     name: str,
     dialects: tuple[str, ...],
-    phase: Literal["pre", "post"] | None,
+    phase: Literal["pre", "post"],
 ) -> None:
     """Write the next migration file of OWNER, a plugin, to be filled in."""
     from rolehost import schema
 
     _, package = _set_of(context, owner)
-    for file in schema.new(package, name, dialects=dialects, phase=phase or "pre"):
+    for file in schema.new(package, name, dialects=dialects, phase=phase):
         click.echo(f"wrote {file}")
 
 

@@ -64,14 +64,20 @@ class Presence:
 
     def gone(self) -> list[str]:
         """Return ids of processes that do not live: expired, or dead on this machine."""
+        return [owner for owner, lives in self._known() if not lives]
+
+    def living(self) -> list[str]:
+        """Return ids of processes that live, as far as is known."""
+        return [owner for owner, lives in self._known() if lives]
+
+    def _known(self) -> list[tuple[str, bool]]:
         now = self._clock.now()
         with self._database.session():
             rows = self._database.read("SELECT id, host, pid, expires_at FROM rolehost_processes")
         here = machine()
         return [
-            owner
+            (owner, expires_at >= now and (host != here or _alive(pid)))
             for owner, host, pid, expires_at in rows
-            if expires_at < now or (host == here and not _alive(pid))
         ]
 
 

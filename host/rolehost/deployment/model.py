@@ -26,8 +26,9 @@ class DeploymentSettings(Settings, frozen=True):
             refuse them.
         roles: what this deployment claims to be; anything else found is a mistake. None claims
             nothing.
-        migrate: ``run`` applies pending migrations before the roles start, ``check`` refuses
-            to start when there are any. None is ``check`` in production, else ``run``.
+        migrate: ``run`` applies pending migrations before the roles start (those of the phase
+            *post* only when no process of the fleet is alive), ``check`` refuses to start when
+            there are any of the phase *pre*. None is ``check`` in production, else ``run``.
     """
 
     name: str = ""

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import structlog
+
+from rolehost.delivery.clock import SystemClock
+from rolehost.delivery.leases import Presence
 from rolehost.errors import StartError
 
 if TYPE_CHECKING:
@@ -11,10 +15,14 @@ if TYPE_CHECKING:
     from rolehost.schema.files import Migration
     from rolehost.storage import Database
 
+log = structlog.get_logger(__name__)
+
 
 def bring_up(composition: Composition, database: Database) -> list[Migration]:
     """Apply pending migrations, or refuse to start with them; return what was applied.
 
+    Those of the phase *post* need that no older code runs any more. They are applied when no
+    process is there at all; else they wait for ``rolehost migrate up``, and refuse no start.
     Of processes that do this at once, one does the work.
 
     Raises:
@@ -28,11 +36,26 @@ def bring_up(composition: Composition, database: Database) -> list[Migration]:
     sets = [HOST_SET, *composition.schema_sets]
     with database.session():
         if policy == "run":
-            return list(up(database, sets))
-        waiting = pending(database, sets)
+            applied = up(database, sets, phase="pre" if _somebody_runs(database) else None)
+            later = pending(database, sets)
+            if later:
+                log.warning(
+                    "migrations wait until older processes are gone",
+                    migrations=[migration.site for migration in later],
+                    then="rolehost migrate up --phase post",
+                )
+            return list(applied)
+        waiting = pending(database, sets, phase="pre")
     if waiting:
         sites = ", ".join(migration.site for migration in waiting)
         raise StartError(
             f"{len(waiting)} migrations are pending ({sites}): run rolehost migrate up first"
         )
     return []
+
+
+def _somebody_runs(database: Database) -> bool:
+    """Say whether any process of the fleet lives, whose code may be an older one."""
+    if not database.peewee.table_exists("rolehost_processes"):
+        return False
+    return bool(Presence(database, SystemClock(), 0.0).living())

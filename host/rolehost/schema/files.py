@@ -2,7 +2,8 @@
 
 A file is named ``NNNN_name.sql``, or ``NNNN_name.sqlite.sql`` and ``NNNN_name.postgresql.sql``
 where the dialects differ. Its lines ``-- up`` and ``-- down`` begin the statements of each
-direction; ``-- phase: post``, before them, makes it run after the code rolled out.
+direction. Before them may stand ``-- phase: post``, so that it runs after the code rolled out,
+and ``-- transaction: none`` for statements that cannot run in one.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Literal, NamedTuple, cast
 from rolehost.errors import ConfigurationError, Problem
 from rolehost.schema.statements import split
 
+#: When a migration runs: before the code rolls out, or after the last of the old code is gone.
 Phase = Literal["pre", "post"]
 
 #: A set of migrations: who owns it, and the import name of the package with the files.
@@ -28,7 +30,11 @@ Set = tuple[str, str]
 _NAME = re.compile(r"(?P<number>\d{4})_(?P<name>[a-z0-9_]+)(?:\.(?P<dialect>[a-z]+))?\.sql")
 _DIALECTS = ("sqlite", "postgresql")
 _MARK = re.compile(r"^--[ \t]*(?P<mark>up|down)[ \t]*$", re.MULTILINE)
-_PHASE = re.compile(r"^--[ \t]*phase[ \t]*:[ \t]*(?P<phase>.*?)[ \t]*$", re.MULTILINE)
+#: What may be said before ``-- up``, with its values; the first is meant when it is not said.
+_SAYINGS = {"phase": ("pre", "post"), "transaction": ("one", "none")}
+_SAYING = re.compile(
+    rf"^--[ \t]*(?P<name>{'|'.join(_SAYINGS)})[ \t]*:[ \t]*(?P<value>.*?)[ \t]*$", re.MULTILINE
+)
 
 
 class SchemaError(ConfigurationError):
@@ -44,6 +50,8 @@ class Migration:
         number: position in the owner's set, from 1.
         name: what it does, as in the file's name.
         phase: ``pre`` runs before the code rolls out, ``post`` after it.
+        alone: its statements run one by one, outside of a transaction, where the database has
+            statements that need it.
         site: package and file.
         up: statements that apply it.
         down: statements that take it back.
@@ -54,6 +62,7 @@ class Migration:
     number: int
     name: str
     phase: Phase
+    alone: bool
     site: str
     up: tuple[str, ...]
     down: tuple[str, ...]
@@ -181,12 +190,21 @@ def _chosen(
     return chosen
 
 
+class _Wrong(Exception):
+    """What is wrong with a file's content: what, expected, got, fix."""
+
+
 def _parse(
     file: _File, owner: str, package: str, dialect: str, problems: list[Problem]
 ) -> Migration | None:
     site = f"{package}: {file.entry.name}"
-
-    def wrong(what: str, expected: str, got: str, fix: str) -> None:
+    try:
+        text = _text(file)
+        head, body, back = _parts(text)
+        said = _said(text, head)
+        up, down = _statements(head, body, back, dialect)
+    except _Wrong as wrong:
+        what, expected, got, fix = wrong.args
         problems.append(
             Problem(
                 code="migration-content",
@@ -198,51 +216,73 @@ def _parse(
                 fix=fix,
             )
         )
-
-    try:
-        text = file.entry.read_text(encoding="utf-8").replace("\r\n", "\n")
-    except (OSError, UnicodeDecodeError) as error:
-        wrong("the file cannot be read", "UTF-8 text", str(error), "mend the file")
-        return None
-    marks = list(_MARK.finditer(text))
-    if [mark["mark"] for mark in marks] != ["up", "down"]:
-        got = ", ".join(f"-- {mark['mark']}" for mark in marks) or "neither"
-        wrong(
-            "the parts of the migration are not marked",
-            "a line `-- up`, then a line `-- down`, once each",
-            got,
-            "put each line before the statements of its direction",
-        )
-        return None
-    head, body = text[: marks[0].start()], text[marks[0].end() : marks[1].start()]
-    phases = [match["phase"] for match in _PHASE.finditer(text)]
-    told = _PHASE.search(head)
-    phase = told["phase"] if told else "pre"
-    if phase not in ("pre", "post") or len(phases) > (1 if told else 0):
-        wrong(
-            "the phase is not clear",
-            "at most one line `-- phase: pre` or `-- phase: post`, before `-- up`",
-            ", ".join(phases),
-            "correct, move or remove the line",
-        )
-        return None
-    parts = {"up": split(body, dialect), "down": split(text[marks[1].end() :], dialect)}
-    if split(head, dialect) or not all(parts.values()):
-        empty = [mark for mark, statements in parts.items() if not statements]
-        wrong(
-            "statements are missing or misplaced",
-            "comments before `-- up`, and statements after both marks",
-            f"no statement after `-- {empty[0]}`" if empty else "statements before `-- up`",
-            "write how it is applied and how it is taken back",
-        )
         return None
     return Migration(
         owner=owner,
         number=file.number,
         name=file.name,
-        phase=cast("Phase", phase),
+        phase=cast("Phase", said["phase"]),
+        alone=said["transaction"] == "none",
         site=site,
-        up=parts["up"],
-        down=parts["down"],
+        up=up,
+        down=down,
         checksum=hashlib.sha256(text.encode()).hexdigest(),
     )
+
+
+def _text(file: _File) -> str:
+    try:
+        return file.entry.read_text(encoding="utf-8").replace("\r\n", "\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise _Wrong(
+            "the file cannot be read", "UTF-8 text", str(error), "mend the file"
+        ) from error
+
+
+def _parts(text: str) -> tuple[str, str, str]:
+    """Divide a text before ``-- up``, before ``-- down`` and after it."""
+    marks = list(_MARK.finditer(text))
+    if [mark["mark"] for mark in marks] != ["up", "down"]:
+        raise _Wrong(
+            "the parts of the migration are not marked",
+            "a line `-- up`, then a line `-- down`, once each",
+            ", ".join(f"-- {mark['mark']}" for mark in marks) or "neither",
+            "put each line before the statements of its direction",
+        )
+    up, down = marks
+    return text[: up.start()], text[up.end() : down.start()], text[down.end() :]
+
+
+def _said(text: str, head: str) -> dict[str, str]:
+    """Return what the head says of phase and transaction."""
+    said = {name: values[0] for name, values in _SAYINGS.items()}
+    everywhere = [(match["name"], match["value"]) for match in _SAYING.finditer(text)]
+    for name, values in _SAYINGS.items():
+        told = [match["value"] for match in _SAYING.finditer(head) if match["name"] == name]
+        got = [value for each, value in everywhere if each == name]
+        if len(got) > 1 or got != told or not set(told) <= set(values):
+            raise _Wrong(
+                f"the {name} is not clear",
+                f"at most one line `-- {name}: {values[0]}` or `-- {name}: {values[1]}`,"
+                " before `-- up`",
+                ", ".join(got),
+                "correct, move or remove the line",
+            )
+        said.update((name, value) for value in told)
+    return said
+
+
+def _statements(
+    head: str, body: str, back: str, dialect: str
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the statements of both directions."""
+    up, down = split(body, dialect), split(back, dialect)
+    if split(head, dialect) or not up or not down:
+        empty = [mark for mark, statements in (("up", up), ("down", down)) if not statements]
+        raise _Wrong(
+            "statements are missing or misplaced",
+            "comments before `-- up`, and statements after both marks",
+            f"no statement after `-- {empty[0]}`" if empty else "statements before `-- up`",
+            "write how it is applied and how it is taken back",
+        )
+    return up, down

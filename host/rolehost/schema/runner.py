@@ -1,4 +1,8 @@
-"""Applies migrations and takes them back: one at a time, each in a transaction of its own."""
+"""Applies migrations and takes them back: one at a time, each in a transaction of its own.
+
+A migration that has to wait for others gives up soon and tries again, so that it never holds up
+the service: whoever comes after a statement that waits for a lock waits behind it.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from rolehost.errors import Problem, StorageUnavailable
+from rolehost.errors import Problem, StorageBusy, StorageUnavailable
 from rolehost.schema import history
 from rolehost.schema.files import Migration, Phase, SchemaError, Set, load
-from rolehost.storage import Database
+from rolehost.storage import Database, Transaction
+
+#: How often a migration is tried that finds others in its way, and the seconds between: doubled
+#: each time, up to the longest. About five minutes in all, without what each try waits itself.
+_TRIES, _FIRST_PAUSE, _LONGEST_PAUSE = 36, 0.25, 10.0
 
 
 def pending(
@@ -35,6 +43,7 @@ def up(
     *,
     phase: Phase | None = None,
     now: Callable[[], float] = time.time,
+    pause: Callable[[float], object] = time.sleep,
 ) -> tuple[Migration, ...]:
     """Apply what is pending and return it; of processes that do so at once, one does the work.
 
@@ -44,32 +53,44 @@ def up(
         sets: owners and packages, in the order in which they depend on each other.
         phase: only those of this phase; None is both.
         now: seconds since the epoch, for the record.
+        pause: waits so many seconds for others to get out of the way.
 
     Raises:
         SchemaError: files are wrong, one that was applied was changed, or a statement failed.
+        StorageBusy: others were in the way of one again and again.
         StorageUnavailable: the database cannot be reached.
     """
     migrations = load(sets, database.dialect)
+
+    def note(transaction: Transaction, migration: Migration) -> None:
+        history.add(transaction, migration, int(now() * 1000))
+
     with database.migration_lock():
         history.create(database)
         todo = _pending(migrations, history.read(database), phase)
         for migration in todo:
-            with _told(migration, "up"), database.transaction() as transaction:
-                for statement in migration.up:
-                    transaction.execute(statement)
-                history.add(transaction, migration, int(now() * 1000))
+            with _told(migration, "up"):
+                _run(database, migration, migration.up, pause, note)
     return todo
 
 
-def down(database: Database, owned: Set, *, steps: int = 1) -> tuple[Migration, ...]:
+def down(
+    database: Database,
+    owned: Set,
+    *,
+    steps: int = 1,
+    pause: Callable[[float], object] = time.sleep,
+) -> tuple[Migration, ...]:
     """Take back the last migrations of one owner, newest first, and return them.
 
     Args:
         owned: owner and package.
         steps: how many, at least 1; more than were applied takes all of them.
+        pause: waits so many seconds for others to get out of the way.
 
     Raises:
         SchemaError: files are wrong, changed or gone, or a statement failed.
+        StorageBusy: others were in the way of one again and again.
         StorageUnavailable: the database cannot be reached.
         ValueError: ``steps`` is less than 1.
     """
@@ -85,12 +106,39 @@ def down(database: Database, owned: Set, *, steps: int = 1) -> tuple[Migration, 
                 raise SchemaError([_gone(row)])
             migration = known[row.number]
             refuse_drift([migration], applied)
-            with _told(migration, "down"), database.transaction() as transaction:
-                for statement in migration.down:
-                    transaction.execute(statement)
-                history.remove(transaction, migration)
+            with _told(migration, "down"):
+                _run(database, migration, migration.down, pause, history.remove)
             done.append(migration)
     return tuple(done)
+
+
+def _run(
+    database: Database,
+    migration: Migration,
+    statements: Sequence[str],
+    pause: Callable[[float], object],
+    note: Callable[[Transaction, Migration], None],
+) -> None:
+    """Run the statements and note it, again when others were in the way.
+
+    Raises:
+        StorageBusy: they were in the way every time.
+    """
+    for attempt in range(_TRIES):
+        try:
+            with database.session():
+                if migration.alone:
+                    for statement in statements:
+                        database.migration_statement(statement)
+                with database.migration_transaction() as transaction:
+                    for statement in () if migration.alone else statements:
+                        transaction.execute(statement)
+                    note(transaction, migration)
+            return
+        except StorageBusy:
+            if attempt + 1 == _TRIES:
+                raise
+            pause(min(_FIRST_PAUSE * 2**attempt, _LONGEST_PAUSE))
 
 
 def refuse_drift(
@@ -137,6 +185,8 @@ def _told(migration: Migration, direction: str) -> Iterator[None]:
     """Let an error of a statement name the migration; outages of the storage pass through."""
     try:
         yield
+    except StorageBusy as error:
+        raise StorageBusy(f"{migration.label} ({direction}): {error}") from error
     except StorageUnavailable:
         raise
     except Exception as error:
@@ -146,7 +196,10 @@ def _told(migration: Migration, direction: str) -> Iterator[None]:
                     code="migration-failed",
                     who=migration.owner,
                     where=migration.site,
-                    what=f"{migration.label} failed ({direction}); nothing of it was kept",
+                    what=f"{migration.label} failed ({direction}); "
+                    + (
+                        "what came before was kept" if migration.alone else "nothing of it was kept"
+                    ),
                     expected="statements that this database accepts",
                     got=str(error),
                     fix="mend the statement and run the command again",

@@ -106,6 +106,28 @@ class Database(ABC):
     def migration_lock(self) -> AbstractContextManager[None]:
         """Hold the one lock under which migrations run, across all processes and hosts."""
 
+    def migration_transaction(self) -> AbstractContextManager[Transaction]:
+        """Begin a transaction for a migration, under the lock and in a session.
+
+        A statement may take as long as it needs in it, but waits for others only so long that
+        those who queue up behind it are not held up.
+
+        Raises:
+            StorageBusy: others hold what it needs; it may be tried again.
+            StorageUnavailable: the server cannot be reached.
+        """
+        return self.transaction()
+
+    def migration_statement(self, sql: str) -> None:
+        """Run one statement of a migration outside of any transaction, where that differs.
+
+        Raises:
+            StorageUnavailable: the server cannot be reached.
+            peewee.DatabaseError: the statement is at fault.
+        """
+        with self.transaction() as transaction:
+            transaction.execute(sql)
+
     @abstractmethod
     def ping(self) -> None:
         """Return when the database answers.

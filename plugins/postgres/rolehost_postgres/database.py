@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import Any, ClassVar, Literal
 
 import psycopg2
-from rolehost.api import Cursor, Database, StorageError, Transaction
+from rolehost.api import Cursor, Database, StorageBusy, StorageError, Transaction
 
 from rolehost_postgres import abilities
 from rolehost_postgres.bulk import run_many
@@ -18,9 +19,15 @@ from rolehost_postgres.placeholders import translate
 from rolehost_postgres.pool import Pool
 from rolehost_postgres.server import Server
 from rolehost_postgres.settings import PostgresSettings
+from rolehost_postgres.wire import Connection
 
 #: Seconds a process waits for another one to finish its migrations.
 _MIGRATION_WAIT = 600.0
+#: Seconds between looks whether it has.
+_MIGRATION_LOOK = 0.1
+#: Milliseconds that a statement of a migration waits for a lock. Whoever uses the table queues
+#: up behind it meanwhile, so it is short, and tried again.
+_MIGRATION_PATIENCE = 1000
 #: Number of the advisory lock under which migrations run: "rolehost" in ASCII.
 _MIGRATION_LOCK = int.from_bytes(b"rolehost", "big")
 
@@ -66,16 +73,56 @@ class PostgresDatabase(Database):
     @contextmanager
     def migration_lock(self) -> Iterator[None]:
         """See :meth:`rolehost.api.Database.migration_lock`; has a connection of its own."""
-        holder = self._server.connect(lock_timeout=_MIGRATION_WAIT)
+        holder = self._server.connect()
         try:
             try:
-                with holder.cursor() as cursor:
-                    cursor.execute("SELECT pg_advisory_lock(%s)", (_MIGRATION_LOCK,))
+                self._await_migrations(holder)
             except psycopg2.Error as error:
                 raise raised(error, self._server.place) from error
             yield
         finally:
             holder.close()
+
+    def _await_migrations(self, holder: Connection) -> None:
+        # Asked for again and again: a statement that waits would be a transaction that
+        # CREATE INDEX CONCURRENTLY, under this very lock, waits for in its turn.
+        until = time.monotonic() + _MIGRATION_WAIT
+        with holder.cursor() as cursor:
+            while True:
+                cursor.execute("SELECT pg_try_advisory_lock(%s)", (_MIGRATION_LOCK,))
+                if cursor.fetchone() == (True,):
+                    return
+                if time.monotonic() > until:
+                    raise StorageBusy(
+                        f"{self._server.place}: another process has been migrating for"
+                        f" {_MIGRATION_WAIT:g} seconds"
+                    )
+                time.sleep(_MIGRATION_LOOK)
+
+    @contextmanager
+    def migration_transaction(self) -> Iterator[Transaction]:
+        """See :meth:`rolehost.api.Database.migration_transaction`."""
+        with self.transaction() as transaction:
+            transaction.execute(
+                f"SET LOCAL lock_timeout = {_MIGRATION_PATIENCE}; SET LOCAL statement_timeout = 0"
+            )
+            yield transaction
+
+    def migration_statement(self, sql: str) -> None:
+        """See :meth:`rolehost.api.Database.migration_statement`.
+
+        Without time limits, for what cannot run in a transaction locks nobody out, and would
+        leave an unfinished index behind; on a connection of its own.
+        """
+        connection = self._server.connect()
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SET lock_timeout = 0; SET statement_timeout = 0")
+                cursor.execute(sql)
+        except psycopg2.Error as error:
+            raise raised(error, self._server.place) from error
+        finally:
+            connection.close()
 
     def ping(self) -> None:
         """See :meth:`rolehost.api.Database.ping`."""

@@ -57,11 +57,8 @@ class Server:
         self._dsn = make_dsn(**parts)
         self._settings = settings
 
-    def connect(self, *, lock_timeout: float | None = None) -> Connection:
+    def connect(self) -> Connection:
         """Open a connection in autocommit mode, with this plugin's time limits.
-
-        Args:
-            lock_timeout: seconds, instead of the setting, and without a limit for statements.
 
         Raises:
             StorageRefused: it cannot be had with these settings.
@@ -76,7 +73,7 @@ class Server:
         try:
             opened.autocommit = True
             register_type(_BYTES, opened)
-            follows = self._prepare(opened, lock_timeout)
+            follows = self._prepare(opened)
         except psycopg2.Error as error:
             opened.close()
             raise lost(self.place, error) from error
@@ -88,16 +85,14 @@ class Server:
             raise replica(self.place)
         return opened
 
-    def _prepare(self, opened: Connection, lock_timeout: float | None) -> bool:
+    def _prepare(self, opened: Connection) -> bool:
         """Set limits, and say whether the server takes no writes; one round trip."""
         settings = self._settings
-        statement = settings.statement_timeout if lock_timeout is None else 0
-        lock = settings.lock_timeout if lock_timeout is None else lock_timeout
         with opened.cursor() as cursor:
             cursor.execute(
                 "SET default_transaction_isolation = 'read committed';"
-                f"SET statement_timeout = {_milliseconds(statement)};"
-                f"SET lock_timeout = {_milliseconds(lock)};"
+                f"SET statement_timeout = {_milliseconds(settings.statement_timeout)};"
+                f"SET lock_timeout = {_milliseconds(settings.lock_timeout)};"
                 "SELECT pg_is_in_recovery()"
             )
             return bool(cursor.fetchone()[0])
