@@ -69,4 +69,4 @@ def test_a_recorder_that_fails_is_logged_and_the_others_are_told() -> None:
     with capture_logs() as lines:
         told = tell_all(recorders)
     assert remembers.told == told
-    assert [line["event"] for line in lines] == ["a recorder failed"] * 5
+    assert [line["event"] for line in lines] == ["a recorder failed"] * len(told)
