@@ -5,16 +5,12 @@ Whatever client is used: each has a module that knows which of its own errors is
 
 from __future__ import annotations
 
-import socket
-import ssl
 from collections.abc import Collection
 
 from rolehost.api import StorageError, StorageRefused, StorageUnavailable
 
+from rolehost_kafka.look import look
 from rolehost_kafka.settings import KafkaSettings
-
-#: Seconds that looking at one server may take, after a connection failed.
-_LOOK = 2.0
 
 
 def _refused(setting: str, message: str) -> StorageRefused:
@@ -27,13 +23,15 @@ def login(settings: KafkaSettings) -> StorageRefused:
     return _refused(
         "sasl_username, sasl_password",
         f'the brokers refuse the login of "{settings.sasl_username}" '
-        f"with {settings.sasl_mechanism}",
+        f"with {settings.sasl_mechanism}; give a name and a password that they know",
     )
 
 
 def mechanism(settings: KafkaSettings) -> StorageRefused:
     """Return the error for a way to log in that the brokers do not offer."""
-    return _refused("sasl_mechanism", f"the brokers do not offer {settings.sasl_mechanism}")
+    return _refused(
+        "sasl_mechanism", f"the brokers do not offer {settings.sasl_mechanism}; choose another"
+    )
 
 
 def too_old(error: object) -> StorageRefused:
@@ -94,45 +92,36 @@ def file_missing(settings: KafkaSettings) -> StorageRefused | None:
     return None
 
 
-def unreachable(settings: KafkaSettings) -> StorageError:
-    """Look at the files and servers of the settings; return the error that says what is wrong."""
+def unreachable(settings: KafkaSettings) -> StorageUnavailable:
+    """Look at the files and servers of the settings; return the error that says what is wrong.
+
+    One server that may come is worth waiting for, whatever the others say.
+    """
     if (gone := file_missing(settings)) is not None:
         return gone
-    found = "; ".join(f"{server}: {look(settings, server)}" for server in settings.servers)
+    found = [(server, look(settings, server)) for server in settings.servers]
+    wrong = [each for _, each in found if each.words]
+    told = "; ".join(f"{server}: {each.words or 'answers'}" for server, each in found)
+    if wrong and all(each.lasting for _, each in found):
+        return _refused(wrong[0].setting, f"no broker can be used: {told}")
     return StorageUnavailable(
-        f"kafka: [kafka] servers: no broker can be used: {found}",
+        f"kafka: [kafka] servers: no broker can be used: {told}",
         backend="kafka",
         setting="[kafka] servers",
     )
 
 
-def look(settings: KafkaSettings, server: str) -> str:
-    """Return in a few words what is wrong with a server of the settings."""
-    host, _, port = server.rpartition(":")
-    if not host or not port.isdecimal():
-        host, port = server, "9092"
-    try:
-        connection = socket.create_connection((host.strip("[]"), int(port)), timeout=_LOOK)
-    except socket.gaierror:
-        return "no such host"
-    except TimeoutError:
-        return "no answer"
-    except OSError as error:
-        return (error.strerror or str(error)).lower()
-    with connection:
-        if settings.tls:
-            return _look_encrypted(settings, connection, host)
-        hint = "tls = true" if not settings.sasl_mechanism else "tls and sasl_mechanism"
-        return f"connects, but does not answer as Kafka does: another port, or is [kafka] {hint}?"
+def refuse_old(settings: KafkaSettings) -> None:
+    """Raise what says that the brokers are too old, when the first that answers is.
 
+    The clients would begin to work with them, and fail at the first thing that they lack.
 
-def _look_encrypted(settings: KafkaSettings, connection: socket.socket, host: str) -> str:
-    try:
-        context = ssl.create_default_context(cafile=settings.tls_ca)
-        context.check_hostname = settings.tls_verify_hostname
-        with context.wrap_socket(connection, server_hostname=host):
-            return "TLS works, but it does not answer as Kafka does: another port?"
-    except ssl.SSLCertVerificationError as error:
-        return f"its certificate is not trusted ({error.verify_message}); see [kafka] tls_ca"
-    except (ssl.SSLError, OSError) as error:
-        return f"TLS refused ({error}); see [kafka] tls"
+    Raises:
+        StorageRefused: it is.
+    """
+    for server in settings.servers:
+        found = look(settings, server)
+        if found.old:
+            raise _refused("servers", f"{server}: {found.words}")
+        if not found.words:
+            return

@@ -9,8 +9,9 @@ from typing import ClassVar
 
 from rolehost.api import Partition, Record, Stream, Subscription
 
-from rolehost_kafka import abilities
+from rolehost_kafka import abilities, failures
 from rolehost_kafka.client import Client
+from rolehost_kafka.logs import quieten
 from rolehost_kafka.names import Names
 from rolehost_kafka.settings import KafkaSettings
 from rolehost_kafka.topics import Topics
@@ -85,6 +86,12 @@ class KafkaStream(Stream):
         """See :meth:`rolehost.api.Stream.ping`."""
         self._client.questions.ping()
 
+    def verify(self, topics: Collection[str]) -> None:
+        """See :meth:`rolehost.api.Stream.verify`; refuses brokers that are too old besides."""
+        failures.refuse_old(self._settings)
+        if self._settings.topics == "verify":
+            self._topics.ensure(topics)
+
     def close(self) -> None:
         """See :meth:`rolehost.api.Stream.close`; subscriptions that are open leave."""
         with self._guard:
@@ -96,6 +103,7 @@ class KafkaStream(Stream):
 
 
 def _client(settings: KafkaSettings, names: Names) -> Client:
+    quieten()
     if settings.client == "confluent":
         from rolehost_kafka.confluent import Confluent
 

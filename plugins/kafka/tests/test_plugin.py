@@ -132,7 +132,8 @@ def refusal(kind: type[StorageError] = StorageUnavailable, **settings: object) -
 def test_a_host_that_does_not_exist_is_named_with_its_setting(client: str) -> None:
     line = refusal(client=client, servers=("no-such-host.invalid:9092",))
     assert line == (
-        "kafka: [kafka] servers: no broker can be used: no-such-host.invalid:9092: no such host"
+        "kafka: [kafka] servers: no broker can be used: no-such-host.invalid:9092: no such host,"
+        " or not yet"
     )
 
 

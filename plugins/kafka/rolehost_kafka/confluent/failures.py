@@ -52,6 +52,8 @@ class Heard:
         code = error.code()
         if code in _FORBIDDEN:
             return failures.forbidden(doing, error.str())
+        if code in (KafkaError._UNSUPPORTED_FEATURE, KafkaError.UNSUPPORTED_VERSION):
+            return failures.too_old(error.str())
         if code in _NO_BROKER:
             return self._connecting(settings, error)
         return failures.passing(doing, f"{error.name()}: {error.str()}")

@@ -62,6 +62,8 @@ def unavailable(doing: str, error: Exception) -> StorageError:
         return error
     if isinstance(error, AuthorizationError):
         return failures.forbidden(doing, error)
+    if isinstance(error, UnsupportedVersionError):
+        return failures.too_old(error)
     if isinstance(error, KafkaTimeoutError):
         return failures.passing(doing, f"no answer in time ({error})")
     return failures.passing(doing, f"{type(error).__name__}: {error}")

@@ -1,0 +1,188 @@
+"""A look at what answers where brokers should be, after a client could not use them.
+
+Clients say little of why they cannot connect, and each says something else. What is asked here
+holds for both, and carries no secret.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from rolehost_kafka.settings import KafkaSettings
+
+#: Seconds that looking at one server may take, for each connection that is tried.
+PATIENCE = 2.0
+
+#: Requests of the protocol (https://kafka.apache.org/protocol): key, oldest version of each.
+_API_VERSIONS, _METADATA, _INIT_PRODUCER_ID = 18, 3, 22
+
+#: The version of InitProducerId that came with Kafka 2.5.
+_NEEDED = 3
+
+#: An answer to ApiVersions is some hundred bytes; what is longer is no answer.
+_LONGEST = 65_536
+
+
+class Found(NamedTuple):
+    """What was found at a server.
+
+    Attributes:
+        words: what is wrong, and what to do; empty when nothing was found wrong.
+        setting: the setting to look at, without its section.
+        lasting: whether waiting cannot help.
+        old: whether it is a broker that is too old.
+    """
+
+    words: str
+    setting: str
+    lasting: bool
+    old: bool = False
+
+
+def look(settings: KafkaSettings, server: str) -> Found:
+    """Say what is wrong with a server of the settings."""
+    host, _, port = server.rpartition(":")
+    if not host or not port.isdecimal():
+        host, port = server, "9092"
+    address = (host.strip("[]"), int(port))
+    try:
+        if settings.tls:
+            return _look_encrypted(settings, address)
+        return _look_plain(settings, address)
+    except socket.gaierror:
+        return Found("no such host, or not yet", "servers", False)
+    except TimeoutError:
+        return Found("no answer; another port, or a broker that starts?", "servers", False)
+    except OSError as error:
+        return Found((error.strerror or str(error)).lower(), "servers", False)
+
+
+def _look_plain(settings: KafkaSettings, address: tuple[str, int]) -> Found:
+    with _connected(address) as connection:
+        versions = _versions(connection)
+        if versions is not None:
+            return _judged(settings, connection, versions)
+    if _speaks_tls(address):
+        return Found("it speaks TLS only; set tls = true", "tls", True)
+    return _NO_KAFKA
+
+
+def _look_encrypted(settings: KafkaSettings, address: tuple[str, int]) -> Found:
+    try:
+        context = ssl.create_default_context(cafile=settings.tls_ca)
+        context.check_hostname = settings.tls_verify_hostname
+        if settings.tls_certificate is not None:
+            password = settings.tls_key_password
+            context.load_cert_chain(
+                settings.tls_certificate,
+                settings.tls_key,
+                lambda: "" if password is None else password.reveal(),
+            )
+        with (
+            _connected(address) as plain,
+            context.wrap_socket(plain, server_hostname=address[0]) as connection,
+        ):
+            versions = _versions(connection)
+            return _NO_KAFKA if versions is None else _judged(settings, connection, versions)
+    except ssl.SSLCertVerificationError as error:
+        why = error.verify_message.rstrip(".")
+        return Found(
+            f"its certificate is not trusted ({why}); name the authority that signed it",
+            "tls_ca",
+            True,
+        )
+    except ssl.SSLError as error:
+        if "REQUIRED" in (error.reason or ""):
+            return Found("it wants a certificate of the client", "tls_certificate", True)
+        return _without_tls(address, error)
+    except ConnectionError as error:
+        return _without_tls(address, error)
+
+
+def _without_tls(address: tuple[str, int], error: OSError) -> Found:
+    with _connected(address) as connection:
+        if _versions(connection) is not None:
+            return Found("TLS refused: it does not speak TLS; set tls = false", "tls", True)
+    why = getattr(error, "reason", None) or error.strerror or type(error).__name__
+    return Found(f"TLS refused ({why}); is it a broker that answers there?", "tls", True)
+
+
+def _judged(settings: KafkaSettings, connection: socket.socket, versions: dict[int, int]) -> Found:
+    """Say what is wrong with something that speaks Kafka."""
+    if versions.get(_INIT_PRODUCER_ID, -1) < _NEEDED:
+        words = "the broker is too old: expected Kafka 2.5 or newer, got an older one"
+        return Found(words, "servers", True, old=True)
+    if not settings.sasl_mechanism and _asked(connection, _METADATA, b"\0\0\0\0") is None:
+        return Found("it wants a login; set sasl_mechanism", "sasl_mechanism", True)
+    return Found("", "servers", False)
+
+
+_NO_KAFKA = Found("connects, but does not answer as Kafka does; another port?", "servers", True)
+
+
+def _versions(connection: socket.socket) -> dict[int, int] | None:
+    """Return the newest version of each request that a broker knows; None: it is no broker.
+
+    Raises:
+        TimeoutError: no answer; a broker that is starting may do so.
+    """
+    body = _asked(connection, _API_VERSIONS, b"")
+    if body is None or len(body) < 6:
+        return None
+    (count,) = struct.unpack_from(">i", body, 2)
+    if count < 0 or len(body) < 6 + 6 * count:
+        return None
+    triples = struct.iter_unpack(">hhh", body[6 : 6 + 6 * count])
+    return {key: newest for key, _, newest in triples}
+
+
+def _asked(connection: socket.socket, request: int, content: bytes) -> bytes | None:
+    """Ask with version 0 of a request; return the answer's body, None when it is none."""
+    asked = struct.pack(">hhih", request, 0, 1, -1) + content
+    try:
+        connection.sendall(struct.pack(">i", len(asked)) + asked)
+        head = _received(connection, 8)
+        if head is None:
+            return None
+        length, correlation = struct.unpack(">ii", head)
+        if correlation != 1 or not 4 <= length <= _LONGEST:
+            return None
+        return _received(connection, length - 4)
+    except ConnectionError:
+        return None
+
+
+def _received(connection: socket.socket, length: int) -> bytes | None:
+    """Return so many bytes; None: the other end hung up before."""
+    data = b""
+    while len(data) < length:
+        chunk = connection.recv(length - len(data))
+        if not chunk:
+            return None
+        data += chunk
+    return data
+
+
+def _speaks_tls(address: tuple[str, int]) -> bool:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with (
+        contextlib.suppress(OSError),
+        _connected(address) as connection,
+        context.wrap_socket(connection),
+    ):
+        return True
+    return False
+
+
+@contextlib.contextmanager
+def _connected(address: tuple[str, int]) -> Iterator[socket.socket]:
+    with socket.create_connection(address, PATIENCE) as connection:
+        connection.settimeout(PATIENCE)
+        yield connection
