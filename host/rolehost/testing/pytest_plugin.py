@@ -76,7 +76,7 @@ def _start(servers: ExitStack, name: str, **options: Any) -> Server:
     try:
         return servers.enter_context(start(name, **options))
     except Missing as missing:
-        _unavailable(str(missing))
+        unavailable(str(missing))
 
 
 def _shared_url(name: str) -> str:
@@ -85,11 +85,11 @@ def _shared_url(name: str) -> str:
     try:
         return shared_url(name)
     except Missing as missing:
-        _unavailable(str(missing))
+        unavailable(str(missing))
 
 
-def _unavailable(reason: str) -> NoReturn:
-    """Skip the test; in CI, where everything is to be had, fail it."""
+def unavailable(reason: str) -> NoReturn:
+    """Skip the test, for something is not on this machine; with ``CI=true`` fail it."""
     if os.environ.get("CI") == "true":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)

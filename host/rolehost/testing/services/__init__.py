@@ -12,6 +12,7 @@ the process that started them is gone, a killed one too.
 from __future__ import annotations
 
 from rolehost.testing.services.engines import shared_url, start
-from rolehost.testing.services.server import Missing, Server, StartFailed
+from rolehost.testing.services.places import Missing
+from rolehost.testing.services.server import Server, StartFailed
 
 __all__ = ["Missing", "Server", "StartFailed", "shared_url", "start"]

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from rolehost.testing.services.engines import VARIABLES, start_shared
-from rolehost.testing.services.server import Missing, Server, StartFailed
+from rolehost.testing.services.places import Missing
+from rolehost.testing.services.server import Server, StartFailed
 
 #: Seconds between two looks at whether the process that it was started for still runs.
 LOOK = 1.0

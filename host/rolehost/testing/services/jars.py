@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path, PurePosixPath
 
-from rolehost.testing.services.server import Missing
+from rolehost.testing.services.places import Missing
 
 VERSION = "4.1.1"
 

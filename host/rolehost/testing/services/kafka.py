@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import shutil
 import socket
 import struct
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -81,6 +84,25 @@ class Broker(Server):
         super()._launch()
 
     def _format(self, file: Path) -> None:
+        """Make the data directory, as the storage tool does: it runs once for each number.
+
+        What it writes names neither port nor folder, and a Java program takes its second.
+        """
+        data = self.folder / "data"
+        kept = self._jars / "formatted" / str(self.number)
+        if self._parameters:
+            self._run_storage_tool(file)
+        elif kept.is_dir():
+            shutil.copytree(kept, data)
+        else:
+            self._run_storage_tool(file)
+            made = shutil.copytree(data, Path(tempfile.mkdtemp(dir=self._jars)) / "data")
+            kept.parent.mkdir(exist_ok=True)
+            with contextlib.suppress(OSError):
+                made.rename(kept)
+            shutil.rmtree(made.parent)
+
+    def _run_storage_tool(self, file: Path) -> None:
         tool = [
             *self._java_command("kafka.tools.StorageTool"),
             "format",

@@ -6,7 +6,8 @@ import os
 import socket
 from pathlib import Path
 
-from rolehost.testing.services.server import Server, program
+from rolehost.testing.services.places import program
+from rolehost.testing.services.server import Server
 
 
 class Memcached(Server):

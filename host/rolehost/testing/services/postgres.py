@@ -11,30 +11,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-from rolehost.testing.services import certificates
+from rolehost.testing.services import certificates, places
 from rolehost.testing.services.guarded import environment
-from rolehost.testing.services.server import Missing, Server, StartFailed, missing_message
+from rolehost.testing.services.places import Missing
+from rolehost.testing.services.server import Server, StartFailed
 
 USER = DATABASE = "rolehost"
 
-_PROGRAMS = ("postgres", "initdb", "pg_basebackup", "pg_isready")
+_PROGRAMS = ("postgres", "initdb", "pg_basebackup", "pg_isready", "psql")
 
 
 def binaries() -> Path:
-    """Return the folder of PostgreSQL's server programs: of PATH, else Debian's newest.
+    """Return the folder of PostgreSQL's programs: of PATH, else Debian's newest.
 
     Raises:
         Missing: there is none.
     """
-    found = shutil.which("postgres")
-    # What is in PATH may be a link to one program of many.
-    folders = [Path(found).resolve().parent] if found else []
-    debian = [each.parent for each in Path("/usr/lib/postgresql").glob("*/bin/postgres")]
-    folders += sorted(debian, key=lambda each: float(each.parent.name), reverse=True)
-    for folder in folders:
-        if all((folder / name).exists() for name in _PROGRAMS):
-            return folder
-    raise Missing(missing_message("PostgreSQL", "postgresql"))
+    return places.folder(_PROGRAMS, "PostgreSQL", "postgresql")
 
 
 def account() -> str | None:

@@ -9,7 +9,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from rolehost.testing.services import certificates
-from rolehost.testing.services.server import Server, program
+from rolehost.testing.services.places import program
+from rolehost.testing.services.server import Server
 
 
 class Redis(Server):
@@ -26,13 +27,17 @@ class Redis(Server):
         *,
         password: str | None = None,
         tls: bool = False,
-        parameters: Mapping[str, str] | None = None,
+        parameters: Mapping[str, object] | None = None,
     ) -> None:
         self._program = program("redis-server", "redis-server")
         super().__init__()
         self.password = password
         # It writes to the kernel before it answers: only a crash of the machine loses any.
-        self._parameters = {"appendonly": "yes", "save": "", **(parameters or {})}
+        self._parameters: dict[str, object] = {
+            "appendonly": "yes",
+            "save": "",
+            **(parameters or {}),
+        }
         self._certificates = certificates.make(self.folder) if tls else None
         self.authority = self._certificates.authority if self._certificates else None
 
@@ -59,8 +64,8 @@ class Redis(Server):
             settings["requirepass"] = self.password
         # In a file: a password among the arguments would show in the list of processes.
         file = self.folder / "redis.conf"
-        merged = {**settings, **self._parameters}
-        lines = [f'{key} "{value}"' for key, value in merged.items()]
+        merged: dict[str, object] = {**settings, **self._parameters}
+        lines = [f"{key} {_quoted(value)}" for key, value in merged.items()]
         file.write_text("\n".join(lines) + "\n", "utf-8")
         return [self._program, file]
 
@@ -76,6 +81,12 @@ class Redis(Server):
                     connection.recv(64)
                 connection.sendall(_request("PING"))
                 return connection.recv(64).startswith(b"+PONG")
+
+
+def _quoted(value: object) -> str:
+    """Return a value as redis.conf takes it."""
+    escaped = str(value).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def _request(*words: str) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import signal
 import subprocess
 import time
@@ -22,10 +21,6 @@ from rolehost.testing.services.guarded import (
 
 #: Seconds after which a server that does not answer, or does not end, is given up.
 PATIENCE = 60.0
-
-
-class Missing(Exception):
-    """An engine is not on this machine; the message says how to get it."""
 
 
 class StartFailed(RuntimeError):
@@ -201,23 +196,3 @@ class Server(ABC):
     def __repr__(self) -> str:
         state = "running" if self._process is not None else "stopped"
         return f"<{self.name} on 127.0.0.1:{self.port}, {state}>"
-
-
-def program(name: str, package: str) -> Path:
-    """Return where a program is.
-
-    Raises:
-        Missing: it is not in PATH; says which Debian package has it.
-    """
-    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
-    if found is None:
-        raise Missing(missing_message(name, package))
-    return Path(found)
-
-
-def missing_message(what: str, package: str) -> str:
-    """Return what to do about an engine that is not there."""
-    return (
-        f"{what} is not on this machine; fix: scripts/services.sh install, or"
-        f" apt-get install {package}, or name a server of yours in the environment"
-    )
