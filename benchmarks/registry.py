@@ -7,6 +7,7 @@ from collections.abc import Callable
 from benchmarks import (
     ephemeral,
     ephemeral_redis,
+    events,
     http,
     jobs,
     jobs_postgres,
@@ -30,6 +31,10 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Bench], list[Figure]]]] = {
     "jobs-postgres": (
         "How many durable jobs a second on PostgreSQL, beside Dramatiq, others and a bare loop?",
         jobs_postgres.run,
+    ),
+    "events": (
+        "How many events a second from Kafka, beside bare clients and FastStream?",
+        events.run,
     ),
     "pickup": ("How long does a job wait for an idle worker?", pickup.run),
     "pickup-engines": (
