@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from rolehost_embedded.broker import EmbeddedBroker
     from rolehost_embedded.wakes import WakeListener
 
-#: Most messages taken in one transaction, ahead of what Dramatiq prefetches.
-_BATCH = 128
+#: Seconds of work, and most messages, that are taken ahead of what Dramatiq prefetches.
+_AHEAD, _BATCH = 0.05, 128
 #: Seconds an acknowledgement may wait for others to go with it, while messages run.
 _GATHER = 0.02
+#: Most characters of an error that are kept with a dead message.
+_REASON = 500
 
 
 class Finished:
@@ -64,6 +66,9 @@ class EmbeddedConsumer(Consumer):
         self._running: set[int] = set()
         self._due: int | None = None
         self._waiting = False
+        # What was acknowledged since the last batch was taken; see _most.
+        self._looked = 0.0
+        self._acknowledged = 0
         self._listener: WakeListener = broker.wakes.listen((wake_name(queue_name),))
 
     def __next__(self) -> MessageProxy | None:
@@ -75,13 +80,15 @@ class EmbeddedConsumer(Consumer):
     def _next(self) -> MessageProxy | None:
         deadline = time.monotonic() + self._timeout
         while True:
-            if self._broker.ensure_lease():
-                self._ready.clear()  # others have these now
+            if self._broker.ensure_lease() and self._ready:
+                # Others may have these. What is still ours would be so as long as we live.
+                ready, self._ready = list(self._ready), deque()
+                self._broker.store.give_back([each.row for each in ready], self._broker.owner)
             if self._ready and len(self._running) < self._prefetch:
                 message = self._ready.popleft()
                 self._running.add(message.row)
                 return message
-            if not self._ready and self._fill():
+            if not self._ready and len(self._running) < self._prefetch and self._fill():
                 continue
             left = deadline - time.monotonic()
             if left <= 0:
@@ -100,7 +107,7 @@ class EmbeddedConsumer(Consumer):
             return False
         finished = self._broker.finished.take()
         try:
-            taken = store.exchange(self._queue, self._broker.owner, _BATCH, finished)
+            taken = store.exchange(self._queue, self._broker.owner, self._most(), finished)
         except BaseException:
             self._broker.finished.add(finished)
             raise
@@ -114,16 +121,29 @@ class EmbeddedConsumer(Consumer):
             store.bury(undecodable, self._broker.owner, "undecodable")
         return bool(taken)
 
+    def _most(self) -> int:
+        """Return how many to take: what Dramatiq asks for, more of those that are quick.
+
+        Slow ones are not hoarded, for another process may be idle.
+        """
+        room = self._prefetch - len(self._running)
+        now = time.monotonic()
+        pace = self._acknowledged / max(now - self._looked, 1e-3)
+        self._looked, self._acknowledged = now, 0
+        return room if self._prefetch == 1 else max(room, min(int(pace * _AHEAD), _BATCH))
+
     def _wait(self, left: float) -> None:
         """Wait for a wake-up, a free place, or the time at which something is due."""
-        if not self._ready and self._due is not None:
-            left = min(left, (self._due - self._broker.store.clock()) / 1000)
-        if self._broker.finished:
-            left = min(left, _GATHER)
+        full = len(self._running) >= self._prefetch
+        # From here on acknowledgements interrupt; what they did before is seen below.
         self._waiting = True
         try:
-            if self._ready and len(self._running) < self._prefetch:
-                return  # an acknowledgement came before it could see us wait
+            if not full and self._due is not None and not self._ready:
+                left = min(left, (self._due - self._broker.store.clock()) / 1000)
+            if self._broker.finished:
+                left = min(left, _GATHER)
+            if len(self._running) < self._prefetch and (full or self._ready):
+                return
             woken = self._listener.wait(max(left, 0.001))
         finally:
             self._waiting = False
@@ -143,15 +163,16 @@ class EmbeddedConsumer(Consumer):
         """Note that a message is done; the row goes with the next transaction."""
         first = self._broker.finished.add((message.row,))
         self._running.discard(message.row)
-        if self._waiting and (first or self._ready):
+        self._acknowledged += 1
+        if self._waiting and (first or self._ready or self._due is not None):
             self._listener.interrupt()
 
     def nack(self, message: MessageProxy) -> None:
         """Keep a rejected message among the dead ones."""
         exception = message._exception
-        reason = type(exception).__name__ if exception is not None else "rejected"
+        reason = "rejected" if exception is None else f"{type(exception).__name__}: {exception}"
         try:
-            self._broker.store.bury((message.row,), self._broker.owner, reason)
+            self._broker.store.bury((message.row,), self._broker.owner, reason[:_REASON])
         except StorageUnavailable as error:
             raise ConnectionClosed(error) from error
         self._running.discard(message.row)

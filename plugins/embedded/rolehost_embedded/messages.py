@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from msgspec.structs import replace
-from rolehost.api import StorageError
+from rolehost.api import DeadMessage, StorageError, Transaction
 
 from rolehost_embedded.database import EmbeddedDatabase
 from rolehost_embedded.settings import EmbeddedSettings
@@ -172,14 +172,38 @@ class MessageStore:
         count: int = rows[0][0]
         return count
 
-    def dead(self, queue: str) -> list[tuple[str, bytes]]:
-        """Return reason and data of a queue's dead messages, oldest first."""
+    def dead(self, limit: int, number: int | None = None) -> list[DeadMessage]:
+        """Return dead messages, newest first; with ``number`` that one alone."""
         self._prepare()
+        where, params = ("", ()) if number is None else ("WHERE id = ? ", (number,))
         with self._database.session():
             rows = self._database.read(
-                "SELECT reason, data FROM dead_messages WHERE queue = ? ORDER BY id", (queue,)
+                f"SELECT id, queue, reason, died_at, data FROM dead_messages {where}"
+                "ORDER BY died_at DESC, id DESC LIMIT ?",
+                (*params, limit),
             )
-        return [(reason, data) for reason, data in rows]
+        return [DeadMessage(*row) for row in rows]
+
+    def revive(self, letter: DeadMessage, data: bytes) -> bool:
+        """Let a dead message wait again, with these bytes; say whether it was there."""
+        with self._database.transaction() as transaction:
+            if not self._forget(transaction, letter.number):
+                return False
+            transaction.execute(
+                "INSERT INTO messages (queue, due, data) VALUES (?, ?, ?)",
+                (letter.queue, self.clock(), data),
+            )
+        return True
+
+    def forget(self, number: int) -> bool:
+        """Delete a dead message; say whether it was there."""
+        self._prepare()
+        with self._database.transaction() as transaction:
+            return self._forget(transaction, number)
+
+    def _forget(self, transaction: Transaction, number: int) -> bool:
+        sql = "DELETE FROM dead_messages WHERE id = ?"
+        return transaction.execute(sql, (number,)).rowcount == 1
 
     def empty(self, queue: str) -> None:
         """Drop every message that waits in a queue."""

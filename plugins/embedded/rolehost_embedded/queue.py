@@ -6,11 +6,11 @@ import threading
 from collections.abc import Collection
 from typing import TYPE_CHECKING, ClassVar
 
-from rolehost.api import CapabilityMissing, Listener, Queue
+from rolehost.api import CapabilityMissing, DeadMessage, Listener, Queue
 
 from rolehost_embedded import abilities
 from rolehost_embedded.location import absolute
-from rolehost_embedded.messages import MessageStore
+from rolehost_embedded.messages import MessageStore, wake_name
 from rolehost_embedded.settings import EmbeddedSettings
 from rolehost_embedded.wakes import Wakes
 
@@ -58,6 +58,25 @@ class EmbeddedQueue(Queue):
     def depth(self, queue_name: str) -> int:
         """See :meth:`rolehost.api.Queue.depth`; delayed messages count."""
         return self._store.depth(queue_name)
+
+    def dead_messages(self, limit: int) -> list[DeadMessage]:
+        """See :meth:`rolehost.api.Queue.dead_messages`."""
+        return self._store.dead(limit)
+
+    def dead_message(self, number: int) -> DeadMessage | None:
+        """See :meth:`rolehost.api.Queue.dead_message`."""
+        return next(iter(self._store.dead(1, number)), None)
+
+    def replay_message(self, letter: DeadMessage, data: bytes) -> bool:
+        """See :meth:`rolehost.api.Queue.replay_message`."""
+        found = self._store.revive(letter, data)
+        if found:
+            self._wakes.wake((wake_name(letter.queue),))
+        return found
+
+    def discard_message(self, number: int) -> bool:
+        """See :meth:`rolehost.api.Queue.discard_message`."""
+        return self._store.forget(number)
 
     def ping(self) -> None:
         """See :meth:`rolehost.api.Queue.ping`."""

@@ -82,10 +82,12 @@ def test_dead_messages_are_kept_for_their_time(
     store.put("q", b"x", 0)
     (row,) = store.exchange("q", "me", 10, ())
     store.bury([row.id], "me", "ValueError")
-    assert store.dead("q") == [("ValueError", b"x")]
+    assert [(each.queue, each.reason, each.data) for each in store.dead(10)] == [
+        ("q", "ValueError", b"x")
+    ]
     clock.now += int(settings.keep_dead_messages * 1000)
     store.renew("me", 1000)
-    assert store.dead("q") == []
+    assert store.dead(10) == []
 
 
 def test_a_file_of_another_version_is_refused(
@@ -170,6 +172,18 @@ def test_after_its_lease_ended_a_consumer_hands_out_nothing_it_had_taken(
     assert len(others) == 3
     monkeypatch.setattr(broker._keeper, "_renewed", float("-inf"))
     assert next(consumer) is None
+    consumer.close()
+
+
+def test_what_nobody_took_when_the_lease_ended_is_handed_out_later(
+    broker: EmbeddedBroker, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _send(broker, 3)
+    consumer = broker.consume("q", prefetch=5, timeout=20_000)
+    assert next(consumer).args == (0,)
+    clock.now += 60_001
+    monkeypatch.setattr(broker._keeper, "_renewed", float("-inf"))
+    assert [next(consumer).args for _ in range(2)] == [(1,), (2,)]
     consumer.close()
 
 

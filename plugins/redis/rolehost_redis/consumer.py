@@ -84,13 +84,15 @@ class RedisConsumer(Consumer):
 
     def _wait(self, now: float, deadline: float) -> None:
         """Wait for a wake-up, a free place, or the time at which something is due."""
-        until = min(deadline, self._look_at) if self._may_take() else deadline
-        if self._holding.unsettled and not self._away:
-            until = min(until, now + _GATHER)
+        full = len(self._running) >= self._prefetch
+        # From here on acknowledgements interrupt; what they did before is seen below.
         self._waiting = True
         try:
-            if self._ready and len(self._running) < self._prefetch:
-                return  # an acknowledgement came before it could see us wait
+            until = deadline if full or self._ready else min(deadline, self._look_at)
+            if self._holding.unsettled and not self._away:
+                until = min(until, now + _GATHER)
+            if full and len(self._running) < self._prefetch:
+                return
             woken = self._listener.wait(max(until - now, 0.001))
         finally:
             self._waiting = False
