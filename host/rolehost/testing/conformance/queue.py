@@ -18,6 +18,8 @@ from rolehost.storage import CAPABILITIES, Queue
 from rolehost.testing.conformance.clients import PATIENCE, BackendSuite, need, process
 
 _QUEUE = "conformance"
+#: Bytes that are no message.
+_POISON = b"\xff\x00 no message"
 
 
 class QueueConformance(BackendSuite[Queue]):
@@ -186,6 +188,93 @@ class QueueConformance(BackendSuite[Queue]):
         assert got == set(range(20))
         assert backend.depth(_QUEUE) == 0
 
+    def test_dead_messages_are_listed_newest_first_replayed_and_discarded(
+        self, backend: Queue, open_client: Callable[[], Queue]
+    ) -> None:
+        need(backend, "ephemeral")
+        broker, other = backend.broker(), open_client()
+        calls: SimpleQueue[Any] = SimpleQueue()
+        actor = _actor(broker, lambda *args: calls.put(args))
+        sent = actor.message("ü🐍").copy(actor_name="unknown")
+        with _worker(broker):
+            broker.enqueue(sent)
+            broker.enqueue(_Undecodable(**actor.message("x").asdict()))
+            broker.join(_QUEUE, timeout=int(PATIENCE * 1000))
+            found = {each.data: each for each in other.dead_messages(10)}
+            assert set(found) == {sent.encode(), _POISON}
+            assert all(each.queue == _QUEUE and each.reason for each in found.values())
+            known = found[sent.encode()]
+            assert other.dead_message(known.number) == known
+            assert len(other.dead_messages(1)) == 1
+            assert other.replay_message(known, sent.copy(actor_name=actor.actor_name).encode())
+            assert calls.get(timeout=PATIENCE) == ("ü🐍",)
+        assert not other.replay_message(known, known.data)
+        assert other.dead_message(known.number) is None
+        poison = found[_POISON].number
+        assert other.discard_message(poison)
+        assert not other.discard_message(poison)
+        assert other.dead_messages(10) == []
+
+    def test_a_backend_without_messages_has_no_dead_ones(self, backend: Queue) -> None:
+        if "ephemeral" in backend.capabilities:
+            pytest.skip(f"{type(backend).__name__} declares ephemeral")
+        assert backend.dead_messages(10) == []
+        assert backend.dead_message(1) is None
+        assert not backend.discard_message(1)
+
+    @pytest.mark.parametrize(
+        "text",
+        ["", "\x00\r\n\t", "ü🐍\u2028", "x" * 5_000_000],
+        ids=["empty", "control", "unicode", "5MB"],
+    )
+    def test_arguments_are_any_text_of_any_length(self, backend: Queue, text: str) -> None:
+        with running(backend) as (actor, calls):
+            actor.send(text)
+            assert calls.get(timeout=PATIENCE) == (text,)
+
+    def test_messages_run_in_the_order_of_their_sending(self, backend: Queue) -> None:
+        with running(backend, start=False) as (actor, calls):
+            for number in range(300):
+                actor.send(number)
+            with _worker(actor.broker, threads=1):
+                got = [calls.get(timeout=PATIENCE)[0] for _ in range(300)]
+        assert got == list(range(300))
+
+    def test_several_workers_share_the_messages_and_each_runs_once(
+        self, backend: Queue, open_client: Callable[[], Queue]
+    ) -> None:
+        with (
+            running(backend) as (actor, calls),
+            running(open_client()) as (_, others),
+        ):
+            for number in range(400):
+                actor.send(number)
+            actor.broker.join(_QUEUE, timeout=int(PATIENCE * 1000))
+        got = [queue.get()[0] for queue in (calls, others) for _ in range(queue.qsize())]
+        assert sorted(got) == list(range(400))
+
+    def test_a_worker_that_is_busy_does_not_hoard_what_another_could_run(
+        self, backend: Queue, open_client: Callable[[], Queue]
+    ) -> None:
+        need(backend, "ephemeral")
+        go_on, started = threading.Event(), threading.Event()
+
+        def hold(*_: Any) -> None:
+            started.set()
+            go_on.wait(PATIENCE)
+
+        actor = _actor(backend.broker(), hold)
+        for number in range(20):
+            actor.send(number)
+        with _worker(actor.broker, threads=2):
+            assert started.wait(PATIENCE)
+            try:
+                with running(open_client()) as (_, calls):
+                    got = {calls.get(timeout=PATIENCE)[0] for _ in range(10)}
+            finally:
+                go_on.set()
+        assert len(got) == 10
+
     def test_a_stopped_worker_gives_back_what_it_did_not_run(
         self, backend: Queue, open_client: Callable[[], Queue]
     ) -> None:
@@ -233,7 +322,7 @@ class QueueConformance(BackendSuite[Queue]):
 
 class _Undecodable(dramatiq.Message):  # type: ignore[type-arg]
     def encode(self) -> bytes:
-        return b"\xff\x00 no message"
+        return _POISON
 
 
 def _all(listener: Any, count: int) -> frozenset[str]:
