@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from dramatiq import Message
 from rolehost import schema
 from rolehost.api import Handler
 from rolehost.cli.main import invoke
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.needs("rolehost_embedded")
 def deployment(tmp_path: Path) -> Path:
     """A deployment with a job in each of three states, and a dead event."""
     path = tmp_path / "rolehost.toml"
-    path.write_text('plugins = ["embedded"]\n')
+    path.write_text('plugins = ["embedded"]\n[storage]\nqueue = "embedded"\n')
     composition = compose(load(path, environ={}))
     services = ProcessServices(composition, role="command")
     schema.up(services.database, [schema.HOST_SET, *composition.schema_sets])
@@ -91,6 +92,37 @@ def test_dead_letters_are_listed_shown_replayed_and_discarded(deployment, capsys
     assert told(capsys, "dead", "discard", "event:1", *where)[0] == 0
     assert told(capsys, "dead", "discard", "event:1", *where)[0] == 1
     assert told(capsys, "dead", "show", "letter", *where)[0] == 2
+
+
+def test_dead_ephemeral_messages_are_dead_letters_too(deployment, capsys):
+    where = ("-d", str(deployment))
+    services = ProcessServices(compose(load(deployment, environ={})), role="command")
+    broker = services.queue.broker()
+    broker.declare_queue("mail.ephemeral")
+    options = {"retries": 3, "traceback": "in line 1", "priority": 5}
+    message = Message("mail.ephemeral", "send", (), {"to": "x"}, options)
+    broker.enqueue(message)
+    rejected = next(broker.consume("mail.ephemeral", timeout=20_000))
+    rejected.stuff_exception(ValueError("no"))
+    broker.consume("mail.ephemeral").nack(rejected)
+    (letter,) = services.queue.dead_messages(10)
+    number = f"message:{letter.number}"
+
+    _, out, _ = told(capsys, "dead", "list", *where, "--of", "send", "--json")
+    listed = {each["id"]: each for each in json.loads(out)}
+    assert set(listed) == {"job:2", number}
+    assert listed[number]["error"] == "ValueError: no"
+    _, out, _ = told(capsys, "dead", "show", number, *where, "--json")
+    shown = json.loads(out)
+    assert (shown["actor"], shown["arguments"]) == ("send", {"to": "x"})
+    assert shown["traceback"] == "in line 1"
+    assert told(capsys, "dead", "replay", number, *where)[0] == 0
+    assert told(capsys, "dead", "replay", number, *where)[0] == 1
+    assert told(capsys, "dead", "discard", number, *where)[0] == 1
+    again = next(broker.consume("mail.ephemeral", timeout=20_000))
+    assert again.message_id == message.message_id
+    assert again.options == {"priority": 5}
+    services.close()
 
 
 def test_without_a_database_there_is_one_clear_line(tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 A dead job stays a row of the ledger; a dead event is kept with its headers, value, position and
 error. Both are listed, shown, replayed and discarded by one id, ``job:12`` or ``event:34``.
+Those of ephemeral actors are not in the database: see :mod:`rolehost.delivery.deadmessages`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     """One dead letter in a listing.
 
     Attributes:
-        id: ``job:N`` or ``event:N``.
+        id: ``job:N``, ``event:N`` or ``message:N``.
         what: actor, or handler.
         origin: queue, or ``topic/partition/offset``.
         error: why it was given up.
@@ -214,14 +215,14 @@ def to_replay(database: Database, group: str, limit: int) -> list[tuple[int, str
 
 
 def parse(letter: str) -> tuple[str, int]:
-    """Split ``job:12`` or ``event:34``.
+    """Split ``job:12``, ``event:34`` or ``message:56``.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: it is none of them.
     """
     kind, _, number = letter.partition(":")
-    if kind not in ("job", "event") or not number.isdecimal():
-        raise ValueError(f"a dead letter's id is job:N or event:N, not {letter!r}")
+    if kind not in ("job", "event", "message") or not number.isdecimal():
+        raise ValueError(f"a dead letter's id is job:N, event:N or message:N, not {letter!r}")
     return kind, int(number)
 
 
