@@ -45,7 +45,8 @@ def start(name: str, **options: Any) -> Server:
         name: ``postgres``, ``redis``, ``memcached`` or ``kafka``.
         options: of the engine. postgres: ``standby=True``, ``password``, ``tls=True``,
             ``parameters`` (by name, as in postgresql.conf); redis: ``password``, ``tls=True``,
-            ``parameters``; kafka: ``brokers=3``, ``parameters`` (of server.properties).
+            ``parameters``; kafka: ``brokers=3``, ``parameters`` (of server.properties),
+            and of one broker ``password`` and ``tls=True``, each at a port of its own.
 
     Raises:
         Missing: the engine is not on this machine.

@@ -12,30 +12,59 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rolehost.testing.services import jars
+from rolehost.testing.services import certificates, jars
 from rolehost.testing.services.guarded import environment, free_port
 from rolehost.testing.services.server import Server, StartFailed
 
 #: Small and quick to start: a test's broker holds little and lives for seconds.
 _JVM = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
 
+#: Who logs in, where a password is asked for.
+USER = "rolehost"
+
 #: Any valid id: clusters of tests do not meet, for each has ports of its own.
 _CLUSTER = "cm9sZWhvc3QtdGVzdHMtMA"
 
 
 class Broker(Server):
-    """One broker; ``brokers`` is itself alone unless it belongs to a cluster."""
+    """One broker; ``brokers`` is itself alone unless it belongs to a cluster.
+
+    Attributes:
+        login_port: where clients must log in (SASL, PLAIN, without TLS); 0 without a password.
+        tls_port: where they must speak TLS; 0 without.
+        authority: PEM file that clients trust, with TLS; else None.
+    """
 
     name = "kafka"
 
-    def __init__(self, parameters: Mapping[str, object] | None = None, number: int = 1) -> None:
+    def __init__(
+        self,
+        parameters: Mapping[str, object] | None = None,
+        number: int = 1,
+        *,
+        password: str | None = None,
+        tls: bool = False,
+    ) -> None:
         self._java = jars.java()
         self._jars = jars.folder()
         super().__init__()
         self.number = number
         self.controller_port = free_port()
         self.brokers: Sequence[Broker] = (self,)
-        self._parameters = dict(parameters or {})
+        self.login_port = free_port() if password else 0
+        self.tls_port = free_port() if tls else 0
+        self.authority: Path | None = None
+        self._listeners = {"PLAINTEXT": ("PLAINTEXT", self.port)}
+        more: dict[str, object] = {}
+        if password:
+            self._listeners["LOGIN"] = ("SASL_PLAINTEXT", self.login_port)
+            more |= _login(password)
+        if tls:
+            self._listeners["TLS"] = ("SSL", self.tls_port)
+            made = certificates.make(self.folder)
+            self.authority = made.authority
+            more |= _encryption(made)
+        self._parameters = {**more, **(parameters or {})}
 
     @property
     def url(self) -> str:
@@ -46,17 +75,19 @@ class Broker(Server):
         controllers = ((each.number, each.controller_port) for each in self.brokers)
         copies = len(self.brokers)
         enough = min(2, copies)
+        listeners = self._listeners.items()
+        places = ",".join(f"{name}://127.0.0.1:{port}" for name, (_, port) in listeners)
+        protocols = ",".join(f"{name}:{protocol}" for name, (protocol, _) in listeners)
         return {
             "process.roles": "broker,controller",
             "node.id": self.number,
             "controller.quorum.voters": ",".join(
                 f"{number}@127.0.0.1:{port}" for number, port in controllers
             ),
-            "listeners": f"PLAINTEXT://127.0.0.1:{self.port},"
-            f"CONTROLLER://127.0.0.1:{self.controller_port}",
-            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
+            "listeners": f"{places},CONTROLLER://127.0.0.1:{self.controller_port}",
+            "advertised.listeners": places,
             "controller.listener.names": "CONTROLLER",
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "listener.security.protocol.map": f"{protocols},CONTROLLER:PLAINTEXT",
             "log.dirs": self.folder / "data",
             "default.replication.factor": copies,
             "min.insync.replicas": enough,
@@ -130,6 +161,28 @@ class Broker(Server):
 
     def _answers(self) -> bool:
         return len(alive(self.port)) >= len(self.brokers)
+
+
+def _login(password: str) -> dict[str, object]:
+    """Return the parameters of a listener at which :data:`USER` logs in."""
+    module = "org.apache.kafka.common.security.plain.PlainLoginModule"
+    return {
+        "listener.name.login.sasl.enabled.mechanisms": "PLAIN",
+        "listener.name.login.plain.sasl.jaas.config": (
+            f'{module} required user_{USER}="{password}";'
+        ),
+    }
+
+
+def _encryption(made: certificates.Certificates) -> dict[str, object]:
+    """Return the parameters of a listener with TLS."""
+    store = made.key.with_name("keystore.pem")
+    store.write_text(made.key.read_text() + made.certificate.read_text())
+    store.chmod(0o600)
+    return {
+        "listener.name.tls.ssl.keystore.type": "PEM",
+        "listener.name.tls.ssl.keystore.location": store,
+    }
 
 
 class Cluster(Server):
