@@ -1,15 +1,21 @@
 """The four deployments of ``deploy/`` do together what the embedded one does alone.
 
-Here without a server beside them: the embedded backends take the place of the engines, by the
-variables that docs/deployment.md names. On the engines: ``scripts/prove fleet-real``.
+Once without a server beside them, once on engines but without Redis: by the variables that
+docs/deployment.md names and nothing else. As they are written: ``scripts/prove fleet-real``.
 """
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
 
 import pytest
 
@@ -20,7 +26,7 @@ from tests.proofs.running import READY, free_port, running
 
 ROLEHOST = Path(sys.prefix) / "bin" / "rolehost"
 
-#: Deployment file → the options that docs/deployment.md gives it, and its plugins.
+#: Deployment file → the options that docs/deployment.md gives it, and its plugins but storage.
 FLEET = {
     "api": ((), "ops,openapi,webhooks-api"),
     "worker": (("--role", "worker", "--role", "http"), "ops,webhooks-delivery"),
@@ -30,34 +36,87 @@ FLEET = {
 KINDS = ("DATABASE", "QUEUE", "CACHE", "STREAM")
 
 
-@pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """Where each deployment answers, all on one database file."""
-    shared = {
-        "ROLEHOST__EMBEDDED__PATH": str(tmp_path / "fleet.db"),
+class Fleet(NamedTuple):
+    """Where each deployment answers; the variables of all of them, and what offers storage."""
+
+    urls: dict[str, str]
+    environ: dict[str, str]
+    storage: str
+
+
+@pytest.fixture(scope="module", params=["embedded", "without Redis"])
+def variables(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[dict[str, str], str]]:
+    """What the environment says of the engines, and the plugins that offer storage."""
+    if request.param == "embedded":
+        path = tmp_path_factory.mktemp("fleet") / "fleet.db"
+        chosen = {f"ROLEHOST__STORAGE__{kind}": "embedded" for kind in KINDS}
+        yield {"ROLEHOST__EMBEDDED__PATH": str(path)} | chosen, "embedded"
+        return
+    url = {name: request.getfixturevalue(f"{name}_url") for name in ("postgres", "kafka")}
+    memcached = request.getfixturevalue("memcached_url")
+    mark = f"split{uuid4().hex[:10]}"
+    with database(url["postgres"], mark) as own:
+        yield (
+            {
+                "ROLEHOST_POSTGRES_URL": own,
+                "ROLEHOST_MEMCACHED_SERVERS": memcached.removeprefix("memcached://"),
+                "ROLEHOST_KAFKA_SERVERS": url["kafka"].removeprefix("kafka://"),
+                "ROLEHOST__STORAGE__QUEUE": "postgres",
+                "ROLEHOST__STORAGE__CACHE": "memcached",
+                "ROLEHOST__MEMCACHED__NAMESPACE": mark,
+                "ROLEHOST__KAFKA__PREFIX": f"{mark}.",
+                "ROLEHOST__KAFKA__CLIENT": "confluent"
+                if find_spec("confluent_kafka")
+                else "kafka-python",
+            },
+            "postgres,memcached,kafka",
+        )
+
+
+@contextmanager
+def database(url: str, name: str) -> Iterator[str]:
+    """Make a database on the server that tests share; yield its URL, and drop it at the end."""
+    import psycopg2
+
+    connection = psycopg2.connect(url)
+    connection.autocommit = True
+    cursor = connection.cursor()
+    cursor.execute(f"CREATE DATABASE {name}")
+    yield urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+    cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    connection.close()
+
+
+@pytest.fixture(scope="module")
+def fleet(
+    variables: tuple[dict[str, str], str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Fleet]:
+    """The four deployments, running."""
+    environ, storage = variables
+    environ = environ | {
         "ROLEHOST__HTTP__SHUTDOWN_DELAY": "0",
-        **{f"ROLEHOST__STORAGE__{kind}": "embedded" for kind in KINDS},
+        "ROLEHOST__WEBHOOKS_DELIVERY__ALLOW_PRIVATE": "true",
     }
     with ExitStack() as stack:
         urls, hosts = {}, []
         for name, (options, plugins) in FLEET.items():
             address = f"127.0.0.1:{free_port()}"
-            environ = shared | {
-                "ROLEHOST__HTTP__BIND": address,
-                "ROLEHOST__PLUGINS": f"embedded,{plugins}",
-            }
-            if name in {"worker", "scheduler"}:  # the others do not know this plugin
-                environ["ROLEHOST__WEBHOOKS_DELIVERY__ALLOW_PRIVATE"] = "true"
+            own = environ | {"ROLEHOST__HTTP__BIND": address}
+            if storage == "embedded":  # not among the plugins of the files
+                own["ROLEHOST__PLUGINS"] = f"{storage},{plugins}"
             command = [ROLEHOST, "run", ROOT / f"deploy/{name}.toml", *options]
-            hosts.append(stack.enter_context(running(command, tmp_path, environ)))
+            folder = tmp_path_factory.mktemp(name)
+            hosts.append(stack.enter_context(running(command, folder, own)))
             urls[name] = f"http://{address}"
         for host in hosts:
             host.until(READY)
-        yield urls
+        yield Fleet(urls, environ, storage)
 
 
-def test_a_message_given_to_the_api_is_delivered_by_the_worker(fleet: dict[str, str]) -> None:
-    api = f"{fleet['api']}/api/v1/app"
+def test_what_api_and_events_take_is_delivered_by_the_worker(fleet: Fleet) -> None:
+    api = f"{fleet.urls['api']}/api/v1/app"
     with receiving() as receiver:
         call(api, {"name": "Shop", "uid": "shop"})
         call(f"{api}/shop/endpoint", {"url": receiver.url})
@@ -66,9 +125,29 @@ def test_a_message_given_to_the_api_is_delivered_by_the_worker(fleet: dict[str, 
         )
         assert status == 202
         assert receiver.wait(lambda: message["id"] in receiver.ledger, 60)
-    assert receiver.ledger[message["id"]].body == b'{"order": 17}'
+        assert receiver.ledger[message["id"]].body == b'{"order": 17}'
+
+        publish(fleet, "--app", "shop", "--type", "order.paid", "--data", '{"order":18}')
+        assert receiver.wait(lambda: len(receiver.ledger) == 2, 60)
+        assert b'{"order":18}' in [each.body for each in receiver.ledger.values()]
 
 
-def test_every_deployment_answers_its_own_probe(fleet: dict[str, str]) -> None:
-    for url in fleet.values():
+def publish(fleet: Fleet, *arguments: str) -> None:
+    """Publish an event as a program of the fleet does."""
+    own = {
+        "ROLEHOST_DEPLOYMENT": str(ROOT / "deploy/events.toml"),
+        "ROLEHOST__PLUGINS": f"{fleet.storage},webhooks-api,webhooks-ingest",
+    }
+    done = subprocess.run(
+        [ROLEHOST, "webhooks", "send", "--via", "stream", *arguments],
+        env=os.environ | fleet.environ | own,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_deployment_answers_its_own_probe(fleet: Fleet) -> None:
+    for url in fleet.urls.values():
         assert call(f"{url}/readyz")[0] == 200
