@@ -205,11 +205,20 @@ class Ledger:
         self, tx: Transaction, ends: Iterable[tuple[ClaimedJob, Finish]], now: int
     ) -> None:
         """Give several rows back; those whose claim is no longer ours are left alone."""
-        rows = [_finish_params(job, end, now) for job, end in ends]
         if self._database.dialect == "sqlite":
-            tx.executemany(_FINISH, rows)
+            tx.executemany(_FINISH, [_finish_params(job, end, now) for job, end in ends])
             return
-        # PERF: with a server between, one statement for all is three times as fast as many.
+        # PERF: with a server between, one statement for all is three times as fast as many; and
+        # what most jobs come to is told in three arrays, that cost no parsing.
+        completed: list[tuple[int, int, int]] = []
+        rows: list[tuple[Any, ...]] = []
+        for job, end in ends:
+            if end.state == "completed" and end.counted and end.error is None:
+                completed.append((job.id, job.token, end.run_at))
+            else:
+                rows.append(_finish_params(job, end, now))
+        if completed:
+            tx.execute(_COMPLETE, (now, *map(_array, zip(*completed, strict=True))))
         for start in range(0, len(rows), _TOGETHER):
             part = rows[start : start + _TOGETHER]
             marks = ", ".join(["(?, ?, ?, ?, ?, ?, ?)"] * len(part))
@@ -271,6 +280,14 @@ _FINISH_TOGETHER = (
     " FROM (VALUES {rows}) AS ends"
     " WHERE id = ends.column6 AND token = ends.column7 AND state IN ('claimed', 'running')"
 )
+#: The same for rows that are completed without more to say: their ids, tokens and times.
+_COMPLETE = (
+    "UPDATE rolehost_jobs SET state = 'completed', run_at = ends.at, attempt = attempt + 1,"
+    " error = NULL, finished_at = ?, owner = NULL"
+    " FROM unnest(CAST(? AS BIGINT[]), CAST(? AS BIGINT[]), CAST(? AS BIGINT[]))"
+    " AS ends (job, fence, at)"
+    " WHERE id = ends.job AND token = ends.fence AND state IN ('claimed', 'running')"
+)
 #: States of a job that is over.
 OVER = frozenset({"completed", "cancelled", "dead"})
 
@@ -285,3 +302,9 @@ def _finish_params(job: ClaimedJob, end: Finish, now: int) -> tuple[Any, ...]:
         job.id,
         job.token,
     )
+
+
+def _array(numbers: Iterable[int]) -> str:
+    """Return PostgreSQL's text of an array
+    (https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO)."""
+    return "{" + ",".join(map(str, numbers)) + "}"

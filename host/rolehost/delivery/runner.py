@@ -90,14 +90,15 @@ class Runner:
         """
         engine = self._engine
         actor = engine.declared.actors[job.actor]
-        now = engine.clock.now()
         if job.cancel:
+            now = engine.clock.now()
             return self._over(job, Finish("cancelled", now, False, None), now, now)
-        if job.crashes >= actor.max_crashes:
-            text = f"its process died {job.crashes} times while running it"
-            return self._over(job, Finish("dead", now, False, text), now, now)
         if not job.suspect:
             return self._attempt(job, actor)
+        if job.crashes >= actor.max_crashes:
+            now = engine.clock.now()
+            text = f"its process died {job.crashes} times while running it"
+            return self._over(job, Finish("dead", now, False, text), now, now)
         if not job.crashes:
             return self._suspect(job, actor)
         with self._quarantine:
@@ -123,10 +124,10 @@ class Runner:
                     arguments = engine.signatures[job.actor].decode(job.arguments)
                     attempt = Attempt(engine, self._services, job, actor.retry.attempts)
                     outcome: Outcome = actor.fn(attempt, **arguments)
-                    end = self._end(job, actor, outcome)
-                    if scope.work is None:
-                        return self._over(job, end, began, engine.clock.now())
                     now = engine.clock.now()
+                    end = self._end(job, actor, outcome, now)
+                    if scope.work is None:
+                        return self._over(job, end, began, now)
                     if end.state not in OVER:
                         scope.work.wake(f"queue:{job.queue}")
                     if not scope.commit(lambda tx: engine.ledger.conclude(tx, job, end, now)):
@@ -148,8 +149,7 @@ class Runner:
         finally:
             current.reset(token)
 
-    def _end(self, job: ClaimedJob, actor: Actor, outcome: Outcome) -> Finish:
-        now = self._engine.clock.now()
+    def _end(self, job: ClaimedJob, actor: Actor, outcome: Outcome, now: int) -> Finish:
         if outcome is None:
             return Finish("completed", now, True, None)
         if isinstance(outcome, Snooze):

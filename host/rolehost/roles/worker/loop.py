@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextvars import copy_context
 from typing import Any
 
 import dramatiq
@@ -15,7 +16,7 @@ from dramatiq.middleware import (
     ShutdownNotifications,
     TimeLimit,
 )
-from structlog.contextvars import bind_contextvars, clear_contextvars
+from structlog.contextvars import bind_contextvars
 
 from rolehost.api.contributions import Actor
 from rolehost.delivery.arguments import Signature
@@ -163,16 +164,20 @@ class WorkerRole:
         end: Finish | None = Finish("available", job.run_at, False, None)
         thread = threading.get_ident()
         began = time.perf_counter()
-        bind_contextvars(job_id=job.id, actor=job.actor)
         try:
             self._limits.manager.add_timeout(thread, self._time_limit[job.actor])
-            end = self._runner.run(job)
+            # What is set within, by an actor too, ends with the copy.
+            end = copy_context().run(self._attempt, self._runner, job)
         finally:
             self._limits.manager.remove_timeout(thread)
-            clear_contextvars()
             over = time.perf_counter()
             consumer.done(job, end, over - began)
         return over
+
+    @staticmethod
+    def _attempt(runner: Runner, job: ClaimedJob) -> Finish | None:
+        bind_contextvars(job_id=job.id, actor=job.actor)
+        return runner.run(job)
 
     def _ephemeral(self, actor: Actor) -> Any:
         signature = Signature(actor)
