@@ -20,6 +20,10 @@ test *ARGS:
 pytest *ARGS:
     .venv/bin/python -m pytest {{ARGS}}
 
+# PostgreSQL, Redis, memcached and Kafka in the background: just services install|up|env|status|down
+services *ARGS:
+    scripts/services.sh {{ARGS}}
+
 # Static checks: lint, types, imports
 check *CHECKS:
     scripts/check.sh {{CHECKS}}

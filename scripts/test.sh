@@ -4,6 +4,8 @@
 #   scripts/test.sh           everything: static checks, all tests and proofs, the tox matrix
 #   scripts/test.sh --quick   without the matrix: one Python, the tree as it is
 #
+# PostgreSQL, Redis, memcached and Apache Kafka run during the tests, one set for all of them, on
+# free ports of 127.0.0.1 and in temporary folders; scripts/services.sh has them for a person.
 # With CI=true a missing interpreter or service is a failure; elsewhere it is skipped and said.
 set -eu
 cd "$(dirname "$0")/.."
@@ -17,13 +19,23 @@ esac
 
 step() { printf '\n== %s\n' "$*"; }
 
-step "what the tests need: .venv, commands from Debian's packages, material from npm"
+step "what the tests need: .venv, commands and engines from Debian's packages, material from npm"
 scripts/system.sh
 scripts/setup.sh
+scripts/services.sh install
 scripts/fixtures.sh
 
 step "ruff, mypy, import contracts"
 scripts/check.sh
+
+step "PostgreSQL, Redis, memcached and Apache Kafka for all tests"
+export ROLEHOST_SERVICES_STATE="var/test-services-$$.json"
+trap 'scripts/services.sh down' EXIT
+trap 'exit 130' INT TERM
+# Should this shell be killed, they end by themselves.
+scripts/services.sh up --owner $$
+services=$(scripts/services.sh env)
+eval "$services"
 
 if [ "$matrix" = yes ]; then
     step "tox matrix: wheels, on each Python, with the host alone, embedded, and everything"
@@ -41,4 +53,4 @@ else
     step "tests, documents, packages and the short proofs"
     set --
 fi
-exec .venv/bin/python -m pytest -q "$@"
+.venv/bin/python -m pytest -q "$@"

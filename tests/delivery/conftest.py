@@ -116,7 +116,7 @@ def services_of() -> Callable[[Engine], Any]:
     return _services
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.engine)])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     if request.param == "postgresql":
         pytest.importorskip("rolehost_postgres", reason="needs rolehost-postgres")

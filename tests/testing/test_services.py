@@ -17,6 +17,8 @@ from rolehost.testing.services.kafka import alive
 
 from tests.testing.engines import psql, redis, sql, until
 
+pytestmark = pytest.mark.own_server
+
 ENGINES = ["postgres", "redis", "memcached", "kafka"]
 OWNER = Path(__file__).with_name("owner.py")
 

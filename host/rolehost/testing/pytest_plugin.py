@@ -19,6 +19,29 @@ if TYPE_CHECKING:
 
 pytest.register_assert_rewrite("rolehost.testing.conformance")
 
+_OWN = {"start_server", "start_module_server"}
+_SHARED = {"postgres_url", "redis_url", "memcached_url", "kafka_url"}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Announce the marks that tests get by the fixtures that they use."""
+    for line in (
+        "engine: the test needs PostgreSQL, Redis, memcached or Apache Kafka",
+        "own_server: the test starts engines of its own; slower than those that share one",
+    ):
+        config.addinivalue_line("markers", line)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need engines, so that ``-m`` can leave them out."""
+    for item in items:
+        used = set(getattr(item, "fixturenames", ()))
+        if used & _OWN:
+            item.add_marker("own_server")
+        if used & (_OWN | _SHARED) or item.get_closest_marker("own_server"):
+            item.add_marker("engine")
+
 
 @pytest.fixture
 def free_port() -> int:

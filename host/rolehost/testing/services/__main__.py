@@ -59,7 +59,11 @@ def main() -> int:
     elif arguments.command == "down":
         background.down(state)
     elif arguments.command == "jars":
-        print(jars.bring())
+        try:
+            print(f"services: {jars.bring()}", file=sys.stderr)
+        except OSError as error:
+            print(f"services: no jars of Apache Kafka: {error}", file=sys.stderr)
+            return 1
     elif arguments.command == "status":
         running = background.read(state)
         _show(running)

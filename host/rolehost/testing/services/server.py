@@ -20,7 +20,7 @@ from rolehost.testing.services.guarded import (
 )
 
 #: Seconds after which a server that does not answer, or does not end, is given up.
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 
 class StartFailed(RuntimeError):
@@ -103,7 +103,7 @@ class Server(ABC):
         """Start it, again on the same port with the same data; return when it answers.
 
         Raises:
-            StartFailed: it ended, or gave no answer within a minute.
+            StartFailed: it ended, or gave no answer in time.
             RuntimeError: it runs already.
         """
         self._launch()
