@@ -26,6 +26,15 @@ def _as_bytes(value: Any, cursor: Any) -> bytes | None:
 
 _BYTES = new_type((_BYTEA,), "BYTES", _as_bytes)
 
+#: When a host that says nothing any more is given up, about half a minute: the system's own
+#: limits are hours (https://www.postgresql.org/docs/current/libpq-connect.html).
+_SILENCE = {
+    "keepalives_idle": "15",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "30000",
+}
+
 
 class Server:
     """Where connections come from; thread-safe, and holds none itself.
@@ -52,6 +61,8 @@ class Server:
         parts.update({name: value for name, value in given.items() if value is not None})
         parts.setdefault("application_name", f"rolehost {purpose}")
         parts.setdefault("connect_timeout", str(settings.connect_timeout))
+        for name, value in _SILENCE.items():
+            parts.setdefault(name, value)
         #: What errors call it: backend, host, port, database, user.
         self.place = _place(parts)
         self._dsn = make_dsn(**parts)
