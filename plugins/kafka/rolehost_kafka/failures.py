@@ -12,6 +12,8 @@ from rolehost.api import StorageError, StorageRefused, StorageUnavailable
 from rolehost_kafka.look import look
 from rolehost_kafka.settings import KafkaSettings
 
+_SERVERS = "[kafka] servers"
+
 
 def _refused(setting: str, message: str) -> StorageRefused:
     where = f"[kafka] {setting}".rstrip()
@@ -30,7 +32,8 @@ def login(settings: KafkaSettings) -> StorageRefused:
 def mechanism(settings: KafkaSettings) -> StorageRefused:
     """Return the error for a way to log in that the brokers do not offer."""
     return _refused(
-        "sasl_mechanism", f"the brokers do not offer {settings.sasl_mechanism}; choose another"
+        "sasl_mechanism",
+        f"the brokers do not offer {settings.sasl_mechanism} at that port; choose another, or none",
     )
 
 
@@ -100,14 +103,12 @@ def unreachable(settings: KafkaSettings) -> StorageUnavailable:
     if (gone := file_missing(settings)) is not None:
         return gone
     found = [(server, look(settings, server)) for server in settings.servers]
-    wrong = [each for _, each in found if each.words]
     told = "; ".join(f"{server}: {each.words or 'answers'}" for server, each in found)
-    if wrong and all(each.lasting for _, each in found):
-        return _refused(wrong[0].setting, f"no broker can be used: {told}")
+    if all(each.lasting for _, each in found):
+        return _refused(found[0][1].setting, f"no broker can be used: {told}")
+    setting = next((f"[kafka] {each.setting}" for _, each in found if each.words), _SERVERS)
     return StorageUnavailable(
-        f"kafka: [kafka] servers: no broker can be used: {told}",
-        backend="kafka",
-        setting="[kafka] servers",
+        f"kafka: {setting}: no broker can be used: {told}", backend="kafka", setting=setting
     )
 
 

@@ -1,7 +1,8 @@
 """A look at what answers where brokers should be, after a client could not use them.
 
 Clients say little of why they cannot connect, and each says something else. What is asked here
-holds for both, and carries no secret.
+holds for both. A password is sent as a client sends it: to a broker that asked for it, and
+encrypted where the settings say so.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from rolehost_kafka.logins import try_login
 from rolehost_kafka.settings import KafkaSettings
 
 #: Seconds that looking at one server may take, for each connection that is tried.
@@ -117,8 +119,28 @@ def _judged(settings: KafkaSettings, connection: socket.socket, versions: dict[i
     if versions.get(_INIT_PRODUCER_ID, -1) < _NEEDED:
         words = "the broker is too old: expected Kafka 2.5 or newer, got an older one"
         return Found(words, "servers", True, old=True)
-    if not settings.sasl_mechanism and _asked(connection, _METADATA, b"\0\0\0\0") is None:
+    if settings.sasl_mechanism:
+        return _judged_login(settings, connection)
+    if _asked(connection, _METADATA, b"\0\0\0\0") is None:
         return Found("it wants a login; set sasl_mechanism", "sasl_mechanism", True)
+    return Found("", "servers", False)
+
+
+def _judged_login(settings: KafkaSettings, connection: socket.socket) -> Found:
+    def ask(request: int, version: int, content: bytes) -> bytes | None:
+        return _asked(connection, request, content, version)
+
+    name, mechanism = settings.sasl_username, settings.sasl_mechanism
+    login = try_login(settings, ask)
+    if login == "refused":
+        words = f'it refuses the login of "{name}" with {mechanism}; correct name and password'
+        return Found(words, "sasl_username, sasl_password", True)
+    if login == "not offered":
+        words = f"it does not offer {mechanism} at that port; choose another, or none"
+        return Found(words, "sasl_mechanism", True)
+    if login == "unknown":
+        words = f'it offers {mechanism}; does it know "{name}" and its password?'
+        return Found(words, "sasl_username, sasl_password", False)
     return Found("", "servers", False)
 
 
@@ -141,9 +163,11 @@ def _versions(connection: socket.socket) -> dict[int, int] | None:
     return {key: newest for key, _, newest in triples}
 
 
-def _asked(connection: socket.socket, request: int, content: bytes) -> bytes | None:
-    """Ask with version 0 of a request; return the answer's body, None when it is none."""
-    asked = struct.pack(">hhih", request, 0, 1, -1) + content
+def _asked(
+    connection: socket.socket, request: int, content: bytes, version: int = 0
+) -> bytes | None:
+    """Ask with a request; return the answer's body, None when it is none."""
+    asked = struct.pack(">hhih", request, version, 1, -1) + content
     try:
         connection.sendall(struct.pack(">i", len(asked)) + asked)
         head = _received(connection, 8)
