@@ -52,6 +52,9 @@ class DeliverySettings(Settings, frozen=True):
         retention_days: days after which messages and their attempts are removed.
         overdue: seconds by which the oldest delivery may be late before the check
             ``webhooks-backlog`` fails.
+        outcomes: topic to which an event is published when a delivery has ended, well or not,
+            and when an endpoint is disabled for its answer; None publishes none. It must be
+            another topic than the one that ``webhooks-ingest`` reads.
     """
 
     schedule: tuple[Seconds, ...] = (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 36_000.0)
@@ -63,3 +66,4 @@ class DeliverySettings(Settings, frozen=True):
     connections: Count = 8
     retention_days: Count = 90
     overdue: Seconds = 600.0
+    outcomes: str | None = None

@@ -44,10 +44,10 @@ class Job:
 
 
 @contextmanager
-def running(folder: Path, clock: Clock) -> Iterator[Services]:
-    """Compose, migrate and start, without any role."""
+def running(folder: Path, clock: Clock, settings: str = "") -> Iterator[Services]:
+    """Compose, migrate and start, without any role; ``settings`` is more of the file."""
     file = folder / "deployment.toml"
-    file.write_text(f'plugins = {PLUGINS}\n[embedded]\npath = "inprocess.db"\n')
+    file.write_text(f'plugins = {PLUGINS}\n[embedded]\npath = "inprocess.db"\n{settings}')
     composition = compose(load(file))
     migrating = ProcessServices(composition, role="command")
     schema.up(migrating.database, [schema.HOST_SET, *composition.schema_sets])

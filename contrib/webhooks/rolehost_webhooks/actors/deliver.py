@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from rolehost.api import Actor, Dead, JobContext, Outcome, Retry, RetryPolicy, Services, actor
 
-from rolehost_webhooks import ids, signing
+from rolehost_webhooks import ids, outcomes, signing
 from rolehost_webhooks.actors import QUEUE
 from rolehost_webhooks.delivery.answer import Answer
 from rolehost_webhooks.delivery.verdict import Verdict, judge
@@ -60,7 +60,7 @@ def deliver(
         trigger=trigger,
         created_at=started,
     )
-    _record(services, attempt, verdict)
+    _record(services, attempt, verdict, settings.outcomes)
     if verdict.delay is not None:
         return Retry(verdict.reason, verdict.delay)
     return Dead(verdict.reason) if verdict.status == Status.FAIL else None
@@ -97,12 +97,14 @@ def _send(services: Services, message: Message, endpoint: Endpoint, now: int) ->
     return services.get(Sender).post(endpoint.url, {**endpoint.headers, **kind, **signed}, body)
 
 
-def _record(services: Services, attempt: Attempt, verdict: Verdict) -> None:
-    """Write attempt and delivery; they commit when the job ends, together with its state."""
+def _record(services: Services, attempt: Attempt, verdict: Verdict, topic: str | None) -> None:
+    """Write attempt, delivery and events; they commit when the job ends, with its state."""
     now = services.clock.now()
     later = None if verdict.delay is None else now + int(verdict.delay * 1000)
-    with services.unit_of_work():
+    with services.unit_of_work() as work:
         attempts.insert(attempt)
         deliveries.attempted(attempt.message_id, attempt.endpoint_id, verdict.status, later, now)
         if verdict.disable:
             endpoints.disable(attempt.endpoint_id, now)
+        for event in () if topic is None else outcomes.events(topic, attempt, verdict):
+            work.publish(event)

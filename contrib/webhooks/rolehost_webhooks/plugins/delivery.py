@@ -38,6 +38,13 @@ def rolehost_migrations() -> list[Migrations]:
 
 
 @hookimpl
+def rolehost_topics(context: DeclareContext) -> list[str]:
+    """Name the topic that is told how deliveries ended, when the settings do."""
+    topic = context.settings.outcomes
+    return [] if topic is None else [topic]
+
+
+@hookimpl
 def rolehost_actors(context: DeclareContext) -> list[Actor]:
     """Give the actors; delivery is retried as the settings say."""
     from rolehost_webhooks.actors.deliver import configured
