@@ -23,16 +23,16 @@ class Generation:
         self._key = f"{settings.namespace}!generation"
         self._keep = settings.clear_within
         self._guard = threading.Lock()
-        self._known = ""
-        self._asked = 0.0
+        self._prefix = ""
+        self._until = 0.0
 
     def prefix(self) -> str:
         """Return what every key of the present generation begins with."""
-        if not self._known or time.monotonic() - self._asked >= self._keep:
+        if time.monotonic() >= self._until:
             with self._guard:
-                if not self._known or time.monotonic() - self._asked >= self._keep:
+                if time.monotonic() >= self._until:
                     self._remember(self._ask())
-        return f"{self._namespace}.{self._known}"
+        return self._prefix
 
     def begin(self) -> None:
         """Begin a new one: nothing of the former is found again."""
@@ -57,5 +57,5 @@ class Generation:
         return entry.value.decode()
 
     def _remember(self, generation: str) -> None:
-        self._known = generation
-        self._asked = time.monotonic()
+        self._prefix = f"{self._namespace}.{generation}"
+        self._until = time.monotonic() + self._keep

@@ -8,6 +8,9 @@ from urllib.parse import quote
 
 #: Most bytes of a key that memcached takes.
 LONGEST = 250
+#: What is not percent-encoded, beside letters and digits, and keys of nothing else.
+_SAFE = "/:;,.?&=@+!$*()~-_|<>{}[]"
+_PLAIN = re.compile(f"[A-Za-z0-9{re.escape(_SAFE)}]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -24,13 +27,15 @@ def check(key: str) -> None:
 
 
 def encode(prefix: str, key: str) -> str:
-    """Return the key under which memcached keeps an entry.
+    """Return the key under which memcached keeps an entry; see :func:`check` for what is one.
 
     What memcached does not take is percent-encoded; what is too long then is hashed. The two
     are told apart by the sign before them, so that they cannot meet.
     """
-    check(key)
-    readable = f"{prefix}={quote(key, safe='/:;,.?&=@+!$*()~-_|<>{}[]', errors='surrogatepass')}"
+    readable = f"{prefix}={key}"
+    if _PLAIN.fullmatch(key) and len(readable) <= LONGEST:
+        return readable
+    readable = f"{prefix}={quote(key, safe=_SAFE, errors='surrogatepass')}"
     if len(readable) <= LONGEST:
         return readable
     return f"{prefix}#{sha256(key.encode(errors='surrogatepass')).hexdigest()}"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from pymemcache.client.base import PooledClient
+from pymemcache.client.base import Client
 from pymemcache.client.rendezvous import RendezvousHash
 from pymemcache.exceptions import (
     MemcacheError,
@@ -30,7 +31,8 @@ _BROKEN = (OSError, MemcacheUnexpectedCloseError, MemcacheUnknownError)
 class Server:
     """One memcached server, with its connections. Thread-safe.
 
-    pymemcache's own pool raises when it is full; here a call waits for its turn.
+    pymemcache's own pool raises when it is full, and costs as much as the command; here a call
+    waits for its turn, and takes a client that is not lent.
     """
 
     def __init__(self, name: str, settings: MemcachedSettings) -> None:
@@ -39,17 +41,12 @@ class Server:
         self.dead_until = 0.0
         self._settings = settings
         self._turns = threading.BoundedSemaphore(settings.connections)
-        self._client = PooledClient(
-            _address(name),
-            serde=EntrySerde(),
-            connect_timeout=settings.connect_timeout,
-            timeout=settings.timeout,
-            no_delay=True,
-            max_pool_size=settings.connections,
-            default_noreply=False,
-        )
+        self._wait = settings.connection_wait
+        self._address = _address(name)
+        self._serde = EntrySerde()
+        self._idle: deque[Client] = deque()
 
-    def run(self, command: Callable[[PooledClient], T], *, again: bool) -> T:
+    def run(self, command: Callable[[Client], T], *, again: bool) -> T:
         """Run one command.
 
         Args:
@@ -62,7 +59,8 @@ class Server:
             StorageBusy: no connection became free in time.
             StorageError: memcached refuses what was asked.
         """
-        if not self._turns.acquire(timeout=self._settings.connection_wait):
+        # PERF: without a context manager; this is on the way of every get().
+        if not self._turns.acquire(timeout=self._wait):
             raise StorageBusy(
                 f"memcached {self.name}: all {self._settings.connections} connections are in use"
                 f" ([memcached] connections) for {self._settings.connection_wait:g} s"
@@ -72,16 +70,23 @@ class Server:
         finally:
             self._turns.release()
 
-    def _try(self, command: Callable[[PooledClient], T], again: bool) -> T:
+    def _try(self, command: Callable[[Client], T], again: bool) -> T:
         try:
-            return command(self._client)
+            client, used = self._idle.pop(), True
+        except IndexError:
+            client, used = self._connect(), False
+        try:
+            answer = command(client)
         except _BROKEN as error:
-            self._drop_idle()
-            if again and not isinstance(error, TimeoutError):
+            # After a restart of the server all connections are broken, and each would fail once.
+            client.close()
+            self.close()
+            if used and again and not isinstance(error, TimeoutError):
                 return self._try(command, False)
             self.dead_until = time.monotonic() + self._settings.retry_after
             raise unreachable(error, self.name) from error
         except MemcacheServerError as error:
+            client.close()
             if "too large" in str(error):
                 raise StorageError(
                     f"memcached {self.name} refuses a value of this size: lower [memcached]"
@@ -90,21 +95,33 @@ class Server:
             raise StorageUnavailable(
                 f"memcached {self.name}: {reason(error)}", backend=BACKEND, setting=SETTING
             ) from error
-        except MemcacheError as error:
-            raise StorageError(f"memcached {self.name}: {reason(error)}") from error
+        except BaseException as error:
+            client.close()  # an answer may still be on its way
+            if isinstance(error, MemcacheError):
+                raise StorageError(f"memcached {self.name}: {reason(error)}") from error
+            raise
+        self._idle.append(client)
+        return answer
 
-    def _drop_idle(self) -> None:
-        """Close connections that nobody uses.
-
-        After a restart of the server all of them are broken, and each would fail one call.
-        """
-        pool = self._client.client_pool
-        while pool.free:
-            pool.destroy(pool.get())
+    def _connect(self) -> Client:
+        """Make a client; it connects with its first command."""
+        return Client(
+            self._address,
+            serde=self._serde,
+            connect_timeout=self._settings.connect_timeout,
+            timeout=self._settings.timeout,
+            no_delay=True,
+            default_noreply=False,
+        )
 
     def close(self) -> None:
-        """Close every connection."""
-        self._client.close()
+        """Close the connections that nobody uses."""
+        while True:
+            try:
+                client = self._idle.pop()
+            except IndexError:  # not asked before: others take from it too
+                return
+            client.close()
 
 
 class Servers:
@@ -112,12 +129,12 @@ class Servers:
 
     def __init__(self, settings: MemcachedSettings) -> None:
         self._servers = {name: Server(name, settings) for name in settings.servers}
-        self._settings = settings
+        self._only = self._servers[settings.servers[0]] if len(settings.servers) == 1 else None
 
     def of(self, key: str) -> Server:
         """Return the server that keeps a key now; another when its own has failed lately."""
-        if len(self._servers) == 1:
-            return next(iter(self._servers.values()))
+        if self._only is not None:
+            return self._only
         now = time.monotonic()
         alive = [name for name, each in self._servers.items() if each.dead_until <= now]
         return self._servers[RendezvousHash(alive or list(self._servers)).get_node(key)]

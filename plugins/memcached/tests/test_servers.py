@@ -32,8 +32,11 @@ def test_what_is_no_memcached_is_refused() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
 
         def answer() -> None:
-            for _ in range(2):
-                client, _ = other.accept()
+            while True:
+                try:
+                    client, _ = other.accept()
+                except OSError:
+                    return
                 with client:
                     client.recv(100)
                     client.sendall(b"-ERR unknown command 'version'\r\n")
@@ -44,6 +47,7 @@ def test_what_is_no_memcached_is_refused() -> None:
         cache = MemcachedCache(MemcachedSettings(servers=(address,)))
         with pytest.raises(StorageRefused, match="no memcached") as caught:
             cache.ping()
+        other.shutdown(socket.SHUT_RDWR)
         thread.join()
         cache.close()
     assert (caught.value.backend, caught.value.setting) == ("memcached", "[memcached] servers")

@@ -100,8 +100,12 @@ class Connections:
 
     def close(self) -> None:
         """Close the connections that nobody uses. Idempotent."""
-        while self._idle:
-            self._idle.pop().disconnect()
+        while True:
+            try:
+                connection = self._idle.pop()
+            except IndexError:  # not asked before: others take from it too
+                return
+            connection.disconnect()
 
     def _lend(self, exchange: Callable[[Any], T], again: bool) -> T:
         # PERF: without a context manager; this is on the way of every get().
@@ -124,6 +128,8 @@ class Connections:
         try:
             if used and not again:
                 self._look(connection)
+            if connection._sock is None:
+                connection.connect()  # sending would connect too, but past the Sentinels
             answer = exchange(connection)
         except redis.ResponseError as error:
             self._idle.append(connection)  # the next command connects it when it is not
