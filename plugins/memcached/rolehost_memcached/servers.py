@@ -135,9 +135,14 @@ class Servers:
         """Return the server that keeps a key now; another when its own has failed lately."""
         if self._only is not None:
             return self._only
+        node = RendezvousHash([each.name for each in self.present()]).get_node(key)
+        return self._servers[node]
+
+    def present(self) -> list[Server]:
+        """Return those that have not failed lately; all when all have."""
         now = time.monotonic()
-        alive = [name for name, each in self._servers.items() if each.dead_until <= now]
-        return self._servers[RendezvousHash(alive or list(self._servers)).get_node(key)]
+        alive = [each for each in self._servers.values() if each.dead_until <= now]
+        return alive or list(self._servers.values())
 
     def share(self, keys: Iterable[str]) -> dict[Server, list[str]]:
         """Return which keys to ask of which server."""

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
+from collections.abc import Callable
 
 import msgspec
 import pytest
 from rolehost.api import StorageRefused, StorageUnavailable
+from rolehost.testing.services import Server
 from rolehost_memcached.cache import MemcachedCache
 from rolehost_memcached.settings import MemcachedSettings
 
@@ -78,6 +81,68 @@ def test_another_server_takes_over_from_one_that_failed(
     cache.set("key", b"value")
     assert cache.get("key") == b"value"
     cache.ping()
+    cache.close()
+
+
+def _of(server: Server) -> str:
+    return server.url.removeprefix("memcached://").rstrip("/")
+
+
+def test_when_one_of_several_stops_the_others_keep_their_entries_and_take_over_its_keys(
+    start_server: Callable[..., Server],
+) -> None:
+    servers = [start_server("memcached") for _ in range(3)]
+    settings = MemcachedSettings(
+        servers=tuple(map(_of, servers)), clear_within=0.0, connect_timeout=0.5, retry_after=3600
+    )
+    cache, fellow = MemcachedCache(settings), MemcachedCache(settings)
+    values = {f"key {number}": b"%d" % number for number in range(60)}
+    cache.set_many(values)
+    assert fellow.get_many(values) == values
+    held = {_of(server): 0 for server in servers}
+    for place in map(cache._place, values):
+        held[cache._servers.of(place).name] += 1
+    assert all(held.values()), "every server has some of them"
+    servers[0].stop(immediate=True)
+    with contextlib.suppress(StorageUnavailable):
+        cache.get_many(values)  # finds that it is gone
+    kept = cache.get_many(values)
+    assert len(kept) == 60 - held[_of(servers[0])]
+    assert all(values[key] == value for key, value in kept.items())
+    cache.set_many(values)
+    assert cache.get_many(values) == values
+    assert cache.incr("counter") == 1
+    cache.clear()
+    assert cache.get_many(values) == {}
+    cache.close()
+    fellow.close()
+
+
+def test_a_server_that_comes_back_with_its_memory_does_not_bring_back_what_was_cleared(
+    start_server: Callable[..., Server],
+) -> None:
+    servers = [start_server("memcached") for _ in range(2)]
+    settings = MemcachedSettings(
+        servers=tuple(map(_of, servers)), clear_within=0.0, timeout=0.2, retry_after=0.01
+    )
+    cache = MemcachedCache(settings)
+    values = {f"key {number}": b"old" for number in range(40)}
+    cache.set_many(values)
+    servers[0].freeze()
+    while cache._servers.present() == list(cache._servers._servers.values()):
+        with contextlib.suppress(StorageUnavailable):
+            cache.get_many(values)
+    cache.clear()
+    servers[0].thaw()
+    while True:
+        try:
+            assert cache.get_many(values) == {}
+            if len(cache._servers.present()) == 2:
+                break
+        except StorageUnavailable:
+            continue
+    cache.set_many(values)
+    assert cache.get_many(values) == values
     cache.close()
 
 
