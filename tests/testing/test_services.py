@@ -190,6 +190,7 @@ def test_what_is_not_on_the_machine_is_missing_and_how_to_get_it_is_said(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setattr("rolehost.testing.services.places.ELSEWHERE", ())
+    monkeypatch.setattr("rolehost.testing.services.compose.engine", lambda: None)
     with pytest.raises(Missing, match=r"scripts/services\.sh install"):
         start(engine)
 

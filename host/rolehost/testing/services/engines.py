@@ -7,8 +7,10 @@ import os
 import threading
 from typing import Any
 
+from rolehost.testing.services import compose
 from rolehost.testing.services.kafka import Broker, Cluster
 from rolehost.testing.services.memcached import Memcached
+from rolehost.testing.services.places import Missing
 from rolehost.testing.services.postgres import Postgres
 from rolehost.testing.services.redis import Redis
 from rolehost.testing.services.server import Server
@@ -53,7 +55,17 @@ def start(name: str, **options: Any) -> Server:
         StartFailed: it does not start.
         ValueError: there is no such engine.
     """
-    server = _make(name, options)
+    return _started(name, options, contained=not options)
+
+
+def _started(name: str, options: dict[str, Any], *, contained: bool) -> Server:
+    try:
+        server = _make(name, options)
+    except Missing:
+        program = compose.engine() if contained else None
+        if program is None:
+            raise
+        server = compose.Contained(name, program)
     try:
         server.run()
     except BaseException:
@@ -77,7 +89,7 @@ def _make(name: str, options: dict[str, Any]) -> Server:
 
 def start_shared(name: str) -> Server:
     """Start a server for many tests at once; as :func:`start`."""
-    return start(name, **SHARED.get(name, {}))
+    return _started(name, dict(SHARED.get(name, {})), contained=True)
 
 
 def shared_url(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import signal
@@ -64,6 +65,11 @@ class Guarded:
     def gone(self, process: subprocess.Popen[bytes]) -> None:
         """Say that a process has ended and was waited for: its number may be somebody else's."""
         self._pipe.write(b"-%d\n" % process.pid)
+        self._pipe.flush()
+
+    def at_end(self, command: Sequence[str]) -> None:
+        """Run a command when the folder is closed, or its owner is gone."""
+        self._pipe.write(json.dumps(list(command)).encode() + b"\n")
         self._pipe.flush()
 
     def close(self) -> None:

@@ -5,14 +5,16 @@ Run as a program of its own, with the standard library alone::
     python guardian.py PREFIX
 
 It makes a temporary folder, writes its path to standard output, and reads lines from standard
-input: ``PID`` (a process was started) and ``-PID`` (it ended and was waited for). At the end of
-that input, which comes whatever ends the owner, SIGKILL included, it kills the processes that
-are left with all their descendants, and removes the folder.
+input: ``PID`` (a process was started), ``-PID`` (it ended and was waited for) and a JSON list (a
+command to run at the end). At the end of that input, which comes whatever ends the owner,
+SIGKILL included, it kills the processes that are left with all their descendants, runs the
+commands, and removes the folder.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import select
 import shutil
@@ -82,9 +84,10 @@ def signal_family(pid: int, number: int) -> list[int]:
     return reached
 
 
-def _watch(owner: int) -> set[int]:
-    """Return the processes that are left when the owner is gone or says that it is done."""
+def _watch(owner: int) -> tuple[set[int], list[list[str]]]:
+    """Return which processes and commands are left when the owner is gone or is done."""
     left: set[int] = set()
+    commands: list[list[str]] = []
     waiting = b""
     while os.getppid() == owner:
         if not select.select([0], [], [], LOOK)[0]:
@@ -94,12 +97,14 @@ def _watch(owner: int) -> set[int]:
             break
         *lines, waiting = (waiting + read).split(b"\n")
         for line in lines:
-            number = int(line)
-            if number > 0:
-                left.add(number)
+            told = json.loads(line)
+            if isinstance(told, list):
+                commands.append(told)
+            elif told > 0:
+                left.add(told)
             else:
-                left.discard(-number)
-    return left
+                left.discard(-told)
+    return left, commands
 
 
 def _end(pid: int) -> None:
@@ -118,8 +123,12 @@ def main() -> None:
     try:
         os.write(1, folder.encode() + b"\n")
         os.close(1)
-        for pid in _watch(owner):
+        left, commands = _watch(owner)
+        for pid in left:
             _end(pid)
+        for command in commands:
+            quiet = subprocess.DEVNULL
+            subprocess.run(command, stdin=quiet, stdout=quiet, stderr=quiet, check=False)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

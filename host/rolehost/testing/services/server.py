@@ -39,7 +39,7 @@ class Server(ABC):
     """
 
     #: What engine it is, as in ``start(name)``.
-    name: ClassVar[str]
+    name: str
 
     #: What asks it to end in order, and what ends it at once.
     fast: ClassVar[signal.Signals] = signal.SIGTERM
