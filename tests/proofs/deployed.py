@@ -91,8 +91,14 @@ FLEET: dict[str, tuple[str, ...]] = {
 
 
 @contextmanager
-def fleet(engines: Engines, extra: str = "") -> Iterator[Fleet]:
-    """Run the four deployments until the block ends; ``extra`` is appended to each file."""
+def fleet(engines: Engines, extra: str = "", *, outcomes: str | None = None) -> Iterator[Fleet]:
+    """Run the four deployments until the block ends.
+
+    Args:
+        engines: what they run on.
+        extra: appended to each file.
+        outcomes: topic to which the webhooks' outcomes are published; None publishes none.
+    """
     with TemporaryDirectory(prefix="rolehost-fleet-") as folder, ExitStack() as stack:
         members: dict[str, Deployed] = {}
         for name, options in FLEET.items():
@@ -100,8 +106,9 @@ def fleet(engines: Engines, extra: str = "") -> Iterator[Fleet]:
             path = Path(folder, f"{name}.toml")
             path.write_text(
                 f'include = ["{ROOT}/deploy/{name}.toml"]\n'
+                f"{_with_outcomes(name, outcomes)}"
+                "allow_private = true\n"
                 f'[http]\nbind = "127.0.0.1:{port}"\nshutdown_delay = 0.0\n'
-                "[webhooks-delivery]\nallow_private = true\n"
                 f"{engines.sections()}{extra}"
             )
             command = [sys.executable, "-m", "rolehost", "run", str(path), *options]
@@ -110,6 +117,14 @@ def fleet(engines: Engines, extra: str = "") -> Iterator[Fleet]:
         for member in members.values():
             member.host.until(READY)
         yield Fleet(**members)
+
+
+def _with_outcomes(name: str, topic: str | None) -> str:
+    """Return the head of a deployment file, up to the section of the deliveries."""
+    if topic is None or name not in ("worker", "scheduler"):
+        return "[webhooks-delivery]\n"
+    plugins = ["postgres", "redis", "memcached", "kafka", "ops", "webhooks-delivery"]
+    return f'plugins = {plugins}\n[webhooks-delivery]\noutcomes = "{topic}"\n'
 
 
 @contextmanager

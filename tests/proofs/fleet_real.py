@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
@@ -17,25 +18,31 @@ from tests.proofs.deployed import Deployed, Fleet, client_services, fleet
 from tests.proofs.engines import own_engines
 from tests.proofs.kit import Figures, Options
 from tests.proofs.receiver import Receiver
+from tests.proofs.running import eventually
 
 PROMISE = (
     "api, worker, events and scheduler as separate process trees on PostgreSQL, Redis, memcached"
     " and Apache Kafka: 329 GitHub payloads and 20,000 generated events, through REST and Kafka,"
-    " each arrive once, verified; kcat reads our events, and what kcat writes is delivered"
+    " each arrive once, verified; kcat reads our events and the outcome of every delivery, and"
+    " what kcat writes is delivered"
 )
-DURATION = "about 4 min"
+DURATION = "about 5 min"
 
 #: Generated events of a full and of a short run; half of them go through REST.
 FULL, SHORT = 20_000, 1_000
 #: Connections that post over HTTP.
 SENDERS = 6
+#: Messages that kcat writes.
+WRITTEN = 10
 #: Events published in one unit of work.
 TOGETHER = 100
 #: Seconds after the last was acknowledged in which everything must have arrived.
-PATIENCE = 300.0
+PATIENCE = 600.0
 
 #: The topic that webhooks-ingest reads unless it is told otherwise.
 TOPIC = "webhooks"
+#: The topic that is told how each delivery ended.
+OUTCOMES = "webhooks-outcomes"
 WORDS = ("order", "paid", "Grüße", "発送", "🚚", "refund", 'quoted "text"', "back\\slash")
 
 
@@ -44,20 +51,27 @@ def prove(options: Options) -> Figures:
     kcat.program()
     examples = list(octokit.payloads())
     count = SHORT if options.short else FULL
-    with own_engines() as engines, fleet(engines) as running:
+    with own_engines() as engines, fleet(engines, outcomes=OUTCOMES) as running:
         # Events are published by a program of the fleet: with the deployment that has a stream.
         deployed = Deployed(running.events.path, running.api.url, running.api.host)
-        rest = octokit.over_rest(deployed, examples, options)
-        stream = octokit.through_stream(deployed, examples, options)
-        generated = Generated(deployed, count, random.Random(options.seed), options).run()
+        with ThreadPoolExecutor(2) as both:
+            ways = [
+                both.submit(way, deployed, examples, options)
+                for way in (octokit.over_rest, octokit.through_stream)
+            ]
+        rest, stream = (way.result() for way in ways)
+        generated = Generated(deployed, count, random.Random(options.seed), options)
+        figures = generated.run()
         foreign = other_client(deployed, engines.kafka)
+        told = outcomes(engines.kafka, 2 * len(examples) + count + WRITTEN, generated.delivered)
         assert_alive(running)
     return {
         "payloads": len(examples),
         "rest_verified": rest["verified"],
         "stream_verified": stream["verified"],
-        **generated,
+        **figures,
         **foreign,
+        "outcomes_read_by_kcat": told,
     }
 
 
@@ -80,6 +94,8 @@ class Generated:
         self._over_rest, self._through_kafka = bodies[::2], bodies[1::2]
         #: Message id → the bytes that were sent; those of the stream have ids nobody was told.
         self._by_id: dict[str, bytes] = {}
+        #: Ids of all messages that arrived.
+        self.delivered: frozenset[str] = frozenset()
 
     def run(self) -> Figures:
         """Send all of them, wait, and compare the ledger with what was sent."""
@@ -159,6 +175,7 @@ class Generated:
         """Each id once in the ledger, each payload under one id, each byte as it was sent."""
         assert not receiver.refused, receiver.refused[:3]
         arrived = {name: received.body for name, received in receiver.ledger.items()}
+        self.delivered = frozenset(arrived)
         wrong = [name for name, body in self._by_id.items() if arrived.get(name) != body]
         assert not wrong, f"{len(wrong)} messages of REST are missing or changed: {wrong[:5]}"
         rest = sorted(body for name, body in arrived.items() if name not in self._by_id)
@@ -212,7 +229,8 @@ def other_client(deployed: Deployed, servers: str) -> Figures:
     assert names == sent, f"{len(names)} of {len(sent)} payloads as kcat reads them"
     client = octokit.svix_client(deployed)
     bodies = {
-        f"kcat-{number}": b'{"from": "kcat \xe2\x9c\x93", "n": %d}' % number for number in range(10)
+        f"kcat-{number}": json.dumps({"from": "kcat ✓", "n": number}, ensure_ascii=False).encode()
+        for number in range(WRITTEN)
     }
     with octokit.subscribed(deployed, client, "kcat") as receiver:
         for name, body in bodies.items():
@@ -236,6 +254,19 @@ def _github(records: list[kcat.Read]) -> Iterator[tuple[str, bytes]]:
     for record in records:
         if record.headers["ce_type"].startswith("github."):
             yield record.headers["ce_id"], record.value
+
+
+def outcomes(servers: str, count: int, generated: frozenset[str]) -> int:
+    """Let kcat read how the deliveries ended: each is told once, and each has succeeded."""
+    found = eventually(
+        lambda: kcat.read(servers, OUTCOMES), lambda records: len(records) >= count, seconds=60
+    )
+    kinds = Counter(record.headers["ce_type"] for record in found)
+    assert kinds == {"message.attempt.succeeded": count}, f"{kinds} of {count}"
+    told = Counter(json.loads(record.value)["msgId"] for record in found)
+    assert len(told) == count, f"{count - len(told)} are told twice"
+    assert told.keys() >= generated, f"{len(generated - told.keys())} are not told"
+    return len(found)
 
 
 def assert_alive(running: Fleet) -> None:
