@@ -240,6 +240,8 @@ class Services(Protocol):
 
         Raises:
             PayloadError: the actor is durable, or the arguments do not fit it.
+            StorageUnavailable: the queue did not answer; the message was stored once or not at
+                all.
         """
 
     def register(

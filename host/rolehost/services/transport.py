@@ -10,7 +10,7 @@ import msgspec
 
 from rolehost.api.contributions import Actor
 from rolehost.delivery.arguments import Signature
-from rolehost.errors import PayloadError
+from rolehost.errors import PayloadError, StorageError, StorageUnavailable
 
 if TYPE_CHECKING:
     import dramatiq
@@ -35,6 +35,8 @@ class Transport:
 
         Raises:
             PayloadError: the actor is durable, or the arguments do not fit it.
+            StorageError: the queue did not answer (StorageUnavailable) or refuses; the message
+                was stored once or not at all.
         """
         import dramatiq  # loaded by the broker already
 
@@ -48,7 +50,13 @@ class Transport:
             kwargs=plain,
             options={},
         )
-        self.broker.enqueue(message, delay=None if delay is None else int(delay * 1000))
+        try:
+            self.broker.enqueue(message, delay=None if delay is None else int(delay * 1000))
+        except dramatiq.errors.BrokerConnectionError as error:
+            # Dramatiq's own threads want this one; a sender knows the host's errors.
+            if isinstance(error.__cause__, StorageError):
+                raise error.__cause__ from None
+            raise StorageUnavailable(str(error)) from error
 
     def _declare(self, actor: Actor) -> Signature:
         if actor.durable:
