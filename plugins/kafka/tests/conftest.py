@@ -35,6 +35,12 @@ def servers(kafka_url: str) -> tuple[str, ...]:
 
 
 @pytest.fixture
+def client() -> str:
+    """The client that is used; modules that test both say so."""
+    return "kafka-python"
+
+
+@pytest.fixture
 def settings(servers: tuple[str, ...], client: str) -> KafkaSettings:
     """Topics and groups of this test alone, and short time-outs."""
     return KafkaSettings(
