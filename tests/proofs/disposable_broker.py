@@ -7,14 +7,16 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from tests.proofs.disposable_books import Books
 from tests.proofs.disposable_fleet import Engines, Fleet, client, deployed, engines
-from tests.proofs.disposable_load import Load
+from tests.proofs.disposable_load import Entry, Load
+from tests.proofs.disposable_ways import Arrivals, Entries, Webhooks
 from tests.proofs.kit import Figures, Options
+from tests.proofs.receiver import receiving
 from tests.proofs.running import eventually
 
 PROMISE = (
@@ -35,37 +37,41 @@ class Size(NamedTuple):
     """How large a run is; times in seconds.
 
     Attributes:
-        rate: entries over HTTP in a second; half as many come through Kafka.
+        rate: entries over REST in a second; half as many come through Kafka.
+        webhooks: messages over REST in a second; half as many come through Kafka.
         flushes: how often Redis is emptied.
         between: time between two of them.
         away: for how long Redis, and then Kafka, is stopped.
         frozen: for how long processes are stopped: longer than what they hold lives.
-        roles: of which one process is frozen, in this order.
+        roles: of which one process each is frozen, all at the same time.
         hold: for how long jobs work on that are running when a worker is frozen.
-        kills: how many processes are killed.
-        pace: time between two kills.
+        salvos: how often several processes are killed, one soon after the other.
+        kills: how many in each salvo; the next one comes when all is well again.
+        within: the time from the first of a salvo to the last, at most.
         settings: what the deployments say besides, as TOML.
     """
 
     rate: float
+    webhooks: float
     flushes: int
     between: float
     away: float
     frozen: float
     roles: Sequence[str]
     hold: float
+    salvos: int
     kills: int
-    pace: float
+    within: float
     settings: str
 
 
 FULL = Size(
-    rate=20.0, flushes=12, between=5.0, away=60.0, frozen=40.0, roles=ROLES, hold=1.0,
-    kills=200, pace=0.75, settings="",
+    rate=20.0, webhooks=5.0, flushes=12, between=5.0, away=60.0, frozen=40.0, roles=ROLES,
+    hold=1.0, salvos=40, kills=5, within=2.0, settings="",
 )  # fmt: skip
 SHORT = Size(
-    rate=10.0, flushes=2, between=2.0, away=3.0, frozen=6.0, roles=("worker",), hold=1.0,
-    kills=10, pace=0.5,
+    rate=10.0, webhooks=4.0, flushes=2, between=2.0, away=3.0, frozen=6.0, roles=("worker",),
+    hold=1.0, salvos=2, kills=5, within=2.0,
     # So that a process can be frozen past its lease within the time of a short run.
     settings="[delivery]\nlease = 3.0\nheartbeat = 1.0\n[scheduler]\nsweep = 1.0\n",
 )  # fmt: skip
@@ -84,105 +90,103 @@ class Fault(NamedTuple):
 
 
 def prove(options: Options) -> Figures:
-    """Send, break, wait, and compare what was acknowledged with the database."""
+    """Send, break, wait, and compare what was acknowledged with database and receiver."""
     size = SHORT if options.short else FULL
-    with engines() as servers, deployed(servers, size.settings) as fleet:
-        books = Books(servers.postgres.url)
-        with sending(fleet, size) as load:
-            assert not settled(books, load), "nothing gets through before the first fault"
-            trial = Trial(servers, fleet, books, load, size, options)
-            trial.run()
-            load.stop(PATIENCE)
-            left = books.wait(load.entries(), PATIENCE)
+    arrivals = Arrivals()
+    with (
+        engines() as servers,
+        deployed(servers, size.settings) as fleet,
+        client(fleet) as services,
+        receiving(arrivals) as receiver,
+    ):
+        site = Site(
+            servers,
+            fleet,
+            Entries(fleet.url, services),
+            Webhooks(fleet.url, services, receiver),
+            Books(servers.postgres.url),
+        )
+        load = Load([*site.rows.ways(size.rate), *site.webhooks.ways(size.webhooks)])
+        load.start()
+        assert not site.unsettled(load), "nothing gets through before the first fault"
+        trial = Trial(site, load, size, options)
+        trial.run()
+        load.stop(PATIENCE)
         entries = load.entries()
-        audit = books.audit(entries)
-        recoveries = measured(trial.faults, books, load)
-        figures: dict[str, object] = {
+        left = site.left(entries, PATIENCE)
+        wrong = site.books.audit(entries)._asdict() | site.webhooks.audit(entries)
+        done = site.books.finished() | arrivals.first
+        figures = {
             "acknowledged": len(entries),
-            **{f"audit_{name}": value for name, value in audit._asdict().items()},
-            "ticks": books.ticks(),
+            "by_way": counted(each.name[0] for each in entries),
+            **wrong,
+            "wire_duplicates": sum(receiver.wire.values()) - len(receiver.ledger),
+            "ticks": site.books.ticks(),
             "stale_refused": fleet.said("lease lost, effects undone"),
-            "kills": sum(trial.killed.values()),
-            "killed": ",".join(f"{role}:{count}" for role, count in sorted(trial.killed.items())),
-            "answers": ",".join(f"{code}:{count}" for code, count in sorted(load.answers.items())),
-            "unpublished": load.unpublished,
-            "faults": len(trial.faults),
-            **spread(recoveries),
+            "answers": ",".join(f"{each}:{n}" for each, n in sorted(load.answers.items())),
+            **trial.figures(entries, done),
         }
     assert not left, f"{left} entries never finished: {figures}"
-    assert not any(audit), f"{audit}: {figures}"
+    assert not any(wrong.values()), f"{wrong}: {figures}"
     assert figures["stale_refused"], f"no stale write was tried: {figures}"
     slow = figures["recovery_p99"]
-    assert isinstance(slow, float)
     assert slow <= GOAL, f"recovery took {slow} s at the 99th percentile: {figures}"
     return figures
 
 
-@contextmanager
-def sending(fleet: Fleet, size: Size) -> Iterator[Load]:
-    """Send for the time of the block; events of Kafka are published by a client of its own."""
-    from rolehost.api import Event, StorageUnavailable
-    from rolehost.delivery import envelope
+class Site(NamedTuple):
+    """Everything that takes part."""
 
-    with client(fleet) as services:
+    servers: Engines
+    fleet: Fleet
+    rows: Entries
+    webhooks: Webhooks
+    books: Books
 
-        def publish(entry: str, key: str, seq: int) -> None:
-            event = Event(
-                topic="entries.incoming",
-                type="entry",
-                data={"entry": entry, "key": key, "seq": seq},
-                key=key,
-            )
-            now = int(time.time() * 1000)
-            record = envelope.to_record(event, event_id=entry, source="proof", now=now)
-            services.stream.publish([record])
+    def left(self, entries: Sequence[Entry], seconds: float) -> int:
+        """Wait until what is acknowledged of these entries is done; return how many are not."""
+        end = time.monotonic() + seconds
+        rows = self.books.wait(entries, seconds)
+        return rows + self.webhooks.wait(entries, max(0.0, end - time.monotonic()))
 
-        load = Load(fleet.url, publish, StorageUnavailable, size.rate)
-        load.start()
-        yield load
+    def unsettled(self, load: Load) -> int:
+        """Wait until what is acknowledged by now is done, and something newer of each way.
 
+        Returns:
+            How many entries and ways are not.
+        """
+        now = time.time()
 
-def settled(books: Books, load: Load) -> int:
-    """Wait until what is acknowledged by now is done, and something newer; return the rest."""
-    now = time.time()
-    left = books.wait(
-        [each for each in load.entries() if (each.acknowledged or now) < now], PATIENCE
-    )
+        def stale() -> int:
+            assert not load.broken, load.broken
+            fresh = [each for each in load.entries() if each.sent >= now and each.acknowledged]
+            ways = {each.name[0] for each in fresh}
+            return len(load.ways) - len(ways) + self.left(fresh, 0.0)
 
-    def newer() -> bool:
-        assert not load.broken, load.broken
-        fresh = [each for each in load.entries() if each.sent >= now and each.acknowledged]
-        return len(fresh) > books.wait(fresh, 0.0)
-
-    return left + (not eventually(newer, bool, seconds=PATIENCE))
+        before = [each for each in load.entries() if each.acknowledged]
+        left = self.left(before, PATIENCE)
+        return left + eventually(stale, lambda count: not count, seconds=PATIENCE)
 
 
 class Trial:
     """Does one thing after the other to the fleet, each when the one before is over."""
 
-    def __init__(
-        self,
-        servers: Engines,
-        fleet: Fleet,
-        books: Books,
-        load: Load,
-        size: Size,
-        options: Options,
-    ) -> None:
-        self._servers = servers
-        self._fleet = fleet
-        self._books = books
+    def __init__(self, site: Site, load: Load, size: Size, options: Options) -> None:
+        self._site = site
         self._load = load
         self._size = size
         self._random = random.Random(options.seed)
-        steps = size.flushes + 4 + len(size.roles) + size.kills
+        steps = size.flushes + 4 + len(size.roles) + size.salvos * size.kills
         self._task = options.progress(steps, "faults")
         self.faults: list[Fault] = []
-        self.killed: dict[str, int] = {}
+        #: Role of each process that was killed.
+        self.killed: list[str] = []
+        #: When a process of a role was frozen.
+        self.frozen: dict[str, float] = {}
 
     def run(self) -> None:
         """Do all of them."""
-        servers, size = self._servers, self._size
+        servers, size = self._site.servers, self._size
         for _ in range(size.flushes):
             flush(servers.redis.url)
             self._over("flush")
@@ -198,45 +202,65 @@ class Trial:
             servers.postgres.restart(immediate=immediate)
             self._over("postgres immediate" if immediate else "postgres fast")
             self._well("postgres")
-        for role in size.roles:
-            self._freeze(role)
-            self._well(role)
-        for _ in range(size.kills):
-            self._kill(self._random.choice(ROLES), self._random.random())
-            time.sleep(size.pace)  # the rhythm of the kills
-        self._well("kills")
+        self._freeze()
+        self._well("freezing")
+        for _ in range(size.salvos):
+            self._salvo()
+            self._well("a salvo")
+
+    def figures(self, entries: Sequence[Entry], done: Mapping[str, float]) -> dict[str, Any]:
+        """Return what was done, and how long it took until all was well; ``done`` says when."""
+        taken_over = {
+            f"{role}_frozen_taken_over": round(latest(entries, done, began) - began, 1)
+            for role, began in self.frozen.items()
+        }
+        return {
+            "kills": len(self.killed),
+            "killed": counted(self.killed),
+            "faults": len(self.faults),
+            **taken_over,
+            **spread(recoveries(self.faults, entries, done)),
+        }
 
     def _over(self, kind: str) -> None:
         self.faults.append(Fault(kind, time.time()))
         self._task.advance(1)
 
     def _well(self, what: str) -> None:
-        left = settled(self._books, self._load)
-        assert not left, f"{left} entries wait {PATIENCE} s after {what}"
+        left = self._site.unsettled(self._load)
+        assert not left, f"{left} entries or ways wait {PATIENCE} s after {what}"
 
-    def _freeze(self, role: str) -> None:
-        pid = self._random.choice(self._fleet.workers(role))
-        if role == "worker":
-            # In the middle of jobs, so that there is something stale when it is thawed.
-            self._load.hold = self._size.hold
-            time.sleep(3 * self._size.hold)  # until such jobs run
-            pid, *_ = eventually(self._books.holders, bool)
-        os.kill(pid, signal.SIGSTOP)
-        self._load.hold = 0.0
-        time.sleep(self._size.frozen)  # longer than its lease lives
-        os.kill(pid, signal.SIGCONT)
-        self._over(f"{role} frozen")
+    def _freeze(self) -> None:
+        fleet, roles = self._site.fleet, self._size.roles
+        chosen = {role: self._random.choice(fleet.workers(role)) for role in roles}
+        # In the middle of jobs, so that there is something stale when it is thawed.
+        self._site.rows.hold = self._size.hold
+        time.sleep(3 * self._size.hold)  # until such jobs run
+        chosen["worker"] = eventually(self._site.books.holders, bool)[0]
+        for role, pid in chosen.items():
+            os.kill(pid, signal.SIGSTOP)
+            self.frozen[role] = time.time()
+        self._site.rows.hold = 0.0
+        time.sleep(self._size.frozen)  # longer than their leases live
+        for role, pid in chosen.items():
+            os.kill(pid, signal.SIGCONT)
+            self._over(f"{role} frozen")
+
+    def _salvo(self) -> None:
+        for _ in range(self._size.kills):
+            self._kill(self._random.choice(ROLES), self._random.random())
+            time.sleep(self._random.uniform(0, self._size.within / self._size.kills))
 
     def _kill(self, role: str, which: float) -> None:
         # One that is just being restarted is waited for, so that a seed kills the same roles.
-        pids = eventually(lambda: self._fleet.pids(role), bool, seconds=40)
+        pids = eventually(lambda: self._site.fleet.pids(role), bool, seconds=40)
         assert pids, f"no {role} process came back within 40 s"
         try:
             os.kill(pids[int(which * len(pids))], signal.SIGKILL)
         except ProcessLookupError:
             self._kill(role, which)
             return
-        self.killed[role] = self.killed.get(role, 0) + 1
+        self.killed.append(role)
         self._over(f"{role} killed")
 
 
@@ -248,43 +272,56 @@ def flush(url: str) -> None:
         client.flushall()
 
 
-def measured(faults: Sequence[Fault], books: Books, load: Load) -> dict[str, list[float]]:
+def recoveries(
+    faults: Sequence[Fault], entries: Sequence[Entry], done: Mapping[str, float]
+) -> dict[str, list[float]]:
     """Return the seconds of recovery after each fault, by kind.
 
     It lasts until everything is done that was acknowledged before the fault was over, and until
-    the first entry over HTTP and the first through Kafka are done that were sent after it.
+    the first entry of each way is done that was sent after it.
+
+    Args:
+        faults: what was done.
+        entries: all of them.
+        done: when each was done.
     """
-    finished = books.finished()
-    entries = load.entries()
     seconds: dict[str, list[float]] = {}
     for fault in faults:
-        before = [
-            finished[each.name]
-            for each in entries
-            if each.acknowledged is not None and each.acknowledged <= fault.over
-        ]
-        first = [
-            min(
-                (finished[each.name] for each in entries
-                 if each.sent >= fault.over and each.name[0] == way),
-                default=fault.over,
-            )
-            for way in "rs"
-        ]  # fmt: skip
-        seconds.setdefault(fault.kind, []).append(max([*before, *first]) - fault.over)
+        first: dict[str, float] = {}
+        for each in entries:
+            if each.sent >= fault.over:
+                way = each.name[0]
+                first[way] = min(first.get(way, math.inf), done[each.name])
+        over = max(latest(entries, done, fault.over), *first.values())
+        seconds.setdefault(fault.kind, []).append(over - fault.over)
     return seconds
 
 
-def spread(recoveries: dict[str, list[float]]) -> dict[str, object]:
+def latest(entries: Sequence[Entry], done: Mapping[str, float], moment: float) -> float:
+    """Return when the last was done of what was acknowledged at a moment; the moment, if before."""
+    times = (
+        done[each.name]
+        for each in entries
+        if each.acknowledged is not None and each.acknowledged <= moment
+    )
+    return max(moment, *times)
+
+
+def counted(names: Iterable[str]) -> str:
+    """Return how often each name is there, as text."""
+    return ",".join(f"{name}:{count}" for name, count in sorted(Counter(names).items()))
+
+
+def spread(seconds: Mapping[str, list[float]]) -> dict[str, Any]:
     """Return the figures: each kind by itself, and all together."""
-    everything = sorted(each for times in recoveries.values() for each in times)
+    everything = sorted(each for times in seconds.values() for each in times)
     kinds = {
         f"recovery_{kind.replace(' ', '_')}": (
             round(times[0], 1)
             if len(times) == 1
             else f"p50:{percentile(times, 50):.1f},max:{max(times):.1f}"
         )
-        for kind, times in recoveries.items()
+        for kind, times in seconds.items()
     }
     return kinds | {
         "recovery_p50": round(percentile(everything, 50), 1),

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 #: The proof's own plugins.
 PLUGINS = ROOT / "tests" / "plugins" / "entries"
 
-#: Deployment → its plugin, and the role that this makes of it.
+#: Deployment → its plugins, and its role.
 PARTS = {
-    "api": ("entries-api", "http"),
-    "worker": ("entries-work", "worker"),
-    "events": ("entries-events", "consumer"),
-    "scheduler": ("entries-clock", "scheduler"),
+    "api": (("entries-api", "webhooks-api"), "http"),
+    "worker": (("entries-work", "webhooks-delivery"), "worker"),
+    "events": (("entries-events", "webhooks-ingest"), "consumer"),
+    "scheduler": (("entries-clock",), "scheduler"),
 }
 
 
@@ -106,30 +106,27 @@ def deployed(servers: Engines, extra: str = "") -> Iterator[Fleet]:
     with TemporaryDirectory(prefix="rolehost-proof-") as name, ExitStack() as stack:
         folder = Path(name)
         port = free_port()
-        for plugin, _ in PARTS.values():
-            module = plugin.removeprefix("entries-")
-            entry = f"{plugin} = rolehost_entries.{module}"
+        for module in ("api", "work", "events", "clock"):
+            entry = f"entries-{module} = rolehost_entries.{module}"
             install(folder / "site", "rolehost-entries", "0.1.0", entry)
         (folder / "base.toml").write_text(shared(servers) + extra)
-        for deployment, (plugin, role) in PARTS.items():
+        for deployment, (plugins, _) in PARTS.items():
             (folder / f"{deployment}.toml").write_text(
                 'include = ["base.toml"]\n'
-                f'plugins = ["postgres", "redis", "kafka", "{plugin}"]\n'
-                f'[deployment]\nenvironment = "production"\nmigrate = "run"\nroles = ["{role}"]\n'
+                f"plugins = {['postgres', 'redis', 'kafka', *plugins]}\n"
                 f'[http]\nbind = "127.0.0.1:{port}"\nprocesses = 2\n'
-                "[worker]\nprocesses = 2\n[consumer]\nprocesses = 2\n"
             )
         found = (str(folder / "site"), str(PLUGINS), os.environ.get("PYTHONPATH", ""))
         path = os.pathsep.join(each for each in found if each)
         hosts = {
             deployment: stack.enter_context(
                 running(
-                    [sys.executable, "-m", "rolehost", "run", folder / f"{deployment}.toml"],
+                    [sys.executable, "-m", "rolehost", "run", f"{deployment}.toml", "--role", role],
                     folder,
                     {"PYTHONPATH": path},
                 )
             )
-            for deployment in PARTS
+            for deployment, (_, role) in PARTS.items()
         }
         for host in hosts.values():
             host.until(READY)
@@ -139,6 +136,10 @@ def deployed(servers: Engines, extra: str = "") -> Iterator[Fleet]:
 def shared(servers: Engines) -> str:
     """Return the part of a deployment file that names the engines."""
     return (
+        '[deployment]\nenvironment = "production"\nmigrate = "run"\n'
+        "[worker]\nprocesses = 2\n[consumer]\nprocesses = 2\n"
+        # The receiver is on this machine.
+        "[webhooks-delivery]\nallow_private = true\n"
         '[storage]\ndatabase = "postgres"\nqueue = "redis"\ncache = "redis"\nstream = "kafka"\n'
         f'[postgres]\nurl = "{servers.postgres.url}"\n'
         f'[redis]\nurl = "{servers.redis.url}"\n'
