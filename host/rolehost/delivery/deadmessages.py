@@ -44,7 +44,7 @@ def show(queue: Queue, number: int) -> dict[str, Any] | None:
         return None
     fields = _fields(found.data)
     return {
-        "id": found.number,
+        "id": f"message:{found.number}",
         "queue": found.queue,
         "actor": fields.get("actor_name"),
         "arguments": fields.get("kwargs"),

@@ -77,8 +77,11 @@ class RedisBroker(dramatiq.Broker):
             if holding is None:
                 holding = Holding(self.store, queue_name, self.hub.owner, self._steady)
                 self._holdings[queue_name] = holding
-            if self._keeper is None and not self._closed.is_set():
-                self._keeper = threading.Thread(target=self._keep, name="redis-leases", daemon=True)
+            if self._keeper is None:
+                self._closed = threading.Event()
+                self._keeper = threading.Thread(
+                    target=self._keep, args=(self._closed,), name="redis-leases", daemon=True
+                )
                 self._keeper.start()
         return holding
 
@@ -109,9 +112,12 @@ class RedisBroker(dramatiq.Broker):
             time.sleep(interval / 1000)
 
     def close(self) -> None:
-        """Renew nothing more; what is still held goes to others. Idempotent."""
-        self._closed.set()
+        """Renew nothing more; what is still held goes to others. Idempotent.
+
+        Another worker may consume from it afterwards, as after none.
+        """
         with self._guard:
+            self._closed.set()
             keeper, self._keeper = self._keeper, None
             holdings, self._holdings = self._holdings, {}
         if keeper is not None:
@@ -120,9 +126,9 @@ class RedisBroker(dramatiq.Broker):
             for holding in holdings.values():
                 holding.leave()
 
-    def _keep(self) -> None:
+    def _keep(self, closed: threading.Event) -> None:
         """Renew leases three times as often as needed; a failure is made good by the next."""
-        while not self._closed.wait(self._lease / 3):
+        while not closed.wait(self._lease / 3):
             with self._guard:
                 holdings = list(self._holdings.values())
             with contextlib.suppress(StorageError):

@@ -68,7 +68,8 @@ class Holding:
         self._steady = steady
         self._done: list[bytes] = []
         self._returned: list[bytes] = []
-        self._calls = 0
+        # Greater than those of an earlier life of this process's broker.
+        self._calls = time.monotonic_ns() // 1000
         self._guard = threading.Lock()
         self._exchanging = threading.Lock()
         #: How often the lease has ended; what was taken before belongs to others.

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from queue import SimpleQueue
 from typing import Any
+from urllib.parse import urlsplit
 
 import dramatiq
 import msgspec
@@ -138,6 +139,47 @@ def test_delayed_messages_run_after_connections_broke(
         assert {calls.get(timeout=PATIENCE) for _ in range(20)} == set(range(20))
     finally:
         worker.stop()
+
+
+def test_a_closed_broker_serves_another_worker(open_queue: Callable[[], RedisQueue]) -> None:
+    broker = open_queue().broker()
+    broker.declare_queue(QUEUE)
+    for number in range(3):
+        broker.enqueue(dramatiq.Message(QUEUE, "act", (number,), {}, {}))
+        consumer = broker.consume(QUEUE, timeout=int(PATIENCE * 1000))
+        message = _next(consumer)
+        assert message.args == (number,)
+        consumer.ack(message)
+        consumer.close()
+        broker.close()
+        assert broker.store.depth(QUEUE, taken=True) == 0
+
+
+def test_with_acls_the_keys_and_channels_of_the_namespace_are_enough(
+    url: str, settings: RedisSettings, raw: redis.Redis
+) -> None:
+    name = settings.namespace
+    rules = ("on", ">sesame", f"~{name}:*", f"&{name}:*", "+@all", "-@dangerous")
+    raw.execute_command("ACL", "SETUSER", name, *rules)
+    try:
+        parts = urlsplit(url)
+        own = parts._replace(netloc=f"{name}:sesame@{parts.hostname}:{parts.port}")
+        queue = RedisQueue(msgspec.structs.replace(settings, url=Secret(own.geturl())))
+        listener = queue.listen({"queue:a"})
+        queue.wake(["queue:a"])
+        assert listener.wait(PATIENCE) == {"queue:a"}
+        broker = queue.broker()
+        broker.declare_queue(QUEUE)
+        broker.enqueue(dramatiq.Message(QUEUE, "act", (), {}, {}))
+        queue._store.exchange(QUEUE, "a" * 32, 1, 0)
+        queue._store.exchange(QUEUE, "b" * 32, 1, 0, judge=True)
+        consumer = broker.consume(QUEUE, timeout=int(PATIENCE * 1000))
+        consumer.nack(_next(consumer))
+        consumer.close()
+        assert queue.replay_message(queue.dead_messages(1)[0], b"{}")
+        queue.close()
+    finally:
+        raw.execute_command("ACL", "DELUSER", name)
 
 
 def test_without_redis_sending_says_so(closed_port: int) -> None:
