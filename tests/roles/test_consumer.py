@@ -11,6 +11,8 @@ from rolehost.delivery import deadletters
 from rolehost.roles.consumer.lanes import Lanes
 from rolehost.roles.consumer.loop import ConsumerRole
 from rolehost.roles.consumer.offsets import Offsets
+from rolehost.roles.consumer.stints import Stints
+from rolehost.storage import Delivery, Partition, Record
 
 pytestmark = pytest.mark.needs("rolehost_embedded")
 
@@ -179,3 +181,99 @@ def test_a_lane_keeps_its_order_while_another_goes_on():
     assert done.acquire(timeout=10)
     assert seen == ["b1", "a1", "a2"]
     assert lanes.stop(10)
+
+
+HERE, THERE = Partition("things", 0), Partition("things", 1)
+
+
+def delivered(partition, *offsets):
+    return [Delivery(partition, offset, Record("things", b""), 0) for offset in offsets]
+
+
+def test_what_has_not_begun_when_its_partition_moves_does_not_begin():
+    stints = Stints()
+    stints.begin([HERE, THERE], 0)
+    first, second, other = stints.take(delivered(HERE, 1, 2) + delivered(THERE, 1))
+    assert stints.start([first]) == [first]
+    assert not stints.release([HERE], 0.0)
+    assert stints.start([second, other]) == [other]
+    stints.settle([first], True)
+    assert stints.release([HERE], 0.0)
+    assert stints.committable() == {HERE: 2}
+    stints.forget([HERE])
+    stints.settle([other], True)
+    assert (stints.flying, stints.committable()) == (0, {THERE: 2})
+
+
+def test_what_outlives_its_stint_commits_nothing_in_the_next_one():
+    stints = Stints()
+    stints.begin([HERE], 0)
+    (slow,) = stints.start(stints.take(delivered(HERE, 5)))
+    stints.release([HERE], 0.0)
+    stints.forget([HERE])
+    stints.begin([HERE], 0)
+    stints.start(stints.take(delivered(HERE, 5)))
+    stints.settle([slow], True)
+    assert stints.committable() == {}
+    assert stints.flying == 1
+
+
+def test_an_offset_that_moved_while_it_was_committed_is_committed_again():
+    stints = Stints()
+    stints.begin([HERE], 0)
+    one, two = stints.start(stints.take(delivered(HERE, 1, 2)))
+    stints.settle([one], True)
+    offsets = stints.committable()
+    stints.settle([two], True)
+    stints.committed(offsets)
+    assert stints.committable() == {HERE: 3}
+    stints.committed(stints.committable())
+    assert stints.committable() == {}
+
+
+def test_events_of_many_polls_become_one_batch(host, collected):
+    gate = threading.Event()
+
+    @handler(topic="things", group="g", payload=int, batch=100)
+    def on(context, events):
+        collected.add(len(events))
+
+    here = host(handlers=[on])
+    role = consumer(here)
+    (group,) = role._groups
+    # What is handled in this lane now takes long.
+    role._lanes.submit([(("things", "g"), lambda: gate.wait(20))])
+    for n in range(40):
+        publish(here, thing(n))
+    while group._stints.flying < 40:
+        threading.Event().wait(0.01)
+    gate.set()
+    assert collected.wait(1) == [40]
+
+
+def test_a_replay_that_takes_long_holds_up_no_other_event(host, collected):
+    gate, broken = threading.Event(), threading.Event()
+    broken.set()
+
+    @handler(topic="things", group="g", payload=int, retry=RetryPolicy(attempts=1))
+    def on(context, event):
+        if event.data == 0 and broken.is_set():
+            raise ValueError("not yet")
+        if event.data == 0:
+            gate.wait(20)
+        collected.add(event.data)
+
+    here = host(handlers=[on])
+    consumer(here)
+    publish(here, thing(0, id="e"))
+    while not here.read("SELECT 1 FROM rolehost_dead_events"):
+        threading.Event().wait(0.01)
+    broken.clear()
+    with here.services.engine.unit_of_work() as work:
+        work.wake(deadletters.replay(work.transaction, "event:1", 0))
+    while here.read("SELECT 1 FROM rolehost_dead_events WHERE state <> 'replay'"):
+        threading.Event().wait(0.01)
+    publish(here, *[thing(n) for n in range(1, 20)])
+    assert sorted(collected.wait(19)) == list(range(1, 20))
+    gate.set()
+    assert 0 in collected.wait(20)

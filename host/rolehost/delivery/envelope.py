@@ -62,7 +62,7 @@ def identity(delivery: Delivery) -> str:
             source = value
     if event_id:
         return indexable(f"{source.decode(errors='replace')} {event_id.decode(errors='replace')}")
-    return f"{delivery.partition.topic}/{delivery.partition.number}/{delivery.offset}"
+    return _position(delivery)
 
 
 def to_event(delivery: Delivery, decoder: msgspec.json.Decoder[Any] | None) -> AnyEvent:
@@ -80,7 +80,7 @@ def to_event(delivery: Delivery, decoder: msgspec.json.Decoder[Any] | None) -> A
         texts = {name.lower(): value.decode() for name, value in record.headers}
         data = record.value if decoder is None else decoder.decode(record.value)
         key = None if record.key is None else record.key.decode()
-        time = texts.get("ce_time")
+        time = texts.pop("ce_time", None)
         moment = (
             datetime.fromisoformat(time)
             if time
@@ -88,24 +88,24 @@ def to_event(delivery: Delivery, decoder: msgspec.json.Decoder[Any] | None) -> A
         )
     except (UnicodeDecodeError, ValueError, msgspec.DecodeError) as error:
         raise PayloadError(f"{type(error).__name__}: {error}") from None
-    position = f"{delivery.partition.topic}/{delivery.partition.number}/{delivery.offset}"
+    take = texts.pop
+    take("ce_specversion", "")
     return Event(
         topic=record.topic,
-        type=texts.get("ce_type", ""),
+        type=take("ce_type", ""),
         data=data,
         key=key,
-        id=texts.get("ce_id", position),
-        source=texts.get("ce_source", ""),
-        subject=texts.get("ce_subject"),
+        id=take("ce_id", "") or _position(delivery),
+        source=take("ce_source", ""),
+        subject=texts.pop("ce_subject", None),
         time=moment,
-        content_type=texts.get("content-type", "application/json"),
-        extensions={
-            name[3:]: text
-            for name, text in texts.items()
-            if name.startswith("ce_") and name[3:] not in _ATTRIBUTES
-        }
-        or _NO_HEADERS,
+        content_type=take("content-type", "application/json"),
+        # What is left: often nothing.
+        extensions={name[3:]: text for name, text in texts.items() if name.startswith("ce_")}
+        if texts
+        else _NO_HEADERS,
     )
 
 
-_ATTRIBUTES = frozenset({"specversion", "id", "source", "type", "time", "subject"})
+def _position(delivery: Delivery) -> str:
+    return f"{delivery.partition.topic}/{delivery.partition.number}/{delivery.offset}"

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 import structlog
+from structlog.contextvars import bind_contextvars
 
 from rolehost.api.contributions import Handler
 from rolehost.api.events import AnyEvent
@@ -96,11 +97,16 @@ class Handling:
             Stopping: the process stops; nothing was decided.
         """
         identity = envelope.identity(delivery)
-        began = self._engine.clock.now()
-        with self._engine.database.session():
+        # For the logs; nothing is logged in this thread before the next delivery says its own.
+        bind_contextvars(event_id=identity, group=self._handler.group)
+        engine = self._engine
+        began = engine.clock.now()
+        with engine.database.session():
             outcome = self._guarded(delivery, identity, careful)
-        now = self._engine.clock.now()
-        self._engine.recorder.event(
+        if not engine.recorder:
+            return outcome
+        now = engine.clock.now()
+        engine.recorder.event(
             self._handler.topic,
             self._handler.group,
             outcome,
@@ -234,6 +240,8 @@ class Handling:
                 for each in deliveries:
                     self.handle(each, careful=False)
                 return
+        if not self._engine.recorder:
+            return
         now = self._engine.clock.now()
         for each, new in zip(deliveries, fresh, strict=True):
             self._engine.recorder.event(

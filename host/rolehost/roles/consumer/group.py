@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Hashable, Sequence
+from functools import partial
 
 import structlog
 from structlog.contextvars import bind_contextvars
 
 from rolehost.api.contributions import Handler
 from rolehost.api.services import Services
-from rolehost.delivery import deadletters, envelope, leases
+from rolehost.delivery import deadletters, leases
 from rolehost.delivery.engine import Engine
 from rolehost.delivery.handling import Handling, Stopping
 from rolehost.errors import StorageRefused, StorageUnavailable
@@ -47,7 +49,7 @@ class Group:
         group: name of the group.
         handlers: its handlers, one for each topic.
         lanes: the threads that handle; shared by all groups of the process.
-        in_flight: most records taken and unfinished; a batch handler's batch fits in any case.
+        in_flight: most records taken and unfinished; two batches of a handler fit in any case.
         replays: woken when dead letters of the group are to be handled again; None without a
             queue.
     """
@@ -70,7 +72,9 @@ class Group:
             handler.topic: Handling(engine, services, handler, self._wait) for handler in handlers
         }
         self._lanes = lanes
-        self._most = max(in_flight, *(handler.batch for handler in handlers))
+        # Twice, so that one batch is read while another is handled.
+        self._most = max(in_flight, *(2 * handler.batch for handler in handlers))
+        self._waiting: dict[str, deque[Taken]] = {topic: deque() for topic in self._handlers}
         self._stopping = threading.Event()
         self._until = 0.0
         self._replays = replays
@@ -146,14 +150,15 @@ class Group:
 
     def _work(self, taken: Sequence[Taken]) -> list[tuple[Hashable, Work]]:
         items: list[tuple[Hashable, Work]] = []
-        batches: dict[str, list[Taken]] = {}
+        batches: set[str] = set()
         for each in taken:
             delivery, _, careful = each
             topic = delivery.partition.topic
             handler = self._handlers[topic]
             if handler.batch > 1:
                 if not careful:
-                    batches.setdefault(topic, []).append(each)
+                    self._waiting[topic].append(each)
+                    batches.add(topic)
                     continue
                 lane: Hashable = topic, self._group
             elif handler.ordered and (key := delivery.record.key) is not None:
@@ -161,13 +166,8 @@ class Group:
             else:
                 lane = None
             items.append((lane, self._single(self._handling[topic], each)))
-        for topic, waiting in batches.items():
-            size = self._handlers[topic].batch
-            # Batches of a topic are serial, so that their order is that of the stream.
-            items += [
-                ((topic, self._group), self._batch(topic, waiting[start : start + size]))
-                for start in range(0, len(waiting), size)
-            ]
+        # Batches of a topic are serial, so that their order is that of the stream.
+        items += [((topic, self._group), self._batches(topic)) for topic in batches]
         return items
 
     def _single(self, handling: Handling, each: Taken) -> Work:
@@ -176,23 +176,27 @@ class Group:
         def work() -> None:
             if not self._stints.start((each,)):
                 return
-            bind_contextvars(event_id=envelope.identity(delivery), group=self._group)
             self._stints.settle(
                 (each,), self._finish(lambda: handling.handle(delivery, careful=careful), stint)
             )
 
         return work
 
-    def _batch(self, topic: str, taken: Sequence[Taken]) -> Work:
-        handling = self._handling[topic]
+    def _batches(self, topic: str) -> Work:
+        handling, size = self._handling[topic], self._handlers[topic].batch
+        waiting = self._waiting[topic]
 
         def work() -> None:
-            kept = self._stints.start(taken)
-            if kept:
-                bind_contextvars(event_id=f"{len(kept)} of {topic}", group=self._group)
-                deliveries = [each[0] for each in kept]
-                done = self._finish(lambda: handling.handle_batch(deliveries), None)
-                self._stints.settle(kept, done)
+            # Everything that has come, also after this was submitted: few records of many polls
+            # make one batch. Then another that was submitted finds nothing.
+            while waiting:
+                taken = [waiting.popleft() for _ in range(min(size, len(waiting)))]
+                kept = self._stints.start(taken)
+                if kept:
+                    bind_contextvars(event_id=f"{len(kept)} of {topic}", group=self._group)
+                    deliveries = [each[0] for each in kept]
+                    done = self._finish(partial(handling.handle_batch, deliveries), None)
+                    self._stints.settle(kept, done)
 
         return work
 
@@ -261,7 +265,6 @@ class Group:
 
         def work() -> None:
             if not self._stopping.is_set():
-                bind_contextvars(event_id=envelope.identity(delivery), group=self._group)
                 self._finish(replay, None)
             self._replaying.discard(number)
 
