@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from rolehost.testing.services import Missing, compose, start
+from rolehost.testing.services import Missing, compose, jars, start
 
 RECORDING = """#!/bin/sh
 echo "PORT=$PORT $*" >>{record}
@@ -24,6 +24,7 @@ def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("rolehost.testing.services.places.ELSEWHERE", ())
     monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setattr(jars, "java", jars.java.__wrapped__)
     compose.engine.cache_clear()
     yield record
     compose.engine.cache_clear()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from rolehost.testing.pytest_plugin import unavailable
-from rolehost.testing.services import Missing, Server, StartFailed, shared_url, start
+from rolehost.testing.services import Missing, Server, StartFailed, jars, shared_url, start
 from rolehost.testing.services.engines import VARIABLES
 from rolehost.testing.services.guardian import family
 from rolehost.testing.services.kafka import alive
@@ -191,15 +191,24 @@ def test_what_is_not_on_the_machine_is_missing_and_how_to_get_it_is_said(
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setattr("rolehost.testing.services.places.ELSEWHERE", ())
     monkeypatch.setattr("rolehost.testing.services.compose.engine", lambda: None)
+    monkeypatch.setattr(jars, "java", jars.java.__wrapped__)
     with pytest.raises(Missing, match=r"scripts/services\.sh install"):
         start(engine)
+
+
+def test_a_java_that_is_too_old_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    old = tmp_path / "java"
+    old.write_text("#!/bin/sh\necho 'openjdk version \"11.0.1\" 2018-10-16' >&2\n", "utf-8")
+    old.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    with pytest.raises(Missing, match=r"needs Java 17 or newer; .* says: openjdk version .11"):
+        jars.java.__wrapped__()
 
 
 def test_kafkas_jars_are_missing_until_they_are_brought(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from rolehost.testing.services import jars
-
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv(jars.FOLDER, raising=False)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
+import subprocess
 import tempfile
 import urllib.request
 from collections.abc import Callable
@@ -19,6 +21,9 @@ from pathlib import Path, PurePosixPath
 from rolehost.testing.services.places import Missing
 
 VERSION = "4.1.1"
+
+#: The oldest Java that it runs on.
+JAVA = 17
 
 #: Names another folder than ``$XDG_CACHE_HOME/rolehost/kafka-4.1.1``.
 FOLDER = "ROLEHOST_KAFKA_LIBS"
@@ -114,17 +119,22 @@ def _put(folder: Path, path: PurePosixPath, get: Callable[[PurePosixPath], bytes
     return True
 
 
+@cache
 def java() -> Path:
-    """Return a Java runtime.
+    """Return a Java runtime that is new enough.
 
     Raises:
         Missing: there is none.
     """
     home = os.environ.get("JAVA_HOME")
-    found = shutil.which("java") or (home and shutil.which("java", path=f"{home}/bin"))
+    found = (home and shutil.which("java", path=f"{home}/bin")) or shutil.which("java")
+    fix = "fix: scripts/services.sh install, or apt-get install default-jre-headless"
     if not found:
-        raise Missing(
-            "Apache Kafka needs a Java runtime, 17 or newer; fix: scripts/services.sh install,"
-            " or apt-get install default-jre-headless"
-        )
+        raise Missing(f"Apache Kafka needs a Java runtime, {JAVA} or newer; {fix}")
+    told = subprocess.run([found, "-version"], capture_output=True, text=True, check=False).stderr
+    # Of the form: openjdk version "17.0.15" 2025-04-15
+    number = re.search(r'version "(\d+)', told)
+    if number is None or int(number[1]) < JAVA:
+        line = told.partition("\n")[0] or "no version"
+        raise Missing(f"Apache Kafka needs Java {JAVA} or newer; {found} says: {line}; {fix}")
     return Path(found)
