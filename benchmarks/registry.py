@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from benchmarks import (
+    cache,
     ephemeral,
     ephemeral_redis,
     events,
@@ -35,6 +36,10 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Bench], list[Figure]]]] = {
     "events": (
         "How many events a second from Kafka, beside bare clients and FastStream?",
         events.run,
+    ),
+    "cache": (
+        "What does the cache cost, beside redis-py and pymemcache on the same server?",
+        cache.run,
     ),
     "pickup": ("How long does a job wait for an idle worker?", pickup.run),
     "pickup-engines": (
