@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from typing import Any
 
@@ -9,6 +10,7 @@ import structlog
 from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 
 from rolehost.deployment.model import SupervisorSettings
+from rolehost.roles.http.worker import STOPPING
 
 log = structlog.get_logger(__name__)
 
@@ -58,6 +60,19 @@ class Master(Arbiter):  # type: ignore[misc]
         """Start the workers that lack, unless it is too early for that."""
         if self._pauses.open(time.monotonic()):
             super().spawn_workers()
+
+    def spawn_worker(self) -> int:
+        """Fork a worker; returns its process id in the master alone.
+
+        gunicorn's workers have the master's signal handlers until they set their own, and lose
+        what comes before. So signals wait until then: see :meth:`HostWorker.init_signals`.
+        """
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+        try:
+            pid: int = super().spawn_worker()
+            return pid
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
 
     def _died(self, _arbiter: Any, worker: Any) -> None:
         now = time.monotonic()

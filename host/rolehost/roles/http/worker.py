@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 #: Seconds between heartbeats to gunicorn's master, and between looks for slow clients.
 TICK = 1.0
+
+#: Signals that end a worker.
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 #: What a connection is doing: idle between requests, or receiving a head or a body.
 IDLE, HEAD, BODY, BUSY = "idle", "head", "body", "busy"
@@ -104,6 +108,26 @@ class HostWorker(ASGIWorker):  # type: ignore[misc]
         self._drained: asyncio.Future[None] | None = None
         self._told = threading.Event()
         self._failure: Exception | None = None
+        self._noted: list[int] = []
+
+    def init_signals(self) -> None:
+        """Note signals from here on, those that came since the fork too."""
+        super().init_signals()
+        # uvloop forgets what comes before it runs, and loading may take a while.
+        for number in STOPPING:
+            signal.signal(number, lambda number, _frame: self._noted.append(number))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+
+    def _heed_signals(self) -> None:
+        """Let the running loop have the signals, those that were noted too."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+        super().init_signals()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+        for number in self._noted:
+            if number == signal.SIGTERM:
+                self.handle_exit_signal()
+            else:
+                self.handle_quit_signal()
 
     def handle_exit_signal(self) -> None:
         """TERM: turn unready at once, stop accepting after the delay; at once while waiting."""
@@ -139,6 +163,7 @@ class HostWorker(ASGIWorker):  # type: ignore[misc]
         self._stop.set()
 
     async def _serve(self) -> None:
+        self._heed_signals()
         for listener in self.sockets:
             self.servers.append(
                 await self.loop.create_server(lambda: Connection(self), sock=listener.sock)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections import deque
 from collections.abc import Iterable
 
@@ -83,6 +84,7 @@ class LedgerConsumer(Consumer):
         self._seconds = AHEAD  # a running mean of how long a job takes
         self._waiting = False
         self._stopping = False
+        self._write_at = 0.0  # when finished jobs are to be written at the latest
 
     def __next__(self) -> MessageProxy | None:
         with self._lock:
@@ -106,8 +108,11 @@ class LedgerConsumer(Consumer):
         """Write finished jobs and claim new ones in one transaction; say whether any came."""
         engine = self._engine
         with self._lock:
+            room = 0 if self._stopping else self._room()
+            if room <= 0 and not self._stopping and time.monotonic() < self._write_at:
+                return False
             finished, self._finished = self._finished, []
-            room = 0 if self._stopping else self._limit() - self._outstanding
+            self._write_at = time.monotonic() + FLUSH
         try:
             jobs = self._exchange(finished, room)
         except BaseException:
@@ -141,6 +146,16 @@ class LedgerConsumer(Consumer):
         ledger = self._engine.ledger
         due = ledger.next_due()
         return (due is not None and due <= now) or ledger.ready(self._queue, self._actors)
+
+    def _room(self) -> int:
+        """Return how many rows to claim now: none while enough are claimed and not started.
+
+        PERF: a few rows at a time would be a transaction each, in the way of those of the jobs.
+        """
+        limit = self._limit()
+        if len(self._ready) * 2 > limit - self._threads:
+            return 0
+        return limit - self._outstanding
 
     def _limit(self) -> int:
         ahead = math.ceil(AHEAD * self._threads / max(self._seconds, 1e-6))
