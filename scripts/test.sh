@@ -30,7 +30,8 @@ scripts/check.sh
 
 step "PostgreSQL, Redis, memcached and Apache Kafka for all tests"
 export ROLEHOST_SERVICES_STATE="var/test-services-$$.json"
-trap 'scripts/services.sh down' EXIT
+waiting=
+trap '[ -z "$waiting" ] || kill "$waiting" 2>/dev/null; scripts/services.sh down' EXIT
 trap 'exit 130' INT TERM
 # Should this shell be killed, they end by themselves.
 scripts/services.sh up --owner $$
@@ -51,6 +52,20 @@ if [ "$matrix" = yes ]; then
     set -- tests/docs tests/packaging tests/proofs
 else
     step "tests, documents, packages and the short proofs"
-    set --
+    set -- tests plugins contrib
 fi
-.venv/bin/python -m pytest -q "$@"
+
+# Three parts, each with a line at its end. A part that fails keeps no other from running.
+failed=
+log=$(mktemp)
+.venv/bin/python -m pytest -q -m waiting tests/proofs >"$log" 2>&1 &
+waiting=$!
+.venv/bin/python -m pytest -q -m "not waiting and not alone" "$@" || failed=yes
+step "the proofs whose engines stop and come back, run meanwhile"
+wait "$waiting" || failed=yes
+waiting=
+cat "$log"
+rm -f "$log"
+step "the proofs that measure, alone"
+.venv/bin/python -m pytest -q -m alone tests/proofs || failed=yes
+[ -z "$failed" ]

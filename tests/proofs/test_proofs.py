@@ -5,15 +5,29 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
 from scripts.prove import proofs
 from tests.proofs.kit import ROOT, in_ci
 
+#: Their time goes to engines that stop and come back: they may run beside other tests.
+WAITING = {"bad-settings", "disposable-broker", "dramatiq-faults", "fleet-real", "kafka-faults"}
+
+#: They measure what other work on the machine would disturb.
+ALONE = {"kills", "slow-clients"}
+
+
+def marked(name: str) -> Any:
+    """Return a proof's name as a parameter, with its marks."""
+    marks = [pytest.mark.waiting] if name in WAITING else []
+    marks += [pytest.mark.alone] if name in ALONE else []
+    return pytest.param(name, marks=marks)
+
 
 @pytest.mark.proof
-@pytest.mark.parametrize("name", proofs())
+@pytest.mark.parametrize("name", [marked(name) for name in proofs()])
 def test_the_promise_holds(name: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "scripts.prove", name, "--short", "--json"],
