@@ -66,11 +66,11 @@ class Size(NamedTuple):
 
 
 FULL = Size(
-    rate=20.0, webhooks=5.0, flushes=12, between=5.0, away=60.0, frozen=40.0, roles=ROLES,
+    rate=10.0, webhooks=2.0, flushes=12, between=5.0, away=60.0, frozen=40.0, roles=ROLES,
     hold=1.0, salvos=40, kills=5, within=2.0, settings="",
 )  # fmt: skip
 SHORT = Size(
-    rate=10.0, webhooks=4.0, flushes=2, between=2.0, away=3.0, frozen=6.0, roles=("worker",),
+    rate=8.0, webhooks=2.0, flushes=2, between=2.0, away=3.0, frozen=6.0, roles=("worker",),
     hold=1.0, salvos=2, kills=5, within=2.0,
     # So that a process can be frozen past its lease within the time of a short run.
     settings="[delivery]\nlease = 3.0\nheartbeat = 1.0\n[scheduler]\nsweep = 1.0\n",
