@@ -41,6 +41,10 @@ prove *ARGS:
 docs:
     .venv/bin/python -m scripts.generate_docs
 
+# Run the conformance suites against every backend and write docs/conformance.md
+conformance *KINDS:
+    .venv/bin/python -m scripts.conformance {{KINDS}}
+
 # Lock third-party versions anew (just lock --upgrade takes newer ones)
 lock *ARGS:
     scripts/lock.sh {{ARGS}}

@@ -1,0 +1,228 @@
+"""Run the conformance suites against every backend and write ``docs/conformance.md``.
+
+``python -m scripts.conformance`` takes engines as the tests do: of the environment, else started.
+``python -m scripts.conformance cache queue`` runs the suites of these kinds alone and keeps what
+the page says of the others. With ``--check`` nothing runs: it collects the suites, compares what
+the page says with the tests and the capabilities that there are, and ends with 1 when the page
+is out of date.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import re
+import sys
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from rolehost.storage import CAPABILITIES
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "conformance.md"
+NOTE = (
+    "<!-- Written by `python -m scripts.conformance`, which runs the suites; do not change it. -->"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """One column: a backend, and the test classes of its suites.
+
+    Attributes:
+        kind: of storage.
+        title: as readers know it.
+        target: the class that declares the capabilities, ``module:Class``.
+        suite: test class of the kind's suite.
+        restart: test class of the suite that restarts the server; None without a server.
+    """
+
+    kind: str
+    title: str
+    target: str
+    suite: str
+    restart: str | None = None
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What it declares."""
+        module, _, name = self.target.partition(":")
+        declared: frozenset[str] = getattr(importlib.import_module(module), name).capabilities
+        return declared
+
+
+BACKENDS = (
+    Backend("database", "SQLite", "rolehost_embedded.database:EmbeddedDatabase",
+            "TestEmbeddedDatabase"),
+    Backend("database", "PostgreSQL", "rolehost_postgres.database:PostgresDatabase",
+            "TestPostgresDatabase", "TestPostgresDatabaseRestart"),
+    Backend("cache", "in-process", "rolehost_embedded.cache:EmbeddedCache",
+            "TestEmbeddedCache"),
+    Backend("cache", "Redis", "rolehost_redis.cache:RedisCache",
+            "TestRedisCache", "TestRedisCacheRestart"),
+    Backend("cache", "memcached", "rolehost_memcached.cache:MemcachedCache",
+            "TestMemcachedCache", "TestMemcachedCacheRestart"),
+    Backend("queue", "SQLite", "rolehost_embedded.queue:EmbeddedQueue",
+            "TestEmbeddedQueue"),
+    Backend("queue", "PostgreSQL", "rolehost_postgres.queue:PostgresQueue",
+            "TestPostgresQueue", "TestPostgresQueueRestart"),
+    Backend("queue", "Redis", "rolehost_redis.queue:RedisQueue",
+            "TestRedisQueue", "TestRedisQueueRestart"),
+    Backend("stream", "SQLite", "rolehost_embedded.stream:EmbeddedStream",
+            "TestEmbeddedStream"),
+    Backend("stream", "Kafka, kafka-python", "rolehost_kafka.stream:KafkaStream",
+            "TestKafkaPython", "TestKafkaPythonRestart"),
+    Backend("stream", "Kafka, confluent", "rolehost_kafka.stream:KafkaStream",
+            "TestConfluent", "TestConfluentRestart"),
+)  # fmt: skip
+
+
+@dataclass(eq=False)
+class Results:
+    """A plugin of pytest that counts by test class.
+
+    Attributes:
+        collected: tests by class.
+        passed: of them.
+        failed: ids of tests that failed, or broke before or after.
+    """
+
+    collected: Counter[str] = field(default_factory=Counter)
+    passed: Counter[str] = field(default_factory=Counter)
+    failed: list[str] = field(default_factory=list)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Count what was collected."""
+        self.collected.update(_class(item.nodeid) for item in session.items)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Count what became of a test."""
+        if report.failed:
+            self.failed.append(report.nodeid)
+        elif report.when == "call" and report.passed:
+            self.passed[_class(report.nodeid)] += 1
+
+
+def _class(nodeid: str) -> str:
+    return nodeid.split("::")[1]
+
+
+def run(*options: str) -> Results:
+    """Run pytest over the suites of all backends.
+
+    Raises:
+        SystemExit: a suite cannot be collected.
+    """
+    results = Results()
+    modules = sorted(ROOT.glob("plugins/*/tests/test_conformance.py"))
+    modules += sorted(ROOT.glob("plugins/*/tests/test_restart.py"))
+    status = pytest.main(["-q", *options, *map(str, modules)], plugins=[results])
+    if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        raise SystemExit(f"conformance: pytest ended with {status!r}")
+    unknown = set(results.collected) - {
+        name for each in BACKENDS for name in (each.suite, each.restart)
+    }
+    if unknown:
+        raise SystemExit(f"conformance: not among BACKENDS of {__file__}: {sorted(unknown)}")
+    return results
+
+
+def page(collected: Counter[str], passed: Counter[str]) -> str:
+    """Return the page."""
+    parts = [
+        NOTE,
+        "# Conformance",
+        "Every backend of a kind passes the same suite, of `rolehost.testing.conformance`: "
+        "concurrency in threads and processes, time-outs, values at the limits, unicode, empty "
+        "and binary ones, expiry, ordering, redelivery; and those with a server a second one, in "
+        "which the server is stopped and killed beneath a client that must work again. A "
+        "capability that is not declared is refused, which is tested, too; tests of what it "
+        "would do are left out. A backend of your own: [writing a plugin](writing-a-plugin.md).",
+    ]
+    for kind in CAPABILITIES:
+        columns = [each for each in BACKENDS if each.kind == kind]
+        parts += [f"## {kind.capitalize()}", _table(kind, columns, collected, passed)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(kind: str, columns: list[Backend], collected: Counter[str], passed: Counter[str]) -> str:
+    lines = [
+        ["", *(each.title for each in columns)],
+        ["---"] * (1 + len(columns)),
+        ["tests passed", *(str(passed[each.suite]) for each in columns)],
+        ["left out", *(str(collected[each.suite] - passed[each.suite]) for each in columns)],
+        ["passed with restarts of the server", *(_restarts(each, passed) for each in columns)],
+        ["left out of these", *(_without(each, collected, passed) for each in columns)],
+    ]
+    for name in CAPABILITIES[kind]:  # type: ignore[index]
+        marks = ("yes" if name in each.capabilities else "–" for each in columns)
+        lines.append([f"`{name}`", *marks])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _restarts(backend: Backend, passed: Counter[str]) -> str:
+    return str(passed[backend.restart]) if backend.restart else "no server"
+
+
+def _without(backend: Backend, collected: Counter[str], passed: Counter[str]) -> str:
+    if not backend.restart:
+        return "–"
+    return str(collected[backend.restart] - passed[backend.restart])
+
+
+def told(text: str) -> Counter[str]:
+    """Return the counts of passed tests that a page tells, by test class."""
+    found: Counter[str] = Counter()
+    for kind, section in re.findall(r"^## (\w+)\n\n(.*?)(?=\n\n|\Z)", text, re.M | re.S):
+        columns = [each for each in BACKENDS if each.kind == kind.lower()]
+        for line in section.splitlines():
+            head, *cells = (cell.strip() for cell in line.strip("|").split("|"))
+            for backend, cell in zip(columns, cells, strict=False):
+                if head == "tests passed":
+                    found[backend.suite] = int(cell)
+                elif head.startswith("passed with") and backend.restart:
+                    found[backend.restart] = int(cell)
+    return found
+
+
+def collected() -> Counter[str]:
+    """Return how many tests there are, by test class."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        return run("--collect-only", "-qq").collected
+
+
+def current() -> bool:
+    """Return whether the page fits the tests and the capabilities that there are."""
+    if not PAGE.exists():
+        return False
+    text = PAGE.read_text("utf-8")
+    return page(collected(), told(text)) == text
+
+
+def main() -> int:
+    """Write or compare the page."""
+    if sys.argv[1:] == ["--check"]:
+        if current():
+            return 0
+        print("docs/conformance.md is out of date; fix: just conformance")
+        return 1
+    kinds = sys.argv[1:] or list(CAPABILITIES)
+    if unknown := set(kinds) - set(CAPABILITIES):
+        print(f"conformance: expected kinds of storage or --check, got {', '.join(unknown)}")
+        return 2
+    there = collected()
+    results = run("-k", " or ".join(each.suite for each in BACKENDS if each.kind in kinds))
+    if results.failed:
+        print("docs/conformance.md is not written: a test failed")
+        return 1
+    kept = told(PAGE.read_text("utf-8")) if PAGE.exists() else Counter()
+    PAGE.write_text(page(there, Counter({**kept, **results.passed})), "utf-8")
+    print("wrote docs/conformance.md")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
