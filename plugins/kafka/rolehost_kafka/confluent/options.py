@@ -105,6 +105,8 @@ def consumer(settings: KafkaSettings, group: str, heard: Callable[[Any], None]) 
         "enable.auto.offset.store": False,
         "auto.offset.reset": "earliest",
         "isolation.level": "read_committed",
+        # Fetches wait for half a second, and librdkafka wants a second more.
+        "socket.timeout.ms": max(2000, milliseconds(settings.request_timeout)),
         "session.timeout.ms": session,
         "heartbeat.interval.ms": max(1, min(3000, session // 10)),
         "max.poll.interval.ms": max(milliseconds(settings.poll_interval), session),

@@ -38,6 +38,36 @@ _NOT_NOW = {
 _NEWS = {KafkaError._PARTITION_EOF, KafkaError._MAX_POLL_EXCEEDED}
 
 
+class _Committing(threading.Thread):
+    """One commit. librdkafka waits for brokers that are away for as long as they are.
+
+    Args:
+        consumer: whose offsets.
+        offsets: what is committed.
+        places: the same, as the consumer takes it.
+    """
+
+    def __init__(
+        self, consumer: Any, offsets: Mapping[Partition, int], places: list[TopicPartition]
+    ) -> None:
+        super().__init__(name="kafka-commit", daemon=True)
+        self._consumer = consumer
+        self._places = places
+        self.offsets = offsets
+        #: Why it failed; None when it did not.
+        self.error: KafkaError | None = None
+
+    def run(self) -> None:
+        """Commit, and wait for the answer."""
+        try:
+            self._consumer.commit(offsets=self._places, asynchronous=False)
+        except KafkaException as error:
+            self.error = error.args[0]
+        except RuntimeError:
+            # The consumer was closed meanwhile.
+            self.error = KafkaError(KafkaError._STATE)
+
+
 class DirectSubscription(Subscription):
     """Joins the group at the first poll. librdkafka calls back in the thread that polls.
 
@@ -82,6 +112,7 @@ class DirectSubscription(Subscription):
         self._held: deque[Delivery] = deque()
         #: Offsets that could not be committed while the group was rebalancing.
         self._owed: dict[Partition, int] = {}
+        self._committing: _Committing | None = None
         self._failure: Exception | None = None
         self._heard_at = 0.0
         self._interrupted = threading.Event()
@@ -248,19 +279,27 @@ class DirectSubscription(Subscription):
         self._owed = wanted
         if not wanted or self._consumer is None:
             return
-        try:
-            self._consumer.commit(
-                offsets=[
+        committing = self._committing
+        if committing is None:
+            committing = self._committing = _Committing(
+                self._consumer,
+                wanted,
+                [
                     TopicPartition(self._names.outside(partition.topic), partition.number, offset)
                     for partition, offset in wanted.items()
                 ],
-                asynchronous=False,
             )
-        except KafkaException as error:
-            if error.args[0].code() in _NOT_NOW:
-                return
-            raise self._heard.of(self._settings, "committing", error.args[0]) from error
-        self._owed = {}
+            committing.start()
+        committing.join(self._settings.request_timeout)
+        if committing.is_alive():
+            raise failures.passing("committing", "no answer in time")
+        self._committing = None
+        if committing.error is None:
+            # It may have been that of an earlier call, which took too long.
+            if committing.offsets == wanted:
+                self._owed = {}
+        elif committing.error.code() not in _NOT_NOW:
+            raise self._heard.of(self._settings, "committing", committing.error)
 
     def pause(self, partitions: Collection[Partition]) -> None:
         """See :meth:`rolehost.api.Subscription.pause`.
@@ -301,6 +340,7 @@ class DirectSubscription(Subscription):
     def _replace(self) -> None:
         """Leave with this consumer; the next poll makes another one."""
         consumer, self._consumer = self._consumer, None
+        self._committing = None
         if consumer is None:
             return
         # In a thread, for it has no time-out and waits for brokers that are away.
