@@ -14,6 +14,10 @@ from rolehost.supervisor.plan import Plan, RolePlan, Started
 #: Exit status of a child whose program could not even be executed.
 EXIT_NOT_EXECUTED = 127
 
+#: Signals that stop the supervisor. They wait while the command becomes the supervisor, which
+#: else would die of one and leave its children without orders.
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
 
 class Slot:
     """A place for one role process.
@@ -153,6 +157,7 @@ def become_child(parent: int) -> None:
     signal.set_wakeup_fd(-1)
     for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
         signal.signal(signum, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
     os.setpgid(0, 0)
     follow_parent(parent)
     # A background process that read the terminal would be stopped.

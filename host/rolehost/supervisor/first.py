@@ -9,13 +9,14 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import signal
 import sys
 from dataclasses import replace
 
 from rolehost.composition.model import Composition
 from rolehost.roles.serving import reported, serve
 from rolehost.roles.status import STATUS_VARIABLE
-from rolehost.supervisor.child import become_child
+from rolehost.supervisor.child import STOPPING, become_child
 from rolehost.supervisor.plan import MIGRATE, Plan, Started
 
 #: What every role imports anyway: once, before the forks.
@@ -26,8 +27,10 @@ def fork_first(composition: Composition, plan: Plan) -> Plan:
     """Fork the first process of each slot; return the plan that names them.
 
     In a child this does not return: it raises SystemExit when its role has ended. The caller
-    must have no other thread and no open connection.
+    must have no other thread and no open connection. Signals to stop wait from here on until
+    the supervisor listens.
     """
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     gc.disable()
     for module in SHARED:
         importlib.import_module(module)

@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import Iterable
 
-from rolehost.supervisor.child import EXIT_NOT_EXECUTED, Slot
+from rolehost.supervisor.child import EXIT_NOT_EXECUTED, STOPPING, Slot
 from rolehost.supervisor.drain import Drain
 from rolehost.supervisor.plan import Plan
 from rolehost.supervisor.report import Report, manner
@@ -80,6 +80,7 @@ class Supervisor:
         for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
             if signal.getsignal(signum) != signal.SIG_IGN or signum == signal.SIGCHLD:
                 signal.signal(signum, lambda _signum, _frame: None)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
         self._selector.register(reading, selectors.EVENT_READ, None)
         return reading
 
