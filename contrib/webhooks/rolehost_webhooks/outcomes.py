@@ -2,6 +2,9 @@
 
 Types and fields are those of Svix's operational webhooks where it has one: ``endpoint.disabled``
 and ``message.attempt.exhausted``. It has none for success.
+
+They may be made messages again, for operational webhooks: of such a message nothing is told, or
+one would follow the other for ever.
 """
 
 from __future__ import annotations
@@ -18,6 +21,9 @@ from rolehost_webhooks.models import Attempt, Status
 SUCCEEDED = "message.attempt.succeeded"
 EXHAUSTED = "message.attempt.exhausted"
 DISABLED = "endpoint.disabled"
+
+#: Event types of messages that are outcomes themselves.
+TYPES = frozenset({SUCCEEDED, EXHAUSTED, DISABLED})
 
 
 def events(topic: str, attempt: Attempt, verdict: Verdict) -> Iterator[Event[dict[str, Any]]]:

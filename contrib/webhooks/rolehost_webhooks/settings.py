@@ -53,8 +53,7 @@ class DeliverySettings(Settings, frozen=True):
         overdue: seconds by which the oldest delivery may be late before the check
             ``webhooks-backlog`` fails.
         outcomes: topic to which an event is published when a delivery has ended, well or not,
-            and when an endpoint is disabled for its answer; None publishes none. It must be
-            another topic than the one that ``webhooks-ingest`` reads.
+            and when an endpoint is disabled for its answer; None publishes none.
     """
 
     schedule: tuple[Seconds, ...] = (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 36_000.0)

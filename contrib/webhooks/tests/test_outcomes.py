@@ -73,21 +73,44 @@ def test_nothing_is_told_of_an_attempt_that_another_follows() -> None:
     assert told(Verdict(Status.SENDING, "busy", delay=5.0)) == []
 
 
-def test_what_is_told_commits_with_the_delivery(
-    services: Services, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    answers = [Answer(503, "", 1), Answer(200, "", 1)]
-    monkeypatch.setattr(Sender, "post", lambda *_: answers.pop(0))
-    sent = messages.create(services, "app", MessageIn(event_type="a", payload=msgspec.Raw(b"{}")))
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> list[Answer]:
+    """What the receiver answers, one by one."""
+    given: list[Answer] = []
+    monkeypatch.setattr(Sender, "post", lambda *_: given.pop(0))
+    return given
+
+
+def send(services: Services, event_type: str) -> str:
+    message = MessageIn(event_type=event_type, payload=msgspec.Raw(b"{}"))
+    sent = messages.create(services, "app", message)
     fan_out(Job(services), sent.id)
+    return str(sent.id)
+
+
+def outbox(services: Services) -> list[tuple[Any, ...]]:
+    return list(services.database.read("SELECT topic, value FROM rolehost_outbox"))
+
+
+def test_what_is_told_commits_with_the_delivery(services: Services, answers: list[Answer]) -> None:
+    answers += [Answer(503, "", 1), Answer(200, "", 1)]
+    sent = send(services, "a")
     endpoint = endpoints.get("app", "ep")
-    for attempt, events in ((1, 0), (2, 1)):
-        deliver(Job(services, attempt=attempt), sent.id, endpoint.id)
-        rows = services.database.read("SELECT topic, value FROM rolehost_outbox")
-        assert len(rows) == events
-    ((topic, value),) = rows
+    deliver(Job(services), sent, endpoint.id)
+    assert outbox(services) == []
+    deliver(Job(services, attempt=2), sent, endpoint.id)
+    ((topic, value),) = outbox(services)
     assert topic == "told"
-    assert json.loads(value)["msgId"] == sent.id
+    assert json.loads(value)["msgId"] == sent
+
+
+@pytest.mark.parametrize("event_type", sorted(outcomes.TYPES))
+def test_of_a_message_that_is_an_outcome_nothing_is_told(
+    services: Services, answers: list[Answer], event_type: str
+) -> None:
+    answers.append(Answer(200, "", 1))
+    deliver(Job(services), send(services, event_type), endpoints.get("app", "ep").id)
+    assert outbox(services) == []
 
 
 def test_the_topic_is_declared_only_where_the_settings_name_one() -> None:

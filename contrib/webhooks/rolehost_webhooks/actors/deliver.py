@@ -60,7 +60,8 @@ def deliver(
         trigger=trigger,
         created_at=started,
     )
-    _record(services, attempt, verdict, settings.outcomes)
+    told = None if delivery.message.event_type in outcomes.TYPES else settings.outcomes
+    _record(services, attempt, verdict, told)
     if verdict.delay is not None:
         return Retry(verdict.reason, verdict.delay)
     return Dead(verdict.reason) if verdict.status == Status.FAIL else None

@@ -24,6 +24,7 @@ def with_both(message_id: str, endpoint_id: str) -> Delivery | None:
         Delivery.select(
             Delivery.status,
             Message.id,
+            Message.event_type,
             Message.payload,
             Message.content_type,
             Endpoint.app_id,
