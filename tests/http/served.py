@@ -13,9 +13,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import falcon
 from compositions import compose
-from rolehost.api import Route, hookimpl
+from rolehost.api import Backend, Route, hookimpl
 from rolehost.api.http import decode, read
-from rolehost.errors import StartError
+from rolehost.errors import StartError, StorageRefused, StorageUnavailable
 from rolehost.observe import logs
 from rolehost.roles.http import run
 from rolehost.roles.process import Process
@@ -69,6 +69,20 @@ class Boom:
         raise RuntimeError("the secret of the house")
 
 
+class Waits:
+    """A cache that answers when a file is there, and refuses when it says so."""
+
+    def ping(self):
+        there = Path(os.environ["SERVED_WAITS"])
+        if not there.exists():
+            raise StorageUnavailable("fake: away")
+        if there.read_text() == "refused":
+            raise StorageRefused("fake: refused")
+
+    def close(self):
+        pass
+
+
 class Module:
     @hookimpl
     def rolehost_start(self, context):
@@ -87,6 +101,7 @@ class Module:
 
 ROUTES = [
     Route("/hello", Hello()),
+    Route("/early", Hello(), waiting=True),
     Route("/readyz", Ready()),
     Route("/echo", Echo()),
     Route("/length", Length()),
@@ -100,7 +115,9 @@ ROUTES = [
 
 
 def main() -> int:
-    composition = compose(ROUTES, module=Module(), **json.loads(sys.argv[1]))
+    waits = Backend(kind="cache", name="fake", factory=Waits, capabilities=frozenset())
+    backends = {"cache": waits} if "SERVED_WAITS" in os.environ else {}
+    composition = compose(ROUTES, module=Module(), backends=backends, **json.loads(sys.argv[1]))
     logs.configure(composition.deployment.host.log, deployment="test", role="http", slot=0)
     process = Process(composition, role="http", announce=say)
     try:

@@ -29,13 +29,16 @@ def main() -> int:
             os._exit(0)
 
     signal.signal(signal.SIGTERM, stop)
+    status_pipe = int(os.environ["ROLEHOST_STATUS_FD"])
+    for word in behaviour.get("says", ()):
+        os.write(status_pipe, f"{word}\n".encode())
     tell("runs", incarnation=given.incarnation, group=os.getpgid(0))
     if given.incarnation in behaviour.get("exits", {}).get("in", [given.incarnation]):
         status = behaviour.get("exits", {}).get("status")
         if status is not None:
             return int(status)
     if not behaviour.get("silent"):
-        os.write(int(os.environ["ROLEHOST_STATUS_FD"]), b"ready\n")
+        os.write(status_pipe, b"ready\n")
     while True:
         signal.pause()
 

@@ -136,6 +136,31 @@ def test_a_first_start_that_cannot_succeed_stops_everything_with_its_status(stat
         wait_for_death(*running.pids().values())
 
 
+def test_why_several_cannot_start_is_told_once() -> None:
+    behaves = {"says": ["failed redis: wrong password"], "exits": {"status": 3}}
+    with supervised(WORKERS, behave={"worker.0": behaves, "worker.1": behaves}) as running:
+        running.rest()
+        assert running.status() == 3
+        told = [line for line in running.seen if "wrong password" in line["event"]]
+        assert [line["event"] for line in told] == ["worker cannot start: redis: wrong password"], (
+            running.seen
+        )
+        assert not [line for line in running.seen if line.get("level") == "warning"]
+
+
+def test_a_process_that_waits_for_a_backend_may_take_as_long_as_it_must() -> None:
+    behave = {
+        "worker.0": {"silent": True, "says": ["waiting"]},
+        "http.0": {"silent": True},
+    }
+    with supervised(
+        HTTP, RolePlan("worker", 1), behave=behave, start_timeout=0.3, backoff=0.3
+    ) as running:
+        for _ in range(3):
+            running.until("http.0 was not ready in 0.3 s: killing it")
+        assert not [line for line in running.seen if "worker.0 was" in line["event"]]
+
+
 def test_a_later_start_that_cannot_succeed_is_tried_again() -> None:
     behave = {"http.0": {"exits": {"in": [2, 3], "status": 4}}}
     with supervised(HTTP, behave=behave) as running:

@@ -1,0 +1,93 @@
+"""The http role while a backend is away, and workers that die young."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rolehost.deployment.model import SupervisorSettings
+from rolehost.roles.http.master import Pauses
+
+from tests.http.serving import Served, serving
+
+pytestmark = pytest.mark.needs("falcon")
+
+
+@pytest.fixture
+def waiting(tmp_path: Path) -> Iterator[tuple[Served, Path]]:
+    """An http role with two processes, and the file that its backend waits for."""
+    there = tmp_path / "there"
+    with serving({"SERVED_WAITS": str(there)}, processes=2) as served:
+        served.out.until("waiting")
+        yield served, there
+
+
+def test_it_is_alive_and_unready_until_the_backend_answers(
+    waiting: tuple[Served, Path],
+) -> None:
+    served, there = waiting
+    assert served.ask("GET", "/early")[0] == 200
+    status, headers, body = served.ask("GET", "/hello")
+    assert (status, headers["retry-after"]) == (503, "1")
+    assert json.loads(body)["code"] == "unavailable"
+    assert "started" not in served.out.seen
+    there.touch()
+    served.ready()
+    assert served.ask("GET", "/hello")[0] == 200
+
+
+def test_a_connection_of_the_wait_does_not_outlast_it(waiting: tuple[Served, Path]) -> None:
+    served, _ = waiting
+    for path in ("/early", "/hello"):
+        assert served.ask("GET", path)[1]["connection"] == "close"
+
+
+def test_it_ends_at_once_when_it_is_told_to_while_it_waits(waiting: tuple[Served, Path]) -> None:
+    served, _ = waiting
+    served.term()
+    assert served.status() == 0
+    assert "stopped" not in served.out.all()
+
+
+def test_a_backend_that_refuses_ends_it_with_the_status_of_a_wrong_configuration(
+    waiting: tuple[Served, Path],
+) -> None:
+    served, there = waiting
+    there.write_text("refused")
+    assert served.status() == 3
+    (line,) = (line for line in served.err.all() if "refused" in line)
+    assert line == "rolehost http: fake: refused"
+
+
+def test_of_several_processes_one_tells_of_the_wait(waiting: tuple[Served, Path]) -> None:
+    served, there = waiting
+    there.touch()
+    served.ready()
+    served.process.send_signal(signal.SIGTERM)
+    lines = [line for line in served.err.all() if "waiting for storage" in line]
+    assert len(lines) == 1
+
+
+def test_workers_that_die_young_are_replaced_after_a_growing_pause() -> None:
+    pauses = Pauses(SupervisorSettings(backoff=1.0, backoff_longest=4.0, stable=10.0))
+    opened = []
+    now = 0.0
+    for _ in range(4):
+        pauses.died(0.5, now)
+        wait = 0.0
+        while not pauses.open(now + wait):
+            wait += 0.5
+        opened.append(wait)
+        now += 100.0
+    assert opened == [1.0, 2.0, 4.0, 4.0]
+
+
+def test_a_worker_that_was_stable_is_replaced_at_once() -> None:
+    pauses = Pauses(SupervisorSettings(backoff=1.0, backoff_longest=4.0, stable=10.0))
+    pauses.died(0.5, 0.0)
+    assert not pauses.open(0.5)
+    pauses.died(60.0, 100.0)
+    assert pauses.open(100.0)

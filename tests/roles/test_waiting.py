@@ -1,0 +1,143 @@
+"""Processes whose backends are away, or refuse them."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+import pytest
+from rolehost.api import Backend, StorageRefused, StorageUnavailable, hookimpl
+from rolehost.roles.process import Process
+from rolehost.roles.waiting import LONGEST, Wait, answered, started
+
+from tests.http.compositions import compose
+
+
+class Cache:
+    """A cache that fails as it is told, once for each error."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.errors = list(errors)
+        self.asked = threading.Semaphore(0)
+
+    def ping(self) -> None:
+        self.asked.release()
+        if self.errors:
+            raise self.errors.pop(0)
+
+    def close(self) -> None:
+        return
+
+
+def process(cache: Cache, said: list[str] | None = None) -> Process:
+    backend = Backend(
+        kind="cache", name="fake", factory=lambda: cache, capabilities=frozenset({"ttl"})
+    )
+    told = [] if said is None else said
+    return Process(compose(backends={"cache": backend}), role="http", announce=told.append)
+
+
+def test_it_starts_when_the_backend_answers_and_says_meanwhile_that_it_waits() -> None:
+    said: list[str] = []
+    waits = process(Cache(StorageUnavailable("away"), StorageUnavailable("away")), said)
+    assert started(waits, threading.Event())
+    assert said == ["waiting", "waiting"]
+    waits.stop()
+
+
+def test_what_is_refused_ends_the_wait() -> None:
+    waits = process(Cache(StorageUnavailable("away"), StorageRefused("no such database")))
+    with pytest.raises(StorageRefused):
+        started(waits, threading.Event())
+
+
+def test_one_that_ran_before_waits_for_what_is_refused_too() -> None:
+    waits = process(Cache(StorageRefused("wrong password")))
+    assert started(waits, threading.Event(), refused=False)
+    waits.stop()
+
+
+def test_told_to_stop_it_waits_no_longer() -> None:
+    cache = Cache(*[StorageUnavailable("away")] * 1000)
+    stop = threading.Event()
+    ended: list[bool] = []
+    thread = threading.Thread(target=lambda: ended.append(started(process(cache), stop)))
+    thread.start()
+    cache.asked.acquire()
+    stop.set()
+    thread.join(30)
+    assert ended == [False]
+
+
+def test_told_to_stop_it_does_not_wait_for_a_connection_that_is_being_tried() -> None:
+    never, stop = threading.Event(), threading.Event()
+    stop.set()
+    assert not answered(lambda: never.wait() and None, stop)
+    never.set()
+
+
+def test_a_plugin_that_finds_storage_gone_is_started_once_more() -> None:
+    calls: list[str] = []
+
+    class Module:
+        @hookimpl
+        def rolehost_start(self, context: Any) -> None:
+            calls.append("start")
+            if len(calls) == 1:
+                raise StorageUnavailable("gone again")
+
+    composition = compose(module=Module())
+    waits = Process(composition, role="http")
+    assert started(waits, threading.Event())
+    assert calls == ["start", "start"]
+    waits.stop()
+
+
+def test_a_topic_that_is_missing_is_asked_for_before_the_start() -> None:
+    class Stream(Cache):
+        def verify(self, topics: Any) -> None:
+            raise StorageRefused(f"missing {sorted(topics)}")
+
+    composition = compose(
+        backends={
+            "stream": Backend(kind="stream", name="fake", factory=Stream, capabilities=frozenset())
+        }
+    )
+    (plugin,) = composition.plugins
+    publishing = replace(plugin, info=replace(plugin.info, publishes=("orders",)))
+    with pytest.raises(StorageRefused, match="orders"):
+        Process(replace(composition, plugins=(publishing,)), role="http").ping()
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_pauses_double_up_to_a_bound_and_are_not_in_step() -> None:
+    wait = Wait(Random(1), clock=Clock())
+    pauses = [wait.failed(StorageUnavailable("away")) for _ in range(12)]
+    assert pauses[0] < 0.25
+    assert all(LONGEST / 2 <= pause <= LONGEST for pause in pauses[6:])
+    assert len(set(pauses)) == len(pauses)
+
+
+def test_a_wait_is_told_at_first_when_it_lasts_twice_as_long_and_when_its_reason_changes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock()
+    wait = Wait(Random(1), clock=clock)
+    told: list[tuple[float, str]] = []
+    monkeypatch.setattr(wait, "_tell", lambda event, **fields: told.append((clock.now, event)))
+    for second in range(100):
+        clock.now = float(second)
+        reason = "another" if second == 15 else "away" if second < 15 else "another"
+        wait.failed(StorageUnavailable(reason))
+    wait.over()
+    assert [at for at, _ in told] == [0.0, 10.0, 15.0, 30.0, 60.0, 99.0]
+    assert told[-1] == (99.0, "storage answers")
