@@ -1,0 +1,72 @@
+"""How the worker's consumer claims ahead of its threads."""
+
+from __future__ import annotations
+
+import pytest
+from rolehost.api import actor
+from rolehost.delivery.ledger import Finish
+from rolehost.roles.worker.consumer import LedgerConsumer
+
+
+@actor()
+def quick(context, number: int) -> None:
+    """Do nothing."""
+
+
+THREADS, MOST = 2, 20
+
+
+@pytest.fixture
+def consumer(bench):
+    """A consumer that knows its jobs to be quick, so that it claims as many as it may."""
+    engine = bench.make_engine(quick)
+    with engine.unit_of_work() as work:
+        work.enqueue_many(quick, [{"number": number} for number in range(300)])
+    consumer = LedgerConsumer(
+        engine, queue="default", owner="me", threads=THREADS, most=MOST, listener=None
+    )
+    while len(claimed(bench)) < MOST:
+        finish_one(consumer)
+    yield consumer
+    consumer.close()
+
+
+def claimed(bench) -> list[int]:
+    with bench.database.session():
+        rows = bench.database.read("SELECT id FROM rolehost_jobs WHERE state = 'claimed'")
+    return [row[0] for row in rows]
+
+
+def finish_one(consumer) -> None:
+    job = consumer.take()
+    if job is None:
+        next(consumer)
+        return
+    consumer.done(job, Finish("completed", job.run_at, True, None), 0.0)
+
+
+def test_enough_that_is_claimed_and_not_started_leaves_the_database_alone(
+    bench, consumer, monkeypatch
+):
+    before = claimed(bench)
+    monkeypatch.setattr(bench.database, "transaction", pytest.fail)
+    for _ in range(4):
+        finish_one(consumer)
+    consumer._write_at = float("inf")  # as if it had just written
+    assert not consumer._cycle()
+    assert claimed(bench) == before
+
+
+def test_when_half_is_started_what_is_finished_is_written_and_more_is_claimed(bench, consumer):
+    consumer._write_at = float("inf")
+    for _ in range(MOST - (MOST - THREADS) // 2):
+        finish_one(consumer)
+    assert consumer._cycle()
+    assert len(claimed(bench)) == MOST
+
+
+def test_what_is_finished_is_written_in_time_though_nothing_is_to_be_claimed(bench, consumer):
+    finish_one(consumer)
+    consumer._write_at = 0.0
+    assert not consumer._cycle()
+    assert len(claimed(bench)) == MOST - 1
