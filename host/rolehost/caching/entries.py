@@ -49,13 +49,19 @@ class Entries(Generic[T]):
         if guard.failing and not guard.admit():
             return self._given_up(guard.refusal(), None, "error", False)
         try:
-            data = self.cache.get(self.place(key))
+            data = self.cache.get(within(self.generation.prefix(), key))
         except StorageError as error:
             guard.failed(self.namespace, error)
             return self._given_up(error, None, "error", False)
         if guard.failing:
             guard.succeeded()
-        return None if data is None else self.readable(data)
+        if data is None:
+            return None
+        try:
+            return self.serializer.load(data)
+        except Unreadable:
+            self._guard.count(self.namespace, "discarded")
+            return None
 
     def readable(self, data: bytes) -> Entry[T] | None:
         """Return the value of an entry, or None when it is not of this type or format."""
@@ -76,13 +82,12 @@ class Entries(Generic[T]):
     ) -> None:
         """Store bytes; with ``prefix`` those of a computation that began under it."""
         self.need_tags(tags)
-        names = [self.tag(tag) for tag in tags]
 
         def write() -> None:
-            place = self.place(key) if prefix is None else within(prefix, key)
+            place = within(self.generation.prefix() if prefix is None else prefix, key)
             try:
-                if names:
-                    self.cache.set_tagged(place, data, names, ttl)
+                if tags:
+                    self.cache.set_tagged(place, data, [self.tag(tag) for tag in tags], ttl)
                 else:
                     self.cache.set(place, data, ttl)
             except StorageUnavailable:

@@ -35,7 +35,7 @@ class Guard:
 
     Args:
         cache: the backend.
-        recorder: is told of hits and misses; a false one is nobody.
+        recorder: is told of hits and misses; None is nobody.
         clock: returns seconds that never go back.
     """
 
@@ -98,7 +98,7 @@ class Guard:
 
     def count(self, namespace: str, outcome: str, count: int = 1) -> None:
         """Tell the recorder."""
-        if self.recorder:
+        if self.recorder is not None:
             self.recorder.cache(namespace, outcome, count)
 
     def _away(self, error: StorageError) -> None:

@@ -13,7 +13,6 @@ import msgspec
 LONGEST = 200
 #: What a namespace is made of; most characters leave room for the rest of a key.
 _NAMESPACE = re.compile(r"[A-Za-z0-9._/<>-]{1,80}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 #: Types of arguments whose ``repr`` tells value and type.
 _PLAIN = frozenset({str, int, bool, float, type(None)})
 _encoder = msgspec.msgpack.Encoder(order="deterministic")
@@ -47,7 +46,7 @@ def within(prefix: str, key: str) -> str:
     """
     if not key:
         raise ValueError("a key must not be empty")
-    if len(prefix) + len(key) < LONGEST and not _CONTROL.search(key):
+    if len(prefix) + len(key) < LONGEST and key.isprintable():
         return f"{prefix}={key}"
     return f"{prefix}#{digest(key)}"
 

@@ -40,8 +40,8 @@ class MemcachedCache(Cache):
     def get(self, key: str) -> bytes | None:
         """See :meth:`rolehost.api.Cache.get`."""
         place = self._place(key)
-        entry = self._servers.of(place).run(lambda client: client.get(place), again=True)
-        entry = self._clock.live(entry)
+        found = self._servers.of(place).run(lambda client: client.fetch(place), again=True)
+        entry = self._clock.live(found)
         return None if entry is None else entry.value
 
     def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
@@ -52,8 +52,7 @@ class MemcachedCache(Cache):
         """
         entry = self._entry(key, value, self._clock.ends(ttl))
         place = self._place(key)
-        expiry = entry.server_expiry()
-        self._servers.of(place).run(lambda client: client.set(place, entry, expiry), again=True)
+        self._servers.of(place).run(lambda client: client.keep(place, entry), again=True)
 
     def add(self, key: str, value: bytes, ttl: float | None = None) -> bool:
         """See :meth:`rolehost.api.Cache.add`."""
@@ -133,7 +132,8 @@ class MemcachedCache(Cache):
 
     def _place(self, key: str) -> str:
         """Return the key under which memcached keeps it."""
-        check(key)  # before anything is asked of a server
+        if not key or len(key) > 200 or not key.isprintable():
+            check(key)  # before anything is asked of a server
         return encode(self._generation.prefix(), key)
 
     def _entry(self, key: str, value: bytes, ends: int) -> Entry:

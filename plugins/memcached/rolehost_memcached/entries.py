@@ -75,4 +75,4 @@ class EntrySerde:
         """Return the entry that these bytes are."""
         if flags != LAYOUT or len(data) < HEAD:
             return None
-        return Entry(bytes(data[HEAD:]), _END.unpack_from(data)[0])
+        return Entry(data[HEAD:], _END.unpack_from(data)[0])

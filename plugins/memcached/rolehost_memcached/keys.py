@@ -27,14 +27,18 @@ def check(key: str) -> None:
 
 
 def encode(prefix: str, key: str) -> str:
-    """Return the key under which memcached keeps an entry; see :func:`check` for what is one.
+    """Return the key under which memcached keeps an entry.
 
     What memcached does not take is percent-encoded; what is too long then is hashed. The two
     are told apart by the sign before them, so that they cannot meet.
+
+    Raises:
+        ValueError: it is no key; see :func:`check`.
     """
     readable = f"{prefix}={key}"
-    if _PLAIN.fullmatch(key) and len(readable) <= LONGEST:
+    if len(readable) <= LONGEST and len(key) <= 200 and _PLAIN.fullmatch(key):
         return readable
+    check(key)
     readable = f"{prefix}={quote(key, safe=_SAFE, errors='surrogatepass')}"
     if len(readable) <= LONGEST:
         return readable

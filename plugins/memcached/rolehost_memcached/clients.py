@@ -1,0 +1,87 @@
+"""pymemcache's client, with the two commands that matter written out.
+
+Its own go through what serves every command and option, which costs as much again as the call
+of the system. See protocol.txt of memcached: "Retrieval commands", "Storage commands".
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pymemcache.client.base import Client
+from pymemcache.exceptions import MemcacheUnexpectedCloseError, MemcacheUnknownError
+
+from rolehost_memcached.entries import LAYOUT, Entry, EntrySerde
+
+#: Bytes asked of the system at once.
+_PART = 65_536
+_TAIL = b"\r\nEND\r\n"
+
+
+class EntryClient(Client):  # type: ignore[misc]
+    """One connection; not for several threads at once. Close it after anything it raises."""
+
+    def fetch(self, place: str) -> Entry | None:
+        """Return the entry under a key; None when there is none, or it is not ours.
+
+        Raises:
+            OSError, MemcacheError: as the other commands.
+        """
+        received = self._exchange(b"get %b\r\n" % place.encode("ascii"))
+        if received == b"END\r\n":
+            return None
+        line, _, rest = received.partition(b"\r\n")
+        words = line.split()
+        if len(words) != 4 or words[0] != b"VALUE":
+            raise self._strange(line, b"get")
+        size = int(words[3])
+        while len(rest) < size + len(_TAIL):
+            rest += self._more()
+        if rest[size:] != _TAIL:
+            raise MemcacheUnknownError(rest[size:][:32])
+        return EntrySerde().deserialize(None, rest[:size], int(words[2]))
+
+    def keep(self, place: str, entry: Entry) -> None:
+        """Store an entry.
+
+        Raises:
+            OSError, MemcacheError: as the other commands.
+        """
+        data, _ = EntrySerde().serialize(None, entry)
+        head = (place.encode("ascii"), LAYOUT, entry.server_expiry(), len(data), data)
+        received = self._exchange(b"set %b %d %d %d\r\n%b\r\n" % head)
+        if received != b"STORED\r\n":
+            raise self._strange(received.rstrip(), b"set")
+
+    def _exchange(self, command: bytes) -> bytes:
+        """Send a command; return at least the first line of the answer."""
+        if self.sock is None:
+            self._connect()
+        self.sock.sendall(command)
+        received: bytes = self._more()
+        while b"\r\n" not in received:
+            received += self._more()
+        return received
+
+    def _more(self) -> bytes:
+        part: bytes = self.sock.recv(_PART)
+        if not part:
+            raise MemcacheUnexpectedCloseError
+        return part
+
+    def _strange(self, line: bytes, command: bytes) -> Exception:
+        """Return the error of an answer that is none; raises what it says itself."""
+        self._raise_errors(line, command)
+        return MemcacheUnknownError(line[:32])
+
+
+def connect(address: Any, *, connect_timeout: float, timeout: float) -> EntryClient:
+    """Make a client whose answers are true; it connects with its first command."""
+    return EntryClient(
+        address,
+        serde=EntrySerde(),
+        connect_timeout=connect_timeout,
+        timeout=timeout,
+        no_delay=True,
+        default_noreply=False,
+    )
