@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 
 import peewee
-from rolehost.api import StorageBusy, StorageError, StorageUnavailable
+from rolehost.api import StorageBusy, StorageError, StorageRefused, StorageUnavailable
 
 #: SQLite's primary result codes (https://www.sqlite.org/rescode.html) and what to say.
 _BUSY = {
@@ -44,7 +44,11 @@ def storage_error(error: BaseException, path: Path) -> StorageError | None:
         if primary in meanings:
             return kind(f"{path}: {meanings[primary]} ({detail})")
     if primary in _LASTING:
-        return StorageError(f"{path}: {_LASTING[primary]} ({detail})")
+        return StorageRefused(
+            f"embedded: [embedded] path: {path}: {_LASTING[primary]} ({detail})",
+            backend="embedded",
+            setting="[embedded] path",
+        )
     return None
 
 

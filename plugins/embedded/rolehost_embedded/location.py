@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from rolehost.api import StorageError, StorageUnavailable
+from rolehost.api import StorageRefused
 
 #: File systems on which SQLite's shared memory and locks do not work among machines.
 NETWORK_FILE_SYSTEMS = frozenset(
@@ -28,14 +28,19 @@ NETWORK_FILE_SYSTEMS = frozenset(
 )
 
 
+def _refused(text: str) -> StorageRefused:
+    setting = "[embedded] path"
+    return StorageRefused(f"embedded: {setting}: {text}", backend="embedded", setting=setting)
+
+
 def absolute(path: Path) -> Path:
     """Return the absolute path of a database file.
 
     Raises:
-        StorageError: the path means memory, which processes cannot share.
+        StorageRefused: the path means memory, which processes cannot share.
     """
     if path.name in ("", ":memory:") or path.name.startswith("file:"):
-        raise StorageError(
+        raise _refused(
             f"{str(path)!r} is no path of a database file: processes share the database through"
             " a file; give a path"
         )
@@ -46,22 +51,22 @@ def prepare(path: Path) -> None:
     """Make the folder of a database file and see that the file can be used.
 
     Raises:
-        StorageUnavailable: the folder cannot be made, or access is denied.
-        StorageError: the path is a folder, or lies on a network file system.
+        StorageRefused: the folder cannot be made, access is denied, the path is a folder, or
+            lies on a network file system.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StorageUnavailable(f"{path}: the folder cannot be made: {error.strerror}") from error
+        raise _refused(f"{path}: the folder cannot be made: {error.strerror}") from error
     if path.is_dir():
-        raise StorageError(f"{path}: this is a folder, not a database file")
+        raise _refused(f"{path}: this is a folder, not a database file")
     if path.exists() and not os.access(path, os.R_OK | os.W_OK):
-        raise StorageUnavailable(f"{path}: no permission to read and write the database")
+        raise _refused(f"{path}: no permission to read and write the database")
     if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise StorageUnavailable(f"{path}: no permission to write in its folder")
+        raise _refused(f"{path}: no permission to write in its folder")
     kind = file_system(path.parent)
     if kind in NETWORK_FILE_SYSTEMS:
-        raise StorageError(
+        raise _refused(
             f"{path}: this is a network file system ({kind}), on which SQLite loses writes;"
             " use a local disk, or a database server"
         )
