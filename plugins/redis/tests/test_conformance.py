@@ -37,3 +37,11 @@ class TestRedisQueue(QueueConformance):
     @pytest.fixture
     def make_backend(self, url: str, namespace: str) -> Callable[[], RedisQueue]:
         return partial(_queue, url, namespace)
+
+    @pytest.fixture
+    def make_at(self) -> Callable[[str, int], RedisQueue]:
+        def make(host: str, port: int) -> RedisQueue:
+            url = Secret(f"redis://{host}:{port}/0")
+            return RedisQueue(RedisSettings(url=url, timeout=0.1, connect_timeout=0.1))
+
+        return make

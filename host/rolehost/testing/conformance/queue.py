@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import Any
@@ -13,8 +14,9 @@ from typing import Any
 import dramatiq
 import pytest
 
-from rolehost.errors import CapabilityMissing
+from rolehost.errors import CapabilityMissing, StorageUnavailable
 from rolehost.storage import CAPABILITIES, Queue
+from rolehost.testing.conformance.cache import silent_server
 from rolehost.testing.conformance.clients import PATIENCE, BackendSuite, need, process
 
 _QUEUE = "conformance"
@@ -23,7 +25,12 @@ _POISON = b"\xff\x00 no message"
 
 
 class QueueConformance(BackendSuite[Queue]):
-    """Subclass it, and override ``make_backend``."""
+    """Subclass it, and override ``make_backend``; with a server ``make_at`` besides."""
+
+    @pytest.fixture
+    def make_at(self) -> Callable[[str, int], Queue]:
+        """A function that makes a client of a host and port, with the shortest time-outs."""
+        pytest.skip("this backend has no server")
 
     def test_declares_known_capabilities(self, backend: Queue) -> None:
         assert backend.capabilities <= set(CAPABILITIES["queue"])
@@ -125,6 +132,34 @@ class QueueConformance(BackendSuite[Queue]):
         else:
             with pytest.raises(CapabilityMissing):
                 backend.broker()
+
+    @pytest.mark.parametrize("silent", [False, True], ids=["nobody listens", "nobody answers"])
+    def test_a_server_that_is_not_there_is_told_and_stops_no_wake_up(
+        self, make_at: Callable[[str, int], Queue], silent: bool
+    ) -> None:
+        with ExitStack() as servers:
+            if silent:
+                port = servers.enter_context(silent_server())
+            else:
+                with socket.create_server(("127.0.0.1", 0)) as closed:
+                    port = closed.getsockname()[1]
+            queue = make_at("127.0.0.1", port)
+            servers.callback(queue.close)
+            queue.wake(["queue:a"])
+            # Listening may begin when the server comes, or say that it is not there.
+            with suppress(StorageUnavailable):
+                assert queue.listen({"queue:a"}).wait(0) == frozenset()
+            with pytest.raises(StorageUnavailable) as caught:
+                queue.ping()
+            assert str(port) in str(caught.value)
+            if "ephemeral" in queue.capabilities:
+                actor = _actor(queue.broker(), lambda *_: None)
+                with pytest.raises(dramatiq.errors.BrokerConnectionError):
+                    actor.send()
+                with pytest.raises(StorageUnavailable):
+                    queue.depth(_QUEUE)
+                with pytest.raises(StorageUnavailable):
+                    queue.dead_messages(10)
 
     def test_messages_run_once_with_their_arguments(self, backend: Queue) -> None:
         arguments = [(number, "ü🐍", {"nested": [None, 1.5]}) for number in range(50)]
