@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from rolehost.api import Secret
 from rolehost.testing.conformance import DatabaseConformance, QueueConformance
 from rolehost_postgres.database import PostgresDatabase
 from rolehost_postgres.queue import PostgresQueue
@@ -26,8 +27,6 @@ class Opener:
 
 
 def _opener(kind, url, fields):
-    from rolehost.api import Secret
-
     return Opener(kind, PostgresSettings(url=Secret(url), **fields))
 
 
@@ -41,3 +40,11 @@ class TestPostgresQueue(QueueConformance):
     @pytest.fixture
     def make_backend(self, settings: PostgresSettings) -> Callable[[], PostgresQueue]:
         return Opener(PostgresQueue, settings)
+
+    @pytest.fixture
+    def make_at(self) -> Callable[[str, int], PostgresQueue]:
+        def make(host: str, port: int) -> PostgresQueue:
+            url = Secret(f"postgresql://nobody@{host}:{port}/none")
+            return PostgresQueue(PostgresSettings(url=url, connect_timeout=2))
+
+        return make
