@@ -118,7 +118,13 @@ def _producer(
         from confluent_kafka import Producer
 
         made = Producer({"bootstrap.servers": servers, "enable.idempotence": True, "linger.ms": 5})
-        return lambda value, key: made.produce(topic, value, key), made.flush
+        failed: list[object] = []
+
+        def report(error: object, _: object) -> None:
+            if error is not None:
+                failed.append(error)
+
+        return lambda value, key: made.produce(topic, value, key, on_delivery=report), made.flush
     from kafka import KafkaProducer
 
     other = KafkaProducer(bootstrap_servers=servers.split(","), linger_ms=5, batch_size=65_536)

@@ -10,7 +10,10 @@ import pytest
 from rolehost_kafka.settings import KafkaSettings
 
 #: kafka-python leaves sockets of failed connections to the garbage collector.
-LEFT = "ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning"
+LEFT = (
+    "ignore:Exception ignored in. <(socket.socket|ssl.SSLSocket)"
+    ":pytest.PytestUnraisableExceptionWarning"
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

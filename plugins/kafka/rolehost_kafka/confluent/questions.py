@@ -122,10 +122,18 @@ class AdminQuestions(Questions):
                         raise
         except KafkaException as error:
             client.poll(0)  # calls what tells why
+            self._forget(client)
             raise self._heard.of(self._settings, doing, error.args[0]) from error
         self._answered = True
         self._heard.connected()
         return found
+
+    def _forget(self, client: Any) -> None:
+        """Ask with another client next time: this one may wait for a controller that is gone."""
+        with self._lock:
+            if self._client is client:
+                self._client = None
+                self._answered = False
 
     def _connected(self) -> Any:
         with self._lock:
