@@ -8,6 +8,7 @@ from collections import defaultdict
 import pytest
 from rolehost.api import Event, RetryPolicy, actor, handler
 from rolehost.delivery import deadletters
+from rolehost.errors import StorageUnavailable
 from rolehost.roles.consumer.lanes import Lanes
 from rolehost.roles.consumer.loop import ConsumerRole
 from rolehost.roles.consumer.offsets import Offsets
@@ -277,3 +278,21 @@ def test_a_replay_that_takes_long_holds_up_no_other_event(host, collected):
     assert sorted(collected.wait(19)) == list(range(1, 20))
     gate.set()
     assert 0 in collected.wait(20)
+
+
+def test_a_stream_that_is_away_leaves_out_its_lag_and_nothing_else(host, monkeypatch):
+    @handler(topic="things", group="g")
+    def on(context, event):
+        pass
+
+    here = host(handlers=[on])
+    publish(here, thing(b"{}"))
+    assert [(each.topic, each.group) for each in here.services.statistics().lags] == [
+        ("things", "g")
+    ]
+
+    def away(topics, group):
+        raise StorageUnavailable("away")
+
+    monkeypatch.setattr(here.services.stream, "lag", away)
+    assert (here.services.statistics().lags, here.services.statistics().outbox_count) == ((), 1)

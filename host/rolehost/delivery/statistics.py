@@ -11,6 +11,7 @@ from rolehost.api.observe import (
     Statistics,
 )
 from rolehost.api.services import Clock
+from rolehost.errors import StorageError
 from rolehost.storage import Database, Stream
 
 
@@ -24,7 +25,7 @@ def collect(
 
     Args:
         database: the service database.
-        stream: the stream, when the deployment has one.
+        stream: the stream, when the deployment has one; while it is away there are no lags.
         subscriptions: (topic, group) of the handlers whose lag is asked for.
         clock: the time.
     """
@@ -52,11 +53,21 @@ def collect(
         outbox_age=0.0 if outbox[1] is None else max(0.0, (now - outbox[1]) / 1000),
         dead_jobs=dead_jobs[0][0],
         dead_events=dead_events[0][0],
-        lags=()
-        if stream is None
-        else tuple(
-            LagStatistics(topic, group, stream.lag([topic], group))
-            for topic, group in sorted(set(subscriptions))
-        ),
+        lags=_lags(stream, subscriptions),
         processes=tuple(ProcessStatistics(role, alive, lost) for role, alive, lost in processes),
     )
+
+
+def _lags(
+    stream: Stream | None, subscriptions: Sequence[tuple[str, str]]
+) -> tuple[LagStatistics, ...]:
+    if stream is None:
+        return ()
+    try:
+        return tuple(
+            LagStatistics(topic, group, stream.lag([topic], group))
+            for topic, group in sorted(set(subscriptions))
+        )
+    except StorageError:
+        # Not known while the stream is away, when all the rest is wanted most.
+        return ()
