@@ -49,3 +49,5 @@ set -- --constraint "$in/development.txt"
 compile test "$work/own.in" "$in/runtime.in" "$in/test.in" "$@"
 compile runtime "$work/own.in" "$in/runtime.in" "$@"
 compile host "$work/host.in" "$in/host.in" "$@"
+# What the benchmarks measure beside us; installed by nobody else.
+compile benchmarks "$work/own.in" "$in/runtime.in" "$in/test.in" "$in/benchmarks.in" "$@"
