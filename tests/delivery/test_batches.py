@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import pytest
-from rolehost.api import actor
+from rolehost.api import StorageUnavailable, actor
 from rolehost.delivery.ledger import Finish
 from rolehost.roles.worker.consumer import LedgerConsumer
 
@@ -70,3 +72,32 @@ def test_what_is_finished_is_written_in_time_though_nothing_is_to_be_claimed(ben
     consumer._write_at = 0.0
     assert not consumer._cycle()
     assert len(claimed(bench)) == MOST - 1
+
+
+def test_what_was_claimed_by_a_commit_whose_answer_was_lost_is_given_back_and_run(
+    bench, consumer, monkeypatch
+):
+    transaction = bench.database.transaction
+
+    @contextmanager
+    def answer_lost():
+        with transaction() as tx:
+            yield tx
+        raise StorageUnavailable("the connection was lost")
+
+    started = consumer.take()
+    before = set(claimed(bench))
+    with monkeypatch.context() as patched:
+        patched.setattr(bench.database, "transaction", answer_lost)
+        for _ in range(MOST - THREADS):
+            finish_one(consumer)
+        consumer._write_at = 0.0
+        with pytest.raises(StorageUnavailable):
+            consumer._cycle()
+    unknown = set(claimed(bench)) - before
+    assert unknown  # held by this process, which does not know it
+
+    assert consumer._cycle()
+    assert unknown <= {job.id for job in consumer._ready}
+    assert started.id in claimed(bench)  # what is running is not touched
+    consumer.done(started, Finish("completed", started.run_at, True, None), 0.0)

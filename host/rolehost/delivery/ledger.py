@@ -247,6 +247,24 @@ class Ledger:
             (owner,),
         )
 
+    def let_go(self, tx: Transaction, queue: str, owner: str, known: Sequence[int]) -> None:
+        """Make available, uncounted, what a process holds of a queue without knowing it.
+
+        A claim may have been committed although its answer was lost with the connection.
+
+        Args:
+            tx: an open transaction.
+            queue: the queue.
+            owner: id of the process.
+            known: ids of the rows that it knows it holds.
+        """
+        others = f" AND id NOT IN ({', '.join('?' * len(known))})" if known else ""
+        tx.execute(
+            "UPDATE rolehost_jobs SET state = 'available', owner = NULL"
+            f" WHERE owner = ? AND queue = ? AND state IN ('claimed', 'running'){others}",
+            (owner, queue, *known),
+        )
+
     def strays(self) -> list[str]:
         """Return owners of claimed rows that have no presence, as after a process was frozen."""
         rows = self._database.read(

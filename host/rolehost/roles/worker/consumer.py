@@ -80,6 +80,8 @@ class LedgerConsumer(Consumer):
         self._offers = 0  # to be handed to Dramatiq
         self._lock = threading.Lock()
         self._finished: list[tuple[ClaimedJob, Finish]] = []
+        self._known: set[int] = set()  # rows this process holds, as far as it knows
+        self._doubtful = False  # it may hold others: the answer to a claim was lost
         self._outstanding = 0
         self._seconds = AHEAD  # a running mean of how long a job takes
         self._waiting = False
@@ -118,8 +120,12 @@ class LedgerConsumer(Consumer):
         except BaseException:
             with self._lock:
                 self._finished = finished + self._finished
+            self._doubtful = True
             raise
+        self._doubtful = False
         with self._lock:
+            self._known.difference_update(job.id for job, _ in finished)
+            self._known.update(job.id for job in jobs)
             self._ready.extend(jobs)
             self._outstanding += len(jobs)
             self._offers = min(len(self._ready), self._threads - self._turns)
@@ -132,15 +138,23 @@ class LedgerConsumer(Consumer):
         now = engine.clock.now()
         with engine.database.session():
             # An idle worker looks without the write lock before it asks for it.
-            if not finished and (room <= 0 or not self._something(now)):
+            idle = not finished and not self._doubtful
+            if idle and (room <= 0 or not self._something(now)):
                 return []
             with engine.database.transaction() as tx:
+                if self._doubtful:
+                    # Else they would be held, and never run, for as long as this process lives.
+                    engine.ledger.let_go(tx, self._queue, self._owner, self._holds())
                 if finished:
                     engine.ledger.finish_many(tx, finished, now)
                 if room <= 0:
                     return []
                 engine.ledger.promote(tx, now)
                 return engine.ledger.claim(tx, self._queue, self._actors, self._owner, room)
+
+    def _holds(self) -> list[int]:
+        with self._lock:
+            return sorted(self._known)
 
     def _something(self, now: int) -> bool:
         ledger = self._engine.ledger
@@ -200,7 +214,9 @@ class LedgerConsumer(Consumer):
         with self._lock:
             self._outstanding -= 1
             self._seconds += (seconds - self._seconds) * 0.1
-            if end is not None:
+            if end is None:
+                self._known.discard(job.id)
+            else:
                 self._finished.append((job, end))
             # Half of what was claimed is done: time to write it and to fetch more.
             wake = self._waiting and self._outstanding * 2 < self._limit()
