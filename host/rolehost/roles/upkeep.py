@@ -13,6 +13,7 @@ from rolehost.delivery.engine import Engine
 from rolehost.delivery.leases import Identity, Presence
 from rolehost.delivery.relay import BATCH, Relay
 from rolehost.errors import StorageUnavailable
+from rolehost.roles.outages import Outage
 from rolehost.services import ProcessServices
 from rolehost.storage import Listener, Stream
 
@@ -90,11 +91,13 @@ class Loop:
         raise NotImplementedError
 
     def _run(self) -> None:
+        outage = Outage(loop=self.name)
         while not self.stopping.is_set():
             try:
                 self.step()
+                outage.passed()
             except StorageUnavailable as error:
-                log.warning("storage unavailable", loop=self.name, error=str(error))
+                outage.failed(error)
                 self.stopping.wait(1.0)
             except Exception:
                 log.exception("loop failed, going on", loop=self.name)

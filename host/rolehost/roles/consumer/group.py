@@ -16,9 +16,10 @@ from rolehost.api.services import Services
 from rolehost.delivery import deadletters, leases
 from rolehost.delivery.engine import Engine
 from rolehost.delivery.handling import Handling, Stopping
-from rolehost.errors import StorageRefused, StorageUnavailable
+from rolehost.errors import StorageUnavailable
 from rolehost.roles.consumer.lanes import Lanes, Work
 from rolehost.roles.consumer.stints import Stint, Stints, Taken
+from rolehost.roles.outages import Outage
 from rolehost.storage import Delivery, Listener, Partition, Stream
 
 log = structlog.get_logger(__name__)
@@ -102,12 +103,14 @@ class Group:
         self._subscription.interrupt()
 
     def run(self) -> None:
-        """Poll until it is stopped, then leave; an outage of the stream is waited out."""
+        """Poll until it is stopped, then leave; an outage of storage is waited out."""
+        outage = Outage(group=self._group)
         while not self._stopping.is_set():
             try:
                 self._round()
-            except (StorageUnavailable, StorageRefused) as error:
-                log.warning("stream unavailable", group=self._group, error=str(error))
+                outage.passed()
+            except StorageUnavailable as error:
+                outage.failed(error)
                 self._stopping.wait(PAUSE)
             except Exception:
                 log.exception("consumer group failed, going on", group=self._group)
