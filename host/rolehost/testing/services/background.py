@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -95,8 +96,9 @@ def down(state: Path) -> bool:
 
 def serve(state: Path, names: Sequence[str], owner: int | None) -> None:
     """Hold the engines until SIGTERM, or until the owner is gone. In the main thread."""
-    ends = {signal.SIGTERM, signal.SIGINT}
-    signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+    ending = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ending.set())
     wanted = [name for name in names if not os.environ.get(VARIABLES[name])]
     missing: dict[str, str] = {}
     servers: dict[str, Server] = {}
@@ -115,7 +117,7 @@ def serve(state: Path, names: Sequence[str], owner: int | None) -> None:
         content = {"pid": os.getpid(), "urls": urls, "missing": missing}
         written.write_text(json.dumps(content), "utf-8")
         written.replace(state)
-        while signal.sigtimedwait(ends, LOOK) is None and (owner is None or _runs(owner)):
+        while not ending.wait(LOOK) and (owner is None or _runs(owner)):
             pass
     finally:
         for server in servers.values():
