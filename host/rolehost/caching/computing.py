@@ -135,7 +135,6 @@ class Computing(Generic[T]):
     ) -> T:
         prefix = self._entries.prefix()
         lock = f"{prefix}!{digest(key)}" if self._locks and prefix is not None else None
-        began = time.monotonic()
         locked = lock is not None and self._take(lock)
         if lock is not None and not locked:
             if entry is not None:
@@ -143,6 +142,7 @@ class Computing(Generic[T]):
             found, locked = self._wait(key, lock)
             if found is not None:
                 return self._land(flight, found)
+        began = time.monotonic()
         try:
             again = self._entries.find(key)  # another may have stored it since we looked
             if again is not None and again[1:] != (entry and entry[1:]) and self._fresh_now(again):

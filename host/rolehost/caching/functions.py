@@ -141,23 +141,19 @@ def cached(
     )
 
     def decorate(function: Callable[Concatenate[Any, P], T]) -> CachedFunction[P, T]:
-        name = f"{function.__module__}.{function.__qualname__}"
-        kinds = (
-            inspect.iscoroutinefunction,
-            inspect.isgeneratorfunction,
-            inspect.isasyncgenfunction,
-        )
-        if any(kind(function) for kind in kinds):
-            raise TypeError(
-                f"{name} is a coroutine or generator function: keep the result of a plain one,"
-                " called in a thread"
-            )
-        return CachedFunction(function, namespace or namespace_of(name), value_type, options, key)
+        name = namespace or namespace_of(f"{function.__module__}.{function.__qualname__}")
+        return CachedFunction(function, name, value_type, options, key)
 
     return decorate
 
 
 def _without_services(function: Callable[..., Any]) -> inspect.Signature:
+    kinds = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+    if any(kind(function) for kind in kinds):
+        raise TypeError(
+            f"{function.__qualname__} is a coroutine or generator function: keep the result of a"
+            " plain one, called in a thread"
+        )
     signature = inspect.signature(function)
     names = list(signature.parameters.values())
     first = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
