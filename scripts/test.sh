@@ -29,9 +29,15 @@ step "ruff, mypy, import contracts"
 scripts/check.sh
 
 step "PostgreSQL, Redis, memcached and Apache Kafka for all tests"
-export ROLEHOST_SERVICES_STATE="var/test-services-$$.json"
+folder=$(mktemp -d)
+export ROLEHOST_SERVICES_STATE="$folder/services.json"
 waiting=
-trap '[ -z "$waiting" ] || kill "$waiting" 2>/dev/null; scripts/services.sh down' EXIT
+end() {
+    [ -z "$waiting" ] || kill "$waiting" 2>/dev/null || true
+    scripts/services.sh down
+    rm -rf "$folder"
+}
+trap end EXIT
 trap 'exit 130' INT TERM
 # Should this shell be killed, they end by themselves.
 scripts/services.sh up --owner $$
@@ -57,15 +63,13 @@ fi
 
 # Three parts, each with a line at its end. A part that fails keeps no other from running.
 failed=
-log=$(mktemp)
-.venv/bin/python -m pytest -q -m waiting tests/proofs >"$log" 2>&1 &
+.venv/bin/python -m pytest -q -m waiting tests/proofs >"$folder/waiting.log" 2>&1 &
 waiting=$!
 .venv/bin/python -m pytest -q -m "not waiting and not alone" "$@" || failed=yes
 step "the proofs whose engines stop and come back, run meanwhile"
 wait "$waiting" || failed=yes
 waiting=
-cat "$log"
-rm -f "$log"
+cat "$folder/waiting.log"
 step "the proofs that measure, alone"
 .venv/bin/python -m pytest -q -m alone tests/proofs || failed=yes
 [ -z "$failed" ]
