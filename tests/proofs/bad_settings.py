@@ -7,6 +7,7 @@ knows, which is all that is asked of it.
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 import urllib.error
@@ -32,6 +33,8 @@ DURATION = "about 80 s"
 
 #: Deployments that are looked at together.
 TOGETHER = 4
+#: Seconds in which a case that ends has ended.
+PATIENCE = 60.0
 #: Exit status of a wrong configuration.
 REFUSED = 3
 
@@ -144,7 +147,10 @@ def deployed(folder: Path, case: Case) -> Iterator[tuple[Running, str]]:
 def refused(folder: Path, case: Case) -> None:
     """A case that ends: with the status of a wrong configuration, after one line."""
     with deployed(folder, case) as (host, _):
-        status = host.wait()
+        try:
+            status = host.wait(seconds=PATIENCE)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{case.name}: it waits\n{host.output}") from None
     assert status == REFUSED, f"{case.name}: status {status} instead of {REFUSED}\n{host.output}"
     lines = [line for line in host.output.splitlines() if not line.startswith("migrated ")]
     assert len(lines) == 1, f"{case.name}: {len(lines)} lines instead of one\n{host.output}"

@@ -91,9 +91,6 @@ def _postgres(servers: Servers) -> Iterator[Case]:
     plain = f"postgresql://rolehost:{WRONG}@{place}/rolehost?sslmode=disable"
     yield Case("postgres: TLS refused", "database", section(url=_text(plain)),
                "[postgres] sslmode", "without TLS", extended=True)  # fmt: skip
-    other = f"postgresql://rolehost:{WRONG}@127.0.0.1:{servers.memcached.port}/rolehost"
-    yield Case("postgres: another server", "database", section(url=_text(other)),
-               "[postgres] url", "no PostgreSQL", extended=True)  # fmt: skip
     yield Case("postgres: away", "database", section(url=_text(url)), "[postgres] url",
                "connection refused", waits=True, comes=servers.postgres)  # fmt: skip
 

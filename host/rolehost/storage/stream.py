@@ -148,6 +148,7 @@ class Stream(ABC):
             StorageRefused: one is missing, and the deployment says that it is not made here.
             StorageUnavailable: the stream cannot be asked.
         """
+        return
 
     @abstractmethod
     def close(self) -> None:
