@@ -44,7 +44,9 @@ class Fleet(NamedTuple):
     storage: str
 
 
-@pytest.fixture(scope="module", params=["embedded", "without Redis"])
+@pytest.fixture(
+    scope="module", params=["embedded", pytest.param("without Redis", marks=pytest.mark.engine)]
+)
 def variables(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[dict[str, str], str]]:
