@@ -41,7 +41,7 @@ class Books:
         self._url = url
         self._done: set[str] = set()
 
-    def wait(self, entries: Iterable[Entry], seconds: float) -> int:
+    def wait(self, entries: Iterable[Entry], seconds: float) -> list[str]:
         """Wait until those of these entries that are rows have all effects; return the rest."""
         names = {each.name for each in entries if each.name[0] in EFFECTS and each.acknowledged}
         end = time.monotonic() + seconds
@@ -49,7 +49,7 @@ class Books:
             waiting = sorted(names - self._done)
             if waiting:
                 self._done.update(name for (name,) in self._read(_FINISHED, (waiting,)))
-            left = len(names - self._done)
+            left = sorted(names - self._done)
             if not left or time.monotonic() > end:
                 return left
             time.sleep(0.2)  # the database tells nobody when an effect is committed

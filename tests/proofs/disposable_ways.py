@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rolehost.api import AnyEvent, Event, StorageUnavailable
@@ -55,10 +55,13 @@ class Entries:
 class Webhooks:
     """Messages of the webhooks plugins, delivered to a receiver that deduplicates."""
 
-    def __init__(self, url: str, services: Any, receiver: Receiver) -> None:
+    def __init__(
+        self, url: str, services: Any, receiver: Receiver, arrivals: Mapping[str, float]
+    ) -> None:
         self._url = f"{url}/api/v1/app"
         self._services = services
         self._receiver = receiver
+        self._arrivals = arrivals
         assert post(self._url, {"name": "proof", "uid": "proof"}) == 201
         assert post(f"{self._url}/proof/endpoint", {"url": receiver.url}) == 201
 
@@ -87,21 +90,17 @@ class Webhooks:
     def audit(self, entries: Iterable[Entry]) -> dict[str, int]:
         """Return what is wrong: messages that are lost, and those delivered under two ids."""
         names = {each.name for each in entries if each.name[0] in "hk"}
-        delivered = self.delivered()
+        delivered = [name_of(each) for each in self._receiver.ledger.values()]
         return {
             "webhooks_lost": len(names - set(delivered)),
             "webhooks_double": len(delivered) - len(set(delivered)),
         }
 
-    def delivered(self) -> list[str]:
-        """Return the name of each message in the receiver's ledger."""
-        return [name_of(each) for each in list(self._receiver.ledger.values())]
-
-    def wait(self, entries: Iterable[Entry], seconds: float) -> int:
+    def wait(self, entries: Iterable[Entry], seconds: float) -> list[str]:
         """Wait until those of these entries that are messages are delivered; return the rest."""
         names = {each.name for each in entries if each.name[0] in "hk" and each.acknowledged}
-        self._receiver.wait(lambda: names <= set(self.delivered()), seconds)
-        return len(names - set(self.delivered()))
+        self._receiver.wait(lambda: names <= self._arrivals.keys(), seconds)
+        return sorted(name for name in names if name not in self._arrivals)
 
 
 class Arrivals:
