@@ -200,11 +200,14 @@ class _Runs:
         with ExitStack() as stack:
             child = Child(["-m", *program, str(path), *rest], made.folder, made.env)
             stack.callback(child.stop)
-            tally.await_ready(1)
-            tally.begin()
-            tally.await_total(int(count * WARM))
-            first, began = tally.total, time.perf_counter()
-            tally.await_total(count)
+            try:
+                tally.await_ready(1)
+                tally.begin()
+                tally.await_total(int(count * WARM))
+                first, began = tally.total, time.perf_counter()
+                tally.await_total(count)
+            except Unmeasured as error:
+                raise child.failure(f"{error}; {tally.total} of {count}") from error
             return {"rate": (count - first) / (time.perf_counter() - began)}
 
 

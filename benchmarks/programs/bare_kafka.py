@@ -60,7 +60,8 @@ def _kafka_python(servers: str, topic: str, group: str) -> Iterator[list[Any]]:
         auto_offset_reset="earliest",
     )
     while True:
-        found = consumer.poll(200, max_records=BATCH)
+        # Shorter polls have been seen to lose the assignment while the group is being joined.
+        found = consumer.poll(1000, max_records=BATCH)
         if found:
             yield [(each.value, each.headers) for part in found.values() for each in part]
             consumer.commit()
