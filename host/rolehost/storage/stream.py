@@ -139,7 +139,7 @@ class Stream(ABC):
             StorageRefused: it does, and refuses what the deployment says.
         """
 
-    def verify(self, topics: Collection[str]) -> None:
+    def verify(self, topics: Collection[str]) -> None:  # noqa: B027 - most have nothing to do
         """Return when these topics may be used; asked before a process is ready.
 
         Nothing to do, as here, for a backend that makes topics when they are first used.
@@ -148,7 +148,6 @@ class Stream(ABC):
             StorageRefused: one is missing, and the deployment says that it is not made here.
             StorageUnavailable: the stream cannot be asked.
         """
-        return
 
     @abstractmethod
     def close(self) -> None:
