@@ -112,6 +112,20 @@ def test_a_backend_is_swapped_by_one_value(name: str, swap: str) -> None:
     assert chosen == expected
 
 
+@pytest.mark.parametrize(
+    ("name", "plugins"),
+    [("api", "openapi,webhooks-api"), ("worker", "webhooks-delivery")],
+)
+def test_a_fleet_without_events_runs_on_postgresql_alone(name: str, plugins: str) -> None:
+    environ = {
+        "ROLEHOST__STORAGE__QUEUE": "postgres",
+        "ROLEHOST__PLUGINS": f"postgres,ops,{plugins}",
+    }
+    composition = compose(load(ROOT / f"deploy/{name}.toml", environ=environ))
+    chosen = {kind: owned.value.name for kind, owned in composition.backends.items()}
+    assert chosen == {"database": "postgres", "queue": "postgres"}
+
+
 def test_the_embedded_stream_is_refused_beside_another_database() -> None:
     environ = {
         "ROLEHOST__PLUGINS": "embedded,postgres,redis,ops,webhooks-ingest",
