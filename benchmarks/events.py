@@ -194,7 +194,12 @@ class _Runs:
         self, program: list[str], rest: list[str], made: Place, topic: str
     ) -> dict[str, float]:
         """Have a program handle the whole topic; return events a second."""
-        execute(self._postgres, "TRUNCATE effects, rolehost_inbox")
+        # Of an earlier round too: that its process was ended, which makes the next one careful.
+        execute(
+            self._postgres,
+            "TRUNCATE effects, rolehost_inbox, rolehost_started_events, rolehost_leases,"
+            " rolehost_processes",
+        )
         count, path = self._sizes[topic], made.folder / "tally"
         tally = Tally(path)
         with ExitStack() as stack:
