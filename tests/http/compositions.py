@@ -8,7 +8,13 @@ from typing import Any
 from rolehost.api import ErrorFormat, Middleware, PluginInfo, Route
 from rolehost.api.hooks import GROUP
 from rolehost.composition.model import Composition, Owned, Plugin
-from rolehost.deployment.model import Deployment, HostSettings, HttpSettings, LogSettings
+from rolehost.deployment.model import (
+    Deployment,
+    HostSettings,
+    HttpSettings,
+    LogSettings,
+    StorageSettings,
+)
 
 assert GROUP == "rolehost"
 
@@ -24,9 +30,14 @@ def compose(
     formats: Sequence[ErrorFormat] = (),
     middleware: Sequence[Middleware] = (),
     backends: dict[Any, Any] | None = None,
+    optional: Sequence[Any] = (),
     **http: Any,
 ) -> Composition:
-    host = HostSettings(http=HttpSettings(**http), log=LogSettings(format="json"))
+    host = HostSettings(
+        http=HttpSettings(**http),
+        log=LogSettings(format="json"),
+        storage=StorageSettings(optional=tuple(optional)),
+    )
     plugin = Plugin(
         name="sample",
         distribution="sample",

@@ -31,12 +31,15 @@ class Cache:
         return
 
 
-def process(cache: Cache, said: list[str] | None = None) -> Process:
+def process(
+    cache: Cache, said: list[str] | None = None, *, optional: tuple[str, ...] = ()
+) -> Process:
     backend = Backend(
         kind="cache", name="fake", factory=lambda: cache, capabilities=frozenset({"ttl"})
     )
     told = [] if said is None else said
-    return Process(compose(backends={"cache": backend}), role="http", announce=told.append)
+    composition = compose(backends={"cache": backend}, optional=optional)
+    return Process(composition, role="http", announce=told.append)
 
 
 def test_it_starts_when_the_backend_answers_and_says_meanwhile_that_it_waits() -> None:
@@ -45,6 +48,20 @@ def test_it_starts_when_the_backend_answers_and_says_meanwhile_that_it_waits() -
     assert started(waits, threading.Event())
     assert said == ["waiting", "waiting"]
     waits.stop()
+
+
+def test_an_optional_backend_is_not_waited_for() -> None:
+    said: list[str] = []
+    goes_on = process(Cache(StorageUnavailable("away")), said, optional=("cache",))
+    assert started(goes_on, threading.Event())
+    assert said == []
+    goes_on.stop()
+
+
+def test_what_an_optional_backend_refuses_ends_the_start_all_the_same() -> None:
+    ends = process(Cache(StorageRefused("wrong password")), optional=("cache",))
+    with pytest.raises(StorageRefused):
+        started(ends, threading.Event())
 
 
 def test_what_is_refused_ends_the_wait() -> None:

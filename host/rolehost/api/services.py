@@ -139,6 +139,10 @@ class Services(Protocol):
         """
 
     @property
+    def optional(self) -> frozenset[Kind]:
+        """The kinds without which the service goes on: ``[storage] optional``."""
+
+    @property
     def routes(self) -> Sequence[tuple[str, Route]]:
         """Every route of the composition after the name of its plugin, in the order of plugins.
 

@@ -12,6 +12,7 @@ from msgspec import Meta
 from rolehost.api.contributions import Role
 from rolehost.api.settings import Settings
 from rolehost.delivery.policy import DeliverySettings
+from rolehost.storage.capabilities import Kind
 
 Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
@@ -45,12 +46,15 @@ class StorageSettings(Settings, frozen=True):
         cache: name of the cache backend; None takes the only one offered.
         queue: name of the queue backend; None takes the only one offered.
         stream: name of the stream backend; None takes the only one offered.
+        optional: kinds without which the service goes on, more slowly perhaps: a start does not
+            wait for them, and a process is ready without them. What they refuse still ends it.
     """
 
     database: str | None = None
     cache: str | None = None
     queue: str | None = None
     stream: str | None = None
+    optional: tuple[Kind, ...] = ()
 
 
 class HttpSettings(Settings, frozen=True):

@@ -15,7 +15,7 @@ from rolehost.api.services import Clock
 from rolehost.composition.model import Composition, Plugin
 from rolehost.delivery.leases import Identity
 from rolehost.discovery.hooks import implementation
-from rolehost.errors import RolehostError, StartError
+from rolehost.errors import RolehostError, StartError, StorageRefused, StorageUnavailable
 from rolehost.roles.migrating import bring_up
 from rolehost.roles.upkeep import Upkeep
 from rolehost.services import ProcessServices
@@ -58,6 +58,7 @@ class Process:
         self._clock = clock
         self._random = random
         self._services: ProcessServices | None = None
+        self._without: set[str] = set()
         self._started: list[Plugin] = []
         self._upkeep: Upkeep | None = None
 
@@ -86,15 +87,24 @@ class Process:
     def ping(self) -> None:
         """Return when every backend answers and takes what the deployment says.
 
+        One that is optional and away is told once, and gone on without.
+
         Raises:
             StorageUnavailable: one does not; StorageRefused, which it includes: waiting cannot
                 help.
         """
         services = self._provision()
         for kind in services.backends:
-            getattr(services, kind).ping()
-        if "stream" in services.backends:
-            services.stream.verify(self._topics())
+            try:
+                getattr(services, kind).ping()
+                if kind == "stream":
+                    services.stream.verify(self._topics())
+            except StorageUnavailable as error:
+                if kind not in services.optional or isinstance(error, StorageRefused):
+                    raise
+                if kind not in self._without:
+                    log.warning("going on without storage", kind=kind, error=str(error))
+                self._without.add(kind)
 
     def _topics(self) -> frozenset[str]:
         """Return the topics that this process publishes to or reads."""

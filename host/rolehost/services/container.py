@@ -86,6 +86,11 @@ class ProcessServices:
         return {kind: owned.value.name for kind, owned in self._composition.backends.items()}
 
     @property
+    def optional(self) -> frozenset[Kind]:
+        """The kinds without which the service goes on."""
+        return frozenset(self._composition.deployment.host.storage.optional)
+
+    @property
     def routes(self) -> Sequence[tuple[str, Route]]:
         """Every route after the name of its plugin."""
         return [(owned.plugin, owned.value) for owned in self._composition.routes]

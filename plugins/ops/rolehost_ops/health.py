@@ -62,14 +62,10 @@ class Health:
     Args:
         details: tell the texts of failures, not only their types.
         ping_timeout: seconds for the ping of a backend.
-        optional: kinds of storage whose pings decide nothing.
     """
 
-    def __init__(
-        self, *, details: bool, ping_timeout: float, optional: frozenset[str] = frozenset()
-    ) -> None:
+    def __init__(self, *, details: bool, ping_timeout: float) -> None:
         self._details = details
-        self._optional = optional
         self._ping_timeout = ping_timeout
         self._runs = Runs()
         self._failing: set[tuple[str, str]] = set()
@@ -92,7 +88,7 @@ class Health:
                 name,
                 _ping(services, kind),
                 self._ping_timeout,
-                decides=kind not in self._optional,
+                decides=kind not in services.optional,
             )
             for kind, name in services.backends.items()
         ]

@@ -36,11 +36,7 @@ def rolehost_routes(context: DeclareContext) -> Sequence[Route]:
     from rolehost_ops.probes import Healthz, Readyz
 
     settings: OpsSettings = context.settings
-    health = Health(
-        details=settings.details,
-        ping_timeout=settings.ping_timeout,
-        optional=frozenset(settings.optional),
-    )
+    health = Health(details=settings.details, ping_timeout=settings.ping_timeout)
     return (
         Route(f"{settings.prefix}/healthz", Healthz(health), waiting=True),
         Route(f"{settings.prefix}/readyz", Readyz(health), waiting=True),

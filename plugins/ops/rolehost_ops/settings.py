@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import Meta
 from rolehost.api import Settings
@@ -22,8 +22,6 @@ class OpsSettings(Settings, frozen=True):
             database; without them it serves the rest.
         details: show the texts of failures in answers, not only their types. Such a text may
             name hosts and users, so it is off where strangers reach the probes.
-        optional: kinds of storage without which the service goes on, more slowly perhaps: the
-            pings of these are told and do not make it unready.
     """
 
     prefix: Annotated[str, Meta(pattern=r"^(/[^/{}]+)*$")] = ""
@@ -31,4 +29,3 @@ class OpsSettings(Settings, frozen=True):
     ping_timeout: Seconds = 2.0
     statistics_timeout: Seconds = 2.0
     details: bool = False
-    optional: tuple[Literal["database", "cache", "queue", "stream"], ...] = ()

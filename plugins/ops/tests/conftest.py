@@ -36,6 +36,7 @@ class FakeServices:
     role: str = "http"
     deployment: str = "test"
     backends: dict[str, str] = field(default_factory=dict)
+    optional: frozenset[str] = frozenset()
     checks: list[Any] = field(default_factory=list)
     tell: Any = Statistics
     random: random.Random = field(default_factory=random.Random)

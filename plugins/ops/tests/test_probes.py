@@ -77,10 +77,11 @@ def test_a_backend_that_does_not_answer_makes_the_process_unready(client, servic
     assert not result["ok"]
 
 
-def test_the_failure_of_an_optional_backend_is_told_and_decides_nothing(client_with, services):
+def test_the_failure_of_an_optional_backend_is_told_and_decides_nothing(client, services):
     services.offer("database")
     services.offer("queue", refuse)
-    answer = client_with(optional=("queue",)).simulate_get("/readyz")
+    services.optional = frozenset({"queue"})
+    answer = client.simulate_get("/readyz")
     assert (answer.status_code, answer.json["status"]) == (200, "ok")
     told = {each["name"]: (each["ok"], each["decides"]) for each in answer.json["checks"]}
     assert told == {"database": (True, True), "queue": (False, False)}
