@@ -113,6 +113,8 @@ class DirectSubscription(Subscription):
         #: Offsets that could not be committed while the group was rebalancing.
         self._owed: dict[Partition, int] = {}
         self._committing: _Committing | None = None
+        #: Whether librdkafka is calling back at this moment.
+        self._calling = False
         self._failure: Exception | None = None
         self._heard_at = 0.0
         self._interrupted = threading.Event()
@@ -240,9 +242,6 @@ class DirectSubscription(Subscription):
     def _revoked(self, _: Any, places: Collection[TopicPartition]) -> None:
         gone = [each for each in self._here(places) if each in self._owned]
         self._tell(self._on_revoked, gone)
-        if self._owed:
-            with contextlib.suppress(Exception):
-                self.commit({})
         self._give_up(gone)
 
     def _lost(self, _: Any, places: Collection[TopicPartition]) -> None:
@@ -255,10 +254,15 @@ class DirectSubscription(Subscription):
     def _tell(self, told: Told, partitions: Sequence[Partition]) -> None:
         """Call back; what it raises waits until the records at hand are safe."""
         if partitions and not self._closed:
+            self._calling = True
             try:
                 told(partitions)
+                if self._owed and told == self._on_revoked:
+                    self.commit({})
             except Exception as error:
                 self._failure = error
+            finally:
+                self._calling = False
 
     def _give_up(self, gone: Collection[Partition]) -> None:
         self._owned.difference_update(gone)
@@ -289,8 +293,13 @@ class DirectSubscription(Subscription):
                     for partition, offset in wanted.items()
                 ],
             )
-            committing.start()
-        committing.join(self._settings.request_timeout)
+            if self._calling:
+                # librdkafka answers no other thread before its callback has returned.
+                committing.run()
+            else:
+                committing.start()
+        if committing.ident is not None:
+            committing.join(self._settings.request_timeout)
         if committing.is_alive():
             raise failures.passing("committing", "no answer in time")
         self._committing = None
