@@ -1,8 +1,8 @@
 #!/bin/sh
 # Command 2 of the README: installs what the tests need, then runs every check there is.
 #
-#   scripts/test.sh           everything: static checks, all tests and proofs, the tox matrix
-#   scripts/test.sh --quick   without the matrix: one Python, the tree as it is
+#   scripts/test.sh           everything: static checks, all tests and proofs, on each Python
+#   scripts/test.sh --quick   on one Python, the tree as it is
 #
 # PostgreSQL, Redis, memcached and Apache Kafka run during the tests, one set for all of them, on
 # free ports of 127.0.0.1 and in temporary folders; scripts/services.sh has them for a person.
@@ -45,15 +45,15 @@ services=$(scripts/services.sh env)
 eval "$services"
 
 if [ "$matrix" = yes ]; then
-    step "tox matrix: wheels, on each Python, with the host alone, embedded, and everything"
+    step "tox: wheels; everything on each Python, embedded and the host alone on one of them"
     skip=true
     [ "${CI:-}" != true ] || skip=false
-    .venv/bin/tox run-parallel -m matrix --parallel "$(getconf _NPROCESSORS_ONLN)" \
+    .venv/bin/tox run-parallel -m short --parallel "$(getconf _NPROCESSORS_ONLN)" \
         --parallel-no-spinner --skip-missing-interpreters "$skip"
 fi
 
 if [ "$matrix" = yes ]; then
-    # The rest of the tests has just run nine times, against wheels.
+    # The rest of the tests has just run on each Python, against wheels.
     step "documents, packages and the short proofs"
     set -- tests/docs tests/packaging tests/proofs
 else

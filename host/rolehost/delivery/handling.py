@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 import structlog
-from structlog.contextvars import bind_contextvars
+from structlog.contextvars import bind_contextvars, reset_contextvars
 
 from rolehost.api.contributions import Handler
 from rolehost.api.events import AnyEvent
@@ -97,12 +97,15 @@ class Handling:
             Stopping: the process stops; nothing was decided.
         """
         identity = envelope.identity(delivery)
-        # For the logs; nothing is logged in this thread before the next delivery says its own.
-        bind_contextvars(event_id=identity, group=self._handler.group)
         engine = self._engine
         began = engine.clock.now()
-        with engine.database.session():
-            outcome = self._guarded(delivery, identity, careful)
+        # For the logs. PERF: a quarter of what bound_contextvars() costs.
+        before = bind_contextvars(event_id=identity, group=self._handler.group)
+        try:
+            with engine.database.session():
+                outcome = self._guarded(delivery, identity, careful)
+        finally:
+            reset_contextvars(**before)
         if not engine.recorder:
             return outcome
         now = engine.clock.now()

@@ -178,7 +178,9 @@ def test_a_login_is_asked_for_and_a_wrong_password_is_one_line_without_it(
     given = {"sasl_mechanism": "PLAIN", "sasl_username": "rolehost"}
     stream = stream_of(where, **given, sasl_password=Secret("right"))
     publish(stream, b"1")
-    assert read(member_of(stream), 1) == [b"1"]
+    member = member_of(stream)
+    assert read(member, 1) == [b"1"]
+    member.close()
     stream.close()
     wrong = stream_of(where, **given, sasl_password=Secret("mistaken"))
     with pytest.raises(StorageRefused, match=r"\[kafka\] sasl_username, sasl_password") as caught:
@@ -194,7 +196,9 @@ def test_a_connection_is_encrypted_and_an_unknown_authority_is_not_trusted(
     where = f"127.0.0.1:{server.tls_port}"
     stream = stream_of(where, tls=True, tls_ca=server.authority)
     publish(stream, b"1")
-    assert read(member_of(stream), 1) == [b"1"]
+    member = member_of(stream)
+    assert read(member, 1) == [b"1"]
+    member.close()
     stream.close()
     stranger = stream_of(where, tls=True)
     with pytest.raises((StorageRefused, StorageUnavailable), match=r"\[kafka\] tls_ca"):
@@ -217,6 +221,7 @@ def test_topics_of_a_cluster_have_the_copies_that_are_asked_for(start_server, st
     member = member_of(stream)
     found = read(member, 2)
     assert list(dict.fromkeys(found)) == [b"1", b"2"]
+    member.close()
     stream.close()
 
 

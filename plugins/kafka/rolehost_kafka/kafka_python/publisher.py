@@ -70,8 +70,10 @@ class Publisher:
         with self._lock:
             producer, self._producer = self._producer, None
         if producer is not None:
-            with contextlib.suppress(Exception):
+            try:
                 producer.close(timeout=self._settings.request_timeout)
+            except Exception:
+                _abandon(producer)
 
     def _current(self) -> Any:
         with self._lock:
@@ -85,7 +87,11 @@ class Publisher:
         with self._lock:
             if self._producer is producer:
                 self._producer = None
-        with contextlib.suppress(Exception):
-            # Else close() raises, and leaves its thread, while records are unconfirmed.
-            producer._sender.force_close()
-            producer.close(timeout=1.0)
+        _abandon(producer)
+
+
+def _abandon(producer: Any) -> None:
+    """Close a producer without what it has not sent: else its thread stays, and tries for ever."""
+    with contextlib.suppress(Exception):
+        producer._sender.force_close()
+        producer.close(timeout=1.0)
