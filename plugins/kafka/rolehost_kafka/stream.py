@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import weakref
 from collections.abc import Callable, Collection, Sequence
 from typing import ClassVar
 
@@ -31,7 +30,8 @@ class KafkaStream(Stream):
         self._settings = settings
         self._client = _client(settings, names)
         self._topics = Topics(settings, names, self._client.questions)
-        self._subscriptions: weakref.WeakSet[Subscription] = weakref.WeakSet()
+        # Held, so that one that its owner forgot is closed with the stream: its thread lives on.
+        self._subscriptions: list[Subscription] = []
         self._guard = threading.Lock()
 
     def publish(self, records: Sequence[Record]) -> None:
@@ -64,7 +64,7 @@ class KafkaStream(Stream):
             on_revoked=on_revoked,
         )
         with self._guard:
-            self._subscriptions.add(subscription)
+            self._subscriptions.append(subscription)
         return subscription
 
     def _before_joining(self, topics: Collection[str], group: str) -> None:
@@ -95,7 +95,7 @@ class KafkaStream(Stream):
     def close(self) -> None:
         """See :meth:`rolehost.api.Stream.close`; subscriptions that are open leave."""
         with self._guard:
-            subscriptions = list(self._subscriptions)
+            subscriptions, self._subscriptions = self._subscriptions, []
         for subscription in subscriptions:
             subscription.close()
         self._client.close()
