@@ -24,7 +24,7 @@ from benchmarks import quiet
 from benchmarks.document import conditions, keep
 from benchmarks.model import Bench, Figure, Unmeasured
 from benchmarks.picture import draw
-from benchmarks.registry import BENCHMARKS
+from benchmarks.registry import BENCHMARKS, GROUPS
 from benchmarks.table import rich_table
 
 #: Rounds of each pair, and of a short run.
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
             table.add_row(name, question)
         Console().print(table)
         return 0
-    names = given.names or list(BENCHMARKS)
+    names = [each for name in given.names for each in GROUPS.get(name, (name,))] or list(BENCHMARKS)
     figures, failures = _measure(names, given)
     for failure in failures:
         print(failure, file=sys.stderr)
@@ -87,8 +87,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _known(name: str) -> str:
-    if name not in BENCHMARKS:
-        raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(BENCHMARKS)}")
+    known = [*BENCHMARKS, *GROUPS]
+    if name not in known:
+        raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(known)}")
     return name
 
 

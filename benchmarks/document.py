@@ -11,23 +11,47 @@ from pathlib import Path
 from benchmarks import load
 from benchmarks.model import ROOT, Figure
 from benchmarks.picture import draw
+from benchmarks.registry import GROUPS
 from benchmarks.table import markdown_table
 
 PAGE = ROOT / "docs" / "benchmarks.md"
-PICTURE = ROOT / "docs" / "benchmarks.png"
 
-#: Between these lines the page is written by this module.
-BEGIN, END = "<!-- figures -->", "<!-- /figures -->"
+_HTTP = ("http-plain", "http-usual", "http-plugins")
+_DRAMATIQ = ("ephemeral", "ephemeral-redis", "jobs", "jobs-postgres", "pickup", "pickup-engines")
+
+#: Libraries that a benchmark depends on: their versions are told beside its figures.
+LIBRARIES: dict[str, tuple[str, ...]] = {
+    "falcon": _HTTP,
+    "gunicorn": _HTTP,
+    "uvloop": _HTTP,
+    "dramatiq": _DRAMATIQ,
+    "psycopg2-binary": ("jobs-postgres", "events"),
+    "celery": ("jobs-postgres",),
+    "procrastinate": ("jobs-postgres",),
+    "kafka-python": ("events",),
+    "confluent-kafka": ("events",),
+    "faststream": ("events",),
+    "redis": ("ephemeral-redis", "cache", "pickup-engines"),
+    "pymemcache": ("cache",),
+}
 
 
 def keep(figures: Sequence[Figure], command: str) -> None:
-    """Replace the figures of the page, and the picture."""
-    draw(figures, PICTURE)
+    """Replace the figures and the picture of each group of benchmarks that was measured."""
+    for group, names in GROUPS.items():
+        measured = [figure for figure in figures if figure.benchmark in names]
+        if measured:
+            draw(measured, PAGE.with_name(f"benchmarks-{group}.png"))
+            _replace(group, f"{conditions(measured, command)}\n\n{markdown_table(measured)}")
+
+
+def _replace(group: str, body: str) -> None:
+    """Write between the two lines of the page that name a group."""
+    begin, end = f"<!-- figures: {group} -->", f"<!-- /figures: {group} -->"
     text = PAGE.read_text("utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    body = f"{BEGIN}\n{conditions(figures, command)}\n\n{markdown_table(figures)}{END}"
-    PAGE.write_text(before + body + after, "utf-8")
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    PAGE.write_text(f"{before}{begin}\n{body}{end}{after}", "utf-8")
 
 
 def conditions(figures: Sequence[Figure], command: str) -> str:
@@ -36,8 +60,11 @@ def conditions(figures: Sequence[Figure], command: str) -> str:
     rounds = {figure.benchmark: figure.quiet for figure in figures}.values()
     quiet = sum(map(sum, rounds))
     of = sum(map(len, rounds))
+    names = {figure.benchmark for figure in figures}
     libraries = ", ".join(
-        f"{name} {version(name)}" for name in ("falcon", "gunicorn", "uvloop", "dramatiq")
+        f"{library} {version(library)}"
+        for library, benchmarks in LIBRARIES.items()
+        if names & set(benchmarks)
     )
     return (
         f"`{command}` on Python {platform.python_version()}, {os.cpu_count()} processors"

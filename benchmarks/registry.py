@@ -49,3 +49,11 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Bench], list[Figure]]]] = {
     "startup": ("How long until everything is ready?", startup.run),
     "memory": ("How much memory does each process hold?", memory.run),
 }
+
+_ENGINES = ("ephemeral-redis", "jobs-postgres", "events", "cache", "pickup-engines")
+
+#: Group → its benchmarks: what needs no server, and what is measured on engines.
+GROUPS: dict[str, tuple[str, ...]] = {
+    "embedded": tuple(name for name in BENCHMARKS if name not in _ENGINES),
+    "engines": _ENGINES,
+}
