@@ -42,9 +42,6 @@ class Stints:
         self._dirty: dict[Partition, Stint] = {}
         #: Records that were taken and are not settled.
         self.flying = 0
-        #: Whoever waits is woken when as few are in flight, and not at each that is settled.
-        self._awaited = -1
-        self._releasing = False
 
     def begin(self, partitions: Collection[Partition], careful: int) -> None:
         """Own partitions from now on."""
@@ -88,7 +85,8 @@ class Stints:
                 else:
                     stint.running += 1
                     kept.append(each)
-            self._tell()
+            if not kept:
+                self._changed.notify_all()
         return kept
 
     def settle(self, taken: Iterable[Taken], done: bool) -> None:
@@ -99,16 +97,12 @@ class Stints:
                 self.flying -= 1
                 if done and stint.offsets.finish(delivery.offset):
                     self._dirty[delivery.partition] = stint
-            self._tell()
+            self._changed.notify_all()
 
     def await_flying(self, most: int, timeout: float) -> bool:
         """Wait until at most so many records are in flight; say whether it came to that."""
         with self._changed:
-            self._awaited = most
-            try:
-                return self._changed.wait_for(lambda: self.flying <= most, timeout)
-            finally:
-                self._awaited = -1
+            return self._changed.wait_for(lambda: self.flying <= most, timeout)
 
     def release(self, partitions: Collection[Partition], timeout: float) -> bool:
         """Begin nothing more of some partitions; wait for what is being handled.
@@ -120,18 +114,9 @@ class Stints:
             stints = [self._owned[each] for each in partitions if each in self._owned]
             for stint in stints:
                 stint.gone.set()
-            self._releasing = True
-            try:
-                return self._changed.wait_for(
-                    lambda: not any(stint.running for stint in stints), timeout
-                )
-            finally:
-                self._releasing = False
-
-    def _tell(self) -> None:
-        """Wake the thread that waits, when there is something for it to see."""
-        if self._releasing or self.flying <= self._awaited:
-            self._changed.notify_all()
+            return self._changed.wait_for(
+                lambda: not any(stint.running for stint in stints), timeout
+            )
 
     def forget(self, partitions: Collection[Partition]) -> None:
         """Own partitions no longer; what is still being handled there finishes unnoticed."""
