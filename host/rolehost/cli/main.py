@@ -26,6 +26,11 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "actors": ("rolehost.cli.actors:actors", "List actors, who enqueues and who works them."),
     "check": ("rolehost.cli.check:check", "Check deployments without starting anything."),
     "dead": ("rolehost.cli.dead:dead", "List, show, replay and discard dead letters."),
+    "failpoints": (
+        "rolehost.cli.failpoints:failpoints",
+        "List the points at which tests make a process fail.",
+    ),
+    "fleet": ("rolehost.cli.fleet:fleet", "Check, draw and watch deployments that run together."),
     "handlers": ("rolehost.cli.handlers:handlers", "List event handlers by topic and group."),
     "jobs": ("rolehost.cli.jobs:jobs", "List, show, retry and cancel jobs."),
     "migrate": ("rolehost.cli.migrate:migrate", "Apply and take back migrations."),

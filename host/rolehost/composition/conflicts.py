@@ -26,6 +26,8 @@ HOST_COMMANDS = frozenset(
         "actors",
         "check",
         "dead",
+        "failpoints",
+        "fleet",
         "handlers",
         "jobs",
         "migrate",

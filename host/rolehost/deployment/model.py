@@ -171,6 +171,38 @@ class SupervisorSettings(Settings, frozen=True):
     grace: Positive = 35.0
 
 
+class FleetSettings(Settings, frozen=True):
+    """``[fleet]``: how this deployment runs beside others; read by ``rolehost fleet`` alone.
+
+    Attributes:
+        name: name of the fleet; the same in all its deployments that give one.
+        replicas: how many instances of this deployment run (pods, machines); 0: none for now.
+        surge: how many more of them run while a new version rolls out.
+        roles: the roles that its instances run, as ``rolehost run --role`` says; None: all.
+        machine: where its instances run, any name; deployments of the same machine may share
+            what one machine has: a database file, an address. None: each may run anywhere.
+        migrations: who brings the schema up: ``process``, one of the processes, if
+            ``deployment.migrate`` lets them; ``job``, a ``rolehost migrate up`` with this file
+            that runs before them.
+        external: topics and actors whose other side is outside the fleet, ``topic:orders``
+            (published or handled elsewhere) and ``actor:reports.build`` (worked elsewhere).
+        grace: seconds between TERM and KILL that whatever starts the instances gives them
+            (Kubernetes: ``terminationGracePeriodSeconds``); None: not known.
+        database_connections: connections that the database server leaves to the fleet; None:
+            not known.
+    """
+
+    name: str = ""
+    replicas: Annotated[int, Meta(ge=0)] = 1
+    surge: Annotated[int, Meta(ge=0)] = 0
+    roles: tuple[Role, ...] | None = None
+    machine: str | None = None
+    migrations: Literal["process", "job"] = "process"
+    external: tuple[Annotated[str, Meta(pattern=r"^(topic|actor):.+$")], ...] = ()
+    grace: Positive | None = None
+    database_connections: Count | None = None
+
+
 class HostSettings(Settings, frozen=True):
     """All sections that belong to the host, in one object."""
 
@@ -183,6 +215,7 @@ class HostSettings(Settings, frozen=True):
     delivery: DeliverySettings = DeliverySettings()
     log: LogSettings = LogSettings()
     supervisor: SupervisorSettings = SupervisorSettings()
+    fleet: FleetSettings = FleetSettings()
 
 
 @dataclass(frozen=True, slots=True)

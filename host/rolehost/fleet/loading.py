@@ -1,0 +1,81 @@
+"""From deployment files to a :class:`Fleet`, with every mistake of all of them at once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rolehost import composition
+from rolehost.composition import in_order
+from rolehost.deployment import read
+from rolehost.errors import ConfigurationError, Problem
+from rolehost.fleet.model import Fleet, Member
+
+
+def load(
+    paths: Sequence[Path],
+    *,
+    environ: Mapping[str, str] | None = None,
+    extra: Mapping[str, Any] | None = None,
+) -> Fleet:
+    """Read and compose deployments.
+
+    Args:
+        paths: their files.
+        environ: environment variables of all of them; None takes the process's own.
+        extra: plugin objects by name, besides the installed ones; for tests.
+
+    Raises:
+        ConfigurationError: with every mistake of every deployment, each naming its own. How
+            the deployments fit together is judged by :func:`rolehost.fleet.check.check`.
+    """
+    fleet, problems = examine(paths, environ=environ, extra=extra)
+    if fleet is None:
+        raise ConfigurationError(problems)
+    return fleet
+
+
+def examine(
+    paths: Sequence[Path],
+    *,
+    environ: Mapping[str, str] | None = None,
+    extra: Mapping[str, Any] | None = None,
+) -> tuple[Fleet | None, tuple[Problem, ...]]:
+    """Read and compose deployments; return the fleet, or None and every mistake.
+
+    Parameters as of :func:`load`.
+    """
+    members: list[Member] = []
+    mistakes: list[tuple[Path, Problem]] = []
+    for path in paths:
+        deployment, found = read(path, environ=environ)
+        composed, problems = composition.examine(deployment, extra=extra)
+        mistakes += [(path, problem) for problem in (*found, *problems)]
+        if composed is not None:
+            members.append(Member(path=path, deployment=composed.deployment, composition=composed))
+    if mistakes:
+        return None, _told(mistakes)
+    return Fleet(members=tuple(members)), ()
+
+
+def _told(mistakes: Sequence[tuple[Path, Problem]]) -> tuple[Problem, ...]:
+    """Return each mistake once, with all deployments that have it."""
+    groups: dict[tuple[str, ...], tuple[Problem, list[str]]] = {}
+    for path, problem in mistakes:
+        # One in a file that several include has another ``who`` in each of them.
+        whose = problem.who.replace(f"deployment {path}", "deployment")
+        key = (whose, *list(problem.as_dict().values())[2:], problem.code)
+        _, paths = groups.setdefault(key, (problem, []))
+        if str(path) not in paths:
+            paths.append(str(path))
+    return in_order(
+        dataclasses.replace(problem, who=_who(key[0], paths))
+        for key, (problem, paths) in groups.items()
+    )
+
+
+def _who(whose: str, paths: Sequence[str]) -> str:
+    deployments = f"deployment{'s' if len(paths) > 1 else ''} {', '.join(paths)}"
+    return deployments if whose == "deployment" else f"{whose} in {deployments}"

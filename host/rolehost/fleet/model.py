@@ -1,0 +1,159 @@
+"""The fleet as data: its members, which of their roles run, and how often."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rolehost.api.contributions import Actor, Handler, Role, Schedule
+from rolehost.composition.model import Composition, Owned
+from rolehost.deployment.model import Deployment, FleetSettings
+from rolehost.storage import Kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One deployment of a fleet.
+
+    Attributes:
+        path: its file; None for one made in memory.
+        deployment: as it was read.
+        composition: what it and its plugins make.
+    """
+
+    path: Path | None
+    deployment: Deployment
+    composition: Composition
+
+    @property
+    def name(self) -> str:
+        """Name of the deployment."""
+        return self.deployment.name
+
+    @property
+    def who(self) -> str:
+        """The deployment, as messages name it."""
+        return f"deployment {self.path or self.name}"
+
+    @property
+    def settings(self) -> FleetSettings:
+        """Its section ``[fleet]``."""
+        return self.deployment.host.fleet
+
+    @property
+    def replicas(self) -> int:
+        """How many instances of it run; 0: it is switched off for now."""
+        return self.settings.replicas
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """The roles that its instances run, in the order of ``ROLES``; none without replicas."""
+        if not self.replicas:
+            return ()
+        chosen = self.settings.roles
+        found = self.composition.roles
+        return found if chosen is None else tuple(role for role in found if role in chosen)
+
+    def processes(self, role: Role) -> int:
+        """How many processes of a role one instance runs."""
+        if role not in self.roles:
+            return 0
+        host = self.deployment.host
+        counts = {
+            "http": host.http.processes,
+            "worker": host.worker.processes,
+            "consumer": host.consumer.processes,
+        }
+        return counts.get(role, 1)
+
+    def at(self, key: str) -> str:
+        """Return where a setting stands, with its key: ``deploy/api.toml:12, http.bind``."""
+        origin = self.deployment.origins.get(key)
+        text = origin.text if origin else "default"
+        return f"{text}, {key}" if text != "default" else f"{self.path or self.name}, {key}"
+
+    def enabled_at(self, plugin: str) -> str:
+        """Return where a plugin is enabled: ``file:line``, or what overrode it."""
+        origins = self.deployment.origins
+        origin = origins.get(f"plugins.{plugin}") or origins.get("plugins")
+        return origin.text if origin else str(self.path or self.name)
+
+    def works(self, queue: str) -> bool:
+        """Say whether its workers take from a queue."""
+        if "worker" not in self.roles:
+            return False
+        chosen = self.deployment.host.worker.queues
+        queues = {owned.value.queue for owned in self.composition.actors.values()}
+        return queue in (queues if chosen is None else chosen)
+
+    def worked(self) -> Iterator[Owned[Actor]]:
+        """Yield the actors whose jobs its workers take."""
+        for owned in self.composition.actors.values():
+            if self.works(owned.value.queue):
+                yield owned
+
+    def consumed(self) -> Iterator[Owned[Handler]]:
+        """Yield the handlers that its consumers run."""
+        if "consumer" in self.roles:
+            yield from self.composition.handlers
+
+    def ticked(self) -> Iterator[Owned[Schedule]]:
+        """Yield the schedules whose ticks its scheduler makes."""
+        if "scheduler" in self.roles:
+            yield from self.composition.schedules
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fleet:
+    """Deployments that run together.
+
+    Attributes:
+        members: in the order in which their files were given.
+    """
+
+    members: tuple[Member, ...]
+
+    @property
+    def name(self) -> str:
+        """Its name; ``fleet`` where no member gives one."""
+        return next((m.settings.name for m in self.members if m.settings.name), "fleet")
+
+    def member(self, name: str) -> Member:
+        """Return a member by the name of its deployment.
+
+        Raises:
+            LookupError: there is none.
+        """
+        for member in self.members:
+            if member.name == name:
+                return member
+        raise LookupError(f"no deployment of the fleet is named {name!r}")
+
+    def using(self, kind: Kind) -> tuple[Member, ...]:
+        """Return the members that use a storage kind and run."""
+        return tuple(m for m in self.members if m.replicas and kind in m.composition.backends)
+
+    def external(self, what: str) -> bool:
+        """Say whether ``topic:NAME`` or ``actor:NAME`` has its other side outside the fleet."""
+        kind, _, name = what.partition(":")
+        return any(
+            what in member.settings.external
+            or (
+                kind == "topic"
+                and any(name in plugin.info.external for plugin in member.composition.plugins)
+            )
+            for member in self.members
+        )
+
+
+def who(members: Iterable[Member]) -> str:
+    """Return members as messages name them: ``deployments a.toml, b.toml``."""
+    names = [str(member.path or member.name) for member in members]
+    return f"deployment{'s' if len(names) > 1 else ''} {', '.join(names)}"
+
+
+def named(pairs: Iterable[tuple[Member, Any]]) -> str:
+    """Return what each of several members has: ``api.toml: redis; worker.toml: postgres``."""
+    return "; ".join(f"{member.path or member.name}: {value}" for member, value in pairs)
