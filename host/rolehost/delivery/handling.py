@@ -10,6 +10,7 @@ import msgspec
 import structlog
 from structlog.contextvars import bind_contextvars, reset_contextvars
 
+from rolehost import failpoints
 from rolehost.api.contributions import Handler
 from rolehost.api.events import AnyEvent
 from rolehost.api.services import Services
@@ -55,6 +56,7 @@ class EventScope(Scope):
         if not inbox.mark(work.transaction, self._group, self._event, now):
             raise AlreadyHandled
         inbox.end(work.transaction, self._group, self._event)
+        failpoints.reach("inbox.after_mark")
 
 
 class Handling:
@@ -266,6 +268,7 @@ class Handling:
             transaction = scope.open().transaction
             now = self._engine.clock.now()
             marks = inbox.mark_many(transaction, group, [each for each, _ in events], now)
+            failpoints.reach("inbox.after_mark")
             fresh = [event for (_, event), new in zip(events, marks, strict=True) if new]
             if fresh:
                 self._handler.fn(HandlerContext(self._services, group, 1), fresh)

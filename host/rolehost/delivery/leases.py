@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from rolehost import failpoints
 from rolehost.api.services import Clock
 from rolehost.storage import Database, Transaction
 
@@ -136,7 +137,10 @@ def acquire(database: Database, clock: Clock, name: str, owner: str, ttl: float)
                 " RETURNING token",
                 (name, owner, now + int(ttl * 1000), now),
             ).fetchone()
-    return None if row is None else int(row[0])
+    if row is None:
+        return None
+    failpoints.reach("lease.after_acquire")
+    return int(row[0])
 
 
 def _alive(pid: int) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from rolehost import failpoints
 from rolehost.delivery import deadletters, leases, outbox
 from rolehost.delivery.engine import Engine
 from rolehost.delivery.outbox import Waiting
@@ -50,7 +51,9 @@ class Relay:
             rows = outbox.waiting(engine.database, self._held, engine.policy.relay_shards, BATCH)
             if not rows:
                 return 0
+            failpoints.reach("outbox.before_relay")
             refused = self._publish(rows)
+            failpoints.reach("relay.after_send")
             with engine.database.transaction() as tx:
                 for row, error in refused:
                     deadletters.bury_unpublished(tx, row, error, engine.clock.now())

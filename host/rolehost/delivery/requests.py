@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from types import TracebackType
 
+from rolehost import failpoints
 from rolehost.delivery import inbox
 from rolehost.delivery.engine import Engine
 from rolehost.delivery.inbox import StoredResponse
@@ -55,6 +56,7 @@ class RequestScope(Scope):
             raise IdempotencyInProgress("a request with this idempotency key came first") from None
         inbox.store_response(work.transaction, self._key, StoredResponse(status, headers, body))
         self.commit()
+        failpoints.reach("requests.after_commit")
 
     def __exit__(
         self,

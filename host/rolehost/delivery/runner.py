@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from rolehost import failpoints
 from rolehost.api.contributions import Actor
 from rolehost.api.retries import Dead, Outcome, Retry, Snooze
 from rolehost.api.services import Services
@@ -123,9 +124,12 @@ class Runner:
                 try:
                     arguments = engine.signatures[job.actor].decode(job.arguments)
                     attempt = Attempt(engine, self._services, job, actor.retry.attempts)
+                    failpoints.reach("runner.before_actor")
                     outcome: Outcome = actor.fn(attempt, **arguments)
+                    failpoints.reach("runner.after_actor")
                     now = engine.clock.now()
                     end = self._end(job, actor, outcome, now)
+                    failpoints.reach("ledger.before_complete")
                     if scope.work is None:
                         return self._over(job, end, began, now)
                     if end.state not in OVER:
@@ -141,6 +145,8 @@ class Runner:
             log.warning("lease lost, effects undone", job_id=job.id, actor=job.actor)
             self._record(job, "lost", began, engine.clock.now())
             return None
+        except failpoints.Crash:
+            raise
         except self._interrupts:
             now = engine.clock.now()
             return self._over(job, Finish("available", now, False, None), began, now)

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
+from rolehost import failpoints
 from rolehost.api.contributions import Schedule
 from rolehost.delivery import leases
 from rolehost.delivery.engine import Engine
@@ -81,6 +82,7 @@ class Ticker:
                 log.info("tick skipped", schedule=schedule.name, late=late)
                 return
             work.enqueue(schedule.actor, **schedule.arguments)
+            failpoints.reach("ticks.after_enqueue")
 
 
 def latest(schedule: Schedule, after: int, now: int) -> int | None:

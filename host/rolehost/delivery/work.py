@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from rolehost import failpoints
 from rolehost.api.contributions import Actor
 from rolehost.api.events import AnyEvent
 from rolehost.api.services import Job
@@ -142,6 +143,8 @@ class Work:
     def committed(self) -> None:
         """Send wake-ups and run callbacks; the transaction is over."""
         if self._wakes:
+            if "outbox" in self._wakes:
+                failpoints.reach("outbox.after_commit")
             self._engine.wake(self._wakes)
         for callback in self._after:
             try:
@@ -193,6 +196,8 @@ class Scope:
             return True
         try:
             work.flush()
+            # Before the last statement, with which a backend may commit.
+            failpoints.reach("work.before_commit")
             if last is not None and not last(work.transaction):
                 self.roll_back()
                 return False
@@ -201,6 +206,7 @@ class Scope:
             raise
         self.work = self._context = None
         context.__exit__(None, None, None)
+        failpoints.reach("work.after_commit")
         work.committed()
         return True
 

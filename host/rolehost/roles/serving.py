@@ -39,11 +39,13 @@ def serve(
         RolehostError: it cannot start here.
     """
     from rolehost.observe import logs
+    from rolehost.roles.arming import arm_failpoints
     from rolehost.roles.process import Process
 
     _name_process(f"rh:{role}.{slot}")
     host = composition.deployment.host
     logs.configure(host.log, deployment=composition.deployment.name, role=role, slot=slot)
+    arm_failpoints(composition.deployment)
     process = Process(
         composition,
         role=role,

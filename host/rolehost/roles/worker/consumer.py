@@ -21,6 +21,7 @@ import dramatiq
 import structlog
 from dramatiq.broker import Consumer, MessageProxy
 
+from rolehost import failpoints
 from rolehost.delivery.engine import Engine
 from rolehost.delivery.ledger import OVER, ClaimedJob, Finish
 from rolehost.errors import StorageUnavailable
@@ -141,6 +142,8 @@ class LedgerConsumer(Consumer):
             idle = not finished and not self._doubtful
             if idle and (room <= 0 or not self._something(now)):
                 return []
+            if finished:
+                failpoints.reach("ledger.before_complete")
             with engine.database.transaction() as tx:
                 if self._doubtful:
                     # Else they would be held, and never run, for as long as this process lives.
@@ -150,7 +153,10 @@ class LedgerConsumer(Consumer):
                 if room <= 0:
                     return []
                 engine.ledger.promote(tx, now)
-                return engine.ledger.claim(tx, self._queue, self._actors, self._owner, room)
+                jobs = engine.ledger.claim(tx, self._queue, self._actors, self._owner, room)
+        if jobs:
+            failpoints.reach("ledger.after_claim")
+        return jobs
 
     def _holds(self) -> list[int]:
         with self._lock:
