@@ -4,13 +4,14 @@ Routes import :mod:`rolehost.api.http` besides; tests import :mod:`rolehost.test
 """
 
 from rolehost.api.contributions import (
-    PLUGIN_API,
     ROLES,
     Actor,
     Backend,
     Check,
     Command,
     ErrorFormat,
+    Extension,
+    ExtensionPoint,
     Handler,
     Middleware,
     Migrations,
@@ -33,9 +34,11 @@ from rolehost.api.observe import (
 from rolehost.api.retries import Dead, Outcome, Retry, RetryPolicy, Snooze
 from rolehost.api.services import Clock, EventContext, Job, JobContext, Services, UnitOfWork
 from rolehost.api.settings import Secret, Settings
+from rolehost.api.versions import ACCEPTED_APIS, PLUGIN_API
 from rolehost.caching import CachedFunction, Caching, CachingOptions, cached
 from rolehost.errors import (
     CapabilityMissing,
+    ConfigurationError,
     DeliveryError,
     LeaseLost,
     PayloadError,
@@ -68,6 +71,7 @@ from rolehost.storage import (
 )
 
 __all__ = [
+    "ACCEPTED_APIS",
     "CAPABILITIES",
     "PLUGIN_API",
     "ROLES",
@@ -83,6 +87,7 @@ __all__ = [
     "Clock",
     "Command",
     "CommandContext",
+    "ConfigurationError",
     "Cursor",
     "Database",
     "Dead",
@@ -93,6 +98,8 @@ __all__ = [
     "ErrorFormat",
     "Event",
     "EventContext",
+    "Extension",
+    "ExtensionPoint",
     "Handler",
     "Job",
     "JobContext",

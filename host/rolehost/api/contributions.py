@@ -9,14 +9,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 from rolehost.api.retries import RetryPolicy
 from rolehost.api.settings import Settings
 from rolehost.storage import Kind
 
-#: The version of the plugin API that this host speaks; it also accepts the one before.
-PLUGIN_API = 1
+T = TypeVar("T")
 
 Role = Literal["http", "worker", "consumer", "scheduler"]
 
@@ -25,11 +24,58 @@ ROLES: tuple[Role, ...] = ("http", "scheduler", "consumer", "worker")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExtensionPoint:
+    """A hook that a plugin adds, for other plugins to implement; in ``PluginInfo``.
+
+    Who implements it writes a function of its name, marked with :data:`hookimpl`, that takes a
+    :class:`DeclareContext` or nothing and returns a list of what the point takes, or None. It is
+    declaring, as the host's own hooks are: called only where the offering plugin is enabled, and
+    before that plugin declares, which finds the results in ``context.extensions``.
+
+    Attributes:
+        hook: name of the function: the offering plugin's name with ``_`` for ``-``, another
+            ``_``, and what it is for: ``graphql_schema``.
+        returns: class, or classes, of the items of the list.
+        summary: one line for listings and documents.
+        role: the role whose processes alone read it, so that others import nothing for it;
+            None: all of them.
+    """
+
+    hook: str
+    returns: type[Any] | tuple[type[Any], ...]
+    summary: str
+    role: Role | None = None
+
+    @property
+    def classes(self) -> tuple[type[Any], ...]:
+        """The classes of the items, always as a tuple."""
+        return self.returns if isinstance(self.returns, tuple) else (self.returns,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extension(Generic[T]):
+    """What another plugin gave to an extension point.
+
+    Attributes:
+        value: one item of the list that it returned.
+        plugin: name of the plugin that gave it.
+        who: that plugin with distribution and version, for messages.
+        site: where it was written, ``module:line``.
+    """
+
+    value: T
+    plugin: str
+    who: str
+    site: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PluginInfo:
     """What a plugin says of itself; returned by ``rolehost_plugin``.
 
     Attributes:
-        api: the plugin API it was written against, :data:`PLUGIN_API` at that time.
+        api: the plugin API it was written against: ``PLUGIN_API``, or the number itself where the
+            plugin is to be refused rather than trusted by a later host.
         summary: one line for listings.
         settings: type of its settings section; None when it has none. The section is named
             like the plugin.
@@ -41,6 +87,7 @@ class PluginInfo:
         publishes: topics it publishes to.
         external: those of ``publishes`` that are read outside the fleet, so that no handler
             of ours is missed.
+        extension_points: hooks that it adds, for other plugins to implement.
     """
 
     api: int
@@ -53,6 +100,7 @@ class PluginInfo:
     enqueues: tuple[str, ...] = ()
     publishes: tuple[str, ...] = ()
     external: tuple[str, ...] = ()
+    extension_points: tuple[ExtensionPoint, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

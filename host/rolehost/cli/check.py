@@ -25,8 +25,8 @@ def check(
 ) -> int:
     """Check deployments: files, settings, plugins and how they fit together.
 
-    Nothing is connected to, and nothing is started. All mistakes of all deployments are told.
-    Exit status 3 when there is any.
+    Nothing is connected to, and nothing is started. All mistakes of all deployments are told;
+    exit status 3 when there is any. Warnings, as of what is deprecated, leave it at 0.
     """
     names = tuple(plugins.split(",")) if plugins is not None else context.plugins
     results = [(path, *_examined(path, names)) for path in (deployments or (context.path,))]
@@ -55,6 +55,7 @@ def _as_dict(
         "plugins": [plugin.name for plugin in composition.plugins] if composition else [],
         "roles": list(composition.roles) if composition else [],
         "problems": [problem.as_dict() for problem in found],
+        "warnings": [each.as_dict() for each in composition.warnings] if composition else [],
     }
 
 
@@ -67,8 +68,12 @@ def _tell(path: Path | None, composition: Composition | None, found: tuple[Probl
         click.echo(f"{name}: {count}")
         return
     assert composition is not None  # examine() gives one where it finds nothing wrong
+    for warning in composition.warnings:
+        click.echo(f"{warning}\n")
     if not composition.plugins:
         click.echo(f"{name}: ok: no plugin is enabled, so there is nothing to run")
         return
     roles = ", ".join(composition.roles) or "none"
-    click.echo(f"{name}: ok: {len(composition.plugins)} plugins, roles: {roles}")
+    many = len(composition.warnings)
+    warned = f", {many} warning{'s' if many > 1 else ''}" if many else ""
+    click.echo(f"{name}: ok: {len(composition.plugins)} plugins, roles: {roles}{warned}")

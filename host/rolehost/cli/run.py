@@ -9,6 +9,7 @@ import click
 from rolehost.cli import exits
 from rolehost.cli.context import Context
 from rolehost.cli.options import takes_deployment
+from rolehost.cli.output import problems as tell
 from rolehost.composition import Composition
 from rolehost.discovery.suggest import one_of
 from rolehost.errors import StorageRefused, StorageUnavailable
@@ -35,6 +36,8 @@ def run(context: Context, only: tuple[str, ...]) -> int:
                 f"{role} is none of this deployment's roles: {one_of(composition.roles)}",
                 param_hint="--role",
             )
+    if composition.warnings:
+        tell(composition.warnings)
     if composition.roles:
         arguments = same_deployment(context)
         if not migrated(composition):

@@ -22,13 +22,14 @@ from rolehost.api.contributions import (
     Schedule,
 )
 from rolehost.api.settings import Secret
-from rolehost.composition import conflicts, routing, rules
+from rolehost.composition import conflicts, deprecated, routing, rules
 from rolehost.composition.choices import choose
 from rolehost.composition.declare import Contributions, declare, hooks_for
+from rolehost.composition.extensions import collect, given_to
 from rolehost.composition.layers import layered
 from rolehost.composition.model import Composition, Plugin
 from rolehost.composition.order import ordered
-from rolehost.composition.report import Report
+from rolehost.composition.report import Report, in_order
 from rolehost.composition.sections import check_sections, settings_of
 from rolehost.composition.selection import Loaded, Selection
 from rolehost.deployment import HOST_SECTIONS, Deployment, Origin
@@ -76,22 +77,25 @@ def examine(
     check_sections(report, selection.known)
     contributions = Contributions()
     plugins = []
+    configured = []
     for plugin in loaded:
         settings, fits = settings_of(plugin, report)
         if fits:
-            declare(plugin, settings, hooks, report, contributions)
-            topics = [
-                each.value for each in contributions.of(str) if each.plugin == plugin.found.name
-            ]
-            plugins.append(_enabled(plugin, settings, topics))
+            configured.append((plugin, settings))
         else:
             report.incomplete = True
+    extensions = collect(configured, role, selection.known, report)
+    for plugin, settings in configured:
+        declare(plugin, settings, hooks, report, contributions, given_to(plugin, extensions))
+        topics = [each.value for each in contributions.of(str) if each.plugin == plugin.found.name]
+        plugins.append(_enabled(plugin, settings, topics))
     conflicts.check(contributions, report)
     routing.check(contributions.of(Route), report)
     backends = choose(plugins, contributions, report, selection.known)
     middleware = layered(contributions.of(Middleware), report)
     roles = rules.roles(contributions)
     rules.check(plugins, contributions, roles, report)
+    deprecated.check(loaded, contributions, report)
     if report.problems:
         return None, report.sorted()
     composition = Composition(
@@ -108,6 +112,8 @@ def examine(
         checks=contributions.of(Check),
         commands=contributions.of(Command),
         roles=roles,
+        extensions=MappingProxyType(extensions),
+        warnings=in_order(report.warnings),
     )
     return composition, ()
 

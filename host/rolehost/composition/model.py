@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from rolehost.api.contributions import (
@@ -12,6 +12,7 @@ from rolehost.api.contributions import (
     Check,
     Command,
     ErrorFormat,
+    Extension,
     Handler,
     Middleware,
     Migrations,
@@ -21,6 +22,7 @@ from rolehost.api.contributions import (
     Schedule,
 )
 from rolehost.deployment.model import Deployment
+from rolehost.errors import Problem
 from rolehost.storage import Kind
 
 T = TypeVar("T")
@@ -71,6 +73,8 @@ class Composition:
         plugins: enabled plugins in the order of their dependencies.
         backends: the chosen backend of each kind that something needs.
         roles: what the contributions make of it, in the order of ``ROLES``.
+        extensions: what was given to each extension point of the enabled plugins, by hook.
+        warnings: what works now and has to be changed, sorted.
     """
 
     deployment: Deployment
@@ -86,6 +90,13 @@ class Composition:
     checks: tuple[Owned[Check], ...]
     commands: tuple[Owned[Command], ...]
     roles: tuple[Role, ...]
+    extensions: Mapping[str, tuple[Extension[Any], ...]] = field(default_factory=dict)
+    warnings: tuple[Problem, ...] = ()
+
+    def extensions_of(self, plugin: str) -> Mapping[str, tuple[Extension[Any], ...]]:
+        """Return what was given to the extension points of one enabled plugin, by hook."""
+        points = self.plugin(plugin).info.extension_points
+        return {point.hook: self.extensions.get(point.hook, ()) for point in points}
 
     @property
     def enqueues(self) -> frozenset[str]:

@@ -21,12 +21,14 @@ class Report:
         problems: in the order they were found.
         incomplete: a plugin could not be read, so what it would have given is not missed.
         owners: name of a loaded plugin → plugin, distribution and version.
+        warnings: what works now and has to be changed; keeps nothing from starting.
     """
 
     deployment: Deployment
     problems: list[Problem] = field(default_factory=list)
     incomplete: bool = False
     owners: dict[str, str] = field(default_factory=dict)
+    warnings: list[Problem] = field(default_factory=list)
 
     @property
     def who(self) -> str:

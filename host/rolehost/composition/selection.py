@@ -6,15 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rolehost.api.contributions import PLUGIN_API, PluginInfo
+import rolehost
+from rolehost.api.contributions import PluginInfo
 from rolehost.api.hooks import DeclareContext
+from rolehost.api.versions import ACCEPTED_APIS, PLUGIN_API
 from rolehost.composition.report import Report
 from rolehost.discovery import Found, HookTable, did_you_mean, implementation, installed
 from rolehost.discovery.suggest import one_of
 from rolehost.errors import ConfigurationError
-
-#: Versions of the plugin API that are accepted.
-SUPPORTED = tuple(version for version in (PLUGIN_API, PLUGIN_API - 1) if version > 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +112,7 @@ class Selection:
                 f"entry point {name} = {found.target}",
                 "the plugin has no rolehost_plugin, the one required hook",
                 who=found.who,
-                expected="@hookimpl def rolehost_plugin(): return PluginInfo(api=1, …)",
+                expected="@hookimpl def rolehost_plugin(): return PluginInfo(api=2, …)",
                 got="no such function",
                 fix="add the hook, or correct what the entry point names",
             )
@@ -133,21 +132,32 @@ class Selection:
                 fix="return PluginInfo(api=…, …)",
             )
             return None
-        if info.api not in SUPPORTED:
+        if type(info.api) is not int or info.api not in ACCEPTED_APIS:
             self._api(found, info.api)
             return None
         return info
 
-    def _api(self, found: Found, got: int) -> None:
-        newer = isinstance(got, int) and got > PLUGIN_API
+    def _api(self, found: Found, got: Any) -> None:
+        host = f"rolehost {rolehost.__version__}"
+        accepted = " or ".join(map(str, ACCEPTED_APIS))
+        if type(got) is not int:
+            said, fix = f"api={got!r}", f"write api={PLUGIN_API}, a whole number"
+        elif got > PLUGIN_API:
+            said = f"plugin API {got}, of {found.distribution} {found.version}"
+            fix = f"upgrade rolehost to a release that speaks plugin API {got}"
+            fix += f", or install a release of {found.distribution} for plugin API {accepted}"
+        else:
+            said = f"plugin API {got}, of {found.distribution} {found.version}"
+            fix = f"upgrade {found.distribution} to a release for plugin API {accepted}"
         self.report.add(
             "plugin-api",
             f"{found.target}, rolehost_plugin",
             "the plugin was written against another plugin API",
             who=found.who,
-            expected=f"plugin API {' or '.join(map(str, SUPPORTED))}, which this host speaks",
-            got=f"plugin API {got}",
-            fix="upgrade rolehost" if newer else f"upgrade {found.distribution}",
+            expected=f"plugin API {accepted}: {host} speaks {PLUGIN_API} and"
+            " accepts the one before",
+            got=said,
+            fix=fix,
         )
 
 
@@ -170,6 +180,10 @@ def call_hook(report: Report, found: Found, hook: str, module: Any, context: Any
         return None
     try:
         return function(context)
+    except ConfigurationError as error:
+        report.incomplete = True
+        report.extend(error.problems)
+        return FAILED
     except (Exception, SystemExit) as error:
         trace = error.__traceback__
         while trace is not None and trace.tb_next is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import falcon
-from rolehost.api import PLUGIN_API, Event, Migrations, PluginInfo, Route, Services, hookimpl
+from rolehost.api import Event, Migrations, PluginInfo, Route, Services, hookimpl
 from rolehost.api.http import decode
 
 from rolehost_entries.shapes import ACCEPTED, Entry, Numbered
@@ -13,7 +13,7 @@ from rolehost_entries.shapes import ACCEPTED, Entry, Numbered
 def rolehost_plugin() -> PluginInfo:
     """Say what the plugin is and needs."""
     return PluginInfo(
-        api=PLUGIN_API,
+        api=1,
         summary="Accepts entries",
         requires=("database", "stream"),
         enqueues=("entries.settle",),

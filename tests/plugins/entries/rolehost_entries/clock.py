@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from rolehost.api import PLUGIN_API, PluginInfo, Schedule, hookimpl
+from rolehost.api import PluginInfo, Schedule, hookimpl
 
 
 @hookimpl
 def rolehost_plugin() -> PluginInfo:
     """Say what the plugin is and needs."""
     return PluginInfo(
-        api=PLUGIN_API, summary="Ticks", requires=("database",), enqueues=("entries.tick",)
+        api=1, summary="Ticks", requires=("database",), enqueues=("entries.tick",)
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from rolehost.api import (
-    PLUGIN_API,
     Event,
     EventContext,
     Handler,
@@ -20,7 +19,7 @@ from rolehost_entries.shapes import ACCEPTED, INCOMING, Numbered
 def rolehost_plugin() -> PluginInfo:
     """Say what the plugin is and needs."""
     return PluginInfo(
-        api=PLUGIN_API,
+        api=1,
         summary="Takes entries as events",
         requires=("database", "stream"),
         enqueues=("entries.file",),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from rolehost.api import PLUGIN_API, Actor, Migrations, PluginInfo, hookimpl
+from rolehost.api import Actor, Migrations, PluginInfo, hookimpl
 
 
 @hookimpl
 def rolehost_plugin() -> PluginInfo:
     """Say what the plugin is and needs."""
-    return PluginInfo(api=PLUGIN_API, summary="Settles and files entries", requires=("database",))
+    return PluginInfo(api=1, summary="Settles and files entries", requires=("database",))
 
 
 @hookimpl
