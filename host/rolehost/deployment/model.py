@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,6 +13,9 @@ from rolehost.api.contributions import Role
 from rolehost.api.settings import Settings
 from rolehost.delivery.policy import DeliverySettings
 from rolehost.storage.capabilities import Kind
+
+#: What happens when a plugin fails: nothing is started, or the rest goes on without it.
+Failure = Literal["abort", "degrade"]
 
 Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
@@ -30,12 +33,15 @@ class DeploymentSettings(Settings, frozen=True):
         migrate: ``run`` applies pending migrations before the roles start (those of the phase
             *post* only when no process of the fleet is alive), ``check`` refuses to start when
             there are any of the phase *pre*. None is ``check`` in production, else ``run``.
+        pins: file that ``rolehost plugins --pin`` wrote; a plugin that differs from it is not
+            imported. None pins nothing.
     """
 
     name: str = ""
     environment: Literal["production", "development", "test"] = "development"
     roles: tuple[Role, ...] | None = None
     migrate: Literal["run", "check"] | None = None
+    pins: Path | None = None
 
 
 class StorageSettings(Settings, frozen=True):
@@ -139,6 +145,22 @@ class SchedulerSettings(Settings, frozen=True):
     retention: Positive = 300.0
 
 
+class LimitSettings(Settings, frozen=True):
+    """``[limits]``: how long one plugin may take, before it counts as failed.
+
+    Attributes:
+        declare: seconds for its import, and for each of its declaring hooks.
+        start: seconds for its ``rolehost_start``.
+        drain: seconds for its ``rolehost_drain``; the others are drained all the same.
+        stop: seconds for its ``rolehost_stop``; likewise.
+    """
+
+    declare: Positive = 10.0
+    start: Positive = 20.0
+    drain: Positive = 5.0
+    stop: Positive = 3.0
+
+
 class LogSettings(Settings, frozen=True):
     """``[log]``.
 
@@ -172,13 +194,14 @@ class SupervisorSettings(Settings, frozen=True):
 
 
 class FleetSettings(Settings, frozen=True):
-    """``[fleet]``: how this deployment runs beside others; read by ``rolehost fleet`` alone.
+    """``[fleet]``: how this deployment runs beside others; what ``rolehost fleet`` must know.
 
     Attributes:
         name: name of the fleet; the same in all its deployments that give one.
         replicas: how many instances of this deployment run (pods, machines); 0: none for now.
         surge: how many more of them run while a new version rolls out.
-        roles: the roles that its instances run, as ``rolehost run --role`` says; None: all.
+        roles: those of its roles that its instances run, unless ``rolehost run --role`` says
+            otherwise; None: all.
         machine: where its instances run, any name; deployments of the same machine may share
             what one machine has: a database file, an address. None: each may run anywhere.
         migrations: who brings the schema up: ``process``, one of the processes, if
@@ -213,6 +236,7 @@ class HostSettings(Settings, frozen=True):
     consumer: ConsumerSettings = ConsumerSettings()
     scheduler: SchedulerSettings = SchedulerSettings()
     delivery: DeliverySettings = DeliverySettings()
+    limits: LimitSettings = LimitSettings()
     log: LogSettings = LogSettings()
     supervisor: SupervisorSettings = SupervisorSettings()
     fleet: FleetSettings = FleetSettings()
@@ -242,6 +266,8 @@ class Deployment:
         sections: plugin name → its section as plain values, references resolved to
             :class:`~rolehost.api.Secret` where the type asks for it.
         origins: dotted key → where its value came from.
+        on_failure: what happens when a plugin fails, by its name; what is not named is
+            ``abort``.
     """
 
     name: str
@@ -251,3 +277,8 @@ class Deployment:
     sections: Mapping[str, Mapping[str, Any]]
     origins: Mapping[str, Origin]
     listed: tuple[str, ...] = ()
+    on_failure: Mapping[str, Failure] = field(default_factory=dict)
+
+    def may_degrade(self, plugin: str) -> bool:
+        """Say whether the process goes on without a plugin that fails."""
+        return self.on_failure.get(plugin) == "degrade"

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
 from rolehost.api.settings import Secret
 from rolehost.deployment.decode import decode
 from rolehost.deployment.files import Files, Leaf, Tree, merge
-from rolehost.deployment.model import Deployment, HostSettings, Origin
+from rolehost.deployment.model import Deployment, Failure, HostSettings, Origin
 from rolehost.deployment.overrides import PLUGINS, from_command_line, from_environment
 from rolehost.deployment.references import Resolver, Written, holds
 from rolehost.deployment.wording import describe_value
@@ -23,6 +23,11 @@ from rolehost.errors import ConfigurationError, Problem
 HOST_SECTIONS: dict[str, Any] = {
     field.name: field.type for field in msgspec.structs.fields(HostSettings)
 }
+
+#: The table that says what happens when a plugin fails.
+ON_FAILURE = "on_failure"
+
+FAILURES = get_args(Failure)
 
 
 def load(
@@ -64,7 +69,7 @@ def read(
     tree: Tree = files.tree(path) if path else {}
     named = [leaf] if isinstance(leaf := tree.get(PLUGINS), Leaf) else []
     enabled = [str(name) for leaf in named if isinstance(leaf.value, list) for name in leaf.value]
-    merge(tree, from_environment(environ, (*HOST_SECTIONS, *tree, *enabled)))
+    merge(tree, from_environment(environ, (*HOST_SECTIONS, ON_FAILURE, *tree, *enabled)))
     if plugins is not None:
         merge(tree, from_command_line(plugins))
     reader = _Reader(who, Resolver(environ, who))
@@ -74,6 +79,7 @@ def read(
     names = reader.plugin_names(values.pop(PLUGINS, []), tree.get(PLUGINS))
     sections = reader.sections(values)
     host = reader.host(sections, Path(path).parent if path else Path())
+    on_failure = reader.on_failure(sections.pop(ON_FAILURE, {}))
     deployment = Deployment(
         name=host.deployment.name or (Path(path).stem if path else "rolehost"),
         path=path,
@@ -82,6 +88,7 @@ def read(
         sections=sections,
         origins=reader.origins,
         listed=tuple(enabled),
+        on_failure=on_failure,
     )
     return deployment, [*files.problems, *reader.resolver.problems, *reader.problems]
 
@@ -134,7 +141,7 @@ class _Reader:
                     self.twice(name, where)
                     continue
                 self.origins[f"{PLUGINS}.{name}"] = Origin(where)
-            if name in HOST_SECTIONS:
+            if name in HOST_SECTIONS or name == ON_FAILURE:
                 self.reserved(name)
                 continue
             names.append(name)
@@ -146,7 +153,7 @@ class _Reader:
         for name, value in values.items():
             if isinstance(value, dict):
                 tables[name] = value
-            elif name in HOST_SECTIONS:
+            elif name in HOST_SECTIONS or name == ON_FAILURE:
                 self.add(
                     "wrong-type",
                     name,
@@ -156,7 +163,7 @@ class _Reader:
                     f"write [{name}] on a line, and the keys below it",
                 )
             else:
-                known = (PLUGINS, "include", *HOST_SECTIONS)
+                known = (PLUGINS, "include", ON_FAILURE, *HOST_SECTIONS)
                 self.add(
                     "unknown-key",
                     name,
@@ -183,6 +190,23 @@ class _Reader:
             if settings is not None:
                 decoded[name] = settings
         return HostSettings(**decoded)
+
+    def on_failure(self, values: Mapping[str, Any]) -> dict[str, Failure]:
+        """Return what happens when a plugin fails, by its name, where that is written well."""
+        known: dict[str, Failure] = {}
+        for name, value in values.items():
+            if value in FAILURES:
+                known[name] = FAILURES[FAILURES.index(value)]
+            else:
+                self.add(
+                    "wrong-value",
+                    f"{ON_FAILURE}.{name}",
+                    f"{ON_FAILURE} of {name} is neither {' nor '.join(FAILURES)}",
+                    " or ".join(f'"{word}"' for word in FAILURES),
+                    describe_value(value),
+                    did_you_mean(str(value), FAILURES) or f'write {name} = "{FAILURES[0]}"',
+                )
+        return known
 
     def twice(self, name: str, where: str) -> None:
         """Report a plugin that is enabled twice."""
