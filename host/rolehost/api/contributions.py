@@ -87,6 +87,8 @@ class PluginInfo:
         publishes: topics it publishes to.
         external: those of ``publishes`` that are read outside the fleet, so that no handler
             of ours is missed.
+        payloads: topic → type of the payloads that it publishes there, as far as it says;
+            checked against the handlers' types, and described in documents.
         extension_points: hooks that it adds, for other plugins to implement.
     """
 
@@ -100,6 +102,7 @@ class PluginInfo:
     enqueues: tuple[str, ...] = ()
     publishes: tuple[str, ...] = ()
     external: tuple[str, ...] = ()
+    payloads: Mapping[str, Any] = field(default_factory=dict)
     extension_points: tuple[ExtensionPoint, ...] = ()
 
 
@@ -354,6 +357,14 @@ class Backend:
         unavailable: why it cannot be used here (a driver is missing), or empty.
         within: the kind in whose backend of the same plugin it keeps its data, so that it
             cannot be chosen beside another; None: it stands alone.
+        identity: which data it holds, comparable among deployments: server, database and
+            whatever else divides them, never a secret. Empty: the settings do not tell.
+        connections: most connections that one process opens to its server; None: not known,
+            or there is no server.
+        poll_interval: stream: seconds without a poll after which a member of a group loses its
+            partitions; None: it does not matter.
+        publish_timeout: stream: seconds in which what is published is confirmed or has failed;
+            None: not known.
     """
 
     kind: Kind
@@ -362,6 +373,10 @@ class Backend:
     capabilities: frozenset[str]
     unavailable: str = ""
     within: Kind | None = None
+    identity: str = ""
+    connections: int | None = None
+    poll_interval: float | None = None
+    publish_timeout: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

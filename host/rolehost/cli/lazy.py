@@ -38,11 +38,15 @@ class LazyGroup(click.Group):
         super().__init__(*args, **options)
         self.targets = targets
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """Return all names."""
         return sorted(self.targets)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(
+        self,
+        ctx: click.Context,  # noqa: ARG002
+        cmd_name: str,
+    ) -> click.Command | None:
         """Import and return one command; None when there is none of this name."""
         found = self.targets.get(cmd_name)
         return imported(found[0]) if found else None
@@ -58,7 +62,11 @@ class LazyGroup(click.Group):
             ctx.fail(f"{args[0]!r} is no command of {ctx.command_path}; {hint}")
         return super().resolve_command(ctx, args)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(
+        self,
+        ctx: click.Context,  # noqa: ARG002
+        formatter: click.HelpFormatter,
+    ) -> None:
         """Write the commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in self.targets.items()])

@@ -108,7 +108,8 @@ class Plan(NamedTuple):
         Args:
             composition: its roles and its host's settings are used.
             arguments: how a child finds the same deployment again.
-            only: roles to run, of those of the composition; empty runs all.
+            only: roles to run, of those of the composition; empty runs those that ``[fleet]
+                roles`` names, else all.
             began: see the attribute.
         """
         host = composition.deployment.host
@@ -119,9 +120,10 @@ class Plan(NamedTuple):
             "scheduler": RolePlan("scheduler", 1, SCHEDULER_GRACE),
         }
         told = host.supervisor
+        chosen = only or (composition.roles if host.fleet.roles is None else host.fleet.roles)
         return cls(
             name=composition.deployment.name,
-            roles=tuple(kinds[role] for role in composition.roles if not only or role in only),
+            roles=tuple(kinds[role] for role in composition.roles if role in chosen),
             arguments=tuple(arguments),
             backoff=told.backoff,
             backoff_longest=told.backoff_longest,

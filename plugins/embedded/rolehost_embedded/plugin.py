@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.util import find_spec
+from os.path import abspath
 
 from rolehost.api import (
     PLUGIN_API,
@@ -60,16 +61,33 @@ def rolehost_backends(context: DeclareContext) -> Sequence[Backend]:
 
         return EmbeddedStream(settings)
 
+    # Not Path.resolve(): that would look at the file system, and declaring does not.
+    file = abspath(settings.path)  # noqa: PTH100
+    messages = abspath(settings.messages_path)  # noqa: PTH100
     return [
-        Backend(kind="database", name=NAME, factory=database, capabilities=abilities.DATABASE),
+        Backend(
+            kind="database",
+            name=NAME,
+            factory=database,
+            capabilities=abilities.DATABASE,
+            identity=file,
+        ),
+        # Of each process its own: there is nothing to compare.
         Backend(kind="cache", name=NAME, factory=cache, capabilities=abilities.CACHE),
-        Backend(kind="queue", name=NAME, factory=queue, capabilities=_queue_abilities()),
+        Backend(
+            kind="queue",
+            name=NAME,
+            factory=queue,
+            capabilities=_queue_abilities(),
+            identity=messages,
+        ),
         Backend(
             kind="stream",
             name=NAME,
             factory=stream,
             capabilities=abilities.STREAM,
             within="database",
+            identity=file,
         ),
     ]
 

@@ -40,8 +40,17 @@ def rolehost_backends(context: DeclareContext) -> Sequence[Backend]:
             factory=stream,
             capabilities=abilities.STREAM,
             unavailable=_missing(settings),
+            identity=_identity(settings),
+            poll_interval=settings.poll_interval,
+            publish_timeout=settings.publish_timeout,
         )
     ]
+
+
+def _identity(settings: KafkaSettings) -> str:
+    """Return the brokers and the prefix; deployments of a fleet name the same ones."""
+    prefix = f" {settings.prefix}" if settings.prefix else ""
+    return f"{','.join(sorted(settings.servers))}{prefix}"
 
 
 def _missing(settings: KafkaSettings) -> str:

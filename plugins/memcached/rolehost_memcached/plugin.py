@@ -42,5 +42,7 @@ def rolehost_backends(context: DeclareContext) -> Sequence[Backend]:
             factory=cache,
             capabilities=abilities.CACHE,
             unavailable=missing,
+            identity=f"{','.join(sorted(settings.servers))} {settings.namespace}",
+            connections=settings.connections,
         )
     ]

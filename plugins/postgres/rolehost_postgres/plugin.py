@@ -16,10 +16,15 @@ from rolehost.api import (
 )
 
 from rolehost_postgres import abilities
+from rolehost_postgres.identity import identity
 from rolehost_postgres.settings import PostgresSettings
 
 #: How a deployment names these backends: ``[storage] database = "postgres"``.
 NAME = "postgres"
+
+#: Most connections of the queue in one process: one listens, one notifies, one answers a health
+#: check.
+QUEUE_CONNECTIONS = 3
 
 
 @hookimpl
@@ -55,6 +60,8 @@ def rolehost_backends(context: DeclareContext) -> Sequence[Backend]:
             factory=database,
             capabilities=abilities.DATABASE,
             unavailable=missing,
+            identity=identity(settings),
+            connections=settings.pool_size,
         ),
         Backend(
             kind="queue",
@@ -62,6 +69,8 @@ def rolehost_backends(context: DeclareContext) -> Sequence[Backend]:
             factory=queue,
             capabilities=abilities.QUEUE,
             unavailable=missing,
+            identity=identity(settings),
+            connections=QUEUE_CONNECTIONS,
         ),
     ]
 

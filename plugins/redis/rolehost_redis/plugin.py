@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from rolehost.api import PLUGIN_API, Backend, Cache, DeclareContext, PluginInfo, Queue, hookimpl
 
 from rolehost_redis import abilities
+from rolehost_redis.identity import identity
 from rolehost_redis.settings import RedisSettings
 
 #: How a deployment names these backends: ``[storage] cache = "redis"``.
@@ -47,6 +48,8 @@ def rolehost_backends(context: DeclareContext) -> Sequence[Backend]:
             factory=cache,
             capabilities=abilities.CACHE,
             unavailable=missing,
+            identity=identity(settings, "cache"),
+            connections=settings.connections,
         ),
         Backend(
             kind="queue",
@@ -54,6 +57,7 @@ def rolehost_backends(context: DeclareContext) -> Sequence[Backend]:
             factory=queue,
             capabilities=_queue_abilities(),
             unavailable=missing,
+            identity=identity(settings, "queue"),
         ),
     ]
 
