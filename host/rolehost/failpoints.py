@@ -204,5 +204,5 @@ _ACTIONS: Mapping[str, Action] = {"kill": _kill, "raise": _raise, "crash": _cras
 
 def _unknown(what: str, name: str, known: Mapping[str, str] | list[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f'; did you mean "{near[0]}"?' if near else ""
-    return f"{name!r} is no {what}{hint} There are: {', '.join(known)}"
+    hint = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(known)}"
+    return f"{name!r} is no {what}; {hint}"

@@ -1,0 +1,204 @@
+"""Failpoints: named, armed by tests and by the environment, never by accident."""
+
+from __future__ import annotations
+
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import rolehost
+from rolehost import failpoints
+
+from tests.host.installed import write_plugin
+
+SOURCES = Path(rolehost.__file__).parent
+
+PLUGIN = """
+import os
+import signal
+
+from rolehost.api import PluginInfo, actor, hookimpl
+
+
+@hookimpl
+def rolehost_plugin():
+    return PluginInfo(api=1, enqueues=("once",))
+
+
+@actor(name="once")
+def once(job):
+    # Enough: the process drains and ends well.
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@hookimpl
+def rolehost_actors():
+    return [once]
+
+
+@hookimpl
+def rolehost_start(context):
+    context.services.enqueue(once, unique="once")
+"""
+
+
+@pytest.fixture(autouse=True)
+def disarmed() -> Iterator[None]:
+    yield
+    failpoints.disarm()
+
+
+class Reached(Exception):
+    pass
+
+
+def fail(name: str) -> None:
+    raise Reached(name)
+
+
+def test_every_point_that_is_named_is_reached_somewhere_and_no_other_one():
+    reached = [
+        name
+        for path in SOURCES.rglob("*.py")
+        for name in re.findall(r'failpoints\.reach\("([^"]+)"\)', path.read_text("utf-8"))
+    ]
+    assert set(reached) == set(failpoints.NAMES)
+
+
+def test_a_point_does_what_is_armed_there_until_it_is_disarmed():
+    disarm = failpoints.arm("work.before_commit", fail)
+    failpoints.reach("work.after_commit")
+    with pytest.raises(Reached, match=r"work\.before_commit"):
+        failpoints.reach("work.before_commit")
+    disarm()
+    disarm()
+    failpoints.reach("work.before_commit")
+    assert failpoints.armed == {}
+
+
+def test_several_may_wait_at_one_point_and_each_takes_away_its_own():
+    came: list[int] = []
+    first = failpoints.arm("work.before_commit", lambda _: came.append(1))
+    failpoints.arm("work.before_commit", lambda _: came.append(2))
+    failpoints.reach("work.before_commit")
+    first()
+    failpoints.reach("work.before_commit")
+    assert came == [1, 2, 2]
+
+
+def test_a_word_raises_an_error_or_stands_for_the_death_of_the_process():
+    failpoints.arm("work.before_commit", "raise")
+    with pytest.raises(failpoints.Injected, match=r"work\.before_commit"):
+        failpoints.reach("work.before_commit")
+    failpoints.arm("work.after_commit", "crash")
+    with pytest.raises(failpoints.Crash) as crash:
+        failpoints.reach("work.after_commit")
+    assert not isinstance(crash.value, Exception)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("work.before_comit:kill", 'did you mean "work.before_commit"?'),
+        ("work.before_commit:kil", 'did you mean "kill"?'),
+        ("work.before_commit", "POINT:ACTION"),
+        ("work.before_commit:kill@2", "probability"),
+        ("work.before_commit:kill@often", "probability"),
+        ("work.before_commit:delay=long", "delay=0.5"),
+    ],
+)
+def test_what_there_is_not_is_refused_with_a_suggestion_and_nothing_is_armed(text: str, told: str):
+    with pytest.raises(failpoints.UnknownFailpoint, match=re.escape(told)):
+        failpoints.arm_from(f"work.after_commit:raise,{text}")
+    assert failpoints.armed == {}
+
+
+def test_a_list_arms_several_with_their_chances():
+    failpoints.arm_from("work.before_commit:raise@0.5, relay.after_send:delay=0 ,")
+    assert {name: [each.probability for each in found] for name, found in failpoints.armed.items()}
+    assert failpoints.armed["work.before_commit"][0].probability == 0.5
+    failpoints.reach("relay.after_send")
+
+
+def test_a_point_with_a_chance_fails_sometimes():
+    came: list[str] = []
+    failpoints.arm("work.before_commit", came.append, probability=0.5)
+    for _ in range(1000):
+        failpoints.reach("work.before_commit")
+    assert 0 < len(came) < 1000
+
+
+class Deployed:
+    """A worker of one job, in a process of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        write_plugin(folder, "dying", PLUGIN)
+        (folder / "rolehost.toml").write_text(
+            'plugins = ["embedded", "dying"]\n[embedded]\npath = "service.db"\n'
+        )
+
+    def work(self, **environment: str) -> tuple[int, str]:
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "rolehost.roles", "--role", "worker", "--migrate"),
+                *("--deployment", "rolehost.toml"),
+            ],
+            cwd=self.folder,
+            env={
+                "PATH": "",
+                "PYTHONPATH": str(self.folder),
+                "XDG_RUNTIME_DIR": str(self.folder),
+                **environment,
+            },
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return done.returncode, done.stderr
+
+    def jobs(self) -> list[tuple[str, int]]:
+        database = sqlite3.connect(self.folder / "service.db")
+        try:
+            return database.execute("SELECT state, attempt FROM rolehost_jobs").fetchall()
+        finally:
+            database.close()
+
+
+@pytest.fixture
+def deployed(tmp_path: Path) -> Deployed:
+    pytest.importorskip("rolehost_embedded")
+    return Deployed(tmp_path)
+
+
+@pytest.mark.needs("rolehost_embedded")
+def test_a_process_is_killed_where_its_environment_says_and_its_successor_goes_on(
+    deployed: Deployed,
+):
+    status, said = deployed.work(ROLEHOST_FAIL="ledger.after_claim:kill")
+    assert status == -signal.SIGKILL, said
+    assert "failpoints are armed" in said
+    assert deployed.jobs() == [("claimed", 0)]
+    status, said = deployed.work()
+    assert (status, deployed.jobs()) == (0, [("completed", 1)]), said
+
+
+@pytest.mark.needs("rolehost_embedded")
+@pytest.mark.parametrize(
+    ("environment", "code", "told"),
+    [
+        ({"ROLEHOST__DEPLOYMENT__ENVIRONMENT": "production"}, "failpoints-in-production", "unset"),
+        ({"ROLEHOST_FAIL": "ledger.after_clame:kill"}, "failpoint:", "ledger.after_claim"),
+    ],
+)
+def test_a_process_refuses_failpoints_in_production_and_ones_that_it_does_not_know(
+    deployed: Deployed, environment: dict[str, str], code: str, told: str
+):
+    status, said = deployed.work(**{"ROLEHOST_FAIL": "ledger.after_claim:kill", **environment})
+    assert (status, code in said, told in said) == (3, True, True), said
