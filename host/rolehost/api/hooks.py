@@ -8,8 +8,8 @@ of dependencies; ``rolehost_drain`` and ``rolehost_stop`` in reverse.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import pluggy
@@ -20,6 +20,7 @@ from rolehost.api.contributions import (
     Check,
     Command,
     ErrorFormat,
+    Extension,
     Handler,
     Middleware,
     Migrations,
@@ -47,11 +48,15 @@ class DeclareContext:
         plugin: the plugin's name.
         settings: its typed settings, as :attr:`PluginInfo.settings` says; None without.
         deployment: name of the deployment.
+        extensions: what other plugins gave to this plugin's extension points: hook → items in
+            the order of plugins. Every point is there, empty when nothing was given to it or
+            when processes of this role do not read it.
     """
 
     plugin: str
     settings: Any
     deployment: str
+    extensions: Mapping[str, Sequence[Extension[Any]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +69,7 @@ class ProcessContext:
         services: the services of this process.
         role: what the process is.
         record: adds a recorder of the host's work; in ``rolehost_start`` only.
+        extensions: as in :class:`DeclareContext`.
     """
 
     plugin: str
@@ -71,6 +77,7 @@ class ProcessContext:
     services: Services
     role: str
     record: Callable[[Recorder], None]
+    extensions: Mapping[str, Sequence[Extension[Any]]] = field(default_factory=dict)
 
 
 class CommandContext(Protocol):
@@ -91,6 +98,10 @@ class Hooks:
     every process that reads what they give (routes, middleware and checks in the role
     ``http`` alone, commands in none), before anything is provisioned. No side effects are
     allowed; raising makes the deployment refuse to start, naming plugin, distribution and hook.
+    One that raises :class:`~rolehost.errors.ConfigurationError` is told by the problems that it
+    carries, in its own words.
+
+    A plugin may add hooks of its own (:class:`ExtensionPoint`), which others implement.
     """
 
     @hookspec

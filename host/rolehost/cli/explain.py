@@ -48,7 +48,7 @@ MADE_BY: Mapping[str, str] = {
 }
 
 #: Every kind that ``why`` knows.
-KINDS = ("plugin", *NAMED, "topic", "setting", "role")
+KINDS = ("plugin", *NAMED, "extension", "topic", "setting", "role")
 
 
 def explain(composition: Composition, kind: str, name: str) -> Facts | None:
@@ -60,6 +60,8 @@ def explain(composition: Composition, kind: str, name: str) -> Facts | None:
     """
     if kind == "plugin":
         return _plugin(composition, name)
+    if kind == "extension":
+        return _extension(composition, name)
     if kind == "topic":
         return _topic(composition, name)
     if kind == "setting":
@@ -123,9 +125,42 @@ def _plugin(composition: Composition, name: str) -> Facts | None:
     facts += [("depends on", ", ".join(plugin.info.depends))] if plugin.info.depends else []
     facts += [("needed by", ", ".join(needed_by))] if needed_by else []
     facts += [("gives", item) for item in gives]
+    facts += [
+        ("offers", f"extension point {point.hook}: {point.summary}")
+        for point in plugin.info.extension_points
+    ]
+    facts += [("extends", item) for item in extends(composition, name)]
     facts += [("enqueues", item) for item in plugin.info.enqueues]
     facts += [("publishes to", item) for item in plugin.info.publishes]
     return facts
+
+
+def extends(composition: Composition, plugin: str) -> list[str]:
+    """Return what a plugin gives to extension points: ``HOOK of plugin NAME``, sorted."""
+    return sorted(
+        f"{point.hook} of plugin {owner.name}"
+        for owner in composition.plugins
+        for point in owner.info.extension_points
+        if any(each.plugin == plugin for each in composition.extensions.get(point.hook, ()))
+    )
+
+
+def _extension(composition: Composition, hook: str) -> Facts | None:
+    for plugin in composition.plugins:
+        for point in plugin.info.extension_points:
+            if point.hook == hook:
+                classes = " or ".join(each.__name__ for each in point.classes)
+                given = [
+                    ("given to it", f"{each.who} at {each.site}")
+                    for each in composition.extensions.get(hook, ())
+                ]
+                return [
+                    *_origin(composition, plugin.name),
+                    ("summary", point.summary),
+                    ("takes", classes),
+                    *(given or [("given to it", "nothing by the enabled plugins")]),
+                ]
+    return None
 
 
 def _topic(composition: Composition, name: str) -> Facts | None:

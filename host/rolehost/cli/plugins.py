@@ -9,10 +9,11 @@ import click
 
 from rolehost.cli import exits
 from rolehost.cli.context import Context
+from rolehost.cli.explain import extends
 from rolehost.cli.options import as_json, takes_deployment
 from rolehost.cli.output import listing
 from rolehost.cli.output import problems as tell
-from rolehost.composition import examine, probe
+from rolehost.composition import Composition, examine, probe
 from rolehost.deployment import Deployment, read
 from rolehost.discovery import Found, installed
 from rolehost.errors import Problem
@@ -43,12 +44,25 @@ def plugins(context: Context, probing: bool, as_json: bool) -> int:
     )
     for row in rows:
         row["summary"] = row["summary"] or summaries.get(row["name"], "")
+    for row in rows:
+        row["extensions"] = _extensions(composition, row["name"]) if composition else []
     rows.sort(key=lambda row: (row["name"], row["distribution"] or ""))
     listing(rows, as_json=as_json, empty="no plugin is installed: pip install 'rolehost[standard]'")
     if mistakes:
         tell(mistakes)
         return exits.CONFIGURATION
     return exits.OK
+
+
+def _extensions(composition: Composition, name: str) -> list[str]:
+    """Return which extension points an enabled plugin offers, and which it gives something to."""
+    offered = [
+        f"offers {point.hook}"
+        for plugin in composition.plugins
+        if plugin.name == name
+        for point in plugin.info.extension_points
+    ]
+    return offered + [f"extends {item}" for item in extends(composition, name)]
 
 
 def _row(

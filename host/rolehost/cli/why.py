@@ -125,6 +125,8 @@ def _would_give(seen: Probe, kind: str, name: str) -> bool:
     if kind in NAMED:
         cls, name_of = NAMED[kind]
         return any(name_of(owned.value) == name for owned in seen.contributions.of(cls))
+    if kind == "extension" and seen.info is not None:
+        return any(point.hook == name for point in seen.info.extension_points)
     if kind == "topic" and seen.info is not None:
         consumed = [owned.value.topic for owned in seen.contributions.of(NAMED["handler"][0])]
         return name in seen.info.publishes or name in consumed
@@ -136,6 +138,8 @@ def _would_give(seen: Probe, kind: str, name: str) -> bool:
 def _names(composition: Composition, kind: str) -> list[str]:
     if kind in NAMED:
         return [NAMED[kind][1](owned.value) for owned in contributed(composition, kind)]
+    if kind == "extension":
+        return list(composition.extensions)
     if kind == "topic":
         topics = {owned.value.topic for owned in composition.handlers}
         return sorted(composition.publishes | topics)

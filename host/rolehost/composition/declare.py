@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rolehost.api.contributions import Role
+from rolehost.api.contributions import Extension, Role
 from rolehost.api.hooks import DECLARING, DeclareContext
 from rolehost.composition.model import Owned
 from rolehost.composition.report import Report
@@ -47,20 +47,48 @@ def hooks_for(role: Role | None) -> Iterator[str]:
 
 
 def declare(
-    plugin: Loaded, settings: Any, hooks: Iterable[str], report: Report, into: Contributions
+    plugin: Loaded,
+    settings: Any,
+    hooks: Iterable[str],
+    report: Report,
+    into: Contributions,
+    extensions: Mapping[str, Sequence[Extension[Any]]],
 ) -> None:
-    """Collect what one plugin contributes; wrong results go to the report."""
+    """Collect what one plugin contributes; wrong results go to the report.
+
+    Args:
+        extensions: what was given to the plugin's extension points.
+    """
     context = DeclareContext(
-        plugin=plugin.found.name, settings=settings, deployment=report.deployment.name
+        plugin=plugin.found.name,
+        settings=settings,
+        deployment=report.deployment.name,
+        extensions=extensions,
     )
     for hook in hooks:
-        allowed = DECLARING[hook]
-        result = call_hook(report, plugin.found, hook, plugin.module, context)
-        if result is None or result is FAILED:
-            continue
-        for item in _items(plugin, hook, result, allowed, report):
+        for item in declared(plugin, hook, context, DECLARING[hook], report) or ():
             place = site(item, getattr(plugin.module, hook))
             into.add(Owned(item, plugin.found.name, place))
+
+
+def declared(
+    plugin: Loaded,
+    hook: str,
+    context: DeclareContext,
+    allowed: tuple[type[Any], ...],
+    report: Report,
+) -> list[Any] | None:
+    """Call a hook of one plugin that returns a list, and return its well-typed items.
+
+    Returns:
+        The items; None when it raised or returned something wrong, as the report then says.
+    """
+    mistakes = len(report.problems)
+    result = call_hook(report, plugin.found, hook, plugin.module, context)
+    if result is FAILED:
+        return None
+    items = [] if result is None else list(_items(plugin, hook, result, allowed, report))
+    return items if len(report.problems) == mistakes else None
 
 
 def _items(

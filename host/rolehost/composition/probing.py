@@ -45,5 +45,5 @@ def probe(deployment: Deployment, found: Found) -> Probe:
         return Probe(found, None, contributions, report.sorted())
     settings, fits = settings_of(loaded, report)
     if fits:
-        declare(loaded, settings, hooks_for(None), report, contributions)
+        declare(loaded, settings, hooks_for(None), report, contributions, {})
     return Probe(found, loaded.info, contributions, report.sorted())

@@ -71,6 +71,15 @@ class HookTable:
         return []
 
 
+def additional(plugin: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the marked functions of a plugin that are no hooks of the host, sorted by name."""
+    for name in sorted(dir(plugin)):
+        if not name.startswith(PREFIX):
+            function = getattr(plugin, name, None)
+            if inspect.isroutine(function) and getattr(function, MARK, None) is not None:
+                yield name, function
+
+
 def line_of(function: Any) -> str:
     """Return ``module:line`` of a function, or its module alone when that is all there is."""
     module = getattr(function, "__module__", None) or "?"
@@ -87,19 +96,24 @@ def _functions(plugin: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _mistakes(hook: str, function: Any, who: str) -> Iterator[Problem]:
-    site = line_of(function)
-    options = getattr(function, MARK, None)
     if hook not in HOOKS:
         yield Problem(
             code="unknown-hook",
             who=who,
-            where=site,
+            where=line_of(function),
             what=f"{hook} is no hook of this host",
             expected=f"one of {one_of(HOOKS)}",
             got=hook,
             fix=did_you_mean(hook, HOOKS) or f"rename the function so that it lacks {PREFIX}",
         )
         return
+    yield from form(hook, function, who)
+
+
+def form(hook: str, function: Any, who: str) -> Iterator[Problem]:
+    """Yield what keeps the host from calling a function as the hook of its name."""
+    site = line_of(function)
+    options = getattr(function, MARK, None)
     if options is None:
         yield Problem(
             code="unmarked-hook",

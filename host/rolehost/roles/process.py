@@ -61,6 +61,9 @@ class Process:
         self._without: set[str] = set()
         self._started: list[Plugin] = []
         self._upkeep: Upkeep | None = None
+        self._ready = False
+        #: Counts the requests, jobs or events that it is busy with; set by its role.
+        self.in_flight: Callable[[], int] | None = None
 
     @property
     def services(self) -> ProcessServices:
@@ -142,15 +145,27 @@ class Process:
                 self._started.append(plugin)
                 self._start(plugin)
             if self.role != "command":
-                self._upkeep = Upkeep.of(self.composition, services, self._identity)
+                self._upkeep = Upkeep.of(self.composition, services, self._identity, self._vitals)
                 self._upkeep.start()
         except BaseException:
             self.stop()
             self._services = None
             raise
 
+    def _vitals(self) -> tuple[str, int | None]:
+        """Return the state and what is in flight, for the presence row."""
+        state = "draining" if self.draining else "ready" if self._ready else "starting"
+        return state, None if self.in_flight is None else self.in_flight()
+
+    def takes_work(self) -> None:
+        """Show in the presence row that work is taken."""
+        self._ready = True
+        if self._upkeep is not None:
+            self._upkeep.tell()
+
     def announce_ready(self) -> None:
         """Tell the supervisor that work is taken."""
+        self.takes_work()
         if self._announce is not None:
             self._announce("ready")
 
@@ -164,6 +179,8 @@ class Process:
         if self._services is None or self._services.draining:
             return
         self._services.draining = True
+        if self._upkeep is not None:
+            self._upkeep.tell()
         if self._announce is not None:
             self._announce("draining")
         for plugin in reversed(self._started):
@@ -212,4 +229,5 @@ class Process:
             services=services,
             role=self.role,
             record=self.services.recorders.add,
+            extensions=self.composition.extensions_of(plugin.name),
         )

@@ -1,0 +1,1 @@
+"""Two plugins of which one adds a hook that the other implements."""
