@@ -66,7 +66,8 @@ def declare(
         extensions=extensions,
     )
     for hook in hooks:
-        for item in declared(plugin, hook, context, DECLARING[hook], report) or ():
+        items, _ = declared(plugin, hook, context, DECLARING[hook], report)
+        for item in items:
             place = site(item, getattr(plugin.module, hook))
             into.add(Owned(item, plugin.found.name, place))
 
@@ -77,18 +78,19 @@ def declared(
     context: DeclareContext,
     allowed: tuple[type[Any], ...],
     report: Report,
-) -> list[Any] | None:
-    """Call a hook of one plugin that returns a list, and return its well-typed items.
+) -> tuple[Sequence[Any], bool]:
+    """Call a hook of one plugin that returns a list.
 
     Returns:
-        The items; None when it raised or returned something wrong, as the report then says.
+        The well-typed items, and whether these are all: not when the hook raised or returned
+        something wrong, as the report then says.
     """
     mistakes = len(report.problems)
     result = call_hook(report, plugin.found, hook, plugin.module, context)
-    if result is FAILED:
-        return None
-    items = [] if result is None else list(_items(plugin, hook, result, allowed, report))
-    return items if len(report.problems) == mistakes else None
+    if result is None or result is FAILED:
+        return (), result is None
+    items = list(_items(plugin, hook, result, allowed, report))
+    return items, len(report.problems) == mistakes
 
 
 def _items(

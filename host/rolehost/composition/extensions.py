@@ -82,8 +82,8 @@ def _given(
     context = DeclareContext(
         plugin=plugin.found.name, settings=settings, deployment=report.deployment.name
     )
-    items = declared(plugin, point.hook, context, point.classes, report)
-    if items is None:
+    items, whole = declared(plugin, point.hook, context, point.classes, report)
+    if not whole:
         return None
     return [
         Extension(
