@@ -31,8 +31,9 @@ def test_a_process_that_is_dead_on_this_machine_is_gone_before_its_lease_expires
     presence.renew(leases.Identity("me", "d", "worker", 0, 1))
     with bench.database.session(), bench.database.transaction() as tx:
         tx.execute(
-            "INSERT INTO rolehost_processes SELECT 'dead', deployment, role, slot, incarnation,"
-            " host, ?, started_at, expires_at FROM rolehost_processes",
+            "INSERT INTO rolehost_processes (id, deployment, role, slot, incarnation, host, pid,"
+            " started_at, expires_at) SELECT 'dead', deployment, role, slot, incarnation, host, ?,"
+            " started_at, expires_at FROM rolehost_processes",
             (child.pid,),
         )
     assert presence.gone() == ["dead"]

@@ -27,7 +27,7 @@ class Signature:
         self._required = frozenset(
             name for name, p in parameters.items() if p.default is inspect.Parameter.empty
         )
-        self._structure = _structure(actor, parameters)
+        self._structure = structure(actor)
         self._decoder = msgspec.json.Decoder(self._structure)
 
     def encode(self, arguments: Mapping[str, Any]) -> bytes:
@@ -82,7 +82,9 @@ def encode(actor: str, arguments: Mapping[str, Any]) -> bytes:
         raise PayloadError(f"arguments of actor {actor}: {error}") from None
 
 
-def _structure(actor: Actor, parameters: Mapping[str, inspect.Parameter]) -> type[msgspec.Struct]:
+def structure(actor: Actor) -> type[msgspec.Struct]:
+    """Make the type that an actor's arguments are decoded to: a field for each of them."""
+    parameters = actor.arguments
     try:
         hints = typing.get_type_hints(actor.fn)
     except NameError:

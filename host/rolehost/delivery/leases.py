@@ -28,6 +28,24 @@ class Identity(NamedTuple):
     incarnation: int
 
 
+class Pulse(NamedTuple):
+    """What a process tells of itself at each renewal.
+
+    Attributes:
+        manifest: hash of what it runs; its content is stored apart, once for all processes.
+        version: version of the host.
+        python: version of Python.
+        state: ``starting``, ``ready`` or ``draining``.
+        in_flight: requests, jobs or events that it is busy with; None: its role counts none.
+    """
+
+    manifest: str
+    version: str
+    python: str
+    state: str
+    in_flight: int | None
+
+
 @cache
 def machine() -> str:
     """Name this machine and its process-id namespace, within which a pid means something."""
@@ -47,15 +65,19 @@ class Presence:
         self._clock = clock
         self._lease = int(lease * 1000)
 
-    def renew(self, me: Identity) -> None:
-        """Insert or prolong the row of this process."""
+    def renew(self, me: Identity, pulse: Pulse | None = None) -> None:
+        """Insert or prolong the row of this process; without a pulse it tells who it is alone."""
         now = self._clock.now()
+        told = pulse or (None,) * len(Pulse._fields)
         with self._database.session(), self._database.transaction() as tx:
             tx.execute(
                 "INSERT INTO rolehost_processes (id, deployment, role, slot, incarnation, host,"
-                " pid, started_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-                " ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at",
-                (*me, machine(), os.getpid(), now, now + self._lease),
+                " pid, started_at, expires_at, renewed_at, manifest, version, python, state,"
+                " in_flight) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at,"
+                " renewed_at = excluded.renewed_at, state = excluded.state,"
+                " in_flight = excluded.in_flight",
+                (*me, machine(), os.getpid(), now, now + self._lease, now, *told),
             )
 
     def leave(self, me: Identity) -> None:
@@ -75,11 +97,12 @@ class Presence:
         now = self._clock.now()
         with self._database.session():
             rows = self._database.read("SELECT id, host, pid, expires_at FROM rolehost_processes")
-        here = machine()
-        return [
-            (owner, expires_at >= now and (host != here or _alive(pid)))
-            for owner, host, pid, expires_at in rows
-        ]
+        return [(owner, lives(host, pid, expires_at, now)) for owner, host, pid, expires_at in rows]
+
+
+def lives(host: str, pid: int, expires_at: int, now: int) -> bool:
+    """Say whether the process of a presence row lives, as far as is known here at ``now``."""
+    return expires_at >= now and (host != machine() or _alive(pid))
 
 
 def forget(tx: Transaction, owner: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import threading
 from collections.abc import Callable
 
@@ -10,29 +11,40 @@ import structlog
 from rolehost.composition.model import Composition
 from rolehost.delivery import leases, sweep
 from rolehost.delivery.engine import Engine
-from rolehost.delivery.leases import Identity, Presence
+from rolehost.delivery.leases import Identity, Presence, Pulse
 from rolehost.delivery.relay import BATCH, Relay
 from rolehost.errors import StorageUnavailable
+from rolehost.fleet import stored
+from rolehost.fleet.manifest import describe
 from rolehost.roles.outages import Outage
 from rolehost.services import ProcessServices
 from rolehost.storage import Listener, Stream
 
 log = structlog.get_logger(__name__)
 
+_PYTHON = platform.python_version()
+
+#: Gives the state of a process and what it has in flight.
+Vitals = Callable[[], tuple[str, int | None]]
+
 
 class Upkeep:
     """The threads of one process's upkeep."""
 
-    def __init__(self, loops: list[Loop]) -> None:
+    def __init__(self, loops: list[Loop], caretaker: Caretaker | None = None) -> None:
         self._loops = loops
+        self._caretaker = caretaker
 
     @classmethod
-    def of(cls, composition: Composition, services: ProcessServices, me: Identity) -> Upkeep:
+    def of(
+        cls, composition: Composition, services: ProcessServices, me: Identity, vitals: Vitals
+    ) -> Upkeep:
         """Choose what a process has to keep up; without a database, nothing."""
         if "database" not in composition.backends:
             return cls([])
         stream = services.stream if "stream" in composition.backends else None
-        loops: list[Loop] = [Caretaker(composition, services.engine, me, stream)]
+        caretaker = Caretaker(composition, services.engine, me, stream, vitals)
+        loops: list[Loop] = [caretaker]
         if stream is not None and composition.publishes:
             listener = (
                 services.queue.listen(["outbox", "leases"])
@@ -40,7 +52,7 @@ class Upkeep:
                 else None
             )
             loops.append(RelayLoop(services.engine, stream, me, listener))
-        return cls(loops)
+        return cls(loops, caretaker)
 
     def start(self) -> None:
         """Announce presence, hand back what a predecessor held, and start the threads.
@@ -52,6 +64,11 @@ class Upkeep:
             loop.begin()
         for loop in self._loops:
             loop.start()
+
+    def tell(self) -> None:
+        """Renew the presence soon, for the process has another state."""
+        if self._caretaker is not None:
+            self._caretaker.nudge()
 
     def stop(self) -> None:
         """End the threads, then give up presence and leases. Idempotent."""
@@ -110,12 +127,20 @@ class Caretaker(Loop):
     name = "caretaker"
 
     def __init__(
-        self, composition: Composition, engine: Engine, me: Identity, stream: Stream | None
+        self,
+        composition: Composition,
+        engine: Engine,
+        me: Identity,
+        stream: Stream | None,
+        vitals: Vitals,
     ) -> None:
         super().__init__()
         self._engine = engine
         self._me = me
         self._stream = stream
+        self._vitals = vitals
+        self._manifest = describe(composition)
+        self._nudged = threading.Event()
         self._presence = Presence(engine.database, engine.clock, engine.policy.lease)
         settings = composition.deployment.host.scheduler
         self._every: list[tuple[float, Callable[[], object]]] = [
@@ -127,6 +152,8 @@ class Caretaker(Loop):
 
     def begin(self) -> None:
         """Announce presence and hand back at once what a dead predecessor held."""
+        engine = self._engine
+        stored.keep(engine.database, self._manifest, engine.clock.now())
         self._renew()
         sweep.release_dead(self._engine)
         self._due[0] = self._now() + self._engine.policy.heartbeat
@@ -138,7 +165,18 @@ class Caretaker(Loop):
             if now >= self._due[index]:
                 self._due[index] = now + seconds
                 act()
-        self.stopping.wait(max(0.01, min(self._due) - self._now()))
+        if self._nudged.wait(max(0.01, min(self._due) - self._now())):
+            self._nudged.clear()
+            if not self.stopping.is_set():
+                self._renew()
+
+    def nudge(self) -> None:
+        """Renew the presence soon."""
+        self._nudged.set()
+
+    def interrupt(self) -> None:
+        """Wake the thread from its wait."""
+        self._nudged.set()
 
     def end(self) -> None:
         """Stop, and take the presence away so that nothing waits for it to expire."""
@@ -154,7 +192,9 @@ class Caretaker(Loop):
         return self._engine.clock.now() / 1000
 
     def _renew(self) -> None:
-        self._presence.renew(self._me)
+        manifest = self._manifest
+        pulse = Pulse(manifest.hash, manifest.version, _PYTHON, *self._vitals())
+        self._presence.renew(self._me, pulse)
 
     def _leads(self) -> bool:
         engine = self._engine
@@ -168,6 +208,7 @@ class Caretaker(Loop):
     def _retain(self) -> None:
         if self._leads():
             sweep.retain(self._engine)
+            stored.let_go(self._engine.database, self._engine.clock.now())
             if self._stream is not None:
                 self._stream.trim()
 

@@ -202,6 +202,11 @@ class LedgerConsumer(Consumer):
             return engine.policy.poll
         return min(engine.policy.poll, max(0.0, (due - engine.clock.now()) / 1000))
 
+    @property
+    def outstanding(self) -> int:
+        """How many jobs are claimed and unfinished."""
+        return self._outstanding
+
     def take(self) -> ClaimedJob | None:
         """Return the next claimed job for a thread to run; None when there is none to start."""
         try:

@@ -86,6 +86,7 @@ class WorkerRole:
         self._worker = dramatiq.Worker(
             self._broker, worker_threads=self._settings.threads, worker_timeout=IDLE
         )
+        process.in_flight = self._in_flight
 
     def start(self) -> None:
         """Start consumers and threads."""
@@ -106,6 +107,10 @@ class WorkerRole:
         # Interrupts what still runs, then hands back what was claimed and not started.
         self._worker.stop(timeout=INTERRUPTED)
         self._broker.close()
+
+    def _in_flight(self) -> int:
+        """Count the durable jobs that are claimed and unfinished."""
+        return sum(consumer.outstanding for consumer in self._consumers.values())
 
     def _declare_turns(self, queue: str) -> None:
         dramatiq.Actor(

@@ -1,0 +1,362 @@
+"""What a composition is, as plain data: made, stored, compared; it needs no plugin to be read.
+
+A *manifest* holds what others rely on: actors with the types of their arguments, handlers with
+those of their payloads, what is published and enqueued, schedules, routes, migrations, versions.
+Of settings it holds a digest each and never a value; a secret is not even digested, for who
+reads the table could try passwords against the digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import os
+import typing
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path, PurePath
+from typing import Any
+
+import msgspec
+
+import rolehost
+from rolehost.api.contributions import Actor, Handler, Route, Schedule
+from rolehost.composition import Composition, Owned, responders
+from rolehost.composition.effective import Effective, effective
+from rolehost.delivery.arguments import structure
+from rolehost.deployment import redacted
+from rolehost.schema import HOST_SET
+from rolehost.schema.files import load
+
+#: Version of the layout; a reader refuses others.
+FORMAT = 1
+
+#: A JSON Schema (https://json-schema.org/draft/2020-12), as msgspec makes it, without prose.
+Schema = dict[str, Any]
+
+#: What a schema says of a type that JSON Schema has no words for: its qualified name.
+CUSTOM = "x-type"
+
+
+class PluginEntry(msgspec.Struct, frozen=True):
+    """One enabled plugin, with what it declares to send."""
+
+    name: str
+    distribution: str
+    version: str
+    enqueues: tuple[str, ...] = ()
+    publishes: tuple[str, ...] = ()
+    external: tuple[str, ...] = ()
+
+
+class ActorEntry(msgspec.Struct, frozen=True):
+    """One actor.
+
+    Attributes:
+        arguments: schema of the object that its arguments are.
+        types: argument → its type as Python writes it.
+    """
+
+    name: str
+    queue: str
+    durable: bool
+    plugin: str
+    arguments: Schema
+    types: dict[str, str]
+
+
+class HandlerEntry(msgspec.Struct, frozen=True):
+    """One handler; ``payload`` is None where it takes the bytes as they are."""
+
+    name: str
+    topic: str
+    group: str
+    plugin: str
+    payload: Schema | None
+
+
+class ScheduleEntry(msgspec.Struct, frozen=True):
+    """One schedule; ``when`` is its cron expression, or the seconds between ticks."""
+
+    name: str
+    actor: str
+    when: str
+    plugin: str
+
+
+class RouteEntry(msgspec.Struct, frozen=True):
+    """One route; ``methods`` are sorted."""
+
+    path: str
+    methods: tuple[str, ...]
+    plugin: str
+
+
+class MigrationEntry(msgspec.Struct, frozen=True, order=True):
+    """One migration file; ``phase`` is ``pre`` or ``post``."""
+
+    owner: str
+    number: int
+    name: str
+    phase: str
+
+    @property
+    def label(self) -> str:
+        """Owner, number and name as people write them: ``rolehost/0001_delivery``."""
+        return f"{self.owner}/{self.number:04d}_{self.name}"
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """What one deployment is.
+
+    Attributes:
+        format: :data:`FORMAT`.
+        deployment: its name.
+        version: version of the host.
+        roles: the roles that it runs; made in a process of one role, those that this one
+            knows of.
+        plugins: in the order of their dependencies.
+        backends: storage kind → the backend's name.
+        queues: what its workers take from; None: every queue of its actors.
+        actors: by name.
+        handlers: by topic and group.
+        schedules: by name.
+        routes: by path; None where they are not known, as to a process that serves none.
+        migrations: of all dialects, by owner and number.
+        settings: key → digest of its value; ``""`` for one that is or holds a secret.
+    """
+
+    format: int = FORMAT
+    deployment: str
+    version: str
+    roles: tuple[str, ...]
+    plugins: tuple[PluginEntry, ...]
+    backends: dict[str, str]
+    queues: tuple[str, ...] | None
+    actors: tuple[ActorEntry, ...]
+    handlers: tuple[HandlerEntry, ...]
+    schedules: tuple[ScheduleEntry, ...]
+    routes: tuple[RouteEntry, ...] | None
+    migrations: tuple[MigrationEntry, ...]
+    settings: dict[str, str]
+
+    @cached_property
+    def hash(self) -> str:
+        """Twelve hex digits of everything in it."""
+        return _digest(self)
+
+    @cached_property
+    def core(self) -> str:
+        """As :attr:`hash`, of what the processes of all roles know alike: not of routes."""
+        return _digest(msgspec.structs.replace(self, roles=(), routes=None))
+
+    @cached_property
+    def config(self) -> str:
+        """Twelve hex digits of its settings alone."""
+        return _digest(self.settings)
+
+    @property
+    def enqueues(self) -> frozenset[str]:
+        """Names of the actors that its plugins enqueue, or its schedules where they tick."""
+        ticked = {each.actor for each in self.schedules} if "scheduler" in self.roles else set()
+        return frozenset(name for plugin in self.plugins for name in plugin.enqueues) | ticked
+
+    @property
+    def publishes(self) -> frozenset[str]:
+        """Topics that its plugins publish to."""
+        return frozenset(topic for plugin in self.plugins for topic in plugin.publishes)
+
+    @property
+    def worked(self) -> dict[str, ActorEntry]:
+        """The actors whose jobs its workers run, by name; none without the role."""
+        if "worker" not in self.roles:
+            return {}
+        return {
+            each.name: each
+            for each in self.actors
+            if self.queues is None or each.queue in self.queues
+        }
+
+    @property
+    def consumed(self) -> dict[tuple[str, str], HandlerEntry]:
+        """The handlers that its consumers run, by topic and group; none without the role."""
+        if "consumer" not in self.roles:
+            return {}
+        return {(each.topic, each.group): each for each in self.handlers}
+
+    @property
+    def ticked(self) -> dict[str, ScheduleEntry]:
+        """The schedules whose ticks it makes, by name; none without the role."""
+        return {each.name: each for each in self.schedules} if "scheduler" in self.roles else {}
+
+    @property
+    def relays(self) -> bool:
+        """Whether its processes take events from the outbox to the stream."""
+        return "stream" in self.backends and bool(self.publishes)
+
+
+def describe(composition: Composition) -> Manifest:
+    """Make the manifest of a composition.
+
+    A composition that was made for one role gives the same :attr:`~Manifest.core`; routes it
+    has for the role http alone.
+
+    Raises:
+        SchemaError: the files of a migration cannot be read.
+    """
+    host = composition.deployment.host
+    chosen = host.fleet.roles
+    roles = composition.roles
+    return Manifest(
+        deployment=composition.deployment.name,
+        version=rolehost.__version__,
+        roles=roles if chosen is None else tuple(role for role in roles if role in chosen),
+        plugins=tuple(
+            PluginEntry(
+                plugin.name,
+                plugin.distribution,
+                plugin.version,
+                tuple(sorted(plugin.info.enqueues)),
+                tuple(sorted(plugin.info.publishes)),
+                tuple(sorted(plugin.info.external)),
+            )
+            for plugin in composition.plugins
+        ),
+        backends={kind: owned.value.name for kind, owned in sorted(composition.backends.items())},
+        queues=None if host.worker.queues is None else tuple(sorted(host.worker.queues)),
+        actors=tuple(_actor(owned) for _, owned in sorted(composition.actors.items())),
+        handlers=_sorted(_handler(owned) for owned in composition.handlers),
+        schedules=_sorted(_schedule(owned) for owned in composition.schedules),
+        routes=_sorted(_route(owned) for owned in composition.routes) or None,
+        migrations=_migrations(composition),
+        settings=dict(sorted(_settings(composition))),
+    )
+
+
+def encode(manifest: Manifest) -> bytes:
+    """Return a manifest as JSON, the same bytes for the same manifest."""
+    return msgspec.json.encode(manifest, order="deterministic")
+
+
+def decode(data: bytes | str) -> Manifest:
+    """Read a manifest.
+
+    Raises:
+        ValueError: it is none, or of another layout.
+    """
+    try:
+        manifest = msgspec.json.decode(data, type=Manifest)
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"no manifest: {error}") from None
+    if manifest.format != FORMAT:
+        raise ValueError(f"a manifest of layout {manifest.format}; this host reads {FORMAT}")
+    return manifest
+
+
+def schema_of(kind: Any) -> Schema:
+    """Return the JSON Schema of a type, without prose."""
+    try:
+        made: Schema = _bare(msgspec.json.schema(kind, schema_hook=_custom))
+    except (TypeError, msgspec.MsgspecError):
+        # Several types of one name, or something that no JSON can be.
+        return {CUSTOM: inspect.formatannotation(kind)}
+    return made
+
+
+def _actor(owned: Owned[Actor]) -> ActorEntry:
+    actor = owned.value
+    try:
+        hints = typing.get_type_hints(actor.fn)
+    except NameError:
+        hints = {}
+    return ActorEntry(
+        actor.name,
+        actor.queue,
+        actor.durable,
+        owned.plugin,
+        schema_of(structure(actor)),
+        {name: inspect.formatannotation(hints.get(name, Any)) for name in actor.arguments},
+    )
+
+
+def _handler(owned: Owned[Handler]) -> HandlerEntry:
+    each = owned.value
+    payload = None if each.payload is bytes else schema_of(each.payload)
+    return HandlerEntry(each.name, each.topic, each.group, owned.plugin, payload)
+
+
+def _schedule(owned: Owned[Schedule]) -> ScheduleEntry:
+    each = owned.value
+    when = f"{each.cron} {each.timezone}" if each.cron is not None else f"every {each.every:g} s"
+    actor = each.actor if isinstance(each.actor, str) else each.actor.name
+    return ScheduleEntry(each.name, actor, when, owned.plugin)
+
+
+def _route(owned: Owned[Route]) -> RouteEntry:
+    return RouteEntry(owned.value.path, tuple(sorted(responders(owned.value))), owned.plugin)
+
+
+def _migrations(composition: Composition) -> tuple[MigrationEntry, ...]:
+    if "database" not in composition.backends:
+        return ()
+    sets = [HOST_SET, *composition.schema_sets]
+    return tuple(
+        sorted(
+            {
+                MigrationEntry(each.owner, each.number, each.name, each.phase)
+                for dialect in ("sqlite", "postgresql")
+                for each in load(sets, dialect)
+            }
+        )
+    )
+
+
+def _settings(composition: Composition) -> Iterable[tuple[str, str]]:
+    path = composition.deployment.path
+    folder = path.parent.absolute() if path else Path.cwd()
+    for setting in effective(composition):
+        yield setting.key, _setting(setting, composition, folder)
+
+
+def _setting(setting: Effective, composition: Composition, folder: Path) -> str:
+    """Return the digest of a setting; the same wherever the deployment's folder lies."""
+    section, _, key = setting.key.partition(".")
+    value = setting.value
+    plain = redacted(value)
+    if setting.origin.secret or "********" in str(plain):
+        return ""
+    if isinstance(value, PurePath):
+        written = composition.deployment.sections.get(section, {}).get(key)
+        absolute = written is not None and PurePath(str(written)).is_absolute()
+        plain = str(value) if absolute else os.path.relpath(value, folder)
+    return _digest(plain)
+
+
+def _custom(kind: Any) -> Schema:
+    return {CUSTOM: f"{kind.__module__}.{kind.__qualname__}"}
+
+
+def _bare(schema: Any) -> Any:
+    """Return a schema without titles, descriptions and examples; names of fields stay."""
+    if isinstance(schema, list):
+        return [_bare(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kept: Schema = {}
+    for word, value in schema.items():
+        if word in ("properties", "$defs"):
+            kept[word] = {name: _bare(each) for name, each in value.items()}
+        elif word in ("default", "const", "enum"):
+            kept[word] = value
+        elif word not in ("title", "description", "examples"):
+            kept[word] = _bare(value)
+    return kept
+
+
+def _sorted(entries: Iterable[Any]) -> tuple[Any, ...]:
+    return tuple(sorted(entries, key=msgspec.structs.astuple))
+
+
+def _digest(value: Any) -> str:
+    data = msgspec.json.encode(value, order="deterministic")
+    return hashlib.sha256(data).hexdigest()[:12]
