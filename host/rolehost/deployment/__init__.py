@@ -7,6 +7,7 @@ every mistake, so that a check can go on and report the composition's mistakes t
 from rolehost.deployment.decode import decode
 from rolehost.deployment.model import Deployment, HostSettings, Origin
 from rolehost.deployment.reading import HOST_SECTIONS, load, read
+from rolehost.deployment.sources import Sources
 from rolehost.deployment.wording import describe_type, describe_value, redacted
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Deployment",
     "HostSettings",
     "Origin",
+    "Sources",
     "decode",
     "describe_type",
     "describe_value",

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rolehost.deployment.lines import lines
+from rolehost.deployment.sources import Sources
 from rolehost.errors import Problem
 
 
@@ -44,10 +45,12 @@ class Files:
     Attributes:
         problems: every mistake met so far.
         tables: dotted name of a table → ``file:line`` of its header.
+        sources: gives the texts.
     """
 
     problems: list[Problem]
     tables: dict[str, str]
+    sources: Sources = field(default_factory=Sources)
 
     def tree(self, path: Path, chain: tuple[Path, ...] = ()) -> Tree:
         """Return the merged tree of a file: includes in their order, then its own values.
@@ -82,7 +85,7 @@ class Files:
         self, path: Path, chain: tuple[Path, ...]
     ) -> tuple[dict[str, Any], dict[tuple[str | int, ...], int]] | None:
         try:
-            text = path.read_text(encoding="utf-8")
+            text = self.sources.text(path)
             document = tomllib.loads(text)
         except OSError as error:
             self.problems.append(_unreadable(path, chain, error.strerror or str(error)))

@@ -15,6 +15,7 @@ from rolehost.deployment.files import Files, Leaf, Tree, merge
 from rolehost.deployment.model import Deployment, Failure, HostSettings, Origin
 from rolehost.deployment.overrides import PLUGINS, from_command_line, from_environment
 from rolehost.deployment.references import Resolver, Written, holds
+from rolehost.deployment.sources import Sources
 from rolehost.deployment.wording import describe_value
 from rolehost.discovery.suggest import did_you_mean
 from rolehost.errors import ConfigurationError, Problem
@@ -35,6 +36,7 @@ def load(
     *,
     plugins: Sequence[str] | None = None,
     environ: Mapping[str, str] | None = None,
+    sources: Sources | None = None,
 ) -> Deployment:
     """Read a deployment.
 
@@ -42,12 +44,13 @@ def load(
         path: the file; None reads overrides only.
         plugins: what ``--plugins`` says; None keeps the file's list.
         environ: environment variables; None takes the process's own.
+        sources: gives the texts of files and notes them; None reads from disk.
 
     Raises:
         ConfigurationError: with every mistake in the files and in the host's own sections.
             The plugins' sections are judged by composing.
     """
-    deployment, problems = read(path, plugins=plugins, environ=environ)
+    deployment, problems = read(path, plugins=plugins, environ=environ, sources=sources)
     if problems:
         raise ConfigurationError(problems)
     return deployment
@@ -58,6 +61,7 @@ def read(
     *,
     plugins: Sequence[str] | None = None,
     environ: Mapping[str, str] | None = None,
+    sources: Sources | None = None,
 ) -> tuple[Deployment, list[Problem]]:
     """Read a deployment and return it with its mistakes; wrong host sections have defaults.
 
@@ -65,14 +69,15 @@ def read(
     """
     environ = os.environ if environ is None else environ
     who = f"deployment {path}" if path else "deployment (no file)"
-    files = Files([], {})
+    sources = Sources() if sources is None else sources
+    files = Files([], {}, sources)
     tree: Tree = files.tree(path) if path else {}
     named = [leaf] if isinstance(leaf := tree.get(PLUGINS), Leaf) else []
     enabled = [str(name) for leaf in named if isinstance(leaf.value, list) for name in leaf.value]
     merge(tree, from_environment(environ, (*HOST_SECTIONS, ON_FAILURE, *tree, *enabled)))
     if plugins is not None:
         merge(tree, from_command_line(plugins))
-    reader = _Reader(who, Resolver(environ, who))
+    reader = _Reader(who, Resolver(environ, who, sources=sources))
     for table, origin in files.tables.items():
         reader.origins[table] = Origin(origin)
     values = reader.branch(tree, "")

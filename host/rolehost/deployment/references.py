@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, final
 
 from rolehost.api.settings import Secret
+from rolehost.deployment.sources import Sources
 from rolehost.errors import Problem
 
 _REFERENCE = re.compile(r"\$\$\{|\$\{([^}]*)\}")
@@ -45,11 +46,13 @@ class Resolver:
         environ: the environment variables.
         who: the deployment, for messages.
         problems: every mistake met so far.
+        sources: gives the texts of files.
     """
 
     environ: Mapping[str, str]
     who: str
     problems: list[Problem] = field(default_factory=list)
+    sources: Sources = field(default_factory=Sources)
 
     def resolve(self, value: Any, origin: str, folder: Path) -> Any:
         """Return a value with its references replaced, in lists and tables too.
@@ -122,7 +125,7 @@ class Resolver:
         path = folder / name
         try:
             # One newline at the end is what editors and `echo` leave, not part of a secret.
-            return path.read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
+            return self.sources.text(path).removesuffix("\n").removesuffix("\r")
         except (OSError, UnicodeDecodeError) as error:
             self._problem(
                 "unreadable-secret",

@@ -28,10 +28,11 @@ def _run(given: argparse.Namespace) -> int:
     # A start makes hundreds of thousands of objects and no garbage worth collecting.
     gc.disable()
     from rolehost.composition import compose
-    from rolehost.deployment import load
+    from rolehost.deployment import Sources, load
 
     plugins = given.plugins.split(",") if given.plugins else None
-    composition = compose(load(given.deployment, plugins=plugins), role=given.role)
+    deployment = load(given.deployment, plugins=plugins, sources=Sources.inherited())
+    composition = compose(deployment, role=given.role)
     return serve(composition, given.role, given.slot, given.incarnation, migrates=given.migrate)
 
 
