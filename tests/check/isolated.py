@@ -5,20 +5,20 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import sys
 
 from rolehost.cli.main import invoke
+from rolehost.discovery import entries
 
-_all = importlib.metadata.distributions
+_all = entries._candidates
 
 
-def _ours_hidden(**search):
-    for distribution in _all(**search):
-        if not (distribution.name or "").startswith("rolehost"):
-            yield distribution
+def _ours_hidden(path):
+    for texts in _all(path):
+        if not entries._identity(texts.headers)[0].startswith("rolehost"):
+            yield texts
 
 
 if __name__ == "__main__":
-    importlib.metadata.distributions = _ours_hidden
+    entries._candidates = _ours_hidden
     sys.exit(invoke(sys.argv[1:]))

@@ -7,6 +7,7 @@ import importlib
 import traceback
 from typing import Any
 
+from rolehost.discovery.watching import Overdue
 from rolehost.errors import ConfigurationError, Problem
 
 
@@ -19,12 +20,16 @@ def load(target: str, *, who: str, name: str) -> Any:
         name: the plugin's name, for messages.
 
     Raises:
-        ConfigurationError: importing raised (``SystemExit`` too), or the attribute is missing.
+        ConfigurationError: importing raised, whatever it was but an interrupt from the
+            keyboard; or the attribute is missing.
+        Overdue: interrupted, see :func:`~rolehost.discovery.watching.bounded_here`.
     """
     module_name, _, attribute = target.partition(":")
     try:
         module = importlib.import_module(module_name.strip())
-    except (Exception, SystemExit) as error:
+    except (KeyboardInterrupt, Overdue):
+        raise
+    except BaseException as error:
         raise ConfigurationError([_import_problem(error, target, who, name)]) from error
     if not attribute:
         return module
