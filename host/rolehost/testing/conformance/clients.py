@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import multiprocessing
 import threading
 from collections.abc import Callable, Iterator
@@ -18,7 +19,20 @@ B = TypeVar("B")
 
 
 class BackendSuite(Generic[B]):
-    """Base of all suites; see :mod:`rolehost.testing.conformance` for how to use one."""
+    """Base of all suites; see :mod:`rolehost.testing.conformance` for how to use one.
+
+    Attributes:
+        one_process: the backend lives in the memory of one process, so that what takes several
+            cannot be asked of it.
+    """
+
+    one_process = False
+
+    @pytest.fixture(autouse=True)
+    def _several_processes(self, request: pytest.FixtureRequest) -> None:
+        # A test that starts processes is one that has the function to make clients there.
+        if self.one_process and "make_backend" in inspect.signature(request.function).parameters:
+            pytest.skip("this backend lives in one process")
 
     @pytest.fixture
     def make_backend(self) -> Callable[[], B]:

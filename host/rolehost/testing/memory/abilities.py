@@ -1,0 +1,13 @@
+"""What each backend in memory declares, told without importing it or its driver."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+DATABASE = frozenset({"transactions"})
+CACHE = frozenset(
+    {"ttl", "atomic-add", "atomic-incr", "touch", "tags", "rate-limit", "locks", "shared"}
+)
+STREAM = frozenset({"ordered-by-key", "consumer-groups", "wake-up", "retention"})
+#: Without ``ephemeral`` where Dramatiq is not installed; nothing is imported to know that.
+QUEUE = frozenset({"wake-up"}) | ({"ephemeral"} if find_spec("dramatiq") else frozenset())

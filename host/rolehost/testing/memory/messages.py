@@ -1,0 +1,120 @@
+"""Messages of ephemeral actors, in memory."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+from typing import NamedTuple
+
+from rolehost.api.services import Clock
+from rolehost.storage.queue import DeadMessage
+from rolehost.testing.memory.wakes import Wakes
+
+
+class Waiting(NamedTuple):
+    """A message that waits; the earliest comes first, then the one put first.
+
+    Attributes:
+        due: milliseconds since the epoch.
+        number: its own; the order of putting.
+        data: its bytes.
+    """
+
+    due: int
+    number: int
+    data: bytes
+
+
+def wake_name(queue: str) -> str:
+    """Name what is woken when a message comes to a queue."""
+    return f"messages:{queue}"
+
+
+class Messages:
+    """The queues of a world; thread-safe.
+
+    Args:
+        clock: when delayed messages are due.
+        wakes: wakes consumers.
+    """
+
+    def __init__(self, clock: Clock, wakes: Wakes) -> None:
+        self.clock = clock
+        self.wakes = wakes
+        self._guard = threading.Lock()
+        self._numbers = itertools.count(1)
+        self._waiting: dict[str, list[Waiting]] = {}
+        self._taken: dict[str, dict[int, Waiting]] = {}
+        self._dead: dict[int, DeadMessage] = {}
+
+    def put(self, queue: str, data: bytes, delay: float) -> None:
+        """Let a message be taken after ``delay`` milliseconds."""
+        with self._guard:
+            due = self.clock.now() + int(delay)
+            heap = self._waiting.setdefault(queue, [])
+            heapq.heappush(heap, Waiting(due, next(self._numbers), data))
+        self.wakes.wake([wake_name(queue)])
+
+    def take(self, queue: str) -> Waiting | None:
+        """Take the next message that is due; None without one."""
+        with self._guard:
+            heap = self._waiting.get(queue)
+            if not heap or heap[0].due > self.clock.now():
+                return None
+            message = heapq.heappop(heap)
+            self._taken.setdefault(queue, {})[message.number] = message
+            return message
+
+    def next_due(self, queue: str) -> int | None:
+        """Return when the next message is due, milliseconds; None without one."""
+        with self._guard:
+            heap = self._waiting.get(queue)
+            return heap[0].due if heap else None
+
+    def finish(self, queue: str, number: int) -> None:
+        """Forget a message that was taken."""
+        with self._guard:
+            self._taken.get(queue, {}).pop(number, None)
+
+    def give_back(self, queue: str, number: int) -> None:
+        """Let a message that was taken be taken again."""
+        with self._guard:
+            message = self._taken.get(queue, {}).pop(number, None)
+            if message is not None:
+                heapq.heappush(self._waiting.setdefault(queue, []), message)
+        self.wakes.wake([wake_name(queue)])
+
+    def bury(self, queue: str, message: Waiting, reason: str) -> None:
+        """Give a message up that was taken."""
+        with self._guard:
+            self._taken.get(queue, {}).pop(message.number, None)
+            number = next(self._numbers)
+            self._dead[number] = DeadMessage(number, queue, reason, self.clock.now(), message.data)
+
+    def depth(self, queue: str, *, taken: bool = False) -> int:
+        """Return how many messages wait; with ``taken`` those too that run."""
+        with self._guard:
+            running = len(self._taken.get(queue, ())) if taken else 0
+            return len(self._waiting.get(queue, ())) + running
+
+    def clear(self, queue: str | None = None) -> None:
+        """Drop the waiting messages of a queue; None: of all."""
+        with self._guard:
+            for name in list(self._waiting) if queue is None else [queue]:
+                self._waiting.pop(name, None)
+
+    def dead(self, limit: int) -> list[DeadMessage]:
+        """Return messages that were given up, newest first."""
+        with self._guard:
+            return sorted(self._dead.values(), reverse=True)[:limit]
+
+    def letter(self, number: int) -> DeadMessage | None:
+        """Return one of them; None when there is none of that number."""
+        with self._guard:
+            return self._dead.get(number)
+
+    def discard(self, number: int) -> bool:
+        """Delete one of them; say whether it was there."""
+        with self._guard:
+            return self._dead.pop(number, None) is not None

@@ -1,0 +1,118 @@
+"""Where a database in memory lies, and its connections.
+
+SQLite's own databases in memory let nobody read while somebody writes. So this is a file with a
+write-ahead log, in the file system that is memory where there is one, with the log's index on
+the heap (the VFS ``unix-excl``, https://www.sqlite.org/vfs.html) and nothing ever synced: a
+transaction costs some microseconds, and readers see what real ones do.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import sqlite3
+import tempfile
+import threading
+import weakref
+from contextlib import suppress
+from pathlib import Path
+
+#: A file system in memory, where Linux has one.
+_SHARED_MEMORY = Path("/dev/shm")
+_PREFIX = "rolehost-memory-"
+
+_numbers = itertools.count(1)
+_folders: dict[int, Path] = {}
+_guard = threading.Lock()
+
+
+def folder() -> Path:
+    """Return the folder of this process's databases; it goes when the process ends.
+
+    Folders of processes that were killed go when the next one makes its own.
+    """
+    with _guard:
+        pid = os.getpid()
+        if pid not in _folders:
+            base = _base()
+            _sweep(base)
+            made = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{pid}-", dir=base))
+            _folders[pid] = made
+            # Of the module, so that it runs at the end of the interpreter at the latest.
+            weakref.finalize(Store, shutil.rmtree, made, ignore_errors=True)
+        return _folders[pid]
+
+
+def _base() -> Path:
+    usable = _SHARED_MEMORY.is_dir() and os.access(_SHARED_MEMORY, os.W_OK | os.X_OK)
+    return _SHARED_MEMORY if usable else Path(tempfile.gettempdir())
+
+
+def _sweep(base: Path) -> None:
+    for left in base.glob(f"{_PREFIX}*"):
+        pid = left.name.removeprefix(_PREFIX).partition("-")[0]
+        if pid.isdecimal() and not _alive(int(pid)):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+class Store:
+    """One database file and the lock of its writers.
+
+    Attributes:
+        path: the file.
+        writing: held by whoever has a write transaction open.
+        migrating: held by whoever migrates.
+    """
+
+    def __init__(self) -> None:
+        self.path = folder() / f"{next(_numbers)}.db"
+        self.writing = threading.Lock()
+        self.migrating = threading.RLock()
+        self.idle: list[sqlite3.Connection] = []
+        self._opened: list[sqlite3.Connection] = []
+
+    @property
+    def uri(self) -> str:
+        """What to connect to."""
+        vfs = "?vfs=unix-excl" if os.name == "posix" else ""
+        return f"file:{self.path}{vfs}"
+
+    def opened(self, connection: sqlite3.Connection) -> None:
+        """Note a connection that is to be closed with the store."""
+        self._opened.append(connection)
+
+    def fill(self, image: bytes) -> None:
+        """Begin with the content of another database; nothing may have connected before."""
+        self.path.write_bytes(image)
+
+    def image(self) -> bytes:
+        """Return the content as another store's :meth:`fill` takes it; nobody may be writing."""
+        self.close_idle()
+        return self.path.read_bytes()
+
+    def close_idle(self) -> None:
+        """Close the connections that no strand uses; the last one empties the log."""
+        while self.idle:
+            connection = self.idle.pop()
+            self._opened.remove(connection)
+            connection.close()
+
+    def remove(self) -> None:
+        """Close every connection and delete the file."""
+        self.idle.clear()
+        while self._opened:
+            self._opened.pop().close()
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            with suppress(FileNotFoundError):
+                Path(f"{self.path}{suffix}").unlink()
