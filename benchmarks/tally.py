@@ -12,8 +12,8 @@ from pathlib import Path
 
 from benchmarks.model import Unmeasured
 
-#: Most processes that count.
-PROCESSES = 16
+#: Most processes that count, and most threads that count in one of them.
+PROCESSES, THREADS = 16, 32
 #: Seconds within which everything must be done.
 LONGEST = 120.0
 #: Seconds between looks: short beside a round, long beside a look.
@@ -21,9 +21,19 @@ LOOK = 0.002
 _CELL = struct.Struct("=q")
 
 
+class _Own(threading.local):
+    """What the calling thread counts: its cell, 0 before it has one, and its count."""
+
+    cell = 0
+    counted = 0
+
+
 class Tally:
-    """A file of cells: one says that work may begin; each process has two, of being ready and
-    of the jobs it counted.
+    """A file of cells: one says that work may begin; each process has one of being ready, and
+    one for each of its threads of the jobs that it counted.
+
+    A thread has a cell of its own because a lock that all of them take for each job would be
+    what is measured.
 
     Args:
         path: the file; made when missing.
@@ -31,7 +41,7 @@ class Tally:
     """
 
     def __init__(self, path: Path, slot: int = 0) -> None:
-        size = _CELL.size * (1 + 2 * PROCESSES)
+        size = _CELL.size * (1 + PROCESSES + PROCESSES * THREADS)
         number = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             os.ftruncate(number, size)
@@ -39,8 +49,9 @@ class Tally:
         finally:
             os.close(number)
         self._slot = slot
-        self._guard = threading.Lock()
-        self._counted = 0
+        first = 1 + PROCESSES + slot * THREADS
+        self._free = iter(range(first, first + THREADS))
+        self._own = _Own()
 
     def count(self, _number: int = 0) -> None:
         """Count one job of this process; for any thread."""
@@ -48,9 +59,11 @@ class Tally:
 
     def count_many(self, jobs: int) -> None:
         """Count several jobs of this process; for any thread."""
-        with self._guard:
-            self._counted += jobs
-            self._write(1 + PROCESSES + self._slot, self._counted)
+        own = self._own
+        if not own.cell:
+            own.cell = next(self._free)
+        own.counted += jobs
+        self._write(own.cell, own.counted)
 
     def await_begin(self) -> None:
         """Say that this process is ready, and wait until work may begin."""
@@ -80,7 +93,7 @@ class Tally:
     @property
     def total(self) -> int:
         """What all processes have counted."""
-        return self._sum(1 + PROCESSES, PROCESSES)
+        return self._sum(1 + PROCESSES, PROCESSES * THREADS)
 
     def _write(self, cell: int, value: int) -> None:
         _CELL.pack_into(self._cells, cell * _CELL.size, value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from rolehost.api import Event, RetryPolicy, actor, handler
@@ -191,41 +192,69 @@ def delivered(partition, *offsets):
     return [Delivery(partition, offset, Record("things", b""), 0) for offset in offsets]
 
 
+class Hand(ThreadPoolExecutor):
+    """A thread that handles."""
+
+    def __init__(self):
+        super().__init__(1)
+
+    def __call__(self, call, *arguments):
+        return self.submit(call, *arguments).result(20)
+
+
 def test_what_has_not_begun_when_its_partition_moves_does_not_begin():
     stints = Stints()
     stints.begin([HERE, THERE], 0)
     first, second, other = stints.take(delivered(HERE, 1, 2) + delivered(THERE, 1))
-    assert stints.start([first]) == [first]
-    assert not stints.release([HERE], 0.0)
-    assert stints.start([second, other]) == [other]
-    stints.settle([first], True)
-    assert stints.release([HERE], 0.0)
-    assert stints.committable() == {HERE: 2}
-    stints.forget([HERE])
-    stints.settle([other], True)
-    assert (stints.flying, stints.committable()) == (0, {THERE: 2})
+    with Hand() as one, Hand() as two:
+        assert one(stints.start, [first]) == [first]
+        assert not stints.release([HERE], 0.0)
+        assert two(stints.start, [second, other]) == [other]
+        one(stints.settle, [first], True)
+        assert stints.release([HERE], 0.0)
+        assert stints.committable() == {HERE: 2}
+        stints.forget([HERE])
+        two(stints.settle, [other], True)
+    assert (stints.flying(), stints.committable()) == (0, {THERE: 2})
 
 
 def test_what_outlives_its_stint_commits_nothing_in_the_next_one():
     stints = Stints()
     stints.begin([HERE], 0)
-    (slow,) = stints.start(stints.take(delivered(HERE, 5)))
-    stints.release([HERE], 0.0)
-    stints.forget([HERE])
-    stints.begin([HERE], 0)
-    stints.start(stints.take(delivered(HERE, 5)))
-    stints.settle([slow], True)
+    with Hand() as one, Hand() as two:
+        (slow,) = one(stints.start, stints.take(delivered(HERE, 5)))
+        stints.release([HERE], 0.0)
+        stints.forget([HERE])
+        stints.begin([HERE], 0)
+        two(stints.start, stints.take(delivered(HERE, 5)))
+        one(stints.settle, [slow], True)
     assert stints.committable() == {}
-    assert stints.flying == 1
+    assert stints.flying() == 1
+
+
+def test_who_waits_for_room_is_told_when_there_is_enough_of_it():
+    stints = Stints()
+    taken = stints.take(delivered(HERE, *range(10)))
+    assert not stints.await_flying(5, 0.0)
+
+    def work():
+        for each in taken[:5]:
+            stints.settle(stints.start([each]), True)
+
+    with Hand() as hand:
+        waiting = hand.submit(work)
+        assert stints.await_flying(5, 20)
+        waiting.result(20)
+    assert stints.committable() == {HERE: 5}
 
 
 def test_an_offset_that_moved_while_it_was_committed_is_committed_again():
     stints = Stints()
     stints.begin([HERE], 0)
-    one, two = stints.start(stints.take(delivered(HERE, 1, 2)))
-    stints.settle([one], True)
+    one, two = stints.take(delivered(HERE, 1, 2))
+    stints.settle(stints.start([one]), True)
     offsets = stints.committable()
-    stints.settle([two], True)
+    stints.settle(stints.start([two]), True)
     stints.committed(offsets)
     assert stints.committable() == {HERE: 3}
     stints.committed(stints.committable())
@@ -243,10 +272,10 @@ def test_events_of_many_polls_become_one_batch(host, collected):
     role = consumer(here)
     (group,) = role._groups
     # What is handled in this lane now takes long.
-    role._lanes.submit([(("things", "g"), lambda: gate.wait(20))])
+    role._lanes.submit([(("g", "things"), lambda: gate.wait(20))])
     for n in range(40):
         publish(here, thing(n))
-    while group._stints.flying < 40:
+    while len(group._waiting["things"]) < 40:
         threading.Event().wait(0.01)
     gate.set()
     assert collected.wait(1) == [40]

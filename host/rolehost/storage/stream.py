@@ -16,7 +16,8 @@ class Partition(NamedTuple):
     number: int
 
 
-class Record(msgspec.Struct, frozen=True):
+# gc=False: neither can be part of a cycle, and there are very many of them.
+class Record(msgspec.Struct, frozen=True, gc=False):
     """What is published.
 
     Attributes:
@@ -32,7 +33,7 @@ class Record(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, bytes], ...] = ()
 
 
-class Delivery(msgspec.Struct, frozen=True):
+class Delivery(msgspec.Struct, frozen=True, gc=False):
     """One record as a subscription hands it over.
 
     Attributes:

@@ -14,6 +14,8 @@ class Names:
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
+        #: Those that were named before: every record names one.
+        self._inside: dict[tuple[str, int], Partition] = {}
 
     def outside(self, name: str) -> str:
         """Return the name that a topic or group has in Kafka."""
@@ -21,4 +23,8 @@ class Names:
 
     def inside(self, topic: str, number: int) -> Partition:
         """Return a partition as plugins name it; ``topic`` is its name in Kafka."""
-        return Partition(topic.removeprefix(self._prefix), number)
+        partition = self._inside.get((topic, number))
+        if partition is None:
+            partition = Partition(topic.removeprefix(self._prefix), number)
+            self._inside[topic, number] = partition
+        return partition

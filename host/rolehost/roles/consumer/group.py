@@ -11,6 +11,7 @@ from functools import partial
 import structlog
 from structlog.contextvars import bind_contextvars
 
+from rolehost import failpoints
 from rolehost.api.contributions import Handler
 from rolehost.api.services import Services
 from rolehost.delivery import deadletters, leases
@@ -124,9 +125,8 @@ class Group:
 
     def _round(self) -> None:
         # Few at a time cost as much as many; but one slow lane must not hold up the others.
-        if self._stints.flying > self._most // 2:
-            self._stints.await_flying(self._most // 2, ROOM)
-        room = self._most - self._stints.flying
+        self._stints.await_flying(self._most // 2, ROOM)
+        room = self._most - self._stints.flying()
         if room > 0:
             deliveries = self._subscription.poll(POLL, min(room, RECORDS))
             if deliveries:
@@ -163,27 +163,22 @@ class Group:
                     self._waiting[topic].append(each)
                     batches.add(topic)
                     continue
-                lane: Hashable = topic, self._group
+                lane: Hashable = self._group, topic
             elif handler.ordered and (key := delivery.record.key) is not None:
-                lane = delivery.partition, key
+                lane = self._group, delivery.partition, key
             else:
                 lane = None
-            items.append((lane, self._single(self._handling[topic], each)))
+            items.append((lane, partial(self._single, self._handling[topic], each)))
         # Batches of a topic are serial, so that their order is that of the stream.
-        items += [((topic, self._group), self._batches(topic)) for topic in batches]
+        items += [((self._group, topic), self._batches(topic)) for topic in batches]
         return items
 
-    def _single(self, handling: Handling, each: Taken) -> Work:
-        delivery, stint, careful = each
-
-        def work() -> None:
-            if not self._stints.start((each,)):
-                return
-            self._stints.settle(
-                (each,), self._finish(lambda: handling.handle(delivery, careful=careful), stint)
-            )
-
-        return work
+    def _single(self, handling: Handling, each: Taken) -> None:
+        taken = (each,)
+        if self._stints.start(taken):
+            delivery, stint, careful = each
+            handle = partial(handling.handle, delivery, careful=careful)
+            self._stints.settle(taken, self._finish(handle, stint))
 
     def _batches(self, topic: str) -> Work:
         handling, size = self._handling[topic], self._handlers[topic].batch
@@ -225,8 +220,10 @@ class Group:
     def _commit(self) -> None:
         offsets = self._stints.committable()
         if offsets:
+            failpoints.reach("consumer.before_offsets")
             self._subscription.commit(offsets)
             self._stints.committed(offsets)
+            failpoints.reach("consumer.after_offsets")
 
     def _assigned(self, partitions: Collection[Partition]) -> None:
         engine = self._engine

@@ -10,6 +10,21 @@ from queue import SimpleQueue
 Work = Callable[[], None]
 
 
+class _Lane:
+    """What waits in one lane while something of it is runnable or runs."""
+
+    __slots__ = ("closed", "lock", "name", "waiting")
+
+    def __init__(self, name: Hashable) -> None:
+        self.name = name
+        # One for each, so that threads at work in different lanes never meet.
+        self.lock = threading.Lock()
+        #: None until something waits: in most lanes nothing ever does.
+        self.waiting: deque[Work] | None = None
+        #: It ran empty, and is another's turn when more comes.
+        self.closed = False
+
+
 class Lanes:
     """A pool of threads that keeps the order of each lane; thread-safe.
 
@@ -19,9 +34,8 @@ class Lanes:
     """
 
     def __init__(self, threads: int, name: str) -> None:
-        self._lock = threading.Lock()
-        self._lanes: dict[Hashable, deque[Work]] = {}
-        self._runnable: SimpleQueue[tuple[Hashable, Work] | None] = SimpleQueue()
+        self._lanes: dict[Hashable, _Lane] = {}
+        self._runnable: SimpleQueue[tuple[_Lane | None, Work] | None] = SimpleQueue()
         self._threads = [
             threading.Thread(target=self._run, name=f"{name}-{number}", daemon=True)
             for number in range(threads)
@@ -33,18 +47,23 @@ class Lanes:
         """Run each work after everything submitted to its lane before. None must raise.
 
         Args:
-            items: lane and work; what has the lane None waits for nothing.
+            items: lane and work; what has the lane None waits for nothing. A lane is always
+                submitted to by the same thread.
         """
-        with self._lock:
-            for item in items:
-                lane, work = item
-                if lane is not None:
-                    waiting = self._lanes.get(lane)
-                    if waiting is not None:
-                        waiting.append(work)
+        for name, work in items:
+            if name is None:
+                self._runnable.put((None, work))
+                continue
+            lane = self._lanes.get(name)
+            if lane is not None:
+                with lane.lock:
+                    if not lane.closed:
+                        if lane.waiting is None:
+                            lane.waiting = deque()
+                        lane.waiting.append(work)
                         continue
-                    self._lanes[lane] = deque()
-                self._runnable.put(item)
+            lane = self._lanes[name] = _Lane(name)
+            self._runnable.put((lane, work))
 
     def stop(self, timeout: float) -> bool:
         """End the threads after the work that each is doing; what waits is dropped.
@@ -64,10 +83,10 @@ class Lanes:
             work()
             if lane is None:
                 continue
-            with self._lock:
-                waiting = self._lanes[lane]
-                if waiting:
+            with lane.lock:
+                if lane.waiting:
                     # To the end of the line, so that a long lane does not keep a thread to itself.
-                    self._runnable.put((lane, waiting.popleft()))
+                    self._runnable.put((lane, lane.waiting.popleft()))
                 else:
-                    del self._lanes[lane]
+                    lane.closed = True
+                    del self._lanes[lane.name]

@@ -1,12 +1,23 @@
-"""The partitions that a member owns, from when it gets each until it gives it up."""
+"""The partitions that a member owns, from when it gets each until it gives it up.
+
+One thread polls and keeps the books; the threads that handle only say what they begin and what
+they have finished. They share no lock for it: a dict's item and a deque's end are written at
+once, and a lock that every event needs is one at which all threads queue.
+"""
 
 from __future__ import annotations
 
+import sys
 import threading
-from collections.abc import Collection, Iterable, Sequence
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from rolehost.roles.consumer.offsets import Offsets
 from rolehost.storage import Delivery, Partition
+
+#: More than is ever finished: nobody waits.
+_NEVER = sys.maxsize
 
 
 class Stint:
@@ -16,16 +27,14 @@ class Stint:
         offsets: what was taken and finished.
         careful: how many of the next records are to be handled carefully, for they may have
             been in flight when a process died.
-        running: how many records are being handled at this moment.
         gone: set when it is given up: what has not begun must not begin.
     """
 
-    __slots__ = ("careful", "gone", "offsets", "running")
+    __slots__ = ("careful", "gone", "offsets")
 
     def __init__(self, careful: int = 0) -> None:
         self.offsets = Offsets()
         self.careful = careful
-        self.running = 0
         self.gone = threading.Event()
 
 
@@ -34,75 +43,94 @@ Taken = tuple[Delivery, Stint, bool]
 
 
 class Stints:
-    """What one member owns and has in flight; thread-safe."""
+    """What one member owns and has in flight.
+
+    :meth:`start` and :meth:`settle` are for any thread, everything else for the one that polls.
+    """
 
     def __init__(self) -> None:
-        self._changed = threading.Condition(threading.Lock())
         self._owned: dict[Partition, Stint] = {}
         self._dirty: dict[Partition, Stint] = {}
-        #: Records that were taken and are not settled.
-        self.flying = 0
+        self._flying = 0
+        #: What each thread is handling.
+        self._running: dict[int, Sequence[Taken]] = {}
+        #: What was settled and is not in the books yet; with it, whether it is finished.
+        self._settled: deque[tuple[Taken, bool]] = deque()
+        #: Set when as much as that has been settled.
+        self._enough = threading.Event()
+        self._wanted = _NEVER
 
     def begin(self, partitions: Collection[Partition], careful: int) -> None:
         """Own partitions from now on."""
-        with self._changed:
-            for partition in partitions:
-                self._owned[partition] = Stint(careful)
+        for partition in partitions:
+            self._owned[partition] = Stint(careful)
 
     def partitions(self) -> list[Partition]:
         """Return what is owned."""
-        with self._changed:
-            return list(self._owned)
+        return list(self._owned)
 
     def take(self, deliveries: Sequence[Delivery]) -> list[Taken]:
         """Note records that are to be handled."""
         taken = []
-        with self._changed:
-            owned = self._owned
-            for delivery in deliveries:
-                stint = owned.get(delivery.partition)
-                if stint is None:
-                    stint = owned[delivery.partition] = Stint()
-                stint.offsets.take(delivery.offset)
-                careful = stint.careful > 0
-                if careful:
-                    stint.careful -= 1
-                taken.append((delivery, stint, careful))
-            self.flying += len(deliveries)
+        owned = self._owned
+        for delivery in deliveries:
+            stint = owned.get(delivery.partition)
+            if stint is None:
+                stint = owned[delivery.partition] = Stint()
+            stint.offsets.take(delivery.offset)
+            careful = stint.careful > 0
+            if careful:
+                stint.careful -= 1
+            taken.append((delivery, stint, careful))
+        self._flying += len(deliveries)
         return taken
 
-    def start(self, taken: Iterable[Taken]) -> list[Taken]:
-        """Note that records are being handled from now on; return those that still may be.
+    def start(self, taken: Sequence[Taken]) -> Sequence[Taken]:
+        """Note that this thread handles records from now on; return those that still may be.
 
-        The others are settled: their partition was given up.
+        The others are settled: their partition was given up. Every start of some has its
+        :meth:`settle`.
         """
-        kept = []
-        with self._changed:
-            for each in taken:
-                stint = each[1]
-                if stint.gone.is_set():
-                    self.flying -= 1
-                else:
-                    stint.running += 1
-                    kept.append(each)
-            if not kept:
-                self._changed.notify_all()
+        # Told before it is looked whether they are given up: who gives them up looks at what is
+        # told afterwards, so that one of the two sees the other.
+        self._running[threading.get_ident()] = taken
+        gone = [each for each in taken if each[1].gone.is_set()]
+        if not gone:
+            return taken
+        kept = [each for each in taken if not each[1].gone.is_set()]
+        self._settled.extend([(each, False) for each in gone])
+        self._end(kept)
         return kept
 
     def settle(self, taken: Iterable[Taken], done: bool) -> None:
-        """Note that records are not being handled any more; ``done``: they are finished."""
-        with self._changed:
-            for delivery, stint, _ in taken:
-                stint.running -= 1
-                self.flying -= 1
-                if done and stint.offsets.finish(delivery.offset):
-                    self._dirty[delivery.partition] = stint
-            self._changed.notify_all()
+        """Note that this thread handles records no more; ``done``: they are finished."""
+        self._settled.extend([(each, done) for each in taken])
+        self._end(())
+
+    def _end(self, kept: Sequence[Taken]) -> None:
+        thread = threading.get_ident()
+        if kept:
+            self._running[thread] = kept
+        else:
+            del self._running[thread]
+        if len(self._settled) >= self._wanted:
+            self._enough.set()
+
+    def flying(self) -> int:
+        """Return how many records were taken and are not settled."""
+        settled, dirty = self._settled, self._dirty
+        for _ in range(len(settled)):
+            (delivery, stint, _careful), done = settled.popleft()
+            self._flying -= 1
+            if done and stint.offsets.finish(delivery.offset):
+                dirty[delivery.partition] = stint
+        return self._flying
 
     def await_flying(self, most: int, timeout: float) -> bool:
         """Wait until at most so many records are in flight; say whether it came to that."""
-        with self._changed:
-            return self._changed.wait_for(lambda: self.flying <= most, timeout)
+        return self._await(
+            lambda: self.flying() <= most, lambda: max(1, self._flying - most), timeout
+        )
 
     def release(self, partitions: Collection[Partition], timeout: float) -> bool:
         """Begin nothing more of some partitions; wait for what is being handled.
@@ -110,34 +138,49 @@ class Stints:
         Returns:
             Whether all of it ended within ``timeout`` seconds.
         """
-        with self._changed:
-            stints = [self._owned[each] for each in partitions if each in self._owned]
-            for stint in stints:
-                stint.gone.set()
-            return self._changed.wait_for(
-                lambda: not any(stint.running for stint in stints), timeout
-            )
+        stints = {id(self._owned[each]) for each in partitions if each in self._owned}
+        for each in partitions:
+            if each in self._owned:
+                self._owned[each].gone.set()
+
+        def ended() -> bool:
+            running = list(self._running.values())
+            return not any(id(each[1]) in stints for taken in running for each in taken)
+
+        # Zero: at whatever is settled, also when that is in the books already.
+        return self._await(ended, lambda: 0, timeout)
+
+    def _await(self, true: Callable[[], bool], wanted: Callable[[], int], timeout: float) -> bool:
+        deadline = time.monotonic() + timeout
+        while not (held := true()):
+            self._enough.clear()
+            self._wanted = wanted()
+            # Looked at again: it may have come between the look and the wish to be told.
+            if len(self._settled) < self._wanted or self._wanted == 0:
+                if (held := true()) or (left := deadline - time.monotonic()) <= 0:
+                    break
+                self._enough.wait(left)
+        self._wanted = _NEVER
+        return held
 
     def forget(self, partitions: Collection[Partition]) -> None:
         """Own partitions no longer; what is still being handled there finishes unnoticed."""
-        with self._changed:
-            for partition in partitions:
-                self._owned.pop(partition, None)
-                self._dirty.pop(partition, None)
+        for partition in partitions:
+            self._owned.pop(partition, None)
+            self._dirty.pop(partition, None)
 
     def committable(self) -> dict[Partition, int]:
         """Return the offsets that have moved since they were committed."""
-        with self._changed:
-            return {
-                partition: stint.offsets.committable
-                for partition, stint in self._dirty.items()
-                if self._owned.get(partition) is stint and stint.offsets.committable is not None
-            }
+        self.flying()
+        return {
+            partition: stint.offsets.committable
+            for partition, stint in self._dirty.items()
+            if self._owned.get(partition) is stint and stint.offsets.committable is not None
+        }
 
     def committed(self, offsets: dict[Partition, int]) -> None:
         """Note that offsets are stored."""
-        with self._changed:
-            for partition, offset in offsets.items():
-                stint = self._dirty.get(partition)
-                if stint is not None and stint.offsets.committable == offset:
-                    del self._dirty[partition]
+        for partition, offset in offsets.items():
+            stint = self._dirty.get(partition)
+            if stint is not None and stint.offsets.committable == offset:
+                del self._dirty[partition]

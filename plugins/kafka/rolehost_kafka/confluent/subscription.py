@@ -204,20 +204,13 @@ class DirectSubscription(Subscription):
             self._stopped.add(partition)
             self._consumer.pause(self._there([partition]))
         # Other producers may write records, and headers, that have no value.
-        headers = message.headers()
-        self._held.append(
-            Delivery(
-                partition,
-                message.offset(),
-                Record(
-                    partition.topic,
-                    message.value() or b"",
-                    message.key(),
-                    tuple((name, value or b"") for name, value in headers) if headers else (),
-                ),
-                message.timestamp()[1],
-            )
-        )
+        headers = tuple(message.headers() or ())
+        for _, value in headers:
+            if value is None:
+                headers = tuple((name, value or b"") for name, value in headers)
+                break
+        record = Record(partition.topic, message.value() or b"", message.key(), headers)
+        self._held.append(Delivery(partition, message.offset(), record, message.timestamp()[1]))
 
     def _take(self, limit: int) -> list[Delivery]:
         held = self._held
