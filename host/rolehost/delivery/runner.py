@@ -111,7 +111,7 @@ class Runner:
             with self._engine.database.session(), self._engine.database.transaction() as tx:
                 ours = self._engine.ledger.start(tx, job, now)
         except StorageUnavailable as error:
-            return self._over(job, self._failed(job, actor, error), now, now)
+            return self._over(job, self.failed(job, actor, error), now, now)
         return self._attempt(job, actor) if ours else None
 
     def _attempt(self, job: ClaimedJob, actor: Actor) -> Finish | None:
@@ -151,7 +151,7 @@ class Runner:
             now = engine.clock.now()
             return self._over(job, Finish("available", now, False, None), began, now)
         except BaseException as error:  # an actor may raise anything, even SystemExit
-            return self._over(job, self._failed(job, actor, error), began, engine.clock.now())
+            return self._over(job, self.failed(job, actor, error), began, engine.clock.now())
         finally:
             current.reset(token)
 
@@ -175,7 +175,8 @@ class Runner:
             " Snooze or Dead"
         )
 
-    def _failed(self, job: ClaimedJob, actor: Actor, error: BaseException) -> Finish:
+    def failed(self, job: ClaimedJob, actor: Actor, error: BaseException) -> Finish:
+        """Say how the row of an attempt that raised is given back; tests override it to look."""
         now = self._engine.clock.now()
         text = f"{type(error).__name__}: {error}"
         policy = actor.retry.for_error(error)

@@ -35,6 +35,8 @@ class Process:
         migrates: bring the schema up at the start, for it could not be done before.
         clock: the time; None takes the system's.
         random: the random source; None takes a fresh one.
+        upkeep: renew presence, sweep and relay in threads of its own; False leaves that to
+            whoever drives the process step by step, such as a test.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Process:
         migrates: bool = False,
         clock: Clock | None = None,
         random: random.Random | None = None,
+        upkeep: bool = True,
     ) -> None:
         self.composition = composition
         self.role = role
@@ -57,6 +60,7 @@ class Process:
         self._migrates = migrates
         self._clock = clock
         self._random = random
+        self._keeps_up = upkeep and role != "command"
         self._services: ProcessServices | None = None
         self._without: set[str] = set()
         self._started: list[Plugin] = []
@@ -144,7 +148,7 @@ class Process:
             for plugin in self.composition.plugins:
                 self._started.append(plugin)
                 self._start(plugin)
-            if self.role != "command":
+            if self._keeps_up:
                 self._upkeep = Upkeep.of(self.composition, services, self._identity, self._vitals)
                 self._upkeep.start()
         except BaseException:
