@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "handlers": ("rolehost.cli.handlers:handlers", "List event handlers by topic and group."),
     "jobs": ("rolehost.cli.jobs:jobs", "List, show, retry and cancel jobs."),
     "migrate": ("rolehost.cli.migrate:migrate", "Apply and take back migrations."),
+    "new": ("rolehost.cli.new:new", "Begin a plugin, a storage backend or a deployment."),
     "plugins": ("rolehost.cli.plugins:plugins", "List plugins: enabled, disabled, broken."),
     "routes": ("rolehost.cli.routes:routes", "List HTTP routes."),
     "run": ("rolehost.cli.run:run", "Run a deployment, all its roles, in the foreground."),

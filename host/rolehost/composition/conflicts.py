@@ -31,6 +31,7 @@ HOST_COMMANDS = frozenset(
         "handlers",
         "jobs",
         "migrate",
+        "new",
         "plugins",
         "routes",
         "run",

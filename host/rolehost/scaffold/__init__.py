@@ -1,0 +1,25 @@
+"""New packages from templates: what ``rolehost new`` writes.
+
+The templates are files below ``templates``; the text of each is taken as it is, but for three
+words that stand for the name in its three spellings (``acme-name``, ``acme_name``, ``AcmeName``)
+and for marks such as ``@summary@``. The end ``.tmpl`` of a file's name and ``dot_`` at its
+beginning, for a dot, are taken away.
+"""
+
+from rolehost.scaffold.deployments import deployment
+from rolehost.scaffold.names import InvalidName, Name
+from rolehost.scaffold.packages import BACKENDS, LICENSES, Options, backend, plugin
+from rolehost.scaffold.writing import Files, write
+
+__all__ = [
+    "BACKENDS",
+    "LICENSES",
+    "Files",
+    "InvalidName",
+    "Name",
+    "Options",
+    "backend",
+    "deployment",
+    "plugin",
+    "write",
+]

@@ -1,0 +1,126 @@
+"""Deployment files: chosen plugins, and their settings as comments that show the defaults."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from rolehost.api.contributions import Actor, Backend, Handler, Role, Route, Schedule
+from rolehost.api.settings import Secret
+from rolehost.composition import Probe, probe
+from rolehost.deployment import describe_type, read
+from rolehost.discovery import did_you_mean, installed
+from rolehost.discovery.suggest import one_of
+from rolehost.errors import RolehostError
+
+#: The contribution that makes a deployment each role.
+_MAKES: dict[type[Any], Role] = {
+    Route: "http",
+    Actor: "worker",
+    Handler: "consumer",
+    Schedule: "scheduler",
+}
+
+
+class Unknown(RolehostError):
+    """No such plugin is installed, or none that would make a role."""
+
+
+def deployment(name: str, plugins: Sequence[str], roles: Sequence[str]) -> str:
+    """Return the text of a deployment file.
+
+    Args:
+        name: of the deployment, for its first line.
+        plugins: names of installed plugins; empty takes those that make one of the roles.
+        roles: what it is to be; written down as a claim that ``check`` holds it to.
+
+    Raises:
+        Unknown: a plugin is not installed, no plugin makes a role, or nothing was asked for.
+    """
+    empty, _ = read(None, plugins=())
+    probes = {found.name: probe(empty, found) for found in installed()}
+    for each in plugins:
+        if each not in probes:
+            hint = did_you_mean(each, probes) or f"installed are {one_of(probes)}"
+            raise Unknown(f"no plugin named {each!r} is installed; {hint}")
+    chosen = list(plugins) or _making(probes, roles)
+    chosen = [*_offering(probes, chosen), *chosen]
+    return "".join(_lines(name, [probes[each] for each in chosen], roles))
+
+
+def _making(probes: dict[str, Probe], roles: Sequence[str]) -> list[str]:
+    if not roles:
+        raise Unknown(f"say --plugins or --role; installed are {one_of(probes)}")
+    for role in roles:
+        if not any(role in _roles(each) for each in probes.values()):
+            raise Unknown(f"no installed plugin makes the role {role}; installed: {one_of(probes)}")
+    return [name for name, each in probes.items() if _roles(each) & set(roles)]
+
+
+def _roles(seen: Probe) -> set[str]:
+    return {role for kind, role in _MAKES.items() if seen.contributions.of(kind)}
+
+
+def _offering(probes: dict[str, Probe], chosen: Sequence[str]) -> list[str]:
+    """Return plugins that offer what is required and what no chosen one offers."""
+    infos = [probes[each].info for each in chosen]
+    needed = {text.partition("[")[0] for info in infos if info for text in info.requires}
+    roles = set().union(*(_roles(probes[each]) for each in chosen))
+    needed |= {"database", "queue"} if roles & {"worker", "scheduler"} else set()
+    needed |= {"database", "stream"} if "consumer" in roles else set()
+    offers = {
+        name: {owned.value.kind for owned in seen.contributions.of(Backend)}
+        for name, seen in probes.items()
+    }
+    needed -= set().union(*(offers[each] for each in chosen))
+    added: list[str] = []
+    while needed and any(needed & kinds for kinds in offers.values()):
+        best = max(sorted(offers), key=lambda name: len(offers[name] & needed))
+        added.append(best)
+        needed -= offers[best]
+    return added
+
+
+def _lines(name: str, probes: Sequence[Probe], roles: Sequence[str]) -> Iterator[str]:
+    listed = ", ".join(json.dumps(seen.found.name) for seen in probes)
+    yield f"# {name}: rolehost check {name}.toml, then rolehost run {name}.toml\n"
+    yield f"plugins = [{listed}]\n"
+    if roles:
+        yield f"\n[deployment]\nroles = [{', '.join(map(json.dumps, roles))}]\n"
+    for seen in probes:
+        if seen.info is not None and seen.info.settings is not None:
+            yield f"\n[{seen.found.name}]\n"
+            yield from _settings(seen.info.settings)
+
+
+def _settings(kind: type[Any]) -> Iterable[str]:
+    for field in msgspec.structs.fields(kind):
+        takes = describe_type(field.type)
+        default = field.default
+        if field.default_factory is not msgspec.NODEFAULT:
+            default = field.default_factory()
+        if default is msgspec.NODEFAULT:
+            yield f"# {field.encode_name} =    # required: {takes}\n"
+        elif isinstance(default, Secret):
+            variable = field.encode_name.upper()
+            yield f'# {field.encode_name} = "${{env:{variable}}}"    # secret\n'
+        elif default is None:
+            yield f"# {field.encode_name} =    # {takes}; none by default\n"
+        else:
+            yield f"# {field.encode_name} = {_toml(default)}    # {takes}\n"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, Path):
+        return json.dumps(str(value))
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, msgspec.Struct):
+        return _toml(msgspec.structs.asdict(value))
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name} = {_toml(item)}" for name, item in value.items()) + "}"
+    return json.dumps(value, ensure_ascii=False)
