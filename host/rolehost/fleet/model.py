@@ -13,9 +13,9 @@ from rolehost.deployment.model import Deployment, FleetSettings
 from rolehost.storage import Kind
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Member:
-    """One deployment of a fleet.
+    """One deployment of a fleet; compared by identity.
 
     Attributes:
         path: its file; None for one made in memory.

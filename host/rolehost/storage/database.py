@@ -137,6 +137,18 @@ class Database(ABC):
             StorageRefused: it does, and refuses what the deployment says.
         """
 
+    def connection_limit(self) -> int | None:
+        """Ask how many connections the server lets this user open to this database at once.
+
+        Returns:
+            The number, less those that it keeps for others; None: it has no limit, or there is
+            no server.
+
+        Raises:
+            StorageUnavailable: the server cannot be reached.
+        """
+        return None
+
     @abstractmethod
     def close(self) -> None:
         """Close every connection of this process. Idempotent, never raises."""

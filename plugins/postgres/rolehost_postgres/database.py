@@ -30,6 +30,17 @@ _MIGRATION_LOOK = 0.1
 _MIGRATION_PATIENCE = 1000
 #: Number of the advisory lock under which migrations run: "rolehost" in ASCII.
 _MIGRATION_LOCK = int.from_bytes(b"rolehost", "big")
+#: What the server keeps for superusers and for roles of reservation is not ours; -1 is no limit.
+#: Source: https://www.postgresql.org/docs/current/runtime-config-connection.html.
+_LIMIT = """
+    SELECT least(
+        current_setting('max_connections')::int
+            - current_setting('superuser_reserved_connections')::int
+            - coalesce(current_setting('reserved_connections', true)::int, 0),
+        (SELECT nullif(datconnlimit, -1) FROM pg_database WHERE datname = current_database()),
+        (SELECT nullif(rolconnlimit, -1) FROM pg_roles WHERE rolname = current_user)
+    )
+"""
 
 
 class PostgresDatabase(Database):
@@ -128,6 +139,12 @@ class PostgresDatabase(Database):
         """See :meth:`rolehost.api.Database.ping`."""
         with self._session:
             self.read("SELECT 1")
+
+    def connection_limit(self) -> int | None:
+        """See :meth:`rolehost.api.Database.connection_limit`."""
+        with self.session():
+            [(limit,)] = self.read(_LIMIT)
+        return int(limit)
 
     def close(self) -> None:
         """See :meth:`rolehost.api.Database.close`."""

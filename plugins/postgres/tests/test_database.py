@@ -213,3 +213,13 @@ def test_many_rows_arrive_whatever_their_number_and_size(database: PostgresDatab
         tx.executemany("UPDATE rows SET text = ? WHERE id = ?", [("100%", n) for n in range(2500)])
         assert database.read("SELECT count(*), count(DISTINCT id) FROM rows") == [(2507, 2507)]
         assert database.read("SELECT count(*) FROM rows WHERE text = '100%'") == [(2500,)]
+
+
+def test_the_server_tells_how_many_connections_it_leaves_to_us(database: PostgresDatabase) -> None:
+    with database.session():
+        most, reserved = (
+            int(database.read(f"SHOW {name}")[0][0])
+            for name in ("max_connections", "superuser_reserved_connections")
+        )
+
+    assert 0 < (database.connection_limit() or 0) <= most - reserved
