@@ -67,7 +67,11 @@ def _pick(
         match = next((owned for owned in candidates if owned.value.name == named), None)
         # A file that a fleet shares names what only some of its deployments have.
         shared = not names and not any(need.plugin for need in reasons)
-        if match is None and not shared and not report.incomplete:
+        needing = sorted({need.plugin for need in reasons if need.plugin})
+        if match is None and report.degraded and needing:
+            why = ", ".join(dict.fromkeys(f"{need.plugin} ({need.why})" for need in reasons[:5]))
+            _left_out(kind, needing, why, report)
+        elif match is None and not shared and not report.incomplete:
             report.add(
                 "unknown-backend",
                 report.at(f"storage.{kind}"),
@@ -96,6 +100,9 @@ def _pick(
 def _nothing_offered(kind: Kind, reasons: Sequence[Need], report: Report, known: set[str]) -> None:
     plugins = sorted({need.plugin for need in reasons if need.plugin})
     why = ", ".join(dict.fromkeys(f"{need.plugin} ({need.why})" for need in reasons[:5]))
+    if report.degraded and plugins:
+        _left_out(kind, plugins, why, report)
+        return
     report.add(
         "missing-storage",
         "; ".join(report.enabled_at(plugin) for plugin in plugins) or "[storage]",
@@ -103,6 +110,20 @@ def _nothing_offered(kind: Kind, reasons: Sequence[Need], report: Report, known:
         expected=f"an enabled plugin with a {kind} backend, for {why}",
         got="no such backend",
         fix=_advice(kind, known),
+    )
+
+
+def _left_out(kind: Kind, plugins: Sequence[str], why: str, report: Report) -> None:
+    """Report what plugins need and perhaps a degraded one would have offered."""
+    names = ", ".join(report.degraded)
+    report.add(
+        "degraded-storage",
+        "; ".join(report.enabled_at(plugin) for plugin in plugins),
+        f"nothing offers the {kind} that is needed, for plugins have failed",
+        who=report.whose(plugins),
+        expected=f"an enabled plugin with a {kind} backend, for {why}",
+        got=f"no such backend; degraded: {names}",
+        fix=f"mend {names}; rolehost plugins says what is wrong",
     )
 
 

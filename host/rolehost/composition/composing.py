@@ -22,12 +22,13 @@ from rolehost.api.contributions import (
     Schedule,
 )
 from rolehost.api.settings import Secret
-from rolehost.composition import conflicts, deprecated, routing, rules
+from rolehost.composition import conflicts, deprecated, faults, routing, rules
 from rolehost.composition.choices import choose
 from rolehost.composition.declare import Contributions, declare, hooks_for
 from rolehost.composition.extensions import collect, given_to
+from rolehost.composition.faults import Attempt
 from rolehost.composition.layers import layered
-from rolehost.composition.model import Composition, Plugin
+from rolehost.composition.model import Composition, Degraded, Plugin
 from rolehost.composition.order import ordered
 from rolehost.composition.report import Report, in_order
 from rolehost.composition.sections import check_sections, settings_of
@@ -69,20 +70,43 @@ def examine(
 
     Parameters as of :func:`compose`.
     """
-    report = Report(deployment)
+    degraded: dict[str, Degraded] = {}
+    while True:
+        composition, attempt = _attempt(deployment, extra or {}, role, degraded)
+        if composition is not None:
+            return composition, ()
+        more = faults.absorbed(attempt)
+        if not more:
+            why = (problem for each in degraded.values() for problem in each.why)
+            return None, in_order((*attempt.report.problems, *why))
+        degraded |= more
+
+
+def _attempt(
+    deployment: Deployment,
+    extra: Mapping[str, Any],
+    role: Role | None,
+    degraded: Mapping[str, Degraded],
+) -> tuple[Composition | None, Attempt]:
+    """Compose without the plugins that are degraded; None when there are mistakes."""
+    report = Report(deployment, degraded=degraded)
     report.incomplete = role is not None
     hooks = tuple(hooks_for(role))
-    selection = Selection(report, extra or {})
-    loaded = ordered(selection.load(deployment.plugins), report, selection.known)
+    selection = Selection(report, extra)
+    names = [name for name in deployment.plugins if name not in degraded]
+    loaded = ordered(selection.load(names), report, selection.known)
     check_sections(report, selection.known)
+    faults.check_names(report, selection.known)
     contributions = Contributions()
     plugins = []
     configured = []
     for plugin in loaded:
+        mistakes = len(report.problems)
         settings, fits = settings_of(plugin, report)
         if fits:
             configured.append((plugin, settings))
         else:
+            report.settled.update(report.problems[mistakes:])
             report.incomplete = True
     extensions = collect(configured, role, selection.known, report)
     for plugin, settings in configured:
@@ -93,11 +117,13 @@ def examine(
     routing.check(contributions.of(Route), report)
     backends = choose(plugins, contributions, report, selection.known)
     middleware = layered(contributions.of(Middleware), report)
-    roles = rules.roles(contributions)
+    roles = rules.roles(contributions, degraded.values())
     rules.check(plugins, contributions, roles, report)
     deprecated.check(loaded, contributions, report)
+    faults.check(plugins, contributions, backends, report)
+    attempt = Attempt(report, selection, configured, contributions)
     if report.problems:
-        return None, report.sorted()
+        return None, attempt
     composition = Composition(
         deployment=_with_defaults(deployment, plugins),
         plugins=tuple(plugins),
@@ -113,9 +139,10 @@ def examine(
         commands=contributions.of(Command),
         roles=roles,
         extensions=MappingProxyType(extensions),
-        warnings=in_order(report.warnings),
+        warnings=in_order((*report.warnings, *faults.warnings(degraded.values()))),
+        degraded=tuple(degraded.values()),
     )
-    return composition, ()
+    return composition, attempt
 
 
 def _enabled(plugin: Loaded, settings: Any, topics: Sequence[str]) -> Plugin:

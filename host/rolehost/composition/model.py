@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 from rolehost.api.contributions import (
@@ -65,6 +66,30 @@ class Owned(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Degraded:
+    """A plugin that failed, and that the rest goes on without.
+
+    Attributes:
+        name: its entry point's name.
+        distribution: the package that ships it.
+        version: that package's version.
+        why: what is wrong with it.
+        routes: its routes, where it could declare them; they answer 503.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    why: tuple[Problem, ...]
+    routes: tuple[Owned[Route], ...] = ()
+
+    @property
+    def reason(self) -> str:
+        """Why, in one line: for logs, listings and probes."""
+        return "; ".join(f"{each.code}: {each.what} ({each.where})" for each in self.why)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Composition:
     """Everything a process needs to know, checked. Contributions keep the order of plugins.
 
@@ -75,6 +100,7 @@ class Composition:
         roles: what the contributions make of it, in the order of ``ROLES``.
         extensions: what was given to each extension point of the enabled plugins, by hook.
         warnings: what works now and has to be changed, sorted.
+        degraded: enabled plugins that failed and are left out; not among ``plugins``.
     """
 
     deployment: Deployment
@@ -92,6 +118,7 @@ class Composition:
     roles: tuple[Role, ...]
     extensions: Mapping[str, tuple[Extension[Any], ...]] = field(default_factory=dict)
     warnings: tuple[Problem, ...] = ()
+    degraded: tuple[Degraded, ...] = ()
 
     def extensions_of(self, plugin: str) -> Mapping[str, tuple[Extension[Any], ...]]:
         """Return what was given to the extension points of one enabled plugin, by hook."""
@@ -116,6 +143,33 @@ class Composition:
                 (owned.value.owner or owned.plugin, owned.value.package)
                 for owned in self.migrations
             )
+        )
+
+    def without(self, failed: Degraded) -> Composition:
+        """Return the composition without what a plugin contributes; its routes answer 503.
+
+        For a process in which the plugin did not start. Backends, migrations and what other
+        plugins were given stay: they may be in use.
+        """
+
+        def others(contributions: tuple[Owned[T], ...]) -> tuple[Owned[T], ...]:
+            return tuple(owned for owned in contributions if owned.plugin != failed.name)
+
+        routes = tuple(owned for owned in self.routes if owned.plugin == failed.name)
+        return replace(
+            self,
+            plugins=tuple(plugin for plugin in self.plugins if plugin.name != failed.name),
+            routes=others(self.routes),
+            error_formats=others(self.error_formats),
+            middleware=others(self.middleware),
+            actors=MappingProxyType(
+                {name: owned for name, owned in self.actors.items() if owned.plugin != failed.name}
+            ),
+            handlers=others(self.handlers),
+            schedules=others(self.schedules),
+            checks=others(self.checks),
+            commands=others(self.commands),
+            degraded=(*self.degraded, replace(failed, routes=routes)),
         )
 
     def plugin(self, name: str) -> Plugin:

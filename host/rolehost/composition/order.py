@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from rolehost.composition.model import Degraded
 from rolehost.composition.report import Report
 from rolehost.composition.selection import Loaded
 from rolehost.discovery import did_you_mean
@@ -55,7 +56,9 @@ def _relations(plugin: Loaded, report: Report, known: Collection[str]) -> None:
     name = plugin.found.name
     listed = report.deployment.plugins
     for other in plugin.info.depends:
-        if other not in listed:
+        if other in report.degraded:
+            _depends_on_failed(plugin, report.degraded[other], report)
+        elif other not in listed:
             hint = "" if other in known else did_you_mean(other, known)
             report.add(
                 "missing-dependency",
@@ -79,6 +82,18 @@ def _relations(plugin: Loaded, report: Report, known: Collection[str]) -> None:
                 got="both",
                 fix="take one of them out of plugins",
             )
+
+
+def _depends_on_failed(plugin: Loaded, failed: Degraded, report: Report) -> None:
+    report.add(
+        "degraded-dependency",
+        report.enabled_at(plugin.found.name),
+        f"the plugin {plugin.found.name} depends on {failed.name}, which has failed",
+        who=plugin.found.who,
+        expected=f"{failed.name} to work",
+        got=failed.reason,
+        fix=f"mend {failed.name} ({failed.distribution} {failed.version})",
+    )
 
 
 def _cycle(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from rolehost.composition.model import Degraded
 from rolehost.deployment.model import Deployment
 from rolehost.errors import Problem
 
@@ -22,6 +23,8 @@ class Report:
         incomplete: a plugin could not be read, so what it would have given is not missed.
         owners: name of a loaded plugin → plugin, distribution and version.
         warnings: what works now and has to be changed; keeps nothing from starting.
+        settled: mistakes of the operator, for which no plugin is degraded.
+        degraded: plugins that are left out, because they failed before.
     """
 
     deployment: Deployment
@@ -29,6 +32,13 @@ class Report:
     incomplete: bool = False
     owners: dict[str, str] = field(default_factory=dict)
     warnings: list[Problem] = field(default_factory=list)
+    settled: set[Problem] = field(default_factory=set)
+    degraded: Mapping[str, Degraded] = field(default_factory=dict)
+
+    @property
+    def partial(self) -> bool:
+        """Whether some plugin gave nothing, so that what it would have given is not missed."""
+        return self.incomplete or bool(self.degraded)
 
     @property
     def who(self) -> str:

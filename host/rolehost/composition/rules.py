@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from rolehost.api.contributions import ROLES, Actor, Handler, Role, Route, Schedule
 from rolehost.composition.declare import Contributions
-from rolehost.composition.model import Plugin
+from rolehost.composition.model import Degraded, Plugin
 from rolehost.composition.report import Report
 from rolehost.composition.schedules import check_schedules
 from rolehost.composition.signatures import check_signatures
@@ -29,9 +29,15 @@ _NOUNS: dict[Role, str] = {
 }
 
 
-def roles(contributions: Contributions) -> tuple[Role, ...]:
-    """Return what the contributions make of a deployment, in the order of ``ROLES``."""
-    return tuple(role for role in ROLES if contributions.of(MAKES[role]))
+def roles(contributions: Contributions, degraded: Collection[Degraded] = ()) -> tuple[Role, ...]:
+    """Return what the contributions make of a deployment, in the order of ``ROLES``.
+
+    Routes of degraded plugins are answered too, with 503.
+    """
+    refusing = any(each.routes for each in degraded)
+    return tuple(
+        role for role in ROLES if contributions.of(MAKES[role]) or (role == "http" and refusing)
+    )
 
 
 def check(
@@ -96,7 +102,7 @@ def _bind(report: Report) -> None:
 def _queues(contributions: Contributions, report: Report) -> None:
     known = {owned.value.queue for owned in contributions.of(Actor)}
     for name in report.deployment.host.worker.queues or ():
-        if name not in known and not report.incomplete:
+        if name not in known and not report.partial:
             report.add(
                 "unknown-queue",
                 report.at("worker.queues"),

@@ -37,7 +37,7 @@ def _actor(
     name = schedule.actor if isinstance(schedule.actor, str) else schedule.actor.name
     here = actors.get(name)
     if here is None:
-        if name not in elsewhere and not report.incomplete:
+        if name not in elsewhere and not report.partial:
             known = actors.keys() | elsewhere
             _add(
                 owned,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +15,8 @@ from rolehost.api.versions import ACCEPTED_APIS, PLUGIN_API
 from rolehost.composition.report import Report
 from rolehost.discovery import Found, HookTable, did_you_mean, implementation, installed
 from rolehost.discovery.suggest import one_of
-from rolehost.errors import ConfigurationError
+from rolehost.discovery.watching import Effects, Overdue, bounded_here, contained
+from rolehost.errors import ConfigurationError, Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,15 @@ class Selection:
         self.extra = extra
         self.installed = installed()
         self.known = {found.name for found in self.installed} | set(extra)
+        #: What was imported, by the names of plugins, whatever became of it then.
+        self.modules: dict[str, Any] = {}
         self._hooks = HookTable()
+
+    def sources(self, name: str) -> list[Found]:
+        """Return the distributions that bring a plugin of this name."""
+        if name in self.extra:
+            return [_given(name, self.extra[name])]
+        return [found for found in self.installed if found.name == name]
 
     def load(self, names: Iterable[str]) -> list[Loaded]:
         """Return those plugins that could be loaded; the others are in the report."""
@@ -54,11 +65,10 @@ class Selection:
     def introduce(self, found: Found) -> Loaded | None:
         """Import one plugin and let it say what it is; None when that failed, as reported."""
         name = found.name
-        try:
-            module = self.extra[name] if name in self.extra else found.load()
-        except ConfigurationError as error:
-            self.report.extend(error.problems)
+        module = self.extra[name] if name in self.extra else self._imported(found)
+        if module is None:
             return None
+        self.modules[name] = module
         problems = self._hooks.register(name, module, found.who)
         if problems:
             self.report.extend(problems)
@@ -69,9 +79,58 @@ class Selection:
         self.report.owners[name] = found.who
         return Loaded(found, module, info)
 
+    def _imported(self, found: Found) -> Any:
+        """Import a plugin; None when that failed, as the report says then."""
+        seconds = self.report.deployment.host.limits.declare
+        try:
+            with contained() as effects:
+                module = bounded_here(found.load, seconds)
+        except ConfigurationError as error:
+            self.report.extend(error.problems)
+            return None
+        except Overdue as error:
+            self.report.add(
+                "plugin-hung",
+                error.where or f"entry point {found.name} = {found.target}",
+                f"importing {found.target.partition(':')[0]} did not end",
+                who=found.who,
+                expected=f"a module that is imported within {seconds:g} seconds, [limits] declare",
+                got="it was interrupted at the line above",
+                fix=f"mend the plugin, or take {found.name} out of plugins",
+            )
+            return None
+        return None if self._meddles(found, "its import", effects) else module
+
+    def _meddles(self, found: Found, what: str, effects: Effects) -> bool:
+        """Report what code did to the process; say whether it is a mistake."""
+        place = f"entry point {found.name} = {found.target}"
+        for words in effects.left:
+            self.report.warnings.append(
+                Problem(
+                    code="side-effect",
+                    who=found.who,
+                    where=place,
+                    what=f"{what} changed the process",
+                    expected="an import and hooks that only declare",
+                    got=words,
+                    fix="do it in rolehost_start",
+                )
+            )
+        if effects.undone:
+            self.report.add(
+                "plugin-meddles",
+                place,
+                f"{what} changed what belongs to the host",
+                who=found.who,
+                expected="an import that leaves the process as it was",
+                got="; ".join(effects.undone),
+                fix=f"mend the plugin, or take {found.name} out of plugins",
+            )
+        return bool(effects.undone)
+
     def _find(self, name: str) -> Found | None:
         if name in self.extra:
-            return Found(name, "given in code", "-", type(self.extra[name]).__name__)
+            return _given(name, self.extra[name])
         matches = [found for found in self.installed if found.name == name]
         if len(matches) == 1:
             return matches[0]
@@ -161,6 +220,10 @@ class Selection:
         )
 
 
+def _given(name: str, plugin: Any) -> Found:
+    return Found(name, "given in code", "-", type(plugin).__name__)
+
+
 class _Failed:
     """What :func:`call_hook` returns when the hook raised."""
 
@@ -178,26 +241,45 @@ def call_hook(report: Report, found: Found, hook: str, module: Any, context: Any
     function = implementation(module, hook)
     if function is None:
         return None
+    seconds = report.deployment.host.limits.declare
     try:
-        return function(context)
+        with redirect_stdout(sys.stderr):  # which may be a JSON document of the command
+            return bounded_here(lambda: function(context), seconds)
     except ConfigurationError as error:
         report.incomplete = True
         report.extend(error.problems)
         return FAILED
-    except (Exception, SystemExit) as error:
-        trace = error.__traceback__
-        while trace is not None and trace.tb_next is not None:
-            trace = trace.tb_next
-        frame = trace.tb_frame if trace else None
-        where = f"{frame.f_globals.get('__name__')}:{trace.tb_lineno}" if frame and trace else hook
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         report.incomplete = True
+        if isinstance(error, Overdue):
+            where, code, what = error.where, "hook-hung", f"{hook} did not end"
+            expected = f"declarations within {seconds:g} seconds, [limits] declare"
+            got = "it was interrupted at the line above"
+        else:
+            where, code, what = _raised_at(error), "hook-raised", f"{hook} raised {_type(error)}"
+            expected = "declarations; a declaring hook does no I/O and does not raise"
+            got = f"{_type(error)}: {error}"
         report.add(
-            "hook-raised",
-            f"{where}, {hook}",
-            f"{hook} raised {type(error).__name__}",
+            code,
+            f"{where}, {hook}" if where else hook,
+            what,
             who=found.who,
-            expected="declarations; a declaring hook does no I/O and does not raise",
-            got=f"{type(error).__name__}: {error}",
+            expected=expected,
+            got=got,
             fix=f"mend the plugin, or take {found.name} out of plugins",
         )
         return FAILED
+
+
+def _type(error: BaseException) -> str:
+    return type(error).__name__
+
+
+def _raised_at(error: BaseException) -> str:
+    """Return ``module:line`` of the innermost frame."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_globals.get('__name__')}:{trace.tb_lineno}" if trace else ""

@@ -27,6 +27,9 @@ AGAIN = 0.5
 #: How many lines of a stack are told, the innermost ones.
 SITES = 3
 
+#: Where the host's own code is.
+HOST = str(Path(__file__).resolve().parents[1])
+
 #: Signals whose handlers belong to the host.
 SIGNALS = tuple(
     getattr(signal, name)
@@ -121,13 +124,13 @@ def _aside(call: Callable[[], T], seconds: float) -> T:
 
 
 def sites(frame: FrameType | None) -> str:
-    """Return the innermost lines of a stack as ``file:line -> file:line``, without ours."""
+    """Return the innermost lines of a stack as ``file:line -> file:line``, without the host's."""
     found: list[str] = []
     while frame is not None and len(found) < SITES:
         name = frame.f_code.co_filename
-        if name == __file__ or (found and name == threading.__file__):
+        if name == __file__:
             break
-        if not name.startswith("<frozen"):
+        if not name.startswith((HOST, "<frozen")):
             found.append(f"{name}:{frame.f_lineno}")
         frame = frame.f_back
     return " -> ".join(reversed(found))
