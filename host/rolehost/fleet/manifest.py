@@ -24,7 +24,7 @@ from rolehost.api.contributions import Actor, Handler, Route, Schedule
 from rolehost.composition import Composition, Owned, responders
 from rolehost.composition.effective import Effective, effective
 from rolehost.delivery.arguments import structure
-from rolehost.deployment import redacted
+from rolehost.deployment import HostSettings, redacted
 from rolehost.schema import HOST_SET
 from rolehost.schema.files import load
 
@@ -116,7 +116,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         roles: the roles that it runs; made in a process of one role, those that this one
             knows of.
         plugins: in the order of their dependencies.
+        payloads: topic → schema of what is published there, as far as plugins tell it.
         backends: storage kind → the backend's name.
+        processes: role → how many processes of it run, in all instances.
         queues: what its workers take from; None: every queue of its actors.
         actors: by name.
         handlers: by topic and group.
@@ -131,7 +133,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     version: str
     roles: tuple[str, ...]
     plugins: tuple[PluginEntry, ...]
+    payloads: dict[str, Schema]
     backends: dict[str, str]
+    processes: dict[str, int]
     queues: tuple[str, ...] | None
     actors: tuple[ActorEntry, ...]
     handlers: tuple[HandlerEntry, ...]
@@ -222,7 +226,14 @@ def describe(composition: Composition) -> Manifest:
             )
             for plugin in composition.plugins
         ),
+        payloads={
+            topic: schema_of(kind)
+            for plugin in composition.plugins
+            for topic, kind in sorted(plugin.info.payloads.items())
+            if kind is not bytes
+        },
         backends={kind: owned.value.name for kind, owned in sorted(composition.backends.items())},
+        processes=_processes(host),
         queues=None if host.worker.queues is None else tuple(sorted(host.worker.queues)),
         actors=tuple(_actor(owned) for _, owned in sorted(composition.actors.items())),
         handlers=_sorted(_handler(owned) for owned in composition.handlers),
@@ -294,6 +305,16 @@ def _schedule(owned: Owned[Schedule]) -> ScheduleEntry:
 
 def _route(owned: Owned[Route]) -> RouteEntry:
     return RouteEntry(owned.value.path, tuple(sorted(responders(owned.value))), owned.plugin)
+
+
+def _processes(host: HostSettings) -> dict[str, int]:
+    each = {
+        "http": host.http.processes,
+        "worker": host.worker.processes,
+        "consumer": host.consumer.processes,
+        "scheduler": 1,
+    }
+    return {role: count * host.fleet.replicas for role, count in each.items()}
 
 
 def _migrations(composition: Composition) -> tuple[MigrationEntry, ...]:

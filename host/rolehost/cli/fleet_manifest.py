@@ -1,0 +1,31 @@
+"""``rolehost fleet manifest``: what deployments are, as a file to compare with later."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from rolehost.cli import exits
+from rolehost.cli.fleet_sources import fleet_of, manifests_of
+
+
+@click.command()
+@click.argument(
+    "deployments", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DEPLOYMENT..."
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file.")
+def manifest(deployments: tuple[Path, ...], output: Path | None) -> int:
+    """Write what deployments are with the plugins that are installed here, as JSON.
+
+    The file can be given to rolehost fleet plan, later and elsewhere: it needs neither the
+    deployment files nor the plugins, and it holds no value of any setting.
+    """
+    from rolehost.fleet.saved import encode_all
+
+    text = encode_all(manifests_of(fleet_of(deployments)))
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        output.write_text(text, encoding="utf-8")
+    return exits.OK

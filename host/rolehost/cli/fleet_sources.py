@@ -1,0 +1,101 @@
+"""What ``rolehost fleet`` commands are given: files, folders, patterns; and their storage."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rolehost.errors import StartError
+from rolehost.fleet import Fleet, load
+
+if TYPE_CHECKING:
+    from rolehost.fleet.manifest import Manifest
+    from rolehost.storage import Database, Stream
+
+
+def expanded(given: Sequence[Path]) -> list[Path]:
+    """Return the deployment files that files, folders and patterns name; each once.
+
+    Raises:
+        StartError: a folder or a pattern names none.
+    """
+    found: list[Path] = []
+    for path in given:
+        if path.is_dir():
+            files = sorted(path.glob("*.toml"))
+        elif glob.has_magic(str(path)) and not path.exists():
+            base = Path(path.anchor or ".")
+            files = sorted(base.glob(str(path.relative_to(path.anchor))))
+        else:
+            files = [path]
+        if not files:
+            raise StartError(f"{path} names no deployment file")
+        found += files
+    return list(dict.fromkeys(found))
+
+
+def fleet_of(given: Sequence[Path]) -> Fleet:
+    """Read and compose deployments; files that enable no plugin are for others to include.
+
+    Raises:
+        ConfigurationError: with every mistake of every deployment.
+        StartError: nothing is left.
+    """
+    fleet = load(expanded(given))
+    members = tuple(member for member in fleet.members if member.composition.plugins)
+    if not members:
+        raise StartError(f"{', '.join(map(str, given))}: no deployment here enables a plugin")
+    return Fleet(members=members)
+
+
+def manifests_of(fleet: Fleet) -> tuple[Manifest, ...]:
+    """Describe every member.
+
+    Raises:
+        ConfigurationError: migrations of one cannot be read.
+    """
+    from rolehost.fleet.manifest import describe
+
+    return tuple(describe(member.composition) for member in fleet.members)
+
+
+@contextmanager
+def connected(fleet: Fleet) -> Iterator[tuple[Database, Stream | None]]:
+    """Open the database that the fleet shares, and its stream when it has one.
+
+    Raises:
+        StartError: no member has a database, or they have different ones.
+    """
+    from rolehost.services import ProcessServices
+
+    members = fleet.using("database")
+    if not members:
+        raise StartError("no deployment here has a database, so its fleet leaves no trace")
+    identities = {
+        owned.value.identity: member.name
+        for member in members
+        if (owned := member.composition.backends["database"]).value.identity
+    }
+    if len(identities) > 1:
+        raise StartError(
+            f"{' and '.join(sorted(identities.values()))} have different databases; ask about"
+            " the deployments of one fleet at a time"
+        )
+    with ExitStack() as stack:
+        services = ProcessServices(members[0].composition, role="command")
+        stack.callback(services.close)
+        stack.enter_context(services.database.session())
+        stream = None
+        streaming = fleet.using("stream")
+        if streaming:
+            own = services
+            if streaming[0] is not members[0]:
+                own = ProcessServices(streaming[0].composition, role="command")
+                stack.callback(own.close)
+                if streaming[0].composition.backends.get("database"):
+                    stack.enter_context(own.database.session())
+            stream = own.stream
+        yield services.database, stream
