@@ -10,6 +10,7 @@ from rolehost.cli.lazy import LazyGroup
 SUBCOMMANDS = {
     "check": ("rolehost.cli.fleet_check:check", "Check that deployments fit together."),
     "graph": ("rolehost.cli.fleet_graph:graph", "Draw who runs, sends and takes what."),
+    "manifest": ("rolehost.cli.fleet_manifest:manifest", "Write down what a fleet is."),
     "plan": ("rolehost.cli.fleet_plan:plan", "Tell what a new version of the fleet changes."),
     "status": ("rolehost.cli.fleet_status:status", "Tell which processes of the fleet live."),
 }
