@@ -46,9 +46,13 @@ class Stints:
     """What one member owns and has in flight.
 
     :meth:`start` and :meth:`settle` are for any thread, everything else for the one that polls.
+
+    Args:
+        who: tells the threads that handle apart.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, who: Callable[[], int] = threading.get_ident) -> None:
+        self._who = who
         self._owned: dict[Partition, Stint] = {}
         self._dirty: dict[Partition, Stint] = {}
         self._flying = 0
@@ -93,7 +97,7 @@ class Stints:
         """
         # Told before it is looked whether they are given up: who gives them up looks at what is
         # told afterwards, so that one of the two sees the other.
-        self._running[threading.get_ident()] = taken
+        self._running[self._who()] = taken
         gone = [each for each in taken if each[1].gone.is_set()]
         if not gone:
             return taken
@@ -108,7 +112,7 @@ class Stints:
         self._end(())
 
     def _end(self, kept: Sequence[Taken]) -> None:
-        thread = threading.get_ident()
+        thread = self._who()
         if kept:
             self._running[thread] = kept
         else:
