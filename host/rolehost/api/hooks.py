@@ -48,14 +48,17 @@ class DeclareContext:
         plugin: the plugin's name.
         settings: its typed settings, as :attr:`PluginInfo.settings` says; None without.
         deployment: name of the deployment.
+        environment: ``[deployment] environment``: ``production``, ``development`` or ``test``.
         extensions: what other plugins gave to this plugin's extension points: hook → items in
             the order of plugins. Every point is there, empty when nothing was given to it or
-            when processes of this role do not read it.
+            when processes of this role do not read it; one is missing when what was given could
+            not be told: a plugin failed to give, or this plugin is looked at by itself.
     """
 
     plugin: str
     settings: Any
     deployment: str
+    environment: str = "development"
     extensions: Mapping[str, Sequence[Extension[Any]]] = field(default_factory=dict)
 
 

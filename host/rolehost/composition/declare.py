@@ -63,6 +63,7 @@ def declare(
         plugin=plugin.found.name,
         settings=settings,
         deployment=report.deployment.name,
+        environment=report.deployment.host.deployment.environment,
         extensions=extensions,
     )
     for hook in hooks:

@@ -80,7 +80,10 @@ def _given(
     point: ExtensionPoint, plugin: Loaded, settings: Any, report: Report
 ) -> list[Extension[Any]] | None:
     context = DeclareContext(
-        plugin=plugin.found.name, settings=settings, deployment=report.deployment.name
+        plugin=plugin.found.name,
+        settings=settings,
+        deployment=report.deployment.name,
+        environment=report.deployment.host.deployment.environment,
     )
     items, whole = declared(plugin, point.hook, context, point.classes, report)
     if not whole:

@@ -176,7 +176,12 @@ class Selection:
                 fix="add the hook, or correct what the entry point names",
             )
             return None
-        context = DeclareContext(plugin=name, settings=None, deployment=self.report.deployment.name)
+        context = DeclareContext(
+            plugin=name,
+            settings=None,
+            deployment=self.report.deployment.name,
+            environment=self.report.deployment.host.deployment.environment,
+        )
         info = call_hook(self.report, found, "rolehost_plugin", module, context)
         if info is FAILED:
             return None
