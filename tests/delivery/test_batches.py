@@ -25,7 +25,13 @@ def consumer(bench):
     with engine.unit_of_work() as work:
         work.enqueue_many(quick, [{"number": number} for number in range(300)])
     consumer = LedgerConsumer(
-        engine, queue="default", owner="me", threads=THREADS, most=MOST, listener=None
+        engine,
+        queue="default",
+        actors=["quick"],
+        owner="me",
+        threads=THREADS,
+        most=MOST,
+        listener=None,
     )
     while len(claimed(bench)) < MOST:
         finish_one(consumer)

@@ -12,7 +12,11 @@ import msgspec
 
 
 class Recorder(Protocol):
-    """Receives one call per finished piece of work. Must be cheap, thread-safe and not raise."""
+    """Receives one call per finished piece of work. Must be cheap, thread-safe and not raise.
+
+    One that has a method ``degraded(plugin: str)`` besides is told, after the start, of each
+    plugin that failed and that the process goes on without; since plugin API 2.
+    """
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """A request was answered; ``route`` is the template, empty when none matched."""

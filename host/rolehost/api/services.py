@@ -143,6 +143,13 @@ class Services(Protocol):
         """The kinds without which the service goes on: ``[storage] optional``."""
 
     @property
+    def degraded(self) -> Mapping[str, str]:
+        """The plugins that failed and are left out in this process, each with the reason.
+
+        One line each, for operators: it names files and lines. Since plugin API 2.
+        """
+
+    @property
     def routes(self) -> Sequence[tuple[str, Route]]:
         """Every route of the composition after the name of its plugin, in the order of plugins.
 

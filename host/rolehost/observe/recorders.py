@@ -28,6 +28,15 @@ class Recorders:
         """Tell this one as well from now on."""
         self._recorders = (*self._recorders, recorder)
 
+    def checkpoint(self) -> Callable[[], None]:
+        """Return what takes back the recorders that are added from now on."""
+        before = self._recorders
+
+        def undo() -> None:
+            self._recorders = before
+
+        return undo
+
     def __bool__(self) -> bool:
         """Whether anybody listens; without listeners the callers skip their measuring."""
         return bool(self._recorders)
@@ -64,6 +73,13 @@ class Recorders:
                 recorder.cache(namespace, outcome, count)
             except Exception:
                 _failed(recorder.cache)
+
+    def degraded(self, plugin: str) -> None:
+        """Tell those that want to know: the method came with plugin API 2."""
+        for recorder in self._recorders:
+            method = getattr(recorder, "degraded", None)
+            if method is not None:
+                self._tell(method, plugin)
 
     @staticmethod
     def _tell(method: Callable[..., None], *arguments: Any) -> None:

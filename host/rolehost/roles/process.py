@@ -14,8 +14,9 @@ from rolehost.api.observe import Recorder
 from rolehost.api.services import Clock
 from rolehost.composition.model import Composition, Plugin
 from rolehost.delivery.leases import Identity
-from rolehost.discovery.hooks import implementation
-from rolehost.errors import RolehostError, StartError, StorageRefused, StorageUnavailable
+from rolehost.deployment.model import LimitSettings
+from rolehost.errors import StorageRefused, StorageUnavailable
+from rolehost.roles import hooks
 from rolehost.roles.migrating import bring_up
 from rolehost.roles.upkeep import Upkeep
 from rolehost.services import ProcessServices
@@ -53,6 +54,7 @@ class Process:
         upkeep: bool = True,
     ) -> None:
         self.composition = composition
+        self._whole = composition
         self.role = role
         self.slot = slot
         self.incarnation = incarnation
@@ -145,9 +147,7 @@ class Process:
                 for migration in bring_up(self.composition, services.database):
                     log.info("migrated", migration=migration.site)
             services.bind_models()
-            for plugin in self.composition.plugins:
-                self._started.append(plugin)
-                self._start(plugin)
+            self._start_plugins(services)
             if self._keeps_up:
                 self._upkeep = Upkeep.of(self.composition, services, self._identity, self._vitals)
                 self._upkeep.start()
@@ -188,7 +188,7 @@ class Process:
         if self._announce is not None:
             self._announce("draining")
         for plugin in reversed(self._started):
-            self._call(plugin, "rolehost_drain")
+            self._call(plugin, "rolehost_drain", self._limits.drain)
 
     def stop(self) -> None:
         """Stop plugins in reverse, give up presence, close services. Idempotent."""
@@ -198,32 +198,41 @@ class Process:
             self._upkeep.stop()
             self._upkeep = None
         while self._started:
-            self._call(self._started.pop(), "rolehost_stop")
+            self._call(self._started.pop(), "rolehost_stop", self._limits.stop)
         self._services.close()
 
-    def _start(self, plugin: Plugin) -> None:
-        hook = implementation(plugin.module, "rolehost_start")
-        if hook is None:
-            return
-        try:
-            hook(self._context(plugin))
-        except RolehostError:
-            raise
-        except Exception as error:
-            log.error("start failed", plugin=plugin.name, exc_info=error)
-            raise StartError(
-                f"plugin {plugin.name} ({plugin.distribution} {plugin.version}):"
-                f" rolehost_start raised {type(error).__name__}: {error}"
-            ) from error
+    def _start_plugins(self, services: ProcessServices) -> None:
+        """Start the plugins in their order; those that may fail are left out when they do."""
+        # An earlier start may have been given up because a backend was away.
+        services.composition = self.composition = self._whole
+        failed: dict[str, Plugin] = {}
+        for plugin in self._whole.plugins:
+            missing = next((name for name in plugin.info.depends if name in failed), None)
+            self._started.append(plugin)
+            undo = services.checkpoint()
+            try:
+                if missing is not None:
+                    problem = hooks.not_started(failed[missing], plugin, services.deployment)
+                    raise hooks.StartFailed(problem)
+                hooks.start(plugin, self._context(plugin), self._limits.start)
+            except hooks.StartFailed as error:
+                if not self._whole.deployment.may_degrade(plugin.name):
+                    raise
+                log.error("plugin degraded", plugin=plugin.name, error=str(error))
+                failed[plugin.name] = plugin
+                self._call(self._started.pop(), "rolehost_stop", self._limits.stop)
+                undo()
+                self.composition = self.composition.without(hooks.degraded(plugin, error.problem))
+        services.composition = self.composition
+        for each in self.composition.degraded:
+            services.recorders.degraded(each.name)
 
-    def _call(self, plugin: Plugin, hook: str) -> None:
-        call = implementation(plugin.module, hook)
-        if call is None:
-            return
-        try:
-            call(self._context(plugin))
-        except Exception:
-            log.exception("hook failed", plugin=plugin.name, hook=hook)
+    @property
+    def _limits(self) -> LimitSettings:
+        return self.composition.deployment.host.limits
+
+    def _call(self, plugin: Plugin, hook: str, seconds: float) -> None:
+        hooks.call(plugin, hook, self._context(plugin), seconds)
 
     def _context(self, plugin: Plugin) -> ProcessContext:
         services: Any = self.services

@@ -35,7 +35,7 @@ class ProcessServices:
     """Implements :class:`rolehost.api.Services` for a composition; made after the fork.
 
     Args:
-        composition: what this process is made of.
+        composition: what this process is made of; replaced when plugins of it fail to start.
         role: what it is; ``command`` for a command line.
         clock: the time; None takes the system's.
         random: the random source; None takes a fresh one.
@@ -49,7 +49,7 @@ class ProcessServices:
         clock: Clock | None = None,
         random: random.Random | None = None,
     ) -> None:
-        self._composition = composition
+        self.composition = composition
         self._role = role
         self._clock: Clock = clock or SystemClock()
         self._random = random or _fresh()
@@ -70,40 +70,38 @@ class ProcessServices:
     @property
     def deployment(self) -> str:
         """The name of the deployment."""
-        return self._composition.deployment.name
+        return self.composition.deployment.name
 
     @property
     def runtime_directory(self) -> Path:
         """A folder shared by the processes of this deployment on this machine."""
-        folder: Path = self._once(
-            "runtime", lambda: runtime_directory(self._composition.deployment)
-        )
+        folder: Path = self._once("runtime", lambda: runtime_directory(self.composition.deployment))
         return folder
 
     @property
     def backends(self) -> Mapping[Kind, str]:
         """The storage kinds that this deployment has, with the name of the backend of each."""
-        return {kind: owned.value.name for kind, owned in self._composition.backends.items()}
+        return {kind: owned.value.name for kind, owned in self.composition.backends.items()}
 
     @property
     def optional(self) -> frozenset[Kind]:
         """The kinds without which the service goes on."""
-        return frozenset(self._composition.deployment.host.storage.optional)
+        return frozenset(self.composition.deployment.host.storage.optional)
 
     @property
     def routes(self) -> Sequence[tuple[str, Route]]:
         """Every route after the name of its plugin."""
-        return [(owned.plugin, owned.value) for owned in self._composition.routes]
+        return [(owned.plugin, owned.value) for owned in self.composition.routes]
 
     @property
     def error_formats(self) -> Sequence[tuple[str, ErrorFormat]]:
         """Every error format after the name of its plugin."""
-        return [(owned.plugin, owned.value) for owned in self._composition.error_formats]
+        return [(owned.plugin, owned.value) for owned in self.composition.error_formats]
 
     @property
     def checks(self) -> Sequence[tuple[str, Check]]:
         """Every health check after the name of its plugin."""
-        return [(owned.plugin, owned.value) for owned in self._composition.checks]
+        return [(owned.plugin, owned.value) for owned in self.composition.checks]
 
     @property
     def database(self) -> Database:
@@ -186,18 +184,23 @@ class ProcessServices:
         )
         return transport
 
+    @property
+    def degraded(self) -> Mapping[str, str]:
+        """The plugins that failed and are left out in this process, each with the reason."""
+        return {each.name: each.reason for each in self.composition.degraded}
+
     def settings(self, plugin: str) -> Any:
         """Return the typed settings of an enabled plugin."""
-        settings = self._composition.plugin(plugin).settings
+        settings = self.composition.plugin(plugin).settings
         if settings is None:
             raise LookupError(f"plugin {plugin!r} has no settings")
         return settings
 
     def statistics(self) -> Statistics:
         """Ask how queues, outbox, dead letters, lags and processes stand now."""
-        if "database" not in self._composition.backends:
+        if "database" not in self.composition.backends:
             return Statistics()
-        handlers = [owned.value for owned in self._composition.handlers]
+        handlers = [owned.value for owned in self.composition.handlers]
         return statistics.collect(
             self.database,
             self.stream if handlers else None,
@@ -255,9 +258,20 @@ class ProcessServices:
         made: T = self._once(service_type, lambda: factory(self), close)
         return made
 
+    def checkpoint(self) -> Callable[[], None]:
+        """Return what takes back the services and recorders that are added from now on."""
+        factories, recorders = dict(self._factories), self.recorders.checkpoint()
+
+        def undo() -> None:
+            with self._lock:
+                self._factories = factories
+            recorders()
+
+        return undo
+
     def bind_models(self) -> None:
         """Bind the plugins' peewee models to the service database."""
-        models = [model for owned in self._composition.migrations for model in owned.value.models]
+        models = [model for owned in self.composition.migrations for model in owned.value.models]
         if models:
             self.database.peewee.bind(models)
 
@@ -278,7 +292,7 @@ class ProcessServices:
         if found is not None:
             return found
         try:
-            factory = self._composition.backends[kind].value.factory
+            factory = self.composition.backends[kind].value.factory
         except KeyError:
             raise LookupError(
                 f"this deployment has no {kind}: no enabled plugin needs one, or none offers it"
@@ -286,7 +300,7 @@ class ProcessServices:
         return self._once(kind, factory, lambda backend: backend.close())
 
     def _make_engine(self) -> Engine:
-        composition = self._composition
+        composition = self.composition
         host = composition.deployment.host
         wake: Callable[[Collection[str]], None] = (
             self.queue.wake if "queue" in composition.backends else _nobody

@@ -13,6 +13,7 @@ from rolehost.composition.model import Composition
 from rolehost.deployment.model import HostSettings
 from rolehost.observe import logs
 from rolehost.observe.recorders import Recorders
+from rolehost.roles.http.degraded import add_refusals
 from rolehost.roles.http.gate import Asgi, BodyLimit, limited, observed
 from rolehost.roles.http.problems import Problems
 from rolehost.roles.http.requests import request_type
@@ -77,6 +78,7 @@ def build(
     for owned in composition.routes:
         route = owned.value
         app.add_route(route.path, route.resource, suffix=route.suffix or None, route=route)
+    add_refusals(app, composition)
 
     def limit_of(path: str) -> int:
         found = router.find(path)

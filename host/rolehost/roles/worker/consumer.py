@@ -15,7 +15,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import dramatiq
 import structlog
@@ -47,6 +47,7 @@ class LedgerConsumer(Consumer):
     Args:
         engine: the engine.
         queue: name of the queue.
+        actors: names of its actors that this process runs; jobs of others are left alone.
         owner: id of this process.
         threads: worker threads, which is the least that is claimed.
         most: the most rows claimed and unfinished at once.
@@ -58,6 +59,7 @@ class LedgerConsumer(Consumer):
         engine: Engine,
         *,
         queue: str,
+        actors: Collection[str],
         owner: str,
         threads: int,
         most: int,
@@ -70,9 +72,7 @@ class LedgerConsumer(Consumer):
         self._most = max(most, threads)
         self._listener = listener
         self._nap = threading.Event()
-        self._actors = tuple(
-            sorted(name for name, actor in engine.declared.actors.items() if actor.queue == queue)
-        )
+        self._actors = tuple(sorted(actors))
         self._ready: deque[ClaimedJob] = deque()
         self._turn: dramatiq.Message[None] = dramatiq.Message(
             queue_name=queue, actor_name=turn_of(queue), args=(), kwargs={}, options={}

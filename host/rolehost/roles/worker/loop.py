@@ -148,6 +148,7 @@ class WorkerRole:
         consumer = LedgerConsumer(
             services.engine,
             queue=queue,
+            actors=[each.name for each in self._actors if each.durable and each.queue == queue],
             owner=self._process.identity.id,
             threads=self._settings.threads,
             most=self._settings.prefetch,
