@@ -125,13 +125,16 @@ def _said(fleet: Fleet, notes: Notes) -> None:
 
 def _plugins(members: Sequence[Member], notes: Notes) -> None:
     """Workers of the same jobs, and members of the same groups, behave alike."""
-    sections: dict[str, list[tuple[Member, Any]]] = {}
+    # Who reads other topics does other work: that is for the check of consumer groups.
+    sections: dict[tuple[str, frozenset[str]], list[tuple[Member, Any]]] = {}
     for member in members:
-        taking = {owned.plugin for owned in member.worked()}
-        taking |= {owned.plugin for owned in member.consumed()}
-        for name in sorted(taking):
-            sections.setdefault(name, []).append((member, member.composition.plugin(name).settings))
-    for name, found in sections.items():
+        taken: dict[str, set[str]] = {owned.plugin: set() for owned in member.worked()}
+        for owned in member.consumed():
+            taken.setdefault(owned.plugin, set()).add(owned.value.topic)
+        for name, topics in taken.items():
+            settings = member.composition.plugin(name).settings
+            sections.setdefault((name, frozenset(topics)), []).append((member, settings))
+    for (name, _), found in sections.items():
         for key in _unlike([settings for _, settings in found]):
             notes.warning(
                 "settings-differ",

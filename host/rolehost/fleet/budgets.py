@@ -86,10 +86,12 @@ def _total(fleet: Fleet, notes: Notes, asked: int | None) -> None:
 
 
 def _sum(member: Member) -> str:
-    surge = f" + {member.settings.surge} in a rollout" if member.settings.surge else ""
+    count, surge = str(member.replicas), member.settings.surge
+    if surge:
+        count = f"({count} + {surge} in a rollout)"
     return (
-        f"({member.replicas}{surge}) replicas × {processes(member)} processes"
-        f" × {per_process(member)} = {demand(member)}"
+        f"{count} replicas × {processes(member)} processes × {per_process(member)} connections"
+        f" = {demand(member)}"
     )
 
 

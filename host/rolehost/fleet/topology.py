@@ -110,7 +110,7 @@ def _worker(fleet: Fleet, name: str) -> str:
         "enable the plugin that brings it in a deployment of workers, or name it in external: "
         f'[fleet] external = ["actor:{name}"]'
     )
-    return f"{near}; or {advice}" if near else advice
+    return f"{near} or {advice}" if near else advice
 
 
 def _topics(fleet: Fleet, notes: Notes) -> None:
@@ -132,7 +132,7 @@ def _topics(fleet: Fleet, notes: Notes) -> None:
             else "no handler",
             fix=f"add consumer to [fleet] roles of {idle[0].path or idle[0].name}"
             if idle
-            else f"{near + '; or ' if near else ''}enable a plugin with a handler of it, or say"
+            else f"{near + ' or ' if near else ''}enable a plugin with a handler of it, or say"
             f' that it is read elsewhere: [fleet] external = ["topic:{topic}"]',
         )
 
@@ -154,7 +154,7 @@ def _handlers(fleet: Fleet, notes: Notes) -> None:
             f"the topic {topic} is handled, and no deployment publishes to it",
             expected="a plugin that declares that it publishes there, or publishers elsewhere",
             got="nobody publishes to it",
-            fix=f"{near + '; or ' if near else ''}say that others publish to it:"
+            fix=f"{near + ' or ' if near else ''}say that others publish to it:"
             f' [fleet] external = ["topic:{topic}"]',
         )
 

@@ -1,0 +1,97 @@
+"""Small plugins that the real deployments are given, so that a fleet has a mistake to find."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+from rolehost.api import (
+    PLUGIN_API,
+    Actor,
+    Command,
+    Handler,
+    Migrations,
+    PluginInfo,
+    Route,
+    Schedule,
+    hookimpl,
+)
+
+#: Hook → kind of what it gives.
+HOOKS = {
+    "rolehost_actors": Actor,
+    "rolehost_handlers": Handler,
+    "rolehost_schedules": Schedule,
+    "rolehost_migrations": Migrations,
+    "rolehost_commands": Command,
+    "rolehost_routes": Route,
+}
+
+
+class Placed(msgspec.Struct):
+    """What a shop publishes: an order was placed."""
+
+    id: str
+    cents: int
+
+
+class Paid(msgspec.Struct):
+    """What a ledger expects of orders: more than the shop tells."""
+
+    id: str
+    cents: int
+    currency: str
+
+
+class Page:
+    """A resource."""
+
+    async def on_get(self, req: Any, resp: Any) -> None:
+        resp.text = "here"
+
+
+def plugin(*given: Any, **info: Any) -> SimpleNamespace:
+    """Return a plugin that gives these contributions, and says this of itself."""
+
+    @hookimpl
+    def rolehost_plugin() -> PluginInfo:
+        return PluginInfo(api=PLUGIN_API, summary="Seeded", **info)
+
+    def giving(items: list[Any]) -> Any:
+        @hookimpl
+        def hook() -> list[Any]:
+            return items
+
+        return hook
+
+    made = SimpleNamespace(rolehost_plugin=rolehost_plugin)
+    for name, kind in HOOKS.items():
+        items = [item for item in given if isinstance(item, kind)]
+        if items:
+            function = giving(items)
+            function.__name__ = name
+            setattr(made, name, function)
+    return made
+
+
+def work(job: Any) -> None:
+    """Do nothing: the function of an actor."""
+
+
+def work_for(job: Any, *, whom: str) -> None:
+    """Do nothing: the function of an actor with an argument."""
+
+
+def handle(context: Any, event: Any) -> None:
+    """Do nothing: the function of a handler."""
+
+
+def actor(name: str, **options: Any) -> Actor:
+    """Return an actor that does nothing."""
+    return Actor(fn=options.pop("fn", work), name=name, **options)
+
+
+def handler(name: str, topic: str, group: str, **options: Any) -> Handler:
+    """Return a handler that does nothing."""
+    return Handler(fn=handle, name=name, topic=topic, group=group, **options)
