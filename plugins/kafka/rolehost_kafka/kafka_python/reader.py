@@ -128,7 +128,11 @@ class Reader(threading.Thread):
     def _delivery(self, record: Any) -> Delivery:
         place = self._names.inside(record.topic, record.partition)
         # Other producers may write records, and headers, that have no value.
-        headers = tuple((name, value or b"") for name, value in record.headers or ())
+        headers = tuple(record.headers or ())
+        for _, value in headers:
+            if value is None:
+                headers = tuple((name, value or b"") for name, value in headers)
+                break
         return Delivery(
             partition=place,
             offset=record.offset,
