@@ -76,7 +76,7 @@ def test_workers_that_die_young_are_replaced_after_a_growing_pause() -> None:
     opened = []
     now = 0.0
     for _ in range(4):
-        pauses.died(0.5, now)
+        pauses.died(0.5, now, served=False)
         wait = 0.0
         while not pauses.open(now + wait):
             wait += 0.5
@@ -85,9 +85,17 @@ def test_workers_that_die_young_are_replaced_after_a_growing_pause() -> None:
     assert opened == [1.0, 2.0, 4.0, 4.0]
 
 
+def test_the_pause_of_workers_that_served_ends_where_they_would_count_as_stable() -> None:
+    pauses = Pauses(SupervisorSettings(backoff=1.0, backoff_longest=60.0, stable=10.0))
+    for _ in range(10):
+        pauses.died(0.5, 0.0, served=True)
+    assert not pauses.open(9.9)
+    assert pauses.open(10.0)
+
+
 def test_a_worker_that_was_stable_is_replaced_at_once() -> None:
     pauses = Pauses(SupervisorSettings(backoff=1.0, backoff_longest=4.0, stable=10.0))
-    pauses.died(0.5, 0.0)
+    pauses.died(0.5, 0.0, served=False)
     assert not pauses.open(0.5)
-    pauses.died(60.0, 100.0)
+    pauses.died(60.0, 100.0, served=True)
     assert pauses.open(100.0)

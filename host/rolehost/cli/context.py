@@ -12,7 +12,7 @@ import click
 if TYPE_CHECKING:
     from rolehost.api import Services
     from rolehost.composition import Composition
-    from rolehost.deployment import Deployment
+    from rolehost.deployment import Deployment, Sources
     from rolehost.roles.process import Process
 
 #: Environment variable that names the deployment file.
@@ -45,6 +45,13 @@ class Context:
         return next((path for path in USUAL if path.is_file()), None)
 
     @cached_property
+    def sources(self) -> Sources:
+        """The texts that the deployment is made of, noted as they are read."""
+        from rolehost.deployment import Sources
+
+        return Sources()
+
+    @cached_property
     def deployment(self) -> Deployment:
         """The deployment, read.
 
@@ -53,7 +60,7 @@ class Context:
         """
         from rolehost.deployment import load
 
-        return load(self.path, plugins=self.plugins)
+        return load(self.path, plugins=self.plugins, sources=self.sources)
 
     @cached_property
     def composition(self) -> Composition:
@@ -66,7 +73,7 @@ class Context:
         from rolehost.deployment import read
         from rolehost.errors import ConfigurationError
 
-        deployment, mistakes = read(self.path, plugins=self.plugins)
+        deployment, mistakes = read(self.path, plugins=self.plugins, sources=self.sources)
         composition, problems = examine(deployment)
         if composition is None or mistakes:
             raise ConfigurationError(in_order((*mistakes, *problems)))

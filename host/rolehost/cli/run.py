@@ -13,6 +13,8 @@ from rolehost.cli.output import problems as tell
 from rolehost.composition import Composition
 from rolehost.discovery.suggest import one_of
 from rolehost.errors import StorageRefused, StorageUnavailable
+from rolehost.supervisor.address import opened
+from rolehost.supervisor.check import nameless
 from rolehost.supervisor.first import fork_first
 from rolehost.supervisor.plan import MIGRATE, Plan, replace
 
@@ -43,6 +45,9 @@ def run(context: Context, only: tuple[str, ...]) -> int:
         if not migrated(composition):
             arguments.append(MIGRATE)
         plan = Plan.of(composition, arguments, only=only, began=began)
+        sources = nameless()
+        context.sources.write(sources)
+        plan = plan._replace(listener=opened(plan.bind), sources=sources)
         replace(fork_first(composition, plan))
     return _nothing(context, composition)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import gc
+import os
 import sys
 from pathlib import Path
 
 from rolehost.api.contributions import ROLES
 from rolehost.roles.serving import reported, serve
+from rolehost.roles.status import SOURCES_VARIABLE
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -31,7 +33,9 @@ def _run(given: argparse.Namespace) -> int:
     from rolehost.deployment import Sources, load
 
     plugins = given.plugins.split(",") if given.plugins else None
-    deployment = load(given.deployment, plugins=plugins, sources=Sources.inherited())
+    number = os.environ.pop(SOURCES_VARIABLE, None)
+    sources = None if number is None else Sources.kept(int(number))
+    deployment = load(given.deployment, plugins=plugins, sources=sources)
     composition = compose(deployment, role=given.role)
     return serve(composition, given.role, given.slot, given.incarnation, migrates=given.migrate)
 

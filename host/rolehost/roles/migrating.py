@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
 
 import structlog
 
@@ -31,12 +32,10 @@ def bring_up(composition: Composition, database: Database) -> list[Migration]:
     """
     from rolehost.schema import HOST_SET, pending, up
 
-    own = composition.deployment.host.deployment
-    policy = own.migrate or ("check" if own.environment == "production" else "run")
     sets = [HOST_SET, *composition.schema_sets]
     with database.session():
-        if policy == "run":
-            applied = up(database, sets, phase="pre" if _somebody_runs(database) else None)
+        if policy_of(composition) == "run":
+            applied = up(database, sets, phase="pre" if living(database) else None)
             later = pending(database, sets)
             if later:
                 log.warning(
@@ -45,17 +44,34 @@ def bring_up(composition: Composition, database: Database) -> list[Migration]:
                     then="rolehost migrate up --phase post",
                 )
             return list(applied)
-        waiting = pending(database, sets, phase="pre")
+        require_pre(database, sets)
+    return []
+
+
+def policy_of(composition: Composition) -> Literal["run", "check"]:
+    """Return what a start does about pending migrations."""
+    own = composition.deployment.host.deployment
+    return own.migrate or ("check" if own.environment == "production" else "run")
+
+
+def require_pre(database: Database, sets: Sequence[tuple[str, str]]) -> None:
+    """Refuse to go on while migrations of the phase *pre* are pending.
+
+    Raises:
+        StartError: some are; it names them.
+    """
+    from rolehost.schema import pending
+
+    waiting = pending(database, sets, phase="pre")
     if waiting:
         sites = ", ".join(migration.site for migration in waiting)
         raise StartError(
             f"{len(waiting)} migrations are pending ({sites}): run rolehost migrate up first"
         )
-    return []
 
 
-def _somebody_runs(database: Database) -> bool:
-    """Say whether any process of the fleet lives, whose code may be an older one."""
+def living(database: Database) -> list[str]:
+    """Return the ids of all processes of the fleet that live, whose code may be an older one."""
     if not database.peewee.table_exists("rolehost_processes"):
-        return False
-    return bool(Presence(database, SystemClock(), 0.0).living())
+        return []
+    return Presence(database, SystemClock(), 0.0).living()

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from rolehost.composition.model import Composition
 from rolehost.roles.serving import reported, serve
-from rolehost.roles.status import STATUS_VARIABLE
+from rolehost.roles.status import LISTENER_VARIABLE, STATUS_VARIABLE
 from rolehost.supervisor.child import STOPPING, become_child
 from rolehost.supervisor.plan import MIGRATE, Plan, Started
 
@@ -35,6 +35,10 @@ def fork_first(composition: Composition, plan: Plan) -> Plan:
     for module in SHARED:
         importlib.import_module(module)
     gc.freeze()
+    for number in (plan.listener, plan.sources):
+        if number >= 0:
+            # They survive the exec, too.
+            os.set_inheritable(number, True)
     started: list[Started] = []
     for kind in plan.roles:
         for number in range(kind.processes):
@@ -51,8 +55,14 @@ def _fork(
     sys.stderr.flush()
     pid = os.fork()
     if pid == 0:
-        for each in (*(other.status for other in before), reading):
-            os.close(each)
+        unused = [plan.sources, *(other.status for other in before), reading]
+        if role == "http" and plan.listener >= 0:
+            os.environ[LISTENER_VARIABLE] = str(plan.listener)
+        else:
+            unused.append(plan.listener)
+        for each in unused:
+            if each >= 0:
+                os.close(each)
         become_child(parent)
         os.environ[STATUS_VARIABLE] = str(writing)
         reduced = reduced_to(role, composition)

@@ -67,6 +67,8 @@ class Plan(NamedTuple):
         arguments: given to every role process: ``--deployment PATH``, ``--plugins a,b``.
         command: program and first arguments of a role process; empty takes
             ``python -m rolehost.roles``.
+        candidate: the same of the process that checks a new deployment; empty takes
+            ``python -m rolehost.supervisor.candidate``.
         backoff: delay before the first restart of a process that died.
         backoff_longest: upper bound of that delay, which doubles with every death in a row.
         stable: after so long a process counts as well and its delay starts anew.
@@ -78,12 +80,20 @@ class Plan(NamedTuple):
         began: :func:`time.monotonic` when the command began, for the time to ready; 0.0 takes
             the start of the supervisor.
         started: first processes that run already; the others are started.
+        path: the deployment file, absolute; empty without one. Who asks for a reload names it.
+        only: roles that were named to be run; empty: all.
+        plugins: names of the enabled plugins.
+        bind: address of the role http; empty without it.
+        listener: file descriptor of its listening socket, -1: its processes open it.
+        sources: file descriptor of the deployment's texts, see
+            :class:`~rolehost.deployment.Sources`; -1: they are read from disk.
     """
 
     name: str
     roles: tuple[RolePlan, ...]
     arguments: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
+    candidate: tuple[str, ...] = ()
     backoff: float = 0.1
     backoff_longest: float = 30.0
     stable: float = 2.0
@@ -93,6 +103,12 @@ class Plan(NamedTuple):
     log_format: str = "auto"
     began: float = 0.0
     started: tuple[Started, ...] = ()
+    path: str = ""
+    only: tuple[str, ...] = ()
+    plugins: tuple[str, ...] = ()
+    bind: str = ""
+    listener: int = -1
+    sources: int = -1
 
     @classmethod
     def of(
@@ -133,6 +149,10 @@ class Plan(NamedTuple):
             log_level=host.log.level,
             log_format=host.log.format,
             began=began,
+            path=str(path.resolve()) if (path := composition.deployment.path) else "",
+            only=tuple(only),
+            plugins=tuple(plugin.name for plugin in composition.plugins),
+            bind=host.http.bind if "http" in composition.roles and "http" in chosen else "",
         )
 
     def to_json(self) -> str:
@@ -145,11 +165,12 @@ class Plan(NamedTuple):
     def from_json(cls, text: str) -> Plan:
         """Read what :meth:`to_json` wrote."""
         fields: dict[str, Any] = json.loads(text)
-        roles = tuple(RolePlan(**role) for role in fields.pop("roles"))
-        arguments = tuple(fields.pop("arguments", ()))
-        command = tuple(fields.pop("command", ()))
-        started = tuple(Started(*each) for each in fields.pop("started", ()))
-        return cls(roles=roles, arguments=arguments, command=command, started=started, **fields)
+        for name, value in fields.items():
+            if isinstance(value, list):
+                fields[name] = tuple(value)
+        fields["roles"] = tuple(RolePlan(**role) for role in fields["roles"])
+        fields["started"] = tuple(Started(*each) for each in fields.get("started", ()))
+        return cls(**fields)
 
 
 def replace(plan: Plan) -> NoReturn:

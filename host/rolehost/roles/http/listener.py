@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import stat
 from pathlib import Path
 
 from rolehost.errors import StartError
+from rolehost.roles.status import LISTENER_VARIABLE
 
 #: Connections the kernel keeps for us while all processes are busy.
 BACKLOG = 2048
+
+
+def inherited_listener() -> socket.socket | None:
+    """Return the socket that the supervisor has opened; None: it has not."""
+    number = os.environ.pop(LISTENER_VARIABLE, None)
+    return None if number is None else socket.socket(fileno=int(number))
 
 
 def open_listener(bind: str) -> socket.socket:

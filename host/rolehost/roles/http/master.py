@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import signal
 import time
 from typing import Any
@@ -11,6 +12,7 @@ from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 
 from rolehost.deployment.model import SupervisorSettings
 from rolehost.roles.http.worker import STOPPING
+from rolehost.roles.status import RETIRE
 
 log = structlog.get_logger(__name__)
 
@@ -34,27 +36,57 @@ class Pauses:
         """Whether a worker may be started; ``now`` in monotonic seconds."""
         return now >= self._due
 
-    def died(self, lived: float, now: float) -> None:
-        """Count the end of a worker that lived for so many seconds."""
+    def died(self, lived: float, now: float, *, served: bool) -> None:
+        """Count the end of a worker.
+
+        Args:
+            lived: seconds from its fork to its end.
+            now: monotonic seconds.
+            served: it came as far as to serve; the pause then ends at ``stable``.
+        """
         settings = self._settings
         if lived >= settings.stable:
             self._deaths = 0
             return
         self._deaths += 1
-        delay = min(settings.backoff_longest, settings.backoff * 2 ** min(self._deaths - 1, 30))
+        longest = settings.backoff_longest
+        if served:
+            longest = min(longest, max(settings.stable, settings.backoff))
+        delay = min(longest, settings.backoff * 2 ** min(self._deaths - 1, 30))
         self._due = now + delay
         if self._deaths > 1:
             log.error("http processes die young", deaths=self._deaths, next_start_in=delay)
 
 
 class Master(Arbiter):  # type: ignore[misc]
-    """gunicorn's master; it looks once a second, and at each signal, whether workers lack."""
+    """gunicorn's master; it looks once a second, and at each signal, whether workers lack.
 
-    def __init__(self, app: Any, pauses: Pauses) -> None:
+    Args:
+        app: the application as gunicorn knows it.
+        pauses: when workers may be started.
+        inherited: the listener is somebody else's too: its address stays when this one ends.
+    """
+
+    def __init__(self, app: Any, pauses: Pauses, *, inherited: bool) -> None:
         self._pauses = pauses
+        self._retires = False
         super().__init__(app)
+        # So gunicorn calls a listener that it has not opened, and therefore does not remove.
+        self.systemd = inherited
         self.cfg.set("pre_fork", _born)
         self.cfg.set("child_exit", self._died)
+
+    def handle_usr1(self) -> None:
+        """Retire: let the workers go, start no other, and end with the last of them."""
+        self._retires = True
+        self.kill_workers(RETIRE)
+
+    def manage_workers(self) -> None:
+        """Start and stop workers, so that there are as many as there should be."""
+        if not self._retires:
+            super().manage_workers()
+        elif not self.WORKERS:
+            raise StopIteration
 
     def spawn_workers(self) -> None:
         """Start the workers that lack, unless it is too early for that."""
@@ -76,8 +108,11 @@ class Master(Arbiter):  # type: ignore[misc]
 
     def _died(self, _arbiter: Any, worker: Any) -> None:
         now = time.monotonic()
-        self._pauses.died(now - worker.born, now)
+        self._pauses.died(now - worker.born, now, served=bool(worker.served[0]))
+        worker.served.close()
 
 
 def _born(_arbiter: Any, worker: Any) -> None:
     worker.born = time.monotonic()
+    # Shared with the worker, which marks it.
+    worker.served = mmap.mmap(-1, 1)

@@ -21,12 +21,12 @@ from rolehost.errors import RolehostError, StorageRefused, StorageUnavailable
 from rolehost.roles.http.application import Application, build
 from rolehost.roles.http.doorway import Doorway
 from rolehost.roles.http.gate import Asgi
-from rolehost.roles.http.listener import open_listener
+from rolehost.roles.http.listener import inherited_listener, open_listener
 from rolehost.roles.http.master import Master, Pauses
 from rolehost.roles.http.worker import HostWorker
 from rolehost.roles.lifeline import follow_parent
 from rolehost.roles.serving import status_of, tell_failure
-from rolehost.roles.status import CANNOT_START, MISCONFIGURED
+from rolehost.roles.status import CANNOT_START, MISCONFIGURED, REPLACES_VARIABLE
 from rolehost.roles.waiting import answered, started
 
 if TYPE_CHECKING:
@@ -77,12 +77,22 @@ class QuietLogger(Logger):  # type: ignore[misc]
 class Server(BaseApplication):  # type: ignore[misc]
     """The application as gunicorn knows it: one in the master, a copy in each worker.
 
+    Args:
+        process: see below.
+        listener: the listening socket; taken over.
+        inherited: it is the supervisor's too.
+        replaces: other processes serve until this role is ready.
+
     Attributes:
         process: the role process; started in each worker, after its fork.
         http: its ``[http]`` settings.
     """
 
-    def __init__(self, process: Process, listener: socket.socket) -> None:
+    def __init__(
+        self, process: Process, listener: socket.socket, *, inherited: bool, replaces: bool
+    ) -> None:
+        self._inherited = inherited
+        self._replaces = replaces
         self.process = process
         self.http = process.composition.deployment.host.http
         self._listener = listener.detach()
@@ -121,7 +131,8 @@ class Server(BaseApplication):  # type: ignore[misc]
 
     def run(self) -> None:
         """Run gunicorn's master."""
-        Master(self, Pauses(self.process.composition.deployment.host.supervisor)).run()
+        settings = self.process.composition.deployment.host.supervisor
+        Master(self, Pauses(settings), inherited=self._inherited).run()
 
     def load(self) -> Asgi:
         """Start the process and build its application; called in each worker.
@@ -131,6 +142,10 @@ class Server(BaseApplication):  # type: ignore[misc]
         """
         process = self.process
         try:
+            if self._replaces and not self._runs():
+                # Others serve: nobody is to be told by this one that he must wait.
+                started(process, threading.Event())
+                return self._begun()
             if answered(process.ping, threading.Event(), limit=FIRST_LOOK):
                 process.start()
                 return self._begun()
@@ -230,10 +245,12 @@ def run(process: Process) -> int:
     Raises:
         StartError: the address cannot be bound.
     """
-    listener = open_listener(process.composition.deployment.host.http.bind)
+    inherited = inherited_listener()
+    listener = inherited or open_listener(process.composition.deployment.host.http.bind)
+    replaces = os.environ.pop(REPLACES_VARIABLE, None) is not None
     master = os.getpid()
     try:
-        Server(process, listener).run()
+        Server(process, listener, inherited=inherited is not None, replaces=replaces).run()
     except SystemExit as stop:
         if os.getpid() != master:
             raise

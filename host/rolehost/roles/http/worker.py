@@ -9,6 +9,7 @@ names is in :class:`Connection` and :meth:`HostWorker._serve`.
 from __future__ import annotations
 
 import asyncio
+import mmap
 import os
 import signal
 import threading
@@ -19,6 +20,8 @@ from gunicorn.asgi.protocol import ASGIProtocol  # type: ignore[import-untyped]
 from gunicorn.workers.gasgi import ASGIWorker  # type: ignore[import-untyped]
 
 from rolehost.roles.http.gate import Asgi
+from rolehost.roles.http.listener import BACKLOG
+from rolehost.roles.status import RETIRE
 
 if TYPE_CHECKING:
     from rolehost.roles.http.server import Server
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 TICK = 1.0
 
 #: Signals that end a worker.
-STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, RETIRE)
 
 #: What a connection is doing: idle between requests, or receiving a head or a body.
 IDLE, HEAD, BODY, BUSY = "idle", "head", "body", "busy"
@@ -42,6 +45,8 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
         super().__init__(worker)
         # gunicorn's own setting knows whole seconds only.
         self._keepalive = worker.app.http.keep_alive
+        self._judged = 0
+        self._last = False
 
     def connection_made(self, transport: Any) -> None:
         """Begin; asyncio calls it."""
@@ -54,6 +59,14 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
         """End; asyncio calls it."""
         super().connection_lost(error)
         self.worker.forget(self)
+
+    def _will_close(self, request: Any, response_requires_close: bool) -> bool:
+        # Asked once or twice for each answer. What its head has said must hold at its end, also
+        # when this process was told in between to retire.
+        if self._judged != self.req_count:
+            self._judged = self.req_count
+            self._last = self.worker.retires
+        return self._last or bool(super()._will_close(request, response_requires_close))
 
     def _phase(self) -> str:
         if self._websocket is not None:
@@ -96,13 +109,23 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
 
 
 class HostWorker(ASGIWorker):  # type: ignore[misc]
-    """One http process: a child of gunicorn's master."""
+    """One http process: a child of gunicorn's master.
+
+    Attributes:
+        app: what it serves.
+        connections: those that are open.
+        retires: another process serves the same listener; this one answers what comes on the
+            connections that it has, each for the last time.
+        served: a byte shared with the master, set when connections are accepted.
+    """
 
     app: Server
+    served: mmap.mmap
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.connections: set[Connection] = set()
+        self.retires = False
         self._stop = asyncio.Event()
         self._emptied = asyncio.Event()
         self._drained: asyncio.Future[None] | None = None
@@ -126,6 +149,8 @@ class HostWorker(ASGIWorker):  # type: ignore[misc]
         for number in self._noted:
             if number == signal.SIGTERM:
                 self.handle_exit_signal()
+            elif number == RETIRE:
+                self.handle_usr1_signal()
             else:
                 self.handle_quit_signal()
 
@@ -136,6 +161,14 @@ class HostWorker(ASGIWorker):  # type: ignore[misc]
         elif self._drained is None:
             self._drained = self.loop.run_in_executor(None, self.app.process.drain)
             self.loop.call_later(self.app.http.shutdown_delay, self._stop_serving)
+
+    def handle_usr1_signal(self) -> None:
+        """Retire; at once while waiting."""
+        if self.app.waiting:
+            self._stop_serving()
+        else:
+            self.retires = True
+            self._stop.set()
 
     def handle_quit_signal(self) -> None:
         """INT or QUIT: stop without waiting for anybody."""
@@ -166,19 +199,23 @@ class HostWorker(ASGIWorker):  # type: ignore[misc]
         self._heed_signals()
         for listener in self.sockets:
             self.servers.append(
-                await self.loop.create_server(lambda: Connection(self), sock=listener.sock)
+                await self.loop.create_server(
+                    lambda: Connection(self), sock=listener.sock, backlog=BACKLOG
+                )
             )
         if self.app.waiting:
             threading.Thread(target=self._begin, name="waits for storage", daemon=True).start()
         else:
             self.app.serving()
-        while self.alive and self.ppid == os.getppid():
+        self.served[0] = 1
+        while self.alive and not self.retires and self.ppid == os.getppid():
             self._tick()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), TICK)
+        await self._close_servers()
+        if self.retires:
+            await self._bid_farewell(self.loop.time() + self.app.http.keep_alive)
         self.alive = False
-        for server in self.servers:
-            server.close()
         if not self._quick_shutdown:
             await self._finish(self.loop.time() + self.app.http.grace)
         if self._drained is not None:
@@ -214,9 +251,32 @@ class HostWorker(ASGIWorker):  # type: ignore[misc]
             if left <= 0:
                 self.log.warning("%d requests did not finish in time", len(self.connections))
                 return
-            self._tick()
+            await self._until_empty(left)
+
+    async def _bid_farewell(self, deadline: float) -> None:
+        """Wait until each connection has had its last answer, or has been idle too long.
+
+        One that hung up on the idle would meet some whose next request is on its way.
+        """
+        while self.connections and self.alive and self.loop.time() < deadline:
+            await self._until_empty(deadline - self.loop.time())
+
+    async def _until_empty(self, seconds: float) -> None:
+        """Wait for the last connection's end, so long at most, but no longer than a tick."""
+        self._tick()
+        self._emptied.clear()
+        if self.connections:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._emptied.wait(), min(TICK, left))
+                await asyncio.wait_for(self._emptied.wait(), min(TICK, seconds))
+
+    async def _close_servers(self) -> None:
+        if isinstance(self.loop, asyncio.SelectorEventLoop):
+            # It hands over what it has accepted one step later, which needs an open server.
+            for listener in self.sockets:
+                self.loop.remove_reader(listener.sock)
+            await asyncio.sleep(0)
+        for server in self.servers:
+            server.close()
 
     def _tick(self) -> None:
         self.notify()

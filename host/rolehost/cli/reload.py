@@ -1,0 +1,133 @@
+"""``rolehost reload``: ask a running supervisor to take a changed deployment."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rolehost.cli.context import Context
+from rolehost.cli.options import as_json, takes_deployment
+from rolehost.cli.output import document, problems
+from rolehost.errors import Problem, RolehostError
+from rolehost.supervisor.control import Found, running
+
+
+@click.command()
+@takes_deployment()
+@click.option("--pid", type=int, help="Process id of the supervisor, where several run this file.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=300.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for each step. The reload goes on without the command.",
+)
+@as_json
+@click.pass_obj
+def reload(context: Context, pid: int | None, timeout: float, as_json: bool) -> int:
+    """Replace the processes of a running deployment by those of its changed file.
+
+    The new deployment is composed and checked first: mistakes are printed, nothing is changed,
+    and the status is that of a wrong configuration. Then its processes come, one by one, each
+    before the one goes whose place it takes. When one does not become ready, those of the
+    former deployment come back. No request fails and no work is lost meanwhile. TERM of the
+    supervisor ends it all.
+    """
+    if context.plugins is not None:
+        raise click.UsageError(
+            "--plugins cannot be changed by a reload: it holds as it was given to rolehost run"
+        )
+    found = running()
+    try:
+        supervisor = _chosen(found, pid, context.path)
+        result = _followed(supervisor, timeout, quiet=as_json)
+    finally:
+        for each in found:
+            each.close()
+    if as_json:
+        document(result)
+    else:
+        _tell(result)
+    return int(result["status"])
+
+
+def _chosen(found: list[Found], pid: int | None, path: Path | None) -> Found:
+    """Return the supervisor that is meant.
+
+    Raises:
+        RolehostError: none is, or several are.
+    """
+    if pid is not None:
+        meant = [each for each in found if each.pid == pid]
+        what = f"with process id {pid}"
+    else:
+        wanted = os.path.realpath(path) if path else ""
+        meant = [each for each in found if each.path == wanted]
+        what = f"runs {path}" if path else "runs without a deployment file"
+    if len(meant) == 1:
+        return meant[0]
+    known = ", ".join(f"{each.pid} ({each.path or each.name})" for each in found)
+    if meant:
+        raise RolehostError(f"several supervisors run {path}; name one by --pid: {known}")
+    others = f"those that run: {known}" if known else "none of this user runs on this machine"
+    raise RolehostError(f"no supervisor {what}; {others}")
+
+
+def _followed(supervisor: Found, timeout: float, *, quiet: bool) -> dict[str, Any]:
+    """Ask for the reload, tell how it goes, return its result.
+
+    Raises:
+        RolehostError: the end of it is not known.
+    """
+    try:
+        for told in supervisor.reload(timeout):
+            if "result" in told:
+                result: dict[str, Any] = told["result"]
+                return result
+            if not quiet:
+                click.echo(_progress(told), err=True)
+    except TimeoutError:
+        raise RolehostError(
+            f"the reload goes on, but nothing came for {timeout:g} s; its end will be in the"
+            f" log of the supervisor {supervisor.pid}"
+        ) from None
+    except OSError as error:
+        raise RolehostError(f"the supervisor {supervisor.pid} hung up: {error}") from None
+    raise RolehostError(f"the supervisor {supervisor.pid} ended before the reload did")
+
+
+def _progress(told: dict[str, Any]) -> str:
+    if "accepted" in told:
+        return f"{told['accepted']} is well; replacing {told['of']} processes"
+    if "failed" in told:
+        return f"{told['failed']}; bringing back the former deployment"
+    return f"{told['done']}/{told['of']} {told['process']}"
+
+
+def _tell(result: dict[str, Any]) -> None:
+    found = [Problem(**problem) for problem in result.get("problems", ())]
+    if found:
+        problems(found)
+        click.echo("\nNothing was changed: the deployment that runs goes on.", err=True)
+    elif result["status"]:
+        click.echo(f"rolehost: {result['outcome']}: {result['words']}", err=True)
+    else:
+        click.echo(f"reloaded in {result['seconds']:g} s: {' '.join(result['roles'])}")
+        for name, label in LABELS.items():
+            if result[name]:
+                click.echo(f"{label} {', '.join(result[name])}")
+        if result["words"]:
+            click.echo(result["words"], err=True)
+
+
+#: Of what a reload may have brought with it, in the order in which it is told.
+LABELS = {
+    "enabled": "enabled:",
+    "disabled": "disabled:",
+    "migrated": "migrated:",
+    "waiting": "wait until older processes are gone (rolehost migrate up --phase post):",
+}

@@ -1,0 +1,198 @@
+"""The door through which commands reach a running supervisor: a socket that only its user opens.
+
+Who connects is told at once which deployment this is; who then writes :data:`RELOAD` is told, a
+JSON object a line, how the reload goes, and last ``result``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+#: What a command writes to ask for a reload.
+RELOAD = b"reload\n"
+
+#: Connections that may wait to be accepted.
+BACKLOG = 8
+
+#: Given a description of how far something is, passes it on.
+Tell = Callable[[dict[str, Any]], None]
+
+
+def folder() -> Path:
+    """Return where this user's supervisors have their sockets; they are named ``PID.sock``.
+
+    It is in ``TMPDIR``, else in ``/tmp``, so that a command finds it without a setting.
+    """
+    return Path(os.environ.get("TMPDIR") or "/tmp") / f"rolehost-{os.getuid()}"
+
+
+class Control:
+    """The supervisor's end.
+
+    Args:
+        watch: has a function called whenever a descriptor can be read.
+        forget: ends that.
+        greeting: returns what is said to everybody who connects.
+        reload: called with what tells the one who asked for it.
+    """
+
+    def __init__(
+        self,
+        watch: Callable[[int, Callable[[], None]], None],
+        forget: Callable[[int], None],
+        greeting: Callable[[], dict[str, Any]],
+        reload: Callable[[Tell], None],
+    ) -> None:
+        self._watch = watch
+        self._forget = forget
+        self._greeting = greeting
+        self._reload = reload
+        self._path = folder() / f"{os.getpid()}.sock"
+        self._socket: socket.socket | None = None
+        self._clients: set[socket.socket] = set()
+
+    def open(self) -> None:
+        """Make the socket.
+
+        Raises:
+            OSError: it cannot be made. Signals still reach the supervisor.
+        """
+        self._path.parent.mkdir(mode=0o700, exist_ok=True)
+        owned = self._path.parent.lstat()
+        if owned.st_uid != os.getuid() or owned.st_mode & 0o077:
+            raise PermissionError(1, f"{self._path.parent} is not for this user alone")
+        self._path.unlink(missing_ok=True)
+        made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            made.setblocking(False)
+            made.bind(str(self._path))
+            self._path.chmod(0o600)
+            made.listen(BACKLOG)
+        except OSError:
+            made.close()
+            raise
+        self._socket = made
+        self._watch(made.fileno(), self._accept)
+
+    def close(self) -> None:
+        """End it, and every connection."""
+        for client in list(self._clients):
+            self._drop(client)
+        if self._socket is not None:
+            self._forget(self._socket.fileno())
+            self._socket.close()
+            self._socket = None
+            self._path.unlink(missing_ok=True)
+
+    def _accept(self) -> None:
+        assert self._socket is not None
+        try:
+            client, _ = self._socket.accept()
+        except OSError:
+            return
+        client.setblocking(False)
+        self._clients.add(client)
+        self._watch(client.fileno(), partial(self._heard, client))
+        self._tell(client, self._greeting())
+
+    def _heard(self, client: socket.socket) -> None:
+        try:
+            asked = client.recv(len(RELOAD))
+        except BlockingIOError:
+            return
+        except OSError:
+            asked = b""
+        if asked == RELOAD:
+            self._reload(partial(self._tell, client))
+        else:
+            self._drop(client)
+
+    def _tell(self, client: socket.socket, what: dict[str, Any]) -> None:
+        if client not in self._clients:
+            return
+        try:
+            client.sendall(json.dumps(what).encode() + b"\n")
+        except OSError:
+            # It is gone, or does not read: nobody waits for it.
+            self._drop(client)
+            return
+        if "result" in what:
+            self._drop(client)
+
+    def _drop(self, client: socket.socket) -> None:
+        self._clients.discard(client)
+        self._forget(client.fileno())
+        client.close()
+
+
+class Found:
+    """A running supervisor, as a command sees it.
+
+    Attributes:
+        pid: its process id.
+        name: name of its deployment.
+        path: the deployment file, absolute; empty without one.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._lines = connection.makefile("rb")
+        greeting = json.loads(self._lines.readline())
+        self.pid = int(greeting["pid"])
+        self.name = str(greeting["name"])
+        self.path = str(greeting["path"])
+
+    def reload(self, timeout: float) -> Iterator[dict[str, Any]]:
+        """Ask for a reload; yield what is told of it, last ``result`` unless it ends before.
+
+        Args:
+            timeout: seconds between two things that are told.
+
+        Raises:
+            TimeoutError: nothing came for so long; the reload goes on.
+        """
+        self._connection.settimeout(timeout)
+        self._connection.sendall(RELOAD)
+        for line in self._lines:
+            yield json.loads(line)
+
+    def close(self) -> None:
+        """End the connection."""
+        self._lines.close()
+        self._connection.close()
+
+
+def running() -> list[Found]:
+    """Return the supervisors of this user that run; as root those of all users. Close them.
+
+    What supervisors that were killed have left behind is removed.
+    """
+    mine = folder()
+    folders = sorted(mine.parent.glob("rolehost-[0-9]*")) if os.getuid() == 0 else [mine]
+    found = []
+    for each in folders:
+        with suppress(OSError):
+            sockets = sorted(each.glob("*.sock"))
+            found += [one for path in sockets if (one := _connected(path)) is not None]
+    return found
+
+
+def _connected(path: Path) -> Found | None:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(5.0)
+    try:
+        connection.connect(str(path))
+        return Found(connection)
+    except ConnectionRefusedError:
+        path.unlink(missing_ok=True)
+    except (OSError, ValueError, KeyError):
+        pass
+    connection.close()
+    return None
