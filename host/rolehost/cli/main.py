@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "migrate": ("rolehost.cli.migrate:migrate", "Apply and take back migrations."),
     "new": ("rolehost.cli.new:new", "Begin a plugin, a storage backend or a deployment."),
     "plugins": ("rolehost.cli.plugins:plugins", "List plugins: enabled, disabled, broken."),
+    "reload": ("rolehost.cli.reload:reload", "Replace a running deployment by a changed one."),
     "routes": ("rolehost.cli.routes:routes", "List HTTP routes."),
     "run": ("rolehost.cli.run:run", "Run a deployment, all its roles, in the foreground."),
     "schedules": ("rolehost.cli.schedules:schedules", "List schedules."),
