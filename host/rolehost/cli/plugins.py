@@ -16,22 +16,33 @@ from rolehost.cli.output import problems as tell
 from rolehost.composition import Composition, examine, probe
 from rolehost.deployment import Deployment, read
 from rolehost.discovery import Found, installed
-from rolehost.errors import Problem
+from rolehost.errors import ConfigurationError, Problem
 
 
 @click.command()
 @takes_deployment()
 @click.option("--probe", "probing", is_flag=True, help="Import disabled plugins too.")
+@click.option("--pin", "pinning", is_flag=True, help="Write down what the enabled plugins are.")
 @as_json
 @click.pass_obj
-def plugins(context: Context, probing: bool, as_json: bool) -> int:
+def plugins(context: Context, probing: bool, pinning: bool, as_json: bool) -> int:
     """List all installed plugins by name.
 
     Plugins that are not enabled are not imported, so one that is broken is listed as disabled;
     --probe imports it and says what is wrong. What cannot be read in the deployment itself is told
     after the list; exit status 3 then.
+
+    --pin lists nothing: it writes distribution, version and hash of each enabled plugin into a
+    file beside the deployment. One that names this file, pins = "…" in [deployment], refuses
+    what differs from it.
     """
     deployment, mistakes = read(context.path, plugins=context.plugins)
+    if pinning:
+        from rolehost.cli.pin import write
+
+        if mistakes:
+            raise ConfigurationError(mistakes)
+        return write(deployment)
     composition, problems = examine(deployment)
     found = installed()
     rows = [_row(plugin, deployment, [*mistakes, *problems], probing=probing) for plugin in found]
@@ -42,6 +53,10 @@ def plugins(context: Context, probing: bool, as_json: bool) -> int:
     summaries = (
         {plugin.name: plugin.info.summary for plugin in composition.plugins} if composition else {}
     )
+    for row in rows:
+        failed = composition and composition.left_out(row["name"])
+        if failed:
+            row["state"], row["why"] = "degraded", failed.reason
     for row in rows:
         row["summary"] = row["summary"] or summaries.get(row["name"], "")
     for row in rows:

@@ -44,6 +44,7 @@ STAYS = frozenset(
         "unknown-plugin",
         "unknown-section",
         "unpinned-plugin",
+        "unreadable-pins",
     }
 )
 

@@ -172,6 +172,10 @@ class Composition:
             degraded=(*self.degraded, replace(failed, routes=routes)),
         )
 
+    def left_out(self, name: str) -> Degraded | None:
+        """Return a degraded plugin by name; None: it is not degraded."""
+        return next((each for each in self.degraded if each.name == name), None)
+
     def plugin(self, name: str) -> Plugin:
         """Return an enabled plugin by name.
 

@@ -12,6 +12,7 @@ import rolehost
 from rolehost.api.contributions import PluginInfo
 from rolehost.api.hooks import DeclareContext
 from rolehost.api.versions import ACCEPTED_APIS, PLUGIN_API
+from rolehost.composition.pins import Pins
 from rolehost.composition.report import Report
 from rolehost.discovery import Found, HookTable, did_you_mean, implementation, installed
 from rolehost.discovery.suggest import one_of
@@ -39,6 +40,7 @@ class Selection:
         #: What was imported, by the names of plugins, whatever became of it then.
         self.modules: dict[str, Any] = {}
         self._hooks = HookTable()
+        self._pins = Pins(report)
 
     def sources(self, name: str) -> list[Found]:
         """Return the distributions that bring a plugin of this name."""
@@ -81,6 +83,8 @@ class Selection:
 
     def _imported(self, found: Found) -> Any:
         """Import a plugin; None when that failed, as the report says then."""
+        if not self._pins.allow(found):
+            return None
         seconds = self.report.deployment.host.limits.declare
         try:
             with contained() as effects:

@@ -1,0 +1,214 @@
+"""Pins: the distributions a deployment was tested with, by version and content.
+
+The content is what the distribution's ``RECORD`` lists, as it is on disk, so that what somebody
+changed after the installation is seen too. Sources: the specifications "Recording installed
+projects" and "Binary distribution format" of packaging.python.org. Left out is what differs
+from one installation to the next: byte code, scripts outside of the packages, the notes of the
+installer.
+
+Pins find drift and accidents before anything is imported. Who may write to the installed files
+may change Python itself: against them they are no protection.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import tomllib
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rolehost.composition.report import Report
+from rolehost.discovery import Found
+
+#: Names in a ``.dist-info`` folder that say how something was installed, not what.
+NOTES = frozenset(
+    {"RECORD", "RECORD.jws", "RECORD.p7s", "INSTALLER", "REQUESTED", "direct_url.json"}
+)
+
+#: How to write pins anew.
+COMMAND = "rolehost plugins --pin"
+
+
+class CannotPin(Exception):
+    """A distribution has no content that could be pinned; the message says why."""
+
+
+class Pin(NamedTuple):
+    """What one plugin is pinned to.
+
+    Attributes:
+        distribution: the package that ships it.
+        version: that package's version.
+        hash: ``sha256:`` and the hexadecimal digest of its content.
+    """
+
+    distribution: str
+    version: str
+    hash: str
+
+
+class _Listed(NamedTuple):
+    """One file of a distribution: its name and digest in ``RECORD``, and where it is."""
+
+    name: str
+    digest: str
+    path: Path
+
+
+def pin(found: Found) -> Pin:
+    """Return what an installed plugin would be pinned to.
+
+    Raises:
+        CannotPin: it was installed as editable, or not by a wheel.
+    """
+    if _editable(found):
+        raise CannotPin("it is an editable install, whose files may change at any time")
+    total = hashlib.sha256()
+    for each in _listed(found):
+        try:
+            content = each.path.read_bytes()
+        except OSError as error:
+            raise CannotPin(f"{each.path} cannot be read: {error.strerror}") from None
+        total.update(f"{each.name} {hashlib.sha256(content).hexdigest()}\n".encode())
+    return Pin(found.distribution, found.version, f"sha256:{total.hexdigest()}")
+
+
+def changed(found: Found) -> list[str]:
+    """Return the files that are not as they were installed, and why, by their ``RECORD``."""
+    words = []
+    for each in _listed(found):
+        algorithm, _, digest = each.digest.partition("=")
+        try:
+            content = each.path.read_bytes()
+        except OSError as error:
+            words.append(f"{each.path} cannot be read: {error.strerror}")
+            continue
+        if algorithm == "sha256" and digest != _encoded(content):
+            words.append(f"{each.path} was changed")
+    return words
+
+
+class Pins:
+    """The pins of one deployment; nothing is pinned where it names no file.
+
+    Args:
+        report: takes what differs, and a file that cannot be read.
+    """
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self.path = report.deployment.host.deployment.pins
+        self._pins = self._read(self.path) if self.path is not None else None
+        self._seen: dict[str, Pin] = {}
+
+    def allow(self, found: Found) -> bool:
+        """Say whether a plugin is what it is pinned to; the report says why not."""
+        if self.path is None:
+            return True
+        if self._pins is None:
+            return False
+        wanted = self._pins.get(found.name)
+        if wanted is None:
+            self._add(
+                "unpinned-plugin",
+                found,
+                f"the plugin {found.name} is enabled and not pinned",
+                "a pin for every enabled plugin",
+                f"pins for {', '.join(sorted(self._pins)) or 'none'}",
+                f"{COMMAND}, when it is to be trusted",
+            )
+            return False
+        try:
+            actual = self._seen.get(found.metadata) or pin(found)
+        except CannotPin as error:
+            self._differs(found, wanted, str(error), "install it from its wheel again")
+            return False
+        self._seen[found.metadata] = actual
+        if actual == wanted:
+            return True
+        if actual[:2] != wanted[:2]:
+            got = f"{actual.distribution} {actual.version}"
+            fix = f"install {wanted.distribution}=={wanted.version}, or {COMMAND}"
+        else:
+            files = changed(found)
+            got = "; ".join(files) or f"another build of {actual.distribution} {actual.version}"
+            fix = f"install {wanted.distribution}=={wanted.version} again, or {COMMAND}"
+        self._differs(found, wanted, got, fix)
+        return False
+
+    def _differs(self, found: Found, wanted: Pin, got: str, fix: str) -> None:
+        self._add(
+            "changed-plugin",
+            found,
+            f"the plugin {found.name} is not what it is pinned to; it was not imported",
+            f"{wanted.distribution} {wanted.version}, {wanted.hash}",
+            got,
+            fix,
+        )
+
+    def _add(self, code: str, found: Found, what: str, expected: str, got: str, fix: str) -> None:
+        where = f"{self.path}; {self._report.enabled_at(found.name)}"
+        self._report.add(code, where, what, who=found.who, expected=expected, got=got, fix=fix)
+
+    def _read(self, path: Path) -> dict[str, Pin] | None:
+        try:
+            tables = tomllib.loads(path.read_text("utf-8"))
+            return {name: Pin(**table) for name, table in tables.items()}
+        except OSError as error:
+            got = error.strerror or str(error)
+        except (ValueError, TypeError) as error:  # not TOML, not UTF-8, other keys
+            got = str(error)
+        self._report.add(
+            "unreadable-pins",
+            self._report.at("deployment.pins"),
+            f"the pins in {path} cannot be read, so nothing may be imported",
+            expected="a file that rolehost plugins --pin wrote",
+            got=got,
+            fix=f"{COMMAND}, or take pins out of [deployment]",
+        )
+        return None
+
+
+def render(pins: Mapping[str, Pin]) -> str:
+    """Return the text of a file of pins, by plugin."""
+    lines = [f"# Written by `{COMMAND}`: what the enabled plugins must be."]
+    for name, each in sorted(pins.items()):
+        lines += ["", f"[{json.dumps(name)}]"]
+        lines += [f"{key} = {json.dumps(value)}" for key, value in each._asdict().items()]
+    return "\n".join(lines) + "\n"
+
+
+def _listed(found: Found) -> Iterator[_Listed]:
+    """Yield the files of a distribution, sorted by name.
+
+    Raises:
+        CannotPin: it has no ``RECORD``.
+    """
+    folder = Path(found.metadata)
+    try:
+        text = (folder / "RECORD").read_text("utf-8")
+    except OSError:
+        raise CannotPin(f"{found.metadata or found.target} has no RECORD of its files") from None
+    for row in sorted(csv.reader(text.splitlines())):
+        name, digest, *_ = [*row, ""]
+        parts = Path(name).parts
+        outside = ".." in parts or name.startswith("/")
+        note = parts[-1:] and parts[-1] in NOTES and len(parts) == 2 and parts[0] == folder.name
+        if row and not outside and not note and not name.endswith(".pyc"):
+            yield _Listed(name, digest, folder.parent / name)
+
+
+def _editable(found: Found) -> bool:
+    try:
+        written: Any = json.loads((Path(found.metadata) / "direct_url.json").read_text("utf-8"))
+        return bool(written.get("dir_info", {}).get("editable"))
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _encoded(content: bytes) -> str:
+    return urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
