@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 
 if TYPE_CHECKING:
+    from rolehost.testing.kit import Hosts
     from rolehost.testing.services import Server
 
 pytest.register_assert_rewrite("rolehost.testing.conformance")
@@ -41,6 +42,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("own_server")
         if used & (_OWN | _SHARED) or item.get_closest_marker("own_server"):
             item.add_marker("engine")
+
+
+@pytest.fixture
+def host() -> Iterator[Hosts]:
+    """A function that makes a host of some plugins, in this process: ``host(plugins=[shop])``.
+
+    As :class:`rolehost.testing.kit.Hosts`; closed after the test.
+    """
+    from rolehost.testing.kit import Hosts
+
+    hosts = Hosts()
+    try:
+        yield hosts
+    finally:
+        hosts.close()
 
 
 @pytest.fixture

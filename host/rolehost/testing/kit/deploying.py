@@ -1,0 +1,73 @@
+"""A deployment without a file: plugins and settings as a test gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rolehost.deployment import HOST_SECTIONS, Deployment, HostSettings, Origin, decode
+from rolehost.errors import ConfigurationError, Problem
+
+#: What messages name as the place of a setting.
+ORIGIN = Origin("settings of the test")
+
+#: Settings of the host that differ from a deployment's defaults; a test may set others.
+DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "deployment": {"environment": "test"},
+    "http": {"threads": 2, "access_log": False},
+}
+
+
+def deployment(
+    name: str, plugins: Sequence[str], settings: Mapping[str, Mapping[str, Any]], folder: Path
+) -> Deployment:
+    """Return a deployment of plugins with their settings.
+
+    Args:
+        name: its name.
+        plugins: names, as they would stand in the file.
+        settings: section → keys and values, the host's own sections too.
+        folder: where relative paths start.
+
+    Raises:
+        ConfigurationError: a section of the host is wrong; the plugins' are judged by composing.
+    """
+    merged = {
+        section: {**DEFAULTS.get(section, {}), **values} for section, values in _all(settings)
+    }
+    origins = {f"plugins.{each}": Origin("plugins of the test") for each in plugins}
+    for section, values in merged.items():
+        origins |= {f"{section}.{key}": ORIGIN for key in values}
+    problems: list[Problem] = []
+    host: dict[str, Any] = {}
+    for section, kind in HOST_SECTIONS.items():
+        if section not in merged:
+            continue
+        decoded, wrong = decode(
+            kind,
+            merged.pop(section),
+            section=section,
+            origins=origins,
+            who=f"deployment {name} (of a test)",
+            folder=folder,
+        )
+        problems += wrong
+        host[section] = decoded
+    on_failure: Any = merged.pop("on_failure", {})
+    if problems:
+        raise ConfigurationError(problems)
+    return Deployment(
+        name=name,
+        path=None,
+        plugins=tuple(plugins),
+        host=HostSettings(**host),
+        sections=merged,
+        origins=origins,
+        on_failure=on_failure,
+    )
+
+
+def _all(settings: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, Mapping[str, Any]]]:
+    names = dict.fromkeys((*DEFAULTS, *settings))
+    return [(name, settings.get(name, {})) for name in names]

@@ -1,0 +1,185 @@
+"""Drives the processes of a host step by step: ticks, relay, events, jobs, messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from rolehost.delivery import sweep, ticks
+from rolehost.delivery.leases import Presence
+from rolehost.delivery.ticks import Ticker
+from rolehost.errors import RolehostError
+from rolehost.roles.process import Process
+from rolehost.testing.kit.events import Events, Relaying
+from rolehost.testing.kit.jobs import Jobs
+from rolehost.testing.kit.messages import Messages
+from rolehost.testing.kit.processes import Processes
+from rolehost.testing.kit.ran import Drained, Ran
+from rolehost.testing.kit.world import World
+
+#: Most that one drain runs; what runs longer than that never ends.
+MOST = 10_000
+
+
+class Endless(RolehostError):
+    """A drain found more to do however much it did: something enqueues or publishes itself."""
+
+
+class Driving:
+    """One drain of one host: its processes are there from entering to leaving.
+
+    While it lasts they have presence rows and leases, as running processes do. It gives them up
+    at the end, so that other hosts of the world can go on, but not when it ends by a crash.
+
+    Args:
+        processes: of the host.
+        world: its clock, and what was published.
+    """
+
+    def __init__(self, processes: Processes, world: World) -> None:
+        composition = processes.composition
+        self._processes = processes
+        self._world = world
+        self._composition = composition
+        self._used: list[Process] = []
+        self._steps: list[Callable[[], list[Ran]]] = []
+        self._left = ExitStack()
+
+    def __enter__(self) -> Driving:
+        with self._processes.within("command") as services:
+            self._enter("command")
+            sweep.release_dead(services.engine)
+        kinds = self._composition.backends
+        durable = any(owned.value.durable for owned in self._composition.actors.values())
+        if self._composition.schedules:
+            self._ticking()
+        if "stream" in kinds and self._composition.publishes:
+            self._relaying()
+        if "stream" in kinds and self._composition.handlers:
+            self._handling()
+        if durable:
+            self._working()
+        if len(self._composition.actors) > durable and "queue" in kinds:
+            self._passing()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._left.close()
+        if kind is not None and not issubclass(kind, Exception):
+            return
+        for process in self._used:
+            with self._processes.within(process.role):
+                self._presence(process).leave(process.identity)
+
+    def run(self, ran: Drained) -> None:
+        """Run everything that is due, and add it to ``ran``.
+
+        Raises:
+            Endless: it does not end.
+        """
+        most = len(ran) + MOST
+        while True:
+            before = len(ran)
+            for step in self._steps:
+                while came := step():
+                    ran += came
+                    if len(ran) > most:
+                        raise Endless(
+                            f"a drain ran {MOST} things and is not at its end; the last ones were"
+                            f" {', '.join(ran.names[-5:])}. Does something enqueue itself?"
+                        )
+            if len(ran) == before and not self._waits():
+                return
+
+    def next_job(self) -> int | None:
+        """Return when the next job is due that waits for its time, in milliseconds."""
+        with self._processes.within("command") as services:
+            return services.engine.ledger.next_due()
+
+    def next_tick(self) -> int | None:
+        """Return when the next schedule ticks, in milliseconds."""
+        now = self._world.clock.now()
+        due = [ticks.following(owned.value, now) for owned in self._composition.schedules]
+        return min(due, default=None)
+
+    def _waits(self) -> bool:
+        """Whether a step that shows nothing itself left something to do: a tick, a relay."""
+        waits, self._again = self._again, False
+        return waits
+
+    _again = False
+
+    def _enter(self, role: str) -> Process:
+        process = self._processes.of(role)
+        self._presence(process).renew(process.identity)
+        self._used.append(process)
+        return process
+
+    def _presence(self, process: Process) -> Presence:
+        engine = process.services.engine
+        return Presence(engine.database, engine.clock, engine.policy.lease)
+
+    def _ticking(self) -> None:
+        process = self._enter("scheduler")
+        schedules = [owned.value for owned in self._composition.schedules]
+        lease = self._composition.deployment.host.scheduler.lease
+        ticker = Ticker(process.services.engine, schedules, process.identity.id, lease)
+
+        def step() -> list[Ran]:
+            with self._processes.within("scheduler"):
+                if ticker.lead():
+                    ticker.step()
+            return []
+
+        self._steps.append(step)
+
+    def _relaying(self) -> None:
+        process = self._processes.of("command")
+        services = process.services
+        owner, seen = process.identity.id, self._world.published
+        relaying = Relaying(services.engine, services.stream, owner, seen)
+
+        def step() -> list[Ran]:
+            with self._processes.within("command"):
+                while relaying.step():
+                    self._again = True
+            return []
+
+        self._steps.append(step)
+
+    def _handling(self) -> None:
+        process = self._enter("consumer")
+        handlers = [owned.value for owned in self._composition.handlers]
+        events = Events(process.services, handlers, self._world.clock, self._processes.metrics)
+        self._left.callback(events.leave)
+        events.join()
+
+        def step() -> list[Ran]:
+            with self._processes.within("consumer"):
+                return events.step()
+
+        self._steps.append(step)
+
+    def _working(self) -> None:
+        process = self._enter("worker")
+        jobs = Jobs(process.services, process.identity.id, self._processes.metrics)
+        jobs.keep(self._composition.deployment.host.worker.queues)
+
+        def step() -> list[Ran]:
+            with self._processes.within("worker"):
+                ran = jobs.step()
+            return [] if ran is None else [ran]
+
+        self._steps.append(step)
+
+    def _passing(self) -> None:
+        actors = [owned.value for owned in self._composition.actors.values()]
+        passing = [each for each in actors if not each.durable]
+        if passing:
+            messages = Messages(self._processes.services("worker"), passing)
+
+            def step() -> list[Ran]:
+                with self._processes.within("worker"):
+                    return messages.step()
+
+            self._steps.append(step)

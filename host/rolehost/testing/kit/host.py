@@ -1,0 +1,468 @@
+"""A host in the process of a test, made of the plugins that the test names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+from rolehost import failpoints
+from rolehost.api import Actor, AnyEvent, Job, Schedule, UnitOfWork
+from rolehost.composition import Composition, compose
+from rolehost.delivery import deadletters, envelope
+from rolehost.delivery.deadletters import DeadLetter
+from rolehost.delivery.work import new_id
+from rolehost.discovery import did_you_mean
+from rolehost.errors import RolehostError
+from rolehost.services import ProcessServices
+from rolehost.storage import Record
+from rolehost.testing.kit import looking
+from rolehost.testing.kit.absence import absent
+from rolehost.testing.kit.client import Asgi, Client, Response
+from rolehost.testing.kit.clock import Clock
+from rolehost.testing.kit.deploying import deployment
+from rolehost.testing.kit.driving import MOST, Driving, Endless
+from rolehost.testing.kit.events import note
+from rolehost.testing.kit.failing import FailAt
+from rolehost.testing.kit.looking import Enqueued, Published
+from rolehost.testing.kit.metrics import Metrics
+from rolehost.testing.kit.processes import Processes
+from rolehost.testing.kit.ran import Drained
+from rolehost.testing.kit.selecting import selected
+from rolehost.testing.kit.world import Sections, World
+
+if TYPE_CHECKING:
+    from click.testing import Result
+
+    from rolehost.roles.http.application import Application
+
+Mode = Literal["manual", "inline"]
+
+
+class HostDown(RolehostError):
+    """The host was killed at a failpoint; :meth:`Host.restart` starts it again."""
+
+
+class Host:
+    """A host of some plugins; made with the fixture ``host`` or :func:`open_host`.
+
+    Its code is that of a deployment: the same composition, delivery engine and HTTP application.
+    What is missing are processes, threads and time: everything runs in the thread of the test,
+    when the test says so, and the clock stands still until the test moves it. It has a process
+    of each role all the same, with services of its own, started when it is first needed.
+
+    Args:
+        plugins: see :func:`rolehost.testing.kit.selecting.selected`.
+        settings: section → keys and values, of plugins and of the host.
+        world: clock, chance and storage.
+        mode: ``manual``: jobs and events wait for :meth:`drain`. ``inline``: what is due runs
+            after the commit of the unit of work that enqueued or published it.
+        name: of the deployment.
+        without: import names that are absent as long as the host is there.
+
+    Raises:
+        ConfigurationError: with every mistake in settings and plugins.
+        StartError: a plugin's ``rolehost_start`` raised.
+    """
+
+    def __init__(
+        self,
+        plugins: Iterable[Any] | Mapping[str, Any],
+        settings: Sections,
+        world: World,
+        mode: Mode,
+        name: str,
+        without: tuple[str, ...],
+    ) -> None:
+        if mode not in ("manual", "inline"):
+            raise ValueError(f"mode {mode!r} is neither 'manual' nor 'inline'")
+        self._world = world
+        self._mode = mode
+        self._down = False
+        self._draining = False
+        self._inline = Drained()
+        self._application: Application | None = None
+        self._left = ExitStack()
+        try:
+            self._left.enter_context(absent(*without, forget=without))
+            backends, extra = world.plugins()
+            names, given = selected(plugins)
+            enabled = tuple(dict.fromkeys((*backends, *names)))
+            deployed = deployment(name, enabled, world.settings(settings), world.folder)
+            self.composition: Composition = compose(deployed, extra={**extra, **given})
+            self._processes = Processes(self, self.composition, world, self._woken)
+            self._start()
+        except BaseException:
+            self._left.close()
+            raise
+
+    # --- what the host is -------------------------------------------------------------------
+
+    @property
+    def world(self) -> World:
+        """What it shares with hosts that are opened beside it."""
+        return self._world
+
+    @property
+    def clock(self) -> Clock:
+        """The time of this host and of all that share its world."""
+        return self._world.clock
+
+    @property
+    def services(self) -> ProcessServices:
+        """Services of the test's own: those of a process with the role ``command``.
+
+        The plugins' models are bound to this host's database from here on.
+        """
+        self._processes.bind("command")
+        return self._processes.services("command")
+
+    @property
+    def metrics(self) -> Metrics:
+        """What the host's processes have told recorders, counted."""
+        return self._processes.metrics
+
+    def unit_of_work(self) -> AbstractContextManager[UnitOfWork]:
+        """Open a unit of work, as code of a plugin does."""
+        return self.services.unit_of_work()
+
+    # --- what comes in ----------------------------------------------------------------------
+
+    @property
+    def client(self) -> Client:
+        """Sends HTTP requests to the host's routes."""
+        return Client(self._asgi, self._around)
+
+    def publish(self, event: AnyEvent | Record) -> str:
+        """Put an event into the stream, as another service does; return its id.
+
+        It is handled by the next :meth:`drain`. A :class:`~rolehost.api.Record` is put there as
+        it is, so that a test can send what cannot be decoded.
+        """
+        services = self.services
+        event_id = ""
+        if not isinstance(event, Record):
+            now = self.clock.now()
+            event_id = event.id or new_id(now, services.random.getrandbits(74))
+            event = envelope.to_record(event, event_id=event_id, source="/test", now=now)
+        services.stream.publish([event])
+        self._woken(())
+        return event_id
+
+    def tick(self, schedule: Schedule | str) -> Job:
+        """Enqueue the job of a schedule now, whatever the time is.
+
+        Raises:
+            LookupError: no enabled plugin has a schedule of this name.
+        """
+        name = schedule if isinstance(schedule, str) else schedule.name
+        known = {owned.value.name: owned.value for owned in self.composition.schedules}
+        if name not in known:
+            hint = did_you_mean(name, known) or f"there are {', '.join(sorted(known)) or 'none'}"
+            raise LookupError(f"no enabled plugin has a schedule {name!r}; {hint}")
+        return self.services.enqueue(known[name].actor, **known[name].arguments)
+
+    def invoke(self, line: str | list[str]) -> Result:
+        """Run a command that a plugin contributes, ``"shop-report --since 2026"``.
+
+        Returns:
+            click's result: ``exit_code`` and ``output``.
+
+        Raises:
+            LookupError: no enabled plugin contributes it.
+        """
+        from rolehost.testing.kit.commands import invoke
+
+        with self._processes.within("command") as services:
+            return invoke(self.composition, services, line)
+
+    # --- what runs --------------------------------------------------------------------------
+
+    def drain(self, *, with_delays: bool = False, raises: bool = True) -> Drained:
+        """Run what is due until nothing is: ticks, events, jobs, and what they bring about.
+
+        Args:
+            with_delays: also move the clock to when delayed and failed jobs are due, again and
+                again, until no job waits.
+            raises: raise at the end what jobs and handlers raised and did not mend by a later
+                try; False leaves it to the test to look at the outcomes.
+
+        Returns:
+            What ran, in its order. Handlers that fail are tried again at once, as often as
+            their policy says; the clock is moved by the delays between.
+
+        Raises:
+            HostDown: it was killed.
+            Endless: there is always more to do.
+            Exception: what a job or handler raised; an :class:`ExceptionGroup` of several.
+        """
+        ran = self._taken()
+        with self._driving() as driving:
+            driving.run(ran)
+            while with_delays and (due := driving.next_job()) is not None:
+                if len(ran) > MOST:
+                    raise Endless(f"{MOST} things ran, and a job still waits for its time")
+                self.clock.move_to(due)
+                driving.run(ran)
+        return self._judged(ran, raises)
+
+    def advance(self, seconds: float, *, raises: bool = True) -> Drained:
+        """Let time pass, and run everything at the moment when it is due: schedules, delays.
+
+        Unlike ``clock.advance()``, after which a schedule has missed ticks to make up for.
+
+        Args:
+            seconds: how far.
+            raises: as of :meth:`drain`.
+        """
+        end = self.clock.now() + round(seconds * 1000)
+        ran = self._taken()
+        with self._driving() as driving:
+            driving.run(ran)
+            while True:
+                dues = [driving.next_job(), driving.next_tick()]
+                due = min((each for each in dues if each is not None), default=end + 1)
+                if due > end:
+                    break
+                self.clock.move_to(due)
+                driving.run(ran)
+            self.clock.move_to(end)
+            driving.run(ran)
+        return self._judged(ran, raises)
+
+    @property
+    def ran(self) -> Drained:
+        """Return what ran inline since it was last asked for, and forget it.
+
+        What failed among it and was never asked for fails the test at its end.
+        """
+        return self._taken()
+
+    # --- what has happened ------------------------------------------------------------------
+
+    @property
+    def enqueued(self) -> list[Enqueued]:
+        """Every durable job in the database, whatever has become of it, oldest first."""
+        with self._processes.within("command") as services:
+            return looking.enqueued(services.database)
+
+    @property
+    def published(self) -> list[Published]:
+        """Every event that a unit of work published in this world, oldest first."""
+        with self._processes.within("command") as services:
+            if "database" in self.composition.backends:
+                note(services.engine, self._world.published)
+        return looking.published(list(self._world.published.values()))
+
+    @property
+    def dead(self) -> list[DeadLetter]:
+        """Dead letters: jobs and events that were given up, newest first."""
+        with self._processes.within("command") as services:
+            return deadletters.listing(services.database)
+
+    def assert_enqueued(self, actor: Actor | str, /, **arguments: Any) -> Enqueued:
+        """Fail unless a job of the actor was enqueued whose arguments match; return the first.
+
+        Arguments that are not named may be anything, and so may keys of mappings within them.
+        What has become of the job does not matter; its ``state`` tells.
+        """
+        __tracebackhide__ = True
+        jobs = self.enqueued
+        found = looking.matching_job(jobs, actor, arguments)
+        if found is None:
+            raise looking.no_job(jobs, actor, arguments)
+        return found
+
+    def refute_enqueued(self, actor: Actor | str, /, **arguments: Any) -> None:
+        """Fail if a job of the actor was enqueued whose arguments match."""
+        __tracebackhide__ = True
+        found = looking.matching_job(self.enqueued, actor, arguments)
+        if found is not None:
+            raise AssertionError(f"was enqueued, and must not have been: {found}")
+
+    def assert_published(self, topic: str, /, *, type: str | None = None, **data: Any) -> Published:  # noqa: A002
+        """Fail unless an event was published whose payload matches; return the first.
+
+        Args:
+            topic: where to.
+            type: CloudEvents ``type``; None is any.
+            data: keys of the payload; others may be anything.
+        """
+        __tracebackhide__ = True
+        events = self.published
+        found = looking.matching_event(events, topic, type, data)
+        if found is None:
+            raise looking.no_event(events, topic, type, data)
+        return found
+
+    def refute_published(self, topic: str, /, *, type: str | None = None, **data: Any) -> None:  # noqa: A002
+        """Fail if an event was published whose payload matches."""
+        __tracebackhide__ = True
+        found = looking.matching_event(self.published, topic, type, data)
+        if found is not None:
+            raise AssertionError(f"was published, and must not have been: {found}")
+
+    def assert_dead(self, what: Any = None, *, error: str = "") -> DeadLetter:
+        """Fail unless there is a dead letter; return the newest that matches.
+
+        Args:
+            what: actor or handler, or its name; None is any.
+            error: a part of the text of why it was given up.
+        """
+        __tracebackhide__ = True
+        name = what if what is None or isinstance(what, str) else what.name
+        letters = self.dead
+        for letter in letters:
+            if name in (None, letter.what) and error in letter.error:
+                return letter
+        there = [f"  {each.id} of {each.what}: {each.error}" for each in letters]
+        wanted = f"dead letter of {name}" if name else "dead letter"
+        because = f" because of {error!r}" if error else ""
+        raise AssertionError("\n".join([f"there is no {wanted}{because}", *(there or ["  none"])]))
+
+    def refute_dead(self) -> None:
+        """Fail if there is any dead letter."""
+        __tracebackhide__ = True
+        letters = [f"  {each.id} of {each.what}: {each.error}" for each in self.dead]
+        if letters:
+            raise AssertionError("\n".join(["there are dead letters:", *letters]))
+
+    # --- what goes wrong --------------------------------------------------------------------
+
+    def fail_at(
+        self,
+        point: str,
+        *,
+        kill: bool = False,
+        error: BaseException | type[BaseException] | None = None,
+        times: int | None = 1,
+        after: int = 0,
+    ) -> FailAt:
+        """Return a block in which the host fails at a point of :data:`rolehost.failpoints.NAMES`.
+
+        Args:
+            point: which one.
+            kill: let the host die there, as by SIGKILL. It ends the block, and the host is down.
+            error: raise this there instead, and let the host see to it.
+            times: how often; None is whenever the point is reached.
+            after: how often it passes first.
+
+        Raises:
+            AssertionError: at the end of the block: it did not come to that.
+            UnknownFailpoint: when the block is entered: there is no such point.
+            ValueError: neither ``kill`` nor ``error`` is given, or both.
+        """
+        if kill == (error is not None):
+            raise ValueError("give either kill=True or error=…")
+        return FailAt(self, point, error, times, after, self._crash)
+
+    def restart(self) -> None:
+        """Stop the host unless it was killed, and start it again over what is durable.
+
+        What processes held that were killed is handed back, as the sweep of the one that is
+        started in their place does. What was in memory alone is gone.
+        """
+        self._close_application()
+        self._processes.stop(all_of_them=False)
+        dead = self._processes.expire()
+        if dead and "database" in self.composition.backends:
+            with self._processes.within("command") as services:
+                marks = ", ".join("?" * len(dead))
+                # Whoever looks at a process of this machine sees that its id lives no more.
+                with services.database.transaction() as tx:
+                    tx.execute(
+                        f"UPDATE rolehost_processes SET expires_at = 0 WHERE id IN ({marks})", dead
+                    )
+        self._down = False
+
+    def close(self) -> None:
+        """Stop the host: drain and stop hooks run, everything is closed. Idempotent."""
+        self._left.close()
+
+    def __enter__(self) -> Host:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # --- how it is done ---------------------------------------------------------------------
+
+    def _start(self) -> None:
+        if "database" in self.composition.backends:
+            self._world.prepare(self.composition, self._database)
+        self._left.callback(self._processes.stop, all_of_them=True)
+        services = self._processes.services("command")
+        # The test's own session, so that it can read and use models without ceremony.
+        self._left.enter_context(self._processes.session(services))
+        self._left.callback(self._close_application)
+        if self.composition.schedules:
+            # A schedule that is new begins when a scheduler first sees it.
+            with self._driving():
+                pass
+
+    def _database(self) -> Any:
+        return self._processes.services("command").database
+
+    def _asgi(self) -> Asgi:
+        if self._application is None:
+            from rolehost.roles.http.application import build
+
+            services = self._processes.services("http")
+            host = self.composition.deployment.host
+            self._application = build(self.composition, services, services.recorders, host)
+        return self._application.asgi
+
+    def _around(self, send: Callable[[], Response]) -> Response:
+        self._alive()
+        try:
+            with self._processes.within("http"):
+                return send()
+        except failpoints.Crash:
+            self._crash()
+            raise
+
+    @contextmanager
+    def _driving(self) -> Iterator[Driving]:
+        self._alive()
+        if self._draining:
+            raise RuntimeError("drain() within a drain: it runs whatever comes of it anyway")
+        self._draining = True
+        try:
+            with Driving(self._processes, self._world) as driving:
+                yield driving
+        except failpoints.Crash:
+            self._crash()
+            raise
+        finally:
+            self._draining = False
+
+    def _woken(self, names: Collection[str]) -> None:
+        """After a commit: run what is due, unless that is what is being done."""
+        del names
+        if self._mode == "inline" and not self._draining and not self._down:
+            with self._driving() as driving:
+                driving.run(self._inline)
+
+    def _taken(self) -> Drained:
+        taken, self._inline = self._inline, Drained()
+        return taken
+
+    @staticmethod
+    def _judged(ran: Drained, raises: bool) -> Drained:
+        if raises:
+            ran.raise_failures()
+        return ran
+
+    def _alive(self) -> None:
+        if self._down:
+            raise HostDown("the host was killed at a failpoint; host.restart() starts it again")
+
+    def _crash(self) -> None:
+        self._down = True
+        self._close_application()
+        self._processes.crash()
+
+    def _close_application(self) -> None:
+        if self._application is not None:
+            self._application.close()
+            self._application = None

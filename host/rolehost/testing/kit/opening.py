@@ -1,0 +1,91 @@
+"""Opening hosts, and closing all of them at the end of a test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from typing import Any
+
+from rolehost.testing.kit.clock import BEGINNING, Clock
+from rolehost.testing.kit.host import Host, Mode
+from rolehost.testing.kit.world import Backends, Sections, World
+
+
+class Hosts:
+    """Makes the hosts of one test; what the fixture ``host`` is."""
+
+    def __init__(self) -> None:
+        self._hosts: list[Host] = []
+        self._worlds: dict[int, World] = {}
+
+    def __call__(
+        self,
+        plugins: Iterable[Any] | Mapping[str, Any],
+        *,
+        settings: Sections | None = None,
+        backends: Backends = "memory",
+        mode: Mode = "manual",
+        beside: Host | None = None,
+        name: str = "test",
+        without: tuple[str, ...] = (),
+        now: datetime = BEGINNING,
+        seed: int = 7,
+    ) -> Host:
+        """Make a host of some plugins, and start it.
+
+        Args:
+            plugins: names of installed plugins, modules, objects, pairs of name and object; or
+                a mapping of names to objects.
+            settings: section → keys and values: of plugins, and of the host (``delivery``, …).
+            backends: ``memory``; ``temporary``: the plugin ``embedded`` in a temporary folder;
+                or names of plugins with backends, the first of several that offer a kind has
+                it: ``("postgres", "memory")`` with ``settings={"postgres": {"url": …}}`` has a
+                schema of its own there.
+            mode: ``manual``: jobs and events wait for ``drain()``; ``inline``: they run after
+                the commit.
+            beside: another host whose database, queue, stream, cache and clock it shares; what
+                ``backends``, ``now`` and ``seed`` say is not looked at then.
+            name: of the deployment.
+            without: import names of libraries that it must do without.
+            now: when its clock begins.
+            seed: of its random sources.
+
+        Raises:
+            ConfigurationError: with every mistake in settings and plugins.
+            StartError: a plugin cannot start.
+        """
+        if beside is None:
+            world = World(Clock(now), seed, backends)
+            self._worlds[id(world)] = world
+        else:
+            world = beside.world
+        made = Host(plugins, settings or {}, world, mode, name, without)
+        self._hosts.append(made)
+        return made
+
+    def close(self) -> None:
+        """Close every host, the last one first; tell what ran inline, failed and was not seen.
+
+        Raises:
+            Exception: what a job or handler raised.
+        """
+        unseen = [host.ran for host in self._hosts]
+        with ExitStack() as left:
+            for world in self._worlds.values():
+                left.callback(world.close)
+            for host in self._hosts:
+                left.callback(host.close)
+        self._hosts, self._worlds = [], {}
+        for ran in unseen:
+            ran.raise_failures()
+
+
+@contextmanager
+def open_host(plugins: Iterable[Any] | Mapping[str, Any], **options: Any) -> Iterator[Host]:
+    """Make a host for a block; options as of :meth:`Hosts.__call__`."""
+    hosts = Hosts()
+    try:
+        yield hosts(plugins, **options)
+    finally:
+        hosts.close()
