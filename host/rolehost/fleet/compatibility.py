@@ -51,7 +51,7 @@ def misfits(reader: Schema, writer: Schema) -> list[str]:
 
 def renamed(old: Schema, new: Schema) -> tuple[str, str] | None:
     """Return the old and the new name where one field of the same type took another name."""
-    before, after = _fields(old), _fields(new)
+    before, after = fields(old), fields(new)
     gone, come = before.keys() - after.keys(), after.keys() - before.keys()
     if len(gone) == len(come) == 1:
         (was,), (now,) = gone, come
@@ -65,7 +65,8 @@ def refusal(schema: Schema, value: Any) -> str:
     return next(_Comparison(schema, {}).refuse(schema, value, ""), "")
 
 
-def _fields(schema: Schema) -> dict[str, Schema]:
+def fields(schema: Schema) -> dict[str, Schema]:
+    """Return the schemas of a structure's fields, by name."""
     found: dict[str, Schema] = _Comparison(schema, {}).resolved(schema, 0).get("properties", {})
     return found
 

@@ -210,7 +210,7 @@ def describe(composition: Composition) -> Manifest:
     """
     host = composition.deployment.host
     chosen = host.fleet.roles
-    roles = composition.roles
+    roles = composition.roles if host.fleet.replicas else ()
     return Manifest(
         deployment=composition.deployment.name,
         version=rolehost.__version__,
