@@ -34,6 +34,7 @@ from rolehost.composition.report import Report, in_order
 from rolehost.composition.sections import check_sections, settings_of
 from rolehost.composition.selection import Loaded, Selection
 from rolehost.deployment import HOST_SECTIONS, Deployment, Origin
+from rolehost.discovery import Found
 from rolehost.errors import ConfigurationError, Problem
 
 
@@ -42,6 +43,7 @@ def compose(
     *,
     extra: Mapping[str, Any] | None = None,
     role: Role | None = None,
+    found: Sequence[Found] | None = None,
 ) -> Composition:
     """Compose a deployment.
 
@@ -50,11 +52,12 @@ def compose(
         extra: plugin objects by name, besides the installed ones; for tests.
         role: leave out what a process of this role does not read, and with it the imports
             of, say, routes in a worker; None composes everything, to be checked.
+        found: the installed plugins, when it was looked for them just now; None looks.
 
     Raises:
         ConfigurationError: with every mistake found, sorted.
     """
-    composition, problems = examine(deployment, extra=extra, role=role)
+    composition, problems = examine(deployment, extra=extra, role=role, found=found)
     if composition is None:
         raise ConfigurationError(problems)
     return composition
@@ -65,6 +68,7 @@ def examine(
     *,
     extra: Mapping[str, Any] | None = None,
     role: Role | None = None,
+    found: Sequence[Found] | None = None,
 ) -> tuple[Composition | None, tuple[Problem, ...]]:
     """Compose a deployment and return the composition, or None and every mistake.
 
@@ -72,7 +76,7 @@ def examine(
     """
     degraded: dict[str, Degraded] = {}
     while True:
-        composition, attempt = _attempt(deployment, extra or {}, role, degraded)
+        composition, attempt = _attempt(deployment, extra or {}, role, degraded, found)
         if composition is not None:
             return composition, ()
         more = faults.absorbed(attempt)
@@ -87,12 +91,13 @@ def _attempt(
     extra: Mapping[str, Any],
     role: Role | None,
     degraded: Mapping[str, Degraded],
+    found: Sequence[Found] | None,
 ) -> tuple[Composition | None, Attempt]:
     """Compose without the plugins that are degraded; None when there are mistakes."""
     report = Report(deployment, degraded=degraded)
     report.incomplete = role is not None
     hooks = tuple(hooks_for(role))
-    selection = Selection(report, extra)
+    selection = Selection(report, extra, found)
     names = [name for name in deployment.plugins if name not in degraded]
     loaded = ordered(selection.load(names), report, selection.known)
     check_sections(report, selection.known)

@@ -32,10 +32,12 @@ class Loaded:
 class Selection:
     """Finds and loads the enabled plugins of one composition."""
 
-    def __init__(self, report: Report, extra: Mapping[str, Any]) -> None:
+    def __init__(
+        self, report: Report, extra: Mapping[str, Any], found: Sequence[Found] | None = None
+    ) -> None:
         self.report = report
         self.extra = extra
-        self.installed = installed()
+        self.installed = installed() if found is None else tuple(found)
         self.known = {found.name for found in self.installed} | set(extra)
         #: What was imported, by the names of plugins, whatever became of it then.
         self.modules: dict[str, Any] = {}
