@@ -1,4 +1,4 @@
-"""``rolehost plugins``: enabled, disabled, broken, and why."""
+"""``rolehost plugins``: enabled, disabled, broken, and why; and how well they do."""
 
 from __future__ import annotations
 
@@ -19,13 +19,43 @@ from rolehost.discovery import Found, installed
 from rolehost.errors import ConfigurationError, Problem
 
 
-@click.command()
+class Plugins(click.Group):
+    """Lists when no other command is named, so that ``rolehost plugins FILE`` lists, too."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the command ``list`` before what is no command."""
+        if not args or (args[0] not in self.list_commands(ctx) and args[0] not in _HELP):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names, those that are imported when called too."""
+        return sorted({*super().list_commands(ctx), "grade"})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command; grading imports what listing does not need."""
+        if cmd_name == "grade":
+            from rolehost.cli.grade import grade_plugins
+
+            return grade_plugins
+        return super().get_command(ctx, cmd_name)
+
+
+_HELP = ("-h", "--help")
+
+
+@click.group(cls=Plugins)
+def plugins() -> None:
+    """List installed plugins, or grade them. Without a command: list."""
+
+
+@plugins.command("list")
 @takes_deployment()
 @click.option("--probe", "probing", is_flag=True, help="Import disabled plugins too.")
 @click.option("--pin", "pinning", is_flag=True, help="Write down what the enabled plugins are.")
 @as_json
 @click.pass_obj
-def plugins(context: Context, probing: bool, pinning: bool, as_json: bool) -> int:
+def list_plugins(context: Context, probing: bool, pinning: bool, as_json: bool) -> int:
     """List all installed plugins by name.
 
     Plugins that are not enabled are not imported, so one that is broken is listed as disabled;

@@ -1,0 +1,112 @@
+"""What Python's audit events tell of a plugin that ought to do nothing.
+
+Source: the table of audit events in the documentation of CPython.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+#: Events that are acts, whatever their arguments.
+_ACTS = frozenset(
+    {
+        "_thread.start_new_thread",
+        "_thread.start_joinable_thread",
+        "os.chmod",
+        "os.exec",
+        "os.fork",
+        "os.forkpty",
+        "os.link",
+        "os.mkdir",
+        "os.posix_spawn",
+        "os.remove",
+        "os.rename",
+        "os.rmdir",
+        "os.spawn",
+        "os.symlink",
+        "os.system",
+        "os.truncate",
+        "shutil.copyfile",
+        "shutil.move",
+        "shutil.rmtree",
+        "signal.pthread_kill",
+        "socket.bind",
+        "socket.connect",
+        "socket.getaddrinfo",
+        "socket.gethostbyname",
+        "socket.sendto",
+        "sqlite3.connect",
+        "subprocess.Popen",
+        "tempfile.mkdtemp",
+        "tempfile.mkstemp",
+        "urllib.Request",
+    }
+)
+
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC
+
+
+class Audit:
+    """Collects acts while it listens; there can be no more than one, for hooks stay for good."""
+
+    def __init__(self) -> None:
+        self.acts: list[str] = []
+        self._listening = False
+        #: Reading below these is reading code and its data.
+        self._code = tuple(
+            {os.path.realpath(path) for path in (*sys.path, sys.prefix, sys.base_prefix) if path}
+        )
+        sys.addaudithook(self._hear)
+
+    @contextmanager
+    def listening(self) -> Iterator[list[str]]:
+        """Yield the list that acts within the block are added to, each with its place."""
+        acts: list[str] = []
+        self.acts = acts
+        self._listening = True
+        try:
+            yield acts
+        finally:
+            self._listening = False
+
+    def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if not self._listening:
+            return
+        if event in _ACTS:
+            self._note(event, arguments)
+        elif event == "open":
+            path, mode, flags = arguments
+            if isinstance(path, int):
+                return
+            self._listening = False
+            try:
+                real = os.path.realpath(os.fsdecode(path))
+            finally:
+                self._listening = True
+            writes = bool((flags or 0) & _WRITING) or any(c in (mode or "") for c in "wax+")
+            if writes or not real.startswith((*self._code, "/dev/null", "/proc/self")):
+                self._note("open", (real,))
+
+    def _note(self, event: str, arguments: tuple[Any, ...]) -> None:
+        subject = next((str(each) for each in arguments if isinstance(each, str | tuple)), "")
+        act = f"{event} {subject}".strip() + f" at {_site()}"
+        if act not in self.acts:
+            self.acts.append(act)
+
+
+def _site() -> str:
+    """Return the nearest line that is neither ours nor the import system's."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        name = frame.f_globals.get("__name__", "")
+        file = frame.f_code.co_filename
+        if not file.startswith("<frozen") and not name.startswith(("importlib", __name__)):
+            return f"{name}:{frame.f_lineno}"
+        if frame.f_back is None:
+            break
+        frame = frame.f_back
+    return "?"

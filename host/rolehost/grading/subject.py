@@ -1,0 +1,106 @@
+"""What there is of a plugin besides its hooks: its package, its metadata, its sources."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import json
+from dataclasses import dataclass
+from email.message import Message
+from functools import cached_property
+from pathlib import Path
+from typing import cast
+from urllib.parse import unquote, urlsplit
+
+from rolehost.discovery import Found
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One installed plugin and where its parts are.
+
+    Attributes:
+        found: the plugin.
+        source: the folder of its sources, with ``tests``; None where that is not known.
+    """
+
+    found: Found
+    source: Path | None
+
+    @classmethod
+    def of(cls, found: Found, source: Path | None = None) -> Subject:
+        """Return a plugin, with the sources it is installed from when it is editable.
+
+        Args:
+            found: the plugin.
+            source: the folder, where the author names it.
+        """
+        return cls(found, source or _editable(importlib.metadata.distribution(found.distribution)))
+
+    @cached_property
+    def metadata(self) -> importlib.metadata.Distribution:
+        """The installed distribution."""
+        return importlib.metadata.distribution(self.found.distribution)
+
+    @cached_property
+    def headers(self) -> Message:
+        """The headers of its metadata."""
+        # PackageMetadata is a protocol that only names a part of what it is.
+        return cast("Message", self.metadata.metadata)
+
+    @cached_property
+    def package(self) -> str:
+        """Top-level import name of the plugin."""
+        return self.found.target.partition(":")[0].partition(".")[0].strip()
+
+    @cached_property
+    def folder(self) -> Path:
+        """Folder of the package, or of the module when it is a single file."""
+        spec = importlib.util.find_spec(self.package)
+        if spec is not None and spec.submodule_search_locations:
+            return Path(next(iter(spec.submodule_search_locations)))
+        return Path(spec.origin).parent if spec is not None and spec.origin else Path()
+
+    @cached_property
+    def modules(self) -> tuple[Path, ...]:
+        """Its Python files, sorted."""
+        if (self.folder / "__init__.py").is_file():
+            return tuple(sorted(self.folder.rglob("*.py")))
+        return (self.folder / f"{self.package}.py",)
+
+    @cached_property
+    def tests(self) -> tuple[Path, ...] | None:
+        """The Python files of its tests, sorted; None when its sources are not here."""
+        if self.source is None or not (self.source / "tests").is_dir():
+            return None
+        return tuple(sorted((self.source / "tests").rglob("*.py")))
+
+    @cached_property
+    def readme(self) -> str:
+        """Its README: of the sources where they are here, else as the package carries it."""
+        if self.source is not None and (self.source / "README.md").is_file():
+            return (self.source / "README.md").read_text("utf-8")
+        return str(self.headers.get("Description") or self.headers.get_payload() or "")
+
+    @cached_property
+    def editable(self) -> bool:
+        """Whether it runs from its sources, so that what is installed is no package."""
+        return _editable(self.metadata) is not None
+
+    @cached_property
+    def siblings(self) -> tuple[str, ...]:
+        """Names of all plugins of the distribution."""
+        return tuple(
+            entry.name for entry in self.metadata.entry_points if entry.group == "rolehost"
+        )
+
+
+def _editable(distribution: importlib.metadata.Distribution) -> Path | None:
+    """Return the folder of an editable installation (PEP 610), or None."""
+    text = distribution.read_text("direct_url.json")
+    if not text:
+        return None
+    told = json.loads(text)
+    if not told.get("dir_info", {}).get("editable"):
+        return None
+    return Path(unquote(urlsplit(told["url"]).path))
