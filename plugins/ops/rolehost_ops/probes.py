@@ -15,12 +15,15 @@ class Report(msgspec.Struct, frozen=True):
     """The body of both answers.
 
     Attributes:
-        status: ``ok``, ``failed`` or ``draining``.
+        status: ``ok``, ``degraded`` (ready, without some plugins), ``failed`` or ``draining``.
         checks: what was asked, with the results.
+        degraded: names of the plugins that failed and that this process goes on without; the
+            field is there when there are any. Listings and logs say why.
     """
 
     status: str
     checks: list[Result] = []
+    degraded: list[str] | msgspec.UnsetType = msgspec.UNSET
 
 
 _encode = msgspec.json.Encoder().encode
@@ -65,7 +68,8 @@ class Readyz:
             resp.status = falcon.HTTP_503
             resp.data = _encode(Report("draining"))
             return
-        _answer(resp, await self._health.ask(self._health.readiness(services)))
+        results = await self._health.ask(self._health.readiness(services))
+        _answer(resp, results, sorted(services.degraded))
 
     @operation(hidden=True)
     async def on_head(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
@@ -78,8 +82,11 @@ def _no_store(resp: falcon.asgi.Response) -> None:
     resp.cache_control = ("no-store",)
 
 
-def _answer(resp: falcon.asgi.Response, results: list[Result]) -> None:
+def _answer(
+    resp: falcon.asgi.Response, results: list[Result], degraded: list[str] | None = None
+) -> None:
     failed = any(result.decides and not result.ok for result in results)
     if failed:
         resp.status = falcon.HTTP_503
-    resp.data = _encode(Report("failed" if failed else "ok", results))
+    status = "failed" if failed else "degraded" if degraded else "ok"
+    resp.data = _encode(Report(status, results, degraded or msgspec.UNSET))

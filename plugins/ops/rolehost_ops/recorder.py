@@ -70,6 +70,13 @@ CACHE = Family(
 )
 
 
+DEGRADED = Family(
+    "rolehost_plugin_degraded",
+    "1 for a plugin that failed and that a living process goes on without.",
+    ("plugin",),
+)
+
+
 class MetricsRecorder:
     """A :class:`rolehost.api.Recorder`; what it is told after :meth:`close` is dropped.
 
@@ -149,6 +156,12 @@ class MetricsRecorder:
                     key = (OTHER, outcome)
                 cell = self._cache[key] = self._tally.counter(CACHE, *key)
             cell.add(count)
+
+    def degraded(self, plugin: str) -> None:
+        """Mark a plugin that this process goes on without."""
+        with self._tally.lock:
+            if not self._tally.closed:
+                self._tally.mark(DEGRADED, plugin)
 
     def close(self) -> None:
         """Close the files of this process. Idempotent."""

@@ -85,6 +85,10 @@ class Tally:
         self.closed = False
         self._counts: dict[tuple[str, Sequence[str]], Cell] = {}
         self._distributions: dict[tuple[str, Sequence[str]], Distribution] = {}
+        self._marks: MmapedDict | None = None
+        self._marked = directory / f"gauge_livemax_rolehost_{os.getpid()}.db"
+        # Of a process that had this id before: what it marked was true of it alone.
+        self._marked.unlink(missing_ok=True)
         # Another name than the library's, so that a plugin may use its metrics beside ours.
         self._counters, self._histograms = (
             MmapedDict(directory / f"{kind}_rolehost_{os.getpid()}.db")  # type: ignore[no-untyped-call]
@@ -119,6 +123,13 @@ class Tally:
         self._distributions[family.name, values] = made
         return made
 
+    def mark(self, family: Family, *values: str) -> None:
+        """Set a gauge to 1 for as long as this process lives; of all processes, one is enough."""
+        key = mmap_key(family.name, family.name, list(family.labels), list(values), family.text)
+        if self._marks is None:
+            self._marks = MmapedDict(self._marked)  # type: ignore[no-untyped-call]
+        self._marks.write_value(key, 1.0, 0.0)  # type: ignore[no-untyped-call]
+
     def close(self) -> None:
         """Close the files; they keep what was counted. Idempotent; takes the lock itself."""
         with self.lock:
@@ -126,3 +137,5 @@ class Tally:
                 self.closed = True
                 self._counters.close()  # type: ignore[no-untyped-call]
                 self._histograms.close()  # type: ignore[no-untyped-call]
+                if self._marks is not None:
+                    self._marks.close()  # type: ignore[no-untyped-call]

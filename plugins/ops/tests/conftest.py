@@ -38,6 +38,7 @@ class FakeServices:
     backends: dict[str, str] = field(default_factory=dict)
     optional: frozenset[str] = frozenset()
     checks: list[Any] = field(default_factory=list)
+    degraded: dict[str, str] = field(default_factory=dict)
     tell: Any = Statistics
     random: random.Random = field(default_factory=random.Random)
 

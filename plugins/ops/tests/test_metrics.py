@@ -210,6 +210,12 @@ def test_counts_of_the_dead_are_kept_in_one_file_however_many_died(scrape, tmp_p
     ]
 
 
+def test_a_plugin_that_a_living_process_goes_on_without_is_marked(recorder, scrape):
+    recorder.degraded("shop")
+    recorder.degraded("shop")
+    assert scrape()["rolehost_plugin_degraded", "plugin=shop"] == 1
+
+
 def test_gauges_of_the_dead_are_dropped(tmp_path):
     killed_process(tmp_path, 1)
     (counter,) = tmp_path.glob("counter_*.db")

@@ -47,6 +47,16 @@ def test_a_check_that_is_neither_ready_nor_live_is_told_and_decides_nothing(clie
     assert client.simulate_get("/healthz").json["checks"] == []
 
 
+def test_a_process_that_goes_on_without_a_plugin_is_ready_and_says_which(client, services):
+    services.degraded = {"shop": "start-raised: secret words (shop.py:3)"}
+    answer = client.simulate_get("/readyz")
+    assert answer.status_code == 200
+    assert answer.json == {"status": "degraded", "checks": [], "degraded": ["shop"]}
+    services.offer("database", refuse)
+    answer = client.simulate_get("/readyz")
+    assert (answer.status_code, answer.json["status"]) == (503, "failed")
+
+
 def test_readiness_pings_the_backends_there_are(client, services):
     services.offer("database", name="sqlite")
     services.offer("cache", name="memory")
