@@ -1,0 +1,285 @@
+"""Plugins with every kind of fault: what is refused, what is degraded, and what goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from tests.check.casefile import install
+from tests.proofs.faulty_cases import LIMIT, Case, cases, written
+from tests.proofs.kit import Figures, Options
+from tests.proofs.running import READY, free_port, running
+
+PROMISE = (
+    "A plugin that raises, hangs, gives the wrong thing, lacks a library or claims another's name"
+    " is refused or degraded as configured, with plugin, distribution, version and hook in the"
+    " message; the others answer, and the drain ends within its grace."
+)
+DURATION = "60 s"
+
+#: A plugin without fault, whose routes must answer whatever the others do.
+GOOD = written(
+    "good",
+    plugin="""
+from rolehost.api import ExtensionPoint
+
+
+@hookimpl
+def rolehost_plugin():
+    point = ExtensionPoint(hook="good_words", returns=str, summary="Words.")
+    return PluginInfo(api=2, extension_points=(point,))
+""",
+    fault="""
+from pathlib import Path
+
+
+@hookimpl
+def rolehost_drain(context):
+    Path("good.drained").touch()
+
+
+@hookimpl
+def rolehost_stop(context):
+    Path("good.stopped").touch()
+""",
+)
+
+#: Faults of the end of a process; neither keeps the others from ending.
+ENDS = {
+    "drain-raises": "rolehost_drain(context): raise ValueError('the fault of drain-raises')",
+    "drain-hangs": "rolehost_drain(context): __import__('threading').Event().wait(60)",
+    "stop-raises": "rolehost_stop(context): raise ValueError('the fault of stop-raises')",
+    "stop-hangs": "rolehost_stop(context): __import__('threading').Event().wait(60)",
+}
+
+#: Seconds in which a process must have ended that was told to: far below the graces of roles.
+GRACE = 20.0
+
+#: Plugins that nothing may go on without: name → (source, code of the refusal).
+NEVER = {
+    "guard": (
+        "@hookimpl\ndef rolehost_middleware():\n"
+        "    return [Middleware('guard', Resource(), security=True)]",
+        "degrade-security",
+    ),
+    "needed": ("", "degrade-required"),
+}
+
+
+def prove(options: Options) -> Figures:
+    """Check each fault both ways, then run a deployment with all of them at once."""
+    found = cases(short=options.short)
+    with TemporaryDirectory(prefix="rolehost-proof-") as name:
+        ground = Ground(Path(name))
+        for case in found:
+            case.install(ground.site)
+        line = options.progress(4, "refusing")
+        ground.refused([case for case in found if not case.starts])
+        starts = [case for case in found if case.starts]
+        for case in starts[:2] if options.short else starts:
+            ground.does_not_start(case)
+        line.advance()
+        line.relabel("what may not be degraded")
+        never = ground.never()
+        line.advance()
+        line.relabel("degrading")
+        ground.degraded([case for case in found if not case.starts])
+        line.advance()
+        line.relabel("running with all of them")
+        answered = ground.goes_on(found)
+        line.advance()
+    return {
+        "faults": len(found) + len(ENDS),
+        "refused": len(found),
+        "never_degraded": never,
+        "degraded": len(found),
+        **answered,
+    }
+
+
+class Ground:
+    """A folder with deployments, and a site with plugins."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.site = folder / "site"
+        self.port = free_port()
+        self.plugin("good", GOOD)
+        for name, words in ENDS.items():
+            self.plugin(name, written(name, fault=f"@hookimpl\ndef {words}"))
+
+    def plugin(self, name: str, source: str) -> None:
+        """Install a plugin under its own name."""
+        module = f"proof_{name.replace('-', '_')}"
+        install(self.site, f"proof-{name}", "1.0", f"{name} = {module}")
+        (self.site / f"{module}.py").write_text(source, encoding="utf-8")
+
+    def deployment(
+        self, file: str, plugins: Iterable[str], degrade: Iterable[str] = (), end: float = LIMIT
+    ) -> Path:
+        """Write a deployment file; what hangs in it is given little time."""
+        limits = {"declare": LIMIT, "start": LIMIT, "drain": end, "stop": end}
+        path = self.folder / file
+        path.write_text(
+            f"plugins = {json.dumps(['embedded', *plugins])}\n"
+            f'[http]\nbind = "127.0.0.1:{self.port}"\n'
+            f'[embedded]\npath = "{self.folder}/service.db"\n'
+            "[limits]\n" + "".join(f"{key} = {value}\n" for key, value in limits.items())
+            + "[on_failure]\n" + "".join(f'{name} = "degrade"\n' for name in degrade)
+        )  # fmt: skip
+        return path
+
+    def command(self, *arguments: str | Path) -> tuple[int, str, str]:
+        """Run ``rolehost``; return its status, standard output and standard error."""
+        done = subprocess.run(
+            [sys.executable, "-m", "rolehost", *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of commands: with the site, without the caller's deployment."""
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("ROLEHOST")}
+        return kept | {"PYTHONPATH": str(self.site), "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def check(self, files: Mapping[str, Path]) -> tuple[int, dict[str, Any]]:
+        """Check deployments with one command; return its status, and a document for each."""
+        status, text, words = self.command("check", "--json", *files.values())
+        try:
+            documents = json.loads(text)
+        except ValueError:
+            raise AssertionError(f"no JSON on standard output:\n{text}\n{words}") from None
+        return status, dict(zip(files, documents, strict=True))
+
+    def refused(self, found: Iterable[Case]) -> None:
+        """Each fault by itself is a mistake that says whose it is and what to do."""
+        files = {
+            case.name: self.deployment(f"abort-{case.name}.toml", ["good", case.name])
+            for case in found
+        }
+        status, documents = self.check(files)
+        assert status == 3, status
+        for case in found:
+            told = [
+                problem
+                for problem in documents[case.name]["problems"]
+                if problem["code"] == case.code and case.who in problem["who"]
+            ]
+            assert told, f"{case.name}: {documents[case.name]['problems']}"
+            words = " ".join(told[0].values())
+            assert case.words in words, f"{case.words!r} is not in {told[0]}"
+            assert all(told[0].values()), told[0]
+
+    def does_not_start(self, case: Case) -> None:
+        """What fails when it starts ends the command, in one line."""
+        path = self.deployment("start.toml", ["good", case.name])
+        status, text, words = self.command("run", path)
+        said = text + words
+        assert status in (3, 4), (status, said)
+        line = next((line for line in said.splitlines() if case.who in line), "")
+        assert case.words in line and f"take {case.name} out of plugins" in line, said
+
+    def never(self) -> int:
+        """Security, the database and what others need are refused as degradable."""
+        for name, (fault, _) in NEVER.items():
+            self.plugin(name, written(name, fault=fault))
+        self.plugin("needing", written("needing").replace("api=2", "api=2, depends=('needed',)"))
+        unsaid = Case("unsaid", "cannot-degrade", "", "raise ImportError('no')")
+        unsaid.install(self.site, degradable=False)
+        files = {
+            "guard": self.deployment("guard.toml", ["guard"], ["guard"]),
+            "needed": self.deployment("needed.toml", ["needed", "needing"], ["needed"]),
+            "embedded": self.deployment("database.toml", ["raises-actors"], ["embedded"]),
+            "unsaid": self.deployment("unsaid.toml", ["good", "unsaid"], ["unsaid"]),
+        }
+        # A database is one when something needs it.
+        self.plugin("keeper", written("keeper").replace("api=2", "api=2, requires=('database',)"))
+        files["embedded"] = self.deployment("database.toml", ["keeper"], ["embedded"])
+        _, documents = self.check(files)
+        codes = {name: {each["code"] for each in document["problems"]}
+                 for name, document in documents.items()}  # fmt: skip
+        wanted = {name: code for name, (_, code) in NEVER.items()}
+        wanted |= {"embedded": "degrade-database", "unsaid": "cannot-degrade"}
+        for name, code in wanted.items():
+            assert code in codes[name], f"{name}: {codes[name]}"
+        return len(wanted)
+
+    def degraded(self, found: Iterable[Case]) -> None:
+        """Each fault by itself leaves its plugin out and keeps the other one."""
+        files = {
+            case.name: self.deployment(
+                f"degrade-{case.name}.toml", ["good", case.name], [case.name]
+            )
+            for case in found
+        }
+        status, documents = self.check(files)
+        for case in found:
+            document = documents[case.name]
+            assert document["ok"], f"{case.name}: {document['problems']}"
+            assert document["plugins"] == ["embedded", "good"], document["plugins"]
+            assert any(
+                each["code"] == "degraded" and case.code in each["what"] and case.who in each["who"]
+                for each in document["warnings"]
+            ), f"{case.name}: {document['warnings']}"
+        assert status == 0, status
+
+    def goes_on(self, found: list[Case]) -> dict[str, Any]:
+        """Run with every faulty plugin degraded: the others answer, and it ends in time."""
+        names = [case.name for case in found]
+        path = self.deployment("all.toml", ["ops", "good", *ENDS, *names], names, end=1.0)
+        command = [sys.executable, "-m", "rolehost", "run", str(path)]
+        refusing = 0
+        with running(command, self.folder, self.environment) as host:
+            host.until(READY)
+            for name in ("good", *ENDS):
+                assert self.get(f"/{name}")[0] == 200, name
+            for case in found:
+                status, headers, body = self.get(f"/{case.name}")
+                if case.serves:
+                    refusing += 1
+                    assert status == 503 and headers["Retry-After"], (case.name, status, body)
+                    assert json.loads(body)["code"] == "plugin_degraded", body
+                    assert case.name in body and "fault" not in body, body
+                else:
+                    assert status == 404, (case.name, status, body)
+            status, _, body = self.get("/readyz")
+            assert (status, json.loads(body)["status"]) == (200, "degraded"), body
+            assert json.loads(body)["degraded"] == sorted(names), body
+            metrics = self.get("/metrics")[2]
+            for name in names:
+                assert f'rolehost_plugin_degraded{{plugin="{name}"}} 1.0' in metrics, name
+            status = host.stop(seconds=GRACE)
+            assert status == 0, host.output
+            for name in ENDS:
+                assert (
+                    f"plugin={name}" in host.output
+                    or f'"plugin": "{name}"' in host.output
+                    or f'"plugin":"{name}"' in host.output
+                ), f"{name} is not told:\n{host.output}"
+        for mark in ("good.drained", "good.stopped"):
+            assert (self.folder / mark).exists(), f"{mark}: {host.output}"
+        return {"answered_503": refusing, "answered_200": 1 + len(ENDS)}
+
+    def get(self, path: str) -> tuple[int, Mapping[str, str], str]:
+        """Ask the running deployment; return status, headers and body."""
+        url = f"http://127.0.0.1:{self.port}{path}"
+        try:
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                return answer.status, answer.headers, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.headers, error.read().decode()
