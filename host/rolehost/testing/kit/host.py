@@ -11,6 +11,7 @@ from rolehost.api import Actor, AnyEvent, Job, Schedule, UnitOfWork
 from rolehost.composition import Composition, compose
 from rolehost.delivery import deadletters, envelope
 from rolehost.delivery.deadletters import DeadLetter
+from rolehost.delivery.ticks import Ticker
 from rolehost.delivery.work import new_id
 from rolehost.discovery import did_you_mean
 from rolehost.errors import RolehostError
@@ -28,7 +29,7 @@ from rolehost.testing.kit.looking import Enqueued, Published
 from rolehost.testing.kit.metrics import Metrics
 from rolehost.testing.kit.processes import Processes
 from rolehost.testing.kit.ran import Drained
-from rolehost.testing.kit.selecting import selected
+from rolehost.testing.kit.selecting import present, selected
 from rolehost.testing.kit.world import Sections, World
 
 if TYPE_CHECKING:
@@ -84,12 +85,15 @@ class Host:
         self._application: Application | None = None
         self._left = ExitStack()
         try:
-            self._left.enter_context(absent(*without, forget=without))
+            if without:
+                self._left.enter_context(absent(*without))
             backends, extra = world.plugins()
             names, given = selected(plugins)
             enabled = tuple(dict.fromkeys((*backends, *names)))
             deployed = deployment(name, enabled, world.settings(settings), world.folder)
-            self.composition: Composition = compose(deployed, extra={**extra, **given})
+            self.composition: Composition = compose(
+                deployed, extra={**extra, **given}, found=present()
+            )
             self._processes = Processes(self, self.composition, world, self._woken)
             self._start()
         except BaseException:
@@ -396,9 +400,9 @@ class Host:
         self._left.enter_context(self._processes.session(services))
         self._left.callback(self._close_application)
         if self.composition.schedules:
-            # A schedule that is new begins when a scheduler first sees it.
-            with self._driving():
-                pass
+            # A schedule that is new begins when a scheduler first sees it: now.
+            schedules = [owned.value for owned in self.composition.schedules]
+            Ticker(services.engine, schedules, "", 0.0).step()
 
     def _database(self) -> Any:
         return self._processes.services("command").database

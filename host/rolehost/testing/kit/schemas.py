@@ -10,9 +10,9 @@ from urllib.parse import quote
 from rolehost.api import Backend, Secret
 from rolehost.composition import probe
 from rolehost.deployment import Deployment
-from rolehost.discovery import installed
 from rolehost.errors import ConfigurationError
 from rolehost.storage import Database
+from rolehost.testing.kit.selecting import present
 
 
 class OwnSchema(NamedTuple):
@@ -41,7 +41,7 @@ def own_schema(deployed: Deployment, settings: Mapping[str, Any]) -> OwnSchema:
         LookupError: the plugin is not installed, or its settings name no ``url``.
         ConfigurationError: they are wrong.
     """
-    found = next((each for each in installed() if each.name == "postgres"), None)
+    found = next((each for each in present() if each.name == "postgres"), None)
     if found is None or "url" not in settings:
         raise LookupError(
             "backends of the plugin postgres need rolehost-postgres, and"

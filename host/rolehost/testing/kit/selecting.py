@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
+from functools import cache
 from types import ModuleType
 from typing import Any
 
-from rolehost.discovery import installed
+from rolehost.discovery import Found, installed
 
 #: Last parts of a module's name that say nothing about the plugin.
 _USUAL = frozenset({"plugin", "plugins", "__init__"})
+
+
+def present() -> tuple[Found, ...]:
+    """Return the installed plugins, looked for once for each import path of a test run."""
+    return _present(tuple(sys.path))
+
+
+@cache
+def _present(_path: tuple[str, ...]) -> tuple[Found, ...]:
+    return installed()
 
 
 def selected(plugins: Iterable[Any] | Mapping[str, Any]) -> tuple[tuple[str, ...], dict[str, Any]]:
@@ -34,7 +46,7 @@ def selected(plugins: Iterable[Any] | Mapping[str, Any]) -> tuple[tuple[str, ...
             name, plugin = given
         else:
             if targets is None:
-                targets = {found.target: found.name for found in installed()}
+                targets = {found.target: found.name for found in present()}
             plugin = given
             known = targets.get(given.__name__) if isinstance(given, ModuleType) else None
             if known is not None:

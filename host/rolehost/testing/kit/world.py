@@ -123,9 +123,9 @@ class World:
 def _offered(deployed: Deployment, name: str) -> list[str]:
     from rolehost.api import Backend
     from rolehost.composition import probe
-    from rolehost.discovery import installed
+    from rolehost.testing.kit.selecting import present
 
-    found = [each for each in installed() if each.name == name]
+    found = [each for each in present() if each.name == name]
     return [
         owned.value.kind
         for each in found

@@ -1,0 +1,161 @@
+"""Several hosts in one test: apart from each other, or in one world; and on real backends."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+
+import pytest
+from rolehost.api import ConfigurationError, PluginInfo, hookimpl
+from rolehost.storage import Database
+from rolehost.testing.kit import open_host
+from rolehost.testing.kit.selecting import name_of, selected
+
+from tests.testing.kit import shop
+
+
+def test_two_hosts_know_nothing_of_each_other(open_shop):
+    one, two = open_shop(), open_shop()
+    one.client.post("/orders", json={"item": "pear"})
+    two.client.post("/orders", json={"item": "plum"})
+    two.client.post("/orders", json={"item": "fig"})
+    two.drain()
+    one.clock.advance(60)
+    assert one.services and [each.item for each in shop.Order.select()] == ["pear"]
+    assert two.services and [each.item for each in shop.Order.select()] == ["plum", "fig"]
+    assert [each.state for each in one.enqueued] == ["available"]
+    assert [each.state for each in two.enqueued] == ["completed"] * 2
+    assert one.clock.now() != two.clock.now()
+
+
+def test_an_api_and_a_worker_share_a_world(host):
+    api = host({"shop": shop}, name="api")
+    worker = host({"shop": shop}, name="worker", beside=api)
+    api.client.post("/orders", json={"item": "pear"})
+    assert worker.drain().names == ["shop.stock", "shop.mail"]
+    assert api.drain() == []
+    api.assert_published("shop.sold")
+    assert worker.assert_enqueued(shop.mail).state == "completed"
+
+
+def test_models_are_given_back_and_no_thread_is_left():
+    before = shop.Order._meta.database, threading.active_count()
+    with open_host({"shop": shop}) as here:
+        here.client.post("/orders", json={"item": "pear"})
+        assert shop.Order._meta.database is here.services.database.peewee
+    assert (shop.Order._meta.database, threading.active_count()) == before
+
+
+def test_chance_and_time_are_the_same_in_every_run(open_shop):
+    now = datetime(2030, 1, 1, tzinfo=UTC)
+    one, two = open_shop(now=now, seed=3), open_shop(now=now, seed=3)
+    for here in (one, two):
+        here.client.post("/orders", json={"item": "pear"})
+    assert one.published == two.published
+    assert one.clock.moment == now
+    assert one.services.random.random() == two.services.random.random()
+
+
+def test_settings_of_plugins_and_host_are_those_of_the_test(open_shop):
+    here = open_shop(settings={"shop": {"greeting": "good day"}, "delivery": {"lease": 60.0}})
+    here.client.post("/orders", json={"item": "pear"})
+    here.drain()
+    assert shop.Mailer.sent == ["good day pear"]
+    assert here.composition.deployment.host.delivery.lease == 60.0
+    assert here.composition.deployment.host.deployment.environment == "test"
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [({"shop": {"greetng": "x"}}, "greetng"), ({"delivery": {"leese": 1}}, "leese")],
+)
+def test_wrong_settings_are_refused_as_those_of_a_file(open_shop, settings, told):
+    with pytest.raises(ConfigurationError, match=told):
+        open_shop(settings=settings)
+
+
+def test_a_failed_start_leaves_nothing_behind(host):
+    class Broken:
+        @hookimpl
+        def rolehost_plugin(self):
+            return PluginInfo(api=1, requires=("database",))
+
+        @hookimpl
+        def rolehost_start(self):
+            raise shop.Boom("at the start")
+
+    with pytest.raises(Exception, match="at the start"):
+        host([Broken()])
+
+
+def test_a_plugin_without_storage_needs_none(host):
+    class Small:
+        @hookimpl
+        def rolehost_plugin(self):
+            return PluginInfo(api=1)
+
+    here = host([Small()])
+    assert here.composition.plugins[-1].name == "small"
+    assert here.published == []
+
+
+def test_plugins_are_named_by_what_they_are():
+    assert name_of(shop) == "shop"
+    assert selected(["memory", ("x", shop), shop])[0] == ("memory", "x", "shop")
+    with pytest.raises(ValueError, match="two plugins are named shop"):
+        selected([shop, ("shop", shop)])
+
+
+@pytest.mark.needs("rolehost_embedded")
+def test_a_module_that_is_installed_is_the_plugin_of_its_entry_point():
+    import rolehost_embedded
+
+    targets = selected([rolehost_embedded])
+    assert targets[0] == ("embedded",)
+
+
+@pytest.mark.needs("rolehost_embedded")
+def test_temporary_backends_are_real_ones_in_a_folder_that_goes(open_shop, host):
+    here = open_shop(backends="temporary")
+    path = here.services.settings("embedded").path
+    assert path.exists()
+    here.client.post("/orders", json={"item": "dud"})
+    here.services.send(shop.ping, text="x")
+    here.drain(with_delays=True)
+    assert shop.Mailer.sent == ["ping x", "hello dud"]
+    assert shop.Order.get().stamped == 1
+    beside = host({"shop": shop}, beside=here, name="beside")
+    assert beside.enqueued == here.enqueued
+    with here.fail_at("work.after_commit", kill=True):
+        here.client.post("/orders", json={"item": "plum"})
+    here.restart()
+    here.drain()
+    assert shop.Order.select().where(shop.Order.stamped == 1).count() == 2
+    host.close()
+    assert not path.exists()
+
+
+@pytest.mark.needs("rolehost_postgres")
+def test_postgresql_is_a_schema_of_its_own_with_the_rest_in_memory(host, postgres_url):
+    settings = {"postgres": {"url": postgres_url}, "storage": {"queue": "memory"}}
+    here = host(
+        {"shop": shop},
+        backends=("postgres", "memory"),
+        settings=settings,
+    )
+    database: Database = here.services.database
+    (schema,) = database.read("SELECT current_schema()")[0]
+    assert schema.startswith("test_")
+    assert here.services.backends["stream"] == "memory"
+    here.services.enqueue(shop.clean)
+    assert here.drain().names == ["shop.clean"]
+    host.close()
+    other = host(
+        {"shop": shop},
+        backends=("postgres", "memory"),
+        settings=settings,
+    )
+    rows = other.services.database.read(
+        "SELECT count(*) FROM information_schema.schemata WHERE schema_name = ?", (schema,)
+    )
+    assert rows == [(0,)]
