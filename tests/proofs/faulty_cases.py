@@ -161,9 +161,10 @@ class Case:
         name: of the plugin.
         code: of the mistake that is told.
         words: what must be told besides plugin, distribution and version.
-        source: of its module; None: what two distributions bring has none.
+        source: of its module.
         serves: its route can be declared, so that it answers 503 when the plugin is degraded.
         starts: it composes, and fails when it is started.
+        twin: a second distribution brings a plugin of this name.
     """
 
     name: str
@@ -172,6 +173,7 @@ class Case:
     source: str
     serves: bool = False
     starts: bool = False
+    twin: bool = False
 
     @property
     def module(self) -> str:
@@ -183,6 +185,8 @@ class Case:
 
     @property
     def who(self) -> str:
+        if self.twin:
+            return f"plugin {self.name}"
         return f"plugin {self.name} ({self.distribution} 1.2.3)"
 
     def install(self, site: Path, *, degradable: bool = True) -> None:
@@ -191,6 +195,8 @@ class Case:
         if degradable:
             entry += f"\n[rolehost.degradable]\n{entry}"
         install(site, self.distribution, "1.2.3", entry)
+        if self.twin:
+            install(site, f"{self.distribution}-too", "3.2.1", entry)
         (site / f"{self.module}.py").write_text(self.source, encoding="utf-8")
 
 
@@ -204,7 +210,15 @@ def written(name: str, *, plugin: str = PLUGIN, routes: str = ROUTES, fault: str
 
 def cases(*, short: bool) -> list[Case]:
     """Return every case; the short form leaves most of those out that hang."""
-    found = [*_hooks(short), *_imports(), *_introductions(), *_shapes(), *_starts()]
+    twins = "faulty-twins 1.2.3 (faulty_twins); faulty-twins-too 3.2.1 (faulty_twins)"
+    found = [
+        *_hooks(short),
+        *_imports(),
+        *_introductions(),
+        *_shapes(),
+        *_starts(),
+        Case("twins", "ambiguous-plugin", twins, written("twins"), twin=True),
+    ]
     return sorted(found, key=lambda case: case.name)
 
 

@@ -86,6 +86,7 @@ def prove(options: Options) -> Figures:
         starts = [case for case in found if case.starts]
         for case in starts[:2] if options.short else starts:
             ground.does_not_start(case)
+        ground.tolerated()
         line.advance()
         line.relabel("what may not be degraded")
         never = ground.never()
@@ -183,6 +184,18 @@ class Ground:
             words = " ".join(told[0].values())
             assert case.words in words, f"{case.words!r} is not in {told[0]}"
             assert all(told[0].values()), told[0]
+
+    def tolerated(self) -> None:
+        """What is printed does not mix with the output; what stays changed is warned of."""
+        self.plugin("loud", "print('words at import')\n" + written("loud"))
+        self.plugin("moody", "import os\nos.environ['MOOD'] = 'low'\n" + written("moody"))
+        _, documents = self.check(
+            {name: self.deployment(f"{name}.toml", [name]) for name in ("loud", "moody")}
+        )
+        assert documents["loud"]["ok"] and not documents["loud"]["warnings"], documents["loud"]
+        (warning,) = documents["moody"]["warnings"]
+        assert warning["code"] == "side-effect" and "MOOD" in warning["got"], warning
+        assert "proof-moody 1.0" in warning["who"], warning
 
     def does_not_start(self, case: Case) -> None:
         """What fails when it starts ends the command, in one line."""
