@@ -14,7 +14,9 @@ from rolehost.fleet.manifest import schema_of
 
 def structure(**fields: Any) -> Any:
     """A schema of arguments; a tuple is a type and its default."""
-    made = [(name, *(kind if isinstance(kind, tuple) else (kind,))) for name, kind in fields.items()]
+    made = [
+        (name, *(kind if isinstance(kind, tuple) else (kind,))) for name, kind in fields.items()
+    ]
     return schema_of(msgspec.defstruct("A", made, kw_only=True, forbid_unknown_fields=True))
 
 

@@ -12,8 +12,9 @@ from rolehost.errors import StartError
 from rolehost.fleet import Fleet, load
 
 if TYPE_CHECKING:
+    from rolehost.fleet import Member
     from rolehost.fleet.manifest import Manifest
-    from rolehost.storage import Database, Stream
+    from rolehost.storage import Database, Kind, Stream
 
 
 def expanded(given: Sequence[Path]) -> list[Path]:
@@ -71,7 +72,7 @@ def connected(fleet: Fleet) -> Iterator[tuple[Database, Stream | None]]:
     """
     from rolehost.services import ProcessServices
 
-    members = fleet.using("database")
+    members = _having(fleet, "database")
     if not members:
         raise StartError("no deployment here has a database, so its fleet leaves no trace")
     identities = {
@@ -89,7 +90,7 @@ def connected(fleet: Fleet) -> Iterator[tuple[Database, Stream | None]]:
         stack.callback(services.close)
         stack.enter_context(services.database.session())
         stream = None
-        streaming = fleet.using("stream")
+        streaming = _having(fleet, "stream")
         if streaming:
             own = services
             if streaming[0] is not members[0]:
@@ -99,3 +100,8 @@ def connected(fleet: Fleet) -> Iterator[tuple[Database, Stream | None]]:
                     stack.enter_context(own.database.session())
             stream = own.stream
         yield services.database, stream
+
+
+def _having(fleet: Fleet, kind: Kind) -> list[Member]:
+    """Return the members that use a storage kind, those that are switched off too."""
+    return [member for member in fleet.members if kind in member.composition.backends]

@@ -45,11 +45,15 @@ class Rules:
     def drain(
         self, what: str, left: int | None, first: Iterable[str], then: Iterable[str], why: str
     ) -> None:
-        """Let something be worked off after some deployments have changed, before others do."""
+        """Let something be worked off after some deployments have changed, before others do.
+
+        One that is among both cannot change before and after it: it changes after.
+        """
         node = draining(what)
+        later = set(then)
         self.drains[what] = left
-        self.edges += [Edge(rolling(one), node, why) for one in first]
-        self.edges += [Edge(node, rolling(other), why) for other in then]
+        self.edges += [Edge(rolling(one), node, why) for one in first if one not in later]
+        self.edges += [Edge(node, rolling(other), why) for other in sorted(later)]
 
     def problem(self, wrong: bool, code: str, who: str, what: str, **words: str) -> None:
         """Note what forbids the rollout, or with ``wrong`` False what to be careful of."""
@@ -180,7 +184,7 @@ def _moved_actor(
     found.drain(
         f"jobs of {name} in the queue {queue}",
         left,
-        [sender for sender in senders[1] if sender not in workers],
+        senders[1],
         workers,
         f"the actor {name} leaves the queue {queue}",
     )
