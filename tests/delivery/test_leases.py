@@ -53,3 +53,23 @@ def test_a_crash_is_remembered_for_a_while(bench):
     assert lately()
     bench.clock.forward(leases.CRASH_MEMORY + 1)
     assert not lately()
+
+
+def test_a_process_that_renews_just_before_it_is_given_up_keeps_what_it_holds(bench, monkeypatch):
+    engine = bench.make_engine()
+    presence = leases.Presence(bench.database, bench.clock, 30)
+    me = leases.Identity("worker.0.1-1", "d", "worker", 0, 1)
+    presence.renew(me)
+    assert leases.acquire(bench.database, bench.clock, "relay:0", me.id, 60) == 1
+    bench.clock.forward(31)
+    look = leases.Presence.gone
+
+    def late(self):
+        gone = look(self)
+        presence.renew(me)
+        return gone
+
+    monkeypatch.setattr(leases.Presence, "gone", late)
+    assert sweep.release_dead(engine) == 0
+    assert presence.living() == [me.id]
+    assert leases.acquire(bench.database, bench.clock, "relay:0", "other", 60) is None

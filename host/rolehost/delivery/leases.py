@@ -105,6 +105,14 @@ def lives(host: str, pid: int, expires_at: int, now: int) -> bool:
     return expires_at >= now and (host != machine() or _alive(pid))
 
 
+def alive(tx: Transaction, owner: str, now: int) -> bool:
+    """Say within a transaction whether a process has presence and lives, as far as is known."""
+    row = tx.execute(
+        "SELECT host, pid, expires_at FROM rolehost_processes WHERE id = ?", (owner,)
+    ).fetchone()
+    return row is not None and lives(*row, now)
+
+
 def forget(tx: Transaction, owner: str) -> None:
     """Remove a process's presence and its named leases within a transaction."""
     tx.execute("DELETE FROM rolehost_leases WHERE owner = ?", (owner,))

@@ -22,14 +22,19 @@ def release_dead(engine: Engine) -> int:
     presence = leases.Presence(engine.database, engine.clock, engine.policy.lease)
     with engine.database.session():
         gone = {*presence.gone(), *engine.ledger.strays()}
+    count = 0
     for owner in sorted(gone):
         with engine.database.session(), engine.database.transaction() as tx:
+            # It may have been late, and have renewed its row since it was looked at.
+            if leases.alive(tx, owner, engine.clock.now()):
+                continue
             queues = engine.ledger.release(tx, owner)
             leases.forget(tx, owner)
             leases.remember_crash(tx, owner.partition(".")[0], engine.clock.now())
+        count += 1
         log.warning("process gone, its work handed back", process=owner, queues=sorted(queues))
         engine.wake({"leases", "outbox", *(f"queue:{queue}" for queue in queues)})
-    return len(gone)
+    return count
 
 
 def retain(engine: Engine) -> int:
