@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import ClassVar
 
+from rolehost.errors import StorageUnavailable
 from rolehost.storage.stream import Delivery, Partition, Record, Stream, Subscription
 from rolehost.testing.memory import abilities
 from rolehost.testing.memory.topics import Member, Told, Topics
@@ -24,6 +25,8 @@ class MemoryStream(Stream):
         self._topics.interleaving.reach("stream.publish")
         with self._topics.changed:
             self._topics.append(records)
+        if self._topics.unsure():
+            raise StorageUnavailable("memory: the answer to a publication was lost")
 
     def subscribe(
         self,
@@ -134,6 +137,8 @@ class MemorySubscription(Subscription):
                 self._owned -= lost
                 changed.notify_all()
         with changed:
+            if self._member.number not in group.members:
+                return  # it was thrown out meanwhile, and joins again at the next poll
             taken = {
                 each
                 for each in topics.share(group, self._member) - set(self._member.reading)

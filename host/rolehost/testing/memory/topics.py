@@ -65,6 +65,7 @@ class Topics:
     Attributes:
         shuffle: decides which partitions are read first and how many records come at once; None
             reads them in order, as many as there are.
+        unsure: says whether a publication that was stored is answered with an error.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Topics:
         self.interleaving = interleaving
         self.changed = threading.Condition()
         self.shuffle: random.Random | None = None
+        self.unsure: Callable[[], bool] = _never
         self._partitions = partitions
         self._session = session
         self._records: dict[str, list[list[Kept]]] = {}
@@ -179,6 +181,10 @@ class Topics:
             for name in names
             for number, records in enumerate(self.topic(name))
         )
+
+
+def _never() -> bool:
+    return False
 
 
 #: What a subscription tells its owner.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
 from rolehost.storage.queue import Listener
 from rolehost.testing.memory.interleaving import Interleaving
@@ -21,17 +21,12 @@ class Wakes:
         self.interleaving = interleaving
         self.changed = threading.Condition()
         self._listeners: weakref.WeakSet[MemoryListener] = weakref.WeakSet()
-        #: Says whether a wake-up gets lost; by default none does.
-        self.lost: Callable[[str], bool] = _never
 
     def wake(self, names: Collection[str]) -> None:
         """Wake every listener of these names."""
         with self.changed:
-            for name in names:
-                if not self.lost(name):
-                    for listener in self._listeners:
-                        if name in listener.names:
-                            listener.woken.add(name)
+            for listener in self._listeners:
+                listener.woken.update(listener.names.intersection(names))
             self.changed.notify_all()
 
     def listen(self, names: Collection[str]) -> MemoryListener:
@@ -41,14 +36,16 @@ class Wakes:
             self._listeners.add(listener)
         return listener
 
+    def flush(self) -> None:
+        """Lose every wake-up that nobody has taken yet."""
+        with self.changed:
+            for listener in self._listeners:
+                listener.woken.clear()
+
     def forget(self, listener: MemoryListener) -> None:
         """Listen no more."""
         with self.changed:
             self._listeners.discard(listener)
-
-
-def _never(_name: str) -> bool:
-    return False
 
 
 class MemoryListener(Listener):

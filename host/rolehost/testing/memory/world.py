@@ -81,7 +81,7 @@ class MemoryWorld:
     @cached_property
     def plugin(self) -> MemoryPlugin:
         """The plugin that offers the backends of this world, for ``compose(extra=…)``."""
-        return MemoryPlugin(self)
+        return MemoryPlugin(lambda: self)
 
     def prepare(self, sets: Iterable[Set]) -> None:
         """Bring the database's schema up; what another world had before is copied from there.
@@ -103,9 +103,13 @@ class MemoryWorld:
 
 
 class MemoryPlugin:
-    """The plugin ``memory`` over one world."""
+    """The plugin ``memory``.
 
-    def __init__(self, world: MemoryWorld) -> None:
+    Args:
+        world: returns the world whose storage a backend is when it is made.
+    """
+
+    def __init__(self, world: Callable[[], MemoryWorld]) -> None:
         self._world = world
 
     @staticmethod
@@ -117,23 +121,22 @@ class MemoryPlugin:
     @hookimpl
     def rolehost_backends(self) -> Sequence[Backend]:
         """Offer the world's backends; drivers are imported when one is made."""
-        world = self._world
 
         def database() -> Any:
-            return world.database
+            return self._world().database
 
         def cache() -> Any:
-            return world.cache
+            return self._world().cache
 
         def queue() -> Any:
             from rolehost.testing.memory.queue import MemoryQueue
 
-            return MemoryQueue(world)
+            return MemoryQueue(self._world())
 
         def stream() -> Any:
             from rolehost.testing.memory.stream import MemoryStream
 
-            return MemoryStream(world.topics)
+            return MemoryStream(self._world().topics)
 
         return [
             Backend(kind="database", name=NAME, factory=database, capabilities=abilities.DATABASE),

@@ -1,0 +1,28 @@
+"""Simulated time: it stands still until the simulation moves it."""
+
+from __future__ import annotations
+
+#: When every simulation begins: 2027-01-15, 08:00 UTC, in milliseconds since the epoch.
+START = 1_800_000_000_000
+
+
+class SimulatedClock:
+    """The clock of everything in one simulated world; implements :class:`rolehost.api.Clock`."""
+
+    __slots__ = ("milliseconds",)
+
+    def __init__(self) -> None:
+        self.milliseconds = START
+
+    def now(self) -> int:
+        """Return the milliseconds since the Unix epoch."""
+        return self.milliseconds
+
+    def forward(self, milliseconds: int) -> None:
+        """Let time pass."""
+        self.milliseconds += milliseconds
+
+    @property
+    def passed(self) -> float:
+        """Seconds since the simulation began."""
+        return (self.milliseconds - START) / 1000

@@ -1,0 +1,47 @@
+"""What one run of a simulation happens in."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from rolehost.testing.memory import MemoryWorld
+from rolehost.testing.simulation.clock import SimulatedClock
+from rolehost.testing.simulation.fibers import Fibers
+
+#: Seconds after which a consumer that does not poll has lost its partitions.
+SESSION = 10.0
+
+
+class SimulatedWorld(MemoryWorld):
+    """Storage, time, and what the author notes; given to invariants.
+
+    Attributes:
+        clock: simulated time.
+        acknowledged: what actions noted by :meth:`~.client.Client.acknowledged`, by kind.
+        calm: whether the steps are over and everything only settles: what is simulated of the
+            outside should answer now.
+        notes: anything of the author's own, such as what a simulated receiver was sent.
+    """
+
+    clock: SimulatedClock
+
+    def __init__(self, clock: SimulatedClock, fibers: Fibers, chance: random.Random) -> None:
+        super().__init__(clock=clock, interleaving=fibers, session=SESSION)
+        self.topics.shuffle = chance
+        self.acknowledged: dict[str, list[Any]] = {}
+        self.notes: dict[str, Any] = {}
+        self.calm = False
+
+    def rows(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Return the rows of one reading statement: what is committed, whatever runs meanwhile."""
+        with self.database.session():
+            return self.database.read(sql, params)
+
+    def pause(self, point: str = "pause") -> None:
+        """Pass a point of the author's own, at which others may run and processes may die.
+
+        For a simulated service of the outside: before it does something, and after.
+        """
+        self.interleaving.reach(point)
