@@ -1,0 +1,306 @@
+"""A deployment is reloaded again and again under load: no request fails, no work is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import statistics
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+from tests.proofs.deployed import client_services
+from tests.proofs.kills import processes
+from tests.proofs.kit import ROOT, Figures, Options
+from tests.proofs.reload_plugins import KINDS, TABLES, count, count_extra, order
+from tests.proofs.running import READY, Running, eventually, free_port, running
+
+PROMISE = (
+    "Under 500 requests a second and a full queue, a deployment is reloaded 20 times; a plugin"
+    " comes and goes, and between the reloads are mistakes that change nothing: no request"
+    " fails, and each effect of each order is there once"
+)
+DURATION = "about 6 min"
+
+#: Requests a second.
+RATE = 500.0
+#: Seconds after the load in which everything must have had its effect.
+PATIENCE = 180.0
+#: Orders in one unit of work of the first burst.
+TOGETHER = 500
+
+
+class Size(NamedTuple):
+    """How large a run is.
+
+    Attributes:
+        reloads: that take place.
+        mistakes: that are refused or rolled back, in between.
+        backlog: orders before the first reload.
+    """
+
+    reloads: int
+    mistakes: int
+    backlog: int
+
+
+FULL = Size(reloads=20, mistakes=10, backlog=20_000)
+SHORT = Size(reloads=3, mistakes=2, backlog=1_000)
+
+FILE = """
+plugins = ["embedded", "orders"{more}]
+[deployment]
+migrate = "run"
+[http]
+bind = "127.0.0.1:{port}"
+processes = 2
+access_log = false
+[embedded]
+path = "service.db"
+{also}
+"""
+
+#: Mistake → (more plugins, another section, exit status of the command).
+MISTAKES: dict[str, tuple[str, str, int]] = {
+    "a plugin that nobody has": (', "extra"', "", 3),
+    "no TOML": ("", "[embedded", 3),
+    "a type": ("", '[worker]\nthreads = "many"', 3),
+    "a secret that is away": ("", '[webhooks-api]\ntoken = "${file:nowhere}"', 3),
+    "a plugin that cannot start": (', "stuck"', "", 1),
+}
+
+
+def prove(options: Options) -> Figures:
+    """Reload under load, and count afterwards."""
+    size = SHORT if options.short else FULL
+    with deployed() as deployment:
+        deployment.burst(size.backlog)
+        driver = Driver(deployment, size, options)
+        with loaded(deployment.port, size.backlog) as load:
+            driver.run()
+            report = load()
+        orders = {*range(size.backlog), *report["ordered"]}
+        wanted = len(orders) * len(KINDS)
+        began = time.monotonic()
+        eventually(deployment.effects, lambda found: found.total() >= wanted, seconds=PATIENCE)
+        settled = time.monotonic() - began
+        found = deployment.effects()
+        dead = deployment.dead()
+    lost = [(kind, n) for kind in KINDS for n in orders if not found[kind, n]]
+    seconds = sorted(driver.seconds)
+    figures = {
+        "requests": report["requests"],
+        "requests_per_second": round(report["requests"] / report["seconds"]),
+        "failed_requests": sum(report["failures"].values()),
+        "longest_request_ms": round(report["longest"] * 1000),
+        "reloads": len(seconds),
+        "reload_p50_s": round(statistics.median(seconds), 2),
+        "reload_max_s": seconds[-1],
+        "refused_or_rolled_back": len(driver.mistakes),
+        "killed_beside_a_bad_file": driver.killed,
+        "orders": len(orders),
+        "effects": found.total(),
+        "lost": len(lost),
+        "doubled": sum(times - 1 for times in found.values() if times > 1),
+        "dead_letters": dead,
+        "least_queued_at_a_reload": min(driver.queued),
+        "settled_after_seconds": round(settled, 1),
+    }
+    assert not report["failures"], f"{report['failures']}; {figures}"
+    assert not lost, f"lost: {lost[:5]}; {figures}"
+    assert found.total() == wanted, f"doubled: {figures}"
+    assert not dead, f"dead letters: {figures}"
+    assert min(driver.queued) > 0, f"the queue was empty: {figures}"
+    return figures
+
+
+class Deployment(NamedTuple):
+    """The deployment that is reloaded.
+
+    Attributes:
+        path: its file.
+        port: of its role http.
+        host: its supervisor.
+        environ: what commands need besides, to find the plugins.
+    """
+
+    path: Path
+    port: int
+    host: Running
+    environ: dict[str, str]
+
+    def write(self, more: str = "", also: str = "") -> None:
+        """Change the file."""
+        write(self.path, self.port, more, also)
+
+    def reload(self) -> tuple[int, dict[str, Any]]:
+        """Ask for a reload; return the command's exit status and what it printed."""
+        command = [sys.executable, "-m", "rolehost", "reload", str(self.path), "--json"]
+        done = subprocess.run(
+            command, env={**os.environ, **self.environ}, capture_output=True, text=True, check=False
+        )
+        assert done.stdout, f"{done.stderr}\n{self.host.output}"
+        return done.returncode, json.loads(done.stdout)
+
+    def burst(self, orders: int) -> None:
+        """Take orders from a program, many in each unit of work."""
+        with client_services(self.path) as services:
+            for first in range(0, orders, TOGETHER):
+                numbers = range(first, min(first + TOGETHER, orders))
+                with services.unit_of_work() as work:
+                    for actor in (count, count_extra):
+                        work.enqueue_many(actor, [{"number": number} for number in numbers])
+                    for number in numbers:
+                        work.publish(order(number))
+
+    def effects(self) -> Counter[tuple[str, int]]:
+        """Count each effect."""
+        return Counter(self._read("SELECT kind, number FROM effects"))
+
+    def queued(self) -> int:
+        """Count the jobs that have not run."""
+        ((jobs,),) = self._read(
+            "SELECT count(*) FROM rolehost_jobs WHERE state NOT IN ('completed', 'dead')"
+        )
+        return int(jobs)
+
+    def dead(self) -> int:
+        """Count the dead letters."""
+        ((jobs, events),) = self._read(
+            "SELECT (SELECT count(*) FROM rolehost_jobs WHERE state = 'dead'),"
+            " (SELECT count(*) FROM rolehost_dead_events)"
+        )
+        return int(jobs + events)
+
+    def _read(self, statement: str) -> list[Any]:
+        with closing(sqlite3.connect(self.path.with_name("service.db"), timeout=30)) as database:
+            return database.execute(statement).fetchall()
+
+
+class Driver:
+    """Reloads, with and without the plugin that comes and goes, and makes mistakes in between."""
+
+    def __init__(self, deployment: Deployment, size: Size, options: Options) -> None:
+        self._deployment = deployment
+        self._size = size
+        self._random = random.Random(options.seed)
+        self._task = options.progress(size.reloads + size.mistakes, "reloads")
+        self.seconds: list[float] = []
+        self.mistakes: list[str] = []
+        self.queued: list[int] = []
+        self.killed = 0
+
+    def run(self) -> None:
+        """Do it all; the plugin is there at the end."""
+        size = self._size
+        due = [(n + 1) * size.reloads // (size.mistakes + 1) for n in range(size.mistakes)]
+        names = list(MISTAKES)
+        for number in range(size.reloads):
+            enabled = (size.reloads - number) % 2 == 1
+            more = ', "extras"' if enabled else ""
+            for _ in range(due.count(number)):
+                # The last one named is the one that is rolled back: each run has it.
+                self._mistake(names[-1 - len(self.mistakes) % len(names)])
+            self.queued.append(self._deployment.queued())
+            self._deployment.write(more)
+            status, result = self._deployment.reload()
+            assert status == 0, f"{result}\n{self._deployment.host.output}"
+            expected = "enabled" if enabled else "disabled"
+            assert number == 0 or result[expected] == ["extras"], result
+            self.seconds.append(result["seconds"])
+            self._task.advance()
+
+    def _mistake(self, name: str) -> None:
+        more, also, wanted = MISTAKES[name]
+        self._deployment.write(more, also)
+        status, result = self._deployment.reload()
+        assert status == wanted, f"{name}: {result}"
+        self.mistakes.append(name)
+        if self._random.random() < 0.5:
+            # The bad file is still there: what is started again must not read it.
+            self._kill_worker()
+        self._task.advance()
+
+    def _kill_worker(self) -> None:
+        found = processes(self._deployment.host.pid)
+        (killed,) = [pid for pid, role in found if role == "worker"]
+        os.kill(killed, signal.SIGKILL)
+        again = eventually(
+            lambda: [pid for pid, role in processes(self._deployment.host.pid) if role == "worker"],
+            lambda pids: bool(pids) and killed not in pids,
+        )
+        assert again, self._deployment.host.output
+        self.killed += 1
+
+
+def write(path: Path, port: int, more: str = "", also: str = "") -> None:
+    """Write a deployment file as an editor does, in one step."""
+    draft = path.with_suffix(".draft")
+    draft.write_text(FILE.format(port=port, more=more, also=also))
+    draft.replace(path)
+
+
+@contextmanager
+def deployed() -> Iterator[Deployment]:
+    """Run the deployment, with the plugin that comes and goes, until the block ends."""
+    with TemporaryDirectory(prefix="rolehost-proof-") as name:
+        folder = Path(name)
+        path, port = folder / "reload.toml", free_port()
+        write(path, port, ', "extras"')
+        found = (site(folder), str(ROOT), os.environ.get("PYTHONPATH", ""))
+        environ = {"PYTHONPATH": os.pathsep.join(each for each in found if each)}
+        sys.path.insert(0, found[0])
+        try:
+            command = [sys.executable, "-m", "rolehost", "run", str(path)]
+            with running(command, folder, environ) as host:
+                host.until(READY)
+                yield Deployment(path, port, host, environ)
+        finally:
+            sys.path.remove(found[0])
+
+
+def site(folder: Path) -> str:
+    """Write the metadata by which the host finds the plugins, and their table; return where."""
+    metadata = folder / "site" / "rolehost_reload_proof-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: rolehost-reload-proof\nVersion: 1.0\n"
+    )
+    names = ("orders", "extras", "stuck")
+    lines = [f"{name} = tests.proofs.reload_plugins:{name}" for name in names]
+    (metadata / "entry_points.txt").write_text("\n".join(["[rolehost]", *lines]))
+    tables = folder / "site" / TABLES
+    tables.mkdir()
+    (tables / "__init__.py").write_text("")
+    (tables / "0001_effects.sql").write_text(
+        "-- up\nCREATE TABLE effects (kind TEXT NOT NULL, number BIGINT NOT NULL);\n"
+        "-- down\nDROP TABLE effects;\n"
+    )
+    return str(metadata.parent)
+
+
+@contextmanager
+def loaded(port: int, first: int) -> Iterator[Any]:
+    """Run the load until the block ends; give what stops it and returns its report."""
+    command = [sys.executable, "-m", "tests.proofs.reload_load", str(port), str(RATE), str(first)]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+
+        def stop() -> dict[str, Any]:
+            report: dict[str, Any] = json.loads(process.communicate(timeout=60)[0])
+            return report
+
+        try:
+            yield stop
+        finally:
+            process.kill()
