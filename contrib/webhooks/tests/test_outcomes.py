@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from rolehost.api import DeclareContext, Services
+from rolehost.api import DeclareContext
+from rolehost.testing.kit import Host
 from rolehost_webhooks import outcomes
-from rolehost_webhooks.actors.deliver import deliver
-from rolehost_webhooks.actors.fan_out import fan_out
 from rolehost_webhooks.delivery.answer import Answer
 from rolehost_webhooks.delivery.sender import Sender
 from rolehost_webhooks.delivery.verdict import Verdict
 from rolehost_webhooks.models import Attempt, Status
 from rolehost_webhooks.plugins import delivery as plugin
-from rolehost_webhooks.schemas.applications import ApplicationIn
-from rolehost_webhooks.schemas.endpoints import EndpointIn
 from rolehost_webhooks.schemas.messages import MessageIn
-from rolehost_webhooks.services import applications, endpoints, messages
+from rolehost_webhooks.services import messages
 from rolehost_webhooks.settings import DeliverySettings
 
-from .inprocess import Clock, Job, running
+from .inprocess import running
 
 ATTEMPT = Attempt(
     id="atmpt_1",
@@ -38,11 +33,9 @@ ATTEMPT = Attempt(
 
 
 @pytest.fixture
-def services(tmp_path: Path) -> Iterator[Services]:
-    with running(tmp_path, Clock(), '[webhooks-delivery]\noutcomes = "told"\n') as services:
-        applications.create(services, ApplicationIn(name="x", uid="app"))
-        endpoints.create(services, "app", EndpointIn(url="http://receiver/", uid="ep"))
-        yield services
+def here() -> Iterator[Host]:
+    with running(outcomes="told") as host:
+        yield host
 
 
 def told(verdict: Verdict) -> list[tuple[str, dict[str, Any]]]:
@@ -81,36 +74,34 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> list[Answer]:
     return given
 
 
-def send(services: Services, event_type: str) -> str:
+def send(here: Host, event_type: str) -> str:
     message = MessageIn(event_type=event_type, payload=msgspec.Raw(b"{}"))
-    sent = messages.create(services, "app", message)
-    fan_out(Job(services), sent.id)
-    return str(sent.id)
+    return str(messages.create(here.services, "app", message).id)
 
 
-def outbox(services: Services) -> list[tuple[Any, ...]]:
-    return list(services.database.read("SELECT topic, value FROM rolehost_outbox"))
-
-
-def test_what_is_told_commits_with_the_delivery(services: Services, answers: list[Answer]) -> None:
+def test_what_is_told_commits_with_the_delivery(here: Host, answers: list[Answer]) -> None:
     answers += [Answer(503, "", 1), Answer(200, "", 1)]
-    sent = send(services, "a")
-    endpoint = endpoints.get("app", "ep")
-    deliver(Job(services), sent, endpoint.id)
-    assert outbox(services) == []
-    deliver(Job(services, attempt=2), sent, endpoint.id)
-    ((topic, value),) = outbox(services)
-    assert topic == "told"
-    assert json.loads(value)["msgId"] == sent
+    sent = send(here, "a")
+    here.drain()
+    here.refute_published("told")
+    with here.fail_at("work.before_commit", kill=True):
+        here.drain(with_delays=True)
+    here.restart()
+    here.refute_published("told")
+    answers.append(Answer(200, "", 1))
+    here.drain(with_delays=True)
+    here.assert_published("told", type="message.attempt.succeeded", msgId=sent)
 
 
 @pytest.mark.parametrize("event_type", sorted(outcomes.TYPES))
 def test_of_a_message_that_is_an_outcome_nothing_is_told(
-    services: Services, answers: list[Answer], event_type: str
+    here: Host, answers: list[Answer], event_type: str
 ) -> None:
     answers.append(Answer(200, "", 1))
-    deliver(Job(services), send(services, event_type), endpoints.get("app", "ep").id)
-    assert outbox(services) == []
+    send(here, event_type)
+    here.drain()
+    here.refute_published("told")
+    assert answers == []
 
 
 def test_the_topic_is_declared_only_where_the_settings_name_one() -> None:
