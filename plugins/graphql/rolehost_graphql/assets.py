@@ -1,0 +1,72 @@
+"""The files of the page: GraphiQL with React, as their packages ship them, and our few lines.
+
+They are kept compressed (``page/vendor``, with their licences) and sent as they are.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from html import escape
+from pathlib import Path
+
+_PAGE = Path(__file__).parent / "page"
+
+_MEDIA_TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
+
+#: Files in ``page`` that the page may load, by the names it has for them.
+_FILES = {
+    "react.js": "vendor/react.js.gz",
+    "react-dom.js": "vendor/react-dom.js.gz",
+    "graphiql.js": "vendor/graphiql.js.gz",
+    "graphiql.css": "vendor/graphiql.css.gz",
+    "start.js": "start.js",
+    "page.css": "page.css",
+}
+
+
+class Asset:
+    """One file.
+
+    Attributes:
+        media_type: its media type.
+    """
+
+    def __init__(self, name: str, path: Path) -> None:
+        self._path = path
+        self.media_type = _MEDIA_TYPES[Path(name).suffix]
+
+    def read(self) -> bytes:
+        """Return the content."""
+        content = self._path.read_bytes()
+        return gzip.decompress(content) if self._path.suffix == ".gz" else content
+
+    def compressed(self) -> bytes:
+        """Return the content as gzip."""
+        content = self._path.read_bytes()
+        return content if self._path.suffix == ".gz" else gzip.compress(content, mtime=0)
+
+
+class Assets:
+    """The files that the page may load, by name, under a path with their version."""
+
+    def __init__(self, path: str) -> None:
+        #: Where they are served.
+        self.path = f"{path}/assets"
+        digest = hashlib.sha256()
+        for name in sorted(_FILES.values()):
+            digest.update((_PAGE / name).read_bytes())
+        #: Changes when one of the files does.
+        self.version = digest.hexdigest()[:12]
+
+    def find(self, version: str, name: str) -> Asset | None:
+        """Return a file, or None when this version has none of that name."""
+        file = _FILES.get(name) if version == self.version else None
+        return Asset(name, _PAGE / file) if file is not None else None
+
+
+def page(assets: Assets) -> bytes:
+    """Return the HTML of the page; its links are relative, so a proxy may add a prefix."""
+    template = (_PAGE / "graphiql.html").read_text(encoding="utf-8")
+    relative = f"{assets.path.rsplit('/', 2)[-2]}/assets/{assets.version}"
+    return template.replace("{{assets}}", escape(relative)).encode()

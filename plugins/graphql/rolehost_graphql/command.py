@@ -1,0 +1,24 @@
+"""``rolehost graphql``: the schema on standard output, without starting anything."""
+
+from __future__ import annotations
+
+import click
+from rolehost.api import CommandContext
+
+from rolehost_graphql.merging import merge
+from rolehost_graphql.plugin import HOOK
+
+
+@click.group("graphql")
+def graphql() -> None:
+    """Print the GraphQL schema."""
+
+
+@graphql.command("schema")
+@click.pass_obj
+def schema(context: CommandContext) -> None:
+    """Print the schema of the deployment in GraphQL's own language.
+
+    For code generators, and to see in a review what a change does to it.
+    """
+    click.echo(merge(context.composition.extensions[HOOK]).sdl)

@@ -1,0 +1,32 @@
+"""Errors that clients see."""
+
+from __future__ import annotations
+
+from typing import Any
+
+#: Names of errors, as Apollo's servers call them where they have them: clients know these.
+PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
+VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"
+BAD_USER_INPUT = "BAD_USER_INPUT"
+BAD_REQUEST = "BAD_REQUEST"
+INTERNAL = "INTERNAL_SERVER_ERROR"
+UNAUTHENTICATED = "UNAUTHENTICATED"
+UNAVAILABLE = "UNAVAILABLE"
+TIME_LIMIT = "TIME_LIMIT"
+TOO_DEEP = "QUERY_TOO_DEEP"
+TOO_COSTLY = "QUERY_TOO_COSTLY"
+TOO_MANY_ALIASES = "TOO_MANY_ALIASES"
+
+
+class Refused(Exception):
+    """What a resolver or a guard raises for the client to read; everything else is masked.
+
+    Attributes:
+        code: ``extensions.code`` of the error: upper snake case, stable.
+        extensions: what else ``extensions`` has; JSON.
+    """
+
+    def __init__(self, message: str, code: str = BAD_USER_INPUT, **extensions: Any) -> None:
+        super().__init__(message)
+        self.code = code
+        self.extensions = extensions

@@ -1,0 +1,270 @@
+"""Running one request: parse, validate, measure, execute, and say what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from graphql import (
+    DocumentNode,
+    ExecutionResult,
+    GraphQLError,
+    NoSchemaIntrospectionCustomRule,
+    OperationDefinitionNode,
+    OperationType,
+    execute,
+    get_operation_ast,
+    parse,
+    specified_rules,
+    validate,
+)
+from graphql.validation import recommended_rules
+from rolehost.api import StorageUnavailable
+from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
+from structlog.contextvars import get_contextvars
+
+from rolehost_graphql import errors
+from rolehost_graphql.context import Context
+from rolehost_graphql.errors import Refused
+from rolehost_graphql.measuring import Limits, Measure, aliases, measure
+from rolehost_graphql.merging import Merged
+from rolehost_graphql.settings import GraphqlSettings
+
+log = structlog.get_logger("rolehost_graphql")
+
+Translate = Callable[[BaseException], Refused | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a client sent.
+
+    Attributes:
+        query: the document.
+        variables: by name.
+        operation: name of the operation that is meant; None: there is only one.
+    """
+
+    query: str
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    operation: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came of it.
+
+    Attributes:
+        body: ``data``, ``errors``; JSON.
+        status: HTTP status where the media type tells GraphQL's answers from others.
+        failed: whether there are errors.
+    """
+
+    body: dict[str, Any]
+    status: int = 200
+    failed: bool = False
+
+
+class Refusal(Exception):
+    """A request that is not executed.
+
+    Attributes:
+        answer: what the client is told.
+    """
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.status)
+        self.answer = answer
+
+
+def refuse(message: str, code: str, status: int = 400, **extensions: Any) -> Refusal:
+    """Return the refusal of a request for one reason."""
+    error = {"message": message, "extensions": {"code": code, **extensions}}
+    return Refusal(Answer(body={"errors": [error]}, status=status, failed=True))
+
+
+class Engine:
+    """Executes operations of one schema; thread-safe."""
+
+    def __init__(
+        self,
+        merged: Merged,
+        settings: GraphqlSettings,
+        translations: Iterable[Translate],
+        *,
+        introspection: bool,
+    ) -> None:
+        self._schema = merged.core
+        self._settings = settings
+        self._translations = tuple(translations)
+        self._rules = (*specified_rules, *recommended_rules)
+        if not introspection:
+            self._rules = (*self._rules, NoSchemaIntrospectionCustomRule)
+        self._hide_names = not introspection
+        self._limits = Limits(settings.max_depth, settings.max_cost, settings.list_size)
+        self._documents: OrderedDict[str, DocumentNode] = OrderedDict()
+        self._lock = threading.Lock()
+
+    async def run(self, asked: Asked, context: Context, *, only_queries: bool) -> Answer:
+        """Execute one request, unless it is wrong or asks for too much.
+
+        Args:
+            only_queries: refuse mutations, as for GET.
+        """
+        try:
+            return await self._run(asked, context, only_queries=only_queries)
+        except Refusal as refusal:
+            return refusal.answer
+
+    async def _run(self, asked: Asked, context: Context, *, only_queries: bool) -> Answer:
+        started = time.perf_counter()
+        document = self._document(asked.query)
+        operation = get_operation_ast(document, asked.operation)
+        if operation is None:
+            known = "exactly one operation" if asked.operation is None else asked.operation
+            raise refuse(f"The document has not {known}.", "OPERATION_RESOLUTION_FAILURE")
+        if only_queries and operation.operation is not OperationType.QUERY:
+            raise refuse("GET is for queries; use POST.", errors.BAD_REQUEST, 405)
+        try:
+            measured = measure(self._schema, document, operation, asked.variables, self._limits)
+        except Refused as error:
+            raise refuse(str(error), error.code, **error.extensions) from None
+        result = await self._execute(document, asked, context)
+        answer = self._answer(result)
+        if self._settings.log:
+            _tell(operation, measured, answer, time.perf_counter() - started)
+        return answer
+
+    def _document(self, text: str) -> DocumentNode:
+        """Return the parsed and validated document; those that are valid are kept.
+
+        Raises:
+            Refusal: it is wrong.
+        """
+        with self._lock:
+            known = self._documents.get(text)
+            if known is not None:
+                self._documents.move_to_end(text)
+                return known
+        try:
+            document = parse(text, max_tokens=self._settings.max_tokens)
+        except GraphQLError as error:
+            raise _refused([error], errors.PARSE_FAILED) from None
+        count = aliases(document)
+        if count > self._settings.max_aliases:
+            raise refuse(
+                f"The document has {count} aliases; {self._settings.max_aliases} are allowed.",
+                errors.TOO_MANY_ALIASES,
+                maxAliases=self._settings.max_aliases,
+            )
+        mistakes = validate(
+            self._schema, document, self._rules, max_errors=20, hide_suggestions=self._hide_names
+        )
+        if mistakes:
+            raise _refused(mistakes, errors.VALIDATION_FAILED)
+        with self._lock:
+            self._documents[text] = document
+            while len(self._documents) > self._settings.cached_documents:
+                self._documents.popitem(last=False)
+        return document
+
+    async def _execute(
+        self, document: DocumentNode, asked: Asked, context: Context
+    ) -> ExecutionResult:
+        result: Any = execute(
+            self._schema,
+            document,
+            context_value=context,
+            variable_values=dict(asked.variables),
+            operation_name=asked.operation,
+            executor_class=StrawberryGraphQLCoreExecutionContext,
+            hide_suggestions=self._hide_names,
+        )
+        if not isinstance(result, ExecutionResult):
+            try:
+                # Resolvers that wait for something else than the database end here.
+                async with asyncio.timeout(self._settings.time_limit):
+                    result = await result
+            except TimeoutError:
+                seconds = self._settings.time_limit
+                message = f"The operation took longer than {seconds:g} s."
+                raise refuse(message, errors.TIME_LIMIT, 504) from None
+        return result
+
+    def _answer(self, result: ExecutionResult) -> Answer:
+        failed = result.errors or []
+        body: dict[str, Any] = {}
+        if failed:
+            body["errors"] = [self._shown(error) for error in failed]
+        if result.data is None and failed and all(error.path is None for error in failed):
+            # Nothing was executed: variables that do not fit.
+            for shown in body["errors"]:
+                shown["extensions"] = {"code": errors.BAD_USER_INPUT}
+            return Answer(body=body, status=400, failed=True)
+        body["data"] = result.data
+        return Answer(body=body, failed=bool(failed))
+
+    def _shown(self, error: GraphQLError) -> dict[str, Any]:
+        """Return an error as the client sees it; what nobody meant for it is masked and logged."""
+        shown: dict[str, Any] = {"message": error.message}
+        if error.locations:
+            shown["locations"] = [
+                {"line": each.line, "column": each.column} for each in error.locations
+            ]
+        if error.path is not None:
+            shown["path"] = list(error.path)
+        cause = error.original_error
+        if cause is None:
+            shown["extensions"] = {"code": errors.BAD_USER_INPUT, **(error.extensions or {})}
+            return shown
+        told = cause if isinstance(cause, Refused) else self._translated(cause)
+        if told is not None:
+            shown["message"] = str(told)
+            shown["extensions"] = {"code": told.code, **told.extensions}
+            return shown
+        path = ".".join(map(str, error.path or ()))
+        if isinstance(cause, StorageUnavailable):
+            log.warning("storage is unavailable", path=path, error=str(cause))
+            shown["message"] = "A storage that this needs is not available for now."
+            code = errors.UNAVAILABLE
+        else:
+            log.error("a resolver failed", path=path, exc_info=cause)
+            shown["message"] = "Internal error"
+            code = errors.INTERNAL
+        shown["extensions"] = {"code": code}
+        request = get_contextvars().get("request_id")
+        if request:
+            shown["extensions"]["requestId"] = request
+        return shown
+
+    def _translated(self, error: BaseException) -> Refused | None:
+        for translate in self._translations:
+            told = translate(error)
+            if told is not None:
+                return told
+        return None
+
+
+def _refused(mistakes: Sequence[GraphQLError], code: str) -> Refusal:
+    shown = [{**each.formatted, "extensions": {"code": code}} for each in mistakes]
+    return Refusal(Answer(body={"errors": shown}, status=400, failed=True))
+
+
+def _tell(
+    operation: OperationDefinitionNode, measured: Measure, answer: Answer, seconds: float
+) -> None:
+    log.info(
+        "operation",
+        operation=operation.name.value if operation.name else None,
+        kind=operation.operation.value,
+        cost=measured.cost,
+        depth=measured.depth,
+        milliseconds=round(seconds * 1000, 1),
+        errors=[each["extensions"]["code"] for each in answer.body.get("errors", ())],
+    )

@@ -1,0 +1,264 @@
+"""How deep an operation is and how much it may cost, told before it runs.
+
+Cost is the number of objects that the operation may ask for. A field that gives an object costs
+1; below a list everything counts as often as ``first``, ``last`` or ``limit`` says, or as
+:attr:`Limits.list_size` when the field has no such argument. Values of scalars cost nothing,
+unless their field says ``metadata={"cost": n}``, as a field that computes much should. Worked
+example: ``{ apps(first: 20) { edges { node { name endpoints(first: 5) { nodes { url } } } } } }``
+costs 1 for the connection, 20 edges, 20 nodes, 20 connections and 100 endpoints: 161.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLField,
+    GraphQLInterfaceType,
+    GraphQLObjectType,
+    GraphQLSchema,
+    InlineFragmentNode,
+    IntValueNode,
+    OperationDefinitionNode,
+    SelectionSetNode,
+    VariableNode,
+    get_named_type,
+    is_composite_type,
+    is_list_type,
+    is_non_null_type,
+)
+
+from rolehost_graphql.errors import TOO_COSTLY, TOO_DEEP, Refused
+
+#: Arguments that say how many items a list has at most.
+SLICING = ("first", "last", "limit")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an operation may be.
+
+    Attributes:
+        depth: most levels of fields.
+        cost: most objects.
+        list_size: items that a list is taken for when no argument says how many.
+    """
+
+    depth: int
+    cost: int
+    list_size: int
+
+
+@dataclass(slots=True)
+class Measure:
+    """What an operation is."""
+
+    depth: int = 0
+    cost: int = 0
+
+
+def aliases(document: DocumentNode) -> int:
+    """Count the aliases of a document."""
+    count = 0
+    waiting: list[Any] = [
+        each.selection_set
+        for each in document.definitions
+        if isinstance(each, OperationDefinitionNode | FragmentDefinitionNode)
+    ]
+    while waiting:
+        for node in waiting.pop().selections:
+            if isinstance(node, FieldNode) and node.alias is not None:
+                count += 1
+            inner = getattr(node, "selection_set", None)
+            if inner is not None:
+                waiting.append(inner)
+    return count
+
+
+def measure(
+    schema: GraphQLSchema,
+    document: DocumentNode,
+    operation: OperationDefinitionNode,
+    variables: Mapping[str, Any],
+    limits: Limits,
+) -> Measure:
+    """Measure a valid operation.
+
+    Args:
+        variables: as the client sent them, not coerced yet; defaults of the operation count.
+
+    Raises:
+        Refused: it is too deep, or may cost too much.
+    """
+    root = schema.get_root_type(operation.operation)
+    walk = _Walk(schema, document, _with_defaults(operation, variables), limits)
+    walk.level([(root, operation.selection_set)], 1, 1, None)
+    return walk.found
+
+
+def _with_defaults(
+    operation: OperationDefinitionNode, variables: Mapping[str, Any]
+) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for each in operation.variable_definitions or ():
+        name = each.variable.name.value
+        if name in variables:
+            values[name] = variables[name]
+        elif isinstance(each.default_value, IntValueNode):
+            values[name] = int(each.default_value.value)
+    return values
+
+
+class _Walk:
+    """Walks the fields of one operation, those of one response key together."""
+
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        document: DocumentNode,
+        variables: Mapping[str, Any],
+        limits: Limits,
+    ) -> None:
+        self.found = Measure()
+        self._schema = schema
+        self._variables = variables
+        self._limits = limits
+        self._fragments = {
+            each.name.value: each
+            for each in document.definitions
+            if isinstance(each, FragmentDefinitionNode)
+        }
+
+    def level(
+        self,
+        selected: Sequence[tuple[Any, SelectionSetNode]],
+        depth: int,
+        times: int,
+        size: int | None,
+    ) -> None:
+        """Walk the fields of objects of which there are at most ``times``.
+
+        Args:
+            size: most items of their lists, when an argument of the field above says it, as
+                that of a connection does; None: their lists say it themselves.
+        """
+        together: dict[str, list[tuple[Any, FieldNode]]] = {}
+        for parent, field in self._fields(selected, set()):
+            together.setdefault((field.alias or field.name).value, []).append((parent, field))
+        if together and depth > self.found.depth:
+            self.found.depth = depth
+            if depth > self._limits.depth:
+                raise Refused(
+                    f"The operation has more than the {self._limits.depth} levels allowed.",
+                    TOO_DEEP,
+                    maxDepth=self._limits.depth,
+                )
+        for fields in together.values():
+            self._field(fields, depth, times, size)
+
+    def _field(
+        self,
+        fields: Sequence[tuple[Any, FieldNode]],
+        depth: int,
+        times: int,
+        size: int | None,
+    ) -> None:
+        """Walk one field; ``fields`` are all that ask for it, and they ask for the same."""
+        parent, node = fields[0]
+        definition = _definition(parent, node.name.value)
+        if definition is None:
+            return  # __typename, or introspection, which has a rule of its own
+        named = get_named_type(definition.type)
+        composite = is_composite_type(named)
+        own = self._size(definition, node)
+        inner = own
+        if _is_list(definition):
+            inner = None
+            count = own if own is not None else size
+            if count is None:
+                count = self._limits.list_size if composite else 1
+            # A list that nothing was asked of costs its query all the same.
+            times *= max(1, count)
+        self._spend(times * _price(definition, composite=composite))
+        if composite:
+            below = [(named, field.selection_set) for _, field in fields if field.selection_set]
+            self.level(below, depth + 1, times, inner)
+
+    def _fields(
+        self, selected: Sequence[tuple[Any, SelectionSetNode]], seen: set[str]
+    ) -> Iterator[tuple[Any, FieldNode]]:
+        """Yield the fields of selection sets, those of fragments too, with their types."""
+        for parent, selection_set in selected:
+            for node in selection_set.selections:
+                if isinstance(node, FieldNode):
+                    yield parent, node
+                elif isinstance(node, InlineFragmentNode):
+                    yield from self._fields(
+                        [(self._narrowed(parent, node), node.selection_set)], seen
+                    )
+                elif isinstance(node, FragmentSpreadNode) and node.name.value not in seen:
+                    seen.add(node.name.value)
+                    fragment = self._fragments[node.name.value]
+                    inside = (self._narrowed(parent, fragment), fragment.selection_set)
+                    yield from self._fields([inside], seen)
+
+    def _narrowed(self, parent: Any, node: Any) -> Any:
+        condition = node.type_condition
+        return self._schema.get_type(condition.name.value) if condition else parent
+
+    def _size(self, definition: GraphQLField, node: FieldNode) -> int | None:
+        """Return how many items the arguments ask for; None when none of them says it."""
+        known = [name for name in SLICING if name in definition.args]
+        if not known:
+            return None
+        given = {argument.name.value: argument.value for argument in node.arguments or ()}
+        sizes = []
+        for name in known:
+            value: Any = definition.args[name].default_value
+            if name in given:
+                value = self._value(given[name])
+            if isinstance(value, float) and value.is_integer():
+                value = int(value)  # as GraphQL reads it, too
+            if isinstance(value, int) and not isinstance(value, bool):
+                sizes.append(value)
+        return min(sizes) if sizes else self._limits.list_size
+
+    def _value(self, node: Any) -> Any:
+        if isinstance(node, IntValueNode):
+            return int(node.value)
+        if isinstance(node, VariableNode):
+            return self._variables.get(node.name.value)
+        return None
+
+    def _spend(self, cost: int) -> None:
+        self.found.cost += cost
+        if self.found.cost > self._limits.cost:
+            raise Refused(
+                f"The operation may ask for more than the {self._limits.cost} objects allowed;"
+                " ask for fewer items of its lists.",
+                TOO_COSTLY,
+                maxCost=self._limits.cost,
+            )
+
+
+def _definition(parent: Any, name: str) -> GraphQLField | None:
+    if isinstance(parent, GraphQLObjectType | GraphQLInterfaceType):
+        return parent.fields.get(name)
+    return None
+
+
+def _is_list(definition: GraphQLField) -> bool:
+    kind = definition.type
+    return is_list_type(kind.of_type if is_non_null_type(kind) else kind)
+
+
+def _price(definition: GraphQLField, *, composite: bool) -> int:
+    declared = definition.extensions.get("strawberry-definition")
+    metadata = getattr(declared, "metadata", None) or {}
+    return int(metadata.get("cost", 1 if composite else 0))

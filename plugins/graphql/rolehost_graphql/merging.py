@@ -1,0 +1,204 @@
+"""One schema of the parts that plugins give; or every conflict between them, with both owners."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import strawberry
+from graphql import GraphQLField, GraphQLObjectType, GraphQLSchema, default_field_resolver
+from rolehost.api import ConfigurationError, Extension, Problem
+from strawberry.schema.config import StrawberryConfig
+from strawberry.types import get_object_definition
+
+from rolehost_graphql.context import Context
+from rolehost_graphql.declarations import Schema
+
+Part = Extension[Schema]
+
+#: The root types, and which attribute of a part gives their fields.
+ROOTS = {"Query": "query", "Mutation": "mutation"}
+
+
+class Merged:
+    """The schema of a deployment.
+
+    Attributes:
+        core: as graphql-core executes it; its root fields ask the guard of their owner first.
+        sdl: the schema in GraphQL's own language.
+    """
+
+    def __init__(self, schema: strawberry.Schema, owners: dict[tuple[str, str], Part]) -> None:
+        # strawberry has no public name for it, and its own integrations reach for this one.
+        self.core: GraphQLSchema = schema._schema
+        self.sdl = schema.as_str()
+        for root in (self.core.query_type, self.core.mutation_type):
+            if root is not None:
+                _close(root, owners, changing=root is self.core.mutation_type)
+
+
+def merge(parts: Sequence[Part]) -> Merged:
+    """Make one schema of all parts.
+
+    Raises:
+        ConfigurationError: two parts claim one field or one type, a part is no valid schema, or
+            there is nothing to ask for.
+    """
+    problems: list[Problem] = []
+    owners: dict[tuple[str, str], Part] = {}
+    for part in parts:
+        problems += _wrong(part)
+    if problems:
+        raise ConfigurationError(problems)
+    for root, part, field, python_name in _root_fields(parts):
+        other = owners.setdefault((root, field), part)
+        named = owners.setdefault((root, f".{python_name}"), part)
+        if other is not part or named is not part:
+            problems.append(
+                _twice(f"the field {root}.{field}", other if other is not part else named, part)
+            )
+    if problems:
+        raise ConfigurationError(problems)
+    if not any(part.value.query for part in parts):
+        raise ConfigurationError([_nothing()])
+    try:
+        return Merged(_schema(parts), owners)
+    except Exception as error:
+        raise ConfigurationError(list(_why(parts, error))) from error
+
+
+def _schema(parts: Sequence[Part]) -> strawberry.Schema:
+    roots: dict[str, Any] = {}
+    for name, attribute in ROOTS.items():
+        kinds = tuple(
+            dict.fromkeys(
+                kind for part in parts if (kind := getattr(part.value, attribute)) is not None
+            )
+        )
+        roots[attribute] = (
+            strawberry.type(type(name, kinds, {"__doc__": None}), name=name) if kinds else None
+        )
+    types = [each for part in parts for each in part.value.types]
+    return strawberry.Schema(
+        **roots, types=list(dict.fromkeys(types)), config=StrawberryConfig(sort_schema=True)
+    )
+
+
+def _root_fields(parts: Sequence[Part]) -> Iterator[tuple[str, Part, str, str]]:
+    """Yield root type, part, name in the schema and name in Python of every root field."""
+    names = StrawberryConfig().name_converter
+    for root, attribute in ROOTS.items():
+        for part in parts:
+            kind = getattr(part.value, attribute)
+            for field in get_object_definition(kind, strict=True).fields if kind else ():
+                yield root, part, names.get_graphql_name(field), field.python_name
+
+
+def _wrong(part: Part) -> Iterator[Problem]:
+    for attribute in ROOTS.values():
+        kind = getattr(part.value, attribute)
+        if kind is not None and get_object_definition(kind) is None:
+            yield Problem(
+                code="graphql-type",
+                who=part.who,
+                where=part.site,
+                what=f"{attribute} of the plugin's Schema is no strawberry type",
+                expected="a class under @strawberry.type, or None",
+                got=repr(kind),
+                fix="write @strawberry.type above the class",
+            )
+
+
+def _twice(subject: str, one: Part, other: Part) -> Problem:
+    return Problem(
+        code="graphql-conflict",
+        who=", ".join(sorted({one.who, other.who})),
+        where=f"{one.site}; {other.site}",
+        what=f"{subject} is claimed twice",
+        expected="one owner",
+        got=f"{one.plugin} at {one.site}, {other.plugin} at {other.site}",
+        fix=f"rename it in one of them, or enable only one of {one.plugin}, {other.plugin}",
+    )
+
+
+def _nothing() -> Problem:
+    return Problem(
+        code="graphql-empty",
+        who="plugin graphql",
+        where="extension point graphql_schema",
+        what="no enabled plugin gives a field to query, so the API could answer nothing",
+        expected="at least one plugin whose graphql_schema returns a Schema with a query",
+        got="none",
+        fix="enable a plugin that gives one, or take graphql out of plugins",
+    )
+
+
+def _why(parts: Sequence[Part], error: Exception) -> Iterator[Problem]:
+    """Yield why the parts make no schema: those that make none alone, and types claimed twice."""
+    claimed: dict[str, tuple[Part, Any]] = {}
+    found = False
+    for part in parts:
+        try:
+            types = _types(part)
+        except Exception as own:
+            found = True
+            yield _invalid(part.who, part.site, own)
+            continue
+        for name, definition in types.items():
+            other, theirs = claimed.setdefault(name, (part, definition))
+            if other is not part and theirs is not definition:
+                found = True
+                yield _twice(f"the type {name}", other, part)
+    if not found:
+        sites = "; ".join(part.site for part in parts)
+        yield _invalid(", ".join(part.who for part in parts), sites, error)
+
+
+def _types(part: Part) -> dict[str, Any]:
+    """Return what one part by itself defines, by name."""
+    query = part.value.query or strawberry.type(type("Query", (), {"__annotations__": {"x": str}}))
+    schema = strawberry.Schema(query, part.value.mutation, types=part.value.types)
+    roots = {schema._schema.query_type, schema._schema.mutation_type}
+    return {
+        name: _origin(concrete.definition)
+        for name, concrete in schema.schema_converter.type_map.items()
+        if concrete.implementation not in roots
+    }
+
+
+def _origin(definition: Any) -> Any:
+    """Return the class that a definition is of: the definition itself may be made anew."""
+    return getattr(definition, "origin", None) or getattr(definition, "wrapped_cls", definition)
+
+
+def _invalid(who: str, where: str, error: Exception) -> Problem:
+    return Problem(
+        code="graphql-schema",
+        who=who,
+        where=where,
+        what="no schema can be made of the plugin's types",
+        expected="types that strawberry accepts",
+        got=" ".join(f"{type(error).__name__}: {error}".split()),
+        fix="mend the types",
+    )
+
+
+def _close(root: GraphQLObjectType, owners: dict[tuple[str, str], Part], *, changing: bool) -> None:
+    """Put the owner's guard before every field of a root type, so that none can be forgotten."""
+    for name, field in root.fields.items():
+        field.resolve = _guarded(field, owners[root.name, name].value.guard, changing=changing)
+
+
+def _guarded(
+    field: GraphQLField, guard: Callable[[Context], None] | None, *, changing: bool
+) -> Callable[..., Any]:
+    resolve = field.resolve or default_field_resolver
+
+    def resolve_guarded(source: Any, info: Any, **arguments: Any) -> Any:
+        context: Context = info.context
+        context.enter(guard)
+        if changing:
+            context.forget()
+        return resolve(source, info, **arguments)
+
+    return resolve_guarded

@@ -1,0 +1,88 @@
+"""The hooks of the plugin ``graphql``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rolehost.api import (
+    PLUGIN_API,
+    Command,
+    DeclareContext,
+    ErrorFormat,
+    ExtensionPoint,
+    PluginInfo,
+    ProcessContext,
+    Route,
+    hookimpl,
+)
+
+from rolehost_graphql.declarations import Schema
+from rolehost_graphql.settings import GraphqlSettings
+
+HOOK = "graphql_schema"
+
+
+@hookimpl
+def rolehost_plugin() -> PluginInfo:
+    """Say what ``graphql`` is, and which hook it adds."""
+    return PluginInfo(
+        api=PLUGIN_API,
+        summary="A GraphQL API collected from the enabled plugins",
+        settings=GraphqlSettings,
+        extension_points=(
+            ExtensionPoint(
+                hook=HOOK, returns=Schema, summary="A part of the GraphQL schema", role="http"
+            ),
+        ),
+    )
+
+
+@hookimpl
+def rolehost_routes(context: DeclareContext) -> Sequence[Route | ErrorFormat]:
+    """Give the API, made of what other plugins gave; conflicts between them are told here."""
+    from rolehost_graphql.assets import Assets
+    from rolehost_graphql.execution import Engine
+    from rolehost_graphql.merging import merge
+    from rolehost_graphql.resources import AssetResource, GraphqlResource, error_format
+
+    parts = context.extensions.get(HOOK)
+    if parts is None:
+        return ()  # what others give could not be told, as is reported there
+    settings: GraphqlSettings = context.settings
+    open_by_default = context.environment != "production"
+    introspection = open_by_default if settings.introspection is None else settings.introspection
+    shows_page = open_by_default if settings.graphiql is None else settings.graphiql
+    translations = [part.value.translate for part in parts if part.value.translate is not None]
+    engine = Engine(merge(parts), settings, translations, introspection=introspection)
+    assets = Assets(settings.path) if shows_page else None
+    resource = GraphqlResource(engine, settings, assets)
+    # An idempotency key needs a database, which a deployment that only reads may not have.
+    changes = any(part.value.mutation is not None for part in parts)
+    given: list[Route | ErrorFormat] = [
+        Route(settings.path, resource, idempotent=changes, max_body=settings.max_body),
+        error_format(settings.path),
+    ]
+    if assets is not None:
+        given.append(Route(f"{assets.path}/{{version}}/{{name}}", AssetResource(assets)))
+    return given
+
+
+@hookimpl
+def rolehost_commands() -> Sequence[Command]:
+    """Give ``rolehost graphql``."""
+    return (
+        Command(
+            name="graphql",
+            target="rolehost_graphql.command:graphql",
+            summary="Print the GraphQL schema",
+        ),
+    )
+
+
+@hookimpl
+def rolehost_start(context: ProcessContext) -> None:
+    """Register the loops that operations run in."""
+    if context.role == "http":
+        from rolehost_graphql.loops import Loops
+
+        context.services.register(Loops, lambda _services: Loops(), close=Loops.close)

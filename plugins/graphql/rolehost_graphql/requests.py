@@ -1,0 +1,121 @@
+"""Requests as GraphQL over HTTP has them.
+
+Source: the GraphQL-over-HTTP specification (draft), https://graphql.github.io/graphql-over-http/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import falcon
+import msgspec
+
+from rolehost_graphql import errors
+from rolehost_graphql.execution import Asked, refuse
+
+#: Tells a GraphQL server's answers from those of what stands before it.
+RESPONSE = "application/graphql-response+json"
+
+#: What answers may be, the best first.
+ANSWERS = (RESPONSE, falcon.MEDIA_JSON)
+
+#: Headers that a page of another site cannot send without a preflight.
+PREFLIGHTED = ("Apollo-Require-Preflight", "X-Apollo-Operation-Name", "X-Requested-With")
+
+#: Media types that a form of another site can send without a preflight (Fetch, "CORS-safelisted").
+SAFELISTED = frozenset({"application/x-www-form-urlencoded", "multipart/form-data", "text/plain"})
+
+
+def media_type(req: falcon.Request) -> str:
+    """Return the media type of the answer.
+
+    Raises:
+        falcon.HTTPNotAcceptable: the client takes neither.
+    """
+    if req.get_header("Accept") in (None, "*/*"):
+        return RESPONSE
+    chosen = req.client_prefers(ANSWERS)
+    if chosen is None:
+        raise falcon.HTTPNotAcceptable(description=f"Answers are {' or '.join(ANSWERS)}.")
+    return chosen
+
+
+def from_body(req: falcon.Request, body: bytes) -> Asked:
+    """Return what a POST asks for.
+
+    Raises:
+        falcon.HTTPUnsupportedMediaType: the body is not called JSON, or not in UTF-8.
+        Refusal: it is no request.
+    """
+    media, _, parameters = (req.content_type or "").partition(";")
+    charset = parameters.lower().partition("charset=")[2].split(";")[0].strip(' "')
+    if media.strip().lower() != falcon.MEDIA_JSON or charset not in ("", "utf-8", "utf8"):
+        raise falcon.HTTPUnsupportedMediaType(
+            description="The body of a request is application/json, in UTF-8."
+        )
+    try:
+        given = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise refuse(f"The body is no JSON: {error}", errors.BAD_REQUEST) from None
+    if isinstance(given, list):
+        raise refuse("One operation a request: batches are not taken.", errors.BAD_REQUEST)
+    if not isinstance(given, dict):
+        raise refuse("The body is no JSON object.", errors.BAD_REQUEST)
+    return _asked(given)
+
+
+def from_query(req: falcon.Request) -> Asked:
+    """Return what a GET asks for.
+
+    Raises:
+        Refusal: it is no request.
+    """
+    given: dict[str, Any] = {
+        name: req.get_param(name) for name in ("query", "operationName") if req.get_param(name)
+    }
+    for name in ("variables", "extensions"):
+        text = req.get_param(name)
+        if text:
+            try:
+                given[name] = msgspec.json.decode(text)
+            except (msgspec.DecodeError, UnicodeError) as error:
+                raise refuse(f"{name} is no JSON: {error}", errors.BAD_REQUEST) from None
+    return _asked(given)
+
+
+def check_origin(req: falcon.Request) -> None:
+    """Refuse what a page of another site could make a browser send with the user's cookies.
+
+    A POST has ``application/json``, which needs a preflight. A GET changes nothing, but how long
+    it takes may tell something, so it needs a header that a preflight allows.
+
+    Raises:
+        Refusal: it has none.
+    """
+    media = (req.content_type or "").partition(";")[0].strip().lower()
+    if media and media not in SAFELISTED:
+        return
+    if any(req.get_header(name) for name in PREFLIGHTED):
+        return
+    raise refuse(
+        f"A GET needs one of the headers {', '.join(PREFLIGHTED)}, or Content-Type:"
+        " application/json, so that no other site's page can send it.",
+        errors.BAD_REQUEST,
+    )
+
+
+def _asked(given: Mapping[str, Any]) -> Asked:
+    query = given.get("query")
+    if not isinstance(query, str):
+        raise refuse("query is missing, or no text.", errors.BAD_REQUEST)
+    variables = given.get("variables")
+    if variables is not None and not isinstance(variables, dict):
+        raise refuse("variables is no object.", errors.BAD_REQUEST)
+    operation = given.get("operationName")
+    if operation is not None and not isinstance(operation, str):
+        raise refuse("operationName is no text.", errors.BAD_REQUEST)
+    extensions = given.get("extensions")
+    if extensions is not None and not isinstance(extensions, dict):
+        raise refuse("extensions is no object.", errors.BAD_REQUEST)
+    return Asked(query=query, variables=variables or {}, operation=operation or None)

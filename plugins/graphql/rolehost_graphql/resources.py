@@ -1,0 +1,166 @@
+"""``/graphql``: the API, and GraphiQL for browsers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import falcon
+import msgspec
+from rolehost.api import ErrorFormat
+from rolehost.api.http import operation
+
+from rolehost_graphql import requests
+from rolehost_graphql.assets import Assets, page
+from rolehost_graphql.context import Context
+from rolehost_graphql.execution import Answer, Asked, Engine, Refusal
+from rolehost_graphql.loops import Loops
+from rolehost_graphql.settings import GraphqlSettings
+
+#: The page may run and load what this server gives, and nothing else: it works offline.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; font-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+_YEAR = 31_536_000
+
+
+class GraphqlResource:
+    """The API. Its responders are synchronous: each request has a thread and a connection."""
+
+    def __init__(self, engine: Engine, settings: GraphqlSettings, assets: Assets | None) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._assets = assets
+
+    @operation(hidden=True)
+    def on_get(self, req: Any, resp: Any) -> None:
+        """Answer a query, or with the page when a browser asks."""
+        if self._assets is not None and _is_browser(req):
+            _answer_page(resp, self._assets)
+            return
+        media_type = requests.media_type(req)
+        try:
+            if self._settings.require_header:
+                requests.check_origin(req)
+            asked = requests.from_query(req)
+        except Refusal as refusal:
+            _send(resp, refusal.answer, media_type, known=False)
+            return
+        _send(resp, self._run(req, asked, only_queries=True), media_type)
+
+    @operation(hidden=True)
+    def on_post(self, req: Any, resp: Any) -> None:
+        """Answer a query or a mutation.
+
+        With an ``Idempotency-Key`` all of a request's mutations are one transaction, in which
+        the answer is stored: errors roll everything back, and nothing is stored.
+        """
+        media_type = requests.media_type(req)
+        try:
+            asked = requests.from_body(req, req.context.body)
+        except Refusal as refusal:
+            _send(resp, refusal.answer, media_type, known=False)
+            return
+        answer = self._run(req, asked, only_queries=False)
+        if answer.failed and req.get_header("Idempotency-Key") is not None:
+            _roll_back(answer, media_type)
+        _send(resp, answer, media_type)
+
+    def _run(self, req: Any, asked: Asked, *, only_queries: bool) -> Answer:
+        services = req.context.services
+        context = Context(services, req.get_header, self._settings.time_limit)
+        work = self._engine.run(asked, context, only_queries=only_queries)
+        return services.get(Loops).run(work)  # type: ignore[no-any-return]
+
+
+class AssetResource:
+    """Scripts and styles of the page; their path has their version, so they never change."""
+
+    def __init__(self, assets: Assets) -> None:
+        self._assets = assets
+
+    @operation(hidden=True)
+    def on_get(self, req: Any, resp: Any, version: str, name: str) -> None:
+        """Answer a file, compressed when the client takes that."""
+        asset = self._assets.find(version, name)
+        if asset is None:
+            raise falcon.HTTPNotFound(description=f"no file {name} of version {version}")
+        resp.content_type = asset.media_type
+        resp.cache_control = (f"public, max-age={_YEAR}, immutable",)
+        resp.set_header("X-Content-Type-Options", "nosniff")
+        resp.append_header("Vary", "Accept-Encoding")
+        if "gzip" in (req.get_header("Accept-Encoding") or ""):
+            resp.set_header("Content-Encoding", "gzip")
+            resp.data = asset.compressed()
+        else:
+            resp.data = asset.read()
+
+
+def error_format(path: str) -> ErrorFormat:
+    """Return how errors that are found before GraphQL begins look below ``path``."""
+
+    def render(_status: int, title: str, detail: Any, code: str) -> tuple[str, bytes]:
+        message = detail if isinstance(detail, str) and detail else title
+        error = {"message": message, "extensions": {"code": code.upper()}}
+        return requests.RESPONSE, msgspec.json.encode({"errors": [error]})
+
+    return ErrorFormat(path, render)
+
+
+def _is_browser(req: Any) -> bool:
+    """Say whether a page is asked for: API clients do not prefer HTML."""
+    kinds = (*requests.ANSWERS, falcon.MEDIA_HTML)
+    accept = req.get_header("Accept") or "*/*"
+    return falcon.MEDIA_HTML in accept and req.client_prefers(kinds) == falcon.MEDIA_HTML
+
+
+def _answer_page(resp: Any, assets: Assets) -> None:
+    resp.content_type = falcon.MEDIA_HTML
+    resp.cache_control = ("no-cache",)
+    resp.set_header("Content-Security-Policy", POLICY)
+    resp.set_header("X-Content-Type-Options", "nosniff")
+    resp.append_header("Vary", "Accept")
+    resp.data = page(assets)
+
+
+def _status(answer: Answer, media_type: str, *, known: bool) -> int:
+    """Return the status: with ``application/json`` a well-formed request is always a 200."""
+    legacy = media_type == falcon.MEDIA_JSON
+    return 200 if legacy and known and answer.status == 400 else answer.status
+
+
+def _send(resp: Any, answer: Answer, media_type: str, *, known: bool = True) -> None:
+    """Send an answer.
+
+    Args:
+        known: the request was a GraphQL request, whatever is wrong with its document.
+    """
+    resp.status = _status(answer, media_type, known=known)
+    if resp.status_code == 405:
+        resp.set_header("Allow", "POST")
+    resp.content_type = f"{media_type}; charset=utf-8"
+    resp.append_header("Vary", "Accept")
+    resp.cache_control = ("no-store",)
+    resp.data = msgspec.json.encode(answer.body)
+
+
+def _roll_back(answer: Answer, media_type: str) -> None:
+    """Leave the transaction that the idempotency key opened, and answer with the errors.
+
+    Raises:
+        falcon.HTTPStatus: always; what a responder raises undoes its unit of work.
+    """
+    body = {**answer.body, "extensions": {"rolledBack": True}}
+    if "data" in body:
+        body["data"] = None
+    raise falcon.HTTPStatus(
+        _status(answer, media_type, known=True),
+        headers={
+            "Content-Type": f"{media_type}; charset=utf-8",
+            "Cache-Control": "no-store",
+            "Vary": "Accept",
+        },
+        text=msgspec.json.encode(body).decode(),
+    )
