@@ -7,7 +7,6 @@ distribution: of hundreds, most have nothing for us. What is no folder is left t
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import re
 import sys
@@ -118,13 +117,16 @@ def _candidates(path: Sequence[str] | None) -> Iterator[_Texts]:
         if place.is_dir():
             yield from _in_folder(place)
         elif place.exists():
-            yield from _told(importlib.metadata.distributions(path=[entry]))
-    if path is None:
-        context = importlib.metadata.DistributionFinder.Context()
-        for finder in sys.meta_path:
-            find = getattr(finder, "find_distributions", None)
-            if find is not None and finder is not PathFinder:
-                yield from _told(find(context))
+            from importlib.metadata import distributions  # costs a start more than the folders do
+
+            yield from _told(distributions(path=[entry]))
+    finders = sys.meta_path if path is None else []
+    for finder in finders:
+        find = getattr(finder, "find_distributions", None)
+        if find is not None and finder is not PathFinder:
+            from importlib.metadata import DistributionFinder
+
+            yield from _told(find(DistributionFinder.Context()))
 
 
 def _in_folder(folder: Path) -> Iterator[_Texts]:

@@ -17,7 +17,7 @@ from contextvars import copy_context
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -158,13 +158,13 @@ def contained() -> Iterator[Effects]:
     effects = Effects()
     folder = _folder()
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
-    environment = os.environ.copy()
+    environment = dict(_variables())
     threads = set(threading.enumerate())
     try:
         with redirect_stdout(sys.stderr):
             yield effects
     finally:
-        if (now := _folder()) != folder and folder is not None:
+        if (now := _folder()) != folder and folder:
             os.chdir(folder)
             effects.undone.append(f"the working directory became {now}")
         for number, handler in handlers.items():
@@ -172,17 +172,20 @@ def contained() -> Iterator[Effects]:
                 with suppress(ValueError):  # only the main thread may, and it alone could change it
                     signal.signal(number, handler)
                 effects.undone.append(f"{signal.Signals(number).name} got another handler")
-        changed = {
-            name
-            for name in os.environ.keys() | environment.keys()
-            if os.environ.get(name) != environment.get(name)
-        }
-        effects.left += [f"the variable {name} was changed" for name in sorted(changed)]
+        if (variables := _variables()) != environment:
+            names = {os.fsdecode(name) for name, _ in variables.items() ^ environment.items()}
+            effects.left += [f"the variable {name} was changed" for name in sorted(names)]
         effects.left += [
             f"the thread {thread.name} was started"
             for thread in threading.enumerate()
             if thread not in threads
         ]
+
+
+def _variables() -> dict[Any, Any]:
+    """Return the environment as it is kept; PERF: its mapping decodes every value again."""
+    kept: dict[Any, Any] = vars(os.environ).get("_data", {})
+    return kept
 
 
 def _folder() -> str | None:

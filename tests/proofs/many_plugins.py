@@ -1,0 +1,232 @@
+"""Hundreds of plugins installed, a hundred enabled: what they cost."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmarks import quiet, serving
+from benchmarks.children import descendants, processor_seconds
+from benchmarks.load import Load
+from benchmarks.serving import URL, Server
+from tests.check.casefile import install
+from tests.proofs.kit import Figures, Options, Task
+
+PROMISE = (
+    "With 500 distributions of plugins installed, discovery takes at most 100 ms and the check of"
+    " a deployment with 100 of them at most 1 s; a request costs the same with 100 plugins as"
+    " with one, and a process of the http role holds at most 80 MB."
+)
+DURATION = "70 s"
+
+INSTALLED, ENABLED = 500, 100
+
+#: Seconds; the least of several measurements, since other work on the machine only adds.
+DISCOVERY, CHECK = 0.100, 1.0
+
+#: Processor time of a request with a hundred plugins to that with one, the median of rounds that
+#: are measured in turns: what the short form cannot tell apart from 1.
+RATIO, RATIO_SHORT = 1.05, 1.15
+
+#: Seconds to wait for a quiet machine before each measurement.
+PATIENCE = 3.0
+
+#: Megabytes (of 1,000,000 bytes).
+MEMORY = 80.0
+
+PLUGIN = '''
+"""Plugin NUMBER of many."""
+
+from rolehost.api import Check, PluginInfo, Route, Schedule, Settings, actor, hookimpl
+
+
+class Resource:
+    async def on_get(self, req, resp, thing):
+        resp.media = {"thing": thing}
+
+
+class ManySettings(Settings, frozen=True):
+    """``[manyNUMBER]``.
+
+    Attributes:
+        limit: how many.
+    """
+
+    limit: int = 10
+
+
+@actor(name="manyNUMBER-tidy")
+def tidy(context, path: str = ""):
+    """Do nothing."""
+
+
+@hookimpl
+def rolehost_plugin():
+    return PluginInfo(api=2, settings=ManySettings, enqueues=("manyNUMBER-tidy",))
+
+
+@hookimpl
+def rolehost_routes(context):
+    return [Route(f"/{context.plugin}/{number}/{{thing}}", Resource()) for number in range(5)]
+
+
+@hookimpl
+def rolehost_actors():
+    return [tidy]
+
+
+@hookimpl
+def rolehost_schedules():
+    return [Schedule(name="manyNUMBER-tidy", actor=tidy, cron="0 3 * * *")]
+
+
+@hookimpl
+def rolehost_checks():
+    return [Check(name="manyNUMBER", fn=lambda services: None)]
+'''
+
+#: As long as the metadata of a package that is well described.
+DESCRIPTION = "Classifier: Programming Language :: Python :: 3\n" * 20 + "\n" + "A line.\n" * 400
+
+#: Prints the seconds of the first discovery in a fresh process, and how many were found.
+DISCOVER = """
+import json, time
+from rolehost.discovery import installed
+began = time.perf_counter()
+found = installed()
+print(json.dumps([time.perf_counter() - began, len(found)]))
+"""
+
+
+def prove(options: Options) -> Figures:
+    """Measure discovery and check in fresh processes, then requests and memory in turns."""
+    times = 3 if options.short else 9
+    line = options.progress(2 * times + 1, "discovering")
+    with TemporaryDirectory(prefix="rolehost-proof-") as name:
+        folder = Path(name)
+        env = spread_out(folder)
+        discoveries = [discovery(folder, env, line) for _ in range(times)]
+        check(folder, env)  # compiles the modules, as an installation does
+        assert min(discoveries) <= DISCOVERY, f"discovery took {discoveries} s"
+        line.relabel("checking")
+        checks = []
+        for _ in range(times):
+            quiet.await_still(PATIENCE)
+            checks.append(check(folder, env))
+            line.advance()
+        assert min(checks) <= CHECK, f"the check took {checks} s"
+        line.relabel("answering")
+        costs, sizes = requests(folder, options)
+        line.advance()
+    ratios = [many / one for many, one in costs]
+    ratio, most = statistics.median(ratios), RATIO_SHORT if options.short else RATIO
+    assert ratio <= most, f"a request costs {ratio:.3f} times as much: {ratios}"
+    assert sizes[0] <= MEMORY, f"{sizes[0]:.1f} MB"
+    return {
+        "installed": INSTALLED,
+        "discovery_ms": spread([each * 1000 for each in discoveries]),
+        "enabled": ENABLED,
+        "check_ms": spread([each * 1000 for each in checks]),
+        "request_cpu_ratio": f"{ratio:.3f}({min(ratios):.3f}-{max(ratios):.3f})",
+        "request_cpu_us": f"{statistics.median(many for many, _ in costs) * 1e6:.0f}",
+        "memory_mb": f"{sizes[0]:.1f}",
+        "memory_mb_of_one": f"{sizes[1]:.1f}",
+    }
+
+
+def spread_out(folder: Path) -> dict[str, str]:
+    """Install the plugins and write the deployment; return the environment of commands."""
+    site = folder / "site"
+    for number in range(INSTALLED):
+        install(site, f"many-{number:03}", "1.0", f"many{number:03} = many_{number:03}")
+        info = site / f"many_{number:03}-1.0.dist-info"
+        with (info / "METADATA").open("a") as metadata:
+            metadata.write(DESCRIPTION)
+        text = PLUGIN.replace("NUMBER", f"{number:03}")
+        (site / f"many_{number:03}.py").write_text(text, encoding="utf-8")
+    names = ["embedded", *(f"many{number:03}" for number in range(ENABLED))]
+    (folder / "rolehost.toml").write_text(
+        f'plugins = {json.dumps(names)}\n[embedded]\npath = "{folder}/service.db"\n'
+    )
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("ROLEHOST")}
+    return kept | {"PYTHONPATH": str(site)}
+
+
+def discovery(folder: Path, env: dict[str, str], line: Task) -> float:
+    """Return the seconds of the first discovery in a fresh process."""
+    out = subprocess.run(
+        [sys.executable, "-c", DISCOVER], cwd=folder, env=env, stdout=subprocess.PIPE, check=True
+    ).stdout
+    seconds, count = json.loads(out)
+    assert count >= INSTALLED, count
+    line.advance()
+    return float(seconds)
+
+
+def check(folder: Path, env: dict[str, str]) -> float:
+    """Return the seconds of ``rolehost check``, from its start to its end."""
+    began = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "rolehost", "check", "rolehost.toml"],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    seconds = time.perf_counter() - began
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"ok: {ENABLED + 1} plugins" in done.stdout, done.stdout
+    return seconds
+
+
+def requests(folder: Path, options: Options) -> tuple[list[tuple[float, float]], list[float]]:
+    """Return the cost of a request with many plugins and with one, round by round, and memory.
+
+    Processor seconds of the server, by the kernel's books: what waits does not count.
+    """
+    launches, rounds, seconds = (1, 3, 1.0) if options.short else (3, 6, 2.0)
+    costs: list[tuple[float, float]] = []
+    sizes: list[float] = []
+    plain = {"request_id": False, "access_log": False, "installed": ["embedded"]}
+    for launch in range(launches):
+        with (
+            serving.host(folder / f"many-{launch}", others=ENABLED, **plain) as many,
+            serving.host(folder / f"one-{launch}", others=1, **plain) as one,
+        ):
+            for server in (many, one):
+                cost(server, seconds, folder)  # warm
+            for number in range(rounds):
+                quiet.await_still(1.0 if options.short else PATIENCE)
+                order = (many, one) if number % 2 else (one, many)
+                measured = {server.port: cost(server, seconds, folder) for server in order}
+                costs.append((measured[many.port], measured[one.port]))
+            sizes = [memory(server) for server in (many, one)]
+    return costs, sizes
+
+
+def cost(server: Server, seconds: float, folder: Path) -> float:
+    """Send requests for so many seconds; return the processor seconds of one."""
+    before = processor_seconds(server.child.pid)
+    answered, _ = Load(server.port, URL).run(seconds, folder)
+    return (processor_seconds(server.child.pid) - before) / answered
+
+
+def memory(server: Server) -> float:
+    """Return the resident megabytes of the process that answers."""
+    (worker,) = descendants(server.child.pid)
+    for row in Path(f"/proc/{worker}/status").read_text("ascii").splitlines():
+        if row.startswith("VmRSS"):
+            return int(row.split()[1]) * 1024 / 1e6
+    raise AssertionError(f"the kernel does not tell the memory of {worker}")
+
+
+def spread(samples: list[float]) -> str:
+    """Write the least, the median and the most of some samples."""
+    return f"{min(samples):.0f}/{statistics.median(samples):.0f}/{max(samples):.0f}"
