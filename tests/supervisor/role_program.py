@@ -1,4 +1,7 @@
-"""Stands for ``python -m rolehost.roles``; behaves as ``BEHAVE`` (JSON by slot) says."""
+"""Stands for ``python -m rolehost.roles``; behaves as ``BEHAVE`` (JSON by slot) says.
+
+After a reload it is what the accepted deployment says instead.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import argparse
 import json
 import os
 import signal
+import socket
 import sys
 
 
@@ -16,23 +20,36 @@ def main() -> int:
     parser.add_argument("--incarnation", type=int)
     given, _ = parser.parse_known_args()
     name = f"{given.role}.{given.slot}"
-    behaviour = json.loads(os.environ.get("BEHAVE", "{}")).get(name, {})
+    behave = json.loads(os.environ.get("BEHAVE", "{}"))
+    sources = os.environ.get("ROLEHOST_SOURCES_FD")
+    if sources:
+        behave = json.loads(os.pread(int(sources), 65_536, 0))
+    behaviour = behave.get(name, {})
 
     def tell(event: str, **fields: object) -> None:
         line = {"event": event, "child": name, "pid": os.getpid(), **fields}
         os.write(2, json.dumps(line).encode() + b"\n")
 
-    def stop(*_: object) -> None:
-        tell("told to stop")
+    def stop(number: int, _frame: object) -> None:
+        tell("told to stop", signal=signal.Signals(number).name)
         if not behaviour.get("stubborn"):
             tell("ended")
             os._exit(0)
 
     signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGUSR1, stop)
     status_pipe = int(os.environ["ROLEHOST_STATUS_FD"])
     for word in behaviour.get("says", ()):
         os.write(status_pipe, f"{word}\n".encode())
-    tell("runs", incarnation=given.incarnation, group=os.getpgid(0))
+    listener = os.environ.get("ROLEHOST_LISTENER_FD")
+    tell(
+        "runs",
+        incarnation=given.incarnation,
+        group=os.getpgid(0),
+        deployment=behave.get("deployment", ""),
+        address=list(socket.socket(fileno=int(listener)).getsockname()) if listener else None,
+        replaces="ROLEHOST_REPLACES" in os.environ,
+    )
     if given.incarnation in behaviour.get("exits", {}).get("in", [given.incarnation]):
         status = behaviour.get("exits", {}).get("status")
         if status is not None:

@@ -5,24 +5,30 @@ from __future__ import annotations
 import json
 import os
 import queue
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rolehost.supervisor.control import Found
 from rolehost.supervisor.plan import PLAN_VARIABLE, Plan, RolePlan
 
 PROGRAM = (sys.executable, str(Path(__file__).parent / "role_program.py"))
+CANDIDATE = (sys.executable, str(Path(__file__).parent / "candidate_program.py"))
 PATIENCE = 30.0
 
 
 class Supervised:
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], folder: Path) -> None:
         self.process = process
+        self.folder = folder
         self.seen: list[dict[str, Any]] = []
         self._ended = False
         self._lines: queue.Queue[dict[str, Any] | None] = queue.Queue()
@@ -66,6 +72,32 @@ class Supervised:
         """The last known process of each slot."""
         return {line["child"]: line["pid"] for line in self.seen if line["event"] == "runs"}
 
+    @property
+    def control(self) -> Path:
+        """The socket on which it can be asked."""
+        return self.folder / f"rolehost-{os.getuid()}" / f"{self.process.pid}.sock"
+
+    def offer(self, plan: Plan | None = None, **said: Any) -> None:
+        """Say what the next check of a deployment answers.
+
+        Args:
+            plan: it is well, and this is what is to run.
+            said: more of the answer; ``behave`` is what the new deployment's processes do,
+                ``hangs`` and ``silent`` what the process that checks does itself.
+        """
+        if plan is not None:
+            said = {"status": 0, "plan": plan.to_json(), **said}
+        (self.folder / "offer").write_text(json.dumps(said))
+
+    def ask(self) -> Asked:
+        """Ask for a reload as the command does."""
+        return Asked(self.control)
+
+    def reload(self, plan: Plan | None = None, **said: Any) -> dict[str, Any]:
+        """Offer a deployment and ask for it; return the result."""
+        self.offer(plan, **said)
+        return self.ask().result()
+
     def term(self) -> None:
         self.process.send_signal(signal.SIGTERM)
 
@@ -73,22 +105,48 @@ class Supervised:
         return self.process.wait(PATIENCE)
 
 
+class Asked:
+    """A reload that somebody waits for."""
+
+    def __init__(self, control: Path) -> None:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(PATIENCE)
+        connection.connect(str(control))
+        self.found = Found(connection)
+        self._told = self.found.reload(PATIENCE)
+
+    def first(self) -> dict[str, Any]:
+        """Wait until something is told, and return it."""
+        return next(self._told)
+
+    def result(self) -> dict[str, Any]:
+        """Wait for the end."""
+        result: dict[str, Any] = next(told["result"] for told in self._told if "result" in told)
+        self.found.close()
+        return result
+
+
 @contextmanager
 def supervised(
     *roles: RolePlan, behave: dict[str, Any] | None = None, **settings: Any
 ) -> Iterator[Supervised]:
-    plan = Plan(
-        name="test",
-        roles=roles,
-        command=settings.pop("command", PROGRAM),
-        **{"backoff": 0.01, "log_level": "debug", "log_format": "json", **settings},
-    )
+    plan = planned(*roles, **settings)
+    # Names of sockets must be short.
+    folder = Path(tempfile.mkdtemp(prefix="rh-", dir="/tmp"))
+    environ = {
+        PLAN_VARIABLE: plan.to_json(),
+        "BEHAVE": json.dumps(behave or {}),
+        "TMPDIR": str(folder),
+        "OFFER": str(folder / "offer"),
+    }
     process = subprocess.Popen(
         [sys.executable, "-m", "rolehost.supervisor"],
+        stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        env={**os.environ, PLAN_VARIABLE: plan.to_json(), "BEHAVE": json.dumps(behave or {})},
+        pass_fds=[number for number in (plan.listener, plan.sources) if number >= 0],
+        env={**os.environ, **environ},
     )
-    running = Supervised(process)
+    running = Supervised(process, folder)
     try:
         yield running
     finally:
@@ -100,3 +158,11 @@ def supervised(
         process.kill()
         process.wait()
         running.rest()
+        shutil.rmtree(folder)
+
+
+def planned(*roles: RolePlan, **settings: Any) -> Plan:
+    """A plan of the test's programs."""
+    usual = {"backoff": 0.01, "log_level": "debug", "log_format": "json"}
+    programs = {"command": PROGRAM, "candidate": CANDIDATE}
+    return Plan(name="test", roles=roles, **{**usual, **programs, **settings})

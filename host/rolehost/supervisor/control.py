@@ -150,18 +150,17 @@ class Found:
         self.path = str(greeting["path"])
 
     def reload(self, timeout: float) -> Iterator[dict[str, Any]]:
-        """Ask for a reload; yield what is told of it, last ``result`` unless it ends before.
+        """Ask for a reload; return what is told of it, last ``result`` unless it ends before.
 
         Args:
             timeout: seconds between two things that are told.
 
         Raises:
-            TimeoutError: nothing came for so long; the reload goes on.
+            TimeoutError: by the iterator: nothing came for so long; the reload goes on.
         """
         self._connection.settimeout(timeout)
         self._connection.sendall(RELOAD)
-        for line in self._lines:
-            yield json.loads(line)
+        return map(json.loads, self._lines)
 
     def close(self) -> None:
         """End the connection."""
