@@ -363,6 +363,9 @@ class Backend:
             or there is no server.
         poll_interval: stream: seconds without a poll after which a member of a group loses its
             partitions; None: it does not matter.
+        protocol: stream: what other programs speak with its server, as AsyncAPI names it
+            (``kafka``); empty: nobody else can.
+        prefix: stream: what stands before the names of topics and groups for such programs.
         publish_timeout: stream: seconds in which what is published is confirmed or has failed;
             None: not known.
     """
@@ -377,6 +380,8 @@ class Backend:
     connections: int | None = None
     poll_interval: float | None = None
     publish_timeout: float | None = None
+    protocol: str = ""
+    prefix: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,8 +24,13 @@ from rolehost.errors import (
 #: The host's commands: name → (``module:attribute``, one line for the help).
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "actors": ("rolehost.cli.actors:actors", "List actors, who enqueues and who works them."),
+    "asyncapi": (
+        "rolehost.cli.asyncapi:asyncapi",
+        "Print the AsyncAPI document of deployments' events.",
+    ),
     "check": ("rolehost.cli.check:check", "Check deployments without starting anything."),
     "dead": ("rolehost.cli.dead:dead", "List, show, replay and discard dead letters."),
+    "doctor": ("rolehost.cli.doctor:doctor", "Look whether a deployment can run here."),
     "failpoints": (
         "rolehost.cli.failpoints:failpoints",
         "List the points at which tests make a process fail.",

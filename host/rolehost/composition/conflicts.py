@@ -24,6 +24,7 @@ from rolehost.composition.report import Report
 HOST_COMMANDS = frozenset(
     {
         "actors",
+        "asyncapi",
         "check",
         "dead",
         "failpoints",

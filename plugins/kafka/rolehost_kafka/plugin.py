@@ -43,6 +43,8 @@ def rolehost_backends(context: DeclareContext) -> Sequence[Backend]:
             identity=_identity(settings),
             poll_interval=settings.poll_interval,
             publish_timeout=settings.publish_timeout,
+            protocol="kafka",
+            prefix=settings.prefix,
         )
     ]
 
