@@ -1,21 +1,19 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from rolehost.testing.kit import Host, Hosts
 
-from tests.testing.kit import shop
-
-
-@pytest.fixture(autouse=True)
-def nothing_sent() -> Iterator[None]:
-    shop.Mailer.sent.clear()
-    yield
-
 
 @pytest.fixture
 def open_shop(host: Hosts) -> Callable[..., Host]:
+    """Makes a host of the plugin of :mod:`tests.testing.kit.shop`, whose mailer has sent nothing."""
+    # Imported here, for it needs more libraries than the tests that do not use it.
+    from tests.testing.kit import shop
+
+    shop.Mailer.sent.clear()
+
     def opened(**options: object) -> Host:
         return host(plugins={"shop": shop}, **options)
 

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PLUGIN = """
 from rolehost.api import PluginInfo, actor, hookimpl
 
@@ -45,6 +47,10 @@ def test_a_greeting(host, capsys):
     assert here.drain().names == ["greet"]
     assert "hello you" in capsys.readouterr().out
 """
+
+
+# Storage in memory is SQLite with peewee, of rolehost[testing].
+pytestmark = pytest.mark.needs("peewee")
 
 
 def run(folder: Path, tests: str, plugin: str = "") -> subprocess.CompletedProcess[str]:
