@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import pluggy
@@ -92,6 +93,13 @@ class CommandContext(Protocol):
 
     def services(self) -> Services:
         """Provision and start the enabled plugins in this process; closed at the end."""
+
+    def compositions(self, paths: Sequence[Path]) -> Sequence[Any]:
+        """Compose several deployments, for documents of a fleet.
+
+        Raises:
+            ConfigurationError: with every mistake of every deployment.
+        """
 
 
 class Hooks:

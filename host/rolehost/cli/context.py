@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,6 +89,16 @@ class Context:
         """
         services: Services = self._process.services
         return services
+
+    def compositions(self, paths: Sequence[Path]) -> Sequence[Composition]:
+        """Compose several deployments, for documents of a fleet.
+
+        Raises:
+            ConfigurationError: with every mistake of every deployment.
+        """
+        from rolehost.fleet import load
+
+        return [member.composition for member in load(paths).members]
 
     @cached_property
     def _process(self) -> Process:

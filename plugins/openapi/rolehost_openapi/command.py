@@ -2,28 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
 import click
 import msgspec
 from rolehost.api import CommandContext
 
 from rolehost_openapi.document import build
 from rolehost_openapi.rendering import encode
+from rolehost_openapi.settings import OpenapiSettings
 
 
 @click.command("openapi")
+@click.argument("deployments", nargs=-1, type=click.Path(path_type=Path), metavar="[DEPLOYMENT]...")
 @click.option("--compact", is_flag=True, help="One line, byte for byte what /openapi.json serves.")
 @click.pass_obj
-def openapi(context: CommandContext, compact: bool) -> None:
-    """Print the OpenAPI 3.1 document of the deployment's routes."""
-    composition = context.composition
+def openapi(context: CommandContext, deployments: tuple[Path, ...], compact: bool) -> None:
+    """Print the OpenAPI 3.1 document of the deployment's routes.
+
+    Of several deployments it is one document of all their routes, each once.
+    """
+    compositions = context.compositions(deployments) if deployments else [context.composition]
     try:
         document = build(
-            [(owned.plugin, owned.value) for owned in composition.routes],
-            [(owned.plugin, owned.value) for owned in composition.error_formats],
-            deployment=composition.deployment.name,
-            settings=composition.plugin("openapi").settings,
+            _once((owned.plugin, owned.value) for each in compositions for owned in each.routes),
+            _once(
+                (owned.plugin, owned.value) for each in compositions for owned in each.error_formats
+            ),
+            deployment=", ".join(each.deployment.name for each in compositions),
+            settings=_settings(compositions),
         )
     except TypeError as error:
         raise click.ClickException(str(error)) from None
     text = encode(document)
     click.echo(text if compact else msgspec.json.format(text, indent=2))
+
+
+def _settings(compositions: Iterable[Any]) -> OpenapiSettings:
+    """Return the settings of the first deployment that has the plugin; else the defaults."""
+    for composition in compositions:
+        try:
+            settings: OpenapiSettings = composition.plugin("openapi").settings
+        except LookupError:
+            continue
+        return settings
+    return OpenapiSettings()
+
+
+def _once(owned: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """Return what several deployments give of one plugin, each path or prefix once."""
+    kept: dict[tuple[object, ...], tuple[str, Any]] = {}
+    for plugin, value in owned:
+        place = getattr(value, "path", None) or value.prefix
+        kept.setdefault((plugin, place, getattr(value, "suffix", "")), (plugin, value))
+    return list(kept.values())

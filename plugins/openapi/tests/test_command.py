@@ -48,3 +48,19 @@ def test_a_type_without_a_schema_ends_the_command_with_one_line():
     ended = CliRunner().invoke(openapi, obj=context([("shop", Route("/x", Broken()))]))
     assert ended.exit_code == 1
     assert ended.output.startswith("Error: GET /x of plugin shop: no JSON Schema")
+
+
+def test_a_fleet_s_document_has_every_route_once(tmp_path):
+    one, two = context(ROUTES[:1]), context(ROUTES)
+    fleet = SimpleNamespace(
+        compositions=lambda paths: [one.composition, two.composition][: len(paths)]
+    )
+
+    ended = CliRunner().invoke(openapi, ["one.toml", "two.toml"], obj=fleet)
+
+    assert ended.exit_code == 0, ended.output
+    alone = CliRunner().invoke(openapi, obj=two)
+    told, expected = json.loads(ended.output), json.loads(alone.output)
+    assert told["info"].pop("title") == "shop, shop"
+    assert expected["info"].pop("title") == "shop"
+    assert told == expected
