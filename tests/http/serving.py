@@ -127,14 +127,21 @@ def read_all(connection: socket.socket) -> bytes:
 
 
 @contextmanager
-def serving(environ: dict[str, str] | None = None, **http: Any) -> Iterator[Served]:
-    port = free_port()
+def serving(
+    environ: dict[str, str] | None = None, listener: socket.socket | None = None, **http: Any
+) -> Iterator[Served]:
+    """Run it; with a listener as the supervisor does that has opened it."""
+    environ = dict(environ or {})
+    port = listener.getsockname()[1] if listener else free_port()
+    if listener:
+        environ["ROLEHOST_LISTENER_FD"] = str(listener.fileno())
     settings = {"bind": f"127.0.0.1:{port}", **http}
     process = subprocess.Popen(
         [sys.executable, str(PROGRAM), json.dumps(settings)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env={**os.environ, **(environ or {})},
+        env={**os.environ, **environ},
+        pass_fds=[listener.fileno()] if listener else (),
         start_new_session=True,
     )
     served = Served(process, port)
