@@ -44,6 +44,7 @@ class Connections(peewee.SqliteDatabase):
     def __init__(self, store: Store, interleaving: Interleaving) -> None:
         self.store = store
         self.interleaving = interleaving
+        self._strand = interleaving.strand
         super().__init__(
             store.uri,
             pragmas={"foreign_keys": 1, "journal_mode": "wal", "synchronous": "off"},
@@ -58,11 +59,12 @@ class Connections(peewee.SqliteDatabase):
     @property
     def _state(self) -> Strand:
         """The calling strand's part, where peewee has that of the thread."""
-        strands = self.interleaving.strand()
-        state: Strand | None = strands.get(self)
-        if state is None:
+        strands = self._strand()
+        try:
+            return strands[self]  # type: ignore[no-any-return]
+        except KeyError:
             state = strands[self] = Strand()
-        return state
+            return state
 
     @_state.setter
     def _state(self, value: object) -> None:
@@ -96,7 +98,8 @@ class Connections(peewee.SqliteDatabase):
         if state.closed:
             if state.depth == 0:
                 raise StorageError("memory: this thread is in no database.session()")
-            self.connect(reuse_if_open=True)
+            # PERF: as connect() does, whose lock and checks nobody needs here.
+            state.set_connection(self._connect())
         connection: sqlite3.Connection = state.conn
         return connection
 
@@ -136,6 +139,7 @@ class Connections(peewee.SqliteDatabase):
             self.driver().execute("COMMIT")
         except sqlite3.Error as error:
             raise raised(error) from error
+        self.store.commits += 1
         self._stop_writing()
 
     def rollback(self) -> None:
@@ -148,8 +152,9 @@ class Connections(peewee.SqliteDatabase):
             self._stop_writing()
 
     def _stop_writing(self) -> None:
-        if self._state.writing:
-            self._state.writing = False
+        state = self._state
+        if state.writing:
+            state.writing = False
             self.store.writing.release()
 
     def leave(self) -> None:

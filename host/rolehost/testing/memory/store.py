@@ -73,12 +73,14 @@ class Store:
         path: the file.
         writing: held by whoever has a write transaction open.
         migrating: held by whoever migrates.
+        commits: how many write transactions were committed.
     """
 
     def __init__(self) -> None:
         self.path = folder() / f"{next(_numbers)}.db"
         self.writing = threading.Lock()
         self.migrating = threading.RLock()
+        self.commits = 0
         self.idle: list[sqlite3.Connection] = []
         self._opened: list[sqlite3.Connection] = []
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import MappingProxyType
 from typing import Any
 
@@ -24,8 +24,8 @@ from rolehost.api.contributions import Actor, Handler
 from rolehost.composition.model import Composition
 from rolehost.delivery.outbox import decode_headers
 from rolehost.delivery.work import Scope, current
-from rolehost.storage import Database
-from rolehost.testing.memory import MemoryWorld
+from rolehost.testing.memory.database import MemoryDatabase
+from rolehost.testing.simulation.world import SimulatedWorld
 
 _SCHEMA = """
 CREATE TABLE simulation_violations (text TEXT NOT NULL);
@@ -186,18 +186,21 @@ def _buried(execute: Any, kind: str, identity: str) -> bool:
     )
 
 
-def install(world: MemoryWorld) -> None:
-    """Add tables and triggers to a world's database that has its schema."""
-    database = world.database
+def install(database: MemoryDatabase) -> None:
+    """Add tables and triggers to a database that has its schema."""
     with database.session():
         database.peewee.driver().executescript(_SCHEMA)
 
 
-def register(world: MemoryWorld) -> None:
-    """Give a world's database the functions that the triggers call; before it is used."""
-    peewee = world.database.peewee
-    peewee.register_function(world.clock.now, "simulation_now", 0)
-    peewee.register_function(_identity, "simulation_identity", 1)
+def register(database: MemoryDatabase, now: Callable[[], int]) -> None:
+    """Give a database the functions that the triggers call; before it is used.
+
+    Args:
+        database: a simulated world's.
+        now: returns the time, milliseconds.
+    """
+    database.peewee.register_function(now, "simulation_now", 0)
+    database.peewee.register_function(_identity, "simulation_identity", 1)
 
 
 def _identity(headers: bytes) -> str:
@@ -205,21 +208,21 @@ def _identity(headers: bytes) -> str:
     return f"{found.get('ce_source', b'').decode()} {found.get('ce_id', b'').decode()}"
 
 
-def violated(database: Database) -> str | None:
-    """Return what was violated; None when nothing was. In a session."""
-    rows = database.read("SELECT text FROM simulation_violations LIMIT 1")
+def violated(world: SimulatedWorld) -> str | None:
+    """Return what was violated; None when nothing was."""
+    rows = world.rows("SELECT text FROM simulation_violations LIMIT 1")
     return rows[0][0] if rows else None
 
 
-def unsettled(world: MemoryWorld, contract: Contract, groups: dict[str, set[str]]) -> Iterator[str]:
-    """Yield what is lost or stuck, though nothing happens any more. In a session.
+def unsettled(world: SimulatedWorld, contract: Contract, groups: dict[str, set[str]]) -> Iterator[str]:
+    """Yield what is lost or stuck, though nothing happens any more.
 
     Args:
         world: the world.
         contract: what it was watched for.
         groups: the consumer groups of each topic.
     """
-    read = world.database.read
+    read = world.rows
     for number, actor, state in read(
         "SELECT id, actor, state FROM rolehost_jobs"
         " WHERE state IN ('available', 'claimed', 'running')"
@@ -236,8 +239,8 @@ def unsettled(world: MemoryWorld, contract: Contract, groups: dict[str, set[str]
     yield from _unhandled(world, contract, groups)
 
 
-def _unhandled(world: MemoryWorld, contract: Contract, groups: dict[str, set[str]]) -> Iterator[str]:
-    read = world.database.read
+def _unhandled(world: SimulatedWorld, contract: Contract, groups: dict[str, set[str]]) -> Iterator[str]:
+    read = world.rows
     sent = {
         _of_headers(kept.record.headers)
         for topic in world.topics.names()

@@ -26,12 +26,12 @@ class Faults:
 
     switch: float = 0.3
     crash: float = 0.01
-    freeze: float = 0.01
+    freeze: float = 0.006
     flush: float = 0.01
     duplicate: float = 0.01
     unsure: float = 0.05
     rebalance: float = 0.005
-    elapse: float = 0.02
+    elapse: float = 0.01
     jump: float = 0.005
     jump_longest: float = 60.0
 

@@ -15,6 +15,9 @@ from rolehost.composition.model import Composition
 from rolehost.deployment.model import Deployment
 from rolehost.schema import HOST_SET
 from rolehost.testing.memory import MemoryPlugin
+from rolehost.testing.memory.database import MemoryDatabase
+from rolehost.testing.memory.store import Store
+from rolehost.testing.memory.template import bring_up
 from rolehost.testing.simulation import contract
 from rolehost.testing.simulation.client import Client, Door
 from rolehost.testing.simulation.contract import Contract
@@ -22,6 +25,7 @@ from rolehost.testing.simulation.determinism import determined
 from rolehost.testing.simulation.faults import Faults
 from rolehost.testing.simulation.fibers import Fibers
 from rolehost.testing.simulation.plugins import deployments_of
+from rolehost.testing.simulation.slate import Slate
 from rolehost.testing.simulation.stepping import Stepping, Violation
 from rolehost.testing.simulation.trace import Trace
 from rolehost.testing.simulation.world import SimulatedWorld
@@ -30,7 +34,7 @@ from rolehost.testing.simulation.world import SimulatedWorld
 STEPS = 200
 #: Processes of each role, unless told otherwise.
 REPLICAS: Mapping[str, int] = {
-    "http": 2, "worker": 2, "consumer": 2, "scheduler": 2, "command": 2,
+    "http": 2, "worker": 2, "consumer": 2, "scheduler": 2, "command": 1,
 }  # fmt: skip
 
 Invariant = Callable[[SimulatedWorld], object]
@@ -123,7 +127,8 @@ class Simulation:
         self.contract = Contract()
         self.fibers = Fibers()
         self._running: Stepping | None = None
-        self._image: bytes | None = None
+        self.database = MemoryDatabase(Store(), self.fibers)
+        self._slate: Slate | None = None
         self._doors: dict[int, Door] = {}
         plugin = MemoryPlugin(lambda: self._world)
         deployments, given = deployments_of(what, settings or {}, extra or {}, plugin)
@@ -180,16 +185,6 @@ class Simulation:
         """Seconds after which a process has lost what it does not renew."""
         return self.compositions[0].deployment.host.delivery.lease
 
-    @property
-    def heartbeat(self) -> float:
-        """Seconds between renewals."""
-        return self.compositions[0].deployment.host.delivery.heartbeat
-
-    @property
-    def poll(self) -> float:
-        """Seconds after which waiters look by themselves."""
-        return self.compositions[0].deployment.host.delivery.poll
-
     def door(self, composition: Composition) -> Door | None:
         """Return the HTTP application of a composition; None when it has no routes."""
         if not composition.routes:
@@ -213,7 +208,7 @@ class Simulation:
         with determined(stepping.clock, stepping.chance, stepping.sleep, stepping.told):
             with self._armed():
                 try:
-                    self._prepare(stepping.world)
+                    self._prepare()
                     stepping.run(steps)
                 except Violation as found:
                     violation = str(found)
@@ -226,19 +221,20 @@ class Simulation:
         """Let go what the runs shared. Idempotent."""
         while self._doors:
             self._doors.popitem()[1].close()
+        self.database.store.remove()
 
-    def _prepare(self, world: SimulatedWorld) -> None:
-        """Give a world its schema; the first one's is copied by all others."""
-        contract.register(world)
-        if self._image is not None:
-            world.database.store.fill(self._image)
+    def _prepare(self) -> None:
+        """Bring the database to where every run begins."""
+        if self._slate is not None:
+            self._slate.wipe()
             return
+        contract.register(self.database, lambda: self._world.clock.now())
         sets = dict.fromkeys(
             each for composition in self.compositions for each in composition.schema_sets
         )
-        world.prepare([HOST_SET, *sets])
-        contract.install(world)
-        self._image = world.database.store.image()
+        bring_up(self.database, (HOST_SET, *sets))
+        contract.install(self.database)
+        self._slate = Slate(self.database)
 
     @contextlib.contextmanager
     def _armed(self) -> Iterator[None]:

@@ -59,7 +59,7 @@ class Stepping:
         self.fibers = fibers
         self.clock = SimulatedClock()
         self.chance = random.Random(seed)
-        self.world = SimulatedWorld(self.clock, fibers, self.chance)
+        self.world = SimulatedWorld(self.clock, fibers, self.chance, simulation.database)
         self.trace = Trace()
         self.step = 0
         self.processes: list[SimulatedProcess] = []
@@ -72,6 +72,7 @@ class Stepping:
         self.calm = False
         self._hurried = False
         self._acted = 0
+        self._commits = 0
         self._waiting: dict[str, tuple[int, Place, int]] = {}
 
     # What happens in fibers.
@@ -251,11 +252,12 @@ class Stepping:
         self._check()
 
     def _check(self) -> None:
-        database = self.world.database
-        with database.session():
-            found = contract.violated(database)
-        if found is not None:
-            raise Violation(found)
+        commits = self.world.database.store.commits
+        if commits != self._commits:
+            self._commits = commits
+            found = contract.violated(self.world)
+            if found is not None:
+                raise Violation(found)
         for invariant in self.simulation.invariants:
             _hold(invariant, self.world)
 
@@ -276,7 +278,7 @@ class Stepping:
             if self._round():
                 continue
             if self._pending():
-                self.pass_time(self.simulation.poll)
+                self.pass_time(self.simulation.lease / 2)
                 continue
             due = self._next_due()
             if due is None or due > end or leaps >= _LEAPS:
@@ -313,7 +315,8 @@ class Stepping:
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass in which processes that are not frozen keep up their leases."""
-        hop = self.simulation.heartbeat
+        # As seldom as is safe: a lease is renewed three times within its life.
+        hop = self.simulation.lease / 3
         while seconds > 0:
             self.clock.forward(int(min(hop, seconds) * 1000))
             seconds -= hop
@@ -369,11 +372,10 @@ class Stepping:
         return found
 
     def _judge(self) -> None:
-        with self.world.database.session():
-            for text in contract.unsettled(
-                self.world, self.simulation.contract, self.simulation.groups
-            ):
-                raise Violation(text)
+        for text in contract.unsettled(
+            self.world, self.simulation.contract, self.simulation.groups
+        ):
+            raise Violation(text)
         for (number, attempts) in self.world.rows(
             "SELECT id, attempt FROM rolehost_jobs WHERE state = 'retrying'"
         ):
