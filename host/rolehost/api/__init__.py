@@ -54,6 +54,7 @@ from rolehost.errors import (
 )
 from rolehost.storage import (
     CAPABILITIES,
+    About,
     Cache,
     Cursor,
     Database,
@@ -75,6 +76,7 @@ __all__ = [
     "CAPABILITIES",
     "PLUGIN_API",
     "ROLES",
+    "About",
     "Actor",
     "AnyEvent",
     "Backend",

@@ -5,6 +5,7 @@ A backend implements one of :class:`Database`, :class:`Cache`, :class:`Queue` or
 tested by the conformance suite of its kind (:mod:`rolehost.testing.conformance`).
 """
 
+from rolehost.storage.about import About
 from rolehost.storage.cache import Cache, Lease, Quota
 from rolehost.storage.capabilities import CAPABILITIES, KINDS, Kind
 from rolehost.storage.database import Cursor, Database, Transaction
@@ -14,6 +15,7 @@ from rolehost.storage.stream import Delivery, Partition, Record, Stream, Subscri
 __all__ = [
     "CAPABILITIES",
     "KINDS",
+    "About",
     "Cache",
     "Cursor",
     "Database",

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import ClassVar, NamedTuple
 
 from rolehost.errors import CapabilityMissing
+from rolehost.storage.about import About
 
 
 class Quota(NamedTuple):
@@ -156,6 +157,14 @@ class Cache(ABC):
             StorageUnavailable: it does not; waiting may help.
             StorageRefused: it does, and refuses what the deployment says.
         """
+
+    def about(self) -> About | None:
+        """Return what the server says of itself; None, as here: it is not asked.
+
+        Raises:
+            StorageUnavailable: it cannot be asked.
+        """
+        return None
 
     @abstractmethod
     def close(self) -> None:

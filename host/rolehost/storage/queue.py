@@ -10,6 +10,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
+from rolehost.storage.about import About
+
 if TYPE_CHECKING:
     import dramatiq
 
@@ -116,6 +118,14 @@ class Queue(ABC):
             StorageUnavailable: it does not; waiting may help.
             StorageRefused: it does, and refuses what the deployment says.
         """
+
+    def about(self) -> About | None:
+        """Return what the server says of itself; None, as here: it is not asked.
+
+        Raises:
+            StorageUnavailable: it cannot be asked.
+        """
+        return None
 
     @abstractmethod
     def close(self) -> None:

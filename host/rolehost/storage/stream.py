@@ -8,6 +8,8 @@ from typing import ClassVar, NamedTuple
 
 import msgspec
 
+from rolehost.storage.about import About
+
 
 class Partition(NamedTuple):
     """One partition of a topic."""
@@ -149,6 +151,14 @@ class Stream(ABC):
             StorageRefused: one is missing, and the deployment says that it is not made here.
             StorageUnavailable: the stream cannot be asked.
         """
+
+    def about(self) -> About | None:
+        """Return what the server says of itself; None, as here: it is not asked.
+
+        Raises:
+            StorageUnavailable: it cannot be asked.
+        """
+        return None
 
     @abstractmethod
     def close(self) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import ClassVar
 
-from rolehost.api import Cache, StorageBusy, StorageError
+from rolehost.api import About, Cache, StorageBusy, StorageError
 
 from rolehost_memcached import abilities
 from rolehost_memcached.entries import Clock, Entry
@@ -125,6 +125,10 @@ class MemcachedCache(Cache):
     def ping(self) -> None:
         """See :meth:`rolehost.api.Cache.ping`; one server that answers is enough."""
         self._servers.ping()
+
+    def about(self) -> About:
+        """See :meth:`rolehost.api.Cache.about`; memcached tells no time."""
+        return About(f"memcached {self._servers.version()}")
 
     def close(self) -> None:
         """See :meth:`rolehost.api.Cache.close`."""

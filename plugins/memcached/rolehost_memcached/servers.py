@@ -155,14 +155,23 @@ class Servers:
             StorageUnavailable: none does.
             StorageRefused: and what answers in their place is no memcached.
         """
+        self.version()
+
+    def version(self) -> str:
+        """Return the version of one server that answers.
+
+        Raises:
+            StorageUnavailable: none does.
+            StorageRefused: and what answers in their place is no memcached.
+        """
         failures = []
         for server in self._servers.values():
             try:
-                server.run(lambda client: client.version(), again=True)
+                told = server.run(lambda client: client.version(), again=True)
             except StorageUnavailable as error:
                 failures.append(refusal(error, server.name) or error)
             else:
-                return
+                return told.decode() if isinstance(told, bytes) else str(told)
         refused = all(isinstance(each, StorageRefused) for each in failures)
         kind = StorageRefused if refused else StorageUnavailable
         raise kind("; ".join(map(str, failures)), backend=BACKEND, setting=SETTING) from failures[

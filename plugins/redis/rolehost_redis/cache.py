@@ -8,13 +8,13 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, ClassVar
 
 import redis
-from rolehost.api import Cache, Lease, Quota
+from rolehost.api import About, Cache, Lease, Quota
 
 from rolehost_redis import abilities
 from rolehost_redis.connections import Connections
 from rolehost_redis.limits import Limits
 from rolehost_redis.locks import Locks
-from rolehost_redis.servers import place_of
+from rolehost_redis.servers import about, place_of
 from rolehost_redis.settings import RedisSettings
 from rolehost_redis.tags import Tags
 
@@ -150,6 +150,11 @@ class RedisCache(Cache):
     def ping(self) -> None:
         """See :meth:`rolehost.api.Cache.ping`."""
         self._connections.run("PING", again=True)
+
+    def about(self) -> About:
+        """See :meth:`rolehost.api.Cache.about`."""
+        told = self._connections.run("INFO", "server", again=True)
+        return about(told, self._connections.run("TIME", again=True))
 
     def close(self) -> None:
         """See :meth:`rolehost.api.Cache.close`."""

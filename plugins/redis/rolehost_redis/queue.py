@@ -6,12 +6,12 @@ import threading
 from collections.abc import Collection
 from typing import TYPE_CHECKING, ClassVar
 
-from rolehost.api import CapabilityMissing, DeadMessage, Listener, Queue
+from rolehost.api import About, CapabilityMissing, DeadMessage, Listener, Queue
 
 from rolehost_redis import abilities
 from rolehost_redis.errors import translated
 from rolehost_redis.messages import MessageStore
-from rolehost_redis.servers import place_of
+from rolehost_redis.servers import about, place_of
 from rolehost_redis.settings import RedisSettings
 from rolehost_redis.waker import Waker
 from rolehost_redis.wakes import Hub
@@ -88,6 +88,11 @@ class RedisQueue(Queue):
         """See :meth:`rolehost.api.Queue.ping`."""
         with translated(self._place):
             self._client.ping()
+
+    def about(self) -> About:
+        """See :meth:`rolehost.api.Queue.about`."""
+        with translated(self._place):
+            return about(self._client.info("server"), self._client.time())
 
     def close(self) -> None:
         """See :meth:`rolehost.api.Queue.close`."""

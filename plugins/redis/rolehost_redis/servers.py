@@ -10,7 +10,7 @@ from redis.backoff import NoBackoff
 from redis.connection import parse_url
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
-from rolehost.api import Secret
+from rolehost.api import About, Secret
 
 from rolehost_redis.settings import RedisSettings
 
@@ -143,3 +143,19 @@ def _host_and_port(text: str) -> tuple[str, int]:
         return text[1:-1], 26379
     host, colon, port = text.rpartition(":")
     return (host.strip("[]"), int(port)) if colon else (text, 26379)
+
+
+def about(info: Any, time: Any) -> About:
+    """Return what a server says of itself.
+
+    Args:
+        info: the answer to ``INFO server``, raw or as redis-py reads it.
+        time: the answer to ``TIME``: seconds and microseconds.
+    """
+    if not isinstance(info, dict):
+        text = info.decode() if isinstance(info, bytes) else str(info)
+        info = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+    product = "Valkey" if info.get("server_name") == "valkey" else "Redis"
+    version = info.get("valkey_version") or info.get("redis_version", "")
+    seconds, micros = (int(part) for part in time)
+    return About(f"{product} {version}".strip(), seconds * 1000 + micros // 1000)
