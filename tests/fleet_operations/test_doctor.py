@@ -1,0 +1,160 @@
+"""Whether a deployment can run here, line by line."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+from rolehost.cli import doctor_engines, doctor_machine
+from rolehost.cli.main import invoke
+
+pytestmark = [pytest.mark.needs("rolehost_embedded"), pytest.mark.needs("rolehost_ops")]
+
+
+class Patient:
+    """A deployment file, and what the doctor says of it."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.path = folder / "app.toml"
+        self._capsys = capsys
+
+    def write(self, plugins: list[str], *settings: str) -> None:
+        self.path.write_text("\n".join([f"plugins = {['ops', *plugins]}", *settings]))
+
+    def migrate(self) -> None:
+        assert invoke(["migrate", "up", "-d", str(self.path)]) == 0
+        self._capsys.readouterr()
+
+    def look(self) -> tuple[int, dict[str, list[dict[str, str]]]]:
+        status = invoke(["doctor", str(self.path), "--json"])
+        lines: dict[str, list[dict[str, str]]] = {}
+        for line in json.loads(self._capsys.readouterr().out)["lines"]:
+            lines.setdefault(line["subject"], []).append(line)
+        return status, lines
+
+
+@pytest.fixture
+def patient(tmp_path: Path, capsys: pytest.CaptureFixture[str], free_port: int) -> Patient:
+    made = Patient(tmp_path, capsys)
+    made.write(
+        ["embedded"],
+        '[embedded]\npath = "service.db"',
+        f'[http]\nbind = "127.0.0.1:{free_port}"',
+        '[storage]\ndatabase = "embedded"',
+    )
+    return made
+
+
+def test_a_healthy_deployment_is_well(patient):
+    patient.migrate()
+    status, lines = patient.look()
+    assert status == 0
+    assert {line["level"] for each in lines.values() for line in each} == {"ok"}
+    assert lines["database embedded"][0]["text"].startswith("SQLite 3.")
+    assert lines["migrations"][0]["text"] == "all 3 are applied"
+    assert "falcon" in lines["host"][0]["text"]
+    assert {"python", "open files", "parent death", "address", "disk", "plugin ops"} <= set(lines)
+
+
+def test_pending_migrations_fail_with_what_to_do(patient):
+    status, lines = patient.look()
+    (line,) = lines["migrations"]
+    assert (status, line["level"], line["fix"]) == (1, "fail", "rolehost migrate up")
+
+
+def test_an_address_in_use_is_worth_a_look(patient):
+    patient.migrate()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        bind = f"127.0.0.1:{other.getsockname()[1]}"
+        patient.write(["embedded"], f'[http]\nbind = "{bind}"')
+        _, lines = patient.look()
+    assert lines["address"][0]["level"] == "warn"
+    assert bind in lines["address"][0]["text"]
+
+
+def test_a_broken_deployment_is_told_with_its_mistakes(patient):
+    patient.write(["embedded", "opps"], "[http]\nbindd = 1")
+    status, lines = patient.look()
+    assert status == 1
+    told = " ".join(line["text"] for line in lines["deployment"])
+    assert "opps" in told
+    assert "http.bindd" in told
+
+
+@pytest.mark.needs("rolehost_redis")
+def test_an_engine_that_is_away_fails_unless_it_is_optional(patient, free_port):
+    away = f'[redis]\nurl = "redis://127.0.0.1:{free_port}/0"'
+    chosen = '[storage]\ndatabase = "embedded"\nqueue = "embedded"\ncache = "redis"'
+    patient.write(["embedded", "redis"], chosen, away)
+    patient.migrate()
+    status, lines = patient.look()
+    assert (status, lines["cache redis"][0]["level"]) == (1, "fail")
+    assert str(free_port) in lines["cache redis"][0]["text"]
+    assert lines["secrets"][0]["text"] == "redis.url: read"
+    patient.write(["embedded", "redis"], chosen, 'optional = ["cache"]', away)
+    status, lines = patient.look()
+    assert (status, lines["cache redis"][0]["level"]) == (0, "warn")
+
+
+@pytest.mark.needs("rolehost_postgres")
+@pytest.mark.needs("rolehost_redis")
+def test_servers_tell_their_versions_and_their_clocks(patient, postgres_url, redis_url):
+    patient.write(
+        ["postgres", "redis"],
+        '[storage]\ndatabase = "postgres"\nqueue = "redis"\ncache = "redis"',
+        f'[postgres]\nurl = "{postgres_url}"\n[redis]\nurl = "{redis_url}"',
+    )
+    _, lines = patient.look()
+    assert lines["database postgres"][0]["text"].startswith("PostgreSQL ")
+    assert lines["cache redis"][0]["text"].startswith(("Redis ", "Valkey "))
+    for engine in ("database postgres", "cache redis", "queue redis"):
+        assert lines[f"clock of {engine}"][0]["level"] == "ok", lines
+
+
+@pytest.mark.needs("rolehost_memcached")
+def test_memcached_tells_its_version_and_no_time(patient, memcached_url):
+    patient.write(
+        ["embedded", "memcached"],
+        '[storage]\ndatabase = "embedded"\ncache = "memcached"',
+        f'[memcached]\nservers = ["{memcached_url.removeprefix("memcached://")}"]\n[embedded]\npath = "service.db"',
+    )
+    patient.migrate()
+    status, lines = patient.look()
+    assert status == 0, lines
+    assert lines["cache memcached"][0]["text"].startswith("memcached 1.")
+    assert "clock of cache memcached" not in lines
+
+
+def test_clocks_that_differ_are_told_by_how_much():
+    assert doctor_engines._clock("x", 0.5).level == "ok"
+    assert doctor_engines._clock("x", -2).text == "2.00 s behind this machine's"
+    assert doctor_engines._clock("x", -2).level == "warn"
+    assert doctor_engines._clock("x", 9).level == "fail"
+
+
+def test_an_engine_that_hangs_is_given_up():
+    import threading
+
+    leave = threading.Event()
+    assert doctor_engines._within(0.05, leave.wait) == "no answer within 0.05 s"
+    leave.set()
+
+
+@pytest.mark.parametrize(
+    ("version", "wanted", "holds"),
+    [
+        ("2.1", ">=2.0", True),
+        ("1.9.9", ">=2.0", False),
+        ("27.0.1", ">=27,<28", True),
+        ("28.0", ">=27,<28", False),
+        ("4.2", "~=4.1", True),
+        ("5.0", "~=4.1", False),
+        ("1.0", "==1.0.0", True),
+        ("1.0", "!=1.0", False),
+        ("3.0rc1", "", True),
+    ],
+)
+def test_versions_are_compared_as_pip_does(version, wanted, holds):
+    assert doctor_machine._satisfies(version, wanted) is holds
