@@ -10,7 +10,7 @@ from typing import Any
 
 import rolehost
 from rolehost.api.contributions import PluginInfo
-from rolehost.api.hooks import DeclareContext
+from rolehost.api.hooks import GROUP, DeclareContext
 from rolehost.api.versions import ACCEPTED_APIS, PLUGIN_API
 from rolehost.composition.pins import Pins
 from rolehost.composition.report import Report
@@ -150,7 +150,8 @@ class Selection:
                 expected=f"one of the installed plugins: {one_of(self.known)}",
                 got=name,
                 fix=did_you_mean(name, self.known)
-                or f"install the distribution that brings {name}, or take it out of plugins",
+                or f"pip install {GROUP}-{name}, or whatever package brings {name};"
+                " or take it out of plugins",
             )
         return None
 

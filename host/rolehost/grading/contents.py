@@ -58,9 +58,13 @@ def _built(source: Path) -> frozenset[str] | str:
         clean = Path(folder, "source")
         shutil.copytree(source, clean, ignore=shutil.ignore_patterns(*_STALE))
         command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"]
-        options = ["--no-build-isolation", "--wheel-dir", folder, str(clean)]
-        done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
-        if done.returncode:
+        command += ["--wheel-dir", folder, str(clean)]
+        # What builds it may be here already; else pip gets it.
+        for options in (["--no-build-isolation"], []):
+            done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+            if done.returncode == 0:
+                break
+        else:
             words = done.stderr.strip().splitlines() or ["no words"]
             return f"its wheel cannot be built: {words[-1]}"
         (wheel,) = Path(folder).glob("*.whl")

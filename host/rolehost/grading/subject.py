@@ -35,12 +35,12 @@ class Subject:
             found: the plugin.
             source: the folder, where the author names it.
         """
-        return cls(found, source or _editable(importlib.metadata.distribution(found.distribution)))
+        return cls(found, source or _editable(_installed(found.distribution)))
 
     @cached_property
     def metadata(self) -> importlib.metadata.Distribution:
         """The installed distribution."""
-        return importlib.metadata.distribution(self.found.distribution)
+        return _installed(self.found.distribution)
 
     @cached_property
     def headers(self) -> Message:
@@ -93,6 +93,14 @@ class Subject:
         return tuple(
             entry.name for entry in self.metadata.entry_points if entry.group == "rolehost"
         )
+
+
+def _installed(name: str) -> importlib.metadata.Distribution:
+    """Return what an installer wrote, though a build left its notes beside the sources."""
+    for distribution in importlib.metadata.distributions(name=name):
+        if distribution.read_text("RECORD") is not None:
+            return distribution
+    return importlib.metadata.distribution(name)
 
 
 def _editable(distribution: importlib.metadata.Distribution) -> Path | None:

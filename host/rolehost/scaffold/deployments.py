@@ -107,7 +107,7 @@ def _settings(kind: type[Any]) -> Iterable[str]:
             yield f"# {field.encode_name} =    # required: {takes}\n"
         elif isinstance(default, Secret):
             variable = field.encode_name.upper()
-            yield f'# {field.encode_name} = "${{env:{variable}}}"    # secret\n'
+            yield f'# {field.encode_name} = "${{{variable}}}"    # secret\n'
         elif default is None:
             yield f"# {field.encode_name} =    # {takes}; none by default\n"
         else:

@@ -8,9 +8,7 @@ from rolehost.api import PluginInfo, Schedule, hookimpl
 @hookimpl
 def rolehost_plugin() -> PluginInfo:
     """Say what the plugin is and needs."""
-    return PluginInfo(
-        api=1, summary="Ticks", requires=("database",), enqueues=("entries.tick",)
-    )
+    return PluginInfo(api=1, summary="Ticks", requires=("database",), enqueues=("entries.tick",))
 
 
 @hookimpl
