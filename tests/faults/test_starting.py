@@ -1,0 +1,294 @@
+"""Plugins that fail in a process: at start, in drain, in stop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import contextmanager
+
+import pytest
+from rolehost import schema
+from rolehost.api import Event, Handler, PluginInfo, Route, Schedule, actor, handler, hookimpl
+from rolehost.composition import compose
+from rolehost.deployment import load
+from rolehost.errors import StartError, StorageUnavailable
+from rolehost.roles.consumer.loop import ConsumerRole
+from rolehost.roles.http.application import build
+from rolehost.roles.process import Process
+from rolehost.roles.scheduler.loop import SchedulerRole
+from rolehost.roles.worker.loop import WorkerRole
+from rolehost.services import ProcessServices
+
+from tests.host.installed import plugin
+from tests.http.asgi import call
+
+ROLES = {"worker": WorkerRole, "consumer": ConsumerRole, "scheduler": SchedulerRole}
+
+
+class Fragile:
+    """Hooks that do what the test says; what they are called for is kept."""
+
+    def __init__(self, **faults) -> None:
+        self.faults = faults
+        self.called: list[str] = []
+
+    def _hook(self, name: str, context) -> None:
+        self.called.append(name)
+        fault = self.faults.get(name)
+        if fault == "hangs":
+            threading.Event().wait(60)
+        elif fault is not None:
+            raise fault
+
+    @hookimpl
+    def rolehost_plugin(self):
+        return self.faults.get("info") or PluginInfo(api=2)
+
+    @hookimpl
+    def rolehost_start(self, context):
+        self._hook("start", context)
+
+    @hookimpl
+    def rolehost_drain(self, context):
+        self._hook("drain", context)
+
+    @hookimpl
+    def rolehost_stop(self, context):
+        self._hook("stop", context)
+
+
+def composed(folder, plugins, degrade=(), more=""):
+    path = folder / "rolehost.toml"
+    lines = "".join(f'{name} = "degrade"\n' for name in degrade)
+    limits = "[limits]\nstart = 0.2\ndrain = 0.2\nstop = 0.2\n"
+    names = [*(["embedded"] if more else []), *plugins]
+    path.write_text(f"plugins = {names}\n{limits}[on_failure]\n{lines}{more}")
+    return compose(load(path, environ={}), extra=plugins)
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (ValueError("no luck"), "rolehost_start raised ValueError: no luck"),
+        (SystemExit(7), "rolehost_start raised SystemExit: 7"),
+        (StartError("no luck"), "rolehost_start raised StartError: no luck"),
+        (GeneratorExit(), "rolehost_start raised GeneratorExit"),
+        ("hangs", "rolehost_start did not end: interrupted after 0.2 seconds, [limits] start"),
+    ],
+    ids=lambda each: type(each).__name__,
+)
+def test_a_start_that_fails_ends_the_process_and_names_the_plugin(tmp_path, fault, words):
+    shop, other = Fragile(start=fault), Fragile()
+    process = Process(composed(tmp_path, {"other": other, "shop": shop}), role="worker")
+    with pytest.raises(StartError) as raised:
+        process.start()
+    assert f"plugin shop (given in code -): {words}" in str(raised.value)
+    assert "take shop out of plugins" in str(raised.value)
+    assert (shop.called, other.called) == (["start", "stop"], ["start", "stop"])
+
+
+@pytest.mark.parametrize("fault", [ValueError("no luck"), SystemExit(7), "hangs"], ids=str)
+def test_a_start_that_may_fail_leaves_the_plugin_out(tmp_path, fault):
+    shop, other = Fragile(start=fault), Fragile()
+    composition = composed(tmp_path, {"shop": shop, "other": other}, ["shop"])
+    process = Process(composition, role="worker")
+    process.start()
+    assert list(process.services.degraded) == ["shop"]
+    assert [each.name for each in process.composition.plugins] == ["other"]
+    process.drain()
+    process.stop()
+    assert shop.called == ["start", "stop"]
+    assert other.called == ["start", "drain", "stop"]
+
+
+def test_what_depends_on_it_is_not_started(tmp_path):
+    shop, cart = Fragile(start=ValueError()), Fragile(info=PluginInfo(api=2, depends=("shop",)))
+    composition = composed(tmp_path, {"shop": shop, "cart": cart}, ["shop", "cart"])
+    process = Process(composition, role="worker")
+    process.start()
+    assert sorted(process.services.degraded) == ["cart", "shop"]
+    assert "start" not in cart.called
+    process.stop()
+
+
+def test_a_backend_that_is_away_is_waited_for_all_the_same(tmp_path):
+    shop = Fragile(start=StorageUnavailable("no route"))
+    process = Process(composed(tmp_path, {"shop": shop}, ["shop"]), role="worker")
+    with pytest.raises(StorageUnavailable):
+        process.start()
+    shop.faults = {}
+    process.start()
+    assert process.services.degraded == {}
+    process.stop()
+
+
+def test_services_and_recorders_of_a_failed_start_are_taken_back(tmp_path):
+    class Mail:
+        """A service."""
+
+    class Recorder:
+        def degraded(self, name):
+            told.append(name)
+
+    @hookimpl
+    def half(context):
+        context.services.register(Mail, lambda _: Mail())
+        context.record(Recorder())
+        raise ValueError("half a start")
+
+    @hookimpl
+    def whole(context):
+        context.record(Recorder())
+
+    told: list[str] = []
+    shop, other = plugin(), plugin()
+    shop.rolehost_start, other.rolehost_start = half, whole
+    process = Process(composed(tmp_path, {"shop": shop, "other": other}, ["shop"]), role="worker")
+    process.start()
+    with pytest.raises(LookupError):
+        process.services.get(Mail)
+    assert told == ["shop"]
+    process.stop()
+
+
+@pytest.mark.parametrize("fault", [ValueError("no luck"), SystemExit(7), "hangs"], ids=str)
+def test_what_goes_wrong_at_the_end_stops_no_other(tmp_path, fault):
+    first, shop, last = Fragile(), Fragile(drain=fault, stop=fault), Fragile()
+    process = Process(
+        composed(tmp_path, {"first": first, "shop": shop, "last": last}), role="worker"
+    )
+    process.start()
+    process.drain()
+    process.stop()
+    assert first.called == shop.called == last.called == ["start", "drain", "stop"]
+
+
+def test_the_routes_of_a_degraded_plugin_answer_503_and_the_others_are_served(tmp_path):
+    class Thing:
+        async def on_get(self, req, resp, **_):
+            resp.media = "here"
+
+        on_post = on_get
+
+    shop = plugin(routes=[Route("/shop/{thing}", Thing())])
+    shop.rolehost_start = hookimpl(lambda context: 1 / 0)
+    other = plugin(routes=[Route("/other", Thing())])
+    composition = composed(tmp_path, {"shop": shop, "other": other}, ["shop"])
+    process = Process(composition, role="http")
+    process.start()
+    application = build(
+        process.composition,
+        process.services,
+        process.services.recorders,
+        composition.deployment.host,
+    )
+
+    async def ask():
+        return [
+            await call(application.asgi, method, path)
+            for method, path in (("GET", "/other"), ("GET", "/shop/5"), ("POST", "/shop/5"))
+        ]
+
+    served, *refused = asyncio.run(ask())
+    assert served.status == 200
+    for answer in refused:
+        assert answer.status == 503
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.headers["retry-after"] == "30"
+        assert answer.json["code"] == "plugin_degraded"
+        assert "shop" in answer.json["detail"]
+        assert "ZeroDivisionError" not in answer.body.decode()
+    application.close()
+    process.stop()
+
+
+@contextmanager
+def running(composition, *roles):
+    """Run roles in this process for the time of the block."""
+    started = []
+    for role in roles:
+        process = Process(composition, role=role)
+        process.start()
+        started.append((ROLES[role](process), process))
+        started[-1][0].start()
+    yield
+    for role, process in started:
+        process.drain()
+        role.stop()
+        process.stop()
+
+
+def test_jobs_and_events_of_a_degraded_plugin_wait_until_it_works(tmp_path):
+    done: list[str] = []
+    changed = threading.Condition()
+
+    def note(word):
+        with changed:
+            done.append(word)
+            changed.notify_all()
+
+    def wait(count):
+        with changed:
+            assert changed.wait_for(lambda: len(done) >= count, 20), done
+
+    @actor(name="shop-work")
+    def work(context):
+        note("job of shop")
+
+    @actor(name="other-work")
+    def other_work(context):
+        note("job of other")
+
+    @handler(topic="things", group="shop")
+    def read(context, event):
+        note("event of shop")
+
+    @handler(topic="things", group="other")
+    def other_read(context, event):
+        note("event of other")
+
+    assert isinstance(read, Handler)
+    info = PluginInfo(api=2, enqueues=("shop-work",), publishes=("things",))
+    shop = plugin(
+        info,
+        actors=[work],
+        handlers=[read],
+        schedules=[Schedule(name="often", actor=work, every=0.1)],
+    )
+    info = PluginInfo(api=2, enqueues=("shop-work", "other-work"), publishes=("things",))
+    other = plugin(
+        info,
+        actors=[other_work],
+        handlers=[other_read],
+        schedules=[Schedule(name="once", actor=other_work, every=1e9)],
+    )
+    broken = [True]
+
+    def start(context):
+        assert not broken, "not mended yet"
+
+    shop.rolehost_start = hookimpl(start)
+    composition = composed(
+        tmp_path,
+        {"shop": shop, "other": other},
+        ["shop"],
+        more=f'[embedded]\npath = "{tmp_path}/service.db"\n',
+    )
+    services = ProcessServices(composition, role="command")
+    schema.up(services.database, [schema.HOST_SET, *composition.schema_sets])
+    with running(composition, "worker", "consumer", "scheduler"):
+        services.enqueue(work)
+        services.enqueue(other_work)
+        services.publish(Event(topic="things", type="thing", data=b"one"))
+        wait(2)
+    assert sorted(done) == ["event of other", "job of other"]
+    with services.database.session():
+        states = services.database.read("SELECT actor, state FROM rolehost_jobs ORDER BY actor")
+        dead = services.database.read("SELECT count(*) FROM rolehost_dead_events")
+    assert list(states) == [("other-work", "completed"), ("shop-work", "available")]
+    assert list(dead) == [(0,)]
+    broken.clear()
+    with running(composition, "worker", "consumer"):
+        wait(4)
+    assert sorted(done[2:]) == ["event of shop", "job of shop"]
+    services.close()
