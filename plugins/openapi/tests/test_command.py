@@ -33,11 +33,10 @@ def test_the_command_prints_the_document():
     assert ended.output.startswith('{\n  "openapi": "3.1.1"')
 
 
-def test_compact_is_byte_for_byte_what_is_served(client, services):
-    services.routes += ROUTES
-    services.error_formats += ERRORS
-    ended = CliRunner().invoke(openapi, ["--compact"], obj=context(services.routes))
-    assert ended.stdout_bytes.rstrip(b"\n") == client.simulate_get("/openapi.json").content
+def test_compact_is_byte_for_byte_what_is_served(serving):
+    here = serving()
+    ended = here.invoke("openapi --compact")
+    assert ended.stdout_bytes.rstrip(b"\n") == here.client.get("/openapi.json").body
 
 
 def test_a_type_without_a_schema_ends_the_command_with_one_line():

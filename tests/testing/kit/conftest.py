@@ -8,7 +8,7 @@ from rolehost.testing.kit import Host, Hosts
 
 @pytest.fixture
 def open_shop(host: Hosts) -> Callable[..., Host]:
-    """Makes a host of the plugin of :mod:`tests.testing.kit.shop`, whose mailer has sent nothing."""
+    """Makes a host of the plugin ``shop``, whose mailer has sent nothing."""
     # Imported here, for it needs more libraries than the tests that do not use it.
     from tests.testing.kit import shop
 

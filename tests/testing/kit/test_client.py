@@ -22,6 +22,13 @@ def test_queries_and_headers_arrive(open_shop):
     assert response.json == {"query": {"a": "1", "b": ["2", "3"], "c": "ä"}, "agent": "kit"}
 
 
+def test_headers_of_the_client_are_sent_with_every_request(open_shop):
+    here = open_shop()
+    here.client.headers["x-agent"] = "all"
+    assert [here.client.get("/orders").json["agent"] for _ in range(2)] == ["all", "all"]
+    assert here.client.get("/orders", headers={"x-agent": "one"}).json["agent"] == "one"
+
+
 def test_mistakes_are_answered_as_problems(open_shop):
     client = open_shop().client
     refused = client.post("/orders", json={"item": "pear", "count": 0})

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 
+from rolehost.api import Actor
 from rolehost.delivery import sweep, ticks
 from rolehost.delivery.leases import Presence
 from rolehost.delivery.ticks import Ticker
 from rolehost.errors import RolehostError
+from rolehost.failpoints import Crash
 from rolehost.roles.process import Process
 from rolehost.testing.kit.events import Events, Relaying
 from rolehost.testing.kit.jobs import Jobs
@@ -46,26 +48,27 @@ class Driving:
         self._left = ExitStack()
 
     def __enter__(self) -> Driving:
-        with self._processes.within("command") as services:
-            self._enter("command")
-            sweep.release_dead(services.engine)
         kinds = self._composition.backends
-        durable = any(owned.value.durable for owned in self._composition.actors.values())
+        actors = [owned.value for owned in self._composition.actors.values()]
+        if "database" in kinds:
+            with self._processes.within("command") as services:
+                self._enter("command")
+                sweep.release_dead(services.engine)
         if self._composition.schedules:
             self._ticking()
         if "stream" in kinds and self._composition.publishes:
             self._relaying()
-        if "stream" in kinds and self._composition.handlers:
+        if self._composition.handlers:
             self._handling()
-        if durable:
+        if any(actor.durable for actor in actors):
             self._working()
-        if len(self._composition.actors) > durable and "queue" in kinds:
-            self._passing()
+        if passing := [actor for actor in actors if not actor.durable]:
+            self._passing(passing)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._left.close()
-        if kind is not None and not issubclass(kind, Exception):
+        if kind is not None and issubclass(kind, Crash):
             return
         for process in self._used:
             with self._processes.within(process.role):
@@ -93,6 +96,8 @@ class Driving:
 
     def next_job(self) -> int | None:
         """Return when the next job is due that waits for its time, in milliseconds."""
+        if "database" not in self._composition.backends:
+            return None
         with self._processes.within("command") as services:
             return services.engine.ledger.next_due()
 
@@ -172,14 +177,11 @@ class Driving:
 
         self._steps.append(step)
 
-    def _passing(self) -> None:
-        actors = [owned.value for owned in self._composition.actors.values()]
-        passing = [each for each in actors if not each.durable]
-        if passing:
-            messages = Messages(self._processes.services("worker"), passing)
+    def _passing(self, actors: list[Actor]) -> None:
+        messages = Messages(self._processes.services("worker"), actors)
 
-            def step() -> list[Ran]:
-                with self._processes.within("worker"):
-                    return messages.step()
+        def step() -> list[Ran]:
+            with self._processes.within("worker"):
+                return messages.step()
 
-            self._steps.append(step)
+        self._steps.append(step)

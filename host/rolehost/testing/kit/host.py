@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from rolehost import failpoints
@@ -132,7 +133,7 @@ class Host:
 
     # --- what comes in ----------------------------------------------------------------------
 
-    @property
+    @cached_property
     def client(self) -> Client:
         """Sends HTTP requests to the host's routes."""
         return Client(self._asgi, self._around)
