@@ -74,7 +74,7 @@ def test_a_deployment_that_is_wrong_by_itself_is_told_first(
 
     told = json.loads(capsys.readouterr().out)
     assert told["ok"] is False
-    [mistake] = told["mistakes"]
+    [mistake] = told["fleets"][0]["mistakes"]
     assert mistake["who"] == f"deployment {tmp_path / 'worker.toml'}"
 
 
@@ -84,13 +84,10 @@ def test_the_document_tells_what_each_deployment_asks_for(
     invoke(["fleet", "check", "--json", *(str(DEPLOY / f"{name}.toml") for name in FOUR)])
 
     told = json.loads(capsys.readouterr().out)
-    worker = told["deployments"][1]
-    assert (told["fleet"], told["ok"], told["mistakes"], told["warnings"]) == (
-        "webhooks",
-        True,
-        [],
-        [],
-    )
+    [fleet] = told["fleets"]
+    assert told["ok"] is True
+    assert (fleet["fleet"], fleet["mistakes"], fleet["warnings"]) == ("webhooks", [], [])
+    worker = fleet["deployments"][1]
     assert worker["name"] == "worker"
     assert worker["roles"] == ["http", "worker"]
     assert (worker["processes"], worker["database_connections"]) == (3, 30)
@@ -132,3 +129,47 @@ def test_the_server_is_asked_for_its_limit_only_when_told_to(
     out = capsys.readouterr().out
     assert out.startswith("too-many-connections: ")
     assert "the database server, max_connections" in out
+
+
+def test_several_fleets_in_one_folder_are_each_checked_by_themselves(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Files that others include enable no plugin, and are no deployments."""
+    assert invoke(["fleet", "check", "--json", str(DEPLOY)]) == 0
+
+    fleets = json.loads(capsys.readouterr().out)["fleets"]
+    assert {each["fleet"]: len(each["deployments"]) for each in fleets} == {
+        "webhooks": 4,
+        "embedded": 1,
+    }
+
+
+def test_what_another_image_has_installed_must_be_what_is_installed_here(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = [str(DEPLOY / f"{name}.toml") for name in FOUR]
+    file = tmp_path / "manifest.json"
+    assert invoke(["fleet", "manifest", paths[1], "--output", str(file)]) == 0
+    assert invoke(["fleet", "check", "--manifest", str(file), *paths]) == 0
+    capsys.readouterr()
+    saved = json.loads(file.read_text("utf-8"))
+    [worker] = saved["deployments"]
+    for entry in worker["plugins"]:
+        if entry["distribution"] == "rolehost-webhooks":
+            entry["version"] = "9.9"
+    worker["migrations"] = [each for each in worker["migrations"] if each["owner"] != "webhooks"]
+    worker["migrations"].append({"owner": "webhooks", "number": 1, "name": "new", "phase": "pre"})
+    file.write_text(json.dumps(saved), encoding="utf-8")
+
+    assert invoke(["fleet", "check", "--manifest", str(file), *paths]) == 3
+
+    out = capsys.readouterr().out
+    assert "got:      rolehost-webhooks 9.9" in out
+    assert "there alone webhooks/0001_new" in out
+    file.write_text("{}", encoding="utf-8")
+    assert invoke(["fleet", "check", "--manifest", str(file), *paths]) == 4
+
+
+def test_files_that_only_others_include_are_no_fleet(capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["fleet", "check", str(DEPLOY / "base.toml")]) == 4
+    assert "no deployment here enables a plugin" in capsys.readouterr().err

@@ -22,13 +22,13 @@ def asyncapi(context: Context, deployments: tuple[Path, ...], compact: bool) -> 
     It is made from what plugins declare: topics, handlers with their groups, and the types of
     payloads that are told. Of several deployments it is one document of the fleet.
     """
-    from rolehost.fleet import load
+    from rolehost.cli.fleet_sources import one_fleet
     from rolehost.fleet.asyncapi import asyncapi as made
 
     paths = deployments or ((context.path,) if context.path else ())
     if not paths:
         raise StartError("no deployment was named, and there is no rolehost.toml")
-    told = made(load(paths))
+    told = made(one_fleet(paths))
     if compact:
         click.echo(json.dumps(told, ensure_ascii=False, separators=(",", ":")))
     else:

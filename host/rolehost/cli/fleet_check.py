@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
 from rolehost.cli import exits
+from rolehost.cli.fleet_sources import expanded
 from rolehost.cli.options import as_json
 from rolehost.cli.output import document
-from rolehost.errors import Problem
+from rolehost.errors import Problem, StartError
 from rolehost.fleet import Fleet, Member, examine
 from rolehost.fleet.budgets import demand, processes
 from rolehost.fleet.checking import check as check_fleet
 from rolehost.fleet.findings import Findings
+from rolehost.fleet.manifest import Manifest
+from rolehost.fleet.saved import decode_all
 
 
 @click.command()
@@ -32,8 +35,23 @@ from rolehost.fleet.findings import Findings
     is_flag=True,
     help="Ask the database server how many connections it takes; nothing else is connected to.",
 )
+@click.option(
+    "--manifest",
+    "manifests",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="What rolehost fleet manifest wrote in another image of this fleet: its versions must"
+    " be those of here. May be repeated.",
+)
 @as_json
-def check(deployments: tuple[Path, ...], strict: bool, connect: bool, as_json: bool) -> int:
+def check(
+    deployments: tuple[Path, ...],
+    strict: bool,
+    connect: bool,
+    manifests: tuple[Path, ...],
+    as_json: bool,
+) -> int:
     """Check that deployments fit together as one fleet.
 
     Each is checked by itself first; where all are right, they are checked against each other:
@@ -41,19 +59,72 @@ def check(deployments: tuple[Path, ...], strict: bool, connect: bool, as_json: b
     is not shared, budgets of time and connections. What must be known for it of each stands in
     its section [fleet].
 
+    Folders and patterns may be named too; files that enable no plugin are for others to include.
+    Deployments of different [fleet] names are several fleets, each checked by itself.
+
     Exit status 0 when they fit, also with warnings (but with --strict); 3 when there is a
-    mistake; 4 when --connect does not reach the database.
+    mistake; 4 when a file cannot be read, or --connect does not reach the database.
     """
-    fleet, problems = examine(deployments)
-    findings = Findings(mistakes=problems)
-    if fleet is not None:
-        findings = check_fleet(fleet, connections=_limit(fleet) if connect else None)
-    failed = bool(findings.mistakes or (strict and findings.warnings))
-    if as_json:
-        document(_as_dict(fleet, deployments, findings, not failed))
+    paths = expanded(deployments)
+    elsewhere = _read(manifests)
+    whole, problems = examine(paths)
+    if whole is None:
+        names = ", ".join(map(str, paths))
+        results = [Result(names, (), Findings(mistakes=problems))]
     else:
-        _tell(fleet, deployments, findings)
+        members = tuple(member for member in whole.members if member.composition.plugins)
+        if not members:
+            raise StartError(f"{', '.join(map(str, paths))}: no deployment here enables a plugin")
+        results = [
+            Result(
+                fleet.name,
+                fleet.members,
+                check_fleet(
+                    fleet,
+                    connections=_limit(fleet) if connect else None,
+                    manifests=elsewhere,
+                ),
+            )
+            for fleet in Fleet(members=members).split()
+        ]
+    failed = any(
+        result.findings.mistakes or (strict and result.findings.warnings) for result in results
+    )
+    if as_json:
+        document({"ok": not failed, "fleets": [_as_dict(result) for result in results]})
+    else:
+        for result in results:
+            _tell(result)
     return exits.CONFIGURATION if failed else exits.OK
+
+
+class Result(NamedTuple):
+    """What was found in one fleet.
+
+    Attributes:
+        name: its name; where a deployment is wrong by itself, the files.
+        members: its deployments; none where one is wrong by itself.
+        findings: what was found.
+    """
+
+    name: str
+    members: tuple[Member, ...]
+    findings: Findings
+
+
+def _read(files: Sequence[Path]) -> tuple[Manifest, ...]:
+    """Read what other images have installed.
+
+    Raises:
+        StartError: a file is none of manifests.
+    """
+    found: list[Manifest] = []
+    for file in files:
+        try:
+            found += decode_all(file.read_text("utf-8"))
+        except ValueError as error:
+            raise StartError(f"{file}: {error}") from None
+    return tuple(found)
 
 
 def _limit(fleet: Fleet) -> int | None:
@@ -73,17 +144,12 @@ def _limit(fleet: Fleet) -> int | None:
     return None
 
 
-def _as_dict(
-    fleet: Fleet | None, paths: Sequence[Path], findings: Findings, ok: bool
-) -> dict[str, object]:
+def _as_dict(result: Result) -> dict[str, object]:
     return {
-        "fleet": fleet.name if fleet else None,
-        "ok": ok,
-        "deployments": [_member(member) for member in fleet.members]
-        if fleet
-        else [{"path": str(path)} for path in paths],
-        "mistakes": [problem.as_dict() for problem in findings.mistakes],
-        "warnings": [problem.as_dict() for problem in findings.warnings],
+        "fleet": result.name,
+        "deployments": [_member(member) for member in result.members],
+        "mistakes": [problem.as_dict() for problem in result.findings.mistakes],
+        "warnings": [problem.as_dict() for problem in result.findings.warnings],
     }
 
 
@@ -98,21 +164,19 @@ def _member(member: Member) -> dict[str, object]:
     }
 
 
-def _tell(fleet: Fleet | None, paths: Sequence[Path], findings: Findings) -> None:
-    for problem in findings.mistakes:
+def _tell(result: Result) -> None:
+    for problem in result.findings.mistakes:
         click.echo(f"{problem}\n")
-    for problem in findings.warnings:
+    for problem in result.findings.warnings:
         click.echo(f"warning: {problem}\n")
-    if fleet is not None:
-        for member in fleet.members:
-            roles = ", ".join(member.roles) or "nothing"
-            click.echo(f"{member.path}: {member.replicas} × {roles}")
-        name = fleet.name
-    else:
-        name = ", ".join(map(str, paths))
-    told = _count(findings.mistakes, "mistake"), _count(findings.warnings, "warning")
+    for member in result.members:
+        click.echo(f"{member.path}: {member.replicas} × {', '.join(member.roles) or 'nothing'}")
+    told = (
+        _count(result.findings.mistakes, "mistake"),
+        _count(result.findings.warnings, "warning"),
+    )
     summary = ", ".join(filter(None, told)) or "ok: the deployments fit together"
-    click.echo(f"{name}: {summary}")
+    click.echo(f"{result.name}: {summary}")
 
 
 def _count(found: Sequence[Problem], noun: str) -> str:

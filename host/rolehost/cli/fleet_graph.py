@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
+from rolehost.cli.fleet_sources import one_fleet
 from rolehost.errors import StartError
-from rolehost.fleet import load
 from rolehost.fleet.drawing import svg
 from rolehost.fleet.graph import Graph
 from rolehost.fleet.graph import graph as topology
@@ -45,7 +45,7 @@ def graph(deployments: tuple[Path, ...], form: str | None, output: Path | None) 
     Made from what plugins declare; nothing is connected to. The picture needs no other program
     and suits light and dark pages.
     """
-    text = _written(topology(load(deployments)), form or _form(output))
+    text = _written(topology(one_fleet(deployments)), form or _form(output))
     if output is None:
         click.echo(text, nl=False)
         return

@@ -52,6 +52,24 @@ def fleet_of(given: Sequence[Path]) -> Fleet:
     return Fleet(members=members)
 
 
+def one_fleet(given: Sequence[Path]) -> Fleet:
+    """Read and compose deployments, all of one fleet.
+
+    Raises:
+        ConfigurationError: with every mistake of every deployment.
+        StartError: nothing is left, or they are several fleets.
+    """
+    fleet = fleet_of(given)
+    fleets = fleet.split()
+    if len(fleets) > 1:
+        several = "; ".join(
+            f"{each.name}: {', '.join(str(member.path) for member in each.members)}"
+            for each in fleets
+        )
+        raise StartError(f"these are {len(fleets)} fleets ({several}); name the files of one")
+    return fleet
+
+
 def manifests_of(fleet: Fleet) -> tuple[Manifest, ...]:
     """Describe every member.
 

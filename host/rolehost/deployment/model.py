@@ -197,7 +197,8 @@ class FleetSettings(Settings, frozen=True):
     """``[fleet]``: how this deployment runs beside others; what ``rolehost fleet`` must know.
 
     Attributes:
-        name: name of the fleet; the same in all its deployments that give one.
+        name: name of the fleet. Deployments of other names are another fleet; one without a
+            name belongs to the fleet that it is checked with.
         replicas: how many instances of this deployment run (pods, machines); 0: none for now.
         surge: how many more of them run while a new version rolls out.
         roles: those of its roles that its instances run, unless ``rolehost run --role`` says

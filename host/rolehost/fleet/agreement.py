@@ -109,18 +109,17 @@ def _leases(members: Sequence[Member], notes: Notes) -> None:
 
 def _said(fleet: Fleet, notes: Notes) -> None:
     """What several deployments say of the fleet as a whole is the same."""
-    for key, noun in (("name", "the fleet's name"), ("database_connections", "the limit")):
-        said = [m for m in fleet.members if getattr(m.settings, key) not in ("", None)]
-        _differ(
-            said,
-            f"fleet.{key}",
-            [getattr(member.settings, key) for member in said],
-            notes,
-            code="fleet-differs",
-            what=f"the deployments disagree about {noun}",
-            expected=f"one fleet.{key}",
-            fix="say it once, in a file that all of them include",
-        )
+    said = [m for m in fleet.members if m.settings.database_connections is not None]
+    _differ(
+        said,
+        "fleet.database_connections",
+        [member.settings.database_connections for member in said],
+        notes,
+        code="fleet-differs",
+        what="the deployments disagree about how many connections the database leaves to them",
+        expected="one fleet.database_connections",
+        fix="say it once, in a file that all of them include",
+    )
 
 
 def _plugins(members: Sequence[Member], notes: Notes) -> None:

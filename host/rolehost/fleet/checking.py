@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from rolehost.fleet import agreement, alike, budgets, shutdown, storage, topology
+from collections.abc import Sequence
+
+from rolehost.fleet import agreement, alike, budgets, shutdown, storage, topology, versions
 from rolehost.fleet.findings import Findings, Notes
+from rolehost.fleet.manifest import Manifest
 from rolehost.fleet.model import Fleet
 
 
-def check(fleet: Fleet, *, connections: int | None = None) -> Findings:
+def check(
+    fleet: Fleet, *, connections: int | None = None, manifests: Sequence[Manifest] = ()
+) -> Findings:
     """Check how the deployments of a fleet fit together. Pure: nothing is connected to.
 
     Args:
         fleet: deployments that compose, each by itself without a mistake.
         connections: what the database server says it leaves to the fleet, where it was asked;
             None takes ``[fleet] database_connections``.
+        manifests: of deployments of the fleet that run with what is installed elsewhere; their
+            versions must be those of here.
     """
     notes = Notes()
     topology.check(fleet, notes)
@@ -22,4 +29,6 @@ def check(fleet: Fleet, *, connections: int | None = None) -> Findings:
     storage.check(fleet, notes)
     shutdown.check(fleet, notes)
     budgets.check(fleet, notes, connections)
+    if manifests:
+        versions.check(fleet, manifests, notes)
     return notes.findings()

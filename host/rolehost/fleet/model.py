@@ -120,6 +120,20 @@ class Fleet:
         """Its name; ``fleet`` where no member gives one."""
         return next((m.settings.name for m in self.members if m.settings.name), "fleet")
 
+    def split(self) -> tuple[Fleet, ...]:
+        """Return the fleets that deployments of several names are, in the order of their files.
+
+        Deployments that give no name belong to the one fleet that is named; where there are
+        several, to one of their own.
+        """
+        names = list(dict.fromkeys(m.settings.name for m in self.members if m.settings.name))
+        if len(names) < 2:
+            return (self,)
+        groups: dict[str, list[Member]] = {}
+        for member in self.members:
+            groups.setdefault(member.settings.name, []).append(member)
+        return tuple(Fleet(members=tuple(members)) for members in groups.values())
+
     def member(self, name: str) -> Member:
         """Return a member by the name of its deployment.
 
