@@ -28,6 +28,9 @@ scripts/fixtures.sh
 step "ruff, mypy, import contracts"
 scripts/check.sh
 
+step "our deployments fit together"
+.venv/bin/rolehost fleet check --strict deploy/*.toml
+
 step "PostgreSQL, Redis, memcached and Apache Kafka for all tests"
 folder=$(mktemp -d)
 export ROLEHOST_SERVICES_STATE="$folder/services.json"
