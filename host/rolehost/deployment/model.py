@@ -180,7 +180,8 @@ class SupervisorSettings(Settings, frozen=True):
     Attributes:
         backoff: seconds before the first restart of a process that died.
         backoff_longest: upper bound of that delay, doubled at every death in a row.
-        stable: seconds after which a process counts as well and the delay starts anew.
+        stable: seconds after which a process counts as well and the delay starts anew; one that
+            was ready is never started again later than after so many.
         start_timeout: seconds in which a process must have become ready; then it is killed
             and started again.
         grace: seconds in which all processes must have stopped; then they are killed.

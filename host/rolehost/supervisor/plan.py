@@ -71,7 +71,8 @@ class Plan(NamedTuple):
             ``python -m rolehost.supervisor.candidate``.
         backoff: delay before the first restart of a process that died.
         backoff_longest: upper bound of that delay, which doubles with every death in a row.
-        stable: after so long a process counts as well and its delay starts anew.
+        stable: after so long a process counts as well and its delay starts anew; it is also the
+            longest delay of one that was ready.
         start_timeout: so long may a process take to become ready, before it is killed; one that
             says it waits for a backend may take as long as it must.
         grace: after so long all processes must have stopped; then they are killed.
