@@ -115,10 +115,11 @@ def test_servers_tell_their_versions_and_their_clocks(patient, postgres_url, red
 
 @pytest.mark.needs("rolehost_memcached")
 def test_memcached_tells_its_version_and_no_time(patient, memcached_url):
+    server = memcached_url.removeprefix("memcached://")
     patient.write(
         ["embedded", "memcached"],
         '[storage]\ndatabase = "embedded"\ncache = "memcached"',
-        f'[memcached]\nservers = ["{memcached_url.removeprefix("memcached://")}"]\n[embedded]\npath = "service.db"',
+        f'[memcached]\nservers = ["{server}"]\n[embedded]\npath = "service.db"',
     )
     patient.migrate()
     status, lines = patient.look()

@@ -72,9 +72,7 @@ def explain(composition: Composition, kind: str, name: str) -> Facts | None:
     found = [owned for owned in contributed(composition, kind) if name_of(owned.value) == name]
     facts: Facts = []
     for owned in found:
-        facts += _provided(composition, owned) + _EXTRA.get(kind, _nothing)(
-            composition, owned.value
-        )
+        facts += provided(composition, owned) + _EXTRA.get(kind, _nothing)(composition, owned.value)
     if kind == "actor" and not found and name in composition.enqueues:
         return [*_enqueuers(composition, name), ("worked by", "another deployment")]
     return facts or None
@@ -96,11 +94,13 @@ def contributed(composition: Composition, kind: str) -> Iterable[Owned[Any]]:
     return by_kind[kind]
 
 
-def _provided(composition: Composition, owned: Owned[Any]) -> Facts:
-    return [*_origin(composition, owned.plugin), ("written at", owned.site)]
+def provided(composition: Composition, owned: Owned[Any]) -> Facts:
+    """Say who gives a contribution, what enables it, and where it was written."""
+    return [*origin(composition, owned.plugin), ("written at", owned.site)]
 
 
-def _origin(composition: Composition, name: str) -> Facts:
+def origin(composition: Composition, name: str) -> Facts:
+    """Say which distribution ships a plugin, and which line enables it."""
     plugin = composition.plugin(name)
     line = composition.deployment.origins.get(f"plugins.{name}")
     return [
@@ -120,7 +120,7 @@ def _plugin(composition: Composition, name: str) -> Facts | None:
         for owned in contributed(composition, kind)
         if owned.plugin == name
     ]
-    facts = _origin(composition, name)
+    facts = origin(composition, name)
     facts += [("summary", plugin.info.summary)] if plugin.info.summary else []
     facts += [("depends on", ", ".join(plugin.info.depends))] if plugin.info.depends else []
     facts += [("needed by", ", ".join(needed_by))] if needed_by else []
@@ -155,7 +155,7 @@ def _extension(composition: Composition, hook: str) -> Facts | None:
                     for each in composition.extensions.get(hook, ())
                 ]
                 return [
-                    *_origin(composition, plugin.name),
+                    *origin(composition, plugin.name),
                     ("summary", point.summary),
                     ("takes", classes),
                     *(given or [("given to it", "nothing by the enabled plugins")]),

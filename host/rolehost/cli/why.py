@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import click
 
 from rolehost.cli import exits
 from rolehost.cli.context import Context
 from rolehost.cli.explain import KINDS, MADE_BY, NAMED, Facts, contributed, explain
+from rolehost.cli.fleet_sources import expanded, fleet_of
 from rolehost.cli.options import as_json, takes_deployment
 from rolehost.cli.output import document
 from rolehost.cli.settings import values
@@ -19,20 +22,27 @@ from rolehost.discovery import Found, did_you_mean, installed
 
 @click.command(epilog=f"KIND is one of {', '.join(KINDS)}.")
 @click.argument("subject", metavar="KIND:NAME")
+@click.argument("deployments", nargs=-1, type=click.Path(path_type=Path), metavar="[DEPLOYMENT]...")
 @takes_deployment(argument=False)
 @as_json
 @click.pass_obj
-def why(context: Context, subject: str, as_json: bool) -> int:
-    """Say who gives a thing and what enables it; exit status 1 when it is off.
+def why(context: Context, subject: str, deployments: tuple[Path, ...], as_json: bool) -> int:
+    """Say who gives a thing, what enables it, who sends and who takes it; exit status 1: it is off.
 
-    For something that is off, the installed plugins that are not enabled are imported, to tell
-    which of them would give it. Examples: route:/healthz, actor:deliver, plugin:ops,
-    backend:embedded, setting:http.bind, topic:orders, role:worker.
+    With several DEPLOYMENTs (files, folders, quoted patterns), across all of them. For something
+    that is off, the installed plugins that are not enabled are imported, to tell which of them
+    would give it. Examples: route:/healthz, actor:deliver, plugin:ops, backend:embedded,
+    setting:http.bind, topic:orders, role:worker.
     """
     kind, separator, name = subject.partition(":")
     if not separator or kind not in KINDS:
         hint = did_you_mean(kind, KINDS) or f"KIND is one of {', '.join(KINDS)}"
         raise click.BadParameter(f"{subject!r} is not KIND:NAME; {hint}", param_hint="KIND:NAME")
+    files = expanded(deployments)
+    if len(files) > 1:
+        return _across(files, subject, kind, name, as_json)
+    if files:
+        context.given = files[0]
     deployment = context.deployment
     if kind == "plugin" and name in deployment.plugins:
         composition, _ = examine(deployment)
@@ -41,7 +51,20 @@ def why(context: Context, subject: str, as_json: bool) -> int:
     facts = explain(context.composition, kind, name)
     if facts is not None:
         return _say(subject, True, facts, as_json)
-    return _say(subject, False, _off(context.composition, kind, name), as_json)
+    file = str(deployment.path or "a deployment file")
+    return _say(subject, False, _off([context.composition], kind, name, file), as_json)
+
+
+def _across(files: Sequence[Path], subject: str, kind: str, name: str, as_json: bool) -> int:
+    from rolehost.cli.explain_fleet import explain_fleet
+
+    fleet = fleet_of(files)
+    facts = explain_fleet(fleet, kind, name)
+    if facts is not None:
+        return _say(subject, True, facts, as_json)
+    compositions = [member.composition for member in fleet.members]
+    paths = " or ".join(str(member.path) for member in fleet.members)
+    return _say(subject, False, _off(compositions, kind, name, paths), as_json)
 
 
 def _say(subject: str, on: bool, facts: Facts, as_json: bool) -> int:
@@ -51,7 +74,7 @@ def _say(subject: str, on: bool, facts: Facts, as_json: bool) -> int:
     else:
         click.echo(f"{subject} is {'on' if on else 'off'}")
         for label, text in facts:
-            click.echo(f"  {label + ':':<17}{text}")
+            click.echo(f"  {label + ':':<19}{text}")
     return exits.OK if on else exits.FAILED
 
 
@@ -68,19 +91,20 @@ def _broken(deployment: Deployment, name: str) -> Facts:
     ]
 
 
-def _off(composition: Composition, kind: str, name: str) -> Facts:
-    deployment = composition.deployment
-    disabled = [found for found in installed() if found.name not in deployment.plugins]
-    file = str(deployment.path or "a deployment file")
+def _off(compositions: Sequence[Composition], kind: str, name: str, file: str) -> Facts:
+    enabled = {plugin for each in compositions for plugin in each.deployment.plugins}
+    disabled = [found for found in installed() if found.name not in enabled]
     if kind == "plugin":
         return _plugin_off(name, disabled, file)
     if kind == "backend":
-        offered = _offered(composition, name)
+        offered = list(
+            dict.fromkeys(fact for each in compositions for fact in _offered(each, name))
+        )
         if offered:
             return offered
     facts: Facts = []
     for found in disabled:
-        seen = probe(deployment, found)
+        seen = probe(compositions[0].deployment, found)
         if _would_give(seen, kind, name):
             facts += [
                 ("would be given by", found.who),
@@ -88,15 +112,39 @@ def _off(composition: Composition, kind: str, name: str) -> Facts:
             ]
     if facts:
         return facts
-    hint = did_you_mean(name, _names(composition, kind))
-    return [("because", f"no installed plugin gives it{'; ' + hint if hint else ''}")]
+    known = {each for composition in compositions for each in _names(composition, kind)}
+    hint = did_you_mean(name, sorted(known))
+    because = ("because", f"no installed plugin gives it{'; ' + hint if hint else ''}")
+    return [because, *_installable(name)]
+
+
+def _installable(name: str) -> Facts:
+    """Say how a plugin is had that is not installed, where the host's extras name it."""
+    from importlib import metadata
+
+    try:
+        extras = metadata.metadata("rolehost").get_all("Provides-Extra") or []
+        required = metadata.requires("rolehost") or []
+    except metadata.PackageNotFoundError:
+        return []
+    for extra in extras:
+        for text in required:
+            distribution = text.partition(";")[0].strip()
+            meant = re.search(rf"""extra\s*==\s*["']{re.escape(extra)}["']""", text)
+            if meant and extra == name and distribution == f"rolehost-{name}":
+                return [
+                    ("offered by", f"{distribution}, which is not installed"),
+                    ("to install it", f"pip install 'rolehost[{extra}]'"),
+                ]
+    return []
 
 
 def _plugin_off(name: str, disabled: Iterable[Found], file: str) -> Facts:
     match = next((found for found in disabled if found.name == name), None)
     if match is None:
         hint = did_you_mean(name, (found.name for found in installed()))
-        return [("because", f"it is not installed{'; ' + hint if hint else ''}")]
+        because = ("because", f"it is not installed{'; ' + hint if hint else ''}")
+        return [because, *_installable(name)]
     return [
         ("installed", f"{match.distribution} {match.version}"),
         ("because", f"it is not in plugins of {file}"),

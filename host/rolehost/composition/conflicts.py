@@ -27,6 +27,7 @@ HOST_COMMANDS = frozenset(
         "asyncapi",
         "check",
         "dead",
+        "doctor",
         "failpoints",
         "fleet",
         "handlers",
