@@ -28,7 +28,9 @@ class Booked(msgspec.Struct):
 
 @actor(name="book.write", queue="book", retry=QUICK)
 def write(job: Any, number: int) -> None:
-    """Publish, in the unit of work of the job."""
+    """Publish, in the unit of work of the job; fail now and then."""
+    if job.services.random.random() < 0.1:
+        raise RuntimeError("now and then")
     with job.services.unit_of_work() as work:
         work.publish(Event(topic="booked", type="booked", data=Booked(number), key=str(number % 3)))
 
@@ -38,11 +40,22 @@ def plain(job: Any, number: int) -> None:
     """Do nothing that lasts."""
 
 
+@actor(name="book.only", queue="book", retry=QUICK)
+def only(job: Any) -> None:
+    """Be enqueued under one unique text."""
+
+
 @actor(name="book.tick", queue="book", retry=QUICK)
 def tick(job: Any) -> None:
     """Be enqueued by the schedule."""
     with job.services.unit_of_work() as work:
         work.enqueue(plain, number=0)
+
+
+def tallied(context: Any, events: list[Event[Booked]]) -> None:
+    """Enqueue for several events, in their one unit of work."""
+    with context.services.unit_of_work() as work:
+        work.enqueue_many(plain, [{"number": event.data.number} for event in events])
 
 
 def booked(context: Any, event: Event[Booked]) -> None:
@@ -55,20 +68,31 @@ def booked(context: Any, event: Event[Booked]) -> None:
 def rolehost_plugin() -> PluginInfo:
     return PluginInfo(
         api=PLUGIN_API,
-        enqueues=("book.write", "book.plain", "book.tick"),
+        enqueues=("book.write", "book.plain", "book.only", "book.tick"),
         publishes=("booked",),
     )
 
 
 @hookimpl
 def rolehost_actors() -> list[Actor]:
-    return [write, plain, tick]
+    return [write, plain, only, tick]
 
 
 @hookimpl
 def rolehost_handlers() -> list[Handler]:
     return [
-        Handler(name="booked", topic="booked", group="readers", payload=Booked, fn=booked, retry=QUICK)
+        Handler(
+            name="booked", topic="booked", group="readers", payload=Booked, fn=booked, retry=QUICK
+        ),
+        Handler(
+            name="tallied",
+            topic="booked",
+            group="tallies",
+            payload=Booked,
+            fn=tallied,
+            batch=4,
+            retry=QUICK,
+        ),
     ]
 
 
@@ -87,29 +111,31 @@ def enqueue_one(client: Any) -> None:
 def enqueue_unique(client: Any) -> None:
     """Enqueue a job unless one waits."""
     with client.services.unit_of_work() as work:
-        work.enqueue(plain, number=client.number, unique="only")
+        work.enqueue(only, unique="only")
 
 
-def publish_one(client: Any) -> None:
-    """Publish an event of a key."""
+def publish_some(client: Any) -> None:
+    """Publish events of several keys."""
     with client.services.unit_of_work() as work:
-        work.publish(
-            Event(
-                topic="booked",
-                type="booked",
-                data=Booked(client.number),
-                key=str(client.number % 2),
+        for number in range(client.number, client.number + 3):
+            work.publish(
+                Event(topic="booked", type="booked", data=Booked(number), key=str(number % 7))
             )
-        )
 
 
-ACTIONS = (enqueue_one, enqueue_unique, publish_one)
+ACTIONS = (enqueue_one, enqueue_unique, publish_some)
 
 
 def one_of_its_kind(world: Any) -> bool:
-    """Say whether no two unfinished jobs have one ``unique``."""
-    return not world.rows(
-        "SELECT 1 FROM rolehost_jobs WHERE unique_key IS NOT NULL AND state IN"
+    """Say whether no two unfinished jobs have what was to be unique."""
+    rows = world.rows(
+        "SELECT count(*) FROM rolehost_jobs WHERE actor = 'book.only' AND state IN"
         " ('available', 'scheduled', 'claimed', 'running', 'retrying')"
-        " GROUP BY unique_key HAVING count(*) > 1"
     )
+    return bool(rows[0][0] <= 1)
+
+
+def all_written(world: Any) -> bool:
+    """Say whether every job whose enqueueing was told is over."""
+    rows = world.rows("SELECT id FROM rolehost_jobs WHERE state IN ('completed', 'dead')")
+    return set(world.acknowledged.get("jobs", ())) <= {number for (number,) in rows}

@@ -1,0 +1,191 @@
+"""Ways to break the engine, each of which a simulation must notice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
+
+from rolehost.delivery import leases, ledger, outbox
+from rolehost.delivery.handling import EventScope
+from rolehost.delivery.ledger import Finish, Ledger
+from rolehost.delivery.relay import Relay
+from rolehost.delivery.runner import Runner
+from rolehost.roles.consumer.group import Group
+from rolehost.roles.consumer.offsets import Offsets
+from rolehost.roles.consumer.stints import Stints
+
+Mutation = Callable[[], Any]
+
+
+def skip_the_inbox_mark() -> Any:
+    """A handler's effects are committed without the mark that stops a duplicate."""
+    return mock.patch.object(EventScope, "opened", lambda self, work: None)
+
+
+@contextmanager
+def commit_offsets_before_the_handler() -> Iterator[None]:
+    """What was taken counts as finished."""
+
+    def take(self: Offsets, offset: int) -> None:
+        self.committable = offset + 1
+
+    def committable(self: Stints) -> dict[Any, int]:
+        return {
+            partition: stint.offsets.committable
+            for partition, stint in self._owned.items()
+            if stint.offsets.committable is not None
+            and told.get(stint.offsets) != stint.offsets.committable
+        }
+
+    def committed(self: Stints, offsets: dict[Any, int]) -> None:
+        for partition, offset in offsets.items():
+            told[self._owned[partition].offsets] = offset
+
+    told: dict[Offsets, int] = {}
+    with (
+        mock.patch.object(Offsets, "take", take),
+        mock.patch.object(Offsets, "finish", lambda self, offset: True),
+        mock.patch.object(Stints, "committable", committable),
+        mock.patch.object(Stints, "committed", committed),
+    ):
+        yield
+
+
+def commit_offsets_over_gaps() -> Any:
+    """The offset behind whatever has finished is committed."""
+    finish = Offsets.finish
+
+    def over_gaps(self: Offsets, offset: int) -> bool:
+        finish(self, offset)
+        self.committable = max(self.committable or 0, offset + 1)
+        return True
+
+    return mock.patch.object(Offsets, "finish", over_gaps)
+
+
+def drop_the_fencing_check() -> Any:
+    """Whoever has run a job may finish it, whoever holds it meanwhile."""
+    loose = ledger._FINISH.replace(
+        "token = ? AND state IN ('claimed', 'running')", "token >= ? - 1000"
+    )
+    return mock.patch.object(ledger, "_FINISH", loose)
+
+
+def delete_from_the_outbox_before_sending() -> Any:
+    """An event is deleted, then sent."""
+    publish = Relay._publish
+
+    def deleting(self: Relay, rows: Any) -> Any:
+        with self._engine.database.transaction() as tx:
+            outbox.remove(tx, rows)
+        return publish(self, rows)
+
+    return mock.patch.object(Relay, "_publish", deleting)
+
+
+@contextmanager
+def complete_the_job_before_its_effects() -> Iterator[None]:
+    """A job is completed in a transaction of its own, before it runs."""
+    run = Runner.run
+
+    def completing(self: Runner, job: Any) -> Finish | None:
+        engine = self._engine
+        now = engine.clock.now()
+        with engine.database.session(), engine.database.transaction() as tx:
+            engine.ledger.finish(tx, job, Finish("completed", now, True, None), now)
+        return run(self, job)
+
+    with (
+        mock.patch.object(Runner, "run", completing),
+        mock.patch.object(Ledger, "conclude", lambda *_: True),
+        mock.patch.object(Ledger, "finish_many", lambda *_: None),
+    ):
+        yield
+
+
+def ignore_what_is_to_be_unique() -> Any:
+    """A job is inserted though one like it waits."""
+    insert = Ledger.insert
+    return mock.patch.object(
+        Ledger, "insert", lambda self, tx, job: insert(self, tx, job._replace(unique=None))
+    )
+
+
+def lease_without_looking_at_its_end() -> Any:
+    """Whoever asks for a lease has it."""
+
+    def acquire(database: Any, clock: Any, name: str, owner: str, ttl: float) -> int:
+        now = clock.now()
+        with database.session(), database.transaction() as tx:
+            row = tx.execute(
+                "INSERT INTO rolehost_leases (name, owner, token, expires_at)"
+                " VALUES (?, ?, 1, ?) ON CONFLICT (name) DO UPDATE SET"
+                " token = rolehost_leases.token + 1, owner = excluded.owner,"
+                " expires_at = excluded.expires_at RETURNING token",
+                (name, owner, now + int(ttl * 1000)),
+            ).fetchone()
+        return int(row[0])
+
+    return mock.patch.object(leases, "acquire", acquire)
+
+
+def take_processes_for_dead_too_early() -> Any:
+    """A process is given up half-way to the end of its lease."""
+    return mock.patch.object(
+        leases, "lives", lambda host, pid, expires_at, now: expires_at >= now + 28_000
+    )
+
+
+def claim_what_others_hold() -> Any:
+    """A claim looks for claimed rows too."""
+    return _claiming("state = 'available'", "state IN ('available', 'claimed')")
+
+
+def claim_without_regard_to_keys() -> Any:
+    """A job is taken while an older one of its key is not over."""
+    return _claiming("(key IS NULL OR NOT EXISTS", "(1 OR NOT EXISTS")
+
+
+def _claiming(old: str, new: str) -> Any:
+    make = Ledger.__init__
+
+    def loose(self: Ledger, database: Any) -> None:
+        make(self, database)
+        assert old in self._claim
+        self._claim = self._claim.replace(old, new)
+
+    return mock.patch.object(Ledger, "__init__", loose)
+
+
+def handle_in_any_order() -> Any:
+    """Events of one key are handled side by side."""
+    work = Group._work
+    return mock.patch.object(
+        Group, "_work", lambda self, taken: [(None, each) for _, each in work(self, taken)]
+    )
+
+
+def call_a_failure_a_success() -> Any:
+    """A job that raised is completed."""
+    return mock.patch.object(
+        Runner, "failed", lambda self, job, actor, error: Finish("completed", 0, True, None)
+    )
+
+
+MUTATIONS: tuple[Mutation, ...] = (
+    skip_the_inbox_mark,
+    commit_offsets_before_the_handler,
+    commit_offsets_over_gaps,
+    drop_the_fencing_check,
+    delete_from_the_outbox_before_sending,
+    complete_the_job_before_its_effects,
+    ignore_what_is_to_be_unique,
+    lease_without_looking_at_its_end,
+    take_processes_for_dead_too_early,
+    claim_what_others_hold,
+    claim_without_regard_to_keys,
+    handle_in_any_order,
+    call_a_failure_a_success,
+)
