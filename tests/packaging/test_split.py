@@ -26,12 +26,12 @@ from tests.proofs.running import READY, free_port, running
 
 ROLEHOST = Path(sys.prefix) / "bin" / "rolehost"
 
-#: Deployment file → the options that docs/deployment.md gives it, and its plugins but storage.
+#: Deployment file → its plugins but storage.
 FLEET = {
-    "api": ((), "ops,openapi,webhooks-api"),
-    "worker": (("--role", "worker", "--role", "http"), "ops,webhooks-delivery"),
-    "events": ((), "ops,webhooks-ingest"),
-    "scheduler": (("--role", "scheduler", "--role", "http"), "ops,webhooks-delivery"),
+    "api": "ops,openapi,webhooks-api",
+    "worker": "ops,webhooks-delivery",
+    "events": "ops,webhooks-ingest",
+    "scheduler": "ops,webhooks-delivery",
 }
 KINDS = ("DATABASE", "QUEUE", "CACHE", "STREAM")
 
@@ -103,12 +103,12 @@ def fleet(
     }
     with ExitStack() as stack:
         urls, hosts = {}, []
-        for name, (options, plugins) in FLEET.items():
+        for name, plugins in FLEET.items():
             address = f"127.0.0.1:{free_port()}"
             own = environ | {"ROLEHOST__HTTP__BIND": address}
             if storage == "embedded":  # not among the plugins of the files
                 own["ROLEHOST__PLUGINS"] = f"{storage},{plugins}"
-            command = [ROLEHOST, "run", ROOT / f"deploy/{name}.toml", *options]
+            command = [ROLEHOST, "run", ROOT / f"deploy/{name}.toml"]
             folder = tmp_path_factory.mktemp(name)
             hosts.append(stack.enter_context(running(command, folder, own)))
             urls[name] = f"http://{address}"

@@ -81,13 +81,8 @@ class Fleet(NamedTuple):
     scheduler: Deployed
 
 
-#: Deployment → the options that docs/deployment.md starts it with.
-FLEET: dict[str, tuple[str, ...]] = {
-    "api": (),
-    "worker": ("--role", "worker", "--role", "http"),
-    "events": (),
-    "scheduler": ("--role", "scheduler", "--role", "http"),
-}
+#: The deployments of one fleet.
+FLEET = ("api", "worker", "events", "scheduler")
 
 
 @contextmanager
@@ -101,7 +96,7 @@ def fleet(engines: Engines, extra: str = "", *, outcomes: str | None = None) -> 
     """
     with TemporaryDirectory(prefix="rolehost-fleet-") as folder, ExitStack() as stack:
         members: dict[str, Deployed] = {}
-        for name, options in FLEET.items():
+        for name in FLEET:
             port = free_port()
             path = Path(folder, f"{name}.toml")
             path.write_text(
@@ -111,7 +106,7 @@ def fleet(engines: Engines, extra: str = "", *, outcomes: str | None = None) -> 
                 f'[http]\nbind = "127.0.0.1:{port}"\nshutdown_delay = 0.0\n'
                 f"{engines.sections()}{extra}"
             )
-            command = [sys.executable, "-m", "rolehost", "run", str(path), *options]
+            command = [sys.executable, "-m", "rolehost", "run", str(path)]
             host = stack.enter_context(running(command, Path(folder)))
             members[name] = Deployed(path, f"http://127.0.0.1:{port}", host)
         for member in members.values():
