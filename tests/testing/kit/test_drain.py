@@ -37,6 +37,25 @@ def test_inline_they_run_after_the_commit_and_before_the_answer(open_shop):
     assert here.ran == []
 
 
+def test_inline_what_runs_is_no_part_of_the_request_that_brought_it_about(open_shop):
+    here = open_shop(mode="inline")
+    here.clock.advance(3600)
+    for _ in range(2):
+        order(here)
+    sent = here.client.post("/orders", json={"item": "fig"}, idempotency_key="k")
+    assert sent.status == 201
+    assert shop.Mailer.sent == ["hello pear", "cleaned 3", "hello pear", "hello fig"]
+
+
+def test_inline_an_ephemeral_message_runs_when_the_unit_of_work_around_it_is_over(open_shop):
+    here = open_shop(mode="inline")
+    with here.unit_of_work():
+        here.services.send(shop.ping, text="in")
+        assert shop.Mailer.sent == []
+    here.services.send(shop.ping, text="out")
+    assert shop.Mailer.sent == ["ping in", "ping out"]
+
+
 def test_inline_nothing_runs_of_what_is_rolled_back(open_shop):
     here = open_shop(mode="inline")
     with pytest.raises(shop.Boom), here.unit_of_work() as work:
@@ -243,3 +262,13 @@ def test_batches_are_handed_over_whole_and_one_by_one_when_they_fail(host):
     ran = here.drain(raises=False)
     assert ran.outcomes == {"handled": 1, "dead": 1}
     assert [str(each.error) for each in ran.failures] == ["unlucky"]
+
+
+def test_what_the_host_logs_is_where_pytest_looks_for_it(open_shop, caplog):
+    here = open_shop()
+    order(here, "bomb")
+    here.drain(raises=False)
+    (line,) = [each for each in caplog.records if each.getMessage().startswith("job failed")]
+    assert "actor=shop.mail attempt=1" in line.getMessage()
+    assert line.name == "rolehost.delivery.runner"
+    assert line.exc_info[0] is shop.Boom

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextvars import copy_context
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,7 +14,7 @@ from rolehost.composition import Composition, compose
 from rolehost.delivery import deadletters, envelope
 from rolehost.delivery.deadletters import DeadLetter
 from rolehost.delivery.ticks import Ticker
-from rolehost.delivery.work import new_id
+from rolehost.delivery.work import current, new_id
 from rolehost.discovery import did_you_mean
 from rolehost.errors import RolehostError
 from rolehost.services import ProcessServices
@@ -445,8 +446,13 @@ class Host:
         """After a commit: run what is due, unless that is what is being done."""
         del names
         if self._mode == "inline" and not self._draining and not self._down:
-            with self._driving() as driving:
-                driving.run(self._inline)
+            copy_context().run(self._run_inline)
+
+    def _run_inline(self) -> None:
+        # What was committed is over: what runs now is no part of it.
+        current.set(None)
+        with self._driving() as driving:
+            driving.run(self._inline)
 
     def _taken(self) -> Drained:
         taken, self._inline = self._inline, Drained()

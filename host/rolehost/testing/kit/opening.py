@@ -9,6 +9,7 @@ from typing import Any
 
 from rolehost.testing.kit.clock import BEGINNING, Clock
 from rolehost.testing.kit.host import Host, Mode
+from rolehost.testing.kit.logs import captured_logs
 from rolehost.testing.kit.world import Backends, Sections, World
 
 
@@ -17,7 +18,7 @@ class Hosts:
 
     def __init__(self) -> None:
         self._hosts: list[Host] = []
-        self._worlds: dict[int, World] = {}
+        self._left = ExitStack()
 
     def __call__(
         self,
@@ -55,12 +56,15 @@ class Hosts:
             ConfigurationError: with every mistake in settings and plugins.
             StartError: a plugin cannot start.
         """
+        if not self._hosts:
+            self._left.enter_context(captured_logs())
         if beside is None:
             world = World(Clock(now), seed, backends)
-            self._worlds[id(world)] = world
+            self._left.callback(world.close)
         else:
             world = beside.world
         made = Host(plugins, settings or {}, world, mode, name, without)
+        self._left.callback(made.close)
         self._hosts.append(made)
         return made
 
@@ -71,12 +75,8 @@ class Hosts:
             Exception: what a job or handler raised.
         """
         unseen = [host.ran for host in self._hosts]
-        with ExitStack() as left:
-            for world in self._worlds.values():
-                left.callback(world.close)
-            for host in self._hosts:
-                left.callback(host.close)
-        self._hosts, self._worlds = [], {}
+        self._left.close()
+        self._hosts = []
         for ran in unseen:
             ran.raise_failures()
 

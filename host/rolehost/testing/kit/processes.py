@@ -8,7 +8,9 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
 
+from rolehost.api import Actor
 from rolehost.composition import Composition
+from rolehost.delivery.work import current
 from rolehost.roles.process import Process
 from rolehost.services import ProcessServices
 from rolehost.testing.kit.metrics import Metrics
@@ -70,6 +72,8 @@ class Processes:
                 found.start()
             if "database" in self.composition.backends:
                 self._listen(found.services)
+            if any(not owned.value.durable for owned in self.composition.actors.values()):
+                self._overhear(found.services)
             found.services.recorders.add(self.metrics)
             self._running[role] = found
             if role != "command":
@@ -148,3 +152,17 @@ class Processes:
             self._woken(names)
 
         engine.wake = woken
+
+    def _overhear(self, services: ProcessServices) -> None:
+        """Have the host told of ephemeral messages; of those of a unit of work at its end."""
+        send = services.send
+
+        def sent(actor: Actor, /, *, delay: float | None = None, **arguments: Any) -> None:
+            send(actor, delay=delay, **arguments)
+            scope = current.get()
+            if scope is not None and scope.work is not None:
+                scope.work.after_commit(lambda: self._woken(()))
+            else:
+                self._woken(())
+
+        services.send = sent  # type: ignore[method-assign]
