@@ -54,7 +54,8 @@ class ConfigurationError(RolehostError):
 class StartError(RolehostError):
     """A checked deployment cannot start here: port in use, database locked, unreadable file.
 
-    The message is one line and is all that the operator is shown.
+    The message is one line. One that a plugin raises is shown after the plugin's name,
+    distribution and version.
     """
 
 

@@ -8,7 +8,17 @@ from contextlib import contextmanager
 
 import pytest
 from rolehost import schema
-from rolehost.api import Event, Handler, PluginInfo, Route, Schedule, actor, handler, hookimpl
+from rolehost.api import (
+    Backend,
+    Event,
+    Handler,
+    PluginInfo,
+    Route,
+    Schedule,
+    actor,
+    handler,
+    hookimpl,
+)
 from rolehost.composition import compose
 from rolehost.deployment import load
 from rolehost.errors import StartError, StorageUnavailable
@@ -119,6 +129,35 @@ def test_a_backend_that_is_away_is_waited_for_all_the_same(tmp_path):
     shop.faults = {}
     process.start()
     assert process.services.degraded == {}
+    process.stop()
+
+
+def absent():
+    raise ImportError("no module named driver")
+
+
+def cached(folder, *degrade):
+    backend = Backend(kind="cache", name="mine", factory=absent, capabilities=frozenset())
+    info = PluginInfo(api=2, requires=("cache",))
+    plugins = {"memory": plugin(backends=[backend]), "shop": Fragile(info=info)}
+    return composed(folder, plugins | {"other": Fragile()}, degrade)
+
+
+def test_a_backend_that_cannot_be_made_is_named_with_its_plugin(tmp_path):
+    process = Process(cached(tmp_path), role="worker")
+    with pytest.raises(StartError) as raised:
+        process.ping()
+    words = "plugin memory (given in code -): its cache backend mine raised ImportError"
+    assert words in str(raised.value)
+
+
+def test_a_plugin_whose_backend_cannot_be_made_is_left_out_with_those_that_need_it(tmp_path):
+    process = Process(cached(tmp_path, "memory", "shop"), role="worker")
+    process.ping()
+    process.start()
+    assert sorted(process.services.degraded) == ["memory", "shop"]
+    assert [each.name for each in process.composition.plugins] == ["other"]
+    assert process.services.backends == {}
     process.stop()
 
 

@@ -257,7 +257,10 @@ def test_an_address_that_cannot_be_had_is_one_clear_line(bind: str, words: str) 
 def test_a_plugin_that_cannot_start_ends_the_role_with_its_one_line() -> None:
     with serving({"SERVED_FAILS": "1"}, processes=2) as served:
         assert served.status() == 4
-        assert served.err.all() == ["rolehost http: the sample cannot start here"]
+        assert served.err.all() == [
+            "rolehost http: plugin sample (sample 1): rolehost_start raised StartError:"
+            " the sample cannot start here; mend it, or take sample out of plugins"
+        ]
 
 
 def test_a_unix_socket_serves_and_a_stale_one_is_replaced(tmp_path: Path) -> None:

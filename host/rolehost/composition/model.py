@@ -136,6 +136,12 @@ class Composition:
         return frozenset(topic for plugin in self.plugins for topic in plugin.info.publishes)
 
     @property
+    def running(self) -> tuple[Role, ...]:
+        """The roles that its instances run: those that ``[fleet] roles`` names, else all."""
+        chosen = self.deployment.host.fleet.roles
+        return self.roles if chosen is None else tuple(r for r in self.roles if r in chosen)
+
+    @property
     def schema_sets(self) -> tuple[tuple[str, str], ...]:
         """Owner and package of each set of the plugins' SQL files, each once, in their order."""
         return tuple(
@@ -145,11 +151,11 @@ class Composition:
             )
         )
 
-    def without(self, failed: Degraded) -> Composition:
+    def without(self, failed: Degraded, *, backends: bool = True) -> Composition:
         """Return the composition without what a plugin contributes; its routes answer 503.
 
-        For a process in which the plugin did not start. Backends, migrations and what other
-        plugins were given stay: they may be in use.
+        For a process in which the plugin did not start. Its migrations stay, and what other
+        plugins were given; its backends too, unless it is they that failed.
         """
 
         def others(contributions: tuple[Owned[T], ...]) -> tuple[Owned[T], ...]:
@@ -159,6 +165,13 @@ class Composition:
         return replace(
             self,
             plugins=tuple(plugin for plugin in self.plugins if plugin.name != failed.name),
+            backends=MappingProxyType(
+                {
+                    kind: owned
+                    for kind, owned in self.backends.items()
+                    if backends or owned.plugin != failed.name
+                }
+            ),
             routes=others(self.routes),
             error_formats=others(self.error_formats),
             middleware=others(self.middleware),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rolehost.api.contributions import Actor, Handler, Migrations, Route, Schedule
 from rolehost.composition.declare import Contributions
-from rolehost.composition.model import Plugin
+from rolehost.composition.model import Composition, Owned, Plugin
 from rolehost.composition.report import Report
 from rolehost.discovery import did_you_mean
 from rolehost.discovery.suggest import one_of
@@ -50,6 +51,22 @@ def needs(
         if getattr(report.deployment.host.storage, kind) is not None:
             found.append(Need(kind, "", f"[storage] {kind}"))
     return tuple(found)
+
+
+def needing(composition: Composition, kinds: Collection[Kind]) -> dict[str, str]:
+    """Return the plugins that need storage of these kinds, each with what for."""
+    given: tuple[Owned[Any], ...] = (
+        *composition.actors.values(),
+        *composition.handlers,
+        *composition.schedules,
+        *composition.migrations,
+        *composition.routes,
+    )
+    contributions = Contributions()
+    for owned in given:
+        contributions.add(owned)
+    found = needs(composition.plugins, contributions, Report(composition.deployment))
+    return {need.plugin: need.why for need in found if need.kind in kinds and need.plugin}
 
 
 def _declared(plugin: Plugin) -> Iterator[Need]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import structlog
 
+from rolehost.api.contributions import Backend
 from rolehost.api.hooks import ProcessContext
-from rolehost.composition.model import Degraded, Plugin
+from rolehost.composition.model import Degraded, Owned, Plugin
 from rolehost.discovery.hooks import implementation
 from rolehost.discovery.watching import Overdue, bounded
 from rolehost.errors import Problem, RolehostError, StartError, StorageUnavailable
@@ -62,6 +63,20 @@ def call(plugin: Plugin, hook: str, context: ProcessContext, seconds: float) -> 
         if _passes(error):
             raise
         log.error("hook failed", exc_info=error, **words)
+
+
+def not_provisioned(plugin: Plugin, backend: Owned[Backend], error: Exception) -> Problem:
+    """Return what is wrong with a plugin whose backend cannot be made, or fails when asked."""
+    kind, name = backend.value.kind, backend.value.name
+    return Problem(
+        code="backend-failed",
+        who=who(plugin),
+        where=backend.site,
+        what=f"its {kind} backend {name} raised {_type(error)}",
+        expected="a backend, or StorageUnavailable while it is away",
+        got=str(error),
+        fix=f"mend it, or choose another backend in [storage] {kind}",
+    )
 
 
 def not_started(failed: Plugin, plugin: Plugin, deployment: str) -> Problem:

@@ -13,13 +13,15 @@ from rolehost.api.hooks import ProcessContext
 from rolehost.api.observe import Recorder
 from rolehost.api.services import Clock
 from rolehost.composition.model import Composition, Plugin
+from rolehost.composition.needs import needing
 from rolehost.delivery.leases import Identity
 from rolehost.deployment.model import LimitSettings
-from rolehost.errors import StorageRefused, StorageUnavailable
+from rolehost.errors import RolehostError, StorageRefused, StorageUnavailable
 from rolehost.roles import hooks
 from rolehost.roles.migrating import bring_up
 from rolehost.roles.upkeep import Upkeep
 from rolehost.services import ProcessServices
+from rolehost.storage import Kind
 
 log = structlog.get_logger(__name__)
 
@@ -101,9 +103,12 @@ class Process:
         Raises:
             StorageUnavailable: one does not; StorageRefused, which it includes: waiting cannot
                 help.
+            StartError: one raised something else.
         """
         services = self._provision()
-        for kind in services.backends:
+        for kind in tuple(services.backends):
+            if kind not in services.backends:
+                continue  # its plugin failed with another kind
             try:
                 getattr(services, kind).ping()
                 if kind == "stream":
@@ -114,6 +119,32 @@ class Process:
                 if kind not in self._without:
                     log.warning("going on without storage", kind=kind, error=str(error))
                 self._without.add(kind)
+            except RolehostError:
+                raise
+            except Exception as error:
+                self._not_provisioned(kind, error)
+
+    def _not_provisioned(self, kind: Kind, error: Exception) -> None:
+        """Go on without the plugin whose backend failed, and without those that need it.
+
+        Raises:
+            StartFailed: nothing may go on without it.
+        """
+        owned = self._whole.backends[kind]
+        problem = hooks.not_provisioned(self._whole.plugin(owned.plugin), owned, error)
+        log.error("backend failed", plugin=owned.plugin, kind=kind, exc_info=error)
+        if not self._whole.deployment.may_degrade(owned.plugin):
+            raise hooks.StartFailed(problem) from error
+        failed = self._whole.plugin(owned.plugin)
+        kinds = [each for each, of in self._whole.backends.items() if of.plugin == failed.name]
+        left = self._whole.without(hooks.degraded(failed, problem), backends=False)
+        for name in needing(left, kinds):
+            other = self._whole.plugin(name)
+            why = hooks.not_started(failed, other, left.deployment.name)
+            left = left.without(hooks.degraded(other, why))
+        self._whole = self.composition = left
+        if self._services is not None:
+            self._services.composition = left
 
     def _topics(self) -> frozenset[str]:
         """Return the topics that this process publishes to or reads."""
