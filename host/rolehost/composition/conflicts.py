@@ -35,6 +35,7 @@ HOST_COMMANDS = frozenset(
         "migrate",
         "new",
         "plugins",
+        "reload",
         "routes",
         "run",
         "schedules",
