@@ -21,4 +21,4 @@ def schema(context: CommandContext) -> None:
 
     For code generators, and to see in a review what a change does to it.
     """
-    click.echo(merge(context.composition.extensions[HOOK]).sdl)
+    click.echo(merge(context.composition.extensions[HOOK]).sdl())

@@ -177,7 +177,7 @@ class Engine:
     async def _execute(
         self, document: DocumentNode, asked: Asked, context: Context
     ) -> ExecutionResult:
-        result: Any = execute(
+        result = execute(
             self._schema,
             document,
             context_value=context,

@@ -220,7 +220,10 @@ class _Walk:
         given = {argument.name.value: argument.value for argument in node.arguments or ()}
         sizes = []
         for name in known:
+            default = definition.args[name].default
             value: Any = definition.args[name].default_value
+            if default is not None:
+                value = self._value(default.literal) if default.literal else default.value
             if name in given:
                 value = self._value(given[name])
             if isinstance(value, float) and value.is_integer():
@@ -249,7 +252,8 @@ class _Walk:
 
 def _definition(parent: Any, name: str) -> GraphQLField | None:
     if isinstance(parent, GraphQLObjectType | GraphQLInterfaceType):
-        return parent.fields.get(name)
+        found: GraphQLField | None = parent.fields.get(name)
+        return found
     return None
 
 

@@ -6,7 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import strawberry
-from graphql import GraphQLField, GraphQLObjectType, GraphQLSchema, default_field_resolver
+from graphql import (
+    GraphQLField,
+    GraphQLObjectType,
+    GraphQLSchema,
+    default_field_resolver,
+    lexicographic_sort_schema,
+    print_schema,
+)
 from rolehost.api import ConfigurationError, Extension, Problem
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import get_object_definition
@@ -25,16 +32,19 @@ class Merged:
 
     Attributes:
         core: as graphql-core executes it; its root fields ask the guard of their owner first.
-        sdl: the schema in GraphQL's own language.
     """
 
     def __init__(self, schema: strawberry.Schema, owners: dict[tuple[str, str], Part]) -> None:
         # strawberry has no public name for it, and its own integrations reach for this one.
         self.core: GraphQLSchema = schema._schema
-        self.sdl = schema.as_str()
         for root in (self.core.query_type, self.core.mutation_type):
             if root is not None:
                 _close(root, owners, changing=root is self.core.mutation_type)
+
+    def sdl(self) -> str:
+        """Return the schema in GraphQL's own language, sorted."""
+        # Only a copy for printing: the types of a sorted schema have lost strawberry's own enums.
+        return print_schema(lexicographic_sort_schema(self.core))
 
 
 def merge(parts: Sequence[Part]) -> Merged:
@@ -79,9 +89,7 @@ def _schema(parts: Sequence[Part]) -> strawberry.Schema:
             strawberry.type(type(name, kinds, {"__doc__": None}), name=name) if kinds else None
         )
     types = [each for part in parts for each in part.value.types]
-    return strawberry.Schema(
-        **roots, types=list(dict.fromkeys(types)), config=StrawberryConfig(sort_schema=True)
-    )
+    return strawberry.Schema(**roots, types=list(dict.fromkeys(types)))
 
 
 def _root_fields(parts: Sequence[Part]) -> Iterator[tuple[str, Part, str, str]]:

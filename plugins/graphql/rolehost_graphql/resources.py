@@ -23,6 +23,8 @@ POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
+HTML = "text/html"
+
 _YEAR = 31_536_000
 
 
@@ -111,9 +113,8 @@ def error_format(path: str) -> ErrorFormat:
 
 def _is_browser(req: Any) -> bool:
     """Say whether a page is asked for: API clients do not prefer HTML."""
-    kinds = (*requests.ANSWERS, falcon.MEDIA_HTML)
-    accept = req.get_header("Accept") or "*/*"
-    return falcon.MEDIA_HTML in accept and req.client_prefers(kinds) == falcon.MEDIA_HTML
+    preferred = req.client_prefers((*requests.ANSWERS, HTML))
+    return HTML in (req.get_header("Accept") or "") and preferred == HTML
 
 
 def _answer_page(resp: Any, assets: Assets) -> None:

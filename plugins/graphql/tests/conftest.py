@@ -1,23 +1,13 @@
-"""An application with the plugin, called as clients call it, without a socket."""
+"""A host with the plugin and others that give it parts."""
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 import pytest
-from rolehost import schema
-from rolehost.composition import compose
-from rolehost.deployment import load
-from rolehost.roles.http.application import build
-from rolehost.roles.process import Process
-from rolehost.services import ProcessServices
+from rolehost.testing.kit import Client, Hosts, Response
 
 from .shop import BATCHES, SHOP, SOLD, TILL, plugin
 
@@ -26,75 +16,21 @@ ACCEPT = "application/graphql-response+json, application/json;q=0.9"
 
 
 @dataclass
-class Answer:
-    """What the application sent."""
-
-    status: int
-    headers: dict[str, str]
-    content: bytes
-
-    @property
-    def json(self) -> Any:
-        """The decoded body."""
-        return json.loads(self.content)
-
-
-@dataclass
 class Api:
-    """A running application."""
+    """The API of a host."""
 
-    asgi: Any
+    client: Client
+    path: str = "/graphql"
 
-    def request(
-        self,
-        method: str,
-        path: str = "/graphql",
-        *,
-        headers: dict[str, str] | None = None,
-        params: dict[str, str] | None = None,
-        body: bytes | str = b"",
-    ) -> Answer:
-        """Send one request."""
-        content = body.encode() if isinstance(body, str) else body
-        scope = {
-            "type": "http",
-            "asgi": {"version": "3.0"},
-            "http_version": "1.1",
-            "method": method,
-            "scheme": "http",
-            "path": path,
-            "raw_path": path.encode(),
-            "query_string": urlencode(params or {}).encode(),
-            "root_path": "",
-            "headers": [
-                (name.lower().encode(), value.encode())
-                for name, value in {"content-length": str(len(content)), **(headers or {})}.items()
-            ],
-            "client": ("127.0.0.1", 1),
-            "server": ("127.0.0.1", 80),
-        }
-        sent: list[dict[str, Any]] = []
+    def get(self, headers: dict[str, str] | None = None, **params: str) -> Response:
+        """Send parameters as a query string."""
+        given = {"accept": ACCEPT, "x-requested-with": "tests", **(headers or {})}
+        return self.client.get(self.path, params=params, headers=given)
 
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": content, "more_body": False}
-
-        async def send(message: dict[str, Any]) -> None:
-            sent.append(message)
-
-        asyncio.run(self.asgi(scope, receive, send))
-        return Answer(
-            sent[0]["status"],
-            {name.decode().lower(): value.decode() for name, value in sent[0]["headers"]},
-            b"".join(message.get("body", b"") for message in sent[1:]),
-        )
-
-    def post(self, query: str, headers: dict[str, str] | None = None, **body: Any) -> Any:
-        """Send a document; return the response."""
-        return self.request(
-            "POST",
-            headers={"Content-Type": "application/json", "Accept": ACCEPT, **(headers or {})},
-            body=json.dumps({"query": query, **body}),
-        )
+    def post(self, query: str, headers: dict[str, str] | None = None, **body: Any) -> Response:
+        """Send a document."""
+        given = {"accept": ACCEPT, **(headers or {})}
+        return self.client.post(self.path, json={"query": query, **body}, headers=given)
 
     def ask(self, query: str, headers: dict[str, str] | None = None, **variables: Any) -> Any:
         """Send a document; return the decoded answer."""
@@ -102,45 +38,28 @@ class Api:
 
     def codes(self, query: str, **variables: Any) -> list[str]:
         """Return the codes of the errors of a document."""
-        return [each["extensions"]["code"] for each in self.ask(query, **variables)["errors"]]
+        errors = self.ask(query, **variables).get("errors", [])
+        return [each["extensions"]["code"] for each in errors]
 
 
 Serve = Callable[..., Api]
 
 
 @pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Make an application of plugins and settings."""
-    with ExitStack() as stack:
+def serve(host: Hosts) -> Serve:
+    """Make an API of plugins and settings."""
 
-        def make(
-            *given: str, environment: str = "development", database: bool = False, **plugins: Any
-        ) -> Api:
-            plugins = plugins or {"shop": plugin(SHOP)}
-            names = ["graphql", *plugins, *(["embedded"] if database else [])]
-            file = tmp_path / "rolehost.toml"
-            file.write_text(
-                f"plugins = {names}\n[deployment]\nenvironment = '{environment}'\n[http]\n"
-                + "threads = 2\naccess_log = false\n[graphql]\n"
-                + "\n".join(given)
-                + ("\n[embedded]\npath = 'test.db'\n" if database else "\n")
-            )
-            composition = compose(load(file), extra=plugins)
-            if database:
-                migrating = ProcessServices(composition, role="command")
-                schema.up(migrating.database, [schema.HOST_SET, *composition.schema_sets])
-                migrating.close()
-            process = Process(composition, role="http")
-            process.start()
-            stack.callback(process.stop)
-            services: Any = process.services
-            application = build(
-                composition, services, services.recorders, composition.deployment.host
-            )
-            stack.callback(application.close)
-            return Api(application.asgi)
+    def make(
+        environment: str = "development", plugins: dict[str, Any] | None = None, **settings: Any
+    ) -> Api:
+        given = plugins or {"shop": plugin(SHOP)}
+        opened = host(
+            plugins=["graphql", *given.items()],
+            settings={"graphql": settings, "deployment": {"environment": environment}},
+        )
+        return Api(opened.client, settings.get("path", "/graphql"))
 
-        yield make
+    return make
 
 
 @pytest.fixture
@@ -152,7 +71,7 @@ def api(serve: Serve) -> Api:
 @pytest.fixture
 def till(serve: Serve) -> Api:
     """The shop, with mutations."""
-    return serve(database=True, shop=plugin(TILL))
+    return serve(plugins={"shop": plugin(TILL)})
 
 
 @pytest.fixture(autouse=True)

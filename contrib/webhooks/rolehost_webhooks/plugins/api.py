@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 from rolehost.api import (
     PLUGIN_API,
@@ -21,6 +22,9 @@ from rolehost.api import (
 
 from rolehost_webhooks.plugins.shared import MIGRATIONS
 from rolehost_webhooks.settings import ApiSettings
+
+if TYPE_CHECKING:
+    from rolehost_graphql import Schema
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +88,14 @@ def rolehost_start(context: ProcessContext) -> None:
     """Warn once when the API is open to everybody."""
     if context.role == "http" and context.settings.token is None:
         log.warning("%s; set token in [webhooks-api]", OPEN)
+
+
+@hookimpl
+def graphql_schema(context: DeclareContext) -> list[Schema]:
+    """Give what the API has to a GraphQL API, where the plugin ``graphql`` is enabled."""
+    from rolehost_webhooks.graphql.part import part
+
+    return [part(context.settings.token)]
 
 
 @hookimpl

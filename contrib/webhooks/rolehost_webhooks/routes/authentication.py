@@ -28,12 +28,16 @@ class BearerToken:
         """
         if not req.path.startswith(PREFIX + "/") or req.path in OPEN:
             return
-        scheme, _, given = (req.get_header("Authorization") or "").partition(" ")
-        expected = self._token.reveal().encode()
-        # Constant in time for what the client sends; its length is no secret.
-        if scheme.lower() != "bearer" or not hmac.compare_digest(
-            given.strip().encode("utf-8", "surrogateescape"), expected
-        ):
+        if not admits(self._token, req.get_header("Authorization")):
             raise falcon.HTTPUnauthorized(
                 description="Invalid token", challenges=["Bearer"], code="authentication_failed"
             )
+
+
+def admits(token: Secret, authorization: str | None) -> bool:
+    """Say whether a header ``Authorization`` brings the token."""
+    scheme, _, given = (authorization or "").partition(" ")
+    # Constant in time for what the client sends; its length is no secret.
+    return scheme.lower() == "bearer" and hmac.compare_digest(
+        given.strip().encode("utf-8", "surrogateescape"), token.reveal().encode()
+    )

@@ -31,9 +31,16 @@ def stats(
         NotFound: application or endpoint do not exist.
     """
     endpoint = endpoints.get(app_reference, reference)
+    return deliveries.counts(endpoint.id, *period(services, since, until))
+
+
+def period(
+    services: Services, since: datetime | None, until: datetime | None
+) -> tuple[str, str]:
+    """Return a period as the ids of the first and the last message in it; the last 28 days."""
     last = milliseconds(until) or services.clock.now()
     first = milliseconds(since) or last - PERIOD
-    return deliveries.counts(endpoint.id, *_bounds(first, last))
+    return _bounds(first, last)
 
 
 def recover(

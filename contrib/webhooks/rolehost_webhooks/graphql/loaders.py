@@ -1,0 +1,109 @@
+"""What is looked up for many objects at once; each function is one statement for all its keys."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import peewee
+
+from rolehost_webhooks import models
+from rolehost_webhooks.graphql.paging import Wanted, pages
+from rolehost_webhooks.models import Status
+from rolehost_webhooks.repositories.messages import columns
+from rolehost_webhooks.repositories.paging import Page
+
+
+def _by_id(model: Any, keys: Sequence[str], *selected: Any) -> list[Any]:
+    """Return rows by id, in the order of the keys; None for those that are not there."""
+    found = {row.id: row for row in model.select(*selected).where(model.id.in_(list(keys)))}
+    return [found.get(key) for key in keys]
+
+
+def applications(keys: list[str]) -> Sequence[models.Application | None]:
+    """Return applications, deleted ones too."""
+    return _by_id(models.Application, keys)
+
+
+def endpoints(keys: list[str]) -> Sequence[models.Endpoint | None]:
+    """Return endpoints, deleted ones too."""
+    return _by_id(models.Endpoint, keys)
+
+
+def messages(keys: list[str]) -> Sequence[models.Message | None]:
+    """Return messages without their payloads, which are long and often not asked for."""
+    return _by_id(models.Message, keys, *columns(with_content=False))
+
+
+def contents(keys: list[str]) -> Sequence[models.Message | None]:
+    """Return what messages carry: payload and media type."""
+    message = models.Message
+    return _by_id(message, keys, message.id, message.payload, message.content_type)
+
+
+def endpoints_of(wanted: list[Wanted]) -> Sequence[Page[models.Endpoint]]:
+    """Return pages of the endpoints of applications, the oldest first."""
+    endpoint = models.Endpoint
+    select = endpoint.select().where(endpoint.deleted_at.is_null())
+    return pages(wanted, select, endpoint.app_id, endpoint.id)
+
+
+def messages_of(wanted: list[Wanted]) -> Sequence[Page[models.Message]]:
+    """Return pages of the messages of applications, the newest first, without payloads."""
+    message = models.Message
+    select = message.select(*columns(with_content=False))
+    return pages(wanted, select, message.app_id, message.id, descending=True)
+
+
+def attempts_by_message(wanted: list[Wanted]) -> Sequence[Page[models.Attempt]]:
+    """Return pages of the attempts at messages, the newest first."""
+    attempt = models.Attempt
+    return pages(wanted, attempt.select(), attempt.message_id, attempt.id, descending=True)
+
+
+def attempts_by_endpoint(wanted: list[Wanted]) -> Sequence[Page[models.Attempt]]:
+    """Return pages of the attempts at endpoints, the newest first."""
+    attempt = models.Attempt
+    return pages(wanted, attempt.select(), attempt.endpoint_id, attempt.id, descending=True)
+
+
+def deliveries_by_message(wanted: list[Wanted]) -> Sequence[Page[models.Delivery]]:
+    """Return pages of how messages stand with their endpoints, by endpoint."""
+    delivery = models.Delivery
+    return pages(wanted, delivery.select(), delivery.message_id, delivery.endpoint_id)
+
+
+def deliveries_by_endpoint(wanted: list[Wanted]) -> Sequence[Page[models.Delivery]]:
+    """Return pages of how endpoints stand with their messages, the newest first."""
+    delivery = models.Delivery
+    select = delivery.select()
+    return pages(wanted, select, delivery.endpoint_id, delivery.message_id, descending=True)
+
+
+class Period(NamedTuple):
+    """An endpoint, and a period as the ids of the first and the last message in it."""
+
+    endpoint: str
+    first: str
+    last: str
+
+
+def stats(wanted: list[Period]) -> Sequence[dict[Status, int]]:
+    """Count deliveries by status, with one statement for all endpoints of one period."""
+    delivery = models.Delivery
+    alike: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for each in wanted:
+        alike[each.first, each.last].append(each.endpoint)
+    found: dict[Period, dict[Status, int]] = {each: {} for each in wanted}
+    for (first, last), ids in alike.items():
+        select: Any = (
+            delivery.select(
+                delivery.endpoint_id, delivery.status, peewee.fn.COUNT(delivery.message_id)
+            )
+            .where(delivery.endpoint_id.in_(ids), delivery.message_id.between(first, last))
+            .group_by(delivery.endpoint_id, delivery.status)
+        )
+        for endpoint, status, count in select.tuples():
+            found[Period(endpoint, first, last)][Status(status)] = count
+    return [found[each] for each in wanted]

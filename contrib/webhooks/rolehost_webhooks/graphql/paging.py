@@ -1,0 +1,151 @@
+"""Connections: pages of a listing, one after the other, as Relay's clients read them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import peewee
+import strawberry
+from rolehost_graphql import Refused
+
+from rolehost_webhooks.repositories.paging import Cursor, Page, page
+
+T = TypeVar("T")
+
+#: Items of a page when a query does not say how many.
+USUAL = 20
+
+#: Most items of a page, as in the HTTP API.
+MOST = 250
+
+
+@strawberry.type
+class PageInfo:
+    """Where a page stands."""
+
+    has_next_page: bool = strawberry.field(description="Whether there are more.")
+    end_cursor: str | None = strawberry.field(description="Give it as `after` to get them.")
+
+
+@strawberry.type
+class Edge(Generic[T]):
+    """An item of a page."""
+
+    node: T
+    cursor: str
+
+
+@strawberry.type
+class Connection(Generic[T]):
+    """A page of a listing."""
+
+    nodes: list[T]
+    edges: list[Edge[T]]
+    page_info: PageInfo
+
+
+def connection(found: Page[Any], shown: Callable[[Any], T], key: Callable[[Any], str]) -> Any:
+    """Make a connection of a page.
+
+    Args:
+        shown: makes an item of a row.
+        key: gives the cursor of a row.
+    """
+    nodes = [shown(row) for row in found.data]
+    edges = [Edge(node=node, cursor=key(row)) for node, row in zip(nodes, found.data, strict=True)]
+    info = PageInfo(has_next_page=not found.done, end_cursor=found.iterator)
+    return Connection(nodes=nodes, edges=edges, page_info=info)
+
+
+def checked(first: int) -> int:
+    """Return how many items a page may have.
+
+    Raises:
+        Refused: it is not 1 to 250.
+    """
+    if not 1 <= first <= MOST:
+        raise Refused(f"first is 1 to {MOST}, not {first}")
+    return first
+
+
+class Wanted(NamedTuple):
+    """A page of the rows of one parent."""
+
+    parent: str
+    first: int
+    after: str | None
+
+
+def pages(
+    wanted: Sequence[Wanted],
+    select: Any,
+    parent: peewee.Field,
+    order: peewee.Field,
+    *,
+    descending: bool = False,
+) -> list[Page[Any]]:
+    """Return a page for each parent, with one statement for all pages of one size and start.
+
+    Args:
+        select: of all rows that may be on a page; both columns are among those it selects.
+        parent: column by which rows belong to parents.
+        order: column by which rows are ordered; unique within a parent.
+    """
+    alike: dict[tuple[int, str | None], list[str]] = defaultdict(list)
+    for each in wanted:
+        alike[each.first, each.after].append(each.parent)
+    found: dict[Wanted, Page[Any]] = {}
+    for (first, after), parents in alike.items():
+        if len(parents) == 1:
+            cursor = Cursor(limit=first, iterator=after, descending=descending)
+            rows = page(select.where(parent == parents[0]), order, cursor, _of(order))
+            found[Wanted(parents[0], first, after)] = rows
+            continue
+        some = _ranked(select, parents, parent, order, first, after, descending=descending)
+        for name in parents:
+            found[Wanted(name, first, after)] = _page(some[name], first, _of(order))
+    return [found[each] for each in wanted]
+
+
+def _ranked(
+    select: Any,
+    parents: Iterable[str],
+    parent: peewee.Field,
+    order: peewee.Field,
+    first: int,
+    after: str | None,
+    *,
+    descending: bool,
+) -> dict[str, list[Any]]:
+    """Return the rows of each parent's page, and one more where there is one."""
+    direction = order.desc() if descending else order.asc()
+    rank = peewee.fn.ROW_NUMBER().over(partition_by=[parent], order_by=[direction])
+    if after is not None:
+        select = select.where(order < after if descending else order > after)
+    inner = select.where(parent.in_(list(parents))).select(
+        parent.alias("of"), order.alias("at"), rank.alias("place")
+    )
+    rows = (
+        select.join_from(parent.model, inner, on=((parent == inner.c.of) & (order == inner.c.at)))
+        .where(inner.c.place <= first + 1)
+        .order_by(direction)
+    )
+    grouped: dict[str, list[Any]] = defaultdict(list)
+    for row in rows:
+        grouped[getattr(row, parent.name)].append(row)
+    return grouped
+
+
+def _page(rows: list[Any], first: int, key: Callable[[Any], str]) -> Page[Any]:
+    done = len(rows) <= first
+    rows = rows[:first]
+    if not rows:
+        return Page([], None, None, done)
+    return Page(rows, key(rows[-1]), "-" + key(rows[0]), done)
+
+
+def _of(column: peewee.Field) -> Callable[[Any], str]:
+    name = column.name
+    return lambda row: str(getattr(row, name))

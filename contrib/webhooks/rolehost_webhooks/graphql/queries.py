@@ -1,0 +1,103 @@
+"""What can be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, TypeVar
+
+import strawberry
+
+from rolehost_webhooks.errors import NotFound
+from rolehost_webhooks.graphql.paging import USUAL, Connection, checked, connection
+from rolehost_webhooks.graphql.types import Application, Endpoint, EventType, Message
+from rolehost_webhooks.repositories import applications as application_rows
+from rolehost_webhooks.repositories import event_types as event_type_rows
+from rolehost_webhooks.repositories import messages as message_rows
+from rolehost_webhooks.repositories.paging import Cursor, by_id
+from rolehost_webhooks.schemas.common import milliseconds
+from rolehost_webhooks.services import applications, endpoints, event_types, messages
+
+T = TypeVar("T")
+
+
+def _or_none(find: Callable[..., Any], shown: Callable[[Any], T], *references: str) -> T | None:
+    """Return what a service finds, shown; None when it finds nothing."""
+    try:
+        return shown(find(*references))
+    except NotFound:
+        return None
+
+
+@strawberry.type
+class Query:
+    """The fields of this package. Objects are found by id or by the caller's own id."""
+
+    @strawberry.field(description="Applications, the oldest first.")
+    def applications(
+        self,
+        first: int = USUAL,
+        after: str | None = None,
+        exclude_apps_with_no_endpoints: bool = False,
+    ) -> Connection[Application]:
+        cursor = Cursor(limit=checked(first), iterator=after, descending=False)
+        found = application_rows.listing(cursor, without_empty=exclude_apps_with_no_endpoints)
+        return connection(found, Application.of, by_id)
+
+    @strawberry.field(description="The application of this id or uid.")
+    def application(self, id: strawberry.ID) -> Application | None:
+        return _or_none(applications.get, Application.of, id)
+
+    @strawberry.field(description="The endpoint of this id or uid.")
+    def endpoint(
+        self,
+        application: strawberry.ID,
+        id: strawberry.ID,
+    ) -> Endpoint | None:
+        return _or_none(endpoints.get, Endpoint.of, application, id)
+
+    @strawberry.field(description="The message of this id or eventId.")
+    def message(
+        self,
+        application: strawberry.ID,
+        id: strawberry.ID,
+    ) -> Message | None:
+        return _or_none(messages.get, Message.of, application, id)
+
+    @strawberry.field(description="Messages of an application, the newest first.")
+    def messages(
+        self,
+        application: strawberry.ID,
+        first: int = USUAL,
+        after: str | None = None,
+        event_types: list[str] | None = None,
+        channel: str | None = None,
+        tag: str | None = None,
+        before: datetime | None = None,
+        since: datetime | None = None,
+    ) -> Connection[Message]:
+        found = message_rows.listing(
+            applications.get(application).id,
+            Cursor(limit=checked(first), iterator=after, descending=True),
+            message_rows.Filter(
+                event_types=event_types or [],
+                channel=channel,
+                tag=tag,
+                before=milliseconds(before),
+                after=milliseconds(since),
+            ),
+            with_content=False,
+        )
+        return connection(found, Message.of, by_id)
+
+    @strawberry.field(description="The catalogue of event types, by name.")
+    def event_types(
+        self, first: int = USUAL, after: str | None = None, include_archived: bool = False
+    ) -> Connection[EventType]:
+        cursor = Cursor(limit=checked(first), iterator=after, descending=False)
+        found = event_type_rows.listing(cursor, archived=include_archived)
+        return connection(found, EventType.of, lambda row: str(row.name))
+
+    @strawberry.field(description="The event type of this name.")
+    def event_type(self, name: str) -> EventType | None:
+        return _or_none(event_types.get, EventType.of, name)

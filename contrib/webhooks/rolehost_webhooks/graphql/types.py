@@ -1,0 +1,320 @@
+"""The objects of the schema. Names and meanings are those of the HTTP API."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+import msgspec
+import strawberry
+from rolehost_graphql import Context
+from strawberry.scalars import JSON
+
+from rolehost_webhooks import models
+from rolehost_webhooks.graphql import loaders
+from rolehost_webhooks.graphql.paging import USUAL, Connection, Wanted, checked, connection
+from rolehost_webhooks.repositories.paging import by_id
+from rolehost_webhooks.schemas import endpoints as endpoint_schemas
+from rolehost_webhooks.schemas.common import moment, moment_or_none
+from rolehost_webhooks.schemas.messages import shown_payload
+from rolehost_webhooks.services.endpoints import SENSITIVE
+from rolehost_webhooks.services.recovery import period
+
+Info = strawberry.Info[Context, None]
+
+
+@strawberry.enum(name="DeliveryStatus")
+class DeliveryStatus(Enum):
+    """How a delivery stands, or an attempt ended."""
+
+    SUCCESS = models.Status.SUCCESS.value
+    PENDING = models.Status.PENDING.value
+    FAIL = models.Status.FAIL.value
+    SENDING = models.Status.SENDING.value
+    CANCELED = models.Status.CANCELED.value
+
+
+@strawberry.type
+class Application:
+    """Whose endpoints and messages belong together; usually one customer."""
+
+    id: strawberry.ID
+    uid: str | None
+    name: str
+    throttle_rate: int | None
+    metadata: JSON
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, row: models.Application) -> Application:
+        """Show a row."""
+        return cls(
+            id=strawberry.ID(row.id),
+            uid=row.uid,
+            name=row.name,
+            throttle_rate=row.throttle_rate,
+            metadata=row.metadata,
+            created_at=moment(row.created_at),
+            updated_at=moment(row.updated_at),
+        )
+
+    @strawberry.field(description="Its endpoints, the oldest first.")
+    async def endpoints(
+        self, info: Info, first: int = USUAL, after: str | None = None
+    ) -> Connection[Endpoint]:
+        wanted = Wanted(self.id, checked(first), after)
+        found = await info.context.load(loaders.endpoints_of, wanted)
+        return connection(found, Endpoint.of, by_id)
+
+    @strawberry.field(description="Its messages, the newest first.")
+    async def messages(
+        self, info: Info, first: int = USUAL, after: str | None = None
+    ) -> Connection[Message]:
+        wanted = Wanted(self.id, checked(first), after)
+        found = await info.context.load(loaders.messages_of, wanted)
+        return connection(found, Message.of, by_id)
+
+
+@strawberry.type
+class EndpointStats:
+    """How many deliveries to an endpoint stand how."""
+
+    success: int
+    pending: int
+    sending: int
+    fail: int
+    canceled: int
+
+
+@strawberry.type
+class Endpoint:
+    """Where an application's messages go."""
+
+    row: strawberry.Private[models.Endpoint]
+    id: strawberry.ID
+    uid: str | None
+    url: str
+    description: str
+    throttle_rate: int | None
+    event_types: list[str] | None
+    channels: list[str] | None
+    disabled: bool
+    metadata: JSON
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, row: models.Endpoint) -> Endpoint:
+        """Show a row."""
+        shown: dict[str, Any] = endpoint_schemas.fields(row)
+        return cls(row=row, **shown)
+
+    @strawberry.field(description="The secret that signs; a receiver verifies with it.")
+    def secret(self) -> str:
+        return self.row.secret
+
+    @strawberry.field(
+        description="Headers that are added to each request, but for those of `sensitiveHeaders`."
+    )
+    def headers(self) -> JSON:
+        headers = self.row.headers
+        shown = {name: text for name, text in headers.items() if name.lower() not in SENSITIVE}
+        return JSON(shown)
+
+    @strawberry.field(description="Names of added headers whose values are not shown.")
+    def sensitive_headers(self) -> list[str]:
+        return sorted(name for name in self.row.headers if name.lower() in SENSITIVE)
+
+    @strawberry.field
+    async def application(self, info: Info) -> Application:
+        row = await info.context.load(loaders.applications, self.row.app_id)
+        return Application.of(row)  # type: ignore[arg-type]  # an endpoint never outlives its row
+
+    @strawberry.field(description="Attempts at it, the newest first.")
+    async def attempts(
+        self, info: Info, first: int = USUAL, after: str | None = None
+    ) -> Connection[Attempt]:
+        wanted = Wanted(self.id, checked(first), after)
+        found = await info.context.load(loaders.attempts_by_endpoint, wanted)
+        return connection(found, Attempt.of, by_id)
+
+    @strawberry.field(description="How its messages stand, the newest first.")
+    async def deliveries(
+        self, info: Info, first: int = USUAL, after: str | None = None
+    ) -> Connection[Delivery]:
+        wanted = Wanted(self.id, checked(first), after)
+        found = await info.context.load(loaders.deliveries_by_endpoint, wanted)
+        return connection(found, Delivery.of, lambda row: str(row.message_id))
+
+    @strawberry.field(
+        description="How many deliveries stand how; by default of messages of the last 28 days.",
+        metadata={"cost": 10},
+    )
+    async def stats(
+        self, info: Info, since: datetime | None = None, until: datetime | None = None
+    ) -> EndpointStats:
+        wanted = loaders.Period(self.id, *period(info.context.services, since, until))
+        counts = await info.context.load(loaders.stats, wanted)
+        return EndpointStats(**{one.name.lower(): counts.get(one, 0) for one in models.Status})
+
+
+@strawberry.type
+class Message:
+    """What happened, once for all endpoints."""
+
+    row: strawberry.Private[models.Message]
+    id: strawberry.ID
+    event_id: str | None
+    event_type: str
+    channels: list[str] | None
+    tags: list[str] | None
+    deliver_at: datetime | None
+    timestamp: datetime
+
+    @classmethod
+    def of(cls, row: models.Message) -> Message:
+        """Show a row."""
+        return cls(
+            row=row,
+            id=strawberry.ID(row.id),
+            event_id=row.event_id,
+            event_type=row.event_type,
+            channels=row.channels,
+            tags=row.tags,
+            deliver_at=moment_or_none(row.deliver_at),
+            timestamp=moment(row.created_at),
+        )
+
+    @strawberry.field(
+        description='What receivers get; `{"expired": true}` when it was removed.',
+        metadata={"cost": 1},
+    )
+    async def payload(self, info: Info) -> JSON:
+        row = await info.context.load(loaders.contents, self.row.id)
+        return JSON(msgspec.json.decode(shown_payload(row or self.row)))
+
+    @strawberry.field
+    async def application(self, info: Info) -> Application:
+        row = await info.context.load(loaders.applications, self.row.app_id)
+        return Application.of(row)  # type: ignore[arg-type]  # a message never outlives its row
+
+    @strawberry.field(description="Attempts at all its endpoints, the newest first.")
+    async def attempts(
+        self, info: Info, first: int = USUAL, after: str | None = None
+    ) -> Connection[Attempt]:
+        wanted = Wanted(self.id, checked(first), after)
+        found = await info.context.load(loaders.attempts_by_message, wanted)
+        return connection(found, Attempt.of, by_id)
+
+    @strawberry.field(description="How it stands with the endpoints that it goes to.")
+    async def deliveries(
+        self, info: Info, first: int = USUAL, after: str | None = None
+    ) -> Connection[Delivery]:
+        wanted = Wanted(self.id, checked(first), after)
+        found = await info.context.load(loaders.deliveries_by_message, wanted)
+        return connection(found, Delivery.of, lambda row: str(row.endpoint_id))
+
+
+@strawberry.type
+class Delivery:
+    """How one message stands with one endpoint."""
+
+    row: strawberry.Private[models.Delivery]
+    status: DeliveryStatus
+    next_attempt: datetime | None
+    attempt_count: int
+
+    @classmethod
+    def of(cls, row: models.Delivery) -> Delivery:
+        """Show a row."""
+        return cls(
+            row=row,
+            status=DeliveryStatus(row.status),
+            next_attempt=moment_or_none(row.next_attempt),
+            attempt_count=row.attempts,
+        )
+
+    @strawberry.field(description="Null when the message was removed.")
+    async def message(self, info: Info) -> Message | None:
+        row = await info.context.load(loaders.messages, self.row.message_id)
+        return None if row is None else Message.of(row)
+
+    @strawberry.field(description="Null when the endpoint was deleted.")
+    async def endpoint(self, info: Info) -> Endpoint | None:
+        return await _endpoint(info, self.row.endpoint_id)
+
+
+@strawberry.type
+class Attempt:
+    """One request to one endpoint."""
+
+    row: strawberry.Private[models.Attempt]
+    id: strawberry.ID
+    url: str
+    response: str = strawberry.field(description="The beginning of what came back.")
+    response_status_code: int = strawberry.field(description="0 when nothing came back.")
+    response_duration_ms: int
+    status: DeliveryStatus
+    manual: bool = strawberry.field(description="Whether somebody asked for it.")
+    timestamp: datetime
+
+    @classmethod
+    def of(cls, row: models.Attempt) -> Attempt:
+        """Show a row."""
+        return cls(
+            row=row,
+            id=strawberry.ID(row.id),
+            url=row.url,
+            response=row.response,
+            response_status_code=row.response_status,
+            response_duration_ms=row.duration,
+            status=DeliveryStatus(row.status),
+            manual=row.trigger == models.Trigger.MANUAL,
+            timestamp=moment(row.created_at),
+        )
+
+    @strawberry.field
+    async def message(self, info: Info) -> Message | None:
+        row = await info.context.load(loaders.messages, self.row.message_id)
+        return None if row is None else Message.of(row)
+
+    @strawberry.field(description="Null when the endpoint was deleted.")
+    async def endpoint(self, info: Info) -> Endpoint | None:
+        return await _endpoint(info, self.row.endpoint_id)
+
+
+async def _endpoint(info: Info, reference: str) -> Endpoint | None:
+    row = await info.context.load(loaders.endpoints, reference)
+    return None if row is None or row.deleted_at is not None else Endpoint.of(row)
+
+
+@strawberry.type
+class EventType:
+    """One kind of event of the catalogue."""
+
+    name: str
+    description: str
+    archived: bool
+    deprecated: bool
+    schemas: JSON | None = strawberry.field(description="JSON Schema by version.")
+    group_name: str | None
+    feature_flags: list[str] | None
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, row: models.EventType) -> EventType:
+        """Show a row."""
+        return cls(
+            name=row.name,
+            description=row.description,
+            archived=bool(row.archived),
+            deprecated=bool(row.deprecated),
+            schemas=row.schemas,
+            group_name=row.group_name,
+            feature_flags=row.feature_flags,
+            created_at=moment(row.created_at),
+            updated_at=moment(row.updated_at),
+        )

@@ -1,0 +1,133 @@
+"""One schema of what plugins give; conflicts are found before anything runs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import strawberry
+from rolehost.api import ConfigurationError, Problem
+from rolehost.testing.kit import Hosts
+from rolehost_graphql import Schema
+
+from .conftest import Serve
+from .shop import SHOP, guard, plugin
+
+
+@strawberry.type
+class Weather:
+    @strawberry.field
+    def weather(self) -> str:
+        return "rain"
+
+
+@strawberry.type
+class Clash:
+    @strawberry.field
+    def items(self) -> str:
+        return "claimed"
+
+
+@strawberry.type(name="Item")
+class OtherItem:
+    id: int
+
+
+@strawberry.type
+class ClashingType:
+    @strawberry.field
+    def other(self) -> OtherItem:
+        return OtherItem(id=1)
+
+
+@strawberry.type
+class Unresolvable:
+    @strawberry.field
+    def thing(self) -> object:
+        return object()
+
+
+def problems(serve: Serve, **plugins: Any) -> tuple[Problem, ...]:
+    with pytest.raises(ConfigurationError) as refused:
+        serve(plugins=plugins)
+    return refused.value.problems
+
+
+def test_fields_of_several_plugins_are_one_schema(serve: Serve):
+    api = serve(plugins={"shop": plugin(SHOP), "sky": plugin(Schema(query=Weather))})
+    assert api.ask("{ weather item(id: 1) { name } }") == {
+        "data": {"weather": "rain", "item": {"name": "item 1"}}
+    }
+
+
+def test_a_field_that_two_plugins_claim_is_told_with_both(serve: Serve):
+    (problem,) = problems(serve, shop=plugin(SHOP), rival=plugin(Schema(query=Clash)))
+    assert problem.code == "graphql-conflict"
+    assert problem.what == "the field Query.items is claimed twice"
+    assert "plugin rival" in problem.who
+    assert "plugin shop" in problem.who
+
+
+def test_a_type_that_two_plugins_define_is_told_with_both(serve: Serve):
+    (problem,) = problems(serve, shop=plugin(SHOP), rival=plugin(Schema(query=ClashingType)))
+    assert problem.what == "the type Item is claimed twice"
+    assert "plugin rival" in problem.who
+    assert "plugin shop" in problem.who
+
+
+def test_types_that_make_no_schema_are_told_with_their_plugin(serve: Serve):
+    (problem,) = problems(serve, shop=plugin(SHOP), odd=plugin(Schema(query=Unresolvable)))
+    assert problem.code == "graphql-schema"
+    assert problem.who.startswith("plugin odd")
+
+
+def test_a_class_that_is_no_strawberry_type_is_told(serve: Serve):
+    (problem,) = problems(serve, odd=plugin(Schema(query=dict)))
+    assert problem.code == "graphql-type"
+
+
+def test_without_anything_to_ask_the_deployment_is_refused(serve: Serve):
+    (problem,) = problems(serve, idle=plugin())
+    assert problem.code == "graphql-empty"
+
+
+def test_a_misspelt_extension_point_is_told(serve: Serve):
+    found = problems(serve, shop=plugin(SHOP, hook="graphql_schemas"))
+    assert found[0].fix == 'did you mean "graphql_schema"?'
+
+
+def test_a_guard_closes_the_fields_of_its_plugin_and_no_others(serve: Serve):
+    closed = Schema(query=SHOP.query, guard=guard)
+    api = serve(plugins={"shop": plugin(closed), "sky": plugin(Schema(query=Weather))})
+    query = "{ weather item(id: 1) { name } again: item(id: 2) { name } }"
+    answer = api.ask(query)
+    assert answer["data"] == {"weather": "rain", "item": None, "again": None}
+    assert {each["extensions"]["code"] for each in answer["errors"]} == {"UNAUTHENTICATED"}
+    fragment = "{ ...F } fragment F on Query { ... { item(id: 1) { name } } }"
+    assert api.codes(fragment) == ["UNAUTHENTICATED"]
+    assert "errors" not in api.ask(query, {"x-key": "open sesame"})
+
+
+def test_the_command_prints_the_schema(host: Hosts):
+    opened = host(plugins=["graphql", ("shop", plugin(SHOP))])
+    printed = opened.invoke("graphql schema").output
+    assert "type Query {" in printed
+    assert "items(first: Int! = 10): [Item!]!" in printed
+
+
+def test_without_http_nothing_of_strawberry_is_imported():
+    script = """
+import sys
+from rolehost.composition import compose
+from rolehost.deployment import read
+alone = read(None, plugins=["embedded", "webhooks-api"], environ={})[0]
+compose(alone)
+assert not {"strawberry", "graphql"} & set(sys.modules), "imported without graphql"
+deployment = read(None, plugins=["graphql", "embedded", "webhooks-api"], environ={})[0]
+for role in ("worker", "scheduler", "consumer"):
+    compose(deployment, role=role)
+assert not {"strawberry", "graphql"} & set(sys.modules), "imported in a worker"
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
