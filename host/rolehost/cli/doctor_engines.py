@@ -64,11 +64,12 @@ def _engine(services: ProcessServices, kind: Kind, name: str) -> Iterator[Line]:
 
     error = _within(PATIENCE, ask)
     if error is not None:
-        fix = "see what it says; it names the setting"
+        setting = getattr(error, "setting", None)
+        fix = f"as it says; it is set in {setting}" if setting else "as it says"
         if kind in services.optional:
-            yield warn(subject, f"{error} (optional: the service goes on without it)", fix)
+            yield warn(subject, f"{_line(error)} (optional: the service goes on without it)", fix)
         else:
-            yield fail(subject, error, fix)
+            yield fail(subject, _line(error), fix)
         return
     about, middle = told[0]
     text = f"{about.version if about else 'answers'} in {min(answers):.1f} ms"
@@ -147,20 +148,24 @@ def _disk(database: Database) -> Iterator[Line]:
         yield ok("disk", text)
 
 
-def _within(seconds: float, ask: Callable[[], None]) -> str | None:
-    """Run something in a thread; return what it said when it failed or took too long."""
-    failed: list[str] = []
+def _within(seconds: float, ask: Callable[[], None]) -> Exception | None:
+    """Run something in a thread; return what it raised, or that it took too long."""
+    failed: list[Exception] = []
     over = threading.Event()
 
     def run() -> None:
         try:
             ask()
         except Exception as error:  # whatever it is, that is what a doctor is asked for
-            failed.append(" ".join(str(error).split()) or type(error).__name__)
+            failed.append(error)
         finally:
             over.set()
 
     threading.Thread(target=run, name="asks an engine", daemon=True).start()
     if not over.wait(seconds):
-        return f"no answer within {seconds:g} s"
+        return TimeoutError(f"no answer within {seconds:g} s")
     return failed[0] if failed else None
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

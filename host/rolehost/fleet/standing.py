@@ -140,7 +140,7 @@ def read(
     manifests = stored.read(database)
     with database.session():
         processes = _processes(database, now)
-        jobs = _jobs(database)
+        jobs = _jobs(database, now)
         outbox = tuple(
             Outbox(*row)
             for row in database.read(
@@ -214,7 +214,7 @@ def _processes(database: Database, now: int) -> tuple[Live, ...]:
     )
 
 
-def _jobs(database: Database) -> tuple[Jobs, ...]:
+def _jobs(database: Database, now: int) -> tuple[Jobs, ...]:
     rows = database.read(
         "SELECT queue, actor, state, count(*), min(run_at) FROM rolehost_jobs"
         " WHERE state IN ('available', 'scheduled', 'retrying', 'claimed', 'running', 'dead')"
@@ -228,8 +228,8 @@ def _jobs(database: Database) -> tuple[Jobs, ...]:
         elif state == "dead":
             known = known._replace(dead=count)
         else:
-            ready = run_at if state == "available" else None
-            known = known._replace(waiting=known.waiting + count, oldest=ready or known.oldest)
+            due = [each for each in (known.oldest, run_at) if each is not None and each <= now]
+            known = known._replace(waiting=known.waiting + count, oldest=min(due, default=None))
         found[queue, actor] = known
     return tuple(found[key] for key in sorted(found))
 

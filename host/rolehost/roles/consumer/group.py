@@ -93,6 +93,11 @@ class Group:
             on_revoked=self._revoked,
         )
 
+    @property
+    def in_flight(self) -> int:
+        """How many events are taken and not settled, about; for any thread."""
+        return self._stints.unsettled
+
     def stop(self, deadline: float) -> None:
         """Make :meth:`run` end: begin nothing more, wait for what runs, commit, leave.
 

@@ -54,6 +54,10 @@ class ConsumerRole:
             threading.Thread(target=group.run, name="consumer-group", daemon=True)
             for group in self._groups
         ]
+        process.in_flight = self._in_flight
+
+    def _in_flight(self) -> int:
+        return sum(group.in_flight for group in self._groups)
 
     def start(self) -> None:
         """Start polling."""

@@ -120,6 +120,11 @@ class Stints:
         if len(self._settled) >= self._wanted:
             self._enough.set()
 
+    @property
+    def unsettled(self) -> int:
+        """How many records are taken and not settled, about; for any thread."""
+        return max(0, self._flying - len(self._settled))
+
     def flying(self) -> int:
         """Return how many records were taken and are not settled."""
         settled, dirty = self._settled, self._dirty

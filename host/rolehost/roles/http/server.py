@@ -211,6 +211,7 @@ class Server(BaseApplication):  # type: ignore[misc]
 
     def serving(self) -> None:
         """A worker accepts; the last of the first ones says that the role is ready."""
+        self.process.takes_work()
         last = self.http.processes
         mine = self._booted.find(b"\0", 0, last)
         if mine < 0:

@@ -92,6 +92,11 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
             self._body_receiver._body_wait_expired = True
             self._body_receiver._wake_waiter()
 
+    @property
+    def busy(self) -> bool:
+        """Whether a request is being received or answered."""
+        return self._phase() in (BODY, BUSY)
+
     def hang_up_when_idle(self) -> None:
         """Close unless a request is on its way."""
         if self._phase() in (IDLE, HEAD) and not self._begun():
@@ -132,6 +137,10 @@ class HostWorker(ASGIWorker):  # type: ignore[misc]
         self._told = threading.Event()
         self._failure: Exception | None = None
         self._noted: list[int] = []
+
+    def in_flight(self) -> int:
+        """Count the requests that are being received or answered; called by any thread."""
+        return sum(connection.busy for connection in tuple(self.connections))
 
     def init_signals(self) -> None:
         """Note signals from here on, those that came since the fork too."""
@@ -197,6 +206,7 @@ class HostWorker(ASGIWorker):  # type: ignore[misc]
 
     async def _serve(self) -> None:
         self._heed_signals()
+        self.app.process.in_flight = self.in_flight
         for listener in self.sockets:
             self.servers.append(
                 await self.loop.create_server(
