@@ -75,7 +75,7 @@ class Supervised:
     @property
     def control(self) -> Path:
         """The socket on which it can be asked."""
-        return self.folder / f"rolehost-{os.getuid()}" / f"{self.process.pid}.sock"
+        return self.folder / f"rolehost-supervisors-{os.getuid()}" / f"{self.process.pid}.sock"
 
     def offer(self, plan: Plan | None = None, **said: Any) -> None:
         """Say what the next check of a deployment answers.

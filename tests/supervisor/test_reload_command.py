@@ -182,7 +182,7 @@ def test_a_socket_of_one_that_was_killed_is_removed(folder: Path) -> None:
     with started(folder) as host:
         os.kill(host.supervisor.pid, signal.SIGKILL)
         host.supervisor.wait()
-        (left,) = folder.glob("rolehost-*/*.sock")
+        (left,) = folder.glob("rolehost-supervisors-*/*.sock")
         done = host.reload("d.toml")
         assert "none of this user runs on this machine" in done.stderr
         assert not left.exists()

@@ -30,7 +30,7 @@ def folder() -> Path:
 
     It is in ``TMPDIR``, else in ``/tmp``, so that a command finds it without a setting.
     """
-    return Path(os.environ.get("TMPDIR") or "/tmp") / f"rolehost-{os.getuid()}"
+    return Path(os.environ.get("TMPDIR") or "/tmp") / f"rolehost-supervisors-{os.getuid()}"
 
 
 class Control:
@@ -174,7 +174,7 @@ def running() -> list[Found]:
     What supervisors that were killed have left behind is removed.
     """
     mine = folder()
-    folders = sorted(mine.parent.glob("rolehost-[0-9]*")) if os.getuid() == 0 else [mine]
+    folders = sorted(mine.parent.glob("rolehost-supervisors-*")) if os.getuid() == 0 else [mine]
     found = []
     for each in folders:
         with suppress(OSError):
