@@ -18,9 +18,9 @@ from tests.proofs.kit import ROOT
 SMOKE = """
 import json, pathlib, importlib.resources, rolehost
 import rolehost_embedded, rolehost_ops, rolehost_openapi, rolehost_postgres, rolehost_webhooks
-import rolehost_kafka, rolehost_memcached, rolehost_redis
+import rolehost_kafka, rolehost_memcached, rolehost_redis, rolehost_graphql
 packages = [rolehost, rolehost_embedded, rolehost_ops, rolehost_openapi, rolehost_postgres,
-            rolehost_webhooks, rolehost_kafka, rolehost_memcached, rolehost_redis]
+            rolehost_webhooks, rolehost_kafka, rolehost_memcached, rolehost_redis, rolehost_graphql]
 print(json.dumps({
     "from": sorted({str(pathlib.Path(package.__file__).parents[1]) for package in packages}),
     "typed": all(importlib.resources.files(package).joinpath("py.typed").is_file()
