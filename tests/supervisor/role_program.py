@@ -9,8 +9,13 @@ import argparse
 import json
 import os
 import signal
-import socket
 import sys
+
+
+def address(listener: int) -> list[object]:
+    import socket  # here alone: a start should be short
+
+    return list(socket.socket(fileno=listener).getsockname())
 
 
 def main() -> int:
@@ -47,7 +52,7 @@ def main() -> int:
         incarnation=given.incarnation,
         group=os.getpgid(0),
         deployment=behave.get("deployment", ""),
-        address=list(socket.socket(fileno=int(listener)).getsockname()) if listener else None,
+        address=address(int(listener)) if listener else None,
         replaces="ROLEHOST_REPLACES" in os.environ,
     )
     if given.incarnation in behaviour.get("exits", {}).get("in", [given.incarnation]):

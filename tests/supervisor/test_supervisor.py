@@ -154,10 +154,10 @@ def test_a_process_that_waits_for_a_backend_may_take_as_long_as_it_must() -> Non
         "http.0": {"silent": True},
     }
     with supervised(
-        HTTP, RolePlan("worker", 1), behave=behave, start_timeout=0.3, backoff=0.3
+        HTTP, RolePlan("worker", 1), behave=behave, start_timeout=1.0, backoff=0.3
     ) as running:
-        for _ in range(3):
-            running.until("http.0 was not ready in 0.3 s: killing it")
+        for _ in range(2):
+            running.until("http.0 was not ready in 1 s: killing it")
         assert not [line for line in running.seen if "worker.0 was" in line["event"]]
 
 
