@@ -12,6 +12,7 @@ from benchmarks import (
     http,
     jobs,
     jobs_postgres,
+    kit,
     memory,
     pickup,
     startup,
@@ -48,6 +49,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Bench], list[Figure]]]] = {
     ),
     "startup": ("How long until everything is ready?", startup.run),
     "memory": ("How much memory does each process hold?", memory.run),
+    "kit": ("What does a test pay for a host of its own?", kit.run),
 }
 
 _ENGINES = ("ephemeral-redis", "jobs-postgres", "events", "cache", "pickup-engines")

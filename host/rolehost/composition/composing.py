@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-import msgspec
-
 from rolehost.api.contributions import (
     Actor,
     Check,
@@ -33,7 +31,7 @@ from rolehost.composition.order import ordered
 from rolehost.composition.report import Report, in_order
 from rolehost.composition.sections import check_sections, settings_of
 from rolehost.composition.selection import Loaded, Selection
-from rolehost.deployment import HOST_SECTIONS, Deployment, Origin
+from rolehost.deployment import HOST_SECTIONS, Deployment, Origin, fields_of
 from rolehost.discovery import Found
 from rolehost.errors import ConfigurationError, Problem
 
@@ -174,7 +172,7 @@ def _with_defaults(deployment: Deployment, plugins: Sequence[Plugin]) -> Deploym
         (plugin.name, plugin.settings) for plugin in plugins if plugin.settings is not None
     ]
     for section, settings in sections:
-        for field in msgspec.structs.fields(settings):
+        for field in fields_of(type(settings)):
             key = f"{section}.{field.encode_name}"
             origin = origins.get(key, Origin("default"))
             if isinstance(getattr(settings, field.name), Secret):

@@ -4,7 +4,7 @@
 every mistake, so that a check can go on and report the composition's mistakes too.
 """
 
-from rolehost.deployment.decode import decode
+from rolehost.deployment.decode import decode, fields_of
 from rolehost.deployment.model import Deployment, HostSettings, Origin
 from rolehost.deployment.reading import HOST_SECTIONS, load, read
 from rolehost.deployment.sources import Sources
@@ -19,6 +19,7 @@ __all__ = [
     "decode",
     "describe_type",
     "describe_value",
+    "fields_of",
     "load",
     "read",
     "redacted",

@@ -25,6 +25,17 @@ from rolehost.errors import Problem
 S = TypeVar("S", bound=msgspec.Struct)
 
 
+_fields: dict[Any, tuple[msgspec.structs.FieldInfo, ...]] = {}
+
+
+def fields_of(kind: Any) -> tuple[msgspec.structs.FieldInfo, ...]:
+    """Return the fields of a settings type; PERF: msgspec looks into annotations each time."""
+    found = _fields.get(kind)
+    if found is None:
+        found = _fields[kind] = msgspec.structs.fields(kind)
+    return found
+
+
 def decode(
     kind: type[S],
     values: Mapping[str, Any],
@@ -65,7 +76,7 @@ class _Decoder:
         """Decode one table key by key; None when anything in it is wrong."""
         mistakes = len(self.problems)
         unresolved = False
-        known = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+        known = {field.encode_name: field for field in fields_of(kind)}
         for key in values.keys() - known.keys():
             self._unknown(f"{section}.{key}", key, known)
         decoded: dict[str, Any] = {}

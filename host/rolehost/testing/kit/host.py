@@ -394,8 +394,7 @@ class Host:
     # --- how it is done ---------------------------------------------------------------------
 
     def _start(self) -> None:
-        if "database" in self.composition.backends:
-            self._world.prepare(self.composition, self._database)
+        self._world.prepare(self.composition, self._database)
         self._left.callback(self._processes.stop, all_of_them=True)
         services = self._processes.services("command")
         # The test's own session, so that it can read and use models without ceremony.

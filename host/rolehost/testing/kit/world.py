@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -52,10 +54,8 @@ class World:
 
     @cached_property
     def folder(self) -> Path:
-        """A temporary folder, removed when the world is closed."""
-        folder = Path(tempfile.mkdtemp(prefix="rolehost-kit-"))
-        self._closers.append(lambda: shutil.rmtree(folder, ignore_errors=True))
-        return folder
+        """A temporary folder, removed when the world is closed; made by :meth:`prepare`."""
+        return Path(tempfile.gettempdir(), f"rolehost-kit-{os.getpid()}-{uuid.uuid4().hex}")
 
     def plugins(self) -> tuple[tuple[str, ...], dict[str, Any]]:
         """Return the names of the plugins with backends, and the objects of those in code."""
@@ -81,7 +81,11 @@ class World:
         return merged
 
     def prepare(self, composition: Composition, database: Callable[[], Database]) -> None:
-        """Bring the schema up that a composition needs."""
+        """Make the folder where settings name it, and bring the schema up, as far as needed."""
+        if any(str(self.folder) in repr(plugin.settings) for plugin in composition.plugins):
+            self._make_folder()
+        if "database" not in composition.backends:
+            return
         from rolehost import schema
 
         sets = [schema.HOST_SET, *composition.schema_sets]
@@ -94,6 +98,11 @@ class World:
         """Forget everything. Idempotent."""
         while self._closers:
             self._closers.pop()()
+
+    def _make_folder(self) -> None:
+        if not self.folder.exists():
+            self.folder.mkdir(mode=0o700)
+            self._closers.append(lambda: shutil.rmtree(self.folder, ignore_errors=True))
 
     def _place(self, name: str, settings: Sections) -> dict[str, Any]:
         """Return settings of one plugin by which it keeps its data apart."""
