@@ -110,7 +110,10 @@ def alive(tx: Transaction, owner: str, now: int) -> bool:
     row = tx.execute(
         "SELECT host, pid, expires_at FROM rolehost_processes WHERE id = ?", (owner,)
     ).fetchone()
-    return row is not None and lives(*row, now)
+    if row is None:
+        return False
+    host, pid, expires_at = row
+    return lives(host, pid, expires_at, now)
 
 
 def forget(tx: Transaction, owner: str) -> None:
