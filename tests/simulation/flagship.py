@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from rolehost_webhooks.delivery.answer import Answer
-from rolehost_webhooks.delivery.sender import Sender
-
 from rolehost.storage import Record
 from rolehost.testing.simulation import Client, Faults, Simulation
+from rolehost_webhooks.delivery.answer import Answer
+from rolehost_webhooks.delivery.sender import Sender
 
 APP = "/api/v1/app"
 ENDPOINTS = ("orders", "ledger")
@@ -143,4 +142,5 @@ def flagship(faults: Faults | None = None) -> Simulation:
         settings=SETTINGS,
         services={Sender: Receivers},
         faults=faults,
+        act=0.05,
     )

@@ -100,9 +100,7 @@ class Contract:
             dataclasses.replace(owned, value=self._handler(owned.value))
             for owned in composition.handlers
         )
-        return dataclasses.replace(
-            composition, actors=MappingProxyType(actors), handlers=handlers
-        )
+        return dataclasses.replace(composition, actors=MappingProxyType(actors), handlers=handlers)
 
     def _actor(self, actor: Actor) -> Actor:
         if not actor.durable:
@@ -214,7 +212,9 @@ def violated(world: SimulatedWorld) -> str | None:
     return rows[0][0] if rows else None
 
 
-def unsettled(world: SimulatedWorld, contract: Contract, groups: dict[str, set[str]]) -> Iterator[str]:
+def unsettled(
+    world: SimulatedWorld, contract: Contract, groups: dict[str, set[str]]
+) -> Iterator[str]:
     """Yield what is lost or stuck, though nothing happens any more.
 
     Args:
@@ -239,7 +239,9 @@ def unsettled(world: SimulatedWorld, contract: Contract, groups: dict[str, set[s
     yield from _unhandled(world, contract, groups)
 
 
-def _unhandled(world: SimulatedWorld, contract: Contract, groups: dict[str, set[str]]) -> Iterator[str]:
+def _unhandled(
+    world: SimulatedWorld, contract: Contract, groups: dict[str, set[str]]
+) -> Iterator[str]:
     read = world.rows
     sent = {
         _of_headers(kept.record.headers)

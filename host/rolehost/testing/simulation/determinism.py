@@ -6,7 +6,7 @@ import logging
 import os
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest import mock
@@ -21,7 +21,7 @@ def determined(
     clock: SimulatedClock,
     chance: random.Random,
     sleep: Callable[[float], None],
-    told: Callable[[str, dict[str, Any]], None],
+    told: Callable[[MutableMapping[str, Any]], None],
 ) -> Iterator[None]:
     """Let modules of the standard library give simulated time and seeded chance.
 
@@ -36,8 +36,8 @@ def determined(
         told: is given each line of structlog; nothing is written anywhere.
     """
 
-    def catch(_logger: Any, method: str, fields: dict[str, Any]) -> Any:
-        told(method, fields)
+    def catch(_logger: Any, _method: str, fields: MutableMapping[str, Any]) -> Any:
+        told(fields)
         raise structlog.DropEvent
 
     state = random.getstate()

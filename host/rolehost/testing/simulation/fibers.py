@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from greenlet import getcurrent, greenlet
+from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]
 
 from rolehost.failpoints import Crash
 from rolehost.testing.memory.interleaving import Interleaving
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rolehost.testing.simulation.processes import SimulatedProcess
 
 
-class Fiber(greenlet):
+class Fiber(greenlet):  # type: ignore[misc]
     """One simulated thread of one simulated process.
 
     Attributes:
@@ -108,9 +108,7 @@ class Fibers(Interleaving):
             self._suspend(fiber, "waits for a lock", lambda: not lock.locked())
         return True
 
-    def wait(
-        self, changed: threading.Condition, until: Callable[[], bool], timeout: float
-    ) -> bool:
+    def wait(self, changed: threading.Condition, until: Callable[[], bool], timeout: float) -> bool:
         """See :meth:`Interleaving.wait`; nobody waits: the simulation looks again later."""
         del changed, timeout
         return until()

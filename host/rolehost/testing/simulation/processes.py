@@ -86,8 +86,8 @@ class SimulatedProcess(Process):
     def provide(self) -> None:
         """Start as a process does, up to where its threads would begin."""
         services = self._provision()
-        for service_type, factory in self.run.replaced.items():
-            services._built[service_type] = factory(services)
+        for service_type, make in self.run.replaced.items():
+            services._built[service_type] = make()
         self.start()
         self._identity = Identity(
             self.name, services.deployment, self.role, self.slot, self.incarnation
@@ -245,5 +245,3 @@ class SimulatedProcess(Process):
         assert self._ticker is not None  # it is offered only then
         wait = self._ticker.step() if self._ticker.lead() else self._lease
         self._due["tick"] = self.run.clock.now() + int(min(wait, self._lease / 3) * 1000)
-
-

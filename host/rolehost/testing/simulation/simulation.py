@@ -12,7 +12,6 @@ from rolehost import failpoints
 from rolehost.api.contributions import Role
 from rolehost.composition import compose
 from rolehost.composition.model import Composition
-from rolehost.deployment.model import Deployment
 from rolehost.schema import HOST_SET
 from rolehost.testing.memory import MemoryPlugin
 from rolehost.testing.memory.database import MemoryDatabase
@@ -146,7 +145,7 @@ class Simulation:
         several = len(self.compositions) > 1
         places = []
         for composition in self.compositions:
-            roles: list[Any] = [role for role in composition.roles]
+            roles: list[Any] = list(composition.roles)
             if not any(each.routes for each in self.compositions):
                 roles.append("command")
             prefix = f"{composition.deployment.name}:" if several else ""
@@ -179,6 +178,14 @@ class Simulation:
             for group in sorted(groups):
                 found.setdefault(group, []).append(topic)
         return found
+
+    def attempts(self, actor: str) -> int:
+        """Return how often jobs of an actor are tried at most."""
+        return max(
+            each.actors[actor].value.retry.attempts
+            for each in self.compositions
+            if actor in each.actors
+        )
 
     @property
     def lease(self) -> float:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rolehost.errors import StorageUnavailable
@@ -33,8 +34,9 @@ _LEAPS = 200
 _IN_TRANSACTION = 0.25
 #: What a process does for its leases.
 _UPKEEP = ("renew", "sweep")
-#: Attempts after which a job that is still retried will never be over.
-_ATTEMPTS = 50
+#: Attempts after which a job is asked about that is still retried, and the attempts that its
+#: actor may allow then.
+_ATTEMPTS, _PATIENCE = 20, 100
 
 
 class Violation(Exception):
@@ -64,9 +66,8 @@ class Stepping:
         self.step = 0
         self.processes: list[SimulatedProcess] = []
         self.threads = simulation.threads
-        self.replaced: Mapping[type[Any], Callable[..., Any]] = {
-            kind: lambda services, make=make: make(self.world)
-            for kind, make in simulation.services.items()
+        self.replaced: Mapping[type[Any], Callable[[], Any]] = {
+            kind: partial(make, self.world) for kind, make in simulation.services.items()
         }
         self.chaos = Chaos(self, simulation.faults)
         self.calm = False
@@ -104,7 +105,7 @@ class Stepping:
         """Add a line to the trace."""
         self.trace.add(self.step, self.clock.passed, who, what)
 
-    def told(self, _method: str, fields: dict[str, Any]) -> None:
+    def told(self, fields: MutableMapping[str, Any]) -> None:
         """Add a line of the log to the trace."""
         fiber = Fibers.current()
         who = fiber.process.name if fiber else "simulation"
@@ -219,9 +220,7 @@ class Stepping:
             self._begin(process, activity.label, activity.work)
         return True
 
-    def _begin(
-        self, process: SimulatedProcess, label: str, work: Callable[[], object]
-    ) -> None:
+    def _begin(self, process: SimulatedProcess, label: str, work: Callable[[], object]) -> None:
         fiber = self.fibers.begin(process, label, work)
         process.fibers.append(fiber)
         process.busy[label] = 1
@@ -280,6 +279,7 @@ class Stepping:
             if self._pending():
                 self.pass_time(self.simulation.lease / 2)
                 continue
+            self._check_attempts()
             due = self._next_due()
             if due is None or due > end or leaps >= _LEAPS:
                 break
@@ -371,16 +371,21 @@ class Stepping:
         ]
         return found
 
+    def _check_attempts(self) -> None:
+        """Find jobs that fail again and again, and would for as long as anybody waits."""
+        for number, name, attempts in self.world.rows(
+            "SELECT id, actor, attempt FROM rolehost_jobs WHERE state = 'retrying'"
+            " AND attempt >= ?",
+            (_ATTEMPTS,),
+        ):
+            if self.simulation.attempts(name) > _PATIENCE:
+                raise Violation(f"job {number} of {name} was tried {attempts} times, for ever")
+
     def _judge(self) -> None:
         for text in contract.unsettled(
             self.world, self.simulation.contract, self.simulation.groups
         ):
             raise Violation(text)
-        for (number, attempts) in self.world.rows(
-            "SELECT id, attempt FROM rolehost_jobs WHERE state = 'retrying'"
-        ):
-            if attempts >= _ATTEMPTS:
-                raise Violation(f"job {number} was tried {attempts} times and is not over")
         for invariant in self.simulation.eventually:
             _hold(invariant, self.world)
 
