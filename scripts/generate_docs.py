@@ -21,12 +21,14 @@ from rolehost.cli.exits import MEANINGS
 from rolehost.cli.main import COMMANDS
 from rolehost.deployment.model import HostSettings
 
+from scripts import api_surface, grades_page
 from scripts.docstrings import parse
 from scripts.prove import proofs
 
 #: Distributions whose plugins these pages describe.
 OWN = (
     "rolehost-embedded",
+    "rolehost-graphql",
     "rolehost-kafka",
     "rolehost-memcached",
     "rolehost-openapi",
@@ -80,7 +82,30 @@ def hooks_page() -> str:
     parts += ["# Contexts", "What the hooks are given."]
     for kind in (hooks.DeclareContext, hooks.ProcessContext):
         parts += _declaration(kind)
+    parts += _extension_points()
     return "\n\n".join(parts) + "\n"
+
+
+def _extension_points() -> Iterator[str]:
+    """Yield the part about hooks that plugins add."""
+    yield "# Extension points"
+    yield (
+        "Hooks that plugins of this repository add, for other plugins to implement. They are"
+        " declared and called as any plugin's are: by `extension_points` of its `PluginInfo`."
+    )
+    for kind in (contributions.ExtensionPoint, contributions.Extension):
+        yield from _declaration(kind)
+    for name, module, context in _plugins():
+        for point in _declared(module, "rolehost_plugin", context).extension_points:
+            classes = " | ".join(kind.__name__ for kind in point.classes)
+            code = f"@hookimpl\ndef {point.hook}(context: DeclareContext) -> list[{classes}]: ..."
+            yield f"## `{point.hook}`"
+            yield f"```python\n{code}\n```"
+            role = f" Read by processes of the role `{point.role}` alone." if point.role else ""
+            yield f"{point.summary}; offered by `{name}`.{role}"
+            for kind in point.classes:
+                yield f"From `{kind.__module__.partition('.')[0]}`:"
+                yield from (text.replace("## ", "### ", 1) for text in _declaration(kind))
 
 
 def _declarations() -> Iterator[type[Any]]:
@@ -236,6 +261,8 @@ def readme() -> str:
 #: Every page that is generated, or of which a part is, by its path in ``docs/``.
 PAGES: dict[str, Callable[[], str]] = {
     "hooks.md": hooks_page,
+    "plugin-api.md": lambda: api_surface.page(NOTE),
+    "grades.md": grades_page.page,
     "settings.md": settings_page,
     "commands.md": commands_page,
     "proofs.md": proofs_page,

@@ -80,7 +80,11 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Snooze:
-    """Returned by an actor: keep the effects, run again after ``delay`` seconds, count nothing."""
+    """Returned by an actor: keep the effects, run again later, count no attempt.
+
+    Attributes:
+        delay: seconds until it runs again.
+    """
 
     delay: float
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -50,6 +51,10 @@ _ACTS = frozenset(
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC
 
 
+#: Ends of files that are read when a module is imported, wherever an import finder found it.
+_CODE = (".py", ".pyc", ".pyi", ".so", ".pyd", "METADATA", "entry_points.txt", "direct_url.json")
+
+
 class Audit:
     """Collects acts while it listens; there can be no more than one, for hooks stay for good."""
 
@@ -61,6 +66,8 @@ class Audit:
             {os.path.realpath(path) for path in (*sys.path, sys.prefix, sys.base_prefix) if path}
         )
         sys.addaudithook(self._hear)
+        if sys.version_info < (3, 12):
+            self._hear_threads()
 
     @contextmanager
     def listening(self) -> Iterator[list[str]]:
@@ -72,6 +79,16 @@ class Audit:
             yield acts
         finally:
             self._listening = False
+
+    def _hear_threads(self) -> None:
+        """Hear of threads where Python does not tell by itself, which it does from 3.12 on."""
+        start = threading.Thread.start
+
+        def heard(thread: threading.Thread) -> None:
+            self._hear("_thread.start_new_thread", ())
+            start(thread)
+
+        threading.Thread.start = heard  # type: ignore[method-assign,assignment]
 
     def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
         if not self._listening:
@@ -88,7 +105,8 @@ class Audit:
             finally:
                 self._listening = True
             writes = bool((flags or 0) & _WRITING) or any(c in (mode or "") for c in "wax+")
-            if writes or not real.startswith((*self._code, "/dev/null", "/proc/self")):
+            reads_code = real.endswith(_CODE) or real.startswith(self._code)
+            if writes or not (reads_code or real.startswith(("/dev/null", "/proc/self"))):
                 self._note("open", (real,))
 
     def _note(self, event: str, arguments: tuple[Any, ...]) -> None:
@@ -99,14 +117,11 @@ class Audit:
 
 
 def _site() -> str:
-    """Return the nearest line that is neither ours nor the import system's."""
+    """Return the nearest line that is neither ours nor of Python itself."""
     frame = sys._getframe(1)
     while frame is not None:
         name = frame.f_globals.get("__name__", "")
-        file = frame.f_code.co_filename
-        if not file.startswith("<frozen") and not name.startswith(("importlib", __name__)):
+        if name != __name__ and name.partition(".")[0] not in sys.stdlib_module_names:
             return f"{name}:{frame.f_lineno}"
-        if frame.f_back is None:
-            break
-        frame = frame.f_back
+        frame = frame.f_back  # type: ignore[assignment]
     return "?"

@@ -40,7 +40,11 @@ def missing_contents(subject: Subject) -> Iterator[str]:
 
 
 def _lacking(subject: Subject, names: Collection[str]) -> Iterator[str]:
-    base = subject.folder.parent
+    if subject.single:
+        if f"{subject.package}.py" not in names:
+            yield f"{subject.package}.py is missing"
+        return
+    base = subject.base
     if subject.source is not None and (subject.source / subject.package).is_dir():
         base = subject.source
     folder = base / subject.package

@@ -97,7 +97,7 @@ def _pure(_subject: Subject, seen: Seen) -> Verdict:
 
 
 def _api_only(subject: Subject, _seen: Seen) -> Verdict:
-    uses = sources.foreign(subject.modules, subject.folder.parent)
+    uses = sources.foreign(subject.modules, subject.base)
     return _without(f"{use.name} at {use.site}" for use in uses)
 
 
@@ -198,7 +198,7 @@ def _start_stop(_subject: Subject, seen: Seen) -> Verdict:
 
 
 def _declared(subject: Subject, seen: Seen) -> Verdict:
-    base = subject.folder.parent
+    base = subject.base
     # What one plugin of a package enqueues another may declare: they share the code.
     enqueues, publishes = set(seen.enqueues), set(seen.publishes)
     for sibling in _others(subject):

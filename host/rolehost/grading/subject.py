@@ -62,11 +62,21 @@ class Subject:
         return Path(spec.origin).parent if spec is not None and spec.origin else Path()
 
     @cached_property
+    def single(self) -> bool:
+        """Whether it is one module and no package."""
+        return not (self.folder / "__init__.py").is_file()
+
+    @cached_property
+    def base(self) -> Path:
+        """The folder on the import path that holds it; sites are told from there."""
+        return self.folder if self.single else self.folder.parent
+
+    @cached_property
     def modules(self) -> tuple[Path, ...]:
         """Its Python files, sorted."""
-        if (self.folder / "__init__.py").is_file():
-            return tuple(sorted(self.folder.rglob("*.py")))
-        return (self.folder / f"{self.package}.py",)
+        if self.single:
+            return (self.folder / f"{self.package}.py",)
+        return tuple(sorted(self.folder.rglob("*.py")))
 
     @cached_property
     def tests(self) -> tuple[Path, ...] | None:

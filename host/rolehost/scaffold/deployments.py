@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
@@ -103,11 +103,11 @@ def _settings(kind: type[Any]) -> Iterable[str]:
         default = field.default
         if field.default_factory is not msgspec.NODEFAULT:
             default = field.default_factory()
-        if default is msgspec.NODEFAULT:
-            yield f"# {field.encode_name} =    # required: {takes}\n"
-        elif isinstance(default, Secret):
+        if Secret in (field.type, *get_args(field.type)):
             variable = field.encode_name.upper()
             yield f'# {field.encode_name} = "${{{variable}}}"    # secret\n'
+        elif default is msgspec.NODEFAULT:
+            yield f"# {field.encode_name} =    # required: {takes}\n"
         elif default is None:
             yield f"# {field.encode_name} =    # {takes}; none by default\n"
         else:

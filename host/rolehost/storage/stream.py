@@ -12,7 +12,12 @@ from rolehost.storage.about import About
 
 
 class Partition(NamedTuple):
-    """One partition of a topic."""
+    """One partition of a topic.
+
+    Attributes:
+        topic: name of the topic.
+        number: the partition's, from 0.
+    """
 
     topic: str
     number: int

@@ -1,0 +1,213 @@
+"""What plugins may import, name by name: as plain lines to compare, and as a page to read."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from rolehost import api
+from rolehost.api import http, versions
+from rolehost.api.hooks import Hooks
+
+from scripts.docstrings import Docstring, parse
+
+#: What the page puts under each heading, by the last part of the module that defines it.
+SUBJECTS = {
+    "contributions": "Contributions",
+    "hooks": "Hooks and contexts",
+    "services": "What running code is given",
+    "events": "Events",
+    "retries": "Outcomes and retries",
+    "settings": "Settings",
+    "versions": "Versions",
+    "observe": "Recorders and statistics",
+    "caching": "Caching",
+    "storage": "Storage",
+    "errors": "Errors",
+}
+
+
+def public() -> Iterator[tuple[str, Any]]:
+    """Yield the names of ``rolehost.api``, then those of ``rolehost.api.http``, sorted."""
+    for name in sorted(api.__all__):
+        yield name, getattr(api, name)
+    for name in sorted(vars(http)):
+        thing = getattr(http, name)
+        if getattr(thing, "__module__", None) == http.__name__ and not name.startswith("_"):
+            yield f"http.{name}", thing
+
+
+def surface() -> list[str]:
+    """Return one line for each hook and public name, and for each field and method of it."""
+    lines = [f"plugin API {versions.PLUGIN_API}"]
+    for name, hook in vars(Hooks).items():
+        if name.startswith("rolehost_"):
+            lines.append(f"hook {name}{signature(hook)}")
+    for name, thing in public():
+        lines.append(f"{name}{described(thing)}")
+        lines += [f"{name}.{each}" for each in members(thing)]
+    return lines
+
+
+def described(thing: Any) -> str:
+    """Return how a name is called, or of which type it is."""
+    if inspect.isclass(thing):
+        bases = ", ".join(base.__name__ for base in thing.__bases__ if base is not object)
+        return f": class({bases})" if bases else ": class"
+    if inspect.isroutine(thing):
+        return signature(thing)
+    return f": {type(thing).__name__}"
+
+
+def members(thing: Any) -> Iterator[str]:
+    """Yield fields, properties and methods of a class, with their types; not what it inherits."""
+    if not inspect.isclass(thing):
+        return
+    yield from _fields(thing)
+    for name, member in vars(thing).items():
+        if name.startswith("_") and name not in ("__call__", "__init__"):
+            continue
+        if isinstance(member, property):
+            result = inspect.get_annotations(member.fget).get("return", "Any")
+            yield f"{name}: property {result}"
+        elif isinstance(member, classmethod | staticmethod):
+            yield f"{name}{signature(member.__func__)}"
+        elif inspect.isfunction(member) and not (name == "__init__" and _generated(thing)):
+            yield f"{name}{signature(member)}"
+
+
+def _fields(thing: type[Any]) -> Iterator[str]:
+    written = inspect.get_annotations(thing)
+    if dataclasses.is_dataclass(thing):
+        for field in dataclasses.fields(thing):
+            missing = field.default is dataclasses.MISSING
+            default = "" if missing else f" = {_plain(field.default)}"
+            if field.default_factory is not dataclasses.MISSING:
+                default = " = …"
+            yield f"{field.name}: {field.type}{default}"
+    elif issubclass(thing, msgspec.Struct):
+        for field in msgspec.structs.fields(thing):
+            default = "" if field.default is msgspec.NODEFAULT else f" = {_plain(field.default)}"
+            if field.default_factory is not msgspec.NODEFAULT:
+                default = " = …"
+            yield f"{field.name}: {written.get(field.name, 'inherited')}{default}"
+    else:
+        for name, kind in written.items():
+            if not name.startswith("_"):
+                # A named tuple keeps its types as references.
+                yield f"{name}: {getattr(kind, '__forward_arg__', kind)}"
+
+
+def _generated(thing: type[Any]) -> bool:
+    return dataclasses.is_dataclass(thing) or issubclass(thing, msgspec.Struct)
+
+
+def signature(function: Any) -> str:
+    """Return parameters and result as they are written, without ``self``."""
+    try:
+        told = inspect.signature(function)
+    except (TypeError, ValueError):
+        return "(…)"
+    parameters = []
+    for each in told.parameters.values():
+        if each.name == "self":
+            continue
+        if each.default is not each.empty:
+            each = each.replace(default=_Plain(each.default))
+        parameters.append(each)
+    return str(told.replace(parameters=parameters)).replace("'", "")
+
+
+class _Plain:
+    """A default that shows itself the same in every process and on every Python."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def __repr__(self) -> str:
+        return _plain(self._value)
+
+
+def _plain(value: Any) -> str:
+    text = repr(value)
+    return "…" if " at 0x" in text or len(text) > 60 else text
+
+
+def page(note: str) -> str:
+    """Return the reference of everything that a plugin may import."""
+    parts = [
+        note,
+        "# The plugin API",
+        "Everything that a plugin may import of the host: `rolehost.api`, and for routes"
+        " `rolehost.api.http`; tests import `rolehost.testing` ([testing.md](testing.md)). The"
+        " hooks, with what each may do, are in [hooks.md](hooks.md). This is plugin API"
+        f" {versions.PLUGIN_API}; plugins of"
+        f" {' and '.join(map(str, versions.ACCEPTED_APIS))} are accepted.",
+    ]
+    grouped: dict[str, list[tuple[str, Any]]] = {}
+    for name, thing in public():
+        grouped.setdefault(_subject(name, thing), []).append((name, thing))
+    for subject in (*SUBJECTS.values(), "Constants", "HTTP"):
+        if subject in grouped:
+            parts.append(f"## {subject}")
+            for name, thing in grouped[subject]:
+                parts += _entry(name, thing)
+    return "\n\n".join(parts) + "\n"
+
+
+def _subject(name: str, thing: Any) -> str:
+    if name.startswith("http."):
+        return "HTTP"
+    parts = getattr(thing, "__module__", "").split(".")
+    return next((SUBJECTS[part] for part in parts if part in SUBJECTS), "Constants")
+
+
+def _entry(name: str, thing: Any) -> Iterator[str]:
+    title = name.removeprefix("http.")
+    yield f"### `{title}`"
+    if inspect.isroutine(thing):
+        yield f"```python\n{title}{signature(thing)}\n```"
+    if not inspect.isclass(thing) and not inspect.isroutine(thing):
+        text = repr(sorted(thing) if isinstance(thing, frozenset) else thing)
+        yield f"`{text}`" if len(text) < 80 else f"A `{type(thing).__name__}`."
+        return
+    yield from _words(parse(thing))
+    if inspect.isclass(thing):
+        rows = [line for member, line in _methods(thing) if member]
+        if rows:
+            yield "\n".join(rows)
+
+
+def _words(documented: Docstring) -> Iterator[str]:
+    yield from documented.body
+    for section in ("Attributes", "Args", "Raises"):
+        entries = documented.entries(section)
+        if entries:
+            rows = "\n".join(f"- `{name}`: {words}" for name, words in entries.items())
+            yield f"{section}:\n\n{rows}"
+    if "Returns" in documented.sections:
+        yield f"Returns: {' '.join(documented.sections['Returns'].split())}"
+
+
+def _methods(thing: type[Any]) -> Iterator[tuple[str, str]]:
+    for name, member in vars(thing).items():
+        if name.startswith("_"):
+            continue
+        if isinstance(member, property):
+            yield name, f"- `{name}` – {_first(member.fget)}"
+        elif inspect.isfunction(member):
+            text = re.sub(r"\s+", " ", signature(member))
+            yield name, f"- `{name}{text}` – {_first(member)}"
+
+
+def _first(function: Any) -> str:
+    documented = parse(function)
+    told = [*documented.body[:1]]
+    for section in ("Returns", "Raises"):
+        if section in documented.sections:
+            told.append(f"{section}: {' '.join(documented.sections[section].split())}")
+    return " ".join(told)

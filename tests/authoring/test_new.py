@@ -1,0 +1,210 @@
+"""``rolehost new``: what is written works as it stands, whatever it is named."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rolehost.cli.main import invoke
+from rolehost.scaffold import BACKENDS, LICENSES, InvalidName, Name, Options, backend, plugin, write
+from rolehost.scaffold.names import LONGEST
+
+from tests.proofs.kit import ROOT
+
+pytestmark = [pytest.mark.needs("rolehost_embedded"), pytest.mark.needs("falcon")]
+
+SHORT, LONG = "ab", "abcdefghijkl-nopqrstuvwx"
+KINDS = ["plugin", *BACKENDS]
+
+
+def made(kind: str, name: str, folder: Path) -> Path:
+    """Write a package and return its folder."""
+    named = Name.of(name)
+    package = folder / f"{kind}-{name}"
+    files = plugin(named, Options()) if kind == "plugin" else backend(named, kind, Options())  # type: ignore[arg-type]
+    write(files, package)
+    return package
+
+
+def run(folder: Path, *command: str, **environ: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=folder,
+        env=os.environ | environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def imported_from(folder: Path) -> dict[str, str]:
+    """The environment in which a package is found without being installed."""
+    return {"PYTHONPATH": str(folder)}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_its_tests_pass_and_it_checks(kind: str, tmp_path: Path):
+    folder = made(kind, "guest-book", tmp_path)
+    target = tmp_path / "site"
+    pip = ["pip", "install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation"]
+    run(folder, *pip, "--target", str(target), str(folder))
+    environ = imported_from(target)
+    said = run(folder, "pytest", "-q", "-k", "not conformance or wake or capabilities", **environ)
+    assert "passed" in said
+    assert "ok: 2 plugins" in run(folder, "rolehost", "check", **environ)
+
+
+@pytest.mark.parametrize("name", [SHORT, LONG])
+@pytest.mark.parametrize("kind", KINDS)
+def test_lint_and_format_are_clean_for_every_length_of_name(kind: str, name: str, tmp_path: Path):
+    pytest.importorskip("ruff")
+    assert len(LONG) == LONGEST
+    folder = made(kind, name, tmp_path)
+    run(folder, "ruff", "check", "--no-cache")
+    run(folder, "ruff", "format", "--check", "--no-cache")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_strict_types_are_clean(kind: str, tmp_path: Path):
+    pytest.importorskip("mypy")
+    folder = made(kind, "guest-book", tmp_path)
+    run(folder, "mypy", "--cache-dir", str(ROOT / ".mypy_cache"), MYPYPATH=str(ROOT / "host"))
+
+
+def test_no_mark_and_no_word_of_the_templates_is_left(tmp_path: Path):
+    for kind in KINDS:
+        for path, text in (
+            plugin(Name.of("guest-book"), Options())
+            if kind == "plugin"
+            else backend(Name.of("guest-book"), kind, Options())
+        ).items():  # type: ignore[arg-type]
+            if path == "LICENSE":
+                continue
+            for word in (
+                "acme",
+                "Acme",
+                "@summary@",
+                "@kind@",
+                "@Kind@",
+                "@host@",
+                "@api@",
+                "@year@",
+            ):
+                assert word not in text.replace("ACME_TOKEN", ""), (path, word)
+                assert word not in path
+
+
+@pytest.mark.parametrize("license_name", LICENSES)
+def test_the_licence_is_the_one_that_was_chosen(license_name: str):
+    files = plugin(Name.of("acme"), Options(license=license_name, author="Somebody"))
+    assert f"license = {license_name}" in files["setup.cfg"]
+    words = {"Apache-2.0": "Apache License", "MIT": "MIT License"}
+    assert words.get(license_name, "All rights reserved") in files["LICENSE"]
+    if license_name != "Apache-2.0":
+        assert "Somebody" in files["LICENSE"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Guest_Book", 'did you mean "guest-book"?'),
+        ("guest book", 'did you mean "guest-book"?'),
+        ("2fast", 'did you mean "fast"?'),
+        ("", "lower-case letters"),
+        ("a--b", 'did you mean "a-b"?'),
+        ("ünder", "lower-case letters"),
+        ("x" * 25, "at most 24"),
+        ("http", "the host has a section or a command of that name"),
+        ("rolehost", "the host has a section or a command of that name"),
+    ],
+)
+def test_a_name_that_cannot_be_is_refused_with_one_that_can(text: str, words: str):
+    with pytest.raises(InvalidName, match="cannot name a plugin") as caught:
+        Name.of(text, {"http"})
+    assert words in str(caught.value)
+
+
+def test_the_prefix_of_a_package_is_not_part_of_the_name():
+    name = Name.of("rolehost-guest-book")
+    assert (name.plugin, name.distribution, name.module, name.prefix) == (
+        "guest-book",
+        "rolehost-guest-book",
+        "rolehost_guest_book",
+        "GuestBook",
+    )
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_folder_that_is_there_is_not_touched(here: Path, capsys: pytest.CaptureFixture[str]):
+    (here / "rolehost-acme").mkdir()
+    (here / "rolehost-acme/mine").write_text("mine")
+    assert invoke(["new", "plugin", "acme"]) == 1
+    assert "is there already, and nothing is overwritten" in capsys.readouterr().err
+    assert [path.name for path in here.rglob("*")] == ["rolehost-acme", "mine"]
+
+
+def test_an_empty_folder_is_taken(here: Path):
+    (here / "mine").mkdir()
+    assert invoke(["new", "plugin", "acme", "--into", "mine"]) == 0
+    assert (here / "mine/rolehost_acme/plugin.py").is_file()
+    assert [path.name for path in here.iterdir()] == ["mine"]
+
+
+def test_a_dry_run_lists_and_writes_nothing(here: Path, capsys: pytest.CaptureFixture[str]):
+    assert invoke(["new", "plugin", "acme", "--dry-run"]) == 0
+    listed = capsys.readouterr().out.splitlines()
+    assert "rolehost-acme/.github/workflows/ci.yml" in listed
+    assert "rolehost-acme/rolehost_acme/py.typed" in listed
+    assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize("option", ["--summary", "--author"])
+@pytest.mark.parametrize("text", ['say "no"', "100 %", "two\nlines", "x" * 61])
+def test_words_that_would_break_a_file_are_refused(
+    here: Path, option: str, text: str, capsys: pytest.CaptureFixture[str]
+):
+    assert invoke(["new", "plugin", "acme", option, text]) == 2
+    assert "at most 60 characters" in capsys.readouterr().err
+    assert list(here.iterdir()) == []
+
+
+def test_a_deployment_enables_what_is_named_and_what_that_needs(here: Path):
+    assert invoke(["new", "deployment", "web", "--plugins", "ops,webhooks-api"]) == 0
+    text = (here / "web.toml").read_text()
+    assert 'plugins = ["embedded", "ops", "webhooks-api"]' in text
+    assert '# token = "${TOKEN}"    # secret' in text
+    assert invoke(["check", "web.toml"]) == 0
+    assert invoke(["new", "deployment", "web", "--plugins", "ops"]) == 1
+    assert (here / "web.toml").read_text() == text
+
+
+def test_a_deployment_of_a_role_enables_what_makes_it(here: Path):
+    assert invoke(["new", "deployment", "work", "--role", "consumer"]) == 0
+    text = (here / "work.toml").read_text()
+    assert 'roles = ["consumer"]' in text
+    assert "webhooks-ingest" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "say --plugins or --role"),
+        (["--plugins", "embeded"], 'did you mean "embedded"?'),
+    ],
+)
+def test_a_deployment_that_cannot_be_made_says_why(
+    here: Path, arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+):
+    assert invoke(["new", "deployment", "web", *arguments]) == 1
+    assert words in capsys.readouterr().err
+    assert list(here.iterdir()) == []
