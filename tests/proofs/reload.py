@@ -6,30 +6,33 @@ import json
 import os
 import random
 import signal
-import sqlite3
 import statistics
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tests.proofs.deployed import client_services
+from tests.proofs.deployed import Engines, client_services
+from tests.proofs.engines import own_engines
 from tests.proofs.kills import processes
 from tests.proofs.kit import ROOT, Figures, Options
 from tests.proofs.reload_plugins import KINDS, TABLES, count, count_extra, order
 from tests.proofs.running import READY, Running, eventually, free_port, running
+
+if TYPE_CHECKING:
+    from rolehost.services import ProcessServices
 
 PROMISE = (
     "Under 500 requests a second and a full queue, a deployment is reloaded 20 times; a plugin"
     " comes and goes, and between the reloads are mistakes that change nothing: no request"
     " fails, and each effect of each order is there once"
 )
-DURATION = "about 6 min"
+DURATION = "about 8 min"
 
 #: Requests a second.
 RATE = 500.0
@@ -43,29 +46,33 @@ class Size(NamedTuple):
     """How large a run is.
 
     Attributes:
+        engines: whether it is on PostgreSQL, Redis and Kafka instead of the embedded default.
         reloads: that take place.
         mistakes: that are refused or rolled back, in between.
         backlog: orders before the first reload.
     """
 
+    engines: bool
     reloads: int
     mistakes: int
     backlog: int
 
 
-FULL = Size(reloads=20, mistakes=10, backlog=20_000)
-SHORT = Size(reloads=3, mistakes=2, backlog=1_000)
+FULL = (
+    Size(engines=False, reloads=20, mistakes=10, backlog=20_000),
+    Size(engines=True, reloads=20, mistakes=10, backlog=20_000),
+)
+SHORT = (Size(engines=False, reloads=3, mistakes=2, backlog=1_000),)
 
 FILE = """
-plugins = ["embedded", "orders"{more}]
+plugins = [{storage}, "orders"{more}]
 [deployment]
 migrate = "run"
 [http]
 bind = "127.0.0.1:{port}"
 processes = 2
 access_log = false
-[embedded]
-path = "service.db"
+{engines}
 {also}
 """
 
@@ -80,9 +87,19 @@ MISTAKES: dict[str, tuple[str, str, int]] = {
 
 
 def prove(options: Options) -> Figures:
+    """Reload under load on the embedded default; the full form then on engines as well."""
+    figures: dict[str, Any] = {}
+    for size in SHORT if options.short else FULL:
+        with ExitStack() as stack:
+            ground = Ground.of(stack.enter_context(own_engines())) if size.engines else EMBEDDED
+            found = measured(ground, size, options)
+        figures |= {f"{ground.prefix}{name}": value for name, value in found.items()}
+    return figures
+
+
+def measured(ground: Ground, size: Size, options: Options) -> dict[str, Any]:
     """Reload under load, and count afterwards."""
-    size = SHORT if options.short else FULL
-    with deployed() as deployment:
+    with deployed(ground) as deployment:
         deployment.burst(size.backlog)
         driver = Driver(deployment, size, options)
         with loaded(deployment.port, size.backlog) as load:
@@ -96,15 +113,14 @@ def prove(options: Options) -> Figures:
         found = deployment.effects()
         dead = deployment.dead()
     lost = [(kind, n) for kind in KINDS for n in orders if not found[kind, n]]
-    seconds = sorted(driver.seconds)
     figures = {
         "requests": report["requests"],
         "requests_per_second": round(report["requests"] / report["seconds"]),
         "failed_requests": sum(report["failures"].values()),
         "longest_request_ms": round(report["longest"] * 1000),
-        "reloads": len(seconds),
-        "reload_p50_s": round(statistics.median(seconds), 2),
-        "reload_max_s": seconds[-1],
+        "reloads": len(driver.seconds),
+        "reload_p50_s": round(statistics.median(driver.seconds), 2),
+        "reload_max_s": max(driver.seconds),
         "refused_or_rolled_back": len(driver.mistakes),
         "killed_beside_a_bad_file": driver.killed,
         "orders": len(orders),
@@ -123,24 +139,56 @@ def prove(options: Options) -> Figures:
     return figures
 
 
+class Ground(NamedTuple):
+    """What the deployment stands on.
+
+    Attributes:
+        prefix: of the names of figures.
+        plugins: as in the file.
+        sections: as in the file.
+    """
+
+    prefix: str
+    plugins: str
+    sections: str
+
+    @classmethod
+    def of(cls, engines: Engines) -> Ground:
+        """Return the ground of a fleet."""
+        return cls(
+            "engines_",
+            '"postgres", "redis", "kafka"',
+            '[storage]\nqueue = "redis"\n'
+            f'[postgres]\nurl = "{engines.postgres}"\n[redis]\nurl = "{engines.redis}"\n'
+            f"[kafka]\nservers = {engines.kafka.split(',')}\n",
+        )
+
+
+EMBEDDED = Ground("", '"embedded"', '[embedded]\npath = "service.db"\n')
+
+
 class Deployment(NamedTuple):
     """The deployment that is reloaded.
 
     Attributes:
         path: its file.
         port: of its role http.
+        ground: what it stands on.
         host: its supervisor.
+        services: to look into the database.
         environ: what commands need besides, to find the plugins.
     """
 
     path: Path
     port: int
+    ground: Ground
     host: Running
+    services: ProcessServices
     environ: dict[str, str]
 
     def write(self, more: str = "", also: str = "") -> None:
         """Change the file."""
-        write(self.path, self.port, more, also)
+        write(self.path, self.port, self.ground, more, also)
 
     def reload(self) -> tuple[int, dict[str, Any]]:
         """Ask for a reload; return the command's exit status and what it printed."""
@@ -153,18 +201,17 @@ class Deployment(NamedTuple):
 
     def burst(self, orders: int) -> None:
         """Take orders from a program, many in each unit of work."""
-        with client_services(self.path) as services:
-            for first in range(0, orders, TOGETHER):
-                numbers = range(first, min(first + TOGETHER, orders))
-                with services.unit_of_work() as work:
-                    for actor in (count, count_extra):
-                        work.enqueue_many(actor, [{"number": number} for number in numbers])
-                    for number in numbers:
-                        work.publish(order(number))
+        for first in range(0, orders, TOGETHER):
+            numbers = range(first, min(first + TOGETHER, orders))
+            with self.services.unit_of_work() as work:
+                for actor in (count, count_extra):
+                    work.enqueue_many(actor, [{"number": number} for number in numbers])
+                for number in numbers:
+                    work.publish(order(number))
 
     def effects(self) -> Counter[tuple[str, int]]:
         """Count each effect."""
-        return Counter(self._read("SELECT kind, number FROM effects"))
+        return Counter((kind, n) for kind, n in self._read("SELECT kind, number FROM effects"))
 
     def queued(self) -> int:
         """Count the jobs that have not run."""
@@ -181,9 +228,9 @@ class Deployment(NamedTuple):
         )
         return int(jobs + events)
 
-    def _read(self, statement: str) -> list[Any]:
-        with closing(sqlite3.connect(self.path.with_name("service.db"), timeout=30)) as database:
-            return database.execute(statement).fetchall()
+    def _read(self, statement: str) -> Sequence[Any]:
+        with self.services.database.session():
+            return self.services.database.read(statement)
 
 
 class Driver:
@@ -242,20 +289,24 @@ class Driver:
         self.killed += 1
 
 
-def write(path: Path, port: int, more: str = "", also: str = "") -> None:
+def write(path: Path, port: int, ground: Ground, more: str = "", also: str = "") -> None:
     """Write a deployment file as an editor does, in one step."""
     draft = path.with_suffix(".draft")
-    draft.write_text(FILE.format(port=port, more=more, also=also))
+    draft.write_text(
+        FILE.format(
+            port=port, storage=ground.plugins, engines=ground.sections, more=more, also=also
+        )
+    )
     draft.replace(path)
 
 
 @contextmanager
-def deployed() -> Iterator[Deployment]:
+def deployed(ground: Ground) -> Iterator[Deployment]:
     """Run the deployment, with the plugin that comes and goes, until the block ends."""
     with TemporaryDirectory(prefix="rolehost-proof-") as name:
         folder = Path(name)
         path, port = folder / "reload.toml", free_port()
-        write(path, port, ', "extras"')
+        write(path, port, ground, ', "extras"')
         found = (site(folder), str(ROOT), os.environ.get("PYTHONPATH", ""))
         environ = {"PYTHONPATH": os.pathsep.join(each for each in found if each)}
         sys.path.insert(0, found[0])
@@ -263,7 +314,8 @@ def deployed() -> Iterator[Deployment]:
             command = [sys.executable, "-m", "rolehost", "run", str(path)]
             with running(command, folder, environ) as host:
                 host.until(READY)
-                yield Deployment(path, port, host, environ)
+                with client_services(path) as services:
+                    yield Deployment(path, port, ground, host, services, environ)
         finally:
             sys.path.remove(found[0])
 
