@@ -94,6 +94,9 @@ def _broken(deployment: Deployment, name: str) -> Facts:
 def _off(compositions: Sequence[Composition], kind: str, name: str, file: str) -> Facts:
     enabled = {plugin for each in compositions for plugin in each.deployment.plugins}
     disabled = [found for found in installed() if found.name not in enabled]
+    degraded = [fact for each in compositions for fact in _degraded(each, kind, name)]
+    if degraded:
+        return degraded
     if kind == "plugin":
         return _plugin_off(name, disabled, file)
     if kind == "backend":
@@ -116,6 +119,22 @@ def _off(compositions: Sequence[Composition], kind: str, name: str, file: str) -
     hint = did_you_mean(name, sorted(known))
     because = ("because", f"no installed plugin gives it{'; ' + hint if hint else ''}")
     return [because, *_installable(name)]
+
+
+def _degraded(composition: Composition, kind: str, name: str) -> Facts:
+    """Say why a plugin was left out, or the plugin whose route this is."""
+    facts: Facts = []
+    for each in composition.degraded:
+        gives = kind == "route" and any(owned.value.path == name for owned in each.routes)
+        if gives or (kind == "plugin" and each.name == name):
+            line = composition.deployment.origins.get(f"plugins.{each.name}")
+            facts += [
+                ("given by", f"plugin {each.name} ({each.distribution} {each.version})"),
+                ("enabled at", line.text if line else "in code"),
+                ("because", "the plugin is degraded: [on_failure] lets the rest go on without it"),
+                *((problem.code, f"{problem.what}; {problem.fix}") for problem in each.why),
+            ]
+    return facts
 
 
 def _installable(name: str) -> Facts:

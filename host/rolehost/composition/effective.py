@@ -33,6 +33,9 @@ def effective(composition: Composition) -> Iterator[Effective]:
         list(composition.deployment.plugins),
         origins.get("plugins", Origin("default")),
     )
+    for name, word in composition.deployment.on_failure.items():
+        key = f"on_failure.{name}"
+        yield Effective(key, word, origins.get(key, Origin("default")))
     sections = [(name, getattr(composition.deployment.host, name)) for name in HOST_SECTIONS]
     sections += [
         (plugin.name, plugin.settings)

@@ -150,7 +150,8 @@ class LimitSettings(Settings, frozen=True):
 
     Attributes:
         declare: seconds for its import, and for each of its declaring hooks.
-        start: seconds for its ``rolehost_start``.
+        start: seconds for its ``rolehost_start``; never more than half of the supervisor's
+            ``start_timeout``, at which the process is killed.
         drain: seconds for its ``rolehost_drain``; the others are drained all the same.
         stop: seconds for its ``rolehost_stop``; likewise.
     """

@@ -31,4 +31,7 @@ def check(
     budgets.check(fleet, notes, connections)
     if manifests:
         versions.check(fleet, manifests, notes)
+    for member in fleet.members:
+        degraded = [each for each in member.composition.warnings if each.code == "degraded"]
+        notes.warnings.extend(degraded)
     return notes.findings()

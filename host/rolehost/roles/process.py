@@ -245,7 +245,7 @@ class Process:
                 if missing is not None:
                     problem = hooks.not_started(failed[missing], plugin, services.deployment)
                     raise hooks.StartFailed(problem)
-                hooks.start(plugin, self._context(plugin), self._limits.start)
+                hooks.start(plugin, self._context(plugin), self._start_limit)
             except hooks.StartFailed as error:
                 if not self._whole.deployment.may_degrade(plugin.name):
                     raise
@@ -257,6 +257,12 @@ class Process:
         services.composition = self.composition
         for each in self.composition.degraded:
             services.recorders.degraded(each.name)
+
+    @property
+    def _start_limit(self) -> float:
+        """Seconds for a start hook: the supervisor must not kill who is about to name it."""
+        patience = self.composition.deployment.host.supervisor.start_timeout
+        return min(self._limits.start, patience / 2)
 
     @property
     def _limits(self) -> LimitSettings:
