@@ -86,3 +86,10 @@ def test_a_command_of_a_plugin_runs_in_this_process(open_shop):
     assert here.invoke(["shop-report", "--least", "x"]).exit_code == 2
     with pytest.raises(LookupError, match='did you mean "shop-report"'):
         here.invoke("shop-reprot")
+
+
+def test_a_health_check_is_run_by_name(open_shop):
+    here = open_shop()
+    assert here.check("shop") == "open"
+    with pytest.raises(LookupError, match='did you mean "shop"'):
+        here.check("shpo")

@@ -150,6 +150,25 @@ def test_an_event_that_comes_twice_is_handled_once(open_shop):
     assert shop.Order.get().count == 3
 
 
+def test_dead_letters_of_every_kind_can_be_replayed(open_shop, monkeypatch):
+    here = open_shop()
+    order(here, "bomb")
+    here.publish(Event(topic="shop.sold", type="sold", data={"item": "lost", "order": 1}))
+    here.services.send(shop.ping, text="bomb")
+    here.drain(with_delays=True, raises=False)
+    assert sorted(each.id.partition(":")[0] for each in here.dead) == ["event", "job", "message"]
+    for letter in here.dead:
+        here.replay(letter)
+    again = here.drain(raises=False)
+    assert {(each.kind, each.outcome) for each in again} == {
+        ("event", "dead"),
+        ("job", "retrying"),
+        ("message", "retrying"),
+    }
+    with pytest.raises(LookupError, match="no dead letter job:99"):
+        here.replay("job:99")
+
+
 def test_ephemeral_messages_run_too_and_are_tried_again_later(open_shop):
     here = open_shop()
     here.services.send(shop.ping, text="x")
@@ -272,3 +291,16 @@ def test_what_the_host_logs_is_where_pytest_looks_for_it(open_shop, caplog):
     assert "actor=shop.mail attempt=1" in line.getMessage()
     assert line.name == "rolehost.delivery.runner"
     assert line.exc_info[0] is shop.Boom
+
+
+def test_a_job_of_another_deployment_is_left_for_it(host):
+    class Asking:
+        @hookimpl
+        def rolehost_plugin(self):
+            return PluginInfo(api=1, requires=("database",), enqueues=("shop.clean",))
+
+    here = host([Asking()])
+    here.services.enqueue(shop.clean, delay=60)
+    assert here.drain(with_delays=True) == []
+    assert here.advance(3600) == []
+    assert host({"shop": shop}, beside=here).drain().names == ["shop.clean"]

@@ -29,13 +29,20 @@ def test_two_hosts_know_nothing_of_each_other(open_shop):
 
 
 def test_an_api_and_a_worker_share_a_world(host):
-    api = host({"shop": shop}, name="api")
-    worker = host({"shop": shop}, name="worker", beside=api)
+    api = host({"shop": shop}, name="api", roles=["http"])
+    worker = host({"shop": shop}, name="worker", beside=api, roles=["worker"])
+    events = host({"shop": shop}, name="events", beside=api, roles=["consumer", "scheduler"])
     api.client.post("/orders", json={"item": "pear"})
-    assert worker.drain().names == ["shop.stock", "shop.mail"]
-    assert api.drain() == []
+    assert api.drain(with_delays=True) == []
+    assert worker.drain().names == ["shop.mail"]
+    assert events.advance(3600).names == ["shop.stock"]
+    assert worker.drain().names == ["shop.clean"]
     api.assert_published("shop.sold")
     assert worker.assert_enqueued(shop.mail).state == "completed"
+    with pytest.raises(RuntimeError, match="role http"):
+        worker.client.get("/orders")
+    with pytest.raises(ValueError, match="web: no role; there are http"):
+        host({"shop": shop}, roles=["web"])
 
 
 def test_models_are_given_back_and_no_thread_is_left():

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from rolehost.api import Actor
+from rolehost.api import Actor, Role
 from rolehost.delivery import sweep, ticks
 from rolehost.delivery.leases import Presence
 from rolehost.delivery.ticks import Ticker
 from rolehost.errors import RolehostError
 from rolehost.failpoints import Crash
 from rolehost.roles.process import Process
+from rolehost.services.transport import ephemeral_queue
 from rolehost.testing.kit.events import Events, Relaying
 from rolehost.testing.kit.jobs import Jobs
 from rolehost.testing.kit.messages import Messages
@@ -36,12 +37,14 @@ class Driving:
     Args:
         processes: of the host.
         world: its clock, and what was published.
+        roles: of which it has processes.
     """
 
-    def __init__(self, processes: Processes, world: World) -> None:
+    def __init__(self, processes: Processes, world: World, roles: frozenset[Role]) -> None:
         composition = processes.composition
         self._processes = processes
         self._world = world
+        self._roles = roles
         self._composition = composition
         self._used: list[Process] = []
         self._steps: list[Callable[[], list[Ran]]] = []
@@ -54,16 +57,17 @@ class Driving:
             with self._processes.within("command") as services:
                 self._enter("command")
                 sweep.release_dead(services.engine)
-        if self._composition.schedules:
+        if self._composition.schedules and "scheduler" in self._roles:
             self._ticking()
         if "stream" in kinds and self._composition.publishes:
             self._relaying()
-        if self._composition.handlers:
+        if self._composition.handlers and "consumer" in self._roles:
             self._handling()
-        if any(actor.durable for actor in actors):
-            self._working()
-        if passing := [actor for actor in actors if not actor.durable]:
-            self._passing(passing)
+        if "worker" in self._roles:
+            if any(actor.durable for actor in actors):
+                self._working()
+            if passing := [actor for actor in actors if not actor.durable]:
+                self._passing(passing)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -95,14 +99,23 @@ class Driving:
                 return
 
     def next_job(self) -> int | None:
-        """Return when the next job is due that waits for its time, in milliseconds."""
-        if "database" not in self._composition.backends:
+        """Return when the next job or message is due that waits here, in milliseconds."""
+        if "worker" not in self._roles:
             return None
-        with self._processes.within("command") as services:
-            return services.engine.ledger.next_due()
+        actors = [owned.value for owned in self._composition.actors.values()]
+        queues = {ephemeral_queue(actor.queue) for actor in actors if not actor.durable}
+        dues = [self._world.next_message(queues)] if queues else []
+        if "database" in self._composition.backends:
+            with self._processes.within("command") as services:
+                dues.append(services.engine.ledger.next_due())
+        # What is due and still waits is nobody's here.
+        now = self._world.clock.now()
+        return min((due for due in dues if due is not None and due > now), default=None)
 
     def next_tick(self) -> int | None:
         """Return when the next schedule ticks, in milliseconds."""
+        if "scheduler" not in self._roles:
+            return None
         now = self._world.clock.now()
         due = [ticks.following(owned.value, now) for owned in self._composition.schedules]
         return min(due, default=None)

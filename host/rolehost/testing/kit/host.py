@@ -9,9 +9,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from rolehost import failpoints
-from rolehost.api import Actor, AnyEvent, Job, Schedule, UnitOfWork
+from rolehost.api import AnyEvent, Job, Role, Schedule, UnitOfWork
+from rolehost.api.contributions import ROLES
 from rolehost.composition import Composition, compose
-from rolehost.delivery import deadletters, envelope
+from rolehost.delivery import deadletters, deadmessages, envelope
 from rolehost.delivery.deadletters import DeadLetter
 from rolehost.delivery.ticks import Ticker
 from rolehost.delivery.work import current, new_id
@@ -19,16 +20,13 @@ from rolehost.discovery import did_you_mean
 from rolehost.errors import RolehostError
 from rolehost.services import ProcessServices
 from rolehost.storage import Record
-from rolehost.testing.kit import looking
 from rolehost.testing.kit.absence import absent
+from rolehost.testing.kit.assertions import Assertions
 from rolehost.testing.kit.client import Asgi, Client, Response
 from rolehost.testing.kit.clock import Clock
 from rolehost.testing.kit.deploying import deployment
 from rolehost.testing.kit.driving import MOST, Driving, Endless
-from rolehost.testing.kit.events import note
 from rolehost.testing.kit.failing import FailAt
-from rolehost.testing.kit.looking import Enqueued, Published
-from rolehost.testing.kit.metrics import Metrics
 from rolehost.testing.kit.processes import Processes
 from rolehost.testing.kit.ran import Drained
 from rolehost.testing.kit.selecting import present, selected
@@ -46,7 +44,7 @@ class HostDown(RolehostError):
     """The host was killed at a failpoint; :meth:`Host.restart` starts it again."""
 
 
-class Host:
+class Host(Assertions):
     """A host of some plugins; made with the fixture ``host`` or :func:`open_host`.
 
     Its code is that of a deployment: the same composition, delivery engine and HTTP application.
@@ -61,6 +59,7 @@ class Host:
         mode: ``manual``: jobs and events wait for :meth:`drain`. ``inline``: what is due runs
             after the commit of the unit of work that enqueued or published it.
         name: of the deployment.
+        roles: of which it has processes; the others are another host's.
         without: import names that are absent as long as the host is there.
 
     Raises:
@@ -75,12 +74,17 @@ class Host:
         world: World,
         mode: Mode,
         name: str,
+        roles: Collection[Role] | None,
         without: tuple[str, ...],
     ) -> None:
         if mode not in ("manual", "inline"):
             raise ValueError(f"mode {mode!r} is neither 'manual' nor 'inline'")
+        unknown = sorted(set(roles or ()).difference(ROLES))
+        if unknown:
+            raise ValueError(f"{', '.join(unknown)}: no role; there are {', '.join(ROLES)}")
         self._world = world
         self._mode = mode
+        self._roles = frozenset(ROLES if roles is None else roles)
         self._down = False
         self._draining = False
         self._inline = Drained()
@@ -123,11 +127,6 @@ class Host:
         self._processes.bind("command")
         return self._processes.services("command")
 
-    @property
-    def metrics(self) -> Metrics:
-        """What the host's processes have told recorders, counted."""
-        return self._processes.metrics
-
     def unit_of_work(self) -> AbstractContextManager[UnitOfWork]:
         """Open a unit of work, as code of a plugin does."""
         return self.services.unit_of_work()
@@ -164,9 +163,43 @@ class Host:
         name = schedule if isinstance(schedule, str) else schedule.name
         known = {owned.value.name: owned.value for owned in self.composition.schedules}
         if name not in known:
-            hint = did_you_mean(name, known) or f"there are {', '.join(sorted(known)) or 'none'}"
-            raise LookupError(f"no enabled plugin has a schedule {name!r}; {hint}")
+            raise LookupError(_none("schedule", name, known))
         return self.services.enqueue(known[name].actor, **known[name].arguments)
+
+    def replay(self, letter: DeadLetter | str) -> None:
+        """Let a dead letter be tried again, as ``rolehost dead replay`` does; by the next drain.
+
+        Args:
+            letter: one of :attr:`dead`, or its id, such as ``job:1``.
+
+        Raises:
+            LookupError: there is no such dead letter.
+        """
+        name = letter if isinstance(letter, str) else letter.id
+        kind, number = name.partition(":")[::2]
+        services = self.services
+        if kind == "message":
+            found = deadmessages.replay(services.queue, int(number))
+        else:
+            with services.engine.unit_of_work() as work:
+                woken = deadletters.replay(work.transaction, name, self.clock.now())
+                found = woken is not None
+                work.wake(woken or "")
+        if not found:
+            raise LookupError(f"there is no dead letter {name}")
+        self._woken(())
+
+    def check(self, name: str) -> str | None:
+        """Run a health check; return what it tells, or raise what it raises.
+
+        Raises:
+            LookupError: no enabled plugin has a check of this name.
+        """
+        known = {owned.value.name: owned.value for owned in self.composition.checks}
+        if name not in known:
+            raise LookupError(_none("check", name, known))
+        with self._processes.within("http") as services:
+            return known[name].fn(services)
 
     def invoke(self, line: str | list[str]) -> Result:
         """Run a command that a plugin contributes, ``"shop-report --since 2026"``.
@@ -243,95 +276,6 @@ class Host:
         What failed among it and was never asked for fails the test at its end.
         """
         return self._taken()
-
-    # --- what has happened ------------------------------------------------------------------
-
-    @property
-    def enqueued(self) -> list[Enqueued]:
-        """Every durable job in the database, whatever has become of it, oldest first."""
-        with self._processes.within("command") as services:
-            return looking.enqueued(services.database)
-
-    @property
-    def published(self) -> list[Published]:
-        """Every event that a unit of work published in this world, oldest first."""
-        with self._processes.within("command") as services:
-            if "database" in self.composition.backends:
-                note(services.engine, self._world.published)
-        return looking.published(list(self._world.published.values()))
-
-    @property
-    def dead(self) -> list[DeadLetter]:
-        """Dead letters: jobs and events that were given up, newest first."""
-        with self._processes.within("command") as services:
-            return deadletters.listing(services.database)
-
-    def assert_enqueued(self, actor: Actor | str, /, **arguments: Any) -> Enqueued:
-        """Fail unless a job of the actor was enqueued whose arguments match; return the first.
-
-        Arguments that are not named may be anything, and so may keys of mappings within them.
-        What has become of the job does not matter; its ``state`` tells.
-        """
-        __tracebackhide__ = True
-        jobs = self.enqueued
-        found = looking.matching_job(jobs, actor, arguments)
-        if found is None:
-            raise looking.no_job(jobs, actor, arguments)
-        return found
-
-    def refute_enqueued(self, actor: Actor | str, /, **arguments: Any) -> None:
-        """Fail if a job of the actor was enqueued whose arguments match."""
-        __tracebackhide__ = True
-        found = looking.matching_job(self.enqueued, actor, arguments)
-        if found is not None:
-            raise AssertionError(f"was enqueued, and must not have been: {found}")
-
-    def assert_published(self, topic: str, /, *, type: str | None = None, **data: Any) -> Published:  # noqa: A002
-        """Fail unless an event was published whose payload matches; return the first.
-
-        Args:
-            topic: where to.
-            type: CloudEvents ``type``; None is any.
-            data: keys of the payload; others may be anything.
-        """
-        __tracebackhide__ = True
-        events = self.published
-        found = looking.matching_event(events, topic, type, data)
-        if found is None:
-            raise looking.no_event(events, topic, type, data)
-        return found
-
-    def refute_published(self, topic: str, /, *, type: str | None = None, **data: Any) -> None:  # noqa: A002
-        """Fail if an event was published whose payload matches."""
-        __tracebackhide__ = True
-        found = looking.matching_event(self.published, topic, type, data)
-        if found is not None:
-            raise AssertionError(f"was published, and must not have been: {found}")
-
-    def assert_dead(self, what: Any = None, *, error: str = "") -> DeadLetter:
-        """Fail unless there is a dead letter; return the newest that matches.
-
-        Args:
-            what: actor or handler, or its name; None is any.
-            error: a part of the text of why it was given up.
-        """
-        __tracebackhide__ = True
-        name = what if what is None or isinstance(what, str) else what.name
-        letters = self.dead
-        for letter in letters:
-            if name in (None, letter.what) and error in letter.error:
-                return letter
-        there = [f"  {each.id} of {each.what}: {each.error}" for each in letters]
-        wanted = f"dead letter of {name}" if name else "dead letter"
-        because = f" because of {error!r}" if error else ""
-        raise AssertionError("\n".join([f"there is no {wanted}{because}", *(there or ["  none"])]))
-
-    def refute_dead(self) -> None:
-        """Fail if there is any dead letter."""
-        __tracebackhide__ = True
-        letters = [f"  {each.id} of {each.what}: {each.error}" for each in self.dead]
-        if letters:
-            raise AssertionError("\n".join(["there are dead letters:", *letters]))
 
     # --- what goes wrong --------------------------------------------------------------------
 
@@ -419,6 +363,8 @@ class Host:
 
     def _around(self, send: Callable[[], Response]) -> Response:
         self._alive()
+        if "http" not in self._roles:
+            raise RuntimeError("this host has no process of the role http: see roles=…")
         try:
             with self._processes.within("http"):
                 return send()
@@ -433,7 +379,7 @@ class Host:
             raise RuntimeError("drain() within a drain: it runs whatever comes of it anyway")
         self._draining = True
         try:
-            with Driving(self._processes, self._world) as driving:
+            with Driving(self._processes, self._world, self._roles) as driving:
                 yield driving
         except failpoints.Crash:
             self._crash()
@@ -476,3 +422,8 @@ class Host:
         if self._application is not None:
             self._application.close()
             self._application = None
+
+
+def _none(what: str, name: str, known: Iterable[str]) -> str:
+    hint = did_you_mean(name, known) or f"there are {', '.join(sorted(known)) or 'none'}"
+    return f"no enabled plugin has a {what} {name!r}; {hint}"

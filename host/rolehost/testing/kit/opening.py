@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from typing import Any
 
+from rolehost.api import Role
 from rolehost.testing.kit.clock import BEGINNING, Clock
 from rolehost.testing.kit.host import Host, Mode
 from rolehost.testing.kit.logs import captured_logs
@@ -29,6 +30,7 @@ class Hosts:
         mode: Mode = "manual",
         beside: Host | None = None,
         name: str = "test",
+        roles: Collection[Role] | None = None,
         without: tuple[str, ...] = (),
         now: datetime = BEGINNING,
         seed: int = 7,
@@ -48,6 +50,8 @@ class Hosts:
             beside: another host whose database, queue, stream, cache and clock it shares; what
                 ``backends``, ``now`` and ``seed`` say is not looked at then.
             name: of the deployment.
+            roles: which roles it has processes of; None is all. What others would do waits for
+                another host ``beside`` it.
             without: import names of libraries that it must do without.
             now: when its clock begins.
             seed: of its random sources.
@@ -63,7 +67,7 @@ class Hosts:
             self._left.callback(world.close)
         else:
             world = beside.world
-        made = Host(plugins, settings or {}, world, mode, name, without)
+        made = Host(plugins, settings or {}, world, mode, name, roles, without)
         self._left.callback(made.close)
         self._hosts.append(made)
         return made

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,6 +93,16 @@ class World:
             self._memory.prepare(sets)
         else:
             schema.up(database(), sets)
+
+    def next_message(self, queues: Iterable[str]) -> int | None:
+        """Return when the next message of Dramatiq queues is due, milliseconds; None without any.
+
+        Of those in memory; what servers hold has the time of the servers.
+        """
+        if self._memory is None:
+            return None
+        due = [self._memory.messages.next_due(queue) for queue in queues]
+        return min((each for each in due if each is not None), default=None)
 
     def close(self) -> None:
         """Forget everything. Idempotent."""
