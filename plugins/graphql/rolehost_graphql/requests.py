@@ -28,13 +28,13 @@ SAFELISTED = frozenset({"application/x-www-form-urlencoded", "multipart/form-dat
 
 
 def media_type(req: falcon.Request) -> str:
-    """Return the media type of the answer.
+    """Return the media type of the answer; plain JSON for clients that do not care.
 
     Raises:
         falcon.HTTPNotAcceptable: the client takes neither.
     """
     if req.get_header("Accept") in (None, "*/*"):
-        return RESPONSE
+        return falcon.MEDIA_JSON
     chosen = req.client_prefers(ANSWERS)
     if chosen is None:
         raise falcon.HTTPNotAcceptable(description=f"Answers are {' or '.join(ANSWERS)}.")

@@ -24,7 +24,7 @@ def test_a_query_is_answered(api: Api):
         ("application/json", "application/json"),
         (f"{RESPONSE}; charset=utf-8, application/json; charset=utf-8", RESPONSE),
         ("application/json, application/graphql-response+json;q=0.5", "application/json"),
-        ("*/*", RESPONSE),
+        ("*/*", "application/json"),
         ("application/*", RESPONSE),
     ],
 )
