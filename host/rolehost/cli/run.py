@@ -40,7 +40,7 @@ def run(context: Context, only: tuple[str, ...]) -> int:
             )
     if composition.warnings:
         tell(composition.warnings)
-    if composition.roles:
+    if only or composition.running:
         arguments = same_deployment(context)
         if not migrated(composition):
             arguments.append(MIGRATE)
@@ -56,7 +56,13 @@ def _nothing(context: Context, composition: Composition) -> int:
     name = context.path or "no deployment file"
     enabled = [plugin.name for plugin in composition.plugins]
     click.echo(f"rolehost: nothing to run ({name}).", err=True)
-    if enabled:
+    if composition.roles:
+        click.echo(
+            f"Its plugins make it {', '.join(composition.roles)}, and [fleet] roles names none of"
+            " these. Name one there, or with --role.",
+            err=True,
+        )
+    elif enabled:
         click.echo(
             f"The enabled plugins ({', '.join(enabled)}) contribute no route, actor, handler or"
             " schedule. Enable one that does; rolehost plugins lists what is installed.",

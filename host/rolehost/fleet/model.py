@@ -50,11 +50,7 @@ class Member:
     @property
     def roles(self) -> tuple[Role, ...]:
         """The roles that its instances run, in the order of ``ROLES``; none without replicas."""
-        if not self.replicas:
-            return ()
-        chosen = self.settings.roles
-        found = self.composition.roles
-        return found if chosen is None else tuple(role for role in found if role in chosen)
+        return self.composition.running if self.replicas else ()
 
     def processes(self, role: Role) -> int:
         """How many processes of a role one instance runs."""

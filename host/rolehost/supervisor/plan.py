@@ -137,7 +137,7 @@ class Plan(NamedTuple):
             "scheduler": RolePlan("scheduler", 1, SCHEDULER_GRACE),
         }
         told = host.supervisor
-        chosen = only or (composition.roles if host.fleet.roles is None else host.fleet.roles)
+        chosen = only or composition.running
         return cls(
             name=composition.deployment.name,
             roles=tuple(kinds[role] for role in composition.roles if role in chosen),
