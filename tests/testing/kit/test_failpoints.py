@@ -70,6 +70,10 @@ def test_every_point_that_is_named_is_reached_somewhere_and_no_other_one():
     assert set(reached) == set(failpoints.NAMES)
 
 
+def test_while_nothing_is_armed_a_point_is_not_even_looked_up():
+    failpoints.reach("no such point")
+
+
 def test_a_point_does_what_is_armed_there_until_it_is_disarmed():
     disarm = failpoints.arm("work.before_commit", fail)
     failpoints.reach("work.after_commit")
