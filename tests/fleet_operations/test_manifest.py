@@ -31,7 +31,7 @@ def test_it_names_actors_with_their_signatures_and_handlers_with_their_payloads(
     assert (entry.name, entry.queue, entry.types) == (
         "greet",
         "fast",
-        {"name": "str", "times": "int"},
+        (("name", "str"), ("times", "int")),
     )
     (read,) = manifest.handlers
     assert read.payload == {

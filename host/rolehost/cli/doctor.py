@@ -24,8 +24,8 @@ _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 def doctor(context: Context, as_json: bool) -> int:
     """Look whether a deployment can run here: this machine, its engines, its schema.
 
-    Every line is ok, warn or fail, and the last two say what to do. Engines are asked, and
-    nothing is changed. Exit status 1 when anything fails.
+    Every line is ok, warn or fail; a warning and a failure come with what to do. Engines are
+    asked, and nothing is changed. Exit status 1 when anything fails.
     """
     lines = []
     for line in _looked(context):

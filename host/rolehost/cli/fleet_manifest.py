@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from rolehost.cli import exits
-from rolehost.cli.fleet_sources import fleet_of, manifests_of
+from rolehost.cli.fleet_sources import manifests_of, named_fleet, takes_fleet
 
 
 @click.command()
@@ -15,7 +15,8 @@ from rolehost.cli.fleet_sources import fleet_of, manifests_of
     "deployments", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DEPLOYMENT..."
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file.")
-def manifest(deployments: tuple[Path, ...], output: Path | None) -> int:
+@takes_fleet
+def manifest(deployments: tuple[Path, ...], output: Path | None, fleet: str | None) -> int:
     """Write what deployments are with the plugins that are installed here, as JSON.
 
     The file can be given to rolehost fleet plan, later and elsewhere: it needs neither the
@@ -23,7 +24,7 @@ def manifest(deployments: tuple[Path, ...], output: Path | None) -> int:
     """
     from rolehost.fleet.saved import encode_all
 
-    text = encode_all(manifests_of(fleet_of(deployments)))
+    text = encode_all(manifests_of(named_fleet(deployments, fleet)))
     if output is None:
         click.echo(text, nl=False)
     else:

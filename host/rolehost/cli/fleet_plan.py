@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rolehost.cli import exits
-from rolehost.cli.fleet_sources import connected, fleet_of, manifests_of
+from rolehost.cli.fleet_sources import connected, manifests_of, named_fleet, takes_fleet
 from rolehost.cli.options import as_json
 from rolehost.cli.output import document
 from rolehost.errors import StartError
@@ -36,7 +36,7 @@ class Side:
         manifests: what they are; empty for ``live`` until somebody looked.
     """
 
-    def __init__(self, given: str) -> None:
+    def __init__(self, given: str, fleet: str | None) -> None:
         self.given = given
         self.fleet: Fleet | None = None
         self.manifests: tuple[Manifest, ...] = ()
@@ -46,7 +46,7 @@ class Side:
         if path.suffix == ".json":
             self.manifests = _saved(path)
         else:
-            self.fleet = fleet_of([path])
+            self.fleet = named_fleet([path], fleet)
             self.manifests = manifests_of(self.fleet)
 
 
@@ -65,8 +65,16 @@ class Side:
     metavar="WHO",
     help="Bear the problems of WHO, as they name it ('actor NAME'); may be repeated.",
 )
+@takes_fleet
 @as_json
-def plan(old: str, new: str, connect: Path | None, accept: tuple[str, ...], as_json: bool) -> int:
+def plan(
+    old: str,
+    new: str,
+    connect: Path | None,
+    accept: tuple[str, ...],
+    fleet: str | None,
+    as_json: bool,
+) -> int:
     """Tell what NEW changes against OLD, in which order to roll it out, and what forbids it.
 
     OLD and NEW are deployment files, a folder or a quoted pattern of them, read with the plugins
@@ -79,7 +87,7 @@ def plan(old: str, new: str, connect: Path | None, accept: tuple[str, ...], as_j
     """
     from rolehost.fleet.plan import make
 
-    sides = (Side(old), Side(new))
+    sides = (Side(old, fleet), Side(new, fleet))
     standing, unreadable = _looked(sides, connect)
     made = make(sides[0].manifests, sides[1].manifests, standing, unreadable, accept)
     if as_json:
@@ -107,7 +115,9 @@ def _looked(
     live = [side for side in sides if side.given == LIVE]
     if connect is None and not live:
         return None, []
-    fleet = fleet_of([connect]) if connect is not None else sides[0].fleet or sides[1].fleet
+    fleet = sides[0].fleet or sides[1].fleet
+    if connect is not None:
+        fleet = named_fleet([connect], None)
     if fleet is None:
         raise StartError("live needs a database: name a deployment of the fleet with --connect")
     from rolehost.fleet.standing import read

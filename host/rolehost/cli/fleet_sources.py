@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
 
 from rolehost.errors import StartError
 from rolehost.fleet import Fleet, load
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from rolehost.fleet import Member
     from rolehost.fleet.manifest import Manifest
     from rolehost.storage import Database, Kind, Stream
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def expanded(given: Sequence[Path]) -> list[Path]:
@@ -70,6 +74,34 @@ def one_fleet(given: Sequence[Path]) -> Fleet:
     return fleet
 
 
+def named_fleet(given: Sequence[Path], name: str | None) -> Fleet:
+    """Read and compose deployments, and take the fleet of a name out of them.
+
+    Args:
+        given: files, folders, patterns.
+        name: of the fleet; None: they are to be of one fleet.
+
+    Raises:
+        ConfigurationError: with every mistake of every deployment.
+        StartError: there is no fleet of that name, or without a name there are several.
+    """
+    if name is None:
+        return one_fleet(given)
+    fleets = fleet_of(given).split()
+    for fleet in fleets:
+        if fleet.name == name:
+            return fleet
+    names = ", ".join(sorted(each.name for each in fleets))
+    raise StartError(f"no fleet here is named {name!r}; there are {names}")
+
+
+def takes_fleet(function: F) -> F:
+    """Let a command take ``--fleet NAME``; it is given as ``fleet``."""
+    return click.option(
+        "--fleet", metavar="NAME", help="Of several fleets among the files, this one."
+    )(function)
+
+
 def manifests_of(fleet: Fleet) -> tuple[Manifest, ...]:
     """Describe every member.
 
@@ -100,8 +132,8 @@ def connected(fleet: Fleet) -> Iterator[tuple[Database, Stream | None]]:
     }
     if len(identities) > 1:
         raise StartError(
-            f"{' and '.join(sorted(identities.values()))} have different databases; ask about"
-            " the deployments of one fleet at a time"
+            f"{' and '.join(sorted(identities.values()))} have different databases, so they"
+            " are no fleet"
         )
     with ExitStack() as stack:
         services = ProcessServices(members[0].composition, role="command")

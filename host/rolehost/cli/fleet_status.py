@@ -12,7 +12,7 @@ import click
 from rolehost.cli import exits
 from rolehost.cli.context import Context
 from rolehost.cli.database import moment
-from rolehost.cli.fleet_sources import connected, fleet_of, manifests_of
+from rolehost.cli.fleet_sources import connected, manifests_of, named_fleet, takes_fleet
 from rolehost.cli.options import as_json
 from rolehost.cli.output import document, listing
 from rolehost.errors import StartError
@@ -28,10 +28,16 @@ if TYPE_CHECKING:
 @click.option(
     "--every", type=click.FloatRange(min=0.1), default=2.0, show_default=True, help="Seconds."
 )
+@takes_fleet
 @as_json
 @click.pass_obj
 def status(
-    context: Context, deployments: tuple[Path, ...], watch: bool, every: float, as_json: bool
+    context: Context,
+    deployments: tuple[Path, ...],
+    watch: bool,
+    every: float,
+    fleet: str | None,
+    as_json: bool,
 ) -> int:
     """Tell which processes live, what waits, and what nobody looks after.
 
@@ -44,21 +50,21 @@ def status(
     given = deployments or ((context.path,) if context.path else ())
     if not given:
         raise StartError("name a deployment file of the fleet")
-    fleet = fleet_of(given)
-    expected = manifests_of(fleet)
+    members = named_fleet(given, fleet)
+    expected = manifests_of(members)
     from rolehost.fleet.diagnosis import diagnose
     from rolehost.fleet.standing import read
 
-    with connected(fleet) as (database, stream):
+    with connected(members) as (database, stream):
         while True:
             standing = read(database, stream, time.time_ns() // 1_000_000, expected)
             findings = diagnose(standing, expected)
             if watch and not as_json:
                 click.clear()
             if as_json:
-                document(as_dict(fleet.name, standing, findings))
+                document(as_dict(members.name, standing, findings))
             else:
-                _tell(fleet.name, standing, findings)
+                _tell(members.name, standing, findings)
             if not watch:
                 return exits.FAILED if findings.mistakes else exits.OK
             time.sleep(every)

@@ -151,8 +151,8 @@ def _actor(old: Any, new: Any) -> str:
     return ", ".join(words)
 
 
-def _signature(types: Mapping[str, str]) -> str:
-    return ", ".join(f"{name}: {kind}" for name, kind in types.items())
+def _signature(types: Iterable[tuple[str, str]]) -> str:
+    return ", ".join(f"{name}: {kind}" for name, kind in types)
 
 
 def _topics(manifest: Manifest) -> dict[str, Any]:
@@ -219,8 +219,9 @@ def _entries(
         if words:
             yield Change("~", kind, name, tuple(sorted(now)), words)
         elif kind != "migration" and was.keys() != now.keys():
-            moved = f"{', '.join(sorted(was))} → {', '.join(sorted(now))}"
-            yield Change("~", kind, name, tuple(sorted(was.keys() | now.keys())), moved)
+            moved = [f"+{each}" for each in sorted(now.keys() - was.keys())]
+            moved += [f"-{each}" for each in sorted(was.keys() - now.keys())]
+            yield Change("~", kind, name, tuple(sorted(now)), " ".join(moved))
 
 
 def _gathered(

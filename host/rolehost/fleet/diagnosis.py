@@ -277,6 +277,17 @@ def _warnings(standing: Standing, expected: Iterable[Manifest]) -> Iterator[Prob
             got=f"{max((each.renewed or 0) - standing.now for each in ahead) / 1000:.1f} s",
             fix="synchronise the clocks: leases compare them",
         )
+    for manifest in standing.running():
+        if manifest.degraded:
+            yield Problem(
+                code="degraded",
+                who=f"deployment {manifest.deployment}",
+                where="presence",
+                what=f"{manifest.deployment} runs without {', '.join(manifest.degraded)}",
+                expected="every enabled plugin",
+                got="its routes answer 503, its jobs and events wait",
+                fix="its log, and rolehost check, say what failed",
+            )
     pythons = {process.python for process in standing.processes if process.python}
     if len(pythons) > 1:
         yield Problem(

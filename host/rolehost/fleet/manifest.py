@@ -54,7 +54,7 @@ class ActorEntry(msgspec.Struct, frozen=True):
 
     Attributes:
         arguments: schema of the object that its arguments are.
-        types: argument → its type as Python writes it.
+        types: each argument in its order, and its type as Python writes it.
     """
 
     name: str
@@ -62,7 +62,7 @@ class ActorEntry(msgspec.Struct, frozen=True):
     durable: bool
     plugin: str
     arguments: Schema
-    types: dict[str, str]
+    types: tuple[tuple[str, str], ...]
 
 
 class HandlerEntry(msgspec.Struct, frozen=True):
@@ -116,6 +116,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         roles: the roles that it runs; made in a process of one role, those that this one
             knows of.
         plugins: in the order of their dependencies.
+        degraded: names of enabled plugins that failed and are left out.
         payloads: topic → schema of what is published there, as far as plugins tell it.
         backends: storage kind → the backend's name.
         processes: role → how many processes of it run, in all instances.
@@ -133,6 +134,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     version: str
     roles: tuple[str, ...]
     plugins: tuple[PluginEntry, ...]
+    degraded: tuple[str, ...] = ()
     payloads: dict[str, Schema]
     backends: dict[str, str]
     processes: dict[str, int]
@@ -226,6 +228,7 @@ def describe(composition: Composition) -> Manifest:
             )
             for plugin in composition.plugins
         ),
+        degraded=tuple(sorted(each.name for each in composition.degraded)),
         payloads={
             topic: schema_of(kind)
             for plugin in composition.plugins
@@ -286,7 +289,7 @@ def _actor(owned: Owned[Actor]) -> ActorEntry:
         actor.durable,
         owned.plugin,
         schema_of(structure(actor)),
-        {name: inspect.formatannotation(hints.get(name, Any)) for name in actor.arguments},
+        tuple((name, inspect.formatannotation(hints.get(name, Any))) for name in actor.arguments),
     )
 
 

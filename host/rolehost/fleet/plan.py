@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -93,10 +93,12 @@ def make(
     )
 
 
-def _steps(sides: Sides, order: Iterable[Node], found: Rules) -> Iterable[Step]:
+def _steps(sides: Sides, order: Sequence[Node], found: Rules) -> Iterable[Step]:
     yield from _migrating(sides, "pre", "before anything else", "--phase pre")
+    done = set(order)
     for node in order:
-        why = tuple(dict.fromkeys(_reason(edge) for edge in found.edges if edge.first == node))
+        later = (edge for edge in found.edges if edge.first == node and edge.then in done)
+        why = tuple(dict.fromkeys(map(_reason, later)))
         if node.kind == "drain":
             left = found.drains[node.name]
             now = "not known how many" if left is None else f"{left} now"

@@ -53,8 +53,9 @@ def readers(
     made: dict[str, Reader] = {}
     for manifest in manifests:
         for name, entry in manifest.worked.items():
-            actor = known.get(name)
-            made[name] = _by_schema(entry.arguments) if actor is None else _by_type(actor)
+            made[name] = _by_schema(entry.arguments)
+            if name in known:
+                made[name] = _by_type(known[name], made[name])
     return made
 
 
@@ -107,13 +108,14 @@ def _tried(name: str, values: list[tuple[str, bytes]], read: Reader) -> list[Unr
     return [Unreadable(name, len(failed), len(values), *failed[0])]
 
 
-def _by_type(actor: Actor) -> Reader:
+def _by_type(actor: Actor, by_schema: Reader) -> Reader:
     signature = Signature(actor)
 
     def read(body: bytes) -> object:
         try:
             return signature.decode(body)
         except PayloadError as error:
+            by_schema(body)  # says why without showing a value, where it can say it
             raise ValueError(str(error)) from None
 
     return read

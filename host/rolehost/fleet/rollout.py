@@ -153,6 +153,7 @@ def _removed_actor(
             else f"{name} is taken away; nobody looked whether jobs of it wait",
             expected="none waiting",
             got=_count(left, "job") if known else "not known",
+            where=f"worked by {', '.join(workers)}",
             fix=f"let {', '.join(workers)} work them off once nobody enqueues them, or cancel"
             " them (rolehost jobs); then plan again"
             if known
@@ -222,6 +223,7 @@ def _arguments(
     apart = [sender for sender in everyone if sender not in workers]
     at_once = [sender for sender in everyone if sender in workers]
     words = {
+        "where": f"worked by {', '.join(workers)}; enqueued by {', '.join(everyone) or 'nobody'}",
         "expected": f"({_signature(before)}), or what reads and writes it too",
         "got": f"({_signature(after)})",
     }
@@ -453,7 +455,7 @@ def _unread(standing: Standing | None, topic: str, group: str) -> int | None:
 
 
 def _signature(entry: ActorEntry) -> str:
-    return ", ".join(f"{name}: {kind}" for name, kind in entry.types.items())
+    return ", ".join(f"{name}: {kind}" for name, kind in entry.types)
 
 
 def _blind(entry: ActorEntry) -> dict[str, str]:
@@ -461,7 +463,7 @@ def _blind(entry: ActorEntry) -> dict[str, str]:
     known = fields(entry.arguments)
     return {
         name: kind
-        for name, kind in entry.types.items()
+        for name, kind in entry.types
         if known.get(name, {}).get("type") == "string" and "format" not in known[name]
     }
 
