@@ -1,91 +1,156 @@
-"""The plugin that docs/writing-a-plugin.md builds works as it stands there."""
+"""What docs/writing-a-plugin.md tells an author to do works as it stands there."""
 
 from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.docs.pages import extract
+from tests.docs.pages import Block, blocks, extract
 from tests.proofs.kit import ROOT
 from tests.proofs.running import READY, eventually, free_port, running
 
-ROLEHOST = Path(sys.prefix) / "bin" / "rolehost"
+PAGE = ROOT / "docs/writing-a-plugin.md"
+BIN = Path(sys.prefix) / "bin"
+
+#: Where the page says that the host answers.
+ADDRESS = "127.0.0.1:8000"
 
 
-def install(source: Path, target: Path) -> dict[str, str]:
-    """Install a distribution into a folder; return the environment in which it is found."""
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
-    options = ["--no-build-isolation", "--target", str(target), str(source)]
-    subprocess.run([*command, *options], check=True)
-    return {"PYTHONPATH": str(target)}
+def told(name: str) -> list[str]:
+    """The commands of one block of the page, ``run=NAME``."""
+    (block,) = [each for each in blocks(PAGE) if each.attributes.get("run") == name]
+    return block.text.strip().splitlines()
 
 
-def call(url: str, body: Any = None, headers: dict[str, str] | None = None) -> tuple[int, Any]:
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, headers or {})
-    try:
-        with urllib.request.urlopen(request, timeout=30) as response:
-            return response.status, json.load(response)
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, json.load(error)
+class Workshop:
+    """The folder of an author who follows the page."""
+
+    def __init__(self, folder: Path) -> None:
+        self.top = folder
+        self.folder = folder
+        self.port = free_port()
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return {
+            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(self.top / "site"),
+            "ROLEHOST__HTTP__BIND": f"127.0.0.1:{self.port}",
+        }
+
+    def follow(self, name: str) -> str:
+        """Run the commands of a block; return what they said."""
+        said = ""
+        for line in told(name):
+            words = shlex.split(line.replace(ADDRESS, f"127.0.0.1:{self.port}"))
+            if words[0] == "cd":
+                self.folder /= words[1]
+                continue
+            said += self.run(*words)
+        return said
+
+    def run(self, *command: str | Path) -> str:
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=os.environ | self.environ,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def install(self) -> None:
+        """Install as the page says, but into a folder of its own and without an index."""
+        assert told("install") == ["pip install -e '.[test]'"]
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+        options = ["--no-build-isolation", "--upgrade", "--target", str(self.top / "site"), "."]
+        self.run(*command, *options)
+
+    def change(self) -> None:
+        """Write the page's files, and apply its changes."""
+        extract(PAGE, self.top)
+        for block in (each for each in blocks(PAGE) if "patch" in each.attributes):
+            self.apply(block)
+
+    def apply(self, block: Block) -> None:
+        subprocess.run(
+            ["git", "apply", "--whitespace=nowarn", "-"],
+            cwd=self.top / block.attributes["patch"],
+            # Of no repository that may be around the folder.
+            env=os.environ | {"GIT_CEILING_DIRECTORIES": str(self.top.parent)},
+            input=block.text,
+            text=True,
+            check=True,
+        )
 
 
 @pytest.fixture(scope="module")
-def workshop(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
-    folder = tmp_path_factory.mktemp("tutorial")
-    extract(ROOT / "docs/writing-a-plugin.md", folder)
-    return folder, install(folder / "guestbook", folder / "site")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    """The plugin as it was begun and then changed, each tested as the page says."""
+    shop = Workshop(tmp_path_factory.mktemp("tutorial"))
+    shop.follow("begin")
+    shop.install()
+    assert " passed" in shop.follow("test")
+    shop.change()
+    shop.install()
+    return shop
 
 
 @pytest.fixture
-def guestbook(workshop: tuple[Path, dict[str, str]]) -> Iterator[str]:
-    folder, environ = workshop
-    port = free_port()
-    bind = {"ROLEHOST__HTTP__BIND": f"127.0.0.1:{port}"}
-    command = [ROLEHOST, "run", "guestbook.toml"]
-    with running(command, folder, environ | bind) as host:
+def host(workshop: Workshop) -> Iterator[Workshop]:
+    command = shlex.split(told("run")[0])
+    with running([BIN / command[0], *command[1:]], workshop.folder, workshop.environ) as host:
         host.until(READY)
-        yield f"http://127.0.0.1:{port}/signatures"
+        yield workshop
 
 
-def test_the_deployment_is_what_the_page_says(workshop: tuple[Path, dict[str, str]]) -> None:
-    folder, environ = workshop
-    done = subprocess.run(
-        [ROLEHOST, "check", "guestbook.toml"],
-        cwd=folder,
-        env=os.environ | environ,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "http, scheduler, worker" in done.stdout
-
-
-def test_a_signature_is_greeted_once_however_often_it_is_sent(
-    guestbook: str,
+def test_the_changed_plugin_passes_its_tests_and_its_migration_goes_both_ways(
+    workshop: Workshop,
 ) -> None:
-    url = guestbook
-    key = {"Idempotency-Key": "1"}
-    assert call(url, {"name": "Ada"}, key) == (201, {"id": 1})
-    assert call(url, {"name": "Ada"}, key) == (201, {"id": 1})
-    assert eventually(lambda: call(url), lambda answer: answer[1][0]["greeting"] is not None) == (
-        200,
-        [{"name": "Ada", "greeting": "Welcome, Ada!"}],
-    )
+    said = workshop.follow("again")
+    assert " passed" in said
+    assert "ok: 2 plugins, roles: http, scheduler, consumer, worker" in said
+    assert "applied guestbook/0002_likes" in said
+    assert "took back guestbook/0002_likes" in said
 
 
-def test_a_nameless_guest_is_told_what_is_wrong(guestbook: str) -> None:
-    status, problem = call(guestbook, {"name": ""})
-    assert status == 422
-    assert problem["code"] == "validation_error"
+def test_it_is_graded_as_the_page_says(workshop: Workshop) -> None:
+    (line,) = told("grade")
+    said = workshop.run(*shlex.split(line), "--source", ".")
+    assert "guestbook (rolehost-guestbook 0.1.0): gold" in said
+
+
+def test_an_item_and_a_like_go_through_every_role(host: Workshop) -> None:
+    created, listed = told("use")
+    item = _answer(host, created)
+    assert _answer(host, created) == item
+    items = eventually(lambda: _answer(host, listed), lambda got: got[0]["counted"] == 1)
+    assert [(each["text"], each["counted"]) for each in items] == [("Hello, Ada!", 1)]
+    likes = f"curl -X POST http://{ADDRESS}/guestbook/items/{item['id']}/likes"
+    assert _answer(host, likes) is None
+    items = eventually(lambda: _answer(host, listed), lambda got: got[0]["text"][:5] == "Liked")
+    assert [each["text"] for each in items] == ["Liked 1 times"]
+
+
+def _answer(workshop: Workshop, line: str) -> Any:
+    words = shlex.split(line.replace(ADDRESS, f"127.0.0.1:{workshop.port}"))
+    text = workshop.run(words[0], "--silent", "--fail", *words[1:])
+    return json.loads(text) if text else None
+
+
+def test_it_builds(workshop: Workshop) -> None:
+    (line,) = told("build")
+    workshop.run(sys.executable, *shlex.split(line)[1:], "--wheel", "--no-isolation")
+    assert [path.name for path in (workshop.folder / "dist").iterdir()] == [
+        "rolehost_guestbook-0.1.0-py3-none-any.whl"
+    ]
