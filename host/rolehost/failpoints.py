@@ -102,7 +102,7 @@ def arm(name: str, action: Action | str, *, probability: float = 1.0) -> Callabl
     Args:
         name: one of :data:`NAMES`.
         action: a function, called with the name; or ``kill`` (SIGKILL to this process),
-            ``raise`` (:class:`Injected`), ``crash`` (:class:`Crash`) or ``delay=SECONDS``.
+            ``raise`` (:class:`Injected`) or ``delay=SECONDS``.
         probability: above 0, up to 1: with what chance it happens at each time.
 
     Returns:
@@ -195,11 +195,7 @@ def _raise(name: str) -> None:
     raise Injected(f"failpoint {name}")
 
 
-def _crash(name: str) -> None:
-    raise Crash(f"failpoint {name}")
-
-
-_ACTIONS: Mapping[str, Action] = {"kill": _kill, "raise": _raise, "crash": _crash}
+_ACTIONS: Mapping[str, Action] = {"kill": _kill, "raise": _raise}
 
 
 def _unknown(what: str, name: str, known: Mapping[str, str] | list[str]) -> str:

@@ -15,7 +15,7 @@ def failpoints(as_json: bool) -> None:
     """List the points at which a process can be made to fail, for tests.
 
     ROLEHOST_FAIL=POINT:ACTION[@PROBABILITY],… arms them in the processes that are started with
-    it, except in production. Actions: kill, raise, crash, delay=SECONDS.
+    it, except in production. Actions: kill, raise, delay=SECONDS.
     """
     rows = [{"point": name, "what has happened": text} for name, text in points.NAMES.items()]
     listing(rows, as_json=as_json, empty="there are none")
