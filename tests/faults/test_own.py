@@ -1,0 +1,27 @@
+"""Which of our own plugins a service may go on without."""
+
+from __future__ import annotations
+
+import configparser
+import importlib
+import importlib.util
+
+import pytest
+
+from tests.proofs.kit import ROOT
+
+
+def degradable():
+    """Yield the modules of plugins whose distribution says that they may be degraded."""
+    for path in sorted(ROOT.glob("*/*/setup.cfg")):
+        parser = configparser.ConfigParser()
+        parser.read(path)
+        points = parser.get("options.entry_points", "rolehost.degradable", fallback="")
+        yield from (line.partition("=")[2].strip() for line in points.splitlines() if line)
+
+
+@pytest.mark.parametrize("module", list(degradable()))
+def test_what_says_that_it_may_be_degraded_has_no_middleware(module):
+    if importlib.util.find_spec(module.partition(".")[0]) is None:
+        pytest.skip(f"{module} is not installed")
+    assert not hasattr(importlib.import_module(module), "rolehost_middleware")
