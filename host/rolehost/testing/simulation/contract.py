@@ -80,9 +80,10 @@ class Contract:
     """What one world is watched for."""
 
     def __init__(self) -> None:
-        #: Jobs of which an attempt returned; and of those, the ones with a unit of work.
+        #: Jobs of which an attempt returned; and of those, the ones of which an attempt had no
+        #: unit of work, and so has no effects to be looked for.
         self.returned: set[int] = set()
-        self.worked: set[int] = set()
+        self.bare: set[int] = set()
         #: Groups and events of which a call of the handler returned.
         self.handled: set[tuple[str, str]] = set()
 
@@ -119,8 +120,8 @@ class Contract:
         self.returned.add(job.id)
         scope = current.get()
         if scope is None or scope.work is None:
+            self.bare.add(job.id)
             return
-        self.worked.add(job.id)
         row = job._row
         execute = scope.work.transaction.execute
         found = execute("SELECT token FROM rolehost_jobs WHERE id = ?", (job.id,)).fetchone()
@@ -234,7 +235,7 @@ def unsettled(
     for number, actor in read("SELECT id, actor FROM rolehost_jobs WHERE state = 'completed'"):
         if number not in contract.returned:
             yield f"nothing lost: job {number} of {actor} is completed, but no attempt returned"
-        elif number in contract.worked and ("job", str(number)) not in effects:
+        elif number not in contract.bare and ("job", str(number)) not in effects:
             yield f"nothing lost: job {number} of {actor} is completed without its effects"
     yield from _unhandled(world, contract, groups)
 

@@ -1,0 +1,102 @@
+"""What the processes of the proof ``simulate`` do: many runs each, of one simulation.
+
+``python -m tests.proofs.simulate_runs`` reads names of mistakes with their seeds from standard
+input and prints the digests of the runs: what another process makes of the same seeds.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+from typing import NamedTuple
+
+from rolehost.testing.simulation import Simulation
+
+from tests.simulation import ledgerbook
+from tests.simulation.flagship import flagship
+from tests.simulation.mistakes import MISTAKES
+from tests.simulation.mutations import MUTATIONS
+
+#: Steps of a run of the flagship.
+STEPS = 150
+
+
+class Found(NamedTuple):
+    """What came of some runs.
+
+    Attributes:
+        name: of what was run.
+        runs: how many.
+        seed: the first for which something was violated; None when all held.
+        violation: what was violated.
+        digest: of that run's trace.
+        trace: its last lines.
+    """
+
+    name: str
+    runs: int
+    seed: int | None = None
+    violation: str = ""
+    digest: str = ""
+    trace: str = ""
+
+
+def search(name: str, simulation: Simulation, first: int, count: int, steps: int = 200) -> Found:
+    """Run until something is violated, ``count`` times at most."""
+    try:
+        for seed in range(first, first + count):
+            run = simulation.run(seed, steps)
+            if seed == first:
+                # What is there now stays: it need not be looked at again by the collector.
+                gc.freeze()
+            if run.violation is not None:
+                lines = run.trace.text(40)
+                return Found(name, seed - first + 1, seed, run.violation, run.digest, lines)
+        return Found(name, count)
+    finally:
+        simulation.close()
+        gc.unfreeze()
+
+
+def mistake(name: str, right: bool, first: int, count: int) -> Found:
+    """Run an example plugin, wrong or right."""
+    make = next(each for each in MISTAKES if each.__name__ == name)
+    return search(name, make(right=right).simulation(), first, count)
+
+
+def mutation(name: str, first: int, count: int) -> Found:
+    """Run the engine's own plugin over a broken engine."""
+    mutate = next(each for each in MUTATIONS if each.__name__ == name)
+    with mutate():
+        return search(name, engine(), first, count)
+
+
+def whole(first: int, count: int) -> Found:
+    """Run the engine's own plugin over the engine as it is."""
+    return search("engine", engine(), first, count)
+
+
+def webhooks(first: int, count: int) -> Found:
+    """Run the flagship."""
+    return search("flagship", flagship(), first, count, STEPS)
+
+
+def engine() -> Simulation:
+    """Return a simulation of the engine's own plugin."""
+    return Simulation(
+        [ledgerbook],
+        actions=ledgerbook.ACTIONS,
+        invariants=[ledgerbook.one_of_its_kind],
+        eventually=[ledgerbook.all_written],
+    )
+
+
+def main() -> None:
+    """Print the digests of the runs that are asked for."""
+    asked: dict[str, int] = json.load(sys.stdin)
+    print(json.dumps({name: mistake(name, False, seed, 1).digest for name, seed in asked.items()}))
+
+
+if __name__ == "__main__":
+    main()
