@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from rolehost.api import CapabilityMissing, DeclareContext
@@ -38,3 +39,11 @@ def test_declaring_imports_no_driver_and_touches_no_file() -> None:
         "assert not {'peewee', 'dramatiq', 'sqlite3'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", script], check=True)
+
+
+def test_what_is_in_a_file_is_known_by_the_file_and_memory_is_not() -> None:
+    identities = {each.kind: each.identity for each in plugin.rolehost_backends(CONTEXT)}
+
+    assert identities["database"] == identities["stream"] == str(Path.cwd() / "rolehost.db")
+    assert identities["queue"] == str(Path.cwd() / "rolehost-queue.db")
+    assert identities["cache"] == ""

@@ -181,3 +181,13 @@ def test_polling_without_brokers_says_the_same_and_can_be_tried_again(
 def test_no_password_stands_in_what_is_shown() -> None:
     settings = KafkaSettings(sasl_mechanism="PLAIN", sasl_password=Secret("hunter2"))
     assert "hunter2" not in repr(settings)
+
+
+def test_the_same_brokers_and_prefix_are_the_same_stream() -> None:
+    one = declared(KafkaSettings(servers=("b:9092", "a:9092"), sasl_password=Secret("hunter2")))
+    other = declared(KafkaSettings(servers=("a:9092", "b:9092")))
+    apart = declared(KafkaSettings(servers=("a:9092", "b:9092"), prefix="test."))
+
+    assert one.identity == other.identity == "a:9092,b:9092"
+    assert (apart.identity, apart.prefix) == ("a:9092,b:9092 test.", "test.")
+    assert (one.poll_interval, one.publish_timeout) == (300.0, 10.0)

@@ -35,3 +35,13 @@ def test_declaring_imports_no_driver() -> None:
         "assert 'pymemcache' not in sys.modules"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", script], check=True)
+
+
+def test_the_same_servers_and_namespace_are_the_same_cache() -> None:
+    def identity(settings: MemcachedSettings) -> str:
+        context = DeclareContext(plugin="memcached", settings=settings, deployment="test")
+        (backend,) = plugin.rolehost_backends(context)
+        return backend.identity
+
+    assert identity(MemcachedSettings(servers=("b", "a"))) == "a,b rolehost"
+    assert identity(MemcachedSettings(servers=("a", "b"), namespace="shop")) == "a,b shop"
