@@ -64,6 +64,7 @@ def test_a_backend_that_refuses_ends_it_with_the_status_of_a_wrong_configuration
 
 def test_of_several_processes_one_tells_of_the_wait(waiting: tuple[Served, Path]) -> None:
     served, there = waiting
+    served.err.until("waiting for storage")
     there.touch()
     served.ready()
     served.process.send_signal(signal.SIGTERM)

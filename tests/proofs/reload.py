@@ -32,7 +32,7 @@ PROMISE = (
     " comes and goes, and between the reloads are mistakes that change nothing: no request"
     " fails, and each effect of each order is there once"
 )
-DURATION = "about 8 min"
+DURATION = "about 7 min"
 
 #: Requests a second.
 RATE = 500.0
@@ -60,7 +60,7 @@ class Size(NamedTuple):
 
 FULL = (
     Size(engines=False, reloads=20, mistakes=10, backlog=20_000),
-    Size(engines=True, reloads=20, mistakes=10, backlog=20_000),
+    Size(engines=True, reloads=6, mistakes=3, backlog=8_000),
 )
 SHORT = (Size(engines=False, reloads=3, mistakes=2, backlog=1_000),)
 
