@@ -259,6 +259,15 @@ CASES = (
         fix="choose other backends for database, queue and stream",
     ),
     Case(
+        name="a rollout puts a second pod beside the one with the database file",
+        code="one-machine-backend",
+        whose=("embedded",),
+        fleet=("embedded",),
+        settings={"embedded": {"fleet": {"surge": 1}}},
+        fix="choose other backends",
+        got="1 instance and 1 in a rollout",
+    ),
+    Case(
         name="two deployments with one database file, on who knows which machines",
         code="one-machine-backend",
         whose=("embedded", "second"),

@@ -137,13 +137,15 @@ def _several(members: Sequence[Member]) -> bool:
     machines = {member.settings.machine for member in members}
     if None not in machines:
         return len(machines) > 1
-    return sum(member.replicas for member in members) > 1
+    return sum(member.replicas + member.settings.surge for member in members) > 1
 
 
 def _instances(members: Sequence[Member]) -> str:
     count = sum(member.replicas for member in members)
-    return f"{count} instance{'s' if count > 1 else ''} of {len(members)} deployment" + (
-        "s" if len(members) > 1 else ""
+    more = sum(member.settings.surge for member in members)
+    return (
+        f"{count} instance{'s' if count > 1 else ''}{f' and {more} in a rollout' if more else ''}"
+        f" of {len(members)} deployment{'s' if len(members) > 1 else ''}"
     )
 
 
