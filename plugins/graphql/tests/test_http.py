@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rolehost.testing.kit import open_host
 
 from .conftest import Api, Serve
-from .shop import SOLD
+from .shop import SHOP, SOLD, plugin
 
 RESPONSE = "application/graphql-response+json"
 
@@ -161,3 +166,39 @@ def test_with_a_key_errors_roll_everything_back_and_are_not_stored(till: Api):
         assert answer.json["data"] is None
         assert answer.json["extensions"] == {"rolledBack": True}
         assert "idempotent-replayed" not in answer.headers
+
+
+@pytest.fixture(scope="module")
+def standing() -> Iterator[Api]:
+    """A shop that many documents are sent to."""
+    with open_host(plugins=["graphql", ("shop", plugin(SHOP))]) as opened:
+        yield Api(opened.client)
+
+
+#: Pieces of documents, right and wrong.
+PIECES = st.sampled_from(
+    [
+        "{", "}", "(", ")", "[", "]", ":", "!", "$", "...", "@", "=", '"', '"""', "\\", "#", "\n",
+        "query", "mutation", "subscription", "fragment", "on", "F", "Query", "Item", "true", "null",
+        "item", "items", "id", "name", "first", "related", "price", "a:", "(id: 1)", "(first: 2)",
+        "(first: -1)", "$n: Int = 3", "(first: $n)", "__typename", "__schema", "@skip(if: true)",
+        "1e9", "9" * 30, "\u0000", "\ud7ff",
+    ]
+)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(pieces=st.lists(PIECES | st.text(max_size=5), max_size=30))
+def test_whatever_is_sent_as_a_document_is_answered_in_order(standing: Api, pieces: list[str]):
+    answer = standing.post(" ".join(pieces), variables={"n": 2})
+    assert answer.status in (200, 400)
+    assert {"data", "errors"} & set(answer.json)
+    codes = [each["extensions"]["code"] for each in answer.json.get("errors", ())]
+    assert "INTERNAL_SERVER_ERROR" not in codes
+
+
+@settings(max_examples=50, deadline=None)
+@given(body=st.binary(max_size=40))
+def test_whatever_is_sent_as_a_body_is_answered_in_order(standing: Api, body: bytes):
+    headers = {"content-type": "application/json"}
+    assert standing.client.post("/graphql", body=body, headers=headers).status in (200, 400)
