@@ -88,7 +88,7 @@ def test_who_enqueues_a_removed_actor_goes_before_its_worker_and_the_backlog_bet
     services.enqueue("greet", name="you")
     plan = make(old, new, look(services))
     assert codes(plan.mistakes) == ["backlog"]
-    assert plan.mistakes[0].what == "greet is taken away while 1 job of it wait"
+    assert plan.mistakes[0].what == "greet is taken away with 1 job of it waiting"
     assert make(old, new, look(services), accept=["actor greet"]).mistakes == ()
     assert codes(make(old, new).warnings) == ["backlog-unknown"]
 
@@ -286,3 +286,26 @@ def test_the_order_keeps_every_edge_that_is_no_ring():
     order, ring = ordered([a, b, c], [Edge(a, b, "x"), Edge(b, a, "y"), Edge(b, c, "z")])
     assert set(ring) == {Edge(a, b, "x"), Edge(b, a, "y")}
     assert sorted(order) == [a, b, c]
+
+
+def test_messages_of_an_ephemeral_actor_that_is_removed_are_told(fleet):
+    @actor(name="ping", durable=False, queue="pings")
+    def ping(services) -> None: ...
+
+    composition = fleet.compose("app", actors=[ping], enqueues=("ping",))
+    services = fleet.services(composition)
+    services.send(ping)
+    old = [fleet.describe("app", actors=[ping], enqueues=("ping",))]
+    seen = standing.read(
+        services.database, None, 0, old, lambda name: services.queue.depth(f"{name}.ephemeral")
+    )
+    assert seen.messages == {"pings": 1}
+    plan = make(old, [fleet.describe("app")], seen)
+    assert plan.mistakes[0].what == ("ping is taken away while 1 message of the queue pings wait")
+
+
+def test_an_actor_that_is_worked_outside_of_the_fleet_may_go(fleet):
+    outside = '[fleet]\nexternal = ["actor:greet"]'
+    old = two(fleet, an_actor(v1), enqueues=("greet",))
+    new = [fleet.describe("api", outside, enqueues=("greet",)), fleet.describe("worker")]
+    assert make(old, new).mistakes == ()

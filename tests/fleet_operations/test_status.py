@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from rolehost.api import Event, Schedule, actor, handler
 from rolehost.delivery import leases
-from rolehost.fleet import standing
+from rolehost.fleet import standing, stored
 from rolehost.fleet.diagnosis import diagnose
 from rolehost.fleet.manifest import describe
 from rolehost.roles.process import Process
@@ -186,3 +186,36 @@ def test_the_command_answers_with_its_exit_status(tmp_path, monkeypatch, capsys)
     document = msgspec.json.decode(capsys.readouterr().out)
     assert document["ok"] is True
     assert document["processes"] == []
+
+
+def test_what_was_left_out_because_it_failed_is_worth_a_look(fleet):
+    composition = fleet.compose(actors=[greet])
+    services = fleet.services(composition)
+    with living(composition, "worker"):
+        manifest = msgspec.structs.replace(describe(composition), degraded=("shop",))
+        stored.keep(services.database, manifest, services.clock.now())
+        with services.database.session(), services.database.transaction() as tx:
+            tx.execute("UPDATE rolehost_processes SET manifest = ?", (manifest.hash,))
+        (warning,) = judge(services).warnings
+    assert (warning.code, warning.what) == ("degraded", "app runs without shop")
+
+
+def test_the_command_looks_again_and_again_until_it_is_interrupted(fleet, monkeypatch, capsys):
+    from rolehost.cli import fleet_status
+    from rolehost.cli.main import invoke
+
+    fleet.services(fleet.compose())
+    path = fleet.folder / "watched.toml"
+    path.write_text('plugins = ["embedded"]\n[embedded]\npath = "service.db"\n')
+    path.write_text(path.read_text() + '[storage]\ndatabase = "embedded"\n')
+    naps = []
+
+    def nap(seconds):
+        naps.append(seconds)
+        if len(naps) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(fleet_status.time, "sleep", nap)
+    assert invoke(["fleet", "status", str(path), "--watch", "--every", "0.5"]) == 130
+    assert naps == [0.5, 0.5]
+    assert capsys.readouterr().out.count("no process lives") == 2

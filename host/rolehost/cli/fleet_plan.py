@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -120,15 +118,11 @@ def _looked(
         fleet = named_fleet([connect], None)
     if fleet is None:
         raise StartError("live needs a database: name a deployment of the fleet with --connect")
-    from rolehost.fleet.standing import read
-
-    with ExitStack() as stack:
-        database, stream = stack.enter_context(connected(fleet))
-        known = [manifest for side in sides for manifest in side.manifests]
-        standing = read(database, stream, time.time_ns() // 1_000_000, known)
+    with connected(fleet) as shared:
+        standing = shared.look([manifest for side in sides for manifest in side.manifests])
         for side in live:
             side.manifests = _running(standing)
-        return standing, _tried(database, sides[1])
+        return standing, _tried(shared.database, sides[1])
 
 
 def _running(standing: Standing) -> tuple[Manifest, ...]:

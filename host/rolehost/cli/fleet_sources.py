@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,6 +17,8 @@ from rolehost.fleet import Fleet, load
 if TYPE_CHECKING:
     from rolehost.fleet import Member
     from rolehost.fleet.manifest import Manifest
+    from rolehost.fleet.standing import Standing
+    from rolehost.services import ProcessServices
     from rolehost.storage import Database, Kind, Stream
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -113,15 +116,41 @@ def manifests_of(fleet: Fleet) -> tuple[Manifest, ...]:
     return tuple(describe(member.composition) for member in fleet.members)
 
 
+class Shared:
+    """What the deployments of a fleet share, opened for a look.
+
+    Attributes:
+        database: the service database; the thread is in a session of it.
+        stream: the stream; None: the fleet has none.
+        depth: given a queue, returns how many ephemeral messages wait in it; None: no backend
+            of the fleet carries any.
+    """
+
+    def __init__(
+        self, database: Database, stream: Stream | None, depth: Callable[[str], int] | None
+    ) -> None:
+        self.database = database
+        self.stream = stream
+        self.depth = depth
+
+    def look(self, expected: Collection[Manifest]) -> Standing:
+        """Return how the fleet stands now; ``expected`` as of :func:`rolehost.fleet.standing.read`.
+
+        Raises:
+            StorageUnavailable: the database cannot be reached.
+        """
+        from rolehost.fleet.standing import read
+
+        return read(self.database, self.stream, time.time_ns() // 1_000_000, expected, self.depth)
+
+
 @contextmanager
-def connected(fleet: Fleet) -> Iterator[tuple[Database, Stream | None]]:
-    """Open the database that the fleet shares, and its stream when it has one.
+def connected(fleet: Fleet) -> Iterator[Shared]:
+    """Open what a fleet shares: its database, and its stream and queue when it has them.
 
     Raises:
         StartError: no member has a database, or they have different ones.
     """
-    from rolehost.services import ProcessServices
-
     members = _having(fleet, "database")
     if not members:
         raise StartError("no deployment here has a database, so its fleet leaves no trace")
@@ -136,20 +165,39 @@ def connected(fleet: Fleet) -> Iterator[tuple[Database, Stream | None]]:
             " are no fleet"
         )
     with ExitStack() as stack:
-        services = ProcessServices(members[0].composition, role="command")
-        stack.callback(services.close)
+        opened: dict[str, ProcessServices] = {}
+
+        def services(member: Member) -> ProcessServices:
+            if member.name not in opened:
+                opened[member.name] = _opened(member, stack)
+            return opened[member.name]
+
+        database = services(members[0]).database
+        streaming, queueing = _having(fleet, "stream"), _having(fleet, "queue")
+        yield Shared(
+            database,
+            services(streaming[0]).stream if streaming else None,
+            _depth(services(queueing[0])) if queueing else None,
+        )
+
+
+def _opened(member: Member, stack: ExitStack) -> ProcessServices:
+    from rolehost.services import ProcessServices
+
+    services = ProcessServices(member.composition, role="command")
+    stack.callback(services.close)
+    if "database" in services.backends:
         stack.enter_context(services.database.session())
-        stream = None
-        streaming = _having(fleet, "stream")
-        if streaming:
-            own = services
-            if streaming[0] is not members[0]:
-                own = ProcessServices(streaming[0].composition, role="command")
-                stack.callback(own.close)
-                if streaming[0].composition.backends.get("database"):
-                    stack.enter_context(own.database.session())
-            stream = own.stream
-        yield services.database, stream
+    return services
+
+
+def _depth(services: ProcessServices) -> Callable[[str], int] | None:
+    from rolehost.services.transport import ephemeral_queue
+
+    queue = services.queue
+    if "ephemeral" not in queue.capabilities:
+        return None
+    return lambda name: queue.depth(ephemeral_queue(name))
 
 
 def _having(fleet: Fleet, kind: Kind) -> list[Member]:

@@ -53,11 +53,10 @@ def status(
     members = named_fleet(given, fleet)
     expected = manifests_of(members)
     from rolehost.fleet.diagnosis import diagnose
-    from rolehost.fleet.standing import read
 
-    with connected(members) as (database, stream):
+    with connected(members) as shared:
         while True:
-            standing = read(database, stream, time.time_ns() // 1_000_000, expected)
+            standing = shared.look(expected)
             findings = diagnose(standing, expected)
             if watch and not as_json:
                 click.clear()
@@ -102,6 +101,7 @@ def as_dict(name: str, standing: Standing, findings: Findings) -> dict[str, Any]
         "queues": [each._asdict() for each in standing.jobs],
         "groups": [each._asdict() for each in standing.unread],
         "outbox": [each._asdict() for each in standing.outbox],
+        "messages": standing.messages,
         "leader": standing.leader,
         "mistakes": [problem.as_dict() for problem in findings.mistakes],
         "warnings": [problem.as_dict() for problem in findings.warnings],
@@ -203,6 +203,17 @@ def _waiting(standing: Standing) -> list[dict[str, Any]]:
             "oldest": _ago(standing.now - each.oldest),
         }
         for each in standing.outbox
+    ]
+    rows += [
+        {
+            "what": "ephemeral messages",
+            "where": f"queue {queue}",
+            "waiting": count,
+            "held": None,
+            "dead": None,
+            "oldest": None,
+        }
+        for queue, count in standing.messages.items()
     ]
     return rows
 

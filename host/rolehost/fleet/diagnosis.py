@@ -27,6 +27,7 @@ def diagnose(standing: Standing, expected: Sequence[Manifest] = ()) -> Findings:
     mistakes = [
         *_missing(standing, expected),
         *_orphaned_jobs(standing, live, expected),
+        *_orphaned_messages(standing, live),
         *_orphaned_groups(standing, live, expected),
         *_orphaned_schedules(standing, live, expected),
         *_orphaned_outbox(standing, live),
@@ -117,6 +118,22 @@ def _fix_actor(actor: str, queue: str, standing: Standing, expected: Sequence[Ma
                     f" {manifest.deployment}; or cancel them (rolehost jobs)"
                 )
     return "enable the plugin that gives it in a worker; or cancel them (rolehost jobs)"
+
+
+def _orphaned_messages(standing: Standing, live: Sequence[Manifest]) -> Iterator[Problem]:
+    taken = {entry.queue for each in live for entry in each.worked.values() if not entry.durable}
+    for queue, count in standing.messages.items():
+        if queue not in taken:
+            yield Problem(
+                code="orphaned-messages",
+                who=f"queue {queue}",
+                where=f"queue {queue}",
+                what=f"{_count(count, 'ephemeral message')} in {queue} will not be taken:"
+                " no living worker has an ephemeral actor there",
+                expected=f"a worker with an ephemeral actor on the queue {queue}",
+                got="none",
+                fix="start the worker that takes them",
+            )
 
 
 def _orphaned_groups(

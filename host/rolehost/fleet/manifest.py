@@ -119,6 +119,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         degraded: names of enabled plugins that failed and are left out.
         payloads: topic → schema of what is published there, as far as plugins tell it.
         backends: storage kind → the backend's name.
+        external: topics and actors whose other side is outside the fleet, ``actor:NAME``.
         processes: role → how many processes of it run, in all instances.
         queues: what its workers take from; None: every queue of its actors.
         actors: by name.
@@ -137,6 +138,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     degraded: tuple[str, ...] = ()
     payloads: dict[str, Schema]
     backends: dict[str, str]
+    external: tuple[str, ...]
     processes: dict[str, int]
     queues: tuple[str, ...] | None
     actors: tuple[ActorEntry, ...]
@@ -236,6 +238,7 @@ def describe(composition: Composition) -> Manifest:
             if kind is not bytes
         },
         backends={kind: owned.value.name for kind, owned in sorted(composition.backends.items())},
+        external=tuple(sorted(host.fleet.external)),
         processes=_processes(host),
         queues=None if host.worker.queues is None else tuple(sorted(host.worker.queues)),
         actors=tuple(_actor(owned) for _, owned in sorted(composition.actors.items())),

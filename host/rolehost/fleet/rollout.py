@@ -75,7 +75,8 @@ def rules(sides: Sides, standing: Standing | None) -> Rules:
     new = _by_name(sides.new, lambda manifest: manifest.worked)
     for name in sorted(old.keys() | new.keys()):
         senders = (_sending(sides.old, name), _sending(sides.new, name))
-        _actor(found, name, (old.get(name, {}), new.get(name, {})), senders, standing)
+        outside = any(f"actor:{name}" in each.external for each in sides.new.values())
+        _actor(found, name, (old.get(name, {}), new.get(name, {})), senders, standing, outside)
     was = _by_name(sides.old, lambda manifest: manifest.consumed)
     now = _by_name(sides.new, lambda manifest: manifest.consumed)
     for key in sorted(was.keys() | now.keys()):
@@ -104,15 +105,15 @@ def _actor(
     workers: tuple[dict[str, ActorEntry], dict[str, ActorEntry]],
     senders: tuple[list[str], list[str]],
     standing: Standing | None,
+    outside: bool,
 ) -> None:
     old, new = workers
     if not old:
         found.before(new, senders[1], f"it works the actor {name}, which is new")
         return
-    queues = {entry.queue for entry in old.values()}
-    left = _jobs(standing, name, queues)
+    left = _left(standing, name, old.values())
     if not new:
-        _removed_actor(found, name, sorted(old), senders, left)
+        _removed_actor(found, name, old, senders, left, outside)
         return
     gained, lost = sorted(new.keys() - old.keys()), sorted(old.keys() - new.keys())
     found.before(gained, lost, f"it takes over the actor {name}")
@@ -126,11 +127,15 @@ def _actor(
 def _removed_actor(
     found: Rules,
     name: str,
-    workers: Sequence[str],
+    old: Mapping[str, ActorEntry],
     senders: tuple[list[str], list[str]],
     left: int | None,
+    outside: bool,
 ) -> None:
-    if senders[1]:
+    workers = sorted(old)
+    entry = next(iter(old.values()))
+    noun = "job of it" if entry.durable else f"message of the queue {entry.queue}"
+    if senders[1] and not outside:
         found.problem(
             True,
             "actor-without-worker",
@@ -148,11 +153,11 @@ def _removed_actor(
             known,
             "backlog" if known else "backlog-unknown",
             f"actor {name}",
-            f"{name} is taken away while {_count(left, 'job')} of it wait"
+            f"{name} is taken away with {_count(left, noun)} waiting"
             if known
             else f"{name} is taken away; nobody looked whether jobs of it wait",
             expected="none waiting",
-            got=_count(left, "job") if known else "not known",
+            got=_count(left, noun) if known else "not known",
             where=f"worked by {', '.join(workers)}",
             fix=f"let {', '.join(workers)} work them off once nobody enqueues them, or cancel"
             " them (rolehost jobs); then plan again"
@@ -354,7 +359,7 @@ def _payloads(
             f"the new handler {after.name} refuses events of {topic} that old processes"
             f" publish: {'; '.join(forwards)}",
             expected="a type that reads what was published before",
-            got=_count(unread, "unread event") if unread is not None else "not known how many",
+            got=_count(unread, "event") + " unread" if unread is not None else "not known how many",
             fix="let the handler take both forms until what was published before is read",
         )
     elif backwards:
@@ -434,14 +439,17 @@ def _written(
     return next(told, handler.payload or {})
 
 
-def _jobs(standing: Standing | None, actor: str, queues: Iterable[str]) -> int | None:
+def _left(standing: Standing | None, actor: str, entries: Iterable[ActorEntry]) -> int | None:
+    """Count what waits for an actor; of an ephemeral one, all that waits in its queue."""
     if standing is None:
         return None
-    wanted = set(queues)
+    queues = {entry.queue for entry in entries}
+    if any(not entry.durable for entry in entries):
+        return sum(standing.messages.get(queue, 0) for queue in queues)
     return sum(
         each.waiting + each.held
         for each in standing.jobs
-        if each.actor == actor and each.queue in wanted
+        if each.actor == actor and each.queue in queues
     )
 
 
@@ -469,4 +477,5 @@ def _blind(entry: ActorEntry) -> dict[str, str]:
 
 
 def _count(number: int | None, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    first, space, rest = noun.partition(" ")
+    return f"{number} {first}{'' if number == 1 else 's'}{space}{rest}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
 
 import msgspec
@@ -91,6 +91,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
         jobs: by queue and actor.
         unread: by topic and group.
         outbox: by topic.
+        messages: queue → ephemeral messages that wait in it; queues without any left out.
         leader: the deployment, role and slot of the leading scheduler; None: nobody leads.
         relays: how many shards of the outbox a living process holds.
         stream: whether the stream could be asked; None: there is none.
@@ -102,6 +103,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     jobs: tuple[Jobs, ...]
     unread: tuple[Unread, ...]
     outbox: tuple[Outbox, ...]
+    messages: dict[str, int]
     leader: str | None
     relays: int
     stream: bool | None
@@ -124,7 +126,8 @@ def read(
     database: Database,
     stream: Stream | None,
     now: int,
-    expected: Iterable[Manifest] = (),
+    expected: Collection[Manifest] = (),
+    depth: Callable[[str], int] | None = None,
 ) -> Standing:
     """Look at a fleet.
 
@@ -132,7 +135,8 @@ def read(
         database: the service database.
         stream: the stream; None: the fleet has none.
         now: milliseconds since the epoch.
-        expected: whose groups are asked for beside those that live or lived.
+        expected: whose groups and queues are asked for beside those that live or lived.
+        depth: given a queue, returns how many ephemeral messages wait in it; None: not asked.
 
     Raises:
         StorageUnavailable: the database cannot be reached.
@@ -170,6 +174,7 @@ def read(
         jobs=jobs,
         unread=unread,
         outbox=outbox,
+        messages=_messages(depth, (*manifests.values(), *expected)),
         leader=None if leader is None else who(living[leader]),
         relays=sum(name.startswith("relay:") and owner in living for name, owner in held),
         stream=asked,
@@ -249,6 +254,21 @@ def _unread(
                 asked = False
         counted.append(Unread(topic, group, records, dead.get((topic, group), 0)))
     return tuple(counted), asked
+
+
+def _messages(depth: Callable[[str], int] | None, manifests: Iterable[Manifest]) -> dict[str, int]:
+    if depth is None:
+        return {}
+    queues = {
+        actor.queue for manifest in manifests for actor in manifest.actors if not actor.durable
+    }
+    found = {}
+    for queue in sorted(queues):
+        try:
+            found[queue] = depth(queue)
+        except StorageError:
+            return {}  # not known while the queue is away
+    return {queue: count for queue, count in found.items() if count}
 
 
 def _merged(by_role: dict[str, Manifest]) -> Manifest:
