@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -19,6 +20,16 @@ REQUEST = b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"
 def listener() -> Iterator[socket.socket]:
     with socket.create_server(("127.0.0.1", 0)) as made:
         yield made
+
+
+@pytest.fixture(params=["uvloop", "asyncio"])
+def environ(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
+    """Of a process with each of the two event loops."""
+    if request.param == "uvloop":
+        return {}
+    (tmp_path / "uvloop.py").write_text("raise ImportError")
+    found = (str(tmp_path), os.environ.get("PYTHONPATH", ""))
+    return {"PYTHONPATH": os.pathsep.join(each for each in found if each)}
 
 
 def retire(served: Served) -> None:
@@ -39,8 +50,10 @@ def gone(served: Served) -> None:
     assert served.status() == 0
 
 
-def test_who_connects_meanwhile_is_served_by_the_next_one(listener: socket.socket) -> None:
-    with serving(listener=listener) as old:
+def test_who_connects_meanwhile_is_served_by_the_next_one(
+    listener: socket.socket, environ: dict[str, str]
+) -> None:
+    with serving(environ, listener=listener) as old:
         old.ready()
         retire(old)
         gone(old)
@@ -68,8 +81,8 @@ def test_the_last_answer_on_a_kept_connection_says_that_it_is_that(
         assert served.out.seen.count("drained") == 1
 
 
-def test_a_new_connection_may_still_ask(listener: socket.socket) -> None:
-    with serving(listener=listener, keep_alive=30.0) as served:
+def test_a_new_connection_may_still_ask(listener: socket.socket, environ: dict[str, str]) -> None:
+    with serving(environ, listener=listener, keep_alive=30.0) as served:
         served.ready()
         with served.raw() as fresh, served.connection() as kept:
             # The server has accepted the first one when it has answered on the second.

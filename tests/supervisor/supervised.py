@@ -120,8 +120,9 @@ class Asked:
         return next(self._told)
 
     def result(self) -> dict[str, Any]:
-        """Wait for the end."""
-        result: dict[str, Any] = next(told["result"] for told in self._told if "result" in told)
+        """Wait for the end, after which the supervisor hangs up."""
+        result: dict[str, Any]
+        (result,) = (told["result"] for told in self._told if "result" in told)
         self.found.close()
         return result
 

@@ -6,6 +6,8 @@ import os
 import signal
 import socket
 import stat
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -372,6 +374,23 @@ def test_only_its_user_may_ask_and_nothing_is_left_behind() -> None:
         running.term()
         running.rest()
         assert not running.control.exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_reloads_leave_nothing_open(listeners: list[socket.socket]) -> None:
+    first, second = listeners
+    binds = [name_of(first), name_of(second)]
+    second.close()
+    with supervised(HTTP, bind=binds[0], listener=first.fileno()) as running:
+        ready(running)
+        first.close()
+        opened = []
+        for bind in (binds[1], binds[0], binds[1]):
+            running.reload(status=3, problems=[PROBLEM])
+            running.reload(planned(HTTP, bind=bind), behave={"http.0": {"exits": {"status": 1}}})
+            assert running.reload(planned(HTTP, bind=bind))["status"] == 0
+            opened.append(len(list(Path(f"/proc/{running.process.pid}/fd").iterdir())))
+        assert opened[1:] == opened[:-1]
 
 
 def test_who_asks_and_hangs_up_does_not_end_the_reload() -> None:
