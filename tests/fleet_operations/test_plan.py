@@ -301,7 +301,7 @@ def test_messages_of_an_ephemeral_actor_that_is_removed_are_told(fleet):
     )
     assert seen.messages == {"pings": 1}
     plan = make(old, [fleet.describe("app")], seen)
-    assert plan.mistakes[0].what == ("ping is taken away while 1 message of the queue pings wait")
+    assert plan.mistakes[0].what == ("ping is taken away with 1 message of the queue pings waiting")
 
 
 def test_an_actor_that_is_worked_outside_of_the_fleet_may_go(fleet):
