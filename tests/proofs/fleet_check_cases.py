@@ -515,6 +515,26 @@ CASES = (
         got="1 in a rollout",
     ),
     Case(
+        name="more consumers than a topic has partitions",
+        code="consumers-idle",
+        whose=("events",),
+        settings={
+            "events": {"consumer": {"processes": 4}, "fleet": {"replicas": 4}},
+            "base": {"fleet": {"database_connections": 400}},
+        },
+        fix="lower replicas or [consumer] processes",
+        got="4 × 4",
+        warning=True,
+    ),
+    Case(
+        name="what is outside the fleet is misspelt",
+        code="external-unknown",
+        whose=("events",),
+        settings={"events": {"fleet": {"external": ["topic:webhoks"]}}},
+        fix='did you mean "topic:webhooks"?',
+        warning=True,
+    ),
+    Case(
         name="threads wait for each other's connections",
         code="pool-too-small",
         whose=("worker",),

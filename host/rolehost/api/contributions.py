@@ -363,6 +363,8 @@ class Backend:
             or there is no server.
         poll_interval: stream: seconds without a poll after which a member of a group loses its
             partitions; None: it does not matter.
+        partitions: stream: into how many parts a topic is divided, and so how many processes of
+            a group share it at most; None: not known.
         protocol: stream: what other programs speak with its server, as AsyncAPI names it
             (``kafka``); empty: nobody else can.
         prefix: stream: what stands before the names of topics and groups for such programs.
@@ -380,6 +382,7 @@ class Backend:
     connections: int | None = None
     poll_interval: float | None = None
     publish_timeout: float | None = None
+    partitions: int | None = None
     protocol: str = ""
     prefix: str = ""
 

@@ -1,4 +1,4 @@
-"""Whether the engines carry as many connections as the processes may open."""
+"""Whether the engines carry what the processes ask of them: connections, shares of a topic."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ def check(fleet: Fleet, notes: Notes, connections: int | None) -> None:
         connections: the server's limit; None takes that of the settings.
     """
     _total(fleet, notes, connections)
+    _shares(fleet, notes)
     for member in fleet.members:
         _pool(member, notes)
 
@@ -93,6 +94,34 @@ def _sum(member: Member) -> str:
         f"{count} replicas × {processes(member)} processes × {per_process(member)} connections"
         f" = {demand(member)}"
     )
+
+
+def _shares(fleet: Fleet, notes: Notes) -> None:
+    """Note consumers that can never be given a partition."""
+    groups: dict[str, dict[Member, None]] = {}
+    for member in fleet.members:
+        for owned in member.consumed():
+            groups.setdefault(owned.value.group, {})[member] = None
+    for group, found in groups.items():
+        members = list(found)
+        partitions = [m.composition.backends["stream"].value.partitions for m in members]
+        most = max((count for count in partitions if count is not None), default=None)
+        total = sum(member.replicas * member.processes("consumer") for member in members)
+        if most is None or None in partitions or total <= most:
+            continue
+        plugin = members[0].composition.backends["stream"].plugin
+        notes.warning(
+            "consumers-idle",
+            members,
+            (member.at("consumer.processes") for member in members),
+            f"the consumer group {group} has more processes than its topics have partitions: some"
+            " are never given an event",
+            expected=f"at most {most} consumer processes, or more partitions",
+            got=f"{total}: "
+            + named((m, f"{m.replicas} × {m.processes('consumer')}") for m in members),
+            fix=f"lower replicas or [consumer] processes; or raise [{plugin}] partitions before a"
+            " topic is made",
+        )
 
 
 def _pool(member: Member, notes: Notes) -> None:

@@ -18,6 +18,7 @@ def check(fleet: Fleet, notes: Notes) -> None:
     _handlers(fleet, notes)
     _schedules(fleet, notes)
     _roles(fleet, notes)
+    _external(fleet, notes)
 
 
 def actor_of(schedule: Schedule) -> str:
@@ -215,6 +216,28 @@ def _roles(fleet: Fleet, notes: Notes) -> None:
                 got=f"{member.replicas} replica{'s' if member.replicas > 1 else ''}, no role",
                 fix="enable a plugin that contributes something to run, or set replicas to 0",
             )
+
+
+def _external(fleet: Fleet, notes: Notes) -> None:
+    """Names of what is outside silence other checks, so a misspelt one must not go unnoticed."""
+    handlers = (owned for member in fleet.members for owned in member.composition.handlers)
+    known = {f"topic:{topic}" for topic in (*publishers(fleet), *(o.value.topic for o in handlers))}
+    known |= {f"actor:{name}" for name in enqueuers(fleet)}
+    idle: dict[str, list[Member]] = {}
+    for member in fleet.members:
+        for name in member.settings.external:
+            if name not in known:
+                idle.setdefault(name, []).append(member)
+    for name, members in idle.items():
+        notes.warning(
+            "external-unknown",
+            members,
+            (member.at("fleet.external") for member in members),
+            f"{name} is said to have its other side elsewhere, and has no side here",
+            expected="a topic that the fleet publishes or handles, or an actor that it enqueues",
+            got=name,
+            fix=did_you_mean(name, known) or f"take {name} out of [fleet] external",
+        )
 
 
 def _missing(fleet: Fleet) -> Iterator[tuple[Member, str]]:

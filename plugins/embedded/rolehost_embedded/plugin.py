@@ -88,6 +88,7 @@ def rolehost_backends(context: DeclareContext) -> Sequence[Backend]:
             capabilities=abilities.STREAM,
             within="database",
             identity=file,
+            partitions=settings.partitions,
         ),
     ]
 

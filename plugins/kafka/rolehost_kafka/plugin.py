@@ -43,6 +43,8 @@ def rolehost_backends(context: DeclareContext) -> Sequence[Backend]:
             identity=_identity(settings),
             poll_interval=settings.poll_interval,
             publish_timeout=settings.publish_timeout,
+            # Where others make the topics, they decide.
+            partitions=settings.partitions if settings.topics == "create-if-missing" else None,
             protocol="kafka",
             prefix=settings.prefix,
         )
