@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -34,10 +35,12 @@ def message(run: Run) -> str:
     """Return what is said of a run that failed: what, how it came to that, how to replay it."""
     shown = run.trace.text(_SHOWN)
     test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
-    command = f"python -m pytest {test!r}" if test else "the same program"
+    command = f"{SEED}={run.seed} python -m pytest {shlex.quote(test)}"
+    if not test:
+        command = f"simulate(…, seed={run.seed}, steps={run.steps})"
     return (
         f"{run.violation}\n\n{shown}\n\nseed {run.seed}, {run.steps} steps, trace {run.digest};"
-        f" it can be replayed:\n  {SEED}={run.seed} {command}"
+        f" it can be replayed:\n  {command}"
     )
 
 
