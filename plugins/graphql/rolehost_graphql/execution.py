@@ -192,9 +192,12 @@ class Engine:
                 async with asyncio.timeout(self._settings.time_limit):
                     result = await result
             except TimeoutError:
+                await _settle()
                 seconds = self._settings.time_limit
                 message = f"The operation took longer than {seconds:g} s."
                 raise refuse(message, errors.TIME_LIMIT, 504) from None
+        if result.errors:
+            await _settle()
         return result
 
     def _answer(self, result: ExecutionResult) -> Answer:
@@ -249,6 +252,20 @@ class Engine:
             if told is not None:
                 return told
         return None
+
+
+async def _settle() -> None:
+    """End what a failed operation left behind: fields beside the one whose error ended it.
+
+    They would go on in the next request that is lent this loop, on another thread.
+    """
+    while asyncio.all_tasks() - {asyncio.current_task()}:
+        # Each takes a step first: one that never began would leave what it awaits unawaited.
+        await asyncio.sleep(0)
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
 
 def _refused(mistakes: Sequence[GraphQLError], code: str) -> Refusal:

@@ -75,6 +75,28 @@ class Query:
         return "late"
 
 
+#: What went on although its operation had ended.
+LATE: list[str] = []
+
+
+@strawberry.type
+class Unfinished:
+    @strawberry.field
+    async def later(self) -> str | None:
+        await asyncio.sleep(0.01)
+        LATE.append("went on")
+        return None
+
+    @strawberry.field
+    def must(self) -> str:
+        raise Refused("it fails, and may not be null")
+
+    @strawberry.field
+    async def nap(self) -> str | None:
+        await asyncio.sleep(0.05)
+        return "awake"
+
+
 #: What mutations did.
 SOLD: list[int] = []
 

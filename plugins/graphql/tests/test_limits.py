@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 from graphql import build_schema, parse
+from rolehost_graphql import Schema
 from rolehost_graphql.measuring import Limits, Measure, aliases, measure
 
 from .conftest import Api, Serve
-from .shop import BATCHES
+from .shop import BATCHES, LATE, Unfinished, plugin
 
 SCHEMA = build_schema("""
     type Query {
@@ -155,6 +156,13 @@ def test_an_operation_ends_when_its_time_is_over(serve: Serve):
     answer = serve(time_limit=0.05).post("{ slow }")
     assert answer.status == 504
     assert answer.json["errors"][0]["extensions"]["code"] == "TIME_LIMIT"
+
+
+def test_nothing_of_an_operation_goes_on_after_its_answer(serve: Serve):
+    api = serve(plugins={"unfinished": plugin(Schema(query=Unfinished))})
+    assert api.ask("{ later must }")["data"] is None
+    assert api.ask("{ nap }") == {"data": {"nap": "awake"}}
+    assert LATE == []
 
 
 def test_documents_are_kept_up_to_a_number(serve: Serve):
