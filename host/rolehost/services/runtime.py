@@ -11,19 +11,25 @@ from rolehost.deployment.model import Deployment
 from rolehost.errors import StartError
 
 
-def runtime_directory(deployment: Deployment) -> Path:
-    """Return the deployment's folder below the runtime directory of the user, made when missing.
+def runtime_place(deployment: Deployment) -> Path:
+    """Return where the deployment's folder is, below the runtime directory of the user.
 
     The name holds a hash of the deployment file's path, or of the working directory when there
     is no file, so that two checkouts do not meet.
-
-    Raises:
-        StartError: it belongs to somebody else, or cannot be made.
     """
     base = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
     origin = str((deployment.path or Path.cwd()).resolve())
     mark = hashlib.sha256(f"{os.getuid()} {origin}".encode()).hexdigest()[:12]
-    folder = base / f"rolehost-{deployment.name}-{mark}"
+    return base / f"rolehost-{deployment.name}-{mark}"
+
+
+def runtime_directory(deployment: Deployment) -> Path:
+    """Return the deployment's folder, see :func:`runtime_place`, made when it is missing.
+
+    Raises:
+        StartError: it belongs to somebody else, or cannot be made.
+    """
+    folder = runtime_place(deployment)
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         status = folder.lstat()

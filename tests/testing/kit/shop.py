@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import click
@@ -32,6 +33,7 @@ from rolehost.api.http import decode
 
 class ShopSettings(Settings, frozen=True):
     greeting: str = "hello"
+    folder: Path | None = None
 
 
 class Order(Model):

@@ -6,7 +6,7 @@ import threading
 from datetime import UTC, datetime
 
 import pytest
-from rolehost.api import ConfigurationError, PluginInfo, hookimpl
+from rolehost.api import PLUGIN_API, ConfigurationError, PluginInfo, Route, hookimpl
 from rolehost.storage import Database
 from rolehost.testing.kit import open_host
 from rolehost.testing.kit.selecting import name_of, selected
@@ -70,6 +70,44 @@ def test_settings_of_plugins_and_host_are_those_of_the_test(open_shop):
     assert shop.Mailer.sent == ["good day pear"]
     assert here.composition.deployment.host.delivery.lease == 60.0
     assert here.composition.deployment.host.deployment.environment == "test"
+
+
+def test_settings_may_be_an_object_of_their_type(open_shop, tmp_path):
+    here = open_shop(settings={"shop": shop.ShopSettings(greeting="ho", folder=tmp_path)})
+    assert here.services.settings("shop") == shop.ShopSettings("ho", tmp_path)
+
+
+def test_what_a_host_writes_lies_in_folders_of_its_own(open_shop, host):
+    here = open_shop(settings={"shop": {"folder": "kept"}})
+    folder = here.services.settings("shop").folder
+    runtime = here.services.runtime_directory
+    assert folder.parent.exists() and runtime.exists()
+    host.close()
+    assert not folder.parent.exists() and not runtime.exists()
+
+
+def test_a_plugin_that_may_fail_answers_503_and_is_told(host):
+    class Greeting:
+        async def on_get(self, req, resp):
+            resp.media = "hello"
+
+    class Optional:
+        @hookimpl
+        def rolehost_plugin(self):
+            return PluginInfo(api=PLUGIN_API)
+
+        @hookimpl
+        def rolehost_routes(self):
+            return [Route("/optional", Greeting())]
+
+        @hookimpl
+        def rolehost_start(self):
+            raise shop.Boom("not today")
+
+    here = host({"optional": Optional()}, settings={"on_failure": {"optional": "degrade"}})
+    assert here.client.get("/optional").status == 503
+    with pytest.raises(ValueError, match="neither abort nor degrade"):
+        host({"optional": Optional()}, settings={"on_failure": {"optional": "degarde"}})
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
+import msgspec
+
 from rolehost.deployment import HOST_SECTIONS, Deployment, HostSettings, Origin, decode
+from rolehost.deployment.reading import FAILURES
 from rolehost.errors import ConfigurationError, Problem
 
 #: What messages name as the place of a setting.
@@ -20,21 +23,23 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 
 
 def deployment(
-    name: str, plugins: Sequence[str], settings: Mapping[str, Mapping[str, Any]], folder: Path
+    name: str, plugins: Sequence[str], settings: Mapping[str, Any], folder: Path
 ) -> Deployment:
     """Return a deployment of plugins with their settings.
 
     Args:
         name: its name.
         plugins: names, as they would stand in the file.
-        settings: section → keys and values, the host's own sections too.
+        settings: section → keys and values, or an object of its settings type; the host's own
+            sections too.
         folder: where relative paths start.
 
     Raises:
         ConfigurationError: a section of the host is wrong; the plugins' are judged by composing.
     """
     merged = {
-        section: {**DEFAULTS.get(section, {}), **values} for section, values in _all(settings)
+        section: {**DEFAULTS.get(section, {}), **written(settings.get(section, {}))}
+        for section in dict.fromkeys((*DEFAULTS, *settings))
     }
     origins = {f"plugins.{each}": Origin("plugins of the test") for each in plugins}
     for section, values in merged.items():
@@ -55,11 +60,14 @@ def deployment(
         problems += wrong
         host[section] = decoded
     on_failure: Any = merged.pop("on_failure", {})
+    for each in set(on_failure.values()).difference(FAILURES):
+        raise ValueError(f"on_failure: {each!r} is neither {' nor '.join(FAILURES)}")
     if problems:
         raise ConfigurationError(problems)
     return Deployment(
         name=name,
-        path=None,
+        # There is no such file; relative paths start beside it, and nothing else is there.
+        path=folder / f"{name}.toml",
         plugins=tuple(plugins),
         host=HostSettings(**host),
         sections=merged,
@@ -68,6 +76,12 @@ def deployment(
     )
 
 
-def _all(settings: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, Mapping[str, Any]]]:
-    names = dict.fromkeys((*DEFAULTS, *settings))
-    return [(name, settings.get(name, {})) for name in names]
+def written(value: Any) -> Any:
+    """Return a value as a file would have it: no settings objects, no paths."""
+    if isinstance(value, msgspec.Struct):
+        value = msgspec.structs.asdict(value)
+    if isinstance(value, Mapping):
+        return {name: written(each) for name, each in value.items() if each is not None}
+    if isinstance(value, list | tuple):
+        return [written(each) for each in value]
+    return str(value) if isinstance(value, PurePath) else value

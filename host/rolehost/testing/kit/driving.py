@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from rolehost.api import Actor, Role
+from rolehost.api import Role
 from rolehost.delivery import sweep, ticks
 from rolehost.delivery.leases import Presence
 from rolehost.delivery.ticks import Ticker
@@ -52,7 +52,7 @@ class Driving:
 
     def __enter__(self) -> Driving:
         kinds = self._composition.backends
-        actors = [owned.value for owned in self._composition.actors.values()]
+        durable = {owned.value.durable for owned in self._composition.actors.values()}
         if "database" in kinds:
             with self._processes.within("command") as services:
                 self._enter("command")
@@ -64,10 +64,10 @@ class Driving:
         if self._composition.handlers and "consumer" in self._roles:
             self._handling()
         if "worker" in self._roles:
-            if any(actor.durable for actor in actors):
+            if True in durable:
                 self._working()
-            if passing := [actor for actor in actors if not actor.durable]:
-                self._passing(passing)
+            if False in durable:
+                self._passing()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -139,7 +139,8 @@ class Driving:
 
     def _ticking(self) -> None:
         process = self._enter("scheduler")
-        schedules = [owned.value for owned in self._composition.schedules]
+        # Of the process: what could not be started there and may be done without is left out.
+        schedules = [owned.value for owned in process.composition.schedules]
         lease = self._composition.deployment.host.scheduler.lease
         ticker = Ticker(process.services.engine, schedules, process.identity.id, lease)
 
@@ -167,7 +168,7 @@ class Driving:
 
     def _handling(self) -> None:
         process = self._enter("consumer")
-        handlers = [owned.value for owned in self._composition.handlers]
+        handlers = [owned.value for owned in process.composition.handlers]
         events = Events(process.services, handlers, self._world.clock, self._processes.metrics)
         self._left.callback(events.leave)
         events.join()
@@ -190,8 +191,11 @@ class Driving:
 
         self._steps.append(step)
 
-    def _passing(self, actors: list[Actor]) -> None:
-        messages = Messages(self._processes.services("worker"), actors)
+    def _passing(self) -> None:
+        process = self._processes.of("worker")
+        actors = [owned.value for owned in process.composition.actors.values()]
+        passing = [actor for actor in actors if not actor.durable]
+        messages = Messages(process.services, passing)
 
         def step() -> list[Ran]:
             with self._processes.within("worker"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import copy_context
@@ -19,6 +20,7 @@ from rolehost.delivery.work import current, new_id
 from rolehost.discovery import did_you_mean
 from rolehost.errors import RolehostError
 from rolehost.services import ProcessServices
+from rolehost.services.runtime import runtime_place
 from rolehost.storage import Record
 from rolehost.testing.kit.absence import absent
 from rolehost.testing.kit.assertions import Assertions
@@ -339,6 +341,9 @@ class Host(Assertions):
 
     def _start(self) -> None:
         self._world.prepare(self.composition, self._database)
+        self._left.callback(
+            shutil.rmtree, runtime_place(self.composition.deployment), ignore_errors=True
+        )
         self._left.callback(self._processes.stop, all_of_them=True)
         services = self._processes.services("command")
         # The test's own session, so that it can read and use models without ceremony.
@@ -346,7 +351,8 @@ class Host(Assertions):
         self._left.callback(self._close_application)
         if self.composition.schedules:
             # A schedule that is new begins when a scheduler first sees it: now.
-            schedules = [owned.value for owned in self.composition.schedules]
+            started = self._processes.of("command").composition
+            schedules = [owned.value for owned in started.schedules]
             Ticker(services.engine, schedules, "", 0.0).step()
 
     def _database(self) -> Any:
@@ -356,9 +362,10 @@ class Host(Assertions):
         if self._application is None:
             from rolehost.roles.http.application import build
 
-            services = self._processes.services("http")
-            host = self.composition.deployment.host
-            self._application = build(self.composition, services, services.recorders, host)
+            process = self._processes.of("http")
+            composition, services = process.composition, process.services
+            host = composition.deployment.host
+            self._application = build(composition, services, services.recorders, host)
         return self._application.asgi
 
     def _around(self, send: Callable[[], Response]) -> Response:

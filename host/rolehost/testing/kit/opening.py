@@ -40,7 +40,8 @@ class Hosts:
         Args:
             plugins: names of installed plugins, modules, objects, pairs of name and object; or
                 a mapping of names to objects.
-            settings: section → keys and values: of plugins, and of the host (``delivery``, …).
+            settings: section → keys and values, or an object of its settings type: of plugins,
+                and of the host (``delivery``, …).
             backends: ``memory``; ``temporary``: the plugin ``embedded`` in a temporary folder;
                 or names of plugins with backends, the first of several that offer a kind has
                 it: ``("postgres", "memory")`` with ``settings={"postgres": {"url": …}}`` has a

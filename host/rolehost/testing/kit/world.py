@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from rolehost.deployment import Deployment
 from rolehost.storage import KINDS
 from rolehost.testing.kit.clock import Clock
-from rolehost.testing.kit.deploying import deployment
+from rolehost.testing.kit.deploying import deployment, written
 
 if TYPE_CHECKING:
     from rolehost.composition import Composition
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 #: Where the backends of a host lie: in memory, in a temporary folder, or what these plugins give.
 Backends = str | Sequence[str]
 
-Sections = Mapping[str, Mapping[str, Any]]
+#: Section → its keys and values, or an object of its settings type.
+Sections = Mapping[str, Any]
 
 
 class World:
@@ -70,7 +71,7 @@ class World:
 
     def settings(self, given: Sections) -> dict[str, dict[str, Any]]:
         """Return a test's settings with places of this world for what its backends keep."""
-        merged = {section: dict(values) for section, values in given.items()}
+        merged = {section: written(values) for section, values in given.items()}
         for name in self._names:
             if name not in self._own:
                 self._own[name] = self._place(name, merged)
