@@ -170,7 +170,7 @@ def _entry(name: str, thing: Any) -> Iterator[str]:
     title = name.removeprefix("http.")
     yield f"### `{title}`"
     if inspect.isroutine(thing):
-        yield f"```python\n{title}{signature(thing)}\n```"
+        yield f"```text\n{title}{signature(thing)}\n```"
     if not inspect.isclass(thing) and not inspect.isroutine(thing):
         text = repr(sorted(thing) if isinstance(thing, frozenset) else thing)
         yield f"`{text}`" if len(text) < 80 else f"A `{type(thing).__name__}`."

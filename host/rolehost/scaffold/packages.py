@@ -37,7 +37,31 @@ class Beginning:
 
 #: The backends that there are templates for.
 BACKENDS: dict[Kind, Beginning] = {
+    "database": Beginning(
+        given='path=tmp_path / "service.db"',
+        requires=("peewee>=4",),
+        settings=(
+            ("path", '"acme-name.db"', "the database file; relative to the deployment file"),
+            ("busy_timeout", "10", "seconds a writer waits for its turn; then `StorageBusy`"),
+        ),
+    ),
     "cache": Beginning(settings=(("entries", "10000", "most entries, in each process"),)),
+    "queue": Beginning(
+        given='path=tmp_path / "wakes.db"',
+        settings=(
+            ("path", '"wakes.db"', "the file; relative to the deployment file"),
+            ("interval", "0.02", "seconds between two looks of a waiting process"),
+        ),
+    ),
+    "stream": Beginning(
+        given='path=tmp_path / "stream.db", member_lease=1.0',
+        settings=(
+            ("path", '"stream.db"', "the file; relative to the deployment file"),
+            ("partitions", "4", "of every topic; not to be changed once there are records"),
+            ("interval", "0.02", "seconds between two looks of a waiting member"),
+            ("member_lease", "10", "seconds without a poll after which a member is gone"),
+        ),
+    ),
 }
 
 #: Characters that mean something in one of the files that the words are put into.
@@ -80,13 +104,22 @@ def backend(name: Name, kind: Kind, options: Options) -> Files:
     """Return the package of a plugin that offers a backend of a storage kind."""
     beginning = BACKENDS[kind]
     marks = _marks(name, options, f"A {kind} for rolehost")
+    imports = (
+        f"from {name.module}.{kind} import {name.prefix}{kind.capitalize()}",
+        f"from {name.module}.settings import {name.prefix}Settings",
+    )
     marks |= {
         "kind": kind,
+        "modules": "\n".join(sorted(imports)),
         "Kind": kind.capitalize(),
+        "imports": ", ".join(
+            sorted(("Backend", "DeclareContext", "PluginInfo", kind.capitalize()))
+        ),
         "given": beginning.given,
         "requires": "".join(f"    {each}\n" for each in beginning.requires),
         "settings": "\n".join(
-            f"| `{row[0]}` | {row[1]} | {row[2]} |" for row in beginning.settings
+            f"| `{key}` | {default.replace('acme-name', name.plugin)} | {meaning} |"
+            for key, default, meaning in beginning.settings
         ),
     }
     terms = f"license/{LICENSES[options.license]}"
