@@ -17,6 +17,8 @@ def main() -> int:
     if said.get("silent"):
         return 1
     if "--after" in sys.argv:
+        while said["after"].get("hangs"):
+            signal.pause()
         before = json.loads(sys.argv[sys.argv.index("--after") + 1])
         answer = said["after"] or {"status": 0, "migrated": [f"post after {before}"]}
         os.write(output, json.dumps(answer).encode())

@@ -277,6 +277,26 @@ def test_migrations_that_cannot_be_applied_afterwards_are_told() -> None:
         assert result["words"].endswith("were not applied: the database is away")
 
 
+def test_it_can_be_stopped_while_migrations_are_applied_afterwards(
+    listeners: list[socket.socket],
+) -> None:
+    first, second = listeners
+    later = name_of(second)
+    with supervised(HTTP, bind=name_of(first), listener=first.fileno()) as running:
+        ready(running)
+        first.close()
+        second.close()
+        after = {"later": True, "living": [], "after": {"hangs": True}}
+        running.offer(planned(HTTP, bind=later), **after)
+        asked = running.ask()
+        running.until("http.0 exited")
+        running.until("checks")
+        running.term()
+        assert asked.result()["words"] == "the supervisor was stopped"
+        running.rest()
+        assert running.status() == 0
+
+
 def test_roles_and_arguments_that_were_given_hold_for_the_new_deployment() -> None:
     given = ("--deployment", "x.toml", "--plugins", "a,b", "--migrate")
     with supervised(WORKER, arguments=given, only=("worker",)) as running:

@@ -139,7 +139,7 @@ class Reload:
         if self.check is not None:
             self.check.kill()
             self._processes.unfollow(self.check)
-        if self._new.listener != self._old.listener:
+        if self._new is not self._processes.plan and self._new.listener != self._old.listener:
             closed(self._new)
         self._tell({"result": _result("failed", EXIT_FAILED, words="the supervisor was stopped")})
 
