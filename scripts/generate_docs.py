@@ -148,6 +148,9 @@ def settings_page() -> str:
         "Every key of a deployment file. Where a value came from in a given deployment: "
         "`rolehost settings DEPLOYMENT`. How files, includes, references and overrides work: "
         "[deployment.md](deployment.md).",
+        "Beside the sections stand `plugins`, the list of enabled plugins, `include`, and "
+        "`[on_failure]`, which maps a plugin to `\"abort\"` (the default) or `\"degrade\"`: "
+        "[failures.md](failures.md).",
         "## Of the host",
     ]
     for field in msgspec.structs.fields(HostSettings):
