@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rolehost.storage import Record
@@ -132,10 +132,13 @@ def everything_is_delivered(world: Any) -> None:
             assert over, f"{message} to {url}: status {status} after {attempts} attempts"
 
 
-def flagship(faults: Faults | None = None) -> Simulation:
-    """Return the simulation."""
+PLUGINS = ("webhooks-api", "webhooks-ingest", "webhooks-delivery")
+
+
+def flagship(what: Sequence[Any] = PLUGINS, faults: Faults | None = None) -> Simulation:
+    """Return the simulation, of the plugins in one deployment or in several."""
     return Simulation(
-        ["webhooks-api", "webhooks-ingest", "webhooks-delivery"],
+        what,
         actions=[send, ingest, resend],
         invariants=[one_message_for_a_key, success_was_seen],
         eventually=[everything_is_delivered],

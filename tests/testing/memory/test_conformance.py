@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 pytest.importorskip("peewee")
+pytest.importorskip("dramatiq")
 from rolehost.testing.conformance import (
     CacheConformance,
     DatabaseConformance,

@@ -149,7 +149,8 @@ class Simulation:
         several = len(self.compositions) > 1
         places = []
         for composition in self.compositions:
-            roles: list[Any] = list(composition.roles)
+            run = composition.deployment.host.fleet.roles
+            roles: list[Any] = [each for each in composition.roles if run is None or each in run]
             if not any(each.routes for each in self.compositions):
                 roles.append("command")
             prefix = f"{composition.deployment.name}:" if several else ""
@@ -185,11 +186,10 @@ class Simulation:
 
     def attempts(self, actor: str) -> int:
         """Return how often jobs of an actor are tried at most."""
-        return max(
-            each.actors[actor].value.retry.attempts
-            for each in self.compositions
-            if actor in each.actors
-        )
+        policies = [
+            each.actors[actor].value.retry for each in self.compositions if actor in each.actors
+        ]
+        return max((policy.attempts for policy in policies), default=0)
 
     @property
     def lease(self) -> float:
