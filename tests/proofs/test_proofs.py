@@ -16,7 +16,7 @@ from tests.proofs.kit import ROOT, in_ci
 WAITING = {"bad-settings", "disposable-broker", "dramatiq-faults", "fleet-real", "kafka-faults"}
 
 #: They measure what other work on the machine would disturb.
-ALONE = {"fleet-check", "kills", "many-plugins", "slow-clients"}
+ALONE = {"fleet-check", "kills", "many-plugins", "reload", "slow-clients"}
 
 
 def marked(name: str) -> Any:
