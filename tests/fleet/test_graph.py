@@ -142,3 +142,14 @@ def test_the_output_s_name_decides_the_format(
     assert invoke(arguments) == 0
     assert capsys.readouterr().out.startswith("flowchart LR\n")
     assert invoke([*arguments, "--output", str(tmp_path / "no" / "it.svg")]) == 4
+
+
+@pytest.mark.needs("rolehost_webhooks")
+@pytest.mark.needs("rolehost_kafka")
+def test_one_of_several_fleets_in_a_folder_is_drawn(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = str(ROOT / "deploy")
+
+    assert invoke(["fleet", "graph", folder]) == 4
+    assert "these are 2 fleets" in capsys.readouterr().err
+    assert invoke(["fleet", "graph", folder, "--fleet", "embedded", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["name"] == "embedded"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from rolehost.cli.fleet_sources import one_fleet
+from rolehost.cli.fleet_sources import named_fleet, takes_fleet
 from rolehost.errors import StartError
 from rolehost.fleet.drawing import svg
 from rolehost.fleet.graph import Graph
@@ -39,13 +39,16 @@ _FORMATS = ("mermaid", "svg", "json")
     metavar="FILE",
     help="Write there instead of to the standard output.",
 )
-def graph(deployments: tuple[Path, ...], form: str | None, output: Path | None) -> None:
+@takes_fleet
+def graph(
+    deployments: tuple[Path, ...], form: str | None, output: Path | None, fleet: str | None
+) -> None:
     """Draw a fleet: deployments with their roles, queues, topics, and what goes between them.
 
     Made from what plugins declare; nothing is connected to. The picture needs no other program
     and suits light and dark pages.
     """
-    text = _written(topology(one_fleet(deployments)), form or _form(output))
+    text = _written(topology(named_fleet(deployments, fleet)), form or _form(output))
     if output is None:
         click.echo(text, nl=False)
         return
