@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -66,15 +66,31 @@ def hosts() -> Iterator[Hosts]:
 
 
 @pytest.fixture
-def api(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> Api:
+def serve(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Api]:
+    """Make an API; ``backends`` and settings of these as of :class:`Hosts`."""
     monkeypatch.setattr(Sender, "post", lambda *_: Answer(500, "busy", 1))
-    plugins = ["graphql", "webhooks-api", "webhooks-delivery"]
-    return Api(hosts(plugins=plugins, settings={"webhooks-api": {"token": TOKEN}}))
+
+    def make(backends: Any = "memory", **settings: Any) -> Api:
+        plugins = ["graphql", "webhooks-api", "webhooks-delivery"]
+        settings["webhooks-api"] = {"token": TOKEN}
+        return Api(hosts(plugins=plugins, settings=settings, backends=backends))
+
+    return make
 
 
 @pytest.fixture
-def full(api: Api) -> Api:
+def api(serve: Callable[..., Api]) -> Api:
+    return serve()
+
+
+@pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.engine)])
+def full(request: pytest.FixtureRequest, serve: Callable[..., Api]) -> Api:
     """Three applications with three endpoints and three messages each, all attempted."""
+    if request.param == "memory":
+        api = serve()
+    else:
+        url = request.getfixturevalue("postgres_url")
+        api = serve(("postgres", "memory"), postgres={"url": url})
     for app in "abc":
         api.data(CREATE, name=f"app {app}", uid=app)
         for number in range(3):
@@ -355,13 +371,13 @@ def test_statistics_are_those_of_the_http_api(full: Api) -> None:
         ),
         ("{ applications(first: 5) { nodes { messages(first: 5) { nodes { payload } } } } }", 3),
         (
-            "{ applications(first: 5) { nodes { messages(first: 5) { nodes { attempts(first: 5) { nodes { status endpoint"
-            " { url application { name } } } } } } } } }",
+            "{ applications(first: 5) { nodes { messages(first: 5) { nodes { attempts(first: 5) {"
+            " nodes { status endpoint { url application { name } } } } } } } } }",
             5,
         ),
         (
-            "{ applications(first: 5) { nodes { endpoints(first: 5) { nodes { stats { fail } deliveries(first: 5) { nodes"
-            " { status message { eventType payload } } } } } } } }",
+            "{ applications(first: 5) { nodes { endpoints(first: 5) { nodes { stats { fail }"
+            " deliveries(first: 5) { nodes { status message { eventType payload } } } } } } } }",
             6,
         ),
     ],
