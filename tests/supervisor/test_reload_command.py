@@ -159,6 +159,19 @@ def test_secrets_in_files_are_those_that_were_accepted(folder: Path) -> None:
         assert host.reload(host.path).returncode == 3
 
 
+def test_a_file_behind_a_link_is_found_when_the_link_means_another(folder: Path) -> None:
+    with started(folder) as host:
+        for name in ("one", "two"):
+            (folder / name).mkdir()
+            (folder / name / "d.toml").write_text(host.path.read_text().replace("s.db", "../s.db"))
+        host.path.unlink()
+        host.path.symlink_to(folder / "one" / "d.toml")
+        assert host.reloaded()["status"] == 0
+        host.path.unlink()
+        host.path.symlink_to(folder / "two" / "d.toml")
+        assert host.reload("d.toml").returncode == 0
+
+
 def test_a_role_that_was_asked_for_must_be_there(folder: Path) -> None:
     with started(folder, "--role", "worker") as host:
         host.write('"embedded"')

@@ -65,8 +65,7 @@ def _chosen(found: list[Found], pid: int | None, path: Path | None) -> Found:
         meant = [each for each in found if each.pid == pid]
         what = f"with process id {pid}"
     else:
-        wanted = os.path.realpath(path) if path else ""
-        meant = [each for each in found if each.path == wanted]
+        meant = [each for each in found if _same(each.path, path)]
         what = f"runs {path}" if path else "runs without a deployment file"
     if len(meant) == 1:
         return meant[0]
@@ -75,6 +74,12 @@ def _chosen(found: list[Found], pid: int | None, path: Path | None) -> Found:
         raise RolehostError(f"several supervisors run {path}; name one by --pid: {known}")
     others = f"those that run: {known}" if known else "none of this user runs on this machine"
     raise RolehostError(f"no supervisor {what}; {others}")
+
+
+def _same(theirs: str, path: Path | None) -> bool:
+    if not theirs or path is None:
+        return not theirs and path is None
+    return os.path.realpath(theirs) == os.path.realpath(path)
 
 
 def _followed(supervisor: Found, timeout: float, *, quiet: bool) -> dict[str, Any]:

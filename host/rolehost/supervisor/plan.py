@@ -82,6 +82,7 @@ class Plan(NamedTuple):
             the start of the supervisor.
         started: first processes that run already; the others are started.
         path: the deployment file, absolute; empty without one. Who asks for a reload names it.
+            Links in it are kept: what they mean may be what changes.
         only: roles that were named to be run; empty: all.
         plugins: names of the enabled plugins.
         bind: address of the role http; empty without it.
@@ -150,7 +151,7 @@ class Plan(NamedTuple):
             log_level=host.log.level,
             log_format=host.log.format,
             began=began,
-            path=str(path.resolve()) if (path := composition.deployment.path) else "",
+            path=str(path.absolute()) if (path := composition.deployment.path) else "",
             only=tuple(only),
             plugins=tuple(plugin.name for plugin in composition.plugins),
             bind=host.http.bind if "http" in composition.roles and "http" in chosen else "",
