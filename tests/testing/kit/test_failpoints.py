@@ -47,6 +47,41 @@ def rolehost_start(context):
 """
 
 
+CONSUMER = """
+from rolehost.api import Event, PluginInfo, actor, handler, hookimpl
+
+
+@hookimpl
+def rolehost_plugin():
+    return PluginInfo(api=1, enqueues=("effect",), publishes=("news",))
+
+
+@actor(name="effect")
+def effect(job):
+    pass
+
+
+@handler(topic="news", group="readers", payload=int)
+def read(context, event):
+    context.services.enqueue(effect)
+
+
+@hookimpl
+def rolehost_actors():
+    return [effect]
+
+
+@hookimpl
+def rolehost_handlers():
+    return [read]
+
+
+@hookimpl
+def rolehost_start(context):
+    context.services.publish(Event(topic="news", type="n", data=1, id="one", source="/s"))
+"""
+
+
 @pytest.fixture(autouse=True)
 def disarmed() -> Iterator[None]:
     yield
@@ -140,17 +175,20 @@ def test_a_point_with_a_chance_fails_sometimes():
 class Deployed:
     """A worker of one job, in a process of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, plugin: str = PLUGIN, role: str = "worker") -> None:
         self.folder = folder
-        write_plugin(folder, "dying", PLUGIN)
+        self.role = role
+        write_plugin(folder, "dying", plugin)
         (folder / "rolehost.toml").write_text(
             'plugins = ["embedded", "dying"]\n[embedded]\npath = "service.db"\n'
+            # So that the partitions of a killed member are soon another's.
+            "member_lease = 2.0\n"
         )
 
     def work(self, **environment: str) -> tuple[int, str]:
         done = subprocess.run(
             [
-                *(sys.executable, "-m", "rolehost.roles", "--role", "worker", "--migrate"),
+                *(sys.executable, "-m", "rolehost.roles", "--role", self.role, "--migrate"),
                 *("--deployment", "rolehost.toml"),
             ],
             cwd=self.folder,
@@ -191,6 +229,19 @@ def test_a_process_is_killed_where_its_environment_says_and_its_successor_goes_o
     assert deployed.jobs() == [("claimed", 0)]
     status, said = deployed.work()
     assert (status, deployed.jobs()) == (0, [("completed", 1)]), said
+
+
+@pytest.mark.needs("rolehost_embedded")
+@pytest.mark.parametrize(
+    "point", ["relay.after_send", "inbox.after_mark", "consumer.before_offsets"]
+)
+def test_an_event_takes_effect_once_wherever_its_consumer_is_killed(tmp_path: Path, point: str):
+    pytest.importorskip("rolehost_embedded")
+    deployed = Deployed(tmp_path, CONSUMER, "consumer")
+    for where in (point, "consumer.after_offsets"):
+        status, said = deployed.work(ROLEHOST_FAIL=f"{where}:kill")
+        assert status == -signal.SIGKILL, said
+    assert deployed.jobs() == [("available", 0)]
 
 
 @pytest.mark.needs("rolehost_embedded")
