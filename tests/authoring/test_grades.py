@@ -80,14 +80,10 @@ def test_the_page_lists_ours(grades: dict[str, Grade]):
         )
 
 
-def made(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch, **files: str) -> Grade:
+def made(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> Grade:
     """Grade a plugin of one module, which is installed in a folder."""
     install(folder, "acme-plugin", "1.2", "acme = acme_graded")
     (folder / "acme_graded.py").write_text(text)
-    for name, content in files.items():
-        path = folder / name.replace("__", "/").replace("_py", ".py").replace("_sql", ".sql")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content)
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
     (found,) = [each for each in installed() if each.name == "acme"]
@@ -275,6 +271,19 @@ def test_a_plain_plugin_lacks_what_its_package_lacks_and_nothing_else(
     assert finding(graded, "conformance").state == "none"
     assert finding(graded, "errors-tested").state == "open"
     assert graded.level is None
+
+
+@pytest.mark.parametrize(("body", "state"), [("assert True", "met"), ("assert False", "unmet")])
+def test_its_tests_are_run_when_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, state: str
+):
+    made(tmp_path, PLAIN, monkeypatch)
+    (found,) = [each for each in installed() if each.name == "acme"]
+    source = tmp_path / "source"
+    (source / "tests").mkdir(parents=True)
+    (source / "tests/test_acme.py").write_text(f"def test_it():\n    {body}\n")
+    assert finding(grade(found, source=source, tests=True), "tests").state == state
+    assert finding(grade(found, source=source), "tests").holds
 
 
 def test_every_criterion_has_a_judge_and_says_what_to_do():

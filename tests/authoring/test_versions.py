@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,8 @@ from rolehost.cli.main import invoke
 from rolehost.composition import deprecated, examine
 from rolehost.deployment import read
 from rolehost.errors import Problem
+
+from tests.proofs.kit import ROOT
 
 
 @actor(name="tidy")
@@ -165,3 +168,19 @@ def test_check_tells_a_warning_and_still_holds(
     assert "plugin acme (acme-plugin 1.2)" in said
     assert "acme_of_test:9" in said or "acme_of_test:10" in said
     assert "1 warning" in said
+
+
+def test_plugins_of_the_version_before_are_kept_to_prove_that_they_run():
+    sources = (ROOT / "tests/plugins/entries/rolehost_entries").glob("*.py")
+    said = [
+        number
+        for path in sources
+        for number in re.findall(r"PluginInfo\(\s*api=(\d+)", path.read_text())
+    ]
+    assert said == [str(PLUGIN_API - 1)] * 4
+
+
+def test_our_own_plugins_say_the_version_of_the_host_they_are_released_with():
+    for folder in ("plugins", "contrib"):
+        for path in (ROOT / folder).glob("*/rolehost_*/**/*.py"):
+            assert not re.search(r"PluginInfo\(\s*api=\d", path.read_text("utf-8")), path

@@ -29,9 +29,9 @@ ACCEPTED_APIS = (PLUGIN_API, PLUGIN_API - 1)
 class Deprecation:
     """One thing that plugins should no longer use.
 
-    A plugin that uses it is warned of by ``rolehost check``, ``plugins`` and ``run`` while it
-    says an API below ``removed``, and refused once it says ``removed`` or a later one: raising
-    the number is how an author says that the change was made. The entry, and what it is about,
+    A plugin that uses it is warned of by ``rolehost check`` and ``run`` while it says an API
+    below ``removed``, and refused once it says ``removed`` or a later one: raising the number is
+    how an author says that the change was made. The entry, and what it is about,
     leave the host together with the last API below ``removed``.
 
     Attributes:
