@@ -35,6 +35,12 @@ def test_the_signature_of_every_hook_stands_in_the_documents(name: str) -> None:
     assert re.search(rf"def {name}\([^)]*\) -> {re.escape(returned)}", page)
 
 
+def test_every_extension_point_of_ours_stands_in_the_documents() -> None:
+    _, _, part = (DOCS / "hooks.md").read_text("utf-8").partition("# Extension points")
+    assert "## `graphql_schema`" in part
+    assert "-> list[Schema]" in part
+
+
 def test_the_http_api_document_lists_every_path_with_its_methods() -> None:
     page = (DOCS / "api.md").read_text("utf-8")
     rows = dict(re.findall(r"^\| `(/[^`]*)` \| ([A-Z, ]+) \|$", page, re.MULTILINE))
