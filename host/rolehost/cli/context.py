@@ -29,9 +29,11 @@ class Context:
     Attributes:
         given: the deployment file named on the command line; None when none was.
         plugins: what ``--plugins`` says; None keeps the file's list.
+        owns_process: this process is there for the command alone, so that its logs may be set up.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, owns_process: bool = False) -> None:
+        self.owns_process = owns_process
         self.given: Path | None = None
         self.plugins: tuple[str, ...] | None = None
 
@@ -102,8 +104,12 @@ class Context:
 
     @cached_property
     def _process(self) -> Process:
+        from rolehost.observe import logs
         from rolehost.roles.process import Process
 
+        if self.owns_process:
+            # To standard error: what the command prints may be a JSON document.
+            logs.configure(self.composition.deployment.host.log)
         process = Process(self.composition, role="command")
         process.start()
         click.get_current_context().find_root().call_on_close(process.stop)

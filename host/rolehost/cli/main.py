@@ -109,17 +109,24 @@ def cli(ctx: click.Context) -> None:
 
 def main() -> None:
     """Run the command line of this process and exit."""
-    sys.exit(invoke(sys.argv[1:]))
+    sys.exit(invoke(sys.argv[1:], owns_process=True))
 
 
-def invoke(arguments: Sequence[str]) -> int:
+def invoke(arguments: Sequence[str], *, owns_process: bool = False) -> int:
     """Run one command line.
+
+    Args:
+        arguments: what follows ``rolehost``.
+        owns_process: see :class:`~rolehost.cli.context.Context`.
 
     Returns:
         The exit status; see :mod:`rolehost.cli`.
     """
     try:
-        result = cli.main(args=list(arguments), prog_name="rolehost", standalone_mode=False)
+        context = Context(owns_process=owns_process)
+        result = cli.main(
+            args=list(arguments), prog_name="rolehost", standalone_mode=False, obj=context
+        )
     except click.ClickException as error:
         error.show()
         return error.exit_code

@@ -236,6 +236,9 @@ class Process:
         """Start the plugins in their order; those that may fail are left out when they do."""
         # An earlier start may have been given up because a backend was away.
         services.composition = self.composition = self._whole
+        for each in self._whole.degraded:
+            if self.role != "command":  # whose output is for somebody else
+                log.error("plugin degraded", plugin=each.name, error=each.reason)
         failed: dict[str, Plugin] = {}
         for plugin in self._whole.plugins:
             missing = next((name for name in plugin.info.depends if name in failed), None)
