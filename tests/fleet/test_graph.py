@@ -17,6 +17,8 @@ from rolehost.fleet.mermaid import mermaid
 from tests.proofs.fleet_check_plugins import actor, handler, plugin
 from tests.proofs.kit import ROOT
 
+pytestmark = pytest.mark.needs("rolehost_embedded")
+
 SVG = "{http://www.w3.org/2000/svg}"
 FOUR = [ROOT / "deploy" / f"{name}.toml" for name in ("api", "worker", "events", "scheduler")]
 PICTURE = ROOT / "docs" / "fleet.svg"
