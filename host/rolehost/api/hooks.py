@@ -108,7 +108,9 @@ class Hooks:
     All but the last three are **declaring**: called by every command that composes, and in
     every process that reads what they give (routes, middleware and checks in the role
     ``http`` alone, commands in none), before anything is provisioned. No side effects are
-    allowed; raising makes the deployment refuse to start, naming plugin, distribution and hook.
+    allowed; raising, or taking longer than ``[limits] declare``, makes the deployment refuse to
+    start, naming plugin, distribution and hook, or go on without the plugin where
+    ``[on_failure]`` says so.
     One that raises :class:`~rolehost.errors.ConfigurationError` is told by the problems that it
     carries, in its own words.
 
@@ -233,7 +235,9 @@ class Hooks:
         """Register services and recorders of this process, after the fork, before work.
 
         Threads may be started here; they must end in ``rolehost_stop``. Raising stops the
-        process, naming the plugin; what had started is stopped in reverse.
+        process, naming the plugin; what had started is stopped in reverse. Where
+        ``[on_failure]`` says so, the process goes on without the plugin instead. Taking longer
+        than ``[limits] start`` is a failure too.
 
         Since plugin API 1. Used by ``ops``, ``webhooks-delivery``.
         """
@@ -242,15 +246,16 @@ class Hooks:
     def rolehost_drain(self, context: ProcessContext) -> None:
         """Work is no longer taken; finish what only this plugin knows of. May block briefly.
 
-        Raising is logged and stops nothing. Since plugin API 1. Used by the reference plugin
-        in ``tests/plugins``.
+        Raising is logged and stops nothing; nor does taking longer than ``[limits] drain``.
+        Since plugin API 1. Used by the reference plugin in ``tests/plugins``.
         """
 
     @hookspec
     def rolehost_stop(self, context: ProcessContext) -> None:
         """Let go of everything; also called after a failed or partial start. Idempotent.
 
-        Raising is logged and stops nothing. Since plugin API 1. Used by ``ops``.
+        Raising is logged and stops nothing; nor does taking longer than ``[limits] stop``.
+        Since plugin API 1. Used by ``ops``.
         """
 
 
