@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -102,11 +103,19 @@ def _handling(owned: Owned[Any]) -> str:
 
 def _actor(owned: Owned[Actor]) -> str:
     actor = owned.value
-    arguments = ", ".join(str(parameter) for parameter in actor.arguments.values())
+    arguments = ", ".join(map(_argument, actor.arguments.values()))
     return (
         f"{actor.name}({arguments}) of {owned.plugin} in queue {actor.queue}"
         f"{'' if actor.durable else ', ephemeral'}"
     )
+
+
+def _argument(parameter: inspect.Parameter) -> str:
+    """Return an argument with its type; a default is not shown, for its text may be an address."""
+    text = parameter.name
+    if parameter.annotation is not parameter.empty:
+        text += f": {inspect.formatannotation(parameter.annotation)}"
+    return text if parameter.default is parameter.empty else f"{text} = …"
 
 
 def _schedule(owned: Owned[Schedule]) -> str:
