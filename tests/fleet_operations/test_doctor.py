@@ -10,7 +10,11 @@ import pytest
 from rolehost.cli import doctor_engines, doctor_machine
 from rolehost.cli.main import invoke
 
-pytestmark = [pytest.mark.needs("rolehost_embedded"), pytest.mark.needs("rolehost_ops")]
+pytestmark = [
+    pytest.mark.needs("rolehost_embedded"),
+    pytest.mark.needs("rolehost_ops"),
+    pytest.mark.needs("falcon"),
+]
 
 
 class Patient:

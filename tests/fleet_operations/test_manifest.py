@@ -10,6 +10,10 @@ from rolehost.deployment import load
 from rolehost.fleet.manifest import decode, describe, encode
 from rolehost.fleet.saved import decode_all, encode_all
 
+pytestmark = [
+    pytest.mark.needs("rolehost_embedded"),
+]
+
 
 class Order(msgspec.Struct):
     """Ordered."""

@@ -6,12 +6,19 @@ import time
 from datetime import datetime
 
 import msgspec
+import pytest
 from rolehost.api import Event, Schedule, actor, handler
 from rolehost.fleet import standing
 from rolehost.fleet.manifest import MigrationEntry
 from rolehost.fleet.ordering import Edge, ordered, rolling
 from rolehost.fleet.plan import make
 from rolehost.fleet.queued import readers, unreadable_events, unreadable_jobs
+
+pytestmark = [
+    pytest.mark.needs("rolehost_embedded"),
+    pytest.mark.needs("dramatiq"),
+    pytest.mark.needs("cronsim"),
+]
 
 
 def an_actor(fn, queue="default", name="greet"):

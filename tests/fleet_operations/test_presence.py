@@ -10,6 +10,11 @@ from rolehost.fleet import standing, stored
 from rolehost.fleet.manifest import describe
 from rolehost.roles.process import Process
 
+pytestmark = [
+    pytest.mark.needs("rolehost_embedded"),
+    pytest.mark.needs("dramatiq"),
+]
+
 NOW = 1_700_000_000_000
 
 
@@ -107,7 +112,6 @@ def test_one_that_a_newer_host_wrote_is_passed_over(any_fleet):
     assert stored.read(services.database) == {}
 
 
-@pytest.mark.needs("dramatiq")
 def test_a_worker_counts_the_jobs_that_it_has(fleet):
     import threading
 

@@ -14,6 +14,12 @@ from rolehost.fleet.diagnosis import diagnose
 from rolehost.fleet.manifest import describe
 from rolehost.roles.process import Process
 
+pytestmark = [
+    pytest.mark.needs("rolehost_embedded"),
+    pytest.mark.needs("dramatiq"),
+    pytest.mark.needs("cronsim"),
+]
+
 
 @actor(name="greet")
 def greet(job, name: str) -> None: ...
@@ -219,3 +225,25 @@ def test_the_command_looks_again_and_again_until_it_is_interrupted(fleet, monkey
     assert invoke(["fleet", "status", str(path), "--watch", "--every", "0.5"]) == 130
     assert naps == [0.5, 0.5]
     assert capsys.readouterr().out.count("no process lives") == 2
+
+
+def test_what_lives_is_what_a_plan_against_live_compares_with(fleet):
+    from rolehost.cli.fleet_plan import _running
+    from rolehost.errors import StartError
+
+    one = fleet.compose(actors=[greet])
+    services = fleet.services(one)
+    other = fleet.compose("app", "[worker]\nthreads = 3", actors=[greet])
+
+    def look():
+        return standing.read(services.database, None, services.clock.now())
+
+    with living(one, "worker"):
+        (running,) = _running(look())
+        assert (running.core, running.roles) == (describe(one).core, ("worker",))
+        with living(other, "worker"), pytest.raises(StartError, match="app run different"):
+            _running(look())
+        with services.database.session(), services.database.transaction() as tx:
+            tx.execute("UPDATE rolehost_processes SET manifest = NULL")
+        with pytest.raises(StartError, match="app does not tell"):
+            _running(look())

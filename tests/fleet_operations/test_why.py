@@ -12,7 +12,7 @@ from rolehost.cli.main import invoke
 
 from tests.host.installed import write_plugin
 
-pytestmark = [pytest.mark.needs("rolehost_embedded")]
+pytestmark = [pytest.mark.needs("rolehost_embedded"), pytest.mark.needs("cronsim")]
 
 SHOP = """
     from rolehost.api import PLUGIN_API, PluginInfo, Schedule, actor, handler, hookimpl

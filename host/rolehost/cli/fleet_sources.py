@@ -106,11 +106,7 @@ def takes_fleet(function: F) -> F:
 
 
 def manifests_of(fleet: Fleet) -> tuple[Manifest, ...]:
-    """Describe every member.
-
-    Raises:
-        ConfigurationError: migrations of one cannot be read.
-    """
+    """Describe every member."""
     from rolehost.fleet.manifest import describe
 
     return tuple(describe(member.composition) for member in fleet.members)

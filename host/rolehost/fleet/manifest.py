@@ -26,7 +26,7 @@ from rolehost.composition.effective import Effective, effective
 from rolehost.delivery.arguments import structure
 from rolehost.deployment import HostSettings, redacted
 from rolehost.schema import HOST_SET
-from rolehost.schema.files import load
+from rolehost.schema.files import outline
 
 #: Version of the layout; a reader refuses others.
 FORMAT = 1
@@ -208,9 +208,6 @@ def describe(composition: Composition) -> Manifest:
 
     A composition that was made for one role gives the same :attr:`~Manifest.core`; routes it
     has for the role http alone.
-
-    Raises:
-        SchemaError: the files of a migration cannot be read.
     """
     host = composition.deployment.host
     chosen = host.fleet.roles
@@ -326,16 +323,8 @@ def _processes(host: HostSettings) -> dict[str, int]:
 def _migrations(composition: Composition) -> tuple[MigrationEntry, ...]:
     if "database" not in composition.backends:
         return ()
-    sets = [HOST_SET, *composition.schema_sets]
-    return tuple(
-        sorted(
-            {
-                MigrationEntry(each.owner, each.number, each.name, each.phase)
-                for dialect in ("sqlite", "postgresql")
-                for each in load(sets, dialect)
-            }
-        )
-    )
+    found = outline([HOST_SET, *composition.schema_sets])
+    return tuple(sorted(MigrationEntry(*each) for each in found))
 
 
 def _settings(composition: Composition) -> Iterable[tuple[str, str]]:

@@ -93,6 +93,24 @@ def load(sets: Iterable[Set], dialect: str) -> tuple[Migration, ...]:
     return tuple(found)
 
 
+def outline(sets: Iterable[Set]) -> set[tuple[str, int, str, str]]:
+    """Return owner, number, name and phase of every migration, of all dialects.
+
+    What :func:`load` would refuse is passed over: it is quick, and for comparing.
+    """
+    found = set()
+    for owner, package in sets:
+        try:
+            folder = resources.files(importlib.import_module(package))
+        except ImportError:
+            continue
+        for file in _named(folder, owner, package, []):
+            head = _MARK.split(file.entry.read_bytes().decode(errors="replace"), maxsplit=1)[0]
+            said = {match["name"]: match["value"] for match in _SAYING.finditer(head)}
+            found.add((owner, file.number, file.name, said.get("phase", "pre")))
+    return found
+
+
 def _load_set(
     owner: str, package: str, dialect: str, problems: list[Problem]
 ) -> Iterator[Migration]:
