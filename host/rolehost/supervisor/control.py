@@ -21,6 +21,9 @@ RELOAD = b"reload\n"
 #: Connections that may wait to be accepted.
 BACKLOG = 8
 
+#: Name of the folder with the sockets of a user's supervisors, before the user's number.
+FOLDER = "rolehost-supervisors-"
+
 #: Given a description of how far something is, passes it on.
 Tell = Callable[[dict[str, Any]], None]
 
@@ -30,7 +33,7 @@ def folder() -> Path:
 
     It is in ``TMPDIR``, else in ``/tmp``, so that a command finds it without a setting.
     """
-    return Path(os.environ.get("TMPDIR") or "/tmp") / f"rolehost-supervisors-{os.getuid()}"
+    return Path(os.environ.get("TMPDIR") or "/tmp") / f"{FOLDER}{os.getuid()}"
 
 
 class Control:
@@ -174,10 +177,13 @@ def running() -> list[Found]:
     What supervisors that were killed have left behind is removed.
     """
     mine = folder()
-    folders = sorted(mine.parent.glob("rolehost-supervisors-*")) if os.getuid() == 0 else [mine]
+    folders = sorted(mine.parent.glob(f"{FOLDER}*")) if os.getuid() == 0 else [mine]
     found = []
     for each in folders:
         with suppress(OSError):
+            if each.name != f"{FOLDER}{each.lstat().st_uid}":
+                # Made by somebody else, who could answer in the name of a supervisor.
+                continue
             sockets = sorted(each.glob("*.sock"))
             found += [one for path in sockets if (one := _connected(path)) is not None]
     return found
