@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -115,12 +116,16 @@ def prove(options: Options) -> Figures:
         check(folder, env)  # compiles the modules, as an installation does
         assert min(discoveries) <= DISCOVERY, f"discovery took {discoveries} s"
         line.relabel("checking")
-        checks = []
+        checks, computed = [], []
         for _ in range(times):
             quiet.await_still(PATIENCE)
-            checks.append(check(folder, env))
+            passed, used = check(folder, env)
+            checks.append(passed)
+            computed.append(used)
             line.advance()
-        assert min(checks) <= CHECK, f"the check took {checks} s"
+        # On a machine with more work than cores, waiting for a core is not the command's time.
+        judged = computed if crowded() else checks
+        assert min(judged) <= CHECK, f"the check took {checks} s, computing for {computed} s"
         line.relabel("answering")
         costs, sizes = requests(folder, options)
         line.advance()
@@ -133,6 +138,7 @@ def prove(options: Options) -> Figures:
         "discovery_ms": spread([each * 1000 for each in discoveries]),
         "enabled": ENABLED,
         "check_ms": spread([each * 1000 for each in checks]),
+        "check_computing_ms": spread([each * 1000 for each in computed]),
         "request_cpu_ratio": f"{ratio:.3f}({min(ratios):.3f}-{max(ratios):.3f})",
         "request_cpu_us": f"{statistics.median(many for many, _ in costs) * 1e6:.0f}",
         "memory_mb": f"{sizes[0]:.1f}",
@@ -169,8 +175,9 @@ def discovery(folder: Path, env: dict[str, str], line: Task) -> float:
     return float(seconds)
 
 
-def check(folder: Path, env: dict[str, str]) -> float:
-    """Return the seconds of ``rolehost check``, from its start to its end."""
+def check(folder: Path, env: dict[str, str]) -> tuple[float, float]:
+    """Return the seconds of ``rolehost check``: those that passed, and those it computed."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     began = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-m", "rolehost", "check", "rolehost.toml"],
@@ -183,7 +190,13 @@ def check(folder: Path, env: dict[str, str]) -> float:
     seconds = time.perf_counter() - began
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"ok: {ENABLED + 1} plugins" in done.stdout, done.stdout
-    return seconds
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def crowded() -> bool:
+    """Say whether more wants to run on this machine than it has processors for."""
+    return os.getloadavg()[0] > (os.cpu_count() or 1)
 
 
 def requests(folder: Path, options: Options) -> tuple[list[tuple[float, float]], list[float]]:
