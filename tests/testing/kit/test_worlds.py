@@ -160,6 +160,24 @@ def test_a_module_that_is_installed_is_the_plugin_of_its_entry_point():
 
 
 @pytest.mark.needs("rolehost_embedded")
+@pytest.mark.needs("rolehost_ops")
+def test_a_deployment_has_its_plugins_and_settings_and_storage_in_memory(host, tmp_path):
+    file = tmp_path / "api.toml"
+    file.write_text(
+        'plugins = ["embedded", "ops"]\n[deployment]\nenvironment = "production"\n'
+        "[embedded]\npath = 'never.db'\n[delivery]\npoll = 7.0\n"
+    )
+    here = host(file)
+    assert here.client.get("/healthz").status == 200
+    assert set(here.services.backends.values()) <= {"memory"}
+    assert here.composition.deployment.host.delivery.poll == 7.0
+    assert here.composition.deployment.name == "api"
+    assert not (tmp_path / "never.db").exists()
+    with pytest.raises(ValueError, match="its own settings"):
+        host(file, settings={"ops": {}})
+
+
+@pytest.mark.needs("rolehost_embedded")
 def test_temporary_backends_are_real_ones_in_a_folder_that_goes(open_shop, host):
     here = open_shop(backends="temporary")
     path = here.services.settings("embedded").path

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any
 
 import msgspec
 
 from rolehost.deployment import HOST_SECTIONS, Deployment, HostSettings, Origin, decode
+from rolehost.deployment.model import StorageSettings
 from rolehost.deployment.reading import FAILURES
 from rolehost.errors import ConfigurationError, Problem
 
@@ -74,6 +76,19 @@ def deployment(
         origins=origins,
         on_failure=on_failure,
     )
+
+
+def in_memory(deployed: Deployment) -> Deployment:
+    """Return a deployment whose storage is that of the plugin ``memory``, whatever its own says.
+
+    The plugins that its file names stay enabled, those with other backends too. It refuses what
+    is not declared, as every host of a test does.
+    """
+    storage = StorageSettings(database="memory", cache="memory", queue="memory", stream="memory")
+    about = msgspec.structs.replace(deployed.host.deployment, environment="test")
+    host = msgspec.structs.replace(deployed.host, storage=storage, deployment=about)
+    plugins = dict.fromkeys(("memory", *deployed.plugins))
+    return replace(deployed, host=host, plugins=tuple(plugins))
 
 
 def written(value: Any) -> Any:

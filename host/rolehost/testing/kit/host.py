@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import copy_context
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rolehost import failpoints
@@ -17,6 +18,7 @@ from rolehost.delivery import deadletters, deadmessages, envelope
 from rolehost.delivery.deadletters import DeadLetter
 from rolehost.delivery.ticks import Ticker
 from rolehost.delivery.work import current, new_id
+from rolehost.deployment import Deployment, load
 from rolehost.discovery import did_you_mean
 from rolehost.errors import RolehostError
 from rolehost.services import ProcessServices
@@ -26,7 +28,7 @@ from rolehost.testing.kit.absence import absent
 from rolehost.testing.kit.assertions import Assertions
 from rolehost.testing.kit.client import Asgi, Client, Response
 from rolehost.testing.kit.clock import Clock
-from rolehost.testing.kit.deploying import deployment
+from rolehost.testing.kit.deploying import deployment, in_memory
 from rolehost.testing.kit.driving import MOST, Driving, Endless
 from rolehost.testing.kit.failing import FailAt
 from rolehost.testing.kit.processes import Processes
@@ -55,7 +57,7 @@ class Host(Assertions):
     of each role all the same, with services of its own, started when it is first needed.
 
     Args:
-        plugins: see :func:`rolehost.testing.kit.selecting.selected`.
+        plugins: see :func:`rolehost.testing.kit.selecting.selected`; or a deployment.
         settings: section → keys and values, of plugins and of the host.
         world: clock, chance and storage.
         mode: ``manual``: jobs and events wait for :meth:`drain`. ``inline``: what is due runs
@@ -71,7 +73,7 @@ class Host(Assertions):
 
     def __init__(
         self,
-        plugins: Iterable[Any] | Mapping[str, Any],
+        plugins: Iterable[Any] | Mapping[str, Any] | Path | Deployment,
         settings: Sections,
         world: World,
         mode: Mode,
@@ -95,13 +97,8 @@ class Host(Assertions):
         try:
             if without:
                 self._left.enter_context(absent(*without))
-            backends, extra = world.plugins()
-            names, given = selected(plugins)
-            enabled = tuple(dict.fromkeys((*backends, *names)))
-            deployed = deployment(name, enabled, world.settings(settings), world.folder)
-            self.composition: Composition = compose(
-                deployed, extra={**extra, **given}, found=present()
-            )
+            deployed, extra = self._deployed(plugins, settings, world, name)
+            self.composition: Composition = compose(deployed, extra=extra, found=present())
             self._processes = Processes(self, self.composition, world, self._woken)
             self._start()
         except BaseException:
@@ -338,6 +335,22 @@ class Host(Assertions):
         self.close()
 
     # --- how it is done ---------------------------------------------------------------------
+
+    @staticmethod
+    def _deployed(
+        plugins: Any, settings: Sections, world: World, name: str
+    ) -> tuple[Deployment, dict[str, Any]]:
+        """Return the deployment, and the objects of the plugins that are given in code."""
+        backends, extra = world.plugins()
+        if isinstance(plugins, Path | Deployment):
+            if settings or backends != ("memory",):
+                raise ValueError("a deployment has its own settings, and backends in memory here")
+            deployed = plugins if isinstance(plugins, Deployment) else load(plugins)
+            return in_memory(deployed), extra
+        names, given = selected(plugins)
+        enabled = tuple(dict.fromkeys((*backends, *names)))
+        deployed = deployment(name, enabled, world.settings(settings), world.folder)
+        return deployed, {**extra, **given}
 
     def _start(self) -> None:
         self._world.prepare(self.composition, self._database)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from rolehost.api import Role
+from rolehost.deployment import Deployment
 from rolehost.testing.kit.clock import BEGINNING, Clock
 from rolehost.testing.kit.host import Host, Mode
 from rolehost.testing.kit.logs import captured_logs
@@ -23,7 +25,7 @@ class Hosts:
 
     def __call__(
         self,
-        plugins: Iterable[Any] | Mapping[str, Any],
+        plugins: Iterable[Any] | Mapping[str, Any] | Path | Deployment,
         *,
         settings: Sections | None = None,
         backends: Backends = "memory",
@@ -39,7 +41,8 @@ class Hosts:
 
         Args:
             plugins: names of installed plugins, modules, objects, pairs of name and object; or
-                a mapping of names to objects.
+                a mapping of names to objects; or a deployment or the path of its file, whose
+                plugins and settings it has then, with storage in memory.
             settings: section → keys and values, or an object of its settings type: of plugins,
                 and of the host (``delivery``, …).
             backends: ``memory``; ``temporary``: the plugin ``embedded`` in a temporary folder;
@@ -87,7 +90,9 @@ class Hosts:
 
 
 @contextmanager
-def open_host(plugins: Iterable[Any] | Mapping[str, Any], **options: Any) -> Iterator[Host]:
+def open_host(
+    plugins: Iterable[Any] | Mapping[str, Any] | Path | Deployment, **options: Any
+) -> Iterator[Host]:
     """Make a host for a block; options as of :meth:`Hosts.__call__`."""
     hosts = Hosts()
     try:

@@ -1,0 +1,39 @@
+"""The four deployments of the fleet, as their files say, in one process and one world."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from rolehost.testing.kit import Hosts
+from rolehost_webhooks.delivery.answer import Answer
+from rolehost_webhooks.delivery.sender import Sender
+
+DEPLOY = Path(__file__).parents[3] / "deploy"
+
+
+def test_a_message_goes_from_the_api_to_the_worker_and_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[str] = []
+    monkeypatch.delenv("WEBHOOKS_TOKEN", raising=False)
+    monkeypatch.setattr(
+        Sender, "post", lambda _, url, *rest: sent.append(url) or Answer(204, "", 1)
+    )
+    hosts = Hosts()
+    try:
+        api = hosts(DEPLOY / "api.toml")
+        worker, events, scheduler = (
+            hosts(DEPLOY / f"{name}.toml", beside=api) for name in ("worker", "events", "scheduler")
+        )
+        for path, body in (
+            ("", {"name": "x", "uid": "app"}),
+            ("/app/endpoint", {"url": "https://example.com/hook"}),
+            ("/app/msg", {"eventType": "paid", "payload": {"n": 1}}),
+        ):
+            assert api.client.post(f"/api/v1/app{path}", json=body).status in (201, 202)
+        for other in (api, events):
+            assert other.drain() == []
+        assert worker.drain().names == ["webhooks.fan_out", "webhooks.deliver"]
+        assert sent == ["https://example.com/hook"]
+        assert scheduler.drain() == []
+    finally:
+        hosts.close()
