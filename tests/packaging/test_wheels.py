@@ -76,7 +76,7 @@ def test_a_wheel_holds_the_code_and_the_sql_and_no_tests(wheels: Path, folder: P
         sources = [(folder, name)]
     for base, package in sources:
         for path in (base / package).rglob("*"):
-            if path.suffix in {".py", ".sql", ".js", ".css", ".html", ".typed"}:
+            if path.suffix in {".py", ".sql", ".js", ".css", ".gz", ".html", ".typed"}:
                 inside = path.relative_to(base)
                 expected = Path("rolehost") / inside if package == "migrations" else inside
                 assert expected in there
