@@ -68,10 +68,28 @@ def test_a_violation_tells_the_seed_the_trace_and_how_to_replay_it() -> None:
     simulation.close()
     text, run = str(caught.value), caught.value.run
     assert text.startswith("charged_once: order ")
-    assert f"ROLEHOST_SEED={run.seed} python -m pytest" in text
+    assert f"ROLEHOST_SEED={run.seed} ROLEHOST_STEPS={run.steps} python -m pytest" in text
     assert "test_a_violation_tells_the_seed" in text
     assert run.digest in text
     assert "worker.0.1" in text
+
+
+def test_a_failure_is_shown_with_as_few_steps_as_it_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    simulation = call_that_is_not_idempotent(right=False).simulation()
+    seed = next(each for each in range(50) if simulation.run(each).violation)
+    with pytest.raises(SimulationFailed) as caught:
+        simulate(simulation, seed=seed)
+    shown = caught.value.run
+    assert shown.steps < 200
+    assert simulation.run(seed, shown.steps - 1).violation is None
+    monkeypatch.setenv("ROLEHOST_SEED", str(seed))
+    monkeypatch.setenv("ROLEHOST_STEPS", str(shown.steps))
+    with pytest.raises(SimulationFailed) as again:
+        simulate(simulation, seed=seed)
+    assert again.value.run.digest == shown.digest
+    simulation.close()
 
 
 def test_nothing_of_a_run_is_left_in_the_next_one() -> None:

@@ -8,6 +8,6 @@ DATABASE = frozenset({"transactions"})
 CACHE = frozenset(
     {"ttl", "atomic-add", "atomic-incr", "touch", "tags", "rate-limit", "locks", "shared"}
 )
-STREAM = frozenset({"ordered-by-key", "consumer-groups", "wake-up", "retention"})
+STREAM = frozenset({"ordered-by-key", "consumer-groups", "wake-up"})
 #: Without ``ephemeral`` where Dramatiq is not installed; nothing is imported to know that.
 QUEUE = frozenset({"wake-up"}) | ({"ephemeral"} if find_spec("dramatiq") else frozenset())

@@ -80,6 +80,7 @@ class SimulatedProcess(Process):
         self._consumers: dict[str, LedgerConsumer] = {}
         self._groups: list[SimulatedGroup] = []
         self._ticker: Ticker | None = None
+        self._tick_at = 0
         self._due: dict[str, int] = {}
         self._look_at: dict[str, int] = {}
 
@@ -124,9 +125,14 @@ class SimulatedProcess(Process):
 
     def _offers(self) -> Iterator[Activity]:
         now = self.run.clock.now()
-        for name, due in self._due.items():
-            if now >= due:
-                yield Activity(name, getattr(self, f"_{name}"))
+        if not any(name in self.busy for name in self._due):
+            # The caretaker is one thread, which renews before it does anything else.
+            for name, due in self._due.items():
+                if now >= due:
+                    yield Activity(name, getattr(self, f"_{name}"))
+                    break
+        if self._ticker is not None and now >= self._tick_at:
+            yield Activity("tick", self._tick)
         if self._relay is not None and self._awake("outbox", self._listener):
             yield Activity("relay", self._relays)
         for queue, consumer in self._consumers.items():
@@ -239,9 +245,8 @@ class SimulatedProcess(Process):
         schedules = [owned.value for owned in self.composition.schedules]
         self._lease = settings.lease
         self._ticker = Ticker(self.services.engine, schedules, self.name, settings.lease)
-        self._due["tick"] = 0
 
     def _tick(self) -> None:
         assert self._ticker is not None  # it is offered only then
         wait = self._ticker.step() if self._ticker.lead() else self._lease
-        self._due["tick"] = self.run.clock.now() + int(min(wait, self._lease / 3) * 1000)
+        self._tick_at = self.run.clock.now() + int(min(wait, self._lease / 3) * 1000)

@@ -15,6 +15,8 @@ from rolehost.testing.simulation.simulation import STEPS, Run, Simulation
 SEED = "ROLEHOST_SEED"
 #: Variable of the environment with how many seeds to run instead of those of the test.
 SEEDS = "ROLEHOST_SEEDS"
+#: Variable of the environment with the steps of the one seed, when a failure named fewer.
+FEWER = "ROLEHOST_STEPS"
 #: Lines of a trace that a failure shows.
 _SHOWN = 40
 
@@ -35,7 +37,7 @@ def message(run: Run) -> str:
     """Return what is said of a run that failed: what, how it came to that, how to replay it."""
     shown = run.trace.text(_SHOWN)
     test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
-    command = f"{SEED}={run.seed} python -m pytest {shlex.quote(test)}"
+    command = f"{SEED}={run.seed} {FEWER}={run.steps} python -m pytest {shlex.quote(test)}"
     if not test:
         command = f"simulate(…, seed={run.seed}, steps={run.steps})"
     return (
@@ -58,13 +60,33 @@ def simulate(
     Raises:
         SimulationFailed: an invariant does not hold; says the seed and how to replay it.
     """
+    if SEED in os.environ:
+        steps = int(os.environ.get(FEWER, steps))
     if isinstance(what, Simulation):
-        return _held(what.run(seed, steps))
+        return _held(what, seed, steps)
     simulation = Simulation(what, **options)
     try:
-        return _held(simulation.run(seed, steps))
+        return _held(simulation, seed, steps)
     finally:
         simulation.close()
+
+
+def fewest(simulation: Simulation, failed: Run) -> Run:
+    """Return a run of the same seed that fails after fewer steps; ``failed``, if there is none.
+
+    The fewer steps are made before everything is left to settle, the less there is to read.
+    """
+    best, low = failed, 0
+    last = failed.trace.entries[-1].step if failed.trace.entries else failed.steps
+    high = min(failed.steps, last)
+    while low < high:
+        middle = (low + high) // 2
+        run = simulation.run(failed.seed, middle)
+        if run.violation is None:
+            low = middle + 1
+        else:
+            best, high = run, middle
+    return best
 
 
 def hold(simulation: Simulation, seeds: Iterable[int], steps: int = STEPS) -> int:
@@ -75,7 +97,7 @@ def hold(simulation: Simulation, seeds: Iterable[int], steps: int = STEPS) -> in
     """
     count = 0
     for seed in seeds:
-        _held(simulation.run(seed, steps))
+        _held(simulation, seed, steps)
         count += 1
     return count
 
@@ -110,7 +132,8 @@ def chosen(count: int) -> Iterable[int]:
     return range(int(os.environ.get(SEEDS, count)))
 
 
-def _held(run: Run) -> Run:
+def _held(simulation: Simulation, seed: int, steps: int) -> Run:
+    run = simulation.run(seed, steps)
     if run.violation is not None:
-        raise SimulationFailed(run)
+        raise SimulationFailed(fewest(simulation, run))
     return run

@@ -344,9 +344,10 @@ class Stepping:
         for fiber in list(process.fibers):
             if fiber.label in _UPKEEP and fiber.runnable:
                 self._resume(fiber)
-        for activity in process.activities():
-            if activity.label in _UPKEEP and not process.dead:
-                self._begin(process, activity.label, activity.work)
+        for _ in _UPKEEP:
+            for activity in process.activities():
+                if activity.label in _UPKEEP and not process.dead:
+                    self._begin(process, activity.label, activity.work)
 
     def _pending(self) -> list[str]:
         """Return what is not over and waits for no time of its own."""
