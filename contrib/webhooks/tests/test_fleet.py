@@ -14,7 +14,6 @@ DEPLOY = Path(__file__).parents[3] / "deploy"
 
 def test_a_message_goes_from_the_api_to_the_worker_and_out(monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[str] = []
-    monkeypatch.delenv("WEBHOOKS_TOKEN", raising=False)
     monkeypatch.setattr(
         Sender, "post", lambda _, url, *rest: sent.append(url) or Answer(204, "", 1)
     )
