@@ -173,9 +173,9 @@ def test_a_later_start_that_cannot_succeed_is_tried_again() -> None:
 
 def test_a_child_that_never_gets_ready_is_killed_and_started_again() -> None:
     with supervised(
-        HTTP, RolePlan("worker", 1), behave={"worker.0": {"silent": True}}, start_timeout=0.5
+        HTTP, RolePlan("worker", 1), behave={"worker.0": {"silent": True}}, start_timeout=2.0
     ) as running:
-        running.until("worker.0 was not ready in 0.5 s: killing it")
+        running.until("worker.0 was not ready in 2 s: killing it")
         running.until("worker.0 was killed by SIGKILL; starting it again")
         again = running.until(lambda line: line.get("incarnation") == 2 and "child" in line)
         assert again["child"] == "worker.0"
