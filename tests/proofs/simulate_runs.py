@@ -14,7 +14,6 @@ from typing import NamedTuple
 from rolehost.testing.simulation import Simulation
 
 from tests.simulation import ledgerbook
-from tests.simulation.flagship import flagship
 from tests.simulation.mistakes import MISTAKES
 from tests.simulation.mutations import MUTATIONS
 
@@ -79,6 +78,9 @@ def whole(first: int, count: int) -> Found:
 
 def webhooks(first: int, count: int) -> Found:
     """Run the flagship."""
+    # Imported here: the others need none of its distribution.
+    from tests.simulation.flagship import flagship
+
     return search("flagship", flagship(), first, count, STEPS)
 
 

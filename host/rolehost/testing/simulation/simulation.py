@@ -217,7 +217,7 @@ class Simulation:
         self.fibers.enter(stepping.passed)
         violation = None
         with determined(stepping.clock, stepping.chance, stepping.sleep, stepping.told):
-            # PERF: made anew for each process, which is a tenth of what a run costs.
+            # PERF: made anew for each process otherwise, with type hints evaluated.
             with self._armed(), mock.patch.object(arguments, "Signature", self._signature):
                 try:
                     self._prepare()

@@ -1,7 +1,6 @@
 """One database for all runs of a simulation, wiped between them.
 
-PERF: its connections keep their prepared statements, which take longer to make than most runs
-take to execute.
+PERF: its connections keep their prepared statements, which take longer to make than to execute.
 """
 
 from __future__ import annotations
