@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -34,6 +35,8 @@ class Ground:
         self.bin = folder / "site" / "bin"
         self.work = folder / "work"
         self.work.mkdir()
+        # Where pyenv looks for the interpreters that tox asks for.
+        shutil.copy(ROOT / ".python-version", self.work)
         self._folder = folder
 
     @property
