@@ -45,19 +45,21 @@ def rolehost_routes(context: DeclareContext) -> Sequence[Route | ErrorFormat]:
     from rolehost_graphql.merging import merge
     from rolehost_graphql.resources import AssetResource, GraphqlResource, error_format
 
-    parts = context.extensions.get(HOOK)
-    if parts is None:
-        return ()  # what others give could not be told, as is reported there
     settings: GraphqlSettings = context.settings
     open_by_default = context.environment != "production"
     introspection = open_by_default if settings.introspection is None else settings.introspection
     shows_page = open_by_default if settings.graphiql is None else settings.graphiql
-    translations = [part.value.translate for part in parts if part.value.translate is not None]
-    engine = Engine(merge(parts), settings, translations, introspection=introspection)
+    # None: what others give could not be told. The routes are there all the same, to be listed
+    # and compared with those of others; nothing of it is served.
+    parts = context.extensions.get(HOOK)
+    engine = None
+    if parts is not None:
+        translations = [part.value.translate for part in parts if part.value.translate is not None]
+        engine = Engine(merge(parts), settings, translations, introspection=introspection)
     assets = Assets(settings.path) if shows_page else None
     resource = GraphqlResource(engine, settings, assets)
     # An idempotency key needs a database, which a deployment that only reads may not have.
-    changes = any(part.value.mutation is not None for part in parts)
+    changes = any(part.value.mutation is not None for part in parts or ())
     given: list[Route | ErrorFormat] = [
         Route(settings.path, resource, idempotent=changes, max_body=settings.max_body),
         error_format(settings.path),

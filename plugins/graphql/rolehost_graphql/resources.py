@@ -29,9 +29,15 @@ _YEAR = 31_536_000
 
 
 class GraphqlResource:
-    """The API. Its responders are synchronous: each request has a thread and a connection."""
+    """The API. Its responders are synchronous: each request has a thread and a connection.
 
-    def __init__(self, engine: Engine, settings: GraphqlSettings, assets: Assets | None) -> None:
+    Args:
+        engine: None in a composition that is only looked at.
+    """
+
+    def __init__(
+        self, engine: Engine | None, settings: GraphqlSettings, assets: Assets | None
+    ) -> None:
         self._engine = engine
         self._settings = settings
         self._assets = assets
@@ -71,6 +77,7 @@ class GraphqlResource:
         _send(resp, answer, media_type)
 
     def _run(self, req: Any, asked: Asked, *, only_queries: bool) -> Answer:
+        assert self._engine is not None
         services = req.context.services
         context = Context(services, req.get_header, self._settings.time_limit)
         work = self._engine.run(asked, context, only_queries=only_queries)

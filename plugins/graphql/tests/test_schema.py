@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -115,6 +116,19 @@ def test_the_command_prints_the_schema(host: Hosts):
     printed = opened.invoke("graphql schema").output
     assert "type Query {" in printed
     assert "items(first: Int! = 10): [Item!]!" in printed
+
+
+def test_where_it_is_not_enabled_it_is_told_what_would_turn_it_on(tmp_path: Path):
+    (tmp_path / "rolehost.toml").write_text("plugins = []\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "rolehost", "why", "route:/graphql"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "would be given by: plugin graphql" in " ".join(done.stdout.split())
 
 
 def test_without_http_nothing_of_strawberry_is_imported():
