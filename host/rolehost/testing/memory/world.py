@@ -51,8 +51,8 @@ class MemoryWorld:
         self.interleaving = interleaving or Threads()
         self.topics = Topics(self.clock, self.interleaving, partitions=partitions, session=session)
         self.wakes = Wakes(self.interleaving)
-        self._close = weakref.finalize(self, _close_all, closers := list[Callable[[], None]]())
-        self._closers = closers
+        self._closers: list[Callable[[], None]] = []
+        self._close = weakref.finalize(self, _close_all, self._closers)
 
     @cached_property
     def database(self) -> MemoryDatabase:

@@ -44,15 +44,7 @@ def determined(
     before = structlog.get_config() if structlog.is_configured() else None
     disabled = logging.root.manager.disable
     with ExitStack() as patches:
-        for module, name, replacement in (
-            (time, "time", lambda: clock.milliseconds / 1000),
-            (time, "time_ns", lambda: clock.milliseconds * 1_000_000),
-            (time, "monotonic", lambda: clock.milliseconds / 1000),
-            (time, "monotonic_ns", lambda: clock.milliseconds * 1_000_000),
-            (time, "sleep", sleep),
-            (os, "urandom", chance.randbytes),
-            (random, "_urandom", chance.randbytes),
-        ):
+        for module, name, replacement in _replacements(clock, chance, sleep):
             patches.enter_context(mock.patch.object(module, name, replacement))
         random.seed(chance.getrandbits(64))
         structlog.configure(
@@ -70,3 +62,18 @@ def determined(
             else:
                 structlog.configure(**before)
             random.setstate(state)
+
+
+def _replacements(
+    clock: SimulatedClock, chance: random.Random, sleep: Callable[[float], None]
+) -> list[tuple[Any, str, Callable[..., Any]]]:
+    """Return what stands for which function of which module."""
+    return [
+        (time, "time", lambda: clock.milliseconds / 1000),
+        (time, "time_ns", lambda: clock.milliseconds * 1_000_000),
+        (time, "monotonic", lambda: clock.milliseconds / 1000),
+        (time, "monotonic_ns", lambda: clock.milliseconds * 1_000_000),
+        (time, "sleep", sleep),
+        (os, "urandom", chance.randbytes),
+        (random, "_urandom", chance.randbytes),
+    ]

@@ -29,7 +29,6 @@ class Fiber(greenlet):  # type: ignore[misc]
         label: what it does.
         point: where it is suspended.
         until: it goes on when this holds; None: at any time.
-        locks: how many locks of the storage it holds.
         strands: what belongs to it alone.
     """
 
@@ -47,7 +46,6 @@ class Fiber(greenlet):  # type: ignore[misc]
         self.label = label
         self.point = "begin"
         self.until: Callable[[], bool] | None = None
-        self.locks = 0
         self.strands: dict[Any, Any] = {}
 
     @property

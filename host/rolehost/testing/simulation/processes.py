@@ -46,6 +46,8 @@ class SimulatedProcess(Process):
         dead: it has crashed; nothing of it runs any more, and its memory is lost.
         frozen: it is stopped, as with SIGSTOP.
         fibers: its threads.
+        lanes: what its consumer groups have to handle.
+        busy: labels of what it does at this moment.
     """
 
     def __init__(
@@ -74,7 +76,7 @@ class SimulatedProcess(Process):
         self.frozen = False
         self.fibers: list[Fiber] = []
         self.lanes = SimulatedLanes()
-        self.busy: dict[str, int] = {}
+        self.busy: set[str] = set()
         self._begun = False
         self._relay: Relay | None = None
         self._consumers: dict[str, LedgerConsumer] = {}
@@ -121,7 +123,7 @@ class SimulatedProcess(Process):
         """Return what it may begin to do now."""
         if not self._begun:
             return [] if "begin" in self.busy else [Activity("begin", self.begin)]
-        return [each for each in self._offers() if self.busy.get(each.label, 0) < 1]
+        return [each for each in self._offers() if each.label not in self.busy]
 
     def _offers(self) -> Iterator[Activity]:
         now = self.run.clock.now()

@@ -223,7 +223,7 @@ class Stepping:
     def _begin(self, process: SimulatedProcess, label: str, work: Callable[[], object]) -> None:
         fiber = self.fibers.begin(process, label, work)
         process.fibers.append(fiber)
-        process.busy[label] = 1
+        process.busy.add(label)
         self._resume(fiber)
 
     def _resume(self, fiber: Fiber) -> None:
@@ -244,7 +244,7 @@ class Stepping:
             self.bury(process)
         elif fiber.dead:
             process.fibers.remove(fiber)
-            process.busy.pop(label, None)
+            process.busy.discard(label)
             self.note(process.name, f"{label}{point}: done")
         else:
             self.note(process.name, f"{label}{point}: up to {fiber.point}")
