@@ -181,6 +181,8 @@ def test_the_command_answers_with_its_exit_status(tmp_path, monkeypatch, capsys)
     (tmp_path / "app.toml").write_text(
         'plugins = ["embedded", "ops"]\n[embedded]\npath = "app.db"\n'
     )
+    assert invoke(["fleet", "status", "app.toml"]) == 4
+    assert "no tables yet" in capsys.readouterr().err
     assert invoke(["migrate", "up", "-d", "app.toml"]) == 0
     capsys.readouterr()
     assert invoke(["fleet", "status", "app.toml"]) == 1

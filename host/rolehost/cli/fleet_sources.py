@@ -133,9 +133,15 @@ class Shared:
         """Return how the fleet stands now; ``expected`` as of :func:`rolehost.fleet.standing.read`.
 
         Raises:
+            StartError: the database has no tables yet.
             StorageUnavailable: the database cannot be reached.
         """
         from rolehost.fleet.standing import read
+
+        if not self.database.peewee.table_exists("rolehost_processes"):
+            raise StartError(
+                "the database has no tables yet, so nothing has run: rolehost migrate up"
+            )
 
         return read(self.database, self.stream, time.time_ns() // 1_000_000, expected, self.depth)
 

@@ -133,8 +133,7 @@ def _removed_actor(
     outside: bool,
 ) -> None:
     workers = sorted(old)
-    entry = next(iter(old.values()))
-    noun = "job of it" if entry.durable else f"message of the queue {entry.queue}"
+    noun = _noun(next(iter(old.values())))
     if senders[1] and not outside:
         found.problem(
             True,
@@ -146,7 +145,6 @@ def _removed_actor(
             fix="keep a worker for it, or take the enqueueing out too",
         )
     found.drain(f"jobs of {name}", left, senders[0], workers, f"the actor {name} goes")
-    both = sorted(set(senders[0]) & set(workers))
     if left or left is None:
         known = left is not None
         found.problem(
@@ -164,17 +162,23 @@ def _removed_actor(
             if known
             else "plan with --connect, or against live",
         )
+    both = ", ".join(sorted(set(senders[0]) & set(workers) - set(senders[1])))
     if both:
         found.problem(
             False,
             "removed-at-once",
             f"actor {name}",
-            f"{', '.join(both)} stops enqueueing and stops working {name} in one rollout: what"
+            f"{both} stops enqueueing and stops working {name} in one rollout: what"
             " its old processes enqueue meanwhile stays behind",
             expected="one rollout that stops enqueueing, another that takes the actor away",
             got="both at once",
             fix="make two rollouts, or look at rolehost fleet status afterwards",
         )
+
+
+def _noun(entry: ActorEntry) -> str:
+    """Name what waits for an actor; ephemeral messages are known by their queue alone."""
+    return "job of it" if entry.durable else f"message of the queue {entry.queue}"
 
 
 def _moved_actor(
@@ -234,31 +238,10 @@ def _arguments(
     }
     rename = renamed(before.arguments, after.arguments)
     named = f"; {rename[0]} was renamed to {rename[1]}" if rename else ""
-    if not forwards and not backwards:
-        if _blind(before) != _blind(after):
-            found.problem(
-                False,
-                "argument-types",
-                f"actor {name}",
-                f"the types of the arguments of {name} are others, and whether one reads what"
-                " the other writes cannot be told",
-                fix="compare them; rolehost fleet plan --connect tries what is queued",
-                **words,
-            )
-        return
     if not forwards:
-        found.before(workers, apart, f"its workers of {name} know what is new in its arguments")
-        if at_once:
-            found.problem(
-                False,
-                "argument-overlap",
-                f"actor {name}",
-                f"while {', '.join(at_once)} rolls out, its old workers refuse what its new"
-                f" processes enqueue for {name}: {'; '.join(backwards)}",
-                fix="do not use it before the rollout is over, or split enqueueing and working"
-                " into two rollouts; what was refused can be replayed (rolehost dead)",
-                **words,
-            )
+        if backwards:
+            found.before(workers, apart, f"its workers of {name} know what is new in its arguments")
+        _readable(found, name, entries, at_once, backwards, words)
         return
     if not backwards and not at_once:
         found.drain(
@@ -280,6 +263,38 @@ def _arguments(
         " default), then let the old one go; or give the new form a name of its own",
         **words,
     )
+
+
+def _readable(
+    found: Rules,
+    name: str,
+    entries: tuple[ActorEntry, ActorEntry],
+    at_once: Sequence[str],
+    backwards: Sequence[str],
+    words: Mapping[str, str],
+) -> None:
+    """Tell what to be careful of where the new workers read what the old processes enqueue."""
+    if backwards and at_once:
+        found.problem(
+            False,
+            "argument-overlap",
+            f"actor {name}",
+            f"while {', '.join(at_once)} rolls out, its old workers refuse what its new"
+            f" processes enqueue for {name}: {'; '.join(backwards)}",
+            fix="do not use it before the rollout is over, or split enqueueing and working"
+            " into two rollouts; what was refused can be replayed (rolehost dead)",
+            **words,
+        )
+    elif not backwards and _blind(entries[0]) != _blind(entries[1]):
+        found.problem(
+            False,
+            "argument-types",
+            f"actor {name}",
+            f"the types of the arguments of {name} are others, and whether one reads what"
+            " the other writes cannot be told",
+            fix="compare them; rolehost fleet plan --connect tries what is queued",
+            **words,
+        )
 
 
 def _group(

@@ -134,9 +134,9 @@ def read(
     Args:
         database: the service database.
         stream: the stream; None: the fleet has none.
-        now: milliseconds since the epoch.
+        now: milliseconds.
         expected: whose groups and queues are asked for beside those that live or lived.
-        depth: given a queue, returns how many ephemeral messages wait in it; None: not asked.
+        depth: returns how many ephemeral messages wait in a queue; None: not asked.
 
     Raises:
         StorageUnavailable: the database cannot be reached.
@@ -145,38 +145,31 @@ def read(
     with database.session():
         processes = _processes(database, now)
         jobs = _jobs(database, now)
-        outbox = tuple(
-            Outbox(*row)
-            for row in database.read(
-                "SELECT topic, count(*), min(created_at) FROM rolehost_outbox"
-                " GROUP BY topic ORDER BY topic"
-            )
+        outbox = database.read(
+            "SELECT topic, count(*), min(created_at) FROM rolehost_outbox"
+            " GROUP BY topic ORDER BY topic"
         )
-        held = database.read(
-            "SELECT name, owner FROM rolehost_leases WHERE expires_at >= ? AND owner <> ''", (now,)
-        )
+        leased = "SELECT name, owner FROM rolehost_leases WHERE expires_at >= ? AND owner <> ''"
+        held = database.read(leased, (now,))
         dead = database.read(
             "SELECT topic, consumer_group, count(*) FROM rolehost_dead_events"
             " GROUP BY topic, consumer_group"
         )
     living = {process.id: process for process in processes}
-    leader = next((owner for name, owner in held if name == ticks.LEASE and owner in living), None)
-    groups = {
-        (each.topic, each.group)
-        for manifest in (*manifests.values(), *expected)
-        for each in manifest.handlers
-    }
-    unread, asked = _unread(stream, groups, {(row[0], row[1]): row[2] for row in dead})
+    held = [(name, living[owner]) for name, owner in held if owner in living]
+    leading = [process for name, process in held if name == ticks.LEASE]
+    known = (*manifests.values(), *expected)
+    unread, asked = _unread(stream, known, {(row[0], row[1]): row[2] for row in dead})
     return Standing(
         now=now,
         processes=processes,
         manifests=manifests,
         jobs=jobs,
         unread=unread,
-        outbox=outbox,
-        messages=_messages(depth, (*manifests.values(), *expected)),
-        leader=None if leader is None else who(living[leader]),
-        relays=sum(name.startswith("relay:") and owner in living for name, owner in held),
+        outbox=tuple(Outbox(*row) for row in outbox),
+        messages=_messages(depth, known),
+        leader=who(leading[0]) if leading else None,
+        relays=sum(name.startswith("relay:") for name, _ in held),
         stream=asked,
     )
 
@@ -184,6 +177,11 @@ def read(
 def who(process: Live) -> str:
     """Name a process for people: ``api http.0``."""
     return f"{process.deployment} {process.role}.{process.slot}"
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number of things for people: ``1 job``, ``3 jobs``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _processes(database: Database, now: int) -> tuple[Live, ...]:
@@ -240,8 +238,9 @@ def _jobs(database: Database, now: int) -> tuple[Jobs, ...]:
 
 
 def _unread(
-    stream: Stream | None, groups: Collection[tuple[str, str]], dead: dict[tuple[str, str], int]
+    stream: Stream | None, manifests: Iterable[Manifest], dead: dict[tuple[str, str], int]
 ) -> tuple[tuple[Unread, ...], bool | None]:
+    groups = {(each.topic, each.group) for manifest in manifests for each in manifest.handlers}
     counted: list[Unread] = []
     asked: bool | None = None if stream is None else True
     for topic, group in sorted({*groups, *dead}):
