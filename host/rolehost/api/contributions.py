@@ -30,7 +30,8 @@ class ExtensionPoint:
     Who implements it writes a function of its name, marked with :data:`hookimpl`, that takes a
     :class:`DeclareContext` or nothing and returns a list of what the point takes, or None. It is
     declaring, as the host's own hooks are: called only where the offering plugin is enabled, and
-    before that plugin declares, which finds the results in ``context.extensions``.
+    before that plugin declares, which finds the results in ``context.extensions``. Since plugin
+    API 2.
 
     Attributes:
         hook: name of the function: the offering plugin's name with ``_`` for ``-``, another
