@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.author import ROLEHOST, call, install
 from tests.docs.pages import blocks, extract
-from tests.docs.test_tutorial import ROLEHOST, call, install
 from tests.proofs.kit import ROOT
 from tests.proofs.running import READY, free_port, running
 

@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 
+from tests.docs.author import ROLEHOST, install
 from tests.docs.pages import Block, blocks, extract
 from tests.proofs.kit import ROOT
 from tests.proofs.running import READY, eventually, free_port, running
 
 PAGE = ROOT / "docs/writing-a-plugin.md"
-BIN = Path(sys.prefix) / "bin"
+BIN = ROLEHOST.parent
 
 #: Where the page says that the host answers.
 ADDRESS = "127.0.0.1:8000"
@@ -72,9 +73,7 @@ class Workshop:
     def install(self) -> None:
         """Install as the page says, but into a folder of its own and without an index."""
         assert told("install") == ["pip install -e '.[test]'"]
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
-        options = ["--no-build-isolation", "--upgrade", "--target", str(self.top / "site"), "."]
-        self.run(*command, *options)
+        install(self.folder, self.top / "site")
 
     def change(self) -> None:
         """Write the page's files, and apply its changes."""

@@ -19,7 +19,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.docs.test_tutorial import call
+from tests.docs.author import call
 from tests.proofs.kit import ROOT
 from tests.proofs.receiver import receiving
 from tests.proofs.running import READY, free_port, running
