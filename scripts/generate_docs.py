@@ -149,7 +149,7 @@ def settings_page() -> str:
         "`rolehost settings DEPLOYMENT`. How files, includes, references and overrides work: "
         "[deployment.md](deployment.md).",
         "Beside the sections stand `plugins`, the list of enabled plugins, `include`, and "
-        "`[on_failure]`, which maps a plugin to `\"abort\"` (the default) or `\"degrade\"`: "
+        '`[on_failure]`, which maps a plugin to `"abort"` (the default) or `"degrade"`: '
         "[failures.md](failures.md).",
         "## Of the host",
     ]

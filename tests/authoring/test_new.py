@@ -42,23 +42,6 @@ def run(folder: Path, *command: str, **environ: str) -> str:
     return done.stdout
 
 
-def imported_from(folder: Path) -> dict[str, str]:
-    """The environment in which a package is found without being installed."""
-    return {"PYTHONPATH": str(folder)}
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_its_tests_pass_and_it_checks(kind: str, tmp_path: Path):
-    folder = made(kind, "guest-book", tmp_path)
-    target = tmp_path / "site"
-    pip = ["pip", "install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation"]
-    run(folder, *pip, "--target", str(target), str(folder))
-    environ = imported_from(target)
-    said = run(folder, "pytest", "-q", "-k", "not conformance or wake or capabilities", **environ)
-    assert "passed" in said
-    assert "ok: 2 plugins" in run(folder, "rolehost", "check", **environ)
-
-
 @pytest.mark.parametrize("name", [SHORT, LONG])
 @pytest.mark.parametrize("kind", KINDS)
 def test_lint_and_format_are_clean_for_every_length_of_name(kind: str, name: str, tmp_path: Path):

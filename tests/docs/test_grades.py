@@ -1,0 +1,64 @@
+"""Our plugins are all at the highest level, and docs/grades.md says so.
+
+Once for all Pythons, with the documents: every plugin is started, which takes its time.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from rolehost.discovery import Found, installed
+from rolehost.grading import LEVELS, Grade, grade
+
+from scripts.generate_docs import OWN
+from scripts.grades_page import PAGE, put
+from tests.proofs.kit import ROOT
+
+
+def source_of(found: Found) -> Path | None:
+    """The folder of one of our distributions in this tree."""
+    name = found.distribution.removeprefix("rolehost-")
+    return next(
+        (ROOT / each / name for each in ("plugins", "contrib") if (ROOT / each / name).is_dir()),
+        None,
+    )
+
+
+def ours() -> list[Found]:
+    return [found for found in installed() if found.distribution in OWN]
+
+
+@pytest.fixture(scope="module")
+def grades() -> dict[str, Grade]:
+    with ThreadPoolExecutor(2) as pool:
+        made = pool.map(lambda found: grade(found, source=source_of(found)), ours())
+    return {each.plugin: each for each in made}
+
+
+def test_all_of_our_plugins_have_the_highest_level(grades: dict[str, Grade]):
+    wanting = [
+        f"{name}: {each.criterion.name}: {each.detail or each.criterion.what}"
+        for name, graded in grades.items()
+        for each in graded.wanting
+    ]
+    assert wanting == []
+    assert {graded.level for graded in grades.values()} == {LEVELS[-1]}
+
+
+def test_the_page_lists_ours(grades: dict[str, Grade]):
+    rows = ["| plugin | distribution | level | has nothing of |", "|---|---|---|---|"]
+    for name, graded in sorted(grades.items()):
+        without = [each.criterion.name for each in graded.findings if each.state == "none"]
+        rows.append(
+            f"| `{name}` | {graded.distribution} | {graded.level or 'none'} |"
+            f" {', '.join(without) or '-'} |"
+        )
+    text = PAGE.read_text("utf-8")
+    current = put(text, "ours", "\n".join(rows))
+    if os.environ.get("ROLEHOST_GOLDEN") == "write":
+        PAGE.write_text(current, "utf-8")
+    else:
+        assert text == current, "ROLEHOST_GOLDEN=write python -m pytest tests/docs/test_grades.py"

@@ -1,0 +1,23 @@
+"""What ``rolehost new`` writes passes its own tests and is graded gold, as it stands.
+
+Once for all Pythons, with the documents; each Python: ``scripts/prove third-party``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.authoring.test_new import KINDS, made, run
+from tests.docs.author import install
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_its_tests_pass_and_it_checks(kind: str, tmp_path: Path) -> None:
+    folder = made(kind, "guest-book", tmp_path)
+    environ = install(folder, tmp_path / "site")
+    # Of the conformance suites a few tests; the whole of them is run by whoever changes one.
+    said = run(folder, "pytest", "-q", "-k", "not conformance or wake or capabilities", **environ)
+    assert "passed" in said
+    assert "ok: 2 plugins" in run(folder, "rolehost", "check", **environ)
