@@ -34,9 +34,7 @@ def stats(
     return deliveries.counts(endpoint.id, *period(services, since, until))
 
 
-def period(
-    services: Services, since: datetime | None, until: datetime | None
-) -> tuple[str, str]:
+def period(services: Services, since: datetime | None, until: datetime | None) -> tuple[str, str]:
     """Return a period as the ids of the first and the last message in it; the last 28 days."""
     last = milliseconds(until) or services.clock.now()
     first = milliseconds(since) or last - PERIOD
