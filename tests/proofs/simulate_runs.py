@@ -6,9 +6,11 @@ input and prints the digests of the runs: what another process makes of the same
 
 from __future__ import annotations
 
+import functools
 import gc
 import json
 import sys
+from contextlib import closing
 from typing import NamedTuple
 
 from rolehost.testing.simulation import Simulation
@@ -18,7 +20,7 @@ from tests.simulation.mistakes import MISTAKES
 from tests.simulation.mutations import MUTATIONS
 
 #: Steps of a run of the flagship.
-STEPS = 150
+STEPS = 60
 
 
 class Found(NamedTuple):
@@ -43,45 +45,50 @@ class Found(NamedTuple):
 
 def search(name: str, simulation: Simulation, first: int, count: int, steps: int = 200) -> Found:
     """Run until something is violated, ``count`` times at most."""
-    try:
-        for seed in range(first, first + count):
-            run = simulation.run(seed, steps)
-            if seed == first:
-                # What is there now stays: it need not be looked at again by the collector.
-                gc.freeze()
-            if run.violation is not None:
-                lines = run.trace.text(40)
-                return Found(name, seed - first + 1, seed, run.violation, run.digest, lines)
-        return Found(name, count)
-    finally:
-        simulation.close()
-        gc.unfreeze()
+    for seed in range(first, first + count):
+        run = simulation.run(seed, steps)
+        if run.violation is not None:
+            lines = run.trace.text(40)
+            return Found(name, seed - first + 1, seed, run.violation, run.digest, lines)
+    return Found(name, count)
 
 
 def mistake(name: str, right: bool, first: int, count: int) -> Found:
     """Run an example plugin, wrong or right."""
     make = next(each for each in MISTAKES if each.__name__ == name)
-    return search(name, make(right=right).simulation(), first, count)
+    with closing(make(right=right).simulation()) as simulation:
+        return search(name, simulation, first, count)
 
 
 def mutation(name: str, first: int, count: int) -> Found:
     """Run the engine's own plugin over a broken engine."""
     mutate = next(each for each in MUTATIONS if each.__name__ == name)
-    with mutate():
-        return search(name, engine(), first, count)
+    with mutate(), closing(engine()) as simulation:
+        return search(name, simulation, first, count)
 
 
 def whole(first: int, count: int) -> Found:
     """Run the engine's own plugin over the engine as it is."""
-    return search("engine", engine(), first, count)
+    with closing(engine()) as simulation:
+        return search("engine", simulation, first, count)
 
 
 def webhooks(first: int, count: int) -> Found:
     """Run the flagship."""
+    return search("flagship", _flagship(), first, count, STEPS)
+
+
+@functools.cache
+def _flagship() -> Simulation:
+    """Return this process's simulation of the flagship, which takes a second to make."""
     # Imported here: the others need none of its distribution.
     from tests.simulation.flagship import flagship
 
-    return search("flagship", flagship(), first, count, STEPS)
+    simulation = flagship()
+    simulation.run(0, STEPS)
+    # What is there now stays: the collector need not look at it again.
+    gc.freeze()
+    return simulation
 
 
 def engine() -> Simulation:

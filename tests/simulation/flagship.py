@@ -145,5 +145,7 @@ def flagship(what: Sequence[Any] = PLUGINS, faults: Faults | None = None) -> Sim
         settings=SETTINGS,
         services={Sender: Receivers},
         faults=faults,
-        act=0.05,
+        act=0.06,
+        # Its one schedule is the retention, once a day.
+        replicas={"scheduler": 1},
     )
