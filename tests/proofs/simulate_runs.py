@@ -20,7 +20,7 @@ from tests.simulation.mistakes import MISTAKES
 from tests.simulation.mutations import MUTATIONS
 
 #: Steps of a run of the flagship.
-STEPS = 60
+STEPS = 50
 
 
 class Found(NamedTuple):
