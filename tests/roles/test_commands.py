@@ -47,6 +47,14 @@ def told(capsys, *arguments):
     return status, out, err
 
 
+def test_a_database_without_the_tables_is_told_in_a_line(tmp_path, capsys):
+    path = tmp_path / "rolehost.toml"
+    path.write_text('plugins = ["embedded"]\n[storage]\nqueue = "embedded"\n')
+    status, out, error = told(capsys, "jobs", "list", "-d", str(path))
+    assert (status, out) == (4, "")
+    assert "run rolehost migrate up first" in error
+
+
 def test_jobs_are_listed_and_shown(deployment, capsys):
     status, out, _ = told(capsys, "jobs", "list", "-d", str(deployment), "--json")
     jobs = json.loads(out)

@@ -22,9 +22,11 @@ def opened(context: Context) -> Iterator[ProcessServices]:
     """Open the deployment's storage, without starting plugins, inside a database session.
 
     Raises:
-        StartError: the deployment has no database.
+        StartError: the deployment has no database, or the host's tables are not there.
         StorageUnavailable: it cannot be reached.
     """
+    from rolehost.roles.migrating import require_pre
+    from rolehost.schema import HOST_SET
     from rolehost.services import ProcessServices
 
     if "database" not in context.composition.backends:
@@ -32,6 +34,7 @@ def opened(context: Context) -> Iterator[ProcessServices]:
     services = ProcessServices(context.composition, role="command")
     try:
         with services.database.session():
+            require_pre(services.database, [HOST_SET])
             yield services
     finally:
         services.close()
