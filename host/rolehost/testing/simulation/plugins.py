@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from rolehost.deployment.model import Deployment, StorageSettings
-from rolehost.testing.kit.deploying import deployment
+from rolehost.deployment.model import Deployment
+from rolehost.testing.kit.deploying import deployment, in_memory
 from rolehost.testing.memory import NAME
 
 
@@ -30,7 +27,7 @@ def deployments_of(
     """
     given = {**extra, NAME: memory}
     if all(isinstance(each, Deployment) for each in what):
-        return [_in_memory(each) for each in what], given
+        return [in_memory(each) for each in what], given
     names = []
     for each in what:
         if isinstance(each, str):
@@ -38,7 +35,7 @@ def deployments_of(
         else:
             names.append(_name(each, given))
             given[names[-1]] = each
-    return [_in_memory(deployment("simulation", names, settings, Path.cwd()))], given
+    return [in_memory(deployment("simulation", names, settings, Path.cwd()))], given
 
 
 def _name(plugin: Any, taken: Mapping[str, Any]) -> str:
@@ -47,13 +44,3 @@ def _name(plugin: Any, taken: Mapping[str, Any]) -> str:
     while name in taken:
         name += "-2"
     return name
-
-
-def _in_memory(given: Deployment) -> Deployment:
-    """Return a deployment whose storage is in memory, whatever its own says."""
-    host = msgspec.structs.replace(
-        given.host,
-        storage=StorageSettings(database=NAME, cache=NAME, queue=NAME, stream=NAME),
-    )
-    plugins = (NAME, *(each for each in given.plugins if each != NAME))
-    return replace(given, host=host, plugins=plugins)
