@@ -266,18 +266,18 @@ def _run_until_killed(bench, claimed, killed):
     """Run an attempt; a kill leaves the row as a dead process would."""
     from rolehost.delivery import runner as module
 
-    original = module.Runner._failed
+    original = module.Runner.failed
 
     def die(self, job, actor, error):
         if isinstance(error, killed):
             raise error
         return original(self, job, actor, error)
 
-    module.Runner._failed = die
+    module.Runner.failed = die
     try:
         return bench.run(claimed)
     finally:
-        module.Runner._failed = original
+        module.Runner.failed = original
 
 
 def test_a_cancelled_job_does_not_run(bench):

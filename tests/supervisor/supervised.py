@@ -14,6 +14,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,8 @@ def supervised(
     }
     process = subprocess.Popen(
         [sys.executable, "-m", "rolehost.supervisor"],
+        # Under nohup it would be ignored, and stay so.
+        preexec_fn=partial(signal.signal, signal.SIGHUP, signal.SIG_DFL),
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         pass_fds=[number for number in (plan.listener, plan.sources) if number >= 0],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,7 +18,9 @@ def captured_logs() -> Iterator[None]:
     renders tracebacks as they are logged, which takes many times as long as the job that failed.
     Where somebody has configured structlog it is left as it is.
     """
-    if structlog.is_configured():
+    before = structlog.get_config()
+    configured = structlog.is_configured()
+    if configured and not _prints(before):
         yield
         return
     structlog.configure(
@@ -30,7 +32,17 @@ def captured_logs() -> Iterator[None]:
     try:
         yield
     finally:
-        structlog.reset_defaults()
+        if configured:
+            structlog.configure(**before)
+        else:
+            structlog.reset_defaults()
+
+
+def _prints(config: Mapping[str, Any]) -> bool:
+    """Whether it is what structlog does by default, which ``capture_logs`` leaves as configured."""
+    return isinstance(config["logger_factory"], structlog.PrintLoggerFactory) and isinstance(
+        config["processors"][-1], structlog.dev.ConsoleRenderer
+    )
 
 
 def _told(
