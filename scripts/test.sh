@@ -1,7 +1,7 @@
 #!/bin/sh
 # Command 2 of the README: installs what the tests need, then runs every check there is.
 #
-#   scripts/test.sh           everything: static checks, all tests and proofs, on each Python
+#   scripts/test.sh           static checks, all tests and proofs, each Python
 #   scripts/test.sh --quick   on one Python, the tree as it is
 #
 # PostgreSQL, Redis, memcached and Apache Kafka run during the tests, one set for all of them, on
@@ -48,7 +48,7 @@ services=$(scripts/services.sh env)
 eval "$services"
 
 if [ "$matrix" = yes ]; then
-    step "tox: wheels; everything on each Python, embedded and the host alone on one of them"
+    step "tox: wheels; each Python, and each set of distributions"
     skip=true
     [ "${CI:-}" != true ] || skip=false
     .venv/bin/tox run-parallel -m short --parallel "$(getconf _NPROCESSORS_ONLN)" \
@@ -56,7 +56,7 @@ if [ "$matrix" = yes ]; then
 fi
 
 if [ "$matrix" = yes ]; then
-    # The rest of the tests has just run on each Python, against wheels.
+    # The rest of the tests has just run against wheels.
     step "documents, packages and the short proofs"
     set -- tests/docs tests/packaging tests/proofs
 else

@@ -161,6 +161,7 @@ def test_words_that_would_break_a_file_are_refused(
     assert list(here.iterdir()) == []
 
 
+@pytest.mark.needs("rolehost_webhooks")
 def test_a_deployment_enables_what_is_named_and_what_that_needs(here: Path):
     assert invoke(["new", "deployment", "web", "--plugins", "ops,webhooks-api"]) == 0
     text = (here / "web.toml").read_text()
@@ -171,6 +172,7 @@ def test_a_deployment_enables_what_is_named_and_what_that_needs(here: Path):
     assert (here / "web.toml").read_text() == text
 
 
+@pytest.mark.needs("rolehost_webhooks")
 def test_a_deployment_of_a_role_enables_what_makes_it(here: Path):
     assert invoke(["new", "deployment", "work", "--role", "consumer"]) == 0
     text = (here / "work.toml").read_text()

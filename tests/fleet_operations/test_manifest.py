@@ -70,7 +70,7 @@ def test_one_of_another_layout_is_refused(fleet):
         decode_all("{}")
 
 
-@pytest.mark.needs("falcon")
+@pytest.mark.needs("rolehost_webhooks")
 def test_processes_of_all_roles_have_the_same_core(tmp_path):
     path = tmp_path / "app.toml"
     path.write_text('plugins = ["embedded", "ops", "webhooks-delivery", "webhooks-api"]')
