@@ -21,6 +21,8 @@ from kafka.errors import KafkaError
 SESSION, POLL = 2000, 3000
 #: Seconds for which a program is watched.
 WATCHED = 4.0
+#: Seconds within which a group has been joined and what waits was read, also on a busy machine.
+JOINED = 30.0
 
 
 def deserialiser(servers: str, topic: str) -> dict[str, Any]:
@@ -49,7 +51,7 @@ def commit(servers: str, topic: str) -> dict[str, Any]:
     """Records are handed to threads, a commit follows, the process dies."""
     _produce(servers, topic, [b"%d" % number for number in range(10)])
     first = _consumer(servers, topic)
-    returned = _read(first, 10, WATCHED * 2)
+    returned = _read(first, 10, JOINED)
     first.commit()
     first.close(autocommit=False)  # and nothing of it was processed
     return {"returned": returned, "again": _read(_consumer(servers, topic), 10, WATCHED)}
@@ -74,7 +76,7 @@ def rebalance(servers: str, topic: str) -> dict[str, Any]:
             pass
 
     one = _consumer(servers, topic, listener=Slow())
-    _read(one, 10, WATCHED * 2)
+    _read(one, 10, JOINED)
     two = _consumer(servers, topic)
     again: list[int] = []
     ended = threading.Event()
