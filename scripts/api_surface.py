@@ -173,7 +173,8 @@ def _entry(name: str, thing: Any) -> Iterator[str]:
         yield f"```text\n{title}{signature(thing)}\n```"
     if not inspect.isclass(thing) and not inspect.isroutine(thing):
         text = repr(sorted(thing) if isinstance(thing, frozenset) else thing)
-        yield f"`{text}`" if len(text) < 80 else f"A `{type(thing).__name__}`."
+        whole = len(text) < 80 and " at 0x" not in text
+        yield f"`{text}`" if whole else f"A `{type(thing).__name__}`."
         return
     yield from _words(parse(thing))
     if inspect.isclass(thing):

@@ -51,7 +51,8 @@ if [ "$matrix" = yes ]; then
     step "tox: wheels; each Python, and each set of distributions"
     skip=true
     [ "${CI:-}" != true ] || skip=false
-    .venv/bin/tox run-parallel -m short --parallel "$(getconf _NPROCESSORS_ONLN)" \
+    # One more than there are processors: the tests on engines mostly wait for them.
+    .venv/bin/tox run-parallel -m short --parallel "$(($(getconf _NPROCESSORS_ONLN) + 1))" \
         --parallel-no-spinner --skip-missing-interpreters "$skip"
 fi
 

@@ -15,7 +15,7 @@ import falcon
 import msgspec
 
 T = TypeVar("T")
-F = TypeVar("F", bound=Callable[..., Any])
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 #: Attribute of a responder under which :func:`operation` leaves its :class:`Operation`.
 OPERATION = "__rolehost_operation__"
@@ -94,11 +94,11 @@ class Operation:
     hidden: bool = False
 
 
-def operation(**fields: Any) -> Callable[[F], F]:
+def operation(**fields: Any) -> Callable[[_F], _F]:
     """Describe a responder for documents; keywords are the fields of :class:`Operation`."""
     described = Operation(**fields)
 
-    def mark(responder: F) -> F:
+    def mark(responder: _F) -> _F:
         setattr(responder, OPERATION, described)
         return responder
 
