@@ -18,6 +18,8 @@ import pytest
 from tests.proofs.kills import processes
 from tests.proofs.running import READY, Running, running
 
+pytestmark = pytest.mark.needs("rolehost_embedded")
+
 PLUGINS = """
 from rolehost.api import Migrations, PluginInfo, actor, hookimpl
 from rolehost.api import Settings
