@@ -34,9 +34,9 @@ step "our deployments fit together"
 step "PostgreSQL, Redis, memcached and Apache Kafka for all tests"
 folder=$(mktemp -d)
 export ROLEHOST_SERVICES_STATE="$folder/services.json"
-waiting=
+beside=
 end() {
-    [ -z "$waiting" ] || kill "$waiting" 2>/dev/null || true
+    [ -z "$beside" ] || kill $beside 2>/dev/null || true
     scripts/services.sh down
     rm -rf "$folder"
 }
@@ -47,33 +47,40 @@ scripts/services.sh up --owner $$
 services=$(scripts/services.sh env)
 eval "$services"
 
+# Parts that run beside each other, for each waits much; each has a line at its end. One that fails
+# keeps no other from running.
+failed=
+matrix_id=
 if [ "$matrix" = yes ]; then
-    step "tox: wheels; each Python, and each set of distributions"
+    step "wheels"
+    # Before anything else is made of the tree.
+    .venv/bin/tox run -e wheels
+    step "tox: each Python, and each set of distributions; meanwhile"
     skip=true
     [ "${CI:-}" != true ] || skip=false
-    # One more than there are processors: the tests on engines mostly wait for them.
-    .venv/bin/tox run-parallel -m short --parallel "$(($(getconf _NPROCESSORS_ONLN) + 1))" \
-        --parallel-no-spinner --skip-missing-interpreters "$skip"
-fi
-
-if [ "$matrix" = yes ]; then
-    # The rest of the tests has just run against wheels.
-    step "documents, packages and the short proofs"
+    .venv/bin/tox run-parallel -m short --parallel "$(getconf _NPROCESSORS_ONLN)" \
+        --parallel-no-spinner --skip-missing-interpreters "$skip" >"$folder/tox.log" 2>&1 &
+    matrix_id=$!
+    # The rest of the tests runs against wheels.
     set -- tests/docs tests/packaging tests/proofs
 else
-    step "tests, documents, packages and the short proofs"
     set -- tests plugins contrib
 fi
-
-# Three parts, each with a line at its end. A part that fails keeps no other from running.
-failed=
 .venv/bin/python -m pytest -q -m waiting tests/proofs >"$folder/waiting.log" 2>&1 &
-waiting=$!
+waiting_id=$!
+beside="$matrix_id $waiting_id"
+
+step "documents, packages and the short proofs"
 .venv/bin/python -m pytest -q -m "not waiting and not alone" "$@" || failed=yes
-step "the proofs whose engines stop and come back, run meanwhile"
-wait "$waiting" || failed=yes
-waiting=
+step "the proofs whose engines stop and come back"
+wait "$waiting_id" || failed=yes
 cat "$folder/waiting.log"
+if [ -n "$matrix_id" ]; then
+    step "tox"
+    wait "$matrix_id" || failed=yes
+    cat "$folder/tox.log"
+fi
+beside=
 step "the proofs that measure, alone"
 .venv/bin/python -m pytest -q -m alone tests/proofs || failed=yes
 [ -z "$failed" ]
