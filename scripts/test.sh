@@ -58,7 +58,8 @@ if [ "$matrix" = yes ]; then
     step "tox: each Python, and each set of distributions; meanwhile"
     skip=true
     [ "${CI:-}" != true ] || skip=false
-    .venv/bin/tox run-parallel -m short --parallel "$(getconf _NPROCESSORS_ONLN)" \
+    # One more than there are processors: the tests on engines mostly wait for them.
+    .venv/bin/tox run-parallel -m short --parallel "$(($(getconf _NPROCESSORS_ONLN) + 1))" \
         --parallel-no-spinner --skip-missing-interpreters "$skip" >"$folder/tox.log" 2>&1 &
     matrix_id=$!
     # The rest of the tests runs against wheels.
