@@ -21,7 +21,7 @@ PROMISE = (
     " one line and everything that it gives works; disabled by one line it is gone and nothing"
     " else has changed; uninstalled, check says what misses it and how to get it"
 )
-DURATION = "5 min; --short: 40 s"
+DURATION = "about 4 min; --short: 45 s"
 
 PLUGIN, BACKEND = "acme", "acme-store"
 
