@@ -232,6 +232,26 @@ def test_what_outlives_its_stint_commits_nothing_in_the_next_one():
     assert stints.flying() == 1
 
 
+def test_what_is_given_up_while_it_begins_is_kept_or_settled_and_never_forgotten():
+    class Leaving(threading.Event):
+        """Given up as soon as somebody has looked."""
+
+        def is_set(self):
+            there = super().is_set()
+            self.set()
+            return there
+
+    stints = Stints()
+    stints.begin([HERE, THERE], 0)
+    here, there = stints.take(delivered(HERE, 1) + delivered(THERE, 1))
+    here[1].gone = Leaving()
+    there[1].gone.set()
+    kept = stints.start([here, there])
+    assert kept == [here]
+    stints.settle(kept, True)
+    assert stints.flying() == 0
+
+
 def test_who_waits_for_room_is_told_when_there_is_enough_of_it():
     stints = Stints()
     taken = stints.take(delivered(HERE, *range(10)))

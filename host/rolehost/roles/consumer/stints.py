@@ -98,12 +98,17 @@ class Stints:
         # Told before it is looked whether they are given up: who gives them up looks at what is
         # told afterwards, so that one of the two sees the other.
         self._running[self._who()] = taken
-        gone = [each for each in taken if each[1].gone.is_set()]
-        if not gone:
-            return taken
-        kept = [each for each in taken if not each[1].gone.is_set()]
-        self._settled.extend([(each, False) for each in gone])
-        self._end(kept)
+        kept: list[Taken] = []
+        gone: list[tuple[Taken, bool]] = []
+        for each in taken:
+            # Asked once for each: it may be given up at any moment, and is in one of the two.
+            if each[1].gone.is_set():
+                gone.append((each, False))
+            else:
+                kept.append(each)
+        if gone:
+            self._settled.extend(gone)
+            self._end(kept)
         return kept
 
     def settle(self, taken: Iterable[Taken], done: bool) -> None:
