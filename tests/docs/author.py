@@ -1,14 +1,17 @@
-"""What an author or operator does who follows a page: install, ask over HTTP."""
+"""What an author or operator does who follows a page: install, run tests, ask over HTTP."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
+
+from tests.docs.pages import extract
 
 ROLEHOST = Path(sys.prefix) / "bin" / "rolehost"
 
@@ -19,6 +22,22 @@ def install(source: Path, target: Path) -> dict[str, str]:
     options = ["--no-build-isolation", "--upgrade", "--target", str(target), str(source)]
     subprocess.run([*command, *options], check=True)
     return {"PYTHONPATH": str(target)}
+
+
+def run_suite(page: Path, folder: Path) -> str:
+    """Write a page's files and run its tests, which pass; return what pytest said."""
+    extract(page, folder)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
 
 
 def call(url: str, body: Any = None, headers: dict[str, str] | None = None) -> tuple[int, Any]:

@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 from rolehost import failpoints
 
-from tests.docs.pages import extract
+from tests.docs.author import run_suite
 from tests.proofs.kit import ROOT
 
 PAGE = ROOT / "docs/testing.md"
 
 
 def test_the_suite_of_the_page_passes(tmp_path: Path) -> None:
-    extract(PAGE, tmp_path)
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
+    said = run_suite(PAGE, tmp_path)
     assert len(list(tmp_path.glob("test_*.py"))) == 4
-    assert re.search(r"^14 passed", done.stdout, re.MULTILINE), done.stdout
+    assert re.search(r"^14 passed", said, re.MULTILINE), said
 
 
 def test_every_failpoint_stands_in_the_page_with_its_words() -> None:

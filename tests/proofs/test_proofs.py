@@ -15,8 +15,8 @@ from tests.proofs.kit import ROOT, in_ci
 #: Their time goes to engines that stop and come back: they may run beside other tests.
 WAITING = {"bad-settings", "disposable-broker", "dramatiq-faults", "fleet-real", "kafka-faults"}
 
-#: They measure what other work on the machine would disturb.
-ALONE = {"fleet-check", "kills", "many-plugins", "reload", "slow-clients"}
+#: They have a limit of time or measure something that other work on the machine would disturb.
+ALONE = {"fleet-check", "kills", "many-plugins", "quickstart", "reload", "slow-clients"}
 
 
 def marked(name: str) -> Any:

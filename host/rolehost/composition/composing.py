@@ -100,18 +100,10 @@ def _attempt(
     loaded = ordered(selection.load(names), report, selection.known)
     check_sections(report, selection.known)
     faults.check_names(report, selection.known)
+    configured = _configured(loaded, report)
+    extensions = collect(configured, role, selection.known, report)
     contributions = Contributions()
     plugins = []
-    configured = []
-    for plugin in loaded:
-        mistakes = len(report.problems)
-        settings, fits = settings_of(plugin, report)
-        if fits:
-            configured.append((plugin, settings))
-        else:
-            report.settled.update(report.problems[mistakes:])
-            report.incomplete = True
-    extensions = collect(configured, role, selection.known, report)
     for plugin, settings in configured:
         declare(plugin, settings, hooks, report, contributions, given_to(plugin, extensions))
         topics = [each.value for each in contributions.of(str) if each.plugin == plugin.found.name]
@@ -146,6 +138,20 @@ def _attempt(
         degraded=tuple(degraded.values()),
     )
     return composition, attempt
+
+
+def _configured(loaded: Sequence[Loaded], report: Report) -> list[tuple[Loaded, Any]]:
+    """Return the plugins whose settings fit, with them; what others would declare stays unknown."""
+    configured = []
+    for plugin in loaded:
+        mistakes = len(report.problems)
+        settings, fits = settings_of(plugin, report)
+        if fits:
+            configured.append((plugin, settings))
+        else:
+            report.settled.update(report.problems[mistakes:])
+            report.incomplete = True
+    return configured
 
 
 def _enabled(plugin: Loaded, settings: Any, topics: Sequence[str]) -> Plugin:
