@@ -16,7 +16,11 @@ from rolehost.grading.judging import _JUDGES
 
 from tests.check.casefile import install
 
-pytestmark = [pytest.mark.needs("rolehost_embedded"), pytest.mark.needs("falcon")]
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.needs("rolehost_embedded"),
+    pytest.mark.needs("falcon"),
+]
 
 PLAIN = """
 from rolehost.api import PluginInfo, hookimpl

@@ -13,7 +13,11 @@ import pytest
 
 from tests.check.casefile import install
 
-pytestmark = [pytest.mark.needs("rolehost_embedded"), pytest.mark.needs("dramatiq")]
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.needs("rolehost_embedded"),
+    pytest.mark.needs("dramatiq"),
+]
 
 FIRST = """
     from rolehost.api import PLUGIN_API, PluginInfo, actor, hookimpl

@@ -13,7 +13,7 @@ import pytest
 
 from tests.http.serving import PATIENCE, Served, read_all, serving
 
-pytestmark = pytest.mark.needs("falcon")
+pytestmark = [pytest.mark.processes, pytest.mark.needs("falcon")]
 
 REQUEST = b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"
 

@@ -15,6 +15,7 @@ import pytest
 from tests.http.serving import PATIENCE, Served, free_port, read_all, serving
 
 pytestmark = [
+    pytest.mark.processes,
     pytest.mark.needs("falcon"),
     pytest.mark.skipif(
         not Path("/proc/self/task").exists(), reason="looks at processes through /proc"

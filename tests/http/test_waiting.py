@@ -13,7 +13,7 @@ from rolehost.roles.http.master import Pauses
 
 from tests.http.serving import Served, serving
 
-pytestmark = pytest.mark.needs("falcon")
+pytestmark = [pytest.mark.processes, pytest.mark.needs("falcon")]
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from tests.proofs.disposable_load import post
 from tests.proofs.running import READY, eventually, free_port, running
 
 pytestmark = [
+    pytest.mark.processes,
     pytest.mark.needs("rolehost_embedded"),
     pytest.mark.needs("falcon"),
     pytest.mark.needs("dramatiq"),

@@ -18,6 +18,7 @@ from tests.check.casefile import install
 from tests.proofs.running import READY, eventually, free_port, running
 
 pytestmark = [
+    pytest.mark.processes,
     pytest.mark.needs("rolehost_embedded"),
     pytest.mark.needs("falcon"),
     pytest.mark.needs("dramatiq"),

@@ -15,6 +15,8 @@ from rolehost.supervisor.plan import RolePlan
 
 from tests.supervisor.supervised import Supervised, planned, supervised
 
+pytestmark = pytest.mark.processes
+
 HTTP = RolePlan("http", 1, grace=5.0)
 WORKER = RolePlan("worker", 1, grace=5.0)
 WORKERS = RolePlan("worker", 2, grace=5.0)

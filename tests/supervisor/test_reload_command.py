@@ -18,7 +18,7 @@ import pytest
 from tests.proofs.kills import processes
 from tests.proofs.running import READY, Running, running
 
-pytestmark = pytest.mark.needs("rolehost_embedded")
+pytestmark = [pytest.mark.processes, pytest.mark.needs("rolehost_embedded")]
 
 PLUGINS = """
 from rolehost.api import Migrations, PluginInfo, actor, hookimpl

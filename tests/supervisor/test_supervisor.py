@@ -16,6 +16,8 @@ from rolehost.supervisor.plan import Plan, RolePlan
 from tests.http.compositions import compose
 from tests.supervisor.supervised import supervised
 
+pytestmark = pytest.mark.processes
+
 HTTP = RolePlan("http", 1, grace=5.0)
 WORKERS = RolePlan("worker", 2, grace=5.0)
 CONSUMER = RolePlan("consumer", 1, grace=5.0)
@@ -111,7 +113,9 @@ def test_a_second_signal_ends_everything_at_once() -> None:
         pids = running.pids()
         running.term()
         running.until("told to stop")
-        running.process.send_signal(signal.SIGINT)
+        # Not SIGINT: what runs in the background of a shell ignores that.
+        running.term()
+        running.until("SIGTERM again: killing what is left")
         running.rest()
         assert running.status() == 1
         wait_for_death(*pids.values())

@@ -219,6 +219,7 @@ def deployed(tmp_path: Path) -> Deployed:
     return Deployed(tmp_path)
 
 
+@pytest.mark.processes
 @pytest.mark.needs("rolehost_embedded")
 def test_a_process_is_killed_where_its_environment_says_and_its_successor_goes_on(
     deployed: Deployed,
@@ -231,6 +232,7 @@ def test_a_process_is_killed_where_its_environment_says_and_its_successor_goes_o
     assert (status, deployed.jobs()) == (0, [("completed", 1)]), said
 
 
+@pytest.mark.processes
 @pytest.mark.needs("rolehost_embedded")
 @pytest.mark.parametrize(
     "point", ["relay.after_send", "inbox.after_mark", "consumer.before_offsets"]
@@ -244,6 +246,7 @@ def test_an_event_takes_effect_once_wherever_its_consumer_is_killed(tmp_path: Pa
     assert deployed.jobs() == [("available", 0)]
 
 
+@pytest.mark.processes
 @pytest.mark.needs("rolehost_embedded")
 @pytest.mark.parametrize(
     ("environment", "code", "told"),

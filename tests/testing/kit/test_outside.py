@@ -50,7 +50,7 @@ def test_a_greeting(host, capsys):
 
 
 # Storage in memory is SQLite with peewee, of rolehost[testing].
-pytestmark = pytest.mark.needs("peewee")
+pytestmark = [pytest.mark.processes, pytest.mark.needs("peewee")]
 
 
 def run(folder: Path, tests: str, plugin: str = "") -> subprocess.CompletedProcess[str]:
