@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,8 @@ def started(file: Path, role: str = "worker") -> Iterator[Process]:
     database.close()
     process = Process(composition, role=role)
     process.start()
+    # As processes of roles do.
+    gc.freeze()
     try:
         yield process
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import threading
 from collections.abc import Callable
@@ -39,6 +40,8 @@ def live(process: Process, role_of: Callable[[Process], Role]) -> int:
     try:
         role = role_of(process)
         role.start()
+        # What there is now stays, and need not be looked at by every full collection.
+        gc.freeze()
         process.announce_ready()
         told_to_stop.wait()
         process.drain()
