@@ -17,7 +17,8 @@ case "${1:-}" in
     *) echo "test: expected nothing or --quick, got $1" >&2; exit 2 ;;
 esac
 
-step() { printf '\n== %s\n' "$*"; }
+began=$(date +%s)
+step() { printf '\n== %s (after %s s)\n' "$*" "$(($(date +%s) - began))"; }
 
 step "what the tests need: .venv, commands and engines from Debian's packages, material from npm"
 scripts/system.sh

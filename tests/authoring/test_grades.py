@@ -154,6 +154,18 @@ def rolehost_plugin() -> PluginInfo:
 """
 
 
+HEAVY = (
+    PLAIN
+    + """
+import time
+
+end = time.process_time() + 0.8
+for _ in iter(lambda: time.process_time() > end, True):
+    pass
+"""
+)
+
+
 @pytest.mark.parametrize(
     ("text", "name", "words"),
     [
@@ -167,6 +179,7 @@ def rolehost_plugin() -> PluginInfo:
         (PLAIN, "licence", "says none"),
         (PLAIN, "typed", "py.typed is missing"),
         (PLAIN, "pythons", "classifier of Python 3.11 is missing"),
+        (HEAVY, "light", r"^\d\.\d+ s$"),
         (PLAIN, "readme", "there is none"),
         (SETTINGS, "settings-typed", "^anything$"),
         (SETTINGS, "settings-documented", "^password; anything$"),

@@ -54,14 +54,11 @@ def to_record(event: AnyEvent, *, event_id: str, source: str, now: int) -> Recor
 
 def identity(delivery: Delivery) -> str:
     """Return the text by which the inbox knows an event: source and id, else its position."""
-    source = event_id = b""
-    for name, value in delivery.record.headers:
-        if name == "ce_id":
-            event_id = value
-        elif name == "ce_source":
-            source = value
+    headers = dict(delivery.record.headers)
+    event_id = headers.get("ce_id")
     if event_id:
-        return indexable(f"{source.decode(errors='replace')} {event_id.decode(errors='replace')}")
+        source = headers.get("ce_source", b"")
+        return indexable(f"{str(source, 'utf-8', 'replace')} {str(event_id, 'utf-8', 'replace')}")
     return _position(delivery)
 
 
