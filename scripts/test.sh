@@ -35,9 +35,9 @@ step "our deployments fit together"
 step "PostgreSQL, Redis, memcached and Apache Kafka for all tests"
 folder=$(mktemp -d)
 export ROLEHOST_SERVICES_STATE="$folder/services.json"
-beside=
+running=
 end() {
-    [ -z "$beside" ] || kill $beside 2>/dev/null || true
+    [ -z "$running" ] || kill $running 2>/dev/null || true
     scripts/services.sh down
     rm -rf "$folder"
 }
@@ -51,38 +51,42 @@ eval "$services"
 # Parts that run beside each other, for each waits much; each has a line at its end. One that fails
 # keeps no other from running.
 failed=
-matrix_id=
+beside() {
+    name=$1
+    shift
+    "$@" >"$folder/$name.log" 2>&1 &
+    eval "${name}_id=$!"
+    running="$running $!"
+}
+ended() {
+    step "$2"
+    eval "wait \"\$${1}_id\"" || failed=yes
+    cat "$folder/$1.log"
+}
+
 if [ "$matrix" = yes ]; then
     step "wheels"
-    # Before anything else is made of the tree.
-    .venv/bin/tox run -e wheels
-    step "tox: each Python, and each set of distributions; meanwhile"
+    # Before anything else is made of the tree, where tox looks for them.
+    scripts/wheels.sh .tox/dist
     skip=true
     [ "${CI:-}" != true ] || skip=false
-    # One more than there are processors: the tests on engines mostly wait for them.
-    .venv/bin/tox run-parallel -m short --parallel "$(($(getconf _NPROCESSORS_ONLN) + 1))" \
-        --parallel-no-spinner --skip-missing-interpreters "$skip" >"$folder/tox.log" 2>&1 &
-    matrix_id=$!
+    beside tox .venv/bin/tox run-parallel -m short --parallel auto --parallel-no-spinner \
+        --skip-missing-interpreters "$skip"
     # The rest of the tests runs against wheels.
     set -- tests/docs tests/packaging tests/proofs
 else
     set -- tests plugins contrib
 fi
-.venv/bin/python -m pytest -q -m waiting tests/proofs >"$folder/waiting.log" 2>&1 &
-waiting_id=$!
-beside="$matrix_id $waiting_id"
+beside engines .venv/bin/python -m pytest -q -m engine tests plugins contrib
+beside waiting .venv/bin/python -m pytest -q -m waiting tests/proofs
 
-step "documents, packages and the short proofs"
-.venv/bin/python -m pytest -q -m "not waiting and not alone" "$@" || failed=yes
-step "the proofs whose engines stop and come back"
-wait "$waiting_id" || failed=yes
-cat "$folder/waiting.log"
-if [ -n "$matrix_id" ]; then
-    step "tox"
-    wait "$matrix_id" || failed=yes
-    cat "$folder/tox.log"
-fi
-beside=
+step "documents, packages and the short proofs; beside them all that follows but the last"
+.venv/bin/python -m pytest -q -m "not engine and not waiting and not alone" "$@" || failed=yes
+ended waiting "the proofs whose engines stop and come back"
+ended engines "the tests on engines"
+[ "$matrix" = no ] || ended tox "tox: each Python, and each set of distributions"
+running=
 step "the proofs that measure, alone"
 .venv/bin/python -m pytest -q -m alone tests/proofs || failed=yes
+step "done"
 [ -z "$failed" ]
