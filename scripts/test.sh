@@ -1,7 +1,7 @@
 #!/bin/sh
 # Command 2 of the README: installs what the tests need, then runs every check there is.
 #
-#   scripts/test.sh           static checks, all tests and proofs, each Python
+#   scripts/test.sh           static checks, all tests and proofs; each Python has its part
 #   scripts/test.sh --quick   on one Python, the tree as it is
 #
 # PostgreSQL, Redis, memcached and Apache Kafka run during the tests, one set for all of them, on
@@ -68,6 +68,7 @@ if [ "$matrix" = yes ]; then
     step "wheels"
     # Before anything else is made of the tree, where tox looks for them.
     scripts/wheels.sh .tox/dist
+    export ROLEHOST_TEST_WHEELS="$PWD/.tox/dist"
     skip=true
     [ "${CI:-}" != true ] || skip=false
     beside tox .venv/bin/tox run-parallel -m short --parallel auto --parallel-no-spinner \
@@ -84,7 +85,7 @@ step "documents, packages and the short proofs; beside them all that follows but
 .venv/bin/python -m pytest -q -m "not engine and not waiting and not alone" "$@" || failed=yes
 ended waiting "the proofs whose engines stop and come back"
 ended engines "the tests on engines"
-[ "$matrix" = no ] || ended tox "tox: each Python, and each set of distributions"
+[ "$matrix" = no ] || ended tox "tox: against wheels, on other Pythons"
 running=
 step "the proofs that measure, alone"
 .venv/bin/python -m pytest -q -m alone tests/proofs || failed=yes

@@ -1,6 +1,7 @@
-"""What ``rolehost new`` writes passes its own tests and is graded gold, as it stands.
+"""The backends that ``rolehost new`` writes pass their own tests, as they stand.
 
-Once for all Pythons, with the documents; each Python: ``scripts/prove third-party``.
+Once for all Pythons, with the documents. A plugin, and both on each Python: ``scripts/prove
+third-party``.
 """
 
 from __future__ import annotations
@@ -8,12 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from rolehost.scaffold import BACKENDS
 
-from tests.authoring.test_new import KINDS, made, run
+from tests.authoring.test_new import made, run
 from tests.docs.author import install
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", BACKENDS)
 def test_its_tests_pass_and_it_checks(kind: str, tmp_path: Path) -> None:
     folder = made(kind, "guest-book", tmp_path)
     environ = install(folder, tmp_path / "site")

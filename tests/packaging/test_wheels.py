@@ -34,6 +34,9 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheels of this tree; ROLEHOST_TEST_WHEELS names a folder where they are already."""
+    if given := os.environ.get("ROLEHOST_TEST_WHEELS"):
+        return Path(given)
     folder = tmp_path_factory.mktemp("wheels")
     environ = os.environ | {"VENV": sys.prefix}
     subprocess.run([ROOT / "scripts/wheels.sh", folder], env=environ, check=True)
@@ -45,7 +48,15 @@ def installed(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The scripts folder of an environment with nothing but the wheels and what they need."""
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, with_pip=False)
-    pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin/python"), "install"]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        str(folder / "bin/python"),
+        "install",
+        "--no-compile",
+    ]
     locked = ["--require-hashes", "-r", str(ROOT / "scripts/requirements/runtime.txt")]
     subprocess.run([*pip, "--quiet", *locked], check=True)
     own = ["--no-deps", "--no-index", *map(str, sorted(wheels.glob("*.whl")))]
