@@ -38,8 +38,10 @@ DURATION = "about 7 min"
 RATE = 500.0
 #: Seconds after the load in which everything must have had its effect.
 PATIENCE = 180.0
-#: Orders in one unit of work of the first burst.
+#: Orders in one unit of work of a burst.
 TOGETHER = 500
+#: Number of the first order of the bursts; those of requests begin at 0.
+BURSTS = 10_000_000
 
 
 class Size(NamedTuple):
@@ -49,7 +51,7 @@ class Size(NamedTuple):
         engines: whether it is on PostgreSQL, Redis and Kafka instead of the embedded default.
         reloads: that take place.
         mistakes: that are refused or rolled back, in between.
-        backlog: orders before the first reload.
+        backlog: orders before the first reload; half as many again when few are left.
     """
 
     engines: bool
@@ -100,12 +102,12 @@ def prove(options: Options) -> Figures:
 def measured(ground: Ground, size: Size, options: Options) -> dict[str, Any]:
     """Reload under load, and count afterwards."""
     with deployed(ground) as deployment:
-        deployment.burst(size.backlog)
         driver = Driver(deployment, size, options)
-        with loaded(deployment.port, size.backlog) as load:
+        driver.take(size.backlog)
+        with loaded(deployment.port) as load:
             driver.run()
             report = load()
-        orders = {*range(size.backlog), *report["ordered"]}
+        orders = {*driver.taken, *report["ordered"]}
         wanted = len(orders) * len(KINDS)
         began = time.monotonic()
         eventually(deployment.effects, lambda found: found.total() >= wanted, seconds=PATIENCE)
@@ -199,10 +201,10 @@ class Deployment(NamedTuple):
         assert done.stdout, f"{done.stderr}\n{self.host.output}"
         return done.returncode, json.loads(done.stdout)
 
-    def burst(self, orders: int) -> None:
+    def burst(self, orders: range) -> None:
         """Take orders from a program, many in each unit of work."""
-        for first in range(0, orders, TOGETHER):
-            numbers = range(first, min(first + TOGETHER, orders))
+        for first in range(0, len(orders), TOGETHER):
+            numbers = orders[first : first + TOGETHER]
             with self.services.unit_of_work() as work:
                 for actor in (count, count_extra):
                     work.enqueue_many(actor, [{"number": number} for number in numbers])
@@ -245,6 +247,14 @@ class Driver:
         self.mistakes: list[str] = []
         self.queued: list[int] = []
         self.killed = 0
+        #: The orders that were taken from here.
+        self.taken = range(BURSTS, BURSTS)
+
+    def take(self, orders: int) -> None:
+        """Take more orders."""
+        more = range(self.taken.stop, self.taken.stop + orders)
+        self._deployment.burst(more)
+        self.taken = range(BURSTS, more.stop)
 
     def run(self) -> None:
         """Do it all; the plugin is there at the end."""
@@ -257,6 +267,8 @@ class Driver:
             for _ in range(due.count(number)):
                 # The last one named is the one that is rolled back: each run has it.
                 self._mistake(names[-1 - len(self.mistakes) % len(names)])
+            if self._deployment.queued() < size.backlog // 4:
+                self.take(size.backlog // 2)
             self.queued.append(self._deployment.queued())
             self._deployment.write(more)
             status, result = self._deployment.reload()
@@ -341,9 +353,9 @@ def site(folder: Path) -> str:
 
 
 @contextmanager
-def loaded(port: int, first: int) -> Iterator[Any]:
+def loaded(port: int) -> Iterator[Any]:
     """Run the load until the block ends; give what stops it and returns its report."""
-    command = [sys.executable, "-m", "tests.proofs.reload_load", str(port), str(RATE), str(first)]
+    command = [sys.executable, "-m", "tests.proofs.reload_load", str(port), str(RATE)]
     with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:

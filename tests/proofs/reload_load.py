@@ -1,6 +1,6 @@
 """Requests at a steady rate over kept and over fresh connections; every failure is counted.
 
-``python -m tests.proofs.reload_load PORT RATE FIRST``: a process of its own, so that the load is
+``python -m tests.proofs.reload_load PORT RATE``: a process of its own, so that the load is
 not held up by who drives the proof. It ends, and prints what happened, when its input ends.
 """
 
@@ -90,15 +90,14 @@ class Load:
     Args:
         port: of the service.
         rate: requests a second, over all clients.
-        first: number of the first order.
     """
 
-    def __init__(self, port: int, rate: float, first: int) -> None:
+    def __init__(self, port: int, rate: float) -> None:
         self._port = port
         self._rate = rate
         self._began = time.monotonic()
         self._tickets = 0
-        self._next = first
+        self._next = 0
         self._stopped = False
         self.ordered: list[int] = []
         self.statuses: Counter[str] = Counter()
@@ -161,14 +160,14 @@ class Load:
         return sum(count for name, count in self.failures.items() if name.startswith("status"))
 
 
-def main(port: int, rate: float, first: int) -> None:
+def main(port: int, rate: float) -> None:
     """Run the load, and print its report as one JSON object."""
     import uvloop
 
-    load = Load(port, rate, first)
+    load = Load(port, rate)
     uvloop.run(load.run())
     print(json.dumps(load.report()))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]))
+    main(int(sys.argv[1]), float(sys.argv[2]))
