@@ -78,13 +78,16 @@ if [ "$matrix" = yes ]; then
 else
     set -- tests plugins contrib
 fi
-beside engines .venv/bin/python -m pytest -q -m engine tests plugins contrib
+# Half of their time is that of brokers that stop and start.
+beside kafka .venv/bin/python -m pytest -q -m engine plugins/kafka
+beside engines .venv/bin/python -m pytest -q -m engine --ignore=plugins/kafka tests plugins contrib
 beside waiting .venv/bin/python -m pytest -q -m waiting tests/proofs
 
 step "documents, packages and the short proofs; beside them all that follows but the last"
 .venv/bin/python -m pytest -q -m "not engine and not waiting and not alone" "$@" || failed=yes
 ended waiting "the proofs whose engines stop and come back"
-ended engines "the tests on engines"
+ended kafka "the tests on Apache Kafka"
+ended engines "the tests on the other engines"
 [ "$matrix" = no ] || ended tox "tox: against wheels, on other Pythons"
 running=
 step "the proofs that measure, alone"
