@@ -69,8 +69,7 @@ fi
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 rm -f ".venv/$kind.stamp"
 say "installing locked packages ($kind)"
-# Bytecode is made of what is imported, which is little of what is installed.
-.venv/bin/python -m pip install --quiet --no-compile --require-hashes -r "scripts/requirements/$kind.txt"
+.venv/bin/python -m pip install --quiet --require-hashes -r "scripts/requirements/$kind.txt"
 
 say "installing the distributions of this tree, editable"
 set --

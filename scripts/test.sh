@@ -10,6 +10,9 @@
 set -eu
 cd "$(dirname "$0")/.."
 
+# The tests start many hundred processes: each would compile all that it imports.
+unset PYTHONDONTWRITEBYTECODE
+
 matrix=yes
 case "${1:-}" in
     "") ;;

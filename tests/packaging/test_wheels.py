@@ -48,15 +48,7 @@ def installed(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The scripts folder of an environment with nothing but the wheels and what they need."""
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, with_pip=False)
-    pip = [
-        sys.executable,
-        "-m",
-        "pip",
-        "--python",
-        str(folder / "bin/python"),
-        "install",
-        "--no-compile",
-    ]
+    pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin/python"), "install"]
     locked = ["--require-hashes", "-r", str(ROOT / "scripts/requirements/runtime.txt")]
     subprocess.run([*pip, "--quiet", *locked], check=True)
     own = ["--no-deps", "--no-index", *map(str, sorted(wheels.glob("*.whl")))]
