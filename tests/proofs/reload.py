@@ -32,7 +32,7 @@ PROMISE = (
     " comes and goes, and between the reloads are mistakes that change nothing: no request"
     " fails, and each effect of each order is there once"
 )
-DURATION = "about 7 min"
+DURATION = "about 5 min; --short: 30 s"
 
 #: Requests a second.
 RATE = 500.0
