@@ -1,5 +1,5 @@
 #!/bin/sh
-# Command 2 of the README: installs what the tests need, then runs every check there is.
+# Command 2 of the README: installs what the tests need, then runs every test.
 #
 #   scripts/test.sh           static checks, all tests and proofs; each Python has its part
 #   scripts/test.sh --quick   on one Python, the tree as it is
