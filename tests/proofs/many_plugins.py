@@ -13,16 +13,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks import quiet, serving
-from benchmarks.children import descendants, processor_seconds
+from benchmarks.children import descendants
 from benchmarks.load import Load
 from benchmarks.serving import URL, Server
 from tests.check.casefile import install
-from tests.proofs.kit import Figures, Options, Task
+from tests.proofs.kit import ROOT, Figures, Options, Task
 
 PROMISE = (
     "With 500 distributions of plugins installed, discovery takes at most 100 ms and the check of"
-    " a deployment with 100 of them at most 1 s; a request costs the same with 100 plugins as"
-    " with one, and a process of the http role holds at most 80 MB."
+    " a deployment with 100 of them at most 1 s; a request to the last of 100 plugins costs"
+    " the same as one to a plugin alone, and a process of the http role holds at most 80 MB."
 )
 DURATION = "about 2 min; --short: 25 s"
 
@@ -31,10 +31,11 @@ INSTALLED, ENABLED = 500, 100
 #: Seconds; the least of several measurements, since other work on the machine only adds.
 DISCOVERY, CHECK = 0.100, 1.0
 
-#: Processor time of a request with a hundred plugins to that with one, in rounds that are measured
-#: in turns: the median of their ratios. The short form has too few rounds for that on a busy
-#: machine; it compares the least of each, since other work only adds.
-RATIO, RATIO_SHORT = 1.05, 1.25
+#: Processor time of a request to the last of a hundred plugins, to that of one to a plugin alone.
+RATIO = 1.05
+
+#: Slices of requests that are compared, in each process that compares.
+SLICES = 100
 
 #: Seconds to wait for a quiet machine before each measurement.
 PATIENCE = 3.0
@@ -107,9 +108,9 @@ print(json.dumps([time.perf_counter() - began, len(found)]))
 
 
 def prove(options: Options) -> Figures:
-    """Measure discovery and check in fresh processes, then requests and memory in turns."""
+    """Measure discovery, check and requests in fresh processes, then the memory of servers."""
     times = 3 if options.short else 9
-    line = options.progress(2 * times + 1, "discovering")
+    line = options.progress(2 * times + 2, "discovering")
     with TemporaryDirectory(prefix="rolehost-proof-") as name:
         folder = Path(name)
         env = spread_out(folder)
@@ -128,23 +129,23 @@ def prove(options: Options) -> Figures:
         judged = computed if crowded() else checks
         assert min(judged) <= CHECK, f"the check took {checks} s, computing for {computed} s"
         line.relabel("answering")
-        costs, sizes = requests(folder, options)
+        costs = [requests(folder, env) for _ in range(times)]
+        ratio = statistics.median(each["ratio"] for each in costs)
+        calls = {(each["calls_many"], each["calls_one"]) for each in costs}
+        assert all(many == one for many, one in calls), f"calls of a request: {calls}"
+        assert ratio <= RATIO, f"a request costs {ratio:.3f} times as much: {costs}"
         line.advance()
-    if options.short:
-        ratio, most = min(many for many, _ in costs) / min(one for _, one in costs), RATIO_SHORT
-    else:
-        ratio, most = statistics.median(many / one for many, one in costs), RATIO
-    assert ratio <= most, f"a request costs {ratio:.3f} times as much: {costs}"
-    assert sizes[0] <= MEMORY, f"{sizes[0]:.1f} MB"
+        sizes = memories(folder)
+        assert sizes[0] <= MEMORY, f"{sizes[0]:.1f} MB"
+        line.advance()
     return {
         "installed": INSTALLED,
         "discovery_ms": spread([each * 1000 for each in discoveries]),
         "enabled": ENABLED,
         "check_ms": spread([each * 1000 for each in checks]),
         "check_computing_ms": spread([each * 1000 for each in computed]),
-        "request_cpu_ratio": f"{ratio:.3f}",
-        "request_cpu_us": spread([many * 1e6 for many, _ in costs]),
-        "request_cpu_us_of_one": spread([one * 1e6 for _, one in costs]),
+        "calls_of_a_request": ", ".join(f"{many} beside {one}" for many, one in calls),
+        "request_cpu_ratio": spread([each["ratio"] for each in costs], 3),
         "memory_mb": f"{sizes[0]:.1f}",
         "memory_mb_of_one": f"{sizes[1]:.1f}",
     }
@@ -203,36 +204,28 @@ def crowded() -> bool:
     return os.getloadavg()[0] > (os.cpu_count() or 1)
 
 
-def requests(folder: Path, options: Options) -> tuple[list[tuple[float, float]], list[float]]:
-    """Return the cost of a request with many plugins and with one, round by round, and memory.
+def requests(folder: Path, env: dict[str, str]) -> dict[str, float]:
+    """Return what :mod:`tests.proofs.many_requests` finds in a fresh process."""
+    out = subprocess.run(
+        [sys.executable, "-m", "tests.proofs.many_requests", str(ENABLED), str(SLICES)],
+        cwd=folder,
+        env=env | {"PYTHONPATH": f"{env['PYTHONPATH']}:{ROOT}"},
+        stdout=subprocess.PIPE,
+        check=True,
+    ).stdout
+    seen: dict[str, float] = json.loads(out)
+    return seen
 
-    Processor seconds of the server, by the kernel's books: what waits does not count.
-    """
-    launches, rounds, seconds = (1, 8, 0.5) if options.short else (3, 6, 2.0)
-    costs: list[tuple[float, float]] = []
-    sizes: list[float] = []
+
+def memories(folder: Path) -> list[float]:
+    """Return the resident megabytes of an http process with many plugins, and with one."""
     plain = {"request_id": False, "access_log": False, "installed": ["embedded"]}
-    for launch in range(launches):
-        with (
-            serving.host(folder / f"many-{launch}", others=ENABLED, **plain) as many,
-            serving.host(folder / f"one-{launch}", others=1, **plain) as one,
-        ):
-            for server in (many, one):
-                cost(server, seconds, folder)  # warm
-            for number in range(rounds):
-                quiet.await_still(1.0 if options.short else PATIENCE)
-                order = (many, one) if number % 2 else (one, many)
-                measured = {server.port: cost(server, seconds, folder) for server in order}
-                costs.append((measured[many.port], measured[one.port]))
-            sizes = [memory(server) for server in (many, one)]
-    return costs, sizes
-
-
-def cost(server: Server, seconds: float, folder: Path) -> float:
-    """Send requests for so many seconds; return the processor seconds of one."""
-    before = processor_seconds(server.child.pid)
-    answered, _ = Load(server.port, URL).run(seconds, folder)
-    return (processor_seconds(server.child.pid) - before) / answered
+    sizes = []
+    for others in (ENABLED, 1):
+        with serving.host(folder / f"served-{others}", others=others, **plain) as server:
+            Load(server.port, URL).run(5.0, folder)
+            sizes.append(memory(server))
+    return sizes
 
 
 def memory(server: Server) -> float:
@@ -244,6 +237,7 @@ def memory(server: Server) -> float:
     raise AssertionError(f"the kernel does not tell the memory of {worker}")
 
 
-def spread(samples: list[float]) -> str:
+def spread(samples: list[float], digits: int = 0) -> str:
     """Write the least, the median and the most of some samples."""
-    return f"{min(samples):.0f}/{statistics.median(samples):.0f}/{max(samples):.0f}"
+    asked = (min(samples), statistics.median(samples), max(samples))
+    return "/".join(f"{each:.{digits}f}" for each in asked)

@@ -44,8 +44,8 @@ def build(
     """Build the application of a composition.
 
     What a request costs does not depend on the number of plugins: the wrapper is made of what
-    the settings ask for, middleware is what plugins contribute, and routes are compiled into
-    one router.
+    the settings ask for, middleware is what plugins contribute, and the router goes by a path's
+    first segment to the routes that begin with it.
 
     Args:
         composition: its routes, error formats and middleware are used.
@@ -79,6 +79,7 @@ def build(
         route = owned.value
         app.add_route(route.path, route.resource, suffix=route.suffix or None, route=route)
     add_refusals(app, composition)
+    router.compile()
 
     def limit_of(path: str) -> int:
         found = router.find(path)

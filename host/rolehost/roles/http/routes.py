@@ -1,4 +1,4 @@
-"""The router: Falcon's own, which also tells the template and wraps synchronous responders."""
+"""The router: Falcon's own, a part for each first segment, with synchronous responders wrapped."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rolehost.roles.http.requests import TEMPLATE
 from rolehost.roles.http.responders import KEYED, Pool, keyed, on_threads
 
 
-class Router(CompiledRouter):
+class Part(CompiledRouter):
     """Maps methods to responders: asynchronous ones untouched, synchronous ones on threads."""
 
     def __init__(self, pool: Pool, services: Services) -> None:
@@ -37,6 +37,41 @@ class Router(CompiledRouter):
         return on_threads(responder, self._pool)
 
 
+class Router(Part):
+    """Finds the part by the first segment, so that no plugin's routes cost another's requests.
+
+    What Falcon compiles compares a segment with one sibling after the other, which makes the
+    last of many plugins pay for all before it. Templates that begin with a variable are in the
+    router itself; as in Falcon, they have what no literal one takes.
+    """
+
+    def __init__(self, pool: Pool, services: Services) -> None:
+        super().__init__(pool, services)
+        self._parts: dict[str, Part] = {}
+
+    def add_route(self, uri_template: str, resource: object, **kwargs: Any) -> None:
+        """Add a route to the part of its first segment; raises what Falcon raises."""
+        first = _first(uri_template)
+        if "{" in first:
+            super().add_route(uri_template, resource, **kwargs)
+            return
+        part = self._parts.get(first) or Part(self._pool, self._services)
+        part.add_route(uri_template, resource, **kwargs)
+        self._parts[first] = part
+
+    def find(self, uri: str, req: Any = None) -> Any:
+        """Find a route as Falcon does."""
+        part = self._parts.get(_first(uri))
+        found = part.find(uri, req) if part is not None else None
+        return super().find(uri, req) if found is None else found
+
+    def compile(self) -> None:
+        """Compile every part now; Falcon does it at the first request to each."""
+        for part in self._parts.values():
+            part.find("")
+        super().find("")
+
+
 class TellingRouter(Router):
     """A router that leaves the template in the ASGI scope, for logs and metrics."""
 
@@ -46,3 +81,8 @@ class TellingRouter(Router):
         if found is not None and req is not None:
             req.scope[TEMPLATE] = found[3]
         return found
+
+
+def _first(path: str) -> str:
+    """Return the first segment, as Falcon splits a path."""
+    return path.lstrip("/").partition("/")[0]
