@@ -105,10 +105,12 @@ def fork(servers: str, client: str, _: Path) -> dict[str, Any]:
 #: What is ours, and how the bare client's fault shows.
 FAULTS: dict[str, tuple[Fault, Callable[[dict[str, Any]], bool]]] = {
     "stuck": (stuck, lambda seen: seen["runs"] > 1),
-    "deserialiser": (deserialiser, lambda seen: not seen["read"]),
+    "deserialiser": (deserialiser, lambda seen: seen["refused"] and not seen["read"]),
     "commit": (commit, lambda seen: seen["again"] < seen["returned"]),
-    # Its commit is refused; on a busy machine one run said that it was done, and read again, too.
-    "rebalance": (rebalance, lambda seen: seen["again"] > 0),
+    "rebalance": (
+        rebalance,
+        lambda seen: seen["commit"] not in ("done", "not tried") and seen["again"] > 0,
+    ),
     "fork": (fork, lambda seen: seen["child"] != "sent"),
 }
 

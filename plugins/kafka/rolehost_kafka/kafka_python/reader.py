@@ -17,8 +17,7 @@ from rolehost_kafka.kafka_python.mailbox import Mailbox
 from rolehost_kafka.names import Names
 
 #: Seconds of one round; a partition that is resumed is noticed within it. It does not follow
-#: the caller's time-out: kafka-python 3.0 forgets an assignment when a poll of the group's
-#: leader ends while it is joining again because a topic has changed.
+#: the caller's time-out: a poll that ends while the group is being joined may join it anew.
 ROUND = 0.5
 #: Seconds of silence after which the brokers are asked whether they are there.
 SILENCE = 5.0
@@ -102,6 +101,7 @@ class Reader(threading.Thread):
         before = consumer.paused()
         consumer.pause(*(paused & owned) - before)
         consumer.resume(*before - paused)
+        _keep_joining(consumer)
         found = consumer.poll(timeout_ms=round(ROUND * 1000), max_records=limit)
         now = time.monotonic()
         if found:
@@ -139,3 +139,16 @@ class Reader(threading.Thread):
             record=Record(place.topic, record.value or b"", record.key, headers),
             timestamp=record.timestamp,
         )
+
+
+def _keep_joining(consumer: Any) -> None:
+    """Let a poll go on with a join that an earlier one began.
+
+    kafka-python 3.0 joins again when a topic has changed, until its leader has assigned
+    partitions by what it knows now; when the poll ended before that, it takes the reason for
+    gone, never looks at what it was assigned, and stays out with its heartbeats off. Java's
+    client remembers that it wanted to join (KAFKA-9815).
+    """
+    coordinator = consumer._coordinator
+    if coordinator.rejoining:
+        coordinator.request_rejoin()
