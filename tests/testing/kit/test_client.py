@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from rolehost.api import PLUGIN_API, PluginInfo, Route, hookimpl
 
 from tests.testing.kit import shop
 
@@ -93,3 +95,41 @@ def test_a_health_check_is_run_by_name(open_shop):
     assert here.check("shop") == "open"
     with pytest.raises(LookupError, match='did you mean "shop"'):
         here.check("shpo")
+
+
+class Leaves:
+    """A responder that begins what nobody awaits."""
+
+    def __init__(self) -> None:
+        self.begun: list[asyncio.Task[None]] = []
+
+    async def on_get(self, req, resp):
+        self.begun.append(asyncio.create_task(asyncio.sleep(1000)))
+
+
+class Leaving:
+    def __init__(self) -> None:
+        self.resource = Leaves()
+
+    @hookimpl
+    def rolehost_plugin(self):
+        return PluginInfo(api=PLUGIN_API)
+
+    @hookimpl
+    def rolehost_routes(self):
+        return [Route("/leaves", self.resource)]
+
+
+def test_what_a_request_began_and_did_not_await_ends_with_it(host):
+    plugin = Leaving()
+    here = host({"leaving": plugin})
+    assert [here.client.get("/leaves").status for _ in range(2)] == [200, 200]
+    assert [task.cancelled() for task in plugin.resource.begun] == [True, True]
+
+
+def test_threads_may_send_requests_at_once(open_shop):
+    here = open_shop()
+    here.client.get("/orders")
+    with ThreadPoolExecutor(4) as pool:
+        answers = pool.map(lambda _: here.client.get("/orders").status, range(40))
+        assert set(answers) == {200}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextvars import copy_context
 from typing import Any
 from urllib.parse import urlencode
@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 import msgspec
 
 Asgi = Callable[[dict[str, Any], Any, Any], Any]
+Call = Callable[[], Coroutine[Any, Any, None]]
 
 #: Most characters of a body that a response shows of itself.
 _SHOWN = 300
@@ -75,6 +76,69 @@ class Response:
         return f"<Response {self.status} {kind} {self.text[:_SHOWN]}>"
 
 
+class Loop:
+    """An event loop that requests share, since making one costs more than most requests.
+
+    Each leaves nothing behind in it: what a request began and did not await is cancelled.
+    """
+
+    def __init__(self) -> None:
+        self._runner = asyncio.Runner()
+        self._free = threading.Lock()
+
+    def run(self, call: Call) -> None:
+        """Run a coroutine to its end; also where the test itself runs in an event loop."""
+        if _running():
+            _beside(call)
+        elif self._free.acquire(blocking=False):
+            try:
+                self._runner.run(_alone(call), context=copy_context())
+            finally:
+                self._free.release()
+        else:
+            asyncio.run(call())
+
+    def close(self) -> None:
+        """End the loop."""
+        self._runner.close()
+
+
+def _running() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+async def _alone(call: Call) -> None:
+    try:
+        await call()
+    finally:
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.gather(*left, return_exceptions=True)
+
+
+def _beside(call: Call) -> None:
+    """Run a coroutine in another thread, in an event loop of its own."""
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            asyncio.run(call())
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=copy_context().run, args=(run,), name="kit-client")
+    thread.start()
+    thread.join()
+    if raised:
+        raise raised[0]
+
+
 class Client:
     """Sends requests to the application of a host; one after the other, each answered at once.
 
@@ -82,22 +146,25 @@ class Client:
         application: returns the ASGI callable at the time of each request.
         around: runs a request, in this thread; the host has its say there.
         headers: sent with every request.
+        loop: where requests are answered; its maker closes it.
     """
 
     def __init__(
         self,
         application: Callable[[], Asgi],
         around: Callable[[Callable[[], Response]], Response],
+        loop: Loop,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         self._application = application
         self._around = around
+        self._loop = loop
         self.headers = dict(headers or {})
 
     def with_headers(self, **headers: str) -> Client:
         """Return a client that also sends these; ``authorization="Bearer x"``, ``x_tenant="1"``."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return Client(self._application, self._around, {**self.headers, **named})
+        return Client(self._application, self._around, self._loop, {**self.headers, **named})
 
     def get(self, path: str, **options: Any) -> Response:
         """Send a GET; options as of :meth:`request`."""
@@ -162,7 +229,7 @@ class Client:
             separator = "&" if "?" in path else "?"
             path = f"{path}{separator}{urlencode(params, doseq=True)}"
         scope = _scope(method, path, sent, data)
-        return self._around(lambda: _answer(self._application(), scope, data))
+        return self._around(lambda: _answer(self._application(), scope, data, self._loop))
 
 
 def _scope(method: str, path: str, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
@@ -187,8 +254,8 @@ def _scope(method: str, path: str, headers: Mapping[str, str], body: bytes) -> d
     }
 
 
-def _answer(application: Asgi, scope: dict[str, Any], body: bytes) -> Response:
-    """Run the application for one request, in an event loop of its own."""
+def _answer(application: Asgi, scope: dict[str, Any], body: bytes, loop: Loop) -> Response:
+    """Run the application for one request."""
     status = 0
     fields: list[tuple[str, str]] = []
     parts: list[bytes] = []
@@ -217,27 +284,5 @@ def _answer(application: Asgi, scope: dict[str, Any], body: bytes) -> Response:
 
         await application(scope, receive, send)
 
-    _run(call)
+    loop.run(call)
     return Response(status, fields, b"".join(parts))
-
-
-def _run(call: Callable[[], Any]) -> None:
-    """Run a coroutine to its end, also where the test itself runs in an event loop."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        asyncio.run(call())
-        return
-    raised: list[BaseException] = []
-
-    def beside() -> None:
-        try:
-            asyncio.run(call())
-        except BaseException as error:
-            raised.append(error)
-
-    thread = threading.Thread(target=copy_context().run, args=(beside,), name="kit-client")
-    thread.start()
-    thread.join()
-    if raised:
-        raise raised[0]

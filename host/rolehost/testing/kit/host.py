@@ -26,7 +26,7 @@ from rolehost.services.runtime import runtime_place
 from rolehost.storage import Record
 from rolehost.testing.kit.absence import absent
 from rolehost.testing.kit.assertions import Assertions
-from rolehost.testing.kit.client import Asgi, Client, Response
+from rolehost.testing.kit.client import Asgi, Client, Loop, Response
 from rolehost.testing.kit.clock import Clock
 from rolehost.testing.kit.deploying import deployment, in_memory
 from rolehost.testing.kit.driving import MOST, Driving, Endless
@@ -135,7 +135,9 @@ class Host(Assertions):
     @cached_property
     def client(self) -> Client:
         """Sends HTTP requests to the host's routes."""
-        return Client(self._asgi, self._around)
+        loop = Loop()
+        self._left.callback(loop.close)
+        return Client(self._asgi, self._around, loop)
 
     def publish(self, event: AnyEvent | Record) -> str:
         """Put an event into the stream, as another service does; return its id.
