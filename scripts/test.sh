@@ -93,7 +93,7 @@ ended kafka "the tests on Apache Kafka"
 ended engines "the tests on the other engines"
 [ "$matrix" = no ] || ended tox "tox: against wheels, on other Pythons"
 running=
-step "the proofs that measure, alone"
-.venv/bin/python -m pytest -q -m alone tests/proofs || failed=yes
+step "what measures, alone"
+.venv/bin/python -m pytest -q -m alone tests/docs tests/proofs || failed=yes
 step "done"
 [ -z "$failed" ]

@@ -34,7 +34,7 @@ def ours() -> list[Found]:
 
 @pytest.fixture(scope="module")
 def grades() -> dict[str, Grade]:
-    # What else runs beside the tests makes importing slower: no test asserts a time.
+    # Beside other work importing takes longer: how light they are is judged alone, below.
     with ThreadPoolExecutor(2) as pool, pytest.MonkeyPatch.context() as patch:
         patch.setattr(judging, "IMPORT_LIMIT", math.inf)
         made = pool.map(lambda found: grade(found, source=source_of(found)), ours())
@@ -65,3 +65,18 @@ def test_the_page_lists_ours(grades: dict[str, Grade]):
         PAGE.write_text(current, "utf-8")
     else:
         assert text == current, "ROLEHOST_GOLDEN=write python -m pytest tests/docs/test_grades.py"
+
+
+@pytest.mark.alone
+def test_all_of_our_plugins_are_light() -> None:
+    # The least of two, since other work only adds.
+    heavy = [
+        found.name
+        for found in ours()
+        if all(state_of("light", grade(found)) != "met" for _ in range(2))
+    ]
+    assert heavy == []
+
+
+def state_of(criterion: str, graded: Grade) -> str:
+    return next(each.state for each in graded.findings if each.criterion.name == criterion)
