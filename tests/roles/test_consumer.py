@@ -301,6 +301,21 @@ def test_events_of_many_polls_become_one_batch(host, collected):
     assert collected.wait(1) == [40]
 
 
+def test_batches_keep_the_order_of_each_key(host, collected):
+    @handler(topic="things", group="g", payload=int, batch=7)
+    def on(context, events):
+        for event in events:
+            collected.add((event.key, event.data))
+
+    here = host(handlers=[on])
+    publish(here, *[thing(n, key=f"k{n % 5}") for n in range(300)])
+    consumer(here)
+    seen = collected.wait(300)
+    for key in {key for key, _ in seen}:
+        numbers = [number for each, number in seen if each == key]
+        assert numbers == sorted(numbers), key
+
+
 def test_a_replay_that_takes_long_holds_up_no_other_event(host, collected):
     gate, broken = threading.Event(), threading.Event()
     broken.set()

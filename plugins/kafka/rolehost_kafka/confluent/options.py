@@ -16,6 +16,8 @@ _log = logging.getLogger("rolehost_kafka.librdkafka")
 
 #: Most kilobytes, and records of a partition, that are fetched before they are asked for.
 _AHEAD_KBYTES, _AHEAD_RECORDS = 16_384, 10_000
+#: Milliseconds after which it is seen whether there is room for more.
+_LOOK_AGAIN = 20
 
 
 def milliseconds(seconds: float) -> int:
@@ -113,5 +115,7 @@ def consumer(settings: KafkaSettings, group: str, heard: Callable[[Any], None]) 
         "fetch.message.max.bytes": max(1000, settings.max_message),
         "queued.max.messages.kbytes": _AHEAD_KBYTES,
         "queued.min.messages": _AHEAD_RECORDS,
+        # When so much is there, librdkafka looks again after a second, in which it is handled.
+        "fetch.queue.backoff.ms": _LOOK_AGAIN,
         "allow.auto.create.topics": settings.topics == "none",
     }
