@@ -38,10 +38,15 @@ def private_folder(path: Path) -> Path:
     )
     folder = Path(base) / f"rolehost-{os.getuid()}-{digest}"
     try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        found = folder.lstat()
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        pass
     except OSError as error:
         raise StorageUnavailable(f"{folder}: cannot be made: {error.strerror}") from error
+    try:
+        found = folder.lstat()
+    except FileNotFoundError:
+        return private_folder(path)  # who was the last in it has just taken it away
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise StorageUnavailable(
             f"{folder}: this is not a folder that only the current user may use; remove it"
@@ -74,3 +79,9 @@ def remove(path: str) -> None:
     """Remove a file, if it is there."""
     with contextlib.suppress(OSError):
         os.unlink(path)  # noqa: PTH108 - a text already, on the way of every commit
+
+
+def vacate(folder: Path) -> None:
+    """Take a folder away unless somebody has something in it; whoever needs it makes it again."""
+    with contextlib.suppress(OSError):
+        folder.rmdir()

@@ -28,6 +28,7 @@ from rolehost_embedded.sockets import (
     queue_length,
     remove,
     unread,
+    vacate,
 )
 
 #: A folder's time of change has the granularity of the kernel's tick (up to 10 ms); a listing
@@ -74,12 +75,16 @@ class Wakes:
         Raises:
             StorageUnavailable: the folder of sockets cannot be used.
         """
-        folder = self._folder = private_folder(self._path)  # anew: someone may have tidied up
-        self._folders.clear()
-        listener = WakeListener(self, folder, frozenset(names))
-        with self._guard:
-            self._listeners.add(listener)
-        return listener
+        while True:
+            folder = self._folder = private_folder(self._path)  # anew: the last one took it away
+            self._folders.clear()
+            try:
+                listener = WakeListener(self, folder, frozenset(names))
+            except FileNotFoundError:
+                continue  # somebody else's last listener has just closed
+            with self._guard:
+                self._listeners.add(listener)
+            return listener
 
     def forget(self, listener: WakeListener) -> None:
         """Note that a listener closed."""
@@ -96,6 +101,8 @@ class Wakes:
             listener.close()
         if sender is not None:
             sender.close()
+        if self._folder is not None:
+            vacate(self._folder)
 
     def _ensure_folder(self) -> Path:
         if self._folder is None:
@@ -120,12 +127,15 @@ class Wakes:
         try:
             changed = os.stat(folder).st_mtime_ns  # noqa: PTH116
         except FileNotFoundError:
-            return ()  # nobody ever listened to it
+            return ()  # nobody listens to it
         known = self._known.get(name)
         if known is not None and known[0] == changed:
             return known[1]
         now = time.time_ns()
-        targets = tuple(f"{folder}/{entry}" for entry in os.listdir(folder))  # noqa: PTH208
+        try:
+            targets = tuple(f"{folder}/{entry}" for entry in os.listdir(folder))  # noqa: PTH208
+        except FileNotFoundError:
+            return ()
         if now - changed > _TICK:
             self._known[name] = (changed, targets)
         return targets
@@ -140,11 +150,17 @@ class Wakes:
                 with contextlib.suppress(OSError), datagram_socket() as another:
                     another.sendto(payload, target)
         except (ConnectionRefusedError, FileNotFoundError):
+            remove(os.path.realpath(target))  # the socket that the link leads to
             remove(target)
 
 
 class WakeListener(Listener):
-    """Waits on a socket of its own."""
+    """Waits on a socket of its own.
+
+    Raises:
+        FileNotFoundError: a folder was taken away meanwhile; to be tried again.
+        StorageUnavailable: the folder of sockets cannot be used.
+    """
 
     def __init__(self, wakes: Wakes, folder: Path, names: frozenset[str]) -> None:
         self._wakes = wakes
@@ -161,12 +177,16 @@ class WakeListener(Listener):
             self._socket.bind(self._path)
             for name in names:
                 self._links.append(self._link(folder_of(folder, name)))
+        except FileNotFoundError:
+            self.close()
+            raise
         except OSError as error:
             self.close()
             raise StorageUnavailable(f"{folder}: cannot listen for wake-ups: {error}") from error
 
     def _link(self, folder: Path) -> str:
-        folder.mkdir(mode=0o700, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
         link = folder / Path(self._path).name
         remove(str(link))
         link.symlink_to(self._path)
@@ -202,5 +222,7 @@ class WakeListener(Listener):
         self.interrupt()
         for path in (*self._links, self._path):
             remove(path)
+        for path in (*self._links, self._path):
+            vacate(Path(path).parent)
         self._socket.close()
         self._wakes.forget(self)

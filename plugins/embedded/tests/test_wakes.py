@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -39,14 +40,14 @@ def test_sockets_are_in_a_folder_that_only_the_user_may_use(base: Path, wakes: W
 
 
 def test_a_folder_that_others_may_use_is_refused(base: Path, wakes: Wakes) -> None:
-    wakes.listen({"a"}).close()
+    wakes.listen({"a"})
     _folder(base).chmod(0o755)
     with pytest.raises(StorageUnavailable, match="only the current user"):
         Wakes(Path("/data/service.db")).listen({"a"})
 
 
 def test_a_link_in_place_of_the_folder_is_refused(base: Path, wakes: Wakes) -> None:
-    wakes.listen({"a"}).close()
+    wakes.listen({"a"})
     folder = _folder(base)
     folder.rename(base / "moved")
     folder.symlink_to(base / "moved")
@@ -76,18 +77,51 @@ def test_a_directory_too_long_for_sockets_is_passed_over(
     wakes.close()
 
 
-def test_a_folder_that_was_tidied_away_is_made_again(base: Path, wakes: Wakes) -> None:
-    wakes.listen({"a"}).close()
-    shutil.rmtree(_folder(base))
+@pytest.mark.parametrize("tidied", [False, True])
+def test_a_folder_that_was_taken_away_is_made_again(base: Path, wakes: Wakes, tidied: bool) -> None:
+    first = wakes.listen({"a"})
+    wakes.wake(["a"])
+    if tidied:
+        shutil.rmtree(_folder(base))
+    first.close()
     wakes.wake(["a"])
     listener = wakes.listen({"a"})
     wakes.wake(["a"])
     assert listener.wait(PATIENCE) == {"a"}
 
 
-def test_a_closed_listener_leaves_no_file(base: Path, wakes: Wakes) -> None:
-    wakes.listen({"a", "b"}).close()
-    assert [path for path in _folder(base).rglob("*") if not path.is_dir()] == []
+def test_the_last_listener_leaves_nothing(base: Path, wakes: Wakes) -> None:
+    first, last = wakes.listen({"a", "b"}), wakes.listen({"a"})
+    first.close()
+    assert [path.name for path in folder_of(_folder(base), "a").iterdir()] == [
+        Path(last._path).name
+    ]
+    assert not folder_of(_folder(base), "b").exists()
+    last.close()
+    assert list(base.iterdir()) == []
+
+
+def test_who_only_wakes_leaves_nothing(base: Path, wakes: Wakes) -> None:
+    wakes.wake(["a"])
+    wakes.close()
+    assert list(base.iterdir()) == []
+
+
+def test_listeners_that_come_while_others_go_are_woken(base: Path, wakes: Wakes) -> None:
+    def come_and_go(_: int) -> set[frozenset[str]]:
+        mine = Wakes(Path("/data/service.db"))
+        heard = set()
+        for _ in range(200):
+            listener = mine.listen({"a"})
+            mine.wake(["a"])
+            heard.add(listener.wait(PATIENCE))
+            listener.close()
+        mine.close()
+        return heard
+
+    with ThreadPoolExecutor(4) as pool:
+        assert set().union(*pool.map(come_and_go, range(4))) == {frozenset("a")}
+    assert list(base.iterdir()) == []
 
 
 def test_what_a_dead_process_left_is_removed_by_the_next_wake_up(base: Path, wakes: Wakes) -> None:
@@ -96,6 +130,7 @@ def test_what_a_dead_process_left_is_removed_by_the_next_wake_up(base: Path, wak
     names = folder_of(_folder(base), "a")
     assert len(list(names.iterdir())) == 1
     wakes.wake(["a"])
+    assert list(_folder(base).iterdir()) == [names]
     assert list(names.iterdir()) == []
 
 
