@@ -42,22 +42,24 @@ def drain(file: Path, tally: Tally) -> None:
 def enqueue(file: Path, count: int) -> None:
     """Enqueue jobs one a transaction, by several threads; print how many a second."""
     with started(file, "command") as process:
-        services = process.services
-        process.services.enqueue(plugin.nothing, number=-1)
+        connected = threading.Barrier(THREADS + 1)
         threads = [
-            threading.Thread(target=_enqueue, args=(services, count // THREADS))
+            threading.Thread(target=_enqueue, args=(process.services, count // THREADS, connected))
             for _ in range(THREADS)
         ]
-        began = time.perf_counter()
         for thread in threads:
             thread.start()
+        connected.wait()
+        began = time.perf_counter()
         for thread in threads:
             thread.join()
         seconds = time.perf_counter() - began
     print(json.dumps({"single": count // THREADS * THREADS / seconds}))
 
 
-def _enqueue(services: Services, count: int) -> None:
+def _enqueue(services: Services, count: int, connected: threading.Barrier) -> None:
+    services.enqueue(plugin.nothing, number=-1)  # so that its thread has a connection
+    connected.wait()
     for number in range(count):
         services.enqueue(plugin.nothing, number=number)
 
