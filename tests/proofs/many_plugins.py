@@ -24,7 +24,7 @@ PROMISE = (
     " a deployment with 100 of them at most 1 s; a request to the last of 100 plugins costs"
     " the same as one to a plugin alone, and a process of the http role holds at most 80 MB."
 )
-DURATION = "about 2 min; --short: 25 s"
+DURATION = "about 40 s; --short: 25 s"
 
 INSTALLED, ENABLED = 500, 100
 
