@@ -34,6 +34,8 @@ from rolehost_embedded.sockets import (
 #: A folder's time of change has the granularity of the kernel's tick (up to 10 ms); a listing
 #: younger than this many nanoseconds is not relied on.
 _TICK = 50_000_000
+#: How often a listener is made anew when its folder was taken away meanwhile.
+_TRIES = 100
 #: Largest name in bytes; more would be cut off by the receiver.
 _LONGEST = 4096
 _numbers = itertools.count(1)
@@ -75,7 +77,7 @@ class Wakes:
         Raises:
             StorageUnavailable: the folder of sockets cannot be used.
         """
-        while True:
+        for _ in range(_TRIES):
             folder = self._folder = private_folder(self._path)  # anew: the last one took it away
             self._folders.clear()
             try:
@@ -85,6 +87,7 @@ class Wakes:
             with self._guard:
                 self._listeners.add(listener)
             return listener
+        raise StorageUnavailable(f"{self._folder}: is taken away again and again")
 
     def forget(self, listener: WakeListener) -> None:
         """Note that a listener closed."""

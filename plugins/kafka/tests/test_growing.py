@@ -59,7 +59,8 @@ def until(true, *members: Member) -> None:
         assert time.monotonic() < deadline, [member.owned for member in members]
         for member in members:
             member.poll()
-        time.sleep(0.0 if members else 0.01)
+        if not members:
+            time.sleep(0.01)
 
 
 def test_a_leader_whose_poll_ended_before_all_had_joined_reads_what_it_is_assigned(

@@ -87,7 +87,11 @@ class Loop:
         self._free = threading.Lock()
 
     def run(self, call: Call) -> None:
-        """Run a coroutine to its end; also where the test itself runs in an event loop."""
+        """Run a coroutine to its end.
+
+        Where the test itself runs in an event loop, in a thread beside it; where another thread
+        is sending a request now, in a loop of its own.
+        """
         if _running():
             _beside(call)
         elif self._free.acquire(blocking=False):
