@@ -26,6 +26,10 @@ _API_VERSIONS, _METADATA, _INIT_PRODUCER_ID = 18, 3, 22
 #: The version of InitProducerId that came with Kafka 2.5.
 _NEEDED = 3
 
+#: Alerts of a server that knows its clients by their certificates: Java's sends the second to
+#: who shows none, others the first of RFC 8446, 6.2; the third is about one of a stranger.
+_WANTS_CERTIFICATE = ("CERTIFICATE_REQUIRED", "ALERT_BAD_CERTIFICATE", "ALERT_CERTIFICATE_UNKNOWN")
+
 #: An answer to ApiVersions is some hundred bytes; what is longer is no answer.
 _LONGEST = 65_536
 
@@ -99,8 +103,11 @@ def _look_encrypted(settings: KafkaSettings, address: tuple[str, int]) -> Found:
             True,
         )
     except ssl.SSLError as error:
-        if "REQUIRED" in (error.reason or ""):
-            return Found("it wants a certificate of the client", "tls_certificate", True)
+        if any(alert in (error.reason or "") for alert in _WANTS_CERTIFICATE):
+            words = "it wants a certificate of the client"
+            if settings.tls_certificate is not None:
+                words += " that an authority of its own signed"
+            return Found(words, "tls_certificate", True)
         return _without_tls(address, error)
     except ConnectionError as error:
         return _without_tls(address, error)

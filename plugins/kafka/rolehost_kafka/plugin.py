@@ -65,7 +65,7 @@ def _missing(settings: KafkaSettings) -> str:
             return "[kafka] client = \"confluent\" needs: pip install 'rolehost-kafka[confluent]'"
         return ""
     if find_spec("kafka") is None:
-        return "kafka-python is not installed: pip install 'kafka-python>=3.0.9,<4'"
+        return "kafka-python is not installed: pip install 'kafka-python>=3.0.9,<3.1'"
     codec = _CODECS.get(settings.compression)
     if codec is not None and find_spec(codec) is None:
         extra = f"rolehost-kafka[{settings.compression}]"

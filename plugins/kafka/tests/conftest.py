@@ -3,11 +3,12 @@ from __future__ import annotations
 import gc
 import socket
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from rolehost_kafka.settings import KafkaSettings
+from rolehost_kafka.stream import KafkaStream
 
 #: kafka-python leaves sockets of failed connections to the garbage collector.
 LEFT = (
@@ -57,6 +58,30 @@ def settings(servers: tuple[str, ...], client: str) -> KafkaSettings:
         request_timeout=5.0,
         connect_timeout=5.0,
     )
+
+
+@pytest.fixture
+def stream_of(client: str) -> Callable[..., KafkaStream]:
+    """Streams of brokers of a test's own, with short time-outs."""
+
+    def make(*servers: str, **more: object) -> KafkaStream:
+        return KafkaStream(
+            KafkaSettings(
+                client=client,
+                servers=servers,
+                prefix=f"t{uuid.uuid4().hex[:8]}-",
+                **{
+                    "partitions": 2,
+                    "publish_timeout": 3.0,
+                    "connect_timeout": 3.0,
+                    "request_timeout": 3.0,
+                    "session_timeout": 6.0,
+                    **more,
+                },
+            )
+        )
+
+    return make
 
 
 @pytest.fixture

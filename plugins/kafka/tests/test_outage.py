@@ -1,18 +1,13 @@
-"""Brokers that stop, freeze, ask for a login, speak TLS, and are three."""
+"""Brokers that stop, freeze, and are three."""
 
 from __future__ import annotations
 
 import threading
 import time
-import uuid
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from kafka import KafkaAdminClient
-from rolehost.api import Record, Secret, StorageRefused, StorageUnavailable, Stream, Subscription
-from rolehost_kafka.settings import KafkaSettings
-from rolehost_kafka.stream import KafkaStream
+from rolehost.api import Record, StorageRefused, StorageUnavailable, Stream, Subscription
 
 PATIENCE = 60.0
 
@@ -20,30 +15,6 @@ PATIENCE = 60.0
 @pytest.fixture(params=["kafka-python", "confluent"])
 def client(request: pytest.FixtureRequest) -> str:
     return request.param
-
-
-@pytest.fixture
-def stream_of(client: str) -> Callable[..., KafkaStream]:
-    """Make streams with short time-outs."""
-
-    def make(*servers: str, **more: object) -> KafkaStream:
-        return KafkaStream(
-            KafkaSettings(
-                client=client,
-                servers=servers,
-                prefix=f"t{uuid.uuid4().hex[:8]}-",
-                **{
-                    "partitions": 2,
-                    "publish_timeout": 3.0,
-                    "connect_timeout": 3.0,
-                    "request_timeout": 3.0,
-                    "session_timeout": 6.0,
-                    **more,
-                },
-            )
-        )
-
-    return make
 
 
 def place_of(url: str) -> list[str]:
@@ -168,42 +139,6 @@ def test_a_commit_while_the_brokers_are_away_is_an_outage_and_can_be_repeated(
         except StorageUnavailable:
             continue
     stream.close()
-
-
-def test_a_login_is_asked_for_and_a_wrong_password_is_one_line_without_it(
-    start_server, stream_of
-) -> None:
-    server = start_server("kafka", password="right")
-    where = f"127.0.0.1:{server.login_port}"
-    given = {"sasl_mechanism": "PLAIN", "sasl_username": "rolehost"}
-    stream = stream_of(where, **given, sasl_password=Secret("right"))
-    publish(stream, b"1")
-    member = member_of(stream)
-    assert read(member, 1) == [b"1"]
-    member.close()
-    stream.close()
-    wrong = stream_of(where, **given, sasl_password=Secret("mistaken"))
-    with pytest.raises(StorageRefused, match=r"\[kafka\] sasl_username, sasl_password") as caught:
-        wrong.ping()
-    assert "mistaken" not in str(caught.value)
-    wrong.close()
-
-
-def test_a_connection_is_encrypted_and_an_unknown_authority_is_not_trusted(
-    start_server, stream_of, tmp_path: Path
-) -> None:
-    server = start_server("kafka", tls=True)
-    where = f"127.0.0.1:{server.tls_port}"
-    stream = stream_of(where, tls=True, tls_ca=server.authority)
-    publish(stream, b"1")
-    member = member_of(stream)
-    assert read(member, 1) == [b"1"]
-    member.close()
-    stream.close()
-    stranger = stream_of(where, tls=True)
-    with pytest.raises((StorageRefused, StorageUnavailable), match=r"\[kafka\] tls_ca"):
-        stranger.ping()
-    stranger.close()
 
 
 def test_topics_of_a_cluster_have_the_copies_that_are_asked_for(start_server, stream_of) -> None:

@@ -1,4 +1,4 @@
-"""An authority of a test's own, and a certificate of it for 127.0.0.1 and localhost."""
+"""An authority of a test's own, and its certificates: of a server, and of who calls it."""
 
 from __future__ import annotations
 
@@ -8,26 +8,42 @@ from pathlib import Path
 
 from rolehost.testing.services.places import program
 
+#: The name in the certificate of a client; that of the user in the engines that have one.
+CLIENT = "rolehost"
+
 _CURVE = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 
 
 @dataclass(frozen=True, slots=True)
-class Certificates:
-    """PEM files of a server with TLS.
+class Pair:
+    """PEM files of one end of a connection, good for a day.
 
     Attributes:
-        authority: what clients trust.
-        certificate: of the server, for ``127.0.0.1`` and ``localhost``, for a day.
-        key: of the server, readable by its owner alone.
+        certificate: what it shows.
+        key: readable by its owner alone.
     """
 
-    authority: Path
     certificate: Path
     key: Path
 
 
+@dataclass(frozen=True, slots=True)
+class Certificates:
+    """Who trusts whom where a server speaks TLS.
+
+    Attributes:
+        authority: PEM file of what both ends trust.
+        server: for ``127.0.0.1`` and ``localhost``.
+        client: its common name is :data:`CLIENT`.
+    """
+
+    authority: Path
+    server: Pair
+    client: Pair
+
+
 def make(folder: Path) -> Certificates:
-    """Make an authority and a server's certificate, with openssl.
+    """Make an authority and the certificates of a server and a client, with openssl.
 
     Args:
         folder: that gets the files.
@@ -35,19 +51,23 @@ def make(folder: Path) -> Certificates:
     Raises:
         Missing: there is no ``openssl``.
     """
-    made = Certificates(folder / "ca.pem", folder / "server.pem", folder / "server.key")
-    authority_key = folder / "ca.key"
+    authority, authority_key = folder / "ca.pem", folder / "ca.key"
     # What RFC 5280 asks of an authority, and Python from 3.13 on checks.
     _openssl("req", "-x509", *_CURVE, "-days", "1", "-subj", "/CN=rolehost tests",
              "-addext", "keyUsage=critical,keyCertSign,cRLSign",
-             "-keyout", authority_key, "-out", made.authority)  # fmt: skip
-    _openssl("req", "-x509", *_CURVE, "-days", "1", "-subj", "/CN=localhost",
-             "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost",
-             "-addext", "basicConstraints=critical,CA:FALSE",
-             "-CA", made.authority, "-CAkey", authority_key,
-             "-keyout", made.key, "-out", made.certificate)  # fmt: skip
-    made.key.chmod(0o600)
-    return made
+             "-keyout", authority_key, "-out", authority)  # fmt: skip
+
+    def issue(who: str, name: str, *more: str) -> Pair:
+        made = Pair(folder / f"{who}.pem", folder / f"{who}.key")
+        _openssl("req", "-x509", *_CURVE, "-days", "1", "-subj", f"/CN={name}",
+                 "-addext", "basicConstraints=critical,CA:FALSE", *more,
+                 "-CA", authority, "-CAkey", authority_key,
+                 "-keyout", made.key, "-out", made.certificate)  # fmt: skip
+        made.key.chmod(0o600)
+        return made
+
+    places = ("-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost")
+    return Certificates(authority, issue("server", "localhost", *places), issue("client", CLIENT))
 
 
 def _openssl(*arguments: str | Path) -> None:

@@ -30,9 +30,10 @@ class Broker(Server):
     """One broker; ``brokers`` is itself alone unless it belongs to a cluster.
 
     Attributes:
-        login_port: where clients must log in (SASL, PLAIN, without TLS); 0 without a password.
+        login_port: where clients must log in (SASL), encrypted with TLS; 0 without a password.
         tls_port: where they must speak TLS; 0 without.
         authority: PEM file that clients trust, with TLS; else None.
+        client: a certificate of a client, with TLS; else None.
     """
 
     name = "kafka"
@@ -43,7 +44,9 @@ class Broker(Server):
         number: int = 1,
         *,
         password: str | None = None,
+        mechanism: str = "PLAIN",
         tls: bool = False,
+        client_certificates: bool = False,
     ) -> None:
         self._java = jars.java()
         self._jars = jars.folder()
@@ -54,16 +57,22 @@ class Broker(Server):
         self.login_port = free_port() if password else 0
         self.tls_port = free_port() if tls else 0
         self.authority: Path | None = None
+        self.client: certificates.Pair | None = None
         self._listeners = {"PLAINTEXT": ("PLAINTEXT", self.port)}
+        self._known: list[str] = []
         more: dict[str, object] = {}
-        if password:
-            self._listeners["LOGIN"] = ("SASL_PLAINTEXT", self.login_port)
-            more |= _login(password)
         if tls:
             self._listeners["TLS"] = ("SSL", self.tls_port)
             made = certificates.make(self.folder)
-            self.authority = made.authority
-            more |= _encryption(made)
+            self.authority, self.client = made.authority, made.client
+            more |= _encryption("tls", made, client_certificates)
+        if password:
+            self._listeners["LOGIN"] = ("SASL_SSL" if tls else "SASL_PLAINTEXT", self.login_port)
+            more |= _login(password, mechanism)
+            if tls:
+                more |= _encryption("login", made, False)
+            if mechanism != "PLAIN":
+                self._known = ["-S", f"{mechanism}=[name={USER},password={password}]"]
         self._parameters = {**more, **(parameters or {})}
 
     @property
@@ -141,6 +150,7 @@ class Broker(Server):
             _CLUSTER,
             "-c",
             file,
+            *self._known,
         ]
         done = subprocess.run(
             tool,
@@ -163,25 +173,34 @@ class Broker(Server):
         return len(alive(self.port)) >= len(self.brokers)
 
 
-def _login(password: str) -> dict[str, object]:
+def _login(password: str, mechanism: str) -> dict[str, object]:
     """Return the parameters of a listener at which :data:`USER` logs in."""
-    module = "org.apache.kafka.common.security.plain.PlainLoginModule"
+    package = "org.apache.kafka.common.security"
+    if mechanism == "PLAIN":
+        module = f'{package}.plain.PlainLoginModule required user_{USER}="{password}";'
+    else:
+        # Who may log in stands in the data that the storage tool makes.
+        module = f"{package}.scram.ScramLoginModule required;"
     return {
-        "listener.name.login.sasl.enabled.mechanisms": "PLAIN",
-        "listener.name.login.plain.sasl.jaas.config": (
-            f'{module} required user_{USER}="{password}";'
-        ),
+        "listener.name.login.sasl.enabled.mechanisms": mechanism,
+        f"listener.name.login.{mechanism.lower()}.sasl.jaas.config": module,
     }
 
 
-def _encryption(made: certificates.Certificates) -> dict[str, object]:
+def _encryption(
+    listener: str, made: certificates.Certificates, client_certificates: bool
+) -> dict[str, object]:
     """Return the parameters of a listener with TLS."""
-    store = made.key.with_name("keystore.pem")
-    store.write_text(made.key.read_text() + made.certificate.read_text())
-    store.chmod(0o600)
+    server, prefix = made.server, f"listener.name.{listener}.ssl"
+    store = server.key.with_name("keystore.pem")
+    store.touch(0o600)
+    store.write_text(server.key.read_text() + server.certificate.read_text())
     return {
-        "listener.name.tls.ssl.keystore.type": "PEM",
-        "listener.name.tls.ssl.keystore.location": store,
+        f"{prefix}.keystore.type": "PEM",
+        f"{prefix}.keystore.location": store,
+        f"{prefix}.truststore.type": "PEM",
+        f"{prefix}.truststore.location": made.authority,
+        f"{prefix}.client.auth": "required" if client_certificates else "none",
     }
 
 

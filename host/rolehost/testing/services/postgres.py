@@ -55,6 +55,7 @@ class _Postgres(Server):
         super().__init__()
         self.password = password
         self.authority: Path | None = None
+        self.client: certificates.Pair | None = None
         self._parameters = dict(parameters)
         self._own(self.folder)
 
@@ -136,6 +137,7 @@ class Postgres(_Postgres):
     Attributes:
         standby: a second server that follows this one and can be read; None without.
         authority: PEM file that clients trust, with TLS; else None.
+        client: a certificate of a client, with TLS; else None.
     """
 
     def __init__(
@@ -144,6 +146,7 @@ class Postgres(_Postgres):
         standby: bool = False,
         password: str | None = None,
         tls: bool = False,
+        client_certificates: bool = False,
         parameters: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(password, parameters or {})
@@ -152,7 +155,7 @@ class Postgres(_Postgres):
         try:
             self._initialize()
             if tls:
-                self._serve_tls()
+                self._serve_tls(client_certificates)
         except BaseException:
             self.close()
             raise
@@ -169,17 +172,20 @@ class Postgres(_Postgres):
         self._tool("postgres", "--single", "-F", "-D", self.data, "postgres",
                    say=f"CREATE DATABASE {DATABASE}\n")  # fmt: skip
 
-    def _serve_tls(self) -> None:
+    def _serve_tls(self, client_certificates: bool) -> None:
         made = certificates.make(self.folder)
-        self.authority = made.authority
+        self.authority, self.client = made.authority, made.client
         # As root: the folder is closed to others, so its owner may be let to the files.
-        self._own(made.authority, made.certificate, made.key)
+        self._own(made.authority, made.server.certificate, made.server.key)
         self._parameters |= {
             "ssl": "on",
-            "ssl_cert_file": made.certificate,
-            "ssl_key_file": made.key,
+            "ssl_cert_file": made.server.certificate,
+            "ssl_key_file": made.server.key,
+            "ssl_ca_file": made.authority,
         }
         method = "scram-sha-256" if self.password else "trust"
+        if client_certificates:
+            method += " clientcert=verify-full"
         (self.data / "pg_hba.conf").write_text(
             f"hostssl all all 127.0.0.1/32 {method}\n"
             f"hostssl replication all 127.0.0.1/32 {method}\n",

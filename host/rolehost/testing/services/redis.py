@@ -18,6 +18,7 @@ class Redis(Server):
 
     Attributes:
         authority: PEM file that clients trust, with TLS; else None.
+        client: a certificate of a client, with TLS; else None.
     """
 
     name = "redis"
@@ -27,6 +28,7 @@ class Redis(Server):
         *,
         password: str | None = None,
         tls: bool = False,
+        client_certificates: bool = False,
         parameters: Mapping[str, object] | None = None,
     ) -> None:
         self._program = program("redis-server", "redis-server")
@@ -41,7 +43,9 @@ class Redis(Server):
             **(parameters or {}),
         }
         self._certificates = certificates.make(self.folder) if tls else None
+        self._client_certificates = client_certificates
         self.authority = self._certificates.authority if self._certificates else None
+        self.client = self._certificates.client if self._certificates else None
 
     @property
     def url(self) -> str:
@@ -58,9 +62,9 @@ class Redis(Server):
                 "port": "0",
                 "tls-port": str(self.port),
                 "tls-ca-cert-file": str(self._certificates.authority),
-                "tls-cert-file": str(self._certificates.certificate),
-                "tls-key-file": str(self._certificates.key),
-                "tls-auth-clients": "no",
+                "tls-cert-file": str(self._certificates.server.certificate),
+                "tls-key-file": str(self._certificates.server.key),
+                "tls-auth-clients": "yes" if self._client_certificates else "no",
             }
         if self.password:
             settings["requirepass"] = self.password
@@ -76,6 +80,8 @@ class Redis(Server):
             connection = plain
             if self.authority is not None:
                 context = ssl.create_default_context(cafile=str(self.authority))
+                if self.client is not None:
+                    context.load_cert_chain(self.client.certificate, self.client.key)
                 connection = context.wrap_socket(plain, server_hostname="127.0.0.1")
             with connection:
                 if self.password:

@@ -61,7 +61,8 @@ class Heard:
     def _connecting(self, settings: KafkaSettings, error: KafkaError) -> StorageError:
         why = self._last if self._last is not None else error
         if why.code() in (KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED):
-            if "mechanism" in why.str().lower():
+            # The text of a wrong password names the mechanism, too.
+            if "mechanism handshake failed" in why.str():
                 return failures.mechanism(settings)
             return failures.login(settings)
         return failures.unreachable(settings)
