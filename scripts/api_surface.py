@@ -24,6 +24,7 @@ SUBJECTS = {
     "retries": "Outcomes and retries",
     "settings": "Settings",
     "versions": "Versions",
+    "metrics": "Metrics of plugins",
     "observe": "Recorders and statistics",
     "caching": "Caching",
     "storage": "Storage",

@@ -21,7 +21,7 @@ from tests.proofs.fleet_check_cases import CASES, FOUR, Case, put
 from tests.proofs.kit import ROOT, Figures, Options
 
 PROMISE = (
-    "52 seeded mistakes in fleets of the real deployments are each found, alone, with the"
+    "54 seeded mistakes in fleets of the real deployments are each found, alone, with the"
     " deployments that have it and the way out; our own fleets have none; and checking the four"
     " takes less than 2 s"
 )

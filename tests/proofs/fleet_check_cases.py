@@ -9,9 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rolehost.api import Command, Migrations, Route, Schedule
+from rolehost.api import Command, Metric, Migrations, Route, Schedule
 
-from tests.proofs.fleet_check_plugins import Page, Paid, Placed, actor, handler, plugin, work_for
+from tests.proofs.fleet_check_plugins import (
+    Page,
+    Paid,
+    Placed,
+    actor,
+    counter,
+    handler,
+    plugin,
+    work_for,
+)
 from tests.proofs.kit import ROOT
 
 #: The deployments of one fleet.
@@ -446,6 +455,32 @@ CASES = (
             "mail": plugin(Route("/status", Page())),
         },
         fix="give one of them another path",
+        warning=True,
+    ),
+    Case(
+        name="a metric has other labels in each deployment",
+        code="metric-differs",
+        whose=("api", "worker"),
+        plugins={"api": ["shop"], "worker": ["mail"]},
+        extra=lambda: {
+            "shop": plugin(metrics=(counter("orders", "kind"),)),
+            "mail": plugin(metrics=(counter("orders", "kind", "country"),)),
+        },
+        fix="rename the metric in one of the plugins",
+        got="counter orders_total by kind, country, of mail",
+        warning=True,
+    ),
+    Case(
+        name="a gauge is named as the sample of a counter elsewhere",
+        code="metric-differs",
+        whose=("api", "worker"),
+        plugins={"api": ["shop"], "worker": ["mail"]},
+        extra=lambda: {
+            "shop": plugin(metrics=(counter("orders"),)),
+            "mail": plugin(metrics=(Metric(name="orders_total", kind="gauge", summary=""),)),
+        },
+        fix="rename the metric in one of the plugins",
+        got="gauge orders_total, of mail",
         warning=True,
     ),
     Case(

@@ -11,6 +11,7 @@ from rolehost.api import (
     Actor,
     Command,
     Handler,
+    Metric,
     Migrations,
     PluginInfo,
     Route,
@@ -85,6 +86,11 @@ def work_for(job: Any, *, whom: str) -> None:
 
 def handle(context: Any, event: Any) -> None:
     """Do nothing: the function of a handler."""
+
+
+def counter(name: str, *labels: str) -> Metric:
+    """Return a counter with these labels."""
+    return Metric(name=name, kind="counter", summary="Seeded", labels=labels)
 
 
 def actor(name: str, **options: Any) -> Actor:

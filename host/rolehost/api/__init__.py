@@ -24,6 +24,7 @@ from rolehost.api.contributions import (
 )
 from rolehost.api.events import AnyEvent, Event
 from rolehost.api.hooks import CommandContext, DeclareContext, ProcessContext, hookimpl
+from rolehost.api.metrics import Metric
 from rolehost.api.observe import (
     LagStatistics,
     ProcessStatistics,
@@ -109,6 +110,7 @@ __all__ = [
     "Lease",
     "LeaseLost",
     "Listener",
+    "Metric",
     "Middleware",
     "Migrations",
     "Outcome",

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
+from rolehost.api.metrics import Metric
 from rolehost.api.retries import RetryPolicy
 from rolehost.api.settings import Settings
 from rolehost.storage import Kind
@@ -91,6 +92,7 @@ class PluginInfo:
         payloads: topic → type of the payloads that it publishes there, as far as it says;
             checked against the handlers' types, and described in documents.
         extension_points: hooks that it adds, for other plugins to implement.
+        metrics: its own metrics; names that another plugin claims as well are refused.
     """
 
     api: int
@@ -105,6 +107,7 @@ class PluginInfo:
     external: tuple[str, ...] = ()
     payloads: Mapping[str, Any] = field(default_factory=dict)
     extension_points: tuple[ExtensionPoint, ...] = ()
+    metrics: tuple[Metric, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,9 @@ class Recorder(Protocol):
     """Receives one call per finished piece of work. Must be cheap, thread-safe and not raise.
 
     One that has a method ``degraded(plugin: str)`` besides is told, after the start, of each
-    plugin that failed and that the process goes on without; since plugin API 2.
+    plugin that failed and that the process goes on without; one that has
+    ``measured(metric: Metric, value: float, labels: tuple[str, ...])`` is told of the plugins' own
+    metrics, see :meth:`Services.measure`. Both since plugin API 2.
     """
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
@@ -36,7 +38,9 @@ class Recorder(Protocol):
         """Events left the outbox; ``age`` is that of the oldest of them, seconds."""
 
     def undeclared(self, kind: str, name: str) -> None:
-        """A plugin enqueued (``actor``) or published (``topic``) what it had not declared."""
+        """A plugin enqueued (``actor``), published (``topic``) or measured (``metric``) what no
+        plugin had declared.
+        """
 
     def cache(self, namespace: str, outcome: str, count: int) -> None:
         """Something happened to so many values of a namespace of the cache.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import msgspec
 
 from rolehost.api.events import AnyEvent
+from rolehost.api.metrics import Metric
 from rolehost.api.observe import Statistics
 from rolehost.caching import Caching, CachingOptions
 from rolehost.storage import Cache, Database, Kind, Queue, Stream
@@ -227,6 +228,23 @@ class Services(Protocol):
 
         Raises:
             StorageUnavailable: database or stream cannot be reached.
+        """
+
+    def measure(self, metric: Metric, value: float = 1.0, /, *labels: str) -> None:
+        """Add to a counter, or observe something with a histogram. Since plugin API 2.
+
+        Costs next to nothing where nothing records metrics.
+
+        Args:
+            metric: one of an enabled plugin's ``PluginInfo.metrics``.
+            value: what is added, not below 0; what is observed.
+            labels: the values of its labels, in their order.
+
+        Raises:
+            UndeclaredError: no enabled plugin declares it; in production it is counted, and not
+                recorded.
+            ValueError: more or fewer values than it has labels.
+            TypeError: neither a counter nor a histogram.
         """
 
     def unit_of_work(self) -> AbstractContextManager[UnitOfWork]:

@@ -19,8 +19,9 @@ from rolehost.api.contributions import (
     Route,
     Schedule,
 )
+from rolehost.api.metrics import Metric
 from rolehost.api.settings import Secret
-from rolehost.composition import conflicts, deprecated, faults, routing, rules
+from rolehost.composition import conflicts, deprecated, faults, metrics, routing, rules
 from rolehost.composition.choices import choose
 from rolehost.composition.declare import Contributions, declare, hooks_for
 from rolehost.composition.extensions import collect, given_to
@@ -106,9 +107,11 @@ def _attempt(
     plugins = []
     for plugin, settings in configured:
         declare(plugin, settings, hooks, report, contributions, given_to(plugin, extensions))
+        metrics.collect(plugin, report, contributions)
         topics = [each.value for each in contributions.of(str) if each.plugin == plugin.found.name]
         plugins.append(_enabled(plugin, settings, topics))
     conflicts.check(contributions, report)
+    metrics.check(contributions.of(Metric), report)
     routing.check(contributions.of(Route), report)
     backends = choose(plugins, contributions, report, selection.known)
     middleware = layered(contributions.of(Middleware), report)
@@ -134,6 +137,7 @@ def _attempt(
         commands=contributions.of(Command),
         roles=roles,
         extensions=MappingProxyType(extensions),
+        metrics=MappingProxyType({item.value.name: item for item in contributions.of(Metric)}),
         warnings=in_order((*report.warnings, *faults.warnings(degraded.values()))),
         degraded=tuple(degraded.values()),
     )

@@ -22,6 +22,7 @@ from rolehost.api.contributions import (
     Route,
     Schedule,
 )
+from rolehost.api.metrics import Metric
 from rolehost.deployment.model import Deployment
 from rolehost.errors import Problem
 from rolehost.storage import Kind
@@ -99,6 +100,7 @@ class Composition:
         backends: the chosen backend of each kind that something needs.
         roles: what the contributions make of it, in the order of ``ROLES``.
         extensions: what was given to each extension point of the enabled plugins, by hook.
+        metrics: the plugins' own metrics, by name.
         warnings: what works now and has to be changed, sorted.
         degraded: enabled plugins that failed and are left out; not among ``plugins``.
     """
@@ -117,6 +119,7 @@ class Composition:
     commands: tuple[Owned[Command], ...]
     roles: tuple[Role, ...]
     extensions: Mapping[str, tuple[Extension[Any], ...]] = field(default_factory=dict)
+    metrics: Mapping[str, Owned[Metric]] = field(default_factory=dict)
     warnings: tuple[Problem, ...] = ()
     degraded: tuple[Degraded, ...] = ()
 
@@ -182,6 +185,9 @@ class Composition:
             schedules=others(self.schedules),
             checks=others(self.checks),
             commands=others(self.commands),
+            metrics=MappingProxyType(
+                {name: owned for name, owned in self.metrics.items() if owned.plugin != failed.name}
+            ),
             degraded=(*self.degraded, replace(failed, routes=routes)),
         )
 

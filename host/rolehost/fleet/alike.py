@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from rolehost.api.contributions import Actor, Schedule
+from rolehost.api.metrics import Metric
+from rolehost.composition.metrics import described
 from rolehost.composition.model import Owned
 from rolehost.composition.routing import responders
 from rolehost.fleet.compatibility import misfits
@@ -27,6 +29,7 @@ def check(fleet: Fleet, notes: Notes) -> None:
     _schedules(fleet, notes)
     _commands(fleet, notes)
     _routes(fleet, notes)
+    _metrics(fleet, notes)
     _payloads(fleet, notes)
 
 
@@ -185,6 +188,30 @@ def _routes(fleet: Fleet, notes: Notes) -> None:
         "{} is answered by another plugin in each deployment",
         "give one of them another path, or never put the two behind one address",
     )
+
+
+def _metrics(fleet: Fleet, notes: Notes) -> None:
+    """Note names at ``/metrics`` with two meanings: each is scraped, and queries mix them."""
+    names: dict[str, list[tuple[Member, Owned[Metric]]]] = {}
+    for member in _running(fleet):
+        for owned in member.composition.metrics.values():
+            for name in owned.value.series:
+                names.setdefault(name, []).append((member, owned))
+    told: set[tuple[int, ...]] = set()
+    for name, sites in names.items():
+        together = tuple(id(owned) for _, owned in sites)
+        if len({described(owned.value) for _, owned in sites}) > 1 and together not in told:
+            told.add(together)
+            notes.warning(
+                "metric-differs",
+                [member for member, _ in sites],
+                [owned.site for _, owned in sites],
+                f"the name {name} at /metrics means another thing in each deployment: a query or"
+                " an alert over all of them mixes what does not belong together",
+                expected="one type, the same labels and the same buckets in the whole fleet",
+                got=named((m, f"{described(o.value)}, of {o.plugin}") for m, o in sites),
+                fix="rename the metric in one of the plugins, or declare it alike in both",
+            )
 
 
 def _same(

@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 
+from rolehost.api.metrics import Metric
 from rolehost.api.observe import Recorder
 
 log = structlog.get_logger(__name__)
@@ -80,6 +81,13 @@ class Recorders:
             method = getattr(recorder, "degraded", None)
             if method is not None:
                 self._tell(method, plugin)
+
+    def measured(self, metric: Metric, value: float, labels: tuple[str, ...]) -> None:
+        """Tell those that record metrics of plugins: the method came with plugin API 2."""
+        for recorder in self._recorders:
+            method = getattr(recorder, "measured", None)
+            if method is not None:
+                self._tell(method, metric, value, labels)
 
     @staticmethod
     def _tell(method: Callable[..., None], *arguments: Any) -> None:

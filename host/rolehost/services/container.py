@@ -13,6 +13,7 @@ import structlog
 
 from rolehost.api.contributions import Actor, Check, ErrorFormat, Route
 from rolehost.api.events import AnyEvent
+from rolehost.api.metrics import Metric
 from rolehost.api.observe import Statistics
 from rolehost.api.services import Clock, Job, Services, UnitOfWork
 from rolehost.caching import Caching, CachingOptions, Guard
@@ -21,6 +22,7 @@ from rolehost.delivery import statistics
 from rolehost.delivery.clock import SystemClock
 from rolehost.delivery.engine import Declared, Engine
 from rolehost.delivery.requests import RequestScope
+from rolehost.observe.measuring import Measures
 from rolehost.observe.recorders import Recorders
 from rolehost.services.runtime import runtime_directory
 from rolehost.services.transport import Transport
@@ -59,6 +61,8 @@ class ProcessServices:
         self._cachings: dict[str, tuple[Any, CachingOptions, Caching[Any]]] = {}
         self._factories: dict[type[Any], tuple[Callable[[Services], Any], Any]] = {}
         self.recorders = Recorders()
+        environment = composition.deployment.host.deployment.environment
+        self._measures = Measures(self.recorders, strict=environment != "production")
         #: Set by the process when it is told to stop.
         self.draining = False
 
@@ -207,6 +211,10 @@ class ProcessServices:
             [(handler.topic, handler.group) for handler in handlers],
             self._clock,
         )
+
+    def measure(self, metric: Metric, value: float = 1.0, /, *labels: str) -> None:
+        """Add to a counter, or observe something with a histogram."""
+        self._measures.tell(self.composition.metrics, metric, value, labels)
 
     def unit_of_work(self) -> AbstractContextManager[UnitOfWork]:
         """Open a unit of work, or join the one that is open here."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rolehost.api import Metric
+
 from rolehost_ops.tally import Cell, Distribution, Family, Tally
 
 #: Label of everything that no route template matched.
@@ -15,6 +17,9 @@ OTHER = "(other)"
 #: Most different names that ``rolehost_undeclared_total`` and ``rolehost_cache_values_total``
 #: tell apart.
 LIMIT = 100
+
+#: Most combinations of labels that a plugin's metric may have; what is beyond shares one.
+MOST = 1000
 
 METHODS = frozenset(
     {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"}
@@ -60,7 +65,7 @@ RELAY_AGE = Family(
 )
 UNDECLARED = Family(
     "rolehost_undeclared",
-    "Jobs enqueued and events published that no enabled plugin declares.",
+    "Jobs enqueued, events published and metrics told that no enabled plugin declares.",
     ("kind", "name"),
 )
 CACHE = Family(
@@ -95,6 +100,7 @@ class MetricsRecorder:
         self._events: dict[tuple[str, str, str], tuple[Cell, Distribution, Distribution]] = {}
         self._undeclared: set[tuple[str, str]] = set()
         self._cache: dict[tuple[str, str], Cell] = {}
+        self._own: dict[str, dict[tuple[str, ...], Cell | Distribution]] = {}
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request and observe its duration."""
@@ -157,6 +163,19 @@ class MetricsRecorder:
                 cell = self._cache[key] = self._tally.counter(CACHE, *key)
             cell.add(count)
 
+    def measured(self, metric: Metric, value: float, labels: tuple[str, ...]) -> None:
+        """Add to a plugin's counter, or observe with its histogram."""
+        with self._tally.lock:
+            if self._tally.closed:
+                return
+            known = self._own.setdefault(metric.name, {})
+            cell = known.get(labels)
+            if cell is None:
+                if len(known) >= MOST:
+                    labels = (OTHER,) * len(labels)
+                cell = known[labels] = self._bind_own(metric, labels)
+            cell.add(value)
+
     def degraded(self, plugin: str) -> None:
         """Mark a plugin that this process goes on without."""
         with self._tally.lock:
@@ -166,6 +185,14 @@ class MetricsRecorder:
     def close(self) -> None:
         """Close the files of this process. Idempotent."""
         self._tally.close()
+
+    def _bind_own(self, metric: Metric, labels: tuple[str, ...]) -> Cell | Distribution:
+        if metric.kind == "counter":
+            family = Family(metric.family, metric.summary, metric.labels)
+            return self._tally.counter(family, *labels)
+        buckets = metric.buckets or REQUEST_BUCKETS
+        family = Family(metric.name, metric.summary, metric.labels, buckets)
+        return self._tally.histogram(family, *labels)
 
     def _bind_request(self, key: tuple[str, str, int]) -> tuple[Cell, Distribution]:
         method, route, hundreds = key

@@ -10,6 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from rolehost.api import (
     LagStatistics,
+    Metric,
     ProcessContext,
     ProcessStatistics,
     QueueStatistics,
@@ -19,7 +20,7 @@ from rolehost.api import (
 )
 from rolehost_ops import plugin
 from rolehost_ops.directory import MetricFiles
-from rolehost_ops.recorder import LIMIT
+from rolehost_ops.recorder import LIMIT, MOST
 from rolehost_ops.settings import OpsSettings
 
 RECORD = """
@@ -299,6 +300,48 @@ def test_without_the_database_the_counts_are_served_all_the_same(recorder, servi
     seen = scrape()
     assert seen["rolehost_statistics_success", ""] == 0
     assert seen["rolehost_outbox_relayed_total", ""] == 3
+
+
+ORDERS = Metric(name="shop_orders", kind="counter", summary="Orders.", labels=("kind",))
+PACKING = Metric(
+    name="shop_packing_seconds", kind="histogram", summary="Packing.", buckets=(1.0, 5.0)
+)
+
+
+def test_metrics_of_plugins_stand_beside_those_of_the_host(recorder, scrape):
+    recorder.measured(ORDERS, 1.0, ("book",))
+    recorder.measured(ORDERS, 2.0, ("book",))
+    recorder.measured(PACKING, 3.0, ())
+    seen = scrape()
+    assert seen["shop_orders_total", "kind=book"] == 3
+    assert seen["shop_packing_seconds_bucket", "le=1.0"] == 0
+    assert seen["shop_packing_seconds_bucket", "le=5.0"] == 1
+    assert seen["shop_packing_seconds_sum", ""] == 3
+
+
+def test_a_counter_may_be_named_as_its_sample_and_a_histogram_leave_its_buckets(recorder, scrape):
+    named = Metric(name="shop_visits_total", kind="counter", summary="Visits.")
+    recorder.measured(named, 1.0, ())
+    recorder.measured(Metric(name="shop_seconds", kind="histogram", summary="Any."), 0.2, ())
+    seen = scrape()
+    assert seen["shop_visits_total", ""] == 1
+    assert seen["shop_seconds_bucket", "le=0.25"] == 1
+
+
+def test_a_plugins_metric_with_too_many_labels_gathers_the_rest_in_one(recorder, scrape):
+    for number in range(MOST + 2):
+        recorder.measured(ORDERS, 1.0, (f"kind {number}",))
+    recorder.measured(ORDERS, 1.0, ("kind 0",))
+    seen = {labels: value for (name, labels), value in scrape().items() if "orders" in name}
+    assert len(seen) == MOST + 1
+    assert seen["kind=(other)"] == 2
+    assert seen["kind=kind 0"] == 2
+
+
+def test_every_metric_of_the_host_has_a_name_that_no_plugin_may_take(recorder, scrape):
+    recorder.request("GET", "/", 200, 0.1)
+    recorder.cache("n", "hit", 1)
+    assert {name.partition("_")[0] for name, _ in scrape()} == {"rolehost"}
 
 
 def test_openmetrics_is_given_to_those_who_ask_for_it(client):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
+
+from rolehost.api import Metric
 
 
 class Metrics:
@@ -13,6 +15,7 @@ class Metrics:
         jobs: actor and outcome → how many.
         events: topic, group and outcome → how many.
         cached: namespace and outcome → how many.
+        own: name of a plugin's metric and values of its labels → what was told of it.
         relayed_count: events that went from the outbox to the stream.
         last_job: outcome of the attempt that ended last; empty before any.
         outcomes: how events ended, in their order.
@@ -23,6 +26,7 @@ class Metrics:
         self.jobs: Counter[tuple[str, str]] = Counter()
         self.events: Counter[tuple[str, str, str]] = Counter()
         self.cached: Counter[tuple[str, str]] = Counter()
+        self.own: defaultdict[tuple[str, ...], list[float]] = defaultdict(list)
         self.relayed_count = 0
         self.last_job = ""
         self.outcomes: list[str] = []
@@ -55,3 +59,7 @@ class Metrics:
     def cache(self, namespace: str, outcome: str, count: int) -> None:
         """Count values of the cache."""
         self.cached[namespace, outcome] += count
+
+    def measured(self, metric: Metric, value: float, labels: tuple[str, ...]) -> None:
+        """Keep what a plugin told of a metric of its own."""
+        self.own[metric.name, *labels].append(value)
