@@ -79,6 +79,13 @@ class Queue(ABC):
         Call it once per process. Its consumers must wake without polling where the backend
         declares ``wake-up``.
 
+        What a process held that died without giving it back is handed out again, and is suspect
+        from then on: its proxy has ``crashes``, how many processes died after its ``start()``,
+        which records that it runs from now on, and answers False when others have it or may have
+        it; an acknowledgement then means nothing. Of all others ``crashes`` is None. What was
+        fetched and not started is charged with nothing, what was given back neither, and what
+        became a dead message begins anew when it is replayed.
+
         Raises:
             CapabilityMissing: the backend does not declare ``ephemeral``.
         """

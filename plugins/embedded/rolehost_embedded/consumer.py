@@ -14,7 +14,7 @@ from dramatiq.broker import Consumer, MessageProxy
 from dramatiq.errors import ConnectionClosed
 from rolehost.api import StorageError, StorageUnavailable
 
-from rolehost_embedded.messages import wake_name
+from rolehost_embedded.messages import Taken, wake_name
 
 if TYPE_CHECKING:
     from rolehost_embedded.broker import EmbeddedBroker
@@ -114,7 +114,8 @@ class EmbeddedConsumer(Consumer):
         undecodable = []
         for row in taken:
             try:
-                self._ready.append(_Proxy(row.id, dramatiq.Message.decode(row.data)))
+                message = dramatiq.Message.decode(row.data)
+                self._ready.append(_Proxy(self._broker, row, message))
             except dramatiq.DecodeError:
                 undecodable.append(row.id)
         if undecodable:
@@ -160,8 +161,14 @@ class EmbeddedConsumer(Consumer):
                 raise
 
     def ack(self, message: MessageProxy) -> None:
-        """Note that a message is done; the row goes with the next transaction."""
+        """Note that a message is done; the row goes with the next transaction.
+
+        That of a suspect goes at once, so that it is not charged with what comes next.
+        """
         first = self._broker.finished.add((message.row,))
+        if message.crashes is not None:
+            with contextlib.suppress(StorageError):
+                self._flush()
         self._running.discard(message.row)
         self._acknowledged += 1
         if self._waiting and (first or self._ready or self._due is not None):
@@ -201,8 +208,21 @@ class EmbeddedConsumer(Consumer):
 
 
 class _Proxy(MessageProxy):
-    """A message and its row."""
+    """A message, its row, and how many processes died running it."""
 
-    def __init__(self, row: int, message: dramatiq.Message[Any]) -> None:
+    def __init__(
+        self, broker: EmbeddedBroker, taken: Taken, message: dramatiq.Message[Any]
+    ) -> None:
         super().__init__(message)
-        self.row = row
+        self.row = taken.id
+        #: See :meth:`rolehost.api.Queue.broker`.
+        self.crashes = taken.crashes
+        self._broker = broker
+
+    def start(self) -> bool:
+        """Record that it runs from now on; False: others have it.
+
+        Raises:
+            StorageUnavailable: the file cannot be written to.
+        """
+        return self._broker.store.start(self.row, self._broker.owner)

@@ -13,7 +13,13 @@ from rolehost.api import DeadMessage, StorageError, Transaction
 from rolehost_embedded.database import EmbeddedDatabase
 from rolehost_embedded.settings import EmbeddedSettings
 
-_VERSION = 1
+_VERSION = 2
+#: A message that a process held when it died has a count of ``crashes`` from then on, and is
+#: ``started`` while one runs it. Defaults, for processes of an older version write here too.
+_CRASHES = (
+    "ALTER TABLE messages ADD COLUMN crashes INTEGER",
+    "ALTER TABLE messages ADD COLUMN started INTEGER NOT NULL DEFAULT 0",
+)
 _SCHEMA = (
     """CREATE TABLE messages (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -22,6 +28,7 @@ _SCHEMA = (
         owner TEXT,
         data BLOB NOT NULL
     )""",
+    *_CRASHES,
     "CREATE INDEX messages_waiting ON messages (queue, due, id) WHERE owner IS NULL",
     "CREATE INDEX messages_taken ON messages (owner) WHERE owner IS NOT NULL",
     """CREATE TABLE dead_messages (
@@ -33,15 +40,23 @@ _SCHEMA = (
     )""",
     "CREATE INDEX dead_messages_age ON dead_messages (died_at)",
     "CREATE TABLE owners (id TEXT PRIMARY KEY, expires_at INTEGER NOT NULL)",
-    f"PRAGMA user_version = {_VERSION}",
 )
+#: What brings a file of a version to this one; a new file is of version 0.
+_STEPS = {0: _SCHEMA, 1: _CRASHES}
 
 
 class Taken(NamedTuple):
-    """A message as it is handed out."""
+    """A message as it is handed out.
+
+    Attributes:
+        id: its row.
+        data: its bytes.
+        crashes: how many processes died running it; None: none died that held it.
+    """
 
     id: int
     data: bytes
+    crashes: int | None
 
 
 def milliseconds() -> int:
@@ -102,16 +117,23 @@ class MessageStore:
             rows = transaction.execute(
                 "UPDATE messages SET owner = ? WHERE id IN ("
                 " SELECT id FROM messages WHERE queue = ? AND owner IS NULL AND due <= ?"
-                " ORDER BY due, id LIMIT ?) RETURNING due, id, data",
+                " ORDER BY due, id LIMIT ?) RETURNING due, id, data, crashes",
                 (owner, queue, self.clock(), limit),
             ).fetchall()
-        return [Taken(id_, data) for _, id_, data in sorted(rows)]
+        # No two have the same id, so that nothing after it is compared.
+        return [Taken(*row[1:]) for row in sorted(rows)]
+
+    def start(self, id_: int, owner: str) -> bool:
+        """Record that a suspect runs from now on; False: it is no longer the owner's."""
+        with self._database.transaction() as transaction:
+            sql = "UPDATE messages SET started = 1 WHERE id = ? AND owner = ?"
+            return transaction.execute(sql, (id_, owner)).rowcount == 1
 
     def give_back(self, ids: Sequence[int], owner: str) -> None:
         """Let others take messages that this owner had taken."""
         with self._database.transaction() as transaction:
             transaction.executemany(
-                "UPDATE messages SET owner = NULL WHERE id = ? AND owner = ?",
+                "UPDATE messages SET owner = NULL, started = 0 WHERE id = ? AND owner = ?",
                 [(id_, owner) for id_ in ids],
             )
 
@@ -129,7 +151,8 @@ class MessageStore:
     def renew(self, owner: str, lease: int) -> list[str]:
         """Renew an owner's lease; return to the queues what owners without one had taken.
 
-        Also drops dead messages past their time.
+        That is suspect from then on; what of it was suspect and had started is charged with a
+        crash. Also drops dead messages past their time.
 
         Args:
             lease: milliseconds from now.
@@ -147,7 +170,8 @@ class MessageStore:
             )
             transaction.execute("DELETE FROM owners WHERE expires_at <= ?", (now,))
             returned = transaction.execute(
-                "UPDATE messages SET owner = NULL WHERE owner IS NOT NULL"
+                "UPDATE messages SET owner = NULL, crashes = coalesce(crashes, 0) + started,"
+                " started = 0 WHERE owner IS NOT NULL"
                 " AND owner NOT IN (SELECT id FROM owners) RETURNING queue"
             ).fetchall()
             transaction.execute(
@@ -158,7 +182,9 @@ class MessageStore:
     def leave(self, owner: str) -> None:
         """End an owner's lease and return what it had taken."""
         with self._database.transaction() as transaction:
-            transaction.execute("UPDATE messages SET owner = NULL WHERE owner = ?", (owner,))
+            transaction.execute(
+                "UPDATE messages SET owner = NULL, started = 0 WHERE owner = ?", (owner,)
+            )
             transaction.execute("DELETE FROM owners WHERE id = ?", (owner,))
 
     def depth(self, queue: str, *, taken: bool = False) -> int:
@@ -221,16 +247,19 @@ class MessageStore:
         self._database.close()
 
     def _prepare(self) -> None:
-        """Make the tables when the file is new."""
+        """Make the tables when the file is new, and what an older version's lacks."""
         if self._ready:
             return
         with self._guard, self._database.session():
             version = self._version()
-            if version == 0:
+            if version in _STEPS:
                 with self._database.transaction() as transaction:
-                    version = self._version()
-                    for statement in _SCHEMA if version == 0 else ():
+                    # Another process may have done it meanwhile.
+                    steps = _STEPS.get(self._version(), ())
+                    for statement in steps:
                         transaction.execute(statement)
+                    if steps:
+                        transaction.execute(f"PRAGMA user_version = {_VERSION}")
                 version = self._version()
             if version != _VERSION:
                 raise StorageError(

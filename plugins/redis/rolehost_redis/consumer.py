@@ -151,11 +151,18 @@ class RedisConsumer(Consumer):
             except StorageError:
                 self._holding.give_back((taken.number,))
         else:
-            self._ready.append(_Proxy(taken.number, message))
+            self._ready.append(_Proxy(self._holding, taken, message))
 
     def ack(self, message: MessageProxy) -> None:
-        """Note that a message is done; Redis is told with the next exchange."""
-        first = self._holding.finish(message.number)
+        """Note that a message is done; Redis is told with the next exchange.
+
+        Of a suspect it is told at once, so that it is not charged with what comes next. One that
+        others have by now, and that was not run here, is theirs to finish.
+        """
+        first = message.lost or self._holding.finish(message.number)
+        if message.crashes is not None:
+            with contextlib.suppress(StorageError):
+                self._holding.exchange(0)
         self._done(message.number, first)
 
     def nack(self, message: MessageProxy) -> None:
@@ -197,8 +204,21 @@ class RedisConsumer(Consumer):
 
 
 class _Proxy(MessageProxy):
-    """A message and its number."""
+    """A message, its number, and how many processes died running it."""
 
-    def __init__(self, number: bytes, message: dramatiq.Message[Any]) -> None:
+    def __init__(self, holding: Holding, taken: Taken, message: dramatiq.Message[Any]) -> None:
         super().__init__(message)
-        self.number = number
+        self.number = taken.number
+        #: See :meth:`rolehost.api.Queue.broker`.
+        self.crashes = taken.crashes
+        self.lost = False
+        self._holding = holding
+
+    def start(self) -> bool:
+        """Record that it runs from now on; False: others have it.
+
+        Raises:
+            StorageError: Redis did not answer.
+        """
+        self.lost = not self._holding.start(self.number)
+        return not self.lost

@@ -135,6 +135,14 @@ class Holding:
                 self.lives += 1
             return answer.taken, answer.due
 
+    def start(self, number: bytes) -> bool:
+        """Record that a suspect runs from now on; False: others have it.
+
+        Raises:
+            StorageError: Redis did not answer.
+        """
+        return self._store.start(self._queue, number, self._owner)
+
     def bury(self, number: bytes, reason: str) -> None:
         """Put a message aside among the dead ones."""
         self._store.bury(self._queue, number, reason)

@@ -18,14 +18,21 @@ from rolehost_redis.errors import translated
 from rolehost_redis.servers import Place
 
 #: Keys of what a queue's messages and their owners are.
-_PARTS = ("messages", "waiting", "taken", "owners", "calls")
+_PARTS = ("messages", "waiting", "taken", "owners", "calls", "crashes")
 
 
 class Taken(NamedTuple):
-    """A message that was taken; its number within the namespace, and its bytes."""
+    """A message that was taken.
+
+    Attributes:
+        number: its own within the namespace.
+        data: its bytes.
+        crashes: how many processes died running it; None: none died that held it.
+    """
 
     number: bytes
     data: bytes
+    crashes: int | None
 
 
 class Exchanged(NamedTuple):
@@ -65,9 +72,10 @@ class MessageStore:
         self._wakes: dict[str, bytes] = {}
         self._dead = (f"{self._namespace}:dead", f"{self._namespace}:dead-messages")
         self._put = _Script(self._client, scripts.PUT, keys=3)
-        self._exchange = _Script(self._client, scripts.EXCHANGE, keys=5)
-        self._leave = _Script(self._client, scripts.LEAVE, keys=5)
-        self._bury = _Script(self._client, scripts.BURY, keys=5)
+        self._exchange = _Script(self._client, scripts.EXCHANGE, keys=6)
+        self._start = _Script(self._client, scripts.START, keys=3)
+        self._leave = _Script(self._client, scripts.LEAVE, keys=6)
+        self._bury = _Script(self._client, scripts.BURY, keys=6)
         self._revive = _Script(self._client, scripts.REVIVE, keys=4)
 
     def put(self, queue: str, data: bytes, delay: int) -> None:
@@ -101,7 +109,7 @@ class MessageStore:
             judge: whether those whose lease ended lose what they took.
         """
         with translated(self._place):
-            lasted, due, *rest = self._exchange(
+            lasted, due, suspects, *rest = self._exchange(
                 *self._keys(queue, *_PARTS),
                 owner,
                 call,
@@ -115,8 +123,18 @@ class MessageStore:
                 *done,
                 *returned,
             )
-        taken = [Taken(*pair) for pair in zip(rest[::2], rest[1::2], strict=True)]
+        crashes = dict(zip(suspects[::2], map(int, suspects[1::2]), strict=True))
+        taken = [
+            Taken(number, data, crashes.get(number))
+            for number, data in zip(rest[::2], rest[1::2], strict=True)
+        ]
         return Exchanged(bool(lasted), None if due < 0 else due / 1000, taken)
+
+    def start(self, queue: str, number: bytes, owner: str) -> bool:
+        """Record that a suspect runs from now on; False: it is no longer the owner's."""
+        keys = self._keys(queue, "taken", "waiting")
+        with translated(self._place):
+            return bool(self._start(*keys, self._dead[0], number, owner))
 
     def leave(self, queue: str, owner: str) -> None:
         """End an owner's lease; others may have at once what it took."""
@@ -126,7 +144,7 @@ class MessageStore:
     def bury(self, queue: str, number: bytes, reason: str) -> None:
         """Put a message aside among the dead ones, as it is."""
         header = json.dumps([queue, reason]).encode() + b"\n"
-        keys = self._keys(queue, "messages", "waiting", "taken")
+        keys = self._keys(queue, "messages", "waiting", "taken", "crashes")
         with translated(self._place):
             self._bury(*keys, *self._dead, number, header, self._keep_dead)
 
@@ -140,7 +158,7 @@ class MessageStore:
     def empty(self, queue: str) -> None:
         """Drop every message of a queue but the dead ones."""
         with translated(self._place):
-            self._client.unlink(*self._keys(queue, "messages", "waiting", "taken"))
+            self._client.unlink(*self._keys(queue, "messages", "waiting", "taken", "crashes"))
 
     def dead(self, limit: int) -> list[DeadMessage]:
         """Return dead messages, newest first."""

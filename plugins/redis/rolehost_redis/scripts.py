@@ -3,9 +3,14 @@
 Keys of a queue: ``messages`` (hash: number to bytes), ``waiting`` (sorted set: number by the
 time it is due), ``taken`` (hash: number to its owner and the call by which it was taken),
 ``owners`` (sorted set: owner by the end of its lease), ``calls`` (hash: owner to the number of
-its newest call). Keys of the namespace: ``numbers``, and of dead messages ``dead`` (sorted set:
-number by the time it died) and ``dead-messages`` (hash). All times are the server's, in
-milliseconds, so that clocks of machines do not matter.
+its newest call), ``crashes`` (hash: number to how many processes died running it). Keys of the
+namespace: ``numbers``, and of dead messages ``dead`` (sorted set: number by the time it died)
+and ``dead-messages`` (hash). All times are the server's, in milliseconds, so that clocks of
+machines do not matter.
+
+What a process held that died is suspect: it stands in ``crashes``, and from the moment it runs
+its holder in ``taken`` ends in ``!``. Where nobody dies there is no ``crashes``, and one look for
+it is all that it costs.
 """
 
 from __future__ import annotations
@@ -15,7 +20,7 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 """
 
-# For scripts whose keys are: messages, waiting, taken, owners, calls.
+# For scripts whose keys are: messages, waiting, taken, owners, calls, crashes.
 _GIVE_BACK = """
 local told = false
 local function give_back(number)
@@ -23,16 +28,22 @@ local function give_back(number)
   redis.call('ZADD', KEYS[2], now, number)
   told = true
 end
-local function give_back_all(holder)
+local function give_back_all(holder, died)
   local taken = redis.call('HGETALL', KEYS[3])
   for at = 1, #taken, 2 do
-    if string.sub(taken[at + 1], 1, #holder) == holder then give_back(taken[at]) end
+    if string.sub(taken[at + 1], 1, #holder) == holder then
+      if died then
+        local ran = string.sub(taken[at + 1], -1) == '!'
+        redis.call('HINCRBY', KEYS[6], taken[at], ran and 1 or 0)
+      end
+      give_back(taken[at])
+    end
   end
 end
-local function forget(owner)
+local function forget(owner, died)
   redis.call('ZREM', KEYS[4], owner)
   redis.call('HDEL', KEYS[5], owner)
-  give_back_all(owner .. '#')
+  give_back_all(owner .. '#', died)
 end
 """
 
@@ -47,17 +58,17 @@ redis.call('ZADD', KEYS[2], string.format('%.0f', now + ARGV[2]), number)
 if redis.call('ZRANK', KEYS[2], number) == 0 then redis.call('PUBLISH', ARGV[3], ARGV[4]) end
 """
 
-# KEYS: messages, waiting, taken, owners, calls.
+# KEYS: messages, waiting, taken, owners, calls, crashes.
 # ARGV: owner, number of this call, lease, most, stall (-1: do not judge others), prefix of
 #   presence channels, channel, wake-up, count of done ones, numbers that are done, numbers that
 #   are given back or ``#CALL`` for what a call took that got no answer.
 # Answers: whether the lease held until now, milliseconds until more may be due (-1: never),
-#   then numbers and data of what was taken.
+#   numbers and crashes of the suspects that were taken, then numbers and data of all.
 EXCHANGE = f"""{_NOW}{_GIVE_BACK}
 local owner, call, lease, stall = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[5])
 -- Nobody waits any more for the answer of a call that a later one has overtaken.
-if call <= tonumber(redis.call('HGET', KEYS[5], owner) or 0) then return {{0, -1}} end
-local answer = {{redis.call('ZSCORE', KEYS[4], owner) and 1 or 0, -1}}
+if call <= tonumber(redis.call('HGET', KEYS[5], owner) or 0) then return {{0, -1, {{}}}} end
+local answer = {{redis.call('ZSCORE', KEYS[4], owner) and 1 or 0, -1, {{}}}}
 redis.call('HSET', KEYS[5], owner, call)
 redis.call('ZADD', KEYS[4], now + lease, owner)
 local done = 9 + ARGV[9]
@@ -83,10 +94,12 @@ if stall >= 0 then
     -- Who is still connected holds the interpreter or is frozen; who is not has died.
     if now - ended[place + 1] >= stall
       or redis.call('PUBSUB', 'NUMSUB', ARGV[6] .. other)[2] == 0 then
-      forget(other)
+      forget(other, true)
     end
   end
 end
+local suspects = redis.call('EXISTS', KEYS[6]) == 1
+if suspects and done > 9 then redis.call('HDEL', KEYS[6], unpack(ARGV, 10, done)) end
 local numbers = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, ARGV[4])
 if #numbers > 0 then
   redis.call('ZREM', KEYS[2], unpack(numbers))
@@ -99,6 +112,11 @@ if #numbers > 0 then
     end
   end
   if #taken > 0 then redis.call('HSET', KEYS[3], unpack(taken)) end
+  for place, crashes in ipairs(suspects and redis.call('HMGET', KEYS[6], unpack(numbers)) or {{}})
+  do
+    local list = answer[3]
+    if crashes then list[#list + 1], list[#list + 2] = numbers[place], crashes end
+  end
 end
 local due = tonumber(redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')[2])
 if redis.call('HLEN', KEYS[3]) > 0 then
@@ -113,24 +131,39 @@ if told then redis.call('PUBLISH', ARGV[7], ARGV[8]) end
 return answer
 """
 
-# KEYS: messages, waiting, taken, owners, calls. ARGV: owner, channel, wake-up.
+# KEYS: taken, waiting, dead. ARGV: number, owner.
+# Answers: 0 when others have, or may have, the message, or gave it up. What Redis knows nothing
+#   of, for it was emptied, nobody else has.
+START = """
+local holder = redis.call('HGET', KEYS[1], ARGV[1])
+if not holder then
+  local known = redis.call('ZSCORE', KEYS[2], ARGV[1]) or redis.call('ZSCORE', KEYS[3], ARGV[1])
+  return known and 0 or 1
+end
+if string.sub(holder, 1, #ARGV[2]) ~= ARGV[2] then return 0 end
+if string.sub(holder, -1) ~= '!' then redis.call('HSET', KEYS[1], ARGV[1], holder .. '!') end
+return 1
+"""
+
+# KEYS: messages, waiting, taken, owners, calls, crashes. ARGV: owner, channel, wake-up.
 LEAVE = f"""{_NOW}{_GIVE_BACK}
-forget(ARGV[1])
+forget(ARGV[1], false)
 if told then redis.call('PUBLISH', ARGV[2], ARGV[3]) end
 """
 
-# KEYS: messages, waiting, taken, dead, dead-messages. ARGV: number, header, most to keep.
+# KEYS: messages, waiting, taken, crashes, dead, dead-messages. ARGV: number, header, most to keep.
 BURY = f"""{_NOW}
 local data = redis.call('HGET', KEYS[1], ARGV[1])
 redis.call('HDEL', KEYS[1], ARGV[1])
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('HDEL', KEYS[3], ARGV[1])
+redis.call('HDEL', KEYS[4], ARGV[1])
 if data then
-  redis.call('ZADD', KEYS[4], now, ARGV[1])
-  redis.call('HSET', KEYS[5], ARGV[1], ARGV[2] .. data)
-  for _, old in ipairs(redis.call('ZRANGE', KEYS[4], 0, -1 - ARGV[3])) do
-    redis.call('ZREM', KEYS[4], old)
-    redis.call('HDEL', KEYS[5], old)
+  redis.call('ZADD', KEYS[5], now, ARGV[1])
+  redis.call('HSET', KEYS[6], ARGV[1], ARGV[2] .. data)
+  for _, old in ipairs(redis.call('ZRANGE', KEYS[5], 0, -1 - ARGV[3])) do
+    redis.call('ZREM', KEYS[5], old)
+    redis.call('HDEL', KEYS[6], old)
   end
 end
 """

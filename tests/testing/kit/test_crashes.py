@@ -80,6 +80,37 @@ def test_a_tick_happens_once_although_the_scheduler_dies(open_shop, point):
     assert shop.Mailer.sent == ["cleaned 3"]
 
 
+class _Deadly(list):
+    """Kills who appends, when the test says so."""
+
+    def append(self, text):
+        failpoints.reach("runner.after_actor")
+        super().append(text)
+
+
+def test_a_message_that_kills_is_a_dead_letter_in_the_end_and_begins_anew_when_replayed(
+    open_shop, monkeypatch
+):
+    here = open_shop()
+    monkeypatch.setattr(shop.Mailer, "sent", _Deadly())
+    here.services.send(shop.ping, text="x")
+    for _ in range(1 + shop.ping.max_crashes):  # the first one goes unseen
+        with here.fail_at("runner.after_actor", kill=True):
+            here.drain()
+        here.restart()
+    (given_up,) = here.drain(raises=False)
+    assert (given_up.outcome, shop.Mailer.sent) == ("dead", [])
+    (letter,) = here.dead
+    assert letter.error == "Crashed: its process died 3 times while running it"
+    here.replay(letter.id)
+    for _ in range(shop.ping.max_crashes):
+        with here.fail_at("runner.after_actor", kill=True):
+            here.drain()
+        here.restart()
+    assert here.drain().names == ["shop.ping"]
+    assert shop.Mailer.sent == ["ping x"]
+
+
 def test_an_answer_that_was_lost_is_given_again_for_the_same_key(open_shop):
     here = open_shop()
     with here.fail_at("requests.after_commit", kill=True):

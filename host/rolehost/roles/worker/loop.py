@@ -26,6 +26,7 @@ from rolehost.roles.life import live
 from rolehost.roles.process import Process
 from rolehost.roles.worker.broker import HostBroker
 from rolehost.roles.worker.consumer import LedgerConsumer, turn_of
+from rolehost.roles.worker.crashes import Crashes
 from rolehost.services.transport import ephemeral_queue
 
 log = structlog.get_logger(__name__)
@@ -61,13 +62,14 @@ class WorkerRole:
         self._actors = [each for each in actors if wanted is None or each.queue in wanted]
         services = process.services
         lasting = any(each.durable for each in self._actors)
-        passing = any(not each.durable for each in self._actors)
+        passing = {each.name: each for each in self._actors if not each.durable}
         self._consumers: dict[str, LedgerConsumer] = {}
         self._limits: Any = TimeLimit()
         self._broker = HostBroker(
             # One life of a worker, one broker: a stopped worker leaves its middleware behind.
             middleware=[
                 AgeLimit(),
+                *([Crashes(passing, self._given_up)] if passing else []),
                 self._limits,
                 ShutdownNotifications(notify_shutdown=True),
                 Retries(),
@@ -80,9 +82,8 @@ class WorkerRole:
         for queue in sorted({actor.queue for actor in self._actors if actor.durable}):
             self._declare_turns(queue)
         self._time_limit = {actor.name: _milliseconds(actor.time_limit) for actor in self._actors}
-        for actor in self._actors:
-            if not actor.durable:
-                self._declare_ephemeral(actor)
+        for actor in passing.values():
+            self._declare_ephemeral(actor)
         self._worker = dramatiq.Worker(
             self._broker, worker_threads=self._settings.threads, worker_timeout=IDLE
         )
@@ -189,6 +190,9 @@ class WorkerRole:
         _JOB_ID.set(job.id)
         _ACTOR.set(job.actor)
         return runner.run(job)
+
+    def _given_up(self, actor: str) -> None:
+        self._process.services.recorders.job(actor, "dead", 0.0, 0.0)
 
     def _ephemeral(self, actor: Actor) -> Any:
         signature = Signature(actor)

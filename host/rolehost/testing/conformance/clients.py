@@ -107,6 +107,26 @@ class Child:
         except EOFError:
             raise AssertionError("the other process ended") from None
 
+    def receive_all(self) -> list[Any]:
+        """Return what it sends until it ends.
+
+        Raises:
+            AssertionError: it sent nothing for too long.
+        """
+        received = []
+        while self._channel.poll(PATIENCE):
+            try:
+                received.append(self._channel.recv())
+            except (EOFError, ConnectionResetError):
+                return received
+        raise AssertionError("the other process sent nothing, and did not end")
+
+    def exit_code(self) -> int:
+        """Wait until it ended; return its status, the negative signal when one ended it."""
+        self._process.join(PATIENCE)
+        code: int = self._process.exitcode
+        return code
+
     def send(self, value: Any) -> None:
         """Send it something."""
         self._channel.send(value)

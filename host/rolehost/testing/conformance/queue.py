@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -9,12 +10,15 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
+from signal import SIGKILL
 from typing import Any
 
 import dramatiq
 import pytest
 
+from rolehost.api import Actor
 from rolehost.errors import CapabilityMissing, StorageUnavailable
+from rolehost.roles.worker.crashes import Crashes
 from rolehost.storage import CAPABILITIES, Queue
 from rolehost.testing.conformance.cache import silent_server
 from rolehost.testing.conformance.clients import PATIENCE, BackendSuite, need, process
@@ -354,10 +358,85 @@ class QueueConformance(BackendSuite[Queue]):
         with running(backend) as (_, calls):
             assert {calls.get(timeout=PATIENCE)[0] for _ in range(5)} == set(range(5))
 
+    def test_a_message_that_no_process_died_with_is_no_suspect(self, backend: Queue) -> None:
+        need(backend, "ephemeral")
+        actor = _actor(backend.broker(), lambda *_: None)
+        actor.send("x")
+        with _consuming(actor.broker) as take:
+            for _ in range(3):
+                consumer, message = take()
+                assert getattr(message, "crashes", None) is None
+                consumer.requeue([message])
+            consumer, message = take()
+            consumer.ack(message)
+
+    def test_only_a_death_is_charged_and_not_what_is_given_back(
+        self, backend: Queue, make_backend: Callable[[], Queue]
+    ) -> None:
+        need(backend, "ephemeral", "persistent")
+        actor = _actor(backend.broker(), lambda *_: None)
+        actor.send("x")
+        with process(_take_and_hold, make_backend) as child:
+            assert child.receive() == "started"
+            child.kill()
+        with _consuming(actor.broker) as take:
+            for _ in range(3):
+                consumer, message = take()
+                assert message.crashes == 0
+                assert message.start()
+                consumer.requeue([message])
+            consumer, message = take()
+            assert message.crashes == 0
+            consumer.ack(message)
+        actor.broker.join(_QUEUE, timeout=int(PATIENCE * 1000))
+        assert backend.dead_messages(10) == []
+
+    def test_what_kills_its_process_dies_and_takes_along_nothing_that_was_fetched_with_it(
+        self, backend: Queue, make_backend: Callable[[], Queue]
+    ) -> None:
+        need(backend, "ephemeral", "persistent")
+        most = 1
+        actor = _actor(backend.broker(), lambda *_: None)
+        killer = [actor.send(number) for number in range(-2, 4)][2]
+        ran: set[int] = set()
+        ends: list[int] = []
+        while len(ends) < most + 2 and 0 not in ends:
+            with process(_run_and_die_of_zero, make_backend, most) as child:
+                ran.update(child.receive_all())
+                ends.append(child.exit_code())
+        # The first one may go unseen.
+        assert ends in ([-SIGKILL] * most + [0], [-SIGKILL] * (most + 1) + [0])
+        assert ran == {-2, -1, 1, 2, 3}
+        (letter,) = backend.dead_messages(10)
+        assert letter.data == killer.encode()
+        assert f"died {most} times" in letter.reason
+        assert backend.replay_message(letter, letter.data)
+        with _consuming(actor.broker) as take:
+            consumer, message = take()
+            assert message.crashes is None
+            consumer.ack(message)
+
 
 class _Undecodable(dramatiq.Message):  # type: ignore[type-arg]
     def encode(self) -> bytes:
         return _POISON
+
+
+@contextmanager
+def _consuming(broker: dramatiq.Broker) -> Iterator[Callable[[], tuple[Any, Any]]]:
+    """Give what takes the next message, with its consumer."""
+    consumer = broker.consume(_QUEUE, prefetch=1, timeout=1000)
+
+    def take() -> tuple[Any, Any]:
+        until = time.monotonic() + PATIENCE
+        while (message := next(consumer)) is None:
+            assert time.monotonic() < until, "no message was handed out"
+        return consumer, message
+
+    try:
+        yield take
+    finally:
+        consumer.close()
 
 
 def _all(listener: Any, count: int) -> frozenset[str]:
@@ -437,3 +516,22 @@ def _take_and_hold(channel: Connection, make_backend: Callable[[], Queue]) -> No
     _actor(broker, hold)
     with _worker(broker, threads=1):
         channel.poll(PATIENCE)
+
+
+def _run_and_die_of_zero(
+    channel: Connection, make_backend: Callable[[], Queue], max_crashes: int
+) -> None:
+    queue = make_backend()
+    broker = queue.broker()
+
+    def run(number: int) -> None:
+        if number == 0:
+            os.kill(os.getpid(), SIGKILL)
+        channel.send(number)
+
+    _actor(broker, run)
+    allowed = Actor(fn=run, name="conform", durable=False, max_crashes=max_crashes)
+    broker.add_middleware(Crashes({allowed.name: allowed}))
+    with _worker(broker, threads=1):
+        broker.join(_QUEUE, timeout=int(PATIENCE * 1000))
+    queue.close()

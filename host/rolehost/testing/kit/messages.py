@@ -8,6 +8,8 @@ from typing import Any
 
 from rolehost.api import Actor
 from rolehost.delivery.arguments import Signature
+from rolehost.failpoints import Crash
+from rolehost.roles.worker.crashes import Crashes
 from rolehost.services import ProcessServices
 from rolehost.services.transport import ephemeral_queue
 from rolehost.testing.kit.ran import Ran
@@ -24,6 +26,7 @@ class Messages:
     def __init__(self, services: ProcessServices, actors: Sequence[Actor]) -> None:
         self._services = services
         self._actors = {actor.name: actor for actor in actors}
+        self._crashes = Crashes(self._actors)
         self._queues = sorted({ephemeral_queue(actor.queue) for actor in actors})
 
     def step(self) -> list[Ran]:
@@ -32,9 +35,15 @@ class Messages:
         ran = []
         for queue in self._queues:
             broker.declare_queue(queue)
-            with closing(broker.consume(queue, prefetch=1, timeout=0)) as consumer:
-                while (message := next(consumer)) is not None:
-                    ran.append(self._run(consumer, message))
+            consumer: Any = broker.consume(queue, prefetch=1, timeout=0)
+            with closing(consumer):
+                try:
+                    while (message := next(consumer)) is not None:
+                        ran.append(self._run(consumer, message))
+                except Crash:
+                    # Backends of this kit's own know of deaths within a process that goes on.
+                    getattr(consumer, "die", consumer.close)()
+                    raise
         return ran
 
     def _run(self, consumer: Any, message: Any) -> Ran:
@@ -42,13 +51,14 @@ class Messages:
         tries = message.options.get("retries", 0)
         outcome, error = "completed", None
         try:
+            self._crashes.before_process_message(self._services.transport.broker, message)
             arguments = Signature(actor).convert(message.kwargs)
             actor.fn(self._services, **arguments)
         except Exception as raised:
             error = raised
         if error is None:
             consumer.ack(message)
-        elif tries + 1 < actor.retry.attempts:
+        elif not message.failed and tries + 1 < actor.retry.attempts:
             outcome = "retrying"
             delay = actor.retry.delay(tries + 1, self._services.random)
             again = message.copy(options={"retries": tries + 1})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import dramatiq
@@ -90,11 +91,12 @@ class MemoryConsumer(Consumer):
             if message is None:
                 break
             try:
-                proxy = MessageProxy(dramatiq.Message.decode(message.data))
+                decoded = dramatiq.Message.decode(message.data)
             except Exception as error:
                 reason = f"cannot be decoded: {type(error).__name__}: {error}"
                 self._messages.bury(self._queue, message, reason[:_REASON])
                 continue
+            proxy = _Proxy(self._messages, self._queue, message, decoded)
             self._held.setdefault(proxy.message_id, []).append(message)
             self._count += 1
             return proxy
@@ -131,9 +133,16 @@ class MemoryConsumer(Consumer):
 
     def close(self) -> None:
         """Let everything that it holds be taken again."""
+        self._end(died=False)
+
+    def die(self) -> None:
+        """End as with the death of its process: what it holds is suspect from now on."""
+        self._end(died=True)
+
+    def _end(self, *, died: bool) -> None:
         for held in self._held.values():
             for message in held:
-                self._messages.give_back(self._queue, message.number)
+                self._messages.give_back(self._queue, message.number, died=died)
         self._held.clear()
         self._listener.close()
 
@@ -148,3 +157,19 @@ class MemoryConsumer(Consumer):
         # Room for another one.
         self._listener.interrupt()
         return found
+
+
+class _Proxy(MessageProxy):
+    """A message, and how many processes died running it."""
+
+    def __init__(
+        self, messages: Messages, queue: str, taken: Waiting, message: dramatiq.Message[Any]
+    ) -> None:
+        super().__init__(message)
+        #: See :meth:`rolehost.api.Queue.broker`.
+        self.crashes = taken.crashes
+        self._start = partial(messages.start, queue, taken.number)
+
+    def start(self) -> bool:
+        """Record that it runs from now on; False: it is no longer taken."""
+        return self._start()

@@ -19,11 +19,13 @@ class Waiting(NamedTuple):
         due: milliseconds since the epoch.
         number: its own; the order of putting.
         data: its bytes.
+        crashes: how many processes died running it; None: none died that held it.
     """
 
     due: int
     number: int
     data: bytes
+    crashes: int | None = None
 
 
 def wake_name(queue: str) -> str:
@@ -46,6 +48,7 @@ class Messages:
         self._numbers = itertools.count(1)
         self._waiting: dict[str, list[Waiting]] = {}
         self._taken: dict[str, dict[int, Waiting]] = {}
+        self._started: set[int] = set()
         self._dead: dict[int, DeadMessage] = {}
 
     def put(self, queue: str, data: bytes, delay: float) -> None:
@@ -72,23 +75,43 @@ class Messages:
             heap = self._waiting.get(queue)
             return heap[0].due if heap else None
 
+    def start(self, queue: str, number: int) -> bool:
+        """Record that a suspect runs from now on; False: it is not taken."""
+        with self._guard:
+            self._started.add(number)
+            return number in self._taken.get(queue, {})
+
     def finish(self, queue: str, number: int) -> None:
         """Forget a message that was taken."""
         with self._guard:
-            self._taken.get(queue, {}).pop(number, None)
+            self._let_go(queue, number)
 
-    def give_back(self, queue: str, number: int) -> None:
-        """Let a message that was taken be taken again."""
+    def give_back(self, queue: str, number: int, *, died: bool = False) -> None:
+        """Let a message that was taken be taken again.
+
+        Args:
+            queue: its queue.
+            number: its own.
+            died: its holder did: the message is suspect from now on, and charged with a crash
+                when its start had been recorded.
+        """
         with self._guard:
-            message = self._taken.get(queue, {}).pop(number, None)
+            started = number in self._started
+            message = self._let_go(queue, number)
             if message is not None:
+                if died:
+                    message = message._replace(crashes=(message.crashes or 0) + started)
                 heapq.heappush(self._waiting.setdefault(queue, []), message)
         self.wakes.wake([wake_name(queue)])
+
+    def _let_go(self, queue: str, number: int) -> Waiting | None:
+        self._started.discard(number)
+        return self._taken.get(queue, {}).pop(number, None)
 
     def bury(self, queue: str, message: Waiting, reason: str) -> None:
         """Give a message up that was taken."""
         with self._guard:
-            self._taken.get(queue, {}).pop(message.number, None)
+            self._let_go(queue, message.number)
             number = next(self._numbers)
             self._dead[number] = DeadMessage(number, queue, reason, self.clock.now(), message.data)
 
