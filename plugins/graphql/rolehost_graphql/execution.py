@@ -29,7 +29,7 @@ from rolehost.api import StorageUnavailable
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from structlog.contextvars import get_contextvars
 
-from rolehost_graphql import errors
+from rolehost_graphql import errors, metrics
 from rolehost_graphql.context import Context
 from rolehost_graphql.errors import Refused
 from rolehost_graphql.measuring import Limits, Measure, aliases, measure
@@ -64,11 +64,13 @@ class Answer:
         body: ``data``, ``errors``; JSON.
         status: HTTP status where the media type tells GraphQL's answers from others.
         failed: whether there are errors.
+        refused: the code of why nothing was executed; empty: it was.
     """
 
     body: dict[str, Any]
     status: int = 200
     failed: bool = False
+    refused: str = ""
 
 
 class Refusal(Exception):
@@ -85,8 +87,12 @@ class Refusal(Exception):
 
 def refuse(message: str, code: str, status: int = 400, **extensions: Any) -> Refusal:
     """Return the refusal of a request for one reason."""
-    error = {"message": message, "extensions": {"code": code, **extensions}}
-    return Refusal(Answer(body={"errors": [error]}, status=status, failed=True))
+    body = _error(message, code, **extensions)
+    return Refusal(Answer(body=body, status=status, failed=True, refused=code))
+
+
+def _error(message: str, code: str, **extensions: Any) -> dict[str, Any]:
+    return {"errors": [{"message": message, "extensions": {"code": code, **extensions}}]}
 
 
 class Engine:
@@ -117,20 +123,32 @@ class Engine:
         Args:
             only_queries: refuse mutations, as for GET.
         """
-        try:
-            return await self._run(asked, context, only_queries=only_queries)
-        except Refusal as refusal:
-            return refusal.answer
-
-    async def _run(self, asked: Asked, context: Context, *, only_queries: bool) -> Answer:
         started = time.perf_counter()
-        document = self._document(asked.query)
-        operation = get_operation_ast(document, asked.operation)
-        if operation is None:
-            known = "exactly one operation" if asked.operation is None else asked.operation
-            raise refuse(f"The document has not {known}.", "OPERATION_RESOLUTION_FAILURE")
-        if only_queries and operation.operation is not OperationType.QUERY:
-            raise refuse("GET is for queries; use POST.", errors.BAD_REQUEST, 405)
+        kind = metrics.UNKNOWN
+        try:
+            document = self._document(asked.query)
+            operation = _operation(document, asked.operation)
+            kind = operation.operation.value
+            if only_queries and operation.operation is not OperationType.QUERY:
+                raise refuse("GET is for queries; use POST.", errors.BAD_REQUEST, 405)
+            answer = await self._run(document, operation, asked, context, started)
+        except Refusal as refusal:
+            answer = refusal.answer
+        seconds = time.perf_counter() - started
+        if answer.refused:
+            metrics.count_refused(context.services, kind, answer.refused)
+        else:
+            metrics.count_executed(context.services, kind, seconds, failed=answer.failed)
+        return answer
+
+    async def _run(
+        self,
+        document: DocumentNode,
+        operation: OperationDefinitionNode,
+        asked: Asked,
+        context: Context,
+        started: float,
+    ) -> Answer:
         try:
             measured = measure(self._schema, document, operation, asked.variables, self._limits)
         except Refused as error:
@@ -195,7 +213,8 @@ class Engine:
                 await _settle()
                 seconds = self._settings.time_limit
                 message = f"The operation took longer than {seconds:g} s."
-                raise refuse(message, errors.TIME_LIMIT, 504) from None
+                body = _error(message, errors.TIME_LIMIT)
+                raise Refusal(Answer(body=body, status=504, failed=True)) from None
         if result.errors:
             await _settle()
         return result
@@ -209,7 +228,7 @@ class Engine:
             # Nothing was executed: variables that do not fit.
             for shown in body["errors"]:
                 shown["extensions"] = {"code": errors.BAD_USER_INPUT}
-            return Answer(body=body, status=400, failed=True)
+            return Answer(body=body, status=400, failed=True, refused=errors.BAD_USER_INPUT)
         body["data"] = result.data
         return Answer(body=body, failed=bool(failed))
 
@@ -270,7 +289,15 @@ async def _settle() -> None:
 
 def _refused(mistakes: Sequence[GraphQLError], code: str) -> Refusal:
     shown = [{**each.formatted, "extensions": {"code": code}} for each in mistakes]
-    return Refusal(Answer(body={"errors": shown}, status=400, failed=True))
+    return Refusal(Answer(body={"errors": shown}, status=400, failed=True, refused=code))
+
+
+def _operation(document: DocumentNode, name: str | None) -> OperationDefinitionNode:
+    operation = get_operation_ast(document, name)
+    if operation is None:
+        known = "exactly one operation" if name is None else name
+        raise refuse(f"The document has not {known}.", errors.NO_OPERATION)
+    return operation
 
 
 def _tell(

@@ -17,6 +17,7 @@ from rolehost.api import (
 )
 
 from rolehost_graphql.declarations import Schema
+from rolehost_graphql.metrics import METRICS
 from rolehost_graphql.settings import GraphqlSettings
 
 HOOK = "graphql_schema"
@@ -34,6 +35,7 @@ def rolehost_plugin() -> PluginInfo:
                 hook=HOOK, returns=Schema, summary="A part of the GraphQL schema", role="http"
             ),
         ),
+        metrics=METRICS,
     )
 
 

@@ -9,7 +9,7 @@ import msgspec
 from rolehost.api import ErrorFormat
 from rolehost.api.http import operation
 
-from rolehost_graphql import requests
+from rolehost_graphql import metrics, requests
 from rolehost_graphql.assets import Assets, page
 from rolehost_graphql.context import Context
 from rolehost_graphql.execution import Answer, Asked, Engine, Refusal
@@ -54,7 +54,7 @@ class GraphqlResource:
                 requests.check_origin(req)
             asked = requests.from_query(req)
         except Refusal as refusal:
-            _send(resp, refusal.answer, media_type, known=False)
+            _refuse(req, resp, refusal.answer, media_type)
             return
         _send(resp, self._run(req, asked, only_queries=True), media_type)
 
@@ -69,7 +69,7 @@ class GraphqlResource:
         try:
             asked = requests.from_body(req, req.context.body)
         except Refusal as refusal:
-            _send(resp, refusal.answer, media_type, known=False)
+            _refuse(req, resp, refusal.answer, media_type)
             return
         answer = self._run(req, asked, only_queries=False)
         if answer.failed and req.get_header("Idempotency-Key") is not None:
@@ -152,6 +152,12 @@ def _send(resp: Any, answer: Answer, media_type: str, *, known: bool = True) -> 
     resp.append_header("Vary", "Accept")
     resp.cache_control = ("no-store",)
     resp.data = msgspec.json.encode(answer.body)
+
+
+def _refuse(req: Any, resp: Any, answer: Answer, media_type: str) -> None:
+    """Send the answer to what is no request of GraphQL."""
+    metrics.count_refused(req.context.services, metrics.UNKNOWN, answer.refused)
+    _send(resp, answer, media_type, known=False)
 
 
 def _roll_back(answer: Answer, media_type: str) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ class Api:
 
     client: Client
     path: str = "/graphql"
+    own: Mapping[tuple[str, ...], list[float]] = field(default_factory=dict)
 
     def get(self, headers: dict[str, str] | None = None, **params: str) -> Response:
         """Send parameters as a query string."""
@@ -57,7 +59,7 @@ def serve(host: Hosts) -> Serve:
             plugins=["graphql", *given.items()],
             settings={"graphql": settings, "deployment": {"environment": environment}},
         )
-        return Api(opened.client, settings.get("path", "/graphql"))
+        return Api(opened.client, settings.get("path", "/graphql"), opened.metrics.own)
 
     return make
 
@@ -72,6 +74,12 @@ def api(serve: Serve) -> Api:
 def till(serve: Serve) -> Api:
     """The shop, with mutations."""
     return serve(plugins={"shop": plugin(TILL)})
+
+
+@pytest.fixture
+def readme() -> str:
+    """What the plugin's page says."""
+    return (Path(__file__).parent.parent / "README.md").read_text("utf-8")
 
 
 @pytest.fixture(autouse=True)

@@ -25,7 +25,7 @@ def url(tmp_path: Path) -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = "{}:{}".format(*free.getsockname())
     (tmp_path / "g.toml").write_text(
-        'plugins = ["graphql", "embedded", "webhooks-api"]\n'
+        'plugins = ["graphql", "ops", "embedded", "webhooks-api"]\n'
         f'[http]\nbind = "{address}"\naccess_log = false\n[embedded]\npath = "g.db"\n'
     )
     host = [sys.executable, "-m", "rolehost"]
@@ -49,6 +49,16 @@ def ask(url: str, query: str, **variables: Any) -> Any:
     request = Request(url, body, {"Content-Type": "application/json"})
     with urlopen(request, timeout=30) as answer:
         return json.load(answer)["data"]
+
+
+@pytest.mark.needs("rolehost_ops")
+def test_operations_stand_among_the_metrics_of_the_host(url: str):
+    ask(url, "query Mine { applications { nodes { id } } }")
+    with urlopen(url.replace("/graphql", "/metrics"), timeout=30) as answer:
+        lines = answer.read().decode().splitlines()
+    assert 'graphql_operations_total{operation="query",outcome="completed"} 1.0' in lines
+    assert 'graphql_operation_duration_seconds_count{operation="query"} 1.0' in lines
+    assert not any("Mine" in line for line in lines)
 
 
 def test_the_host_serves_what_its_plugins_give(url: str):
