@@ -79,7 +79,7 @@ def test_a_record_that_is_too_large_is_not_worth_another_try(stream: Stream) -> 
     stream.publish([Record("topic", b"small")])
 
 
-@pytest.mark.parametrize("compression", ["gzip", "lz4", "zstd"])
+@pytest.mark.parametrize("compression", ["gzip", "lz4", "snappy", "zstd"])
 def test_what_is_compressed_is_read_back(settings: KafkaSettings, compression: str) -> None:
     stream = KafkaStream(msgspec.structs.replace(settings, compression=compression))
     stream.publish([Record("topic", b"abc" * 1000)])

@@ -10,6 +10,7 @@ from typing import Any
 import psycopg2
 import pytest
 from rolehost.api import Secret, StorageRefused, StorageUnavailable
+from rolehost.testing.services import certificates
 from rolehost_postgres.database import PostgresDatabase
 from rolehost_postgres.queue import PostgresQueue
 from rolehost_postgres.settings import PostgresSettings
@@ -145,6 +146,24 @@ def test_what_is_wrong_with_tls_or_password_is_told_with_its_setting(
         with pytest.raises(StorageRefused, match=rf"\[postgres\] ({setting})") as raised:
             opened(_bare(guarded), **settings).ping()
         assert "s3cret" not in str(raised.value) and "wrong\n" not in str(raised.value)
+
+
+def test_a_server_that_knows_its_clients_by_their_certificates(
+    opened: Any, tmp_path: Path, start_server: StartServer
+) -> None:
+    server = start_server("postgres", tls=True, client_certificates=True)
+    ours, stranger = server.client, certificates.make(tmp_path).client
+    opened(f"{server.url}&sslcert={ours.certificate}&sslkey={ours.key}").ping()
+    open_key = tmp_path / "open.key"
+    open_key.write_bytes(ours.key.read_bytes())
+    open_key.chmod(0o644)
+    for shown, expected in (
+        ("", "the server wants a certificate of the client"),
+        (f"&sslcert={stranger.certificate}&sslkey={stranger.key}", "does not trust the client's"),
+        (f"&sslcert={ours.certificate}&sslkey={open_key}", "only its owner may read the file"),
+    ):
+        with pytest.raises(StorageRefused, match=expected):
+            opened(server.url + shown).ping()
 
 
 def _both(pair: Any) -> str:

@@ -10,7 +10,7 @@ import redis
 import redis.sentinel
 from rolehost.api import StorageBusy, StorageError, StorageRefused, StorageUnavailable
 
-from rolehost_redis.look import look
+from rolehost_redis.look import complaint, look
 from rolehost_redis.servers import Place
 
 _BACKEND = "redis"
@@ -137,7 +137,7 @@ def translate(place: Place, error: redis.RedisError) -> StorageError:
 
 
 def _other_language(place: Place, reason: str) -> StorageRefused | None:
-    """Return the error for TLS where the server has none, or the other way round."""
+    """Return the error for TLS where the server has none, or wants more of it."""
     address = place.address
     doubtful = any(word in reason for word in _DOUBTFUL) or (place.secure and "Timeout" in reason)
     if address is None or not doubtful:
@@ -145,10 +145,25 @@ def _other_language(place: Place, reason: str) -> StorageRefused | None:
     spoken = look(*address)
     if place.secure and spoken == "plain":
         meaning, fix = "TLS is asked for and the server has none", "write redis:// for rediss://"
+    elif place.secure and spoken == "tls" and "closed by server" not in reason:
+        return _certificate_refused(place, complaint(*address, *place.shown))
     elif not place.secure and spoken == "tls":
         meaning, fix = "the server speaks TLS only", "write rediss:// for redis://"
     else:
         return None
+    return _told(StorageRefused, place, meaning, fix)
+
+
+def _certificate_refused(place: Place, alert: str) -> StorageRefused | None:
+    """Return the error for a server that hangs up on this client, after what it said."""
+    if not alert:
+        return None
+    if place.shown[0] is None:
+        meaning = "the server wants a certificate of the client"
+        fix = "name it: rediss://…?ssl_certfile=/path&ssl_keyfile=/path"
+    else:
+        meaning = f"the server does not take the client's certificate ({alert})"
+        fix = "name one as ssl_certfile that an authority of the server's signed"
     return _told(StorageRefused, place, meaning, fix)
 
 

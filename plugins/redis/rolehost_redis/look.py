@@ -26,16 +26,48 @@ def look(host: str, port: int) -> Spoken:
         connection.sendall(b"PING\r\n")
         if connection.recv(64).startswith((b"+PONG\r\n", b"-NOAUTH", b"-ERR", b"-LOADING")):
             return "plain"
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
     with (
         contextlib.suppress(OSError),
         _connected(host, port) as connection,
-        context.wrap_socket(connection),
+        _trusting().wrap_socket(connection),
     ):
         return "tls"
     return "neither"
+
+
+def complaint(
+    host: str, port: int, certificate: str | None, key: str | None, password: str | None
+) -> str:
+    """Ask a port that speaks TLS what it has against a client; its alert, "" for none.
+
+    In TLS 1.3 the handshake is over before a server says what it thinks of the certificate, and
+    who has written meanwhile may lose its word (RFC 8446, 6.2); so this one only listens.
+
+    Args:
+        host: of the server.
+        port: of the server.
+        certificate: PEM file that the client shows; None shows none.
+        key: PEM file of its key; None when ``certificate`` holds it.
+        password: what the key is encrypted with.
+    """
+    context = _trusting()
+    try:
+        if certificate is not None:
+            context.load_cert_chain(certificate, key, password)
+        with _connected(host, port) as connection, context.wrap_socket(connection) as secured:
+            secured.recv(1)
+    except ssl.SSLError as error:
+        return error.reason if error.reason and "ALERT" in error.reason else ""
+    except OSError:
+        pass
+    return ""
+
+
+def _trusting() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 @contextlib.contextmanager

@@ -68,10 +68,17 @@ class Place:
         """Whether connections are made with TLS."""
         return self.options.get("connection_class") is redis.SSLConnection
 
+    @property
+    def shown(self) -> tuple[str | None, str | None, str | None]:
+        """Certificate of the client, its key, and what the key is encrypted with."""
+        given = self.options.get
+        return given("ssl_certfile"), given("ssl_keyfile"), given("ssl_password")
+
     def redact(self, text: str) -> str:
         """Return the text without the passwords that it may hold."""
         sentinel = self.settings.sentinel_password
-        for secret in (self.options.get("password"), sentinel and sentinel.reveal()):
+        key = self.options.get("ssl_password")
+        for secret in (self.options.get("password"), key, sentinel and sentinel.reveal()):
             if secret:
                 text = text.replace(secret, "********")
         return text

@@ -3,10 +3,12 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from rolehost.api import Secret, StorageError
+from rolehost.testing.services import Server, certificates
 from rolehost_redis.cache import RedisCache
 from rolehost_redis.queue import RedisQueue
 from rolehost_redis.servers import place_of
@@ -95,6 +97,24 @@ def test_a_server_that_does_not_answer(silent_port: int) -> None:
 def test_a_server_without_tls(address: str) -> None:
     line = _refusal(RedisCache, url=Secret(f"rediss://:sesame@{address}"))
     assert line.startswith(f"StorageRefused: redis {address} ([redis] url): TLS is asked for")
+
+
+def test_a_server_that_knows_its_clients_by_their_certificates(
+    start_server: Callable[..., Server], tmp_path: Path
+) -> None:
+    server = start_server("redis", tls=True, client_certificates=True)
+    ours, stranger = server.client, certificates.make(tmp_path).client
+    line = _refusal(RedisCache, url=Secret(server.url))
+    assert "the server wants a certificate of the client" in line
+    line = _refusal(RedisCache, url=Secret(_showing(server.url, stranger)))
+    assert "the server does not take the client's certificate (TLSV1_ALERT_UNKNOWN_CA)" in line
+    backend = RedisCache(RedisSettings(url=Secret(_showing(server.url, ours))))
+    backend.ping()
+    backend.close()
+
+
+def _showing(url: str, pair: certificates.Pair) -> str:
+    return f"{url}&ssl_certfile={pair.certificate}&ssl_keyfile={pair.key}"
 
 
 def test_sentinels_that_are_not_there(closed_port: int) -> None:
