@@ -306,7 +306,7 @@ def test_messages_of_an_ephemeral_actor_that_is_removed_are_told(fleet):
     seen = standing.read(
         services.database, None, 0, old, lambda name: services.queue.depth(f"{name}.ephemeral")
     )
-    assert seen.messages == {"pings": 1}
+    assert (seen.messages, seen.dead_messages) == ({"pings": 1}, None)
     plan = make(old, [fleet.describe("app")], seen)
     assert plan.mistakes[0].what == ("ping is taken away with 1 message of the queue pings waiting")
 

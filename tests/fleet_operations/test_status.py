@@ -161,6 +161,26 @@ def test_events_that_nobody_reads_and_that_nobody_relays_are_told(fleet):
         assert codes(judge(services, stream=services.stream)) == []
 
 
+def test_ephemeral_messages_that_were_given_up_are_dead_letters_too(fleet):
+    @actor(name="ping", durable=False)
+    def ping(services) -> None: ...
+
+    composition = fleet.compose(actors=[ping], enqueues=("ping",))
+    services = fleet.services(composition)
+    assert services.statistics().dead_messages == 0
+    services.send(ping)
+    consumer = services.queue.broker().consume("default.ephemeral")
+    message = next(consumer)
+    consumer.nack(message)
+    consumer.close()
+    assert services.statistics().dead_messages == 1
+    with living(composition, "worker"):
+        now = time.time_ns() // 1_000_000
+        seen = standing.read(services.database, None, now, queue=services.queue)
+    (problem,) = diagnose(seen).warnings
+    assert (problem.code, problem.got) == ("dead-letters", "1")
+
+
 def test_dead_letters_and_clocks_that_differ_are_worth_a_look(any_fleet):
     composition = any_fleet.compose(actors=[greet], enqueues=("greet",))
     services = any_fleet.services(composition)

@@ -106,6 +106,8 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
         outbox_age: seconds since the oldest of them was committed; 0.0 when there is none.
         dead_jobs: jobs that are dead letters.
         dead_events: events that are dead letters.
+        dead_messages: ephemeral messages that are dead letters; None: the deployment has no
+            ephemeral actors, or its queue cannot be asked.
         lags: by topic and group of this deployment's handlers; sorted.
         processes: by role; sorted.
     """
@@ -115,5 +117,6 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     outbox_age: float = 0.0
     dead_jobs: int = 0
     dead_events: int = 0
+    dead_messages: int | None = None
     lags: tuple[LagStatistics, ...] = ()
     processes: tuple[ProcessStatistics, ...] = ()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rolehost.fleet.manifest import Manifest
     from rolehost.fleet.standing import Standing
     from rolehost.services import ProcessServices
-    from rolehost.storage import Database, Kind, Stream
+    from rolehost.storage import Database, Kind, Queue, Stream
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -118,16 +118,13 @@ class Shared:
     Attributes:
         database: the service database; the thread is in a session of it.
         stream: the stream; None: the fleet has none.
-        depth: given a queue, returns how many ephemeral messages wait in it; None: no backend
-            of the fleet carries any.
+        queue: what carries ephemeral messages; None: no backend of the fleet carries any.
     """
 
-    def __init__(
-        self, database: Database, stream: Stream | None, depth: Callable[[str], int] | None
-    ) -> None:
+    def __init__(self, database: Database, stream: Stream | None, queue: Queue | None) -> None:
         self.database = database
         self.stream = stream
-        self.depth = depth
+        self.queue = queue
 
     def look(self, expected: Collection[Manifest]) -> Standing:
         """Return how the fleet stands now; ``expected`` as of :func:`rolehost.fleet.standing.read`.
@@ -143,7 +140,8 @@ class Shared:
                 "the database has no tables yet, so nothing has run: rolehost migrate up"
             )
 
-        return read(self.database, self.stream, time.time_ns() // 1_000_000, expected, self.depth)
+        now, depth = time.time_ns() // 1_000_000, _depth(self.queue)
+        return read(self.database, self.stream, now, expected, depth, self.queue)
 
 
 @contextmanager
@@ -179,7 +177,7 @@ def connected(fleet: Fleet) -> Iterator[Shared]:
         yield Shared(
             database,
             services(streaming[0]).stream if streaming else None,
-            _depth(services(queueing[0])) if queueing else None,
+            _carrier(services(queueing[0])) if queueing else None,
         )
 
 
@@ -193,11 +191,16 @@ def _opened(member: Member, stack: ExitStack) -> ProcessServices:
     return services
 
 
-def _depth(services: ProcessServices) -> Callable[[str], int] | None:
+def _carrier(services: ProcessServices) -> Queue | None:
+    queue = services.queue
+    return queue if "ephemeral" in queue.capabilities else None
+
+
+def _depth(queue: Queue | None) -> Callable[[str], int] | None:
+    """Return what tells how many ephemeral messages wait in a queue of that name."""
     from rolehost.services.transport import ephemeral_queue
 
-    queue = services.queue
-    if "ephemeral" not in queue.capabilities:
+    if queue is None:
         return None
     return lambda name: queue.depth(ephemeral_queue(name))
 

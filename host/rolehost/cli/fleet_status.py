@@ -215,6 +215,17 @@ def _waiting(standing: Standing) -> list[dict[str, Any]]:
         }
         for queue, count in standing.messages.items()
     ]
+    if standing.dead_messages:
+        rows.append(
+            {
+                "what": "ephemeral messages",
+                "where": "every queue",
+                "waiting": None,
+                "held": None,
+                "dead": standing.dead_messages,
+                "oldest": None,
+            }
+        )
     return rows
 
 

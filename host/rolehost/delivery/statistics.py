@@ -12,12 +12,13 @@ from rolehost.api.observe import (
 )
 from rolehost.api.services import Clock
 from rolehost.errors import StorageError
-from rolehost.storage import Database, Stream
+from rolehost.storage import Database, Queue, Stream
 
 
 def collect(
     database: Database,
     stream: Stream | None,
+    queue: Queue | None,
     subscriptions: Sequence[tuple[str, str]],
     clock: Clock,
 ) -> Statistics:
@@ -26,6 +27,8 @@ def collect(
     Args:
         database: the service database.
         stream: the stream, when the deployment has one; while it is away there are no lags.
+        queue: the queue, when it carries ephemeral messages; while it is away nobody knows of
+            dead ones.
         subscriptions: (topic, group) of the handlers whose lag is asked for.
         clock: the time.
     """
@@ -53,9 +56,20 @@ def collect(
         outbox_age=0.0 if outbox[1] is None else max(0.0, (now - outbox[1]) / 1000),
         dead_jobs=dead_jobs[0][0],
         dead_events=dead_events[0][0],
+        dead_messages=dead_messages(queue),
         lags=_lags(stream, subscriptions),
         processes=tuple(ProcessStatistics(role, alive, lost) for role, alive, lost in processes),
     )
+
+
+def dead_messages(queue: Queue | None) -> int | None:
+    """Count the ephemeral messages that were given up; None: not known."""
+    if queue is None:
+        return None
+    try:
+        return queue.count_dead_messages()
+    except StorageError:
+        return None
 
 
 def _lags(

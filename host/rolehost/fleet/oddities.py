@@ -32,6 +32,7 @@ def oddities(standing: Standing, expected: Iterable[Manifest]) -> Iterator[Probl
 
 def _dead(standing: Standing) -> Iterator[Problem]:
     dead = sum(each.dead for each in standing.jobs) + sum(each.dead for each in standing.unread)
+    dead += standing.dead_messages or 0
     if dead:
         yield Problem(
             code="dead-letters",

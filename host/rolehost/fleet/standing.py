@@ -8,10 +8,11 @@ from typing import NamedTuple
 import msgspec
 
 from rolehost.delivery import leases, ticks
+from rolehost.delivery.statistics import dead_messages
 from rolehost.errors import StorageError
 from rolehost.fleet import stored
 from rolehost.fleet.manifest import Manifest
-from rolehost.storage import Database, Stream
+from rolehost.storage import Database, Queue, Stream
 
 #: States of jobs that a process has.
 _HELD = ("claimed", "running")
@@ -92,6 +93,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
         unread: by topic and group.
         outbox: by topic.
         messages: queue → ephemeral messages that wait in it; queues without any left out.
+        dead_messages: how many ephemeral messages are dead letters; None: not known.
         leader: the deployment, role and slot of the leading scheduler; None: nobody leads.
         relays: how many shards of the outbox a living process holds.
         stream: whether the stream could be asked; None: there is none.
@@ -104,6 +106,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     unread: tuple[Unread, ...]
     outbox: tuple[Outbox, ...]
     messages: dict[str, int]
+    dead_messages: int | None
     leader: str | None
     relays: int
     stream: bool | None
@@ -128,6 +131,7 @@ def read(
     now: int,
     expected: Collection[Manifest] = (),
     depth: Callable[[str], int] | None = None,
+    queue: Queue | None = None,
 ) -> Standing:
     """Look at a fleet.
 
@@ -137,6 +141,7 @@ def read(
         now: milliseconds.
         expected: whose groups and queues are asked for beside those that live or lived.
         depth: returns how many ephemeral messages wait in a queue; None: not asked.
+        queue: what carries them, asked for dead ones; None: not asked.
 
     Raises:
         StorageUnavailable: the database cannot be reached.
@@ -168,6 +173,7 @@ def read(
         unread=unread,
         outbox=tuple(Outbox(*row) for row in outbox),
         messages=_messages(depth, known),
+        dead_messages=dead_messages(queue),
         leader=who(leading[0]) if leading else None,
         relays=sum(name.startswith("relay:") for name, _ in held),
         stream=asked,

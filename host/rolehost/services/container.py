@@ -202,12 +202,15 @@ class ProcessServices:
 
     def statistics(self) -> Statistics:
         """Ask how queues, outbox, dead letters, lags and processes stand now."""
+        passing = any(not owned.value.durable for owned in self.composition.actors.values())
+        queue = self.queue if passing and "queue" in self.composition.backends else None
         if "database" not in self.composition.backends:
-            return Statistics()
+            return Statistics(dead_messages=statistics.dead_messages(queue))
         handlers = [owned.value for owned in self.composition.handlers]
         return statistics.collect(
             self.database,
             self.stream if handlers else None,
+            queue,
             [(handler.topic, handler.group) for handler in handlers],
             self._clock,
         )

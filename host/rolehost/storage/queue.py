@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     import dramatiq
 
 
+#: Most dead messages that are counted one by one.
+COUNTED = 10_000
+
+
 class DeadMessage(NamedTuple):
     """An ephemeral message that was given up, or that was none.
 
@@ -101,6 +105,16 @@ class Queue(ABC):
         """
         del limit
         return []
+
+    def count_dead_messages(self) -> int:
+        """Return how many there are; as here, 10,000 at most.
+
+        Asked at every scrape of metrics: a backend that can tell without reading them does so.
+
+        Raises:
+            StorageUnavailable: the queue cannot be asked.
+        """
+        return len(self.dead_messages(COUNTED))
 
     def dead_message(self, number: int) -> DeadMessage | None:
         """Return one of them; None when there is none of that number."""

@@ -210,6 +210,13 @@ class MessageStore:
             )
         return [DeadMessage(*row) for row in rows]
 
+    def count_dead(self) -> int:
+        """Return how many dead messages there are."""
+        self._prepare()
+        with self._database.session():
+            count: int = self._database.read("SELECT count(*) FROM dead_messages")[0][0]
+        return count
+
     def revive(self, letter: DeadMessage, data: bytes) -> bool:
         """Let a dead message wait again, with these bytes; say whether it was there."""
         with self._database.transaction() as transaction:

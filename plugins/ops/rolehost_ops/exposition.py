@@ -99,6 +99,8 @@ def _dead_letters(statistics: Statistics) -> Iterable[Metric]:
     dead = GaugeMetricFamily("rolehost_dead_letters", "Dead letters kept.", labels=("kind",))
     dead.add_metric(("event",), statistics.dead_events)
     dead.add_metric(("job",), statistics.dead_jobs)
+    if statistics.dead_messages is not None:
+        dead.add_metric(("message",), statistics.dead_messages)
     return (dead,)
 
 

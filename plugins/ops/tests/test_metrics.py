@@ -273,6 +273,7 @@ def test_the_state_of_the_deployment_is_asked_for_at_the_scrape(services, scrape
         outbox_age=1.25,
         dead_jobs=2,
         dead_events=1,
+        dead_messages=3,
         lags=(LagStatistics("orders", "mail", 9),),
         processes=(ProcessStatistics("worker", 2, 5),),
     )
@@ -285,6 +286,7 @@ def test_the_state_of_the_deployment_is_asked_for_at_the_scrape(services, scrape
         ("rolehost_outbox_oldest_seconds", ""): 1.25,
         ("rolehost_dead_letters", "kind=job"): 2,
         ("rolehost_dead_letters", "kind=event"): 1,
+        ("rolehost_dead_letters", "kind=message"): 3,
         ("rolehost_event_lag_records", "group=mail,topic=orders"): 9,
         ("rolehost_processes", "role=worker"): 2,
         ("rolehost_process_restarts_total", "role=worker"): 5,

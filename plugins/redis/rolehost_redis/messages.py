@@ -171,6 +171,12 @@ class MessageStore:
             if data is not None
         ]
 
+    def count_dead(self) -> int:
+        """Return how many dead messages there are."""
+        with translated(self._place):
+            count: int = self._client.zcard(self._dead[0])
+        return count
+
     def dead_one(self, number: int) -> DeadMessage | None:
         """Return one dead message; None when there is none of that number."""
         with translated(self._place), self._client.pipeline(transaction=True) as pipeline:

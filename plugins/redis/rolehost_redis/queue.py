@@ -72,6 +72,10 @@ class RedisQueue(Queue):
         """See :meth:`rolehost.api.Queue.dead_messages`."""
         return self._store.dead(limit)
 
+    def count_dead_messages(self) -> int:
+        """See :meth:`rolehost.api.Queue.count_dead_messages`."""
+        return self._store.count_dead()
+
     def dead_message(self, number: int) -> DeadMessage | None:
         """See :meth:`rolehost.api.Queue.dead_message`."""
         return self._store.dead_one(number)

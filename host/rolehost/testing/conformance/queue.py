@@ -164,6 +164,8 @@ class QueueConformance(BackendSuite[Queue]):
                     queue.depth(_QUEUE)
                 with pytest.raises(StorageUnavailable):
                     queue.dead_messages(10)
+                with pytest.raises(StorageUnavailable):
+                    queue.count_dead_messages()
 
     def test_messages_run_once_with_their_arguments(self, backend: Queue) -> None:
         arguments = [(number, "ü🐍", {"nested": [None, 1.5]}) for number in range(50)]
@@ -245,6 +247,7 @@ class QueueConformance(BackendSuite[Queue]):
             known = found[sent.encode()]
             assert other.dead_message(known.number) == known
             assert len(other.dead_messages(1)) == 1
+            assert other.count_dead_messages() == 2
             assert other.replay_message(known, sent.copy(actor_name=actor.actor_name).encode())
             assert calls.get(timeout=PATIENCE) == ("ü🐍",)
         assert not other.replay_message(known, known.data)
@@ -258,6 +261,7 @@ class QueueConformance(BackendSuite[Queue]):
         if "ephemeral" in backend.capabilities:
             pytest.skip(f"{type(backend).__name__} declares ephemeral")
         assert backend.dead_messages(10) == []
+        assert backend.count_dead_messages() == 0
         assert backend.dead_message(1) is None
         assert not backend.discard_message(1)
 
