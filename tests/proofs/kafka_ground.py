@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from kafka import KafkaAdminClient
 from rolehost.services import ProcessServices
 
 from tests.proofs import kafka_plugin
@@ -45,6 +46,7 @@ class Place:
         slow: float = 0.0,
     ) -> None:
         folder.mkdir()
+        self._servers = servers.split(",")
         self.prefix = f"faults-{secrets.token_hex(4)}-"
         self.path = folder / "faults.toml"
         self._folder = folder
@@ -57,7 +59,7 @@ class Place:
         self.path.write_text(
             'plugins = ["embedded", "kafka", "faults"]\n[storage]\nstream = "kafka"\n'
             f'[embedded]\npath = "{folder}/service.db"\n'
-            f'[kafka]\nclient = "{client}"\nservers = {servers.split(",")}\n'
+            f'[kafka]\nclient = "{client}"\nservers = {self._servers}\n'
             f'prefix = "{self.prefix}"\npartitions = 6\nsession_timeout = 3.0\n'
             f"poll_interval = {POLL}\n"
             f"request_timeout = 5.0\npublish_timeout = 5.0\n"
@@ -89,6 +91,30 @@ class Place:
             yield services
         finally:
             services.close()
+
+    def shared(self, group: str, members: int) -> None:
+        """Wait until so many processes share a group's partitions, and none is joining.
+
+        Raises:
+            AssertionError: they do not.
+        """
+        name = f"{self.prefix}{group}"
+
+        def owners() -> int:
+            (found,) = admin.describe_groups([name]).values()
+            if found["group_state"] != "Stable":
+                return 0
+            return sum(
+                any(
+                    each["partitions"]
+                    for each in member["member_assignment"]["assigned_partitions"]
+                )
+                for member in found["members"]
+            )
+
+        with closing(KafkaAdminClient(bootstrap_servers=self._servers)) as admin:
+            got = eventually(owners, lambda count: count == members, seconds=PATIENCE)
+        assert got == members, f"{got} of {members} members of {name} have partitions"
 
     def read(self, sql: str) -> list[Any]:
         """Ask the database, as somebody else would."""

@@ -80,6 +80,8 @@ def stuck(servers: str, client: str, folder: Path) -> dict[str, Any]:
     """A handler outlasts the longest pause between polls: its member stays, it runs once."""
     place = Place(folder, servers, client=client, handlers="slow", processes=2, slow=2 * POLL)
     with place.publishing() as services, place.consuming() as host:
+        # Else the other joins while it runs, and waits for it no longer than a drain takes.
+        place.shared("slow", 2)
         services.publish(Event(topic="slow", type="n", data=1, key="k"))
         place.until("slow", 1, host)
     starts = place.read("SELECT count(*) FROM starts")[0][0]

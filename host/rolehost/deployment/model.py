@@ -149,14 +149,15 @@ class LimitSettings(Settings, frozen=True):
     """``[limits]``: how long one plugin may take, before it counts as failed.
 
     Attributes:
-        declare: seconds for its import, and for each of its declaring hooks.
+        declare: seconds for its import, and for each of its declaring hooks. They are those of the
+            clock: a large library takes ten of them on a machine that starts much else.
         start: seconds for its ``rolehost_start``; never more than half of the supervisor's
             ``start_timeout``, at which the process is killed.
         drain: seconds for its ``rolehost_drain``; the others are drained all the same.
         stop: seconds for its ``rolehost_stop``; likewise.
     """
 
-    declare: Positive = 10.0
+    declare: Positive = 30.0
     start: Positive = 20.0
     drain: Positive = 5.0
     stop: Positive = 3.0
