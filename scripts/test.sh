@@ -33,7 +33,8 @@ step "ruff, mypy, import contracts"
 scripts/check.sh
 
 step "our deployments fit together"
-.venv/bin/rolehost fleet check --strict deploy/*.toml
+# A token must be there; nothing is asked of it.
+ROLEHOST_WEBHOOKS_TOKEN=checked .venv/bin/rolehost fleet check --strict deploy/*.toml
 
 step "PostgreSQL, Redis, memcached and Apache Kafka for all tests"
 folder=$(mktemp -d)

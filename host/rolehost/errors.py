@@ -51,6 +51,30 @@ class ConfigurationError(RolehostError):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
+class SettingRefused(RolehostError):
+    """A setting of a plugin that may be so elsewhere, and not in this deployment.
+
+    Raised by a declaring hook that sees it, best by ``context.environment``: a default that suits
+    a laptop and would be a hole in production. ``check`` and ``run`` refuse the deployment, and
+    say whose the setting is and where it stands; it is the operator's mistake, so no
+    ``[on_failure]`` leaves the plugin out for it. Since plugin API 2.
+
+    Args:
+        setting: key in the plugin's section, ``token``.
+        what: one sentence that says what is wrong.
+        expected: what would be right, in this environment.
+        got: what is there; never a secret's value.
+        fix: what to do, and the way out for those to whom the danger is none.
+    """
+
+    def __init__(self, setting: str, what: str, *, expected: str, got: str, fix: str) -> None:
+        super().__init__(what)
+        self.setting = setting
+        self.expected = expected
+        self.got = got
+        self.fix = fix
+
+
 class StartError(RolehostError):
     """A checked deployment cannot start here: port in use, database locked, unreadable file.
 

@@ -9,7 +9,7 @@ from rolehost.cli.main import invoke
 from rolehost.fleet import load
 from rolehost.fleet.asyncapi import asyncapi
 
-from tests.proofs.fleet_check_cases import FOUR, Case
+from tests.proofs.fleet_check_cases import ENVIRON, FOUR, Case
 from tests.proofs.fleet_check_plugins import Paid, Placed, actor, handler, plugin
 from tests.proofs.kit import FIXTURES, ROOT, in_ci
 
@@ -52,7 +52,7 @@ def shop(tmp_path: Path) -> dict[str, Any]:
             "ledger": plugin(handler("ledger.book", "orders", "ledger", payload=Paid, batch=50)),
         },
     )
-    return asyncapi(load(case.write(tmp_path), environ={}, extra=case.extra()))
+    return asyncapi(load(case.write(tmp_path), environ=ENVIRON, extra=case.extra()))
 
 
 def test_a_fleet_s_document_is_valid(shop: dict[str, Any]) -> None:
@@ -61,7 +61,7 @@ def test_a_fleet_s_document_is_valid(shop: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", ["embedded", *FOUR])
 def test_the_document_of_each_of_our_deployments_is_valid(name: str) -> None:
-    validate(asyncapi(load([ROOT / "deploy" / f"{name}.toml"], environ={})))
+    validate(asyncapi(load([ROOT / "deploy" / f"{name}.toml"], environ=ENVIRON)))
 
 
 def test_a_channel_has_its_name_in_kafka(shop: dict[str, Any]) -> None:
@@ -99,7 +99,7 @@ def test_headers_are_those_of_cloudevents(shop: dict[str, Any]) -> None:
 
 
 def test_without_kafka_there_are_no_bindings() -> None:
-    document = asyncapi(load([ROOT / "deploy" / "embedded.toml"], environ={}))
+    document = asyncapi(load([ROOT / "deploy" / "embedded.toml"], environ=ENVIRON))
 
     assert "bindings" not in json.dumps(document)
 

@@ -13,7 +13,7 @@ import pytest
 from rolehost.fleet import load
 from rolehost.fleet.checking import check
 
-from tests.proofs.fleet_check_cases import CASES, Case
+from tests.proofs.fleet_check_cases import CASES, ENVIRON, Case
 
 pytestmark = [
     pytest.mark.needs("rolehost_webhooks"),
@@ -30,7 +30,7 @@ def slug(case: Case) -> str:
 
 def told(case: Case, folder: Path) -> str:
     """Return everything that is said of a case's fleet, its folder left out."""
-    fleet = load(case.write(folder), environ={}, extra=case.extra())
+    fleet = load(case.write(folder), environ=ENVIRON, extra=case.extra())
     findings = check(fleet)
     parts = [f"{problem}\n" for problem in findings.mistakes]
     parts += [f"warning: {problem}\n" for problem in findings.warnings]

@@ -14,6 +14,7 @@ from rolehost.fleet.graph import LINES, Graph, cut, graph
 from rolehost.fleet.layout import layout
 from rolehost.fleet.mermaid import mermaid
 
+from tests.proofs.fleet_check_cases import ENVIRON
 from tests.proofs.fleet_check_plugins import actor, handler, plugin
 from tests.proofs.kit import ROOT
 
@@ -124,7 +125,7 @@ def test_a_long_list_is_cut_and_what_is_left_out_is_counted() -> None:
 @pytest.mark.needs("rolehost_webhooks")
 @pytest.mark.needs("rolehost_kafka")
 def test_the_picture_in_the_docs_is_that_of_our_deployments() -> None:
-    text = svg(graph(load(FOUR, environ={})))
+    text = svg(graph(load(FOUR, environ=ENVIRON)))
     if os.environ.get("ROLEHOST_GOLDEN") == "write":
         PICTURE.write_text(text, encoding="utf-8")
     assert text == PICTURE.read_text("utf-8")

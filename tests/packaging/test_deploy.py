@@ -31,6 +31,8 @@ SWAPS = {
     "memcached instead of Redis": {"CACHE": "memcached"},
 }
 K8S = ROOT / "deploy/k8s"
+#: What every deployment in production with an API wants to be told.
+TOKEN = {"ROLEHOST_WEBHOOKS_TOKEN": "a-token"}
 #: Manifests of pods that run roles; what they share is in the kustomization of the fleet.
 PODS = sorted(K8S.glob("*/deployment.yaml")) + sorted(K8S.glob("*/statefulset.yaml"))
 COMPOSE = ("docker-compose.yml", "docker-compose.fleet.yml")
@@ -66,7 +68,7 @@ def deployment_of(arguments: list[str], folder: Path, environ: dict[str, str]) -
     (file,) = [Path(word) for word in arguments if word.startswith("/etc/rolehost/")]
     mounted = folder / file.name
     path = mounted if mounted.exists() else ROOT / "deploy" / file.name
-    return load(path, environ=image_variables() | environ)
+    return load(path, environ=image_variables() | TOKEN | environ)
 
 
 def pod(path: Path) -> tuple[dict[str, Any], dict[str, Any], Deployment]:
@@ -79,14 +81,26 @@ def pod(path: Path) -> tuple[dict[str, Any], dict[str, Any], Deployment]:
 
 @pytest.mark.parametrize("path", DEPLOYMENTS, ids=relative)
 def test_a_deployment_composes(path: Path) -> None:
-    assert compose(load(path, environ={})).roles
+    assert compose(load(path, environ=TOKEN)).roles
 
 
 @pytest.mark.parametrize("path", DEPLOYMENTS, ids=relative)
 def test_a_deployment_with_named_roles_is_exactly_these(path: Path) -> None:
-    composition = compose(load(path, environ={}))
+    composition = compose(load(path, environ=TOKEN))
     claimed = composition.deployment.host.deployment.roles
     assert claimed is None or set(claimed) == set(composition.roles)
+
+
+@pytest.mark.parametrize("path", [ROOT / "deploy/api.toml", *K8S.glob("*/deployment.toml")])
+def test_an_api_that_would_let_everybody_in_does_not_start_in_production(path: Path) -> None:
+    composition, (problem,) = examine(load(path, environ={}))
+    assert composition is None
+    assert problem.code == "refused-setting"
+    assert problem.where.startswith(f"{path}:") and problem.where.endswith("webhooks-api.token")
+
+
+def test_everybody_may_try_the_embedded_one() -> None:
+    assert compose(load(ROOT / "deploy/embedded.toml", environ={})).roles
 
 
 def test_the_split_deployments_together_are_what_the_embedded_one_is() -> None:
@@ -103,7 +117,7 @@ def test_the_split_deployments_together_are_what_the_embedded_one_is() -> None:
 @pytest.mark.parametrize("swap", SWAPS)
 def test_a_backend_is_swapped_by_one_value(name: str, swap: str) -> None:
     environ = {f"ROLEHOST__STORAGE__{kind}": backend for kind, backend in SWAPS[swap].items()}
-    composition = compose(load(ROOT / f"deploy/{name}.toml", environ=environ))
+    composition = compose(load(ROOT / f"deploy/{name}.toml", environ=TOKEN | environ))
     chosen = {kind: owned.value.name for kind, owned in composition.backends.items()}
     expected = {"database": "postgres", "queue": "redis", "cache": "redis", "stream": "kafka"}
     expected |= {kind.lower(): backend for kind, backend in SWAPS[swap].items()}
@@ -121,7 +135,7 @@ def test_a_fleet_without_events_runs_on_postgresql_alone(name: str, plugins: str
         "ROLEHOST__STORAGE__QUEUE": "postgres",
         "ROLEHOST__PLUGINS": f"postgres,ops,{plugins}",
     }
-    composition = compose(load(ROOT / f"deploy/{name}.toml", environ=environ))
+    composition = compose(load(ROOT / f"deploy/{name}.toml", environ=TOKEN | environ))
     chosen = {kind: owned.value.name for kind, owned in composition.backends.items()}
     assert chosen == {"database": "postgres", "queue": "postgres"}
 
@@ -143,7 +157,7 @@ def test_a_line_of_the_engines_file_swaps_a_backend_of_every_deployment(tmp_path
         text = path.read_text("utf-8").replace('queue = "redis"', 'queue = "postgres"')
         (tmp_path / path.name).write_text(text, "utf-8")
     for name in FLEET:
-        composition = compose(load(tmp_path / f"{name}.toml", environ={}))
+        composition = compose(load(tmp_path / f"{name}.toml", environ=TOKEN))
         assert composition.backends["queue"].value.name == "postgres"
 
 
@@ -244,13 +258,12 @@ def test_every_variable_of_the_image_and_the_example_overrides_a_setting() -> No
         "PATH": "/var/lib/x.db",
         "BIND": "0.0.0.0:8000",
         "LEVEL": "info",
-        "TOKEN": "t",
         "QUEUE": "postgres",
         "CACHE": "memcached",
     }
     environ = {name: values[name.rpartition("__")[2]] for name in found}
     assert environ
-    compose(load(ROOT / "deploy/api.toml", environ=environ))
+    compose(load(ROOT / "deploy/api.toml", environ=TOKEN | environ))
     alone = {name: value for name, value in environ.items() if "STORAGE" not in name}
     compose(load(ROOT / "deploy/embedded.toml", environ=alone))
 

@@ -103,6 +103,8 @@ def fleet(engines: Engines, extra: str = "", *, outcomes: str | None = None) -> 
                 f'include = ["{ROOT}/deploy/{name}.toml"]\n'
                 f"{_with_outcomes(name, outcomes)}"
                 "allow_private = true\n"
+                # Nobody but the proof reaches it.
+                '[webhooks-api]\nauthentication = "proxy"\n'
                 f'[http]\nbind = "127.0.0.1:{port}"\nshutdown_delay = 0.0\n'
                 f"{engines.sections()}{extra}"
             )

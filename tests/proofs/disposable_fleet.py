@@ -138,7 +138,8 @@ def shared(servers: Engines) -> str:
     return (
         '[deployment]\nenvironment = "production"\nmigrate = "run"\n'
         "[worker]\nprocesses = 2\n[consumer]\nprocesses = 2\n"
-        # The receiver is on this machine.
+        # Nobody but the proof reaches it, and the receiver is on this machine.
+        '[webhooks-api]\nauthentication = "proxy"\n'
         "[webhooks-delivery]\nallow_private = true\n"
         '[storage]\ndatabase = "postgres"\nqueue = "redis"\ncache = "redis"\nstream = "kafka"\n'
         f'[postgres]\nurl = "{servers.postgres.url}"\n'

@@ -17,7 +17,7 @@ from typing import Any
 from rolehost.fleet import examine
 from rolehost.fleet.checking import check
 
-from tests.proofs.fleet_check_cases import CASES, FOUR, Case, put
+from tests.proofs.fleet_check_cases import CASES, ENVIRON, FOUR, Case, put
 from tests.proofs.kit import ROOT, Figures, Options
 
 PROMISE = (
@@ -79,7 +79,7 @@ def prove(options: Options) -> Figures:
 def mistaken(case: Case) -> str:
     """Return what is wrong with the answer to a seeded mistake; nothing when it is right."""
     with TemporaryDirectory(prefix="rolehost-proof-") as name:
-        fleet, problems = examine(case.write(Path(name)), environ={}, extra=case.extra())
+        fleet, problems = examine(case.write(Path(name)), environ=ENVIRON, extra=case.extra())
         if fleet is None:
             return f"a deployment is wrong by itself: {problems[0]}"
         findings = check(fleet)
@@ -113,7 +113,7 @@ def own_fleets() -> Iterator[tuple[str, str]]:
 
 def alarm(paths: Sequence[Path], environ: Mapping[str, str]) -> str:
     """Return everything that is said of a fleet."""
-    fleet, problems = examine(paths, environ=environ)
+    fleet, problems = examine(paths, environ={**ENVIRON, **environ})
     if fleet is None:
         return "\n".join(map(str, problems))
     findings = check(fleet)
@@ -173,7 +173,8 @@ def timed() -> tuple[float, float]:
         capture_output=True,
         text=True,
         check=False,
-        env={name: text for name, text in os.environ.items() if not name.startswith("ROLEHOST")},
+        env={name: text for name, text in os.environ.items() if not name.startswith("ROLEHOST")}
+        | ENVIRON,
     )
     seconds = time.monotonic() - began
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

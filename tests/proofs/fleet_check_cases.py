@@ -26,6 +26,9 @@ from tests.proofs.kit import ROOT
 #: The deployments of one fleet.
 FOUR = ("api", "worker", "events", "scheduler")
 
+#: What the deployments ask of the environment: a token, which no check looks at.
+ENVIRON = {"ROLEHOST_WEBHOOKS_TOKEN": "checked"}
+
 #: Plugins by name; a function, so that no case shares them with another.
 Plugins = Callable[[], Mapping[str, Any]]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 from rolehost.api import Secret, Settings
@@ -15,11 +15,21 @@ class ApiSettings(Settings, frozen=True):
     """``[webhooks-api]``.
 
     Attributes:
-        token: what clients send as ``Authorization: Bearer``. None lets everybody in, which
-            suits a laptop and nothing else; the check ``webhooks-token`` says so.
+        token: what clients send as ``Authorization: Bearer``. None, or an empty one, lets
+            everybody in, which suits a laptop and nothing else: the check ``webhooks-token``
+            says so, and where ``[deployment] environment`` is ``production`` it is refused.
+        authentication: who authenticates clients. ``token``: this API, by its token. ``proxy``:
+            what stands before it; nobody else can reach it, and it may do without a token of
+            its own.
     """
 
     token: Secret | None = None
+    authentication: Literal["token", "proxy"] = "token"
+
+    @property
+    def demanded(self) -> Secret | None:
+        """The token that clients must send; None: they need none."""
+        return self.token or None
 
 
 class IngestSettings(Settings, frozen=True):

@@ -7,15 +7,15 @@ import sys
 from typing import Any
 
 import pytest
-from rolehost.api import DeclareContext, Migrations, Secret
+from rolehost.api import DeclareContext, Migrations, Secret, SettingRefused
 from rolehost.composition import compose
 from rolehost.deployment import load
 from rolehost_webhooks.plugins import api, delivery, ingest
 from rolehost_webhooks.settings import ApiSettings, DeliverySettings, IngestSettings
 
 
-def context(settings: Any) -> DeclareContext:
-    return DeclareContext(plugin="x", settings=settings, deployment="test")
+def context(settings: Any, environment: str = "development") -> DeclareContext:
+    return DeclareContext(plugin="x", settings=settings, deployment="test", environment=environment)
 
 
 def test_each_plugin_brings_the_same_tables_so_that_each_may_run_alone() -> None:
@@ -30,13 +30,47 @@ def test_a_token_brings_a_middleware_that_nothing_may_leave_out() -> None:
         return [one.name for one in api.rolehost_middleware(context(settings)) if one.security]
 
     assert security(ApiSettings()) == []
-    assert security(ApiSettings(token=Secret("t"))) == ["webhooks-token"]
+    assert security(ApiSettings(token=Secret(""))) == []
+    for authentication in ("token", "proxy"):
+        settings = ApiSettings(token=Secret("t"), authentication=authentication)
+        assert security(settings) == ["webhooks-token"]
 
 
-@pytest.mark.parametrize(("token", "told"), [(None, "everybody"), (Secret("t"), "asked for")])
-def test_a_check_tells_whether_the_api_is_open(token: Secret | None, told: str) -> None:
-    (check,) = api.rolehost_checks(context(ApiSettings(token=token)))
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (ApiSettings(), "everybody"),
+        (ApiSettings(token=Secret("")), "everybody"),
+        (ApiSettings(authentication="proxy"), "a proxy"),
+        (ApiSettings(token=Secret("t")), "a token is asked for"),
+        (ApiSettings(token=Secret("t"), authentication="proxy"), "a token is asked for"),
+    ],
+)
+def test_a_check_tells_whether_the_api_is_open(settings: ApiSettings, told: str) -> None:
+    (check,) = api.rolehost_checks(context(settings))
     assert told in str(check.fn(None))
+
+
+OPEN = [ApiSettings(), ApiSettings(token=Secret(""))]
+CLOSED = [ApiSettings(token=Secret("t")), ApiSettings(authentication="proxy")]
+
+
+@pytest.mark.parametrize("settings", OPEN)
+def test_an_api_that_lets_everybody_in_is_refused_in_production(settings: ApiSettings) -> None:
+    with pytest.raises(SettingRefused, match="would let everybody in") as refused:
+        api.rolehost_middleware(context(settings, "production"))
+    assert refused.value.setting == "token"
+
+
+@pytest.mark.parametrize("settings", CLOSED)
+def test_one_that_somebody_guards_is_not(settings: ApiSettings) -> None:
+    assert api.rolehost_middleware(context(settings, "production"))
+
+
+@pytest.mark.parametrize("environment", ["development", "test"])
+@pytest.mark.parametrize("settings", [*OPEN, *CLOSED])
+def test_elsewhere_it_may_be_either(settings: ApiSettings, environment: str) -> None:
+    assert api.rolehost_middleware(context(settings, environment))
 
 
 def test_the_schedule_of_the_settings_is_that_of_the_actor() -> None:

@@ -112,7 +112,8 @@ class Hooks:
     start, naming plugin, distribution and hook, or go on without the plugin where
     ``[on_failure]`` says so.
     One that raises :class:`~rolehost.errors.ConfigurationError` is told by the problems that it
-    carries, in its own words.
+    carries, in its own words; one that raises :class:`~rolehost.errors.SettingRefused` refuses a
+    setting that would be right elsewhere, in production for instance.
 
     A plugin may add hooks of its own (:class:`ExtensionPoint`), which others implement.
     """

@@ -17,7 +17,7 @@ from rolehost.composition.report import Report
 from rolehost.discovery import Found, HookTable, did_you_mean, implementation, installed
 from rolehost.discovery.suggest import one_of
 from rolehost.discovery.watching import Effects, Overdue, bounded_here, contained
-from rolehost.errors import ConfigurationError, Problem
+from rolehost.errors import ConfigurationError, Problem, SettingRefused
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +261,9 @@ def call_hook(report: Report, found: Found, hook: str, module: Any, context: Any
         report.incomplete = True
         report.extend(error.problems)
         return FAILED
+    except SettingRefused as error:
+        _refused(report, found, error)
+        return FAILED
     except KeyboardInterrupt:
         raise
     except BaseException as error:
@@ -283,6 +286,22 @@ def call_hook(report: Report, found: Found, hook: str, module: Any, context: Any
             fix=f"mend the plugin, or take {found.name} out of plugins",
         )
         return FAILED
+
+
+def _refused(report: Report, found: Found, error: SettingRefused) -> None:
+    report.incomplete = True
+    mistakes = len(report.problems)
+    report.add(
+        "refused-setting",
+        report.at(f"{found.name}.{error.setting}"),
+        str(error),
+        who=found.who,
+        expected=error.expected,
+        got=error.got,
+        fix=error.fix,
+    )
+    # The operator's, not the plugin's: going on without it would hide it.
+    report.settled.update(report.problems[mistakes:])
 
 
 def _type(error: BaseException) -> str:

@@ -46,9 +46,9 @@ def api_token(context: CommandContext, given: str | None) -> str | None:
     if given:
         return given
     settings = settings_of(context, "webhooks-api")
-    if settings is None or settings.token is None:
+    if settings is None or settings.demanded is None:
         return None
-    token: str = settings.token.reveal()
+    token: str = settings.demanded.reveal()
     return token
 
 

@@ -17,6 +17,7 @@ from rolehost.api import (
     ProcessContext,
     Route,
     Services,
+    SettingRefused,
     hookimpl,
 )
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from rolehost_graphql import Schema
 
 log = logging.getLogger(__name__)
+
+PROXY = "a proxy before the webhooks API authenticates its clients, as the settings say"
 
 OPEN = "no token is set: everybody who reaches the webhooks API may use it"
 
@@ -60,12 +63,19 @@ def rolehost_routes() -> list[Route | ErrorFormat]:
 
 @hookimpl
 def rolehost_middleware(context: DeclareContext) -> list[Middleware]:
-    """Accept paths with a slash at their end; ask for the token when there is one."""
+    """Accept paths with a slash at their end; ask for the token when there is one.
+
+    Raises:
+        SettingRefused: in production, when nobody would ask for anything.
+    """
     from rolehost_webhooks.routes.authentication import BearerToken
     from rolehost_webhooks.routes.paths import TrailingSlash
 
     components = [Middleware("webhooks-slash", TrailingSlash())]
-    token = context.settings.token
+    settings: ApiSettings = context.settings
+    token = settings.demanded
+    if token is None and context.environment == "production":
+        _require_proxy(settings)
     if token is not None:
         components.append(Middleware("webhooks-token", BearerToken(token), security=True))
     return components
@@ -74,19 +84,23 @@ def rolehost_middleware(context: DeclareContext) -> list[Middleware]:
 @hookimpl
 def rolehost_checks(context: DeclareContext) -> list[Check]:
     """Tell whether the API is open to everybody."""
-    protected = context.settings.token is not None
+    settings: ApiSettings = context.settings
+    unasked = PROXY if settings.authentication == "proxy" else OPEN
+    told = unasked if settings.demanded is None else "a token is asked for"
 
     def token(_services: Services) -> str:
-        return "a token is asked for" if protected else OPEN
+        return told
 
-    # It never fails: an open API is the operator's choice, but nobody should overlook it.
+    # It never fails: an open API on a laptop is its user's choice, but nobody should overlook it.
     return [Check(name="webhooks-token", fn=token)]
 
 
 @hookimpl
 def rolehost_start(context: ProcessContext) -> None:
     """Warn once when the API is open to everybody."""
-    if context.role == "http" and context.settings.token is None:
+    settings: ApiSettings = context.settings
+    unasked = settings.demanded is None and settings.authentication == "token"
+    if context.role == "http" and unasked:
         log.warning("%s; set token in [webhooks-api]", OPEN)
 
 
@@ -95,7 +109,7 @@ def graphql_schema(context: DeclareContext) -> list[Schema]:
     """Give what the API has to a GraphQL API, where the plugin ``graphql`` is enabled."""
     from rolehost_webhooks.graphql.part import part
 
-    return [part(context.settings.token)]
+    return [part(context.settings.demanded)]
 
 
 @hookimpl
@@ -108,3 +122,17 @@ def rolehost_commands() -> list[Command]:
             summary="Receive and send webhooks from the command line",
         )
     ]
+
+
+def _require_proxy(settings: ApiSettings) -> None:
+    if settings.authentication != "proxy":
+        raise SettingRefused(
+            "token",
+            "no token is set, and in production the webhooks API would let everybody in who"
+            " reaches it",
+            expected='a token in [webhooks-api], or authentication = "proxy" there',
+            got="no token" if settings.token is None else "an empty token",
+            fix='write token = "${ROLEHOST_WEBHOOKS_TOKEN}" in [webhooks-api] and set that'
+            " variable; where a proxy authenticates every client and nobody reaches the API past"
+            ' it, say so: authentication = "proxy"',
+        )
