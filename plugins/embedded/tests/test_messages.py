@@ -3,13 +3,14 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 
 import dramatiq
 import pytest
 from dramatiq.errors import QueueJoinTimeout, QueueNotFound
 from rolehost.api import StorageError
 from rolehost_embedded.broker import EmbeddedBroker
-from rolehost_embedded.messages import MessageStore
+from rolehost_embedded.messages import _CRASHES, _SCHEMA, MessageStore, Taken
 from rolehost_embedded.queue import EmbeddedQueue
 from rolehost_embedded.settings import EmbeddedSettings
 from rolehost_embedded.wakes import Wakes
@@ -74,6 +75,54 @@ def test_an_owner_whose_lease_ended_can_finish_nothing(
     assert store.renew("other", 1000) == ["q"]
     store.exchange("q", "frozen", 0, [row.id for row in taken])
     assert [row.data for row in store.exchange("q", "other", 10, ())] == [b"x"]
+
+
+def test_a_suspect_is_charged_when_it_ran_and_not_when_it_was_only_fetched(
+    store: MessageStore, clock: FakeClock
+) -> None:
+    def take(owner: str) -> Taken:
+        clock.now += 1001
+        store.renew(owner, 1000)
+        (taken,) = store.exchange("q", owner, 10, ())
+        return taken
+
+    store.put("q", b"x", 0)
+    assert take("first").crashes is None
+    assert take("second").crashes == 0
+    third = take("third")
+    assert third.crashes == 0, "it had been fetched"
+    assert store.start(third.id, "third")
+    store.give_back([third.id], "third")
+    assert take("fourth").crashes == 0, "it had been given back"
+    assert store.start(third.id, "fourth")
+    store.leave("fourth")
+    assert take("fifth").crashes == 0, "who leaves in order did not die"
+    assert store.start(third.id, "fifth")
+    assert take("sixth").crashes == 1
+    assert not store.start(third.id, "fifth"), "another one has it"
+    store.bury([third.id], "sixth", "no")
+    (letter,) = store.dead(10)
+    assert store.revive(letter, letter.data)
+    assert take("seventh").crashes is None
+
+
+def test_a_file_of_the_version_before_gets_what_it_lacks_and_keeps_its_messages(
+    settings: EmbeddedSettings, clock: FakeClock
+) -> None:
+    with sqlite3.connect(settings.messages_path) as old:
+        for statement in _SCHEMA:
+            if statement not in _CRASHES:
+                old.execute(statement)
+        old.execute("PRAGMA user_version = 1")
+        old.execute("INSERT INTO messages (queue, due, data) VALUES ('q', 0, x'61')")
+    with closing(MessageStore(settings, clock)) as store, closing(MessageStore(settings)) as other:
+        assert [row.data for row in store.exchange("q", "me", 10, ())] == [b"a"]
+        assert other.depth("q", taken=True) == 1
+        # A process of that version goes on beside those of this one.
+        old.execute("INSERT INTO messages (queue, due, data) VALUES ('q', 0, x'62')")
+        old.commit()
+        assert [row.data for row in other.exchange("q", "other", 10, ())] == [b"b"]
+    old.close()
 
 
 def test_dead_messages_are_kept_for_their_time(
