@@ -4,35 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from contextlib import contextmanager
 
 import pytest
-from rolehost import schema
 from rolehost.api import (
     Backend,
-    Event,
-    Handler,
     PluginInfo,
     Route,
-    Schedule,
-    actor,
-    handler,
     hookimpl,
 )
 from rolehost.composition import compose
 from rolehost.deployment import load
 from rolehost.errors import StartError, StorageUnavailable
-from rolehost.roles.consumer.loop import ConsumerRole
 from rolehost.roles.http.application import build
 from rolehost.roles.process import Process
-from rolehost.roles.scheduler.loop import SchedulerRole
-from rolehost.roles.worker.loop import WorkerRole
-from rolehost.services import ProcessServices
 
 from tests.host.installed import plugin
 from tests.http.asgi import call
-
-ROLES = {"worker": WorkerRole, "consumer": ConsumerRole, "scheduler": SchedulerRole}
 
 
 class Fragile:
@@ -239,95 +226,3 @@ def test_the_routes_of_a_degraded_plugin_answer_503_and_the_others_are_served(tm
         assert "ZeroDivisionError" not in answer.body.decode()
     application.close()
     process.stop()
-
-
-@contextmanager
-def running(composition, *roles):
-    """Run roles in this process for the time of the block."""
-    started = []
-    for role in roles:
-        process = Process(composition, role=role)
-        process.start()
-        started.append((ROLES[role](process), process))
-        started[-1][0].start()
-    yield
-    for role, process in started:
-        process.drain()
-        role.stop()
-        process.stop()
-
-
-def test_jobs_and_events_of_a_degraded_plugin_wait_until_it_works(tmp_path):
-    done: list[str] = []
-    changed = threading.Condition()
-
-    def note(word):
-        with changed:
-            done.append(word)
-            changed.notify_all()
-
-    def wait(count):
-        with changed:
-            assert changed.wait_for(lambda: len(done) >= count, 20), done
-
-    @actor(name="shop-work")
-    def work(context):
-        note("job of shop")
-
-    @actor(name="other-work")
-    def other_work(context):
-        note("job of other")
-
-    @handler(topic="things", group="shop")
-    def read(context, event):
-        note("event of shop")
-
-    @handler(topic="things", group="other")
-    def other_read(context, event):
-        note("event of other")
-
-    assert isinstance(read, Handler)
-    info = PluginInfo(api=2, enqueues=("shop-work",), publishes=("things",))
-    shop = plugin(
-        info,
-        actors=[work],
-        handlers=[read],
-        schedules=[Schedule(name="often", actor=work, every=0.1)],
-    )
-    info = PluginInfo(api=2, enqueues=("shop-work", "other-work"), publishes=("things",))
-    other = plugin(
-        info,
-        actors=[other_work],
-        handlers=[other_read],
-        schedules=[Schedule(name="once", actor=other_work, every=1e9)],
-    )
-    broken = [True]
-
-    def start(context):
-        assert not broken, "not mended yet"
-
-    shop.rolehost_start = hookimpl(start)
-    composition = composed(
-        tmp_path,
-        {"shop": shop, "other": other},
-        ["shop"],
-        more=f'[embedded]\npath = "{tmp_path}/service.db"\n',
-    )
-    services = ProcessServices(composition, role="command")
-    schema.up(services.database, [schema.HOST_SET, *composition.schema_sets])
-    with running(composition, "worker", "consumer", "scheduler"):
-        services.enqueue(work)
-        services.enqueue(other_work)
-        services.publish(Event(topic="things", type="thing", data=b"one"))
-        wait(2)
-    assert sorted(done) == ["event of other", "job of other"]
-    with services.database.session():
-        states = services.database.read("SELECT actor, state FROM rolehost_jobs ORDER BY actor")
-        dead = services.database.read("SELECT count(*) FROM rolehost_dead_events")
-    assert list(states) == [("other-work", "completed"), ("shop-work", "available")]
-    assert list(dead) == [(0,)]
-    broken.clear()
-    with running(composition, "worker", "consumer"):
-        wait(4)
-    assert sorted(done[2:]) == ["event of shop", "job of shop"]
-    services.close()
