@@ -190,7 +190,8 @@ class Actor:
         retry: when a failed attempt is repeated.
         time_limit: seconds after which an attempt is interrupted and fails; None never.
             Cannot interrupt C code that holds the GIL.
-        max_crashes: after so many processes died running it the job is a dead letter.
+        max_crashes: after so many processes died running it the job, or the ephemeral message,
+            is a dead letter; the first death is not counted.
     """
 
     fn: Callable[..., Any]
