@@ -17,9 +17,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from tests.check.casefile import install
-from tests.proofs.bad_settings_cases import RIGHT, WRONG, Case, Servers, cases
+from tests.proofs.bad_settings_cases import MECHANISM, RIGHT, WRONG, Case, Servers, cases
 from tests.proofs.kit import Figures, Options, Task, Unavailable
 from tests.proofs.old_broker import old_broker
 from tests.proofs.running import READY, Running, eventually, free_port, running
@@ -105,10 +106,11 @@ def servers() -> Iterator[Servers]:
 
     with ExitStack() as stack, ThreadPoolExecutor(2) as pool:
         try:
-            broker = pool.submit(start, "kafka", password=RIGHT, tls=True)
+            asking: dict[str, Any] = {"password": RIGHT, "tls": True, "client_certificates": True}
+            broker = pool.submit(start, "kafka", mechanism=MECHANISM, **asking)
             postgres = stack.enter_context(start("postgres", password=RIGHT, tls=True))
             redis = stack.enter_context(start("redis", password=RIGHT))
-            redis_tls = stack.enter_context(start("redis", password=RIGHT, tls=True))
+            redis_tls = stack.enter_context(start("redis", **asking))
             memcached = stack.enter_context(start("memcached"))
             kafka = stack.enter_context(broker.result())
         except Missing as missing:

@@ -12,6 +12,9 @@ from rolehost.testing.services.server import Server
 #: The password that the servers ask for, and a wrong one; neither may be shown anywhere.
 RIGHT, WRONG = "sesame-9c1f", "hunter2-5f3a"
 
+#: How clients log in to Kafka.
+MECHANISM = "SCRAM-SHA-512"
+
 #: A host that no resolver knows (RFC 6761).
 NOWHERE = "nowhere.invalid"
 
@@ -46,7 +49,7 @@ class Case(NamedTuple):
 
 
 class Servers(NamedTuple):
-    """Engines with passwords and TLS, and a broker of another time."""
+    """Engines with passwords, TLS and certificates of clients, and a broker of another time."""
 
     postgres: Server
     redis: Server
@@ -112,6 +115,10 @@ def _redis(servers: Servers) -> Iterator[Case]:
     tls = f"127.0.0.1:{servers.redis_tls.port}"
     yield Case("redis: TLS that is not trusted", "queue", section(f"rediss://:{WRONG}@{tls}/0"),
                "[redis] url", "certificate is not trusted", extended=True)  # fmt: skip
+    authority = f"?ssl_ca_certs={servers.redis_tls.authority}"
+    yield Case("redis: no certificate", "queue",
+               section(f"rediss://:{WRONG}@{tls}/0{authority}"),
+               "[redis] url", "wants a certificate of the client")  # fmt: skip
     yield Case("redis: TLS only", "cache", section(f"redis://:{WRONG}@{tls}/0"),
                "[redis] url", "speaks TLS only", extended=True)  # fmt: skip
     yield Case("redis: another server", "cache",
@@ -142,16 +149,18 @@ def _kafka(servers: Servers, client: str) -> Iterator[Case]:
         return _section("kafka", servers=f'["{place}"]', client=_text(client),
                         connect_timeout="2.0", **settings)  # fmt: skip
 
-    def login(mechanism: str = "PLAIN") -> dict[str, str]:
+    trusting = {"tls": "true", "tls_ca": _text(str(kafka.authority))}
+
+    def login(mechanism: str) -> dict[str, str]:
         return {"sasl_mechanism": _text(mechanism), "sasl_username": _text("rolehost"),
-                "sasl_password": _text(WRONG)}  # fmt: skip
+                "sasl_password": _text(WRONG), **trusting}  # fmt: skip
 
     at_login, at_tls = f"127.0.0.1:{kafka.login_port}", f"127.0.0.1:{kafka.tls_port}"
-    yield Case("kafka: wrong password", "stream", section(at_login, **login()),
+    yield Case("kafka: wrong password", "stream", section(at_login, **login(MECHANISM)),
                "[kafka] sasl_username, sasl_password", "login")  # fmt: skip
-    yield Case("kafka: wrong mechanism", "stream", section(at_login, **login("SCRAM-SHA-256")),
+    yield Case("kafka: wrong mechanism", "stream", section(at_login, **login("PLAIN")),
                "[kafka] sasl_mechanism", "not offer", extended=True)  # fmt: skip
-    yield Case("kafka: no login", "stream", section(at_login),
+    yield Case("kafka: no login", "stream", section(at_login, **trusting),
                "[kafka] sasl_mechanism", "wants a login", extended=True)  # fmt: skip
     yield Case("kafka: no such host", "stream", section(f"{NOWHERE}:9092"),
                "[kafka] servers", "no such host", waits=True)  # fmt: skip
@@ -159,6 +168,8 @@ def _kafka(servers: Servers, client: str) -> Iterator[Case]:
                "[kafka] tls", "does not speak TLS")  # fmt: skip
     yield Case("kafka: TLS that is not trusted", "stream", section(at_tls, tls="true"),
                "[kafka] tls_ca", "not trusted", extended=True)  # fmt: skip
+    yield Case("kafka: no certificate", "stream", section(at_tls, **trusting),
+               "[kafka] tls_certificate", "wants a certificate of the client")  # fmt: skip
     yield Case("kafka: TLS only", "stream", section(at_tls),
                "[kafka] tls", "speaks TLS only", extended=True)  # fmt: skip
     yield Case("kafka: wrong version", "stream", section(f"127.0.0.1:{servers.old_kafka}"),
