@@ -5,7 +5,17 @@ from __future__ import annotations
 import sys
 
 import pytest
-from rolehost.api import Backend, Middleware, PluginInfo, Route, Schedule, actor, hookimpl
+from rolehost.api import (
+    Backend,
+    Metric,
+    Middleware,
+    PluginInfo,
+    Route,
+    Schedule,
+    SettingRefused,
+    actor,
+    hookimpl,
+)
 from rolehost.composition import compose, examine
 from rolehost.deployment import load, read
 from rolehost.errors import ConfigurationError
@@ -172,6 +182,24 @@ def test_in_a_role_without_routes_a_plugin_that_failed_is_asked_for_its_middlewa
     assert composition is not None
 
 
+def test_it_is_asked_for_its_middleware_in_the_environment_of_the_deployment(tmp_path):
+    @hookimpl
+    def middleware(context):
+        return [Middleware("guard", Thing(), security=context.environment == "production")]
+
+    guard = plugin()
+    guard.rolehost_actors, guard.rolehost_middleware = raises, middleware
+    path = tmp_path / "rolehost.toml"
+    for environment, goes_on in (("production", False), ("development", True)):
+        path.write_text(
+            'plugins = ["guard"]\n[on_failure]\nguard = "degrade"\n'
+            f'[deployment]\nenvironment = "{environment}"\n'
+        )
+        given = load(path, environ={})
+        composition, _ = examine(given, extra={"guard": guard}, role="worker")
+        assert (composition is not None) == goes_on
+
+
 def test_where_middleware_cannot_be_declared_nothing_goes_on(tmp_path):
     guard = routed("guard")
     guard.rolehost_middleware = raises
@@ -188,6 +216,26 @@ def test_what_two_plugins_claim_is_taken_from_the_one_that_may_fail(tmp_path):
     assert [owned.plugin for owned in composition.routes] == ["other"]
     both = composed(tmp_path, plugins, shop="degrade", other="degrade")
     assert [each.name for each in both.degraded] == ["shop", "other"]
+
+
+def test_a_metric_that_two_plugins_claim_is_taken_from_the_one_that_may_fail(tmp_path):
+    metric = Metric(name="things", kind="counter", summary="Things.")
+    plugins = {
+        name: plugin(PluginInfo(api=2, metrics=(metric,)), routes=[Route(f"/{name}", Thing())])
+        for name in ("shop", "other")
+    }
+    composition = composed(tmp_path, plugins, shop="degrade")
+    assert [owned.plugin for owned in composition.metrics.values()] == ["other"]
+
+
+def test_a_setting_that_is_refused_leaves_no_plugin_out(tmp_path):
+    @hookimpl
+    def refuses(context):
+        raise SettingRefused("token", "not so here", expected="one", got="none", fix="set it")
+
+    shop = routed("shop")
+    shop.rolehost_checks = refuses
+    assert codes(tmp_path, {"shop": shop}, shop="degrade") == ["refused-setting"]
 
 
 def test_a_schedule_may_name_the_actor_of_a_plugin_that_failed(tmp_path):

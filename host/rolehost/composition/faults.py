@@ -191,10 +191,14 @@ def _harmless(name: str, problems: Sequence[Problem], attempt: Attempt) -> bool:
         return False
     for plugin, settings in attempt.configured:
         if plugin.found.name == name:
+            deployment = attempt.report.deployment
             context = DeclareContext(
-                plugin=name, settings=settings, deployment=attempt.report.deployment.name
+                plugin=name,
+                settings=settings,
+                deployment=deployment.name,
+                environment=deployment.host.deployment.environment,
             )
-            unheard = Report(attempt.report.deployment)
+            unheard = Report(deployment)
             items, whole = declared(plugin, MIDDLEWARE, context, DECLARING[MIDDLEWARE], unheard)
             return whole and not any(item.security for item in items)
     return False
