@@ -14,7 +14,11 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-pytestmark = [pytest.mark.needs("rolehost_embedded"), pytest.mark.needs("rolehost_webhooks")]
+pytestmark = [
+    pytest.mark.needs("rolehost_embedded"),
+    pytest.mark.needs("rolehost_ops"),
+    pytest.mark.needs("rolehost_webhooks"),
+]
 
 CREATE = "mutation($n: String!) { createApplication(input: {name: $n, uid: $n}) { id } }"
 
@@ -51,7 +55,6 @@ def ask(url: str, query: str, **variables: Any) -> Any:
         return json.load(answer)["data"]
 
 
-@pytest.mark.needs("rolehost_ops")
 def test_operations_stand_among_the_metrics_of_the_host(url: str):
     ask(url, "query Mine { applications { nodes { id } } }")
     with urlopen(url.replace("/graphql", "/metrics"), timeout=30) as answer:
