@@ -27,6 +27,8 @@ from rolehost.services import ProcessServices
 
 from tests.host.installed import plugin
 
+pytestmark = pytest.mark.needs("rolehost_embedded")
+
 ROLES: dict[Any, Any] = {
     "worker": WorkerRole,
     "consumer": ConsumerRole,
