@@ -107,7 +107,7 @@ def servers() -> Iterator[Servers]:
     with ExitStack() as stack, ThreadPoolExecutor(2) as pool:
         try:
             asking: dict[str, Any] = {"password": RIGHT, "tls": True, "client_certificates": True}
-            broker = pool.submit(start, "kafka", mechanism=MECHANISM, **asking)
+            broker = pool.submit(start, "kafka", mechanisms=[MECHANISM], **asking)
             postgres = stack.enter_context(start("postgres", password=RIGHT, tls=True))
             redis = stack.enter_context(start("redis", password=RIGHT))
             redis_tls = stack.enter_context(start("redis", **asking))

@@ -48,8 +48,8 @@ def start(name: str, **options: Any) -> Server:
         options: of the engine. postgres: ``standby=True``, ``password``, ``tls=True``,
             ``parameters`` (by name, as in postgresql.conf); redis: ``password``, ``tls=True``,
             ``parameters``; kafka: ``brokers=3``, ``parameters`` (of server.properties),
-            and of one broker ``password``, its ``mechanism`` (``PLAIN``, ``SCRAM-SHA-256`` or
-            ``SCRAM-SHA-512``) and ``tls=True``, each at a port of its own. Beside ``tls``, all
+            and of one broker ``password``, for ``mechanisms`` (``PLAIN``, ``SCRAM-SHA-256``,
+            ``SCRAM-SHA-512``), and ``tls=True``, each at a port of its own. Beside ``tls``, all
             of them take ``client_certificates=True``: who shows none is refused.
 
     Raises:

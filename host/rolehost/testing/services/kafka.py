@@ -44,7 +44,7 @@ class Broker(Server):
         number: int = 1,
         *,
         password: str | None = None,
-        mechanism: str = "PLAIN",
+        mechanisms: Sequence[str] = ("PLAIN",),
         tls: bool = False,
         client_certificates: bool = False,
     ) -> None:
@@ -68,11 +68,12 @@ class Broker(Server):
             more |= _encryption("tls", made, client_certificates)
         if password:
             self._listeners["LOGIN"] = ("SASL_SSL" if tls else "SASL_PLAINTEXT", self.login_port)
-            more |= _login(password, mechanism)
+            more |= _login(password, mechanisms)
             if tls:
                 more |= _encryption("login", made, False)
-            if mechanism != "PLAIN":
-                self._known = ["-S", f"{mechanism}=[name={USER},password={password}]"]
+            for mechanism in mechanisms:
+                if mechanism != "PLAIN":
+                    self._known += ["-S", f"{mechanism}=[name={USER},password={password}]"]
         self._parameters = {**more, **(parameters or {})}
 
     @property
@@ -173,18 +174,17 @@ class Broker(Server):
         return len(alive(self.port)) >= len(self.brokers)
 
 
-def _login(password: str, mechanism: str) -> dict[str, object]:
+def _login(password: str, mechanisms: Sequence[str]) -> dict[str, object]:
     """Return the parameters of a listener at which :data:`USER` logs in."""
-    package = "org.apache.kafka.common.security"
-    if mechanism == "PLAIN":
-        module = f'{package}.plain.PlainLoginModule required user_{USER}="{password}";'
-    else:
-        # Who may log in stands in the data that the storage tool makes.
-        module = f"{package}.scram.ScramLoginModule required;"
-    return {
-        "listener.name.login.sasl.enabled.mechanisms": mechanism,
-        f"listener.name.login.{mechanism.lower()}.sasl.jaas.config": module,
+    package, prefix = "org.apache.kafka.common.security", "listener.name.login"
+    plain = f'{package}.plain.PlainLoginModule required user_{USER}="{password}";'
+    # Who may log in so, stands in the data that the storage tool makes.
+    scram = f"{package}.scram.ScramLoginModule required;"
+    modules = {
+        f"{prefix}.{each.lower()}.sasl.jaas.config": plain if each == "PLAIN" else scram
+        for each in mechanisms
     }
+    return {f"{prefix}.sasl.enabled.mechanisms": ",".join(mechanisms), **modules}
 
 
 def _encryption(
