@@ -23,8 +23,8 @@ HEAVY = ("dramatiq", "falcon", "gunicorn", "kafka", "peewee", "psycopg2", "redis
 APPLICATION = """
 from pathlib import Path
 
-from rolehost.api import Backend, Check, Command, PluginInfo, Route, Schedule, Secret, Settings
-from rolehost.api import actor, handler, hookimpl
+from rolehost.api import PLUGIN_API, Backend, Check, Command, Metric, PluginInfo, Route, Schedule
+from rolehost.api import Secret, Settings, actor, handler, hookimpl
 
 
 class Shop(Settings, frozen=True):
@@ -50,7 +50,12 @@ def bill(context, event):
 @hookimpl
 def rolehost_plugin():
     return PluginInfo(
-        api=1, settings=Shop, summary="A shop", enqueues=("send",), publishes=("orders",)
+        api=PLUGIN_API,
+        settings=Shop,
+        summary="A shop",
+        enqueues=("send",),
+        publishes=("orders",),
+        metrics=(Metric(name="shop_sold", kind="counter", summary="Sold.", labels=("kind",)),),
     )
 
 
@@ -243,12 +248,13 @@ def test_settings_have_origins_and_hide_secrets(shop: Shell):
         ("handler:bill", ["orders", "billing", "published by"]),
         ("schedule:daily", ["every 86400 s", "send"]),
         ("backend:memory", ["the only one offered"]),
-        ("plugin:shop", ["gives:", "route /orders", "A shop"]),
+        ("plugin:shop", ["gives:", "route /orders", "metric shop_sold", "A shop"]),
         ("setting:shop.currency", ["EUR", "default"]),
         ("setting:shop.key", ["********", "rolehost.toml:6"]),
         ("topic:orders", ["published by", "consumed by"]),
         ("role:worker", ["actors of plugin shop"]),
         ("command:shop", ["shop_command:shop"]),
+        ("metric:shop_sold_total", ["shop-plugin 1.0", "counter", "kind", "Sold."]),
     ],
 )
 def test_why_tells_who_gives_what_is_on(shop: Shell, subject: str, words: list[str]):
@@ -263,6 +269,7 @@ def test_why_tells_who_gives_what_is_on(shop: Shell, subject: str, words: list[s
         ("plugin:spare", ["not in plugins", 'add "spare" to plugins in rolehost.toml']),
         ("plugin:sahre", ["not installed", 'did you mean "spare"?']),
         ("route:/spare", ["spare-plugin 1.0", 'add "spare" to plugins']),
+        ("metric:shop_slod", ["no installed plugin gives it", 'did you mean "shop_sold"?']),
         ("actor:sned", ["no installed plugin gives it", 'did you mean "send"?']),
     ],
 )

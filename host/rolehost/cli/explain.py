@@ -48,7 +48,7 @@ MADE_BY: Mapping[str, str] = {
 }
 
 #: Every kind that ``why`` knows.
-KINDS = ("plugin", *NAMED, "extension", "topic", "setting", "role")
+KINDS = ("plugin", *NAMED, "metric", "extension", "topic", "setting", "role")
 
 
 def explain(composition: Composition, kind: str, name: str) -> Facts | None:
@@ -56,10 +56,13 @@ def explain(composition: Composition, kind: str, name: str) -> Facts | None:
 
     Args:
         kind: one of :data:`KINDS`.
-        name: its name; ``section.key`` of a setting, the path of a route.
+        name: its name; ``section.key`` of a setting, the path of a route; a metric's is any name
+            that it has at ``/metrics``.
     """
     if kind == "plugin":
         return _plugin(composition, name)
+    if kind == "metric":
+        return _metric(composition, name)
     if kind == "extension":
         return _extension(composition, name)
     if kind == "topic":
@@ -124,6 +127,11 @@ def _plugin(composition: Composition, name: str) -> Facts | None:
     facts += [("summary", plugin.info.summary)] if plugin.info.summary else []
     facts += [("depends on", ", ".join(plugin.info.depends))] if plugin.info.depends else []
     facts += [("needed by", ", ".join(needed_by))] if needed_by else []
+    gives += [
+        f"metric {owned.value.name}"
+        for owned in composition.metrics.values()
+        if owned.plugin == name
+    ]
     facts += [("gives", item) for item in gives]
     facts += [
         ("offers", f"extension point {point.hook}: {point.summary}")
@@ -143,6 +151,19 @@ def extends(composition: Composition, plugin: str) -> list[str]:
         for point in owner.info.extension_points
         if any(each.plugin == plugin for each in composition.extensions.get(point.hook, ()))
     )
+
+
+def _metric(composition: Composition, name: str) -> Facts | None:
+    for owned in composition.metrics.values():
+        metric = owned.value
+        if name in metric.series:
+            return [
+                *provided(composition, owned),
+                ("kind", metric.kind),
+                *([("labels", ", ".join(metric.labels))] if metric.labels else []),
+                ("summary", metric.summary),
+            ]
+    return None
 
 
 def _extension(composition: Composition, hook: str) -> Facts | None:

@@ -192,6 +192,8 @@ def _would_give(seen: Probe, kind: str, name: str) -> bool:
     if kind in NAMED:
         cls, name_of = NAMED[kind]
         return any(name_of(owned.value) == name for owned in seen.contributions.of(cls))
+    if kind == "metric" and seen.info is not None:
+        return any(name in metric.series for metric in seen.info.metrics)
     if kind == "extension" and seen.info is not None:
         return any(point.hook == name for point in seen.info.extension_points)
     if kind == "topic" and seen.info is not None:
@@ -205,6 +207,8 @@ def _would_give(seen: Probe, kind: str, name: str) -> bool:
 def _names(composition: Composition, kind: str) -> list[str]:
     if kind in NAMED:
         return [NAMED[kind][1](owned.value) for owned in contributed(composition, kind)]
+    if kind == "metric":
+        return list(composition.metrics)
     if kind == "extension":
         return list(composition.extensions)
     if kind == "topic":
