@@ -2,47 +2,23 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 import pytest
 from kafka import KafkaAdminClient
-from rolehost.api import Partition, Record, Subscription
+from rolehost.api import Record
 from rolehost_kafka.settings import KafkaSettings
-from rolehost_kafka.stream import KafkaStream
 
-PATIENCE = 20.0
+from .member import Member, until
 
 
-class Member:
-    """A member of the group, and what it owns and has read."""
+def consumer_of(member: Member):
+    return member.subscription._reader.consumer
 
-    def __init__(self, settings: KafkaSettings) -> None:
-        self.stream = KafkaStream(settings)
-        self.owned: set[Partition] = set()
-        self.values: list[bytes] = []
-        self.subscription: Subscription = self.stream.subscribe(
-            ["topic"],
-            "group",
-            on_assigned=self.owned.update,
-            on_revoked=self.owned.difference_update,
-        )
 
-    @property
-    def consumer(self):
-        return self.subscription._reader.consumer
-
-    @property
-    def idle(self) -> bool:
-        """Whether it is not polling the brokers now."""
-        return self.subscription._mailbox.idle
-
-    def poll(self) -> None:
-        self.values += [each.record.value for each in self.subscription.poll(0.2, 100)]
-
-    def close(self) -> None:
-        self.subscription.close()
-        self.stream.close()
+def idle(member: Member) -> bool:
+    """Whether it is not polling the brokers now."""
+    return member.subscription._mailbox.idle
 
 
 @pytest.fixture
@@ -53,34 +29,24 @@ def members(settings: KafkaSettings) -> Iterator[list[Member]]:
         member.close()
 
 
-def until(true, *members: Member) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not true():
-        assert time.monotonic() < deadline, [member.owned for member in members]
-        for member in members:
-            member.poll()
-        if not members:
-            time.sleep(0.01)
-
-
 def test_a_leader_whose_poll_ended_before_all_had_joined_reads_what_it_is_assigned(
     settings: KafkaSettings, members: list[Member]
 ) -> None:
     leader, other = members
     until(lambda: len(leader.owned) == settings.partitions, leader)
     until(lambda: len(leader.owned) == len(other.owned) == settings.partitions // 2, *members)
-    before = leader.consumer
+    before = consumer_of(leader)
     assert before._coordinator._is_leader
 
     admin = KafkaAdminClient(bootstrap_servers=list(settings.servers))
     grown = settings.partitions + 4
     admin.create_partitions({f"{settings.prefix}topic": grown})
     admin.close()
-    until(lambda: other.idle)
+    until(lambda: idle(other))
     before._cluster.request_update()  # else after five minutes
     # It wants to join again, and waits for the other, which comes when it is not looking.
     until(lambda: before._coordinator.rejoining, leader)
-    until(lambda: leader.idle)
+    until(lambda: idle(leader))
     until(lambda: before._coordinator._join_task.is_done, other)
 
     until(lambda: len(leader.owned) + len(other.owned) == grown, *members)
@@ -88,4 +54,4 @@ def test_a_leader_whose_poll_ended_before_all_had_joined_reads_what_it_is_assign
     until(lambda: len(leader.values) + len(other.values) == 100, *members)
     assert leader.values
     assert other.values
-    assert leader.consumer is before, "it was begun anew"
+    assert consumer_of(leader) is before, "it was begun anew"
