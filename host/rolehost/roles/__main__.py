@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import gc
 import os
-import sys
 from pathlib import Path
 
 from rolehost.api.contributions import ROLES
+from rolehost.roles.leaving import leave
 from rolehost.roles.serving import reported, serve
 from rolehost.roles.status import SOURCES_VARIABLE
 
@@ -41,4 +41,4 @@ def _run(given: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -10,6 +10,7 @@ from random import Random
 import structlog
 
 from rolehost.errors import StorageRefused, StorageUnavailable
+from rolehost.roles.leaving import ASKING
 from rolehost.roles.process import Process
 
 log = structlog.get_logger(__name__)
@@ -133,11 +134,13 @@ def answered(ask: Callable[[], None], stop: threading.Event, limit: float | None
         finally:
             over.set()
 
-    threading.Thread(target=run, name="asks storage", daemon=True).start()
+    threading.Thread(target=run, name=ASKING, daemon=True).start()
     deadline = None if limit is None else time.monotonic() + limit
     while not over.wait(HEEDED):
         if stop.is_set() or (deadline is not None and time.monotonic() > deadline):
             return False
     if raised:
-        raise raised[0]
+        # Taken out, or error and frame keep each other alive, and the clients that the frames of
+        # the error have.
+        raise raised.pop()
     return True

@@ -14,6 +14,7 @@ import sys
 from dataclasses import replace
 
 from rolehost.composition.model import Composition
+from rolehost.roles.leaving import leave
 from rolehost.roles.serving import reported, serve
 from rolehost.roles.status import LISTENER_VARIABLE, STATUS_VARIABLE
 from rolehost.supervisor.child import STOPPING, become_child
@@ -67,7 +68,7 @@ def _fork(
         os.environ[STATUS_VARIABLE] = str(writing)
         reduced = reduced_to(role, composition)
         migrates = MIGRATE in plan.arguments
-        sys.exit(reported(role, lambda: serve(reduced, role, number, 1, migrates=migrates)))
+        leave(reported(role, lambda: serve(reduced, role, number, 1, migrates=migrates)))
     os.close(writing)
     # The reading end must survive the exec by which this process becomes the supervisor.
     os.set_inheritable(reading, True)

@@ -12,6 +12,7 @@ from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 
 from rolehost.deployment.model import SupervisorSettings
 from rolehost.roles.http.worker import STOPPING
+from rolehost.roles.leaving import leave
 from rolehost.roles.status import RETIRE
 
 log = structlog.get_logger(__name__)
@@ -103,6 +104,9 @@ class Master(Arbiter):  # type: ignore[misc]
         try:
             pid: int = super().spawn_worker()
             return pid
+        except SystemExit as end:
+            # Of the worker: in the master nothing raises it here.
+            leave(end.code if isinstance(end.code, int) else int(end.code is not None))
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
 

@@ -1,0 +1,38 @@
+"""How a role process ends: by the exit handlers of libraries only where these are at rest."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import atexit
+import threading
+from rolehost.roles.leaving import ASKING, leave
+
+asking = {asking}
+atexit.register(print, "libraries end")
+if asking:
+    threading.Thread(target=threading.Event().wait, name=ASKING, daemon=True).start()
+print("told")
+leave({status})
+"""
+
+
+QUIETLY, AS_EVER = "told\n", "told\nlibraries end\n"
+
+
+@pytest.mark.parametrize(
+    ("asking", "status", "expected"),
+    [(True, 0, QUIETLY), (True, 3, QUIETLY), (False, 3, QUIETLY), (False, 0, AS_EVER)],
+)
+def test_exit_handlers_are_left_out_while_a_backend_is_asked_and_after_a_failed_start(
+    asking: bool, status: int, expected: str
+) -> None:
+    program = PROGRAM.format(asking=asking, status=status)
+    done = subprocess.run(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (status, expected)
