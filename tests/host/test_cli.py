@@ -147,7 +147,8 @@ def bare(tmp_path: Path) -> Shell:
 def shop(tmp_path: Path) -> Shell:
     """A folder with a deployment that enables the plugin ``shop``, and a broken one beside it."""
     write_plugin(tmp_path, "shop", APPLICATION)
-    write_plugin(tmp_path, "spare", APPLICATION.replace("/orders", "/spare"))
+    spare = APPLICATION.replace("/orders", "/spare").replace("shop_sold", "spare_sold")
+    write_plugin(tmp_path, "spare", spare)
     write_plugin(tmp_path, "broken", "raise RuntimeError('gone')")
     (tmp_path / "shop_command.py").write_text(COMMAND)
     (tmp_path / "key").write_text("hunter2")
@@ -269,6 +270,7 @@ def test_why_tells_who_gives_what_is_on(shop: Shell, subject: str, words: list[s
         ("plugin:spare", ["not in plugins", 'add "spare" to plugins in rolehost.toml']),
         ("plugin:sahre", ["not installed", 'did you mean "spare"?']),
         ("route:/spare", ["spare-plugin 1.0", 'add "spare" to plugins']),
+        ("metric:spare_sold_total", ["spare-plugin 1.0", 'add "spare" to plugins']),
         ("metric:shop_slod", ["no installed plugin gives it", 'did you mean "shop_sold"?']),
         ("actor:sned", ["no installed plugin gives it", 'did you mean "send"?']),
     ],
@@ -280,6 +282,19 @@ def test_why_tells_what_would_turn_on_what_is_off(shop: Shell, subject: str, wor
     told = shop("why", subject)
     assert told.status == exits.FAILED, told
     assert all(word in told.out for word in words), told.out
+
+
+def test_a_plugin_whose_metrics_are_none_is_broken_and_stops_no_question(shop: Shell):
+    wrong = APPLICATION.replace("/orders", "/wrong").replace("metrics=(Metric(", "metrics=(dict(")
+    write_plugin(shop.folder, "wrong", wrong)
+    file = shop.folder / "rolehost.toml"
+    file.write_text(file.read_text() + '\n[wrong]\nkey = "k"\n')
+    told = shop("why", "metric:unknown")
+    assert told.status == exits.FAILED, told
+    assert "no installed plugin gives it" in told.out
+    rows = {row["name"]: row for row in shop("plugins", "--json", "--probe").json}
+    assert rows["wrong"]["state"] == "broken"
+    assert "something else than metrics" in rows["wrong"]["why"]
 
 
 def test_why_names_its_kinds_when_it_is_asked_for_another(shop: Shell):

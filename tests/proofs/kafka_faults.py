@@ -20,7 +20,7 @@ PROMISE = (
     " faults of kafka-python (a raising deserialiser, commits of what was not processed,"
     " blocking in a rebalance, clients made before a fork, a stuck handler) is in the stream"
 )
-DURATION = "about 4 minutes"
+DURATION = "about 2 minutes"
 
 
 def prove(options: Options) -> Figures:

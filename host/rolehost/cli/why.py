@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from rolehost.api.metrics import Metric
 from rolehost.cli import exits
 from rolehost.cli.context import Context
 from rolehost.cli.explain import KINDS, MADE_BY, NAMED, Facts, contributed, explain
@@ -192,8 +193,8 @@ def _would_give(seen: Probe, kind: str, name: str) -> bool:
     if kind in NAMED:
         cls, name_of = NAMED[kind]
         return any(name_of(owned.value) == name for owned in seen.contributions.of(cls))
-    if kind == "metric" and seen.info is not None:
-        return any(name in metric.series for metric in seen.info.metrics)
+    if kind == "metric":
+        return any(name in owned.value.series for owned in seen.contributions.of(Metric))
     if kind == "extension" and seen.info is not None:
         return any(point.hook == name for point in seen.info.extension_points)
     if kind == "topic" and seen.info is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rolehost.api.contributions import PluginInfo
+from rolehost.composition import metrics
 from rolehost.composition.declare import Contributions, declare, hooks_for
 from rolehost.composition.report import Report
 from rolehost.composition.sections import settings_of
@@ -46,4 +47,5 @@ def probe(deployment: Deployment, found: Found) -> Probe:
     settings, fits = settings_of(loaded, report)
     if fits:
         declare(loaded, settings, hooks_for(None), report, contributions, {})
+        metrics.collect(loaded, report, contributions)
     return Probe(found, loaded.info, contributions, report.sorted())
