@@ -150,10 +150,11 @@ def test_check_tells_a_warning_and_still_holds(
 
     install(tmp_path, "acme-plugin", "1.2", "acme = acme_of_test")
     (tmp_path / "acme_of_test.py").write_text(
-        "from rolehost.api import Command, PluginInfo, hookimpl\n\n\n"
+        "import click\nfrom rolehost.api import Command, PluginInfo, hookimpl\n\n\n"
         "@hookimpl\ndef rolehost_plugin():\n    return PluginInfo(api=1)\n\n\n"
         "@hookimpl\ndef rolehost_commands():\n"
-        "    return [Command(name='acme', target='acme:acme', summary='Acts')]\n"
+        "    return [Command(name='acme', target='acme_of_test:acts', summary='Acts')]\n\n\n"
+        "@click.command()\ndef acts():\n    pass\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     table = (
@@ -166,7 +167,7 @@ def test_check_tells_a_warning_and_still_holds(
     said = capsys.readouterr().out
     assert "deprecated: the hook rolehost_commands is deprecated" in said
     assert "plugin acme (acme-plugin 1.2)" in said
-    assert "acme_of_test:9" in said or "acme_of_test:10" in said
+    assert "acme_of_test:10" in said or "acme_of_test:11" in said
     assert "1 warning" in said
 
 

@@ -27,6 +27,9 @@ class Thing:
     def on_get(self, req, resp):
         """Answer."""
 
+    async def process_request(self, req, resp):
+        """Let it pass."""
+
 
 @actor()
 def work(context):

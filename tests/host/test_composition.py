@@ -53,6 +53,14 @@ class Things:
     async def on_post_new(self, req: Any, resp: Any) -> None: ...
 
 
+class Named:
+    async def on_get(self, req: Any, resp: Any, **names: str) -> None: ...
+
+
+class Layer:
+    async def process_request(self, req: Any, resp: Any) -> None: ...
+
+
 def info(**fields: Any) -> PluginInfo:
     return PluginInfo(api=PLUGIN_API, **fields)
 
@@ -188,7 +196,7 @@ def test_one_path_may_be_shared_by_suffixes_whose_methods_differ():
 
 def test_all_owners_of_a_route_are_told_at_once():
     (problem,) = mistakes(
-        **{name: plugin(routes=[Route("/things/{id}", Things())]) for name in ("a", "b", "c")}
+        **{name: plugin(routes=[Route("/things/{id}", Named())]) for name in ("a", "b", "c")}
     )
     assert problem.code == "duplicate-route"
     assert problem.where.count("tests.host.test_composition:") == 3
@@ -196,7 +204,7 @@ def test_all_owners_of_a_route_are_told_at_once():
 
 
 def test_a_segment_with_letters_beside_its_variable_is_another_segment():
-    routes = [Route("/t/{id}", Things()), Route("/t/{name}.json", Things())]
+    routes = [Route("/t/{id}", Named()), Route("/t/{name}.json", Named())]
     assert len(composed(a=plugin(routes=routes)).routes) == 2
 
 
@@ -271,9 +279,9 @@ def test_compose_raises_every_mistake():
 
 def test_middleware_stands_outside_of_what_it_names():
     inner, outer, free = (
-        Middleware("inner", Things()),
-        Middleware("outer", Things(), before=("inner", "unknown")),
-        Middleware("free", Things()),
+        Middleware("inner", Layer()),
+        Middleware("outer", Layer(), before=("inner", "unknown")),
+        Middleware("free", Layer()),
     )
     composition = composed(a=plugin(middleware=[free, inner]), b=plugin(middleware=[outer]))
     assert [each.value.name for each in composition.middleware] == ["free", "outer", "inner"]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from rolehost.cli import exits
 from rolehost.cli.context import Context
+from rolehost.cli.lazy import imported
 from rolehost.cli.options import as_json
 from rolehost.cli.output import document
 from rolehost.composition import Composition, examine, in_order
 from rolehost.deployment import read
-from rolehost.errors import Problem
+from rolehost.errors import Problem, RolehostError
 
 
 @click.command()
@@ -43,7 +45,27 @@ def _examined(
 ) -> tuple[Composition | None, tuple[Problem, ...]]:
     deployment, mistakes = read(path, plugins=plugins)
     composition, problems = examine(deployment)
+    if composition is not None:
+        problems = tuple(_commands(composition))
     return composition, in_order((*mistakes, *problems))
+
+
+def _commands(composition: Composition) -> Iterator[Problem]:
+    """Yield the plugins' commands that could not be called; only here are they imported."""
+    for owned in composition.commands:
+        try:
+            imported(owned.value.target)
+        except RolehostError as error:
+            plugin = composition.plugin(owned.plugin)
+            yield Problem(
+                code="command-target",
+                who=f"plugin {plugin.name} ({plugin.distribution} {plugin.version})",
+                where=owned.value.target,
+                what=f"the command {owned.value.name} could not be called",
+                expected="module:attribute of a click command",
+                got=str(error),
+                fix="correct the target, or the module that it names",
+            )
 
 
 def _as_dict(

@@ -20,7 +20,7 @@ def imported(target: str) -> click.Command:
     module, _, attribute = target.partition(":")
     try:
         command = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # a module may raise anything when it is imported
         raise RolehostError(f"the command {target} cannot be loaded: {error}") from error
     if not isinstance(command, click.Command):
         raise RolehostError(f"the command {target} is no click command")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,6 +11,7 @@ import click
 import rolehost
 from rolehost.cli import exits
 from rolehost.cli.context import Context
+from rolehost.cli.lazy import imported
 from rolehost.cli.options import takes_deployment
 from rolehost.errors import (
     ConfigurationError,
@@ -60,11 +60,11 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import and return one command; None when there is none of this name."""
         if cmd_name in COMMANDS:
-            return _imported(COMMANDS[cmd_name][0])
+            return imported(COMMANDS[cmd_name][0])
         near = _near(cmd_name)
         contributed = _contributed(ctx, quiet=bool(near))
         if cmd_name in contributed:
-            return _imported(contributed[cmd_name][0])
+            return imported(contributed[cmd_name][0])
         return None
 
     def resolve_command(
@@ -148,17 +148,6 @@ def invoke(arguments: Sequence[str], *, owns_process: bool = False) -> int:
         click.echo(f"rolehost: {error}", err=True)
         return exits.FAILED
     return result if type(result) is int else exits.OK
-
-
-def _imported(target: str) -> click.Command:
-    module, _, attribute = target.partition(":")
-    try:
-        command = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise RolehostError(f"the command {target} cannot be loaded: {error}") from error
-    if not isinstance(command, click.Command):
-        raise RolehostError(f"the command {target} is no click command")
-    return command
 
 
 def _contributed(ctx: click.Context, *, quiet: bool) -> dict[str, tuple[str, str]]:

@@ -21,7 +21,7 @@ from rolehost.api.contributions import (
 )
 from rolehost.api.metrics import Metric
 from rolehost.api.settings import Secret
-from rolehost.composition import conflicts, deprecated, faults, metrics, routing, rules
+from rolehost.composition import calls, conflicts, deprecated, faults, metrics, routing, rules
 from rolehost.composition.choices import choose
 from rolehost.composition.declare import Contributions, declare, hooks_for
 from rolehost.composition.extensions import collect, given_to
@@ -113,6 +113,7 @@ def _attempt(
     conflicts.check(contributions, report)
     metrics.check(contributions.of(Metric), report)
     routing.check(contributions.of(Route), report)
+    calls.check(contributions, report)
     backends = choose(plugins, contributions, report, selection.known)
     middleware = layered(contributions.of(Middleware), report)
     roles = rules.roles(contributions, degraded.values())

@@ -1,4 +1,4 @@
-"""Functions of actors and handlers that could not be called as the roles call them."""
+"""Functions of actors that could not be called as the roles call them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from rolehost.api.contributions import Actor, Handler
+from rolehost.api.contributions import Actor
 from rolehost.composition.declare import Contributions
 from rolehost.composition.model import Owned
 from rolehost.composition.report import Report
@@ -16,8 +16,6 @@ def check_signatures(contributions: Contributions, report: Report) -> None:
     """Report coroutine functions, and functions that do not take what they are given."""
     for owned in contributions.of(Actor):
         _check(owned, "actor", "job", 1, report)
-    for owned in contributions.of(Handler):
-        _check(owned, "handler", "context, event", 2, report)
 
 
 def _check(owned: Owned[Any], noun: str, given: str, count: int, report: Report) -> None:
