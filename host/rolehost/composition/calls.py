@@ -60,8 +60,9 @@ def is_coroutine(fn: Callable[..., Any]) -> bool:
     """Say whether calling a function makes a coroutine, also behind partials and ``__call__``."""
     while isinstance(fn, partial):
         fn = fn.func
-    called = getattr(type(fn), "__call__", None)
-    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(called)
+    if not callable(fn):
+        return False
+    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(type(fn).__call__)
 
 
 def is_generator(fn: Callable[..., Any]) -> bool:
@@ -183,7 +184,7 @@ def _responder_faults(
     for name, wanted, annotation in fields.wrong_types(responder, named):
         yield (
             f"{name}: {annotation}, and the path gives {wanted}",
-            f"annotate {name} with {wanted}, or give the field another converter, as {{{name}:int}}",
+            f"annotate {name} with {wanted}, or choose another converter, as in {{{name}:int}}",
         )
 
 
