@@ -22,14 +22,14 @@ CONVERTERS: dict[str, str] = {
     "re": "str",
 }
 
-#: Converter → a function that takes the arguments which Falcon's converter takes.
-_TAKES: dict[str, Callable[..., None]] = {
-    "int": lambda num_digits=None, min=None, max=None: None,
-    "float": lambda min=None, max=None, finite=True: None,
-    "dt": lambda format_string="": None,
-    "uuid": lambda: None,
-    "path": lambda: None,
-    "re": lambda pattern, group=None: None,
+#: Converter → the arguments that it takes, those with ``*`` are required.
+_TAKES: dict[str, tuple[str, ...]] = {
+    "int": ("num_digits", "min", "max"),
+    "float": ("min", "max", "finite"),
+    "dt": ("format_string",),
+    "uuid": (),
+    "path": (),
+    "re": ("pattern*", "group"),
 }
 
 #: Names of the types that a parameter is compared by; others are left alone.
@@ -94,17 +94,26 @@ def _converter(text: str, field: Field) -> Iterator[tuple[str, str, str, str]]:
         return
     try:
         # As Falcon reads them, which is not imported to check a deployment.
-        eval(
-            f"{field.converter}({field.arguments or ''})",
-            {field.converter: _TAKES[field.converter]},
-        )
+        eval(f"bind({field.arguments or ''})", {"bind": _signature(field.converter).bind})
     except Exception as error:
         yield (
-            f"has a converter with arguments that it refuses: {str(error).replace('<lambda>', field.converter)}",
-            f"arguments that the converter {field.converter} takes",
+            f"has a converter with arguments that it refuses: {error}",
+            f"{field.converter}{_signature(field.converter)}",
             text,
             "correct the arguments",
         )
+
+
+def _signature(converter: str) -> inspect.Signature:
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    return inspect.Signature(
+        [
+            inspect.Parameter(name.rstrip("*"), kind, default=inspect.Parameter.empty)
+            if name.endswith("*")
+            else inspect.Parameter(name, kind, default=None)
+            for name in _TAKES[converter]
+        ]
+    )
 
 
 def wrong_types(
