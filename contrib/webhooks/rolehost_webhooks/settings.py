@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Literal
 
 from msgspec import Meta
 from rolehost.api import Secret, Settings
+
+Network = IPv4Network | IPv6Network
 
 Seconds = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
@@ -58,6 +61,8 @@ class DeliverySettings(Settings, frozen=True):
         response_limit: bytes of a response that are kept with the attempt.
         allow_private: also deliver to loopback, private, link-local and otherwise not public
             addresses. Leave it off wherever strangers may set an endpoint's URL.
+        allow_networks: networks to which deliveries may go although they are not public, for
+            example ``["10.1.0.0/16"]``. Of no effect with ``allow_private``.
         connections: open connections kept for each receiver.
         retention_days: days after which messages and their attempts are removed.
         overdue: seconds by which the oldest delivery may be late before the check
@@ -72,7 +77,27 @@ class DeliverySettings(Settings, frozen=True):
     timeout: Seconds = 15.0
     response_limit: Count = 16_384
     allow_private: bool = False
+    allow_networks: tuple[str, ...] = ()
     connections: Count = 8
     retention_days: Count = 90
     overdue: Seconds = 600.0
     outcomes: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check what no type says.
+
+        Raises:
+            ValueError: a network is none.
+        """
+        for text in self.allow_networks:
+            try:
+                ip_network(text)
+            except ValueError as error:
+                raise ValueError(
+                    f"allow_networks: {error}; expected networks such as 10.1.0.0/16 or fd00::/8"
+                ) from None
+
+    @property
+    def networks(self) -> tuple[Network, ...]:
+        """``allow_networks`` as networks."""
+        return tuple(map(ip_network, self.allow_networks))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -72,6 +73,42 @@ def test_private_addresses_are_refused_by_name_and_by_number(
     answer = guarded.post(receiver.url.replace("127.0.0.1", name), {}, b"{}")
     assert answer.status == 0
     assert receiver.requests.empty()
+
+
+@pytest.mark.parametrize("name", ["127.1", "0x7f.0.0.1", "017700000001", "localhost.", "１２７.1"])
+def test_unusual_spellings_of_private_addresses_are_refused_too(
+    guarded: Sender, receiver: Receiver, name: str
+) -> None:
+    answer = guarded.post(receiver.url.replace("127.0.0.1", name), {}, b"{}")
+    assert answer.status == 0
+    assert receiver.requests.empty()
+
+
+def test_an_allowed_network_is_reached_and_no_other(receiver: Receiver) -> None:
+    for networks, status in ((("127.0.0.0/24",), 200), (("127.0.1.0/24",), 0)):
+        sender = Sender(DeliverySettings(timeout=5.0, allow_networks=networks))
+        assert sender.post(receiver.url, {}, b"{}").status == status
+        sender.close()
+
+
+def test_a_name_is_resolved_once_and_the_address_that_was_checked_is_connected_to(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    resolve = socket.getaddrinfo
+
+    def answer(host: str, *args: object, **named: object) -> object:
+        asked.append(host)
+        known = {"xn--mnchen-3ya.example.": "127.0.0.1"}
+        return resolve(known.get(host, host), *args, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", answer)
+    sender = Sender(DeliverySettings(timeout=5.0, allow_networks=("127.0.0.1",)))
+    url = receiver.url.replace("127.0.0.1", "München.example.")
+    assert sender.post(url, {}, b"{}").status == 200
+    assert asked == ["xn--mnchen-3ya.example.", "127.0.0.1"]
+    assert receiver.next().headers["host"].startswith("xn--mnchen-3ya.example")
+    sender.close()
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,13 @@
-"""Connections that reach public addresses only, so that an endpoint's URL opens no inner door.
+"""Connections to allowed addresses only, so that an endpoint's URL reaches no internal service.
 
-The name is resolved once and the address that was checked is the one that is connected to; a
+A name is resolved once, and the address that was checked is the one that is connected to: a
 second answer of a hostile name server is never asked for. TLS still verifies the name.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import socket
+from collections.abc import Sequence
 from typing import Any
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -15,32 +15,23 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 from urllib3.util.connection import create_connection
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+from rolehost_webhooks.delivery.addresses import is_public, is_within
+from rolehost_webhooks.settings import Network
 
-#: RFC 6052: IPv4 addresses behind a translator.
-NAT64 = ipaddress.ip_network("64:ff9b::/96")
+__all__ = ["guarded_pools", "is_public"]
 
 
-def is_public(text: str) -> bool:
-    """Say whether an address belongs to the public internet.
+class _Guarded:
+    """Opens the socket of a connection to an allowed address.
 
-    Loopback, private, link-local (cloud metadata), shared and reserved ranges do not; IPv6
-    addresses that carry an IPv4 address count as that one.
+    Attributes:
+        allowed: networks that are allowed although they are not public.
     """
-    address: Address = ipaddress.ip_address(text.partition("%")[0])
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
-        if address in NAT64:
-            inner = ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
-        if inner is not None:
-            address = inner
-    return address.is_global and not address.is_multicast
 
-
-class _PublicOnly:
-    """Opens the socket of a connection to an address that :func:`is_public` allows."""
+    allowed: Sequence[Network] = ()
 
     host: str
+    _dns_host: str
     port: int
     timeout: Any
     source_address: tuple[str, int] | None
@@ -50,21 +41,22 @@ class _PublicOnly:
         """Connect; called by urllib3 in place of its own method of this name.
 
         Raises:
-            NewConnectionError: no address of the name is public, or none answers.
+            NewConnectionError: no address of the name is allowed, or none answers.
         """
         connection: Any = self
-        host = self.host.strip("[]")
+        # Not ``host``, which lacks the dot at the end that excludes search domains.
+        host = self._dns_host.strip("[]")
         try:
             found = socket.getaddrinfo(host, self.port, type=socket.SOCK_STREAM)
         except (socket.gaierror, UnicodeError) as error:
             raise NameResolutionError(host, connection, socket.gaierror(str(error))) from error
         addresses = [str(entry[4][0]) for entry in found]
-        public = [address for address in addresses if is_public(address)]
-        if not public:
+        allowed = [each for each in addresses if is_public(each) or is_within(each, self.allowed)]
+        if not allowed:
             raise NewConnectionError(
                 connection, f"{host} has no public address; private ones are refused"
             )
-        return self._connect_any(connection, public)
+        return self._connect_any(connection, allowed)
 
     def _connect_any(self, connection: Any, addresses: list[str]) -> socket.socket:
         failure: OSError | None = None
@@ -83,25 +75,24 @@ class _PublicOnly:
         raise NewConnectionError(connection, f"cannot connect: {failure}") from failure
 
 
-class PublicHTTPConnection(_PublicOnly, HTTPConnection):
-    """Plain HTTP to public addresses."""
+def guarded_pools(allowed: Sequence[Network] = ()) -> dict[str, type[HTTPConnectionPool]]:
+    """Return what a pool manager uses in place of its own pools, by scheme.
 
+    Args:
+        allowed: networks that are allowed although they are not public.
+    """
 
-class PublicHTTPSConnection(_PublicOnly, HTTPSConnection):
-    """HTTPS to public addresses."""
+    class GuardedHTTP(_Guarded, HTTPConnection):
+        pass
 
+    class GuardedHTTPS(_Guarded, HTTPSConnection):
+        pass
 
-class PublicHTTPConnectionPool(HTTPConnectionPool):
-    """A pool of such connections."""
+    class Pool(HTTPConnectionPool):
+        ConnectionCls = GuardedHTTP
 
-    ConnectionCls = PublicHTTPConnection
+    class SecurePool(HTTPSConnectionPool):
+        ConnectionCls = GuardedHTTPS
 
-
-class PublicHTTPSConnectionPool(HTTPSConnectionPool):
-    """A pool of such connections."""
-
-    ConnectionCls = PublicHTTPSConnection
-
-
-#: What a pool manager uses in place of its own pools.
-PUBLIC_POOLS = {"http": PublicHTTPConnectionPool, "https": PublicHTTPSConnectionPool}
+    GuardedHTTP.allowed = GuardedHTTPS.allowed = tuple(allowed)
+    return {"http": Pool, "https": SecurePool}

@@ -9,7 +9,8 @@ import urllib3
 
 from rolehost_webhooks import __version__
 from rolehost_webhooks.delivery.answer import Answer
-from rolehost_webhooks.delivery.guard import PUBLIC_POOLS
+from rolehost_webhooks.delivery.guard import guarded_pools
+from rolehost_webhooks.rules import with_ascii_host
 from rolehost_webhooks.settings import DeliverySettings
 
 USER_AGENT = f"rolehost-webhooks/{__version__}"
@@ -33,7 +34,7 @@ class Sender:
             retries=False,
         )
         if not settings.allow_private:
-            self._pools.pool_classes_by_scheme = PUBLIC_POOLS
+            self._pools.pool_classes_by_scheme = guarded_pools(settings.networks)
 
     def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Send a request and read the beginning of its response; never raises for the network.
@@ -44,7 +45,7 @@ class Sender:
         try:
             response = self._pools.request(
                 "POST",
-                url,
+                with_ascii_host(url),
                 body=body,
                 headers={"user-agent": USER_AGENT, **headers},
                 redirect=False,

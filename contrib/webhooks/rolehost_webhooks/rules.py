@@ -1,0 +1,230 @@
+"""The rules that names, URLs, headers and payloads follow, whatever way they come in.
+
+HTTP and GraphQL bodies, path segments, query parameters, stream events and commands all use
+these, so that nothing is stored that another way in refuses, or that can never be sent.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from ipaddress import IPv6Address
+from typing import Annotated, Any
+from urllib.parse import SplitResult, urlsplit, urlunsplit
+
+import idna
+import msgspec
+from msgspec import Meta
+
+from rolehost_webhooks.errors import NotFound, Rejected
+
+#: Uids, eventIds, event types, channels, tags. ``$`` alone allows a newline after the name.
+NAME = r"^[a-zA-Z0-9\-_.]+$(?!\n)"
+LONGEST_NAME = 256
+Name = Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME, pattern=NAME)]
+
+#: What a listing's iterator is: a name, or a name after a hyphen to go back.
+Iterator = Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME + 1, pattern=NAME)]
+
+#: Text for people: any characters but NUL, which PostgreSQL cannot hold.
+Prose = Annotated[str, Meta(pattern=r"^(?![\s\S]*\x00)")]
+
+#: Bytes of ``metadata`` as compact JSON.
+LONGEST_METADATA = 4096
+
+#: Bytes of a payload; ``[http] max_body`` is smaller unless it is set.
+LONGEST_PAYLOAD = 16_777_216
+
+#: Bytes of a URL, and of a header's name and value: what common servers accept.
+LONGEST_URL = 2048
+LONGEST_HEADER_NAME = 256
+LONGEST_HEADER_VALUE = 4096
+
+#: Headers of a delivery that no endpoint may set, besides the signatures. The first row belongs
+#: to the connection (RFC 9110, 7.6.1), so that setting it could change where a request ends.
+RESERVED_HEADERS = frozenset(
+    {"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding"}
+    | {"upgrade", "expect", "content-length", "content-encoding", "content-type", "host"}
+    | {"user-agent", "accept-encoding"}
+)
+
+_NAME = re.compile(NAME)
+
+#: RFC 9110, 5.6.2: ``token``.
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+
+#: RFC 9110, 8.3.1: a media type with parameters.
+_MEDIA_TYPE = re.compile(
+    r"""[!#$%&'*+\-.^_`|~0-9A-Za-z]+/[!#$%&'*+\-.^_`|~0-9A-Za-z]+
+    (?:[ \t]*;[ \t]*(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+
+    =(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+|"(?:[^"\\\x00-\x1f\x7f-\uffff]|\\[\x20-\x7e])*"))?)*""",
+    re.VERBOSE,
+)
+
+_HOST_LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+
+
+def is_name(text: str) -> bool:
+    """Say whether a text is a name: 1 to 256 of letters, digits, hyphen, underscore, dot."""
+    return len(text) <= LONGEST_NAME and _NAME.search(text) is not None
+
+
+def reference(text: str, what: str) -> str:
+    """Return an id or a name of the caller's own, as it stands in a path or an argument.
+
+    Args:
+        what: ``Application``, for the message.
+
+    Raises:
+        NotFound: nothing can have it.
+    """
+    if not is_name(text):
+        raise NotFound(what)
+    return text
+
+
+def check_name(text: str, location: tuple[str, ...]) -> None:
+    """Refuse what is no name.
+
+    Raises:
+        Rejected: it is none.
+    """
+    if not is_name(text):
+        raise Rejected(
+            location, f"expected 1 to {LONGEST_NAME} letters, digits, hyphens, underscores or dots"
+        )
+
+
+def check_uid(uid: str | None, prefix: str) -> None:
+    """Refuse a uid that is no name or could be taken for an id.
+
+    Raises:
+        Rejected: it is, or it begins with the prefix of ids.
+    """
+    if uid is None:
+        return
+    check_name(uid, ("body", "uid"))
+    if uid.startswith(prefix):
+        raise Rejected(("body", "uid"), f"uids must not begin with {prefix}")
+
+
+def check_metadata(metadata: Mapping[str, str] | None) -> None:
+    """Refuse metadata that is too large.
+
+    Raises:
+        Rejected: as compact JSON it has more than 4096 bytes.
+    """
+    size = len(msgspec.json.encode(metadata or {}))
+    if size > LONGEST_METADATA:
+        raise Rejected(
+            ("body", "metadata"), f"at most {LONGEST_METADATA} bytes of JSON, got {size}"
+        )
+
+
+def check_url(url: str) -> None:
+    """Refuse what is no absolute HTTP URL. Which addresses are allowed is decided on sending.
+
+    Raises:
+        Rejected: it is none, has user information, or names a host that cannot exist.
+    """
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme in {"http", "https"} and parts.port != 0 and bool(_ascii_host(parts))
+    except ValueError:
+        sound = False
+    if not sound or "@" in parts.netloc or any(ord(c) <= 32 or ord(c) == 127 for c in url):
+        raise Rejected(("body", "url"), "must be an absolute http or https URL without userinfo")
+    if len(url.encode()) > LONGEST_URL:
+        raise Rejected(("body", "url"), f"at most {LONGEST_URL} bytes")
+
+
+def with_ascii_host(url: str) -> str:
+    """Return a URL whose host is in ASCII: an internationalised one by UTS 46 and IDNA 2008.
+
+    Raises:
+        ValueError: it has no host, or one that cannot exist.
+    """
+    parts = urlsplit(url)
+    host = _ascii_host(parts)
+    if parts.hostname == host or not host:
+        return url
+    port = "" if parts.port is None else f":{parts.port}"
+    return urlunsplit(parts._replace(netloc=host + port))
+
+
+def _ascii_host(parts: SplitResult) -> str:
+    """Return the host in ASCII.
+
+    Raises:
+        ValueError: it cannot exist.
+    """
+    host = parts.hostname or ""
+    if ":" in host:
+        IPv6Address(host)
+        return f"[{host}]"
+    if not host.isascii():
+        # UnicodeError and idna's own errors are ValueErrors.
+        host = idna.encode(host, uts46=True, std3_rules=True).decode()
+    labels = host.removesuffix(".").split(".")
+    if len(host) > 253 or not all(_HOST_LABEL.fullmatch(label) for label in labels):
+        raise ValueError(f"no host name: {host!r}")
+    return host
+
+
+def check_payload(payload: bytes) -> None:
+    """Refuse a payload that is too large.
+
+    Raises:
+        Rejected: it has more than 16 MiB.
+    """
+    if len(payload) > LONGEST_PAYLOAD:
+        raise Rejected(("body", "payload"), f"at most {LONGEST_PAYLOAD} bytes, got {len(payload)}")
+
+
+def check_headers(headers: Mapping[str, str], location: tuple[str, ...]) -> None:
+    """Refuse headers that cannot be sent or that belong to the delivery itself.
+
+    Raises:
+        Rejected: one of them is such, or two names differ in case only.
+    """
+    known = set[str]()
+    for name, value in headers.items():
+        at = (*location, name)
+        low = name.lower()
+        if low in RESERVED_HEADERS or low.startswith(("webhook-", "svix-")):
+            raise Rejected(at, "this header is set by the delivery")
+        if len(name) > LONGEST_HEADER_NAME or not _TOKEN.fullmatch(name):
+            raise Rejected(at, "not a header name")
+        if low in known:
+            raise Rejected(at, "given twice, in different case")
+        if not _sendable(value):
+            raise Rejected(
+                at, f"value must be printable ASCII, at most {LONGEST_HEADER_VALUE} characters"
+            )
+        known.add(low)
+
+
+def check_media_type(text: str, location: tuple[str, ...]) -> None:
+    """Refuse what cannot be sent as ``Content-Type``.
+
+    Raises:
+        Rejected: it is no media type.
+    """
+    if not _sendable(text) or not _MEDIA_TYPE.fullmatch(text):
+        raise Rejected(location, "must be a media type such as application/xml; charset=utf-8")
+
+
+def _sendable(value: str) -> bool:
+    return len(value) <= LONGEST_HEADER_VALUE and value.isascii() and value.isprintable()
+
+
+def converted(value: Any, kind: Any, location: tuple[str, ...]) -> Any:
+    """Return a value that was checked against one of the types above.
+
+    Raises:
+        Rejected: it does not fit.
+    """
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise Rejected(location, str(error)) from None
