@@ -10,18 +10,20 @@ import msgspec
 import pytest
 from rolehost.api import DeclareContext
 from rolehost.testing.kit import Host
+from rolehost_webhooks.actors import recover
 from rolehost_webhooks.actors.deliver import deliver
 from rolehost_webhooks.actors.fan_out import fan_out
 from rolehost_webhooks.actors.retention import BATCH
 from rolehost_webhooks.delivery.answer import Answer
 from rolehost_webhooks.delivery.sender import Sender
 from rolehost_webhooks.errors import Conflict, Rejected
-from rolehost_webhooks.models import Delivery, Message, Status
+from rolehost_webhooks.models import Attempt, Delivery, Message, Status
 from rolehost_webhooks.plugins import delivery as plugin
+from rolehost_webhooks.repositories import deliveries
 from rolehost_webhooks.repositories import messages as repository
 from rolehost_webhooks.schemas.endpoints import EndpointIn, EndpointPatch
 from rolehost_webhooks.schemas.messages import MessageIn
-from rolehost_webhooks.services import endpoints, messages
+from rolehost_webhooks.services import endpoints, messages, recovery
 from rolehost_webhooks.settings import DeliverySettings
 
 from .inprocess import running
@@ -29,6 +31,7 @@ from .inprocess import running
 HOUR = 3600
 DAY = 24 * HOUR
 
+GONE = Answer(410, "", 1)
 OK, BUSY, LATE = Answer(204, "", 1), Answer(500, "", 1), Answer(0, "TimeoutError: late", 1)
 
 
@@ -124,6 +127,91 @@ def test_what_a_manual_attempt_delivered_is_not_sent_again(
     here.drain()
     assert here.drain(with_delays=True).outcomes == {"completed": 1}
     assert (Delivery.get().status, answers) == (Status.SUCCESS, [])
+
+
+def test_manual_attempts_that_fail_leave_the_schedule_as_it_was(
+    here: Host, answers: list[Answer]
+) -> None:
+    message = send(here)
+    answers += [BUSY, BUSY, LATE, BUSY, OK]
+    here.drain()
+    planned = Delivery.get().next_attempt
+    for _ in range(3):
+        messages.resend(here.services, "app", message.id, "ep")
+    assert here.drain().outcomes == {"completed": 3}
+    row = Delivery.get()
+    assert (row.status, row.next_attempt, row.attempts) == (Status.SENDING, planned, 4)
+    here.drain(with_delays=True)
+    assert (here.clock.now(), answers) == (planned, [])
+    assert here.drain(with_delays=True) == []
+    attempts = Attempt.select(Attempt.trigger).order_by(Attempt.id)
+    assert [row.trigger for row in attempts] == [0, 1, 1, 1, 0]
+
+
+@pytest.mark.parametrize(("before", "after"), [(OK, Status.SUCCESS), (GONE, Status.FAIL)])
+def test_a_manual_attempt_that_fails_is_not_tried_again_when_the_schedule_is_over(
+    here: Host, answers: list[Answer], before: Answer, after: Status
+) -> None:
+    message = send(here)
+    answers += [before, BUSY]
+    here.drain()
+    messages.resend(here.services, "app", message.id, "ep")
+    assert here.drain().outcomes == {"completed": 1}
+    assert here.drain(with_delays=True) == []
+    assert (Delivery.get().status, Delivery.get().next_attempt) == (after, None)
+
+
+def test_a_scheduled_attempt_that_fails_late_does_not_undo_a_manual_success(
+    here: Host, answers: list[Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = send(here)
+
+    def post(*_: object) -> Answer:
+        with here.unit_of_work():
+            deliveries.attempted(message.id, Delivery.get().endpoint_id, Status.SUCCESS, None, 1)
+        return BUSY
+
+    monkeypatch.setattr(Sender, "post", post)
+    here.drain()
+    row = Delivery.get()
+    assert (row.status, row.next_attempt, row.attempts) == (Status.SUCCESS, None, 2)
+    assert here.drain(with_delays=True) == []
+
+
+def test_recovery_sends_what_failed_and_what_was_cancelled_and_nothing_else(
+    here: Host, answers: list[Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recover, "BATCH", 2)
+    began = here.clock.now()
+    answers += [OK, GONE]
+    ids = {"fine": send(here, event_id="fine").id}
+    here.drain()
+    ids |= {name: send(here, event_id=name).id for name in ("gone", "late", "expunged")}
+    here.drain()
+    messages.expunge(here.services, "app", "expunged")
+    stood = {row.message_id: row.status for row in Delivery.select()}
+    assert [stood[one] for one in ids.values()] == [
+        Status.SUCCESS,
+        Status.FAIL,
+        Status.CANCELED,
+        Status.CANCELED,
+    ]
+    endpoints.patch(here.services, "app", "ep", EndpointPatch(disabled=False))
+    answers += [BUSY, OK, OK]
+    for _ in range(2):
+        recovery.recover(
+            here.services, "app", "ep", datetime.fromtimestamp(began / 1000, UTC), None
+        )
+    here.drain()
+    here.drain(with_delays=True)
+    stood = {row.message_id: row.status for row in Delivery.select()}
+    assert answers == []
+    assert [stood[one] for one in ids.values()] == [
+        Status.SUCCESS,
+        Status.SUCCESS,
+        Status.SUCCESS,
+        Status.CANCELED,
+    ]
 
 
 @pytest.mark.parametrize("loss", ["deleted", "disabled", "expunged"])

@@ -26,14 +26,24 @@ JSON = "application/json"
 
 @actor(name="webhooks.deliver", queue=QUEUE)
 def deliver(
-    job: JobContext, message_id: str, endpoint_id: str, trigger: int = Trigger.SCHEDULED
+    job: JobContext,
+    message_id: str,
+    endpoint_id: str,
+    trigger: int = Trigger.SCHEDULED,
+    once: bool = False,
 ) -> Outcome:
-    """Send a message to an endpoint, unless that has become needless or impossible."""
+    """Send a message to an endpoint, unless that has become needless or impossible.
+
+    Args:
+        trigger: why; recorded with the attempt.
+        once: one attempt beside the schedule: it is made whatever the delivery's status, and
+            nothing follows from its failure.
+    """
     services = job.services
     delivery = deliveries.with_both(message_id, endpoint_id)
-    if delivery is None or (delivery.status == Status.SUCCESS and trigger == Trigger.SCHEDULED):
+    if delivery is None or (delivery.status == Status.SUCCESS and not once):
         return None  # removed meanwhile, or a manual attempt was faster
-    if not _sendable(delivery, trigger):
+    if not _sendable(delivery, once=once):
         with services.unit_of_work():
             deliveries.cancel(message_id, endpoint_id, services.clock.now())
         return None
@@ -43,7 +53,7 @@ def deliver(
     verdict = judge(
         answer,
         planned=policy(settings).delay(job.attempt, services.random),
-        last=job.last_attempt,
+        last=once or job.last_attempt,
         longest=settings.retry_after_longest,
         now=services.clock.now(),
     )
@@ -61,7 +71,9 @@ def deliver(
         created_at=started,
     )
     told = None if delivery.message.event_type in outcomes.TYPES else settings.outcomes
-    _record(services, attempt, verdict, told)
+    ended = _record(services, attempt, verdict, told, once=once)
+    if once or not ended:
+        return None
     if verdict.delay is not None:
         return Retry(verdict.reason, verdict.delay)
     return Dead(verdict.reason) if verdict.status == Status.FAIL else None
@@ -80,12 +92,12 @@ def policy(settings: DeliverySettings) -> RetryPolicy:
     )
 
 
-def _sendable(delivery: Delivery, trigger: int) -> bool:
+def _sendable(delivery: Delivery, *, once: bool) -> bool:
     """Whether there still is something to send and somewhere to send it."""
     endpoint = delivery.endpoint
     if delivery.message.payload is None or endpoint.deleted_at is not None:
         return False
-    return not endpoint.disabled or trigger == Trigger.MANUAL
+    return not endpoint.disabled or once
 
 
 def _send(services: Services, message: Message, endpoint: Endpoint, now: int) -> Answer:
@@ -98,14 +110,27 @@ def _send(services: Services, message: Message, endpoint: Endpoint, now: int) ->
     return services.get(Sender).post(endpoint.url, {**endpoint.headers, **kind, **signed}, body)
 
 
-def _record(services: Services, attempt: Attempt, verdict: Verdict, topic: str | None) -> None:
-    """Write attempt, delivery and events; they commit when the job ends, with its state."""
+def _record(
+    services: Services, attempt: Attempt, verdict: Verdict, topic: str | None, *, once: bool
+) -> bool:
+    """Write attempt, delivery and events; they commit when the job ends, with its state.
+
+    Returns:
+        Whether the verdict is the delivery's; False if another attempt decides or decided.
+    """
     now = services.clock.now()
     later = None if verdict.delay is None else now + int(verdict.delay * 1000)
     with services.unit_of_work() as work:
         attempts.insert(attempt)
-        deliveries.attempted(attempt.message_id, attempt.endpoint_id, verdict.status, later, now)
+        if once and verdict.status != Status.SUCCESS:
+            ended = deliveries.attempted_in_vain(attempt.message_id, attempt.endpoint_id, now)
+        else:
+            ended = deliveries.attempted(
+                attempt.message_id, attempt.endpoint_id, verdict.status, later, now
+            )
         if verdict.disable:
             endpoints.disable(attempt.endpoint_id, now)
         for event in () if topic is None else outcomes.events(topic, attempt, verdict):
-            work.publish(event)
+            if ended or event.type == outcomes.DISABLED:
+                work.publish(event)
+    return ended

@@ -1,4 +1,4 @@
-"""Actor ``webhooks.recover``: sends again what failed for good in a period, batch by batch."""
+"""Actor ``webhooks.recover``: sends again what ended undelivered in a period, batch by batch."""
 
 from __future__ import annotations
 
@@ -15,18 +15,23 @@ BATCH = 500
 
 @actor(name="webhooks.recover", queue=QUEUE)
 def recover(job: JobContext, endpoint_id: str, first: str, last: str) -> None:
-    """Begin the failed deliveries to an endpoint anew, of messages between two ids."""
+    """Begin the deliveries to an endpoint anew that failed or were cancelled.
+
+    Args:
+        first: id of the first message.
+        last: id of the last message.
+    """
     with job.services.unit_of_work() as work:
-        failed = deliveries.failed(endpoint_id, first, last, BATCH)
-        for message_id in failed:
+        found = deliveries.recoverable(endpoint_id, first, last, BATCH)
+        for message_id in found:
             deliveries.insert_pending(message_id, [endpoint_id], job.services.clock.now())
         work.enqueue_many(
             deliver,
             [
                 {"message_id": one, "endpoint_id": endpoint_id, "trigger": int(Trigger.MANUAL)}
-                for one in failed
+                for one in found
             ],
         )
-        if len(failed) == BATCH:
-            # What was begun anew is no longer failed, so the next job finds the rest.
-            work.enqueue(recover, endpoint_id=endpoint_id, first=first, last=last)
+        if found:
+            # All ids have one length, so the longer one comes directly after this batch.
+            work.enqueue(recover, endpoint_id=endpoint_id, first=found[-1] + "0", last=last)

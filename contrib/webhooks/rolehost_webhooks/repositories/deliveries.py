@@ -9,7 +9,7 @@ import peewee
 
 from rolehost_webhooks.models import Delivery, Endpoint, Message, Status
 from rolehost_webhooks.repositories.messages import Filter, columns, narrow
-from rolehost_webhooks.repositories.paging import Cursor, Page, page
+from rolehost_webhooks.repositories.paging import Cursor, Page, locked, page
 
 #: Rows of one statement: SQLite takes 32,766 parameters, PostgreSQL 65,535.
 ROWS = 1000
@@ -65,14 +65,56 @@ def insert_pending(message_id: str, endpoint_ids: Iterable[str], now: int) -> No
 
 def attempted(
     message_id: str, endpoint_id: str, status: Status, next_attempt: int | None, now: int
-) -> None:
-    """Record how a delivery stands after one more attempt."""
-    Delivery.update(
-        status=status,
-        next_attempt=next_attempt,
-        attempts=Delivery.attempts + 1,
+) -> bool:
+    """Record how a delivery stands after one more attempt.
+
+    Returns:
+        False if the attempt failed and another one succeeded meanwhile: then it stays delivered.
+    """
+    where = (Delivery.message_id == message_id) & (Delivery.endpoint_id == endpoint_id)
+    counted = {Delivery.attempts: Delivery.attempts + 1, Delivery.updated_at: now}
+    stands = {**counted, Delivery.status: status, Delivery.next_attempt: next_attempt}
+    unless_delivered = (
+        where if status == Status.SUCCESS else where & (Delivery.status != Status.SUCCESS)
+    )
+    if Delivery.update(stands).where(unless_delivered).execute():
+        return True
+    Delivery.update(counted).where(where).execute()
+    return False
+
+
+def insert_attempt(message_id: str, endpoint_id: str, now: int) -> None:
+    """Note that one attempt beside the schedule is to come.
+
+    A delivery that has a schedule keeps it, and one that succeeded stays so; any other is
+    pending until that attempt is made.
+    """
+    Delivery.insert(
+        message_id=message_id,
+        endpoint_id=endpoint_id,
+        status=Status.PENDING,
+        next_attempt=None,
+        attempts=0,
         updated_at=now,
-    ).where(Delivery.message_id == message_id, Delivery.endpoint_id == endpoint_id).execute()
+    ).on_conflict(
+        conflict_target=[Delivery.message_id, Delivery.endpoint_id],
+        update={Delivery.status: Status.PENDING, Delivery.updated_at: now},
+        where=Delivery.status.in_([Status.FAIL, Status.CANCELED]),
+    ).execute()
+
+
+def attempted_in_vain(message_id: str, endpoint_id: str, now: int) -> bool:
+    """Record an attempt beside the schedule that failed; say whether the delivery failed by it.
+
+    It did if it has no schedule (``next_attempt``) that goes on, and had not succeeded before.
+    """
+    where = (Delivery.message_id == message_id) & (Delivery.endpoint_id == endpoint_id)
+    counted = {Delivery.attempts: Delivery.attempts + 1, Delivery.updated_at: now}
+    over = where & (Delivery.status != Status.SUCCESS) & Delivery.next_attempt.is_null()
+    if Delivery.update({**counted, Delivery.status: Status.FAIL}).where(over).execute():
+        return True
+    Delivery.update(counted).where(where).execute()
+    return False
 
 
 def cancel(message_id: str, endpoint_id: str, now: int) -> None:
@@ -121,19 +163,27 @@ def by_endpoint(
     return page(select, Delivery.message_id, cursor, lambda row: str(row.message_id))
 
 
-def failed(endpoint_id: str, first: str, last: str, limit: int) -> list[str]:
-    """Return ids of messages between two ids whose delivery failed for good, in their order."""
+def recoverable(endpoint_id: str, first: str, last: str, limit: int) -> list[str]:
+    """Return ids of messages between two ids that ended undelivered and still can be sent.
+
+    That is what failed for good, and what was cancelled while the endpoint was disabled. The
+    rows stay locked, so that two recoveries at once do not both begin them anew.
+    """
+    payloads = Message.select(Message.id).where(
+        Message.id == Delivery.message_id, Message.payload.is_null(False)
+    )
     select = (
         Delivery.select(Delivery.message_id)
         .where(
             Delivery.endpoint_id == endpoint_id,
-            Delivery.status == Status.FAIL,
+            Delivery.status.in_([Status.FAIL, Status.CANCELED]),
             Delivery.message_id.between(first, last),
+            peewee.fn.EXISTS(payloads),
         )
         .order_by(Delivery.message_id)
         .limit(limit)
     )
-    return [row.message_id for row in select]
+    return [row.message_id for row in locked(select)]
 
 
 def counts(endpoint_id: str, first: str, last: str) -> dict[Status, int]:

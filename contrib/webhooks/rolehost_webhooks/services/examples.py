@@ -37,9 +37,13 @@ def send(services: Services, app_reference: str, reference: str, body: ExampleIn
             created_at=now,
         )
         messages.insert(message)
-        deliveries.insert_pending(message.id, [endpoint.id], now)
+        deliveries.insert_attempt(message.id, endpoint.id, now)
         work.enqueue(
-            deliver, message_id=message.id, endpoint_id=endpoint.id, trigger=int(Trigger.MANUAL)
+            deliver,
+            message_id=message.id,
+            endpoint_id=endpoint.id,
+            trigger=int(Trigger.MANUAL),
+            once=True,
         )
     return message
 

@@ -1,4 +1,4 @@
-"""An endpoint's record: how its deliveries stand, and sending again those that failed."""
+"""An endpoint's record: how its deliveries stand, and sending again what ended undelivered."""
 
 from __future__ import annotations
 
@@ -48,7 +48,10 @@ def recover(
     since: datetime,
     until: datetime | None,
 ) -> str:
-    """Send again, in the background, what failed for good; return the task's id.
+    """Send again, in the background, what failed for good or was cancelled.
+
+    Returns:
+        The task's id.
 
     Raises:
         NotFound: application or endpoint do not exist.
