@@ -10,7 +10,7 @@ import msgspec
 from rolehost.api import Event, EventContext, Handler, RetryPolicy
 
 from rolehost_webhooks.errors import Rejected
-from rolehost_webhooks.schemas.common import Name
+from rolehost_webhooks.rules import Name, check_name
 from rolehost_webhooks.schemas.messages import MessageIn
 from rolehost_webhooks.services import messages
 from rolehost_webhooks.settings import IngestSettings
@@ -45,6 +45,7 @@ def take(context: EventContext, event: Event[bytes], default_application: str | 
     application = event.extensions.get(APPLICATION_ATTRIBUTE) or default_application
     if not application:
         raise Rejected((APPLICATION_ATTRIBUTE,), "the event names no application")
+    check_name(application, (APPLICATION_ATTRIBUTE,))
     messages.take(context.services, application, message_of(event))
 
 
@@ -60,5 +61,5 @@ def message_of(event: Event[bytes]) -> MessageIn:
             event_id=msgspec.convert(event.id, Name),
             payload=msgspec.json.decode(event.data, type=msgspec.Raw),
         )
-    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+    except (msgspec.DecodeError, UnicodeError) as error:
         raise Rejected(("event",), str(error)) from None

@@ -6,12 +6,17 @@ import peewee
 
 from rolehost_webhooks import ids
 from rolehost_webhooks.models import Application, Endpoint
-from rolehost_webhooks.repositories.paging import Cursor, Page, by_id, page
+from rolehost_webhooks.repositories.paging import Cursor, Page, by_id, locked, page
 
 
-def find(reference: str) -> Application | None:
-    """Return the application of this id or uid, unless it was deleted."""
-    return Application.get_or_none(_is(reference))
+def find(reference: str, *, lock: bool = False) -> Application | None:
+    """Return the application of this id or uid, unless it was deleted.
+
+    Args:
+        lock: lock the row, to change it.
+    """
+    select = Application.select().where(_is(reference))
+    return (locked(select) if lock else select).get_or_none()
 
 
 def find_id(reference: str) -> str | None:

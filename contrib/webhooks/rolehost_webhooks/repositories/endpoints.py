@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from rolehost_webhooks import ids
 from rolehost_webhooks.models import Endpoint
-from rolehost_webhooks.repositories.paging import Cursor, Page, by_id, page
+from rolehost_webhooks.repositories.paging import Cursor, Page, by_id, locked, page
 
 
-def find(app_id: str, reference: str) -> Endpoint | None:
-    """Return the endpoint of this id or uid in an application, unless it was deleted."""
+def find(app_id: str, reference: str, *, lock: bool = False) -> Endpoint | None:
+    """Return the endpoint of this id or uid in an application, unless it was deleted.
+
+    Args:
+        lock: lock the row, to change it.
+    """
     if reference.startswith(ids.ENDPOINT):
         matches = (Endpoint.id == reference) & (Endpoint.app_id == app_id)
     else:
         matches = (Endpoint.app_id == app_id) & (Endpoint.uid == reference)
-    return Endpoint.get_or_none(matches & Endpoint.deleted_at.is_null())
+    select = Endpoint.select().where(matches & Endpoint.deleted_at.is_null())
+    return (locked(select) if lock else select).get_or_none()
 
 
 def enabled(app_id: str) -> list[Endpoint]:

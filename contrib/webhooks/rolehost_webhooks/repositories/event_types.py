@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from rolehost_webhooks.models import EventType
-from rolehost_webhooks.repositories.paging import Cursor, Page, page
+from rolehost_webhooks.repositories.paging import Cursor, Page, locked, page
 
 
-def find(name: str) -> EventType | None:
-    """Return the event type of this name, archived or not."""
-    return EventType.get_or_none(EventType.name == name)
+def find(name: str, *, lock: bool = False) -> EventType | None:
+    """Return the event type of this name, archived or not.
+
+    Args:
+        lock: lock the row, to change it.
+    """
+    select = EventType.select().where(EventType.name == name)
+    return (locked(select) if lock else select).get_or_none()
 
 
 def insert(event_type: EventType) -> bool:

@@ -59,6 +59,15 @@ def page(select: Any, column: peewee.Field, cursor: Cursor, key: Callable[[Any],
     return Page(rows, key(rows[-1]), "-" + key(rows[0]), done)
 
 
+def locked(select: Any) -> Any:
+    """Return a select that locks its rows until the transaction ends.
+
+    Who reads a row in order to write what follows from it must lock it first, or one of two
+    such changes at the same time is lost. SQLite has one writer at a time and needs no lock.
+    """
+    return select.for_update() if select.model._meta.database.for_update else select
+
+
 def by_id(row: Any) -> str:
     """The key of rows that are listed by their own id."""
     return str(row.id)

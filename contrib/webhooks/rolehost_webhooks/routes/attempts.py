@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rolehost_webhooks import rules
 from rolehost_webhooks.errors import NotFound
 from rolehost_webhooks.models import Attempt, Status
 from rolehost_webhooks.models.delivery import COLLAPSED
@@ -88,7 +89,8 @@ class AttemptsByMessage:
 
 
 def _attempt(app_id: str, msg_id: str, attempt_id: str) -> Attempt:
-    attempt = repository.find(messages.get(app_id, msg_id).id, attempt_id)
+    message = messages.get(app_id, msg_id)
+    attempt = repository.find(message.id, rules.reference(attempt_id, "Attempt"))
     if attempt is None:
         raise NotFound("Attempt")
     return attempt

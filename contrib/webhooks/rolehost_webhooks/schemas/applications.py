@@ -8,7 +8,8 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from rolehost_webhooks.models import Application
-from rolehost_webhooks.schemas.common import Body, Metadata, Name, PageQuery, Rate, Text, moment
+from rolehost_webhooks.rules import Name
+from rolehost_webhooks.schemas.common import Body, Metadata, PageQuery, Rate, Text, moment
 
 
 class ApplicationIn(Body, kw_only=True):

@@ -8,14 +8,14 @@ from typing import Annotated, Generic, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
+from rolehost_webhooks.rules import Iterator, Name, Prose
+
 T = TypeVar("T")
 
-#: Names of the caller's own: uids, eventIds, event types, channels, tags.
-Name = Annotated[str, Meta(min_length=1, max_length=256, pattern=r"^[a-zA-Z0-9\-_.]+$")]
 Names = Annotated[list[Name], Meta(min_length=1)]
 Channels = Annotated[list[Name], Meta(min_length=1, max_length=10)]
 Rate = Annotated[int, Meta(ge=1, le=65_535)]
-Text = Annotated[str, Meta(min_length=1)]
+Text = Annotated[Prose, Meta(min_length=1)]
 Metadata = dict[str, str]
 
 
@@ -46,7 +46,7 @@ class PageQuery(msgspec.Struct, kw_only=True):
     """Query parameters of every listing; ``limit`` is 50 unless given, at most 250."""
 
     limit: Annotated[int, Meta(ge=1, le=250)] = 50
-    iterator: str | None = None
+    iterator: Iterator | None = None
     order: Literal["ascending", "descending"] | None = None
 
 

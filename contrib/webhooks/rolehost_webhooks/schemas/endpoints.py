@@ -9,25 +9,28 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from rolehost_webhooks.models import Endpoint
+from rolehost_webhooks.rules import Name, Prose
 from rolehost_webhooks.schemas.common import (
     Body,
     Channels,
     Metadata,
-    Name,
     Names,
     Rate,
     Text,
     moment,
 )
 
-Headers = Annotated[dict[str, str], Meta(max_length=40)]
+#: Headers that an endpoint may add to its requests.
+MOST_HEADERS = 40
+
+Headers = Annotated[dict[str, str], Meta(max_length=MOST_HEADERS)]
 
 
 class EndpointPut(Body, kw_only=True):
     """An endpoint as it is replaced; secret and headers stay as they were."""
 
     url: Text
-    description: str | None = None
+    description: Prose | None = None
     uid: Name | None = None
     throttle_rate: Rate | None = None
     event_types: Names | None = None
@@ -47,7 +50,7 @@ class EndpointPatch(Body, kw_only=True):
     """What changes of an endpoint."""
 
     url: Text | UnsetType = UNSET
-    description: str | UnsetType = UNSET
+    description: Prose | UnsetType = UNSET
     uid: Name | UnsetType | None = UNSET
     throttle_rate: Rate | UnsetType | None = UNSET
     event_types: Names | UnsetType | None = UNSET

@@ -9,7 +9,8 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from rolehost_webhooks.models import EventType
-from rolehost_webhooks.schemas.common import Body, Name, PageQuery, moment
+from rolehost_webhooks.rules import Name, Prose
+from rolehost_webhooks.schemas.common import Body, PageQuery, moment
 
 Schemas = dict[str, Any]
 
@@ -17,7 +18,7 @@ Schemas = dict[str, Any]
 class EventTypePut(Body, kw_only=True):
     """An event type as it is replaced."""
 
-    description: str
+    description: Prose
     archived: bool | None = None
     deprecated: bool | None = None
     schemas: Schemas | None = None
@@ -34,7 +35,7 @@ class EventTypeIn(EventTypePut, kw_only=True):
 class EventTypePatch(Body, kw_only=True):
     """What changes of an event type."""
 
-    description: str | UnsetType = UNSET
+    description: Prose | UnsetType = UNSET
     archived: bool | UnsetType = UNSET
     deprecated: bool | UnsetType = UNSET
     schemas: Schemas | UnsetType | None = UNSET

@@ -9,11 +9,11 @@ import msgspec
 from msgspec import Meta
 
 from rolehost_webhooks.models import Message
+from rolehost_webhooks.rules import Name
 from rolehost_webhooks.schemas.applications import ApplicationIn
 from rolehost_webhooks.schemas.common import (
     Body,
     Channels,
-    Name,
     PageQuery,
     moment,
     moment_or_none,
@@ -98,11 +98,11 @@ class ContentQuery(msgspec.Struct):
 class PeriodAndKindQuery(PageQuery, kw_only=True):
     """Query parameters of every listing that has to do with messages."""
 
-    channel: str | None = None
-    tag: str | None = None
+    channel: Name | None = None
+    tag: Name | None = None
     before: datetime | None = None
     after: datetime | None = None
-    event_types: list[str] = msgspec.field(default_factory=list)
+    event_types: list[Name] = msgspec.field(default_factory=list)
 
 
 class MessageListQuery(PeriodAndKindQuery, kw_only=True):

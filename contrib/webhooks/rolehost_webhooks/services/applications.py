@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import msgspec
 from rolehost.api import Services
 
-from rolehost_webhooks import ids
+from rolehost_webhooks import ids, rules
 from rolehost_webhooks.errors import Conflict, NotFound
 from rolehost_webhooks.models import Application
 from rolehost_webhooks.repositories import applications
 from rolehost_webhooks.schemas.applications import ApplicationIn, ApplicationPatch
-from rolehost_webhooks.services.changes import check_uid, given, save
+from rolehost_webhooks.services.changes import given, save
+
+#: How often a creation is tried again because the row that was in its way is gone.
+TRIES = 3
 
 
-def get(reference: str) -> Application:
+def get(reference: str, *, lock: bool = False) -> Application:
     """Return the application of this id or uid.
+
+    Args:
+        lock: lock the row, to change it within the unit of work.
 
     Raises:
         NotFound: there is none.
     """
-    application = applications.find(reference)
+    application = applications.find(rules.reference(reference, "Application"), lock=lock)
     if application is None:
         raise NotFound("Application")
     return application
@@ -36,7 +43,8 @@ def create(
         Conflict: the uid is taken.
         Rejected: the uid looks like an id.
     """
-    check_uid(body.uid, ids.APPLICATION)
+    rules.check_uid(body.uid, ids.APPLICATION)
+    rules.check_metadata(body.metadata)
     now = services.clock.now()
     application = Application(
         id=ids.new(ids.APPLICATION, services),
@@ -48,12 +56,15 @@ def create(
         updated_at=now,
     )
     with services.unit_of_work():
-        if applications.insert(application):
-            return application, True
-        existing = applications.find(body.uid or "")
-    if existing is None or not get_if_exists:
-        raise Conflict(f"An application with the uid {body.uid!r} already exists")
-    return existing, False
+        for _ in range(TRIES):
+            if applications.insert(application):
+                return application, True
+            existing = applications.find(body.uid or "")
+            if existing is not None and get_if_exists:
+                return existing, False
+            if existing is not None:
+                break
+    raise Conflict(f"An application with the uid {body.uid!r} already exists")
 
 
 def put(services: Services, reference: str, body: ApplicationIn) -> tuple[Application, bool]:
@@ -67,14 +78,20 @@ def put(services: Services, reference: str, body: ApplicationIn) -> tuple[Applic
         Conflict: the uid is taken.
         Rejected: the uid looks like an id.
     """
+    rules.check_name(reference, ("path", "app_id"))
+    rules.check_uid(body.uid, ids.APPLICATION)
+    rules.check_metadata(body.metadata)
     with services.unit_of_work():
-        application = applications.find(reference)
+        application = applications.find(reference, lock=True)
         if application is None:
             if reference.startswith(ids.APPLICATION):
                 raise NotFound("Application")
-            body.uid = body.uid or reference
-            return create(services, body)
-        check_uid(body.uid, ids.APPLICATION)
+            wanted = msgspec.structs.replace(body, uid=body.uid or reference)
+            # Of two that create it at once, the second replaces what the first made.
+            application, created = create(services, wanted, get_if_exists=wanted.uid == reference)
+            if created:
+                return application, True
+            application = get(application.id, lock=True)
         values = given(body) | {"metadata": body.metadata or {}}
         save(services, application, values)
     return application, False
@@ -89,9 +106,10 @@ def patch(services: Services, reference: str, body: ApplicationPatch) -> Applica
         Rejected: the uid looks like an id.
     """
     values = given(body)
-    check_uid(values.get("uid"), ids.APPLICATION)
+    rules.check_uid(values.get("uid"), ids.APPLICATION)
+    rules.check_metadata(values.get("metadata"))
     with services.unit_of_work():
-        application = get(reference)
+        application = get(reference, lock=True)
         save(services, application, values)
     return application
 
@@ -103,4 +121,4 @@ def delete(services: Services, reference: str) -> None:
         NotFound: there is none.
     """
     with services.unit_of_work():
-        applications.delete(get(reference), services.clock.now())
+        applications.delete(get(reference, lock=True), services.clock.now())

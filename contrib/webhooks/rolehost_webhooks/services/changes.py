@@ -9,7 +9,7 @@ import peewee
 from msgspec import UNSET
 from rolehost.api import Services
 
-from rolehost_webhooks.errors import Conflict, Rejected
+from rolehost_webhooks.errors import Conflict
 
 
 def given(body: msgspec.Struct) -> dict[str, Any]:
@@ -34,13 +34,3 @@ def save(services: Services, row: Any, values: dict[str, Any]) -> None:
         type(row).update(values).where(row._pk_expr()).execute()
     except peewee.IntegrityError as error:
         raise Conflict(f"uid {row.uid!r} is in use") from error
-
-
-def check_uid(uid: str | None, prefix: str) -> None:
-    """Refuse a uid that could be taken for an id.
-
-    Raises:
-        Rejected: it begins with the prefix of ids.
-    """
-    if uid is not None and uid.startswith(prefix):
-        raise Rejected(("body", "uid"), f"uids must not begin with {prefix}")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from rolehost.api import Services
 
-from rolehost_webhooks import ids, signing
+from rolehost_webhooks import ids, rules, signing
 from rolehost_webhooks.errors import Conflict, NotFound, Rejected
 from rolehost_webhooks.models import Endpoint
 from rolehost_webhooks.repositories import endpoints
 from rolehost_webhooks.schemas.endpoints import (
+    MOST_HEADERS,
     EndpointIn,
     EndpointPatch,
     EndpointPut,
@@ -18,15 +17,13 @@ from rolehost_webhooks.schemas.endpoints import (
     SecretRotateIn,
 )
 from rolehost_webhooks.services import applications
-from rolehost_webhooks.services.changes import check_uid, given, save
+from rolehost_webhooks.services.changes import given, save
 
 #: Old secrets that are kept at once; a rotation beyond it drops the oldest.
 OLD_SECRETS = 10
 
-#: Headers of a delivery that no endpoint may set, besides the signatures.
-RESERVED = frozenset(
-    {"connection", "content-length", "content-type", "host", "transfer-encoding", "user-agent"}
-)
+#: Where a body has headers.
+HEADERS = ("body", "headers")
 
 #: Headers whose values are never shown again.
 SENSITIVE = frozenset(
@@ -34,22 +31,25 @@ SENSITIVE = frozenset(
 )
 
 
-def get(app_reference: str, reference: str) -> Endpoint:
+def get(app_reference: str, reference: str, *, lock: bool = False) -> Endpoint:
     """Return the endpoint of this id or uid in the application of that id or uid.
+
+    Args:
+        lock: lock the endpoint's row, to change it within the unit of work.
 
     Raises:
         NotFound: one of them does not exist.
     """
-    return within(applications.get(app_reference).id, reference)
+    return within(applications.get(app_reference).id, reference, lock=lock)
 
 
-def within(app_id: str, reference: str) -> Endpoint:
+def within(app_id: str, reference: str, *, lock: bool = False) -> Endpoint:
     """Return the endpoint of this id or uid in an application.
 
     Raises:
         NotFound: there is none.
     """
-    endpoint = endpoints.find(app_id, reference)
+    endpoint = endpoints.find(app_id, rules.reference(reference, "Endpoint"), lock=lock)
     if endpoint is None:
         raise NotFound("Endpoint")
     return endpoint
@@ -63,15 +63,14 @@ def create(services: Services, app_reference: str, body: EndpointIn) -> Endpoint
         Conflict: the uid is taken.
         Rejected: URL, uid, secret or headers do not fit.
     """
-    check_url(body.url)
-    check_uid(body.uid, ids.ENDPOINT)
-    check_headers(body.headers or {})
+    _check(body)
+    rules.check_headers(body.headers or {}, HEADERS)
     secret = checked_secret(body.secret, "secret")
     now = services.clock.now()
     with services.unit_of_work():
         endpoint = Endpoint(
             id=ids.new(ids.ENDPOINT, services),
-            app_id=applications.get(app_reference).id,
+            app_id=applications.get(app_reference, lock=True).id,
             uid=body.uid,
             url=body.url,
             description=body.description or "",
@@ -104,16 +103,17 @@ def put(
         Conflict: the uid is taken.
         Rejected: URL or uid do not fit.
     """
-    check_url(body.url)
-    check_uid(body.uid, ids.ENDPOINT)
+    _check(body)
+    rules.check_name(reference, ("path", "endpoint_id"))
     with services.unit_of_work():
-        application = applications.get(app_reference)
-        endpoint = endpoints.find(application.id, reference)
+        # The application's row: of two that create the endpoint at once, the second waits.
+        application = applications.get(app_reference, lock=True)
+        endpoint = endpoints.find(application.id, reference, lock=True)
         if endpoint is None:
             if reference.startswith(ids.ENDPOINT):
                 raise NotFound("Endpoint")
-            body.uid = body.uid or reference
-            return create(services, application.id, EndpointIn(**given(body))), True
+            wanted = EndpointIn(**given(body) | {"uid": body.uid or reference})
+            return create(services, application.id, wanted), True
         values = given(body) | {
             "description": body.description or "",
             "disabled": bool(body.disabled),
@@ -133,10 +133,11 @@ def patch(services: Services, app_reference: str, reference: str, body: Endpoint
     """
     values = given(body)
     if "url" in values:
-        check_url(values["url"])
-    check_uid(values.get("uid"), ids.ENDPOINT)
+        rules.check_url(values["url"])
+    rules.check_uid(values.get("uid"), ids.ENDPOINT)
+    rules.check_metadata(values.get("metadata"))
     with services.unit_of_work():
-        endpoint = get(app_reference, reference)
+        endpoint = get(app_reference, reference, lock=True)
         save(services, endpoint, values)
     return endpoint
 
@@ -148,7 +149,7 @@ def delete(services: Services, app_reference: str, reference: str) -> None:
         NotFound: application or endpoint do not exist.
     """
     with services.unit_of_work():
-        endpoints.delete(get(app_reference, reference), services.clock.now())
+        endpoints.delete(get(app_reference, reference, lock=True), services.clock.now())
 
 
 def rotate_secret(
@@ -163,7 +164,7 @@ def rotate_secret(
     secret = checked_secret(body.key, "key")
     now = services.clock.now()
     with services.unit_of_work():
-        endpoint = get(app_reference, reference)
+        endpoint = get(app_reference, reference, lock=True)
         old = {"key": endpoint.secret, "expiresAt": now + body.grace_period_seconds * 1000}
         kept = [one for one in (old, *endpoint.old_secrets) if one["expiresAt"] > now]
         save(services, endpoint, {"secret": secret, "old_secrets": kept[:OLD_SECRETS]})
@@ -179,9 +180,9 @@ def set_headers(
         NotFound: application or endpoint do not exist.
         Rejected: a name or value cannot be sent, or is the delivery's own.
     """
-    check_headers(headers)
+    rules.check_headers(headers, HEADERS)
     with services.unit_of_work():
-        save(services, get(app_reference, reference), {"headers": headers})
+        save(services, get(app_reference, reference, lock=True), {"headers": headers})
 
 
 def patch_headers(
@@ -193,43 +194,21 @@ def patch_headers(
         NotFound: application or endpoint do not exist.
         Rejected: a name or value cannot be sent, or is the delivery's own.
     """
-    check_headers(body.headers)
+    rules.check_headers(body.headers, HEADERS)
     replaced = {name.lower() for name in (*body.headers, *(body.delete_headers or ()))}
     with services.unit_of_work():
-        endpoint = get(app_reference, reference)
+        endpoint = get(app_reference, reference, lock=True)
         kept = {n: v for n, v in endpoint.headers.items() if n.lower() not in replaced}
-        save(services, endpoint, {"headers": kept | body.headers})
+        changed = kept | body.headers
+        if len(changed) > MOST_HEADERS:
+            raise Rejected(HEADERS, f"at most {MOST_HEADERS} headers, got {len(changed)}")
+        save(services, endpoint, {"headers": changed})
 
 
-def check_url(url: str) -> None:
-    """Refuse what is no absolute HTTP URL. Which addresses are allowed is seen on sending.
-
-    Raises:
-        Rejected: it is not.
-    """
-    try:
-        parts = urlsplit(url)
-        sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        sound = False
-    if not sound or parts.username is not None or any(ord(c) <= 32 for c in url):
-        raise Rejected(("body", "url"), "must be an absolute http or https URL without userinfo")
-
-
-def check_headers(headers: dict[str, str]) -> None:
-    """Refuse headers that cannot be sent or that belong to the delivery itself.
-
-    Raises:
-        Rejected: one of them is such.
-    """
-    for name, value in headers.items():
-        low = name.lower()
-        if low in RESERVED or low.startswith(("webhook-", "svix-")):
-            raise Rejected(("body", "headers", name), "this header is set by the delivery")
-        if not name or not name.isascii() or not name.replace("-", "").replace("_", "").isalnum():
-            raise Rejected(("body", "headers", name), "not a header name")
-        if not value.isascii() or not value.isprintable():
-            raise Rejected(("body", "headers", name), "value must be printable ASCII")
+def _check(body: EndpointPut) -> None:
+    rules.check_url(body.url)
+    rules.check_uid(body.uid, ids.ENDPOINT)
+    rules.check_metadata(body.metadata)
 
 
 def checked_secret(secret: str | None, field: str) -> str:

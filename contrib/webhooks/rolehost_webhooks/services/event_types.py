@@ -6,6 +6,7 @@ from typing import Any
 
 from rolehost.api import Services
 
+from rolehost_webhooks import rules
 from rolehost_webhooks.errors import Conflict, NotFound
 from rolehost_webhooks.models import EventType
 from rolehost_webhooks.repositories import event_types
@@ -13,13 +14,16 @@ from rolehost_webhooks.schemas.event_types import EventTypeIn, EventTypePatch, E
 from rolehost_webhooks.services.changes import given, save
 
 
-def get(name: str) -> EventType:
+def get(name: str, *, lock: bool = False) -> EventType:
     """Return the event type of this name.
+
+    Args:
+        lock: lock the row, to change it within the unit of work.
 
     Raises:
         NotFound: there is none.
     """
-    event_type = event_types.find(name)
+    event_type = event_types.find(rules.reference(name, "Event type"), lock=lock)
     if event_type is None:
         raise NotFound("Event type")
     return event_type
@@ -31,12 +35,11 @@ def create(services: Services, body: EventTypeIn) -> EventType:
     Raises:
         Conflict: the name is in use.
     """
-    now = services.clock.now()
-    event_type = EventType(name=body.name, created_at=now, updated_at=now, **replacing(body))
+    event_type = _new(services, body.name, body)
     with services.unit_of_work():
         if event_types.insert(event_type):
             return event_type
-        existing = get(body.name)
+        existing = get(body.name, lock=True)
         if not existing.archived:
             raise Conflict(f"The event type {body.name!r} already exists")
         save(services, existing, replacing(body))
@@ -44,11 +47,18 @@ def create(services: Services, body: EventTypeIn) -> EventType:
 
 
 def put(services: Services, name: str, body: EventTypePut) -> tuple[EventType, bool]:
-    """Replace an event type, or create it; return it, and whether it is new."""
+    """Replace an event type, or create it; return it, and whether it is new.
+
+    Raises:
+        Rejected: the name does not fit.
+    """
+    rules.check_name(name, ("path", "event_type_name"))
+    event_type = _new(services, name, body)
     with services.unit_of_work():
-        event_type = event_types.find(name)
-        if event_type is None:
-            return create(services, EventTypeIn(name=name, **given(body))), True
+        # Of two that create it at once, the second replaces what the first made.
+        if event_types.insert(event_type):
+            return event_type, True
+        event_type = get(name, lock=True)
         save(services, event_type, replacing(body))
     return event_type, False
 
@@ -60,7 +70,7 @@ def patch(services: Services, name: str, body: EventTypePatch) -> EventType:
         NotFound: there is none.
     """
     with services.unit_of_work():
-        event_type = get(name)
+        event_type = get(name, lock=True)
         save(services, event_type, given(body))
     return event_type
 
@@ -72,11 +82,16 @@ def delete(services: Services, name: str, *, expunge: bool) -> None:
         NotFound: there is none.
     """
     with services.unit_of_work():
-        event_type = get(name)
+        event_type = get(name, lock=True)
         if expunge:
             event_types.delete(event_type)
         else:
             save(services, event_type, {"archived": True})
+
+
+def _new(services: Services, name: str, body: EventTypePut) -> EventType:
+    now = services.clock.now()
+    return EventType(name=name, created_at=now, updated_at=now, **replacing(body))
 
 
 def replacing(body: EventTypePut) -> dict[str, Any]:

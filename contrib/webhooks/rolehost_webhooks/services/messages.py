@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
 from rolehost.api import Services
 
-from rolehost_webhooks import ids
+from rolehost_webhooks import ids, rules
 from rolehost_webhooks.actors.deliver import JSON, deliver
 from rolehost_webhooks.actors.fan_out import fan_out
 from rolehost_webhooks.errors import Conflict, NotFound, Rejected
@@ -29,7 +30,7 @@ def get(app_reference: str, reference: str) -> Message:
     Raises:
         NotFound: one of them does not exist.
     """
-    app_id = applications.find_id(app_reference)
+    app_id = applications.find_id(rules.reference(app_reference, "Application"))
     if app_id is None:
         raise NotFound("Application")
     return within(app_id, reference)
@@ -41,7 +42,7 @@ def within(app_id: str, reference: str) -> Message:
     Raises:
         NotFound: there is none.
     """
-    message = messages.find(app_id, reference)
+    message = messages.find(app_id, rules.reference(reference, "Message"))
     if message is None:
         raise NotFound("Message")
     return message
@@ -93,15 +94,20 @@ def take(services: Services, app_reference: str, body: MessageIn) -> Message | N
 
 def _application_id(services: Services, reference: str, body: MessageIn) -> str:
     """Return the id of the application, creating the one that the message brings."""
+    if body.application is None:
+        rules.reference(reference, "Application")
+    else:
+        rules.check_name(reference, ("path", "app_id"))
     found = applications.find_id(reference)
     if found is not None:
         return found
     if body.application is None:
         raise NotFound("Application")
-    body.application.uid = body.application.uid or reference
-    if body.application.uid != reference:
+    wanted = msgspec.structs.replace(body.application, uid=body.application.uid or reference)
+    if wanted.uid != reference:
         raise Rejected(("body", "application", "uid"), "must be the uid of the path")
-    return create_application(services, body.application)[0].id
+    # Another message may create it at this moment.
+    return create_application(services, wanted, get_if_exists=True)[0].id
 
 
 def _stored(message: Message, now: int) -> bool:
@@ -122,8 +128,13 @@ def checked_payload(body: MessageIn) -> tuple[bytes, str | None]:
     params = body.transformations_params
     if params is not None and params.raw_payload is not None:
         given = {name.lower(): value for name, value in (params.headers or {}).items()}
-        return params.raw_payload.encode(), given.get("content-type", JSON)
+        content_type = given.get("content-type", JSON)
+        rules.check_media_type(content_type, ("body", "transformationsParams", "headers"))
+        raw = params.raw_payload.encode()
+        rules.check_payload(raw)
+        return raw, content_type
     payload = bytes(body.payload)
+    rules.check_payload(payload)
     if not payload.startswith(b"{"):
         raise Rejected(("body", "payload"), "Payload must be an object.")
     try:
@@ -172,6 +183,8 @@ def expunge(services: Services, app_reference: str, reference: str) -> None:
 def resend(services: Services, app_reference: str, reference: str, endpoint: str) -> None:
     """Send a message to an endpoint once more, whatever came of it before.
 
+    It is one attempt: the schedule of the delivery, if it has one, goes on as it was.
+
     Raises:
         NotFound: application, message or endpoint do not exist.
         Rejected: the payload was removed.
@@ -181,7 +194,11 @@ def resend(services: Services, app_reference: str, reference: str, endpoint: str
         receiver: Endpoint = endpoint_within(message.app_id, endpoint)
         if message.payload is None:
             raise Rejected(("path", "msg_id"), "the payload was removed")
-        deliveries.insert_pending(message.id, [receiver.id], services.clock.now())
+        deliveries.insert_attempt(message.id, receiver.id, services.clock.now())
         work.enqueue(
-            deliver, message_id=message.id, endpoint_id=receiver.id, trigger=int(Trigger.MANUAL)
+            deliver,
+            message_id=message.id,
+            endpoint_id=receiver.id,
+            trigger=int(Trigger.MANUAL),
+            once=True,
         )
