@@ -28,6 +28,7 @@ SUBJECTS = {
     "observe": "Recorders and statistics",
     "caching": "Caching",
     "storage": "Storage",
+    "private": "Private files",
     "errors": "Errors",
 }
 

@@ -1,5 +1,10 @@
 """``python -m rolehost`` is ``rolehost``."""
 
+import sys
+
+if not sys.flags.safe_path:
+    del sys.path[0]  # the working directory, which `-m` puts first: nothing is imported from it
+
 from rolehost.cli.main import main
 
 if __name__ == "__main__":

@@ -54,6 +54,14 @@ from rolehost.errors import (
     UndeclaredError,
     UnknownActor,
 )
+from rolehost.private import (
+    NotPrivate,
+    bind_private,
+    check_file,
+    private_file,
+    private_folder,
+    shelter_folder,
+)
 from rolehost.storage import (
     CAPABILITIES,
     About,
@@ -114,6 +122,7 @@ __all__ = [
     "Metric",
     "Middleware",
     "Migrations",
+    "NotPrivate",
     "Outcome",
     "Partition",
     "PayloadError",
@@ -150,7 +159,12 @@ __all__ = [
     "UnitOfWork",
     "UnknownActor",
     "actor",
+    "bind_private",
     "cached",
+    "check_file",
     "handler",
     "hookimpl",
+    "private_file",
+    "private_folder",
+    "shelter_folder",
 ]

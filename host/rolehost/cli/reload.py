@@ -73,7 +73,7 @@ def _chosen(found: list[Found], pid: int | None, path: Path | None) -> Found:
     if meant:
         raise RolehostError(f"several supervisors run {path}; name one by --pid: {known}")
     others = f"those that run: {known}" if known else "none of this user runs on this machine"
-    raise RolehostError(f"no supervisor {what}; {others}")
+    raise RolehostError(f"no supervisor {what}; {others}; as another user, ask as that user")
 
 
 def _same(theirs: str, path: Path | None) -> bool:

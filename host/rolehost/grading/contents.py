@@ -61,7 +61,7 @@ def _built(source: Path) -> frozenset[str] | str:
         # Of a copy: setuptools leaves a build folder, and takes stale files of it into the wheel.
         clean = Path(folder, "source")
         shutil.copytree(source, clean, ignore=shutil.ignore_patterns(*_STALE))
-        command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"]
+        command = [sys.executable, "-P", "-m", "pip", "wheel", "--quiet", "--no-deps"]
         command += ["--wheel-dir", folder, str(clean)]
         # What builds it may be here already; else pip gets it.
         for options in (["--no-build-isolation"], []):

@@ -65,7 +65,7 @@ def grade(
 
 @functools.cache
 def _tried(found: Found, deployment: Path | None) -> Seen:
-    command = [sys.executable, "-B", "-W", "ignore", "-m", _DECLARING, found.name]
+    command = [sys.executable, "-P", "-B", "-W", "ignore", "-m", _DECLARING, found.name]
     try:
         done = subprocess.run(
             [*command, str(deployment or "")],

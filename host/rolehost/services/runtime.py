@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rolehost.deployment.model import Deployment
 from rolehost.errors import StartError
+from rolehost.private import NotPrivate, private_folder
 
 
 def runtime_place(deployment: Deployment) -> Path:
@@ -31,10 +32,8 @@ def runtime_directory(deployment: Deployment) -> Path:
     """
     folder = runtime_place(deployment)
     try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        status = folder.lstat()
+        return private_folder(folder)
+    except NotPrivate as error:
+        raise NotPrivate(f"runtime directory {error}") from None
     except OSError as error:
         raise StartError(f"runtime directory {folder}: {error.strerror}") from None
-    if status.st_uid != os.getuid() or status.st_mode & 0o077:
-        raise StartError(f"runtime directory {folder} is not closed to other users; remove it")
-    return folder

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 from typing import Any
 
 from rolehost.roles.status import SOURCES_VARIABLE, STATUS_VARIABLE
 from rolehost.supervisor.child import signal_group, spawn
-from rolehost.supervisor.plan import MIGRATE, Plan
+from rolehost.supervisor.plan import MIGRATE, Plan, module_command
 
 #: What the process says when nothing is left to be done but migrations, which take their time.
 COMPOSED = b"composed\n"
@@ -37,7 +36,7 @@ class Check:
     """
 
     def __init__(self, plan: Plan, now: float, before: list[str] | None = None) -> None:
-        command = [*(plan.candidate or (sys.executable, "-m", "rolehost.supervisor.candidate"))]
+        command = [*(plan.candidate or module_command("rolehost.supervisor.candidate"))]
         command += [each for each in plan.arguments if each != MIGRATE]
         if plan.only:
             command += ["--only", ",".join(plan.only)]

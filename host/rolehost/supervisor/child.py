@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import NoReturn
@@ -17,7 +16,7 @@ from rolehost.roles.status import (
     SOURCES_VARIABLE,
     STATUS_VARIABLE,
 )
-from rolehost.supervisor.plan import Plan, RolePlan, Started
+from rolehost.supervisor.plan import Plan, RolePlan, Started, module_command
 
 #: Exit status of a child whose program could not even be executed.
 EXIT_NOT_EXECUTED = 127
@@ -85,7 +84,7 @@ class Slot:
         self.incarnation += 1
         plan = self.plan
         command = [
-            *(plan.command or (sys.executable, "-m", "rolehost.roles")),
+            *(plan.command or module_command("rolehost.roles")),
             *("--role", self.role.role),
             *("--slot", str(self.number)),
             *("--incarnation", str(self.incarnation)),

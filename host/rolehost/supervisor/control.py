@@ -1,4 +1,7 @@
-"""The door through which commands reach a running supervisor: a socket that only its user opens.
+"""The socket through which commands reach a running supervisor; only its own user can open it.
+
+Both ends check each other: a command uses only a socket and a folder of its own user, and asks
+the kernel who listens there; the supervisor drops connections of other users, except root.
 
 Who connects is told at once which deployment this is; who then writes :data:`RELOAD` is told, a
 JSON object a line, how the reload goes, and last ``result``.
@@ -10,10 +13,11 @@ import json
 import os
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from rolehost.private import NotPrivate, bind_private, check_socket, peer_user, private_folder
 
 #: What a command writes to ask for a reload.
 RELOAD = b"reload\n"
@@ -33,7 +37,7 @@ def folder() -> Path:
 
     It is in ``TMPDIR``, else in ``/tmp``, so that a command finds it without a setting.
     """
-    return Path(os.environ.get("TMPDIR") or "/tmp") / f"{FOLDER}{os.getuid()}"
+    return Path(os.environ.get("TMPDIR") or "/tmp") / f"{FOLDER}{os.geteuid()}"
 
 
 class Control:
@@ -65,18 +69,18 @@ class Control:
         """Make the socket.
 
         Raises:
-            OSError: it cannot be made. Signals still reach the supervisor.
+            NotPrivate: its folder, or what is in its place, is not the current user's alone.
+            OSError: it cannot be made.
+
+            Signals still reach the supervisor.
         """
-        self._path.parent.mkdir(mode=0o700, exist_ok=True)
-        owned = self._path.parent.lstat()
-        if owned.st_uid != os.getuid() or owned.st_mode & 0o077:
-            raise PermissionError(1, f"{self._path.parent} is not for this user alone")
-        self._path.unlink(missing_ok=True)
+        private_folder(self._path.parent)
+        if check_socket(self._path):
+            self._path.unlink()
         made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             made.setblocking(False)
-            made.bind(str(self._path))
-            self._path.chmod(0o600)
+            bind_private(made, self._path)
             made.listen(BACKLOG)
         except OSError:
             made.close()
@@ -99,6 +103,9 @@ class Control:
         try:
             client, _ = self._socket.accept()
         except OSError:
+            return
+        if peer_user(client) not in (None, os.geteuid(), 0):
+            client.close()
             return
         client.setblocking(False)
         self._clients.add(client)
@@ -172,32 +179,31 @@ class Found:
 
 
 def running() -> list[Found]:
-    """Return the supervisors of this user that run; as root those of all users. Close them.
+    """Return the running supervisors of this user, root included. Close them.
 
-    What supervisors that were killed have left behind is removed.
+    Sockets that killed supervisors left behind are removed.
+
+    Raises:
+        NotPrivate: the folder of the sockets is not this user's alone.
     """
     mine = folder()
-    folders = sorted(mine.parent.glob(f"{FOLDER}*")) if os.getuid() == 0 else [mine]
-    found = []
-    for each in folders:
-        with suppress(OSError):
-            if each.name != f"{FOLDER}{each.lstat().st_uid}":
-                # Made by somebody else, who could answer in the name of a supervisor.
-                continue
-            sockets = sorted(each.glob("*.sock"))
-            found += [one for path in sockets if (one := _connected(path)) is not None]
-    return found
+    if not os.path.lexists(mine):
+        return []
+    found = (_connected(path) for path in sorted(private_folder(mine).glob("*.sock")))
+    return [each for each in found if each is not None]
 
 
 def _connected(path: Path) -> Found | None:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(5.0)
     try:
+        check_socket(path)
         connection.connect(str(path))
-        return Found(connection)
+        if peer_user(connection) in (None, os.geteuid()):
+            return Found(connection)
     except ConnectionRefusedError:
         path.unlink(missing_ok=True)
-    except (OSError, ValueError, KeyError):
+    except (NotPrivate, OSError, ValueError, KeyError):
         pass
     connection.close()
     return None

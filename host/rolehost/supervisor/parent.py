@@ -11,6 +11,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from rolehost.private import NotPrivate
 from rolehost.roles.status import RETIRE
 from rolehost.supervisor.address import closed
 from rolehost.supervisor.check import Check
@@ -83,7 +84,7 @@ class Supervisor:
                 self._follow(slot)
         try:
             self._control.open()
-        except OSError as error:
+        except (NotPrivate, OSError) as error:
             self._report("warning", f"no rolehost reload, only SIGHUP: {error}")
         # One that died before we listened for its death.
         self._reap()

@@ -175,6 +175,15 @@ class Plan(NamedTuple):
         return cls(**fields)
 
 
+def module_command(module: str) -> list[str]:
+    """Return the command that runs a module of ours in this Python.
+
+    With ``-P``, because ``-m`` alone puts the working directory first on ``sys.path``: a file
+    there that is named like a module would be imported instead. A ``PYTHONPATH`` still counts.
+    """
+    return [sys.executable, "-P", "-m", module]
+
+
 def replace(plan: Plan) -> NoReturn:
     """Become the supervisor: replace this process, and give back the memory of composing.
 
@@ -183,4 +192,4 @@ def replace(plan: Plan) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     environment = {**os.environ, PLAN_VARIABLE: plan.to_json()}
-    os.execve(sys.executable, [sys.executable, "-m", "rolehost.supervisor"], environment)
+    os.execve(sys.executable, module_command("rolehost.supervisor"), environment)

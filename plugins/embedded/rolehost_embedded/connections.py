@@ -8,12 +8,13 @@ import threading
 import weakref
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import peewee
 from rolehost.api import StorageError
 
 from rolehost_embedded.failures import raised
-from rolehost_embedded.location import prepare
+from rolehost_embedded.location import close_to_others, create, prepare
 from rolehost_embedded.locks import FileLock, lock_of
 
 #: Statements each connection keeps prepared.
@@ -67,7 +68,9 @@ class Connections(peewee.SqliteDatabase):
         self._states_guard = threading.Lock()
         self._checked = False
         super().__init__(
-            str(path),
+            # mode=rw: SQLite never makes the file, create() does, so that it is private.
+            f"file:{quote(os.fsencode(path))}?mode=rw",
+            uri=True,
             pragmas={
                 "foreign_keys": 1,
                 "synchronous": synchronous.upper(),
@@ -124,9 +127,10 @@ class Connections(peewee.SqliteDatabase):
                 f"{self.path}: this process was forked while the database was open; open it"
                 " after the fork only"
             )
-        if not self._checked:
+        if self._checked:
+            create(self.path)
+        else:
             prepare(self.path)
-            self._checked = True
         try:
             connection: sqlite3.Connection = super()._connect()
         except sqlite3.Error as error:
@@ -139,6 +143,9 @@ class Connections(peewee.SqliteDatabase):
         except BaseException:
             connection.close()
             raise
+        if not self._checked:
+            close_to_others(self.path)
+            self._checked = True
         self.state.keep(connection)
         return connection
 

@@ -17,7 +17,9 @@ import weakref
 from collections import deque
 from pathlib import Path
 
-from rolehost.api import StorageBusy, StorageError, StorageUnavailable
+from rolehost.api import NotPrivate, StorageBusy, StorageError, StorageUnavailable, private_file
+
+from rolehost_embedded.location import refused
 
 
 class FileLock:
@@ -52,6 +54,7 @@ class FileLock:
         Raises:
             StorageBusy: it was not to be had in time.
             StorageError: this thread holds it already.
+            StorageRefused: another user's file is in the place of the lock file.
             StorageUnavailable: the lock file cannot be opened.
         """
         if self._thread == threading.get_ident():
@@ -146,7 +149,9 @@ class FileLock:
 
     def _open(self) -> int:
         try:
-            return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            return private_file(self.path)
+        except NotPrivate as error:
+            raise refused(error) from error
         except OSError as error:
             raise StorageUnavailable(
                 f"{self.path}: cannot open the lock file: {error.strerror}"
@@ -235,7 +240,8 @@ _registry = threading.Lock()
 
 def lock_of(path: Path) -> FileLock:
     """Return this process's one lock of a file, shared by everything that uses the file."""
-    resolved = Path(os.path.realpath(path))
+    # Not of the lock file itself: a symbolic link in its place is refused, not followed.
+    resolved = Path(os.path.realpath(path.parent)) / path.name
     with _registry:
         lock = _locks.get(resolved)
         if lock is None:

@@ -7,13 +7,12 @@ import fcntl
 import hashlib
 import os
 import socket
-import stat
 import struct
 import tempfile
 import termios
 from pathlib import Path
 
-from rolehost.api import StorageUnavailable
+from rolehost.api import NotPrivate, StorageRefused, StorageUnavailable, private_folder
 
 #: Longest directory in bytes that leaves room for the rest of a socket's path.
 _LONGEST_BASE = 40
@@ -24,12 +23,13 @@ def folder_of(folder: Path, name: str) -> Path:
     return folder / hashlib.blake2s(name.encode(), digest_size=6).hexdigest()
 
 
-def private_folder(path: Path) -> Path:
+def socket_folder(path: Path) -> Path:
     """Make the folder of a database's sockets, ``$XDG_RUNTIME_DIR/rolehost-…`` or in the
     temporary directory; a socket's path holds 108 bytes, so it is not beside the database.
 
     Raises:
-        StorageUnavailable: it cannot be made, or others could use it.
+        StorageUnavailable: it cannot be made.
+        StorageRefused: another user made it, or others could use it.
     """
     digest = hashlib.blake2s(os.fsencode(os.path.realpath(path)), digest_size=8).hexdigest()
     bases = (os.environ.get("XDG_RUNTIME_DIR", ""), tempfile.gettempdir(), "/tmp")
@@ -38,20 +38,11 @@ def private_folder(path: Path) -> Path:
     )
     folder = Path(base) / f"rolehost-{os.getuid()}-{digest}"
     try:
-        folder.mkdir(mode=0o700)
-    except FileExistsError:
-        pass
+        return private_folder(folder)
+    except NotPrivate as error:
+        raise StorageRefused(f"embedded: wake-ups: {error}", backend="embedded") from error
     except OSError as error:
         raise StorageUnavailable(f"{folder}: cannot be made: {error.strerror}") from error
-    try:
-        found = folder.lstat()
-    except FileNotFoundError:
-        return private_folder(path)  # who was the last in it has just taken it away
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise StorageUnavailable(
-            f"{folder}: this is not a folder that only the current user may use; remove it"
-        )
-    return folder
 
 
 def datagram_socket() -> socket.socket:

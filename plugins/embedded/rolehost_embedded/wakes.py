@@ -19,14 +19,14 @@ import time
 from collections.abc import Collection
 from pathlib import Path
 
-from rolehost.api import Listener, StorageUnavailable
+from rolehost.api import Listener, StorageUnavailable, bind_private, private_folder
 
 from rolehost_embedded.sockets import (
     datagram_socket,
     folder_of,
-    private_folder,
     queue_length,
     remove,
+    socket_folder,
     unread,
     vacate,
 )
@@ -78,7 +78,7 @@ class Wakes:
             StorageUnavailable: the folder of sockets cannot be used.
         """
         for _ in range(_TRIES):
-            folder = self._folder = private_folder(self._path)  # anew: the last one took it away
+            folder = self._folder = socket_folder(self._path)  # anew: the last one took it away
             self._folders.clear()
             try:
                 listener = WakeListener(self, folder, frozenset(names))
@@ -109,7 +109,7 @@ class Wakes:
 
     def _ensure_folder(self) -> Path:
         if self._folder is None:
-            self._folder = private_folder(self._path)
+            self._folder = socket_folder(self._path)
         return self._folder
 
     def _sender(self) -> socket.socket:
@@ -177,7 +177,7 @@ class WakeListener(Listener):
         self._poll.register(self._socket, select.POLLIN)
         try:
             remove(self._path)  # left by a dead process that had our number
-            self._socket.bind(self._path)
+            bind_private(self._socket, Path(self._path))
             for name in names:
                 self._links.append(self._link(folder_of(folder, name)))
         except FileNotFoundError:
@@ -188,8 +188,7 @@ class WakeListener(Listener):
             raise StorageUnavailable(f"{folder}: cannot listen for wake-ups: {error}") from error
 
     def _link(self, folder: Path) -> str:
-        with contextlib.suppress(FileExistsError):
-            folder.mkdir(mode=0o700)
+        private_folder(folder)
         link = folder / Path(self._path).name
         remove(str(link))
         link.symlink_to(self._path)

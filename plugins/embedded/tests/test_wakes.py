@@ -42,7 +42,7 @@ def test_sockets_are_in_a_folder_that_only_the_user_may_use(base: Path, wakes: W
 def test_a_folder_that_others_may_use_is_refused(base: Path, wakes: Wakes) -> None:
     wakes.listen({"a"})
     _folder(base).chmod(0o755)
-    with pytest.raises(StorageUnavailable, match="only the current user"):
+    with pytest.raises(StorageUnavailable, match="other users can use this folder"):
         Wakes(Path("/data/service.db")).listen({"a"})
 
 
@@ -51,7 +51,7 @@ def test_a_link_in_place_of_the_folder_is_refused(base: Path, wakes: Wakes) -> N
     folder = _folder(base)
     folder.rename(base / "moved")
     folder.symlink_to(base / "moved")
-    with pytest.raises(StorageUnavailable, match="not a folder"):
+    with pytest.raises(StorageUnavailable, match="a symbolic link is in the place of a folder"):
         Wakes(Path("/data/service.db")).listen({"a"})
 
 

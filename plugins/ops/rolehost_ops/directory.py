@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
-from rolehost.api import Services, StartError
+from rolehost.api import NotPrivate, Services, StartError, private_file, shelter_folder
 
 from rolehost_ops.settings import OpsSettings
 
@@ -49,16 +49,18 @@ class MetricFiles:
     """The metric files of a deployment.
 
     Args:
-        path: the folder; made when it is missing.
+        path: the folder; made when it is missing, for the current user alone.
 
     Raises:
-        StartError: it cannot be made.
+        StartError: it cannot be made, or others can replace its files.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            shelter_folder(path)
+        except NotPrivate as error:
+            raise StartError(f"[ops] metrics_dir: {error}") from None
         except OSError as error:
             raise StartError(f"[ops] metrics_dir: cannot make {path}: {error.strerror}") from None
 
@@ -72,7 +74,7 @@ class MetricFiles:
 
         Read the files inside: between a compaction's steps they would count twice.
         """
-        with (self.path / _LOCK).open("a") as lock:
+        with os.fdopen(private_file(self.path / _LOCK), "r+b") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             self._replay()
             self._compact()
@@ -102,7 +104,9 @@ class MetricFiles:
 
     def _write_journal(self, journal: Journal) -> None:
         draft = self.path / f"{_JOURNAL}.draft"
-        draft.write_bytes(msgspec.json.encode(journal))
+        draft.unlink(missing_ok=True)
+        with os.fdopen(private_file(draft), "wb") as output:
+            output.write(msgspec.json.encode(journal))
         draft.replace(self.path / _JOURNAL)
 
     def _replay(self) -> None:
@@ -124,12 +128,14 @@ def _add_up(files: list[Path], into: Path) -> None:
     """Write the sums of all values of the files to a new file."""
     from prometheus_client.mmap_dict import MmapedDict
 
+    from rolehost_ops.tally import mapped
+
     sums: dict[str, float] = defaultdict(float)
     for file in files:
         for key, value, _, _ in MmapedDict.read_all_values_from_file(file):  # type: ignore[no-untyped-call]
             sums[key] += value
     into.unlink(missing_ok=True)
-    target = MmapedDict(into)  # type: ignore[no-untyped-call]
+    target = mapped(into)
     for key, value in sums.items():
         target.write_value(key, value, 0.0)  # type: ignore[no-untyped-call]
     target.close()  # type: ignore[no-untyped-call]

@@ -17,6 +17,7 @@ from threading import Lock
 
 from prometheus_client.mmap_dict import MmapedDict, mmap_key
 from prometheus_client.utils import floatToGoString
+from rolehost.api import private_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,12 @@ class Family:
     text: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
+
+
+def mapped(path: Path) -> MmapedDict:
+    """Open a metric file, made for the current user alone when it is missing."""
+    os.close(private_file(path))
+    return MmapedDict(path)  # type: ignore[no-untyped-call]
 
 
 class Cell:
@@ -91,7 +98,7 @@ class Tally:
         self._marked.unlink(missing_ok=True)
         # Another name than the library's, so that a plugin may use its metrics beside ours.
         self._counters, self._histograms = (
-            MmapedDict(directory / f"{kind}_rolehost_{os.getpid()}.db")  # type: ignore[no-untyped-call]
+            mapped(directory / f"{kind}_rolehost_{os.getpid()}.db")
             for kind in ("counter", "histogram")
         )
 
@@ -127,7 +134,7 @@ class Tally:
         """Set a gauge to 1 for as long as this process lives; of all processes, one is enough."""
         key = mmap_key(family.name, family.name, list(family.labels), list(values), family.text)
         if self._marks is None:
-            self._marks = MmapedDict(self._marked)  # type: ignore[no-untyped-call]
+            self._marks = mapped(self._marked)
         self._marks.write_value(key, 1.0, 0.0)  # type: ignore[no-untyped-call]
 
     def close(self) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import stat
 from pathlib import Path
 
 from rolehost.errors import StartError
+from rolehost.private import NotPrivate, bind_private, check_socket
 from rolehost.roles.status import LISTENER_VARIABLE
 
 #: Connections the kernel keeps for us while all processes are busy.
@@ -76,9 +76,12 @@ def _unix(path: str) -> socket.socket:
         raise StartError('[http] bind = "unix:" names no path; expected unix:/path')
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        _remove_stale(path)
-        listener.bind(path)
+        _remove_stale(Path(path))
+        bind_private(listener, Path(path))
         listener.listen(BACKLOG)
+    except NotPrivate as error:
+        listener.close()
+        raise NotPrivate(f"cannot listen on unix:{error}, or set [http] bind") from None
     except OSError as error:
         listener.close()
         reason = error.strerror or str(error)
@@ -86,18 +89,14 @@ def _unix(path: str) -> socket.socket:
     return listener
 
 
-def _remove_stale(path: str) -> None:
-    """Remove a socket that nobody listens on any more; never one in use, nor another file."""
-    try:
-        mode = Path(path).stat().st_mode
-    except FileNotFoundError:
+def _remove_stale(path: Path) -> None:
+    """Remove a socket of this user that no process listens on; never one in use."""
+    if not check_socket(path):
         return
-    if not stat.S_ISSOCK(mode):
-        raise OSError(errno.EEXIST, "a file that is no socket is in the way")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
-            probe.connect(path)
+            probe.connect(str(path))
         except ConnectionRefusedError:
-            Path(path).unlink()
+            path.unlink()
             return
     raise OSError(errno.EADDRINUSE, "another process listens on it")

@@ -18,6 +18,8 @@ import weakref
 from contextlib import suppress
 from pathlib import Path
 
+from rolehost.private import private_file
+
 #: A file system in memory, where Linux has one.
 _SHARED_MEMORY = Path("/dev/shm")
 _PREFIX = "rolehost-memory-"
@@ -78,6 +80,7 @@ class Store:
 
     def __init__(self) -> None:
         self.path = folder() / f"{next(_numbers)}.db"
+        os.close(private_file(self.path))
         self.writing = threading.Lock()
         self.migrating = threading.RLock()
         self.commits = 0

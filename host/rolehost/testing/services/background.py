@@ -11,7 +11,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -19,6 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from rolehost.private import private_file
+from rolehost.supervisor.plan import module_command
 from rolehost.testing.services.engines import VARIABLES, start_shared
 from rolehost.testing.services.places import Missing
 from rolehost.testing.services.server import Server, StartFailed
@@ -66,7 +67,7 @@ def up(state: Path, names: Sequence[str], owner: int | None) -> dict[str, Any]:
     state.unlink(missing_ok=True)
     log = state.with_suffix(".log")
     with log.open("wb") as output:
-        command = [sys.executable, "-m", __package__, "--state", str(state), "serve", *names]
+        command = [*module_command(__package__), "--state", str(state), "serve", *names]
         holder = subprocess.Popen(
             [*command, *(["--owner", str(owner)] if owner else [])],
             stdin=subprocess.DEVNULL,
@@ -115,7 +116,9 @@ def serve(state: Path, names: Sequence[str], owner: int | None) -> None:
         written = state.with_suffix(".new")
         urls = {name: servers[name].url for name in wanted if name in servers}
         content = {"pid": os.getpid(), "urls": urls, "missing": missing}
-        written.write_text(json.dumps(content), "utf-8")
+        written.unlink(missing_ok=True)
+        with os.fdopen(private_file(written), "w", encoding="utf-8") as output:  # URLs: passwords
+            json.dump(content, output)
         written.replace(state)
         while not ending.wait(LOOK) and (owner is None or _runs(owner)):
             pass
