@@ -12,9 +12,24 @@ from rolehost.cli.main import invoke
 from rolehost.scaffold import BACKENDS, LICENSES, InvalidName, Name, Options, backend, plugin, write
 from rolehost.scaffold.names import LONGEST
 
+from tests.host.installed import write_plugin
 from tests.proofs.kit import ROOT
 
 pytestmark = [pytest.mark.needs("rolehost_embedded"), pytest.mark.needs("falcon")]
+
+NEEDY = """
+from rolehost.api import PluginInfo, Secret, Settings, hookimpl
+
+
+class Needy(Settings, frozen=True, kw_only=True):
+    region: str
+    key: Secret
+
+
+@hookimpl
+def rolehost_plugin():
+    return PluginInfo(api=1, settings=Needy)
+"""
 
 SHORT, LONG = "ab", "abcdefghijkl-nopqrstuvwx"
 KINDS = ["plugin", *BACKENDS]
@@ -180,10 +195,69 @@ def test_a_deployment_of_a_role_enables_what_makes_it(here: Path):
     assert "webhooks-ingest" in text
 
 
+@pytest.mark.needs("rolehost_webhooks", "rolehost_kafka", "rolehost_postgres", "rolehost_redis")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--plugins", "embedded,ops,webhooks-api,webhooks-delivery", "--role", "http"],
+        ["--plugins", "embedded,postgres,redis,kafka,webhooks-delivery,webhooks-ingest"],
+        ["--plugins", "postgres,webhooks-ingest"],
+        ["--plugins", "redis,webhooks-delivery", "--role", "scheduler"],
+        ["--plugins", "webhooks-api,webhooks-api"],
+        *(["--role", role] for role in ("http", "worker", "consumer", "scheduler")),
+        ["--role", "worker", "--role", "http"],
+    ],
+    ids=" ".join,
+)
+def test_a_deployment_that_is_written_passes_check(here: Path, arguments: list[str]):
+    assert invoke(["new", "deployment", "web", *arguments]) == 0
+    assert invoke(["check", "web.toml"]) == 0
+
+
+@pytest.mark.needs("rolehost_webhooks")
+def test_a_role_that_was_not_asked_for_is_claimed_and_not_run(here: Path):
+    plugins = "embedded,webhooks-api,webhooks-delivery"
+    assert invoke(["new", "deployment", "web", "--plugins", plugins, "--role", "http"]) == 0
+    text = (here / "web.toml").read_text()
+    assert '[deployment]\nroles = ["http", "scheduler", "worker"]\n' in text
+    assert "[fleet]\n# scheduler, worker: for other deployments of the fleet to run\n" in text
+    assert 'roles = ["http"]\n' in text
+
+
+@pytest.mark.needs("rolehost_graphql")
+def test_plugins_that_make_no_deployment_leave_no_file(
+    here: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert invoke(["new", "deployment", "web", "--plugins", "graphql"]) == 1
+    said = capsys.readouterr().err
+    assert "graphql-empty: no enabled plugin gives a field to query" in said
+    assert "nothing was written: rolehost check would refuse this deployment" in said
+    assert list(here.iterdir()) == []
+
+
+def test_settings_that_must_be_filled_in_are_listed(
+    here: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    site = tmp_path_factory.mktemp("site")
+    write_plugin(site, "needy", NEEDY)
+    monkeypatch.syspath_prepend(site)
+    assert invoke(["new", "deployment", "web", "--plugins", "needy"]) == 0
+    assert "fill in: [needy] key, [needy] region" in capsys.readouterr().out
+    assert invoke(["check", "web.toml"]) == 3
+    text = (here / "web.toml").read_text()
+    text = text.replace("# region =", 'region = "eu"').replace('# key = "${KEY}"', 'key = "k"')
+    (here / "web.toml").write_text(text)
+    assert invoke(["check", "web.toml"]) == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         ([], "say --plugins or --role"),
+        (["--plugins", "ops", "--role", "worker"], "none of ops makes the role worker"),
         (["--plugins", "embeded"], 'did you mean "embedded"?'),
     ],
 )

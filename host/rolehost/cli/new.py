@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from rolehost.cli.output import problems
 from rolehost.composition.conflicts import HOST_COMMANDS
 from rolehost.deployment import HOST_SECTIONS
 from rolehost.scaffold import (
@@ -17,8 +18,10 @@ from rolehost.scaffold import (
     InvalidName,
     Name,
     Options,
+    Unknown,
     backend,
     deployment,
+    mistakes,
     plugin,
     write,
 )
@@ -131,7 +134,8 @@ def new_deployment(
 ) -> None:
     """Write a deployment file that enables installed plugins, with their settings.
 
-    Settings are comments that show the defaults; those that have none must be filled in.
+    Settings are comments that show the defaults. The file passes rolehost check; settings without
+    a default are listed, and must be filled in before it does.
     """
     names = tuple(filter(None, (each.strip() for each in (plugins or "").split(","))))
     try:
@@ -139,6 +143,10 @@ def new_deployment(
     except InvalidName as error:
         raise click.BadParameter(str(error)) from error
     file = into / f"{name}.toml"
+    missing, others = mistakes(file, text)
+    if others:
+        problems(others)
+        raise Unknown("nothing was written: rolehost check would refuse this deployment")
     if dry_run:
         click.echo(f"{file}\n\n{text}", nl=False)
         return
@@ -150,7 +158,10 @@ def new_deployment(
         raise click.ClickException(
             f"{file} is there already, and nothing is overwritten"
         ) from error
-    click.echo(f"wrote {file}\nnext: rolehost check {file}")
+    click.echo(f"wrote {file}")
+    if missing:
+        click.echo(f"fill in: {', '.join(missing)}")
+    click.echo(f"next: rolehost check {file}")
 
 
 def _name(text: str) -> Name:

@@ -6,7 +6,7 @@ and for marks such as ``@summary@``. The end ``.tmpl`` of a file's name and ``do
 beginning, for a dot, are taken away.
 """
 
-from rolehost.scaffold.deployments import deployment
+from rolehost.scaffold.deployments import Unknown, deployment, mistakes
 from rolehost.scaffold.names import InvalidName, Name
 from rolehost.scaffold.packages import BACKENDS, LICENSES, Options, backend, plugin
 from rolehost.scaffold.writing import Files, write
@@ -18,8 +18,10 @@ __all__ = [
     "InvalidName",
     "Name",
     "Options",
+    "Unknown",
     "backend",
     "deployment",
+    "mistakes",
     "plugin",
     "write",
 ]
