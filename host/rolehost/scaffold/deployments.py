@@ -132,7 +132,7 @@ def _storage(probes: Sequence[Probe]) -> dict[str, str]:
     One that keeps its data in another kind's backend fits if that one is of the same plugin.
     """
     chosen: dict[str, tuple[str, str]] = {}
-    several = {}
+    several: dict[str, str] = {}
     for kind in KINDS:
         offers = [
             (seen.found.name, owned.value)
