@@ -17,7 +17,27 @@ class NotFound(WebhooksError):
 
 
 class Conflict(WebhooksError):
-    """The uid, event type name or eventId is taken."""
+    """The uid, event type name or eventId is taken.
+
+    Attributes:
+        code: what clients tell conflicts apart by.
+    """
+
+    def __init__(self, message: str, code: str = "conflict") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Impossible(WebhooksError):
+    """Every value fits, but the state of what they name forbids the operation.
+
+    Attributes:
+        code: what clients tell the reasons apart by.
+    """
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class Rejected(WebhooksError):
@@ -25,8 +45,10 @@ class Rejected(WebhooksError):
 
     Attributes:
         location: path to the value, ``("body", "url")``.
+        kind: what clients tell mistakes apart by.
     """
 
-    def __init__(self, location: tuple[str, ...], message: str) -> None:
+    def __init__(self, location: tuple[str, ...], message: str, kind: str = "value_error") -> None:
         super().__init__(message)
         self.location = location
+        self.kind = kind

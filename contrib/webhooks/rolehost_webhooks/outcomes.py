@@ -35,11 +35,13 @@ def events(topic: str, attempt: Attempt, verdict: Verdict) -> Iterator[Event[dic
         return
     endpoint = {"appId": attempt.app_id, "endpointId": attempt.endpoint_id}
     time = datetime.fromtimestamp((attempt.created_at + attempt.duration) / 1000, UTC)
-    last = {
+    last: dict[str, Any] = {
         "id": attempt.id,
         "responseStatusCode": attempt.response_status,
         "timestamp": time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
     }
+    if attempt.cause is not None:
+        last |= {"cause": attempt.cause, "response": attempt.response}
 
     def event(kind: str, subject: str, data: dict[str, Any]) -> Event[dict[str, Any]]:
         return Event(

@@ -48,6 +48,9 @@ RESERVED_HEADERS = frozenset(
     | {"user-agent", "accept-encoding"}
 )
 
+#: Beginnings of header names that no endpoint may set.
+RESERVED_PREFIXES = ("svix-", "webhook-", "x-amzn-", "x-svix-")
+
 _NAME = re.compile(NAME)
 
 #: RFC 9110, 5.6.2: ``token``.
@@ -191,7 +194,7 @@ def check_headers(headers: Mapping[str, str], location: tuple[str, ...]) -> None
     for name, value in headers.items():
         at = (*location, name)
         low = name.lower()
-        if low in RESERVED_HEADERS or low.startswith(("webhook-", "svix-")):
+        if low in RESERVED_HEADERS or low.startswith(RESERVED_PREFIXES):
             raise Rejected(at, "this header is set by the delivery")
         if len(name) > LONGEST_HEADER_NAME or not _TOKEN.fullmatch(name):
             raise Rejected(at, "not a header name")

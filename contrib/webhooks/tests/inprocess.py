@@ -15,13 +15,14 @@ PLUGINS = ("webhooks-api", "webhooks-ingest", "webhooks-delivery")
 
 
 @contextmanager
-def running(**delivery: Any) -> Iterator[Host]:
+def running(*, plugins: tuple[str, ...] = (), **delivery: Any) -> Iterator[Host]:
     """Start a host with an application ``app`` that has an endpoint ``ep``.
 
     Args:
+        plugins: further plugins.
         delivery: settings of the plugin ``webhooks-delivery``.
     """
-    with open_host(PLUGINS, settings={"webhooks-delivery": delivery}) as here:
+    with open_host((*PLUGINS, *plugins), settings={"webhooks-delivery": delivery}) as here:
         applications.create(here.services, ApplicationIn(name="x", uid="app"))
         endpoints.create(here.services, "app", EndpointIn(url="http://receiver/", uid="ep"))
         yield here

@@ -84,7 +84,7 @@ def message(**given: Any) -> MessageIn:
     return MessageIn(
         event_type="a",
         payload=msgspec.Raw(b"{}"),
-        application=ApplicationIn(name="new"),
+        application=ApplicationIn(name="new", uid="new"),
         **given,
     )
 

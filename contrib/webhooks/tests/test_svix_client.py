@@ -424,8 +424,14 @@ def test_an_example_goes_to_one_endpoint_only(
     assert message.payload == example
     received = receiver.next()
     assert (received.path, json.loads(received.body)) == ("/hook", example)
-    with pytest.raises(HTTPValidationError):
+    with pytest.raises(HttpError) as caught:
         svix.endpoint.send_example(app.id, endpoint.id, EventExampleIn(event_type="unknown"))
+    assert (caught.value.status_code, caught.value.code) == (404, "not_found")
+    with pytest.raises(HttpError) as caught:
+        svix.endpoint.send_example(
+            app.id, endpoint.id, EventExampleIn(event_type=name, example_index=2)
+        )
+    assert (caught.value.status_code, caught.value.code) == (400, "invalid_scheme")
     assert receiver.requests.empty()
 
 
@@ -447,4 +453,4 @@ def test_a_receiver_that_cannot_be_reached_is_a_failed_attempt(
     message = svix.message.create(app.id, MessageIn(event_type="a", payload={}))
     attempt = attempts_of(svix, app.id, message.id)[0]
     assert (attempt.status, attempt.response_status_code) == (2, 0)
-    assert "NewConnectionError" in attempt.response
+    assert attempt.response == "connection refused by 127.0.0.1 port 1"

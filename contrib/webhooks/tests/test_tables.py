@@ -25,10 +25,15 @@ DAY = 86_400_000
 
 
 def script(dialect: str) -> tuple[str, str]:
-    """Return the statements up and down."""
-    files = resources.files("rolehost_webhooks.migrations")
-    text = (files / f"0001_tables.{dialect}.sql").read_text()
-    up, down = text.split("-- up\n")[1].split("-- down\n")
+    """Return the statements up, and down, of all migrations."""
+    files = resources.files("rolehost_webhooks.migrations").iterdir()
+    found = sorted(
+        (file for file in files if file.name.endswith(f".{dialect}.sql")), key=lambda it: it.name
+    )
+    up = down = ""
+    for file in found:
+        first, second = file.read_text().split("-- up\n")[1].split("-- down\n")
+        up, down = up + first, second + down
     return up, down
 
 
@@ -66,7 +71,9 @@ def test_a_model_has_exactly_the_columns_of_its_table(
 
 def test_both_dialects_make_the_same_tables_and_indices() -> None:
     def shape(dialect: str) -> list[str]:
-        return re.findall(r"^(?:CREATE|DROP) .*?(?: \(|;)|^    [a-z_\"]+", script(dialect)[0], re.M)
+        return re.findall(
+            r"^(?:ALTER|CREATE|DROP) .*?(?: \(|;)|^    [a-z_\"]+", script(dialect)[0], re.M
+        )
 
     assert shape("sqlite") == shape("postgresql")
 

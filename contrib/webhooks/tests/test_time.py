@@ -16,7 +16,7 @@ from rolehost_webhooks.actors.fan_out import fan_out
 from rolehost_webhooks.actors.retention import BATCH
 from rolehost_webhooks.delivery.answer import Answer
 from rolehost_webhooks.delivery.sender import Sender
-from rolehost_webhooks.errors import Conflict, Rejected
+from rolehost_webhooks.errors import Conflict, Impossible, Rejected
 from rolehost_webhooks.models import Attempt, Delivery, Message, Status
 from rolehost_webhooks.plugins import delivery as plugin
 from rolehost_webhooks.repositories import deliveries
@@ -249,7 +249,7 @@ def test_an_expunged_message_cannot_be_sent_again(here: Host, answers: list[Answ
     message = send(here)
     here.drain()
     messages.expunge(here.services, "app", message.id)
-    with pytest.raises(Rejected):
+    with pytest.raises(Impossible):
         messages.resend(here.services, "app", message.id, "ep")
 
 

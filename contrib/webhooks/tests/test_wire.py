@@ -15,7 +15,9 @@ Get = Callable[..., tuple[int, bytes]]
 
 
 def test_health_needs_no_token(get: Get) -> None:
-    assert get("/api/v1/health", token=None) == (204, b"")
+    for path in ("/api/v1/health", "/api/v1/health/ping"):
+        for method in ("GET", "HEAD"):
+            assert get(path, method=method, token=None) == (204, b"")
 
 
 @pytest.mark.parametrize("token", [None, "", "wrong", "a-token-for-tests2", "ümlaut"])

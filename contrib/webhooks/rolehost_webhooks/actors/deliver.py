@@ -65,6 +65,7 @@ def deliver(
         url=delivery.endpoint.url,
         response=answer.body,
         response_status=answer.status,
+        cause=answer.cause,
         duration=answer.duration,
         status=Status.SUCCESS if verdict.status == Status.SUCCESS else Status.FAIL,
         trigger=trigger,

@@ -18,7 +18,11 @@ from urllib3.util.connection import create_connection
 from rolehost_webhooks.delivery.addresses import is_public, is_within
 from rolehost_webhooks.settings import Network
 
-__all__ = ["guarded_pools", "is_public"]
+__all__ = ["AddressRefused", "guarded_pools", "is_public"]
+
+
+class AddressRefused(NewConnectionError):
+    """A name leads to no address to which deliveries may go."""
 
 
 class _Guarded:
@@ -41,7 +45,8 @@ class _Guarded:
         """Connect; called by urllib3 in place of its own method of this name.
 
         Raises:
-            NewConnectionError: no address of the name is allowed, or none answers.
+            AddressRefused: no address of the name is allowed.
+            NewConnectionError: none of them answers.
         """
         connection: Any = self
         # Not ``host``, which lacks the dot at the end that excludes search domains.
@@ -53,7 +58,7 @@ class _Guarded:
         addresses = [str(entry[4][0]) for entry in found]
         allowed = [each for each in addresses if is_public(each) or is_within(each, self.allowed)]
         if not allowed:
-            raise NewConnectionError(
+            raise AddressRefused(
                 connection, f"{host} has no public address; private ones are refused"
             )
         return self._connect_any(connection, allowed)

@@ -9,6 +9,7 @@ import urllib3
 
 from rolehost_webhooks import __version__
 from rolehost_webhooks.delivery.answer import Answer
+from rolehost_webhooks.delivery.failure import explain
 from rolehost_webhooks.delivery.guard import guarded_pools
 from rolehost_webhooks.rules import with_ascii_host
 from rolehost_webhooks.settings import DeliverySettings
@@ -57,7 +58,8 @@ class Sender:
                 response.close()
                 raise
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            return Answer(0, f"{type(error).__name__}: {error}", _since(started))
+            failure = explain(error, url, self._timeout)
+            return Answer(0, failure.text, _since(started), cause=failure.cause)
         return Answer(response.status, text, _since(started), response.headers.get("retry-after"))
 
     def _read(self, response: urllib3.BaseHTTPResponse, deadline: float) -> str:

@@ -6,7 +6,7 @@ from rolehost.api import Secret
 from rolehost.api.http import Invalid
 from rolehost_graphql import Context, Refused, Schema
 
-from rolehost_webhooks.errors import Conflict, NotFound, Rejected
+from rolehost_webhooks.errors import Conflict, Impossible, NotFound, Rejected
 from rolehost_webhooks.graphql.mutations import Mutation
 from rolehost_webhooks.graphql.queries import Query
 from rolehost_webhooks.routes.authentication import admits
@@ -34,8 +34,10 @@ def translate(error: BaseException) -> Refused | None:
         case Conflict():
             return Refused(str(error), "CONFLICT")
         case Rejected():
-            mistake = {"loc": list(error.location), "msg": str(error), "type": "value_error"}
+            mistake = {"loc": list(error.location), "msg": str(error), "type": error.kind}
             return Refused(str(error), errors=[mistake])
+        case Impossible():
+            return Refused(str(error))
         case Invalid():
             return Refused(str(error.description), errors=error.errors)
     return None

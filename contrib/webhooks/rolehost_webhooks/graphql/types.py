@@ -35,6 +35,11 @@ class DeliveryStatus(Enum):
     CANCELED = models.Status.CANCELED.value
 
 
+AttemptCause = strawberry.enum(
+    models.Cause, name="AttemptCause", description="Why a request brought no response."
+)
+
+
 @strawberry.type
 class Application:
     """Whose endpoints and messages belong together; usually one customer."""
@@ -109,7 +114,9 @@ class Endpoint:
     def of(cls, row: models.Endpoint) -> Endpoint:
         """Show a row."""
         shown: dict[str, Any] = endpoint_schemas.fields(row)
-        return cls(row=row, **shown)
+        for client_only in ("rate_limit", "filter_types", "version"):
+            del shown[client_only]
+        return cls(row=row, metadata=row.metadata, **shown)
 
     @strawberry.field(description="The secret that signs; a receiver verifies with it.")
     def secret(self) -> str:
@@ -253,8 +260,11 @@ class Attempt:
     row: strawberry.Private[models.Attempt]
     id: strawberry.ID
     url: str
-    response: str = strawberry.field(description="The beginning of what came back.")
+    response: str = strawberry.field(
+        description="The beginning of what came back, or one line that says why nothing did."
+    )
     response_status_code: int = strawberry.field(description="0 when nothing came back.")
+    cause: AttemptCause | None = strawberry.field(description="Why nothing came back.")
     response_duration_ms: int
     status: DeliveryStatus
     manual: bool = strawberry.field(description="Whether somebody asked for it.")
@@ -269,6 +279,7 @@ class Attempt:
             url=row.url,
             response=row.response,
             response_status_code=row.response_status,
+            cause=None if row.cause is None else AttemptCause(row.cause),
             response_duration_ms=row.duration,
             status=DeliveryStatus(row.status),
             manual=row.trigger == models.Trigger.MANUAL,

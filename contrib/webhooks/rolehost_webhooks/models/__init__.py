@@ -1,7 +1,7 @@
 """The tables, one model a module; the host binds them to the service database."""
 
 from rolehost_webhooks.models.application import Application
-from rolehost_webhooks.models.attempt import Attempt, Trigger
+from rolehost_webhooks.models.attempt import Attempt, Cause, Trigger
 from rolehost_webhooks.models.delivery import Delivery, Status
 from rolehost_webhooks.models.endpoint import Endpoint
 from rolehost_webhooks.models.event_type import EventType
@@ -14,6 +14,7 @@ __all__ = [
     "MODELS",
     "Application",
     "Attempt",
+    "Cause",
     "Delivery",
     "Endpoint",
     "EventType",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 import peewee
 
@@ -16,12 +16,39 @@ class Trigger(IntEnum):
     MANUAL = 1
 
 
+class Cause(StrEnum):
+    """Why a request brought no response.
+
+    Attributes:
+        REFUSED: nothing listens at the port.
+        UNREACHABLE: no way leads to the address.
+        DNS: the name has no address.
+        TLS: the handshake failed, for example because of the certificate.
+        TIMEOUT: the receiver was too slow.
+        CLOSED: the receiver closed the connection before the response ended.
+        BAD_RESPONSE: what came back is not HTTP.
+        BLOCKED: the name leads to no address to which deliveries may go.
+        BAD_REQUEST: the request cannot be sent at all.
+    """
+
+    REFUSED = "refused"
+    UNREACHABLE = "unreachable"
+    DNS = "dns"
+    TLS = "tls"
+    TIMEOUT = "timeout"
+    CLOSED = "closed"
+    BAD_RESPONSE = "bad_response"
+    BLOCKED = "blocked"
+    BAD_REQUEST = "bad_request"
+
+
 class Attempt(peewee.Model):
     """One request and what came back. Times are Unix milliseconds.
 
     Attributes:
         response: the beginning of the response's body, or why there was none.
         response_status: HTTP status; 0 when there was no response.
+        cause: a :class:`Cause` when there was no response, else None.
         duration: milliseconds from the request's start to the response's end.
         status: :class:`Status` ``SUCCESS`` or ``FAIL``.
         message: the joined row, in listings.
@@ -36,6 +63,7 @@ class Attempt(peewee.Model):
     url = peewee.TextField()
     response = peewee.TextField()
     response_status = peewee.SmallIntegerField()
+    cause = peewee.TextField(null=True)
     duration = peewee.IntegerField()
     status = peewee.SmallIntegerField()
     trigger = peewee.SmallIntegerField()

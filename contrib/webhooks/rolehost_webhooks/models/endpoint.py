@@ -14,6 +14,7 @@ class Endpoint(peewee.Model):
         event_types: names it listens to; None listens to all.
         channels: channels it listens to; None listens to all.
         headers: headers added to each request.
+        version: what clients say; it has no meaning.
         secret: the secret that signs, ``whsec_…``.
         old_secrets: ``[{"key": secret, "expiresAt": milliseconds}, …]``, newest first; they
             sign too until they expire.
@@ -28,6 +29,7 @@ class Endpoint(peewee.Model):
     event_types = JsonText(null=True)
     channels = JsonText(null=True)
     headers = JsonText()
+    version = peewee.IntegerField(default=1)
     metadata = JsonText()
     disabled = peewee.BooleanField()
     secret = peewee.TextField()

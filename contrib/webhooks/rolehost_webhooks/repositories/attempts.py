@@ -9,6 +9,9 @@ from rolehost_webhooks.models import Attempt, Message
 from rolehost_webhooks.repositories.messages import Filter, columns, narrow
 from rolehost_webhooks.repositories.paging import Cursor, Page, by_id, page
 
+#: What is shown of a response that was removed.
+EXPUNGED = "EXPUNGED"
+
 
 def insert(attempt: Attempt) -> None:
     """Add an attempt."""
@@ -52,10 +55,10 @@ def listing(
     if wanted.before is not None:
         select = select.where(Attempt.id < ids.first_at(ids.ATTEMPT, wanted.before))
     if wanted.after is not None:
-        select = select.where(Attempt.id > ids.last_at(ids.ATTEMPT, wanted.after))
+        select = select.where(Attempt.id > ids.first_at(ids.ATTEMPT, wanted.after))
     return page(select, Attempt.id, cursor, by_id)
 
 
 def expunge(attempt: Attempt) -> None:
     """Remove the recorded response of an attempt for good."""
-    Attempt.update(response="").where(Attempt.id == attempt.id).execute()
+    Attempt.update(response=EXPUNGED).where(Attempt.id == attempt.id).execute()

@@ -125,11 +125,14 @@ def cancel(message_id: str, endpoint_id: str, now: int) -> None:
 
 
 def by_message(message_id: str, cursor: Cursor) -> Page[Delivery]:
-    """Return a page of a message's deliveries, by endpoint; each row has its ``endpoint``."""
+    """Return a page of a message's deliveries, by endpoint; each row has its ``endpoint``.
+
+    A deleted endpoint is among them: the message went there.
+    """
     select = (
         Delivery.select(Delivery, Endpoint)
         .join(Endpoint, on=(Delivery.endpoint_id == Endpoint.id), attr="endpoint")
-        .where(Delivery.message_id == message_id, Endpoint.deleted_at.is_null())
+        .where(Delivery.message_id == message_id)
     )
     return page(select, Delivery.endpoint_id, cursor, lambda row: str(row.endpoint_id))
 
@@ -157,7 +160,7 @@ def by_endpoint(
     if wanted.before is not None:
         select = select.where(Message.created_at < wanted.before)
     if wanted.after is not None:
-        select = select.where(Message.created_at > wanted.after)
+        select = select.where(Message.created_at >= wanted.after)
     if statuses:
         select = select.where(Delivery.status.in_(list(statuses)))
     return page(select, Delivery.message_id, cursor, lambda row: str(row.message_id))

@@ -18,7 +18,7 @@ class Filter:
 
     Attributes:
         before: created before this time, milliseconds.
-        after: created after this time, milliseconds.
+        after: created at this time or later, milliseconds.
     """
 
     event_types: list[str] = field(default_factory=list)
@@ -79,7 +79,7 @@ def listing(app_id: str, cursor: Cursor, wanted: Filter, *, with_content: bool) 
     if wanted.before is not None:
         select = select.where(Message.id < ids.first_at(ids.MESSAGE, wanted.before))
     if wanted.after is not None:
-        select = select.where(Message.id > ids.last_at(ids.MESSAGE, wanted.after))
+        select = select.where(Message.id > ids.first_at(ids.MESSAGE, wanted.after))
     return page(select, Message.id, cursor, by_id)
 
 

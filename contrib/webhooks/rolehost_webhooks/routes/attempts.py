@@ -70,7 +70,7 @@ class AttemptsByEndpoint:
 
 
 class AttemptsByMessage:
-    """``/app/{app_id}/attempt/msg/{msg_id}``."""
+    """``/app/{app_id}/attempt/msg/{msg_id}``; older clients: ``…/msg/{msg_id}/attempt``."""
 
     @responder(
         TAG,
@@ -80,12 +80,32 @@ class AttemptsByMessage:
     )
     def on_get(self, req: Any, resp: Any, app_id: str, msg_id: str) -> None:
         """List the attempts at a message, at all endpoints or at one."""
-        message = messages.get(app_id, msg_id)
         wanted = query(req, AttemptListQuery)
-        endpoint_id = None
-        if wanted.endpoint_id is not None:
-            endpoint_id = endpoints.within(message.app_id, wanted.endpoint_id).id
-        _answer_attempts(resp, wanted, message_id=message.id, endpoint_id=endpoint_id)
+        _answer_attempts_of_message(resp, wanted, app_id, msg_id, wanted.endpoint_id)
+
+
+class AttemptsAtEndpoint:
+    """``/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/attempt``, of older clients."""
+
+    @responder(
+        TAG,
+        summary="List attempts by message and endpoint",
+        query=AttemptListQuery,
+        responses={200: ListOut[AttemptOut]},
+    )
+    def on_get(self, req: Any, resp: Any, app_id: str, msg_id: str, endpoint_id: str) -> None:
+        """List the attempts at a message at one endpoint."""
+        wanted = query(req, AttemptListQuery)
+        _answer_attempts_of_message(resp, wanted, app_id, msg_id, endpoint_id)
+
+
+def _answer_attempts_of_message(
+    resp: Any, wanted: AttemptListQuery, app_id: str, msg_id: str, endpoint: str | None
+) -> None:
+    """Answer with attempts at a message, at all endpoints or at one."""
+    message = messages.get(app_id, msg_id)
+    endpoint_id = None if endpoint is None else endpoints.within(message.app_id, endpoint).id
+    _answer_attempts(resp, wanted, message_id=message.id, endpoint_id=endpoint_id)
 
 
 def _attempt(app_id: str, msg_id: str, attempt_id: str) -> Attempt:
@@ -156,9 +176,14 @@ class EndpointMessages:
             resp,
             page,
             lambda row: EndpointMessageOut.of_delivery(
-                row, with_content=wanted.with_content, expanded=wanted.expanded_statuses
+                row, with_content=wanted.with_content, expanded=_knows_all(wanted)
             ),
         )
+
+
+def _knows_all(wanted: EndpointMessageListQuery) -> bool:
+    """Whether the client knows all five statuses: it says so, or asks for one of the newer two."""
+    return wanted.expanded_statuses or wanted.status in COLLAPSED
 
 
 def _statuses(wanted: EndpointMessageListQuery) -> list[Status]:
@@ -166,7 +191,7 @@ def _statuses(wanted: EndpointMessageListQuery) -> list[Status]:
     if wanted.status is None:
         return []
     asked = Status(wanted.status)
-    if wanted.expanded_statuses:
+    if _knows_all(wanted):
         return [asked]
     return [asked, *[hidden for hidden, shown in COLLAPSED.items() if shown == asked]]
 

@@ -11,7 +11,7 @@ from rolehost.api import Secret
 from rolehost_webhooks.routes.responder import PREFIX
 
 #: Probes bring no token.
-OPEN = frozenset({f"{PREFIX}/health", f"{PREFIX}/health/"})
+OPEN = frozenset(f"{PREFIX}/health{rest}{slash}" for rest in ("", "/ping") for slash in ("", "/"))
 
 
 class BearerToken:

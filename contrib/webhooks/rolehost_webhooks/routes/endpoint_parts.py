@@ -90,11 +90,11 @@ class EndpointStats:
 class EndpointExample:
     """``…/send-example``."""
 
-    @responder(TAG, summary="Send an example", request=ExampleIn, responses={202: MessageOut})
+    @responder(TAG, summary="Send an example", request=ExampleIn, responses={200: MessageOut})
     def on_post(self, req: Any, resp: Any, app_id: str, endpoint_id: str) -> None:
         """Send an example of an event type to this endpoint and no other."""
         message = examples.send(req.context.services, app_id, endpoint_id, body(req, ExampleIn))
-        answer(resp, MessageOut.of(message, with_content=True), 202)
+        answer(resp, MessageOut.of(message, with_content=True))
 
 
 class EndpointRecovery:

@@ -28,9 +28,10 @@ class Endpoints:
         TAG, summary="List endpoints", query=PageQuery, responses={200: ListOut[EndpointOut]}
     )
     def on_get(self, req: Any, resp: Any, app_id: str) -> None:
-        """List the endpoints of an application, the oldest first."""
+        """List the endpoints of an application, the newest first."""
         application = applications.get(app_id)
-        page = repository.listing(application.id, cursor(query(req, PageQuery)))
+        wanted = cursor(query(req, PageQuery), descending=True)
+        page = repository.listing(application.id, wanted)
         answer_page(resp, page, EndpointOut.of)
 
     @responder(TAG, summary="Create an endpoint", request=EndpointIn, responses={201: EndpointOut})

@@ -9,7 +9,7 @@ from rolehost.api import ErrorFormat
 
 from rolehost_webhooks.routes.responder import PREFIX
 
-#: Svix's names of the errors that have no other.
+#: Svix's names of the errors that have no closer one.
 CODES = {
     400: "generic_error",
     401: "authentication_failed",
@@ -21,6 +21,9 @@ CODES = {
     501: "not_implemented",
 }
 
+#: Svix's closer names, by which its clients tell errors of one status apart.
+CLOSER = frozenset({"event_type_exists", "invalid_scheme", "limit_reached", "missing_payload"})
+
 
 def render(status: int, title: str, detail: Any, code: str) -> tuple[str, bytes]:
     """Return media type and body: ``{code, detail}``, or a list of mistakes for a 422."""
@@ -31,7 +34,8 @@ def render(status: int, title: str, detail: Any, code: str) -> tuple[str, bytes]
             mistakes = [{"loc": ["request"], "msg": detail or title, "type": code}]
         shown = {"detail": mistakes}
     else:
-        shown = {"code": CODES.get(status, code), "detail": detail or title}
+        name = code if code in CLOSER else CODES.get(status, code)
+        shown = {"code": name, "detail": detail or title}
     return "application/json", msgspec.json.encode(shown)
 
 

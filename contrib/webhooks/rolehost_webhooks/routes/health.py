@@ -1,4 +1,4 @@
-"""``/health``: whether the API answers; needs no token."""
+"""``/health`` and ``/health/ping``: whether the API answers; they need no token."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rolehost.api.http import operation
 
 
 class Health:
-    """``/health``."""
+    """``/health`` and ``/health/ping``."""
 
     @operation(summary="Say that the API answers", responses={204: None}, tags=("Health",))
     async def on_get(self, _req: Any, resp: Any) -> None:

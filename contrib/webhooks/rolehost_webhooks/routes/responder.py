@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -10,14 +11,17 @@ import falcon
 import msgspec
 from rolehost.api.http import Invalid, decode, operation
 
-from rolehost_webhooks.errors import Conflict, NotFound, Rejected
+from rolehost_webhooks.errors import Conflict, Impossible, NotFound, Rejected
 from rolehost_webhooks.repositories.paging import Cursor, Page
-from rolehost_webhooks.schemas.common import ListOut, PageQuery
+from rolehost_webhooks.schemas.common import ListOut, PageQuery, or_absent
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., None])
 
 PREFIX = "/api/v1"
+
+#: How msgspec begins to say that a value has the right type but breaks a rule.
+OUT_OF_RANGE = re.compile(r"Expected `\w+` (<|>|of length|matching)")
 
 _encoder = msgspec.json.Encoder()
 
@@ -38,9 +42,11 @@ def responder(tag: str, **described: Any) -> Callable[[F], F]:
             except NotFound as error:
                 raise falcon.HTTPNotFound(description=str(error), code="not_found") from None
             except Conflict as error:
-                raise falcon.HTTPConflict(description=str(error), code="conflict") from None
+                raise falcon.HTTPConflict(description=str(error), code=error.code) from None
+            except Impossible as error:
+                raise falcon.HTTPBadRequest(description=str(error), code=error.code) from None
             except Rejected as error:
-                raise invalid(error.location, str(error)) from None
+                raise invalid(error.location, str(error), error.kind) from None
 
         return operation(tags=(tag,), **described)(respond)  # type: ignore[return-value]
 
@@ -65,21 +71,34 @@ def body(req: Any, kind: type[T]) -> T:
 
 
 def query(req: Any, kind: type[T]) -> T:
-    """Convert the query parameters; lists may repeat a name or separate values by commas.
+    """Convert the query parameters, as the open server does.
+
+    ``event_types`` may be repeated, have brackets after its name, or separate values by commas.
 
     Raises:
-        Invalid: one of them does not fit.
+        Invalid: a value of the right type is out of its range.
+        falcon.HTTPBadRequest: a value has another type.
     """
-    given: dict[str, Any] = dict(req.params)
-    if "event_types" in given:
-        values = given["event_types"]
-        parts = values if isinstance(values, list) else [values]
-        given["event_types"] = [name for part in parts for name in part.split(",") if name]
+    given: dict[str, Any] = {}
+    names: list[str] = []
+    for name, value in req.params.items():
+        if name == "event_types" or (name.startswith("event_types[") and name.endswith("]")):
+            parts = value if isinstance(value, list) else [value]
+            names += [each for part in parts for each in part.split(",") if each]
+        else:
+            given[name] = value
+    if names:
+        given["event_types"] = names
     try:
         return msgspec.convert(given, type=kind, strict=False)
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$.")
-        raise invalid(("query", path.rstrip("`") or "query"), message) from None
+        parameter = path.rstrip("`") or "query"
+        if OUT_OF_RANGE.match(message) is None:
+            raise falcon.HTTPBadRequest(
+                description=f"query parameter {parameter}: {message}", code="generic_error"
+            ) from None
+        raise invalid(("query", parameter), message) from None
 
 
 def answer(resp: Any, value: Any, status: int = 200) -> None:
@@ -108,7 +127,7 @@ def answer_page(resp: Any, page: Page[Any], shown: Callable[[Any], T]) -> None:
         ListOut(
             data=[shown(row) for row in page.data],
             iterator=page.iterator,
-            prev_iterator=page.prev_iterator,
+            prev_iterator=or_absent(page.prev_iterator),
             done=page.done,
         ),
     )

@@ -12,6 +12,7 @@ from rolehost_webhooks.routes import (
     event_types,
     health,
     messages,
+    not_offered,
 )
 from rolehost_webhooks.routes.responder import PREFIX
 
@@ -21,8 +22,11 @@ ONE_ENDPOINT = f"{ONE_APP}/endpoint/{{endpoint_id}}"
 ONE_MESSAGE = f"{ONE_APP}/msg/{{msg_id}}"
 ONE_ATTEMPT = f"{ONE_MESSAGE}/attempt/{{attempt_id}}"
 
+NOT_OFFERED = not_offered.NotOffered()
+
 RESOURCES: dict[str, object] = {
     f"{PREFIX}/health": health.Health(),
+    f"{PREFIX}/health/ping": health.Health(),
     APP: applications.Applications(),
     ONE_APP: applications.OneApplication(),
     f"{ONE_APP}/endpoint": endpoints.Endpoints(),
@@ -39,10 +43,15 @@ RESOURCES: dict[str, object] = {
     f"{ONE_MESSAGE}/content": messages.MessageContent(),
     f"{ONE_MESSAGE}/endpoint": attempts.MessageEndpoints(),
     f"{ONE_MESSAGE}/endpoint/{{endpoint_id}}/resend": attempts.Resend(),
+    f"{ONE_MESSAGE}/endpoint/{{endpoint_id}}/attempt": attempts.AttemptsAtEndpoint(),
+    f"{ONE_MESSAGE}/attempt": attempts.AttemptsByMessage(),
     ONE_ATTEMPT: attempts.OneAttempt(),
     f"{ONE_ATTEMPT}/content": attempts.AttemptContent(),
     f"{ONE_APP}/attempt/endpoint/{{endpoint_id}}": attempts.AttemptsByEndpoint(),
     f"{ONE_APP}/attempt/msg/{{msg_id}}": attempts.AttemptsByMessage(),
+    f"{PREFIX}/auth/app-portal-access/{{app_id}}": NOT_OFFERED,
+    f"{PREFIX}/auth/dashboard-access/{{app_id}}": NOT_OFFERED,
+    f"{PREFIX}/auth/logout": NOT_OFFERED,
     f"{PREFIX}/event-type": event_types.EventTypes(),
     f"{PREFIX}/event-type/{{event_type_name}}": event_types.OneEventType(),
 }

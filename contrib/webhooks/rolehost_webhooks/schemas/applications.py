@@ -9,16 +9,34 @@ from msgspec import UNSET, UnsetType
 
 from rolehost_webhooks.models import Application
 from rolehost_webhooks.rules import Name
-from rolehost_webhooks.schemas.common import Body, Metadata, PageQuery, Rate, Text, moment
+from rolehost_webhooks.schemas.common import (
+    Body,
+    Metadata,
+    PageQuery,
+    Rate,
+    Text,
+    merge_alias,
+    moment,
+    or_absent,
+)
 
 
 class ApplicationIn(Body, kw_only=True):
-    """An application as it is created or replaced."""
+    """An application as it is created or replaced.
+
+    Attributes:
+        rate_limit: older name of ``throttle_rate``.
+    """
 
     name: Text
     uid: Name | None = None
     throttle_rate: Rate | None = None
+    rate_limit: Rate | UnsetType | None = UNSET
     metadata: Metadata | None = None
+
+    def __post_init__(self) -> None:
+        """Read the older name."""
+        merge_alias(self, "throttle_rate", "rate_limit")
 
 
 class ApplicationPatch(Body, kw_only=True):
@@ -27,15 +45,21 @@ class ApplicationPatch(Body, kw_only=True):
     name: Text | UnsetType = UNSET
     uid: Name | UnsetType | None = UNSET
     throttle_rate: Rate | UnsetType | None = UNSET
+    rate_limit: Rate | UnsetType | None = UNSET
     metadata: Metadata | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        """Read the older name."""
+        merge_alias(self, "throttle_rate", "rate_limit")
 
 
 class ApplicationOut(Body, kw_only=True):
     """An application."""
 
     id: str
-    uid: str | None
+    uid: str | UnsetType
     name: str
+    rate_limit: int | UnsetType
     throttle_rate: int | None
     metadata: Metadata
     created_at: datetime
@@ -46,8 +70,9 @@ class ApplicationOut(Body, kw_only=True):
         """Show a row."""
         return cls(
             id=row.id,
-            uid=row.uid,
+            uid=or_absent(row.uid),
             name=row.name,
+            rate_limit=or_absent(row.throttle_rate),
             throttle_rate=row.throttle_rate,
             metadata=row.metadata,
             created_at=moment(row.created_at),

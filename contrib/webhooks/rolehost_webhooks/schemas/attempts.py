@@ -6,17 +6,28 @@ from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
-from rolehost_webhooks.models import Attempt, Delivery, Status
+from rolehost_webhooks.models import Attempt, Cause, Delivery, Status
 from rolehost_webhooks.models.delivery import COLLAPSED
 from rolehost_webhooks.schemas import endpoints, messages
-from rolehost_webhooks.schemas.common import Body, moment, moment_or_none
-from rolehost_webhooks.schemas.endpoints import EndpointOut
+from rolehost_webhooks.schemas.common import Body, moment, moment_or_none, or_absent
+from rolehost_webhooks.schemas.endpoints import EndpointFieldsOut
 from rolehost_webhooks.schemas.messages import MessageOut, PeriodAndKindQuery
+
+#: What is shown instead of a response when no content was asked for.
+WITHOUT_CONTENT = "{}"
 
 
 class AttemptOut(Body, kw_only=True):
-    """One request to one endpoint; ``response_status_code`` is 0 when none came back."""
+    """One request to one endpoint.
+
+    Attributes:
+        response: the beginning of what came back, or one line that says why nothing did.
+        response_status_code: 0 when nothing came back.
+        cause: why nothing came back; absent when something did.
+        msg: the message; absent unless asked for, because some clients cannot read null here.
+    """
 
     id: str
     msg_id: str
@@ -24,31 +35,34 @@ class AttemptOut(Body, kw_only=True):
     url: str
     response: str
     response_status_code: int
+    cause: Cause | UnsetType
     response_duration_ms: int
     status: int
     status_text: str
     trigger_type: int
     timestamp: datetime
-    msg: MessageOut | None = None
+    msg: MessageOut | UnsetType = UNSET
 
     @classmethod
     def of(
         cls, row: Attempt, *, with_content: bool = True, message: MessageOut | None = None
     ) -> AttemptOut:
-        """Show a row, with what came back or without."""
+        """Show a row. What a receiver sent is content; why it sent nothing is shown always."""
+        cause = None if row.cause is None else Cause(row.cause)
         return cls(
             id=row.id,
             msg_id=row.message_id,
             endpoint_id=row.endpoint_id,
             url=row.url,
-            response=row.response if with_content else "",
+            response=row.response if with_content or cause else WITHOUT_CONTENT,
             response_status_code=row.response_status,
+            cause=or_absent(cause),
             response_duration_ms=row.duration,
             status=row.status,
             status_text=Status(row.status).name.lower(),
             trigger_type=row.trigger,
             timestamp=moment(row.created_at),
-            msg=message,
+            msg=or_absent(message),
         )
 
 
@@ -60,11 +74,10 @@ def standing(row: Delivery, *, expanded: bool) -> dict[str, Any]:
     return {
         "status": int(status),
         "status_text": status.name.lower(),
-        "next_attempt": moment_or_none(row.next_attempt),
     }
 
 
-class MessageEndpointOut(EndpointOut, kw_only=True):
+class MessageEndpointOut(EndpointFieldsOut, kw_only=True):
     """An endpoint, and how one message stands with it."""
 
     status: int
@@ -74,15 +87,19 @@ class MessageEndpointOut(EndpointOut, kw_only=True):
     @classmethod
     def of_delivery(cls, row: Delivery) -> MessageEndpointOut:
         """Show a row that has its ``endpoint``."""
-        return cls(**endpoints.fields(row.endpoint), **standing(row, expanded=True))
+        return cls(
+            **endpoints.fields(row.endpoint),
+            **standing(row, expanded=True),
+            next_attempt=moment_or_none(row.next_attempt),
+        )
 
 
 class EndpointMessageOut(MessageOut, kw_only=True):
-    """A message, and how it stands with one endpoint."""
+    """A message, and how it stands with one endpoint; ``next_attempt`` is absent at its end."""
 
     status: int
     status_text: str
-    next_attempt: datetime | None
+    next_attempt: datetime | UnsetType
 
     @classmethod
     def of_delivery(
@@ -92,6 +109,7 @@ class EndpointMessageOut(MessageOut, kw_only=True):
         return cls(
             **messages.fields(row.message, with_content=with_content),
             **standing(row, expanded=expanded),
+            next_attempt=or_absent(moment_or_none(row.next_attempt)),
         )
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Generic, Literal, TypeVar
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from rolehost_webhooks.rules import Iterator, Name, Prose
 
@@ -28,18 +28,46 @@ class ListOut(Body, Generic[T], kw_only=True):
 
     Attributes:
         iterator: give it back to get the next page; None when this one is empty.
-        prev_iterator: give it back to get the page before.
+        prev_iterator: give it back to get the page before; absent when this one is empty.
         done: whether this is the last page.
     """
 
     data: list[T]
     iterator: str | None
-    prev_iterator: str | None
+    prev_iterator: str | UnsetType = UNSET
     done: bool
+
+
+def or_absent(value: T | None) -> T | UnsetType:
+    """Return what makes a field absent, instead of null, when there is no value."""
+    return UNSET if value is None else value
+
+
+def merge_alias(body: msgspec.Struct, name: str, alias: str) -> None:
+    """Move a value that was sent under a field's other name to the field.
+
+    Raises:
+        ValueError: both names were sent.
+    """
+    given = getattr(body, alias)
+    if given is UNSET:
+        return
+    if getattr(body, name) not in (UNSET, None):
+        sent = dict(zip(body.__struct_fields__, body.__struct_encode_fields__, strict=True))
+        raise ValueError(f"give {sent[name]} or {sent[alias]}, not both")
+    setattr(body, name, given)
+    setattr(body, alias, UNSET)
 
 
 class Empty(Body, kw_only=True):
     """An empty object."""
+
+
+class ErrorOut(Body, kw_only=True):
+    """An error, but for a 422, whose ``detail`` is a list of mistakes."""
+
+    code: str
+    detail: str
 
 
 class PageQuery(msgspec.Struct, kw_only=True):

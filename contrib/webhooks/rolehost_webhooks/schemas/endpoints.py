@@ -17,6 +17,7 @@ from rolehost_webhooks.schemas.common import (
     Names,
     Rate,
     Text,
+    merge_alias,
     moment,
 )
 
@@ -25,15 +26,37 @@ MOST_HEADERS = 40
 
 Headers = Annotated[dict[str, str], Meta(max_length=MOST_HEADERS)]
 
+#: A number that Svix's clients 1.x send and read; it has no meaning.
+Version = Annotated[int, Meta(ge=1, le=65_535)]
 
-class EndpointPut(Body, kw_only=True):
+#: Older names of fields, which the open server takes and shows beside the new ones.
+ALIASES = {"event_types": "filter_types", "throttle_rate": "rate_limit"}
+
+
+class _EndpointFields(Body, kw_only=True):
+    """What bodies of endpoints have in common: older names, and lists that are sets."""
+
+    def __post_init__(self) -> None:
+        """Read the older names; drop what a list repeats."""
+        for name, alias in ALIASES.items():
+            merge_alias(self, name, alias)
+        for name in ("event_types", "channels"):
+            given = getattr(self, name)
+            if isinstance(given, list):
+                setattr(self, name, list(dict.fromkeys(given)))
+
+
+class EndpointPut(_EndpointFields, kw_only=True):
     """An endpoint as it is replaced; secret and headers stay as they were."""
 
     url: Text
     description: Prose | None = None
     uid: Name | None = None
     throttle_rate: Rate | None = None
+    rate_limit: Rate | UnsetType | None = UNSET
+    version: Version | None = None
     event_types: Names | None = None
+    filter_types: Names | UnsetType | None = UNSET
     channels: Channels | None = None
     disabled: bool | None = None
     metadata: Metadata | None = None
@@ -46,52 +69,65 @@ class EndpointIn(EndpointPut, kw_only=True):
     headers: Headers | None = None
 
 
-class EndpointPatch(Body, kw_only=True):
+class EndpointPatch(_EndpointFields, kw_only=True):
     """What changes of an endpoint."""
 
     url: Text | UnsetType = UNSET
     description: Prose | UnsetType = UNSET
     uid: Name | UnsetType | None = UNSET
     throttle_rate: Rate | UnsetType | None = UNSET
+    rate_limit: Rate | UnsetType | None = UNSET
+    version: Version | UnsetType = UNSET
     event_types: Names | UnsetType | None = UNSET
+    filter_types: Names | UnsetType | None = UNSET
     channels: Channels | UnsetType | None = UNSET
     disabled: bool | UnsetType = UNSET
     metadata: Metadata | UnsetType = UNSET
 
 
-class EndpointOut(Body, kw_only=True):
-    """An endpoint."""
+class EndpointFieldsOut(Body, kw_only=True):
+    """An endpoint without its metadata; ``rate_limit`` and ``filter_types`` are older names."""
 
     id: str
     uid: str | None
     url: str
     description: str
+    rate_limit: int | None
     throttle_rate: int | None
+    version: int
     event_types: list[str] | None
+    filter_types: list[str] | None
     channels: list[str] | None
     disabled: bool
-    metadata: Metadata
     created_at: datetime
     updated_at: datetime
+
+
+class EndpointOut(EndpointFieldsOut, kw_only=True):
+    """An endpoint."""
+
+    metadata: Metadata
 
     @classmethod
     def of(cls, row: Endpoint) -> EndpointOut:
         """Show a row."""
-        return cls(**fields(row))
+        return cls(**fields(row), metadata=row.metadata)
 
 
 def fields(row: Endpoint) -> dict[str, Any]:
-    """Return what is shown of an endpoint, by name."""
+    """Return the values of :class:`EndpointFieldsOut`, by name."""
     return {
         "id": row.id,
         "uid": row.uid,
         "url": row.url,
         "description": row.description,
+        "rate_limit": row.throttle_rate,
         "throttle_rate": row.throttle_rate,
+        "version": row.version,
         "event_types": row.event_types,
+        "filter_types": row.event_types,
         "channels": row.channels,
         "disabled": bool(row.disabled),
-        "metadata": row.metadata,
         "created_at": moment(row.created_at),
         "updated_at": moment(row.updated_at),
     }
@@ -117,9 +153,11 @@ class HeadersIn(Body, kw_only=True):
 
 
 class HeadersPatch(Body, kw_only=True):
-    """Headers to add or replace, and names of those to remove."""
+    """Headers to add or replace, and names of those to remove: by null, or as a list."""
 
-    headers: Headers = msgspec.field(default_factory=dict)
+    headers: Annotated[dict[str, str | None], Meta(max_length=MOST_HEADERS)] = msgspec.field(
+        default_factory=dict
+    )
     delete_headers: list[str] | None = None
 
 

@@ -10,12 +10,33 @@ from msgspec import UNSET, UnsetType
 
 from rolehost_webhooks.models import EventType
 from rolehost_webhooks.rules import Name, Prose
-from rolehost_webhooks.schemas.common import Body, PageQuery, moment
+from rolehost_webhooks.schemas.common import Body, PageQuery, moment, or_absent
 
 Schemas = dict[str, Any]
 
 
-class EventTypePut(Body, kw_only=True):
+class _FeatureFlags(Body, kw_only=True):
+    """Several flags, or one in the open server's field ``featureFlag``."""
+
+    feature_flags: list[Name] | UnsetType | None = UNSET
+    feature_flag: Name | UnsetType | None = UNSET
+
+    def __post_init__(self) -> None:
+        """Keep one flag as a list of one.
+
+        Raises:
+            ValueError: both fields are given, and the list lacks the flag.
+        """
+        if self.feature_flag is UNSET:
+            return
+        if not self.feature_flags:
+            self.feature_flags = None if self.feature_flag is None else [self.feature_flag]
+        elif self.feature_flag is not None and self.feature_flag not in self.feature_flags:
+            raise ValueError("featureFlag must be one of featureFlags, or be left out")
+        self.feature_flag = UNSET
+
+
+class EventTypePut(_FeatureFlags, kw_only=True):
     """An event type as it is replaced."""
 
     description: Prose
@@ -23,7 +44,6 @@ class EventTypePut(Body, kw_only=True):
     deprecated: bool | None = None
     schemas: Schemas | None = None
     group_name: Name | None = None
-    feature_flags: list[Name] | None = None
 
 
 class EventTypeIn(EventTypePut, kw_only=True):
@@ -32,7 +52,7 @@ class EventTypeIn(EventTypePut, kw_only=True):
     name: Name
 
 
-class EventTypePatch(Body, kw_only=True):
+class EventTypePatch(_FeatureFlags, kw_only=True):
     """What changes of an event type."""
 
     description: Prose | UnsetType = UNSET
@@ -40,20 +60,22 @@ class EventTypePatch(Body, kw_only=True):
     deprecated: bool | UnsetType = UNSET
     schemas: Schemas | UnsetType | None = UNSET
     group_name: Name | UnsetType | None = UNSET
-    feature_flags: list[Name] | UnsetType | None = UNSET
 
 
 class EventTypeOut(Body, kw_only=True):
-    """An event type; ``feature_flag`` is the first of ``feature_flags``, for older clients."""
+    """An event type; ``feature_flag`` is the first of ``feature_flags``.
+
+    ``group_name`` and ``feature_flags``, which the open server lacks, are absent if unset.
+    """
 
     name: str
     description: str
     archived: bool
     deprecated: bool
     schemas: Schemas | None
-    group_name: str | None
+    group_name: str | UnsetType
     feature_flag: str | None
-    feature_flags: list[str] | None
+    feature_flags: list[str] | UnsetType
     created_at: datetime
     updated_at: datetime
 
@@ -66,9 +88,9 @@ class EventTypeOut(Body, kw_only=True):
             archived=bool(row.archived),
             deprecated=bool(row.deprecated),
             schemas=row.schemas if with_content else None,
-            group_name=row.group_name,
+            group_name=or_absent(row.group_name),
             feature_flag=row.feature_flags[0] if row.feature_flags else None,
-            feature_flags=row.feature_flags,
+            feature_flags=or_absent(row.feature_flags),
             created_at=moment(row.created_at),
             updated_at=moment(row.updated_at),
         )

@@ -6,17 +6,18 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from rolehost_webhooks.models import Message
 from rolehost_webhooks.rules import Name
 from rolehost_webhooks.schemas.applications import ApplicationIn
 from rolehost_webhooks.schemas.common import (
     Body,
-    Channels,
     PageQuery,
+    merge_alias,
     moment,
     moment_or_none,
+    or_absent,
 )
 
 EMPTY = msgspec.Raw(b"{}")
@@ -33,12 +34,17 @@ class TransformationsParams(Body, kw_only=True):
 
 
 class MessageIn(Body, kw_only=True):
-    """A message as it is sent. The bytes of ``payload`` are what receivers get."""
+    """A message as it is sent. The bytes of ``payload`` are what receivers get.
+
+    Attributes:
+        payload: required, under this name or as ``data``.
+    """
 
     event_type: Name
-    payload: msgspec.Raw
+    payload: msgspec.Raw | UnsetType = UNSET
+    data: msgspec.Raw | UnsetType = UNSET
     event_id: Name | None = None
-    channels: Channels | None = None
+    channels: Annotated[list[Name], Meta(min_length=1, max_length=5)] | None = None
     tags: Annotated[list[Name], Meta(max_length=10)] | None = None
     application: ApplicationIn | None = None
     transformations_params: TransformationsParams | None = None
@@ -46,17 +52,27 @@ class MessageIn(Body, kw_only=True):
     payload_retention_period: Annotated[int, Meta(ge=5, le=90)] | None = None
     payload_retention_hours: Annotated[int, Meta(ge=1, le=2160)] | None = None
 
+    def __post_init__(self) -> None:
+        """Read the other name of the payload.
+
+        Raises:
+            ValueError: there is no payload, or there are two.
+        """
+        merge_alias(self, "payload", "data")
+        if self.payload is UNSET:
+            raise ValueError("Object missing required field `payload`")
+
 
 class MessageOut(Body, kw_only=True):
-    """A message."""
+    """A message; ``tags`` and ``deliver_at``, which the open server lacks, are absent if unset."""
 
     id: str
     event_id: str | None
     event_type: str
     payload: msgspec.Raw
     channels: list[str] | None
-    tags: list[str] | None
-    deliver_at: datetime | None
+    tags: list[str] | UnsetType
+    deliver_at: datetime | UnsetType
     timestamp: datetime
 
     @classmethod
@@ -73,8 +89,8 @@ def fields(row: Message, *, with_content: bool) -> dict[str, Any]:
         "event_type": row.event_type,
         "payload": shown_payload(row) if with_content else EMPTY,
         "channels": row.channels,
-        "tags": row.tags,
-        "deliver_at": moment_or_none(row.deliver_at),
+        "tags": or_absent(row.tags),
+        "deliver_at": or_absent(moment_or_none(row.deliver_at)),
         "timestamp": moment(row.created_at),
     }
 

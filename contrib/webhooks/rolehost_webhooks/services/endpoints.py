@@ -5,7 +5,7 @@ from __future__ import annotations
 from rolehost.api import Services
 
 from rolehost_webhooks import ids, rules, signing
-from rolehost_webhooks.errors import Conflict, NotFound, Rejected
+from rolehost_webhooks.errors import Conflict, Impossible, NotFound, Rejected
 from rolehost_webhooks.models import Endpoint
 from rolehost_webhooks.repositories import endpoints
 from rolehost_webhooks.schemas.endpoints import (
@@ -19,7 +19,7 @@ from rolehost_webhooks.schemas.endpoints import (
 from rolehost_webhooks.services import applications
 from rolehost_webhooks.services.changes import given, save
 
-#: Old secrets that are kept at once; a rotation beyond it drops the oldest.
+#: Old secrets that sign at once; a rotation beyond it is refused until one has expired.
 OLD_SECRETS = 10
 
 #: Where a body has headers.
@@ -27,7 +27,15 @@ HEADERS = ("body", "headers")
 
 #: Headers whose values are never shown again.
 SENSITIVE = frozenset(
-    {"authorization", "cookie", "proxy-authorization", "x-api-key", "x-auth-token"}
+    {
+        "authorization",
+        "cookie",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "www-authenticate",
+        "x-api-key",
+        "x-auth-token",
+    }
 )
 
 
@@ -75,6 +83,7 @@ def create(services: Services, app_reference: str, body: EndpointIn) -> Endpoint
             url=body.url,
             description=body.description or "",
             throttle_rate=body.throttle_rate,
+            version=body.version or 1,
             event_types=body.event_types,
             channels=body.channels,
             headers=body.headers or {},
@@ -118,6 +127,7 @@ def put(
             "description": body.description or "",
             "disabled": bool(body.disabled),
             "metadata": body.metadata or {},
+            "version": body.version or 1,
         }
         save(services, endpoint, values)
     return endpoint, False
@@ -160,6 +170,7 @@ def rotate_secret(
     Raises:
         NotFound: application or endpoint do not exist.
         Rejected: the given secret does not fit.
+        Impossible: as many old secrets as allowed still sign.
     """
     secret = checked_secret(body.key, "key")
     now = services.clock.now()
@@ -167,7 +178,12 @@ def rotate_secret(
         endpoint = get(app_reference, reference, lock=True)
         old = {"key": endpoint.secret, "expiresAt": now + body.grace_period_seconds * 1000}
         kept = [one for one in (old, *endpoint.old_secrets) if one["expiresAt"] > now]
-        save(services, endpoint, {"secret": secret, "old_secrets": kept[:OLD_SECRETS]})
+        if len(kept) > OLD_SECRETS:
+            raise Impossible(
+                f"{OLD_SECRETS} older secrets still sign; wait until one of them has expired",
+                "limit_reached",
+            )
+        save(services, endpoint, {"secret": secret, "old_secrets": kept})
     return secret
 
 
@@ -194,12 +210,13 @@ def patch_headers(
         NotFound: application or endpoint do not exist.
         Rejected: a name or value cannot be sent, or is the delivery's own.
     """
-    rules.check_headers(body.headers, HEADERS)
+    added = {name: value for name, value in body.headers.items() if value is not None}
+    rules.check_headers(added, HEADERS)
     replaced = {name.lower() for name in (*body.headers, *(body.delete_headers or ()))}
     with services.unit_of_work():
         endpoint = get(app_reference, reference, lock=True)
         kept = {n: v for n, v in endpoint.headers.items() if n.lower() not in replaced}
-        changed = kept | body.headers
+        changed = kept | added
         if len(changed) > MOST_HEADERS:
             raise Rejected(HEADERS, f"at most {MOST_HEADERS} headers, got {len(changed)}")
         save(services, endpoint, {"headers": changed})

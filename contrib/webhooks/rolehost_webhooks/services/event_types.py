@@ -41,7 +41,7 @@ def create(services: Services, body: EventTypeIn) -> EventType:
             return event_type
         existing = get(body.name, lock=True)
         if not existing.archived:
-            raise Conflict(f"The event type {body.name!r} already exists")
+            raise Conflict(f"The event type {body.name!r} already exists", "event_type_exists")
         save(services, existing, replacing(body))
     return existing
 
@@ -102,5 +102,5 @@ def replacing(body: EventTypePut) -> dict[str, Any]:
         "archived": bool(body.archived),
         "deprecated": bool(body.deprecated),
         "group_name": body.group_name,
-        "feature_flags": body.feature_flags,
+        "feature_flags": body.feature_flags or None,
     }

@@ -9,19 +9,22 @@ from rolehost.api import Services
 
 from rolehost_webhooks import ids
 from rolehost_webhooks.actors.deliver import deliver
-from rolehost_webhooks.errors import Rejected
+from rolehost_webhooks.errors import Impossible, NotFound
 from rolehost_webhooks.models import Message, Trigger
 from rolehost_webhooks.repositories import deliveries, event_types, messages
 from rolehost_webhooks.schemas.endpoints import ExampleIn
 from rolehost_webhooks.services import endpoints
+
+#: The event type whose example needs no catalogue.
+PING = "svix.ping"
 
 
 def send(services: Services, app_reference: str, reference: str, body: ExampleIn) -> Message:
     """Send an example to this endpoint and no other, whatever it listens to.
 
     Raises:
-        NotFound: application or endpoint do not exist.
-        Rejected: no payload is given, and the event type has no such example.
+        NotFound: application, endpoint or event type do not exist.
+        Impossible: no payload is given, and the event type has no such example.
     """
     payload = body.payload
     if payload is None:
@@ -54,10 +57,15 @@ def example_of(event_type: str, index: int) -> dict[str, Any]:
     JSON Schema's own keyword is ``examples``; ``example`` is what OpenAPI wrote for one.
 
     Raises:
-        Rejected: there is none.
+        NotFound: the event type does not exist.
+        Impossible: its schema has no such example.
     """
+    if event_type == PING:
+        return {"success": True}
     known = event_types.find(event_type)
-    schemas = known.schemas if known is not None and known.schemas else {}
+    if known is None:
+        raise NotFound("Event type")
+    schemas = known.schemas or {}
     newest = schemas[max(schemas, key=_version)] if schemas else {}
     if not isinstance(newest, dict):
         newest = {}
@@ -65,7 +73,7 @@ def example_of(event_type: str, index: int) -> dict[str, Any]:
     if index < len(examples) and isinstance(examples[index], dict):
         found: dict[str, Any] = examples[index]
         return found
-    raise Rejected(("body", "eventType"), "the event type's schema has no such example")
+    raise Impossible("the event type's schema has no such example", "invalid_scheme")
 
 
 def _version(name: str) -> tuple[int, str]:

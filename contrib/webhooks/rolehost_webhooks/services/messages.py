@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import msgspec
 from rolehost.api import Services
 
 from rolehost_webhooks import ids, rules
 from rolehost_webhooks.actors.deliver import JSON, deliver
 from rolehost_webhooks.actors.fan_out import fan_out
-from rolehost_webhooks.errors import Conflict, NotFound, Rejected
+from rolehost_webhooks.errors import Conflict, Impossible, NotFound, Rejected
 from rolehost_webhooks.models import Endpoint, Message, Trigger
 from rolehost_webhooks.repositories import applications, deliveries, messages
 from rolehost_webhooks.schemas.common import milliseconds
@@ -103,11 +102,13 @@ def _application_id(services: Services, reference: str, body: MessageIn) -> str:
         return found
     if body.application is None:
         raise NotFound("Application")
-    wanted = msgspec.structs.replace(body.application, uid=body.application.uid or reference)
-    if wanted.uid != reference:
-        raise Rejected(("body", "application", "uid"), "must be the uid of the path")
+    where = ("body", "application", "uid")
+    if body.application.uid is None:
+        raise Rejected(where, "the uid of the path is needed here too", "application_uid_missing")
+    if body.application.uid != reference:
+        raise Rejected(where, "must be the uid of the path", "application_uid_mismatch")
     # Another message may create it at this moment.
-    return create_application(services, wanted, get_if_exists=True)[0].id
+    return create_application(services, body.application, get_if_exists=True)[0].id
 
 
 def _stored(message: Message, now: int) -> bool:
@@ -187,13 +188,13 @@ def resend(services: Services, app_reference: str, reference: str, endpoint: str
 
     Raises:
         NotFound: application, message or endpoint do not exist.
-        Rejected: the payload was removed.
+        Impossible: the payload was removed.
     """
     with services.unit_of_work() as work:
         message = get(app_reference, reference)
         receiver: Endpoint = endpoint_within(message.app_id, endpoint)
         if message.payload is None:
-            raise Rejected(("path", "msg_id"), "the payload was removed")
+            raise Impossible("the payload of the message was removed", "missing_payload")
         deliveries.insert_attempt(message.id, receiver.id, services.clock.now())
         work.enqueue(
             deliver,
