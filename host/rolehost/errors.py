@@ -123,6 +123,13 @@ class StorageBusy(StorageUnavailable):
     """The backend is reached but another writer holds what is needed (a lock timeout)."""
 
 
+class ValueRefused(StorageError, ValueError):
+    """The database cannot hold a value: NUL in a text, a number out of range, and the like.
+
+    The statement had no effect. In the role ``http`` it is the client's mistake: 422.
+    """
+
+
 class CapabilityMissing(StorageError):
     """The backend does not declare the capability that the call needs."""
 

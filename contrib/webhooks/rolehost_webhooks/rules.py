@@ -221,13 +221,27 @@ def _sendable(value: str) -> bool:
     return len(value) <= LONGEST_HEADER_VALUE and value.isascii() and value.isprintable()
 
 
+def json_of(value: Any, location: tuple[str, ...]) -> bytes:
+    """Return decoded JSON as JSON again.
+
+    Raises:
+        Rejected: it has an integer of more than 64 bits, or is nested too deeply.
+    """
+    try:
+        return msgspec.json.encode(value)
+    except (OverflowError, RecursionError):
+        raise Rejected(
+            location, "integers have at most 64 bits, and nesting at most 200 levels"
+        ) from None
+
+
 def converted(value: Any, kind: Any, location: tuple[str, ...]) -> Any:
-    """Return a value that was checked against one of the types above.
+    """Return a value that fits one of the types above; None stays None.
 
     Raises:
         Rejected: it does not fit.
     """
     try:
-        return msgspec.convert(value, kind)
+        return None if value is None else msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
         raise Rejected(location, str(error)) from None

@@ -62,12 +62,13 @@ def test_these_are_no_names_anywhere(here: Host, name: str) -> None:
 def test_a_name_in_a_path_follows_the_same_rule(here: Host, name: str) -> None:
     one = quote(name, safe="")
     put = here.client.put
-    assert put(f"/api/v1/app/{one}", json={"name": "n"}).status == 422
-    assert put(f"/api/v1/event-type/{one}", json={"description": ""}).status == 422
+    refused = (422, 400)  # 400: no path has a NUL
+    assert put(f"/api/v1/app/{one}", json={"name": "n"}).status in refused
+    assert put(f"/api/v1/event-type/{one}", json={"description": ""}).status in refused
     url = {"url": "http://receiver/"}
-    assert put(f"/api/v1/app/app/endpoint/{one}", json=url).status == 422
+    assert put(f"/api/v1/app/app/endpoint/{one}", json=url).status in refused
     message = {"eventType": "a", "payload": {}, "application": {"name": "n"}}
-    assert here.client.post(f"/api/v1/app/{one}/msg", json=message).status == 422
+    assert here.client.post(f"/api/v1/app/{one}/msg", json=message).status in refused
     for path in (
         f"app/{one}",
         f"app/app/endpoint/{one}",

@@ -53,6 +53,7 @@ from rolehost.errors import (
     StorageUnavailable,
     UndeclaredError,
     UnknownActor,
+    ValueRefused,
 )
 from rolehost.private import (
     NotPrivate,
@@ -79,6 +80,7 @@ from rolehost.storage import (
     Stream,
     Subscription,
     Transaction,
+    check_values,
 )
 
 __all__ = [
@@ -158,10 +160,12 @@ __all__ = [
     "UndeclaredError",
     "UnitOfWork",
     "UnknownActor",
+    "ValueRefused",
     "actor",
     "bind_private",
     "cached",
     "check_file",
+    "check_values",
     "handler",
     "hookimpl",
     "private_file",

@@ -11,6 +11,7 @@ from rolehost.storage.capabilities import CAPABILITIES, KINDS, Kind
 from rolehost.storage.database import Cursor, Database, Transaction
 from rolehost.storage.queue import DeadMessage, Listener, Queue
 from rolehost.storage.stream import Delivery, Partition, Record, Stream, Subscription
+from rolehost.storage.values import check_values
 
 __all__ = [
     "CAPABILITIES",
@@ -31,4 +32,5 @@ __all__ = [
     "Stream",
     "Subscription",
     "Transaction",
+    "check_values",
 ]

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 import peewee
-from rolehost.api import StorageError
+from rolehost.api import StorageError, check_values
 
 from rolehost_embedded.failures import raised
 from rolehost_embedded.location import close_to_others, create, prepare
@@ -168,6 +168,11 @@ class Connections(peewee.SqliteDatabase):
             state.close()
         else:
             conn.close()
+
+    def execute_sql(self, sql: str, params: Any = None) -> Any:
+        """Run a statement of peewee's."""
+        check_values(params or ())
+        return super().execute_sql(sql, params)
 
     def begin(self, lock_type: str | None = None) -> None:  # noqa: ARG002 - as peewee has it
         """Begin a write transaction; ``lock_type`` is always IMMEDIATE."""

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import Any, ClassVar, Literal
 
-from rolehost.api import Cursor, Database, StorageError, Transaction
+from rolehost.api import Cursor, Database, StorageError, Transaction, check_values
 
 from rolehost_embedded import abilities
 from rolehost_embedded.connections import Connections, ThreadState
@@ -50,6 +50,7 @@ class EmbeddedDatabase(Database):
 
     def read(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """See :meth:`rolehost.api.Database.read`."""
+        check_values(params)
         try:
             return self.peewee.driver().execute(sql, params).fetchall()
         except sqlite3.Error as error:
@@ -170,6 +171,7 @@ class _Transaction:
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> Cursor:
         """Run one statement; an error that is not the storage's own is peewee's class for it."""
+        check_values(params)
         try:
             return self._driver.execute(sql, params)
         except sqlite3.Error as error:
@@ -181,6 +183,8 @@ class _Transaction:
 
     def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         """Run one statement for each row of parameters."""
+        for row in rows:
+            check_values(row)
         try:
             self._driver.executemany(sql, rows)
         except sqlite3.Error as error:

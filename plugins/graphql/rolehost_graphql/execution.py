@@ -25,7 +25,7 @@ from graphql import (
     validate,
 )
 from graphql.validation import recommended_rules
-from rolehost.api import StorageUnavailable
+from rolehost.api import StorageUnavailable, ValueRefused
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from structlog.contextvars import get_contextvars
 
@@ -134,6 +134,10 @@ class Engine:
             answer = await self._run(document, operation, asked, context, started)
         except Refusal as refusal:
             answer = refusal.answer
+        except RecursionError:
+            # Of parsing, validating or measuring; resolvers' own are among the result's errors.
+            message = "The document is nested too deeply."
+            answer = refuse(message, errors.TOO_DEEP).answer
         seconds = time.perf_counter() - started
         if answer.refused:
             metrics.count_refused(context.services, kind, answer.refused)
@@ -226,8 +230,6 @@ class Engine:
             body["errors"] = [self._shown(error) for error in failed]
         if result.data is None and failed and all(error.path is None for error in failed):
             # Nothing was executed: variables that do not fit.
-            for shown in body["errors"]:
-                shown["extensions"] = {"code": errors.BAD_USER_INPUT}
             return Answer(body=body, status=400, failed=True, refused=errors.BAD_USER_INPUT)
         body["data"] = result.data
         return Answer(body=body, failed=bool(failed))
@@ -242,7 +244,8 @@ class Engine:
         if error.path is not None:
             shown["path"] = list(error.path)
         cause = error.original_error
-        if cause is None:
+        if cause is None or isinstance(cause, GraphQLError):
+            # Of the document or its variables: nothing failed here.
             shown["extensions"] = {"code": errors.BAD_USER_INPUT, **(error.extensions or {})}
             return shown
         told = cause if isinstance(cause, Refused) else self._translated(cause)
@@ -251,6 +254,11 @@ class Engine:
             shown["extensions"] = {"code": told.code, **told.extensions}
             return shown
         path = ".".join(map(str, error.path or ()))
+        if isinstance(cause, ValueRefused):
+            # Not its text, which names the database.
+            shown["message"] = "A value cannot be stored or looked for."
+            shown["extensions"] = {"code": errors.BAD_USER_INPUT}
+            return shown
         if isinstance(cause, StorageUnavailable):
             log.warning("storage is unavailable", path=path, error=str(cause))
             shown["message"] = "A storage that this needs is not available for now."

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import falcon
-import msgspec
+from rolehost.api.http import load
 
 from rolehost_graphql import errors
 from rolehost_graphql.execution import Asked, refuse
@@ -55,8 +55,8 @@ def from_body(req: falcon.Request, body: bytes) -> Asked:
             description="The body of a request is application/json, in UTF-8."
         )
     try:
-        given = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        given = load(body)
+    except ValueError as error:
         raise refuse(f"The body is no JSON: {error}", errors.BAD_REQUEST) from None
     if isinstance(given, list):
         raise refuse("One operation a request: batches are not taken.", errors.BAD_REQUEST)
@@ -78,8 +78,8 @@ def from_query(req: falcon.Request) -> Asked:
         text = req.get_param(name)
         if text:
             try:
-                given[name] = msgspec.json.decode(text)
-            except (msgspec.DecodeError, UnicodeError) as error:
+                given[name] = load(text)
+            except ValueError as error:
                 raise refuse(f"{name} is no JSON: {error}", errors.BAD_REQUEST) from None
     return _asked(given)
 

@@ -61,6 +61,8 @@ def _copied(rows: Sequence[Sequence[Any]]) -> str | None:
 def _text(value: str) -> str:
     if "\0" in value:
         raise ValueError("a text cannot hold NUL")
+    if not value.isascii():
+        value.encode()  # raises for half of a surrogate pair
     return value.translate(_ESCAPES)
 
 

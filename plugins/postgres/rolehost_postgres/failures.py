@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import peewee
 import psycopg2
-from rolehost.api import StorageBusy, StorageError, StorageRefused, StorageUnavailable
+from rolehost.api import (
+    StorageBusy,
+    StorageError,
+    StorageRefused,
+    StorageUnavailable,
+    ValueRefused,
+    check_values,
+)
 
 #: What every error names, for whoever reads it by program.
 _BACKEND = "postgres"
@@ -31,6 +38,19 @@ _UNAVAILABLE = {
 }
 
 
+#: Codes of values that the server cannot hold, and what to say.
+_VALUES = {
+    "22001": "a text is longer than its column",
+    "22003": "a number is out of range",
+    "22007": "a text is no date or time",
+    "22008": "a date or time is out of range",
+    "22021": "a text has a character that the server's encoding lacks",
+    "22P02": "a text does not have the form of its column's type",
+    "22P05": "a text has a character that the server's encoding lacks",
+    "54000": "a value is too long for an index",
+}
+
+
 def storage_error(error: BaseException, place: str) -> StorageError | None:
     """Return the host's error for a failure of the storage itself; None for any other.
 
@@ -49,12 +69,23 @@ def storage_error(error: BaseException, place: str) -> StorageError | None:
         return StorageBusy(f"{place}: {_BUSY[code]}", backend=_BACKEND)
     if code in _UNAVAILABLE:
         return StorageUnavailable(f"{place}: {_UNAVAILABLE[code]}", backend=_BACKEND)
+    if code in _VALUES:
+        return ValueRefused(f"{place}: {_VALUES[code]}", backend=_BACKEND)
     broken = code is None and isinstance(
         cause, (psycopg2.OperationalError, psycopg2.InterfaceError)
     )
     if broken or (code or "").startswith("08"):
         return lost(place, cause)
     return None
+
+
+def refused(error: ValueError, params: Any) -> ValueError | ValueRefused:
+    """Return what to raise when the driver could not put parameters into a statement."""
+    try:
+        check_values(params if isinstance(params, (list, tuple)) else ())
+    except ValueRefused as known:
+        return known
+    return error
 
 
 def lost(place: str, error: psycopg2.Error) -> StorageUnavailable:

@@ -13,6 +13,8 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from psycopg2.extensions import connection as DriverConnection
 from psycopg2.extensions import cursor as DriverCursor
 
+from rolehost_postgres.failures import refused
+
 
 class Connection(DriverConnection):
     """A connection in autocommit mode on which transactions begin with a statement.
@@ -35,7 +37,28 @@ class Cursor(DriverCursor):
     connection: Connection
 
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002 - the driver's name
-        """Run one statement, or several in one text."""
+        """Run one statement, or several in one text.
+
+        Raises:
+            ValueRefused: a parameter cannot be sent.
+        """
+        try:
+            self._execute(query, vars)
+        except ValueError as error:
+            raise refused(error, vars) from error
+
+    def mogrify(self, query: Any, vars: Any = None) -> Any:  # noqa: A002 - the driver's name
+        """Return a statement with its parameters.
+
+        Raises:
+            ValueRefused: a parameter cannot be sent.
+        """
+        try:
+            return super().mogrify(query, vars)
+        except ValueError as error:
+            raise refused(error, vars) from error
+
+    def _execute(self, query: Any, vars: Any) -> None:  # noqa: A002 - as above
         if not self.connection.begins:
             super().execute(query, vars)
         elif self.name is not None or not isinstance(query, (str, bytes)):

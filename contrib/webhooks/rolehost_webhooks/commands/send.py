@@ -15,6 +15,8 @@ from rolehost.api import CommandContext, Event
 from rolehost_webhooks.commands.client import Client
 from rolehost_webhooks.commands.messages import Outgoing, from_file, one
 from rolehost_webhooks.commands.options import api_token, host_options, host_url, settings_of
+from rolehost_webhooks.errors import Rejected
+from rolehost_webhooks.rules import check_name
 
 Deliver = Callable[[Outgoing], str]
 
@@ -107,8 +109,12 @@ def _through_stream(context: CommandContext, app: str) -> Deliver:
     if settings is None:
         raise click.ClickException("this deployment does not enable webhooks-ingest")
     services = context.services()
+    _check_name(app, "--app")
 
     def deliver(message: Outgoing) -> str:
+        _check_name(message.event_type, "eventType")
+        if message.event_id is not None:
+            _check_name(message.event_id, "eventId")
         return services.publish(
             Event(
                 topic=settings.topic,
@@ -120,3 +126,15 @@ def _through_stream(context: CommandContext, app: str) -> Deliver:
         )
 
     return deliver
+
+
+def _check_name(text: str, what: str) -> None:
+    """Refuse here what the handler of the stream would make a dead letter.
+
+    Raises:
+        click.ClickException: it is no name.
+    """
+    try:
+        check_name(text, (what,))
+    except Rejected as error:
+        raise click.ClickException(f"{what} {text!r}: {error}") from None

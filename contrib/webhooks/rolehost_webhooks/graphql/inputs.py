@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, TypeVar
 
-import msgspec
 import strawberry
 from rolehost.api.http import decode
 from strawberry.scalars import JSON
 from strawberry.types import get_object_definition
+
+from rolehost_webhooks.rules import json_of
 
 T = TypeVar("T")
 
@@ -86,8 +87,9 @@ def body(given: Any, kind: type[T]) -> T:
 
     Raises:
         Invalid: it does not fit; the same mistakes in the same words.
+        Rejected: it cannot be put into JSON.
     """
-    return decode(msgspec.json.encode(_sent(given)), kind)
+    return decode(json_of(_sent(given), ("input",)), kind)
 
 
 def _sent(given: Any) -> Any:

@@ -11,6 +11,7 @@ import strawberry
 from rolehost_graphql import Refused
 
 from rolehost_webhooks.repositories.paging import Cursor, Page, page
+from rolehost_webhooks.rules import Iterator, converted
 
 T = TypeVar("T")
 
@@ -68,6 +69,16 @@ def checked(first: int) -> int:
     if not 1 <= first <= MOST:
         raise Refused(f"first is 1 to {MOST}, not {first}")
     return first
+
+
+def started(after: str | None) -> str | None:
+    """Return the cursor after which a page begins.
+
+    Raises:
+        Rejected: it is no cursor.
+    """
+    found: str | None = converted(after, Iterator, ("after",))
+    return found
 
 
 class Wanted(NamedTuple):

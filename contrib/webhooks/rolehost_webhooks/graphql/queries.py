@@ -9,12 +9,13 @@ from typing import Any, TypeVar
 import strawberry
 
 from rolehost_webhooks.errors import NotFound
-from rolehost_webhooks.graphql.paging import USUAL, Connection, checked, connection
+from rolehost_webhooks.graphql.paging import USUAL, Connection, checked, connection, started
 from rolehost_webhooks.graphql.types import Application, Endpoint, EventType, Message
 from rolehost_webhooks.repositories import applications as application_rows
 from rolehost_webhooks.repositories import event_types as event_type_rows
 from rolehost_webhooks.repositories import messages as message_rows
 from rolehost_webhooks.repositories.paging import Cursor, by_id
+from rolehost_webhooks.rules import Name, converted
 from rolehost_webhooks.schemas.common import milliseconds
 from rolehost_webhooks.services import applications, endpoints, event_types, messages
 
@@ -40,7 +41,7 @@ class Query:
         after: str | None = None,
         exclude_apps_with_no_endpoints: bool = False,
     ) -> Connection[Application]:
-        cursor = Cursor(limit=checked(first), iterator=after, descending=False)
+        cursor = Cursor(limit=checked(first), iterator=started(after), descending=False)
         found = application_rows.listing(cursor, without_empty=exclude_apps_with_no_endpoints)
         return connection(found, Application.of, by_id)
 
@@ -78,11 +79,11 @@ class Query:
     ) -> Connection[Message]:
         found = message_rows.listing(
             applications.get(application).id,
-            Cursor(limit=checked(first), iterator=after, descending=True),
+            Cursor(limit=checked(first), iterator=started(after), descending=True),
             message_rows.Filter(
-                event_types=event_types or [],
-                channel=channel,
-                tag=tag,
+                event_types=converted(event_types or [], list[Name], ("eventTypes",)),
+                channel=converted(channel, Name, ("channel",)),
+                tag=converted(tag, Name, ("tag",)),
                 before=milliseconds(before),
                 after=milliseconds(since),
             ),
@@ -94,7 +95,7 @@ class Query:
     def event_types(
         self, first: int = USUAL, after: str | None = None, include_archived: bool = False
     ) -> Connection[EventType]:
-        cursor = Cursor(limit=checked(first), iterator=after, descending=False)
+        cursor = Cursor(limit=checked(first), iterator=started(after), descending=False)
         found = event_type_rows.listing(cursor, archived=include_archived)
         return connection(found, EventType.of, lambda row: str(row.name))
 

@@ -6,14 +6,14 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
-import msgspec
 import strawberry
-from rolehost_graphql import Context
+from rolehost.api.http import load
+from rolehost_graphql import Context, Refused
 from strawberry.scalars import JSON
 
 from rolehost_webhooks import models
 from rolehost_webhooks.graphql import loaders
-from rolehost_webhooks.graphql.paging import USUAL, Connection, Wanted, checked, connection
+from rolehost_webhooks.graphql.paging import USUAL, Connection, Wanted, checked, connection, started
 from rolehost_webhooks.repositories.paging import by_id
 from rolehost_webhooks.schemas import endpoints as endpoint_schemas
 from rolehost_webhooks.schemas.common import moment, moment_or_none
@@ -69,7 +69,7 @@ class Application:
     async def endpoints(
         self, info: Info, first: int = USUAL, after: str | None = None
     ) -> Connection[Endpoint]:
-        wanted = Wanted(self.id, checked(first), after)
+        wanted = Wanted(self.id, checked(first), started(after))
         found = await info.context.load(loaders.endpoints_of, wanted)
         return connection(found, Endpoint.of, by_id)
 
@@ -77,7 +77,7 @@ class Application:
     async def messages(
         self, info: Info, first: int = USUAL, after: str | None = None
     ) -> Connection[Message]:
-        wanted = Wanted(self.id, checked(first), after)
+        wanted = Wanted(self.id, checked(first), started(after))
         found = await info.context.load(loaders.messages_of, wanted)
         return connection(found, Message.of, by_id)
 
@@ -143,7 +143,7 @@ class Endpoint:
     async def attempts(
         self, info: Info, first: int = USUAL, after: str | None = None
     ) -> Connection[Attempt]:
-        wanted = Wanted(self.id, checked(first), after)
+        wanted = Wanted(self.id, checked(first), started(after))
         found = await info.context.load(loaders.attempts_by_endpoint, wanted)
         return connection(found, Attempt.of, by_id)
 
@@ -151,7 +151,7 @@ class Endpoint:
     async def deliveries(
         self, info: Info, first: int = USUAL, after: str | None = None
     ) -> Connection[Delivery]:
-        wanted = Wanted(self.id, checked(first), after)
+        wanted = Wanted(self.id, checked(first), started(after))
         found = await info.context.load(loaders.deliveries_by_endpoint, wanted)
         return connection(found, Delivery.of, lambda row: str(row.message_id))
 
@@ -200,7 +200,10 @@ class Message:
     )
     async def payload(self, info: Info) -> JSON:
         row = await info.context.load(loaders.contents, self.row.id)
-        return JSON(msgspec.json.decode(shown_payload(row or self.row)))
+        try:
+            return JSON(load(bytes(shown_payload(row or self.row))))
+        except ValueError as error:
+            raise Refused(f"The payload cannot be shown here: {error}") from None
 
     @strawberry.field
     async def application(self, info: Info) -> Application:
@@ -211,7 +214,7 @@ class Message:
     async def attempts(
         self, info: Info, first: int = USUAL, after: str | None = None
     ) -> Connection[Attempt]:
-        wanted = Wanted(self.id, checked(first), after)
+        wanted = Wanted(self.id, checked(first), started(after))
         found = await info.context.load(loaders.attempts_by_message, wanted)
         return connection(found, Attempt.of, by_id)
 
@@ -219,7 +222,7 @@ class Message:
     async def deliveries(
         self, info: Info, first: int = USUAL, after: str | None = None
     ) -> Connection[Delivery]:
-        wanted = Wanted(self.id, checked(first), after)
+        wanted = Wanted(self.id, checked(first), started(after))
         found = await info.context.load(loaders.deliveries_by_message, wanted)
         return connection(found, Delivery.of, lambda row: str(row.endpoint_id))
 

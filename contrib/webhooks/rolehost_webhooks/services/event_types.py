@@ -69,9 +69,11 @@ def patch(services: Services, name: str, body: EventTypePatch) -> EventType:
     Raises:
         NotFound: there is none.
     """
+    values = given(body)
+    rules.json_of(values.get("schemas"), ("body", "schemas"))
     with services.unit_of_work():
         event_type = get(name, lock=True)
-        save(services, event_type, given(body))
+        save(services, event_type, values)
     return event_type
 
 
@@ -95,7 +97,12 @@ def _new(services: Services, name: str, body: EventTypePut) -> EventType:
 
 
 def replacing(body: EventTypePut) -> dict[str, Any]:
-    """Return the columns that a whole body replaces."""
+    """Return the columns that a whole body replaces.
+
+    Raises:
+        Rejected: the schemas cannot be stored.
+    """
+    rules.json_of(body.schemas, ("body", "schemas"))
     return {
         "description": body.description,
         "schemas": body.schemas,

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 from rolehost.api import Services
 
-from rolehost_webhooks import ids
+from rolehost_webhooks import ids, rules
 from rolehost_webhooks.actors.deliver import deliver
 from rolehost_webhooks.errors import Impossible, NotFound
 from rolehost_webhooks.models import Message, Trigger
@@ -29,6 +28,7 @@ def send(services: Services, app_reference: str, reference: str, body: ExampleIn
     payload = body.payload
     if payload is None:
         payload = example_of(body.event_type, body.example_index)
+    sent = rules.json_of(payload, ("body", "payload"))
     now = services.clock.now()
     with services.unit_of_work() as work:
         endpoint = endpoints.get(app_reference, reference)
@@ -36,7 +36,7 @@ def send(services: Services, app_reference: str, reference: str, body: ExampleIn
             id=ids.new(ids.MESSAGE, services),
             app_id=endpoint.app_id,
             event_type=body.event_type,
-            payload=msgspec.json.encode(payload),
+            payload=sent,
             created_at=now,
         )
         messages.insert(message)

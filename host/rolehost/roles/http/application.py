@@ -8,6 +8,7 @@ import falcon.asgi
 import msgspec
 from falcon.media import JSONHandler
 
+from rolehost.api.http import load
 from rolehost.api.services import Services
 from rolehost.composition.model import Composition
 from rolehost.deployment.model import HostSettings
@@ -71,7 +72,7 @@ def build(
         middleware=components,
         router=router,
     )
-    handler = JSONHandler(dumps=msgspec.json.encode, loads=msgspec.json.decode)
+    handler = JSONHandler(dumps=msgspec.json.encode, loads=load)
     for options in (app.req_options, app.resp_options):
         options.media_handlers[falcon.MEDIA_JSON] = handler
     problems.install(app)

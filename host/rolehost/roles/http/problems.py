@@ -15,7 +15,12 @@ from structlog.contextvars import get_contextvars
 
 from rolehost.api.contributions import ErrorFormat
 from rolehost.api.http import Invalid
-from rolehost.errors import IdempotencyConflict, IdempotencyInProgress, StorageUnavailable
+from rolehost.errors import (
+    IdempotencyConflict,
+    IdempotencyInProgress,
+    StorageUnavailable,
+    ValueRefused,
+)
 from rolehost.roles.http.requests import BodyIncomplete
 
 log = structlog.get_logger(__name__)
@@ -69,6 +74,7 @@ class Problems:
         app.set_error_serializer(self.serialize)
         app.add_error_handler(Exception, _unhandled)
         app.add_error_handler(StorageUnavailable, _unavailable)
+        app.add_error_handler(ValueRefused, _refused)
         app.add_error_handler(IdempotencyConflict, _conflict)
         app.add_error_handler(IdempotencyInProgress, _in_progress)
         app.add_error_handler(BodyIncomplete, _incomplete)
@@ -132,6 +138,16 @@ async def _unavailable(
 ) -> None:
     log.warning("storage is unavailable", method=req.method, path=req.path, error=str(error))
     raise overloaded("A storage that this needs is not available for now.")
+
+
+async def _refused(req: falcon.asgi.Request, _resp: Any, error: Exception, _params: Any) -> None:
+    log.warning("the database refused a value", method=req.method, path=req.path, error=str(error))
+    raise falcon.HTTPUnprocessableEntity(
+        title="Value refused",
+        description="The request has a value that cannot be stored or looked for, such as a text"
+        " with NUL (U+0000) or a number out of range.",
+        code="value_refused",
+    )
 
 
 async def _conflict(_req: Any, _resp: Any, _error: Exception, _params: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import peewee
 import pytest
 
-from rolehost.errors import StorageError
+from rolehost.errors import StorageError, ValueRefused
 from rolehost.storage import CAPABILITIES, Database
 from rolehost.testing.conformance.clients import (
     PATIENCE,
@@ -211,6 +211,39 @@ class DatabaseConformance(BackendSuite[Database]):
             with backend.transaction() as transaction:
                 transaction.execute(f"INSERT INTO {_TABLE} (id, value) VALUES (1, ?)", (value,))
             assert backend.read(f"SELECT value FROM {_TABLE}") == [(value,)]
+
+    @pytest.mark.parametrize(
+        ("column", "wrong"),
+        [("text", "a\0b"), ("text", "\ud800"), ("value", 2**63), ("value", -(2**63) - 1)],
+        ids=["NUL", "surrogate", "large", "small"],
+    )
+    def test_what_it_cannot_hold_is_refused_however_it_is_given(
+        self, backend: Database, column: str, wrong: Any
+    ) -> None:
+        insert = f"INSERT INTO {_TABLE} (id, {column}) VALUES (?, ?)"
+        with pytest.raises(ValueRefused), backend.session(), backend.transaction() as transaction:
+            transaction.execute(insert, (1, wrong))
+        for rows in (1, 100):
+            given = [(row, wrong) for row in range(rows)]
+            with (
+                pytest.raises(ValueRefused),
+                backend.session(),
+                backend.transaction() as transaction,
+            ):
+                transaction.executemany(insert, given)
+        mark = backend.peewee.param
+        for sql in (
+            f"INSERT INTO {_TABLE} (id, {column}) VALUES (1, {mark})",
+            f"UPDATE {_TABLE} SET {column} = {mark}",
+        ):
+            with pytest.raises(ValueRefused), backend.session(), backend.transaction():
+                _Row.insert(id=0, value=0).execute()
+                _Row.raw(sql, wrong).execute()
+        if isinstance(wrong, str):
+            with pytest.raises(ValueRefused), backend.session():
+                backend.read(f"SELECT id FROM {_TABLE} WHERE text = ?", (wrong,))
+        with backend.session():
+            assert backend.read(f"SELECT count(*) FROM {_TABLE}") == [(0,)]
 
     def test_marks_in_texts_are_no_parameters(self, backend: Database) -> None:
         with backend.session(), backend.transaction() as transaction:

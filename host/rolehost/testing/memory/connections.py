@@ -8,6 +8,7 @@ from typing import Any
 import peewee
 
 from rolehost.errors import StorageBusy, StorageError
+from rolehost.storage.values import check_values
 from rolehost.testing.memory.interleaving import Interleaving
 from rolehost.testing.memory.store import Store
 
@@ -113,6 +114,11 @@ class Connections(peewee.SqliteDatabase):
 
     def _close(self, conn: Any) -> None:
         self.store.idle.append(conn)
+
+    def execute_sql(self, sql: str, params: Any = None) -> Any:
+        """Run a statement of peewee's."""
+        check_values(params or ())
+        return super().execute_sql(sql, params)  # type: ignore[no-untyped-call]
 
     def begin(self, lock_type: str | None = None) -> None:  # noqa: ARG002 - as peewee has it
         """Begin a write transaction, after those of all others.

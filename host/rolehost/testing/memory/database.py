@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 
 from rolehost.errors import StorageError
 from rolehost.storage.database import Cursor, Database, Transaction
+from rolehost.storage.values import check_values
 from rolehost.testing.memory import abilities
 from rolehost.testing.memory.connections import Connections, raised
 from rolehost.testing.memory.interleaving import Interleaving
@@ -44,6 +45,7 @@ class MemoryDatabase(Database):
 
     def read(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """See :meth:`rolehost.api.Database.read`."""
+        check_values(params)
         try:
             return self.peewee.driver().execute(sql, params).fetchall()
         except sqlite3.Error as error:
@@ -138,6 +140,7 @@ class _Transaction:
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> Cursor:
         """Run one statement; an error that is not the storage's own is peewee's class for it."""
+        check_values(params)
         try:
             return self._driver.execute(sql, params)
         except sqlite3.Error as error:
@@ -149,6 +152,8 @@ class _Transaction:
 
     def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         """Run one statement for each row of parameters."""
+        for row in rows:
+            check_values(row)
         try:
             self._driver.executemany(sql, rows)
         except sqlite3.Error as error:

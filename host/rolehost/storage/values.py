@@ -1,0 +1,42 @@
+"""Values that no database can be trusted to hold, refused alike by every backend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from rolehost.errors import ValueRefused
+
+#: Integers that SQLite and PostgreSQL (``bigint``) hold.
+SMALLEST, LARGEST = -(2**63), 2**63 - 1
+
+NUL = "a text has the character NUL (U+0000), which databases cannot hold"
+SURROGATE = "a text has half of a surrogate pair, which UTF-8 cannot hold"
+RANGE = "an integer has more than 64 bits"
+
+
+def check_values(values: Iterable[Any]) -> None:
+    """Refuse what one of the databases could not hold; for backends whose database can.
+
+    Args:
+        values: parameters of a statement.
+
+    Raises:
+        ValueRefused: a text has NUL or half of a surrogate pair, or an integer is too large.
+    """
+    for value in values:
+        kind = type(value)
+        if kind is str:
+            if "\0" in value:
+                raise ValueRefused(NUL)
+            if not value.isascii():
+                _check_encoding(value)
+        elif kind is int and not SMALLEST <= value <= LARGEST:
+            raise ValueRefused(RANGE)
+
+
+def _check_encoding(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueRefused(SURROGATE) from None
