@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
+from rolehost.redaction import masked
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
@@ -29,18 +31,21 @@ class Problem:
     fix: str
 
     def as_dict(self) -> dict[str, str]:
-        """Return the fields as a dict of strings, for ``--json``."""
-        return asdict(self)
+        """Return the fields as a dict of strings, for ``--json``; secrets as asterisks."""
+        return {name: masked(text) for name, text in asdict(self).items()}
 
     def __str__(self) -> str:
         lines = [f"{self.code}: {self.what}"]
         for label in ("who", "where", "expected", "got", "fix"):
             lines.append(f"  {label + ':':<10}{getattr(self, label)}")
-        return "\n".join(lines)
+        return masked("\n".join(lines))
 
 
 class RolehostError(Exception):
-    """Base of everything the host raises on purpose."""
+    """Base of everything the host raises on purpose. Its text shows no secret of a deployment."""
+
+    def __str__(self) -> str:
+        return masked(super().__str__())
 
 
 class ConfigurationError(RolehostError):

@@ -13,6 +13,7 @@ from rolehost.cli.options import as_json, takes_deployment
 from rolehost.cli.output import document
 from rolehost.composition import Composition, examine, in_order
 from rolehost.deployment import read
+from rolehost.redaction import masked
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
@@ -79,6 +80,6 @@ def _composed(context: Context) -> tuple[Composition | None, list[Line]]:
 
 def _tell(line: Line) -> None:
     level = click.style(f"{line.level:<4}", fg=_COLOURS[line.level])
-    click.echo(f"{level}  {line.subject}: {line.text}")
+    click.echo(f"{level}  {line.subject}: {masked(line.text)}")
     if line.fix:
-        click.echo(f"      fix: {line.fix}")
+        click.echo(f"      fix: {masked(line.fix)}")

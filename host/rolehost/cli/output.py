@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from rolehost.errors import Problem
+from rolehost.redaction import masked
 
 #: Width of a table that no terminal bounds, so that nothing is cut in a pipe.
 UNBOUNDED = 10_000
@@ -33,7 +34,7 @@ def listing(rows: Sequence[Mapping[str, Any]], *, as_json: bool, empty: str) -> 
 
 def document(value: Any) -> None:
     """Print one JSON document."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    click.echo(masked(json.dumps(value, indent=2, ensure_ascii=False)))
 
 
 def problems(found: Iterable[Problem]) -> None:
@@ -65,6 +66,6 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> None:
     for name in rows[0]:
         table.add_column(name.replace("_", " "), overflow="fold")
     for row in rows:
-        table.add_row(*(Text(text(cell)) for cell in row.values()))
+        table.add_row(*(Text(masked(text(cell))) for cell in row.values()))
     console = Console(highlight=False) if sys.stdout.isatty() else Console(width=UNBOUNDED)
     console.print(table)

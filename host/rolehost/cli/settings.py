@@ -13,6 +13,7 @@ from rolehost.cli.output import listing
 from rolehost.composition import Composition
 from rolehost.composition.effective import effective
 from rolehost.deployment import redacted
+from rolehost.redaction import HIDDEN
 
 
 @click.command()
@@ -30,6 +31,6 @@ def values(composition: Composition) -> Iterator[dict[str, Any]]:
     for key, value, origin in effective(composition):
         yield {
             "key": key,
-            "value": "********" if origin.secret else redacted(value),
+            "value": HIDDEN if origin.hidden else redacted(value),
             "origin": origin.text,
         }

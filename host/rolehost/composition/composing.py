@@ -32,9 +32,10 @@ from rolehost.composition.order import ordered
 from rolehost.composition.report import Report, in_order
 from rolehost.composition.sections import check_sections, settings_of
 from rolehost.composition.selection import Loaded, Selection
-from rolehost.deployment import HOST_SECTIONS, Deployment, Origin, fields_of
+from rolehost.deployment import HOST_SECTIONS, Deployment, Origin, fields_of, secrets_in
 from rolehost.discovery import Found
 from rolehost.errors import ConfigurationError, Problem
+from rolehost.redaction import hide
 
 
 def compose(
@@ -81,7 +82,8 @@ def examine(
         more = faults.absorbed(attempt)
         if not more:
             why = (problem for each in degraded.values() for problem in each.why)
-            return None, in_order((*attempt.report.problems, *why))
+            problems = (*attempt.report.problems, *why)
+            return None, in_order(deployment.discreet(problems))
         degraded |= more
 
 
@@ -139,7 +141,9 @@ def _attempt(
         roles=roles,
         extensions=MappingProxyType(extensions),
         metrics=MappingProxyType({item.value.name: item for item in contributions.of(Metric)}),
-        warnings=in_order((*report.warnings, *faults.warnings(degraded.values()))),
+        warnings=in_order(
+            deployment.discreet((*report.warnings, *faults.warnings(degraded.values())))
+        ),
         degraded=tuple(degraded.values()),
     )
     return composition, attempt
@@ -152,6 +156,7 @@ def _configured(loaded: Sequence[Loaded], report: Report) -> list[tuple[Loaded, 
         mistakes = len(report.problems)
         settings, fits = settings_of(plugin, report)
         if fits:
+            hide(f"{report.who}, {plugin.found.name}", secrets_in(settings))
             configured.append((plugin, settings))
         else:
             report.settled.update(report.problems[mistakes:])
@@ -187,6 +192,6 @@ def _with_defaults(deployment: Deployment, plugins: Sequence[Plugin]) -> Deploym
             key = f"{section}.{field.encode_name}"
             origin = origins.get(key, Origin("default"))
             if isinstance(getattr(settings, field.name), Secret):
-                origin = Origin(origin.text, secret=True)
+                origin = Origin(origin.text, secret=True, given=origin.given)
             origins[key] = origin
     return dataclasses.replace(deployment, origins=MappingProxyType(origins))

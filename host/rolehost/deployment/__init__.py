@@ -8,7 +8,7 @@ from rolehost.deployment.decode import decode, fields_of
 from rolehost.deployment.model import Deployment, HostSettings, Origin
 from rolehost.deployment.reading import HOST_SECTIONS, load, read
 from rolehost.deployment.sources import Sources
-from rolehost.deployment.wording import describe_type, describe_value, redacted
+from rolehost.deployment.wording import describe_type, describe_value, redacted, secrets_in
 
 __all__ = [
     "HOST_SECTIONS",
@@ -23,4 +23,5 @@ __all__ = [
     "load",
     "read",
     "redacted",
+    "secrets_in",
 ]

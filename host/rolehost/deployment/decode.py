@@ -163,8 +163,12 @@ class _Decoder:
     def _wrong(self, kind: Any, value: Any, path: str, message: str) -> None:
         _, _, inner = message.partition(" - at `$")
         spot = inner.rstrip("`")
-        secret = holds(value, Secret) or _takes_secret(kind) or self._is_secret(path)
-        shown = "a secret text" if secret else describe_value(reveal(_at(value, spot)))
+        if holds(value, Secret) or _takes_secret(kind) or self._is_secret(path):
+            shown = "a secret text"
+        elif self._is_given(path):
+            shown = "what a reference gives, which is not shown"
+        else:
+            shown = describe_value(reveal(_at(value, spot)))
         self._add(
             "wrong-type" if ", got `" in message else "wrong-value",
             path,
@@ -177,6 +181,10 @@ class _Decoder:
     def _is_secret(self, path: str) -> bool:
         origin = self.origins.get(path)
         return origin is not None and origin.secret
+
+    def _is_given(self, path: str) -> bool:
+        origin = self.origins.get(path)
+        return origin is not None and origin.hidden
 
     def _invalid(self, section: str, error: Exception) -> None:
         self._add(

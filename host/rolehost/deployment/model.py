@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,6 +13,8 @@ from msgspec import Meta
 from rolehost.api.contributions import Role
 from rolehost.api.settings import Settings
 from rolehost.delivery.policy import DeliverySettings
+from rolehost.errors import Problem
+from rolehost.redaction import without
 from rolehost.storage.capabilities import Kind
 
 #: What happens when a plugin fails: nothing is started, or the rest goes on without it.
@@ -250,10 +253,21 @@ class HostSettings(Settings, frozen=True):
 class Origin:
     """Where one value was set: ``deploy/api.toml:12``, ``environment ROLEHOST__HTTP__BIND``,
     ``--plugins`` or ``default``.
+
+    Attributes:
+        text: the place.
+        secret: whether the value is, or holds, a secret; what came from a file is one.
+        given: the texts that references in the value resolved to.
     """
 
     text: str
     secret: bool = False
+    given: tuple[str, ...] = field(default=(), repr=False, compare=False)
+
+    @property
+    def hidden(self) -> bool:
+        """Whether the value is not shown, because it is a secret or references gave it."""
+        return self.secret or bool(self.given)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,6 +297,30 @@ class Deployment:
     listed: tuple[str, ...] = ()
     on_failure: Mapping[str, Failure] = field(default_factory=dict)
 
+    def discreet(self, problems: Iterable[Problem]) -> list[Problem]:
+        """Return problems that do not show what references gave to the settings they are about.
+
+        Args:
+            problems: each names its settings in ``where``, as ``origin, section.key`` or
+                ``origin, section``.
+        """
+        references = [(key, origin) for key, origin in self.origins.items() if origin.given]
+        return [_discreet(problem, references) for problem in problems]
+
     def may_degrade(self, plugin: str) -> bool:
         """Say whether the process goes on without a plugin that fails."""
         return self.on_failure.get(plugin) == "degrade"
+
+
+def _discreet(problem: Problem, references: Sequence[tuple[str, Origin]]) -> Problem:
+    hidden = [
+        text
+        for key, origin in references
+        if f"{origin.text}, {key}" in problem.where
+        or re.search(rf"(^|, ){re.escape(key.partition('.')[0])}($|;)", problem.where)
+        for text in sorted(origin.given, key=len, reverse=True)
+    ]
+    if not hidden:
+        return problem
+    words = ("what", "expected", "got", "fix")
+    return replace(problem, **{each: without(getattr(problem, each), hidden) for each in words})

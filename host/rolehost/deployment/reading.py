@@ -19,6 +19,7 @@ from rolehost.deployment.sources import Sources
 from rolehost.deployment.wording import describe_value
 from rolehost.discovery.suggest import did_you_mean
 from rolehost.errors import ConfigurationError, Problem
+from rolehost.redaction import hide
 
 #: The host's own sections, by name.
 HOST_SECTIONS: dict[str, Any] = {
@@ -27,6 +28,9 @@ HOST_SECTIONS: dict[str, Any] = {
 
 #: The table that says what happens when a plugin fails.
 ON_FAILURE = "on_failure"
+
+#: Settings that are names. What a variable gives them is shown, unlike that of other settings.
+NAMES = frozenset({"deployment.name", "fleet.name", "fleet.machine"})
 
 FAILURES = get_args(Failure)
 
@@ -95,7 +99,9 @@ def read(
         listed=tuple(enabled),
         on_failure=on_failure,
     )
-    return deployment, [*files.problems, *reader.resolver.problems, *reader.problems]
+    hide(who, reader.resolver.files, reader.resolver.variables)
+    problems = [*files.problems, *reader.resolver.problems, *reader.problems]
+    return deployment, deployment.discreet(problems)
 
 
 class _Reader:
@@ -120,11 +126,30 @@ class _Reader:
 
     def leaf(self, leaf: Leaf, path: str) -> Any:
         """Return one value and note where it came from."""
+        files, variables = self.resolver.files, self.resolver.variables
+        before = len(files), len(variables)
         value = self.resolver.resolve(leaf.value, leaf.origin, leaf.folder)
-        self.origins[path] = Origin(leaf.origin, holds(value, Secret))
+        if path in NAMES:
+            del variables[before[1] :]
+            if holds(value, Secret):
+                self.origins[path] = Origin(leaf.origin)
+                self.not_secret(path)
+        given = (*files[before[0] :], *variables[before[1] :])
+        self.origins[path] = Origin(leaf.origin, holds(value, Secret), given)
         if not leaf.typed and isinstance(value, str):
             return Written(value)
         return value
+
+    def not_secret(self, path: str) -> None:
+        """Report a name that a file gives, as if it were a secret."""
+        self.add(
+            "secret-name",
+            path,
+            f"a file gives {path}, which is a name and shown: in logs, tables and manifests",
+            "a text, or a variable: ${NAME}",
+            "${file:…}, for what is never shown",
+            f"write {path} itself, or take it from a variable",
+        )
 
     def plugin_names(self, value: Any, node: Leaf | Tree | None) -> tuple[str, ...]:
         """Return the enabled plugins, each with the line that enables it as an origin."""

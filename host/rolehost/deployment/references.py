@@ -47,12 +47,16 @@ class Resolver:
         who: the deployment, for messages.
         problems: every mistake met so far.
         sources: gives the texts of files.
+        files: texts that came from files, alone and with what is around them.
+        variables: likewise from environment variables; defaults are not among them.
     """
 
     environ: Mapping[str, str]
     who: str
     problems: list[Problem] = field(default_factory=list)
     sources: Sources = field(default_factory=Sources)
+    files: list[str] = field(default_factory=list)
+    variables: list[str] = field(default_factory=list)
 
     def resolve(self, value: Any, origin: str, folder: Path) -> Any:
         """Return a value with its references replaced, in lists and tables too.
@@ -76,6 +80,7 @@ class Resolver:
     def _text(self, text: str, origin: str, folder: Path) -> str | Secret | Unresolved:
         mistakes = len(self.problems)
         from_file = from_variable = False
+        named = len(self.variables)
 
         def replace(match: re.Match[str]) -> str:
             nonlocal from_file, from_variable
@@ -92,7 +97,10 @@ class Resolver:
         if len(self.problems) > mistakes:
             return UNRESOLVED
         if from_file:
+            self.files.append(result)
             return Secret(result)
+        if len(self.variables) > named:
+            self.variables.append(result)
         return Written(result) if from_variable else result
 
     def _variable(self, inner: str, origin: str) -> str:
@@ -108,8 +116,11 @@ class Resolver:
             )
             return ""
         name, default = match.groups()
-        value = self.environ.get(name, default)
-        if value is None:
+        value = self.environ.get(name)
+        if value is not None:
+            self.variables.append(value)
+            return value
+        if default is None:
             self._problem(
                 "missing-variable",
                 origin,
@@ -119,13 +130,13 @@ class Resolver:
                 f"set {name} before starting, or give a default",
             )
             return ""
-        return value
+        return default
 
     def _file(self, name: str, origin: str, folder: Path) -> str:
         path = folder / name
         try:
             # One newline at the end is what editors and `echo` leave, not part of a secret.
-            return self.sources.text(path).removesuffix("\n").removesuffix("\r")
+            text = self.sources.text(path).removesuffix("\n").removesuffix("\r")
         except (OSError, UnicodeDecodeError) as error:
             self._problem(
                 "unreadable-secret",
@@ -136,6 +147,8 @@ class Resolver:
                 "create or mount the file, or correct the path: it starts at the naming file",
             )
             return ""
+        self.files.append(text)
+        return text
 
     def _problem(
         self, code: str, origin: str, what: str, expected: str, got: str, fix: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+from collections.abc import Iterator
 from pathlib import PurePath
 from typing import Any
 
@@ -57,6 +58,21 @@ def redacted(value: Any) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [redacted(item) for item in value]
     return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+def secrets_in(value: Any) -> Iterator[str]:
+    """Yield the texts of all secrets in a decoded setting, or in a section of them."""
+    if isinstance(value, Secret):
+        yield value.reveal()
+    elif isinstance(value, msgspec.Struct):
+        for name in value.__struct_fields__:
+            yield from secrets_in(getattr(value, name))
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from secrets_in(item)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for item in value:
+            yield from secrets_in(item)
 
 
 def _plain(value: Any) -> str:

@@ -59,7 +59,7 @@ def _problem(
     code: str, members: Iterable[Member], where: Iterable[str], what: str, words: dict[str, str]
 ) -> Problem:
     concerned = tuple(dict.fromkeys(members))
-    return Problem(
+    found = Problem(
         code=code,
         who=who(concerned) if concerned else "the fleet",
         where="; ".join(dict.fromkeys(where)) or "the fleet",
@@ -68,3 +68,6 @@ def _problem(
         got=words["got"],
         fix=words["fix"],
     )
+    for member in concerned:
+        (found,) = member.deployment.discreet([found])
+    return found

@@ -20,13 +20,11 @@ import structlog
 from structlog.contextvars import get_contextvars, merge_contextvars
 from structlog.typing import EventDict, WrappedLogger
 
-from rolehost.observe import lines
+from rolehost.observe import libraries, lines
+from rolehost.redaction import hides, masked
 
 if TYPE_CHECKING:
     from rolehost.deployment.model import LogSettings
-
-#: Libraries whose ``info`` is chatter to an operator.
-_CHATTY = ("asyncio", "dramatiq", "kafka", "urllib3")
 
 #: What :func:`configure` made; None before.
 _writer: _Writer | None = None
@@ -56,8 +54,7 @@ def configure(settings: LogSettings, *, stream: TextIO | None = None, **bound: A
     root = logging.getLogger()
     root.handlers[:] = [_Handler(writer)]
     root.setLevel(level)
-    for name in _CHATTY:
-        logging.getLogger(name).setLevel(max(level, logging.WARNING))
+    libraries.quiet(level)
     logging.captureWarnings(True)
 
 
@@ -135,6 +132,8 @@ class _Writer:
 
     def write(self, line: str | bytes) -> None:
         """Write one line; a stream that is closed or full loses it silently."""
+        if hides():
+            line = masked(line if isinstance(line, str) else line.decode())
         data = line if isinstance(line, bytes) else line.encode(errors="backslashreplace")
         try:
             buffer = getattr(self.stream, "buffer", None)
@@ -168,7 +167,7 @@ class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record with the ids that are bound where it was logged."""
         try:
-            fields: EventDict = {"event": record.getMessage(), "logger": record.name}
+            fields: EventDict = {"event": libraries.message_of(record), "logger": record.name}
             if record.exc_info:
                 fields["exc_info"] = record.exc_info
             fields = merge_contextvars(None, "", fields)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from rolehost.private import NotPrivate, bind_private, check_socket, peer_user, private_folder
+from rolehost.redaction import masked
 
 #: What a command writes to ask for a reload.
 RELOAD = b"reload\n"
@@ -128,7 +129,7 @@ class Control:
         if client not in self._clients:
             return
         try:
-            client.sendall(json.dumps(what).encode() + b"\n")
+            client.sendall(masked(json.dumps(what)).encode() + b"\n")
         except OSError:
             # It is gone, or does not read: nobody waits for it.
             self._drop(client)

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from rolehost.private import NotPrivate
+from rolehost.redaction import hide
 from rolehost.roles.status import RETIRE
 from rolehost.supervisor.address import closed
 from rolehost.supervisor.check import Check
@@ -409,4 +410,5 @@ def run(plan: Plan) -> int:
     for number in (plan.listener, plan.sources):
         if number >= 0:
             os.set_inheritable(number, False)
+    hide("the plan", plan.hidden)
     return Supervisor(plan).run()

@@ -89,6 +89,7 @@ class Plan(NamedTuple):
         listener: file descriptor of its listening socket, -1: its processes open it.
         sources: file descriptor of the deployment's texts, see
             :class:`~rolehost.deployment.Sources`; -1: they are read from disk.
+        hidden: texts in this plan that references gave, and that no line may show.
     """
 
     name: str
@@ -111,6 +112,7 @@ class Plan(NamedTuple):
     bind: str = ""
     listener: int = -1
     sources: int = -1
+    hidden: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -137,7 +139,8 @@ class Plan(NamedTuple):
             "consumer": RolePlan("consumer", host.consumer.processes, host.consumer.grace),
             "scheduler": RolePlan("scheduler", 1, SCHEDULER_GRACE),
         }
-        told = host.supervisor
+        told, origins = host.supervisor, composition.deployment.origins
+        shown = (origins.get(key) for key in ("http.bind", "deployment.name"))
         chosen = only or composition.running
         return cls(
             name=composition.deployment.name,
@@ -155,6 +158,7 @@ class Plan(NamedTuple):
             only=tuple(only),
             plugins=tuple(plugin.name for plugin in composition.plugins),
             bind=host.http.bind if "http" in composition.roles and "http" in chosen else "",
+            hidden=tuple(text for origin in shown if origin for text in origin.given),
         )
 
     def to_json(self) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 from rolehost.errors import StartError
+from rolehost.redaction import hide
 from rolehost.supervisor.address import closed, opened
 from rolehost.supervisor.check import EXIT_FAILED, Check
 from rolehost.supervisor.child import RUNS, Slot
@@ -148,6 +149,7 @@ class Reload:
         plan = Plan.from_json(answer["plan"])._replace(
             command=old.command, candidate=old.candidate, sources=sources, began=self._began
         )
+        hide("the new plan", plan.hidden)
         try:
             listener = opened(plan.bind, old)
         except StartError as error:

@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 from rolehost.observe import lines
+from rolehost.redaction import masked
 
 _LEVELS = ("debug", "info", "warning", "error")
 
@@ -42,7 +43,7 @@ class Report:
         }
         text = lines.as_console(line, colour=self._colour) if self._console else lines.as_json(line)
         try:
-            os.write(2, text.encode(errors="backslashreplace") + b"\n")
+            os.write(2, masked(text).encode(errors="backslashreplace") + b"\n")
         except OSError:
             return
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple, TypeVar
 
 import peewee
@@ -14,6 +15,9 @@ from rolehost.api import (
     ValueRefused,
     check_values,
 )
+
+#: A value in a message of the server.
+_QUOTED = re.compile(r'".*"', re.DOTALL)
 
 #: What every error names, for whoever reads it by program.
 _BACKEND = "postgres"
@@ -249,6 +253,26 @@ def raised(error: psycopg2.Error, place: str) -> Exception:
         if wrapper is not None and issubclass(wrapper, peewee.PeeweeException):
             return wrapper(error, *error.args)
     return peewee.DatabaseError(error, *error.args)
+
+
+def conceal(error: BaseException | None) -> None:
+    """Take the values out of the text of the driver's errors, and of those before it.
+
+    The server repeats values of rows and parameters in its details (``Key (name)=(…) already
+    exists``, ``Failing row contains (…)``), and the driver a part of the statement, into which it
+    has written the values. These texts would reach logs and the table of jobs. What the server
+    said is left in ``error.diag``.
+    """
+    while error is not None:
+        if isinstance(error, psycopg2.Error) and error.pgcode is not None:
+            said = error.diag.message_primary or type(error).__name__
+            if error.pgcode.startswith("22"):  # a value is wrong, and quoted
+                said = _QUOTED.sub('"…"', said)
+            place, hint = error.diag.statement_position, error.diag.message_hint
+            said += f" (at character {place} of the statement)" if place else ""
+            said += f"\nHINT:  {hint}" if hint else ""
+            error.args = (said,)
+        error = error.__context__
 
 
 def first_line(error: BaseException) -> str:

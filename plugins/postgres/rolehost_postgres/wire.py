@@ -6,14 +6,32 @@ runs a statement costs none.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
 
 import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from psycopg2.extensions import connection as DriverConnection
 from psycopg2.extensions import cursor as DriverCursor
 
-from rolehost_postgres.failures import refused
+from rolehost_postgres.failures import conceal, refused
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _without_values(method: F) -> F:
+    """Let no error of a method show values of rows or parameters; see :func:`conceal`."""
+
+    @wraps(method)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(*args, **kwargs)
+        except psycopg2.Error as error:
+            conceal(error)
+            raise
+
+    return run  # type: ignore[return-value]
 
 
 class Connection(DriverConnection):
@@ -36,6 +54,7 @@ class Cursor(DriverCursor):
 
     connection: Connection
 
+    @_without_values
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002 - the driver's name
         """Run one statement, or several in one text.
 
@@ -67,26 +86,31 @@ class Cursor(DriverCursor):
         else:
             self._begin_and_execute(query, vars)
 
+    @_without_values
     def executemany(self, query: Any, vars_list: Any) -> None:
         """Run one statement for each of the parameters."""
         self._begin()
         super().executemany(query, vars_list)
 
+    @_without_values
     def callproc(self, procname: Any, parameters: Any = None) -> Any:
         """Call a function."""
         self._begin()
         return super().callproc(procname, parameters)
 
+    @_without_values
     def copy_expert(self, sql: Any, file: Any, size: int = 8192) -> None:
         """Run COPY."""
         self._begin()
         super().copy_expert(sql, file, size)
 
+    @_without_values
     def copy_from(self, file: Any, table: str, *args: Any, **kwargs: Any) -> None:
         """Copy from a file."""
         self._begin()
         super().copy_from(file, table, *args, **kwargs)
 
+    @_without_values
     def copy_to(self, file: Any, table: str, *args: Any, **kwargs: Any) -> None:
         """Copy to a file."""
         self._begin()
