@@ -14,6 +14,7 @@ from rolehost.fleet.drawing import svg
 from rolehost.fleet.graph import Graph
 from rolehost.fleet.graph import graph as topology
 from rolehost.fleet.mermaid import mermaid
+from rolehost.redaction import masked
 
 _FORMATS = ("mermaid", "svg", "json")
 
@@ -48,7 +49,7 @@ def graph(
     Made from what plugins declare; nothing is connected to. The picture needs no other program
     and suits light and dark pages.
     """
-    text = _written(topology(named_fleet(deployments, fleet)), form or _form(output))
+    text = masked(_written(topology(named_fleet(deployments, fleet)), form or _form(output)))
     if output is None:
         click.echo(text, nl=False)
         return

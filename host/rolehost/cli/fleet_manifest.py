@@ -8,6 +8,7 @@ import click
 
 from rolehost.cli import exits
 from rolehost.cli.fleet_sources import manifests_of, named_fleet, takes_fleet
+from rolehost.redaction import masked
 
 
 @click.command()
@@ -24,7 +25,7 @@ def manifest(deployments: tuple[Path, ...], output: Path | None, fleet: str | No
     """
     from rolehost.fleet.saved import encode_all
 
-    text = encode_all(manifests_of(named_fleet(deployments, fleet)))
+    text = masked(encode_all(manifests_of(named_fleet(deployments, fleet))))
     if output is None:
         click.echo(text, nl=False)
     else:

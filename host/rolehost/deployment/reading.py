@@ -131,25 +131,11 @@ class _Reader:
         value = self.resolver.resolve(leaf.value, leaf.origin, leaf.folder)
         if path in NAMES:
             del variables[before[1] :]
-            if holds(value, Secret):
-                self.origins[path] = Origin(leaf.origin)
-                self.not_secret(path)
         given = (*files[before[0] :], *variables[before[1] :])
         self.origins[path] = Origin(leaf.origin, holds(value, Secret), given)
         if not leaf.typed and isinstance(value, str):
             return Written(value)
         return value
-
-    def not_secret(self, path: str) -> None:
-        """Report a name that a file gives, as if it were a secret."""
-        self.add(
-            "secret-name",
-            path,
-            f"a file gives {path}, which is a name and shown: in logs, tables and manifests",
-            "a text, or a variable: ${NAME}",
-            "${file:…}, for what is never shown",
-            f"write {path} itself, or take it from a variable",
-        )
 
     def plugin_names(self, value: Any, node: Leaf | Tree | None) -> tuple[str, ...]:
         """Return the enabled plugins, each with the line that enables it as an origin."""

@@ -36,10 +36,12 @@ def message_of(record: logging.LogRecord) -> str:
     if isinstance(record.msg, tuple) and record.name.partition(".")[0] == "peewee":
         return str(record.msg[0])
     if isinstance(record.args, tuple) and any(map(_is_message, record.args)):
-        return str(record.msg) % tuple(
-            f"{arg.actor_name} {arg.message_id}" if _is_message(arg) else arg for arg in record.args
-        )
+        return str(record.msg) % tuple(map(_without_arguments, record.args))
     return record.getMessage()
+
+
+def _without_arguments(value: Any) -> Any:
+    return f"{value.actor_name} {value.message_id}" if _is_message(value) else value
 
 
 def _is_message(value: Any) -> bool:
