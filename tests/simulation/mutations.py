@@ -75,14 +75,14 @@ def drop_the_fencing_check() -> Any:
 
 def delete_from_the_outbox_before_sending() -> Any:
     """An event is deleted, then sent."""
-    publish = Relay._publish
+    relay = Relay._relay
 
-    def deleting(self: Relay, rows: Any) -> Any:
+    def deleting(self: Relay, topic: str, rows: Any) -> Any:
         with self._engine.database.transaction() as tx:
             outbox.remove(tx, rows)
-        return publish(self, rows)
+        return relay(self, topic, rows)
 
-    return mock.patch.object(Relay, "_publish", deleting)
+    return mock.patch.object(Relay, "_relay", deleting)
 
 
 @contextmanager

@@ -45,7 +45,11 @@ UNPUBLISHED = "(outbox)"
 def bury(
     tx: Transaction, handler: Handler, delivery: Delivery, event: str, error: str, now: int
 ) -> None:
-    """Keep an event that a handler gave up."""
+    """Keep an event that a handler gave up.
+
+    It is one dead letter, however often it is given up: after a reset of the group's offsets,
+    or by a replay that failed again, the row has the new error and counts one more death.
+    """
     _insert(tx, handler.group, handler.name, delivery, event, error, now)
 
 
@@ -67,8 +71,11 @@ def _insert(
     record = delivery.record
     tx.execute(
         "INSERT INTO rolehost_dead_events (consumer_group, handler, event, topic, part, position,"
-        " key, headers, value, error, state, died_at, published_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'dead', ?, ?)",
+        " key, headers, value, error, state, died_at, published_at, deaths)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'dead', ?, ?, 1)"
+        " ON CONFLICT (consumer_group, handler, topic, event) WHERE deaths > 0 DO UPDATE SET"
+        " error = excluded.error, state = 'dead', died_at = excluded.died_at,"
+        " deaths = rolehost_dead_events.deaths + 1",
         (
             group,
             handler,
@@ -140,13 +147,20 @@ def show(database: Database, letter: str) -> dict[str, Any] | None:
     if not rows:
         return None
     found = dict(zip(_EVENT.split(", "), rows[0], strict=True))
-    found["headers"] = {
-        name: value.decode(errors="replace")
-        for name, value in decode_headers(bytes(found["headers"]))
-    }
-    found["value"] = bytes(found["value"]).decode(errors="replace")
-    found["key"] = None if found["key"] is None else bytes(found["key"]).decode(errors="replace")
+    found["headers"] = _shown(decode_headers(bytes(found["headers"])))
+    found["value"] = bytes(found["value"]).decode(errors="backslashreplace")
+    key = found["key"]
+    found["key"] = None if key is None else bytes(key).decode(errors="backslashreplace")
     return found
+
+
+def _shown(headers: tuple[tuple[str, bytes], ...]) -> dict[str, str | list[str]]:
+    """Return headers as texts; one that is there several times has a list of its values."""
+    values: dict[str, list[str]] = {}
+    for name, value in headers:
+        printable = name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+        values.setdefault(printable, []).append(value.decode(errors="backslashreplace"))
+    return {name: each[0] if len(each) == 1 else each for name, each in values.items()}
 
 
 def replay(tx: Transaction, letter: str, now: int) -> str | None:
@@ -184,6 +198,11 @@ def discard(tx: Transaction, letter: str) -> bool:
     else:
         sql = "DELETE FROM rolehost_dead_events WHERE id = ?"
     return tx.execute(sql, (number,)).rowcount == 1
+
+
+def replayed(tx: Transaction, number: int) -> None:
+    """Delete the dead letter of an event that was handled again, unless it was given up again."""
+    tx.execute("DELETE FROM rolehost_dead_events WHERE id = ? AND state = 'replay'", (number,))
 
 
 def to_replay(database: Database, group: str, limit: int) -> list[tuple[int, str, Delivery]]:
@@ -228,5 +247,5 @@ def parse(letter: str) -> tuple[str, int]:
 
 _EVENT = (
     "id, consumer_group, handler, event, topic, part, position, key, headers, value, error,"
-    " state, died_at, published_at"
+    " state, died_at, published_at, deaths"
 )

@@ -1,107 +1,263 @@
-"""Events on the wire: CloudEvents 1.0, Kafka protocol binding, binary content mode.
+"""Events on the wire: CloudEvents 1.0 in both content modes of the Kafka protocol binding.
 
-Source: CloudEvents Kafka Protocol Binding 1.0.2, section 3.2: attributes are headers with the
-prefix ``ce_``, ``datacontenttype`` is the header ``content-type``, the value is the data.
+Source: CloudEvents Kafka Protocol Binding 1.0.2. Binary mode (section 3.2): attributes are
+headers with the prefix ``ce_``, ``datacontenttype`` is the header ``content-type``, the value is
+the data. Structured mode (section 3.3): the value is the whole event in the JSON format, and
+``content-type`` is ``application/cloudevents+json``.
 """
 
 from __future__ import annotations
 
+import binascii
+from base64 import b64decode, b64encode
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from rolehost.api.events import AnyEvent, Event
+from rolehost.delivery import cloudevents
 from rolehost.delivery.texts import indexable
 from rolehost.errors import PayloadError
 from rolehost.storage import Delivery, Record
 
+#: How an event is written.
+ContentMode = Literal["binary", "structured"]
+
 _encoder = msgspec.json.Encoder()
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _NO_HEADERS: dict[str, str] = {}
+_STRUCTURED = "application/cloudevents+json"
+#: The latest moment that a :class:`datetime` holds, in milliseconds.
+_LATEST = 253_402_300_799_999
 
 
-def to_record(event: AnyEvent, *, event_id: str, source: str, now: int) -> Record:
-    """Make the record of an event; ``now`` (milliseconds) stands in for a missing time.
+def to_record(
+    event: AnyEvent, *, event_id: str, source: str, now: int, mode: ContentMode = "binary"
+) -> Record:
+    """Make the record of an event.
+
+    Args:
+        event: the event.
+        event_id: its id.
+        source: stands in for a missing source.
+        now: stands in for a missing time, milliseconds since the epoch.
+        mode: how it is written.
 
     Raises:
-        PayloadError: the payload cannot be encoded.
+        PayloadError: CloudEvents does not allow an attribute, or the payload cannot be encoded.
     """
-    data = event.data
-    if isinstance(data, bytes):
-        value = data
-    elif isinstance(data, msgspec.Raw):
-        value = bytes(data)
-    else:
-        try:
-            value = _encoder.encode(data)
-        except (TypeError, ValueError, msgspec.EncodeError) as error:
-            raise PayloadError(f"event {event.type} for topic {event.topic}: {error}") from None
-    time = event.time or datetime.fromtimestamp(now / 1000, UTC)
-    headers = [
-        ("ce_specversion", b"1.0"),
-        ("ce_id", event_id.encode()),
-        ("ce_source", (event.source or source).encode()),
-        ("ce_type", event.type.encode()),
-        ("ce_time", time.isoformat().replace("+00:00", "Z").encode()),
-        ("content-type", event.content_type.encode()),
-    ]
+    source = event.source or source
+    cloudevents.check(event, event_id, source)
+    value = _value(event)
+    try:
+        time = cloudevents.format_time(event.time or datetime.fromtimestamp(now / 1000, UTC))
+    except ValueError as error:
+        raise _refused(event, f"time: {error}") from None
+    attributes = {
+        "specversion": cloudevents.VERSION,
+        "id": event_id,
+        "source": source,
+        "type": event.type,
+        "time": time,
+    }
     if event.subject is not None:
-        headers.append(("ce_subject", event.subject.encode()))
-    headers += [(f"ce_{name}", text.encode()) for name, text in event.extensions.items()]
-    key = None if event.key is None else event.key.encode()
+        attributes["subject"] = event.subject
+    attributes.update(event.extensions)
+    key = None if event.key is None else event.key.encode(errors="surrogateescape")
+    if mode == "structured":
+        value = _structured(event, attributes, value)
+        return Record(event.topic, value, key, (("content-type", _STRUCTURED.encode()),))
+    headers = [(f"ce_{name}", text.encode()) for name, text in attributes.items()]
+    headers.append(("content-type", event.content_type.encode()))
     return Record(event.topic, value, key, tuple(headers))
 
 
+def _value(event: AnyEvent) -> bytes:
+    data = event.data
+    if isinstance(data, bytes):
+        return data
+    if isinstance(data, msgspec.Raw):
+        return bytes(data)
+    try:
+        return _encoder.encode(data)
+    except (TypeError, ValueError, RecursionError, msgspec.EncodeError) as error:
+        raise _refused(event, f"data: {error}") from None
+
+
+def _structured(event: AnyEvent, attributes: dict[str, str], value: bytes) -> bytes:
+    members: dict[str, Any] = {**attributes, "datacontenttype": event.content_type}
+    if cloudevents.is_json(event.content_type):
+        try:
+            msgspec.json.decode(value)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise _refused(event, f"data: expected {event.content_type}: {error}") from None
+        members["data"] = msgspec.Raw(value)
+    else:
+        members["data_base64"] = b64encode(value).decode()
+    return _encoder.encode(members)
+
+
+def _refused(event: AnyEvent, reason: str) -> PayloadError:
+    return PayloadError(f"event {event.type!r} for topic {event.topic!r}: {reason}")
+
+
 def identity(delivery: Delivery) -> str:
-    """Return the text by which the inbox knows an event: source and id, else its position."""
-    headers = dict(delivery.record.headers)
-    event_id = headers.get("ce_id")
-    if event_id:
-        source = headers.get("ce_source", b"")
-        return indexable(f"{str(source, 'utf-8', 'replace')} {str(event_id, 'utf-8', 'replace')}")
-    return _position(delivery)
+    """Return the text by which the inbox knows an event: source and id, else its position.
+
+    A record whose source or id cannot be read has its position, so that no two are the same.
+    """
+    try:
+        attributes, _ = _attributes(delivery.record)
+    except PayloadError:
+        return _position(delivery)
+    event_id = attributes.get("id")
+    if not event_id:
+        return _position(delivery)
+    # A space ends the source, so it has none itself.
+    source = attributes.get("source", "").replace(" ", "%20")
+    return indexable(f"{source} {event_id}")
+
+
+def event_id(record: Record) -> str:
+    """Return the id of a record's event; empty if it has none that can be read."""
+    try:
+        return _attributes(record)[0].get("id", "")
+    except PayloadError:
+        return ""
 
 
 def to_event(delivery: Delivery, decoder: msgspec.json.Decoder[Any] | None) -> AnyEvent:
     """Make the event of a delivered record; records of other producers need no headers.
+
+    Bytes of the key that are not UTF-8 are surrogate escapes (PEP 383), as published again.
 
     Args:
         delivery: what the stream handed over.
         decoder: decodes the JSON value; None leaves it as bytes.
 
     Raises:
-        PayloadError: headers or value cannot be decoded.
+        PayloadError: attributes or value cannot be decoded.
     """
     record = delivery.record
+    attributes, value = _attributes(record)
     try:
-        texts = {name.lower(): value.decode() for name, value in record.headers}
-        data = record.value if decoder is None else decoder.decode(record.value)
-        key = None if record.key is None else record.key.decode()
-        time = texts.pop("ce_time", None)
-        moment = (
-            datetime.fromisoformat(time)
-            if time
-            else datetime.fromtimestamp(delivery.timestamp / 1000, UTC)
-        )
-    except (UnicodeDecodeError, ValueError, msgspec.DecodeError) as error:
+        if attributes:
+            cloudevents.check_read(attributes)
+        time = attributes.pop("time", None)
+        moment = _moment(delivery.timestamp) if time is None else cloudevents.parse_time(time)
+        data = value if decoder is None else decoder.decode(value)
+    except Exception as error:  # a decoder calls the payload's own types
         raise PayloadError(f"{type(error).__name__}: {error}") from None
-    take = texts.pop
-    take("ce_specversion", "")
+    take = attributes.pop
+    take("specversion", "")
     return Event(
         topic=record.topic,
-        type=take("ce_type", ""),
+        type=take("type", ""),
         data=data,
-        key=key,
-        id=take("ce_id", "") or _position(delivery),
-        source=take("ce_source", ""),
-        subject=texts.pop("ce_subject", None),
+        key=None if record.key is None else record.key.decode(errors="surrogateescape"),
+        id=take("id", "") or _position(delivery),
+        source=take("source", ""),
+        subject=attributes.pop("subject", None),
         time=moment,
-        content_type=take("content-type", "application/json"),
+        content_type=take("datacontenttype", "application/json"),
         # What is left: often nothing.
-        extensions={name[3:]: text for name, text in texts.items() if name.startswith("ce_")}
-        if texts
-        else _NO_HEADERS,
+        extensions=attributes or _NO_HEADERS,
     )
+
+
+def _attributes(record: Record) -> tuple[dict[str, str], bytes]:
+    """Return the attributes of a record's event, unchecked, and the bytes of its data.
+
+    Raises:
+        PayloadError: one of them cannot be read. Headers of others are left alone.
+    """
+    found: dict[str, str] = {}
+    for name, value in record.headers:
+        lower = name.lower()
+        if lower.startswith("ce_"):
+            attribute = lower[3:]
+        elif lower == "content-type":
+            attribute = "datacontenttype"
+        elif name.isascii() or name.isprintable():
+            continue
+        else:
+            attribute = ""
+        try:
+            if not attribute:
+                name.encode()
+                continue
+            text = value.decode()
+        except UnicodeError:
+            what = "value" if attribute else "name"
+            raise PayloadError(f"header {name!r}: its {what} is not UTF-8") from None
+        if attribute in found:
+            raise PayloadError(f"header {name!r}: it is there twice")
+        found[attribute] = text
+    content_type = found.get("datacontenttype", "")
+    if content_type[:23].lower() == "application/cloudevents":
+        return _read_structured(content_type, record.value)
+    return found, record.value
+
+
+def _read_structured(content_type: str, value: bytes) -> tuple[dict[str, str], bytes]:
+    media = content_type.partition(";")[0].strip().lower()
+    if media != _STRUCTURED:
+        raise PayloadError(
+            f"header 'content-type': expected {_STRUCTURED} or the media type of the data,"
+            f" got {content_type[:100]!r}"
+        )
+    try:
+        members = _members.decode(value)
+        found: dict[str, str] = {}
+        for name, raw in members.items():
+            if name in ("data", "data_base64"):
+                continue
+            text = _text(name, msgspec.json.decode(raw))
+            if text is None:
+                continue
+            if name.lower() in found:
+                raise ValueError(f"{name}: it is there twice")
+            found[name.lower()] = text
+        if "specversion" not in found:
+            raise ValueError("specversion: missing")
+        return found, _data(members, found.get("datacontenttype", "application/json"))
+    except (ValueError, RecursionError, msgspec.DecodeError) as error:
+        raise PayloadError(f"{type(error).__name__}: structured event: {error}") from None
+
+
+def _text(name: str, value: Any) -> str | None:
+    """Return the canonical text of an attribute in the JSON format; None if it is unset."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    raise ValueError(f"{name}: expected a text, a boolean or an integer, got {type(value).__name__}")
+
+
+def _data(members: dict[str, msgspec.Raw], content_type: str) -> bytes:
+    raw, encoded = members.get("data"), members.get("data_base64")
+    if raw is not None and encoded is not None:
+        raise ValueError("data and data_base64: expected one of them")
+    if encoded is not None:
+        text = msgspec.json.decode(encoded, type=str)
+        try:
+            return b64decode(text, validate=True)
+        except binascii.Error as error:
+            raise ValueError(f"data_base64: {error}") from None
+    if raw is None:
+        return b""
+    data = bytes(raw)
+    if data.startswith(b'"') and not cloudevents.is_json(content_type):
+        return msgspec.json.decode(data, type=str).encode()
+    return data
+
+
+def _moment(timestamp: int) -> datetime:
+    """Return the moment of a record, the nearest one that there is: producers give any number."""
+    return datetime.fromtimestamp(max(0, min(timestamp, _LATEST)) / 1000, UTC)
 
 
 def _position(delivery: Delivery) -> str:

@@ -25,6 +25,9 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
+#: The place of a delivery in its batch, its identity, its event.
+_Decoded = tuple[int, str, AnyEvent]
+
 #: What structlog adds to every line of an event. PERF: binding them by name costs much more.
 _BOUND = copy_context().run(bind_contextvars, event_id="", group="")
 _EVENT_ID, _GROUP = _BOUND["event_id"].var, _BOUND["group"].var
@@ -224,18 +227,37 @@ class Handling:
             if self._wait(1.0):
                 raise Stopping
 
-    def handle_batch(self, deliveries: Sequence[Delivery]) -> None:
-        """Handle several deliveries in one unit of work; one by one when that fails.
+    def handle_batch(self, deliveries: Sequence[Delivery]) -> list[str]:
+        """Handle several deliveries in one unit of work; one by one if that fails.
+
+        Those that cannot be decoded are dead letters, and no part of the unit of work.
+
+        Returns:
+            For each what :meth:`handle` returns.
 
         Raises:
             Stopping: the process stops; nothing was decided.
         """
+        decoded: list[_Decoded] = []
+        outcomes: dict[int, str] = {}
+        for place, each in enumerate(deliveries):
+            try:
+                event = envelope.to_event(each, self._decoder)
+                decoded.append((place, envelope.identity(each), event))
+            except PayloadError:
+                outcomes[place] = self.handle(each, careful=False)
+        outcomes.update(self._batch(deliveries, decoded) if decoded else ())
+        return [outcomes[place] for place in range(len(deliveries))]
+
+    def _batch(
+        self, deliveries: Sequence[Delivery], decoded: Sequence[_Decoded]
+    ) -> dict[int, str]:
         began = self._engine.clock.now()
         fresh: list[bool] | None = None
         while fresh is None:
             try:
                 with self._engine.database.session():
-                    fresh = self._together(deliveries)
+                    fresh = self._together(decoded)
             except StorageUnavailable as error:
                 log.warning("storage unavailable, events wait", error=str(error))
                 if self._wait(1.0):
@@ -244,37 +266,39 @@ class Handling:
                 log.warning(
                     "batch failed, its events are handled one by one",
                     handler=self._handler.name,
-                    count=len(deliveries),
+                    count=len(decoded),
                     error=f"{type(error).__name__}: {error}",
                 )
-                for each in deliveries:
-                    self.handle(each, careful=False)
-                return
-        if not self._engine.recorder:
-            return
-        now = self._engine.clock.now()
-        for each, new in zip(deliveries, fresh, strict=True):
-            self._engine.recorder.event(
-                self._handler.topic,
-                self._handler.group,
-                "handled" if new else "duplicate",
-                max(0, began - each.timestamp) / 1000,
-                (now - began) / 1000,
-            )
+                return {
+                    place: self.handle(deliveries[place], careful=False) for place, *_ in decoded
+                }
+        outcomes = {
+            place: "handled" if new else "duplicate"
+            for (place, *_), new in zip(decoded, fresh, strict=True)
+        }
+        if self._engine.recorder:
+            now = self._engine.clock.now()
+            for place, outcome in outcomes.items():
+                self._engine.recorder.event(
+                    self._handler.topic,
+                    self._handler.group,
+                    outcome,
+                    max(0, began - deliveries[place].timestamp) / 1000,
+                    (now - began) / 1000,
+                )
+        return outcomes
 
-    def _together(self, deliveries: Sequence[Delivery]) -> list[bool]:
+    def _together(self, decoded: Sequence[_Decoded]) -> list[bool]:
         group = self._handler.group
-        events = [
-            (envelope.identity(each), envelope.to_event(each, self._decoder)) for each in deliveries
-        ]
         scope = Scope(self._engine, f"events:{group}")
         token = current.set(scope)
         try:
             transaction = scope.open().transaction
             now = self._engine.clock.now()
-            marks = inbox.mark_many(transaction, group, [each for each, _ in events], now)
+            identities = [identity for _, identity, _ in decoded]
+            marks = inbox.mark_many(transaction, group, identities, now)
             failpoints.reach("inbox.after_mark")
-            fresh = [event for (_, event), new in zip(events, marks, strict=True) if new]
+            fresh = [event for (_, _, event), new in zip(decoded, marks, strict=True) if new]
             if fresh:
                 self._handler.fn(HandlerContext(self._services, group, 1), fresh)
             scope.commit()

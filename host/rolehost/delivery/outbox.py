@@ -15,6 +15,8 @@ SHARDS = 256
 
 _headers = msgspec.json.Encoder()
 _parse_headers = msgspec.json.Decoder(tuple[tuple[str, bytes], ...])
+#: The same where a name is not UTF-8: both in base64.
+_parse_raw_headers = msgspec.json.Decoder(tuple[tuple[None, bytes, bytes], ...])
 
 
 class Waiting(NamedTuple):
@@ -26,13 +28,27 @@ class Waiting(NamedTuple):
 
 
 def encode_headers(headers: tuple[tuple[str, bytes], ...]) -> bytes:
-    """Encode record headers for a column: JSON pairs, values in base64."""
-    return _headers.encode(headers)
+    """Encode record headers for a column: JSON pairs, values in base64.
+
+    If a name is not UTF-8, each pair is a triple: null, and name and value in base64.
+    """
+    try:
+        return _headers.encode(headers)
+    except UnicodeEncodeError:
+        return _headers.encode(
+            [(None, name.encode(errors="surrogateescape"), value) for name, value in headers]
+        )
 
 
 def decode_headers(body: bytes) -> tuple[tuple[str, bytes], ...]:
     """Decode what :func:`encode_headers` made."""
-    return _parse_headers.decode(body)
+    try:
+        return _parse_headers.decode(body)
+    except msgspec.ValidationError:
+        return tuple(
+            (name.decode(errors="surrogateescape"), value)
+            for _, name, value in _parse_raw_headers.decode(body)
+        )
 
 
 def shard_of(key: bytes) -> int:
@@ -59,12 +75,26 @@ def append(tx: Transaction, records: Sequence[tuple[Record, str]], now: int) -> 
     )
 
 
-def waiting(database: Database, shards: Sequence[int], of: int, limit: int) -> list[Waiting]:
-    """Return the oldest rows of the lease shards ``shards`` (of ``of``), in order."""
-    where, params = "", list[int]()
+def waiting(
+    database: Database, shards: Sequence[int], of: int, limit: int, topic: str | None = None
+) -> list[Waiting]:
+    """Return the oldest rows of the lease shards ``shards`` (of ``of``), in order.
+
+    Args:
+        database: the service database.
+        shards: the lease shards.
+        of: how many lease shards there are.
+        limit: most rows.
+        topic: the only topic; None is all.
+    """
+    conditions, params = list[str](), list[int | str]()
+    if topic is not None:
+        conditions.append("topic = ?")
+        params.append(topic)
     if len(shards) < of:
-        where = f"WHERE shard % ? IN ({', '.join('?' * len(shards))})"
-        params = [of, *shards]
+        conditions.append(f"shard % ? IN ({', '.join('?' * len(shards))})")
+        params += [of, *shards]
+    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
     rows = database.read(
         "SELECT id, topic, key, headers, value, created_at FROM rolehost_outbox"
         f" {where} ORDER BY id LIMIT ?",
@@ -78,6 +108,18 @@ def waiting(database: Database, shards: Sequence[int], of: int, limit: int) -> l
         )
         for number, topic, key, head, value, created_at in rows
     ]
+
+
+def topics(database: Database) -> list[str]:
+    """Return the topics for which events wait; the cost does not depend on how many events."""
+    rows = database.read(
+        "WITH RECURSIVE found (topic) AS ("
+        " SELECT min(topic) FROM rolehost_outbox"
+        " UNION ALL SELECT (SELECT min(o.topic) FROM rolehost_outbox o WHERE o.topic > found.topic)"
+        " FROM found WHERE found.topic IS NOT NULL"
+        ") SELECT topic FROM found WHERE topic IS NOT NULL"
+    )
+    return [topic for (topic,) in rows]
 
 
 def remove(tx: Transaction, rows: Sequence[Waiting]) -> None:

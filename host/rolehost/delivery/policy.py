@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -23,6 +23,9 @@ class DeliverySettings(Settings, frozen=True):
         keep_dead: seconds for which dead letters are kept.
         keep_inbox: seconds for which a handled event is recognised as a duplicate.
         keep_idempotency: seconds for which a response is repeated for its idempotency key.
+        content_modes: by topic, how its events are written: ``binary`` (the default) puts the
+            attributes into headers and the data into the value, ``structured`` puts the whole
+            event into the value, as JSON. Both are read, whatever is written.
     """
 
     lease: Positive = 30.0
@@ -33,3 +36,4 @@ class DeliverySettings(Settings, frozen=True):
     keep_dead: Positive = 2_592_000.0
     keep_inbox: Positive = 604_800.0
     keep_idempotency: Positive = 86_400.0
+    content_modes: dict[str, Literal["binary", "structured"]] = {}

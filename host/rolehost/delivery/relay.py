@@ -4,11 +4,15 @@ One process at a time holds the lease of a shard, so that two writers of one key
 overtake each other. A relay that was frozen past its lease may publish its batch again; since
 every relay publishes the rows of a shard in order, the *first* appearance of each event keeps
 the order, and the inbox drops the second.
+
+Topics stand apart. What the stream has stored of one leaves the outbox at once; a topic that
+cannot be published to is held, and tried again with a back-off of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import structlog
 
@@ -21,8 +25,25 @@ from rolehost.storage import Stream
 
 log = structlog.get_logger(__name__)
 
-#: Rows handed to the stream at once.
+#: Most rows handed to the stream at once.
 BATCH = 500
+#: Milliseconds until a topic that failed is tried again, doubled with each failure up to the
+#: second number.
+FIRST_RETRY, LONGEST_RETRY = 1_000, 30_000
+#: Rows of a topic that failed which are tried first.
+PROBE = 10
+
+
+class _Held(NamedTuple):
+    """A topic whose last publication failed.
+
+    Attributes:
+        until: milliseconds since the epoch; not tried before.
+        delay: milliseconds from the last failure to ``until``.
+    """
+
+    until: int
+    delay: int
 
 
 class Relay:
@@ -32,64 +53,134 @@ class Relay:
         self._engine = engine
         self._stream = stream
         self._owner = owner
-        self._held: list[int] = []
+        self._shards: list[int] = []
         self._renew_at = 0
+        self._held: dict[str, _Held] = {}
+        #: Whether more rows may wait than the last step took.
+        self._more = False
 
     def step(self) -> int:
-        """Publish one batch of the shards whose leases are ours; return how many rows.
+        """Publish a batch of the shards whose leases are ours; return how many rows left.
 
         Raises:
             StorageUnavailable: database or stream cannot be reached; step again later.
         """
-        engine = self._engine
-        now = engine.clock.now()
+        now = self._engine.clock.now()
         if now >= self._renew_at:
             self._renew(now)
-        if not self._held:
+        if not self._shards:
             return 0
-        with engine.database.session():
-            rows = outbox.waiting(engine.database, self._held, engine.policy.relay_shards, BATCH)
-            if not rows:
-                return 0
-            failpoints.reach("outbox.before_relay")
-            refused = self._publish(rows)
-            failpoints.reach("relay.after_send")
-            with engine.database.transaction() as tx:
-                for row, error in refused:
-                    deadletters.bury_unpublished(tx, row, error, engine.clock.now())
-                outbox.remove(tx, rows)
-        age = (engine.clock.now() - rows[0].created_at) / 1000
-        engine.recorder.relayed(len(rows), age)
-        return len(rows)
+        left = 0
+        with self._engine.database.session():
+            for topic, rows in self._batches(now):
+                if self._engine.clock.now() >= self._renew_at:
+                    # Topics that failed took so long that the leases may end.
+                    self._more = True
+                    break
+                failpoints.reach("outbox.before_relay")
+                left += self._relay(topic, rows)
+        return left
 
-    def _publish(self, rows: Sequence[Waiting]) -> list[tuple[Waiting, str]]:
-        """Publish rows; return those that the stream will never take, each with its error.
+    def rest(self, longest: float) -> float:
+        """Return how many seconds to wait for a wake-up before the next step; at most ``longest``.
+
+        It is 0 if more rows wait, and ends when a held topic is to be tried.
+        """
+        if self._more:
+            return 0.0
+        now = self._engine.clock.now()
+        return min([longest, *(max(0, held.until - now) / 1000 for held in self._held.values())])
+
+    def _batches(self, now: int) -> list[tuple[str, list[Waiting]]]:
+        """Return the oldest rows by topic, those of topics that failed before last."""
+        if not self._held:
+            rows = self._waiting(BATCH)
+            self._more = len(rows) == BATCH
+            return _by_topic(rows)
+        # A held topic may have any number of rows: the others are looked for by their names.
+        ready = outbox.topics(self._engine.database)
+        found = [
+            (topic, self._waiting(BATCH, topic)) for topic in ready if topic not in self._held
+        ]
+        found += [
+            (topic, self._waiting(PROBE, topic))
+            for topic, held in self._held.items()
+            if now >= held.until
+        ]
+        for topic, rows in found:
+            if not rows:
+                # Another relay has its lease, or nothing waits any more.
+                self._held.pop(topic, None)
+        self._more = any(len(rows) in (BATCH, PROBE) for _, rows in found)
+        return [(topic, rows) for topic, rows in found if rows]
+
+    def _waiting(self, limit: int, topic: str | None = None) -> list[Waiting]:
+        engine = self._engine
+        return outbox.waiting(
+            engine.database, self._shards, engine.policy.relay_shards, limit, topic
+        )
+
+    def _relay(self, topic: str, rows: Sequence[Waiting]) -> int:
+        """Publish rows of one topic; return how many have left the outbox.
 
         Raises:
-            StorageUnavailable: the stream is away; all rows are to be published again.
+            StorageUnavailable: the stream is away, not only this topic.
         """
+        engine = self._engine
+        outcomes = self._publish(topic, rows)
+        failpoints.reach("relay.after_send")
+        gone, failure = list[Waiting](), None
+        with engine.database.transaction() as tx:
+            for row, error in zip(rows, outcomes, strict=True):
+                if isinstance(error, StorageUnavailable):
+                    failure = failure or error
+                    continue
+                if error is not None:
+                    text = f"{type(error).__name__}: {error}"
+                    log.error(
+                        "event refused by the stream, now a dead letter", topic=topic, error=text
+                    )
+                    deadletters.bury_unpublished(tx, row, text, engine.clock.now())
+                gone.append(row)
+            outbox.remove(tx, gone)
+        if gone:
+            engine.recorder.relayed(len(gone), (engine.clock.now() - gone[0].created_at) / 1000)
+        if failure is not None:
+            self._hold(topic, failure)
+        elif self._held.pop(topic, None) is not None:
+            log.warning("topic can be published to again", topic=topic)
+        return len(gone)
+
+    def _publish(self, topic: str, rows: Sequence[Waiting]) -> Sequence[StorageError | None]:
         try:
-            self._stream.publish([row.record for row in rows])
-            return []
-        except StorageUnavailable:
-            raise
-        except StorageError:
-            # One of them is refused for what it is. Repeating some of the others does no harm.
-            pass
-        refused = []
-        for row in rows:
-            try:
-                self._stream.publish([row.record])
-            except StorageUnavailable:
-                raise
-            except StorageError as error:
-                log.error("event refused by the stream, now a dead letter", error=str(error))
-                refused.append((row, f"{type(error).__name__}: {error}"))
-        return refused
+            return self._stream.publish_each([row.record for row in rows])
+        except StorageUnavailable as error:
+            return [error] * len(rows)
+        except Exception as error:
+            # A fault of the backend, which other topics need not have.
+            log.exception("the stream failed to publish", topic=topic)
+            return [StorageUnavailable(f"{type(error).__name__}: {error}")] * len(rows)
+
+    def _hold(self, topic: str, error: StorageUnavailable) -> None:
+        """Leave a topic alone for a while.
+
+        Raises:
+            StorageUnavailable: the stream does not answer at all.
+        """
+        self._stream.ping()
+        before = self._held.get(topic)
+        delay = FIRST_RETRY if before is None else min(2 * before.delay, LONGEST_RETRY)
+        self._held[topic] = _Held(self._engine.clock.now() + delay, delay)
+        log.warning(
+            "topic cannot be published to, its events wait",
+            topic=topic,
+            retry_in=delay / 1000,
+            error=str(error),
+        )
 
     def _renew(self, now: int) -> None:
         policy = self._engine.policy
-        self._held = [
+        self._shards = [
             shard
             for shard in range(policy.relay_shards)
             if leases.acquire(
@@ -106,3 +197,10 @@ class Relay:
     def try_leases(self) -> None:
         """Try for leases at the next step, because their owner may have died."""
         self._renew_at = 0
+
+
+def _by_topic(rows: Sequence[Waiting]) -> list[tuple[str, list[Waiting]]]:
+    found: dict[str, list[Waiting]] = {}
+    for row in rows:
+        found.setdefault(row.record.topic, []).append(row)
+    return list(found.items())

@@ -121,7 +121,13 @@ class Work:
         engine.check_topic(event.topic)
         now = engine.clock.now()
         event_id = event.id or new_id(now, engine.random.getrandbits(74))
-        record = envelope.to_record(event, event_id=event_id, source=engine.source, now=now)
+        record = envelope.to_record(
+            event,
+            event_id=event_id,
+            source=engine.source,
+            now=now,
+            mode=engine.policy.content_modes.get(event.topic, "binary"),
+        )
         self._events.append((record, event_id))
         return event_id
 

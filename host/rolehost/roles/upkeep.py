@@ -12,7 +12,7 @@ from rolehost.composition.model import Composition
 from rolehost.delivery import leases, sweep
 from rolehost.delivery.engine import Engine
 from rolehost.delivery.leases import Identity, Presence, Pulse
-from rolehost.delivery.relay import BATCH, Relay
+from rolehost.delivery.relay import Relay
 from rolehost.errors import StorageUnavailable
 from rolehost.fleet import stored
 from rolehost.fleet.manifest import describe
@@ -228,11 +228,11 @@ class RelayLoop(Loop):
 
     def step(self) -> None:
         """Relay one batch; wait for a wake-up when there is no more."""
-        if self._relay.step() == BATCH:
-            return
+        self._relay.step()
+        wait = self._relay.rest(self._poll)
         if self._listener is None:
-            self.stopping.wait(self._poll)
-        elif "leases" in self._listener.wait(self._poll):
+            self.stopping.wait(wait)
+        elif "leases" in self._listener.wait(wait):
             self._relay.try_leases()
 
     def interrupt(self) -> None:

@@ -8,6 +8,7 @@ from typing import ClassVar, NamedTuple
 
 import msgspec
 
+from rolehost.errors import StorageError, StorageUnavailable
 from rolehost.storage.about import About
 
 
@@ -31,7 +32,8 @@ class Record(msgspec.Struct, frozen=True, gc=False):
         topic: name of the topic.
         value: the payload, as it is; never re-encoded.
         key: records of one key keep their order; None spreads over the partitions.
-        headers: name and value, in order; a name may repeat.
+        headers: name and value, in order; a name may repeat. Bytes of a name that are not UTF-8
+            are surrogate escapes (PEP 383); a value that is null in the stream is empty.
     """
 
     topic: str
@@ -78,6 +80,14 @@ class Subscription(ABC):
         Partitions that this member no longer owns are left alone.
         """
 
+    def positions(self) -> Mapping[Partition, int]:
+        """Return the next offset to read of owned partitions whose records were all returned.
+
+        It may lie behind offsets that hold no record for a reader: markers of transactions,
+        aborted records, compacted ones. Nothing, as here, if offsets have no such gaps.
+        """
+        return {}
+
     @abstractmethod
     def pause(self, partitions: Collection[Partition]) -> None:
         """Return no records of these partitions until :meth:`resume`."""
@@ -111,6 +121,28 @@ class Stream(ABC):
             StorageError: another one: a record is refused for what it is (too large), and
                 repeating it cannot help.
         """
+
+    def publish_each(self, records: Sequence[Record]) -> list[StorageError | None]:
+        """Append records, in order; return for each why it was not stored, None if it was.
+
+        StorageUnavailable: the record may be stored if it is published again. Another
+        StorageError: it never will be. The default divides the records until those that
+        :meth:`publish` refuses are found; a backend that is told of each record overrides it.
+        """
+        try:
+            self.publish(records)
+        except StorageUnavailable as error:
+            return [error] * len(records)
+        except StorageError as error:
+            if len(records) == 1:
+                return [error]
+            half = len(records) // 2
+            first = self.publish_each(records[:half])
+            for each in first:
+                if isinstance(each, StorageUnavailable):
+                    return first + [each] * (len(records) - half)
+            return first + self.publish_each(records[half:])
+        return [None] * len(records)
 
     @abstractmethod
     def subscribe(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Literal, Protocol
 
-from rolehost.api import Partition, Record, Subscription
+from rolehost.api import Partition, Record, StorageError, Subscription
 
 #: A topic by its name in Kafka, and the number of one of its partitions.
 Place = tuple[str, int]
@@ -35,7 +35,13 @@ class Questions(Protocol):
     def ends(
         self, places: Collection[Place], which: Literal["oldest", "newest"]
     ) -> dict[Place, int]:
-        """Return the first offset that is kept, or the one that comes next."""
+        """Return the first offset that is kept, or the one behind the last readable record.
+
+        Records of open transactions, and what follows them, are not readable.
+        """
+
+    def limit(self, topic: str) -> int | None:
+        """Return the most bytes of a batch that a topic takes; None if it is missing."""
 
     def close(self) -> None:
         """Close connections. Idempotent, never raises."""
@@ -47,8 +53,15 @@ class Client(Protocol):
     #: Asks the brokers.
     questions: Questions
 
-    def publish(self, records: Sequence[Record]) -> None:
-        """See :meth:`rolehost.api.Stream.publish`; topics by their names here."""
+    def publish_each(
+        self, records: Sequence[Record], limit: Callable[[str], int]
+    ) -> list[StorageError | None]:
+        """See :meth:`rolehost.api.Stream.publish_each`; topics by their names here.
+
+        Args:
+            records: what is published.
+            limit: returns the most bytes of a batch of a topic.
+        """
 
     def subscribe(
         self,
@@ -56,10 +69,20 @@ class Client(Protocol):
         group: str,
         *,
         ensure: Callable[[], None],
+        check: Callable[[], None],
         on_assigned: Told,
         on_revoked: Told,
     ) -> Subscription:
-        """Return a member that joins at its first poll; ``ensure`` is called before it does."""
+        """Return a member that joins at its first poll.
+
+        Args:
+            topics: topics to read.
+            group: the group to join.
+            ensure: called before it joins.
+            check: called after some silence; raises if brokers or topics are not there.
+            on_assigned: called with partitions that it owns from now on.
+            on_revoked: called with partitions before it gives them up, or after it lost them.
+        """
 
     def close(self) -> None:
         """Close the producer. Idempotent, never raises."""

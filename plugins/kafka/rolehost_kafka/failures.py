@@ -81,6 +81,20 @@ def too_large(error: object) -> StorageError:
     )
 
 
+def refused_record(error: object) -> StorageError:
+    """Return the error for a record that is never going to be taken, but not for its size."""
+    return StorageError(f"kafka: publishing: the record is refused: {error}", backend="kafka")
+
+
+def codec_missing(error: object) -> StorageRefused:
+    """Return the error for records that another producer compressed, and that need a package."""
+    return _refused(
+        "client",
+        f"records cannot be read: {error}; install the codec with an extra, such as"
+        ' rolehost-kafka[zstd], or set client = "confluent"',
+    )
+
+
 def passing(doing: str, error: object) -> StorageUnavailable:
     """Return the error for what may work at another time."""
     return StorageUnavailable(f"kafka: {doing}: {error}", backend="kafka")

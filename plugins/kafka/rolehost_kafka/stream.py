@@ -6,7 +6,14 @@ import threading
 from collections.abc import Callable, Collection, Sequence
 from typing import ClassVar
 
-from rolehost.api import Partition, Record, Stream, Subscription
+from rolehost.api import (
+    Partition,
+    Record,
+    StorageError,
+    StorageUnavailable,
+    Stream,
+    Subscription,
+)
 
 from rolehost_kafka import abilities, failures
 from rolehost_kafka.client import Client
@@ -39,12 +46,35 @@ class KafkaStream(Stream):
 
         Raises:
             StorageUnavailable: not all were confirmed in time.
-            StorageError: a record is larger than ``[kafka] max_message``.
+            StorageError: a record is larger than ``[kafka] max_message`` or the brokers' limit,
+                or is refused for another reason that lasts.
         """
+        failed = [error for error in self.publish_each(records) if error is not None]
+        for error in failed:
+            if isinstance(error, StorageUnavailable):
+                raise error
+        if failed:
+            raise failed[0]
+
+    def publish_each(self, records: Sequence[Record]) -> list[StorageError | None]:
+        """See :meth:`rolehost.api.Stream.publish_each`; each record has its own answer."""
         if not records:
-            return
-        self._topics.ensure({record.topic for record in records})
-        self._client.publish(records)
+            return []
+        topics = {record.topic for record in records}
+        try:
+            self._topics.ensure(topics)
+            outcomes = self._client.publish_each(records, self._topics.limit)
+        except StorageUnavailable as error:
+            self._topics.forget(topics)
+            return [error] * len(records)
+        # A topic may have been deleted, or configured anew, since it was looked at.
+        failed = {
+            record.topic
+            for record, error in zip(records, outcomes, strict=True)
+            if error is not None
+        }
+        self._topics.forget(failed)
+        return outcomes
 
     def subscribe(
         self,
@@ -60,6 +90,7 @@ class KafkaStream(Stream):
             wanted,
             group,
             ensure=lambda: self._before_joining(wanted, group),
+            check=lambda: self._in_silence(wanted),
             on_assigned=on_assigned,
             on_revoked=on_revoked,
         )
@@ -73,6 +104,13 @@ class KafkaStream(Stream):
 
         self._topics.ensure(topics)
         remove_departed(self._settings, self._names.outside(group))
+
+    def _in_silence(self, topics: Collection[str]) -> None:
+        """Make topics anew that were deleted while they are read, as ``[kafka] topics`` says."""
+        if self._settings.topics == "none":
+            return self._client.questions.ping()
+        self._topics.forget(topics)
+        return self._topics.ensure(topics)
 
     def lag(self, topics: Collection[str], group: str) -> int:
         """See :meth:`rolehost.api.Stream.lag`; a topic that is missing has no records."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from rolehost.api import StorageError
+
 from rolehost_kafka import failures
 from rolehost_kafka.client import Questions
 from rolehost_kafka.names import Names
@@ -24,6 +26,7 @@ class Topics:
         self._names = names
         self._questions = questions
         self._known: set[str] = set()
+        self._limits: dict[str, int] = {}
 
     def ensure(self, topics: Collection[str]) -> None:
         """Make topics that are missing, or refuse them, as ``[kafka] topics`` says.
@@ -43,8 +46,33 @@ class Topics:
             self._questions.create(topic, self._settings.partitions, self._settings.replication)
         self._known |= wanted
 
+    def forget(self, topics: Collection[str]) -> None:
+        """Look again whether topics exist, and what they allow, before they are used again."""
+        self._known.difference_update(topics)
+        for topic in topics:
+            self._limits.pop(topic, None)
+
+    def limit(self, topic: str) -> int:
+        """Return the most bytes of a batch that the brokers take for a topic.
+
+        ``[kafka] max_message`` if the topic is missing or its configuration may not be read.
+        """
+        known = self._limits.get(topic)
+        if known is None:
+            try:
+                known = self._questions.limit(self._names.outside(topic))
+            except StorageError:
+                known = None
+            if known is None:
+                known = self._settings.max_message
+            self._limits[topic] = known
+        return known
+
     def lag(self, topics: Collection[str], group: str) -> int:
-        """Return how many records the group has not committed; 0 for a topic that is missing."""
+        """Return how many readable records the group has not committed.
+
+        0 for a topic that is missing; records of open transactions are not readable.
+        """
         found = self._questions.partitions({self._names.outside(topic) for topic in topics})
         places = [(topic, number) for topic, numbers in found.items() for number in numbers]
         if not places:

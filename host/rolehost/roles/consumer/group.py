@@ -223,6 +223,7 @@ class Group:
         return (self._stopping if stint is None else stint.gone).wait(seconds)
 
     def _commit(self) -> None:
+        self._stints.read_up_to(self._subscription.positions())
         offsets = self._stints.committable()
         if offsets:
             failpoints.reach("consumer.before_offsets")
@@ -266,7 +267,7 @@ class Group:
         def replay() -> None:
             handling.handle(delivery, careful=True)
             with self._engine.database.session(), self._engine.database.transaction() as tx:
-                deadletters.discard(tx, f"event:{number}")
+                deadletters.replayed(tx, number)
 
         def work() -> None:
             if not self._stopping.is_set():

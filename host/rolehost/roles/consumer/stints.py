@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from rolehost.roles.consumer.offsets import Offsets
 from rolehost.storage import Delivery, Partition
@@ -182,6 +182,23 @@ class Stints:
         for partition in partitions:
             self._owned.pop(partition, None)
             self._dirty.pop(partition, None)
+
+    def read_up_to(self, positions: Mapping[Partition, int]) -> None:
+        """Note up to where partitions were read, also where there was no record to take.
+
+        Markers of transactions and compacted offsets can then be committed like records.
+
+        Args:
+            positions: of partitions whose records were all taken, the offset to read next.
+        """
+        self.flying()
+        for partition, position in positions.items():
+            stint = self._owned.get(partition)
+            if stint is None or stint.offsets or position == 0:
+                continue
+            if stint.offsets.committable != position:
+                stint.offsets.committable = position
+                self._dirty[partition] = stint
 
     def committable(self) -> dict[Partition, int]:
         """Return the offsets that have moved since they were committed."""

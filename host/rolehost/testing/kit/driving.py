@@ -169,7 +169,7 @@ class Driving:
     def _handling(self) -> None:
         process = self._enter("consumer")
         handlers = [owned.value for owned in process.composition.handlers]
-        events = Events(process.services, handlers, self._world.clock, self._processes.metrics)
+        events = Events(process.services, handlers, self._world.clock)
         self._left.callback(events.leave)
         events.join()
 

@@ -18,7 +18,6 @@ from rolehost.errors import DeliveryError
 from rolehost.services import ProcessServices
 from rolehost.storage import Delivery, Partition, Record, Stream, Subscription
 from rolehost.testing.kit.clock import Clock
-from rolehost.testing.kit.metrics import Metrics
 from rolehost.testing.kit.ran import Ran
 
 #: Most records of one poll, as in the consumer role.
@@ -54,7 +53,7 @@ def note(engine: Engine, published: dict[str, Record]) -> None:
         shards = range(engine.policy.relay_shards)
         rows = outbox.waiting(engine.database, shards, len(shards), 1_000_000)
     for row in rows:
-        published[_id(row.record)] = row.record
+        published[envelope.event_id(row.record)] = row.record
 
 
 class Events:
@@ -64,7 +63,6 @@ class Events:
         services: of the process.
         handlers: of all groups.
         clock: moved on by the delays between two tries of an event, which is tried in place.
-        metrics: told of how handlers end.
     """
 
     def __init__(
@@ -72,12 +70,10 @@ class Events:
         services: ProcessServices,
         handlers: Sequence[Handler],
         clock: Clock,
-        metrics: Metrics,
     ) -> None:
         self._engine = services.engine
         self._stream = services.stream
         self._clock = clock
-        self._metrics = metrics
         self._raised: dict[str, BaseException] = {}
         self._handlers: dict[str, dict[str, tuple[Handler, Handling]]] = {}
         for handler in handlers:
@@ -148,9 +144,7 @@ class Events:
         self, handler: Handler, handling: Handling, deliveries: Sequence[Delivery]
     ) -> list[Ran]:
         self._raised.clear()
-        before = len(self._metrics.outcomes)
-        handling.handle_batch(deliveries)
-        outcomes = self._metrics.outcomes[before:]
+        outcomes = handling.handle_batch(deliveries)
         return [
             self._told(handler, delivery, outcome)
             for delivery, outcome in zip(deliveries, outcomes, strict=True)
@@ -159,7 +153,7 @@ class Events:
     def _told(self, handler: Handler, delivery: Delivery, outcome: str) -> Ran:
         error = None
         if outcome == "dead":
-            error = self._raised.get(_id(delivery.record)) or self._buried(handler, delivery)
+            error = self._raised.get(envelope.event_id(delivery.record)) or self._buried(handler, delivery)
         return Ran(
             kind="event",
             name=handler.name,
@@ -187,7 +181,7 @@ class Events:
             if found is not None:
                 ran.append(self._single(*found, delivery, True))
                 with engine.database.transaction() as tx:
-                    deadletters.discard(tx, f"event:{number}")
+                    deadletters.replayed(tx, number)
         return ran
 
     def _watched(self, fn: Callable[..., Any]) -> Callable[..., Any]:
@@ -213,10 +207,6 @@ def payload(record: Record) -> dict[str, Any]:
     except msgspec.DecodeError:
         return {}
     return value if isinstance(value, dict) else {}
-
-
-def _id(record: Record) -> str:
-    return dict(record.headers).get("ce_id", b"").decode(errors="replace")
 
 
 def _after(deliveries: Sequence[Delivery]) -> dict[Partition, int]:

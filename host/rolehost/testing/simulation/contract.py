@@ -22,8 +22,10 @@ from typing import Any
 
 from rolehost.api.contributions import Actor, Handler
 from rolehost.composition.model import Composition
+from rolehost.delivery import envelope
 from rolehost.delivery.outbox import decode_headers
 from rolehost.delivery.work import Scope, current
+from rolehost.storage import Delivery, Partition, Record
 from rolehost.testing.memory.database import MemoryDatabase
 from rolehost.testing.simulation.world import SimulatedWorld
 
@@ -45,7 +47,7 @@ CREATE TRIGGER simulation_twice AFTER UPDATE OF times ON simulation_effects BEGI
 END;
 CREATE TRIGGER simulation_published AFTER INSERT ON rolehost_outbox BEGIN
     INSERT INTO simulation_events (identity, topic, key)
-    VALUES (simulation_identity(NEW.headers), NEW.topic, NEW.key);
+    VALUES (simulation_identity(NEW.headers, NEW.value), NEW.topic, NEW.key);
 END;
 CREATE TRIGGER simulation_deleted AFTER DELETE ON rolehost_jobs
 WHEN OLD.state IN ('available', 'scheduled', 'claimed', 'running', 'retrying') BEGIN
@@ -200,12 +202,11 @@ def register(database: MemoryDatabase, now: Callable[[], int]) -> None:
         now: returns the time, milliseconds.
     """
     database.peewee.register_function(now, "simulation_now", 0)
-    database.peewee.register_function(_identity, "simulation_identity", 1)
+    database.peewee.register_function(_identity, "simulation_identity", 2)
 
 
-def _identity(headers: bytes) -> str:
-    found = dict(decode_headers(headers))
-    return f"{found.get('ce_source', b'').decode()} {found.get('ce_id', b'').decode()}"
+def _identity(headers: bytes, value: bytes) -> str:
+    return _of_record(Record("", value, None, decode_headers(headers)))
 
 
 def violated(world: SimulatedWorld) -> str | None:
@@ -246,7 +247,7 @@ def _unhandled(
 ) -> Iterator[str]:
     read = world.rows
     sent = {
-        _of_headers(kept.record.headers)
+        _of_record(kept.record)
         for topic in world.topics.names()
         for records in world.topics.topic(topic)
         for kept in records
@@ -264,6 +265,5 @@ def _unhandled(
                 yield f"nothing lost: event {identity} of topic {topic} not handled by {group}"
 
 
-def _of_headers(headers: tuple[tuple[str, bytes], ...]) -> str:
-    found = dict(headers)
-    return f"{found.get('ce_source', b'').decode()} {found.get('ce_id', b'').decode()}"
+def _of_record(record: Record) -> str:
+    return envelope.identity(Delivery(Partition(record.topic, -1), 0, record, 0))

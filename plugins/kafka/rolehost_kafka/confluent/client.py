@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from rolehost.api import Record, Subscription
+from rolehost.api import Record, StorageError, Subscription
 
 from rolehost_kafka.client import Client, Told
 from rolehost_kafka.confluent.publisher import Publisher
@@ -28,9 +28,11 @@ class Confluent(Client):
         self._publisher = Publisher(settings, names)
         self.questions = AdminQuestions(settings)
 
-    def publish(self, records: Sequence[Record]) -> None:
-        """See :meth:`Client.publish`."""
-        self._publisher.publish(records)
+    def publish_each(
+        self, records: Sequence[Record], limit: Callable[[str], int]
+    ) -> list[StorageError | None]:
+        """See :meth:`Client.publish_each`."""
+        return self._publisher.publish_each(records, limit)
 
     def subscribe(
         self,
@@ -38,6 +40,7 @@ class Confluent(Client):
         group: str,
         *,
         ensure: Callable[[], None],
+        check: Callable[[], None],
         on_assigned: Told,
         on_revoked: Told,
     ) -> Subscription:
@@ -54,7 +57,7 @@ class Confluent(Client):
             topics,
             group,
             ready=ready,
-            ping=self.questions.ping,
+            check=check,
             on_assigned=on_assigned,
             on_revoked=on_revoked,
         )

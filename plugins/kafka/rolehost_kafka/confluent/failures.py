@@ -26,6 +26,19 @@ _NO_BROKER = {
     KafkaError._AUTHENTICATION,
 }
 
+#: What a record is refused for as often as it is sent.
+_TOO_LARGE = {
+    KafkaError.MSG_SIZE_TOO_LARGE,
+    KafkaError.INVALID_MSG_SIZE,
+    KafkaError.RECORD_LIST_TOO_LARGE,
+}
+_REFUSED = {
+    KafkaError.INVALID_RECORD,
+    KafkaError.INVALID_TIMESTAMP,
+    KafkaError.TOPIC_EXCEPTION,
+    KafkaError._INVALID_ARG,
+}
+
 
 class Heard:
     """What a client says of its connections, outside of any call.
@@ -57,6 +70,17 @@ class Heard:
         if code in _NO_BROKER:
             return self._connecting(settings, error)
         return failures.passing(doing, f"{error.name()}: {error.str()}")
+
+    def unpublished(self, settings: KafkaSettings, error: KafkaError) -> StorageError:
+        """Return why a record was not stored: StorageUnavailable if it may be later."""
+        code = error.code()
+        if code in _TOO_LARGE:
+            return failures.too_large(error.str())
+        if code in _REFUSED:
+            return failures.refused_record(f"{error.name()}: {error.str()}")
+        if code in (KafkaError._MSG_TIMED_OUT, KafkaError._TIMED_OUT):
+            return failures.passing("publishing", "no answer in time")
+        return self.of(settings, "publishing", error)
 
     def _connecting(self, settings: KafkaSettings, error: KafkaError) -> StorageError:
         why = self._last if self._last is not None else error

@@ -107,6 +107,8 @@ def consumer(settings: KafkaSettings, group: str, heard: Callable[[Any], None]) 
         "enable.auto.offset.store": False,
         "auto.offset.reset": "earliest",
         "isolation.level": "read_committed",
+        # Told where a partition ends, behind markers of transactions.
+        "enable.partition.eof": True,
         # Fetches wait for half a second, and librdkafka wants a second more.
         "socket.timeout.ms": max(2000, milliseconds(settings.request_timeout)),
         "session.timeout.ms": session,

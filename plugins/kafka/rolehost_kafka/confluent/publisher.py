@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -15,28 +16,32 @@ from rolehost_kafka import failures
 from rolehost_kafka.confluent import options
 from rolehost_kafka.confluent.failures import Heard, refused_setting
 from rolehost_kafka.names import Names
+from rolehost_kafka.runs import Outcomes, publish_runs
 from rolehost_kafka.settings import KafkaSettings
 
 #: Seconds for which reports are awaited at a time.
 _STEP = 0.1
 
-_TOO_LARGE = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG_SIZE}
-
 
 class _Reports:
-    """What became of the records of one call."""
+    """What became of the records of one run.
+
+    Args:
+        places: of its records.
+    """
 
     __slots__ = ("failed", "left")
 
-    def __init__(self, count: int) -> None:
-        self.left = count
-        self.failed: KafkaError | None = None
+    def __init__(self, places: Sequence[int]) -> None:
+        #: Places of records of which nothing was heard yet.
+        self.left = set(places)
+        self.failed: dict[int, KafkaError] = {}
 
-    def __call__(self, error: KafkaError | None, _: object) -> None:
-        # Called by whichever thread flushes, one at a time.
-        self.left -= 1
-        if error is not None and self.failed is None:
-            self.failed = error
+    def heard(self, place: int, error: KafkaError | None, _: object = None) -> None:
+        """Note a report; called by whichever thread flushes, one at a time."""
+        self.left.discard(place)
+        if error is not None:
+            self.failed[place] = error
 
 
 class Publisher:
@@ -54,45 +59,65 @@ class Publisher:
         self._lock = threading.Lock()
         self._producer: Any = None
 
-    def publish(self, records: Sequence[Record]) -> None:
-        """Send records in order and wait until every one is confirmed.
+    def publish_each(
+        self, records: Sequence[Record], limit: Callable[[str], int]
+    ) -> Outcomes:
+        """Send records in order and wait until every one is confirmed or has failed.
 
-        Raises:
-            StorageUnavailable: not all were confirmed within ``publish_timeout`` seconds; what
-                was not sent is thrown away, and is not sent later.
-            StorageError: a record is larger than ``max_message``; none of its call needs to
-                have been stored.
+        Args:
+            records: what is published.
+            limit: returns the most bytes of a batch of a topic.
+
+        Returns:
+            For each why it was not stored within ``publish_timeout`` seconds; None if it was.
+            What was not sent is thrown away, and is not sent later.
         """
         deadline = time.monotonic() + self._settings.publish_timeout
-        producer = self._current()
-        reports = _Reports(len(records))
-        try:
-            for record in records:
-                self._send(producer, record, reports, deadline)
-            while reports.left and reports.failed is None:
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
-                # Sends what lingers; returns when nothing of any thread is unconfirmed.
-                producer.flush(min(left, _STEP))
-            if reports.failed is not None:
-                raise KafkaException(reports.failed)
-        except KafkaException as error:
-            told = error.args[0]
-            if told.code() in _TOO_LARGE:
-                raise failures.too_large(told.str()) from error
-            self._forget(producer)
-            if told.code() in (KafkaError._MSG_TIMED_OUT, KafkaError._TIMED_OUT):
-                raise failures.passing("publishing", "no answer in time") from error
-            raise self._heard.of(self._settings, "publishing", told) from error
-        self._heard.connected()
 
-    def _send(self, producer: Any, record: Record, reports: _Reports, deadline: float) -> None:
+        def send(run: Sequence[int], outcomes: Outcomes) -> None:
+            self._send_run(records, run, deadline, outcomes)
+
+        return publish_runs(records, limit, self._settings.batch_bytes, send)
+
+    def _send_run(
+        self,
+        records: Sequence[Record],
+        run: Sequence[int],
+        deadline: float,
+        outcomes: Outcomes,
+    ) -> None:
+        """Send the records of some places and note what became of each."""
+        producer = self._current()
+        reports = _Reports(run)
+        for place in run:
+            outcomes[place] = None
+            try:
+                self._send(producer, records[place], partial(reports.heard, place), deadline)
+            except KafkaException as error:
+                reports.heard(place, error.args[0])
+            except (TypeError, ValueError) as error:
+                reports.left.discard(place)
+                outcomes[place] = failures.refused_record(f"{type(error).__name__}: {error}")
+        while reports.left and (left := deadline - time.monotonic()) > 0:
+            # Sends what lingers; returns when nothing of any thread is unconfirmed.
+            producer.flush(min(left, _STEP))
+        silent = KafkaError(KafkaError._TIMED_OUT)
+        failed = {**reports.failed, **dict.fromkeys(reports.left, silent)}
+        for place, error in failed.items():
+            outcomes[place] = self._heard.unpublished(self._settings, error)
+        if failed:
+            self._forget(producer)
+        else:
+            self._heard.connected()
+
+    def _send(
+        self, producer: Any, record: Record, heard: Callable[..., None], deadline: float
+    ) -> None:
         topic, headers = self._names.outside(record.topic), list(record.headers)
         while True:
             try:
                 return producer.produce(
-                    topic, record.value, record.key, headers=headers, on_delivery=reports
+                    topic, record.value, record.key, headers=headers, on_delivery=heard
                 )
             except BufferError as error:
                 # Its memory is full of what others publish, or this call does.

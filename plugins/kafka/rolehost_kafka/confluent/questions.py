@@ -9,12 +9,13 @@ from typing import Any, Literal
 
 from confluent_kafka import (
     ConsumerGroupTopicPartitions,
+    IsolationLevel,
     KafkaError,
     KafkaException,
     TopicCollection,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec
 
 from rolehost_kafka.client import Place, Questions
 from rolehost_kafka.confluent import options
@@ -89,11 +90,23 @@ class AdminQuestions(Questions):
             "lag",
             lambda client, wait: list(
                 client.list_offsets(
-                    {TopicPartition(*place): _WHICH[which]() for place in order}, **wait
+                    {TopicPartition(*place): _WHICH[which]() for place in order},
+                    isolation_level=IsolationLevel.READ_COMMITTED,
+                    **wait,
                 ).values()
             ),
         )
         return {place: each.offset for place, each in zip(order, found, strict=True)}
+
+    def limit(self, topic: str) -> int | None:
+        """See :meth:`Questions.limit`."""
+        wanted = ConfigResource(ConfigResource.Type.TOPIC, topic)
+        found = self._answers(
+            f"configuration of topic {topic}",
+            lambda client, wait: list(client.describe_configs([wanted], **wait).values()),
+            missing=KafkaError.UNKNOWN_TOPIC_OR_PART,
+        )
+        return next((int(each["max.message.bytes"].value) for each in found), None)
 
     def close(self) -> None:
         """See :meth:`Questions.close`."""

@@ -16,6 +16,7 @@ from rolehost_kafka import failures
 from rolehost_kafka.client import Told
 from rolehost_kafka.confluent import options
 from rolehost_kafka.confluent.failures import Heard, refused_setting
+from rolehost_kafka.kafka_python.lenient import HeaderReader
 from rolehost_kafka.names import Names
 from rolehost_kafka.settings import KafkaSettings
 
@@ -34,8 +35,6 @@ _NOT_NOW = {
     KafkaError._ASSIGNMENT_LOST,
     KafkaError._STATE,
 }
-#: Told through a poll, and no failure of it.
-_NEWS = {KafkaError._PARTITION_EOF, KafkaError._MAX_POLL_EXCEEDED}
 
 
 class _Committing(threading.Thread):
@@ -77,7 +76,7 @@ class DirectSubscription(Subscription):
         topics: topics to read.
         group: the group to join.
         ready: called before a consumer is made; raises when the brokers or topics are not there.
-        ping: raises when the brokers do not answer; a consumer only falls silent.
+        check: raises if brokers or topics are not there; a consumer only falls silent.
         on_assigned: called with partitions that it owns from now on.
         on_revoked: called with partitions before it gives them up, or after it lost them.
     """
@@ -90,7 +89,7 @@ class DirectSubscription(Subscription):
         group: str,
         *,
         ready: Callable[[], None],
-        ping: Callable[[], None],
+        check: Callable[[], None],
         on_assigned: Told,
         on_revoked: Told,
     ) -> None:
@@ -99,15 +98,18 @@ class DirectSubscription(Subscription):
         self._topics = topics
         self._group = group
         self._ready = ready
-        self._ping = ping
+        self._check = check
         self._on_assigned = on_assigned
         self._on_revoked = on_revoked
         self._heard = Heard()
+        self._reader = HeaderReader(settings)
         self._consumer: Any = None
         self._owned: set[Partition] = set()
         self._paused: set[Partition] = set()
         #: Paused where the records come from, too: one came while it was paused here.
         self._stopped: set[Partition] = set()
+        #: Where partitions ended of which nothing was read since.
+        self._ends: dict[Partition, int] = {}
         #: Records that came while their partition was paused, or more than was asked for.
         self._held: deque[Delivery] = deque()
         #: Offsets that could not be committed while the group was rebalancing.
@@ -178,11 +180,15 @@ class DirectSubscription(Subscription):
             error = message.error()
             if error is None:
                 self._hold(message)
+            elif error.code() == KafkaError._PARTITION_EOF:
+                partition = self._names.inside(message.topic(), message.partition())
+                if partition in self._owned:
+                    self._ends[partition] = message.offset()
             elif error.fatal():
                 self._failure = failures.passing("polling", error.str())
                 self._replace()
                 break
-            elif error.code() not in _NEWS:
+            elif error.code() != KafkaError._MAX_POLL_EXCEEDED:
                 self._failure = self._heard.of(self._settings, "polling", error)
         return None
 
@@ -192,7 +198,7 @@ class DirectSubscription(Subscription):
         if now - self._heard_at > _SILENCE:
             self._heard_at = now
             try:
-                self._ping()
+                self._check()
             except Exception as error:
                 self._failure = error
 
@@ -203,14 +209,25 @@ class DirectSubscription(Subscription):
         if partition in self._paused and partition not in self._stopped:
             self._stopped.add(partition)
             self._consumer.pause(self._there([partition]))
-        # Other producers may write records, and headers, that have no value.
-        headers = tuple(message.headers() or ())
-        for _, value in headers:
-            if value is None:
-                headers = tuple((name, value or b"") for name, value in headers)
-                break
+        self._ends.pop(partition, None)
+        # Other producers may write records that have no value.
+        headers = self._headers(message)
         record = Record(partition.topic, message.value() or b"", message.key(), headers)
         self._held.append(Delivery(partition, message.offset(), record, message.timestamp()[1]))
+
+    def _headers(self, message: Any) -> tuple[tuple[str, bytes], ...]:
+        """Return a record's headers; null values are empty."""
+        try:
+            headers = tuple(message.headers() or ())
+        except SystemError:
+            # A name is not UTF-8. confluent-kafka 2.16 raises once for it, and hands out a list
+            # with holes from then on, in which nothing may be touched.
+            place = message.topic(), message.partition()
+            return self._reader.headers(place, message.offset())
+        for _, value in headers:
+            if value is None:
+                return tuple((name, value or b"") for name, value in headers)
+        return headers
 
     def _take(self, limit: int) -> list[Delivery]:
         held = self._held
@@ -263,6 +280,7 @@ class DirectSubscription(Subscription):
         self._stopped.difference_update(gone)
         for partition in gone:
             self._owed.pop(partition, None)
+            self._ends.pop(partition, None)
         self._held = deque(each for each in self._held if each.partition not in gone)
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
@@ -302,6 +320,11 @@ class DirectSubscription(Subscription):
                 self._owed = {}
         elif committing.error.code() not in _NOT_NOW:
             raise self._heard.of(self._settings, "committing", committing.error)
+
+    def positions(self) -> Mapping[Partition, int]:
+        """See :meth:`rolehost.api.Subscription.positions`."""
+        waiting = {delivery.partition for delivery in self._held}
+        return {place: end for place, end in self._ends.items() if place not in waiting}
 
     def pause(self, partitions: Collection[Partition]) -> None:
         """See :meth:`rolehost.api.Subscription.pause`.

@@ -7,11 +7,12 @@ from typing import Any
 
 from kafka import KafkaConsumer
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from rolehost.api import Record, Subscription
+from rolehost.api import Record, StorageError, Subscription
 
 from rolehost_kafka.client import Client, Told
 from rolehost_kafka.kafka_python import options
 from rolehost_kafka.kafka_python.failures import connected
+from rolehost_kafka.kafka_python.lenient import make_lenient
 from rolehost_kafka.kafka_python.mailbox import Bridge
 from rolehost_kafka.kafka_python.publisher import Publisher
 from rolehost_kafka.kafka_python.questions import AdminQuestions
@@ -34,9 +35,11 @@ class KafkaPython(Client):
         self._publisher = Publisher(settings, names)
         self.questions = AdminQuestions(settings)
 
-    def publish(self, records: Sequence[Record]) -> None:
-        """See :meth:`Client.publish`."""
-        self._publisher.publish(records)
+    def publish_each(
+        self, records: Sequence[Record], limit: Callable[[str], int]
+    ) -> list[StorageError | None]:
+        """See :meth:`Client.publish_each`."""
+        return self._publisher.publish_each(records, limit)
 
     def subscribe(
         self,
@@ -44,6 +47,7 @@ class KafkaPython(Client):
         group: str,
         *,
         ensure: Callable[[], None],
+        check: Callable[[], None],
         on_assigned: Told,
         on_revoked: Told,
     ) -> Subscription:
@@ -58,6 +62,7 @@ class KafkaPython(Client):
                 **options.consumer(self._settings, self._names.outside(group)),
             )
             names = [self._names.outside(topic) for topic in topics]
+            make_lenient(consumer)
             consumer.subscribe(names, listener=listener)
             # Known before it joins: else it might share out topics that it has not heard of.
             for name in names:
@@ -67,7 +72,7 @@ class KafkaPython(Client):
         return PolledSubscription(
             self._names,
             connect=connect,
-            ping=self.questions.ping,
+            check=check,
             request_timeout=self._settings.request_timeout,
             patience=self._settings.session_timeout + self._settings.request_timeout,
             on_assigned=on_assigned,

@@ -9,10 +9,16 @@ from typing import Any
 
 from kafka.errors import (
     AuthorizationError,
+    InvalidRecordError,
+    InvalidTimestampError,
+    InvalidTopicError,
     KafkaConfigurationError,
     KafkaError,
     KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
     SaslAuthenticationFailedError,
+    UnsupportedCodecError,
     UnsupportedSaslMechanismError,
     UnsupportedVersionError,
 )
@@ -25,6 +31,18 @@ from rolehost_kafka.settings import KafkaSettings
 #: What kafka-python raises when the cluster cannot be used for now; RuntimeError comes from a
 #: client whose input and output thread has ended.
 DRIVER_ERRORS = (KafkaError, OSError, RuntimeError)
+
+#: What a record is refused for as often as it is sent. The last ones are raised for arguments
+#: that kafka-python does not take, such as an impossible name of a topic.
+_TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
+_REFUSED = (
+    InvalidRecordError,
+    InvalidTimestampError,
+    InvalidTopicError,
+    TypeError,
+    ValueError,
+    AssertionError,
+)
 
 
 def connected(settings: KafkaSettings, kind: Callable[..., object], **options: object) -> Any:
@@ -56,6 +74,15 @@ def connected(settings: KafkaSettings, kind: Callable[..., object], **options: o
         raise _connecting(settings, error) from error
 
 
+def unpublished(error: Exception) -> StorageError:
+    """Return why a record was not stored: StorageUnavailable if it may be at another time."""
+    if isinstance(error, _TOO_LARGE):
+        return failures.too_large(error)
+    if isinstance(error, _REFUSED):
+        return failures.refused_record(f"{type(error).__name__}: {error}")
+    return unavailable("publishing", error)
+
+
 def unavailable(doing: str, error: Exception) -> StorageError:
     """Return what to raise for a failure of a client that was connected."""
     if isinstance(error, StorageError):
@@ -64,6 +91,8 @@ def unavailable(doing: str, error: Exception) -> StorageError:
         return failures.forbidden(doing, error)
     if isinstance(error, UnsupportedVersionError):
         return failures.too_old(error)
+    if isinstance(error, UnsupportedCodecError):
+        return failures.codec_missing(error)
     if isinstance(error, KafkaTimeoutError):
         return failures.passing(doing, f"no answer in time ({error})")
     return failures.passing(doing, f"{type(error).__name__}: {error}")

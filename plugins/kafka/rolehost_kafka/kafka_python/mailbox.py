@@ -29,6 +29,7 @@ class Mailbox:
     Attributes:
         changed: notified at every change.
         deliveries: records read and not yet handed over, in order.
+        positions: where owned partitions were read next after the last round.
         calls: callbacks to be made, in order.
         failure: why the last round failed.
         wanted: most records of the next round; 0 asks for none.
@@ -42,6 +43,7 @@ class Mailbox:
     def __init__(self) -> None:
         self.changed = threading.Condition()
         self.deliveries: deque[Delivery] = deque()
+        self.positions: dict[Partition, int] = {}
         self.calls: deque[Call] = deque()
         self.failure: StorageError | None = None
         self.wanted = 0
@@ -74,7 +76,13 @@ class Mailbox:
     def drop(self, partitions: Collection[Partition]) -> None:
         """Forget records of partitions that are owned no longer, and that they were paused."""
         self.deliveries = deque(d for d in self.deliveries if d.partition not in partitions)
+        self.forget_positions(partitions)
         self.paused.difference_update(partitions)
+
+    def forget_positions(self, partitions: Collection[Partition]) -> None:
+        """Forget where partitions were read: they are read elsewhere meanwhile."""
+        for partition in partitions:
+            self.positions.pop(partition, None)
 
     @property
     def idle(self) -> bool:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from kafka import KafkaProducer
-from kafka.errors import MessageSizeTooLargeError
 from rolehost.api import Record
 
-from rolehost_kafka import failures
 from rolehost_kafka.kafka_python import options
-from rolehost_kafka.kafka_python.failures import DRIVER_ERRORS, connected, unavailable
+from rolehost_kafka.kafka_python.failures import DRIVER_ERRORS, connected, unpublished
 from rolehost_kafka.names import Names
+from rolehost_kafka.runs import Outcomes, passing, publish_runs
 from rolehost_kafka.settings import KafkaSettings
 
 
@@ -33,37 +32,70 @@ class Publisher:
         self._lock = threading.Lock()
         self._producer: Any = None
 
-    def publish(self, records: Sequence[Record]) -> None:
-        """Send records in order and wait until every one is confirmed.
+    def publish_each(
+        self, records: Sequence[Record], limit: Callable[[str], int]
+    ) -> Outcomes:
+        """Send records in order and wait until every one is confirmed or has failed.
 
-        Raises:
-            StorageUnavailable: not all were confirmed within ``publish_timeout`` seconds.
-            StorageError: a record is larger than ``max_message``; none of its call needs to
-                have been stored.
+        Args:
+            records: what is published.
+            limit: returns the most bytes of a batch of a topic.
+
+        Returns:
+            For each why it was not stored within ``publish_timeout`` seconds; None if it was.
         """
         deadline = time.monotonic() + self._settings.publish_timeout
+
+        def send(run: Sequence[int], outcomes: Outcomes) -> None:
+            self._send_run(records, run, deadline, outcomes)
+
+        return publish_runs(records, limit, self._settings.batch_bytes, send)
+
+    def _send_run(
+        self,
+        records: Sequence[Record],
+        run: Sequence[int],
+        deadline: float,
+        outcomes: Outcomes,
+    ) -> None:
+        """Send the records of some places and note what became of each."""
         producer = self._current()
-        try:
-            reports = [
-                producer.send(
+        reports: dict[int, Any] = {}
+        for place in run:
+            outcomes[place] = None
+            record = records[place]
+            try:
+                reports[place] = producer.send(
                     self._names.outside(record.topic),
                     value=record.value,
                     key=record.key,
                     headers=list(record.headers),
                 )
-                for record in records
-            ]
+            except (*DRIVER_ERRORS, TypeError, ValueError, AssertionError) as error:
+                outcomes[place] = failure = unpublished(error)
+                if passing(failure):
+                    # The next one would wait as long, for the same metadata.
+                    for later in run:
+                        if later > place:
+                            outcomes[later] = failure
+                    break
+        failed = False
+        try:
             # Sends what lingers; then each report is there or is a failure.
             producer.flush(max(0.0, deadline - time.monotonic()))
-            for report in reports:
+        except DRIVER_ERRORS:
+            failed = True
+        for place, report in reports.items():
+            try:
                 report.get(timeout=max(0.0, deadline - time.monotonic()))
-        except MessageSizeTooLargeError as error:
-            raise failures.too_large(error) from error
-        except DRIVER_ERRORS as error:
-            # kafka-python's producer may send nothing more after its brokers were away: seen
-            # with 3.0.12 for as long as one looked. A new one sends at once.
+            except (*DRIVER_ERRORS, ValueError, AssertionError) as error:
+                outcomes[place] = unpublished(error)
+                failed = True
+        if failed or any(passing(outcomes[place]) for place in run):
+            # After a batch that was not stored, kafka-python's producer may count on from its
+            # sequence number, or send nothing more after its brokers were away: seen with
+            # 3.0.12 for as long as one looked. A new one sends at once.
             self._forget(producer)
-            raise unavailable("publishing", error) from error
 
     def close(self) -> None:
         """Flush and close. Idempotent, never raises."""

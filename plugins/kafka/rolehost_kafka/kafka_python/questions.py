@@ -8,13 +8,17 @@ from collections.abc import Collection
 from typing import Any, Literal
 
 from kafka import KafkaAdminClient, TopicPartition
-from kafka.admin import OffsetSpec
+from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
 from kafka.errors import TopicAlreadyExistsError
+from kafka.protocol.consumer import IsolationLevel
 
 from rolehost_kafka.client import Place, Questions
 from rolehost_kafka.kafka_python import options
 from rolehost_kafka.kafka_python.failures import DRIVER_ERRORS, connected, unavailable
 from rolehost_kafka.settings import KafkaSettings
+
+#: The most bytes of a batch, in a topic's configuration.
+_LIMIT = "max.message.bytes"
 
 _WHICH = {"oldest": OffsetSpec.EARLIEST, "newest": OffsetSpec.LATEST}
 
@@ -69,8 +73,18 @@ class AdminQuestions(Questions):
     ) -> dict[Place, int]:
         """See :meth:`Questions.ends`."""
         wanted = dict.fromkeys((TopicPartition(*place) for place in places), _WHICH[which])
-        found = self._ask("lag", "list_partition_offsets", wanted)
+        found = self._ask(
+            "lag", "list_partition_offsets", wanted, isolation_level=IsolationLevel.READ_COMMITTED
+        )
         return {(place.topic, place.partition): each.offset for place, each in found.items()}
+
+    def limit(self, topic: str) -> int | None:
+        """See :meth:`Questions.limit`."""
+        wanted = ConfigResource(ConfigResourceType.TOPIC, topic, {_LIMIT: None})
+        doing = f"configuration of topic {topic}"
+        found = self._ask(doing, "describe_configs", [wanted], config_filter="all")
+        told = found.get("topic", {}).get(topic, {}).get(_LIMIT)
+        return None if told is None else int(told["value"])
 
     def close(self) -> None:
         """See :meth:`Questions.close`."""

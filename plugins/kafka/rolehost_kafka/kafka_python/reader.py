@@ -10,16 +10,17 @@ from typing import Any
 
 from kafka import TopicPartition
 from kafka.structs import MemberState
-from rolehost.api import Delivery, Record
+from rolehost.api import Delivery, Partition, Record
 
 from rolehost_kafka.kafka_python.failures import unavailable
+from rolehost_kafka.kafka_python.lenient import plain_headers
 from rolehost_kafka.kafka_python.mailbox import Mailbox
 from rolehost_kafka.names import Names
 
 #: Seconds of one round; a partition that is resumed is noticed within it. It does not follow
 #: the caller's time-out: a poll that ends while the group is being joined may join it anew.
 ROUND = 0.5
-#: Seconds of silence after which the brokers are asked whether they are there.
+#: Seconds of silence after which the brokers are asked whether they and the topics are there.
 SILENCE = 5.0
 #: Milliseconds that leaving the group may take.
 LEAVING = 5000
@@ -35,7 +36,7 @@ class Reader(threading.Thread):
         mailbox: where demand comes from and records go.
         names: takes the prefix off names.
         connect: returns a subscribed consumer.
-        ping: raises when the brokers do not answer; a consumer only falls silent.
+        check: raises if brokers or topics are not there; a consumer only falls silent.
         patience: seconds that joining the group may take before it is begun anew.
     """
 
@@ -45,14 +46,14 @@ class Reader(threading.Thread):
         names: Names,
         *,
         connect: Callable[[], Any],
-        ping: Callable[[], None],
+        check: Callable[[], None],
         patience: float,
     ) -> None:
         super().__init__(name="kafka-reader", daemon=True)
         self._mailbox = mailbox
         self._names = names
         self._connect = connect
-        self._ping = ping
+        self._check = check
         self._patience = patience
         self._heard = 0.0
         self._settled = 0.0
@@ -74,9 +75,11 @@ class Reader(threading.Thread):
                     for each in mailbox.paused
                 }
             deliveries: list[Delivery] = []
+            positions: dict[Partition, int] = {}
             failure = None
             try:
                 deliveries = self._round(limit, paused)
+                positions = self._positions()
             except Exception as error:
                 # Whatever it is, the caller is to hear of it and may poll again.
                 failure = unavailable("polling", error)
@@ -84,6 +87,7 @@ class Reader(threading.Thread):
                 mailbox.running = False
                 mailbox.failure = failure
                 mailbox.deliveries.extend(deliveries)
+                mailbox.positions = positions
                 mailbox.changed.notify_all()
         if self.consumer is not None:
             with contextlib.suppress(Exception):
@@ -107,7 +111,7 @@ class Reader(threading.Thread):
         if found:
             self._heard = now
         elif now - self._heard > SILENCE:
-            self._ping()
+            self._check()
             self._heard = now
         self._watch(now)
         return [self._delivery(record) for records in found.values() for record in records]
@@ -127,18 +131,24 @@ class Reader(threading.Thread):
 
     def _delivery(self, record: Any) -> Delivery:
         place = self._names.inside(record.topic, record.partition)
-        # Other producers may write records, and headers, that have no value.
-        headers = tuple(record.headers or ())
-        for _, value in headers:
-            if value is None:
-                headers = tuple((name, value or b"") for name, value in headers)
-                break
+        # Other producers may write records that have no value.
+        headers = plain_headers(record.headers)
         return Delivery(
             partition=place,
             offset=record.offset,
             record=Record(place.topic, record.value or b"", record.key, headers),
             timestamp=record.timestamp,
         )
+
+    def _positions(self) -> dict[Partition, int]:
+        """Return where each owned partition is read next, behind markers of transactions, too."""
+        if self.consumer is None:
+            return {}
+        return {
+            self._names.inside(place.topic, place.partition): state.position.offset
+            for place, state in list(self.consumer._subscription.assignment.items())
+            if state.position is not None
+        }
 
 
 def _keep_joining(consumer: Any) -> None:

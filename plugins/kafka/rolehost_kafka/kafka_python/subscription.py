@@ -37,7 +37,7 @@ class PolledSubscription(Subscription):
     Args:
         names: puts the prefix before names and takes it off.
         connect: returns a consumer that is subscribed with a listener.
-        ping: raises when the brokers do not answer.
+        check: raises if brokers or topics are not there; asked after some silence.
         request_timeout: seconds a commit may take.
         patience: seconds that joining the group may take before it is begun anew.
         on_assigned: called with partitions that it owns from now on.
@@ -49,7 +49,7 @@ class PolledSubscription(Subscription):
         names: Names,
         *,
         connect: Callable[[Bridge], Any],
-        ping: Callable[[], None],
+        check: Callable[[], None],
         request_timeout: float,
         patience: float,
         on_assigned: Callable[[Collection[Partition]], None],
@@ -65,7 +65,7 @@ class PolledSubscription(Subscription):
             self._mailbox,
             names,
             connect=lambda: connect(bridge),
-            ping=ping,
+            check=check,
             patience=patience,
         )
         self._owned: set[Partition] = set()
@@ -111,6 +111,8 @@ class PolledSubscription(Subscription):
         """Make a callback; the group waits for it, however it ends."""
         try:
             if call.kind == "assigned":
+                with self._mailbox.changed:
+                    self._mailbox.forget_positions(call.partitions)
                 self._owned.update(call.partitions)
                 self._on_assigned(call.partitions)
             else:
@@ -171,6 +173,17 @@ class PolledSubscription(Subscription):
         except DRIVER_ERRORS as error:
             raise unavailable("committing", error) from error
         self._owed = {}
+
+    def positions(self) -> Mapping[Partition, int]:
+        """See :meth:`rolehost.api.Subscription.positions`."""
+        mailbox = self._mailbox
+        with mailbox.changed:
+            waiting = {delivery.partition for delivery in mailbox.deliveries}
+            return {
+                partition: offset
+                for partition, offset in mailbox.positions.items()
+                if partition in self._owned and partition not in waiting
+            }
 
     def pause(self, partitions: Collection[Partition]) -> None:
         """See :meth:`rolehost.api.Subscription.pause`."""

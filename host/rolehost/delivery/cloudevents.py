@@ -1,0 +1,193 @@
+"""The rules of CloudEvents 1.0 for attributes, and RFC 3339 times.
+
+Source: CloudEvents specification 1.0.2, sections "Type System" and "Context Attributes";
+RFC 3339, section 5.6; RFC 3986, section 4.1.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+from rolehost.api.events import AnyEvent
+from rolehost.errors import PayloadError
+
+VERSION = "1.0"
+
+#: Attributes that have a field of their own in an :class:`rolehost.api.Event`, and names that
+#: the JSON format uses for the payload.
+RESERVED = frozenset(
+    {"specversion", "id", "source", "type", "subject", "time", "datacontenttype", "data"}
+)
+
+_NONCHARACTERS = "".join(chr(plane << 16 | last) for plane in range(17) for last in (0xFFFE, 0xFFFF))
+#: What a String may not hold: control characters, surrogates, noncharacters.
+_FORBIDDEN = re.compile(f"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef{_NONCHARACTERS}]")
+_EXTENSION = re.compile(r"[a-z0-9]{1,20}")
+_URI = re.compile(r"(?:[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=]|%[0-9A-Fa-f]{2})+")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+\-.]*:")
+#: A scheme or a path: the first segment of a relative reference has no colon.
+_REFERENCE = re.compile(r"(?:[A-Za-z][A-Za-z0-9+\-.]*:|[^:/?#]*(?:[/?#]|\Z)).*", re.DOTALL)
+_TOKEN = r"[A-Za-z0-9!#$%&'*+\-.^_`|~]+"
+_MEDIA_TYPE = re.compile(
+    rf'{_TOKEN}/{_TOKEN}(?:\s*;\s*{_TOKEN}=(?:{_TOKEN}|"(?:[^"\\]|\\.)*"))*\s*', re.ASCII
+)
+_TIME = re.compile(
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]+))?"
+    r"(?:[Zz]|([+-])([0-9]{2}):([0-9]{2}))"
+)
+
+
+def parse_time(text: str) -> datetime:
+    """Return the moment of an RFC 3339 ``date-time``.
+
+    Digits beyond microseconds are dropped. A leap second (``23:59:60`` in UTC) is the first
+    moment of the next minute, because :class:`datetime` has none.
+
+    Raises:
+        ValueError: the text is no such time, or its moment is beyond the years 1 to 9999.
+    """
+    found = _TIME.fullmatch(text)
+    if found is None:
+        raise ValueError(f"expected a time as RFC 3339 writes it, got {text[:60]!r}")
+    year, month, day, hour, minute, second = map(int, found.groups()[:6])
+    fraction, sign, hours, minutes = found.groups()[6:]
+    zone = UTC
+    if sign:
+        if int(hours) > 23 or int(minutes) > 59:
+            raise ValueError(f"expected an offset of less than a day, got {text[-6:]!r}")
+        offset = timedelta(hours=int(hours), minutes=int(minutes))
+        zone = timezone(-offset if sign == "-" else offset)
+    leap = second == 60
+    microsecond = 0 if leap else int((fraction or "0")[:6].ljust(6, "0"))
+    try:
+        moment = datetime(
+            year, month, day, hour, minute, 59 if leap else second, microsecond, zone
+        )
+        utc = moment.astimezone(UTC)
+        if leap:
+            if (utc.hour, utc.minute) != (23, 59):
+                raise ValueError(f"expected a leap second at 23:59:60 UTC, got {text[:60]!r}")
+            moment += timedelta(seconds=1)
+    except OverflowError:
+        raise ValueError(f"expected a moment of the years 1 to 9999, got {text[:60]!r}") from None
+    return moment
+
+
+def format_time(moment: datetime) -> str:
+    """Return a moment in UTC as RFC 3339 writes it.
+
+    Raises:
+        ValueError: it has no time zone, or is beyond the years 1 to 9999 in UTC.
+    """
+    if moment.tzinfo is None or moment.utcoffset() is None:
+        raise ValueError(f"expected a datetime with a time zone, got {moment!r}")
+    try:
+        return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    except OverflowError:
+        raise ValueError(f"expected a moment of the years 1 to 9999, got {moment!r}") from None
+
+
+def is_json(content_type: str) -> bool:
+    """Whether data of a media type is JSON (RFC 6839, section 3.1: the suffix ``+json``)."""
+    media = content_type.partition(";")[0].strip().lower()
+    return media.endswith(("/json", "+json"))
+
+
+def check(event: AnyEvent, event_id: str, source: str) -> None:
+    """Check an event that is to be published.
+
+    Args:
+        event: the event.
+        event_id: its id.
+        source: its source.
+
+    Raises:
+        PayloadError: CloudEvents 1.0 does not allow one of its attributes.
+    """
+    try:
+        _string("topic", event.topic)
+        _string("type", event.type)
+        _string("id", event_id)
+        _string("source", source)
+        if not _is_reference(source):
+            raise ValueError(f"source: expected a URI reference (RFC 3986), got {source!r}")
+        if event.subject is not None:
+            _string("subject", event.subject)
+        if event.key is not None and not isinstance(event.key, str):
+            raise ValueError(f"key: expected str or None, got {type(event.key).__name__}")
+        if event.time is not None and not isinstance(event.time, datetime):
+            raise ValueError(f"time: expected datetime or None, got {type(event.time).__name__}")
+        _check_content_type(event.content_type)
+        for name, value in event.extensions.items():
+            _check_extension(name, value)
+    except ValueError as error:
+        raise PayloadError(
+            f"event {event.type!r} for topic {event.topic!r}: {error}; CloudEvents 1.0 does not"
+            " allow it"
+        ) from None
+
+
+def _string(name: str, value: Any, *, empty: bool = False) -> None:
+    if not isinstance(value, str):
+        raise ValueError(f"{name}: expected str, got {type(value).__name__}")
+    if not value and not empty:
+        raise ValueError(f"{name}: expected a text that is not empty, got ''")
+    if (found := _FORBIDDEN.search(value)) is not None:
+        raise ValueError(
+            f"{name}: expected no control characters, surrogates or noncharacters, got"
+            f" {found[0]!r} at character {found.start()}"
+        )
+
+
+def _is_reference(text: str) -> bool:
+    return _URI.fullmatch(text) is not None and _REFERENCE.fullmatch(text) is not None
+
+
+def _check_content_type(value: Any) -> None:
+    _string("content_type", value)
+    if _MEDIA_TYPE.fullmatch(value) is None:
+        raise ValueError(f"content_type: expected a media type (RFC 2046), got {value!r}")
+    if value.lower().lstrip().startswith("application/cloudevents"):
+        raise ValueError(
+            f"content_type: expected the media type of the data, got {value!r}; to write whole"
+            " events as JSON, set [delivery.content_modes]"
+        )
+
+
+def _check_extension(name: Any, value: Any) -> None:
+    if not isinstance(name, str) or _EXTENSION.fullmatch(name) is None:
+        raise ValueError(
+            f"extensions: expected a name of 1 to 20 lower-case letters and digits, got {name!r}"
+        )
+    if name in RESERVED:
+        raise ValueError(f"extensions: {name!r} is an attribute of CloudEvents itself")
+    _string(f"extensions[{name!r}]", value, empty=name != "dataschema")
+    if name == "dataschema" and not (_is_reference(value) and _SCHEME.match(value)):
+        raise ValueError(f"extensions['dataschema']: expected an absolute URI, got {value!r}")
+
+
+def check_read(attributes: dict[str, str]) -> None:
+    """Check the attributes of an event that another producer wrote.
+
+    Without ``specversion`` a missing id, source or type is accepted, because simple producers
+    name only what they know.
+
+    Raises:
+        ValueError: one of them is not allowed.
+    """
+    version = attributes.get("specversion")
+    if version is not None:
+        if version != VERSION:
+            raise ValueError(f"specversion: expected {VERSION!r}, got {version[:60]!r}")
+        for name in ("id", "source", "type"):
+            if name not in attributes:
+                raise ValueError(f"{name}: missing")
+    for name in ("id", "source", "type", "subject", "datacontenttype", "dataschema"):
+        if attributes.get(name) == "":
+            raise ValueError(f"{name}: expected a text that is not empty, got ''")
+    source = attributes.get("source", "")
+    # Other producers write characters beyond ASCII as they are (an IRI, RFC 3987).
+    if source and not _is_reference("".join(c if c < "\x80" else "x" for c in source)):
+        raise ValueError(f"source: expected a URI reference, got {source[:60]!r}")
