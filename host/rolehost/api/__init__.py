@@ -81,6 +81,7 @@ from rolehost.storage import (
     Subscription,
     Transaction,
     check_values,
+    message_priority,
 )
 
 __all__ = [
@@ -168,6 +169,7 @@ __all__ = [
     "check_values",
     "handler",
     "hookimpl",
+    "message_priority",
     "private_file",
     "private_folder",
     "shelter_folder",

@@ -11,6 +11,7 @@ import msgspec
 from rolehost.api.contributions import Actor
 from rolehost.delivery.arguments import Signature
 from rolehost.errors import PayloadError, StorageError, StorageUnavailable
+from rolehost.storage.queue import PRIORITY
 
 if TYPE_CHECKING:
     import dramatiq
@@ -48,7 +49,7 @@ class Transport:
             actor_name=actor.name,
             args=(),
             kwargs=plain,
-            options={},
+            options={PRIORITY: actor.priority},
         )
         try:
             self.broker.enqueue(message, delay=None if delay is None else int(delay * 1000))

@@ -9,7 +9,7 @@ from rolehost.storage.about import About
 from rolehost.storage.cache import Cache, Lease, Quota
 from rolehost.storage.capabilities import CAPABILITIES, KINDS, Kind
 from rolehost.storage.database import Cursor, Database, Transaction
-from rolehost.storage.queue import DeadMessage, Listener, Queue
+from rolehost.storage.queue import DeadMessage, Listener, Queue, message_priority
 from rolehost.storage.stream import Delivery, Partition, Record, Stream, Subscription
 from rolehost.storage.values import check_values
 
@@ -33,4 +33,5 @@ __all__ = [
     "Subscription",
     "Transaction",
     "check_values",
+    "message_priority",
 ]

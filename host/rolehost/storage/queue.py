@@ -10,11 +10,44 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
+import msgspec
+
 from rolehost.storage.about import About
 
 if TYPE_CHECKING:
     import dramatiq
 
+
+#: The option of a message that holds the priority of its actor.
+PRIORITY = "priority"
+
+
+class _Options(msgspec.Struct):
+    priority: int = 0
+
+
+class _Message(msgspec.Struct):
+    options: _Options
+
+
+_decode = msgspec.json.Decoder(_Message).decode
+
+
+def message_priority(data: bytes) -> int:
+    """Return the priority of an ephemeral message: lower runs first; 0 if it has none.
+
+    Args:
+        data: its bytes, as Dramatiq encodes a message; or anything else.
+    """
+    try:
+        priority = _decode(data).options.priority
+    except (msgspec.DecodeError, RecursionError):
+        return 0
+    return max(-_FURTHEST, min(priority, _FURTHEST))
+
+
+#: The most that a priority differs from 0.
+_FURTHEST = 2**31 - 1
 
 #: Most dead messages that are counted one by one.
 COUNTED = 10_000
@@ -82,6 +115,9 @@ class Queue(ABC):
 
         Call it once per process. Its consumers must wake without polling where the backend
         declares ``wake-up``.
+
+        Of the messages that are due, those of the lowest :func:`message_priority` are taken
+        first, and among them those that were put first.
 
         What a process held that died without giving it back is handed out again, and is suspect
         from then on: its proxy has ``crashes``, how many processes died after its ``start()``,

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Seconds of work, and most messages, that are taken ahead of what Dramatiq prefetches.
 _AHEAD, _BATCH = 0.05, 128
+#: Seconds after which what was taken ahead and is not handed out is given back.
+_STALE = 0.2
 #: Seconds an acknowledgement may wait for others to go with it, while messages run.
 _GATHER = 0.02
 #: Most characters of an error that are kept with a dead message.
@@ -67,6 +69,7 @@ class EmbeddedConsumer(Consumer):
         self._due: int | None = None
         self._waiting = False
         # What was acknowledged since the last batch was taken; see _most.
+        self._stale_at = 0.0
         self._looked = 0.0
         self._acknowledged = 0
         self._listener: WakeListener = broker.wakes.listen((wake_name(queue_name),))
@@ -80,10 +83,10 @@ class EmbeddedConsumer(Consumer):
     def _next(self) -> MessageProxy | None:
         deadline = time.monotonic() + self._timeout
         while True:
-            if self._broker.ensure_lease() and self._ready:
-                # Others may have these. What is still ours would be so as long as we live.
-                ready, self._ready = list(self._ready), deque()
-                self._broker.store.give_back([each.row for each in ready], self._broker.owner)
+            if self._broker.ensure_lease() or time.monotonic() > self._stale_at:
+                # Others may have these, or should: they were taken for quick ones, and meanwhile
+                # some may wait that come first. What is still ours would be so while we live.
+                self._give_back_ready()
             if self._ready and len(self._running) < self._prefetch:
                 message = self._ready.popleft()
                 self._running.add(message.row)
@@ -95,6 +98,11 @@ class EmbeddedConsumer(Consumer):
                 self._flush()
                 return None
             self._wait(left)
+
+    def _give_back_ready(self) -> None:
+        if self._ready:
+            ready, self._ready = list(self._ready), deque()
+            self._broker.store.give_back([each.row for each in ready], self._broker.owner)
 
     def _fill(self) -> bool:
         """Take a batch when something is due; True when there is something to hand out."""
@@ -111,6 +119,7 @@ class EmbeddedConsumer(Consumer):
         except BaseException:
             self._broker.finished.add(finished)
             raise
+        self._stale_at = time.monotonic() + _STALE
         undecodable = []
         for row in taken:
             try:

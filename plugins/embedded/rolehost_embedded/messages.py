@@ -8,17 +8,24 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from msgspec.structs import replace
-from rolehost.api import DeadMessage, StorageError, Transaction
+from rolehost.api import DeadMessage, StorageError, Transaction, message_priority
 
 from rolehost_embedded.database import EmbeddedDatabase
 from rolehost_embedded.settings import EmbeddedSettings
 
-_VERSION = 2
+_VERSION = 3
 #: A message that a process held when it died has a count of ``crashes`` from then on, and is
 #: ``started`` while one runs it. Defaults, for processes of an older version write here too.
 _CRASHES = (
     "ALTER TABLE messages ADD COLUMN crashes INTEGER",
     "ALTER TABLE messages ADD COLUMN started INTEGER NOT NULL DEFAULT 0",
+)
+#: One that is due has ``due`` 0, so that the lowest priority is found, and among them the one that
+#: was put first, however many wait.
+_PRIORITIES = (
+    "ALTER TABLE messages ADD COLUMN priority INTEGER NOT NULL DEFAULT 0",
+    "DROP INDEX IF EXISTS messages_waiting",
+    "CREATE INDEX messages_next ON messages (queue, due, priority, id) WHERE owner IS NULL",
 )
 _SCHEMA = (
     """CREATE TABLE messages (
@@ -29,7 +36,7 @@ _SCHEMA = (
         data BLOB NOT NULL
     )""",
     *_CRASHES,
-    "CREATE INDEX messages_waiting ON messages (queue, due, id) WHERE owner IS NULL",
+    *_PRIORITIES,
     "CREATE INDEX messages_taken ON messages (owner) WHERE owner IS NOT NULL",
     """CREATE TABLE dead_messages (
         id INTEGER PRIMARY KEY,
@@ -42,7 +49,7 @@ _SCHEMA = (
     "CREATE TABLE owners (id TEXT PRIMARY KEY, expires_at INTEGER NOT NULL)",
 )
 #: What brings a file of a version to this one; a new file is of version 0.
-_STEPS = {0: _SCHEMA, 1: _CRASHES}
+_STEPS = {0: _SCHEMA, 1: (*_CRASHES, *_PRIORITIES), 2: _PRIORITIES}
 
 
 class Taken(NamedTuple):
@@ -88,17 +95,17 @@ class MessageStore:
         self._prepare()
         with self._database.transaction() as transaction:
             transaction.execute(
-                "INSERT INTO messages (queue, due, data) VALUES (?, ?, ?)",
-                (queue, self.clock() + delay, data),
+                "INSERT INTO messages (queue, due, data, priority) VALUES (?, ?, ?, ?)",
+                (queue, self.clock() + delay if delay > 0 else 0, data, message_priority(data)),
             )
 
     def next_due(self, queue: str) -> int | None:
-        """Return when the next waiting message may be taken; None when none waits."""
+        """Return when the next waiting message may be taken, 0 at once; None when none waits."""
         self._prepare()
         with self._database.session():
             rows = self._database.read(
                 "SELECT due FROM messages WHERE queue = ? AND owner IS NULL"
-                " ORDER BY due, id LIMIT 1",
+                " ORDER BY due LIMIT 1",
                 (queue,),
             )
         return rows[0][0] if rows else None
@@ -114,11 +121,16 @@ class MessageStore:
                 )
             if limit <= 0:
                 return []
+            transaction.execute(
+                "UPDATE messages SET due = 0 WHERE queue = ? AND owner IS NULL"
+                " AND due > 0 AND due <= ?",
+                (queue, self.clock()),
+            )
             rows = transaction.execute(
                 "UPDATE messages SET owner = ? WHERE id IN ("
-                " SELECT id FROM messages WHERE queue = ? AND owner IS NULL AND due <= ?"
-                " ORDER BY due, id LIMIT ?) RETURNING due, id, data, crashes",
-                (owner, queue, self.clock(), limit),
+                " SELECT id FROM messages WHERE queue = ? AND owner IS NULL AND due = 0"
+                " ORDER BY priority, id LIMIT ?) RETURNING priority, id, data, crashes",
+                (owner, queue, limit),
             ).fetchall()
         # No two have the same id, so that nothing after it is compared.
         return [Taken(*row[1:]) for row in sorted(rows)]
@@ -223,8 +235,8 @@ class MessageStore:
             if not self._forget(transaction, letter.number):
                 return False
             transaction.execute(
-                "INSERT INTO messages (queue, due, data) VALUES (?, ?, ?)",
-                (letter.queue, self.clock(), data),
+                "INSERT INTO messages (queue, due, data, priority) VALUES (?, 0, ?, ?)",
+                (letter.queue, data, message_priority(data)),
             )
         return True
 

@@ -10,7 +10,7 @@ import pytest
 from dramatiq.errors import QueueJoinTimeout, QueueNotFound
 from rolehost.api import StorageError
 from rolehost_embedded.broker import EmbeddedBroker
-from rolehost_embedded.messages import _CRASHES, _SCHEMA, MessageStore, Taken
+from rolehost_embedded.messages import _CRASHES, _PRIORITIES, _SCHEMA, MessageStore, Taken
 from rolehost_embedded.queue import EmbeddedQueue
 from rolehost_embedded.settings import EmbeddedSettings
 from rolehost_embedded.wakes import Wakes
@@ -106,20 +106,23 @@ def test_a_suspect_is_charged_when_it_ran_and_not_when_it_was_only_fetched(
     assert take("seventh").crashes is None
 
 
-def test_a_file_of_the_version_before_gets_what_it_lacks_and_keeps_its_messages(
-    settings: EmbeddedSettings, clock: FakeClock
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_file_of_an_earlier_version_gets_what_it_lacks_and_keeps_its_messages(
+    settings: EmbeddedSettings, clock: FakeClock, version: int
 ) -> None:
+    later = [*(_CRASHES if version < 2 else ()), *_PRIORITIES]
     with sqlite3.connect(settings.messages_path) as old:
         for statement in _SCHEMA:
-            if statement not in _CRASHES:
+            if statement not in later:
                 old.execute(statement)
-        old.execute("PRAGMA user_version = 1")
-        old.execute("INSERT INTO messages (queue, due, data) VALUES ('q', 0, x'61')")
+        old.execute("CREATE INDEX messages_waiting ON messages (queue, due, id)")
+        old.execute(f"PRAGMA user_version = {version}")
+        old.execute("INSERT INTO messages (queue, due, data) VALUES ('q', 1, x'61')")
     with closing(MessageStore(settings, clock)) as store, closing(MessageStore(settings)) as other:
         assert [row.data for row in store.exchange("q", "me", 10, ())] == [b"a"]
         assert other.depth("q", taken=True) == 1
         # A process of that version goes on beside those of this one.
-        old.execute("INSERT INTO messages (queue, due, data) VALUES ('q', 0, x'62')")
+        old.execute("INSERT INTO messages (queue, due, data) VALUES ('q', 1, x'62')")
         old.commit()
         assert [row.data for row in other.exchange("q", "other", 10, ())] == [b"b"]
     old.close()

@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 _LONGEST = 10.0
 #: Seconds between two looks while Redis is away; who listens is woken when it is back.
 _OUTAGE = 1.0
+#: Seconds after which what was taken ahead and is not handed out is given back.
+_STALE = 0.2
 #: Seconds an acknowledgement may wait for others to go with it, while messages run.
 _GATHER = 0.02
 #: Seconds of work, and most messages, that are taken ahead of what Dramatiq prefetches.
@@ -57,6 +59,7 @@ class RedisConsumer(Consumer):
         self._waiting = False
         self._away = False
         # What was finished since the last look; see _most.
+        self._stale_at = 0.0
         self._looked = 0.0
         self._finished = 0
 
@@ -64,8 +67,11 @@ class RedisConsumer(Consumer):
         deadline = time.monotonic() + self._timeout
         while True:
             if self._ready:
-                if self._lives != self._holding.lives:
-                    self._drop_ready()  # others may have these
+                if self._lives != self._holding.lives or time.monotonic() > self._stale_at:
+                    # Others may have these, or should: they were taken for quick ones, and
+                    # meanwhile some may wait that come first.
+                    self._drop_ready()
+                    self._look_at = 0.0
                 elif len(self._running) < self._prefetch:
                     message = self._ready.popleft()
                     self._running.add(message.number)
@@ -106,6 +112,7 @@ class RedisConsumer(Consumer):
         most = self._most(now)
         try:
             taken, due = self._holding.exchange(most)
+            self._stale_at = time.monotonic() + _STALE
             self._lives = self._holding.lives
             for each in taken:
                 self._decode(each)

@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import redis
-from rolehost.api import DeadMessage
+from rolehost.api import DeadMessage, message_priority
 
 from rolehost_redis import scripts
 from rolehost_redis.errors import translated
 from rolehost_redis.servers import Place
 
 #: Keys of what a queue's messages and their owners are.
-_PARTS = ("messages", "waiting", "taken", "owners", "calls", "crashes")
+_PARTS = ("messages", "waiting", "taken", "owners", "calls", "crashes", "priorities")
 
 
 class Taken(NamedTuple):
@@ -41,7 +41,7 @@ class Exchanged(NamedTuple):
     Attributes:
         lasted: the lease held until now; False: what was taken under it went to others.
         due: seconds until more may be due; None when nothing is there.
-        taken: the messages, oldest first.
+        taken: the messages, in the order in which they are to run.
     """
 
     lasted: bool
@@ -71,19 +71,20 @@ class MessageStore:
         self._client = place.client()
         self._wakes: dict[str, bytes] = {}
         self._dead = (f"{self._namespace}:dead", f"{self._namespace}:dead-messages")
-        self._put = _Script(self._client, scripts.PUT, keys=3)
-        self._exchange = _Script(self._client, scripts.EXCHANGE, keys=6)
+        self._put = _Script(self._client, scripts.PUT, keys=4)
+        self._exchange = _Script(self._client, scripts.EXCHANGE, keys=7)
         self._start = _Script(self._client, scripts.START, keys=3)
-        self._leave = _Script(self._client, scripts.LEAVE, keys=6)
-        self._bury = _Script(self._client, scripts.BURY, keys=6)
-        self._revive = _Script(self._client, scripts.REVIVE, keys=4)
+        self._leave = _Script(self._client, scripts.LEAVE, keys=7)
+        self._bury = _Script(self._client, scripts.BURY, keys=7)
+        self._revive = _Script(self._client, scripts.REVIVE, keys=5)
 
     def put(self, queue: str, data: bytes, delay: int) -> None:
         """Store a message, due in ``delay`` milliseconds, and wake who waits for it."""
         keys = self._keys(queue, "messages", "waiting")
-        numbers = f"{self._namespace}:numbers"
+        keys += [f"{self._namespace}:numbers", *self._keys(queue, "priorities")]
+        priority = message_priority(data)
         with translated(self._place):
-            self._put(*keys, numbers, data, delay, self._channel, self._wake(queue))
+            self._put(*keys, data, delay, self._channel, self._wake(queue), priority)
 
     def exchange(
         self,
@@ -146,7 +147,14 @@ class MessageStore:
         header = json.dumps([queue, reason]).encode() + b"\n"
         keys = self._keys(queue, "messages", "waiting", "taken", "crashes")
         with translated(self._place):
-            self._bury(*keys, *self._dead, number, header, self._keep_dead)
+            self._bury(
+                *keys,
+                *self._dead,
+                *self._keys(queue, "priorities"),
+                number,
+                header,
+                self._keep_dead,
+            )
 
     def depth(self, queue: str, *, taken: bool = False) -> int:
         """Return how many messages wait, delayed ones too; with ``taken`` those as well."""
@@ -158,7 +166,8 @@ class MessageStore:
     def empty(self, queue: str) -> None:
         """Drop every message of a queue but the dead ones."""
         with translated(self._place):
-            self._client.unlink(*self._keys(queue, "messages", "waiting", "taken", "crashes"))
+            parts = ("messages", "waiting", "taken", "crashes", "priorities")
+            self._client.unlink(*self._keys(queue, *parts))
 
     def dead(self, limit: int) -> list[DeadMessage]:
         """Return dead messages, newest first."""
@@ -192,7 +201,16 @@ class MessageStore:
         keys = self._keys(letter.queue, "messages", "waiting")
         wake = self._wake(letter.queue)
         with translated(self._place):
-            found = self._revive(*keys, *self._dead, str(letter.number), data, self._channel, wake)
+            found = self._revive(
+                *keys,
+                *self._dead,
+                *self._keys(letter.queue, "priorities"),
+                str(letter.number),
+                data,
+                self._channel,
+                wake,
+                message_priority(data),
+            )
         return bool(found)
 
     def forget(self, number: int) -> bool:

@@ -1,7 +1,8 @@
 """The Lua scripts by which ephemeral messages change: each happens as a whole or not at all.
 
 Keys of a queue: ``messages`` (hash: number to bytes), ``waiting`` (sorted set: number by the
-time it is due), ``taken`` (hash: number to its owner and the call by which it was taken),
+time it is due; of those that are due by the priority, far below zero), ``priorities`` (hash: number
+to priority, where that is not 0), ``taken`` (hash: number to its owner and the call by which it was taken),
 ``owners`` (sorted set: owner by the end of its lease), ``calls`` (hash: owner to the number of
 its newest call), ``crashes`` (hash: number to how many processes died running it). Keys of the
 namespace: ``numbers``, and of dead messages ``dead`` (sorted set: number by the time it died)
@@ -20,12 +21,20 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 """
 
-# For scripts whose keys are: messages, waiting, taken, owners, calls, crashes.
-_GIVE_BACK = """
+# For scripts that let messages be taken. Lower runs first; numbers of one priority are in the
+# order of their putting, for they have the same length.
+_READY = """
+local function ready(waiting, number, priority)
+  redis.call('ZADD', waiting, string.format('%.0f', -1e15 + (priority or 0)), number)
+end
+"""
+
+# For scripts whose keys are: messages, waiting, taken, owners, calls, crashes, priorities.
+_GIVE_BACK = f"""{_READY}
 local told = false
 local function give_back(number)
   redis.call('HDEL', KEYS[3], number)
-  redis.call('ZADD', KEYS[2], now, number)
+  ready(KEYS[2], number, redis.call('HGET', KEYS[7], number))
   told = true
 end
 local function give_back_all(holder, died)
@@ -47,18 +56,23 @@ local function forget(owner, died)
 end
 """
 
-# KEYS: messages, waiting, numbers. ARGV: data, delay, channel, wake-up.
+# KEYS: messages, waiting, numbers, priorities. ARGV: data, delay, channel, wake-up, priority.
 # Only what stands first is told: who waits was woken by, or wakes in time for, an earlier one,
 # and looks again until nothing is due.
-PUT = f"""{_NOW}
+PUT = f"""{_NOW}{_READY}
 -- With the time in it no number comes twice, not even after Redis was emptied.
 local number = string.format('%d%06d', now, redis.call('INCR', KEYS[3]) % 1000000)
 redis.call('HSET', KEYS[1], number, ARGV[1])
-redis.call('ZADD', KEYS[2], string.format('%.0f', now + ARGV[2]), number)
+if ARGV[5] ~= '0' then redis.call('HSET', KEYS[4], number, ARGV[5]) end
+if tonumber(ARGV[2]) > 0 then
+  redis.call('ZADD', KEYS[2], string.format('%.0f', now + ARGV[2]), number)
+else
+  ready(KEYS[2], number, ARGV[5])
+end
 if redis.call('ZRANK', KEYS[2], number) == 0 then redis.call('PUBLISH', ARGV[3], ARGV[4]) end
 """
 
-# KEYS: messages, waiting, taken, owners, calls, crashes.
+# KEYS: messages, waiting, taken, owners, calls, crashes, priorities.
 # ARGV: owner, number of this call, lease, most, stall (-1: do not judge others), prefix of
 #   presence channels, channel, wake-up, count of done ones, numbers that are done, numbers that
 #   are given back or ``#CALL`` for what a call took that got no answer.
@@ -77,6 +91,7 @@ if done > 9 then
   redis.call('HDEL', KEYS[1], unpack(ARGV, 10, done))
   redis.call('HDEL', KEYS[3], unpack(ARGV, 10, done))
   redis.call('ZREM', KEYS[2], unpack(ARGV, 10, done))
+  redis.call('HDEL', KEYS[7], unpack(ARGV, 10, done))
 end
 for place = done + 1, #ARGV do
   local number = ARGV[place]
@@ -100,7 +115,10 @@ if stall >= 0 then
 end
 local suspects = redis.call('EXISTS', KEYS[6]) == 1
 if suspects and done > 9 then redis.call('HDEL', KEYS[6], unpack(ARGV, 10, done)) end
-local numbers = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, ARGV[4])
+for _, number in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], 0, now, 'LIMIT', 0, 1000)) do
+  ready(KEYS[2], number, redis.call('HGET', KEYS[7], number))
+end
+local numbers = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', '(0', 'LIMIT', 0, ARGV[4])
 if #numbers > 0 then
   redis.call('ZREM', KEYS[2], unpack(numbers))
   local data, taken = redis.call('HMGET', KEYS[1], unpack(numbers)), {{}}
@@ -145,19 +163,22 @@ if string.sub(holder, -1) ~= '!' then redis.call('HSET', KEYS[1], ARGV[1], holde
 return 1
 """
 
-# KEYS: messages, waiting, taken, owners, calls, crashes. ARGV: owner, channel, wake-up.
+# KEYS: messages, waiting, taken, owners, calls, crashes, priorities.
+# ARGV: owner, channel, wake-up.
 LEAVE = f"""{_NOW}{_GIVE_BACK}
 forget(ARGV[1], false)
 if told then redis.call('PUBLISH', ARGV[2], ARGV[3]) end
 """
 
-# KEYS: messages, waiting, taken, crashes, dead, dead-messages. ARGV: number, header, most to keep.
+# KEYS: messages, waiting, taken, crashes, dead, dead-messages, priorities.
+# ARGV: number, header, most to keep.
 BURY = f"""{_NOW}
 local data = redis.call('HGET', KEYS[1], ARGV[1])
 redis.call('HDEL', KEYS[1], ARGV[1])
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('HDEL', KEYS[3], ARGV[1])
 redis.call('HDEL', KEYS[4], ARGV[1])
+redis.call('HDEL', KEYS[7], ARGV[1])
 if data then
   redis.call('ZADD', KEYS[5], now, ARGV[1])
   redis.call('HSET', KEYS[6], ARGV[1], ARGV[2] .. data)
@@ -168,12 +189,14 @@ if data then
 end
 """
 
-# KEYS: messages, waiting, dead, dead-messages. ARGV: number, data, channel, wake-up.
-REVIVE = f"""{_NOW}
+# KEYS: messages, waiting, dead, dead-messages, priorities.
+# ARGV: number, data, channel, wake-up, priority.
+REVIVE = f"""{_READY}
 if redis.call('ZREM', KEYS[3], ARGV[1]) == 0 then return 0 end
 redis.call('HDEL', KEYS[4], ARGV[1])
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
-redis.call('ZADD', KEYS[2], now, ARGV[1])
+if ARGV[5] ~= '0' then redis.call('HSET', KEYS[5], ARGV[1], ARGV[5]) end
+ready(KEYS[2], ARGV[1], ARGV[5])
 redis.call('PUBLISH', ARGV[3], ARGV[4])
 return 1
 """

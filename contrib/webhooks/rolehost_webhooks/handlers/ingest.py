@@ -2,9 +2,14 @@
 
 The event's ``type`` is the event type, its ``id`` the eventId, its data the payload, byte for
 byte. The application is named by the extension attribute ``webhooksapp``, or by the settings.
+
+An event is known by source and id. If a message of another source has the id already, the
+eventId is the id with a digest of the source.
 """
 
 from __future__ import annotations
+
+import hashlib
 
 import msgspec
 from rolehost.api import Event, EventContext, Handler, RetryPolicy
@@ -36,7 +41,10 @@ def ingest(settings: IngestSettings) -> Handler:
 
 
 def take(context: EventContext, event: Event[bytes], default_application: str | None) -> None:
-    """Make a message of an event; one whose id was taken before changes nothing.
+    """Make a message of an event; one whose source and id were taken before changes nothing.
+
+    The consumer group's inbox knows source and id, so an event that comes here is new, for as
+    long as an eventId is unique. Only its eventId may be that of another event.
 
     Raises:
         Rejected: the event names no application, or its data is no JSON object.
@@ -46,7 +54,16 @@ def take(context: EventContext, event: Event[bytes], default_application: str | 
     if not application:
         raise Rejected((APPLICATION_ATTRIBUTE,), "the event names no application")
     check_name(application, (APPLICATION_ATTRIBUTE,))
-    messages.take(context.services, application, message_of(event))
+    message = message_of(event)
+    if messages.take(context.services, application, message) is None:
+        message.event_id = of_source(event)
+        messages.take(context.services, application, message)
+
+
+def of_source(event: Event[bytes]) -> str:
+    """Return the eventId of an event whose id is in use: its id and a digest of its source."""
+    digest = hashlib.blake2b(event.source.encode(errors="replace"), digest_size=8).hexdigest()
+    return f"{event.id[:200]}.{digest}"
 
 
 def message_of(event: Event[bytes]) -> MessageIn:

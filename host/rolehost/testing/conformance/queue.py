@@ -275,6 +275,48 @@ class QueueConformance(BackendSuite[Queue]):
             actor.send(text)
             assert calls.get(timeout=PATIENCE) == (text,)
 
+    def test_of_messages_that_are_due_the_lowest_priority_is_taken_first(
+        self, backend: Queue
+    ) -> None:
+        need(backend, "ephemeral")
+        actor = _actor(backend.broker(), lambda *_: None)
+
+        def send(number: int, priority: int, delay: int | None = None) -> None:
+            message = actor.message_with_options(args=(number,), priority=priority)
+            actor.broker.enqueue(message, delay=delay)
+
+        send(0, -9, delay=50)
+        for number in (1, 2, 3):
+            send(number, 100)
+        send(4, 0)
+        send(5, -1)
+        with _consuming(actor.broker) as take:
+            consumer, message = take()
+            assert message.args == (5,)
+            consumer.requeue([message])
+            time.sleep(0.1)  # until the delayed one is due
+            taken = []
+            for _ in range(6):
+                consumer, message = take()
+                taken.append(message.args[0])
+                consumer.ack(message)
+        assert taken == [0, 5, 4, 1, 2, 3]
+
+    def test_a_replayed_message_has_its_priority(self, backend: Queue) -> None:
+        need(backend, "ephemeral")
+        actor = _actor(backend.broker(), lambda *_: None)
+        actor.broker.enqueue(actor.message_with_options(args=("dead",), priority=-1))
+        with _consuming(actor.broker) as take:
+            consumer, message = take()
+            consumer.nack(message)
+            actor.send("other")
+            (letter,) = backend.dead_messages(10)
+            assert backend.replay_message(letter, letter.data)
+            for expected in ("dead", "other"):
+                consumer, message = take()
+                assert message.args == (expected,)
+                consumer.ack(message)
+
     def test_messages_run_in_the_order_of_their_sending(self, backend: Queue) -> None:
         with running(backend, start=False) as (actor, calls):
             for number in range(300):

@@ -8,22 +8,24 @@ import threading
 from typing import NamedTuple
 
 from rolehost.api.services import Clock
-from rolehost.storage.queue import DeadMessage
+from rolehost.storage.queue import DeadMessage, message_priority
 from rolehost.testing.memory.wakes import Wakes
 
 
 class Waiting(NamedTuple):
-    """A message that waits; the earliest comes first, then the one put first.
+    """A message that waits; the lowest priority comes first, then the one put first.
 
     Attributes:
-        due: milliseconds since the epoch.
+        priority: see :func:`rolehost.storage.queue.message_priority`.
         number: its own; the order of putting.
+        due: milliseconds since the epoch.
         data: its bytes.
         crashes: how many processes died running it; None: none died that held it.
     """
 
-    due: int
+    priority: int
     number: int
+    due: int
     data: bytes
     crashes: int | None = None
 
@@ -47,6 +49,8 @@ class Messages:
         self._guard = threading.Lock()
         self._numbers = itertools.count(1)
         self._waiting: dict[str, list[Waiting]] = {}
+        #: Those that are not due yet, by the time at which they are.
+        self._delayed: dict[str, list[tuple[int, Waiting]]] = {}
         self._taken: dict[str, dict[int, Waiting]] = {}
         self._started: set[int] = set()
         self._dead: dict[int, DeadMessage] = {}
@@ -55,15 +59,27 @@ class Messages:
         """Let a message be taken after ``delay`` milliseconds."""
         with self._guard:
             due = self.clock.now() + int(delay)
-            heap = self._waiting.setdefault(queue, [])
-            heapq.heappush(heap, Waiting(due, next(self._numbers), data))
+            self._add(queue, Waiting(message_priority(data), next(self._numbers), due, data))
         self.wakes.wake([wake_name(queue)])
+
+    def _add(self, queue: str, message: Waiting) -> None:
+        delayed = self._delayed.setdefault(queue, [])
+        heapq.heappush(delayed, (message.due, message))
+        self._promote(queue)
+
+    def _promote(self, queue: str) -> list[Waiting]:
+        """Return the messages that are due, as a heap."""
+        heap = self._waiting.setdefault(queue, [])
+        delayed, now = self._delayed.get(queue, []), self.clock.now()
+        while delayed and delayed[0][0] <= now:
+            heapq.heappush(heap, heapq.heappop(delayed)[1])
+        return heap
 
     def take(self, queue: str) -> Waiting | None:
         """Take the next message that is due; None without one."""
         with self._guard:
-            heap = self._waiting.get(queue)
-            if not heap or heap[0].due > self.clock.now():
+            heap = self._promote(queue)
+            if not heap:
                 return None
             message = heapq.heappop(heap)
             self._taken.setdefault(queue, {})[message.number] = message
@@ -72,8 +88,10 @@ class Messages:
     def next_due(self, queue: str) -> int | None:
         """Return when the next message is due, milliseconds; None without one."""
         with self._guard:
-            heap = self._waiting.get(queue)
-            return heap[0].due if heap else None
+            heap, delayed = self._promote(queue), self._delayed.get(queue)
+            if heap:
+                return min(message.due for message in heap)
+            return delayed[0][0] if delayed else None
 
     def start(self, queue: str, number: int) -> bool:
         """Record that a suspect runs from now on; False: it is not taken."""
@@ -101,7 +119,7 @@ class Messages:
             if message is not None:
                 if died:
                     message = message._replace(crashes=(message.crashes or 0) + started)
-                heapq.heappush(self._waiting.setdefault(queue, []), message)
+                self._add(queue, message)
         self.wakes.wake([wake_name(queue)])
 
     def _let_go(self, queue: str, number: int) -> Waiting | None:
@@ -119,13 +137,15 @@ class Messages:
         """Return how many messages wait; with ``taken`` those too that run."""
         with self._guard:
             running = len(self._taken.get(queue, ())) if taken else 0
-            return len(self._waiting.get(queue, ())) + running
+            waiting = len(self._waiting.get(queue, ())) + len(self._delayed.get(queue, ()))
+            return waiting + running
 
     def clear(self, queue: str | None = None) -> None:
         """Drop the waiting messages of a queue; None: of all."""
         with self._guard:
             for name in list(self._waiting) if queue is None else [queue]:
                 self._waiting.pop(name, None)
+                self._delayed.pop(name, None)
 
     def dead(self, limit: int) -> list[DeadMessage]:
         """Return messages that were given up, newest first."""
