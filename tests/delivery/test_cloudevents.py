@@ -9,6 +9,7 @@ import pytest
 from rolehost.api import Delivery, Event, Partition, PayloadError, Record
 from rolehost.delivery import envelope
 from rolehost.delivery.cloudevents import format_time, parse_time
+from rolehost.delivery.policy import DeliverySettings
 
 STRUCTURED = (("content-type", b"application/cloudevents+json; charset=UTF-8"),)
 
@@ -129,7 +130,7 @@ def test_an_id_is_a_text_that_is_not_empty(event_id):
 
 
 def test_what_is_refused_is_not_stored(bench):
-    bench.make_engine()
+    bench.make_engine(publishes=("t",))
     with bench.engine.unit_of_work() as work:
         with pytest.raises(PayloadError):
             work.publish(event(type=""))
@@ -172,8 +173,8 @@ def test_data_that_is_no_json_is_not_written_as_json():
 
 
 def test_the_mode_that_is_written_is_a_setting_of_the_topic(bench):
-    engine = bench.make_engine()
-    engine.policy = msgspec.structs.replace(engine.policy, content_modes={"t": "structured"})
+    policy = DeliverySettings(content_modes={"t": "structured"})
+    engine = bench.make_engine(publishes=("t", "other"), policy=policy)
     with engine.unit_of_work() as work:
         work.publish(event())
         work.publish(event(topic="other"))

@@ -21,7 +21,9 @@ RESERVED = frozenset(
     {"specversion", "id", "source", "type", "subject", "time", "datacontenttype", "data"}
 )
 
-_NONCHARACTERS = "".join(chr(plane << 16 | last) for plane in range(17) for last in (0xFFFE, 0xFFFF))
+_NONCHARACTERS = "".join(
+    chr(plane << 16 | last) for plane in range(17) for last in (0xFFFE, 0xFFFF)
+)
 #: What a String may not hold: control characters, surrogates, noncharacters.
 _FORBIDDEN = re.compile(f"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef{_NONCHARACTERS}]")
 _EXTENSION = re.compile(r"[a-z0-9]{1,20}")
@@ -62,9 +64,7 @@ def parse_time(text: str) -> datetime:
     leap = second == 60
     microsecond = 0 if leap else int((fraction or "0")[:6].ljust(6, "0"))
     try:
-        moment = datetime(
-            year, month, day, hour, minute, 59 if leap else second, microsecond, zone
-        )
+        moment = datetime(year, month, day, hour, minute, 59 if leap else second, microsecond, zone)
         utc = moment.astimezone(UTC)
         if leap:
             if (utc.hour, utc.minute) != (23, 59):

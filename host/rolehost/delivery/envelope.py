@@ -234,7 +234,8 @@ def _text(name: str, value: Any) -> str | None:
         return "true" if value else "false"
     if isinstance(value, int):
         return str(value)
-    raise ValueError(f"{name}: expected a text, a boolean or an integer, got {type(value).__name__}")
+    got = type(value).__name__
+    raise ValueError(f"{name}: expected a text, a boolean or an integer, got {got}")
 
 
 def _data(members: dict[str, msgspec.Raw], content_type: str) -> bytes:

@@ -249,9 +249,7 @@ class Handling:
         outcomes.update(self._batch(deliveries, decoded) if decoded else ())
         return [outcomes[place] for place in range(len(deliveries))]
 
-    def _batch(
-        self, deliveries: Sequence[Delivery], decoded: Sequence[_Decoded]
-    ) -> dict[int, str]:
+    def _batch(self, deliveries: Sequence[Delivery], decoded: Sequence[_Decoded]) -> dict[int, str]:
         began = self._engine.clock.now()
         fresh: list[bool] | None = None
         while fresh is None:

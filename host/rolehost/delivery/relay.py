@@ -99,9 +99,7 @@ class Relay:
             return _by_topic(rows)
         # A held topic may have any number of rows: the others are looked for by their names.
         ready = outbox.topics(self._engine.database)
-        found = [
-            (topic, self._waiting(BATCH, topic)) for topic in ready if topic not in self._held
-        ]
+        found = [(topic, self._waiting(BATCH, topic)) for topic in ready if topic not in self._held]
         found += [
             (topic, self._waiting(PROBE, topic))
             for topic, held in self._held.items()

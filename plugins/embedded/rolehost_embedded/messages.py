@@ -104,8 +104,7 @@ class MessageStore:
         self._prepare()
         with self._database.session():
             rows = self._database.read(
-                "SELECT due FROM messages WHERE queue = ? AND owner IS NULL"
-                " ORDER BY due LIMIT 1",
+                "SELECT due FROM messages WHERE queue = ? AND owner IS NULL ORDER BY due LIMIT 1",
                 (queue,),
             )
         return rows[0][0] if rows else None

@@ -1,13 +1,13 @@
 """The Lua scripts by which ephemeral messages change: each happens as a whole or not at all.
 
 Keys of a queue: ``messages`` (hash: number to bytes), ``waiting`` (sorted set: number by the
-time it is due; of those that are due by the priority, far below zero), ``priorities`` (hash: number
-to priority, where that is not 0), ``taken`` (hash: number to its owner and the call by which it was taken),
-``owners`` (sorted set: owner by the end of its lease), ``calls`` (hash: owner to the number of
-its newest call), ``crashes`` (hash: number to how many processes died running it). Keys of the
-namespace: ``numbers``, and of dead messages ``dead`` (sorted set: number by the time it died)
-and ``dead-messages`` (hash). All times are the server's, in milliseconds, so that clocks of
-machines do not matter.
+time it is due; of those that are due by the priority, far below zero), ``priorities`` (hash:
+number to priority, where that is not 0), ``taken`` (hash: number to its owner and the call by
+which it was taken), ``owners`` (sorted set: owner by the end of its lease), ``calls`` (hash:
+owner to the number of its newest call), ``crashes`` (hash: number to how many processes died
+running it). Keys of the namespace: ``numbers``, and of dead messages ``dead`` (sorted set: number
+by the time it died) and ``dead-messages`` (hash). All times are the server's, in milliseconds, so
+that clocks of machines do not matter.
 
 What a process held that died is suspect: it stands in ``crashes``, and from the moment it runs
 its holder in ``taken`` ends in ``!``. Where nobody dies there is no ``crashes``, and one look for

@@ -153,7 +153,8 @@ class Events:
     def _told(self, handler: Handler, delivery: Delivery, outcome: str) -> Ran:
         error = None
         if outcome == "dead":
-            error = self._raised.get(envelope.event_id(delivery.record)) or self._buried(handler, delivery)
+            raised = self._raised.get(envelope.event_id(delivery.record))
+            error = raised or self._buried(handler, delivery)
         return Ran(
             kind="event",
             name=handler.name,

@@ -59,9 +59,7 @@ class Publisher:
         self._lock = threading.Lock()
         self._producer: Any = None
 
-    def publish_each(
-        self, records: Sequence[Record], limit: Callable[[str], int]
-    ) -> Outcomes:
+    def publish_each(self, records: Sequence[Record], limit: Callable[[str], int]) -> Outcomes:
         """Send records in order and wait until every one is confirmed or has failed.
 
         Args:
