@@ -20,7 +20,7 @@ from rolehost.api import (
 )
 from rolehost.delivery import deadletters, envelope, inbox, leases
 from rolehost.delivery.handling import Handling, Stopping
-from rolehost.delivery.relay import Relay
+from rolehost.delivery.relay import BATCH, LONGEST_RETRY, Relay
 
 
 class Memory:
@@ -58,7 +58,7 @@ def publish(bench, *events):
 
 
 def thing(data=b"{}", **fields):
-    return Event(topic="things", type="thing.made", data=data, **fields)
+    return Event(**{"topic": "things", "type": "thing.made", "data": data, **fields})
 
 
 def deliver(record, offset=0):
@@ -348,3 +348,190 @@ def test_leases_of_the_relay_are_given_up_with_the_presence(bench):
     assert bench.count("rolehost_leases") == bench.engine.policy.relay_shards
     presence.leave(me)
     assert bench.count("rolehost_leases") == bench.count("rolehost_processes") == 0
+
+
+def test_a_topic_that_fails_keeps_back_its_own_events_only_and_nothing_is_published_twice(bench):
+    bench.make_engine(publishes=("good", "bad"))
+    stream = Memory()
+    stream.failing = {"bad"}
+    relay = Relay(bench.engine, stream, "me")
+    for n in range(3):
+        publish(bench, thing(b"bad %d" % n, key="k", topic="bad"))
+        publish(bench, thing(b"good %d" % n, key="k", topic="good"))
+        relay.step()
+    assert [record.value for record in stream.records] == [b"good 0", b"good 1", b"good 2"]
+    for _ in range(4):
+        wait = relay.rest(60.0)
+        assert 0 < wait <= LONGEST_RETRY / 1000, "it is tried again, with a longer pause each time"
+        bench.clock.forward(wait)
+        relay.step()
+    assert len(stream.records) == 3
+    assert bench.count("rolehost_outbox") == 3
+    stream.failing = set()
+    bench.clock.forward(relay.rest(60.0))
+    relay.step()
+    assert [record.value for record in stream.records[3:]] == [b"bad 0", b"bad 1", b"bad 2"]
+    assert (bench.count("rolehost_outbox"), relay.rest(60.0)) == (0, 60.0)
+
+
+def test_a_backlog_of_a_topic_that_fails_is_no_part_of_the_batches_of_others(bench):
+    bench.make_engine(publishes=("good", "bad"))
+    stream = Memory()
+    stream.failing = {"bad"}
+    relay = Relay(bench.engine, stream, "me")
+    publish(bench, *[thing(key="k", topic="bad") for _ in range(BATCH + 20)])
+    publish(bench, thing(b"good", key="k", topic="good"))
+    relay.step()
+    assert (stream.records, relay.rest(60.0)) == ([], 0.0)
+    relay.step()
+    assert [record.value for record in stream.records] == [b"good"]
+    stream.failing = set()
+    bench.clock.forward(relay.rest(60.0))
+    steps = 0
+    while relay.rest(60.0) < 60.0:
+        relay.step()
+        steps += 1
+    assert steps > 1, "a few first, then all that wait"
+    assert bench.count("rolehost_outbox") == 0
+
+
+def test_a_fault_of_the_stream_with_one_topic_is_no_fault_of_another(bench):
+    class Faulty(Memory):
+        def publish(self, records):
+            if records[0].topic == "bad":
+                raise ZeroDivisionError
+            super().publish(records)
+
+    bench.make_engine(publishes=("good", "bad"))
+    stream = Faulty()
+    publish(bench, thing(topic="bad"), thing(b"good", topic="good"))
+    Relay(bench.engine, stream, "me").step()
+    assert [record.value for record in stream.records] == [b"good"]
+    assert bench.count("rolehost_outbox") == 1
+
+
+def test_several_refused_events_are_dead_letters_and_the_others_keep_their_order(bench):
+    bench.make_engine()
+    stream = Memory()
+    stream.refuses = b"x"
+    publish(bench, *[thing(body, key="k") for body in (b"x", b"1", b"x", b"x", b"2", b"x")])
+    Relay(bench.engine, stream, "me").step()
+    assert [record.value for record in stream.records] == [b"1", b"2"]
+    assert bench.count("rolehost_dead_events") == 4
+    assert bench.count("rolehost_outbox") == 0
+
+
+UNDECODABLE = {
+    "name of a header": {"headers": (("ce_id", b"1"), ("na\udcffme", b"v"))},
+    "value of a header": {"headers": (("ce_id", b"\xff"),)},
+    "attribute that is there twice": {"headers": (("ce_id", b"1"), ("ce_id", b"2"))},
+    "time": {"headers": (("ce_id", b"1"), ("ce_time", b"yesterday"))},
+    "value": {"value": b"\xff"},
+    "depth of the value": {"value": b"[" * 100_000},
+}
+
+
+@pytest.mark.parametrize("batch", [1, 10])
+@pytest.mark.parametrize("bad", UNDECODABLE.values(), ids=UNDECODABLE)
+def test_what_cannot_be_decoded_is_one_dead_letter_and_the_next_record_is_handled(
+    bench, services_of, bad, batch
+):
+    seen = []
+
+    @handler(topic="things", group="g", payload=dict, batch=batch)
+    def on(context, given):
+        seen.append([each.id for each in given] if batch > 1 else [given.id])
+
+    bench.make_engine()
+    at_work = handling(bench, services_of, on)
+    poison = Record(**{"topic": "things", "value": b"{}", "key": b"\xff", **bad})
+    records = [record_of(bench, id="a"), poison, poison, record_of(bench, id="b")]
+    some = [deliver(record, offset) for offset, record in enumerate(records)]
+    if batch > 1:
+        assert at_work.handle_batch(some) == ["handled", "dead", "dead", "handled"]
+        assert seen == [["a", "b"]], "still one unit of work"
+    else:
+        outcomes = [at_work.handle(each, careful=False) for each in some]
+        assert outcomes == ["handled", "dead", "dead", "handled"]
+        assert seen == [["a"], ["b"]]
+    with bench.database.session():
+        letters = deadletters.listing(bench.database)
+        assert sorted(each.origin for each in letters) == ["things/0/1", "things/0/2"]
+        shown = deadletters.show(bench.database, letters[0].id)
+        assert set(shown["headers"]) == {
+            name.replace("\udcff", "\\xff") for name, _ in poison.headers
+        }
+        with bench.database.transaction() as tx:
+            deadletters.replay(tx, letters[0].id, bench.clock.now())
+        [(_, _, again)] = deadletters.to_replay(bench.database, "g", 10)
+    assert again.record == poison
+
+
+def test_an_event_is_one_dead_letter_however_often_it_is_given_up(bench, services_of):
+    @handler(topic="things", group="g", retry=RetryPolicy(attempts=1))
+    def on(context, event):
+        raise ValueError(f"failure {len(failures)}")
+
+    failures = []
+    bench.make_engine()
+    at_work = handling(bench, services_of, on)
+    unreadable = Record("things", b"{}", None, (("ce_time", b"x"),))
+    for _ in range(2):  # the second time after a reset of the group's offsets
+        at_work.handle(deliver(record_of(bench), 3), careful=False)
+        at_work.handle(deliver(record_of(bench, source="/other"), 4), careful=False)
+        at_work.handle(deliver(unreadable, 5), careful=False)
+        failures.append(1)
+        bench.clock.forward(1)
+    with bench.database.session():
+        rows = bench.database.read(
+            "SELECT event, position, error, deaths FROM rolehost_dead_events ORDER BY position"
+        )
+    assert rows == [
+        ("/x e1", 3, "ValueError: failure 1", 2),
+        ("/other e1", 4, "ValueError: failure 1", 2),
+        ("things/0/5", 5, rows[2][2], 2),
+    ]
+
+
+def test_a_replay_that_fails_again_leaves_the_dead_letter_that_it_was(bench, services_of):
+    @handler(topic="things", group="g", retry=RetryPolicy(attempts=1))
+    def on(context, event):
+        raise ValueError
+
+    bench.make_engine()
+    at_work = handling(bench, services_of, on)
+    at_work.handle(deliver(record_of(bench)), careful=False)
+    with bench.database.session():
+        [before] = deadletters.listing(bench.database)
+        with bench.database.transaction() as tx:
+            deadletters.replay(tx, before.id, bench.clock.now())
+        [(number, _, delivery)] = deadletters.to_replay(bench.database, "g", 10)
+    assert at_work.handle(delivery, careful=True) == "dead"
+    with bench.database.session():
+        with bench.database.transaction() as tx:
+            deadletters.replayed(tx, number)
+        [after] = deadletters.listing(bench.database)
+    assert (after.id, after.state) == (before.id, "dead")
+
+
+def test_a_dead_letter_of_an_earlier_schema_stays_and_can_be_replayed(bench, services_of):
+    @handler(topic="things", group="g")
+    def on(context, event):
+        raise ValueError
+
+    bench.make_engine()
+    row = ("g", "on", "/x e1", "things", 0, 3, b"[]", b"{}", "old")
+    for _ in range(2):  # the same event, given up twice before it was one dead letter
+        with bench.database.session(), bench.database.transaction() as tx:
+            tx.execute(
+                "INSERT INTO rolehost_dead_events (consumer_group, handler, event, topic, part,"
+                " position, headers, value, error, state, died_at, published_at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'replay', 1, 1)",
+                row,
+            )
+    with bench.database.session():
+        [(number, _, delivery), _] = deadletters.to_replay(bench.database, "g", 10)
+    assert handling(bench, services_of, on).handle(delivery, careful=True) == "dead"
+    with bench.database.session(), bench.database.transaction() as tx:
+        deadletters.replayed(tx, number)
+    assert bench.count("rolehost_dead_events") == 2

@@ -110,10 +110,10 @@ def identity(delivery: Delivery) -> str:
     try:
         attributes, _ = _attributes(delivery.record)
     except PayloadError:
-        return _position(delivery)
+        return position(delivery)
     event_id = attributes.get("id")
     if not event_id:
-        return _position(delivery)
+        return position(delivery)
     # A space ends the source, so it has none itself.
     source = attributes.get("source", "").replace(" ", "%20")
     return indexable(f"{source} {event_id}")
@@ -156,7 +156,7 @@ def to_event(delivery: Delivery, decoder: msgspec.json.Decoder[Any] | None) -> A
         type=take("type", ""),
         data=data,
         key=None if record.key is None else record.key.decode(errors="surrogateescape"),
-        id=take("id", "") or _position(delivery),
+        id=take("id", "") or position(delivery),
         source=take("source", ""),
         subject=attributes.pop("subject", None),
         time=moment,
@@ -261,5 +261,6 @@ def _moment(timestamp: int) -> datetime:
     return datetime.fromtimestamp(max(0, min(timestamp, _LATEST)) / 1000, UTC)
 
 
-def _position(delivery: Delivery) -> str:
+def position(delivery: Delivery) -> str:
+    """Return topic, partition and offset, by which a record is known that has no identity."""
     return f"{delivery.partition.topic}/{delivery.partition.number}/{delivery.offset}"

@@ -158,7 +158,13 @@ class Handling:
         while True:
             attempt += 1
             try:
+                # Each time, for a handler may have changed the one before.
                 event = envelope.to_event(delivery, self._decoder)
+            except PayloadError as error:
+                # No attribute of it is reliable, so it is known by its position.
+                text = f"{type(error).__name__}: {error}"
+                return self._bury(delivery, envelope.position(delivery), text, error)
+            try:
                 return self._once(event, identity, attempt)
             except StorageUnavailable as error:
                 # Nobody's failure: wait for the database, and do not count the attempt.

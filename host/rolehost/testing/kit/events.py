@@ -167,9 +167,9 @@ class Events:
     def _buried(self, handler: Handler, delivery: Delivery) -> DeliveryError:
         """Return why an event is dead that no handler was called with."""
         rows = self._engine.database.read(
-            "SELECT error FROM rolehost_dead_events WHERE handler = ? AND event = ?"
+            "SELECT error FROM rolehost_dead_events WHERE handler = ? AND event IN (?, ?)"
             " ORDER BY id DESC LIMIT 1",
-            (handler.name, envelope.identity(delivery)),
+            (handler.name, envelope.identity(delivery), envelope.position(delivery)),
         )
         return DeliveryError(rows[0][0] if rows else "dead")
 
