@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, field
+from msgspec import Meta
 
 from rolehost.api.settings import Settings
 
@@ -36,4 +36,4 @@ class DeliverySettings(Settings, frozen=True):
     keep_dead: Positive = 2_592_000.0
     keep_inbox: Positive = 604_800.0
     keep_idempotency: Positive = 86_400.0
-    content_modes: dict[str, Literal["binary", "structured"]] = field(default_factory=dict)
+    content_modes: dict[str, Literal["binary", "structured"]] = {}  # noqa: RUF012 - msgspec copies
