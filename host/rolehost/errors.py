@@ -104,6 +104,26 @@ class StorageError(RolehostError):
         super().__init__(message)
         self.backend = backend
         self.setting = setting
+        #: The service database object that raised this, set by the host. None for any other
+        #: storage. Only the absence of the service database leaves an attempt uncounted.
+        self.origin: object | None = None
+
+
+class DatabaseMisused(StorageError):
+    """The service database was used where it must not be; nothing was written.
+
+    For example on the event loop of the ``http`` role, by another thread than the one that a
+    unit of work belongs to, or through a unit of work that has ended. The message names the
+    code and the correct way. Since plugin API 2.
+    """
+
+
+class TransactionAborted(StorageError):
+    """A statement of the transaction had failed, so the database undid all of it.
+
+    A backend raises it at the commit, when the author caught the statement's own error. Since
+    plugin API 2.
+    """
 
 
 class StorageUnavailable(StorageError):
@@ -147,6 +167,14 @@ class LeaseLost(DeliveryError):
     """The row is held by someone else now: the fencing token is stale, nothing was written."""
 
 
+class UnitOfWorkFailed(DeliveryError):
+    """A part of the unit of work failed and its error was caught, so it cannot be committed.
+
+    The message names the place and the type of the first error. Everything was rolled back.
+    Since plugin API 2.
+    """
+
+
 class UndeclaredError(DeliveryError):
     """A plugin enqueued or published what it did not declare in its :class:`PluginInfo`."""
 
@@ -157,6 +185,13 @@ class UnknownActor(DeliveryError):
 
 class PayloadError(DeliveryError):
     """Arguments or a payload cannot be encoded, or do not fit the declared type."""
+
+
+class Overloaded(RolehostError):
+    """Too many calls wait for a thread of this process; the same call may succeed later.
+
+    The ``http`` role answers it with 503. Since plugin API 2.
+    """
 
 
 class IdempotencyConflict(DeliveryError):

@@ -16,7 +16,7 @@ from rolehost.api import ErrorFormat, Middleware, Route, StorageUnavailable
 from rolehost.api.http import Invalid, decode, read
 from rolehost.observe.recorders import Recorders
 from rolehost.roles.http.application import Application, build
-from rolehost.roles.http.responders import QUEUE_PER_THREAD
+from rolehost.services.threads import QUEUE_PER_THREAD
 from structlog.testing import capture_logs
 
 from tests.http.asgi import Answer, ask, call

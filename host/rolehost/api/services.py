@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 import msgspec
 
@@ -19,6 +19,7 @@ from rolehost.storage import Cache, Database, Kind, Queue, Stream
 if TYPE_CHECKING:
     from rolehost.api.contributions import Actor, Check, ErrorFormat, Route
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -254,6 +255,29 @@ class Services(Protocol):
         own: its effects commit with the delivery's completion when the actor, handler or
         responder returns. Elsewhere it commits at the end of the ``with`` block. An exception
         that leaves the block rolls everything back. Blocking: use it in synchronous code.
+        """
+
+    async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function in a thread, with a session of the database, and wait for its result.
+
+        The way to the database for async code: responders, middleware, WebSockets, tasks. The
+        function has the caller's context variables, with request id and logging context, and
+        opens units of work as any synchronous code does. The threads are as many as ``threads``
+        of the role says, apart from those of its own work. Since plugin API 2.
+
+        When the caller is cancelled, a function that has begun runs to its end: a unit of work
+        in it commits or rolls back as it would have, and the result is dropped. One that has
+        not begun is not called. A process that stops waits for functions that run.
+
+        Args:
+            function: a plain function.
+            args: its arguments.
+            kwargs: its arguments by name.
+
+        Raises:
+            Overloaded: 32 calls wait for each thread already.
+            TypeError: the function is a coroutine function.
+            Exception: what the function raises.
         """
 
     def enqueue(self, actor: Actor | str, /, **options_and_arguments: Any) -> Job:

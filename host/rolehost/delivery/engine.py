@@ -13,9 +13,10 @@ from rolehost.api.contributions import Actor
 from rolehost.api.observe import Recorder
 from rolehost.api.services import Clock
 from rolehost.delivery import arguments
+from rolehost.delivery.guard import guard_of
 from rolehost.delivery.ledger import Ledger
 from rolehost.delivery.policy import DeliverySettings
-from rolehost.delivery.work import Joined
+from rolehost.delivery.scopes import Joined
 from rolehost.errors import UndeclaredError, UnknownActor
 from rolehost.storage import Database
 
@@ -79,6 +80,7 @@ class Engine:
         recorder: Recorder,
     ) -> None:
         self.database = database
+        self.guard = guard_of(database)
         self.wake = wake
         self.clock = clock
         self.random = random

@@ -17,7 +17,9 @@ from rolehost.api.events import AnyEvent
 from rolehost.api.services import Services
 from rolehost.delivery import deadletters, envelope, inbox
 from rolehost.delivery.engine import Engine
-from rolehost.delivery.work import AlreadyHandled, Scope, Work, current
+from rolehost.delivery.forks import contained
+from rolehost.delivery.scopes import AlreadyHandled, Scope, current
+from rolehost.delivery.work import Work
 from rolehost.errors import PayloadError, StorageUnavailable
 from rolehost.storage import Delivery
 
@@ -53,8 +55,8 @@ class EventScope(Scope):
 
     __slots__ = ("_event", "_group")
 
-    def __init__(self, engine: Engine, group: str, event: str) -> None:
-        super().__init__(engine, f"event:{event}")
+    def __init__(self, engine: Engine, group: str, event: str, label: str) -> None:
+        super().__init__(engine, f"event:{event}", label)
         self._group = group
         self._event = event
 
@@ -166,12 +168,14 @@ class Handling:
                 return self._bury(delivery, envelope.position(delivery), text, error)
             try:
                 return self._once(event, identity, attempt)
-            except StorageUnavailable as error:
-                # Nobody's failure: wait for the database, and do not count the attempt.
-                attempt -= 1
-                log.warning("storage unavailable, event waits", event_id=identity, error=str(error))
-                delay = 1.0
             except Exception as error:
+                if self._engine.guard.absent(error):
+                    # Not the handler's failure: wait for the database, do not count the attempt.
+                    attempt -= 1
+                    log.warning("database unavailable, event waits", error=str(error))
+                    if self._wait(1.0):
+                        raise Stopping from error
+                    continue
                 if self._marked(identity):
                     return "duplicate"
                 policy = self._handler.retry.for_error(error)
@@ -188,16 +192,20 @@ class Handling:
                 raise Stopping
 
     def _once(self, event: AnyEvent, identity: str, attempt: int) -> str:
-        scope = EventScope(self._engine, self._handler.group, identity)
+        handler = self._handler
+        scope = EventScope(self._engine, handler.group, identity, f"handler {handler.name}")
         token = current.set(scope)
         try:
-            context = HandlerContext(self._services, self._handler.group, attempt)
-            self._handler.fn(context, [event] if self._handler.batch > 1 else event)
+            context = HandlerContext(self._services, handler.group, attempt)
+            contained(handler.fn, context, [event] if handler.batch > 1 else event)
             scope.commit()
         except AlreadyHandled:
             return "duplicate"
+        except StorageUnavailable as error:
+            scope.deny_excuse(error)
+            raise
         finally:
-            scope.roll_back()
+            scope.close()
             current.reset(token)
         return "handled"
 
@@ -262,11 +270,12 @@ class Handling:
             try:
                 with self._engine.database.session():
                     fresh = self._together(decoded)
-            except StorageUnavailable as error:
-                log.warning("storage unavailable, events wait", error=str(error))
-                if self._wait(1.0):
-                    raise Stopping from error
             except Exception as error:
+                if self._engine.guard.absent(error):
+                    log.warning("database unavailable, events wait", error=str(error))
+                    if self._wait(1.0):
+                        raise Stopping from error
+                    continue
                 log.warning(
                     "batch failed, its events are handled one by one",
                     handler=self._handler.name,
@@ -294,7 +303,7 @@ class Handling:
 
     def _together(self, decoded: Sequence[_Decoded]) -> list[bool]:
         group = self._handler.group
-        scope = Scope(self._engine, f"events:{group}")
+        scope = Scope(self._engine, f"events:{group}", f"handler {self._handler.name}")
         token = current.set(scope)
         try:
             transaction = scope.open().transaction
@@ -304,9 +313,12 @@ class Handling:
             failpoints.reach("inbox.after_mark")
             fresh = [event for (_, _, event), new in zip(decoded, marks, strict=True) if new]
             if fresh:
-                self._handler.fn(HandlerContext(self._services, group, 1), fresh)
+                contained(self._handler.fn, HandlerContext(self._services, group, 1), fresh)
             scope.commit()
+        except StorageUnavailable as error:
+            scope.deny_excuse(error)
+            raise
         finally:
-            scope.roll_back()
+            scope.close()
             current.reset(token)
         return marks

@@ -13,7 +13,8 @@ from rolehost import failpoints
 from rolehost.delivery import inbox
 from rolehost.delivery.engine import Engine
 from rolehost.delivery.inbox import StoredResponse
-from rolehost.delivery.work import AlreadyHandled, Scope, Work, current
+from rolehost.delivery.scopes import AlreadyHandled, Scope, current
+from rolehost.delivery.work import Work
 from rolehost.errors import IdempotencyInProgress
 
 
@@ -27,7 +28,7 @@ class RequestScope(Scope):
     __slots__ = ("_fingerprint", "_key", "_token", "stored")
 
     def __init__(self, engine: Engine, key: str, fingerprint: bytes) -> None:
-        super().__init__(engine, f"request:{key}")
+        super().__init__(engine, f"request:{key}", "an idempotent request")
         self._key = key
         self._fingerprint = fingerprint
         #: The response of an earlier request with this key; None when there is none.
@@ -65,6 +66,6 @@ class RequestScope(Scope):
         trace: TracebackType | None,
     ) -> None:
         current.reset(self._token)
-        self.roll_back()
+        self.close()
         if kind is AlreadyHandled:
             raise IdempotencyInProgress("a request with this idempotency key came first") from None

@@ -12,8 +12,9 @@ from rolehost.api.contributions import Actor
 from rolehost.api.retries import Dead, Outcome, Retry, Snooze
 from rolehost.api.services import Services
 from rolehost.delivery.engine import Engine
+from rolehost.delivery.forks import contained
 from rolehost.delivery.ledger import OVER, ClaimedJob, Finish
-from rolehost.delivery.work import Scope, current
+from rolehost.delivery.scopes import Scope, current
 from rolehost.errors import LeaseLost, PayloadError, StorageUnavailable
 
 log = structlog.get_logger(__name__)
@@ -117,7 +118,7 @@ class Runner:
     def _attempt(self, job: ClaimedJob, actor: Actor) -> Finish | None:
         engine = self._engine
         began = engine.clock.now()
-        scope = Scope(engine, f"job:{job.id}")
+        scope = Scope(engine, f"job:{job.id}", f"actor {job.actor} (job {job.id})")
         token = current.set(scope)
         try:
             with engine.database.session():
@@ -125,7 +126,7 @@ class Runner:
                     arguments = engine.signatures[job.actor].decode(job.arguments)
                     attempt = Attempt(engine, self._services, job, actor.retry.attempts)
                     failpoints.reach("runner.before_actor")
-                    outcome: Outcome = actor.fn(attempt, **arguments)
+                    outcome: Outcome = contained(actor.fn, attempt, **arguments)
                     failpoints.reach("runner.after_actor")
                     now = engine.clock.now()
                     end = self._end(job, actor, outcome, now)
@@ -138,8 +139,9 @@ class Runner:
                         raise LeaseLost(f"job {job.id} was given to another process meanwhile")
                     self._over(job, end, began, now)
                     return None
-                except BaseException:
-                    scope.roll_back()
+                except BaseException as error:
+                    scope.deny_excuse(error)
+                    scope.close()
                     raise
         except LeaseLost:
             log.warning("lease lost, effects undone", job_id=job.id, actor=job.actor)
@@ -153,6 +155,7 @@ class Runner:
         except BaseException as error:  # an actor may raise anything, even SystemExit
             return self._over(job, self.failed(job, actor, error), began, engine.clock.now())
         finally:
+            scope.close()
             current.reset(token)
 
     def _end(self, job: ClaimedJob, actor: Actor, outcome: Outcome, now: int) -> Finish:
@@ -182,7 +185,7 @@ class Runner:
         policy = actor.retry.for_error(error)
         attempt = job.attempt + 1
         fatal = isinstance(error, (PayloadError, *policy.fatal))
-        if isinstance(error, StorageUnavailable):
+        if self._engine.guard.absent(error):
             # The service database is away: that is nobody's failure, so it is not counted.
             log.warning("storage unavailable, job handed back", job_id=job.id, error=text)
             return Finish("scheduled", now + 1000, False, text)

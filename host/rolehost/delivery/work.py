@@ -1,17 +1,9 @@
-"""The unit of work: one transaction with the jobs and events that leave with it.
-
-A *scope* is what is being delivered in this context: a job, an event, an idempotent request,
-or nothing but a ``with`` block. ``unit_of_work()`` opens the scope's transaction when it is
-first used and joins it afterwards; the scope ends it, adding its own completion.
-"""
+"""The unit of work as its author sees it: rows, jobs and events that leave together."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, suppress
-from contextvars import ContextVar
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -26,28 +18,20 @@ from rolehost.storage import Database, Record, Transaction
 
 if TYPE_CHECKING:
     from rolehost.delivery.engine import Engine
+    from rolehost.delivery.scopes import Scope
 
 log = structlog.get_logger(__name__)
-
-#: The delivery that code in this context is part of; None outside of any.
-current: ContextVar[Scope | None] = ContextVar("rolehost_scope", default=None)
-
-
-class AlreadyHandled(BaseException):
-    """Control flow: the inbox knows this delivery; stop before any effect.
-
-    Not an :class:`Exception`, so that a handler's own ``except Exception`` lets it pass.
-    """
 
 
 class Work:
     """An open unit of work; implements :class:`rolehost.api.UnitOfWork`."""
 
-    __slots__ = ("_after", "_cause", "_engine", "_events", "_wakes", "transaction")
+    __slots__ = ("_after", "_cause", "_engine", "_events", "_scope", "_wakes", "transaction")
 
-    def __init__(self, engine: Engine, transaction: Transaction, cause: str | None) -> None:
+    def __init__(self, engine: Engine, transaction: Transaction, scope: Scope) -> None:
         self._engine = engine
-        self._cause = cause
+        self._scope = scope
+        self._cause = scope.cause
         self._events: list[tuple[Record, str]] = []
         self._wakes: set[str] = set()
         self._after: list[Callable[[], None]] = []
@@ -71,6 +55,7 @@ class Work:
         **arguments: Any,
     ) -> Job:
         """See :meth:`rolehost.api.UnitOfWork.enqueue`."""
+        self._scope.check_use(self)
         new = self._new(actor, arguments, delay, priority)._replace(key=key, unique=unique)
         number, created = self._engine.ledger.insert(self.transaction, new)
         if created:
@@ -86,6 +71,7 @@ class Work:
         priority: int | None = None,
     ) -> int:
         """See :meth:`rolehost.api.UnitOfWork.enqueue_many`."""
+        self._scope.check_use(self)
         rows = [self._new(actor, each, delay, priority) for each in arguments]
         if rows:
             self._engine.ledger.insert_many(self.transaction, rows)
@@ -117,6 +103,7 @@ class Work:
 
     def publish(self, event: AnyEvent) -> str:
         """See :meth:`rolehost.api.UnitOfWork.publish`."""
+        self._scope.check_use(self)
         engine = self._engine
         engine.check_topic(event.topic)
         now = engine.clock.now()
@@ -133,6 +120,7 @@ class Work:
 
     def after_commit(self, callback: Callable[[], None]) -> None:
         """See :meth:`rolehost.api.UnitOfWork.after_commit`."""
+        self._scope.check_use(self)
         self._after.append(callback)
 
     def wake(self, name: str) -> None:
@@ -157,122 +145,6 @@ class Work:
                 callback()
             except Exception:
                 log.exception("an after-commit callback failed")
-
-
-class Scope:
-    """One delivery and its transaction, opened when first used, by one thread."""
-
-    __slots__ = ("_context", "_engine", "cause", "work")
-
-    def __init__(self, engine: Engine, cause: str | None = None) -> None:
-        self._engine = engine
-        self._context: AbstractContextManager[Transaction] | None = None
-        self.cause = cause
-        #: The open unit of work; None while nothing has been written.
-        self.work: Work | None = None
-
-    def open(self) -> Work:
-        """Return the scope's unit of work, beginning its transaction when there is none."""
-        if self.work is None:
-            context = self._engine.database.transaction()
-            transaction = context.__enter__()
-            self._context = context
-            self.work = Work(self._engine, transaction, self.cause)
-            try:
-                self.opened(self.work)
-            except BaseException:
-                self.roll_back()
-                raise
-        return self.work
-
-    def opened(self, work: Work) -> None:
-        """Write what must come first; scopes with an inbox mark override it."""
-
-    def commit(self, last: Callable[[Transaction], bool] | None = None) -> bool:
-        """Commit what was opened; nothing when nothing was.
-
-        Args:
-            last: runs the last statement (:meth:`rolehost.api.Transaction.conclude`).
-
-        Returns:
-            False when ``last`` said so, and all of it was undone.
-        """
-        work, context = self.work, self._context
-        if work is None or context is None:
-            return True
-        try:
-            work.flush()
-            # Before the last statement, with which a backend may commit.
-            failpoints.reach("work.before_commit")
-            if last is not None and not last(work.transaction):
-                self.roll_back()
-                return False
-        except BaseException:
-            self.roll_back()
-            raise
-        self.work = self._context = None
-        context.__exit__(None, None, None)
-        failpoints.reach("work.after_commit")
-        work.committed()
-        return True
-
-    def roll_back(self) -> None:
-        """Undo what was opened; nothing when nothing was."""
-        context = self._context
-        self.work = self._context = None
-        if context is not None:
-            with suppress(_RollBack):
-                context.__exit__(_RollBack, _RollBack(), None)
-
-
-class _RollBack(Exception):
-    """Tells a transaction's context to roll back."""
-
-
-class Joined:
-    """``with services.unit_of_work()``: joins the scope of this context, or makes one."""
-
-    __slots__ = ("_engine", "_own", "_scope", "_session", "_token")
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._own = False
-
-    def __enter__(self) -> Work:
-        scope = current.get()
-        if scope is None:
-            self._own = True
-            self._session = self._engine.database.session()
-            self._session.__enter__()
-            try:
-                scope = Scope(self._engine)
-                self._token = current.set(scope)
-                self._scope = scope
-                return scope.open()
-            except BaseException:
-                self._leave()
-                raise
-        self._scope = scope
-        return scope.open()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            if kind is not None:
-                self._scope.roll_back()
-            elif self._own:
-                self._scope.commit()
-        finally:
-            if self._own:
-                self._leave()
-
-    def _leave(self) -> None:
-        current.reset(self._token)
-        self._session.__exit__(None, None, None)
 
 
 def new_id(now: int, bits: int) -> str:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
+from rolehost.delivery import forks
 from rolehost.roles.process import Process
 from rolehost.roles.waiting import started
 
@@ -35,6 +36,7 @@ def live(process: Process, role_of: Callable[[Process], Role]) -> int:
     told_to_stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: told_to_stop.set())
+    forks.arm()
     if not started(process, told_to_stop):
         return 0
     try:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import random
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import structlog
 
@@ -21,16 +22,22 @@ from rolehost.composition.model import Composition
 from rolehost.delivery import statistics
 from rolehost.delivery.clock import SystemClock
 from rolehost.delivery.engine import Declared, Engine
+from rolehost.delivery.guard import guard_of
 from rolehost.delivery.requests import RequestScope
 from rolehost.observe.measuring import Measures
 from rolehost.observe.recorders import Recorders
 from rolehost.services.runtime import runtime_directory
+from rolehost.services.threads import Threads
 from rolehost.services.transport import Transport
 from rolehost.storage import Cache, Database, Kind, Queue, Stream
 
 log = structlog.get_logger(__name__)
 
+P = ParamSpec("P")
 T = TypeVar("T")
+
+#: Threads for :meth:`ProcessServices.run` where the role has no setting for its threads.
+_THREADS = 4
 
 
 class ProcessServices:
@@ -223,6 +230,17 @@ class ProcessServices:
         """Open a unit of work, or join the one that is open here."""
         return self.engine.unit_of_work()
 
+    async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function in a thread, with a session of the database, for a coroutine."""
+        if inspect.iscoroutinefunction(function):
+            raise TypeError(f"{function!r} is a coroutine function; await it, or run a plain one")
+        threads: Threads = self._built.get("threads") or self._once(
+            "threads", self._make_threads, lambda made: made.close()
+        )
+        has_database = "database" in self.composition.backends
+        session = self.database.session if has_database else nullcontext
+        return await threads.run(lambda: function(*args, **kwargs), session)
+
     def enqueue(self, actor: Actor | str, /, **options_and_arguments: Any) -> Job:
         """Open (or join) a unit of work for one job."""
         with self.engine.unit_of_work() as work:
@@ -308,7 +326,17 @@ class ProcessServices:
             raise LookupError(
                 f"this deployment has no {kind}: no enabled plugin needs one, or none offers it"
             ) from None
-        return self._once(kind, factory, lambda backend: backend.close())
+        made = self._once(kind, factory, lambda backend: backend.close())
+        if isinstance(made, Database):
+            guard_of(made)
+        return made
+
+    def _make_threads(self) -> Threads:
+        # Functions use the backends, which must be closed after the threads have ended.
+        for kind in self.composition.backends:
+            self._backend(kind)
+        settings = getattr(self.composition.deployment.host, self._role, None)
+        return Threads(getattr(settings, "threads", _THREADS), "run")
 
     def _make_engine(self) -> Engine:
         composition = self.composition

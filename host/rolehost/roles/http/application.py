@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import falcon.asgi
@@ -18,7 +19,7 @@ from rolehost.roles.http.degraded import add_refusals
 from rolehost.roles.http.gate import Asgi, BodyLimit, limited, observed
 from rolehost.roles.http.problems import Problems
 from rolehost.roles.http.requests import request_type
-from rolehost.roles.http.responders import Pool, session_of
+from rolehost.roles.http.responders import Pool
 from rolehost.roles.http.routes import Router, TellingRouter
 
 
@@ -56,7 +57,8 @@ def build(
         settings: ``[http]`` of them.
     """
     http = settings.http
-    pool = Pool(http.threads, session_of(services, "database" in composition.backends))
+    has_database = "database" in composition.backends
+    pool = Pool(http.threads, services.database.session if has_database else nullcontext)
     write = logs.often("info", "request") if http.access_log else None
     told = write is not None or bool(recorders)
     router = (TellingRouter if told else Router)(pool, services)

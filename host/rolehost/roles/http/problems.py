@@ -18,6 +18,7 @@ from rolehost.api.http import Invalid
 from rolehost.errors import (
     IdempotencyConflict,
     IdempotencyInProgress,
+    Overloaded,
     StorageUnavailable,
     ValueRefused,
 )
@@ -75,6 +76,7 @@ class Problems:
         app.add_error_handler(Exception, _unhandled)
         app.add_error_handler(StorageUnavailable, _unavailable)
         app.add_error_handler(ValueRefused, _refused)
+        app.add_error_handler(Overloaded, _overloaded)
         app.add_error_handler(IdempotencyConflict, _conflict)
         app.add_error_handler(IdempotencyInProgress, _in_progress)
         app.add_error_handler(BodyIncomplete, _incomplete)
@@ -148,6 +150,10 @@ async def _refused(req: falcon.asgi.Request, _resp: Any, error: Exception, _para
         " with NUL (U+0000) or a number out of range.",
         code="value_refused",
     )
+
+
+async def _overloaded(_req: Any, _resp: Any, _error: Exception, _params: Any) -> None:
+    raise overloaded("Too many requests wait for a thread.")
 
 
 async def _conflict(_req: Any, _resp: Any, _error: Exception, _params: Any) -> None:

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
-from contextvars import copy_context
-from threading import Semaphore
 from typing import Any
 
 import falcon
 
-from rolehost.api.services import Services
-from rolehost.roles.http.problems import overloaded
+from rolehost.services.threads import Session, Threads
 
 Responder = Callable[..., Any]
-Session = Callable[[], AbstractContextManager[None]]
-
-#: Requests that may wait for each thread; beyond, the answer is 503 at once. With a responder
-#: of 5 ms, the last in the queue waits 32 x 5 = 160 ms.
-QUEUE_PER_THREAD = 32
 
 #: Methods whose responders may be idempotent by key.
 KEYED = frozenset({"POST", "PATCH"})
@@ -31,44 +20,23 @@ LONGEST_KEY = 255
 
 
 class Pool:
-    """Runs synchronous responders on a bounded number of threads, behind a bounded queue."""
+    """The threads of synchronous responders, and the session that each is called in."""
 
     def __init__(self, threads: int, session: Session) -> None:
-        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="responder")
-        self._places = Semaphore(threads * (1 + QUEUE_PER_THREAD))
+        self._threads = Threads(threads, "responder")
         self._session = session
 
     async def run(self, work: Callable[[], None]) -> None:
         """Run ``work`` in a thread, inside a database session, with this task's contextvars.
 
         Raises:
-            falcon.HTTPServiceUnavailable: too many wait already.
+            Overloaded: too many wait already.
         """
-        if not self._places.acquire(blocking=False):
-            raise overloaded("Too many requests wait for a thread.")
-        try:
-            future = self._executor.submit(copy_context().run, self._inside, work)
-        except BaseException:
-            self._places.release()
-            raise
-        future.add_done_callback(self._leave)
-        await asyncio.wrap_future(future)
+        await self._threads.run(work, self._session)
 
     def close(self) -> None:
         """Wait for what runs and end the threads."""
-        self._executor.shutdown(wait=True, cancel_futures=True)
-
-    def _inside(self, work: Callable[[], None]) -> None:
-        with self._session():
-            work()
-
-    def _leave(self, _future: Future[None]) -> None:
-        self._places.release()
-
-
-def session_of(services: Services, has_database: bool) -> Session:
-    """Return what surrounds synchronous code: a database session, or nothing."""
-    return services.database.session if has_database else nullcontext
+        self._threads.close()
 
 
 def on_threads(responder: Responder, pool: Pool) -> Callable[..., Awaitable[None]]:

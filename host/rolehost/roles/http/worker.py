@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 from gunicorn.asgi.protocol import ASGIProtocol  # type: ignore[import-untyped]
 from gunicorn.workers.gasgi import ASGIWorker  # type: ignore[import-untyped]
 
+from rolehost.delivery import forks
+from rolehost.delivery.guard import role_loop
 from rolehost.roles.http.gate import Asgi
 from rolehost.roles.http.listener import BACKLOG
 from rolehost.roles.status import RETIRE
@@ -205,7 +207,12 @@ class HostWorker(ASGIWorker):  # type: ignore[misc]
         self._stop.set()
 
     async def _serve(self) -> None:
+        with role_loop(self.loop):
+            await self._serve_until_stopped()
+
+    async def _serve_until_stopped(self) -> None:
         self._heed_signals()
+        forks.arm()
         self.app.process.in_flight = self.in_flight
         for listener in self.sockets:
             self.servers.append(

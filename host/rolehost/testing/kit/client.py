@@ -11,6 +11,8 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from rolehost.delivery.guard import role_loop
+
 Asgi = Callable[[dict[str, Any], Any, Any], Any]
 Call = Callable[[], Coroutine[Any, Any, None]]
 
@@ -286,7 +288,8 @@ def _answer(application: Asgi, scope: dict[str, Any], body: bytes, loop: Loop) -
                 if not message.get("more_body"):
                     over.set()
 
-        await application(scope, receive, send)
+        with role_loop(asyncio.get_running_loop()):
+            await application(scope, receive, send)
 
     loop.run(call)
     return Response(status, fields, b"".join(parts))

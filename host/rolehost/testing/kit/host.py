@@ -17,7 +17,8 @@ from rolehost.composition import Composition, compose
 from rolehost.delivery import deadletters, deadmessages, envelope
 from rolehost.delivery.deadletters import DeadLetter
 from rolehost.delivery.ticks import Ticker
-from rolehost.delivery.work import current, new_id
+from rolehost.delivery.scopes import current
+from rolehost.delivery.work import new_id
 from rolehost.deployment import Deployment, load
 from rolehost.discovery import did_you_mean
 from rolehost.errors import RolehostError

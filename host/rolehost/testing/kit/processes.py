@@ -10,7 +10,7 @@ from typing import Any
 
 from rolehost.api import Actor
 from rolehost.composition import Composition
-from rolehost.delivery.work import current
+from rolehost.delivery.scopes import current
 from rolehost.roles.process import Process
 from rolehost.services import ProcessServices
 from rolehost.testing.kit.metrics import Metrics

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from rolehost.services import ProcessServices
+from rolehost.testing.simulation.fibers import InFiber
 from rolehost.testing.simulation.world import SimulatedWorld
 
 if TYPE_CHECKING:
@@ -118,8 +119,7 @@ class Door:
         del strand[_Current]
 
         async def run(work: Any) -> None:
-            with _asked(self._fibers).database.session():
-                work()
+            await InFiber(fibers).run(work, _asked(fibers).database.session)
 
         self._application.pool.run = run  # type: ignore[method-assign]
 
@@ -150,7 +150,8 @@ class Door:
 
         coroutine: Any = self._application.asgi(scope, receive, send)
         try:
-            coroutine.send(None)
+            with self._fibers.coroutine(True):
+                coroutine.send(None)
         except StopIteration:
             pass
         else:

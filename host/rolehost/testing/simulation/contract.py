@@ -24,7 +24,7 @@ from rolehost.api.contributions import Actor, Handler
 from rolehost.composition.model import Composition
 from rolehost.delivery import envelope
 from rolehost.delivery.outbox import decode_headers
-from rolehost.delivery.work import Scope, current
+from rolehost.delivery.scopes import Scope, current
 from rolehost.storage import Delivery, Partition, Record
 from rolehost.testing.memory.database import MemoryDatabase
 from rolehost.testing.simulation.world import SimulatedWorld

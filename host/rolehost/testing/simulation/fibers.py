@@ -8,16 +8,25 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]
 
 from rolehost.failpoints import Crash
+from rolehost.services.threads import Session
 from rolehost.testing.memory.interleaving import Interleaving
 
 if TYPE_CHECKING:
     from rolehost.testing.simulation.processes import SimulatedProcess
+
+
+T = TypeVar("T")
+
+#: Key in a strand: whether async code runs in it.
+_COROUTINE = object()
 
 
 class Fiber(greenlet):  # type: ignore[misc]
@@ -129,6 +138,34 @@ class Fibers(Interleaving):
         """Tell the running fiber from others, as the ident of a thread does."""
         found = getcurrent()
         return found.number if isinstance(found, Fiber) else 0
+
+
+    def in_coroutine(self) -> bool:
+        """Say whether the running fiber runs async code of the ``http`` role."""
+        return bool(self.strand().get(_COROUTINE))
+
+    @contextmanager
+    def coroutine(self, runs: bool) -> Iterator[None]:
+        """Let the running fiber count as the event loop while it runs async code, or not."""
+        strand = self.strand()
+        before = strand.get(_COROUTINE)
+        strand[_COROUTINE] = runs
+        try:
+            yield
+        finally:
+            strand[_COROUTINE] = before
+
+
+class InFiber:
+    """Calls functions for coroutines in the fiber that waits, in place of a pool of threads."""
+
+    def __init__(self, fibers: Fibers) -> None:
+        self._fibers = fibers
+
+    async def run(self, work: Callable[[], T], session: Session) -> T:
+        """See :meth:`rolehost.services.threads.Threads.run`."""
+        with self._fibers.coroutine(False), session():
+            return copy_context().run(work)
 
 
 class FiberLocal:

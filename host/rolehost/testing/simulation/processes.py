@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rolehost.api.contributions import Handler
 from rolehost.composition.model import Composition
 from rolehost.delivery import leases, sweep
+from rolehost.delivery.guard import guard_of
 from rolehost.delivery.leases import Identity, Presence
 from rolehost.delivery.ledger import Finish
 from rolehost.delivery.relay import Relay
@@ -19,7 +20,7 @@ from rolehost.roles.process import Process
 from rolehost.roles.worker.consumer import LedgerConsumer
 from rolehost.storage import Listener
 from rolehost.testing.simulation.consuming import SimulatedGroup, SimulatedLanes
-from rolehost.testing.simulation.fibers import Fiber, FiberLock
+from rolehost.testing.simulation.fibers import Fiber, FiberLock, InFiber
 
 if TYPE_CHECKING:
     from rolehost.testing.simulation.stepping import Stepping
@@ -91,6 +92,10 @@ class SimulatedProcess(Process):
         services = self._provision()
         for service_type, make in self.run.replaced.items():
             services._built[service_type] = make()
+        services._built["threads"] = InFiber(self.run.fibers)
+        if "database" in self.composition.backends:
+            guard = guard_of(services.database)
+            guard.strand, guard.on_loop = self.run.fibers.number, self.run.fibers.in_coroutine
         self.start()
         self._identity = Identity(
             self.name, services.deployment, self.role, self.slot, self.incarnation

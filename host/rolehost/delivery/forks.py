@@ -1,0 +1,83 @@
+"""Processes that the author's code forks: they keep nothing that belongs to the host.
+
+``multiprocessing`` with the method ``fork``, ``os.fork`` and ``subprocess`` with a
+``preexec_fn`` copy a process with its signal handlers, exit handlers and the stack of the
+thread that forks. In such a child signals have their default action again, the exit handlers
+are gone, and a child that returns to the host ends instead of going on as a second worker.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any, NoReturn, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_forks = 0
+_armed = False
+
+
+def arm() -> None:
+    """From now on reset signals and exit handlers in forked children of this process.
+
+    Call it when the process has its signal handlers and forks no process of the host any more.
+    """
+    global _armed
+    _armed = True
+
+
+def contained(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call code of an author; a child that was forked in it, and comes back from it, ends.
+
+    The child's exit status is 0 when the function returned, that of ``sys.exit`` when it was
+    called, and 1 after any other exception, whose traceback is written to standard error.
+    """
+    before = _forks
+    try:
+        result = function(*args, **kwargs)
+    except BaseException as error:
+        if _forks != before:
+            _leave(error)
+        raise
+    if _forks != before:
+        _leave(None)
+    return result
+
+
+def _leave(error: BaseException | None) -> NoReturn:
+    status = 0
+    if isinstance(error, SystemExit):
+        code: Any = error.code
+        status = code if isinstance(code, int) else int(code is not None)
+        if status == 1 and not isinstance(code, int):
+            print(code, file=sys.stderr)
+    elif error is not None:
+        traceback.print_exception(error)
+        status = 1
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(status & 0xFF)
+
+
+def _in_child() -> None:
+    global _forks, _armed
+    _forks += 1
+    if not _armed:
+        return
+    _armed = False
+    # The number of the signal would otherwise be written to a pipe of the parent's event loop.
+    signal.set_wakeup_fd(-1)
+    for number in signal.valid_signals():
+        if callable(signal.getsignal(number)):
+            default = number == signal.SIGINT
+            signal.signal(number, signal.default_int_handler if default else signal.SIG_DFL)
+    atexit._clear()
+
+
+os.register_at_fork(after_in_child=_in_child)

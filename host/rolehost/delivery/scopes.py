@@ -1,0 +1,354 @@
+"""Scopes: what a unit of work belongs to, and how it ends.
+
+A *scope* is what is delivered in this context: a job, an event, an idempotent request, or only
+a ``with`` block. ``unit_of_work()`` opens the scope's transaction when it is first used and
+joins it afterwards; the scope ends it, and adds its own completion.
+
+A scope belongs to one thread of execution. If one of its blocks fails, or has not ended, the
+scope cannot commit.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Hashable
+from contextlib import AbstractContextManager, suppress
+from contextvars import ContextVar
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import structlog
+
+from rolehost import failpoints
+from rolehost.delivery.places import raise_site
+from rolehost.delivery.work import Work
+from rolehost.errors import (
+    DatabaseMisused,
+    StorageBusy,
+    StorageUnavailable,
+    TransactionAborted,
+    UnitOfWorkFailed,
+)
+from rolehost.storage import Transaction
+
+if TYPE_CHECKING:
+    from rolehost.delivery.engine import Engine
+    from rolehost.delivery.guard import Guard
+
+log = structlog.get_logger(__name__)
+
+#: The delivery that code in this context is part of; None outside of any.
+current: ContextVar[Scope | None] = ContextVar("rolehost_scope", default=None)
+
+
+class AlreadyHandled(BaseException):
+    """Control flow: the inbox knows this delivery; stop before any effect.
+
+    Not an :class:`Exception`, so that a handler's own ``except Exception`` lets it pass.
+    """
+
+
+class _RollBack(Exception):
+    """Tells a transaction's context to roll back."""
+
+
+class Scope:
+    """One delivery and its transaction, opened when first used, by the thread that made it.
+
+    Args:
+        engine: the engine.
+        cause: what it is, for rows that it enqueues: ``job:12``; None outside of deliveries.
+        label: what it is, for people: ``actor shop.bill``; empty when only its code is known.
+    """
+
+    __slots__ = (
+        "_context",
+        "_engine",
+        "_failure",
+        "_statement",
+        "_strand",
+        "blocks",
+        "cause",
+        "label",
+        "opened_at",
+        "over",
+        "work",
+    )
+
+    def __init__(self, engine: Engine, cause: str | None = None, label: str = "") -> None:
+        self._engine = engine
+        self._context: AbstractContextManager[Transaction] | None = None
+        self._failure = ""
+        self._statement = ""
+        self._strand: Hashable = engine.guard.strand()
+        self.cause = cause
+        self.label = label
+        #: How many ``with`` blocks of it have begun and not ended.
+        self.blocks = 0
+        #: Where it was opened, for messages.
+        self.opened_at = label
+        #: Whether it has ended for good: nothing can join it.
+        self.over = False
+        #: The open unit of work; None while nothing has been written.
+        self.work: Work | None = None
+
+    def open(self) -> Work:
+        """Return the scope's unit of work, beginning its transaction when there is none."""
+        if self.work is None:
+            guard = self._engine.guard
+            context = self._engine.database.transaction()
+            transaction = context.__enter__()
+            self._context = context
+            self.work = Work(self._engine, transaction, self)
+            guard.units[self._strand] = self
+            try:
+                self.opened(self.work)
+            except BaseException:
+                self.roll_back()
+                raise
+        return self.work
+
+    def opened(self, work: Work) -> None:
+        """Write what must come first; scopes with an inbox mark override it."""
+
+    def commit(self, last: Callable[[Transaction], bool] | None = None) -> bool:
+        """Commit what was opened; nothing when nothing was.
+
+        Args:
+            last: runs the last statement (:meth:`rolehost.api.Transaction.conclude`).
+
+        Returns:
+            False when ``last`` said so, and all of it was undone.
+
+        Raises:
+            UnitOfWorkFailed: a part of it failed, or has not ended; all of it was undone.
+        """
+        work, statement = self.work, self._statement
+        if work is None:
+            return True
+        try:
+            self._refuse_in_part()
+            work.flush()
+            # Before the last statement, with which a backend may commit.
+            failpoints.reach("work.before_commit")
+            if last is not None and not last(work.transaction):
+                self.roll_back()
+                return False
+            context = self._let_go()
+            assert context is not None  # as long as there is a unit of work
+            context.__exit__(None, None, None)
+        except BaseException as error:
+            self.roll_back()
+            self._engine.guard.blame(error)
+            if isinstance(error, TransactionAborted):
+                raise UnitOfWorkFailed(_failed(statement or "a statement failed")) from error
+            raise
+        failpoints.reach("work.after_commit")
+        # What callbacks write is no part of this.
+        token = current.set(None)
+        try:
+            work.committed()
+        finally:
+            current.reset(token)
+        return True
+
+    def roll_back(self) -> None:
+        """Undo what was opened; nothing when nothing was."""
+        context = self._let_go()
+        if context is not None:
+            with suppress(_RollBack):
+                context.__exit__(_RollBack, _RollBack(), None)
+
+    def close(self) -> None:
+        """End the scope: undo what is still open. Nothing can join it any more. Idempotent."""
+        self.over = True
+        self.roll_back()
+
+    def abandon(self) -> None:
+        """Forget the transaction without touching it: it is another process's."""
+        self.over = True
+        self.work = self._context = None
+
+    def end_block(self, error: BaseException | None, *, first: bool) -> None:
+        """Count the end of a block that had joined this scope.
+
+        Args:
+            error: what left the block; None when it ended well.
+            first: it opened the unit of work, so nothing else is in it: all of it is undone,
+                and the delivery may go on with another one.
+        """
+        self.blocks -= 1
+        if error is None or self.work is None:
+            return
+        if first and not self.blocks:
+            self.roll_back()
+        elif not self._failure:
+            self._failure = f"a block failed at {raise_site(error)}: {type(error).__name__}"
+
+    def statement_failed(self, error: BaseException, place: str) -> None:
+        """Record a failed statement: some databases undo the whole transaction then."""
+        self._statement = self._statement or (
+            f"a statement failed at {place or 'an unknown place'}: {type(error).__name__}"
+        )
+
+    def deny_excuse(self, error: BaseException) -> None:
+        """Take back that an error means the database is absent, if this scope causes it.
+
+        Another thread of the delivery waited for the write lock that the delivery itself holds.
+        """
+        guard = self._engine.guard
+        if self.work is not None and guard.single_writer and isinstance(error, StorageBusy):
+            error.origin = None
+
+    def check_use(self, work: Work) -> None:
+        """Refuse the use of a unit of work after its end, or by another thread.
+
+        Raises:
+            DatabaseMisused: it has ended, or belongs to another thread.
+        """
+        if self.work is not work:
+            raise DatabaseMisused(
+                f"the unit of work opened at {self.opened_at} has ended; open another one with"
+                " services.unit_of_work()"
+            )
+        if self._strand != self._engine.guard.strand():
+            raise DatabaseMisused(
+                f"the unit of work opened at {self.opened_at} belongs to another thread; use it"
+                " in the thread that opened it"
+            )
+
+    def is_here(self) -> bool:
+        """Whether it can be joined by the calling thread."""
+        return not self.over and self._strand == self._engine.guard.strand()
+
+    def is_open_elsewhere(self, guard: Guard) -> bool:
+        """Whether its transaction on this guard's database is open in another thread."""
+        return (
+            self.work is not None
+            and self._engine.guard is guard
+            and self._strand != guard.strand()
+        )
+
+    def _refuse_in_part(self) -> None:
+        if self._failure:
+            raise UnitOfWorkFailed(_failed(self._failure))
+        if self.blocks:
+            raise UnitOfWorkFailed(
+                f"a block of the unit of work opened at {self.opened_at} has not ended, for"
+                " example in a suspended generator, so nothing was committed"
+            )
+
+    def _let_go(self) -> AbstractContextManager[Transaction] | None:
+        context = self._context
+        self.work = self._context = None
+        self._failure = self._statement = ""
+        if context is not None:
+            self._engine.guard.units.pop(self._strand, None)
+        return context
+
+
+class BlockScope(Scope):
+    """The scope of a ``with`` block outside of any delivery; it has a session of its own."""
+
+    __slots__ = ("_session", "joined")
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self._session: AbstractContextManager[None] | None = engine.database.session()
+        self._session.__enter__()
+        #: How many inner blocks have ended well.
+        self.joined = 0
+
+    def end_block(self, error: BaseException | None, *, first: bool) -> None:
+        """See :meth:`Scope.end_block`."""
+        super().end_block(error, first=first)
+        self.joined += error is None
+
+    def close(self) -> None:
+        """See :meth:`Scope.close`; also ends the session."""
+        session, self._session = self._session, None
+        try:
+            super().close()
+        finally:
+            if session is not None:
+                session.__exit__(None, None, None)
+
+    def abandon(self) -> None:
+        """See :meth:`Scope.abandon`."""
+        super().abandon()
+        self._session = None
+
+
+class Joined:
+    """``with services.unit_of_work()``: joins the scope of this context, or makes one."""
+
+    __slots__ = ("_engine", "_first", "_own", "_scope", "_token")
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def __enter__(self) -> Work:
+        scope = current.get()
+        self._own: BlockScope | None = None
+        if scope is None or not scope.is_here():
+            scope = self._own = BlockScope(self._engine)
+            self._token = current.set(scope)
+        self._scope = scope
+        self._first = scope.work is None
+        try:
+            # Also where it is open already: whether it may be used here is asked each time.
+            self._engine.guard.check()
+            if self._first:
+                caller = sys._getframe(1)
+                module = caller.f_globals.get("__name__", "")
+                scope.opened_at = f"{caller.f_code.co_qualname} ({module}:{caller.f_lineno})"
+            work = scope.open()
+        except BaseException:
+            self._leave()
+            raise
+        if self._own is None:
+            scope.blocks += 1
+        return work
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        scope = self._scope
+        if scope.over:
+            self._leave()
+            return
+        own = self._own
+        if own is None:
+            scope.end_block(error, first=self._first)
+            return
+        try:
+            if error is None:
+                own.commit()
+            elif isinstance(error, GeneratorExit) and own.joined:
+                log.error(
+                    "a generator was closed inside its unit of work: what other code wrote in it"
+                    " was rolled back, too",
+                    opened_at=own.opened_at,
+                )
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        if self._own is None:
+            return
+        # A generator may be closed in another context than it was begun in.
+        with suppress(ValueError):
+            current.reset(self._token)
+        if self._own.is_here():
+            self._own.close()
+
+
+def _failed(what: str) -> str:
+    return (
+        f"{what}. The error was caught, but what failed is part of this unit of work, which"
+        " cannot be committed in part: nothing of it was. Let the error pass, or put what may"
+        " fail into 'with services.database.peewee.atomic():'"
+    )

@@ -1,0 +1,89 @@
+"""Threads on which coroutines have functions called, behind a bounded queue."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from contextvars import copy_context
+from typing import TypeVar
+
+import structlog
+
+from rolehost.delivery.forks import contained
+from rolehost.errors import Overloaded
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+Session = Callable[[], AbstractContextManager[None]]
+
+#: Calls that may wait for each thread; one more is refused. With functions of 5 ms, the last in
+#: the queue waits 32 x 5 = 160 ms.
+QUEUE_PER_THREAD = 32
+
+
+class Threads:
+    """A pool of threads for the coroutines of one process.
+
+    Args:
+        count: how many threads.
+        name: prefix of their names.
+    """
+
+    def __init__(self, count: int, name: str) -> None:
+        self._executor = ThreadPoolExecutor(count, thread_name_prefix=name)
+        self._places = threading.Semaphore(count * (1 + QUEUE_PER_THREAD))
+        self._here = threading.local()
+
+    async def run(self, work: Callable[[], T], session: Session) -> T:
+        """Call ``work`` in a thread, inside a session, with this task's context variables.
+
+        When the waiting task is cancelled, a call that has begun runs to its end, and its result
+        is dropped; one that has not begun is not made.
+
+        Raises:
+            Overloaded: too many calls wait already.
+            Exception: what ``work`` raises.
+        """
+        if getattr(self._here, "busy", False):
+            # From an event loop on one of these threads: another could wait for this one.
+            with session():
+                return contained(work)
+        if not self._places.acquire(blocking=False):
+            raise Overloaded("too many calls wait for a thread of this process")
+        context = copy_context()
+        try:
+            future = self._executor.submit(context.run, self._inside, work, session)
+        except BaseException:
+            self._places.release()
+            raise
+        future.add_done_callback(self._leave)
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            future.add_done_callback(_log_dropped)
+            raise
+
+    def close(self) -> None:
+        """Wait for what runs and end the threads."""
+        self._executor.shutdown(wait=True, cancel_futures=True)
+
+    def _inside(self, work: Callable[[], T], session: Session) -> T:
+        self._here.busy = True
+        try:
+            with session():
+                return contained(work)
+        finally:
+            self._here.busy = False
+
+    def _leave(self, _future: Future[T]) -> None:
+        self._places.release()
+
+
+def _log_dropped(future: Future[T]) -> None:
+    error = None if future.cancelled() else future.exception()
+    if error is not None:
+        log.error("a function failed whose caller was cancelled", exc_info=error)
