@@ -8,12 +8,13 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rolehost import schema
-from rolehost.api import Actor, Database, Secret
+from rolehost.api import Actor, Database, Secret, StorageUnavailable
 from rolehost.delivery.engine import Declared, Engine
 from rolehost.delivery.ledger import ClaimedJob
 from rolehost.delivery.policy import DeliverySettings
@@ -144,6 +145,27 @@ def _postgresql(url: str) -> Iterator[Database]:
     with admin.transaction() as tx:
         tx.execute(f"DROP SCHEMA {schema_name} CASCADE")
     admin.close()
+
+
+@pytest.fixture
+def database_away(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], AbstractContextManager[None]]:
+    """Return a block in which the backend answers as when its server cannot be reached."""
+
+    def away(*_: Any, **__: Any) -> Any:
+        raise StorageUnavailable("the server cannot be reached")
+
+    @contextmanager
+    def block() -> Iterator[None]:
+        backend, peewee = type(database).__mro__[1], type(database.peewee).__mro__[1]
+        with monkeypatch.context() as patched:
+            patched.setattr(backend, "read", away)
+            patched.setattr(peewee, "execute_sql", away)
+            patched.setattr(peewee, "begin", away)
+            yield
+
+    return block
 
 
 @pytest.fixture

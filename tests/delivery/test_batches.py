@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 from rolehost.api import StorageUnavailable, actor
+from rolehost.delivery import administration
 from rolehost.delivery.ledger import Finish
 from rolehost.roles.worker.consumer import LedgerConsumer
 
@@ -107,3 +108,22 @@ def test_what_was_claimed_by_a_commit_whose_answer_was_lost_is_given_back_and_ru
     assert unknown <= {job.id for job in consumer._ready}
     assert started.id in claimed(bench)  # what is running is not touched
     consumer.done(started, Finish("completed", started.run_at, True, None), 0.0)
+
+
+def test_a_cancelled_job_that_was_claimed_and_has_not_begun_is_not_run(bench, consumer):
+    bench.make_engine(quick)
+    number = consumer._ready[0].id
+    with bench.database.transaction() as tx:
+        assert administration.cancel(tx, number, bench.clock.now()) == "asked"
+    consumer._looked_at = 0.0  # as if the last look was a while ago
+    job = consumer.take()
+    assert (job.id, job.cancel) == (number, 1)
+    assert bench.run(job) == "cancelled"
+
+    # Wanted again, it is another claim: what was known of the first one does not hold.
+    with bench.database.transaction() as tx:
+        administration.retry(tx, number, bench.clock.now())
+    [again] = [each for each in bench.claim(limit=1000) if each.id == number]
+    consumer._ready.appendleft(again)
+    consumer._looked_at = float("inf")
+    assert consumer.take().cancel == 0

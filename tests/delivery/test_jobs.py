@@ -9,6 +9,8 @@ import pytest
 from rolehost.api import Dead, Retry, RetryPolicy, Snooze, StorageUnavailable, actor
 from rolehost.delivery import administration, leases, sweep
 from rolehost.delivery.leases import Identity, Presence
+from rolehost_embedded.database import EmbeddedDatabase
+from rolehost_embedded.settings import EmbeddedSettings
 
 
 @actor()
@@ -183,15 +185,49 @@ def test_a_shutdown_hands_the_job_back_uncounted(bench):
     assert bench.job(job.id)["attempt"] == 0
 
 
-def test_an_outage_of_storage_is_nobodys_failure(bench):
+@pytest.mark.parametrize("use", ["read", "peewee", "unit of work"])
+def test_an_absent_service_database_leaves_an_attempt_uncounted(bench, database_away, use):
     @actor(retry=RetryPolicy(attempts=1))
     def unlucky(context):
-        raise StorageUnavailable("away")
+        with database_away():
+            if use == "read":
+                bench.database.read("SELECT 1")
+            elif use == "peewee":
+                bench.database.peewee.execute_sql("SELECT 1")
+            else:
+                context.services.unit_of_work().__enter__()
 
     bench.make_engine(unlucky)
     job = enqueue(bench, unlucky)
     assert bench.run(bench.claim()[0]) == "scheduled"
     assert bench.job(job.id)["attempt"] == 0
+
+
+def test_the_absence_of_any_other_storage_is_the_jobs_failure(bench):
+    @actor(retry=RetryPolicy(attempts=2))
+    def unlucky(context):
+        raise StorageUnavailable("the cache is away")
+
+    bench.make_engine(unlucky)
+    job = enqueue(bench, unlucky)
+    assert bench.run(bench.claim()[0]) == "retrying"
+    assert bench.job(job.id)["attempt"] == 1
+    bench.clock.forward(3600)
+    assert bench.run(bench.claim()[0]) == "dead"
+
+
+def test_the_absence_of_another_database_is_the_jobs_failure(bench, tmp_path):
+    other = EmbeddedDatabase(EmbeddedSettings(path=tmp_path / "none" / "other.db"))
+    (tmp_path / "none").write_text("a file where the folder would be")
+
+    @actor(retry=RetryPolicy(attempts=2))
+    def unlucky(context):
+        other.ping()
+
+    bench.make_engine(unlucky)
+    job = enqueue(bench, unlucky)
+    assert bench.run(bench.claim()[0]) == "retrying"
+    assert "StorageRefused" in bench.job(job.id)["error"]
 
 
 def test_fatal_exceptions_and_arguments_that_do_not_fit_are_dead_at_once(bench):

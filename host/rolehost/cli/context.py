@@ -112,5 +112,6 @@ class Context:
             logs.configure(self.composition.deployment.host.log)
         process = Process(self.composition, role="command")
         process.start()
+        process.services.wait_for_writers()
         click.get_current_context().find_root().call_on_close(process.stop)
         return process

@@ -35,6 +35,7 @@ def opened(context: Context) -> Iterator[ProcessServices]:
     try:
         with services.database.session():
             require_pre(services.database, [HOST_SET])
+            services.wait_for_writers()
             yield services
     finally:
         services.close()

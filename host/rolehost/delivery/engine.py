@@ -81,6 +81,9 @@ class Engine:
     ) -> None:
         self.database = database
         self.guard = guard_of(database)
+        #: Seconds for which a unit of work goes on asking for a write lock that others hold;
+        #: 0 takes the backend's own time limit. A command has more patience than a request.
+        self.patience = 0.0
         self.wake = wake
         self.clock = clock
         self.random = random

@@ -188,10 +188,11 @@ def guard_of(database: Database) -> Guard:
         found = getattr(database, "_rolehost_guard", None)
         if found is None:
             found = Guard(database)
-            objects: tuple[Any, ...] = (database.peewee, database)
-            for each, guarded in zip(objects, (_guarded_peewee, _guarded_database), strict=True):
-                each._rolehost_guard = found
-                each.__class__ = guarded(type(each))
+            peewee: Any = database.peewee
+            backend: Any = database
+            peewee._rolehost_guard = backend._rolehost_guard = found
+            peewee.__class__ = _guarded_peewee(peewee.__class__)
+            backend.__class__ = _guarded_database(backend.__class__)
         return found
 
 

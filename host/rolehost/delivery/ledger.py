@@ -178,6 +178,15 @@ class Ledger:
             )
         )
 
+    def cancelled(self, owner: str) -> set[tuple[int, int]]:
+        """Return the cancelled jobs that a process holds, as ids and tokens."""
+        rows = self._database.read(
+            "SELECT id, token FROM rolehost_jobs WHERE owner = ?"
+            " AND state IN ('claimed', 'running') AND cancel = 1",
+            (owner,),
+        )
+        return {(number, token) for number, token in rows}
+
     def start(self, tx: Transaction, job: ClaimedJob, now: int) -> bool:
         """Mark a claimed row as started; False when the claim is no longer ours."""
         return (

@@ -11,6 +11,7 @@ scope cannot commit.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager, suppress
 from contextvars import ContextVar
@@ -25,7 +26,6 @@ from rolehost.delivery.work import Work
 from rolehost.errors import (
     DatabaseMisused,
     StorageBusy,
-    StorageUnavailable,
     TransactionAborted,
     UnitOfWorkFailed,
 )
@@ -95,18 +95,27 @@ class Scope:
     def open(self) -> Work:
         """Return the scope's unit of work, beginning its transaction when there is none."""
         if self.work is None:
-            guard = self._engine.guard
-            context = self._engine.database.transaction()
-            transaction = context.__enter__()
-            self._context = context
+            self._context, transaction = self._begin()
             self.work = Work(self._engine, transaction, self)
-            guard.units[self._strand] = self
+            self._engine.guard.units[self._strand] = self
             try:
                 self.opened(self.work)
             except BaseException:
                 self.roll_back()
                 raise
         return self.work
+
+    def _begin(self) -> tuple[AbstractContextManager[Transaction], Transaction]:
+        engine = self._engine
+        until = time.monotonic() + engine.patience
+        while True:
+            context = engine.database.transaction()
+            try:
+                return context, context.__enter__()
+            except StorageBusy as error:
+                if time.monotonic() >= until:
+                    raise
+                log.warning("the database is busy, waiting", error=str(error))
 
     def opened(self, work: Work) -> None:
         """Write what must come first; scopes with an inbox mark override it."""
@@ -192,12 +201,12 @@ class Scope:
         )
 
     def deny_excuse(self, error: BaseException) -> None:
-        """Take back that an error means the database is absent, if this scope causes it.
+        """Take back that an error means the database is absent, when it is there.
 
-        Another thread of the delivery waited for the write lock that the delivery itself holds.
+        A delivery with an open transaction met a lock: that of another transaction, or its own,
+        for which another thread of the delivery waited.
         """
-        guard = self._engine.guard
-        if self.work is not None and guard.single_writer and isinstance(error, StorageBusy):
+        if self.work is not None and isinstance(error, StorageBusy):
             error.origin = None
 
     def check_use(self, work: Work) -> None:
@@ -224,9 +233,7 @@ class Scope:
     def is_open_elsewhere(self, guard: Guard) -> bool:
         """Whether its transaction on this guard's database is open in another thread."""
         return (
-            self.work is not None
-            and self._engine.guard is guard
-            and self._strand != guard.strand()
+            self.work is not None and self._engine.guard is guard and self._strand != guard.strand()
         )
 
     def _refuse_in_part(self) -> None:

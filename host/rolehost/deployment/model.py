@@ -173,10 +173,14 @@ class LogSettings(Settings, frozen=True):
         level: the least level that is written.
         format: ``console`` for people, ``json`` a JSON object for each line; ``auto`` is
             console on a terminal and JSON elsewhere.
+        long_write: seconds for which a transaction may hold the write lock of the database
+            before a warning names its actor, handler or responder and the place in the code.
+            Only for databases with one writer at a time (``embedded``).
     """
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "console", "json"] = "auto"
+    long_write: Positive = 3.0
 
 
 class SupervisorSettings(Settings, frozen=True):

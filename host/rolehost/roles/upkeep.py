@@ -11,8 +11,10 @@ import structlog
 from rolehost.composition.model import Composition
 from rolehost.delivery import leases, sweep
 from rolehost.delivery.engine import Engine
+from rolehost.delivery.guard import Guard
 from rolehost.delivery.leases import Identity, Presence, Pulse
 from rolehost.delivery.relay import Relay
+from rolehost.deployment.model import LogSettings
 from rolehost.errors import StorageUnavailable
 from rolehost.fleet import stored
 from rolehost.fleet.manifest import describe
@@ -45,6 +47,8 @@ class Upkeep:
         stream = services.stream if "stream" in composition.backends else None
         caretaker = Caretaker(composition, services.engine, me, stream, vitals)
         loops: list[Loop] = [caretaker]
+        if services.engine.guard.single_writer:
+            loops.append(WriteWatch(services.engine.guard, composition.deployment.host.log))
         if stream is not None and composition.publishes:
             listener = (
                 services.queue.listen(["outbox", "leases"])
@@ -211,6 +215,28 @@ class Caretaker(Loop):
             stored.let_go(self._engine.database, self._engine.clock.now())
             if self._stream is not None:
                 self._stream.trim()
+
+
+class WriteWatch(Loop):
+    """Reports transactions that hold the write lock of the database for long, each one once."""
+
+    name = "write-watch"
+
+    def __init__(self, guard: Guard, settings: LogSettings) -> None:
+        super().__init__()
+        self._guard = guard
+        self._seconds = settings.long_write
+
+    def step(self) -> None:
+        """Look once, and wait for the next look."""
+        for write in self._guard.long_writes(self._seconds):
+            log.warning(
+                "a transaction has held the write lock for long: nothing else can write; write"
+                " last, after what takes long",
+                seconds=self._seconds,
+                **write.holder(),
+            )
+        self.stopping.wait(self._seconds / 4)
 
 
 class RelayLoop(Loop):

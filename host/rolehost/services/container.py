@@ -38,6 +38,8 @@ T = TypeVar("T")
 
 #: Threads for :meth:`ProcessServices.run` where the role has no setting for its threads.
 _THREADS = 4
+#: Seconds that a command of a person waits while other writers keep the database busy.
+_PATIENCE = 30.0
 
 
 class ProcessServices:
@@ -337,6 +339,11 @@ class ProcessServices:
             self._backend(kind)
         settings = getattr(self.composition.deployment.host, self._role, None)
         return Threads(getattr(settings, "threads", _THREADS), "run")
+
+    def wait_for_writers(self) -> None:
+        """Let units of work wait for a busy database as long as a person would."""
+        if "database" in self.composition.backends:
+            self.engine.patience = _PATIENCE
 
     def _make_engine(self) -> Engine:
         composition = self.composition

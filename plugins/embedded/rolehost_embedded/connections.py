@@ -13,7 +13,7 @@ from urllib.parse import quote
 import peewee
 from rolehost.api import StorageError, check_values
 
-from rolehost_embedded.failures import raised
+from rolehost_embedded.failures import raised, storage_error
 from rolehost_embedded.location import close_to_others, create, prepare
 from rolehost_embedded.locks import FileLock, lock_of
 
@@ -170,9 +170,15 @@ class Connections(peewee.SqliteDatabase):
             conn.close()
 
     def execute_sql(self, sql: str, params: Any = None) -> Any:
-        """Run a statement of peewee's."""
+        """Run a statement of peewee's; a failure of the storage itself is the host's error."""
         check_values(params or ())
-        return super().execute_sql(sql, params)
+        try:
+            return super().execute_sql(sql, params)
+        except (peewee.PeeweeException, sqlite3.Error) as error:
+            known = storage_error(error, self.path)
+            if known is not None:
+                raise known from error
+            raise
 
     def begin(self, lock_type: str | None = None) -> None:  # noqa: ARG002 - as peewee has it
         """Begin a write transaction; ``lock_type`` is always IMMEDIATE."""

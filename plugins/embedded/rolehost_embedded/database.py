@@ -12,7 +12,7 @@ from rolehost.api import Cursor, Database, StorageError, Transaction, check_valu
 
 from rolehost_embedded import abilities
 from rolehost_embedded.connections import Connections, ThreadState
-from rolehost_embedded.failures import raised, storage_error
+from rolehost_embedded.failures import raised
 from rolehost_embedded.location import absolute
 from rolehost_embedded.locks import lock_of
 from rolehost_embedded.settings import EmbeddedSettings
@@ -105,10 +105,6 @@ class _Session:
             state.depth -= 1
         else:
             self._end(state)
-        if error is not None:
-            known = storage_error(error, connections.path)
-            if known is not None:
-                raise known from error
 
     def _end(self, state: ThreadState) -> None:
         try:

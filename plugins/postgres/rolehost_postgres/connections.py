@@ -11,7 +11,7 @@ import psycopg2
 from psycopg2 import errors
 from rolehost.api import StorageError
 
-from rolehost_postgres.failures import raised, storage_error
+from rolehost_postgres.failures import aborted, raised, storage_error
 from rolehost_postgres.pool import Pool
 from rolehost_postgres.wire import Connection
 
@@ -123,7 +123,7 @@ class Connections(peewee.PostgresqlDatabase):
         """Commit.
 
         Raises:
-            StorageError: a statement of it had failed, so the server undid everything.
+            TransactionAborted: a statement of it had failed, so the server undid everything.
             StorageUnavailable: the connection was lost; whether it committed is not known.
         """
         # Not driver(): for one that was lost that would be another connection.
@@ -141,7 +141,7 @@ class Connections(peewee.PostgresqlDatabase):
             raise raised(error, self.place) from error
         # A COMMIT after a failed statement is answered with ROLLBACK, and is no error.
         if status != "COMMIT":
-            raise self._failed_before()
+            raise aborted(self.place)
 
     def conclude(self, sql: str, params: Sequence[Any]) -> bool:
         """Run an UPDATE, INSERT or DELETE and commit, in one round trip, if it changes a row.
@@ -154,7 +154,7 @@ class Connections(peewee.PostgresqlDatabase):
             False when it changed none: then the transaction can only be rolled back.
 
         Raises:
-            StorageError: a statement of it had failed, so the server undid everything.
+            TransactionAborted: a statement of it had failed, so the server undid everything.
             StorageUnavailable: the connection was lost; whether it committed is not known.
         """
         # A division by zero ends the whole text, so nothing is committed.
@@ -164,17 +164,9 @@ class Connections(peewee.PostgresqlDatabase):
                 cursor.execute(text, params)
         except errors.DivisionByZero:
             return False
-        except errors.InFailedSqlTransaction as error:
-            raise self._failed_before() from error
         except psycopg2.Error as error:
             raise raised(error, self.place) from error
         return True
-
-    def _failed_before(self) -> StorageError:
-        return StorageError(
-            f"{self.place}: a statement of this transaction had failed, so nothing of it"
-            " was committed"
-        )
 
     def rollback(self) -> None:
         """Roll back; with the connection lost, the server does it by itself."""

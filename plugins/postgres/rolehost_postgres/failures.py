@@ -7,11 +7,13 @@ from typing import Any, NamedTuple, TypeVar
 
 import peewee
 import psycopg2
+from psycopg2 import errors
 from rolehost.api import (
     StorageBusy,
     StorageError,
     StorageRefused,
     StorageUnavailable,
+    TransactionAborted,
     ValueRefused,
     check_values,
 )
@@ -243,8 +245,17 @@ def _told(kind: type[_T], place: str, meaning: str, setting: str, fix: str) -> _
     return kind(f"{place}: {meaning}; see {setting}: {fix}", backend=_BACKEND, setting=setting)
 
 
+def aborted(place: str) -> TransactionAborted:
+    """Return the host's error for the use of a transaction that a failed statement ended."""
+    return TransactionAborted(
+        f"{place}: a statement of this transaction had failed, so nothing of it was committed"
+    )
+
+
 def raised(error: psycopg2.Error, place: str) -> Exception:
     """Return what to raise for a driver's error: the host's, or peewee's of the same name."""
+    if isinstance(error, errors.InFailedSqlTransaction):
+        return aborted(place)
     known = storage_error(error, place)
     if known is not None:
         return known

@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Collection, Iterable
 
 import dramatiq
+import msgspec
 import structlog
 from dramatiq.broker import Consumer, MessageProxy
 
@@ -31,6 +32,9 @@ log = structlog.get_logger(__name__)
 
 #: Seconds of work that are claimed ahead.
 AHEAD = 0.1
+
+#: Seconds within which a cancellation prevents a claimed job from beginning.
+CANCEL_LOOK = 0.01
 
 #: Seconds after which finished jobs are written even when there is room for no new ones.
 FLUSH = 0.05
@@ -87,6 +91,8 @@ class LedgerConsumer(Consumer):
         self._seconds = AHEAD  # a running mean of how long a job takes
         self._waiting = False
         self._stopping = False
+        self._looked_at = 0.0  # when it was last asked which jobs are cancelled
+        self._cancels: Collection[tuple[int, int]] = ()
         self._write_at = 0.0  # when finished jobs are to be written at the latest
 
     def __next__(self) -> MessageProxy | None:
@@ -208,11 +214,34 @@ class LedgerConsumer(Consumer):
         return self._outstanding
 
     def take(self) -> ClaimedJob | None:
-        """Return the next claimed job for a thread to run; None when there is none to start."""
+        """Return the next claimed job for a thread to run; None when there is none to start.
+
+        One that was cancelled after its claim says so, and is not run.
+        """
         try:
-            return None if self._stopping else self._ready.popleft()
+            if self._stopping:
+                return None
+            job = self._ready.popleft()
         except IndexError:
             return None
+        if (job.id, job.token) in self._cancelled():
+            return msgspec.structs.replace(job, cancel=1)
+        return job
+
+    def _cancelled(self) -> Collection[tuple[int, int]]:
+        """Return the cancelled jobs, as they were at most ``CANCEL_LOOK`` seconds ago."""
+        # PERF: one look for many quick jobs.
+        now = time.monotonic()
+        if now - self._looked_at < CANCEL_LOOK:
+            return self._cancels
+        self._looked_at = now
+        engine = self._engine
+        try:
+            with engine.database.session():
+                self._cancels = engine.ledger.cancelled(self._owner)
+        except StorageUnavailable as error:
+            log.warning("cancelled jobs are not known", queue=self._queue, error=str(error))
+        return self._cancels
 
     def done(self, job: ClaimedJob, end: Finish | None, seconds: float) -> None:
         """Count one job that a thread has run.

@@ -16,8 +16,8 @@ from rolehost.api.contributions import ROLES
 from rolehost.composition import Composition, compose
 from rolehost.delivery import deadletters, deadmessages, envelope
 from rolehost.delivery.deadletters import DeadLetter
-from rolehost.delivery.ticks import Ticker
 from rolehost.delivery.scopes import current
+from rolehost.delivery.ticks import Ticker
 from rolehost.delivery.work import new_id
 from rolehost.deployment import Deployment, load
 from rolehost.discovery import did_you_mean

@@ -139,7 +139,6 @@ class Fibers(Interleaving):
         found = getcurrent()
         return found.number if isinstance(found, Fiber) else 0
 
-
     def in_coroutine(self) -> bool:
         """Say whether the running fiber runs async code of the ``http`` role."""
         return bool(self.strand().get(_COROUTINE))

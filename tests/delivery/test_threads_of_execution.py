@@ -1,0 +1,453 @@
+"""A unit of work belongs to one thread of execution, and commits whole or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+
+import peewee
+import pytest
+from rolehost.api import (
+    DatabaseMisused,
+    RetryPolicy,
+    StorageBusy,
+    TransactionAborted,
+    UnitOfWorkFailed,
+    actor,
+)
+from rolehost.delivery.guard import role_loop
+from rolehost.delivery.requests import RequestScope
+from structlog.testing import capture_logs
+
+
+@actor()
+def plain(context, n: int = 0):
+    pass
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    """Failures are looked at in the ledger; writing their tracebacks takes seconds."""
+    with capture_logs():
+        yield
+
+
+class Thing(peewee.Model):
+    id = peewee.TextField(primary_key=True)
+
+    class Meta:
+        table_name = "things"
+
+
+@pytest.fixture
+def things(bench):
+    bench.make_engine(plain)
+    with bench.database.transaction() as tx:
+        tx.execute("CREATE TABLE things (id TEXT NOT NULL PRIMARY KEY)")
+    with bench.database.peewee.bind_ctx([Thing]):
+        yield lambda: _things(bench)
+
+
+def _things(bench):
+    with bench.database.session():
+        return sorted(row[0] for row in bench.database.read("SELECT id FROM things"))
+
+
+def write_free(bench):
+    """Another writer is not kept out."""
+    with bench.database.session(), bench.database.transaction() as tx:
+        tx.execute("DELETE FROM things WHERE id = 'probe'")
+    return True
+
+
+def run_job(bench, body, **options):
+    """Run one job with this body; return its state and error."""
+
+    @actor(name="body", **options)
+    def job(context):
+        return body(context)
+
+    bench.make_engine(job, plain)
+    with bench.engine.unit_of_work() as work:
+        number = work.enqueue(job).id
+    bench.run(next(each for each in bench.claim() if each.id == number))
+    row = bench.job(number)
+    return row["state"], row["error"] or ""
+
+
+# --- a block that failed ------------------------------------------------------------------------
+
+
+def failing(engine, name="inner"):
+    with engine.unit_of_work():
+        Thing.create(id=name)
+        raise ValueError("a secret text")
+
+
+def test_a_unit_of_work_whose_inner_block_failed_does_not_commit(bench, things):
+    with pytest.raises(UnitOfWorkFailed) as caught:
+        with bench.engine.unit_of_work() as work:
+            Thing.create(id="before")
+            with pytest.raises(ValueError):
+                failing(bench.engine)
+            Thing.create(id="after")
+            work.enqueue(plain)
+    assert things() == []
+    assert bench.count("rolehost_jobs") == 0
+    text = str(caught.value)
+    assert "failing (test_threads_of_execution:" in text.replace("tests.delivery.", "")
+    assert "ValueError" in text
+    assert "secret" not in text
+
+
+def test_an_error_of_the_outer_block_itself_passes(bench, things):
+    with pytest.raises(KeyError), bench.engine.unit_of_work():
+        with pytest.raises(ValueError):
+            failing(bench.engine)
+        raise KeyError
+    assert things() == []
+
+
+def test_a_savepoint_may_fail_within_a_unit_of_work(bench, things):
+    with bench.engine.unit_of_work() as work:
+        Thing.create(id="1")
+        with pytest.raises(peewee.IntegrityError), work.database.peewee.atomic():
+            Thing.create(id="1")
+        Thing.create(id="2")
+    assert things() == ["1", "2"]
+
+
+def test_a_caught_error_of_a_statement_never_loses_the_rest_silently(bench, things):
+    """PostgreSQL undoes the whole transaction; SQLite undoes the statement."""
+    try:
+        with bench.engine.unit_of_work():
+            Thing.create(id="1")
+            with pytest.raises(peewee.IntegrityError):
+                Thing.create(id="1")
+    except UnitOfWorkFailed as error:
+        assert bench.database.dialect == "postgresql"
+        assert "IntegrityError" in str(error)
+        assert isinstance(error.__cause__, TransactionAborted)
+        assert things() == []
+    else:
+        assert things() == ["1"]
+
+
+def test_a_job_whose_block_failed_after_another_one_is_a_counted_failure(bench, things):
+    def body(context):
+        with context.services.unit_of_work():
+            Thing.create(id="first")
+        with pytest.raises(ValueError):
+            failing(context.services)
+        Thing.create(id="last")
+
+    state, error = run_job(bench, body, retry=RetryPolicy(attempts=1))
+    assert (state, things()) == ("dead", [])
+    assert "UnitOfWorkFailed" in error
+    assert "failing" in error
+    assert write_free(bench)
+
+
+def test_a_delivery_goes_on_after_a_first_block_that_failed_alone(bench, things):
+    def body(context):
+        with pytest.raises(ValueError):
+            failing(context.services)
+        with context.services.unit_of_work():
+            Thing.create(id="instead")
+
+    assert run_job(bench, body)[0] == "completed"
+    assert things() == ["instead"]
+
+
+def test_an_idempotent_request_whose_inner_block_failed_stores_no_response(bench, things):
+    with pytest.raises(UnitOfWorkFailed):
+        with bench.database.session(), RequestScope(bench.engine, "k", b"print") as scope:
+            with bench.engine.unit_of_work():
+                Thing.create(id="outer")
+                with pytest.raises(ValueError):
+                    failing(bench.engine)
+            scope.store(201, {}, b"")
+    assert things() == []
+    assert bench.count("rolehost_requests") == 0
+
+
+# --- other threads ------------------------------------------------------------------------------
+
+
+def in_thread(call):
+    """Call in another thread, with a copy of this context; raise what it raises."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(copy_context().run, call).result()
+
+
+def test_another_thread_of_a_job_has_a_unit_of_work_of_its_own(bench, things):
+    def body(context):
+        def store():
+            with context.services.unit_of_work() as work:
+                Thing.create(id="mine")
+                work.enqueue(plain)
+
+        asyncio.run(_to_thread(store))
+
+    assert run_job(bench, body)[0] == "completed"
+    assert things() == ["mine"]
+    assert bench.count("rolehost_jobs") == 2
+    assert write_free(bench)
+
+
+async def _to_thread(call):
+    await asyncio.to_thread(call)
+
+
+@pytest.mark.parametrize("use", ["unit of work", "session", "transaction", "model"])
+def test_another_thread_is_refused_while_the_jobs_unit_of_work_is_open(bench, things, use):
+    def body(context):
+        def other():
+            if use == "unit of work":
+                context.services.unit_of_work().__enter__()
+            elif use == "session":
+                bench.database.session().__enter__()
+            elif use == "transaction":
+                bench.database.transaction().__enter__()
+            else:
+                Thing.create(id="other")
+
+        with context.services.unit_of_work():
+            Thing.create(id="mine")
+        in_thread(other)
+
+    state, error = run_job(bench, body, retry=RetryPolicy(attempts=1))
+    assert (state, things()) == ("dead", [])
+    assert "DatabaseMisused" in error
+    assert "body" in error
+    assert "another thread" in error
+    assert write_free(bench)
+
+
+def test_a_thread_without_the_context_that_waits_for_the_jobs_own_lock_is_a_counted_failure(
+    bench, things, tmp_path
+):
+    def body(context):
+        def other():
+            with context.services.unit_of_work():
+                Thing.update(id="theirs").execute()
+
+        with context.services.unit_of_work():
+            Thing.create(id="mine")
+        if bench.database.dialect == "postgresql":
+            # Its rows are locked, not the database: the thread would wait for nothing.
+            raise StorageBusy("as if")
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(other).result()
+
+    bench.database.peewee._wait = 0.05
+    state, error = run_job(bench, body, retry=RetryPolicy(attempts=1))
+    assert (state, things()) == ("dead", [])
+    assert "StorageBusy" in error
+    if bench.database.dialect == "sqlite":
+        assert "actor body" in error, "names who of this process holds the lock"
+    assert write_free(bench)
+
+
+def test_a_unit_of_work_is_not_used_by_another_thread_nor_after_its_end(bench, things):
+    with bench.engine.unit_of_work() as work:
+        job = work.enqueue(plain)
+        with pytest.raises(DatabaseMisused, match="another thread"):
+            in_thread(lambda: work.enqueue(plain))
+        with pytest.raises(DatabaseMisused, match="another thread"):
+            in_thread(lambda: work.transaction.execute("DELETE FROM things"))
+    for use in (
+        lambda: work.enqueue(plain),
+        lambda: work.enqueue_many(plain, [{}]),
+        lambda: work.after_commit(print),
+    ):
+        with pytest.raises(DatabaseMisused, match="has ended"):
+            use()
+    with pytest.raises(DatabaseMisused, match="has ended"):
+        work.transaction.execute("DELETE FROM things")
+    assert [each.id for each in bench.claim()] == [job.id]
+
+
+def test_a_context_that_outlives_its_job_joins_nothing(bench, things):
+    kept = []
+
+    def body(context):
+        kept.append(copy_context())
+        with context.services.unit_of_work():
+            Thing.create(id="1")
+
+    assert run_job(bench, body)[0] == "completed"
+
+    def later():
+        with bench.engine.unit_of_work():
+            Thing.create(id="2")
+
+    kept[0].run(later)
+    assert things() == ["1", "2"]
+
+
+# --- other coroutines and generators ------------------------------------------------------------
+
+
+def test_coroutines_of_one_thread_do_not_share_a_unit_of_work(bench, things):
+    refused = []
+
+    async def holds(entered, leave):
+        with bench.engine.unit_of_work():
+            entered.set()
+            await leave.wait()
+            raise ValueError
+
+    async def writes():
+        try:
+            Thing.create(id="lost")
+        except DatabaseMisused as error:
+            refused.append(str(error))
+
+    async def main():
+        entered, leave = asyncio.Event(), asyncio.Event()
+        task = asyncio.create_task(holds(entered, leave))
+        await entered.wait()
+        await writes()
+        leave.set()
+        with pytest.raises(ValueError):
+            await task
+
+    with bench.database.session():
+        asyncio.run(main())
+    assert len(refused) == 1
+    assert "holds" in refused[0]
+    assert things() == []
+
+
+def rows(engine):
+    with engine.unit_of_work():
+        Thing.create(id="generated")
+        yield 1
+
+
+def test_a_generator_suspended_in_its_block_keeps_a_job_from_committing(bench, things):
+    kept = []
+
+    def body(context):
+        kept.append(rows(context.services))
+        next(kept[0])
+
+    state, error = run_job(bench, body, retry=RetryPolicy(attempts=1))
+    assert (state, things()) == ("dead", [])
+    assert "rows" in error
+    assert "has not ended" in error
+    kept.clear()
+    gc.collect()
+    assert write_free(bench)
+
+
+def test_a_unit_of_work_left_open_is_rolled_back_at_the_end_of_the_session(bench, things):
+    kept = rows(bench.engine)
+    with pytest.raises(DatabaseMisused, match=r"rows.*still open"), bench.database.session():
+        next(kept)
+    kept.close()
+    assert things() == []
+    assert write_free(bench)
+    with bench.engine.unit_of_work():
+        Thing.create(id="later")
+    assert things() == ["later"]
+
+
+def test_a_callback_after_the_commit_has_a_unit_of_work_of_its_own(bench, things):
+    def callback():
+        with bench.engine.unit_of_work():
+            Thing.create(id="callback")
+
+    def body(context):
+        with context.services.unit_of_work() as work:
+            Thing.create(id="job")
+            work.after_commit(callback)
+
+    assert run_job(bench, body)[0] == "completed"
+    with bench.engine.unit_of_work() as work:
+        Thing.delete().where(Thing.id == "callback").execute()
+        work.after_commit(callback)
+    assert things() == ["callback", "job"]
+
+
+# --- the event loop of the role -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda bench: bench.engine.unit_of_work().__enter__(),
+        lambda bench: bench.database.session().__enter__(),
+        lambda bench: bench.database.transaction().__enter__(),
+        lambda bench: bench.database.read("SELECT 1"),
+        lambda bench: Thing.create(id="loop"),
+        lambda bench: list(Thing.select()),
+        lambda bench: bench.database.peewee.atomic().__enter__(),
+        lambda bench: bench.database.peewee.cursor(),
+        lambda bench: bench.database.peewee.connection(),
+    ],
+)
+def test_no_use_of_the_database_on_the_loop_of_the_role(bench, things, use):
+    async def on_put():
+        with role_loop(asyncio.get_running_loop()):
+            use(bench)
+
+    with bench.database.session(), pytest.raises(DatabaseMisused) as caught:
+        asyncio.run(on_put())
+    text = str(caught.value)
+    assert "async responder" in text
+    assert "on_put (" in text
+    assert "await services.run(function" in text
+    assert things() == []
+
+
+def test_other_loops_may_use_the_database(bench, things):
+    async def resolve():
+        with bench.engine.unit_of_work():
+            Thing.create(id="1")
+
+    asyncio.run(resolve())
+    assert things() == ["1"]
+
+
+# --- how long the write lock is held ------------------------------------------------------------
+
+
+def test_a_long_write_is_reported_once_with_its_holder_and_place(bench, things):
+    inside, leave = threading.Event(), threading.Event()
+
+    def body(context):
+        with context.services.unit_of_work():
+            Thing.create(id="early")
+        inside.set()
+        leave.wait(20)
+
+    thread = threading.Thread(target=lambda: run_job(bench, body))
+    thread.start()
+    assert inside.wait(20)
+    guard = bench.engine.guard
+    assert guard.long_writes(3600) == []
+    [write] = guard.long_writes(0)
+    told = write.holder()
+    assert guard.long_writes(0) == []
+    leave.set()
+    thread.join()
+    assert told["holder"].startswith("actor body (job ")
+    assert "body" in told["at"]
+    assert guard.long_writes(0) == []
+
+
+def test_an_error_of_another_database_passes_a_session_as_it_is(bench, tmp_path):
+    first, second = (sqlite3.connect(tmp_path / "other.db", timeout=0.01) for _ in range(2))
+    with first, second, bench.database.session():
+        first.execute("CREATE TABLE t (id)")
+        first.execute("INSERT INTO t VALUES (1)")
+        with pytest.raises(sqlite3.OperationalError), bench.database.session():
+            second.execute("CREATE TABLE u (id)")
+    first.close()
+    second.close()
