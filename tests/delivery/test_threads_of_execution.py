@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import sqlite3
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -451,3 +453,25 @@ def test_an_error_of_another_database_passes_a_session_as_it_is(bench, tmp_path)
             second.execute("CREATE TABLE u (id)")
     first.close()
     second.close()
+
+
+# --- forked children ----------------------------------------------------------------------------
+
+
+def test_a_child_that_a_job_forks_touches_nothing_of_the_job_and_ends(bench, things):
+    def body(context):
+        with context.services.unit_of_work() as work:
+            Thing.create(id="parent")
+            child = os.fork()
+            if child == 0:
+                try:
+                    work.enqueue(plain)
+                except DatabaseMisused:
+                    sys.exit(7)
+        if child == 0:
+            return
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+    assert run_job(bench, body)[0] == "completed"
+    assert things() == ["parent"]
+    assert bench.count("rolehost_jobs") == 1

@@ -12,6 +12,7 @@ import atexit
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from typing import Any, NoReturn, ParamSpec, TypeVar
@@ -21,6 +22,7 @@ T = TypeVar("T")
 
 _forks = 0
 _armed = False
+_local = threading.local()
 
 
 def arm() -> None:
@@ -65,6 +67,17 @@ def _leave(error: BaseException | None) -> NoReturn:
     os._exit(status & 0xFF)
 
 
+def _before_fork() -> None:
+    if _armed:
+        # A signal that reached the child before its handlers are reset would be lost.
+        _local.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _handled())
+
+
+def _in_parent() -> None:
+    if hasattr(_local, "mask"):
+        signal.pthread_sigmask(signal.SIG_SETMASK, _local.mask)
+
+
 def _in_child() -> None:
     global _forks, _armed
     _forks += 1
@@ -73,11 +86,15 @@ def _in_child() -> None:
     _armed = False
     # The number of the signal would otherwise be written to a pipe of the parent's event loop.
     signal.set_wakeup_fd(-1)
-    for number in signal.valid_signals():
-        if callable(signal.getsignal(number)):
-            default = number == signal.SIGINT
-            signal.signal(number, signal.default_int_handler if default else signal.SIG_DFL)
+    for number in _handled():
+        default = number == signal.SIGINT
+        signal.signal(number, signal.default_int_handler if default else signal.SIG_DFL)
     atexit._clear()
+    signal.pthread_sigmask(signal.SIG_SETMASK, _local.mask)
 
 
-os.register_at_fork(after_in_child=_in_child)
+def _handled() -> list[int]:
+    return [number for number in signal.valid_signals() if callable(signal.getsignal(number))]
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child)
