@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
 import pytest
 from rolehost.cli import exits
 from rolehost.cli.main import invoke
+from rolehost.composition import compose
+from rolehost.deployment import load
+from rolehost.roles.process import Process
 
 
 @pytest.fixture
@@ -34,8 +38,46 @@ def test_a_schema_goes_up_and_down(run, tmp_path: Path) -> None:
     assert (tmp_path / "data" / "service.db").exists()
     assert run("up")[1] == "nothing is pending\n"
     assert run("status", "--check")[0] == exits.OK
-    assert "took back embedded/0001_stream" in run("down", "embedded")[1]
+    assert "took back embedded/0001_stream" in run("down", "embedded", "--yes")[1]
     assert run("down", "embedded")[1] == "nothing of embedded is applied\n"
+
+
+def test_without_a_terminal_nothing_is_taken_back_that_was_not_confirmed(run) -> None:
+    run("up")
+    status, _, err = run("down", "embedded")
+    assert status == exits.USAGE
+    assert "embedded/0001_stream" in err
+    assert "--yes" in err
+    assert run("status", "--check")[0] == exits.OK
+
+
+@pytest.mark.parametrize(("answer", "kept"), [("n\n", True), ("\n", True), ("y\n", False)])
+def test_at_a_terminal_it_is_asked_first(
+    run, monkeypatch: pytest.MonkeyPatch, answer: str, kept: bool
+) -> None:
+    run("up")
+    terminal = io.StringIO(answer)
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", terminal)
+    _, out, _ = run("down", "embedded")
+    assert "with all that they hold: embedded/0001_stream" in out
+    assert ("took back" in out) is not kept
+    assert (run("status", "--check")[0] == exits.OK) is kept
+
+
+def test_nothing_is_taken_back_from_processes_that_live(run, deployment: str) -> None:
+    run("up")
+    process = Process(compose(load(Path(deployment))), role="worker")
+    process.start()
+    try:
+        status, _, err = run("down", "embedded", "--yes")
+        assert status == exits.CANNOT_START
+        assert process.identity.id in err
+        assert "stop them first" in err
+        assert run("status", "--check")[0] == exits.OK
+    finally:
+        process.stop()
+    assert run("down", "embedded", "--yes")[0] == exits.OK
 
 
 def test_status_is_a_document_too(run) -> None:

@@ -18,6 +18,22 @@ def address(listener: int) -> list[object]:
     return list(socket.socket(fileno=listener).getsockname())
 
 
+def beat_until_frozen(status_pipe: int, behaviour: dict[str, float]) -> None:
+    """Beat as a role process does; freeze at SIGUSR1, where nothing but signals goes on."""
+    import time
+
+    from rolehost.roles.beats import Beats
+
+    frozen = []
+    signal.signal(signal.SIGUSR1, lambda *_: frozen.append(True))
+    beats = Beats(behaviour["hang"], status_pipe)
+    beats.beat("the poll loop")
+    os.write(status_pipe, b"ready\n")
+    while not frozen:
+        beats.beat("the poll loop")
+        time.sleep(beats.every / 4)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--role")
@@ -59,7 +75,10 @@ def main() -> int:
         status = behaviour.get("exits", {}).get("status")
         if status is not None:
             return int(status)
-    if not behaviour.get("silent"):
+    beats = given.incarnation in behaviour.get("beats", ())
+    if beats:
+        beat_until_frozen(status_pipe, behaviour)
+    elif not behaviour.get("silent"):
         os.write(status_pipe, b"ready\n")
     while True:
         signal.pause()

@@ -57,7 +57,8 @@ class QueueStatistics(msgspec.Struct, frozen=True):
 
     Attributes:
         queue: name of the queue.
-        state: a state of the ledger: ``available``, ``running``, ``retrying`` or ``parked``.
+        state: a state of the ledger: ``available``, ``claimed``, ``retrying``, ``running`` or
+            ``scheduled``.
         count: how many.
         oldest: seconds since the oldest of those that could run now became ready; 0.0 when
             none can.
@@ -89,19 +90,22 @@ class ProcessStatistics(msgspec.Struct, frozen=True):
     Attributes:
         role: the role.
         alive: how many renew their presence.
-        restarts: how often the supervisor replaced one that had died.
+        restarts: how many that died this deployment's supervisor replaced since it started;
+            what a reload replaces is not counted.
+        hangs: how many that made no progress it replaced.
     """
 
     role: str
     alive: int
     restarts: int
+    hangs: int = 0
 
 
 class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     """How the deployment stands at one moment; without a database everything is empty.
 
     Attributes:
-        queues: unfinished jobs by queue and state; sorted, states with none left out.
+        queues: unfinished jobs by queue and state; sorted, with 0 where there are none.
         outbox_count: events committed and not yet handed to the stream.
         outbox_age: seconds since the oldest of them was committed; 0.0 when there is none.
         dead_jobs: jobs that are dead letters.

@@ -120,6 +120,13 @@ def _migrations(database: Database, sets: Sequence[Set]) -> Iterator[Line]:
     late = [line for line in found if line.state == "pending" and line.phase == "pre"]
     later = [line for line in found if line.state == "pending" and line.phase == "post"]
     changed = [line for line in found if line.state == "changed"]
+    owners = {owner for owner, _ in (HOST_SET, *sets)}
+    newer = [line for line in found if line.state == "gone" and line.owner in owners]
+    if newer:
+        names = ", ".join(f"{line.owner}/{line.number:04d}" for line in newer)
+        fix = "run the version of the code that applied them, or take them back with it"
+        tell = fail if any(line.phase == "post" for line in newer) else warn
+        yield tell("migrations", f"applied, and unknown to this older code: {names}", fix)
     names = ", ".join(f"{line.owner}/{line.number:04d}" for line in (*changed, *late, *later))
     if changed:
         fix = "restore the files that were applied; put changes into new ones"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import glob
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+import msgspec
 
 from rolehost.errors import StartError
 from rolehost.fleet import Fleet, load
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from rolehost.fleet import Member
     from rolehost.fleet.manifest import Manifest
     from rolehost.fleet.standing import Standing
+    from rolehost.schema import Set
     from rolehost.services import ProcessServices
     from rolehost.storage import Database, Kind, Queue, Stream
 
@@ -119,9 +121,17 @@ class Shared:
         database: the service database; the thread is in a session of it.
         stream: the stream; None: the fleet has none.
         queue: what carries ephemeral messages; None: no backend of the fleet carries any.
+        sets: deployment → the owners and packages of its migrations.
     """
 
-    def __init__(self, database: Database, stream: Stream | None, queue: Queue | None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        stream: Stream | None,
+        queue: Queue | None,
+        sets: Mapping[str, Sequence[Set]],
+    ) -> None:
+        self.sets = sets
         self.database = database
         self.stream = stream
         self.queue = queue
@@ -134,6 +144,7 @@ class Shared:
             StorageUnavailable: the database cannot be reached.
         """
         from rolehost.fleet.standing import read
+        from rolehost.schema import compared, history, load
 
         if not self.database.peewee.table_exists("rolehost_processes"):
             raise StartError(
@@ -141,7 +152,13 @@ class Shared:
             )
 
         now, depth = time.time_ns() // 1_000_000, _depth(self.queue)
-        return read(self.database, self.stream, now, expected, depth, self.queue)
+        applied = history.read(self.database)
+        drifts = {
+            name: compared(load(sets, self.database.dialect), applied)
+            for name, sets in self.sets.items()
+        }
+        seen: Standing = read(self.database, self.stream, now, expected, depth, self.queue)
+        return msgspec.structs.replace(seen, drifts=drifts)
 
 
 @contextmanager
@@ -173,11 +190,14 @@ def connected(fleet: Fleet) -> Iterator[Shared]:
             return opened[member.name]
 
         database = services(members[0]).database
+        from rolehost.schema import HOST_SET
+
         streaming, queueing = _having(fleet, "stream"), _having(fleet, "queue")
         yield Shared(
             database,
             services(streaming[0]).stream if streaming else None,
             _carrier(services(queueing[0])) if queueing else None,
+            {each.name: [HOST_SET, *each.composition.schema_sets] for each in members},
         )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -59,19 +60,62 @@ def up(context: Context, phase: Literal["pre", "post", "all"]) -> None:
 @migrate.command()
 @click.argument("owner")
 @click.option("--steps", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option("--yes", is_flag=True, help="Do not ask; needed where there is no terminal.")
 @takes_deployment(argument=False)
 @click.pass_obj
-def down(context: Context, owner: str, steps: int) -> None:
-    """Take back the last migrations of OWNER, newest first. What they held is lost."""
+def down(context: Context, owner: str, steps: int, yes: bool) -> None:
+    """Take back the last migrations of OWNER, newest first. What they held is lost.
+
+    Asks first, and refuses while processes of the fleet live: their code needs the tables.
+    """
     from rolehost import schema
 
     owned = _set_of(context, owner)
     with _opened(context) as database:
+        _refuse_while_used(database)
+        last = schema.last(database, owned, steps)
+        if last and not yes:
+            _confirm(last)
+            # The answer may have taken a while.
+            _refuse_while_used(database)
         taken_back = schema.down(database, owned, steps=steps)
     for migration in taken_back:
         click.echo(f"took back {migration.label}")
     if not taken_back:
         click.echo(f"nothing of {owner} is applied")
+
+
+def _refuse_while_used(database: Database) -> None:
+    """Raise while processes of the fleet live.
+
+    Raises:
+        StartError: some do; it names them.
+    """
+    from rolehost.roles.migrating import living
+
+    alive = living(database)
+    if alive:
+        count = f"{len(alive)} process{'' if len(alive) == 1 else 'es'} of the fleet"
+        raise StartError(
+            f"{count} would lose the tables that they use ({', '.join(alive)}): stop them first;"
+            " one that was killed counts until its lease ends ([delivery] lease)"
+        )
+
+
+def _confirm(labels: Sequence[str]) -> None:
+    """Ask whether migrations are to be taken back.
+
+    Raises:
+        UsageError: nobody can be asked.
+        Abort: the answer is no.
+    """
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise click.UsageError(
+            f"{', '.join(labels)}: what these migrations made would be lost, and there is no"
+            " terminal to ask: give --yes"
+        )
+    click.echo(f"To be taken back, with all that they hold: {', '.join(labels)}")
+    click.confirm("Go on?", abort=True)
 
 
 @migrate.command()

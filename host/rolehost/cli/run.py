@@ -47,7 +47,7 @@ def run(context: Context, only: tuple[str, ...]) -> int:
         plan = Plan.of(composition, arguments, only=only, began=began)
         sources = nameless()
         context.sources.write(sources)
-        plan = plan._replace(listener=opened(plan.bind), sources=sources)
+        plan = plan._replace(listener=opened(plan.bind), sources=sources, board=nameless())
         replace(fork_first(composition, plan))
     return _nothing(context, composition)
 

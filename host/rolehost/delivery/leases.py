@@ -35,7 +35,8 @@ class Pulse(NamedTuple):
         manifest: hash of what it runs; its content is stored apart, once for all processes.
         version: version of the host.
         python: version of Python.
-        state: ``starting``, ``ready`` or ``draining``.
+        state: ``starting``, ``ready``, ``draining`` or ``hung``; ``unready: worker.0 hangs`` beside
+            a process that hangs.
         in_flight: requests, jobs or events that it is busy with; None: its role counts none.
     """
 

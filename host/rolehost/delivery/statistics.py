@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from rolehost.api.observe import (
     LagStatistics,
@@ -14,6 +15,9 @@ from rolehost.api.services import Clock
 from rolehost.errors import StorageError
 from rolehost.storage import Database, Queue, Stream
 
+#: States of jobs that are not over, sorted.
+UNFINISHED = ("available", "claimed", "retrying", "running", "scheduled")
+
 
 def collect(
     database: Database,
@@ -21,6 +25,10 @@ def collect(
     queue: Queue | None,
     subscriptions: Sequence[tuple[str, str]],
     clock: Clock,
+    *,
+    queues: set[str],
+    roles: Sequence[str] = (),
+    restarts: Mapping[str, Mapping[str, int]] = MappingProxyType({}),
 ) -> Statistics:
     """Count jobs, outbox, dead letters, lag and processes.
 
@@ -31,26 +39,33 @@ def collect(
             dead ones.
         subscriptions: (topic, group) of the handlers whose lag is asked for.
         clock: the time.
+        queues: named also when they are empty; those that are found are added.
+        roles: named also when no process of them lives.
+        restarts: role → reason → how many processes the supervisor replaced.
     """
     now = clock.now()
     with database.session():
-        queues = database.read(
+        rows = database.read(
             "SELECT queue, state, count(*), min(run_at) FROM rolehost_jobs"
-            " WHERE state IN ('available', 'scheduled', 'claimed', 'running', 'retrying')"
+            f" WHERE state IN ({', '.join(map(repr, UNFINISHED))})"
             " GROUP BY queue, state ORDER BY queue, state"
         )
         outbox = database.read("SELECT count(*), min(created_at) FROM rolehost_outbox")[0]
         dead_jobs = database.read("SELECT count(*) FROM rolehost_jobs WHERE state = 'dead'")
         dead_events = database.read("SELECT count(*) FROM rolehost_dead_events")
-        processes = database.read(
-            "SELECT role, sum(CASE WHEN expires_at >= ? THEN 1 ELSE 0 END),"
-            " sum(incarnation - 1) FROM rolehost_processes GROUP BY role ORDER BY role",
+        living = database.read(
+            "SELECT role, sum(CASE WHEN expires_at >= ? THEN 1 ELSE 0 END)"
+            " FROM rolehost_processes GROUP BY role",
             (now,),
         )
+    queues.update(queue for queue, *_ in rows)
+    found = {(queue, state): (count, oldest) for queue, state, count, oldest in rows}
     return Statistics(
         queues=tuple(
             QueueStatistics(queue, state, count, max(0.0, (now - oldest) / 1000))
-            for queue, state, count, oldest in queues
+            for queue in sorted(queues)
+            for state in UNFINISHED
+            for count, oldest in (found.get((queue, state), (0, now)),)
         ),
         outbox_count=outbox[0],
         outbox_age=0.0 if outbox[1] is None else max(0.0, (now - outbox[1]) / 1000),
@@ -58,7 +73,18 @@ def collect(
         dead_events=dead_events[0][0],
         dead_messages=dead_messages(queue),
         lags=_lags(stream, subscriptions),
-        processes=tuple(ProcessStatistics(role, alive, lost) for role, alive, lost in processes),
+        processes=processes(dict(living), roles, restarts),
+    )
+
+
+def processes(
+    living: Mapping[str, int], roles: Sequence[str], restarts: Mapping[str, Mapping[str, int]]
+) -> tuple[ProcessStatistics, ...]:
+    """Return the processes by role: those of the fleet that live, and replacements of our own."""
+    return tuple(
+        ProcessStatistics(role, living.get(role, 0), counts.get("death", 0), counts.get("hang", 0))
+        for role in sorted({*living, *roles, *restarts})
+        for counts in (restarts.get(role, {}),)
     )
 
 

@@ -194,6 +194,10 @@ class SupervisorSettings(Settings, frozen=True):
         start_timeout: seconds in which a process must have become ready; then it is killed
             and started again.
         grace: seconds in which all processes must have stopped; then they are killed.
+        hang: seconds without progress after which a process counts as hung: it is reported with
+            the stacks of its threads, makes the deployment unready, is told to stop, and is
+            killed after the grace of its role and replaced. Measured while the supervisor itself
+            runs, so that a suspended machine is no hang. 0 watches nothing.
     """
 
     backoff: Positive = 0.1
@@ -201,6 +205,7 @@ class SupervisorSettings(Settings, frozen=True):
     stable: Positive = 2.0
     start_timeout: Positive = 60.0
     grace: Positive = 35.0
+    hang: Annotated[float, Meta(ge=0)] = 60.0
 
 
 class FleetSettings(Settings, frozen=True):

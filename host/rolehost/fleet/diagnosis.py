@@ -21,6 +21,8 @@ def diagnose(standing: Standing, expected: Sequence[Manifest] = ()) -> Findings:
     """
     mistakes = [
         *_missing(standing, expected),
+        *_hanging(standing),
+        *_schema(standing),
         *orphans(standing, expected),
         *_mixed(standing),
         *_differing(standing, expected),
@@ -71,6 +73,43 @@ def _missing(standing: Standing, expected: Iterable[Manifest]) -> Iterator[Probl
             got="none" if nothing else f"only {', '.join(sorted(lives[name]))}",
             fix="start it, or leave it out of the files; [fleet] roles and replicas say what runs",
         )
+
+
+def _hanging(standing: Standing) -> Iterator[Problem]:
+    """Tell of processes that make no progress, as they and those beside them say."""
+    said: dict[tuple[str, str], list[Live]] = {}
+    for process in standing.processes:
+        state, _, what = (process.state or "").partition(": ")
+        if state == "hung":
+            what = f"{process.role}.{process.slot} hangs"
+        if state in ("hung", "unready"):
+            said.setdefault((f"{process.deployment} on {process.host}", what), []).append(process)
+    for (where, what), processes in said.items():
+        yield Problem(
+            code="hang",
+            who=f"deployment {where}",
+            where="presence",
+            what=f"{what}: it makes no progress, and the deployment is not ready",
+            expected="progress, or its replacement by the supervisor ([supervisor] hang)",
+            got=f"said by {', '.join(who(each) for each in processes)}",
+            fix="the supervisor's log has the stacks of its threads; docs/operations.md says more",
+        )
+
+
+def _schema(standing: Standing) -> Iterator[Problem]:
+    """Tell of a schema that is not what the code wants."""
+    for deployment, drift in standing.drifts.items():
+        if drift.fault:
+            yield Problem(
+                code="schema",
+                who=f"deployment {deployment}",
+                where="table rolehost_migrations",
+                what="the schema is not that of the code",
+                expected="all migrations of the phase pre, as their files say, and none beyond",
+                got=drift.fault,
+                fix="rolehost migrate status lists them, rolehost migrate up applies what is"
+                " pending; run the version of the code that the schema has",
+            )
 
 
 def _mixed(standing: Standing) -> Iterator[Problem]:

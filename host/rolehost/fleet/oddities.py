@@ -28,6 +28,17 @@ def oddities(standing: Standing, expected: Iterable[Manifest]) -> Iterator[Probl
     yield from _clocks(standing)
     yield from _degraded(standing)
     yield from _pythons(standing)
+    for deployment, drift in standing.drifts.items():
+        if drift.notice:
+            yield Problem(
+                code="newer-schema",
+                who=f"deployment {deployment}",
+                where="table rolehost_migrations",
+                what=drift.notice,
+                expected="this during a rollout alone",
+                got=", ".join(drift.newer),
+                fix="finish the rollout, or take the migrations back: rolehost migrate down",
+            )
 
 
 def _dead(standing: Standing) -> Iterator[Problem]:

@@ -12,6 +12,7 @@ from rolehost.delivery.statistics import dead_messages
 from rolehost.errors import StorageError
 from rolehost.fleet import stored
 from rolehost.fleet.manifest import Manifest
+from rolehost.schema.drift import Drift
 from rolehost.storage import Database, Queue, Stream
 
 #: States of jobs that a process has.
@@ -24,7 +25,9 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         host: name of its machine.
         manifest: hash of what it runs; None of an older host, which does not tell.
-        state: ``starting``, ``ready`` or ``draining``; None of an older host.
+        state: ``starting``, ``ready`` or ``draining``; ``hung``: a part of it makes no progress;
+            ``unready``, and after a colon which process of its deployment hangs. None of an
+            older host.
         in_flight: requests, jobs or events that it is busy with; None: not told.
         since: when it started, milliseconds since the epoch.
         renewed: when it renewed its presence, by its own clock; None of an older host.
@@ -97,6 +100,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
         leader: the deployment, role and slot of the leading scheduler; None: nobody leads.
         relays: how many shards of the outbox a living process holds.
         stream: whether the stream could be asked; None: there is none.
+        drifts: deployment → how the schema differs from what its code here wants; of those
+            whose files were given.
     """
 
     now: int
@@ -110,6 +115,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     leader: str | None
     relays: int
     stream: bool | None
+    drifts: dict[str, Drift] = {}
 
     def manifest(self, process: Live) -> Manifest | None:
         """Return what a process runs; None when that is not known."""

@@ -19,6 +19,9 @@ class Role(Protocol):
     def start(self) -> None:
         """Begin to take work."""
 
+    def look(self) -> None:
+        """Beat for what only counters show; called now and then by the thread that waits."""
+
     def stop(self) -> None:
         """Take no more, finish what runs within the grace, hand back the rest."""
 
@@ -44,8 +47,11 @@ def live(process: Process, role_of: Callable[[Process], Role]) -> int:
         role.start()
         # What there is now stays, and need not be looked at by every full collection.
         gc.freeze()
+        process.beats.beat("the main loop")
         process.announce_ready()
-        told_to_stop.wait()
+        while not told_to_stop.wait(process.beats.every):
+            process.beats.beat("the main loop")
+            role.look()
         process.drain()
         role.stop()
     finally:

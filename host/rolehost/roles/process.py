@@ -17,7 +17,9 @@ from rolehost.composition.needs import needing
 from rolehost.delivery.leases import Identity
 from rolehost.deployment.model import LimitSettings
 from rolehost.errors import RolehostError, StorageRefused, StorageUnavailable
+from rolehost.observe.board import Board
 from rolehost.roles import hooks
+from rolehost.roles.beats import Beats
 from rolehost.roles.migrating import bring_up
 from rolehost.roles.upkeep import Upkeep
 from rolehost.services import ProcessServices
@@ -38,6 +40,8 @@ class Process:
         migrates: bring the schema up at the start, for it could not be done before.
         clock: the time; None takes the system's.
         random: the random source; None takes a fresh one.
+        beats: tells the supervisor of progress; None tells nobody.
+        board: what the supervisor tells; None: nothing.
         upkeep: renew presence, sweep and relay in threads of its own; False leaves that to
             whoever drives the process step by step, such as a test.
     """
@@ -53,6 +57,8 @@ class Process:
         migrates: bool = False,
         clock: Clock | None = None,
         random: random.Random | None = None,
+        beats: Beats | None = None,
+        board: Board | None = None,
         upkeep: bool = True,
     ) -> None:
         self.composition = composition
@@ -64,6 +70,8 @@ class Process:
         self._migrates = migrates
         self._clock = clock
         self._random = random
+        self.beats = beats or Beats()
+        self.board = board or Board()
         self._keeps_up = upkeep and role != "command"
         self._services: ProcessServices | None = None
         self._without: set[str] = set()
@@ -154,7 +162,11 @@ class Process:
     def _provision(self) -> ProcessServices:
         if self._services is None:
             self._services = ProcessServices(
-                self.composition, role=self.role, clock=self._clock, random=self._random
+                self.composition,
+                role=self.role,
+                clock=self._clock,
+                random=self._random,
+                board=self.board,
             )
         return self._services
 
@@ -180,7 +192,9 @@ class Process:
             services.bind_models()
             self._start_plugins(services)
             if self._keeps_up:
-                self._upkeep = Upkeep.of(self.composition, services, self._identity, self._vitals)
+                self._upkeep = Upkeep.of(
+                    self.composition, services, self._identity, self._vitals, self.beats
+                )
                 self._upkeep.start()
         except BaseException:
             self.stop()
@@ -190,6 +204,10 @@ class Process:
     def _vitals(self) -> tuple[str, int | None]:
         """Return the state and what is in flight, for the presence row."""
         state = "draining" if self.draining else "ready" if self._ready else "starting"
+        hanging = [each.process for each in self.board.read().hangs]
+        if state == "ready" and hanging:
+            own = f"{self.role}.{self.slot}" in hanging
+            state = "hung" if own else f"unready: {', '.join(hanging)} hangs"
         return state, None if self.in_flight is None else self.in_flight()
 
     def takes_work(self) -> None:

@@ -39,13 +39,16 @@ def serve(
         RolehostError: it cannot start here.
     """
     from rolehost.observe import logs
+    from rolehost.observe.board import Board
     from rolehost.roles.arming import arm_failpoints
+    from rolehost.roles.beats import Beats
     from rolehost.roles.process import Process
 
     _name_process(f"rh:{role}.{slot}")
     host = composition.deployment.host
     logs.configure(host.log, deployment=composition.deployment.name, role=role, slot=slot)
     arm_failpoints(composition.deployment)
+    pipe = os.environ.get(STATUS_VARIABLE)
     process = Process(
         composition,
         role=role,
@@ -53,6 +56,8 @@ def serve(
         incarnation=incarnation,
         announce=_announce,
         migrates=migrates,
+        beats=Beats(host.supervisor.hang, int(pipe) if pipe else None),
+        board=Board.inherited(),
     )
     module = importlib.import_module(f"rolehost.roles.{role}")
     # What was made so far stays: it need not be looked at again, nor copied after a fork.

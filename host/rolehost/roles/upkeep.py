@@ -18,6 +18,7 @@ from rolehost.deployment.model import LogSettings
 from rolehost.errors import StorageUnavailable
 from rolehost.fleet import stored
 from rolehost.fleet.manifest import describe
+from rolehost.roles.beats import Beats
 from rolehost.roles.outages import Outage
 from rolehost.services import ProcessServices
 from rolehost.storage import Listener, Stream
@@ -39,7 +40,12 @@ class Upkeep:
 
     @classmethod
     def of(
-        cls, composition: Composition, services: ProcessServices, me: Identity, vitals: Vitals
+        cls,
+        composition: Composition,
+        services: ProcessServices,
+        me: Identity,
+        vitals: Vitals,
+        beats: Beats,
     ) -> Upkeep:
         """Choose what a process has to keep up; without a database, nothing."""
         if "database" not in composition.backends:
@@ -55,7 +61,9 @@ class Upkeep:
                 if "queue" in composition.backends
                 else None
             )
-            loops.append(RelayLoop(services.engine, stream, me, listener))
+            # A process of the role http is watched by its master, which hears of no relay.
+            own = beats if me.role != "http" else Beats()
+            loops.append(RelayLoop(services.engine, stream, me, listener, own))
         return cls(loops, caretaker)
 
     def start(self) -> None:
@@ -245,15 +253,22 @@ class RelayLoop(Loop):
     name = "relay"
 
     def __init__(
-        self, engine: Engine, stream: Stream, me: Identity, listener: Listener | None
+        self,
+        engine: Engine,
+        stream: Stream,
+        me: Identity,
+        listener: Listener | None,
+        beats: Beats,
     ) -> None:
         super().__init__()
+        self._beats = beats
         self._relay = Relay(engine, stream, me.id)
         self._listener = listener
-        self._poll = engine.policy.poll
+        self._poll = min(engine.policy.poll, beats.every)
 
     def step(self) -> None:
         """Relay one batch; wait for a wake-up when there is no more."""
+        self._beats.beat("the relay of the outbox")
         self._relay.step()
         wait = self._relay.rest(self._poll)
         if self._listener is None:

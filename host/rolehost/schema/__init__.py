@@ -1,7 +1,8 @@
 """The schema of the service database: migration files and the runner that applies them."""
 
+from rolehost.schema.drift import Drift, Schema, compared
 from rolehost.schema.files import Migration, Phase, SchemaError, Set, load
-from rolehost.schema.runner import down, pending, up
+from rolehost.schema.runner import down, last, pending, up
 from rolehost.schema.status import MigrationStatus, status
 from rolehost.schema.writer import new
 
@@ -10,12 +11,16 @@ HOST_SET = ("rolehost", "rolehost.migrations")
 
 __all__ = [
     "HOST_SET",
+    "Drift",
     "Migration",
     "MigrationStatus",
     "Phase",
+    "Schema",
     "SchemaError",
     "Set",
+    "compared",
     "down",
+    "last",
     "load",
     "new",
     "pending",

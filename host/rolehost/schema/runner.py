@@ -74,6 +74,20 @@ def up(
     return todo
 
 
+def last(database: Database, owned: Set, steps: int) -> tuple[str, ...]:
+    """Return the labels of the migrations that :func:`down` would take back, newest first."""
+    return tuple(
+        f"{row.owner}/{row.number:04d}_{row.name}"
+        for row in _newest(history.read(database), owned, steps)
+    )
+
+
+def _newest(
+    applied: Mapping[tuple[str, int], history.Applied], owned: Set, steps: int
+) -> list[history.Applied]:
+    return sorted((row for row in applied.values() if row.owner == owned[0]), reverse=True)[:steps]
+
+
 def down(
     database: Database,
     owned: Set,
@@ -100,8 +114,7 @@ def down(
     done: list[Migration] = []
     with database.migration_lock():
         applied = history.read(database)
-        mine = sorted((row for row in applied.values() if row.owner == owned[0]), reverse=True)
-        for row in mine[:steps]:
+        for row in _newest(applied, owned, steps):
             if row.number not in known:
                 raise SchemaError([_gone(row)])
             migration = known[row.number]

@@ -24,8 +24,11 @@ from rolehost.delivery.clock import SystemClock
 from rolehost.delivery.engine import Declared, Engine
 from rolehost.delivery.guard import guard_of
 from rolehost.delivery.requests import RequestScope
+from rolehost.observe.board import Board
 from rolehost.observe.measuring import Measures
 from rolehost.observe.recorders import Recorders
+from rolehost.schema import HOST_SET, Schema
+from rolehost.services.checks import own_checks
 from rolehost.services.runtime import runtime_directory
 from rolehost.services.threads import Threads
 from rolehost.services.transport import Transport
@@ -50,6 +53,7 @@ class ProcessServices:
         role: what it is; ``command`` for a command line.
         clock: the time; None takes the system's.
         random: the random source; None takes a fresh one.
+        board: what the supervisor tells; None: there is no supervisor.
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class ProcessServices:
         role: str,
         clock: Clock | None = None,
         random: random.Random | None = None,
+        board: Board | None = None,
     ) -> None:
         self.composition = composition
         self._role = role
@@ -69,6 +74,11 @@ class ProcessServices:
         self._closers: list[tuple[str, Callable[[], None]]] = []
         self._cachings: dict[str, tuple[Any, CachingOptions, Caching[Any]]] = {}
         self._factories: dict[type[Any], tuple[Callable[[Services], Any], Any]] = {}
+        self._board = board
+        #: Queues that statistics name also when they are empty: our own, and any that was seen.
+        self._queues = {
+            owned.value.queue for owned in composition.actors.values() if owned.value.durable
+        }
         self.recorders = Recorders()
         environment = composition.deployment.host.deployment.environment
         self._measures = Measures(self.recorders, strict=environment != "production")
@@ -113,8 +123,20 @@ class ProcessServices:
 
     @property
     def checks(self) -> Sequence[tuple[str, Check]]:
-        """Every health check after the name of its plugin."""
-        return [(owned.plugin, owned.value) for owned in self.composition.checks]
+        """Every health check after the name of its plugin; the host's own come first."""
+        own = self._once("checks", self._own_checks) if self._board is not None else ()
+        return [
+            *(("rolehost", check) for check in own),
+            *((owned.plugin, owned.value) for owned in self.composition.checks),
+        ]
+
+    def _own_checks(self) -> tuple[Check, ...]:
+        schema = None
+        if "database" in self.composition.backends:
+            sets = [HOST_SET, *self.composition.schema_sets]
+            schema = Schema(lambda: self.database, sets)
+        assert self._board is not None  # who has none is not asked
+        return own_checks(self._board, self.composition.deployment.host.supervisor.hang, schema)
 
     @property
     def database(self) -> Database:
@@ -213,8 +235,12 @@ class ProcessServices:
         """Ask how queues, outbox, dead letters, lags and processes stand now."""
         passing = any(not owned.value.durable for owned in self.composition.actors.values())
         queue = self.queue if passing and "queue" in self.composition.backends else None
+        restarts = self._board.read().restarts if self._board is not None else {}
         if "database" not in self.composition.backends:
-            return Statistics(dead_messages=statistics.dead_messages(queue))
+            return Statistics(
+                dead_messages=statistics.dead_messages(queue),
+                processes=statistics.processes({}, self.composition.running, restarts),
+            )
         handlers = [owned.value for owned in self.composition.handlers]
         return statistics.collect(
             self.database,
@@ -222,6 +248,9 @@ class ProcessServices:
             queue,
             [(handler.topic, handler.group) for handler in handlers],
             self._clock,
+            queues=self._queues,
+            roles=self.composition.running,
+            restarts=restarts,
         )
 
     def measure(self, metric: Metric, value: float = 1.0, /, *labels: str) -> None:

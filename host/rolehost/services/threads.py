@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -37,6 +39,12 @@ class Threads:
         self._executor = ThreadPoolExecutor(count, thread_name_prefix=name)
         self._places = threading.Semaphore(count * (1 + QUEUE_PER_THREAD))
         self._here = threading.local()
+        self._count = count
+        self._begun = 0
+        self._ended = 0
+        self._ends = itertools.count(1)
+        self._seen = 0
+        self._moved = time.monotonic()
 
     async def run(self, work: Callable[[], T], session: Session) -> T:
         """Call ``work`` in a thread, inside a session, with this task's context variables.
@@ -60,12 +68,23 @@ class Threads:
         except BaseException:
             self._places.release()
             raise
+        self._begun += 1
         future.add_done_callback(self._leave)
         try:
             return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
             future.add_done_callback(_log_dropped)
             raise
+
+    def stuck(self, seconds: float) -> bool:
+        """Say whether calls wait and no thread has ended one for so long.
+
+        Asked again and again by one thread; calls begin in that thread, too.
+        """
+        now = time.monotonic()
+        if self._ended != self._seen or self._begun - self._ended <= self._count:
+            self._seen, self._moved = self._ended, now
+        return now - self._moved >= seconds
 
     def close(self) -> None:
         """Wait for what runs and end the threads."""
@@ -80,6 +99,7 @@ class Threads:
             self._here.busy = False
 
     def _leave(self, _future: Future[T]) -> None:
+        self._ended = next(self._ends)
         self._places.release()
 
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import NoReturn
 
+from rolehost.observe.board import BOARD_VARIABLE
+from rolehost.observe.progress import Watch
 from rolehost.roles.lifeline import follow_parent
 from rolehost.roles.status import (
     LISTENER_VARIABLE,
@@ -54,6 +56,7 @@ class Slot:
             (leaving), else None.
         deaths: how often in a row it died before it was stable.
         reason: why the process that ran last could not start, as it said itself; else empty.
+        watch: the progress of the process that runs now.
     """
 
     def __init__(self, role: RolePlan, number: int, plan: Plan, after: Slot | None = None) -> None:
@@ -70,6 +73,7 @@ class Slot:
         self.due: float | None = None
         self.deaths = 0
         self.reason = ""
+        self.watch = Watch()
         self._unread = b""
 
     def start(self, now: float) -> None:
@@ -91,7 +95,11 @@ class Slot:
             *plan.arguments,
         ]
         reading, writing = os.pipe()
-        handed = {STATUS_VARIABLE: writing, SOURCES_VARIABLE: plan.sources}
+        handed = {
+            STATUS_VARIABLE: writing,
+            SOURCES_VARIABLE: plan.sources,
+            BOARD_VARIABLE: plan.board,
+        }
         if self.role.role == "http":
             handed[LISTENER_VARIABLE] = plan.listener
         try:
@@ -118,6 +126,7 @@ class Slot:
         self.began = now
         self.ready = False
         self.reason = ""
+        self.watch.clear()
         self.due = now + self.plan.start_timeout
         self._unread = b""
 

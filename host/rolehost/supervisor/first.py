@@ -14,6 +14,7 @@ import sys
 from dataclasses import replace
 
 from rolehost.composition.model import Composition
+from rolehost.observe.board import BOARD_VARIABLE
 from rolehost.roles.leaving import leave
 from rolehost.roles.serving import reported, serve
 from rolehost.roles.status import LISTENER_VARIABLE, STATUS_VARIABLE
@@ -36,7 +37,7 @@ def fork_first(composition: Composition, plan: Plan) -> Plan:
     for module in SHARED:
         importlib.import_module(module)
     gc.freeze()
-    for number in (plan.listener, plan.sources):
+    for number in (plan.listener, plan.sources, plan.board):
         if number >= 0:
             # They survive the exec, too.
             os.set_inheritable(number, True)
@@ -66,6 +67,7 @@ def _fork(
                 os.close(each)
         become_child(parent)
         os.environ[STATUS_VARIABLE] = str(writing)
+        os.environ[BOARD_VARIABLE] = str(plan.board)
         reduced = reduced_to(role, composition)
         migrates = MIGRATE in plan.arguments
         leave(reported(role, lambda: serve(reduced, role, number, 1, migrates=migrates)))

@@ -11,11 +11,12 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from rolehost.observe.board import Board
 from rolehost.private import NotPrivate
 from rolehost.redaction import hide
 from rolehost.roles.status import RETIRE
 from rolehost.supervisor.address import closed
-from rolehost.supervisor.check import Check
+from rolehost.supervisor.check import Check, nameless
 from rolehost.supervisor.child import (
     COMES,
     EXIT_NOT_EXECUTED,
@@ -26,6 +27,7 @@ from rolehost.supervisor.child import (
 )
 from rolehost.supervisor.control import Control, Tell
 from rolehost.supervisor.drain import MARGIN, Drain
+from rolehost.supervisor.hangs import Hangs
 from rolehost.supervisor.plan import Plan
 from rolehost.supervisor.reload import EXIT_CANNOT_START, Reload
 from rolehost.supervisor.report import Report, manner
@@ -50,6 +52,8 @@ class Supervisor:
     """
 
     def __init__(self, plan: Plan) -> None:
+        if plan.board < 0:
+            plan = plan._replace(board=nameless())
         self.plan = plan
         self._report = Report(plan.name, plan.log_level, plan.log_format)
         self._began = plan.began or time.monotonic()
@@ -58,6 +62,9 @@ class Supervisor:
         ]
         self._selector = selectors.DefaultSelector()
         self._control = Control(self._watch, self._forget, self._greeting, self._asked)
+        self._hangs = Hangs(
+            Board(plan.board), lambda *words, **fields: self._report(*words, **fields)
+        )
         self._reload: Reload | None = None
         #: Whether a signal asked for a reload while there was one.
         self._reload_again = False
@@ -124,7 +131,9 @@ class Supervisor:
         due = [slot.due for slot in self.slots if slot.due is not None]
         if self._drain is not None:
             due.append(self._drain.deadline)
-        elif self._reload is not None and self._reload.check is not None:
+        else:
+            due += self._hangs.patience(self.slots, time.monotonic())
+        if self._reload is not None and self._reload.check is not None:
             due += [self._reload.check.due] if self._reload.check.due is not None else []
         return max(0.0, min(due) - time.monotonic()) if due else None
 
@@ -267,12 +276,14 @@ class Supervisor:
         if told is None:
             self._forget_status(slot)
             return
+        self._hangs.heard(slot, told)
         slot.reason = _reason(told) or slot.reason
         if "waiting" in told and not slot.ready and slot.part == RUNS:
             # It knows how long: until the backend is there.
             slot.due = None
         if "ready" in told and not slot.ready:
             slot.ready = True
+            self._hangs.replaced(slot)
             if slot.part != LEAVES:
                 slot.due = None
             self._report(
@@ -314,6 +325,7 @@ class Supervisor:
             self._told(slot)
         self._forget_status(slot)
         pid, ready = slot.pid, slot.ready
+        self._hangs.ended(slot)
         slot.died()
         if self._drain is not None:
             # One that had not yet begun to listen for TERM simply dies of it, and what one says
@@ -339,6 +351,7 @@ class Supervisor:
             self._begin_drain("debug")
             return
         why = f" ({slot.reason})" if slot.reason else ""
+        self._hangs.count(slot, "hang" if self._hangs.of(slot) else "death")
         self._again(slot, f"{slot.name} {manner(status)}{why}", pid)
 
     def _gone(self, slot: Slot, status: int, pid: int | None) -> None:
@@ -346,6 +359,8 @@ class Supervisor:
         well = status == 0 or status in (-signal.SIGTERM, -RETIRE)
         self._report("info" if well else "warning", f"{slot.name} {manner(status)}", pid=pid)
         self.slots.remove(slot)
+        if all(slot.name != other.name for other in self.slots):
+            self._hangs.replaced(slot)
         if self._reload is not None:
             self._reload.left(slot)
 
@@ -371,6 +386,7 @@ class Supervisor:
             return
         if self._reload is not None and (check := self._reload.check) is not None:
             check.act(now)
+        self._hangs.look(self.slots, now)
         for slot in list(self.slots):
             if slot.due is None or slot.due > now:
                 continue
@@ -407,7 +423,7 @@ def run(plan: Plan) -> int:
 
     It must be the main thread of a process without other children: every child is reaped.
     """
-    for number in (plan.listener, plan.sources):
+    for number in (plan.listener, plan.sources, plan.board):
         if number >= 0:
             os.set_inheritable(number, False)
     hide("the plan", plan.hidden)

@@ -76,6 +76,7 @@ class Plan(NamedTuple):
         start_timeout: so long may a process take to become ready, before it is killed; one that
             says it waits for a backend may take as long as it must.
         grace: after so long all processes must have stopped; then they are killed.
+        hang: after so long without progress a process is hung and is replaced; 0: never.
         log_level: ``debug``, ``info``, ``warning`` or ``error``.
         log_format: ``auto``, ``console`` or ``json``.
         began: :func:`time.monotonic` when the command began, for the time to ready; 0.0 takes
@@ -90,6 +91,8 @@ class Plan(NamedTuple):
         sources: file descriptor of the deployment's texts, see
             :class:`~rolehost.deployment.Sources`; -1: they are read from disk.
         hidden: texts in this plan that references gave, and that no line may show.
+        board: file descriptor of the board on which the processes are told which of them hang;
+            -1: the supervisor makes one.
     """
 
     name: str
@@ -102,6 +105,7 @@ class Plan(NamedTuple):
     stable: float = 2.0
     start_timeout: float = 60.0
     grace: float = 35.0
+    hang: float = 60.0
     log_level: str = "info"
     log_format: str = "auto"
     began: float = 0.0
@@ -113,6 +117,7 @@ class Plan(NamedTuple):
     listener: int = -1
     sources: int = -1
     hidden: tuple[str, ...] = ()
+    board: int = -1
 
     @classmethod
     def of(
@@ -151,6 +156,7 @@ class Plan(NamedTuple):
             stable=told.stable,
             start_timeout=told.start_timeout,
             grace=told.grace,
+            hang=told.hang,
             log_level=host.log.level,
             log_format=host.log.format,
             began=began,

@@ -147,7 +147,11 @@ class Reload:
     def _accepted(self, answer: dict[str, Any], sources: int) -> None:
         old = self._old
         plan = Plan.from_json(answer["plan"])._replace(
-            command=old.command, candidate=old.candidate, sources=sources, began=self._began
+            command=old.command,
+            candidate=old.candidate,
+            sources=sources,
+            board=old.board,
+            began=self._began,
         )
         hide("the new plan", plan.hidden)
         try:

@@ -119,10 +119,11 @@ def _processes(statistics: Statistics) -> Iterable[Metric]:
     alive = GaugeMetricFamily("rolehost_processes", "Living processes.", labels=("role",))
     restarts = CounterMetricFamily(
         "rolehost_process_restarts",
-        "Processes that died and were replaced.",
-        labels=("role",),
+        "Processes that died or made no progress, and were replaced.",
+        labels=("role", "reason"),
     )
     for process in statistics.processes:
         alive.add_metric((process.role,), process.alive)
-        restarts.add_metric((process.role,), process.restarts)
+        restarts.add_metric((process.role, "death"), process.restarts)
+        restarts.add_metric((process.role, "hang"), process.hangs)
     return alive, restarts

@@ -82,8 +82,12 @@ def deployment(tmp_path):
 
 
 def test_readiness_pings_the_database_of_the_deployment(deployment):
-    (database,) = json.loads(deployment.get("/readyz"))["checks"]
+    database, *own = json.loads(deployment.get("/readyz"))["checks"]
     assert (database["name"], database["source"], database["ok"]) == ("database", "embedded", True)
+    assert [(each["name"], each["source"], each["ok"]) for each in own] == [
+        ("processes", "rolehost", True),
+        ("schema", "rolehost", True),
+    ]
 
 
 def test_counts_outlive_a_killed_role_and_its_restart_is_counted(deployment):
@@ -96,4 +100,4 @@ def test_counts_outlive_a_killed_role_and_its_restart_is_counted(deployment):
     assert seen[requests] == 5
     assert seen["rolehost_statistics_success", ""] == 1
     assert seen["rolehost_processes", "role=http"] == 1
-    assert seen["rolehost_process_restarts_total", "role=http"] == 1
+    assert seen["rolehost_process_restarts_total", "reason=death,role=http"] == 1

@@ -289,7 +289,8 @@ def test_the_state_of_the_deployment_is_asked_for_at_the_scrape(services, scrape
         ("rolehost_dead_letters", "kind=message"): 3,
         ("rolehost_event_lag_records", "group=mail,topic=orders"): 9,
         ("rolehost_processes", "role=worker"): 2,
-        ("rolehost_process_restarts_total", "role=worker"): 5,
+        ("rolehost_process_restarts_total", "reason=death,role=worker"): 5,
+        ("rolehost_process_restarts_total", "reason=hang,role=worker"): 0,
     }
 
 

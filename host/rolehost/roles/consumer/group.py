@@ -17,7 +17,8 @@ from rolehost.api.services import Services
 from rolehost.delivery import deadletters, leases
 from rolehost.delivery.engine import Engine
 from rolehost.delivery.handling import Handling, Stopping
-from rolehost.errors import StorageUnavailable
+from rolehost.errors import StorageError, StorageUnavailable
+from rolehost.roles.beats import Beats
 from rolehost.roles.consumer.lanes import Lanes, Work
 from rolehost.roles.consumer.stints import Stint, Stints, Taken
 from rolehost.roles.outages import Outage
@@ -37,8 +38,44 @@ RELEASE = 5.0
 ROOM = 0.02
 #: Seconds between two tries of what failed and is nobody's fault.
 PAUSE = 1.0
+#: Seconds that handlers may take, all of them, before the group counts as making no progress:
+#: as long as a job may run by default, for handlers have no time limit.
+HANDLING = 600.0
 #: Dead letters replayed at once.
 REPLAYS = 20
+
+
+class Progress:
+    """What a group has done, seen from time to time by the thread that beats for it.
+
+    Attributes:
+        polled: how many records were taken.
+        since: when something was settled last, monotonic seconds.
+    """
+
+    def __init__(self) -> None:
+        self.polled = 0
+        self.since = time.monotonic()
+        self._settled = 0
+        self._lag = 0
+
+    def moved(self, settled: int, now: float) -> bool:
+        """Say whether more was settled than when this was asked last."""
+        moved = settled != self._settled
+        self._settled = settled
+        if moved:
+            self.since = now
+            self._lag = 0
+        return moved
+
+    def stays(self, lag: int) -> bool:
+        """Say whether there is as much to read as there was, so that nobody reads it.
+
+        A lag that changes is another member's affair: it reads, or is written to.
+        """
+        same = lag > 0 and lag == self._lag
+        self._lag = lag
+        return same
 
 
 class Group:
@@ -54,6 +91,7 @@ class Group:
         in_flight: most records taken and unfinished; two batches of a handler fit in any case.
         replays: woken when dead letters of the group are to be handled again; None without a
             queue.
+        beats: told of each round that came to its end, also of one that found storage away.
     """
 
     def __init__(
@@ -66,8 +104,11 @@ class Group:
         lanes: Lanes,
         in_flight: int,
         replays: Listener | None,
+        beats: Beats | None = None,
     ) -> None:
         self._engine = engine
+        self._beats = beats or Beats()
+        self._stream = stream
         self._group = group
         self._handlers = {handler.topic: handler for handler in handlers}
         self._handling = {
@@ -86,6 +127,7 @@ class Group:
         self._commit_at = 0.0
         #: The stint in which a thread is handling, so that it stops waiting when that ends.
         self._current = threading.local()
+        self._progress = Progress()
         self._subscription = stream.subscribe(
             list(self._handlers),
             group,
@@ -114,8 +156,10 @@ class Group:
         while not self._stopping.is_set():
             try:
                 self._round()
+                self._beats.beat(f"polling for {self._group}")
                 outage.passed()
             except StorageUnavailable as error:
+                self._beats.beat(f"polling for {self._group}")
                 outage.failed(error)
                 self._stopping.wait(PAUSE)
             except Exception:
@@ -128,6 +172,35 @@ class Group:
             log.warning("offsets not committed", group=self._group, error=str(error))
         self._subscription.close()
 
+    def look(self) -> None:
+        """Beat unless what was taken is not handled, or what there is to read is not taken."""
+        now = time.monotonic()
+        progress, flying = self._progress, self._stints.unsettled
+        if progress.moved(progress.polled - flying, now):
+            self._beats.beat(f"handling for {self._group}")
+        elif flying:
+            if now - progress.since < HANDLING or not self._database_answers():
+                self._beats.beat(f"handling for {self._group}")
+        elif (
+            not progress.polled or not self._stints.partitions() or not progress.stays(self._lag())
+        ):
+            self._beats.beat(f"handling for {self._group}")
+
+    def _database_answers(self) -> bool:
+        try:
+            with self._engine.database.session():
+                self._engine.database.ping()
+        except StorageError:
+            return False
+        return True
+
+    def _lag(self) -> int:
+        """Return how many records the group has not read; 0 when that cannot be learnt."""
+        try:
+            return self._stream.lag(list(self._handlers), self._group)
+        except StorageError:
+            return 0
+
     def _round(self) -> None:
         # Few at a time cost as much as many; but one slow lane must not hold up the others.
         self._stints.await_flying(self._most // 2, ROOM)
@@ -135,6 +208,7 @@ class Group:
         if room > 0:
             deliveries = self._subscription.poll(POLL, min(room, RECORDS))
             if deliveries:
+                self._progress.polled += len(deliveries)
                 self._lanes.submit(self._work(self._stints.take(deliveries)))
         else:
             deliveries = []

@@ -47,6 +47,7 @@ class ConsumerRole:
                 services.queue.listen([f"replay:{group}"])
                 if "queue" in process.composition.backends
                 else None,
+                process.beats,
             )
             for group, handlers in by_group.items()
         ]
@@ -63,6 +64,11 @@ class ConsumerRole:
         """Start polling."""
         for thread in self._threads:
             thread.start()
+
+    def look(self) -> None:
+        """Beat for the groups that handle what they have taken, or have nothing to handle."""
+        for group in self._groups:
+            group.look()
 
     def stop(self) -> None:
         """Poll no more, let running handlers finish within the grace, commit, leave."""

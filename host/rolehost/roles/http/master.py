@@ -11,6 +11,8 @@ import structlog
 from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 
 from rolehost.deployment.model import SupervisorSettings
+from rolehost.observe.progress import RunningClock, Watch
+from rolehost.roles.beats import DUMP, Beats
 from rolehost.roles.http.worker import STOPPING
 from rolehost.roles.leaving import leave
 from rolehost.roles.status import RETIRE
@@ -66,16 +68,64 @@ class Master(Arbiter):  # type: ignore[misc]
         app: the application as gunicorn knows it.
         pauses: when workers may be started.
         inherited: the listener is somebody else's too: its address stays when this one ends.
+        beats: of this process; told of workers that hang and that end, too.
+        hang: seconds after which a worker without progress hangs; 0: never.
+        grace: seconds after which one that hangs and was told to stop is killed.
     """
 
-    def __init__(self, app: Any, pauses: Pauses, *, inherited: bool) -> None:
+    def __init__(
+        self, app: Any, pauses: Pauses, *, inherited: bool, beats: Beats, hang: float, grace: float
+    ) -> None:
         self._pauses = pauses
+        self._beats = beats
+        self._hang = hang
+        self._grace = grace
+        self._clock = RunningClock(1.0)
         self._retires = False
+        self._stops = False
         super().__init__(app)
         # So gunicorn calls a listener that it has not opened, and therefore does not remove.
         self.systemd = inherited
         self.cfg.set("pre_fork", _born)
         self.cfg.set("child_exit", self._died)
+
+    def init_signals(self) -> None:
+        """Handle gunicorn's signals, but the one that asks for stacks."""
+        super().init_signals()
+        self._beats.dumps()
+
+    def wait_for_signals(self, timeout: float = 1.0) -> list[int]:
+        """Wait for signals no longer than it takes to beat in time."""
+        found: list[int] = super().wait_for_signals(timeout=min(timeout, self._beats.every))
+        return found
+
+    def murder_workers(self) -> None:
+        """Beat, and end workers whose event loop makes no progress.
+
+        gunicorn's own rule would kill all of them when the machine was suspended.
+        """
+        self._beats.beat("the master")
+        now = time.monotonic()
+        at = self._clock.look(now)
+        for pid, worker in list(self.WORKERS.items()):
+            beat = worker.tmp.last_update()
+            if beat != worker.beat and worker.served[0]:
+                worker.beat = beat
+                worker.watch.beat("event loop", at)
+            silence = worker.watch.silent(at)
+            if worker.kill_at is not None:
+                if at >= worker.kill_at:
+                    self.kill_worker(pid, signal.SIGKILL)
+            elif self._hang and silence and silence[1] >= self._hang and not self._retires:
+                worker.kill_at = at + self._grace
+                self.kill_worker(pid, DUMP)
+                self._beats.tell(f"hung {pid} {silence[1]:.1f}")
+                self.kill_worker(pid, signal.SIGTERM)
+
+    def stop(self, graceful: bool = True) -> None:
+        """Stop the workers; from now on none of them is missed."""
+        self._stops = True
+        super().stop(graceful)
 
     def handle_usr1(self) -> None:
         """Retire: let the workers go, start no other, and end with the last of them."""
@@ -112,11 +162,14 @@ class Master(Arbiter):  # type: ignore[misc]
 
     def _died(self, _arbiter: Any, worker: Any) -> None:
         now = time.monotonic()
+        if not self._retires and not self._stops:
+            self._beats.tell(f"lost {'death' if worker.kill_at is None else 'hang'} {worker.pid}")
         self._pauses.died(now - worker.born, now, served=bool(worker.served[0]))
         worker.served.close()
 
 
 def _born(_arbiter: Any, worker: Any) -> None:
     worker.born = time.monotonic()
+    worker.beat, worker.watch, worker.kill_at = 0.0, Watch(), None
     # Shared with the worker, which marks it.
     worker.served = mmap.mmap(-1, 1)

@@ -34,6 +34,10 @@ class Pool:
         """
         await self._threads.run(work, self._session)
 
+    def stuck(self, seconds: float) -> bool:
+        """Say whether requests wait and no thread came free for so long; asked by one thread."""
+        return self._threads.stuck(seconds)
+
     def close(self) -> None:
         """Wait for what runs and end the threads."""
         self._threads.close()

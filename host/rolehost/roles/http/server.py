@@ -40,9 +40,6 @@ STOP_SECONDS = 5.0
 #: Seconds after which a process whose backends have not answered serves its probes first.
 FIRST_LOOK = 1.0
 
-#: Seconds after which gunicorn's master kills a worker whose event loop is stuck.
-STUCK_SECONDS = 60
-
 #: Bytes of a request line, number of header fields, bytes of one of them; beyond, gunicorn
 #: answers 414 and 431.
 REQUEST_LINE, FIELDS, FIELD_BYTES = 8190, 100, 8190
@@ -118,7 +115,8 @@ class Server(BaseApplication):  # type: ignore[misc]
             "asgi_lifespan": "off",
             "keepalive": math.ceil(http.keep_alive),
             "graceful_timeout": math.ceil(http.shutdown_delay + http.grace + STOP_SECONDS),
-            "timeout": STUCK_SECONDS,
+            # Who makes no progress is ended by a rule of ours.
+            "timeout": 0,
             "limit_request_line": REQUEST_LINE,
             "limit_request_fields": FIELDS,
             "limit_request_field_size": FIELD_BYTES,
@@ -132,7 +130,14 @@ class Server(BaseApplication):  # type: ignore[misc]
     def run(self) -> None:
         """Run gunicorn's master."""
         settings = self.process.composition.deployment.host.supervisor
-        Master(self, Pauses(settings), inherited=self._inherited).run()
+        Master(
+            self,
+            Pauses(settings),
+            inherited=self._inherited,
+            beats=self.process.beats,
+            hang=settings.hang,
+            grace=self.http.grace + self.http.shutdown_delay,
+        ).run()
 
     def load(self) -> Asgi:
         """Start the process and build its application; called in each worker.
@@ -156,6 +161,11 @@ class Server(BaseApplication):  # type: ignore[misc]
             self.fail(error)
         self._doorway = Doorway(process.composition)
         return self._doorway.asgi
+
+    def stuck(self, seconds: float) -> bool:
+        """Say whether requests wait for threads of which none came free for so long."""
+        application = self._application
+        return application is not None and application.pool.stuck(seconds)
 
     @property
     def waiting(self) -> bool:

@@ -28,7 +28,7 @@ from rolehost.roles.status import RETIRE
 if TYPE_CHECKING:
     from rolehost.roles.http.server import Server
 
-#: Seconds between heartbeats to gunicorn's master, and between looks for slow clients.
+#: The most seconds between heartbeats to the master, and between looks for slow clients.
 TICK = 1.0
 
 #: Signals that end a worker.
@@ -151,11 +151,13 @@ class HostWorker(ASGIWorker):  # type: ignore[misc]
         for number in STOPPING:
             signal.signal(number, lambda number, _frame: self._noted.append(number))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+        self.app.process.beats.dumps()
 
     def _heed_signals(self) -> None:
         """Let the running loop have the signals, those that were noted too."""
         signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         super().init_signals()
+        self.app.process.beats.dumps()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
         for number in self._noted:
             if number == signal.SIGTERM:
@@ -228,7 +230,7 @@ class HostWorker(ASGIWorker):  # type: ignore[misc]
         while self.alive and not self.retires and self.ppid == os.getppid():
             self._tick()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), TICK)
+                await asyncio.wait_for(self._stop.wait(), self._pace)
         await self._close_servers()
         if self.retires:
             await self._bid_farewell(self.loop.time() + self.app.http.keep_alive)
@@ -284,7 +286,7 @@ class HostWorker(ASGIWorker):  # type: ignore[misc]
         self._emptied.clear()
         if self.connections:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._emptied.wait(), min(TICK, seconds))
+                await asyncio.wait_for(self._emptied.wait(), min(self._pace, seconds))
 
     async def _close_servers(self) -> None:
         if isinstance(self.loop, asyncio.SelectorEventLoop):
@@ -295,8 +297,14 @@ class HostWorker(ASGIWorker):  # type: ignore[misc]
         for server in self.servers:
             server.close()
 
+    @property
+    def _pace(self) -> float:
+        return min(TICK, self.app.process.beats.every)
+
     def _tick(self) -> None:
-        self.notify()
+        hang = self.app.process.composition.deployment.host.supervisor.hang
+        if not hang or not self.app.stuck(hang):
+            self.notify()
         now = self.loop.time()
         http = self.app.http
         for connection in list(self.connections):

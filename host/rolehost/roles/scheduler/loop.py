@@ -31,12 +31,16 @@ class SchedulerRole:
             process.identity.id,
             settings.lease,
         )
+        self._beats = process.beats
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="scheduler", daemon=True)
 
     def start(self) -> None:
         """Start ticking, or waiting for the leadership."""
         self._thread.start()
+
+    def look(self) -> None:
+        """Nothing: the thread of the schedules beats itself."""
 
     def stop(self) -> None:
         """Tick no more; the lease goes with the presence of the process."""
@@ -45,8 +49,9 @@ class SchedulerRole:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
+            self._beats.beat("the schedules")
             # A leader renews three times within its lease; others try as often.
-            self._stopping.wait(min(self._round(), self._lease / 3))
+            self._stopping.wait(min(self._round(), self._lease / 3, self._beats.every))
 
     def _round(self) -> float:
         """Tick when leading; return the seconds after which there is something to do again."""

@@ -25,7 +25,8 @@ from dramatiq.broker import Consumer, MessageProxy
 from rolehost import failpoints
 from rolehost.delivery.engine import Engine
 from rolehost.delivery.ledger import OVER, ClaimedJob, Finish
-from rolehost.errors import StorageUnavailable
+from rolehost.errors import StorageError, StorageUnavailable
+from rolehost.roles.beats import Beats
 from rolehost.storage import Listener
 
 log = structlog.get_logger(__name__)
@@ -56,6 +57,7 @@ class LedgerConsumer(Consumer):
         threads: worker threads, which is the least that is claimed.
         most: the most rows claimed and unfinished at once.
         listener: woken when there may be something to claim; None polls.
+        beats: told of each round that came to its end, also of one that found storage away.
     """
 
     def __init__(
@@ -68,8 +70,10 @@ class LedgerConsumer(Consumer):
         threads: int,
         most: int,
         listener: Listener | None,
+        beats: Beats | None = None,
     ) -> None:
         self._engine = engine
+        self._beats = beats or Beats()
         self._queue = queue
         self._owner = owner
         self._threads = threads
@@ -93,6 +97,8 @@ class LedgerConsumer(Consumer):
         self._stopping = False
         self._looked_at = 0.0  # when it was last asked which jobs are cancelled
         self._cancels: Collection[tuple[int, int]] = ()
+        self._taken = 0  # jobs that threads have taken, for :meth:`idles`
+        self._seen = -1
         self._write_at = 0.0  # when finished jobs are to be written at the latest
 
     def __next__(self) -> MessageProxy | None:
@@ -102,9 +108,12 @@ class LedgerConsumer(Consumer):
                 self._turns += 1
                 return MessageProxy(self._turn)
         try:
-            if not self._cycle():
+            taken = self._cycle()
+            self._beats.beat(f"taking jobs of {self._queue}")
+            if not taken:
                 self._wait()
         except StorageUnavailable as error:
+            self._beats.beat(f"taking jobs of {self._queue}")
             log.warning("storage unavailable, no jobs taken", queue=self._queue, error=str(error))
             self._nap.wait(1.0)
         except Exception:
@@ -204,9 +213,10 @@ class LedgerConsumer(Consumer):
         engine = self._engine
         with engine.database.session():
             due = engine.ledger.next_due()
+        longest = min(engine.policy.poll, self._beats.every)
         if due is None:
-            return engine.policy.poll
-        return min(engine.policy.poll, max(0.0, (due - engine.clock.now()) / 1000))
+            return longest
+        return min(longest, max(0.0, (due - engine.clock.now()) / 1000))
 
     @property
     def outstanding(self) -> int:
@@ -224,6 +234,7 @@ class LedgerConsumer(Consumer):
             job = self._ready.popleft()
         except IndexError:
             return None
+        self._taken += 1
         if (job.id, job.token) in self._cancelled():
             return msgspec.structs.replace(job, cancel=1)
         return job
@@ -242,6 +253,22 @@ class LedgerConsumer(Consumer):
         except StorageUnavailable as error:
             log.warning("cancelled jobs are not known", queue=self._queue, error=str(error))
         return self._cancels
+
+    def idles(self) -> bool:
+        """Say whether claimed jobs wait and no thread has taken one since this was asked last."""
+        idle = bool(self._ready) and self._taken == self._seen
+        self._seen = self._taken
+        return idle
+
+    def waits(self) -> bool:
+        """Say whether a job waits for a thread of this process."""
+        if self._ready:
+            return True
+        try:
+            with self._engine.database.session():
+                return self._something(self._engine.clock.now())
+        except StorageError:
+            return False
 
     def done(self, job: ClaimedJob, end: Finish | None, seconds: float) -> None:
         """Count one job that a thread has run.

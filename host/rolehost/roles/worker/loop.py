@@ -65,6 +65,9 @@ class WorkerRole:
         passing = {each.name: each for each in self._actors if not each.durable}
         self._consumers: dict[str, LedgerConsumer] = {}
         self._limits: Any = TimeLimit()
+        self._beats = process.beats
+        #: Until when the job of each busy thread may run, monotonic seconds.
+        self._busy: dict[int, float] = {}
         self._broker = HostBroker(
             # One life of a worker, one broker: a stopped worker leaves its middleware behind.
             middleware=[
@@ -95,6 +98,18 @@ class WorkerRole:
         # Dramatiq's own command line announces.
         self._broker.emit_after("process_boot")
         self._worker.start()
+
+    def look(self) -> None:
+        """Beat for the threads, unless all of them are late, or idle beside claimed jobs."""
+        now = time.perf_counter()
+        late = sum(until < now for until in list(self._busy.values()))
+        consumers = list(self._consumers.values())
+        full = late >= self._settings.threads
+        if not full or (consumers and not any(each.waits() for each in consumers)):
+            self._beats.beat("threads, which are all in jobs past their time limit")
+        idle = [each for each in consumers if each.idles()]
+        if not idle or len(self._busy) >= self._settings.threads:
+            self._beats.beat("threads, beside jobs that were claimed for them")
 
     def stop(self) -> None:
         """Take nothing more, let running jobs finish within the grace, hand back the rest."""
@@ -154,6 +169,7 @@ class WorkerRole:
             threads=self._settings.threads,
             most=self._settings.prefetch,
             listener=listener,
+            beats=self._beats,
         )
         self._consumers[queue] = consumer
         return consumer
@@ -176,11 +192,13 @@ class WorkerRole:
         thread = threading.get_ident()
         began = time.perf_counter()
         try:
+            self._busy[thread] = began + self._time_limit[job.actor] / 1000
             self._limits.manager.add_timeout(thread, self._time_limit[job.actor])
             # What is set within, by an actor too, ends with the copy.
             end = copy_context().run(self._attempt, self._runner, job)
         finally:
             self._limits.manager.remove_timeout(thread)
+            self._busy.pop(thread, None)
             over = time.perf_counter()
             consumer.done(job, end, over - began)
         return over
@@ -202,10 +220,13 @@ class WorkerRole:
         def call(**arguments: Any) -> None:
             began = time.perf_counter()
             outcome = "retrying"
+            thread = threading.get_ident()
+            self._busy[thread] = began + (actor.time_limit or float("inf"))
             try:
                 actor.fn(services, **signature.convert(arguments))
                 outcome = "completed"
             finally:
+                self._busy.pop(thread, None)
                 # How long it waited is known to the transport alone.
                 recorder.job(actor.name, outcome, 0.0, time.perf_counter() - began)
 

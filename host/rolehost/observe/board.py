@@ -1,0 +1,91 @@
+"""What the supervisor tells its processes: which of them hang, and how many it has replaced.
+
+A file without a name that all of them inherit. The supervisor alone writes it; reading it costs
+one system call.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import NamedTuple
+
+#: Environment variable with the number of the file.
+BOARD_VARIABLE = "ROLEHOST_BOARD_FD"
+
+
+class Hang(NamedTuple):
+    """One process that hangs.
+
+    Attributes:
+        process: ``worker.0``, or of a process of the role http its number, ``http 1234``.
+        pid: its process id.
+        part: which part of it makes no progress.
+        since: :func:`time.monotonic` of the supervisor when it was found.
+        silent: seconds without progress until then.
+    """
+
+    process: str
+    pid: int
+    part: str
+    since: float
+    silent: float
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        return (
+            f"{self.process} (pid {self.pid}) hangs: no progress of {self.part}"
+            f" for {self.silent:.1f} s"
+        )
+
+
+class Notice(NamedTuple):
+    """What is on the board.
+
+    Attributes:
+        hangs: the processes that hang and are not replaced yet.
+        restarts: role → reason (``death`` or ``hang``) → processes replaced since the
+            supervisor started. What a reload replaces is not counted.
+    """
+
+    hangs: tuple[Hang, ...] = ()
+    restarts: Mapping[str, Mapping[str, int]] = {}
+
+
+class Board:
+    """A process's view of the board.
+
+    Args:
+        number: file descriptor; None: there is no supervisor, and the board stays empty.
+    """
+
+    def __init__(self, number: int | None = None) -> None:
+        self._number = number
+        self._last = Notice()
+
+    def write(self, notice: Notice) -> None:
+        """Put a notice up in place of the one before; for the supervisor."""
+        if self._number is not None:
+            data = json.dumps(notice).encode()
+            # Longer than all that was there, so that nothing of it is left behind.
+            os.pwrite(self._number, data.ljust(os.fstat(self._number).st_size), 0)
+
+    @classmethod
+    def inherited(cls) -> Board:
+        """Return the board that the environment names."""
+        number = os.environ.get(BOARD_VARIABLE)
+        return cls(int(number) if number else None)
+
+    def read(self) -> Notice:
+        """Return what is on it."""
+        if self._number is None:
+            return self._last
+        try:
+            data = os.pread(self._number, os.fstat(self._number).st_size, 0)
+            hangs, restarts = json.loads(data or b"[[], {}]")
+        except (OSError, ValueError):
+            # It is being written: what was read last holds for a moment longer.
+            return self._last
+        self._last = Notice(tuple(Hang(*each) for each in hangs), restarts)
+        return self._last

@@ -1,0 +1,68 @@
+"""What a process beats for, and what keeps a part of it from beating."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from rolehost.api import actor
+from rolehost.roles.consumer.group import Progress
+from rolehost.roles.worker.loop import WorkerRole
+
+pytestmark = [pytest.mark.needs("rolehost_embedded"), pytest.mark.needs("dramatiq")]
+
+ONE_THREAD = "[worker]\nthreads = 1"
+
+
+class Heard:
+    """Stands for the beats of a process."""
+
+    every = 10.0
+
+    def __init__(self) -> None:
+        self.parts: list[str] = []
+
+    def beat(self, part: str) -> None:
+        self.parts.append(part.partition(",")[0])
+
+
+def looked(role: WorkerRole) -> list[str]:
+    heard = Heard()
+    role._beats = heard
+    role.look()
+    return heard.parts
+
+
+@pytest.mark.parametrize(("limit", "late"), [(0.001, True), (600.0, False)])
+def test_threads_that_are_all_past_their_time_limit_do_not_beat_while_work_waits(
+    host, limit: float, late: bool
+) -> None:
+    begun, over = threading.Event(), threading.Event()
+
+    @actor(name="holds", time_limit=limit)
+    def holds(job) -> None:
+        begun.set()
+        over.wait()
+
+    here = host([holds], settings=ONE_THREAD)
+    here.services.enqueue(holds)
+    role = here.start(WorkerRole, "worker")
+    try:
+        assert begun.wait(20)
+        # Nothing waits: a thread that is late keeps nothing from running.
+        assert looked(role) == ["threads", "threads"]
+        here.services.enqueue(holds)
+        assert looked(role) == (["threads"] if late else ["threads", "threads"])
+    finally:
+        over.set()
+
+
+def test_a_group_that_settles_makes_progress_and_one_whose_lag_stays_does_not() -> None:
+    progress = Progress()
+    progress.polled = 3
+    assert progress.moved(3, now=1.0)
+    assert not progress.moved(3, now=2.0)
+    assert progress.since == 1.0
+    assert [progress.stays(lag) for lag in (0, 5, 7, 7, 6, 0)] == [
+        False, False, False, True, False, False,
+    ]  # fmt: skip

@@ -1,0 +1,75 @@
+"""A schema that is not what the code was written for."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from rolehost.schema import Drift, Schema, compared, history
+from rolehost.schema.files import Migration
+
+TABLE = Migration(
+    owner="shop",
+    number=1,
+    name="table",
+    phase="pre",
+    alone=False,
+    site="shop",
+    up=("SELECT 1",),
+    down=("SELECT 1",),
+    checksum="a",
+)
+
+
+def applied(number: int, name: str, phase: str = "pre", checksum: str = "a", owner: str = "shop"):
+    return {(owner, number): history.Applied(owner, number, name, phase, checksum, 0)}
+
+
+@pytest.mark.parametrize(
+    ("rows", "fault", "notice"),
+    [
+        (applied(1, "table"), "", ""),
+        ({}, "not applied: shop/0001_table", ""),
+        (applied(1, "table", checksum="b"), "changed since they were applied: shop/0001", ""),
+        (applied(1, "table") | applied(2, "more"), "", "newer than this code: shop/0002_more"),
+        (applied(1, "table") | applied(2, "less", "post"), "unknown to this older code", ""),
+        # Others of the fleet share the database.
+        (applied(1, "table") | applied(7, "theirs", "post", owner="other"), "", ""),
+    ],
+)
+def test_what_differs_is_named(rows, fault: str, notice: str) -> None:
+    drift = compared([TABLE], rows)
+    assert fault in drift.fault
+    assert bool(fault) is bool(drift.fault)
+    assert notice in drift.notice
+    assert bool(notice) is bool(drift.notice)
+
+
+def test_a_migration_of_the_phase_post_may_be_pending() -> None:
+
+    assert compared([dataclasses.replace(TABLE, phase="post")], {}) == Drift()
+
+
+@pytest.mark.needs("rolehost_embedded")
+def test_the_table_is_read_again_after_a_while(tmp_path) -> None:
+    from rolehost import schema
+    from rolehost.composition import compose
+    from rolehost.deployment import load
+
+    file = tmp_path / "rolehost.toml"
+    file.write_text('plugins = ["embedded"]')
+    composition = compose(load(file, environ={}))
+    database = composition.backends["database"].value.factory()
+    now = [0.0]
+    looked = Schema(lambda: database, [schema.HOST_SET], clock=lambda: now[0])
+    try:
+        assert "rolehost/0001_delivery" in looked.drift().fault
+        schema.up(database, [schema.HOST_SET])
+        assert looked.drift().fault
+        now[0] = 60.0
+        assert not looked.drift().fault
+        schema.down(database, schema.HOST_SET, steps=2)
+        now[0] = 120.0
+        assert "rolehost/0002_presence" in looked.drift().fault
+    finally:
+        database.close()
