@@ -161,9 +161,7 @@ OPERATIONS = [
         {"since": "{past}", "until": "{now}"},
     ),
     Operation("GET", f"{EP}/secret", 200, SECRET),
-    # The open server answers 204 without a body. Clients of the second major read the new secret
-    # from the body; those of the first read nothing, whatever the status.
-    Operation("POST", f"{EP}/secret/rotate", 200, SECRET, {}, {"gracePeriodSeconds": 0}),
+    Operation("POST", f"{EP}/secret/rotate", 204, None, {}, {"gracePeriodSeconds": 0}),
     Operation("POST", f"{EP}/send-example", 200, shape(""), {"eventType": "svix.ping"}),
     Operation("GET", f"{EP}/stats", 200, STATS),
     listing(f"{APP}/msg", MESSAGE),
@@ -290,6 +288,7 @@ MISTAKES = [
     ),
     Mistake("PATCH", EP, 422, ("body", "rateLimit"), {"rateLimit": 0}),
     Mistake("PATCH", EP, 422, ("body", "version"), {"version": 0}),
+    Mistake("PATCH", EP, 422, ("body", "secret"), {"secret": ""}),
     Mistake(
         "PUT",
         f"{EP}/headers",

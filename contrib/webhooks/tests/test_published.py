@@ -289,12 +289,45 @@ def test_a_rotation_is_refused_while_ten_older_secrets_sign(worlds: Callable[[st
     world = worlds("bare")
     rotate = "/app/{app}/endpoint/{endpoint}/secret/rotate"
     for _ in range(10):
-        assert world.call("POST", rotate, {}).status == 200
+        assert world.call("POST", rotate, {}).status == 204
         world.host.clock.advance(1)
     refused = world.call("POST", rotate, {})
     assert (refused.status, refused.json["code"]) == (400, "limit_reached")
     world.host.clock.advance(86_400)
-    assert world.call("POST", rotate, {}).status == 200
+    assert world.call("POST", rotate, {}).status == 204
+
+
+@pytest.mark.parametrize(
+    ("agent", "status"),
+    [
+        ("svix-libs/1.99.1/java jre/17", 204),
+        ("svix-libs/2.6.2/python", 204),
+        ("svix-libs/2.7.0/python", 200),
+        ("svix-libs/3.0.0-beta.1/javascript", 200),
+        ("svix-libs/10.0.0/go", 200),
+        ("curl/8.0 svix-libs/2.9.1", 204),
+        ("svix-libs/x", 204),
+    ],
+)
+def test_a_rotation_is_answered_as_the_release_of_the_client_reads_it(
+    worlds: Callable[[str], World], agent: str, status: int
+) -> None:
+    world = worlds("bare")
+    endpoint = f"{PREFIX}/app/{world.names['app']}/endpoint/{world.names['endpoint']}"
+    client = world.host.client.with_headers(user_agent=agent)
+    answer = client.post(f"{endpoint}/secret/rotate", json={})
+    assert answer.status == status
+    key = world.call("GET", "/app/{app}/endpoint/{endpoint}/secret").json["key"]
+    assert answer.text == ("" if status == 204 else f'{{"key":"{key}"}}')
+
+
+def test_a_patched_secret_is_the_one_that_signs(worlds: Callable[[str], World]) -> None:
+    world = worlds("bare")
+    endpoint = "/app/{app}/endpoint/{endpoint}"
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    assert world.call("PATCH", endpoint, {"secret": secret}).status == 200
+    assert world.call("PATCH", endpoint, {"secret": None}).status == 200
+    assert world.call("GET", f"{endpoint}/secret").json == {"key": secret}
 
 
 @pytest.mark.parametrize(

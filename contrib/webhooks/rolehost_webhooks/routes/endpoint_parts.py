@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from rolehost_webhooks.models import Status
@@ -25,6 +26,22 @@ from rolehost_webhooks.services import endpoints, examples, recovery
 TAG = "Endpoint"
 
 
+#: What Svix's clients call themselves: ``svix-libs/2.9.1/python``.
+_LIBRARY = re.compile(r"svix-libs/(\d+)\.(\d+)\.")
+
+#: The first release whose clients read the new secret from the answer to a rotation.
+_READS_NEW_SECRET = (2, 7)
+
+
+def reads_new_secret(user_agent: str | None) -> bool:
+    """Whether a client reads the new secret from the answer to a rotation.
+
+    From release 2.7 on they fail on an empty answer; before it, the Java one fails on any other.
+    """
+    library = _LIBRARY.match(user_agent or "")
+    return library is not None and (int(library[1]), int(library[2])) >= _READS_NEW_SECRET
+
+
 class EndpointSecret:
     """``…/secret``."""
 
@@ -37,13 +54,24 @@ class EndpointSecret:
 class EndpointSecretRotation:
     """``…/secret/rotate``."""
 
-    @responder(TAG, summary="Rotate the secret", request=SecretRotateIn, responses={200: SecretOut})
+    @responder(
+        TAG,
+        summary="Rotate the secret",
+        request=SecretRotateIn,
+        responses={200: SecretOut, 204: None},
+    )
     def on_post(self, req: Any, resp: Any, app_id: str, endpoint_id: str) -> None:
-        """Make a new secret; the old one signs beside it for a day unless told otherwise."""
+        """Make a new secret; the old one signs beside it for a day by default.
+
+        204, as the open server answers; Svix's clients from 2.7 on get 200 and the secret.
+        """
         secret = endpoints.rotate_secret(
             req.context.services, app_id, endpoint_id, body(req, SecretRotateIn)
         )
-        answer(resp, SecretOut(key=secret))
+        if reads_new_secret(req.get_header("User-Agent")):
+            answer(resp, SecretOut(key=secret))
+        else:
+            nothing(resp)
 
 
 class EndpointHeaders:

@@ -70,7 +70,11 @@ class EndpointIn(EndpointPut, kw_only=True):
 
 
 class EndpointPatch(_EndpointFields, kw_only=True):
-    """What changes of an endpoint."""
+    """What changes of an endpoint.
+
+    Attributes:
+        secret: the secret that signs from now on, alone; null changes nothing.
+    """
 
     url: Text | UnsetType = UNSET
     description: Prose | UnsetType = UNSET
@@ -83,6 +87,7 @@ class EndpointPatch(_EndpointFields, kw_only=True):
     channels: Channels | UnsetType | None = UNSET
     disabled: bool | UnsetType = UNSET
     metadata: Metadata | UnsetType = UNSET
+    secret: str | UnsetType | None = UNSET
 
 
 class EndpointFieldsOut(Body, kw_only=True):

@@ -139,9 +139,12 @@ def patch(services: Services, app_reference: str, reference: str, body: Endpoint
     Raises:
         NotFound: application or endpoint do not exist.
         Conflict: the uid is taken.
-        Rejected: URL or uid do not fit.
+        Rejected: URL, uid or secret do not fit.
     """
     values = given(body)
+    secret = values.pop("secret", None)
+    if secret is not None:
+        values["secret"] = checked_secret(secret, "secret")
     if "url" in values:
         rules.check_url(values["url"])
     rules.check_uid(values.get("uid"), ids.ENDPOINT)
