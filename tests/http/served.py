@@ -50,6 +50,26 @@ class Decoded:
         resp.media = decode(req.context.body, dict)
 
 
+class Heavy:
+    async def on_get(self, req, resp):
+        resp.data = b"x" * int(req.get_param("bytes"))
+
+
+class Endless:
+    """A stream, in chunks or as events, that says when it ends."""
+
+    async def on_get(self, req, resp):
+        resp.stream = self._chunks(b"x" * int(req.get_param("bytes")))
+
+    async def _chunks(self, chunk):
+        try:
+            while True:
+                yield chunk
+                await asyncio.sleep(0.001)
+        finally:
+            say("the stream ended")
+
+
 class Slow:
     async def on_get(self, req, resp):
         say("slow request is running")
@@ -106,6 +126,8 @@ ROUTES = [
     Route("/echo", Echo()),
     Route("/length", Length()),
     Route("/decoded", Decoded()),
+    Route("/heavy", Heavy()),
+    Route("/endless", Endless()),
     Route("/slow", Slow()),
     Route("/slow-thread", SlowThread()),
     Route("/boom", Boom()),

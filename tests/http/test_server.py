@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rolehost.roles.http.writing import Progress
 
 from tests.http.serving import PATIENCE, Served, free_port, read_all, serving
 
@@ -149,6 +150,68 @@ def test_a_request_that_is_being_answered_is_not_slow() -> None:
     with serving(head_timeout=0.1, body_timeout=0.1) as served:
         served.ready()
         assert served.ask("GET", "/slow?seconds=2.5")[0] == 200
+
+
+def unread(served: Served, path: str, *, size: int = 4096) -> socket.socket:
+    """Ask for a path and read nothing of the answer."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+    connection.settimeout(PATIENCE)
+    connection.connect(("127.0.0.1", served.port))
+    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    return connection
+
+
+def cut(connection: socket.socket) -> bool:
+    """Wait until the server resets the connection, without reading what it has sent."""
+    poll = select.poll()
+    poll.register(connection, select.POLLERR | select.POLLHUP)
+    return bool(poll.poll(PATIENCE * 1000))
+
+
+def test_clients_that_do_not_read_are_cut_off_and_those_that_read_slowly_are_not() -> None:
+    with serving(write_timeout=1.5) as served:
+        served.ready()
+        kept = unread(served, "/heavy?bytes=8000000")
+        streams = [unread(served, f"/endless?bytes={size}") for size in (2000, 100_000)]
+        slow = unread(served, "/heavy?bytes=4000000", size=65_536)
+        taken = 0
+        for connection in (kept, *streams):
+            assert cut(connection)
+            taken += len(slow.recv(65_536))
+        for _ in streams:
+            served.out.until("the stream ended")
+        served.err.until("did not read its answer")
+        while taken < 4_000_000:
+            part = slow.recv(65_536)
+            assert part
+            taken += len(part)
+        for connection in (kept, *streams, slow):
+            connection.close()
+        assert served.ask("GET", "/hello")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("waiting", "stalled"),
+    [
+        ([9, 9, 9, 9], True),
+        ([9, 99, 999, 9999], True),
+        ([90_000, 89_000, 88_000, 87_000], True),
+        ([90_000, 70_000, 60_000, 40_000], False),
+        ([9, 0, 9, 9], False),
+        ([9, 9, None, 9], False),
+        ([0, 0, 0, 0], False),
+    ],
+)
+def test_progress_is_what_the_client_takes(waiting: list[int | None], stalled: bool) -> None:
+    progress = Progress()
+    last = False
+    for second, size in enumerate(waiting):
+        if size is None:
+            progress.made()
+        else:
+            last = progress.stalled(size, float(second), 2.5)
+    assert last == stalled
 
 
 # Processes

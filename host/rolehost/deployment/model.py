@@ -78,6 +78,8 @@ class HttpSettings(Settings, frozen=True):
         head_timeout: seconds in which the head of a new connection's first request must have
             come; later ones have ``keep_alive``.
         body_timeout: seconds in which a request's body must have come.
+        write_timeout: seconds without progress after which a client that does not read its
+            answer is cut off; answers and streams may take any time while it reads.
         grace: seconds a request may take to finish when the process stops.
         shutdown_delay: seconds between turning unready and closing the listener, for a load
             balancer to notice.
@@ -92,6 +94,7 @@ class HttpSettings(Settings, frozen=True):
     keep_alive: Positive = 5.0
     head_timeout: Positive = 10.0
     body_timeout: Positive = 60.0
+    write_timeout: Positive = 30.0
     grace: Positive = 30.0
     shutdown_delay: Annotated[float, Meta(ge=0)] = 0.0
     request_id: bool = True

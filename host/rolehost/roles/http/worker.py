@@ -1,9 +1,9 @@
 """gunicorn's asgi worker, drained in our order, and its connections with bounded patience.
 
 gunicorn 27's asgi worker looks once a second whether it must stop, waits for idle connections
-as long as for busy ones, and never times out the head of a connection's first request or a
-body that drips. This worker mends those four. All that is known here of gunicorn's private
-names is in :class:`Connection` and :meth:`HostWorker._serve`.
+as long as for busy ones, and never times out the head of a connection's first request, a body
+that drips, or a client that does not read its answer. This worker corrects those five. All that
+is known here of gunicorn's private names is in :class:`Connection` and :meth:`HostWorker._serve`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import asyncio
 import mmap
 import os
 import signal
+import socket
+import struct
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -21,8 +23,10 @@ from gunicorn.workers.gasgi import ASGIWorker  # type: ignore[import-untyped]
 
 from rolehost.delivery import forks
 from rolehost.delivery.guard import role_loop
+from rolehost.deployment.model import HttpSettings
 from rolehost.roles.http.gate import Asgi
 from rolehost.roles.http.listener import BACKLOG
+from rolehost.roles.http.writing import Progress
 from rolehost.roles.status import RETIRE
 
 if TYPE_CHECKING:
@@ -49,6 +53,7 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
         self._keepalive = worker.app.http.keep_alive
         self._judged = 0
         self._last = False
+        self._progress = Progress()
 
     def connection_made(self, transport: Any) -> None:
         """Begin; asyncio calls it."""
@@ -78,18 +83,33 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
         receiver = self._body_receiver
         return BODY if receiver is not None and not receiver._complete else BUSY
 
-    def look(self, now: float, head_timeout: float, body_timeout: float) -> None:
-        """Cut the client off when its head or body takes too long; seconds."""
+    def resume_writing(self) -> None:
+        """Let the application write again; asyncio calls it when the client took enough."""
+        self._progress.made()
+        super().resume_writing()
+
+    def look(self, now: float, http: HttpSettings) -> None:
+        """Cut the client off when it sends or reads too slowly."""
+        waiting = self.transport.get_write_buffer_size()
+        if self._progress.stalled(waiting, now, http.write_timeout):
+            self.log.warning(
+                "a client was cut off: for %g s it did not read its answer, of which %d bytes"
+                " are left",
+                http.write_timeout,
+                waiting,
+            )
+            self._reset()
+            return
         phase = (self.req_count, self._phase())
         # A connection's first head is counted from its beginning, whatever req_count says.
         if phase != self.phase and not (phase[1] == self.phase[1] == HEAD):
             self.since = now
         self.phase = phase
         late = now - self.since
-        if phase[1] == HEAD and late > head_timeout:
+        if phase[1] == HEAD and late > http.head_timeout:
             self._send_error_response(408, "The request did not arrive in time.")
             self.hang_up()
-        elif phase[1] == BODY and late > body_timeout:
+        elif phase[1] == BODY and late > http.body_timeout:
             # The application sees the client as gone, and answers 408.
             self._body_receiver._body_wait_expired = True
             self._body_receiver._wake_waiter()
@@ -98,6 +118,13 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
     def busy(self) -> bool:
         """Whether a request is being received or answered."""
         return self._phase() in (BODY, BUSY)
+
+    def _reset(self) -> None:
+        """Close at once: neither wait for what is not sent nor leave it to the kernel."""
+        connection = self.transport.get_extra_info("socket")
+        if connection is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
 
     def hang_up_when_idle(self) -> None:
         """Close unless a request is on its way."""
@@ -308,4 +335,4 @@ class HostWorker(ASGIWorker):  # type: ignore[misc]
         now = self.loop.time()
         http = self.app.http
         for connection in list(self.connections):
-            connection.look(now, http.head_timeout, http.body_timeout)
+            connection.look(now, http)
