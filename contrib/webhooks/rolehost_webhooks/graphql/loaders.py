@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import peewee
+from rolehost_graphql import Refused
 
 from rolehost_webhooks import models
 from rolehost_webhooks.graphql.paging import Wanted, pages
 from rolehost_webhooks.models import Status
 from rolehost_webhooks.repositories.messages import columns
-from rolehost_webhooks.repositories.paging import Page
+from rolehost_webhooks.repositories.paging import PAGE_BYTES, Page
 
 
 def _by_id(model: Any, keys: Sequence[str], *selected: Any) -> list[Any]:
@@ -36,10 +37,31 @@ def messages(keys: list[str]) -> Sequence[models.Message | None]:
     return _by_id(models.Message, keys, *columns(with_content=False))
 
 
-def contents(keys: list[str]) -> Sequence[models.Message | None]:
-    """Return what messages carry: payload and media type."""
+def contents(keys: list[str]) -> Sequence[models.Message | Refused | None]:
+    """Return what messages carry: payload and media type.
+
+    Those for which one answer has no place are errors: their payloads are not read.
+    """
     message = models.Message
-    return _by_id(message, keys, message.id, message.payload, message.content_type)
+    size = peewee.fn.COALESCE(peewee.fn.LENGTH(message.payload), 0)
+    inner = message.select(
+        message.id.alias("at"),
+        (peewee.fn.SUM(size).over(order_by=[message.id]) - size).alias("before"),
+    ).where(message.id.in_(keys))
+    fits = inner.c.before < PAGE_BYTES
+    rows = (
+        message.select(
+            message.id,
+            message.content_type,
+            peewee.Case(None, [(fits, message.payload)]).alias("payload"),
+            fits.alias("fits"),
+        )
+        .join_from(message, inner, on=(message.id == inner.c.at))
+        .objects()
+    )
+    refused = Refused(f"the payloads have more than {PAGE_BYTES} bytes; ask for fewer messages")
+    found = {row.id: row if row.fits else refused for row in rows}
+    return [found.get(key) for key in keys]
 
 
 def endpoints_of(wanted: list[Wanted]) -> Sequence[Page[models.Endpoint]]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import peewee
 import strawberry
 from rolehost_graphql import Refused
 
-from rolehost_webhooks.repositories.paging import Cursor, Page, page
+from rolehost_webhooks.repositories.paging import PAGE_BYTES, Cursor, Page, page, size_of
 from rolehost_webhooks.rules import Iterator, converted
 
 T = TypeVar("T")
@@ -116,13 +116,13 @@ def pages(
             continue
         some = _ranked(select, parents, parent, order, first, after, descending=descending)
         for name in parents:
-            found[Wanted(name, first, after)] = _page(some[name], first, _of(order))
+            found[Wanted(name, first, after)] = _page(some[name], _of(order))
     return [found[each] for each in wanted]
 
 
 def _ranked(
     select: Any,
-    parents: Iterable[str],
+    parents: list[str],
     parent: peewee.Field,
     order: peewee.Field,
     first: int,
@@ -130,18 +130,28 @@ def _ranked(
     *,
     descending: bool,
 ) -> dict[str, list[Any]]:
-    """Return the rows of each parent's page, and one more where there is one."""
+    """Return the rows of each parent's page; each has ``found``, how many the parent has.
+
+    All pages together have about as many bytes as one alone may have.
+    """
     direction = order.desc() if descending else order.asc()
-    rank = peewee.fn.ROW_NUMBER().over(partition_by=[parent], order_by=[direction])
+    over = {"partition_by": [parent], "order_by": [direction]}
+    size = size_of(select)
     if after is not None:
         select = select.where(order < after if descending else order > after)
-    inner = select.where(parent.in_(list(parents))).select(
-        parent.alias("of"), order.alias("at"), rank.alias("place")
+    inner = select.where(parent.in_(parents)).select(
+        parent.alias("of"),
+        order.alias("at"),
+        peewee.fn.ROW_NUMBER().over(**over).alias("place"),
+        (peewee.fn.SUM(size).over(**over) - size).alias("before"),
+        peewee.fn.COUNT(order).over(partition_by=[parent]).alias("found"),
     )
     rows = (
-        select.join_from(parent.model, inner, on=((parent == inner.c.of) & (order == inner.c.at)))
-        .where(inner.c.place <= first + 1)
+        select.select_extend(inner.c.found.alias("found"))
+        .join_from(parent.model, inner, on=((parent == inner.c.of) & (order == inner.c.at)))
+        .where(inner.c.place <= first, inner.c.before < PAGE_BYTES // len(parents))
         .order_by(direction)
+        .objects()
     )
     grouped: dict[str, list[Any]] = defaultdict(list)
     for row in rows:
@@ -149,11 +159,10 @@ def _ranked(
     return grouped
 
 
-def _page(rows: list[Any], first: int, key: Callable[[Any], str]) -> Page[Any]:
-    done = len(rows) <= first
-    rows = rows[:first]
+def _page(rows: list[Any], key: Callable[[Any], str]) -> Page[Any]:
     if not rows:
-        return Page([], None, None, done)
+        return Page([], None, None, True)
+    done = rows[0].found == len(rows)
     return Page(rows, key(rows[-1]), "-" + key(rows[0]), done)
 
 

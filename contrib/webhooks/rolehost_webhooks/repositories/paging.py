@@ -1,4 +1,8 @@
-"""Pages of a listing, walked by the last id seen: stable while rows are added."""
+"""Pages of a listing, walked by the last id seen: stable while rows are added.
+
+A page is bounded by rows and by bytes. The statement adds up the sizes of the rows before it
+reads them, so that no payload leaves the database that the page has no place for.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,10 @@ from typing import Any, Generic, TypeVar
 import peewee
 
 T = TypeVar("T")
+
+#: Bytes of texts and payloads after which a page ends. The row that passes it is still on the
+#: page, so that a single larger one can be read.
+PAGE_BYTES = 4_194_304
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,15 +56,48 @@ def page(select: Any, column: peewee.Field, cursor: Cursor, key: Callable[[Any],
     if cursor.iterator is not None:
         start = cursor.iterator.removeprefix("-")
         select = select.where(column < start if descending else column > start)
-    order = column.desc() if descending else column.asc()
-    rows = list(select.order_by(order).limit(cursor.limit + 1))
-    done = len(rows) <= cursor.limit
-    rows = rows[: cursor.limit]
+    rows = list(_fitting(select, column, cursor.limit, descending=descending))
+    # One key more than rows of a page is looked for.
+    done = not rows or rows[0].found == len(rows)
     if backwards:
         rows.reverse()
     if not rows:
         return Page([], None, None, done)
     return Page(rows, key(rows[-1]), "-" + key(rows[0]), done)
+
+
+def _fitting(select: Any, column: peewee.Field, limit: int, *, descending: bool) -> Any:
+    """Return the first rows that fit on a page; each has ``found``, the keys looked at."""
+    keys = select.select(column.alias("at"), size_of(select).alias("size"))
+    keys = keys.order_by(column.desc() if descending else column.asc()).limit(limit + 1)
+    at = keys.c.at.desc() if descending else keys.c.at.asc()
+    counted = peewee.Select(
+        [keys],
+        [
+            keys.c.at,
+            peewee.fn.ROW_NUMBER().over(order_by=[at]).alias("place"),
+            (peewee.fn.SUM(keys.c.size).over(order_by=[at]) - keys.c.size).alias("before"),
+            peewee.fn.COUNT(keys.c.at).over().alias("found"),
+        ],
+    )
+    return (
+        select.select_extend(counted.c.found.alias("found"))
+        .join_from(select.model, counted, on=(column == counted.c.at))
+        .where(counted.c.place <= limit, counted.c.before < PAGE_BYTES)
+        .order_by(column.desc() if descending else column.asc())
+    )
+
+
+def size_of(select: Any) -> peewee.Expression:
+    """Return the expression of how many bytes the texts and payloads of a selected row have.
+
+    Of a text it counts the characters, which may have up to four bytes each.
+    """
+    long = (peewee.TextField, peewee.BlobField)
+    columns = [column for column in select._returning if isinstance(column, long)]
+    first, *others = [peewee.fn.COALESCE(peewee.fn.LENGTH(column), 0) for column in columns]
+    total: peewee.Expression = sum(others, start=first)
+    return total
 
 
 def locked(select: Any) -> Any:
