@@ -50,13 +50,13 @@ class Ground:
         links = f"{os.environ.get('PIP_FIND_LINKS', '')} {self.wheels}".strip()
         return {**kept, "PIP_FIND_LINKS": links, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 
-    def build(self) -> int:
+    def build(self, parts: Sequence[str] = PARTS) -> int:
         """Build the wheels of the host and of what it is tried with; return how many."""
         source = self._folder / "source"
         source.mkdir()
-        parts = ("setup.cfg", "pyproject.toml", "README.md", "LICENSE", "host", "migrations")
+        host = ("setup.cfg", "pyproject.toml", "README.md", "LICENSE", "host", "migrations")
         listed = ("git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--")
-        names = subprocess.run([*listed, *parts, *PARTS[1:]], cwd=ROOT, capture_output=True)
+        names = subprocess.run([*listed, *host, *parts[1:]], cwd=ROOT, capture_output=True)
         present = b"".join(
             name + b"\0"
             for name in names.stdout.split(b"\0")
@@ -72,7 +72,7 @@ class Ground:
         with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
             archive.extractall(source, filter="data")
         with ThreadPoolExecutor() as pool:
-            list(pool.map(lambda part: self.wheel(source / part, self.wheels), PARTS))
+            list(pool.map(lambda part: self.wheel(source / part, self.wheels), parts))
         return len(list(self.wheels.glob("*.whl")))
 
     def wheel(self, source: Path, target: Path) -> None:
