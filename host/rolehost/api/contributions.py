@@ -9,14 +9,17 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, ParamSpec, TypeVar
 
 from rolehost.api.metrics import Metric
 from rolehost.api.retries import RetryPolicy
 from rolehost.api.settings import Settings
+from rolehost.api.variables import P, R_co
 from rolehost.storage import Kind
 
 T = TypeVar("T")
+Q = ParamSpec("Q")
+R = TypeVar("R")
 
 Role = Literal["http", "worker", "consumer", "scheduler"]
 
@@ -176,7 +179,7 @@ RESERVED_ARGUMENTS = frozenset({"delay", "key", "unique", "priority"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Actor:
+class Actor(Generic[P, R_co]):
     """A unit of background work; made with :func:`actor`.
 
     Attributes:
@@ -192,9 +195,12 @@ class Actor:
             Cannot interrupt C code that holds the GIL.
         max_crashes: after so many processes died running it the job, or the ephemeral message,
             is a dead letter; the first death is not counted.
+
+    Its type has the function's: ``Actor[[JobContext, str], Outcome]``; ``Actor`` alone is one of
+    any function.
     """
 
-    fn: Callable[..., Any]
+    fn: Callable[P, R_co]
     name: str
     queue: str = "default"
     durable: bool = True
@@ -216,7 +222,7 @@ class Actor:
         parameters = list(inspect.signature(self.fn).parameters.items())
         return dict(parameters[1:])
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Call the function itself, as a test does."""
         return self.fn(*args, **kwargs)
 
@@ -230,14 +236,14 @@ def actor(
     retry: RetryPolicy | None = None,
     time_limit: float | None = 600.0,
     max_crashes: int = 3,
-) -> Callable[[Callable[..., Any]], Actor]:
+) -> Callable[[Callable[Q, R]], Actor[Q, R]]:
     """Make an unbound :class:`Actor` of a function; parameters as its attributes.
 
     Args:
         name: None takes the function's name.
     """
 
-    def wrap(fn: Callable[..., Any]) -> Actor:
+    def wrap(fn: Callable[Q, R]) -> Actor[Q, R]:
         return Actor(
             fn=fn,
             name=name or fn.__name__,
@@ -257,7 +263,7 @@ EVENT_RETRY = RetryPolicy(attempts=6, delays=(0.1, 0.5, 2.0, 8.0, 20.0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Handler:
+class Handler(Generic[P, R_co]):
     """A consumer of one topic in one consumer group; made with :func:`handler`.
 
     Attributes:
@@ -273,7 +279,7 @@ class Handler:
         max_crashes: after so many processes died handling it the event is a dead letter.
     """
 
-    fn: Callable[..., Any]
+    fn: Callable[P, R_co]
     name: str
     topic: str
     group: str
@@ -283,7 +289,7 @@ class Handler:
     retry: RetryPolicy = EVENT_RETRY
     max_crashes: int = 3
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Call the function itself, as a test does."""
         return self.fn(*args, **kwargs)
 
@@ -298,10 +304,10 @@ def handler(
     ordered: bool = True,
     retry: RetryPolicy = EVENT_RETRY,
     max_crashes: int = 3,
-) -> Callable[[Callable[..., Any]], Handler]:
+) -> Callable[[Callable[Q, R]], Handler[Q, R]]:
     """Make a :class:`Handler` of a function; parameters as its attributes."""
 
-    def wrap(fn: Callable[..., Any]) -> Handler:
+    def wrap(fn: Callable[Q, R]) -> Handler[Q, R]:
         return Handler(
             fn=fn,
             name=name or fn.__name__,

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol
 
 import pluggy
 
@@ -31,6 +31,7 @@ from rolehost.api.contributions import (
 )
 from rolehost.api.observe import Recorder
 from rolehost.api.services import Services
+from rolehost.api.variables import S_co
 
 #: Name of the entry-point group and prefix of all hooks.
 GROUP = "rolehost"
@@ -42,12 +43,13 @@ hookimpl = pluggy.HookimplMarker(GROUP)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeclareContext:
+class DeclareContext(Generic[S_co]):
     """Given to every declaring hook.
 
     Attributes:
         plugin: the plugin's name.
-        settings: its typed settings, as :attr:`PluginInfo.settings` says; None without.
+        settings: its typed settings, as :attr:`PluginInfo.settings` says; None without. A hook
+            whose parameter is a ``DeclareContext[MySettings]`` has their type.
         deployment: name of the deployment.
         environment: ``[deployment] environment``: ``production``, ``development`` or ``test``.
         extensions: what other plugins gave to this plugin's extension points: hook → items in
@@ -57,19 +59,19 @@ class DeclareContext:
     """
 
     plugin: str
-    settings: Any
+    settings: S_co
     deployment: str
     environment: str = "development"
     extensions: Mapping[str, Sequence[Extension[Any]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessContext:
+class ProcessContext(Generic[S_co]):
     """Given to ``rolehost_start``, ``rolehost_drain`` and ``rolehost_stop``.
 
     Attributes:
         plugin: the plugin's name.
-        settings: its typed settings; None without.
+        settings: its typed settings, as in :class:`DeclareContext`; None without.
         services: the services of this process.
         role: what the process is.
         record: adds a recorder of the host's work; in ``rolehost_start`` only.
@@ -77,7 +79,7 @@ class ProcessContext:
     """
 
     plugin: str
-    settings: Any
+    settings: S_co
     services: Services
     role: str
     record: Callable[[Recorder], None]

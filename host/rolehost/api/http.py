@@ -141,9 +141,26 @@ class Operation:
     hidden: bool = False
 
 
-def operation(**fields: Any) -> Callable[[_F], _F]:
+def operation(
+    *,
+    summary: str = "",
+    request: Any = None,
+    responses: Mapping[int, Any] | None = None,
+    query: Any = None,
+    tags: tuple[str, ...] = (),
+    operation_id: str = "",
+    hidden: bool = False,
+) -> Callable[[_F], _F]:
     """Describe a responder for documents; keywords are the fields of :class:`Operation`."""
-    described = Operation(**fields)
+    described = Operation(
+        summary=summary,
+        request=request,
+        responses=responses or {},
+        query=query,
+        tags=tags,
+        operation_id=operation_id,
+        hidden=hidden,
+    )
 
     def mark(responder: _F) -> _F:
         setattr(responder, OPERATION, described)

@@ -6,14 +6,15 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, Unpack, overload
 
 import msgspec
 
 from rolehost.api.events import AnyEvent
 from rolehost.api.metrics import Metric
 from rolehost.api.observe import Statistics
-from rolehost.caching import Caching, CachingOptions
+from rolehost.api.settings import Settings
+from rolehost.caching import Caching, CachingKeywords, CachingOptions
 from rolehost.storage import Cache, Database, Kind, Queue, Stream
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 T = TypeVar("T")
+S = TypeVar("S", bound=Settings)
 
 
 class Clock(Protocol):
@@ -176,7 +178,13 @@ class Services(Protocol):
         """The cache."""
 
     def caching(
-        self, namespace: str, value_type: type[T], /, *, ttl: float | None, **options: Any
+        self,
+        namespace: str,
+        value_type: type[T],
+        /,
+        *,
+        ttl: float | None,
+        **options: Unpack[CachingKeywords],
     ) -> Caching[T]:
         """Return the typed values of one namespace of the cache.
 
@@ -215,11 +223,21 @@ class Services(Protocol):
     def random(self) -> random.Random:
         """The random source; seeded in tests and simulations."""
 
-    def settings(self, plugin: str) -> Any:
+    @overload
+    def settings(self, plugin: str) -> Any: ...
+
+    @overload
+    def settings(self, plugin: type[S]) -> S: ...
+
+    def settings(self, plugin: str | type[S]) -> Any:
         """Return the typed settings of an enabled plugin.
 
+        Args:
+            plugin: its name; or the type of its settings, which the result then has.
+
         Raises:
-            LookupError: no enabled plugin has this name, or it has no settings.
+            LookupError: no enabled plugin has this name, or settings of this type; or it has no
+                settings.
         """
 
     def statistics(self) -> Statistics:

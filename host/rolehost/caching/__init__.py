@@ -7,13 +7,14 @@ circuit breaker (:class:`Guard`) that all namespaces of a process share.
 
 from rolehost.caching.functions import CachedFunction, cached
 from rolehost.caching.guard import CacheRecorder, Guard
-from rolehost.caching.options import CachingOptions, SerializerName
+from rolehost.caching.options import CachingKeywords, CachingOptions, SerializerName
 from rolehost.caching.values import Caching
 
 __all__ = [
     "CacheRecorder",
     "CachedFunction",
     "Caching",
+    "CachingKeywords",
     "CachingOptions",
     "Guard",
     "SerializerName",

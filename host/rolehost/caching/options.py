@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypedDict
 
 import msgspec
 
 #: How values become bytes; ``raw`` is for values that are bytes.
 SerializerName = Literal["msgpack", "json", "raw"]
+
+
+class CachingKeywords(TypedDict, total=False):
+    """Keywords of :meth:`rolehost.api.Services.caching`: fields of :class:`CachingOptions`."""
+
+    stale: float
+    none_ttl: float | None
+    serializer: SerializerName
+    strict: bool
+    patience: float
+    eagerness: float
+    invalidate_within: float
 
 
 class CachingOptions(msgspec.Struct, frozen=True, kw_only=True):

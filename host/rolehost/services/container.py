@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, Unpack, overload
 
 import structlog
 
@@ -17,7 +17,8 @@ from rolehost.api.events import AnyEvent
 from rolehost.api.metrics import Metric
 from rolehost.api.observe import Statistics
 from rolehost.api.services import Clock, Job, Services, UnitOfWork
-from rolehost.caching import Caching, CachingOptions, Guard
+from rolehost.api.settings import Settings
+from rolehost.caching import Caching, CachingKeywords, CachingOptions, Guard
 from rolehost.composition.model import Composition
 from rolehost.delivery import statistics
 from rolehost.delivery.clock import SystemClock
@@ -38,6 +39,7 @@ log = structlog.get_logger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
+S = TypeVar("S", bound=Settings)
 
 #: Threads for :meth:`ProcessServices.run` where the role has no setting for its threads.
 _THREADS = 4
@@ -151,7 +153,13 @@ class ProcessServices:
         return cache
 
     def caching(
-        self, namespace: str, value_type: type[T], /, *, ttl: float | None, **options: Any
+        self,
+        namespace: str,
+        value_type: type[T],
+        /,
+        *,
+        ttl: float | None,
+        **options: Unpack[CachingKeywords],
     ) -> Caching[T]:
         """Return the typed values of one namespace of the cache."""
         return self.caching_with(namespace, value_type, CachingOptions(ttl=ttl, **options))
@@ -224,8 +232,19 @@ class ProcessServices:
         """The plugins that failed and are left out in this process, each with the reason."""
         return {each.name: each.reason for each in self.composition.degraded}
 
-    def settings(self, plugin: str) -> Any:
-        """Return the typed settings of an enabled plugin."""
+    @overload
+    def settings(self, plugin: str) -> Any: ...
+
+    @overload
+    def settings(self, plugin: type[S]) -> S: ...
+
+    def settings(self, plugin: str | type[S]) -> Any:
+        """Return the typed settings of an enabled plugin, by its name or their type."""
+        if not isinstance(plugin, str):
+            for each in self.composition.plugins:
+                if type(each.settings) is plugin:
+                    return each.settings
+            raise LookupError(f"no enabled plugin has settings of type {plugin.__qualname__}")
         settings = self.composition.plugin(plugin).settings
         if settings is None:
             raise LookupError(f"plugin {plugin!r} has no settings")

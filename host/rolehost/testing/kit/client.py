@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextvars import copy_context
-from typing import Any
+from typing import Any, TypedDict, Unpack
 from urllib.parse import urlencode
 
 import msgspec
@@ -145,6 +145,16 @@ def _beside(call: Call) -> None:
         raise raised[0]
 
 
+class RequestOptions(TypedDict, total=False):
+    """Keywords of :meth:`Client.request`."""
+
+    json: Any
+    body: bytes | str | None
+    params: Mapping[str, Any] | None
+    headers: Mapping[str, str] | None
+    idempotency_key: str | None
+
+
 class Client:
     """Sends requests to the application of a host; one after the other, each answered at once.
 
@@ -172,27 +182,27 @@ class Client:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return Client(self._application, self._around, self._loop, {**self.headers, **named})
 
-    def get(self, path: str, **options: Any) -> Response:
+    def get(self, path: str, **options: Unpack[RequestOptions]) -> Response:
         """Send a GET; options as of :meth:`request`."""
         return self.request("GET", path, **options)
 
-    def post(self, path: str, **options: Any) -> Response:
+    def post(self, path: str, **options: Unpack[RequestOptions]) -> Response:
         """Send a POST; options as of :meth:`request`."""
         return self.request("POST", path, **options)
 
-    def put(self, path: str, **options: Any) -> Response:
+    def put(self, path: str, **options: Unpack[RequestOptions]) -> Response:
         """Send a PUT; options as of :meth:`request`."""
         return self.request("PUT", path, **options)
 
-    def patch(self, path: str, **options: Any) -> Response:
+    def patch(self, path: str, **options: Unpack[RequestOptions]) -> Response:
         """Send a PATCH; options as of :meth:`request`."""
         return self.request("PATCH", path, **options)
 
-    def delete(self, path: str, **options: Any) -> Response:
+    def delete(self, path: str, **options: Unpack[RequestOptions]) -> Response:
         """Send a DELETE; options as of :meth:`request`."""
         return self.request("DELETE", path, **options)
 
-    def head(self, path: str, **options: Any) -> Response:
+    def head(self, path: str, **options: Unpack[RequestOptions]) -> Response:
         """Send a HEAD; options as of :meth:`request`."""
         return self.request("HEAD", path, **options)
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from rolehost.api import Role
 from rolehost.deployment import Deployment
@@ -14,6 +14,20 @@ from rolehost.testing.kit.clock import BEGINNING, Clock
 from rolehost.testing.kit.host import Host, Mode
 from rolehost.testing.kit.logs import captured_logs
 from rolehost.testing.kit.world import Backends, Sections, World
+
+
+class HostOptions(TypedDict, total=False):
+    """Keywords of :meth:`Hosts.__call__`."""
+
+    settings: Sections | None
+    backends: Backends
+    mode: Mode
+    beside: Host | None
+    name: str
+    roles: Collection[Role] | None
+    without: tuple[str, ...]
+    now: datetime
+    seed: int
 
 
 class Hosts:
@@ -91,7 +105,8 @@ class Hosts:
 
 @contextmanager
 def open_host(
-    plugins: Iterable[Any] | Mapping[str, Any] | Path | Deployment, **options: Any
+    plugins: Iterable[Any] | Mapping[str, Any] | Path | Deployment,
+    **options: Unpack[HostOptions],
 ) -> Iterator[Host]:
     """Make a host for a block; options as of :meth:`Hosts.__call__`."""
     hosts = Hosts()
