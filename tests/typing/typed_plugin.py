@@ -226,6 +226,12 @@ def used(services: Services) -> None:
         assert_type(services.cache.get("x"), bytes | None)
 
 
+async def from_an_event_loop(services: Services) -> None:
+    assert_type(await services.run(Prices("EUR").of, "pear"), int)
+    if TYPE_CHECKING:
+        await services.run(Prices("EUR").of, 7)  # type: ignore[arg-type]
+
+
 def kept(services: Services) -> None:
     orders = services.caching("shop.orders", Order, ttl=60, stale=10, serializer="json")
     assert_type(orders, Caching[Order])
