@@ -67,7 +67,7 @@ async def call(
         if message["type"] == "http.response.start":
             assert not answer.status, "answered twice"
             answer.status = message["status"]
-            answer.headers = {k.decode(): v.decode() for k, v in message["headers"]}
+            answer.headers = {k.decode(): v.decode("latin-1") for k, v in message["headers"]}
         else:
             answer.body += message.get("body", b"")
 

@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import falcon
 from compositions import compose
+from falcon.asgi import SSEvent
 from rolehost.api import Backend, Route, hookimpl
 from rolehost.api.http import decode, read
 from rolehost.errors import StartError, StorageRefused, StorageUnavailable
@@ -89,6 +90,28 @@ class Boom:
         raise RuntimeError("the secret of the house")
 
 
+class Events:
+    async def on_get(self, req, resp):
+        async def events():
+            try:
+                yield SSEvent(text="first")
+                await asyncio.Event().wait()
+            finally:
+                say("events ended")
+
+        resp.sse = events()
+
+
+class Socket:
+    async def on_websocket(self, req, ws):
+        await ws.accept()
+        await ws.send_text("hello")
+        try:
+            await ws.receive_text()
+        except falcon.WebSocketDisconnected:
+            say("socket ended")
+
+
 class Waits:
     """A cache that answers when a file is there, and refuses when it says so."""
 
@@ -131,6 +154,8 @@ ROUTES = [
     Route("/slow", Slow()),
     Route("/slow-thread", SlowThread()),
     Route("/boom", Boom()),
+    Route("/events", Events()),
+    Route("/socket", Socket()),
     Route("/small", Echo(), max_body=10),
     Route("/large", Length(), max_body=5_000_000),
 ]

@@ -8,6 +8,7 @@ import select
 import signal
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -239,6 +240,43 @@ def test_workers_end_when_their_master_is_killed_and_free_the_address() -> None:
                 assert select.select([descriptor], [], [], PATIENCE)[0]
         with serving(bind=f"127.0.0.1:{served.port}") as next_one:
             next_one.ready()
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGUSR1])
+def test_streams_and_sockets_are_told_to_end_when_a_drain_begins(signum: int) -> None:
+    """SIGUSR1 retires the role, as a reload does."""
+    # Longer than a test waits: nothing but the end of both lets the process end.
+    with serving(grace=300.0, keep_alive=1.0) as served, ExitStack() as stack:
+        served.ready()
+        events, messages = (stack.enter_context(served.raw()) for _ in range(2))
+        events.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        messages.sendall(
+            b"GET /socket HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"
+            b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        read_until(events, b"data: first")
+        read_until(messages, b"hello")
+        served.process.send_signal(signum)
+        going_away = b"\x03\xe9"
+        assert going_away in read_until(messages, going_away)
+        # The client's part of the closing handshake: a masked close frame.
+        messages.sendall(b"\x88\x82\x00\x00\x00\x00" + going_away)
+        assert read_all(messages) is not None
+        assert read_all(events).endswith(b"0\r\n\r\n")
+        assert served.status() == 0
+        told = served.out.all()
+        assert "socket ended" in told
+        assert "events ended" in told
+
+
+def read_until(connection: socket.socket, text: bytes) -> bytes:
+    data = b""
+    while text not in data:
+        chunk = connection.recv(4096)
+        assert chunk, data
+        data += chunk
+    return data
 
 
 def test_a_request_that_runs_at_the_end_is_answered_and_plugins_drain_and_stop() -> None:

@@ -15,6 +15,7 @@ from rolehost.composition.model import Composition
 from rolehost.deployment.model import HostSettings
 from rolehost.observe import logs
 from rolehost.observe.recorders import Recorders
+from rolehost.roles.http.answers import Answers, Streams
 from rolehost.roles.http.degraded import add_refusals
 from rolehost.roles.http.gate import Asgi, BodyLimit, limited, observed
 from rolehost.roles.http.problems import Problems
@@ -29,11 +30,13 @@ class Application:
     Attributes:
         asgi: the callable; Falcon below one wrapper.
         pool: the threads of synchronous responders.
+        streams: its event streams.
     """
 
-    def __init__(self, asgi: Asgi, pool: Pool) -> None:
+    def __init__(self, asgi: Asgi, pool: Pool, streams: Streams) -> None:
         self.asgi = asgi
         self.pool = pool
+        self.streams = streams
 
     def close(self) -> None:
         """Wait for synchronous responders that still run; end their threads."""
@@ -68,7 +71,9 @@ def build(
         for owned in composition.routes
         if owned.value.max_body is not None
     }
-    components: list[Any] = [owned.value.component for owned in composition.middleware]
+    streams = Streams()
+    components: list[Any] = [Answers(streams)]
+    components += [owned.value.component for owned in composition.middleware]
     app: falcon.asgi.App[Any, Any] = falcon.asgi.App(
         request_type=request_type(services, limits, http.max_body),
         middleware=components,
@@ -97,4 +102,4 @@ def build(
             write=write,
             recorders=recorders if recorders else None,
         )
-    return Application(asgi, pool)
+    return Application(asgi, pool, streams)

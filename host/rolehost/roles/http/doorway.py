@@ -44,7 +44,7 @@ class Doorway(Application):
         )
         problems = Problems([owned.value for owned in composition.error_formats])
         paths = frozenset(owned.value.path for owned in early.routes)
-        super().__init__(_guarded(built.asgi, paths, problems), built.pool)
+        super().__init__(_guarded(built.asgi, paths, problems), built.pool, built.streams)
 
     def close(self) -> None:
         """Wait for responders that still run, and close the connections to backends."""

@@ -47,7 +47,22 @@ class Problems:
         self._formats = sorted(formats, key=lambda each: len(each.prefix), reverse=True)
 
     def render(self, path: str, error: falcon.HTTPError) -> tuple[str, bytes]:
-        """Return the media type and the body of an error at a path."""
+        """Return the media type and the body of an error at a path.
+
+        An error that cannot be shown, or a format that fails, gives a problem without details.
+        """
+        try:
+            return self._rendered(path, error)
+        except Exception as failure:
+            log.error(
+                "an error cannot be rendered",
+                path=path,
+                error=f"{type(failure).__name__}: {failure}",
+            )
+            problem = {"type": "about:blank", "status": error.status_code}
+            return PROBLEM_TYPE, msgspec.json.encode(problem)
+
+    def _rendered(self, path: str, error: falcon.HTTPError) -> tuple[str, bytes]:
         status = error.status_code
         code = str(error.code) if error.code is not None else code_of(error)
         title = _title(error)

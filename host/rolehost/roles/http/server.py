@@ -167,6 +167,11 @@ class Server(BaseApplication):  # type: ignore[misc]
         application = self._application
         return application is not None and application.pool.stuck(seconds)
 
+    def end_streams(self) -> None:
+        """End the event streams, because the process drains."""
+        if self._application is not None:
+            self._application.streams.end()
+
     @property
     def waiting(self) -> bool:
         """Whether the process is still to be started, by :meth:`begin`."""

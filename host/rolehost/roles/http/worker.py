@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 #: The most seconds between heartbeats to the master, and between looks for slow clients.
 TICK = 1.0
 
+#: Close code of a WebSocket whose server ends (RFC 6455, section 7.4.1).
+GOING_AWAY = 1001
+
 #: Signals that end a worker.
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, RETIRE)
 
@@ -130,6 +133,18 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
         """Close unless a request is on its way."""
         if self._phase() in (IDLE, HEAD) and not self._begun():
             self.hang_up()
+
+    def go_away(self) -> None:
+        """Tell both ends of a WebSocket that this process ends (RFC 6455, code 1001)."""
+        socket = self._websocket
+        if socket is not None and socket.accepted and not socket.closed:
+            self._farewell = self.worker.loop.create_task(self._bid_farewell(socket))
+
+    async def _bid_farewell(self, socket: Any) -> None:
+        with suppress(Exception):  # it may end at this very moment
+            await socket._send_close(GOING_AWAY, "the server is going away")
+        message = {"type": "websocket.disconnect", "code": GOING_AWAY, "reason": ""}
+        await socket._receive_queue.put(message)
 
     def hang_up(self) -> None:
         """Close now."""
@@ -259,6 +274,9 @@ class HostWorker(ASGIWorker):  # type: ignore[misc]
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), self._pace)
         await self._close_servers()
+        self.app.end_streams()
+        for connection in list(self.connections):
+            connection.go_away()
         if self.retires:
             await self._bid_farewell(self.loop.time() + self.app.http.keep_alive)
         self.alive = False
@@ -298,6 +316,8 @@ class HostWorker(ASGIWorker):  # type: ignore[misc]
                 self.log.warning("%d requests did not finish in time", len(self.connections))
                 return
             await self._until_empty(left)
+            for connection in list(self.connections):
+                connection.hang_up_when_idle()
 
     async def _bid_farewell(self, deadline: float) -> None:
         """Wait until each connection has had its last answer, or has been idle too long.

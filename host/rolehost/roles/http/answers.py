@@ -1,0 +1,148 @@
+"""The last look at an answer: whether it can be sent, and whether it is an event stream."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from contextvars import copy_context
+from typing import Any
+
+import falcon
+import falcon.asgi
+import structlog
+
+from rolehost.composition.sites import line_of
+
+log = structlog.get_logger(__name__)
+
+#: Media type of server-sent events.
+EVENTS = "text/event-stream"
+
+
+class Streams:
+    """The event streams of one process, which end when it drains."""
+
+    def __init__(self) -> None:
+        self._ends = asyncio.Event()
+
+    def end(self) -> None:
+        """End all of them, those that begin later too; called on the event loop."""
+        self._ends.set()
+
+    async def until_drain(self, events: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        """Yield what an emitter yields, until it ends or the process drains.
+
+        A generator that waits for its next event is cancelled there, so that its ``finally``
+        runs; the client is sent the regular end of the answer, and connects elsewhere.
+        """
+        context = copy_context()
+        iterator = aiter(events)
+        ends = asyncio.ensure_future(self._ends.wait())
+        try:
+            while not self._ends.is_set():
+                step = asyncio.create_task(_next(iterator), context=context)
+                await asyncio.wait((step, ends), return_when=asyncio.FIRST_COMPLETED)
+                if not step.done():
+                    step.cancel()
+                    with suppress(asyncio.CancelledError, StopAsyncIteration):
+                        await step
+                    return
+                try:
+                    event = step.result()
+                except StopAsyncIteration:
+                    return
+                yield event
+        finally:
+            ends.cancel()
+            if hasattr(iterator, "aclose"):
+                await iterator.aclose()
+
+
+async def _next(iterator: AsyncIterator[Any]) -> Any:
+    return await anext(iterator)
+
+
+class Answers:
+    """Falcon middleware that stands outside of all others, and so sees an answer last.
+
+    An answer that cannot be encoded is a problem document and one line in the log that names its
+    responder; Falcon would send an empty body, or nothing at all.
+
+    Args:
+        streams: the process's event streams.
+    """
+
+    def __init__(self, streams: Streams) -> None:
+        self._streams = streams
+
+    async def process_response(
+        self,
+        req: falcon.asgi.Request,
+        resp: falcon.asgi.Response,
+        resource: object,
+        req_succeeded: bool,  # noqa: ARG002
+    ) -> None:
+        """Encode the answer; Falcon keeps what was made of ``resp.media``.
+
+        Raises:
+            falcon.HTTPInternalServerError: it cannot be encoded.
+        """
+        try:
+            data = await resp.render_body()
+            if data is not None and not isinstance(data, bytes | bytearray | memoryview):
+                raise TypeError(f"the body is {type(data).__name__}, not bytes")
+            if resp.status_code < 200:
+                raise ValueError(f"the status {resp.status} ends no answer")
+            _check_headers(resp)
+        except Exception as error:
+            _emptied(resp)
+            log.error(
+                "an answer cannot be encoded",
+                responder=_named(req, resource),
+                error=f"{type(error).__name__}: {error}",
+            )
+            raise falcon.HTTPInternalServerError(
+                title="Internal Server Error", code="unencodable_answer"
+            ) from None
+        if resp.sse is not None:
+            resp.sse = self._streams.until_drain(resp.sse)
+        elif resp.stream is not None and (resp.content_type or "").startswith(EVENTS):
+            stream: Any = resp.stream
+            if hasattr(stream, "__aiter__"):
+                resp.stream = self._streams.until_drain(stream)
+
+
+def _check_headers(resp: falcon.asgi.Response) -> None:
+    """Raise when a header cannot be sent.
+
+    PERF: most headers are printable ASCII, which is quick to see.
+    """
+    if resp._extra_headers is None and resp._cookies is None:
+        for value in resp._headers.values():
+            if not (value.isascii() and value.isprintable()):
+                break
+        else:
+            return
+    encoded: Any = resp._asgi_headers()
+    for name, value in encoded:
+        if any(byte < 32 and byte != 9 for byte in value):
+            raise ValueError(f"the header {name.decode('latin-1')} holds a control character")
+
+
+def _emptied(resp: falcon.asgi.Response) -> None:
+    """Take everything from a response that could keep an error from being sent."""
+    resp.text = resp.data = resp.media = resp.stream = resp.sse = None
+    resp._headers.clear()
+    resp._extra_headers = resp._cookies = None
+    resp.status = falcon.HTTP_500
+
+
+def _named(req: falcon.asgi.Request, resource: object) -> str:
+    """Return the responder of a request with its line, as far as it is known."""
+    template = getattr(req, "uri_template", None) or req.path
+    if resource is None:
+        return f"{req.method} {template}"
+    names = [name for name in dir(resource) if name.startswith(f"on_{req.method.lower()}")]
+    where = line_of(getattr(resource, names[0])) if names else line_of(type(resource))
+    return f"{req.method} {template}: {type(resource).__name__} at {where}"
