@@ -112,6 +112,9 @@ class Publisher:
         self, producer: Any, record: Record, heard: Callable[..., None], deadline: float
     ) -> None:
         topic, headers = self._names.outside(record.topic), list(record.headers)
+        for name, _ in headers:
+            # Raises for what is not UTF-8, at which confluent-kafka 2.16 crashes.
+            name.encode()
         while True:
             try:
                 return producer.produce(
