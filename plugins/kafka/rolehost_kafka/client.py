@@ -26,6 +26,9 @@ class Questions(Protocol):
     def partitions(self, topics: Collection[str]) -> dict[str, list[int]]:
         """Return the partitions of those of the topics that exist."""
 
+    def ids(self, topics: Collection[str]) -> dict[str, str]:
+        """Return the ids of those of the topics that exist; one that is made again has another."""
+
     def create(self, topic: str, partitions: int, replication: int | None) -> None:
         """Make a topic; fine when it is there already."""
 
@@ -69,7 +72,7 @@ class Client(Protocol):
         group: str,
         *,
         ensure: Callable[[], None],
-        check: Callable[[], None],
+        check: Callable[[], bool],
         on_assigned: Told,
         on_revoked: Told,
     ) -> Subscription:
@@ -79,7 +82,8 @@ class Client(Protocol):
             topics: topics to read.
             group: the group to join.
             ensure: called before it joins.
-            check: called after some silence; raises if brokers or topics are not there.
+            check: called after some silence; says whether to join again, for topics were made
+                anew; raises if brokers or topics are not there.
             on_assigned: called with partitions that it owns from now on.
             on_revoked: called with partitions before it gives them up, or after it lost them.
         """

@@ -86,11 +86,12 @@ class KafkaStream(Stream):
     ) -> Subscription:
         """See :meth:`rolehost.api.Stream.subscribe`; joins the group at the first poll."""
         wanted = sorted(set(topics))
+        known: dict[str, str] = {}
         subscription = self._client.subscribe(
             wanted,
             group,
-            ensure=lambda: self._before_joining(wanted, group),
-            check=lambda: self._in_silence(wanted),
+            ensure=lambda: self._before_joining(wanted, group, known),
+            check=lambda: self._in_silence(wanted, known),
             on_assigned=on_assigned,
             on_revoked=on_revoked,
         )
@@ -98,19 +99,24 @@ class KafkaStream(Stream):
             self._subscriptions.append(subscription)
         return subscription
 
-    def _before_joining(self, topics: Collection[str], group: str) -> None:
+    def _before_joining(self, topics: Collection[str], group: str, known: dict[str, str]) -> None:
         # librdkafka cannot take members out of a group; kafka-python is there in any case.
         from rolehost_kafka.kafka_python.departed import remove_departed
 
         self._topics.ensure(topics)
+        known.clear()
+        known.update(self._topics.ids(topics))
         remove_departed(self._settings, self._names.outside(group))
 
-    def _in_silence(self, topics: Collection[str]) -> None:
-        """Make topics anew that were deleted while they are read, as ``[kafka] topics`` says."""
-        if self._settings.topics == "none":
-            return self._client.questions.ping()
+    def _in_silence(self, topics: Collection[str], known: dict[str, str]) -> bool:
+        """Look whether topics that are read are still there, and are the same.
+
+        One that was deleted is made again, as ``[kafka] topics`` says. A member that reads a
+        topic which was made again has to join again: its offsets mean other records there.
+        """
         self._topics.forget(topics)
-        return self._topics.ensure(topics)
+        self._topics.ensure(topics)
+        return self._topics.ids(topics) != known
 
     def lag(self, topics: Collection[str], group: str) -> int:
         """See :meth:`rolehost.api.Stream.lag`; a topic that is missing has no records."""

@@ -46,6 +46,10 @@ class Topics:
             self._questions.create(topic, self._settings.partitions, self._settings.replication)
         self._known |= wanted
 
+    def ids(self, topics: Collection[str]) -> dict[str, str]:
+        """Return the ids of topics that exist, by their names in Kafka."""
+        return self._questions.ids({self._names.outside(topic) for topic in topics})
+
     def forget(self, topics: Collection[str]) -> None:
         """Look again whether topics exist, and what they allow, before they are used again."""
         self._known.difference_update(topics)

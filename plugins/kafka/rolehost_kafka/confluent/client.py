@@ -40,7 +40,7 @@ class Confluent(Client):
         group: str,
         *,
         ensure: Callable[[], None],
-        check: Callable[[], None],
+        check: Callable[[], bool],
         on_assigned: Told,
         on_revoked: Told,
     ) -> Subscription:

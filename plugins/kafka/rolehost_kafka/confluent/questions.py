@@ -45,16 +45,25 @@ class AdminQuestions(Questions):
 
     def partitions(self, topics: Collection[str]) -> dict[str, list[int]]:
         """See :meth:`Questions.partitions`."""
+        return {
+            each.name: sorted(part.id for part in each.partitions)
+            for each in self._described(topics)
+        }
+
+    def ids(self, topics: Collection[str]) -> dict[str, str]:
+        """See :meth:`Questions.ids`."""
+        return {each.name: str(each.topic_id) for each in self._described(topics)}
+
+    def _described(self, topics: Collection[str]) -> list[Any]:
         if not topics:
-            return {}
-        found = self._answers(
+            return []
+        return self._answers(
             "topics",
             lambda client, wait: list(
                 client.describe_topics(TopicCollection(list(topics)), **wait).values()
             ),
             missing=KafkaError.UNKNOWN_TOPIC_OR_PART,
         )
-        return {each.name: sorted(part.id for part in each.partitions) for each in found}
 
     def create(self, topic: str, partitions: int, replication: int | None) -> None:
         """See :meth:`Questions.create`."""

@@ -76,7 +76,8 @@ class DirectSubscription(Subscription):
         topics: topics to read.
         group: the group to join.
         ready: called before a consumer is made; raises when the brokers or topics are not there.
-        check: raises if brokers or topics are not there; a consumer only falls silent.
+        check: says whether to join again; raises if brokers or topics are not there, for a
+            consumer only falls silent.
         on_assigned: called with partitions that it owns from now on.
         on_revoked: called with partitions before it gives them up, or after it lost them.
     """
@@ -89,7 +90,7 @@ class DirectSubscription(Subscription):
         group: str,
         *,
         ready: Callable[[], None],
-        check: Callable[[], None],
+        check: Callable[[], bool],
         on_assigned: Told,
         on_revoked: Told,
     ) -> None:
@@ -198,7 +199,9 @@ class DirectSubscription(Subscription):
         if now - self._heard_at > _SILENCE:
             self._heard_at = now
             try:
-                self._check()
+                if self._check():
+                    self._failure = failures.passing("polling", "topics were made anew")
+                    self._replace()
             except Exception as error:
                 self._failure = error
 

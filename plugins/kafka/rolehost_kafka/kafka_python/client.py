@@ -47,7 +47,7 @@ class KafkaPython(Client):
         group: str,
         *,
         ensure: Callable[[], None],
-        check: Callable[[], None],
+        check: Callable[[], bool],
         on_assigned: Told,
         on_revoked: Told,
     ) -> Subscription:

@@ -47,6 +47,14 @@ class AdminQuestions(Questions):
             if each["name"] in topics and each["partitions"]
         }
 
+    def ids(self, topics: Collection[str]) -> dict[str, str]:
+        """See :meth:`Questions.ids`."""
+        return {
+            each["name"]: str(each["topic_id"])
+            for each in self._ask("topics", "describe_topics", list(topics))
+            if each["name"] in topics and each["partitions"]
+        }
+
     def create(self, topic: str, partitions: int, replication: int | None) -> None:
         """See :meth:`Questions.create`."""
         wanted = {

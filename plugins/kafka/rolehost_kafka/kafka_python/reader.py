@@ -36,7 +36,8 @@ class Reader(threading.Thread):
         mailbox: where demand comes from and records go.
         names: takes the prefix off names.
         connect: returns a subscribed consumer.
-        check: raises if brokers or topics are not there; a consumer only falls silent.
+        check: says whether to join again; raises if brokers or topics are not there, for a
+            consumer only falls silent.
         patience: seconds that joining the group may take before it is begun anew.
     """
 
@@ -46,7 +47,7 @@ class Reader(threading.Thread):
         names: Names,
         *,
         connect: Callable[[], Any],
-        check: Callable[[], None],
+        check: Callable[[], bool],
         patience: float,
     ) -> None:
         super().__init__(name="kafka-reader", daemon=True)
@@ -111,8 +112,11 @@ class Reader(threading.Thread):
         if found:
             self._heard = now
         elif now - self._heard > SILENCE:
-            self._check()
+            again = self._check()
             self._heard = now
+            if again:
+                self._replace()
+                return []
         self._watch(now)
         return [self._delivery(record) for records in found.values() for record in records]
 
@@ -124,10 +128,14 @@ class Reader(threading.Thread):
         if self.consumer.group_metadata().state == MemberState.STABLE:
             self._settled = now
         elif now - self._settled > self._patience:
-            try:
-                self.consumer.close(autocommit=False, timeout_ms=LEAVING)
-            finally:
-                self.consumer = None
+            self._replace()
+
+    def _replace(self) -> None:
+        """Leave with this consumer; the next round makes another one."""
+        try:
+            self.consumer.close(autocommit=False, timeout_ms=LEAVING)
+        finally:
+            self.consumer = None
 
     def _delivery(self, record: Any) -> Delivery:
         place = self._names.inside(record.topic, record.partition)

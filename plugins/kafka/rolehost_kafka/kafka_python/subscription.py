@@ -37,7 +37,7 @@ class PolledSubscription(Subscription):
     Args:
         names: puts the prefix before names and takes it off.
         connect: returns a consumer that is subscribed with a listener.
-        check: raises if brokers or topics are not there; asked after some silence.
+        check: says after some silence whether to join again; raises if brokers are not there.
         request_timeout: seconds a commit may take.
         patience: seconds that joining the group may take before it is begun anew.
         on_assigned: called with partitions that it owns from now on.
@@ -49,7 +49,7 @@ class PolledSubscription(Subscription):
         names: Names,
         *,
         connect: Callable[[Bridge], Any],
-        check: Callable[[], None],
+        check: Callable[[], bool],
         request_timeout: float,
         patience: float,
         on_assigned: Callable[[Collection[Partition]], None],
