@@ -34,6 +34,10 @@ class Standing(NamedTuple):
     missing: bool
 
 
+class TopicsGone(Exception):
+    """The topics that a member reads are not those of the tables: these were emptied."""
+
+
 class Member:
     """One member's rows.
 
@@ -68,6 +72,9 @@ class Member:
 
         Args:
             first: this is the joining itself, so a missing lease is no loss.
+
+        Raises:
+            TopicsGone: :meth:`read` what is there now, then report again.
         """
         now = self._clock()
         with self._database.transaction() as transaction:
@@ -77,6 +84,9 @@ class Member:
                 (now + self._lease, self._group, self._name),
             ).rowcount
             if not renewed:
+                for topic in self._topics:
+                    if not self._exists(transaction, topic):
+                        raise TopicsGone
                 self._join(transaction, now)
             surplus: list[Place] = []
             missing = False
@@ -90,6 +100,16 @@ class Member:
             surplus=tuple(surplus),
             missing=missing,
         )
+
+    def read(self, topics: Sequence[Topic]) -> None:
+        """Read these topics from now on, which have other ids."""
+        self._topics = topics
+
+    def _exists(self, transaction: Transaction, topic: Topic) -> bool:
+        found = transaction.execute(
+            "SELECT 1 FROM embedded_topics WHERE id = ? AND name = ?", (topic.id, topic.name)
+        ).fetchone()
+        return found is not None
 
     def _remove_expired(self, transaction: Transaction, now: int) -> Sequence[tuple[str]]:
         expired = transaction.execute(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from rolehost.api import Delivery, Listener, Partition, StorageError, Subscription
 
-from rolehost_embedded.groups import Member, Place
+from rolehost_embedded.groups import Member, Place, TopicsGone
 from rolehost_embedded.topics import Topic, Topics
 
 
@@ -82,7 +82,12 @@ class EmbeddedSubscription(Subscription):
 
     def _share_out(self) -> None:
         """Report to the group and move towards this member's share."""
-        standing = self._member.report(first=not self._joined)
+        try:
+            standing = self._member.report(first=not self._joined)
+        except TopicsGone:
+            self._revoke(tuple(self._positions))
+            self._read([self._topics.again(name) for name in self._by_name])
+            standing = self._member.report(first=True)
         self._joined = True
         tell = standing.changed
         if standing.lost:
@@ -99,6 +104,11 @@ class EmbeddedSubscription(Subscription):
         self._report_at = time.monotonic() + self._heartbeat
         if tell:
             self._tell_group()
+
+    def _read(self, topics: Sequence[Topic]) -> None:
+        self._by_id = {topic.id: topic for topic in topics}
+        self._by_name = {topic.name: topic for topic in topics}
+        self._member.read(topics)
 
     def _revoke(self, places: Collection[Place]) -> None:
         """Stop reading; the callback may still commit, so the claims go after it."""

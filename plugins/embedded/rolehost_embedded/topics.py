@@ -6,18 +6,21 @@ import itertools
 import random
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import msgspec
 import peewee
-from rolehost.api import Delivery, Partition, Record, StorageError, Transaction
+from rolehost.api import Delivery, Partition, Record, StorageRefused, Transaction
 
 from rolehost_embedded.database import EmbeddedDatabase
 
 #: Records removed in one transaction, so that trimming never holds writers up for long.
 _TRIM_BATCH = 1000
-_headers = msgspec.msgpack.Decoder(tuple[tuple[str, bytes], ...])
+_decode = msgspec.msgpack.Decoder(tuple[tuple[str, bytes], ...]).decode
+#: The same where a name is not UTF-8.
+_decode_raw = msgspec.msgpack.Decoder(tuple[tuple[bytes, bytes], ...]).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -27,6 +30,27 @@ class Topic(NamedTuple):
     id: int
     name: str
     partitions: int
+
+
+class _Gone(Exception):
+    """A topic that was there is no more."""
+
+
+def _write_headers(headers: tuple[tuple[str, bytes], ...]) -> bytes:
+    """Encode headers; if a name is not UTF-8, all names as the bytes that they are."""
+    try:
+        return _encode(headers)
+    except UnicodeEncodeError:
+        return _encode([(name.encode(errors="surrogateescape"), value) for name, value in headers])
+
+
+def _read_headers(body: bytes) -> tuple[tuple[str, bytes], ...]:
+    try:
+        return _decode(body)
+    except msgspec.ValidationError:
+        return tuple(
+            (name.decode(errors="surrogateescape"), value) for name, value in _decode_raw(body)
+        )
 
 
 class Topics:
@@ -51,20 +75,32 @@ class Topics:
         """Return a topic, made when it is new.
 
         Raises:
-            StorageError: the tables are missing.
+            StorageRefused: the tables are missing.
         """
         topic = self._known.get(name)
         if topic is None:
-            try:
-                with self.database.transaction() as transaction:
-                    topic = self._make(transaction, name)
-            except peewee.OperationalError as error:
-                raise StorageError(
-                    f"{self.database.path}: the stream's tables are missing; run"
-                    f" `rolehost migrate up` ({error.args[0]})"
-                ) from error
+            with self._tables(), self.database.transaction() as transaction:
+                topic = self._make(transaction, name)
             self._known[name] = topic
         return topic
+
+    def again(self, name: str) -> Topic:
+        """Return a topic as it stands in the tables now, made when it is missing there."""
+        self._known.pop(name, None)
+        return self.get(name)
+
+    @contextmanager
+    def _tables(self) -> Iterator[None]:
+        """Say what to do if the tables are missing: waiting for them loses no record."""
+        try:
+            yield
+        except peewee.OperationalError as error:
+            raise StorageRefused(
+                f"{self.database.path}: the stream's tables are missing; run"
+                f" `rolehost migrate up` ({error.args[0]})",
+                backend="embedded",
+                setting="[embedded] path",
+            ) from error
 
     def _make(self, transaction: Transaction, name: str) -> Topic:
         transaction.execute(
@@ -85,7 +121,20 @@ class Topics:
         return topic
 
     def append(self, records: Sequence[Record]) -> None:
-        """Append records in one transaction, in order."""
+        """Append records in one transaction, in order.
+
+        Raises:
+            StorageRefused: the tables are missing.
+        """
+        with self._tables():
+            try:
+                self._append(records)
+            except _Gone:
+                # The tables were emptied since the topics were looked up.
+                self._known.clear()
+                self._append(records)
+
+    def _append(self, records: Sequence[Record]) -> None:
         shares: dict[tuple[int, int], list[Record]] = defaultdict(list)
         for record in records:
             topic = self.get(record.topic)
@@ -93,11 +142,14 @@ class Topics:
         with self.database.transaction() as transaction:
             now = self._clock()
             for (topic_id, number), share in shares.items():
-                (end,) = transaction.execute(
+                row = transaction.execute(
                     "UPDATE embedded_partitions SET next_offset = next_offset + ?"
                     " WHERE topic_id = ? AND number = ? RETURNING next_offset",
                     (len(share), topic_id, number),
                 ).fetchone()
+                if row is None:
+                    raise _Gone
+                (end,) = row
                 transaction.executemany(
                     "INSERT INTO embedded_records"
                     " (topic_id, number, position, timestamp, key, headers, value)"
@@ -109,7 +161,7 @@ class Topics:
                             position,
                             now,
                             record.key,
-                            _encode(record.headers) if record.headers else None,
+                            _write_headers(record.headers) if record.headers else None,
                             record.value,
                         )
                         for position, record in enumerate(share, end - len(share))
@@ -134,7 +186,7 @@ class Topics:
                     topic=topic.name,
                     value=value,
                     key=key,
-                    headers=() if headers is None else _headers.decode(headers),
+                    headers=() if headers is None else _read_headers(headers),
                 ),
             )
             for offset, timestamp, key, headers, value in self.database.read(

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 from msgspec.structs import replace
 from rolehost import schema
-from rolehost.api import Record, StorageError
+from rolehost.api import Record, StorageError, StorageUnavailable
 from rolehost.testing.conformance.stream import Reader
 from rolehost_embedded.database import EmbeddedDatabase
 from rolehost_embedded.settings import EmbeddedSettings
@@ -50,6 +50,44 @@ def opened(settings: EmbeddedSettings, clock: FakeClock) -> Iterator[Open]:
 
 def _publish(stream: EmbeddedStream, count: int) -> None:
     stream.publish([Record(topic=TOPIC, value=b"%d" % number) for number in range(count)])
+
+
+def test_tables_that_were_emptied_are_filled_again(opened: Open, clock: FakeClock) -> None:
+    stream = opened()
+    _publish(stream, 3)
+    reader = Reader(stream)
+    reader.read(3)
+    database = EmbeddedDatabase(stream._settings)
+    with database.session(), database.transaction() as transaction:
+        for (table,) in database.read(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 'embedded_%'"
+            " ORDER BY name = 'embedded_topics'"
+        ):
+            transaction.execute(f"DELETE FROM {table}")
+        # Ids are not given again to other topics here, where nobody else makes one.
+        transaction.execute("INSERT INTO embedded_topics VALUES (77, 'other', 1)")
+    _publish(stream, 2)
+    clock.now += 100_000
+    reader.subscription._report_at = 0.0
+    assert reader.read(5)[3:]
+    reader.commit()
+    assert stream.lag([TOPIC], "group") == 0
+    database.close()
+
+
+def test_missing_tables_make_no_dead_letters(settings: EmbeddedSettings) -> None:
+    stream = EmbeddedStream(settings)
+    (error,) = stream.publish_each([Record(topic=TOPIC, value=b"")])
+    assert isinstance(error, StorageUnavailable)
+    stream.close()
+
+
+def test_a_header_name_that_is_not_utf_8_comes_back_as_it_was(opened: Open) -> None:
+    stream = opened()
+    headers = (("ok", b"1"), ("na\udcffme", b"\xff"), ("ok", b"2"))
+    stream.publish([Record(TOPIC, b"bad", headers=headers), Record(TOPIC, b"good")])
+    found = {each.record.value: each.record.headers for each in Reader(stream).read(2)}
+    assert found == {b"bad": headers, b"good": ()}
 
 
 def test_without_its_tables_it_says_what_to_run(settings: EmbeddedSettings) -> None:

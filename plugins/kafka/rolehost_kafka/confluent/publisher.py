@@ -16,7 +16,7 @@ from rolehost_kafka import failures
 from rolehost_kafka.confluent import options
 from rolehost_kafka.confluent.failures import Heard, refused_setting
 from rolehost_kafka.names import Names
-from rolehost_kafka.runs import Outcomes, publish_runs
+from rolehost_kafka.runs import Outcomes, passing, publish_runs
 from rolehost_kafka.settings import KafkaSettings
 
 #: Seconds for which reports are awaited at a time.
@@ -103,7 +103,7 @@ class Publisher:
         failed = {**reports.failed, **dict.fromkeys(reports.left, silent)}
         for place, error in failed.items():
             outcomes[place] = self._heard.unpublished(self._settings, error)
-        if failed:
+        if any(passing(outcomes[place]) for place in failed):
             self._forget(producer)
         else:
             self._heard.connected()
