@@ -5,10 +5,16 @@ from __future__ import annotations
 import json
 from uuid import uuid4
 
+import msgspec
 import pytest
 from rolehost.api import Event
+from rolehost.testing.kit import open_host
 from rolehost_webhooks.errors import Rejected
-from rolehost_webhooks.handlers.ingest import message_of
+from rolehost_webhooks.handlers.ingest import message_of, of_source
+from rolehost_webhooks.models import Message
+from rolehost_webhooks.schemas import applications as schemas
+from rolehost_webhooks.schemas.common import Name
+from rolehost_webhooks.services import applications
 from svix.api import ApplicationIn, EndpointIn, MessageGetOptions, Svix
 
 from .conftest import Host, eventually
@@ -68,3 +74,20 @@ def test_the_payload_keeps_its_bytes() -> None:
 def test_what_does_not_fit_is_rejected(unfit: Event[bytes]) -> None:
     with pytest.raises(Rejected):
         message_of(unfit)
+
+
+def test_an_event_is_known_by_its_source_and_id() -> None:
+    """Two sources may use one id; an event that comes twice is one message."""
+    plugins = ("webhooks-api", "webhooks-ingest")
+    with open_host(plugins, settings={"webhooks-ingest": {"application": "app"}}) as host:
+        applications.create(host.services, schemas.ApplicationIn(name="x", uid="app"))
+        for source in ("/billing", "/shipping", "/billing", "/shipping"):
+            host.publish(event(b'{"of":"%s"}' % source.encode(), id="100", source=source))
+        host.drain()
+        with host.services.database.session():
+            kept = {bytes(each.payload): each.event_id for each in Message.select()}
+    assert set(kept) == {b'{"of":"/billing"}', b'{"of":"/shipping"}'}
+    assert kept[b'{"of":"/billing"}'] == "100"
+    other = kept[b'{"of":"/shipping"}']
+    assert other == of_source(event(b"", id="100", source="/shipping"))
+    assert msgspec.convert(other, Name) == other
