@@ -23,6 +23,8 @@ class MemoryStream(Stream):
     def publish(self, records: Sequence[Record]) -> None:
         """See :meth:`rolehost.api.Stream.publish`."""
         self._topics.interleaving.reach("stream.publish")
+        if self._topics.failing():
+            raise StorageUnavailable("memory: the topic cannot be published to")
         with self._topics.changed:
             self._topics.append(records)
         if self._topics.unsure():

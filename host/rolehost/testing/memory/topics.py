@@ -65,6 +65,7 @@ class Topics:
     Attributes:
         shuffle: decides which partitions are read first and how many records come at once; None
             reads them in order, as many as there are.
+        failing: says whether a publication is refused, for now, and not stored.
         unsure: says whether a publication that was stored is answered with an error.
     """
 
@@ -75,6 +76,7 @@ class Topics:
         self.interleaving = interleaving
         self.changed = threading.Condition()
         self.shuffle: random.Random | None = None
+        self.failing: Callable[[], bool] = _never
         self.unsure: Callable[[], bool] = _never
         self._partitions = partitions
         self._session = session

@@ -18,6 +18,7 @@ class Chaos:
         self._run = run
         self._faults = faults
         self._thaw: dict[str, int] = {}
+        run.world.topics.failing = self._failing
         run.world.topics.unsure = self._unsure
         self._blows = (
             (faults.freeze, self._freeze),
@@ -35,6 +36,10 @@ class Chaos:
         for probability, blow in self._blows:
             if self._run.chance.random() < probability:
                 blow()
+
+    def _failing(self) -> bool:
+        run = self._run
+        return not run.calm and run.chance.random() < self._faults.failing
 
     def _unsure(self) -> bool:
         run = self._run

@@ -16,6 +16,7 @@ class Faults:
         freeze: at each step: a process is stopped, most often for longer than its lease.
         flush: at each step: the queue loses every wake-up that waits.
         duplicate: at each step: a record of the stream comes a second time.
+        failing: at each publication: the stream says that it is unavailable, and has nothing.
         unsure: at each publication: the stream has it, but says that it is unavailable.
         rebalance: at each step: a consumer loses its partitions.
         elapse: at each step: time passes, up to twice the lease, in which all that is not
@@ -29,6 +30,7 @@ class Faults:
     freeze: float = 0.006
     flush: float = 0.01
     duplicate: float = 0.01
+    failing: float = 0.05
     unsure: float = 0.05
     rebalance: float = 0.005
     elapse: float = 0.01
@@ -37,4 +39,4 @@ class Faults:
 
 
 #: Nothing goes wrong; processes and threads still run in any order.
-NONE = Faults(crash=0, freeze=0, flush=0, duplicate=0, unsure=0, rebalance=0, jump=0)
+NONE = Faults(crash=0, freeze=0, flush=0, duplicate=0, failing=0, unsure=0, rebalance=0, jump=0)
