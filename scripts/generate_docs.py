@@ -190,8 +190,12 @@ def _section(name: str, kind: type[Any]) -> list[str]:
     written = inspect.get_annotations(kind)
     rows = []
     for field in msgspec.structs.fields(kind):
-        required = field.default is msgspec.NODEFAULT
-        default = "required" if required else f"`{_toml(field.default)}`"
+        if field.default is not msgspec.NODEFAULT:
+            default = f"`{_toml(field.default)}`"
+        elif field.default_factory is not msgspec.NODEFAULT:
+            default = f"`{_toml(field.default_factory())}`"
+        else:
+            default = "required"
         rows.append(
             (f"`{field.name}`", f"`{written[field.name]}`", default, meanings.get(field.name, ""))
         )

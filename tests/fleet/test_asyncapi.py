@@ -98,6 +98,24 @@ def test_headers_are_those_of_cloudevents(shop: dict[str, Any]) -> None:
     assert {"ce_id", "ce_source", "ce_type"} <= set(headers["required"])
 
 
+def test_a_topic_in_structured_mode_has_whole_events(tmp_path: Path) -> None:
+    case = Case(
+        name="",
+        code="",
+        whose=(),
+        fix="",
+        plugins={"worker": ["kafka", "shop"]},
+        settings={"engines": {"delivery.content_modes": {"orders": "structured"}}},
+        extra=lambda: {"shop": plugin(publishes=("orders",), payloads={"orders": Placed})},
+    )
+    document = asyncapi(load(case.write(tmp_path), environ=ENVIRON, extra=case.extra()))
+    validate(document)
+    message = document["components"]["messages"]["orders.Placed"]
+    assert message["contentType"] == "application/cloudevents+json"
+    data = message["payload"]["properties"]["data"]
+    assert data == {"$ref": "#/components/schemas/Placed"}
+
+
 def test_without_kafka_there_are_no_bindings() -> None:
     document = asyncapi(load([ROOT / "deploy" / "embedded.toml"], environ=ENVIRON))
 

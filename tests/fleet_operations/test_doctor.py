@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def test_a_healthy_deployment_is_well(patient):
     assert status == 0
     assert {line["level"] for each in lines.values() for line in each} == {"ok"}
     assert lines["database embedded"][0]["text"].startswith("SQLite 3.")
-    assert lines["migrations"][0]["text"] == "all 3 are applied"
+    assert re.fullmatch(r"all \d+ are applied", lines["migrations"][0]["text"])
     assert "falcon" in lines["host"][0]["text"]
     assert {"python", "open files", "parent death", "address", "disk", "plugin ops"} <= set(lines)
 

@@ -49,7 +49,7 @@ def _differ(
     members: Sequence[Member], key: str, values: Sequence[Any], notes: Notes, **words: str
 ) -> None:
     """Note that a setting differs among members."""
-    if len(set(values)) > 1:
+    if any(value != values[0] for value in values):
         notes.mistake(
             words.pop("code"),
             members,

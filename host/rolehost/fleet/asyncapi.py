@@ -30,6 +30,8 @@ _ALWAYS = {
     "content-type": {"type": "string"},
 }
 _MAYBE = {"ce_subject": {"type": "string"}}
+#: The media type of an event in structured mode.
+_STRUCTURED = "application/cloudevents+json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,22 +181,40 @@ def _operation(use: _Use, message: str) -> Document:
 
 def _message(use: _Use, name: str, schemas: _Schemas) -> Document:
     protocol, _ = _stream(use)
-    message: Document = {
-        "name": name,
-        "title": f"{name} on {use.topic}",
-        "headers": {
+    message: Document = {"name": name, "title": f"{name} on {use.topic}"}
+    payload = None if use.kind is None else schemas.of(use.kind)
+    modes = use.member.deployment.host.delivery.content_modes
+    if modes.get(use.topic) == "structured":
+        message.update(_structured(payload))
+    else:
+        message["headers"] = {
             "type": "object",
             "description": "CloudEvents in binary mode; extension attributes begin with ce_ too.",
             "required": sorted(_ALWAYS),
             "properties": {**_ALWAYS, **_MAYBE},
-        },
-    }
-    if use.kind is not None:
-        message["payload"] = schemas.of(use.kind)
+        }
+        if payload is not None:
+            message["payload"] = payload
     if protocol == "kafka":
         words = "Events of one key keep their order; none promises no order."
         message["bindings"] = {"kafka": {"key": {"type": "string", "description": words}, **_KAFKA}}
     return message
+
+
+def _structured(data: Document | None) -> Document:
+    """Return what describes a message that is a whole event in the JSON format."""
+    attributes = {**_ALWAYS, **_MAYBE, "ce_datacontenttype": {"type": "string"}}
+    del attributes["content-type"]
+    named = {name.removeprefix("ce_"): schema for name, schema in attributes.items()}
+    return {
+        "contentType": _STRUCTURED,
+        "payload": {
+            "type": "object",
+            "description": "CloudEvents in structured mode; other members are extensions.",
+            "required": ["id", "source", "specversion", "type"],
+            "properties": {**named, "data": data or {}, "data_base64": {"type": "string"}},
+        },
+    }
 
 
 class _Schemas:
