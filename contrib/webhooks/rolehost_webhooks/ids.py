@@ -41,6 +41,17 @@ def last_at(prefix: str, milliseconds: int) -> str:
     return prefix + ksuid(milliseconds, b"\xff" * RANDOM_BYTES)
 
 
+def above(identity: str, highest: str | None) -> str:
+    """Return an id if it is above the highest one, else the next after that."""
+    if highest is None or identity > highest:
+        return identity
+    prefix = identity[:-LENGTH]
+    number = 0
+    for digit in highest[-LENGTH:]:
+        number = number * 62 + ALPHABET.index(digit)
+    return prefix + _encoded(number + 1)
+
+
 def ksuid(milliseconds: int, payload: bytes) -> str:
     """Encode a time (milliseconds since the Unix epoch) and fifteen bytes.
 
@@ -48,7 +59,10 @@ def ksuid(milliseconds: int, payload: bytes) -> str:
     """
     seconds, rest = divmod(min(max(milliseconds, EARLIEST), LATEST), 1000)
     stamp = (seconds - EPOCH).to_bytes(4, "big") + bytes([rest // 4])
-    number = int.from_bytes(stamp + payload, "big")
+    return _encoded(int.from_bytes(stamp + payload, "big"))
+
+
+def _encoded(number: int) -> str:
     digits = []
     for _ in range(LENGTH):
         number, digit = divmod(number, 62)

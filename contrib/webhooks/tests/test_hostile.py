@@ -117,7 +117,8 @@ def body_of(kind: Any, **given: bytes) -> bytes:
 def answers(here: Host, method: str, path: str, body: bytes | None = None) -> int:
     sent = {} if body is None else {"body": body}
     response = here.client.request(method.upper(), path, **sent)
-    assert response.status < 500, (method, path[:200], (body or b"")[:200], response)
+    # 501: what Svix has and this API does not offer.
+    assert response.status < 500 or response.status == 501, (method, path[:200], response)
     return response.status
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
 import pytest
 from rolehost.testing.kit import Host, open_host
+from rolehost_webhooks import ids
 from rolehost_webhooks.delivery.answer import Answer
 from rolehost_webhooks.delivery.sender import Sender
-from rolehost_webhooks.repositories import paging
+from rolehost_webhooks.models import Message
+from rolehost_webhooks.repositories import messages as repository
+from rolehost_webhooks.repositories import ordering, paging
 from rolehost_webhooks.schemas.applications import ApplicationIn
 from rolehost_webhooks.schemas.endpoints import EndpointIn
 from rolehost_webhooks.schemas.event_types import EventTypeIn
@@ -150,3 +155,107 @@ def test_graphql_bounds_the_pages_of_several_parents_together(here: Host) -> Non
     pages = [node["endpoints"] for node in nodes["nodes"]]
     assert [len(page["nodes"]) for page in pages] == [1, 1, 1]
     assert [page["pageInfo"]["hasNextPage"] for page in pages] == [True, False, False]
+
+
+# --- while rows are added -----------------------------------------------------------------------
+
+
+@pytest.fixture(params=BACKENDS)
+def empty(request: pytest.FixtureRequest) -> Iterator[Host]:
+    options: dict[str, Any] = {}
+    if request.param == "postgres":
+        url = request.getfixturevalue("postgres_url")
+        options = {"backends": ("postgres", "memory"), "settings": {"postgres": {"url": url}}}
+    with open_host(("webhooks-api", "webhooks-delivery"), **options) as host:
+        applications.create(host.services, ApplicationIn(name="x", uid="app"))
+        yield host
+
+
+def add(host: Host) -> str:
+    body = MessageIn(event_type="a", payload=msgspec.Raw(b"{}"))
+    return str(messages.create(host.services, "app", body).id)
+
+
+def test_ids_grow_within_one_moment_and_between_processes(empty: Host) -> None:
+    other = open_host(("webhooks-api", "webhooks-delivery"), beside=empty, name="other", seed=8)
+    with other as beside:
+        made = [add(each) for _ in range(10) for each in (empty, beside)]
+    assert made == sorted(made)
+    first = applications.create(empty.services, ApplicationIn(name="x"))[0].id
+    assert first < applications.create(empty.services, ApplicationIn(name="x"))[0].id
+
+
+def test_a_walk_misses_nothing_that_is_added_meanwhile(empty: Host) -> None:
+    path, made, seen, iterator = "/api/v1/app/app/msg?order=ascending&limit=2", [add(empty)], [], ""
+    for _ in range(20):
+        answer = empty.client.get(path + iterator).json
+        seen += [row["id"] for row in answer["data"]]
+        iterator = f"&iterator={answer['iterator']}"
+        made += [add(empty), add(empty)]
+    while (answer := empty.client.get(path + iterator).json)["data"]:
+        seen += [row["id"] for row in answer["data"]]
+        iterator = f"&iterator={answer['iterator']}"
+    assert seen == made
+
+
+def test_a_clock_that_was_wrong_once_does_not_date_later_ids(empty: Host) -> None:
+    now = empty.clock.now()
+    with empty.unit_of_work():
+        far = ids.last_at(ids.MESSAGE, now + 10**10)
+        repository.insert(Message(id=far, app_id="a", event_type="a", created_at=now))
+    made = [add(empty), add(empty)]
+    assert made == sorted(made)
+    assert made[-1] < ids.last_at(ids.MESSAGE, now + 1)
+
+
+@pytest.fixture
+def postgres(postgres_url: str) -> Iterator[Host]:
+    with open_host(
+        ("webhooks-api", "webhooks-delivery"),
+        backends=("postgres", "memory"),
+        settings={"postgres": {"url": postgres_url}},
+    ) as host:
+        applications.create(host.services, ApplicationIn(name="x", uid="app"))
+        yield host
+
+
+def in_another_transaction(host: Host) -> str:
+    """Add a message, and commit it, in another thread."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(add, host).result(10)
+
+
+@pytest.mark.engine
+def test_a_listing_waits_for_an_earlier_row_that_is_not_committed(postgres: Host) -> None:
+    path = "/api/v1/app/app/msg?order=ascending"
+    looked = threading.Event()
+    pause = ordering.time.sleep
+
+    def sleep(seconds: float) -> None:
+        looked.set()
+        pause(seconds)
+
+    with ThreadPoolExecutor(1) as pool, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ordering.time, "sleep", sleep)
+        with postgres.unit_of_work():
+            first = add(postgres)
+            postgres.clock.advance(1)
+            second = in_another_transaction(postgres)
+            listing = pool.submit(postgres.client.get, path)
+            assert looked.wait(10)
+            assert not listing.done()
+        assert [row["id"] for row in listing.result(10).json["data"]] == [first, second]
+
+
+@pytest.mark.engine
+def test_a_transaction_that_does_not_end_holds_a_listing_up_for_a_while_only(
+    postgres: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ordering, "PATIENCE", 0.05)
+    with postgres.unit_of_work():
+        add(postgres)
+        postgres.clock.advance(1)
+        second = in_another_transaction(postgres)
+        with ThreadPoolExecutor(1) as pool:
+            listing = pool.submit(postgres.client.get, "/api/v1/app/app/msg").result(10)
+    assert [row["id"] for row in listing.json["data"]] == [second]

@@ -17,6 +17,7 @@ from rolehost_webhooks.delivery.answer import Answer
 from rolehost_webhooks.delivery.verdict import Verdict, judge
 from rolehost_webhooks.models import Attempt, Delivery, Endpoint, Message, Status, Trigger
 from rolehost_webhooks.repositories import attempts, deliveries, endpoints
+from rolehost_webhooks.repositories.ordering import next_id
 from rolehost_webhooks.settings import DeliverySettings
 
 PLUGIN = "webhooks-delivery"
@@ -58,7 +59,6 @@ def deliver(
         now=services.clock.now(),
     )
     attempt = Attempt(
-        id=ids.new(ids.ATTEMPT, services),
         app_id=delivery.endpoint.app_id,
         message_id=message_id,
         endpoint_id=endpoint_id,
@@ -122,6 +122,7 @@ def _record(
     now = services.clock.now()
     later = None if verdict.delay is None else now + int(verdict.delay * 1000)
     with services.unit_of_work() as work:
+        attempt.id = next_id(Attempt, ids.ATTEMPT, services)
         attempts.insert(attempt)
         if once and verdict.status != Status.SUCCESS:
             ended = deliveries.attempted_in_vain(attempt.message_id, attempt.endpoint_id, now)

@@ -12,6 +12,8 @@ from typing import Any, Generic, TypeVar
 
 import peewee
 
+from rolehost_webhooks.repositories.ordering import settled
+
 T = TypeVar("T")
 
 #: Bytes of texts and payloads after which a page ends. The row that passes it is still on the
@@ -28,11 +30,14 @@ class Cursor:
         iterator: id after which it begins; with a leading ``-`` the id before which it ends;
             None begins at the start.
         descending: newest first.
+        exact: what is added while the listing is walked is not missed; on PostgreSQL that may
+            wait for transactions that add a row at this moment.
     """
 
     limit: int
     iterator: str | None
     descending: bool
+    exact: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,8 @@ def page(select: Any, column: peewee.Field, cursor: Cursor, key: Callable[[Any],
     if cursor.iterator is not None:
         start = cursor.iterator.removeprefix("-")
         select = select.where(column < start if descending else column > start)
+    if cursor.exact:
+        select = settled(select, column)
     rows = list(_fitting(select, column, cursor.limit, descending=descending))
     # One key more than rows of a page is looked for.
     done = not rows or rows[0].found == len(rows)

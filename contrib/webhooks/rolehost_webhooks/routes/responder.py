@@ -67,7 +67,22 @@ def body(req: Any, kind: type[T]) -> T:
     try:
         return decode(req.context.body, kind)
     except falcon.HTTPBadRequest as error:
-        raise invalid(("body",), str(error.description), "value_error.jsondecode") from None
+        location = _without_utf8(req.context.body)
+        raise invalid(location, str(error.description), "value_error.jsondecode") from None
+
+
+def _without_utf8(body: bytes) -> tuple[str, ...]:
+    """Return the path of the field that is no UTF-8, or else that of the whole body."""
+    try:
+        fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    except (ValueError, RecursionError):
+        return ("body",)
+    for name, value in fields.items():
+        try:
+            bytes(value).decode()
+        except UnicodeDecodeError:
+            return ("body", name)
+    return ("body",)
 
 
 def query(req: Any, kind: type[T]) -> T:
@@ -117,7 +132,7 @@ def cursor(wanted: PageQuery, *, descending: bool = False) -> Cursor:
     """Return where the asked-for page begins; ``descending`` is the order by default."""
     if wanted.order is not None:
         descending = wanted.order == "descending"
-    return Cursor(limit=wanted.limit, iterator=wanted.iterator, descending=descending)
+    return Cursor(limit=wanted.limit, iterator=wanted.iterator, descending=descending, exact=True)
 
 
 def answer_page(resp: Any, page: Page[Any], shown: Callable[[Any], T]) -> None:

@@ -9,6 +9,7 @@ from rolehost_webhooks import ids, rules
 from rolehost_webhooks.errors import Conflict, NotFound
 from rolehost_webhooks.models import Application
 from rolehost_webhooks.repositories import applications
+from rolehost_webhooks.repositories.ordering import next_id
 from rolehost_webhooks.schemas.applications import ApplicationIn, ApplicationPatch
 from rolehost_webhooks.services.changes import given, save
 
@@ -47,7 +48,6 @@ def create(
     rules.check_metadata(body.metadata)
     now = services.clock.now()
     application = Application(
-        id=ids.new(ids.APPLICATION, services),
         uid=body.uid,
         name=body.name,
         throttle_rate=body.throttle_rate,
@@ -56,6 +56,7 @@ def create(
         updated_at=now,
     )
     with services.unit_of_work():
+        application.id = next_id(Application, ids.APPLICATION, services)
         for _ in range(TRIES):
             if applications.insert(application):
                 return application, True

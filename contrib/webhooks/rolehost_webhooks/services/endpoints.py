@@ -8,6 +8,7 @@ from rolehost_webhooks import ids, rules, signing
 from rolehost_webhooks.errors import Conflict, Impossible, NotFound, Rejected
 from rolehost_webhooks.models import Endpoint
 from rolehost_webhooks.repositories import endpoints
+from rolehost_webhooks.repositories.ordering import next_id
 from rolehost_webhooks.schemas.endpoints import (
     MOST_HEADERS,
     EndpointIn,
@@ -77,8 +78,8 @@ def create(services: Services, app_reference: str, body: EndpointIn) -> Endpoint
     now = services.clock.now()
     with services.unit_of_work():
         endpoint = Endpoint(
-            id=ids.new(ids.ENDPOINT, services),
             app_id=applications.get(app_reference, lock=True).id,
+            id=next_id(Endpoint, ids.ENDPOINT, services),
             uid=body.uid,
             url=body.url,
             description=body.description or "",

@@ -11,6 +11,7 @@ from rolehost_webhooks.actors.deliver import deliver
 from rolehost_webhooks.errors import Impossible, NotFound
 from rolehost_webhooks.models import Message, Trigger
 from rolehost_webhooks.repositories import deliveries, event_types, messages
+from rolehost_webhooks.repositories.ordering import next_id
 from rolehost_webhooks.schemas.endpoints import ExampleIn
 from rolehost_webhooks.services import endpoints
 
@@ -33,7 +34,7 @@ def send(services: Services, app_reference: str, reference: str, body: ExampleIn
     with services.unit_of_work() as work:
         endpoint = endpoints.get(app_reference, reference)
         message = Message(
-            id=ids.new(ids.MESSAGE, services),
+            id=next_id(Message, ids.MESSAGE, services),
             app_id=endpoint.app_id,
             event_type=body.event_type,
             payload=sent,

@@ -10,6 +10,7 @@ from rolehost_webhooks.actors.fan_out import fan_out
 from rolehost_webhooks.errors import Conflict, Impossible, NotFound, Rejected
 from rolehost_webhooks.models import Endpoint, Message, Trigger
 from rolehost_webhooks.repositories import applications, deliveries, messages
+from rolehost_webhooks.repositories.ordering import next_id
 from rolehost_webhooks.schemas.common import milliseconds
 from rolehost_webhooks.schemas.messages import MessageIn
 from rolehost_webhooks.services.applications import create as create_application
@@ -70,7 +71,6 @@ def take(services: Services, app_reference: str, body: MessageIn) -> Message | N
     payload, content_type = checked_payload(body)
     now = services.clock.now()
     message = Message(
-        id=ids.new(ids.MESSAGE, services),
         event_id=body.event_id,
         superseded=0,
         event_type=body.event_type,
@@ -85,6 +85,7 @@ def take(services: Services, app_reference: str, body: MessageIn) -> Message | N
     delay = None if message.deliver_at is None else (message.deliver_at - now) / 1000
     with services.unit_of_work() as work:
         message.app_id = _application_id(services, app_reference, body)
+        message.id = next_id(Message, ids.MESSAGE, services)
         if not _stored(message, now):
             return None
         work.enqueue(fan_out, message_id=message.id, delay=delay)
