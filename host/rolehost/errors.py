@@ -8,6 +8,25 @@ from dataclasses import asdict, dataclass
 from rolehost.redaction import masked
 
 
+class Who(str):
+    """Plugins as messages name them, and which ones these are.
+
+    Attributes:
+        plugins: their names, as a deployment lists them.
+    """
+
+    plugins: tuple[str, ...]
+
+    def __new__(cls, text: str, plugins: Iterable[str]) -> Who:
+        """Make one of a text and the names of the plugins."""
+        made = super().__new__(cls, text)
+        made.plugins = tuple(plugins)
+        return made
+
+    def __reduce__(self) -> tuple[type[Who], tuple[str, tuple[str, ...]]]:
+        return type(self), (str(self), self.plugins)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
     """One mistake in a deployment or a plugin, told so that its reader can mend it.

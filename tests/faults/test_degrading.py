@@ -18,7 +18,7 @@ from rolehost.api import (
 )
 from rolehost.composition import compose, examine
 from rolehost.deployment import load, read
-from rolehost.errors import ConfigurationError
+from rolehost.errors import ConfigurationError, Problem
 
 from tests.host.installed import backends, plugin, write_plugin
 
@@ -300,3 +300,29 @@ def test_an_import_that_hangs_is_told_with_its_line(tmp_path, site):
         "plugin-hung", "plugin faults_slow (faults_slow-plugin 1.0)",
     )  # fmt: skip
     assert f"{site}/faults_slow.py:2" in problem.where
+
+
+def test_what_follows_from_a_failure_is_no_mistake_of_its_own(tmp_path):
+    leaning = routed("leaning", PluginInfo(api=1, depends=("shop",)))
+    path = tmp_path / "rolehost.toml"
+    path.write_text(
+        'plugins = ["shop", "leaning"]\n[deployment]\nroles = ["worker", "http"]\n'
+        '[on_failure]\nshop = "degrade"\nleaning = "degrade"\n'
+    )
+    plugins = {"shop": failing("shop"), "leaning": leaning}
+    composition, problems = examine(load(path, environ={}), extra=plugins)
+    assert composition is None
+    assert [problem.code for problem in problems] == ["role-missing", "hook-raised"]
+
+
+def test_a_plugin_is_not_left_out_because_a_mistake_has_its_name_in_words(tmp_path):
+    words = {"where": "nowhere", "what": "none", "expected": "one", "got": "none", "fix": "buy"}
+
+    @hookimpl
+    def refuses():
+        who = "deployment of plugin shop (a licence)"
+        raise ConfigurationError([Problem(code="licence", who=who, **words)])
+
+    shop = routed("shop")
+    shop.rolehost_checks = refuses
+    assert codes(tmp_path, {"shop": shop}, shop="degrade") == ["licence"]

@@ -82,7 +82,7 @@ def examine(
         more = faults.absorbed(attempt)
         if not more:
             why = (problem for each in degraded.values() for problem in each.why)
-            problems = (*attempt.report.problems, *why)
+            problems = faults.own((*attempt.report.problems, *why))
             return None, in_order(deployment.discreet(problems))
         degraded |= more
 

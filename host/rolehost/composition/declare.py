@@ -126,6 +126,7 @@ def _shown(item: Any) -> str:
 
 def _wrong(plugin: Loaded, hook: str, names: str, got: str, fix: str, report: Report) -> None:
     report.incomplete = True
+    report.failed.add((plugin.found.name, hook))
     report.add(
         "hook-result",
         f"{site(None, getattr(plugin.module, hook))}, {hook}",

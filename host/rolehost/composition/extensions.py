@@ -147,7 +147,7 @@ def _sound(point: Any, plugin: Loaded, offered: Mapping[str, _Offered], report: 
             "duplicate-extension-point",
             where,
             f"the extension point {point.hook} is offered twice",
-            who=", ".join(sorted({plugin.found.who, other.who})),
+            who=report.whose([plugin.found.name, other.name]),
             expected="one owner",
             got=f"{other.name} and {plugin.found.name}",
             fix="rename it in one of them",

@@ -90,6 +90,11 @@ def absorbed(attempt: Attempt) -> dict[str, Degraded]:
     return {} if refused else found
 
 
+def own(problems: Iterable[Problem]) -> Iterator[Problem]:
+    """Leave out what follows from the failure of a plugin, which is among the problems itself."""
+    return (problem for problem in problems if problem.code != "degraded-dependency")
+
+
 def check(
     plugins: Sequence[Plugin],
     contributions: Contributions,
@@ -158,15 +163,15 @@ def _culprits(problem: Problem, report: Report) -> Iterator[str]:
     """Yield the plugins that a mistake is about and that may be degraded."""
     if problem.code in STAYS or problem in report.settled:
         return
+    about = getattr(problem.who, "plugins", ())
     for name in report.deployment.plugins:
-        named = problem.who == f"plugin {name}" or f"plugin {name} (" in problem.who
-        if named and report.deployment.may_degrade(name) and name not in report.degraded:
+        if name in about and report.deployment.may_degrade(name) and name not in report.degraded:
             yield name
 
 
 def _degraded(name: str, problems: Sequence[Problem], attempt: Attempt) -> Degraded:
     sources = attempt.selection.sources(name)
-    sound = not any("rolehost_routes" in problem.where for problem in problems)
+    sound = (name, "rolehost_routes") not in attempt.report.failed
     return Degraded(
         name=name,
         distribution=", ".join(found.distribution for found in sources),
@@ -187,7 +192,7 @@ def _harmless(name: str, problems: Sequence[Problem], attempt: Attempt) -> bool:
         return False
     if getattr(module, MIDDLEWARE, None) is None:
         return True
-    if any(MIDDLEWARE in problem.where for problem in problems):
+    if (name, MIDDLEWARE) in attempt.report.failed:
         return False
     for plugin, settings in attempt.configured:
         if plugin.found.name == name:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from rolehost.composition.model import Degraded
 from rolehost.deployment.model import Deployment
-from rolehost.errors import Problem
+from rolehost.errors import Problem, Who
 
 _DIGITS = re.compile(r"(\d+)")
 
@@ -25,6 +25,7 @@ class Report:
         warnings: what works now and has to be changed; keeps nothing from starting.
         settled: mistakes of the operator, for which no plugin is degraded.
         degraded: plugins that are left out, because they failed before.
+        failed: name of a plugin and hook → that hook raised, or returned something wrong.
     """
 
     deployment: Deployment
@@ -34,6 +35,7 @@ class Report:
     warnings: list[Problem] = field(default_factory=list)
     settled: set[Problem] = field(default_factory=set)
     degraded: Mapping[str, Degraded] = field(default_factory=dict)
+    failed: set[tuple[str, str]] = field(default_factory=set)
 
     @property
     def partial(self) -> bool:
@@ -46,9 +48,10 @@ class Report:
         path = self.deployment.path
         return f"deployment {path}" if path else "deployment (no file)"
 
-    def whose(self, plugins: Iterable[str]) -> str:
+    def whose(self, plugins: Iterable[str]) -> Who:
         """Return plugins with distribution and version, sorted, as messages name them."""
-        return ", ".join(self.owners.get(name, f"plugin {name}") for name in sorted(set(plugins)))
+        names = sorted(set(plugins))
+        return Who(", ".join(self.owners.get(name, f"plugin {name}") for name in names), names)
 
     def enabled_at(self, plugin: str) -> str:
         """Return where a plugin is enabled: ``file:line``, or what overrode it."""

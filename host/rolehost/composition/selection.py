@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import rolehost
@@ -17,7 +17,7 @@ from rolehost.composition.report import Report
 from rolehost.discovery import Found, HookTable, did_you_mean, implementation, installed
 from rolehost.discovery.suggest import one_of
 from rolehost.discovery.watching import Effects, Overdue, bounded_here, contained
-from rolehost.errors import ConfigurationError, Problem, SettingRefused
+from rolehost.errors import ConfigurationError, Problem, SettingRefused, Who
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class Selection:
             with contained() as effects:
                 module = bounded_here(found.load, seconds)
         except ConfigurationError as error:
-            self.report.extend(error.problems)
+            self.report.extend(_whose(found, error.problems))
             return None
         except Overdue as error:
             self.report.add(
@@ -163,7 +163,7 @@ class Selection:
             "ambiguous-plugin",
             self.report.enabled_at(name),
             f"{len(matches)} distributions bring a plugin named {name}",
-            who=f"plugin {name}",
+            who=Who(f"plugin {name}", [name]),
             expected="one distribution for each name of a plugin",
             got=sides,
             fix=f"uninstall all but one of {', '.join(found.distribution for found in matches)}",
@@ -259,7 +259,8 @@ def call_hook(report: Report, found: Found, hook: str, module: Any, context: Any
             return bounded_here(lambda: function(context), seconds)
     except ConfigurationError as error:
         report.incomplete = True
-        report.extend(error.problems)
+        report.failed.add((found.name, hook))
+        report.extend(_whose(found, error.problems))
         return FAILED
     except SettingRefused as error:
         _refused(report, found, error)
@@ -268,6 +269,7 @@ def call_hook(report: Report, found: Found, hook: str, module: Any, context: Any
         raise
     except BaseException as error:
         report.incomplete = True
+        report.failed.add((found.name, hook))
         if isinstance(error, Overdue):
             where, code, what = error.where, "hook-hung", f"{hook} did not end"
             expected = f"declarations within {seconds:g} seconds, [limits] declare"
@@ -286,6 +288,13 @@ def call_hook(report: Report, found: Found, hook: str, module: Any, context: Any
             fix=f"mend the plugin, or take {found.name} out of plugins",
         )
         return FAILED
+
+
+def _whose(found: Found, problems: Iterable[Problem]) -> Iterator[Problem]:
+    """Yield what a plugin tells in its own words; where it names itself, as being about it."""
+    for problem in problems:
+        itself = problem.who in (found.who, f"plugin {found.name}")
+        yield replace(problem, who=found.who) if itself else problem
 
 
 def _refused(report: Report, found: Found, error: SettingRefused) -> None:

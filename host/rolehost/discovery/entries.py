@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from rolehost.api.hooks import GROUP
 from rolehost.discovery.loading import load
+from rolehost.errors import Who
 
 #: Group in which a distribution says of its plugins, by name, that a service may go on without
 #: them: that they give no security middleware. Read without importing anything.
@@ -57,9 +58,9 @@ class Found:
     degradable: bool = field(default=False, compare=False)
 
     @property
-    def who(self) -> str:
+    def who(self) -> Who:
         """``plugin NAME (DISTRIBUTION VERSION)``, as messages name it."""
-        return f"plugin {self.name} ({self.distribution} {self.version})"
+        return Who(f"plugin {self.name} ({self.distribution} {self.version})", [self.name])
 
     def load(self) -> Any:
         """Import the plugin and return the object that its entry point names.
