@@ -22,6 +22,7 @@ SUBJECTS = {
     "services": "What running code is given",
     "events": "Events",
     "retries": "Outcomes and retries",
+    "unique": "Unique jobs",
     "settings": "Settings",
     "versions": "Versions",
     "metrics": "Metrics of plugins",

@@ -68,7 +68,7 @@ def test_a_delayed_job_waits_for_its_time(bench):
     assert [each.id for each in bench.claim()] == [job.id]
 
 
-def test_a_unique_text_is_taken_until_the_job_is_over(bench):
+def test_a_unique_text_is_taken_once_and_free_after_the_job(bench):
     engine = bench.make_engine(add)
     with engine.unit_of_work() as work:
         first = work.enqueue(add, n=1, unique="daily")

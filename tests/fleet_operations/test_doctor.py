@@ -8,6 +8,7 @@ import socket
 from pathlib import Path
 
 import pytest
+from rolehost.api import Schedule, actor
 from rolehost.cli import doctor_engines, doctor_machine
 from rolehost.cli.main import invoke
 
@@ -67,6 +68,21 @@ def test_pending_migrations_fail_with_what_to_do(patient):
     status, lines = patient.look()
     (line,) = lines["migrations"]
     assert (status, line["level"], line["fix"]) == (1, "fail", "rolehost migrate up")
+
+
+def test_schedules_that_do_not_tick_are_worth_a_look(fleet):
+    @actor(name="greet")
+    def greet(job) -> None: ...
+
+    schedule = Schedule(name="often", actor="greet", every=60.0)
+    composition = fleet.compose(actors=[greet], enqueues=("greet",), schedules=[schedule])
+    services = fleet.services(composition)
+    ahead = services.clock.now() + 365 * 86_400_000
+    with services.database.session(), services.database.transaction() as tx:
+        tx.execute("INSERT INTO rolehost_ticks (schedule, last_tick) VALUES ('often', ?)", (ahead,))
+    lines = list(doctor_engines.engines(services, composition.schema_sets))
+    (line,) = [each for each in lines if each.subject == "schedule"]
+    assert (line.level, "often is 365 days ahead" in line.text) == ("warn", True)
 
 
 def test_an_address_in_use_is_worth_a_look(patient):

@@ -193,6 +193,36 @@ def test_dead_letters_and_clocks_that_differ_are_worth_a_look(any_fleet):
     assert [problem.code for problem in findings.warnings] == ["dead-letters", "clock-skew"]
 
 
+def test_schedules_that_fail_or_were_silenced_by_a_clock_are_worth_a_look(any_fleet):
+    composition = any_fleet.compose(actors=[greet], enqueues=("greet",), schedules=[DAILY])
+    services = any_fleet.services(composition)
+    now = services.clock.now()
+
+    def told(**columns):
+        with services.database.session(), services.database.transaction() as tx:
+            tx.execute("DELETE FROM rolehost_ticks")
+            for name in ("daily", "of nobody"):
+                tx.execute(
+                    f"INSERT INTO rolehost_ticks (schedule, {', '.join(columns)})"
+                    f" VALUES (?{', ?' * len(columns)})",
+                    (name, *columns.values()),
+                )
+        return [(each.code, each.what) for each in judge(services).warnings]
+
+    with living(composition, "scheduler"):
+        assert told(last_tick=now - 5000, failures=2, failed_at=now - 9000, error="x") == []
+        ((code, what),) = told(last_tick=now - 5000, failures=2, failed_at=now, error="no such")
+        assert (code, "failed the last time, 2 times in all: no such" in what) == (
+            "schedule-fails",
+            True,
+        )
+        ((code, what),) = told(last_tick=now + 365 * 86_400_000)
+        assert (code, "365 days ahead" in what) == ("schedule-ahead", True)
+        ((code, what),) = told(last_tick=now, set_back_at=now, set_back_from=now + 7_200_000)
+        assert (code, "was 2 hours ahead" in what) == ("schedule-set-back", True)
+        assert told(last_tick=now, set_back_at=now - 8 * 86_400_000, set_back_from=now) == []
+
+
 @pytest.mark.needs("rolehost_ops")
 def test_the_command_answers_with_its_exit_status(tmp_path, monkeypatch, capsys):
     from rolehost.cli.main import invoke

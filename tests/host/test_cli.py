@@ -223,7 +223,7 @@ def test_listings_say_whose_each_contribution_is(shop: Shell):
     assert (actor["name"], actor["queue"], actor["enqueued_by"]) == ("send", "mail", ["shop"])
     (handler,) = shop("handlers", "--json").json
     assert (handler["topic"], handler["published_by"]) == ("orders", ["shop"])
-    (schedule,) = shop("schedules", "--json").json
+    (schedule,) = shop("schedules", "--declared", "--json").json
     assert (schedule["when"], schedule["actor"]) == ("every 86400 s", "send")
 
 

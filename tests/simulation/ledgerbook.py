@@ -13,6 +13,7 @@ from rolehost.api import (
     PluginInfo,
     RetryPolicy,
     Schedule,
+    Unique,
     actor,
     hookimpl,
 )
@@ -111,7 +112,7 @@ def enqueue_one(client: Any) -> None:
 def enqueue_unique(client: Any) -> None:
     """Enqueue a job unless one waits."""
     with client.services.unit_of_work() as work:
-        work.enqueue(only, unique="only")
+        work.enqueue(only, unique=Unique("only", until="ended"))
 
 
 def publish_some(client: Any) -> None:

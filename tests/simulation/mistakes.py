@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from rolehost.api import Actor, RetryPolicy
+from rolehost.api import Actor, RetryPolicy, Unique
 from rolehost.storage import Record
 from rolehost.testing.simulation import Client, SimulatedWorld
 
@@ -264,7 +264,8 @@ def not_unique(*, right: bool) -> Variant:
             book(work, f"report {job.id}")
 
     def ask(client: Client) -> None:
-        client.services.enqueue(part, **({"unique": "report"} if right else {}))
+        unique = Unique("report", until="ended") if right else None
+        client.services.enqueue(part, unique=unique)
 
     def one_at_a_time(world: SimulatedWorld) -> bool:
         rows = world.rows(

@@ -120,7 +120,7 @@ def ignore_what_is_to_be_unique() -> Any:
     """A job is inserted though one like it waits."""
     insert = Ledger.insert
     return mock.patch.object(
-        Ledger, "insert", lambda self, tx, job: insert(self, tx, job._replace(unique=None))
+        Ledger, "insert", lambda self, tx, job, *_: insert(self, tx, job._replace(unique=None))
     )
 
 

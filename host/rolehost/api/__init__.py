@@ -35,6 +35,7 @@ from rolehost.api.observe import (
 from rolehost.api.retries import Dead, Outcome, Retry, RetryPolicy, Snooze
 from rolehost.api.services import Clock, EventContext, Job, JobContext, Services, UnitOfWork
 from rolehost.api.settings import Secret, Settings
+from rolehost.api.unique import Unique
 from rolehost.api.versions import ACCEPTED_APIS, PLUGIN_API
 from rolehost.caching import CachedFunction, Caching, CachingOptions, cached
 from rolehost.errors import (
@@ -166,6 +167,7 @@ __all__ = [
     "Transaction",
     "TransactionAborted",
     "UndeclaredError",
+    "Unique",
     "UnitOfWork",
     "UnitOfWorkFailed",
     "UnknownActor",

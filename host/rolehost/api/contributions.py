@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, ParamSpec, TypeVar
 
+from rolehost.api import values
 from rolehost.api.metrics import Metric
 from rolehost.api.retries import RetryPolicy
 from rolehost.api.settings import Settings
@@ -198,6 +199,9 @@ class Actor(Generic[P, R_co]):
 
     Its type has the function's: ``Actor[[JobContext, str], Outcome]``; ``Actor`` alone is one of
     any function.
+
+    Raises:
+        TypeError, ValueError: a field is of the wrong type, or out of bounds.
     """
 
     fn: Callable[P, R_co]
@@ -210,6 +214,15 @@ class Actor(Generic[P, R_co]):
     max_crashes: int = 3
 
     def __post_init__(self) -> None:
+        values.text("name of an actor", self.name)
+        whose = f"actor {self.name}:"
+        values.text(f"{whose} queue", self.queue)
+        values.integer(f"{whose} priority", self.priority)
+        values.integer(f"{whose} max_crashes", self.max_crashes, least=1)
+        if self.time_limit is not None:
+            values.seconds(f"{whose} time_limit", self.time_limit, least=0.001)
+        if not isinstance(self.retry, RetryPolicy):
+            raise TypeError(f"{whose} retry must be a RetryPolicy, not {self.retry!r:.80}")
         clash = RESERVED_ARGUMENTS & set(self.arguments)
         if clash:
             raise TypeError(
@@ -349,10 +362,20 @@ class Schedule:
     missed: Literal["once", "skip"] = "once"
 
     def __post_init__(self) -> None:
+        values.text("name of a schedule", self.name)
+        whose = f"schedule {self.name}:"
         if (self.cron is None) == (self.every is None):
-            raise ValueError(f"schedule {self.name}: give exactly one of cron and every")
-        if self.every is not None and self.every <= 0:
-            raise ValueError(f"schedule {self.name}: every must be positive, not {self.every}")
+            raise ValueError(f"{whose} give exactly one of cron and every")
+        if self.every is not None:
+            values.seconds(f"{whose} every", self.every, least=0.001)
+        if not isinstance(self.cron, str | None) or not isinstance(self.timezone, str):
+            raise TypeError(f"{whose} cron and timezone must be a str")
+        if self.missed not in ("once", "skip"):
+            raise ValueError(f"{whose} missed must be 'once' or 'skip', not {self.missed!r:.40}")
+        if not isinstance(self.arguments, Mapping):
+            raise TypeError(f"{whose} arguments must be a dict, not {self.arguments!r:.80}")
+        if not isinstance(self.actor, Actor | str):
+            raise TypeError(f"{whose} actor must be an Actor or its name, not {self.actor!r:.80}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

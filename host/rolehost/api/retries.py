@@ -6,6 +6,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rolehost.api import values
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
@@ -41,15 +43,27 @@ class RetryPolicy:
     rules: Sequence[tuple[type[BaseException], RetryPolicy]] = ()
 
     def __post_init__(self) -> None:
-        if self.attempts < 1:
-            raise ValueError(f"attempts must be at least 1, not {self.attempts}")
-        if not 0 <= self.jitter <= 1:
-            raise ValueError(f"jitter must be from 0 to 1, not {self.jitter}")
+        values.integer("attempts", self.attempts, least=1)
+        values.seconds("base", self.base)
+        values.seconds("factor", self.factor)
+        values.seconds("longest", self.longest)
+        values.seconds("jitter", self.jitter, most=1)
+        if not isinstance(self.delays, tuple | list):
+            raise TypeError(f"delays must be a tuple, not {type(self.delays).__name__}")
+        for each in self.delays:
+            values.seconds("each of delays", each)
+        for kind in (*self.fatal, *(rule[0] for rule in self.rules)):
+            if not (isinstance(kind, type) and issubclass(kind, BaseException)):
+                raise TypeError(f"fatal and rules name exception types, not {kind!r:.80}")
+        for _, policy in self.rules:
+            if not isinstance(policy, RetryPolicy):
+                raise TypeError(f"rules pair types with a RetryPolicy, not {policy!r:.80}")
 
     def for_error(self, error: BaseException) -> RetryPolicy:
         """Return the policy that applies to this exception."""
         for kind, policy in self.rules:
-            if isinstance(error, kind):
+            # Not isinstance(), which asks the error for its __class__: an error may lie.
+            if issubclass(type(error), kind):
                 return policy.for_error(error)
         return self
 
@@ -58,8 +72,12 @@ class RetryPolicy:
         if self.delays:
             plain = self.delays[min(attempt, len(self.delays)) - 1]
         else:
-            # The exponent is bounded so that a huge attempt number cannot overflow.
-            plain = min(self.base * self.factor ** min(attempt - 1, 64), self.longest)
+            try:
+                # Floats, and a bounded exponent: a huge attempt number costs nothing.
+                grown = float(self.base) * float(self.factor) ** min(attempt - 1, 64)
+            except OverflowError:
+                grown = self.longest
+            plain = min(grown, self.longest)
         return plain * (1 + self.jitter * source.uniform(-1, 1))
 
 
@@ -71,11 +89,21 @@ class Retry:
 
     Attributes:
         reason: kept with the job, one line.
-        delay: seconds; None takes the delay of the actor's policy.
+        delay: seconds, at most 100 years; 0 or below is at once. None takes the delay of the
+            actor's policy.
+
+    Raises:
+        TypeError, ValueError: a field is of the wrong type, or out of bounds. In an actor that
+            is a failed attempt like any other.
     """
 
     reason: str
     delay: float | None = None
+
+    def __post_init__(self) -> None:
+        _reason("Retry", self.reason)
+        if self.delay is not None:
+            values.delay("Retry.delay", self.delay)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +111,16 @@ class Snooze:
     """Returned by an actor: keep the effects, run again later, count no attempt.
 
     Attributes:
-        delay: seconds until it runs again.
+        delay: seconds until it runs again, at most 100 years; 0 or below is at once.
+
+    Raises:
+        TypeError, ValueError: as :class:`Retry`.
     """
 
     delay: float
+
+    def __post_init__(self) -> None:
+        values.delay("Snooze.delay", self.delay)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +129,22 @@ class Dead:
 
     Attributes:
         reason: kept with the job, one line.
+
+    Raises:
+        TypeError: the reason is no text.
     """
 
     reason: str
+
+    def __post_init__(self) -> None:
+        _reason("Dead", self.reason)
+
+
+def _reason(outcome: str, reason: object) -> None:
+    if not isinstance(reason, str):
+        raise TypeError(
+            f"{outcome}.reason must be a str, not {type(reason).__name__}; write str(reason)"
+        )
 
 
 #: What an actor may return; None is success.

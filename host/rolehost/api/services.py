@@ -14,6 +14,7 @@ from rolehost.api.events import AnyEvent
 from rolehost.api.metrics import Metric
 from rolehost.api.observe import Statistics
 from rolehost.api.settings import Settings
+from rolehost.api.unique import Unique
 from rolehost.caching import Caching, CachingKeywords, CachingOptions
 from rolehost.storage import Cache, Database, Kind, Queue, Stream
 
@@ -38,7 +39,7 @@ class Job(msgspec.Struct, frozen=True):
     Attributes:
         id: the row's id, unique in the service database.
         actor: name of the actor.
-        created: False when a job with the same ``unique`` was there already and is meant.
+        created: False when the ``unique`` text was taken, and this is the job that has it.
     """
 
     id: int
@@ -60,7 +61,7 @@ class UnitOfWork(Protocol):
         *,
         delay: float | None = None,
         key: str | None = None,
-        unique: str | None = None,
+        unique: str | Unique | None = None,
         priority: int | None = None,
         **arguments: Any,
     ) -> Job:
@@ -68,16 +69,21 @@ class UnitOfWork(Protocol):
 
         Args:
             actor: the actor, or its name when it belongs to another deployment.
-            delay: seconds before it may run; None is at once.
-            key: jobs of one key run one after the other, in the order of their enqueueing.
-            unique: while an unfinished job with this text exists, no second one is made.
-            priority: lower runs first; None takes the actor's own.
-            arguments: the actor's arguments, by name; anything msgspec encodes as JSON.
+            delay: seconds before it may run, at most 100 years; None, 0 or below is at once.
+            key: jobs of one key run one after the other, in the order of their enqueueing; 1 to
+                600 characters.
+            unique: while a job with this text exists that no process has taken yet, no second
+                one is made; see :class:`Unique` for other rules.
+            priority: lower runs first, 32 bits; None takes the actor's own.
+            arguments: the actor's arguments, by name, each of the annotated type or as JSON
+                writes that. At most 1 MiB as JSON and 100 levels deep, without NaN, infinity
+                and NUL characters.
 
         Raises:
             UndeclaredError: no enabled plugin declares that it enqueues this actor.
             UnknownActor: a name that is neither an actor here nor declared.
-            PayloadError: the arguments do not fit the actor or cannot be encoded.
+            PayloadError: an option or an argument does not fit, or cannot be stored; names the
+                actor and the option or argument. The same on every database.
         """
 
     def enqueue_many(

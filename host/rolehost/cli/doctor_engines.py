@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rolehost.cli.doctor_lines import Line, fail, ok, warn
+from rolehost.delivery import tickstate
 from rolehost.errors import ConfigurationError, StorageError
 from rolehost.schema import HOST_SET, Set, status
 from rolehost.services import ProcessServices
@@ -45,6 +46,8 @@ def engines(services: ProcessServices, sets: Sequence[Set]) -> Iterator[Line]:
         yield from _engine(services, kind, name)
     if "database" in services.backends:
         yield from _database(services.database, sets)
+        names = {owned.value.name for owned in services.composition.schedules}
+        yield from _schedules(services, names)
 
 
 def _engine(services: ProcessServices, kind: Kind, name: str) -> Iterator[Line]:
@@ -109,6 +112,16 @@ def _database(database: Database, sets: Sequence[Set]) -> Iterator[Line]:
                 yield from _disk(database)
     except StorageError:
         return  # told above
+
+
+def _schedules(services: ProcessServices, names: set[str]) -> Iterator[Line]:
+    try:
+        states = tickstate.read(services.database)
+    except StorageError:
+        return  # told above
+    for name in sorted(names & states.keys()):
+        for problem in tickstate.problems(states[name], services.clock.now()):
+            yield warn("schedule", problem.what, problem.fix)
 
 
 def _migrations(database: Database, sets: Sequence[Set]) -> Iterator[Line]:

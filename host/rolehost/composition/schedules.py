@@ -10,8 +10,10 @@ from rolehost.api.contributions import Actor, Schedule
 from rolehost.composition.declare import Contributions
 from rolehost.composition.model import Owned, Plugin
 from rolehost.composition.report import Report
+from rolehost.delivery.arguments import Signature
 from rolehost.discovery import did_you_mean
 from rolehost.discovery.suggest import one_of
+from rolehost.errors import PayloadError
 
 
 def check_schedules(
@@ -35,9 +37,9 @@ def _actor(
 ) -> None:
     schedule = owned.value
     name = schedule.actor if isinstance(schedule.actor, str) else schedule.actor.name
-    here = actors.get(name)
-    if here is None:
-        if name not in elsewhere and not report.partial:
+    found = actors.get(name)
+    if found is None and name not in elsewhere:
+        if not report.partial:
             known = actors.keys() | elsewhere
             _add(
                 owned,
@@ -49,38 +51,37 @@ def _actor(
                 report,
             )
         return
-    if not here.value.durable:
+    actor = schedule.actor if found is None else found.value
+    if isinstance(actor, str):
+        return  # of another deployment: `rolehost fleet check` knows it
+    if not actor.durable:
         _add(
             owned,
             "ephemeral-schedule",
             f"the schedule {schedule.name} enqueues {name}, which is not durable",
             "a durable actor, whose job is a row of the ledger",
-            f"{name} at {here.site} with durable=False",
+            f"{name}{f' at {found.site}' if found else ''} with durable=False",
             f"make {name} durable",
             report,
         )
-    _arguments(owned, here.value, report)
+    _arguments(owned, actor, report)
 
 
 def _arguments(owned: Owned[Schedule], actor: Actor, report: Report) -> None:
     schedule = owned.value
-    parameters = actor.arguments
-    unknown = sorted(schedule.arguments.keys() - parameters.keys())
-    missing = sorted(
-        parameter.name
-        for parameter in parameters.values()
-        if parameter.default is parameter.empty
-        and parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
-        and parameter.name not in schedule.arguments
-    )
-    takes_any = any(item.kind is item.VAR_KEYWORD for item in parameters.values())
-    if missing or (unknown and not takes_any):
+    try:
+        signature = Signature(actor)
+    except TypeError:
+        return  # the actor itself is reported
+    try:
+        signature.encode(schedule.arguments)
+    except PayloadError as error:
         _add(
             owned,
             "schedule-arguments",
             f"the arguments of the schedule {schedule.name} do not fit {actor.name}",
-            f"the arguments {one_of(parameters)}",
-            one_of(schedule.arguments),
+            f"the arguments {one_of(actor.arguments)}, in their types",
+            str(error),
             f"give the arguments that {actor.name} takes",
             report,
         )
@@ -123,8 +124,10 @@ def _cron(owned: Owned[Schedule], expression: str, report: Report) -> None:
     try:
         if len(expression.split()) != 5:
             raise CronSimError("not five fields")
-        CronSim(expression, datetime.now(UTC))
-    except CronSimError as error:
+        # Without a tick within 50 years it gives up.
+        if next(CronSim(expression, datetime.now(UTC)), None) is None:
+            raise CronSimError("it never ticks")
+    except (CronSimError, ValueError, OverflowError) as error:
         _add(
             owned,
             "invalid-cron",

@@ -71,16 +71,17 @@ def retry(
 
     Returns:
         The name to wake, or None when no job of that id is in one of the states ``only``, or
-        an unfinished job has the same ``unique`` text by now.
+        its ``unique`` text, which it still needs, is taken by another job by now.
     """
     marks = ", ".join("?" * len(only))
     active = ", ".join("?" * len(ACTIVE))
     row = tx.execute(
         "UPDATE rolehost_jobs SET state = 'available', run_at = ?, attempt = 0, crashes = 0,"
         " suspect = 0, cancel = 0, finished_at = NULL"
-        f" WHERE id = ? AND state IN ({marks}) AND NOT EXISTS (SELECT 1 FROM rolehost_jobs o"
-        " WHERE o.unique_key = rolehost_jobs.unique_key AND o.id <> rolehost_jobs.id"
-        f" AND o.state IN ({active})) RETURNING queue",
+        f" WHERE id = ? AND state IN ({marks}) AND (unique_held = 0 OR NOT EXISTS ("
+        " SELECT 1 FROM rolehost_jobs o WHERE o.unique_key = rolehost_jobs.unique_key"
+        " AND o.id <> rolehost_jobs.id AND (o.unique_held = 3 OR o.unique_held > 0"
+        f" AND o.state IN ({active})))) RETURNING queue",
         (now, number, *only, *ACTIVE),
     ).fetchone()
     return None if row is None else f"queue:{row[0]}"
@@ -108,5 +109,10 @@ def cancel(tx: Transaction, number: int, now: int) -> str | None:
 
 def _job(row: tuple[Any, ...]) -> dict[str, Any]:
     job = dict(zip(_FIELDS, row, strict=True))
-    job["arguments"] = bytes(job["arguments"]).decode()
+    job["arguments"] = _shown(job["arguments"])
     return job
+
+
+def _shown(arguments: Any) -> str:
+    """Return the arguments as text, even those of a row that something else wrote."""
+    return arguments if isinstance(arguments, str) else bytes(arguments).decode(errors="replace")

@@ -1,22 +1,46 @@
-"""Arguments of actors: encoded as JSON by name, decoded to the types of the signature."""
+"""Arguments of actors: checked, encoded as JSON by name, decoded to the types of the signature.
+
+What :meth:`Signature.encode` accepts, :meth:`Signature.decode` can read: a mistake is the
+caller's, at once, and not a dead letter later.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import enum
+import functools
 import inspect
+import math
+import re
+import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 
 from rolehost.api.contributions import Actor
+from rolehost.delivery.failures import describe
 from rolehost.errors import PayloadError
 
+#: Most bytes of the arguments of one job or message, as JSON.
+LARGEST = 1_048_576
+
+#: Most levels of lists and objects in arguments.
+DEEPEST = 100
+
 _encoder = msgspec.json.Encoder()
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_PATH = re.compile(r"^(?P<text>.*) - at `(?:key` in `)?\$\.(?P<path>.*)`$", re.DOTALL)
 
 
 class Signature:
-    """The argument side of one actor; made once per process."""
+    """The argument side of one actor; made once per process.
+
+    Raises:
+        TypeError: an annotation cannot be resolved, or no JSON value has its type.
+    """
 
     __slots__ = ("_actor", "_decoder", "_names", "_required", "_structure")
 
@@ -31,21 +55,41 @@ class Signature:
         self._decoder = msgspec.json.Decoder(self._structure)
 
     def encode(self, arguments: Mapping[str, Any]) -> bytes:
-        """Encode arguments after checking their names.
+        """Encode arguments after checking their names, their types, and that JSON holds them.
+
+        A value may be of the annotated type, or what JSON makes of it: a ``datetime`` or its
+        ISO text. Nothing else is converted: ``"1"`` and ``True`` are no ``int``.
 
         Raises:
-            PayloadError: a name is unknown or missing, or a value cannot be encoded.
+            PayloadError: they do not fit, or cannot be held: names the actor and the argument.
         """
         given = arguments.keys()
         if not (self._required <= given <= self._names):
-            unknown = sorted(given - self._names)
+            unknown = sorted(map(str, given - self._names))
             missing = sorted(self._required - given)
             raise PayloadError(
                 f"actor {self._actor} takes {sorted(self._names)}"
                 + (f"; unknown: {unknown}" if unknown else "")
                 + (f"; missing: {missing}" if missing else "")
             )
-        return encode(self._actor, arguments)
+        plain = dict(arguments)
+        try:
+            body = _encoder.encode(plain)
+            if len(body) > LARGEST:
+                raise ValueError(f"they take {len(body)} bytes as JSON; at most {LARGEST}")
+            if body.count(b"[") + body.count(b"{") > DEEPEST and _depth(body) > DEEPEST:
+                raise ValueError(f"they are nested more than {DEEPEST} levels deep")
+            # The values themselves, then what the worker will read: what is inside of an object
+            # of the right type is checked by the second alone.
+            msgspec.convert(plain, self._structure)
+            self._decoder.decode(body)
+        except Exception as error:  # the objects may raise anything when they are encoded
+            raise self._refused(plain, error) from None
+        # JSON has no NaN: msgspec writes null. No null, no NaN.
+        if b"null" in body or b"\\u0000" in body:
+            for path, why in _unholdable(plain):
+                raise PayloadError(f"argument {path} of actor {self._actor}: {why}")
+        return body
 
     def convert(self, plain: Mapping[str, Any]) -> dict[str, Any]:
         """Convert arguments in JSON's own types to those that the signature names.
@@ -55,7 +99,7 @@ class Signature:
         """
         try:
             return msgspec.structs.asdict(msgspec.convert(plain, self._structure))
-        except msgspec.ValidationError as error:
+        except (ValueError, RecursionError) as error:
             raise PayloadError(f"arguments of actor {self._actor}: {error}") from None
 
     def decode(self, body: bytes) -> dict[str, Any]:
@@ -66,33 +110,83 @@ class Signature:
         """
         try:
             return msgspec.structs.asdict(self._decoder.decode(body))
-        except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise PayloadError(f"arguments of actor {self._actor}: {error}") from None
 
+    def _refused(self, plain: Mapping[str, Any], error: Exception) -> PayloadError:
+        """Say which argument is at fault, as far as it can be said."""
+        text = str(error) if isinstance(error, ValueError) else describe(error)
+        if found := _PATH.match(text):
+            path, text = found["path"], found["text"]
+            return PayloadError(f"argument {path} of actor {self._actor}: {text}")
+        for name, value in plain.items():
+            try:
+                msgspec.json.encode(value)
+            except RecursionError:
+                text = f"it contains itself, or is nested more than {DEEPEST} levels deep"
+            except Exception as broken:  # as above
+                text = describe(broken)
+            else:
+                continue
+            return PayloadError(f"argument {name} of actor {self._actor}: {text}")
+        return PayloadError(f"arguments of actor {self._actor}: {text}")
 
-def encode(actor: str, arguments: Mapping[str, Any]) -> bytes:
-    """Encode arguments of an actor whose signature is not known here.
+
+def resolve(actor: Actor) -> dict[str, Any]:
+    """Return the type of each argument of an actor; ``Any`` of one that has no annotation.
 
     Raises:
-        PayloadError: a value cannot be encoded.
+        TypeError: an annotation cannot be resolved, as a name that is imported for type
+            checkers alone.
     """
+    # One by one: that of the context, or of the result, may be for type checkers alone.
+    return {
+        name: Any
+        if parameter.annotation is inspect.Parameter.empty
+        else annotation(actor, parameter)
+        for name, parameter in actor.arguments.items()
+    }
+
+
+def annotation(actor: Actor, parameter: inspect.Parameter) -> Any:
+    """Return the type that the annotation of a parameter of an actor names.
+
+    Raises:
+        TypeError: it cannot be resolved.
+    """
+    name = parameter.name
+    alone = types.SimpleNamespace(__annotations__={name: parameter.annotation})
     try:
-        return _encoder.encode(arguments)
-    except (TypeError, msgspec.EncodeError, ValueError) as error:
-        raise PayloadError(f"arguments of actor {actor}: {error}") from None
+        return typing.get_type_hints(alone, _globals(actor.fn), include_extras=True)[name]
+    except Exception as error:  # an annotation is evaluated: anything may come of it
+        raise TypeError(
+            f"the annotation of argument {name} of actor {actor.name} cannot be resolved:"
+            f" {describe(error)}"
+        ) from None
+
+
+def _globals(fn: Any) -> dict[str, Any]:
+    """Return the names that annotations of a function or callable object are looked up in."""
+    fn = inspect.unwrap(fn)
+    while isinstance(fn, functools.partial):
+        fn = inspect.unwrap(fn.func)
+    fn = getattr(fn, "__func__", fn)
+    if not hasattr(fn, "__globals__"):
+        fn = type(fn).__call__
+    found: dict[str, Any] = getattr(fn, "__globals__", {})
+    return found
 
 
 def structure(actor: Actor) -> type[msgspec.Struct]:
-    """Make the type that an actor's arguments are decoded to: a field for each of them."""
-    parameters = actor.arguments
-    try:
-        hints = typing.get_type_hints(actor.fn)
-    except NameError:
-        # A name that is imported for type checkers only: take the values as JSON gives them.
-        hints = {}
+    """Make the type that an actor's arguments are decoded to: a field for each of them.
+
+    Raises:
+        TypeError: as :func:`resolve`.
+    """
+    hints = resolve(actor)
     fields: list[Any] = []
-    for name, parameter in parameters.items():
-        kind = hints.get(name, Any)
+    for name, parameter in actor.arguments.items():
+        kind = hints[name]
         if parameter.default is inspect.Parameter.empty:
             fields.append((name, kind))
         else:
@@ -103,3 +197,93 @@ def structure(actor: Actor) -> type[msgspec.Struct]:
                 fields.append((name, kind, default))
     # Required fields may follow optional ones in a signature of keyword-only arguments.
     return msgspec.defstruct(actor.name, fields, kw_only=True, forbid_unknown_fields=True)
+
+
+def check(actor: Actor) -> None:
+    """Look whether jobs of an actor could be enqueued and read.
+
+    Raises:
+        TypeError: an annotation cannot be resolved, no JSON value has its type, or a default
+            does not fit it.
+    """
+    for name, kind in resolve(actor).items():
+        whose = f"argument {name} of actor {actor.name}"
+        try:
+            decoder = msgspec.json.Decoder(kind)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise TypeError(f"{whose}: no JSON value has its type: {error}") from None
+        if custom := _custom(kind):
+            raise TypeError(f"{whose}: no JSON value has the type {custom}")
+        default = actor.arguments[name].default
+        if default is inspect.Parameter.empty:
+            continue
+        try:
+            msgspec.convert(default, kind)
+            decoder.decode(_encoder.encode(default))
+        except Exception as error:  # a default may be any object
+            raise TypeError(
+                f"{whose}: its default does not fit its type: {describe(error)}"
+            ) from None
+
+
+def _custom(kind: Any) -> str:
+    """Return the name of a type within a type that msgspec knows nothing of; else nothing."""
+    found: list[str] = []
+
+    def hook(each: Any) -> dict[str, Any]:
+        if each is not object:  # anything, as Any
+            found.append(f"{each.__module__}.{each.__qualname__}")
+        return {}
+
+    # A schema says which parts of a type need more than JSON; it is used for nothing else.
+    with contextlib.suppress(Exception):
+        msgspec.json.schema(kind, schema_hook=hook)
+    return found[0] if found else ""
+
+
+def _depth(body: bytes) -> int:
+    """Return how many levels of lists and objects a JSON text has."""
+    depth = deepest = 0
+    for byte in _STRING.sub(b"", body):
+        if byte in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif byte in b"]}":
+            depth -= 1
+    return deepest
+
+
+def _unholdable(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Yield where a value holds what JSON, or a column of text, cannot hold, and why."""
+    if isinstance(value, enum.Enum):
+        value = value.value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            yield path, f"JSON cannot hold {value}"
+    elif isinstance(value, str):
+        if "\0" in value:
+            yield path, "text must not contain a NUL character"
+    elif isinstance(value, Mapping):
+        for key, each in value.items():
+            inner = f"{path}.{key}" if path else str(key)
+            yield from _unholdable(key, inner)
+            yield from _unholdable(each, inner)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for index, each in enumerate(value):
+            yield from _unholdable(each, f"{path}[{index}]")
+    else:
+        for name, each in _fields(value):
+            yield from _unholdable(each, f"{path}.{name}")
+
+
+def _fields(value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the fields of an object that msgspec encodes as a JSON object; else nothing."""
+    names: tuple[str, ...] = ()
+    if isinstance(value, msgspec.Struct):
+        names = value.__struct_fields__
+    elif dataclasses.is_dataclass(value):
+        names = tuple(field.name for field in dataclasses.fields(value))
+    elif attributes := getattr(type(value), "__attrs_attrs__", ()):
+        names = tuple(attribute.name for attribute in attributes)
+    for name in names:
+        yield name, getattr(value, name)

@@ -128,7 +128,11 @@ class Guard:
 
     def absent(self, error: BaseException) -> bool:
         """Say whether an error means that the service database is absent."""
-        return isinstance(error, StorageUnavailable) and error.origin is self._database
+        # Not isinstance(), which asks the error for its __class__: an error may lie.
+        return (
+            issubclass(type(error), StorageUnavailable)
+            and getattr(error, "origin", None) is self._database
+        )
 
     def statement_failed(self, error: BaseException) -> None:
         """Record a failed statement with its place, in case that the transaction is aborted."""

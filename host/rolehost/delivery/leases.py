@@ -147,6 +147,11 @@ def crashed_lately(database: Database, role: str, now: int) -> bool:
         )
 
 
+#: Seconds beyond its duration that a lease may end ahead of the clock. One that ends later was
+#: written by a wrong clock, and is over: else its holder's death would silence what it led.
+FAR_AHEAD = 600.0
+
+
 def acquire(database: Database, clock: Clock, name: str, owner: str, ttl: float) -> int | None:
     """Take or prolong a named lease for ``ttl`` seconds.
 
@@ -154,12 +159,13 @@ def acquire(database: Database, clock: Clock, name: str, owner: str, ttl: float)
         Its fencing token, or None while another owner holds it.
     """
     now = clock.now()
+    far = now + int((ttl + FAR_AHEAD) * 1000)
     with database.session():
         held = database.read(
             "SELECT owner, expires_at FROM rolehost_leases WHERE name = ?", (name,)
         )
         # Read first: a process that waits for a lease takes no write lock to find it held.
-        if held and held[0][0] != owner and held[0][1] >= now:
+        if held and held[0][0] != owner and now <= held[0][1] <= far:
             return None
         with database.transaction() as tx:
             row = tx.execute(
@@ -169,8 +175,8 @@ def acquire(database: Database, clock: Clock, name: str, owner: str, ttl: float)
                 " = excluded.owner THEN 0 ELSE 1 END),"
                 " owner = excluded.owner, expires_at = excluded.expires_at"
                 " WHERE rolehost_leases.owner = excluded.owner OR rolehost_leases.expires_at < ?"
-                " RETURNING token",
-                (name, owner, now + int(ttl * 1000), now),
+                " OR rolehost_leases.expires_at > ? RETURNING token",
+                (name, owner, now + int(ttl * 1000), now, far),
             ).fetchone()
     if row is None:
         return None

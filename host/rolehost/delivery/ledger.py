@@ -9,20 +9,35 @@ must show the token of its claim, which rises with every claim.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import msgspec
 
 from rolehost.delivery.texts import storable
+from rolehost.errors import PayloadError
 from rolehost.storage import Database, Transaction
 
-#: States in which a job is not over; a ``unique`` text is taken while in one of them.
+#: States in which a job is not over.
 ACTIVE = ("available", "scheduled", "claimed", "running", "retrying")
 #: All states, in the order of a job's life.
 STATES = (*ACTIVE, "completed", "cancelled", "dead")
 _ACTIVE_SQL = "('available', 'scheduled', 'claimed', 'running', 'retrying')"
 
-_COLUMNS = "queue, actor, state, priority, run_at, arguments, key, unique_key, enqueued_at, cause"
+_WAITING_SQL = "('available', 'scheduled', 'retrying')"
+#: Jobs whose unique text is taken: the condition of the unique index, word by word.
+HOLDS = (
+    "unique_key IS NOT NULL AND (unique_held = 3 OR (unique_held IN (1, 2)"
+    f" AND state IN {_ACTIVE_SQL}))"
+)
+#: Values of ``unique_held``: until a process takes the job, until it is over, for a period.
+UNTIL_STARTED, UNTIL_ENDED, FOR_A_PERIOD = 1, 2, 3
+
+_COLUMNS = (
+    "queue, actor, state, priority, run_at, arguments, key, unique_key, enqueued_at, cause,"
+    " unique_held, unique_until"
+)
+_INSERT = f"INSERT INTO rolehost_jobs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _CLAIMED = (
     "id, queue, actor, arguments, attempt, crashes, suspect, cancel, token, run_at,"
     " enqueued_at, key, cause, priority"
@@ -30,7 +45,13 @@ _CLAIMED = (
 
 
 class NewJob(NamedTuple):
-    """A row to be inserted, in the order of the columns."""
+    """A row to be inserted, in the order of the columns.
+
+    Attributes:
+        held: how long ``unique`` is taken: 0 (there is none), ``UNTIL_STARTED``,
+            ``UNTIL_ENDED`` or ``FOR_A_PERIOD``.
+        until: when the period ends, milliseconds; None without one.
+    """
 
     queue: str
     actor: str
@@ -42,10 +63,16 @@ class NewJob(NamedTuple):
     unique: str | None
     enqueued_at: int
     cause: str | None
+    held: int = 0
+    until: int | None = None
 
 
 class ClaimedJob(msgspec.Struct, frozen=True):
-    """A row this process holds."""
+    """A row this process holds.
+
+    Attributes:
+        flaw: why the row cannot be read, when something else wrote it; such a job is dead.
+    """
 
     id: int
     queue: str
@@ -61,6 +88,7 @@ class ClaimedJob(msgspec.Struct, frozen=True):
     key: str | None
     cause: str | None
     priority: int
+    flaw: str | None = None
 
 
 class Finish(NamedTuple):
@@ -89,7 +117,8 @@ class Ledger:
         # has the rows chosen once, before the update; a plan for IN may choose again and take
         # more than the limit.
         chosen, skip = "IN ({rows})", ""
-        if "skip-locked" in database.capabilities:
+        self._skips = "skip-locked" in database.capabilities
+        if self._skips:
             chosen, skip = "= ANY(ARRAY({rows}))", " FOR UPDATE SKIP LOCKED"
         rows = (
             "SELECT id FROM rolehost_jobs j WHERE state = 'available'"
@@ -99,48 +128,95 @@ class Ledger:
             f" ORDER BY priority, run_at, id LIMIT ?{skip}"
         )
         self._claim = (
-            "UPDATE rolehost_jobs SET state = 'claimed', owner = ?, token = token + 1"
+            "UPDATE rolehost_jobs SET state = 'claimed', owner = ?, token = token + 1,"
+            f" unique_held = CASE unique_held WHEN {UNTIL_STARTED} THEN 0 ELSE unique_held END"
             f" WHERE id {chosen.replace('{rows}', rows)} RETURNING {_CLAIMED}"
         )
 
-    def insert(self, tx: Transaction, job: NewJob) -> tuple[int, bool]:
+    def insert(self, tx: Transaction, job: NewJob, conflict: str = "keep") -> tuple[int, bool]:
         """Insert one job.
 
+        Args:
+            tx: an open transaction.
+            job: the row.
+            conflict: as :attr:`rolehost.api.Unique.conflict`.
+
         Returns:
-            Its id and True; or, when an unfinished job has the same ``unique``, the id of
-            that one and False.
+            Its id and True; or, when ``unique`` is taken, the id of the job that has it and
+            False.
+
+        Raises:
+            PayloadError: a job of another actor has it, and would be changed.
         """
-        sql = f"INSERT INTO rolehost_jobs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         if job.unique is None:
-            return tx.execute(sql + " RETURNING id", job).fetchone()[0], True
-        sql += (
-            f" ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL AND state IN {_ACTIVE_SQL}"
-            " DO NOTHING RETURNING id"
-        )
+            return tx.execute(f"{_INSERT} RETURNING id", job).fetchone()[0], True
+        sql = f"{_INSERT} ON CONFLICT (unique_key) WHERE {HOLDS} DO NOTHING RETURNING id"
         while True:
             row = tx.execute(sql, job).fetchone()
             if row is not None:
                 return row[0], True
+            found = self._meet(tx, job, conflict)
+            # Another transaction may have taken or finished that job between the statements.
+            if found is not None:
+                return found, False
+
+    def _meet(self, tx: Transaction, job: NewJob, conflict: str) -> int | None:
+        """Return the id of the job that has a unique text; None when it is free by now.
+
+        A job that waits is locked until this transaction ends, and claims pass it over: else it
+        could run, and read, before what this transaction wrote is committed.
+        """
+        expired = tx.execute(
+            f"UPDATE rolehost_jobs SET unique_held = 0 WHERE unique_key = ?"
+            f" AND unique_held = {FOR_A_PERIOD} AND unique_until <= ?",
+            (job.unique, job.enqueued_at),
+        ).rowcount
+        if expired:
+            return None
+        waits = f"unique_key = ? AND {HOLDS} AND state IN {_WAITING_SQL}"
+        if conflict == "keep":
+            lock = " FOR SHARE" if self._skips else ""
             found = tx.execute(
-                f"SELECT id FROM rolehost_jobs WHERE unique_key = ? AND state IN {_ACTIVE_SQL}",
+                f"SELECT id FROM rolehost_jobs WHERE {waits}{lock}", (job.unique,)
+            ).fetchone()
+        else:
+            values: tuple[Any, ...] = (job.arguments,)
+            change = "arguments = ?"
+            if conflict == "move":
+                values = (job.state, job.run_at)
+                change = "state = ?, run_at = ?"
+            found = tx.execute(
+                f"UPDATE rolehost_jobs SET {change} WHERE {waits} AND actor = ? RETURNING id",
+                (*values, job.unique, job.actor),
+            ).fetchone()
+        if found is None:
+            found = tx.execute(
+                f"SELECT id, actor, state FROM rolehost_jobs WHERE unique_key = ? AND {HOLDS}",
                 (job.unique,),
             ).fetchone()
-            # Another transaction may have finished that job between the two statements.
-            if found is not None:
-                return found[0], False
+            if found is not None and conflict != "keep" and found[1] != job.actor:
+                raise PayloadError(
+                    f"enqueueing actor {job.actor}: unique {job.unique!r} is taken by job"
+                    f" {found[0]} of actor {found[1]}, which cannot be changed for another"
+                )
+            if found is not None and found[2] not in ("claimed", "running", *OVER):
+                return None
+        return None if found is None else int(found[0])
 
     def insert_many(self, tx: Transaction, jobs: Sequence[NewJob]) -> None:
         """Insert jobs in bulk; none of them may have a ``unique``."""
-        tx.executemany(
-            f"INSERT INTO rolehost_jobs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", jobs
-        )
+        tx.executemany(_INSERT, jobs)
 
     def promote(self, tx: Transaction, now: int) -> int:
         """Make rows available whose time has come; return how many."""
+        due = "state IN ('scheduled', 'retrying') AND run_at <= ?"
+        if self._skips:
+            # A job that a transaction holds back is for the next look, not waited for.
+            due = (
+                f"id = ANY(ARRAY(SELECT id FROM rolehost_jobs WHERE {due} FOR UPDATE SKIP LOCKED))"
+            )
         return tx.execute(
-            "UPDATE rolehost_jobs SET state = 'available'"
-            " WHERE state IN ('scheduled', 'retrying') AND run_at <= ?",
-            (now,),
+            f"UPDATE rolehost_jobs SET state = 'available' WHERE {due}", (now,)
         ).rowcount
 
     def claim(
@@ -155,7 +231,12 @@ class Ledger:
             self._claim.replace("{actors}", names),
             (owner, queue, *actors, limit),
         ).fetchall()
-        jobs = [ClaimedJob(*row) for row in rows]
+        # PostgreSQL keeps the types of its columns; SQLite lets anything be written there.
+        loose = self._database.dialect == "sqlite"
+        jobs = [
+            _flawed(row) if loose and {*map(type, _INTEGERS(row))} != _INTEGER else ClaimedJob(*row)
+            for row in rows
+        ]
         jobs.sort(key=lambda job: (job.priority, job.run_at, job.id))
         return jobs
 
@@ -164,8 +245,9 @@ class Ledger:
         rows = self._database.read(
             "SELECT min(run_at) FROM rolehost_jobs WHERE state IN ('scheduled', 'retrying')"
         )
-        due: int | None = rows[0][0]
-        return due
+        due = rows[0][0]
+        # SQLite holds text in a column of integers, and finds it greater than any.
+        return due if isinstance(due, int) else None
 
     def ready(self, queue: str, actors: Collection[str]) -> bool:
         """Say whether a claim would find something; takes no write lock."""
@@ -282,13 +364,19 @@ class Ledger:
         )
         return [row[0] for row in rows]
 
-    def trim(self, tx: Transaction, states: Sequence[str], before: int, limit: int) -> int:
-        """Delete up to ``limit`` finished rows older than ``before`` milliseconds."""
+    def trim(
+        self, tx: Transaction, states: Sequence[str], before: int, limit: int, now: int
+    ) -> int:
+        """Delete up to ``limit`` finished rows older than ``before`` milliseconds.
+
+        Those stay that are unique for a period which is not over at ``now``.
+        """
         marks = ", ".join("?" * len(states))
         return tx.execute(
             "DELETE FROM rolehost_jobs WHERE id IN (SELECT id FROM rolehost_jobs"
-            f" WHERE state IN ({marks}) AND finished_at < ? LIMIT ?)",
-            (*states, before, limit),
+            f" WHERE state IN ({marks}) AND finished_at < ?"
+            f" AND (unique_held <> {FOR_A_PERIOD} OR unique_until <= ?) LIMIT ?)",
+            (*states, before, now, limit),
         ).rowcount
 
 
@@ -317,6 +405,23 @@ _COMPLETE = (
 )
 #: States of a job that is over.
 OVER = frozenset({"completed", "cancelled", "dead"})
+
+
+#: Columns of a claimed row that hold texts, and bytes; the others hold integers.
+_TEXTS = ("queue", "actor", "arguments", "key", "cause")
+_NAMES = _CLAIMED.split(", ")
+_INTEGERS = itemgetter(*(index for index, name in enumerate(_NAMES) if name not in _TEXTS))
+_INTEGER = {int}
+
+
+def _flawed(row: Sequence[Any]) -> ClaimedJob:
+    """Make a job of a row that cannot be read, with zeros for what are no integers."""
+    columns = dict(zip(_NAMES, row, strict=True))
+    wrong = [
+        name for name, value in columns.items() if name not in _TEXTS and type(value) is not int
+    ]
+    flaw = f"its row cannot be read: no integer in {', '.join(wrong)}"
+    return ClaimedJob(**{**columns, **dict.fromkeys(wrong, 0)}, flaw=flaw)
 
 
 def _finish_params(job: ClaimedJob, end: Finish, now: int) -> tuple[Any, ...]:

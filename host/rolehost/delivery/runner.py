@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import structlog
 
 from rolehost import failpoints
+from rolehost.api import values
 from rolehost.api.contributions import Actor
 from rolehost.api.retries import Dead, Outcome, Retry, Snooze
 from rolehost.api.services import Services
 from rolehost.delivery.engine import Engine
+from rolehost.delivery.failures import describe, harmless
 from rolehost.delivery.forks import contained
 from rolehost.delivery.ledger import OVER, ClaimedJob, Finish
 from rolehost.delivery.scopes import Scope, current
+from rolehost.delivery.texts import bounded
 from rolehost.errors import LeaseLost, PayloadError, StorageUnavailable
 
 log = structlog.get_logger(__name__)
@@ -92,6 +96,9 @@ class Runner:
         """
         engine = self._engine
         actor = engine.declared.actors[job.actor]
+        if job.flaw is not None:
+            now = engine.clock.now()
+            return self._over(job, Finish("dead", now, False, job.flaw), now, now)
         if job.cancel:
             now = engine.clock.now()
             return self._over(job, Finish("cancelled", now, False, None), now, now)
@@ -162,17 +169,20 @@ class Runner:
         if outcome is None:
             return Finish("completed", now, True, None)
         if isinstance(outcome, Snooze):
-            return Finish("scheduled", now + int(outcome.delay * 1000), False, None)
+            delay = values.delay("Snooze.delay", outcome.delay)
+            return Finish("scheduled", now + int(delay * 1000), False, None)
         if isinstance(outcome, Dead):
-            return Finish("dead", now, True, outcome.reason)
+            return Finish("dead", now, True, bounded(outcome.reason))
         if isinstance(outcome, Retry):
             attempt = job.attempt + 1
+            reason = bounded(outcome.reason)
             if attempt >= actor.retry.attempts:
-                return Finish("dead", now, True, outcome.reason)
-            delay = outcome.delay
-            if delay is None:
+                return Finish("dead", now, True, reason)
+            if outcome.delay is None:
                 delay = actor.retry.delay(attempt, self._engine.random)
-            return Finish("retrying", now + int(delay * 1000), True, outcome.reason)
+            else:
+                delay = values.delay("Retry.delay", outcome.delay)
+            return Finish("retrying", now + int(delay * 1000), True, reason)
         raise TypeError(
             f"actor {actor.name} returned {type(outcome).__name__}; expected None, Retry,"
             " Snooze or Dead"
@@ -181,26 +191,28 @@ class Runner:
     def failed(self, job: ClaimedJob, actor: Actor, error: BaseException) -> Finish:
         """Say how the row of an attempt that raised is given back; tests override it to look."""
         now = self._engine.clock.now()
-        text = f"{type(error).__name__}: {error}"
+        text = describe(error)
         policy = actor.retry.for_error(error)
         attempt = job.attempt + 1
-        fatal = isinstance(error, (PayloadError, *policy.fatal))
+        # Not isinstance(), which asks the error for its __class__: an error may lie.
+        fatal = issubclass(type(error), (PayloadError, *policy.fatal))
         if self._engine.guard.absent(error):
             # The service database is away: that is nobody's failure, so it is not counted.
             log.warning("storage unavailable, job handed back", job_id=job.id, error=text)
             return Finish("scheduled", now + 1000, False, text)
         if fatal or attempt >= policy.attempts:
-            log.error("job dead", job_id=job.id, actor=job.actor, error=text, exc_info=error)
+            _tell(log.error, "job dead", error, job_id=job.id, actor=job.actor, error=text)
             return Finish("dead", now, True, text)
         delay = policy.delay(attempt, self._engine.random)
-        log.warning(
+        _tell(
+            log.warning,
             "job failed",
+            error,
             job_id=job.id,
             actor=job.actor,
             attempt=attempt,
             retry_in=round(delay, 3),
             error=text,
-            exc_info=error,
         )
         return Finish("retrying", now + int(delay * 1000), True, text)
 
@@ -212,6 +224,14 @@ class Runner:
         self._engine.recorder.job(
             job.actor, outcome, max(0, began - job.run_at) / 1000, (now - began) / 1000
         )
+
+
+def _tell(write: Callable[..., None], event: str, raised: BaseException, **fields: Any) -> None:
+    """Log a failure with its traceback; without it where the logger cannot show that."""
+    try:
+        write(event, exc_info=harmless(raised), **fields)
+    except Exception:  # the frames hold objects of the actor's own, which some loggers ask
+        write(event, **fields)
 
 
 _OUTCOMES = {

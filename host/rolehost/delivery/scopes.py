@@ -206,7 +206,7 @@ class Scope:
         A delivery with an open transaction met a lock: that of another transaction, or its own,
         for which another thread of the delivery waited.
         """
-        if self.work is not None and isinstance(error, StorageBusy):
+        if self.work is not None and issubclass(type(error), StorageBusy):
             error.origin = None
 
     def check_use(self, work: Work) -> None:

@@ -10,6 +10,7 @@ import structlog
 
 from rolehost.delivery import leases
 from rolehost.delivery.engine import Engine
+from rolehost.errors import StorageUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -24,17 +25,27 @@ def release_dead(engine: Engine) -> int:
         gone = {*presence.gone(), *engine.ledger.strays()}
     count = 0
     for owner in sorted(gone):
-        with engine.database.session(), engine.database.transaction() as tx:
-            # It may have been late, and have renewed its row since it was looked at.
-            if leases.alive(tx, owner, engine.clock.now()):
-                continue
-            queues = engine.ledger.release(tx, owner)
-            leases.forget(tx, owner)
-            leases.remember_crash(tx, owner.partition(".")[0], engine.clock.now())
-        count += 1
-        log.warning("process gone, its work handed back", process=owner, queues=sorted(queues))
-        engine.wake({"leases", "outbox", *(f"queue:{queue}" for queue in queues)})
+        try:
+            count += _release(engine, owner)
+        except StorageUnavailable:
+            raise
+        except Exception:  # what one process held must not keep what the others did
+            log.exception("the work of a process cannot be handed back", process=owner)
     return count
+
+
+def _release(engine: Engine, owner: str) -> int:
+    """Hand back what one process held; return 1, or 0 if it lives."""
+    with engine.database.session(), engine.database.transaction() as tx:
+        # It may have been late, and have renewed its row since it was looked at.
+        if leases.alive(tx, owner, engine.clock.now()):
+            return 0
+        queues = engine.ledger.release(tx, owner)
+        leases.forget(tx, owner)
+        leases.remember_crash(tx, owner.partition(".")[0], engine.clock.now())
+    log.warning("process gone, its work handed back", process=owner, queues=sorted(queues))
+    engine.wake({"leases", "outbox", *(f"queue:{queue}" for queue in queues)})
+    return 1
 
 
 def retain(engine: Engine) -> int:
@@ -51,7 +62,7 @@ def retain(engine: Engine) -> int:
     ):
         while True:
             with engine.database.session(), engine.database.transaction() as tx:
-                count = engine.ledger.trim(tx, states, before(keep), BATCH)
+                count = engine.ledger.trim(tx, states, before(keep), BATCH, now)
             total += count
             if count < BATCH:
                 break

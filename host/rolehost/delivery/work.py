@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 
 from rolehost import failpoints
+from rolehost.api import values
 from rolehost.api.contributions import Actor
 from rolehost.api.events import AnyEvent
 from rolehost.api.services import Job
+from rolehost.api.unique import Unique
 from rolehost.delivery import envelope, outbox
-from rolehost.delivery.ledger import NewJob
+from rolehost.delivery.ledger import FOR_A_PERIOD, UNTIL_ENDED, UNTIL_STARTED, NewJob
+from rolehost.errors import PayloadError
 from rolehost.storage import Database, Record, Transaction
 
 if TYPE_CHECKING:
@@ -50,16 +53,22 @@ class Work:
         *,
         delay: float | None = None,
         key: str | None = None,
-        unique: str | None = None,
+        unique: str | Unique | None = None,
         priority: int | None = None,
         **arguments: Any,
     ) -> Job:
         """See :meth:`rolehost.api.UnitOfWork.enqueue`."""
         self._scope.check_use(self)
-        new = self._new(actor, arguments, delay, priority)._replace(key=key, unique=unique)
-        number, created = self._engine.ledger.insert(self.transaction, new)
-        if created:
-            self._wakes.add(f"queue:{new.queue}")
+        new = self._new(actor, arguments, delay, priority)
+        conflict = "keep"
+        if key is not None or unique is not None:
+            try:
+                new, conflict = _options(new, key, unique)
+            except (TypeError, ValueError) as error:
+                raise PayloadError(f"enqueueing actor {new.actor}: {error}") from None
+        number, created = self._engine.ledger.insert(self.transaction, new, conflict)
+        # Also for one that is there already: it was held back until this commit.
+        self._wakes.add(f"queue:{new.queue}")
         return Job(number, new.actor, created)
 
     def enqueue_many(
@@ -72,7 +81,12 @@ class Work:
     ) -> int:
         """See :meth:`rolehost.api.UnitOfWork.enqueue_many`."""
         self._scope.check_use(self)
-        rows = [self._new(actor, each, delay, priority) for each in arguments]
+        rows: list[NewJob] = []
+        for each in arguments:
+            try:
+                rows.append(self._new(actor, each, delay, priority))
+            except PayloadError as error:
+                raise PayloadError(f"job {len(rows)} of enqueue_many(), from 0: {error}") from None
         if rows:
             self._engine.ledger.insert_many(self.transaction, rows)
             self._wakes.add(f"queue:{rows[0].queue}")
@@ -87,13 +101,17 @@ class Work:
     ) -> NewJob:
         target = self._engine.target(actor)
         now = self._engine.clock.now()
-        waits = delay is not None and delay > 0
+        try:
+            waits = 0 if delay is None else int(values.delay("delay", delay) * 1000)
+            first = target.priority if priority is None else values.integer("priority", priority)
+        except (TypeError, ValueError) as error:
+            raise PayloadError(f"enqueueing actor {target.name}: {error}") from None
         return NewJob(
             target.queue,
             target.name,
             "scheduled" if waits else "available",
-            target.priority if priority is None else priority,
-            now + int((delay or 0) * 1000) if waits else now,
+            first,
+            now + waits,
             target.encode(arguments),
             None,
             None,
@@ -145,6 +163,24 @@ class Work:
                 callback()
             except Exception:
                 log.exception("an after-commit callback failed")
+
+
+def _options(
+    new: NewJob, key: str | None, unique: str | Unique | None
+) -> tuple[NewJob, Literal["keep", "replace", "move"]]:
+    """Return a job with its key and unique text, and what a conflict of the latter does."""
+    if key is not None:
+        new = new._replace(key=values.text("key", key))
+    if unique is None:
+        return new, "keep"
+    wanted = unique if isinstance(unique, Unique) else Unique(unique)
+    new = new._replace(unique=values.text("unique", wanted.text))
+    if wanted.until == "started":
+        return new._replace(held=UNTIL_STARTED), wanted.conflict
+    if wanted.until == "ended":
+        return new._replace(held=UNTIL_ENDED), wanted.conflict
+    ends = new.enqueued_at + int(wanted.until * 1000)
+    return new._replace(held=FOR_A_PERIOD, until=ends), wanted.conflict
 
 
 def new_id(now: int, bits: int) -> str:

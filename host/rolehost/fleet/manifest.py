@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import inspect
 import os
-import typing
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path, PurePath
@@ -23,7 +22,7 @@ import rolehost
 from rolehost.api.contributions import Actor, Handler, Route, Schedule
 from rolehost.composition import Composition, Owned, responders
 from rolehost.composition.effective import Effective, effective
-from rolehost.delivery.arguments import structure
+from rolehost.delivery.arguments import resolve, structure
 from rolehost.deployment import HostSettings, redacted
 from rolehost.schema import HOST_SET
 from rolehost.schema.files import outline
@@ -279,17 +278,14 @@ def schema_of(kind: Any) -> Schema:
 
 def _actor(owned: Owned[Actor]) -> ActorEntry:
     actor = owned.value
-    try:
-        hints = typing.get_type_hints(actor.fn)
-    except NameError:
-        hints = {}
+    hints = resolve(actor)
     return ActorEntry(
         actor.name,
         actor.queue,
         actor.durable,
         owned.plugin,
         schema_of(structure(actor)),
-        tuple((name, inspect.formatannotation(hints.get(name, Any))) for name in actor.arguments),
+        tuple((name, inspect.formatannotation(kind)) for name, kind in hints.items()),
     )
 
 

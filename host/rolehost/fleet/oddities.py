@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 
+from rolehost.delivery.tickstate import problems
 from rolehost.errors import Problem
 from rolehost.fleet.manifest import Manifest
 from rolehost.fleet.standing import Standing, count, who
@@ -26,6 +28,7 @@ def oddities(standing: Standing, expected: Iterable[Manifest]) -> Iterator[Probl
     yield from _dead(standing)
     yield from _late(standing)
     yield from _clocks(standing)
+    yield from _ticks(standing)
     yield from _degraded(standing)
     yield from _pythons(standing)
     for deployment, drift in standing.drifts.items():
@@ -92,6 +95,24 @@ def _clocks(standing: Standing) -> Iterator[Problem]:
             got=f"{max((each.renewed or 0) - standing.now for each in ahead) / 1000:.1f} s",
             fix="synchronise the clocks: leases compare them",
         )
+
+
+def _ticks(standing: Standing) -> Iterator[Problem]:
+    for state in standing.ticks:
+        for problem in problems(state, standing.now):
+            yield Problem(
+                code=problem.code,
+                who=f"schedule {problem.schedule}",
+                where="schedules",
+                what=problem.what,
+                expected="a job for every tick, and clocks that agree",
+                got=f"{state.failures} failed, last tick {_moment(state.last_tick)}",
+                fix=problem.fix,
+            )
+
+
+def _moment(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds")
 
 
 def _degraded(standing: Standing) -> Iterator[Problem]:

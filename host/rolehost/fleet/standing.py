@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from rolehost.delivery import leases, ticks
+from rolehost.delivery import leases, ticks, tickstate
 from rolehost.delivery.statistics import dead_messages
+from rolehost.delivery.tickstate import TickState
 from rolehost.errors import StorageError
 from rolehost.fleet import stored
 from rolehost.fleet.manifest import Manifest
@@ -102,6 +103,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
         stream: whether the stream could be asked; None: there is none.
         drifts: deployment → how the schema differs from what its code here wants; of those
             whose files were given.
+        ticks: how the ticks of each known schedule went.
     """
 
     now: int
@@ -116,6 +118,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     relays: int
     stream: bool | None
     drifts: dict[str, Drift] = {}
+    ticks: tuple[TickState, ...] = ()
 
     def manifest(self, process: Live) -> Manifest | None:
         """Return what a process runs; None when that is not known."""
@@ -181,6 +184,7 @@ def read(
         messages=_messages(depth, known),
         dead_messages=dead_messages(queue),
         leader=who(leading[0]) if leading else None,
+        ticks=_ticks(database, known),
         relays=sum(name.startswith("relay:") for name, _ in held),
         stream=asked,
     )
@@ -265,6 +269,13 @@ def _unread(
                 asked = False
         counted.append(Unread(topic, group, records, dead.get((topic, group), 0)))
     return tuple(counted), asked
+
+
+def _ticks(database: Database, manifests: Iterable[Manifest]) -> tuple[TickState, ...]:
+    """Return the states of schedules that some deployment has; others left a row behind."""
+    names = {schedule.name for manifest in manifests for schedule in manifest.schedules}
+    states = tickstate.read(database)
+    return tuple(states[name] for name in sorted(names & states.keys()))
 
 
 def _messages(depth: Callable[[str], int] | None, manifests: Iterable[Manifest]) -> dict[str, int]:

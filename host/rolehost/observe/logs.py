@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import sys
 import time
-import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -20,11 +19,15 @@ import structlog
 from structlog.contextvars import get_contextvars, merge_contextvars
 from structlog.typing import EventDict, WrappedLogger
 
+from rolehost.delivery.failures import formatted
 from rolehost.observe import libraries, lines
 from rolehost.redaction import hides, masked
 
 if TYPE_CHECKING:
     from rolehost.deployment.model import LogSettings
+
+#: Integers of fewer bits are written in decimals; Python refuses to do that with large ones.
+_MOST_BITS = 10_000
 
 #: What :func:`configure` made; None before.
 _writer: _Writer | None = None
@@ -115,20 +118,23 @@ class _Writer:
         if "exc_info" in fields:
             error = _error(fields.pop("exc_info"))
             if error is not None:
-                fields["exception"] = "".join(traceback.format_exception(error)).rstrip()
+                fields["exception"] = formatted(error)
         line.update(fields)
         return self.text(line)
 
     def text(self, line: dict[str, Any]) -> str | bytes:
         """Render complete fields in the chosen form."""
-        if self.console:
-            return lines.as_console(line, colour=self.colour)
         try:
+            if self.console:
+                return lines.as_console(line, colour=self.colour)
             return self.encoder.encode(line)
-        except (ValueError, TypeError, OverflowError):
-            # Lone surrogates, keys that are no text, integers beyond 64 bits: slower, never
-            # lost. A line must not fail the work that it tells of.
-            return lines.as_json({str(key): value for key, value in line.items()})
+        except Exception:
+            # Lone surrogates, keys that are no text, integers beyond 64 bits, objects that
+            # cannot be shown: slower, never lost. A line must not fail the work that it tells of.
+            plain = {_shown(key): _shown(value) for key, value in line.items()}
+            if self.console:
+                return lines.as_console(plain, colour=self.colour)
+            return lines.as_json(plain)
 
     def write(self, line: str | bytes) -> None:
         """Write one line; a stream that is closed or full loses it silently."""
@@ -174,6 +180,18 @@ class _Handler(logging.Handler):
             self.writer.write(self.writer.render(None, record.levelname.lower(), fields))
         except Exception:
             self.handleError(record)
+
+
+def _shown(value: Any) -> Any:
+    """Return what can be written as JSON: the value, its text, or that it has none."""
+    if value is None or isinstance(value, float):
+        return value
+    try:
+        if isinstance(value, int):
+            return value if value.bit_length() < _MOST_BITS else hex(value)
+        return str(value) if isinstance(value, str) else repr(value)
+    except Exception as error:  # code of the object's own
+        return f"({type(value).__name__}: cannot be shown: {type(error).__name__})"
 
 
 def _error(given: Any) -> BaseException | None:

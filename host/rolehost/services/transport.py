@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from rolehost.api import values
 from rolehost.api.contributions import Actor
 from rolehost.delivery.arguments import Signature
 from rolehost.errors import PayloadError, StorageError, StorageUnavailable
@@ -42,6 +43,10 @@ class Transport:
         import dramatiq  # loaded by the broker already
 
         signature = self._signatures.get(actor.name) or self._declare(actor)
+        try:
+            wait = None if delay is None else int(values.delay("delay", delay) * 1000)
+        except (TypeError, ValueError) as error:
+            raise PayloadError(f"sending to actor {actor.name}: {error}") from None
         # Checked here as JSON, so that a mistake is the sender's and not the worker's.
         plain = msgspec.json.decode(signature.encode(arguments))
         message: dramatiq.Message[Any] = dramatiq.Message(
@@ -52,7 +57,7 @@ class Transport:
             options={PRIORITY: actor.priority},
         )
         try:
-            self.broker.enqueue(message, delay=None if delay is None else int(delay * 1000))
+            self.broker.enqueue(message, delay=wait)
         except dramatiq.errors.BrokerConnectionError as error:
             # Dramatiq's own threads want this one; a sender knows the host's errors.
             if isinstance(error.__cause__, StorageError):

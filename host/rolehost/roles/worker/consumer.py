@@ -23,7 +23,9 @@ import structlog
 from dramatiq.broker import Consumer, MessageProxy
 
 from rolehost import failpoints
+from rolehost.delivery.completion import give_back
 from rolehost.delivery.engine import Engine
+from rolehost.delivery.failures import describe
 from rolehost.delivery.ledger import OVER, ClaimedJob, Finish
 from rolehost.errors import StorageError, StorageUnavailable
 from rolehost.roles.beats import Beats
@@ -132,7 +134,16 @@ class LedgerConsumer(Consumer):
             finished, self._finished = self._finished, []
             self._write_at = time.monotonic() + FLUSH
         try:
-            jobs = self._exchange(finished, room)
+            try:
+                jobs = self._exchange(finished, room)
+            except StorageUnavailable:
+                raise
+            except Exception as error:
+                if not finished:
+                    raise
+                log.warning("jobs given back apart", queue=self._queue, error=describe(error))
+                give_back(self._engine, finished)
+                jobs = []
         except BaseException:
             with self._lock:
                 self._finished = finished + self._finished

@@ -9,6 +9,7 @@ from typing import Any
 
 import dramatiq
 import structlog
+from dramatiq.errors import Retry as Again
 from dramatiq.middleware import (
     AgeLimit,
     Retries,
@@ -16,9 +17,12 @@ from dramatiq.middleware import (
     ShutdownNotifications,
     TimeLimit,
 )
+from dramatiq.threading import Interrupt
 from structlog.contextvars import bind_contextvars
 
+from rolehost.api import values
 from rolehost.api.contributions import Actor
+from rolehost.delivery import messages
 from rolehost.delivery.arguments import Signature
 from rolehost.delivery.ledger import ClaimedJob, Finish
 from rolehost.delivery.runner import Runner
@@ -223,8 +227,12 @@ class WorkerRole:
             thread = threading.get_ident()
             self._busy[thread] = began + (actor.time_limit or float("inf"))
             try:
-                actor.fn(services, **signature.convert(arguments))
+                messages.call(actor, signature, services, arguments, (Interrupt,))
                 outcome = "completed"
+            except Again as error:
+                if error.delay is not None:  # else the message would be lost in the middleware
+                    values.integer("delay of dramatiq.errors.Retry", error.delay, least=0)
+                raise
             finally:
                 self._busy.pop(thread, None)
                 # How long it waited is known to the transport alone.

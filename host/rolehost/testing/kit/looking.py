@@ -31,7 +31,7 @@ class Enqueued:
         run_at: when it may run, or ran; milliseconds since the epoch.
         queue: the queue it waits in.
         key: jobs of one key run one after the other; None without one.
-        unique: no second job while one with this text is unfinished; None without one.
+        unique: the text by which it is, or was, unique; None without one.
         priority: lower runs first.
         attempts: how many attempts were counted.
         error: why the last attempt failed; None when it did not.

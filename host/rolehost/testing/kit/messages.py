@@ -8,6 +8,7 @@ from typing import Any
 
 from rolehost.api import Actor
 from rolehost.delivery.arguments import Signature
+from rolehost.delivery.messages import call
 from rolehost.failpoints import Crash
 from rolehost.roles.worker.crashes import Crashes
 from rolehost.services import ProcessServices
@@ -52,8 +53,7 @@ class Messages:
         outcome, error = "completed", None
         try:
             self._crashes.before_process_message(self._services.transport.broker, message)
-            arguments = Signature(actor).convert(message.kwargs)
-            actor.fn(self._services, **arguments)
+            call(actor, Signature(actor), self._services, message.kwargs)
         except Exception as raised:
             error = raised
         if error is None:

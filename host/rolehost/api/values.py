@@ -1,0 +1,89 @@
+"""Checks of the values that plugins give, made where they are given.
+
+The bounds are those that every database can hold, so that a value is accepted everywhere or
+nowhere.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+#: The longest delay or interval, in seconds: 100 years.
+LONGEST_DELAY = 3_155_760_000.0
+
+#: Most characters of a text that is part of an index: PostgreSQL's entries take 2704 bytes.
+LONGEST_TEXT = 600
+
+#: Bounds of PostgreSQL's INTEGER.
+SMALLEST_INTEGER, LARGEST_INTEGER = -(2**31), 2**31 - 1
+
+
+def seconds(what: str, value: Any, *, least: float = 0.0, most: float = LONGEST_DELAY) -> float:
+    """Return a duration in seconds.
+
+    Args:
+        what: names the value in errors: ``Retry.delay``.
+        value: an ``int`` or a ``float``; a ``bool`` is neither.
+        least: the smallest that is accepted.
+        most: the largest that is accepted.
+
+    Raises:
+        TypeError: it is no number.
+        ValueError: it is not finite, or out of bounds.
+    """
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        hint = "; write value.total_seconds()" if hasattr(value, "total_seconds") else ""
+        raise TypeError(f"{what} must be a number of seconds, not {type(value).__name__}{hint}")
+    if not (math.isfinite(value) if isinstance(value, float) else True) or not (
+        least <= value <= most
+    ):
+        raise ValueError(f"{what} must be from {least:g} to {most:.0f} seconds, not {value!r:.40}")
+    return float(value)
+
+
+def delay(what: str, value: Any) -> float:
+    """Return a delay that was computed; one below 0 is over already, and becomes 0.
+
+    Raises:
+        TypeError, ValueError: as :func:`seconds`.
+    """
+    return max(0.0, seconds(what, value, least=-LONGEST_DELAY))
+
+
+def integer(
+    what: str, value: Any, *, least: int = SMALLEST_INTEGER, most: int = LARGEST_INTEGER
+) -> int:
+    """Return an integer within bounds; a ``bool`` is none.
+
+    Raises:
+        TypeError: it is no ``int``.
+        ValueError: it is out of bounds.
+    """
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{what} must be an int, not {type(value).__name__}")
+    if not least <= value <= most:
+        raise ValueError(f"{what} must be from {least} to {most}, not {value!r:.40}")
+    return int(value)
+
+
+def text(what: str, value: Any, *, most: int = LONGEST_TEXT) -> str:
+    """Return a text that every database can hold in an index.
+
+    Raises:
+        TypeError: it is no ``str``.
+        ValueError: it is empty or too long, or has a NUL or half of a surrogate pair.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{what} must be a str, not {type(value).__name__}")
+    plain = str.__str__(value)
+    if not 1 <= len(plain) <= most:
+        raise ValueError(f"{what} must have 1 to {most} characters, not {len(plain)}")
+    if not plain.isascii() or "\0" in plain:
+        try:
+            plain.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{what} must not contain half of a surrogate pair") from None
+        if "\0" in plain:
+            raise ValueError(f"{what} must not contain a NUL character")
+    return plain

@@ -1,0 +1,72 @@
+"""Gives finished jobs back when the database refuses them together.
+
+Usually one statement gives back all. If the database refuses that, one of the rows is at fault:
+they are halved until it is found. It becomes a failure of its own job, and the others complete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from rolehost.delivery.engine import Engine
+from rolehost.delivery.failures import describe
+from rolehost.delivery.ledger import ClaimedJob, Finish
+from rolehost.errors import StorageUnavailable
+
+log = structlog.get_logger(__name__)
+
+#: A claimed job, and how it is to be given back.
+End = tuple[ClaimedJob, Finish]
+
+
+def give_back(engine: Engine, ends: Sequence[End]) -> None:
+    """Write the ends of jobs; one that the database refuses fails alone.
+
+    Raises:
+        StorageUnavailable: the database cannot be reached; some may be written. Writing one
+            again changes nothing, since its claim is over.
+    """
+    _halve(engine, list(ends), _refused)
+
+
+def _halve(
+    engine: Engine, ends: list[End], otherwise: Callable[[Engine, End, Exception], None]
+) -> None:
+    try:
+        _write(engine, ends)
+    except StorageUnavailable:
+        raise
+    except Exception as error:
+        if len(ends) == 1:
+            otherwise(engine, ends[0], error)
+            return
+        middle = len(ends) // 2
+        _halve(engine, ends[:middle], otherwise)
+        _halve(engine, ends[middle:], otherwise)
+
+
+def _write(engine: Engine, ends: list[End]) -> None:
+    with engine.database.session(), engine.database.transaction() as tx:
+        engine.ledger.finish_many(tx, ends, engine.clock.now())
+
+
+def _refused(engine: Engine, end: End, error: Exception) -> None:
+    """Make a failure of a job whose end the database refuses."""
+    job, refused = end
+    text = f"the database refuses how it ended ({refused.state}): {describe(error)}"
+    log.error("the end of a job cannot be written", job_id=job.id, actor=job.actor, error=text)
+    actor = engine.declared.actors.get(job.actor)
+    now = engine.clock.now()
+    replacement = Finish("dead", now, True, text)
+    if actor is not None and job.attempt + 1 < actor.retry.attempts:
+        delay = actor.retry.delay(job.attempt + 1, engine.random)
+        replacement = Finish("retrying", now + int(delay * 1000), True, text)
+    _halve(engine, [(job, replacement)], _abandoned)
+
+
+def _abandoned(_engine: Engine, end: End, error: Exception) -> None:
+    """Leave a row alone that nothing can be written to; it is handed back with its process."""
+    job, _ = end
+    log.error("a job cannot be given back", job_id=job.id, actor=job.actor, error=describe(error))
