@@ -206,7 +206,9 @@ class Scope:
         A delivery with an open transaction met a lock: that of another transaction, or its own,
         for which another thread of the delivery waited.
         """
+        # Its type first: isinstance() asks an error for its __class__, which may raise.
         if self.work is not None and issubclass(type(error), StorageBusy):
+            assert isinstance(error, StorageBusy)
             error.origin = None
 
     def check_use(self, work: Work) -> None:
