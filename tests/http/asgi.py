@@ -36,7 +36,11 @@ async def call(
     With ``ends=False`` the client leaves after the last chunk, before the body is complete.
     """
     chunks = [body] if isinstance(body, bytes) else list(body)
-    given = [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
+    fields = {"host": "localhost"}
+    if body:
+        fields["content-type"] = "application/json"
+    fields |= {name.lower(): value for name, value in (headers or {}).items()}
+    given = [(name.encode(), value.encode()) for name, value in fields.items()]
     if isinstance(body, bytes) and body and "content-length" not in dict(given):
         given.append((b"content-length", str(len(body)).encode()))
     path, _, query = path.partition("?")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rolehost.api import ErrorFormat, Middleware, PluginInfo, Route
+from rolehost.api import Authentication, ErrorFormat, Middleware, PluginInfo, Route
 from rolehost.api.hooks import GROUP
 from rolehost.composition.model import Composition, Owned, Plugin
 from rolehost.deployment.model import (
@@ -31,10 +31,12 @@ def compose(
     middleware: Sequence[Middleware] = (),
     backends: dict[Any, Any] | None = None,
     optional: Sequence[Any] = (),
+    authentications: Sequence[Authentication] = (),
     **http: Any,
 ) -> Composition:
+    """Return a composition; who may use its routes is left to tests of access (test_access.py)."""
     host = HostSettings(
-        http=HttpSettings(**http),
+        http=HttpSettings(**{"authentication": "none", **http}),
         log=LogSettings(format="json"),
         storage=StorageSettings(optional=tuple(optional)),
     )
@@ -57,6 +59,7 @@ def compose(
         migrations=(),
         routes=owned(routes),
         error_formats=owned(formats),
+        authentications={each.plugin: each for each in owned(authentications)},
         middleware=owned(middleware),
         actors={},
         handlers=(),

@@ -108,9 +108,11 @@ def test_asynchronous_responders_are_given_to_falcon_untouched(host: Host) -> No
     from rolehost.roles.http.routes import Router
 
     items = Items()
-    router = Router(Pool(1, host.services.session), host.services)  # type: ignore[arg-type]
-    router.add_route("/items/{item}", items, route=Route("/items/{item}", items), _asgi=True)
-    found = router.find("/items/7")
+    pool = Pool(1, host.services.session)
+    router = Router(pool, host.services, max_body=1)  # type: ignore[arg-type]
+    route = Route("/items/{item}", items)
+    router.add_route("/items/{item}", items, route=route, admit=None, _asgi=True)
+    found = router.lookup("/items/7")
     assert found is not None
     assert found[1]["GET"] == items.on_get
 
@@ -452,7 +454,7 @@ def test_recorders_are_told_template_and_status(host: Host) -> None:
         ("GET", "/items/{item}", 200),
         ("GET", "", 404),
         ("GET", "/raises", 500),
-        ("POST", "", 413),
+        ("POST", "/items/{item}", 413),
     ]
 
 
@@ -480,6 +482,7 @@ def test_websockets_are_left_alone(host: Host) -> None:
         "asgi": {"version": "3.0", "spec_version": "2.4"},
         "http_version": "1.1",
         "path": "/socket",
+        "raw_path": b"/socket",
         "query_string": b"",
         "headers": [],
     }

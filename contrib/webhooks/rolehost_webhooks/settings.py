@@ -18,9 +18,10 @@ class ApiSettings(Settings, frozen=True):
     """``[webhooks-api]``.
 
     Attributes:
-        token: what clients send as ``Authorization: Bearer``. None, or an empty one, lets
-            everybody in, which suits a laptop and nothing else: the check ``webhooks-token``
-            says so, and where ``[deployment] environment`` is ``production`` it is refused.
+        token: what clients send as ``Authorization: Bearer``. None, or an empty one, leaves it
+            to ``[http] token`` and ``[http] authentication`` who may use the API: the check
+            ``webhooks-token`` says so, and where ``[deployment] environment`` is
+            ``production`` it is refused.
         authentication: who authenticates clients. ``token``: this API, by its token. ``proxy``:
             what stands before it; nobody else can reach it, and it may do without a token of
             its own.

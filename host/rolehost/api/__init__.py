@@ -6,6 +6,7 @@ Routes import :mod:`rolehost.api.http` besides; tests import :mod:`rolehost.test
 from rolehost.api.contributions import (
     ROLES,
     Actor,
+    Authentication,
     Backend,
     Check,
     Command,
@@ -97,6 +98,7 @@ __all__ = [
     "About",
     "Actor",
     "AnyEvent",
+    "Authentication",
     "Backend",
     "Cache",
     "CachedFunction",

@@ -119,7 +119,10 @@ class Route:
     """One path of the HTTP API.
 
     Attributes:
-        path: Falcon URI template, ``/app/{app_id}``.
+        path: Falcon URI template, ``/app/{app_id}``, written decoded. A literal segment of a
+            request has one spelling, the template's (a character outside of ASCII is
+            percent-encoded); every other spelling is 404. A variable takes any valid
+            percent-encoding except a slash and NUL, and is never empty, ``.`` or ``..``.
         resource: object with ``on_get``, ``on_post`` … responders. Asynchronous ones run on
             the event loop and must not block; synchronous ones run on a bounded pool of
             threads, find the body as ``req.context.body`` (bytes) and may use
@@ -132,6 +135,9 @@ class Route:
         waiting: answer also while the process waits for a backend at its start, when every
             other route answers 503. No plugin has been started then, so the services are the
             backends alone. For liveness and readiness; the path is without fields.
+        open: why the route needs no authentication, in a few words; empty: it needs it. The
+            words are shown by ``rolehost routes``. For probes.
+        trailing_slash: also answer when the path has one slash at its end.
     """
 
     path: str
@@ -140,6 +146,32 @@ class Route:
     idempotent: bool = False
     max_body: int | None = None
     waiting: bool = False
+    open: str = ""
+    trailing_slash: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authentication:
+    """Decides who may use the routes of a plugin; given by ``rolehost_routes``, at most one.
+
+    It applies to every route of the plugin, except those with :attr:`Route.open`. The host asks it
+    after a route has matched and before its responder, for every method and for WebSockets. A
+    plugin without it is protected by ``[http] token``. :func:`rolehost.api.http.bearer` makes
+    one for a bearer token. Since plugin API 2.
+
+    Attributes:
+        admits: called on the event loop with Falcon's request; it must not block, and it must
+            not read the body. The request is admitted if it returns True. Every other result
+            refuses the request with 401, so that a mistake never admits anybody; so does a
+            ``falcon.HTTPStatus``. A ``falcon.HTTPError`` is answered as it is, and any other
+            exception is an error 500.
+        challenge: value of the header ``WWW-Authenticate`` of the 401.
+        refusal: text of the 401 for the client.
+    """
+
+    admits: Callable[[Any], bool]
+    challenge: str = "Bearer"
+    refusal: str = "Invalid or missing credentials"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +179,8 @@ class ErrorFormat:
     """How errors look below a path prefix, instead of ``application/problem+json``.
 
     Attributes:
-        prefix: path prefix, ``/api/v1``; the longest that matches decides.
+        prefix: path prefix, ``/api/v1``; the longest that matches decides. It is compared with
+            the template of the matched route; without one, with the path as it was sent.
         render: given (status, title, detail, code) returns (media type, body). ``code`` is a
             stable name of the error in snake case; ``detail`` may be a list of validation
             errors, else text.
@@ -167,6 +200,9 @@ class Middleware:
             ``process_response`` coroutines.
         before: names of middleware that must run inside this one.
         security: True refuses to run without it, whatever the failure policy.
+
+    Middleware does not authenticate: which route a request has is decided before it runs, from
+    the path that was sent, so changing ``req.path`` has no effect. See :class:`Authentication`.
     """
 
     name: str

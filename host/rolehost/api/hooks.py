@@ -17,6 +17,7 @@ import pluggy
 
 from rolehost.api.contributions import (
     Actor,
+    Authentication,
     Backend,
     Check,
     Command,
@@ -164,11 +165,15 @@ class Hooks:
         """
 
     @hookspec
-    def rolehost_routes(self, context: DeclareContext) -> Sequence[Route | ErrorFormat] | None:
-        """Give HTTP routes, and error formats for path prefixes. Any makes the role ``http``.
+    def rolehost_routes(
+        self, context: DeclareContext
+    ) -> Sequence[Route | ErrorFormat | Authentication] | None:
+        """Give HTTP routes, who may use them, and error formats for path prefixes.
+
+        A route makes the role ``http``.
 
         Returns:
-            Routes and error formats; None is none.
+            Routes, error formats and at most one authentication; None is none.
 
         Since plugin API 1. Used by ``webhooks-api``, ``ops``, ``openapi``.
         """
@@ -267,7 +272,7 @@ DECLARING: dict[str, tuple[type[Any], ...]] = {
     "rolehost_backends": (Backend,),
     "rolehost_migrations": (Migrations,),
     "rolehost_topics": (str,),
-    "rolehost_routes": (Route, ErrorFormat),
+    "rolehost_routes": (Route, ErrorFormat, Authentication),
     "rolehost_middleware": (Middleware,),
     "rolehost_actors": (Actor,),
     "rolehost_handlers": (Handler,),

@@ -7,6 +7,7 @@ Falcon's own errors (``falcon.HTTPNotFound(description=…)``); the host renders
 
 from __future__ import annotations
 
+import hmac
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,9 @@ from typing import Any, TypeVar
 
 import falcon
 import msgspec
+
+from rolehost.api.contributions import Authentication
+from rolehost.api.settings import Secret
 
 T = TypeVar("T")
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -105,6 +109,23 @@ def decode(body: bytes, kind: type[T], *, strict: bool = True) -> T:
         raise falcon.HTTPBadRequest(
             title="Malformed JSON", description=str(error), code="malformed_json"
         ) from None
+
+
+def bearer(token: Secret) -> Authentication:
+    """Return the authentication of clients that send ``Authorization: Bearer TOKEN`` (RFC 6750).
+
+    Args:
+        token: what they must send; an empty one admits nobody.
+    """
+    expected = token.reveal().encode()
+
+    def admits(req: Any) -> bool:
+        scheme, _, given = (req.get_header("Authorization") or "").partition(" ")
+        # Takes the same time wherever they differ; only the length of the token shows.
+        same = hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), expected)
+        return same and scheme.lower() == "bearer" and bool(expected)
+
+    return Authentication(admits=admits, refusal="Invalid token")
 
 
 async def read(req: falcon.asgi.Request) -> bytes:

@@ -10,7 +10,8 @@ api what it brought
 1   fourteen hooks, four storage kinds, the delivery contract
 2   extension points of plugins (``PluginInfo.extension_points``); the criticality words
     ``[on_failure] = "abort" | "degrade"`` of a deployment; metrics of plugins
-    (``PluginInfo.metrics``); settings refused by environment (``SettingRefused``)
+    (``PluginInfo.metrics``); settings refused by environment (``SettingRefused``);
+    authentication of routes (``Authentication``, ``Route.open``, ``Route.trailing_slash``)
 === ==========================================================================================
 """
 

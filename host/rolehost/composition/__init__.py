@@ -4,6 +4,7 @@
 report the deployment's mistakes beside them. Both only import and declare: no I/O.
 """
 
+from rolehost.composition.access import access_of
 from rolehost.composition.composing import compose, examine
 from rolehost.composition.model import Composition, Owned, Plugin
 from rolehost.composition.probing import Probe, probe
@@ -15,6 +16,7 @@ __all__ = [
     "Owned",
     "Plugin",
     "Probe",
+    "access_of",
     "compose",
     "examine",
     "in_order",

@@ -21,7 +21,16 @@ from rolehost.api.contributions import (
 )
 from rolehost.api.metrics import Metric
 from rolehost.api.settings import Secret
-from rolehost.composition import calls, conflicts, deprecated, faults, metrics, routing, rules
+from rolehost.composition import (
+    access,
+    calls,
+    conflicts,
+    deprecated,
+    faults,
+    metrics,
+    routing,
+    rules,
+)
 from rolehost.composition.choices import choose
 from rolehost.composition.declare import Contributions, declare, hooks_for
 from rolehost.composition.extensions import collect, given_to
@@ -116,6 +125,7 @@ def _attempt(
     metrics.check(contributions.of(Metric), report)
     routing.check(contributions.of(Route), report)
     calls.check(contributions, report)
+    authentications = access.check(contributions, report)
     backends = choose(plugins, contributions, report, selection.known)
     middleware = layered(contributions.of(Middleware), report)
     roles = rules.roles(contributions, degraded.values())
@@ -139,6 +149,7 @@ def _attempt(
         checks=contributions.of(Check),
         commands=contributions.of(Command),
         roles=roles,
+        authentications=MappingProxyType(dict(authentications)),
         extensions=MappingProxyType(extensions),
         metrics=MappingProxyType({item.value.name: item for item in contributions.of(Metric)}),
         warnings=in_order(

@@ -43,6 +43,7 @@ STAYS = frozenset(
         "plugin-conflict",
         "unknown-plugin",
         "unknown-section",
+        "unauthenticated-routes",
         "unpinned-plugin",
         "unreadable-pins",
     }

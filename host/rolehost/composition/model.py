@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from rolehost.api.contributions import (
     Actor,
+    Authentication,
     Backend,
     Check,
     Command,
@@ -99,6 +100,7 @@ class Composition:
         plugins: enabled plugins in the order of their dependencies.
         backends: the chosen backend of each kind that something needs.
         roles: what the contributions make of it, in the order of ``ROLES``.
+        authentications: who may use the routes of a plugin, by its name.
         extensions: what was given to each extension point of the enabled plugins, by hook.
         metrics: the plugins' own metrics, by name.
         warnings: what works now and has to be changed, sorted.
@@ -118,6 +120,7 @@ class Composition:
     checks: tuple[Owned[Check], ...]
     commands: tuple[Owned[Command], ...]
     roles: tuple[Role, ...]
+    authentications: Mapping[str, Owned[Authentication]] = field(default_factory=dict)
     extensions: Mapping[str, tuple[Extension[Any], ...]] = field(default_factory=dict)
     metrics: Mapping[str, Owned[Metric]] = field(default_factory=dict)
     warnings: tuple[Problem, ...] = ()
@@ -185,6 +188,9 @@ class Composition:
             schedules=others(self.schedules),
             checks=others(self.checks),
             commands=others(self.commands),
+            authentications=MappingProxyType(
+                {name: owned for name, owned in self.authentications.items() if name != failed.name}
+            ),
             metrics=MappingProxyType(
                 {name: owned for name, owned in self.metrics.items() if owned.plugin != failed.name}
             ),

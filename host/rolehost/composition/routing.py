@@ -7,6 +7,7 @@ added twice, and refuses two names for one path segment only when the server sta
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 from rolehost.api.contributions import Route
@@ -15,6 +16,11 @@ from rolehost.composition.model import Owned
 from rolehost.composition.report import Report
 
 _FIELD = re.compile(r"\{[^{}]*\}")
+
+#: What a template may not have outside of its variables, because no path that a client sends
+#: has it: escapes, characters that end a path or that some programs take for a slash, empty
+#: segments, and those that clients resolve before they send a path.
+_UNREACHABLE = re.compile(r"[%?#\\\s\x00-\x1f\x7f]|//|/\.{1,2}(?=/|\Z)|(?<=.)/\Z")
 
 #: Falcon's HTTP and WebDAV methods, and its websocket responder.
 METHODS = (
@@ -75,6 +81,8 @@ def _check_one(owned: Owned[Route], report: Report) -> None:
             got=route.path or "(empty)",
             fix=f"write /{route.path}",
         )
+    else:
+        _check_spelling(owned, report)
     if not responders(route):
         suffix = f"_{route.suffix}" if route.suffix else ""
         report.add(
@@ -88,21 +96,36 @@ def _check_one(owned: Owned[Route], report: Report) -> None:
         )
 
 
+def _check_spelling(owned: Owned[Route], report: Report) -> None:
+    path = owned.value.path
+    found = _UNREACHABLE.search(_FIELD.sub("{}", path))
+    if found is None:
+        return
+    fix = "write the segments as they are when decoded, none of them empty, '.' or '..'"
+    if found.start() > 0 and found[0] == "/":
+        fix = f"write {path.rstrip('/')} with trailing_slash=True, which takes both"
+    report.add(
+        "route-path",
+        owned.site,
+        f"no request would reach the path {path!r}",
+        who=report.whose([owned.plugin]),
+        expected="segments in their one spelling, such as /things/{thing_id}",
+        got=repr(found[0]),
+        fix=fix,
+    )
+
+
 def _duplicates(routes: Sequence[Owned[Route]], report: Report) -> None:
-    claimed: dict[tuple[str, str], list[Owned[Route]]] = {}
+    """Report templates of several routes: Falcon's router would keep the last alone."""
+    claimed: dict[str, list[Owned[Route]]] = {}
     for owned in routes:
-        template = _FIELD.sub("{}", owned.value.path)
-        for method in responders(owned.value):
-            claimed.setdefault((template, method), []).append(owned)
-    # Methods that the same routes claim are one mistake.
-    together: dict[tuple[int, ...], list[tuple[str, str]]] = {}
-    for key, sites in claimed.items():
+        claimed.setdefault(_FIELD.sub("{}", owned.value.path), []).append(owned)
+    for sites in claimed.values():
         if len(sites) > 1:
-            together.setdefault(tuple(id(owned) for owned in sites), []).append(key)
-    for keys in together.values():
-        sites = claimed[keys[0]]
-        methods = ", ".join(method for _, method in keys)
-        clash(report, "duplicate-route", f"{methods} {sites[0].value.path}", sites)
+            methods = Counter(method for owned in sites for method in responders(owned.value))
+            shared = ", ".join(method for method, count in methods.items() if count > 1)
+            subject = f"{shared or 'the path'} {sites[0].value.path}"
+            clash(report, "duplicate-route", subject, sites)
 
 
 def _variables(routes: Sequence[Owned[Route]], report: Report) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from rolehost.api.contributions import (
     Actor,
+    Authentication,
     Backend,
     Check,
     Command,
@@ -32,6 +33,8 @@ def site(contribution: Any, hook: Any) -> str:
         case Route(resource=thing) | Middleware(component=thing) if not _foreign(type(thing)):
             return line_of(type(thing))
         case ErrorFormat(render=thing) | Backend(factory=thing) if not _foreign(thing):
+            return line_of(thing)
+        case Authentication(admits=thing) if callable(thing) and not _foreign(thing):
             return line_of(thing)
         case Migrations(package=package):
             return package

@@ -5,7 +5,8 @@ every mistake, so that a check can go on and report the composition's mistakes t
 """
 
 from rolehost.deployment.decode import decode, fields_of
-from rolehost.deployment.model import Deployment, HostSettings, Origin
+from rolehost.deployment.local import binds_locally, names_loopback
+from rolehost.deployment.model import Deployment, HostSettings, HttpSettings, Origin
 from rolehost.deployment.reading import HOST_SECTIONS, load, read
 from rolehost.deployment.sources import Sources
 from rolehost.deployment.wording import describe_type, describe_value, redacted, secrets_in
@@ -14,13 +15,16 @@ __all__ = [
     "HOST_SECTIONS",
     "Deployment",
     "HostSettings",
+    "HttpSettings",
     "Origin",
     "Sources",
+    "binds_locally",
     "decode",
     "describe_type",
     "describe_value",
     "fields_of",
     "load",
+    "names_loopback",
     "read",
     "redacted",
     "secrets_in",

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from rolehost.api.contributions import Role
-from rolehost.api.settings import Settings
+from rolehost.api.settings import Secret, Settings
 from rolehost.delivery.policy import DeliverySettings
 from rolehost.errors import Problem
 from rolehost.redaction import without
@@ -71,6 +71,14 @@ class HttpSettings(Settings, frozen=True):
 
     Attributes:
         bind: ``host:port`` or ``unix:/path``.
+        token: what clients send as ``Authorization: Bearer`` to every route whose plugin has no
+            authentication of its own and does not say that it is open: metrics, documents,
+            GraphQL, plugins of yours. None, or an empty one: see ``authentication``.
+        authentication: what protects the routes for which there is no token. ``required``:
+            nothing else does; then the deployment binds a loopback address (or a Unix socket)
+            alone, and answers requests only that programs of this machine send, never a web
+            page. ``proxy``: what stands before it authenticates every client, and nobody reaches
+            it past that. ``none``: everybody who reaches it may use these routes.
         processes: how many gunicorn workers.
         threads: threads for synchronous responders, in each process.
         max_body: largest request body, bytes.
@@ -88,6 +96,8 @@ class HttpSettings(Settings, frozen=True):
     """
 
     bind: str = "127.0.0.1:8000"
+    token: Secret | None = None
+    authentication: Literal["required", "proxy", "none"] = "required"
     processes: Count = 1
     threads: Count = 8
     max_body: Count = 2_097_152

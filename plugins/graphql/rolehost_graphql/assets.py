@@ -53,6 +53,8 @@ class Assets:
     def __init__(self, path: str) -> None:
         #: Where they are served.
         self.path = f"{path}/assets"
+        #: Last segment of the API's path.
+        self.api = path.rpartition("/")[2]
         digest = hashlib.sha256()
         for name in sorted(_FILES.values()):
             digest.update((_PAGE / name).read_bytes())
@@ -65,8 +67,13 @@ class Assets:
         return Asset(name, _PAGE / file) if file is not None else None
 
 
-def page(assets: Assets) -> bytes:
-    """Return the HTML of the page; its links are relative, so a proxy may add a prefix."""
+def page(assets: Assets, api: str) -> bytes:
+    """Return the HTML of the page; its links are relative, so a proxy may add a prefix.
+
+    Args:
+        assets: the files that it loads.
+        api: path of the API, relative to that of the page.
+    """
     template = (_PAGE / "graphiql.html").read_text(encoding="utf-8")
-    relative = f"{assets.path.rsplit('/', 2)[-2]}/assets/{assets.version}"
-    return template.replace("{{assets}}", escape(relative)).encode()
+    html = template.replace("{{assets}}", escape(f"{api}/assets/{assets.version}"))
+    return html.replace("{{api}}", escape(api)).encode()

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rolehost.api import Services
 
 from rolehost_graphql.errors import TIME_LIMIT, Refused
+
+if TYPE_CHECKING:
+    from rolehost_graphql.declarations import Schema
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -28,19 +31,18 @@ class Context:
         services: the services of the process.
     """
 
-    def __init__(
-        self, services: Services, header: Callable[[str], str | None], time_limit: float
-    ) -> None:
+    def __init__(self, services: Services, request: Any, time_limit: float) -> None:
         self.services = services
-        self._header = header
+        self._request = request
         self._limit = time_limit
         self._deadline = time.monotonic() + time_limit
         self._loaders: dict[Any, Any] = {}
-        self._passed: set[Callable[[Context], None]] = set()
+        self._passed: set[int] = set()
 
     def header(self, name: str) -> str | None:
         """Return a header of the request, or None."""
-        return self._header(name)
+        value: str | None = self._request.get_header(name)
+        return value
 
     def load(self, batch: Callable[[list[K]], Sequence[V]], key: K) -> Awaitable[V]:
         """Look something up together with all else that is looked up at the same moment.
@@ -76,13 +78,18 @@ class Context:
         if time.monotonic() > self._deadline:
             raise Refused(f"The operation took longer than {self._limit:g} s.", TIME_LIMIT)
 
-    def enter(self, guard: Callable[[Context], None] | None) -> None:
-        """Let a guard decide, once in a request, whether its plugin's fields may be resolved.
+    def enter(self, part: Schema) -> None:
+        """Check once in a request whether the root fields of a part may be resolved.
 
         Raises:
-            Refused: it decided against, or the time is over.
+            Refused: its authentication or its guard refuses the client, or the time is over.
         """
         self.check_time()
-        if guard is not None and guard not in self._passed:
-            guard(self)
-            self._passed.add(guard)
+        if id(part) in self._passed:
+            return
+        authentication = part.authentication
+        if authentication is not None and authentication.admits(self._request) is not True:
+            raise Refused(authentication.refusal, "UNAUTHENTICATED")
+        if part.guard is not None:
+            part.guard(self)
+        self._passed.add(id(part))

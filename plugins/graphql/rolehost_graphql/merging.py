@@ -31,7 +31,7 @@ class Merged:
     """The schema of a deployment.
 
     Attributes:
-        core: as graphql-core executes it; its root fields ask the guard of their owner first.
+        core: as graphql-core executes it; its root fields check first what their owner demands.
     """
 
     def __init__(self, schema: strawberry.Schema, owners: dict[tuple[str, str], Part]) -> None:
@@ -192,19 +192,17 @@ def _invalid(who: str, where: str, error: Exception) -> Problem:
 
 
 def _close(root: GraphQLObjectType, owners: dict[tuple[str, str], Part], *, changing: bool) -> None:
-    """Put the owner's guard before every field of a root type, so that none can be forgotten."""
+    """Check the client before every field of a root type, so that no field is forgotten."""
     for name, field in root.fields.items():
-        field.resolve = _guarded(field, owners[root.name, name].value.guard, changing=changing)
+        field.resolve = _guarded(field, owners[root.name, name].value, changing=changing)
 
 
-def _guarded(
-    field: GraphQLField, guard: Callable[[Context], None] | None, *, changing: bool
-) -> Callable[..., Any]:
+def _guarded(field: GraphQLField, owner: Schema, *, changing: bool) -> Callable[..., Any]:
     resolve = field.resolve or default_field_resolver
 
     def resolve_guarded(source: Any, info: Any, **arguments: Any) -> Any:
         context: Context = info.context
-        context.enter(guard)
+        context.enter(owner)
         if changing:
             context.forget()
         return resolve(source, info, **arguments)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rolehost.api import (
     PLUGIN_API,
+    Authentication,
     Command,
     DeclareContext,
     ErrorFormat,
@@ -40,12 +41,18 @@ def rolehost_plugin() -> PluginInfo:
 
 
 @hookimpl
-def rolehost_routes(context: DeclareContext) -> Sequence[Route | ErrorFormat]:
+def rolehost_routes(context: DeclareContext) -> Sequence[Route | ErrorFormat | Authentication]:
     """Give the API, made of what other plugins gave; conflicts between them are told here."""
     from rolehost_graphql.assets import Assets
     from rolehost_graphql.execution import Engine
     from rolehost_graphql.merging import merge
-    from rolehost_graphql.resources import AssetResource, GraphqlResource, error_format
+    from rolehost_graphql.resources import (
+        AssetResource,
+        GraphqlResource,
+        PageResource,
+        authentication_of,
+        error_format,
+    )
 
     settings: GraphqlSettings = context.settings
     open_by_default = context.environment != "production"
@@ -62,12 +69,19 @@ def rolehost_routes(context: DeclareContext) -> Sequence[Route | ErrorFormat]:
     resource = GraphqlResource(engine, settings, assets)
     # An idempotency key needs a database, which a deployment that only reads may not have.
     changes = any(part.value.mutation is not None for part in parts or ())
-    given: list[Route | ErrorFormat] = [
+    given: list[Route | ErrorFormat | Authentication] = [
         Route(settings.path, resource, idempotent=changes, max_body=settings.max_body),
         error_format(settings.path),
     ]
+    authentication = authentication_of(part.value for part in parts or ())
+    if authentication is not None:
+        given.append(authentication)
     if assets is not None:
-        given.append(Route(f"{assets.path}/{{version}}/{{name}}", AssetResource(assets)))
+        no_data = "the page holds no data, and a browser sends no token with it"
+        given += [
+            Route(f"{settings.path}/graphiql", PageResource(assets), open=no_data),
+            Route(f"{assets.path}/{{version}}/{{name}}", AssetResource(assets), open=no_data),
+        ]
     return given
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import falcon
 import msgspec
-from rolehost.api import ErrorFormat
+from rolehost.api import Authentication, ErrorFormat
 from rolehost.api.http import operation
 
 from rolehost_graphql import metrics, requests
 from rolehost_graphql.assets import Assets, page
 from rolehost_graphql.context import Context
+from rolehost_graphql.declarations import Schema
 from rolehost_graphql.execution import Answer, Asked, Engine, Refusal
 from rolehost_graphql.loops import Loops
 from rolehost_graphql.settings import GraphqlSettings
@@ -46,7 +48,7 @@ class GraphqlResource:
     def on_get(self, req: Any, resp: Any) -> None:
         """Answer a query, or with the page when a browser asks."""
         if self._assets is not None and _is_browser(req):
-            _answer_page(resp, self._assets)
+            _answer_page(resp, page(self._assets, self._assets.api))
             return
         media_type = requests.media_type(req)
         try:
@@ -79,9 +81,21 @@ class GraphqlResource:
     def _run(self, req: Any, asked: Asked, *, only_queries: bool) -> Answer:
         assert self._engine is not None
         services = req.context.services
-        context = Context(services, req.get_header, self._settings.time_limit)
+        context = Context(services, req, self._settings.time_limit)
         work = self._engine.run(asked, context, only_queries=only_queries)
         return services.get(Loops).run(work)  # type: ignore[no-any-return]
+
+
+class PageResource:
+    """GraphiQL at a path of its own, for browsers: it has a place to write the token."""
+
+    def __init__(self, assets: Assets) -> None:
+        self._assets = assets
+
+    @operation(hidden=True)
+    def on_get(self, _req: Any, resp: Any) -> None:
+        """Answer with the page."""
+        _answer_page(resp, page(self._assets, f"../{self._assets.api}"))
 
 
 class AssetResource:
@@ -107,6 +121,18 @@ class AssetResource:
             resp.data = asset.read()
 
 
+def authentication_of(parts: Iterable[Schema]) -> Authentication | None:
+    """Return who may use the API: whoever may use one of its parts; None if no part says it."""
+    given = [part.authentication for part in parts if part.authentication is not None]
+    if not given:
+        return None
+
+    def admits(req: Any) -> bool:
+        return any(each.admits(req) is True for each in given)
+
+    return Authentication(admits=admits, challenge=given[0].challenge, refusal=given[0].refusal)
+
+
 def error_format(path: str) -> ErrorFormat:
     """Return how errors that are found before GraphQL begins look below ``path``."""
 
@@ -124,13 +150,13 @@ def _is_browser(req: Any) -> bool:
     return HTML in (req.get_header("Accept") or "") and preferred == HTML
 
 
-def _answer_page(resp: Any, assets: Assets) -> None:
+def _answer_page(resp: Any, html: bytes) -> None:
     resp.content_type = falcon.MEDIA_HTML
     resp.cache_control = ("no-cache",)
     resp.set_header("Content-Security-Policy", POLICY)
     resp.set_header("X-Content-Type-Options", "nosniff")
     resp.append_header("Vary", "Accept")
-    resp.data = page(assets)
+    resp.data = html
 
 
 def _status(answer: Answer, media_type: str, *, known: bool) -> int:

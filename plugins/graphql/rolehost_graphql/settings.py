@@ -15,8 +15,9 @@ class GraphqlSettings(Settings, frozen=True):
 
     Attributes:
         path: where the API is served.
-        graphiql: serve the page GraphiQL at the same path to browsers; None: where
-            ``[deployment] environment`` is not ``production``.
+        graphiql: serve the page GraphiQL to browsers, at the same path and, without
+            authentication, at ``PATH/graphiql``; None: where ``[deployment] environment`` is
+            not ``production``.
         introspection: answer questions about the schema; None as for ``graphiql``. ``rolehost
             graphql schema`` prints the schema whatever is set.
         require_header: let GET through only with a header that a page of somebody else cannot

@@ -27,12 +27,13 @@ def rolehost_routes(context: DeclareContext) -> Sequence[Route]:
 
     settings: OpenapiSettings = context.settings
     prefix = settings.prefix
-    routes = [Route(f"{prefix}/openapi.json", DocumentResource(settings))]
+    why = "[openapi] open = true" if settings.open else ""
+    routes = [Route(f"{prefix}/openapi.json", DocumentResource(settings), open=why)]
     if settings.page:
         assets = Assets()
         routes += [
-            Route(f"{prefix}/docs", PageResource(assets)),
-            Route(f"{prefix}/docs/assets/{{version}}/{{name}}", AssetResource(assets)),
+            Route(f"{prefix}/docs", PageResource(assets), open=why),
+            Route(f"{prefix}/docs/assets/{{version}}/{{name}}", AssetResource(assets), open=why),
         ]
     return routes
 

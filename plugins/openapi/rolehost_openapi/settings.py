@@ -19,6 +19,8 @@ class OpenapiSettings(Settings, frozen=True):
         description: what the API is for, in CommonMark.
         servers: URLs the API is reached at; empty is where the document came from.
         page: serve the page at ``/docs`` too.
+        open: serve document and page without authentication: to everybody who reaches them.
+            A browser sends no token when it opens a page.
     """
 
     prefix: Annotated[str, Meta(pattern=r"^(/[^/{}]+)*$")] = ""
@@ -27,3 +29,4 @@ class OpenapiSettings(Settings, frozen=True):
     description: str = ""
     servers: tuple[str, ...] = ()
     page: bool = True
+    open: bool = False

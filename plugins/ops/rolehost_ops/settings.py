@@ -20,6 +20,8 @@ class OpsSettings(Settings, frozen=True):
         ping_timeout: seconds after which the ping of a backend counts as failed.
         statistics_timeout: seconds that ``/metrics`` waits for the figures that come from the
             database; without them it serves the rest.
+        open_metrics: serve ``/metrics`` without authentication: to everybody who reaches it.
+            The two probes always are, because what probes sends no token.
         details: show the texts of failures in answers, not only their types. Such a text may
             name hosts and users, so it is off where strangers reach the probes.
     """
@@ -28,4 +30,5 @@ class OpsSettings(Settings, frozen=True):
     metrics_dir: str | None = None
     ping_timeout: Seconds = 2.0
     statistics_timeout: Seconds = 2.0
+    open_metrics: bool = False
     details: bool = False

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from rolehost.api import Secret
 from rolehost.api.http import Invalid
-from rolehost_graphql import Context, Refused, Schema
+from rolehost_graphql import Refused, Schema
 
 from rolehost_webhooks.errors import Conflict, Impossible, NotFound, Rejected
 from rolehost_webhooks.graphql.mutations import Mutation
 from rolehost_webhooks.graphql.queries import Query
-from rolehost_webhooks.routes.authentication import admits
+from rolehost_webhooks.routes.authentication import authentication
+from rolehost_webhooks.settings import ApiSettings
 
 
-def part(token: Secret | None) -> Schema:
-    """Return this package's part of the schema.
-
-    Args:
-        token: what clients must send as ``Authorization: Bearer``; None lets everybody in.
-    """
-
-    def guard(context: Context) -> None:
-        if token is not None and not admits(token, context.header("Authorization")):
-            raise Refused("Invalid token", "UNAUTHENTICATED")
-
-    return Schema(query=Query, mutation=Mutation, guard=guard, translate=translate)
+def part(settings: ApiSettings) -> Schema:
+    """Return this package's part of the schema, for the same clients as the HTTP API."""
+    return Schema(
+        query=Query,
+        mutation=Mutation,
+        authentication=authentication(settings),
+        translate=translate,
+    )
 
 
 def translate(error: BaseException) -> Refused | None:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from rolehost.api import (
     PLUGIN_API,
+    Authentication,
     Check,
     Command,
     DeclareContext,
     ErrorFormat,
-    Middleware,
     Migrations,
     PluginInfo,
     ProcessContext,
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 PROXY = "a proxy before the webhooks API authenticates its clients, as the settings say"
 
-OPEN = "no token is set: everybody who reaches the webhooks API may use it"
+OPEN = "no token is set: [http] decides who may use the webhooks API"
 
 
 @hookimpl
@@ -53,37 +53,29 @@ def rolehost_migrations() -> list[Migrations]:
 
 
 @hookimpl
-def rolehost_routes() -> list[Route | ErrorFormat]:
-    """Give the API, and errors in Svix's form."""
+def rolehost_routes(context: DeclareContext) -> list[Route | ErrorFormat | Authentication]:
+    """Give the API, who may use it, and errors in Svix's form.
+
+    Raises:
+        SettingRefused: in production, if neither a token nor a proxy protects the API.
+    """
+    from rolehost_webhooks.routes.authentication import authentication
     from rolehost_webhooks.routes.errors import ERRORS
     from rolehost_webhooks.routes.table import routes
 
-    return [*routes(), ERRORS]
-
-
-@hookimpl
-def rolehost_middleware(context: DeclareContext) -> list[Middleware]:
-    """Accept paths with a slash at their end; ask for the token when there is one.
-
-    Raises:
-        SettingRefused: in production, when nobody would ask for anything.
-    """
-    from rolehost_webhooks.routes.authentication import BearerToken
-    from rolehost_webhooks.routes.paths import TrailingSlash
-
-    components = [Middleware("webhooks-slash", TrailingSlash())]
     settings: ApiSettings = context.settings
-    token = settings.demanded
-    if token is None and context.environment == "production":
+    by_token = authentication(settings)
+    if by_token is not None:
+        return [*routes(), by_token, ERRORS]
+    if context.environment == "production":
         _require_proxy(settings)
-    if token is not None:
-        components.append(Middleware("webhooks-token", BearerToken(token), security=True))
-    return components
+    by_proxy = settings.authentication == "proxy"
+    return [*routes("a proxy authenticates the clients" if by_proxy else ""), ERRORS]
 
 
 @hookimpl
 def rolehost_checks(context: DeclareContext) -> list[Check]:
-    """Tell whether the API is open to everybody."""
+    """Report what protects the API."""
     settings: ApiSettings = context.settings
     unasked = PROXY if settings.authentication == "proxy" else OPEN
     told = unasked if settings.demanded is None else "a token is asked for"
@@ -91,13 +83,13 @@ def rolehost_checks(context: DeclareContext) -> list[Check]:
     def token(_services: Services) -> str:
         return told
 
-    # It never fails: an open API on a laptop is its user's choice, but nobody should overlook it.
+    # It never fails: doing without a token is the operator's choice, but it must be seen.
     return [Check(name="webhooks-token", fn=token)]
 
 
 @hookimpl
 def rolehost_start(context: ProcessContext) -> None:
-    """Warn once when the API is open to everybody."""
+    """Warn once if the API has no token of its own."""
     settings: ApiSettings = context.settings
     unasked = settings.demanded is None and settings.authentication == "token"
     if context.role == "http" and unasked:
@@ -109,7 +101,7 @@ def graphql_schema(context: DeclareContext) -> list[Schema]:
     """Give what the API has to a GraphQL API, where the plugin ``graphql`` is enabled."""
     from rolehost_webhooks.graphql.part import part
 
-    return [part(context.settings.demanded)]
+    return [part(context.settings)]
 
 
 @hookimpl

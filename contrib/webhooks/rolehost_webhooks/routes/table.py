@@ -57,9 +57,26 @@ RESOURCES: dict[str, object] = {
 }
 
 
-def routes() -> list[Route]:
-    """Return the routes; every POST honours ``Idempotency-Key``, which Svix's clients send."""
+#: Routes that need no token, and why.
+OPEN = dict.fromkeys((f"{PREFIX}/health", f"{PREFIX}/health/ping"), "load balancers send no token")
+
+
+def routes(open_because: str = "") -> list[Route]:
+    """Return the routes.
+
+    Every POST honours ``Idempotency-Key``, which Svix's clients send. A slash at the end of a
+    path is accepted, as older clients write it.
+
+    Args:
+        open_because: why none of them needs authentication; empty: they need it.
+    """
     return [
-        Route(path, resource, idempotent=hasattr(resource, "on_post"))
+        Route(
+            path,
+            resource,
+            idempotent=hasattr(resource, "on_post"),
+            open=OPEN.get(path, open_because),
+            trailing_slash=True,
+        )
         for path, resource in RESOURCES.items()
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
@@ -15,13 +16,14 @@ from rolehost.composition.model import Composition
 from rolehost.deployment.model import HostSettings
 from rolehost.observe import logs
 from rolehost.observe.recorders import Recorders
+from rolehost.roles.http.access import admissions
 from rolehost.roles.http.answers import Answers, Streams
 from rolehost.roles.http.degraded import add_refusals
-from rolehost.roles.http.gate import Asgi, BodyLimit, limited, observed
-from rolehost.roles.http.problems import Problems
+from rolehost.roles.http.gate import Asgi, BodyLimit, limited, matched, observed
+from rolehost.roles.http.problems import install
 from rolehost.roles.http.requests import request_type
 from rolehost.roles.http.responders import Pool
-from rolehost.roles.http.routes import Router, TellingRouter
+from rolehost.roles.http.routes import Router
 
 
 class Application:
@@ -44,7 +46,11 @@ class Application:
 
 
 def build(
-    composition: Composition, services: Services, recorders: Recorders, settings: HostSettings
+    composition: Composition,
+    services: Services,
+    recorders: Recorders,
+    settings: HostSettings,
+    elsewhere: Callable[[], falcon.HTTPError] | None = None,
 ) -> Application:
     """Build the application of a composition.
 
@@ -58,43 +64,40 @@ def build(
             are idempotent.
         recorders: told of each request, when anybody listens at this moment.
         settings: ``[http]`` of them.
+        elsewhere: makes the answer where no route matches; None: 404.
     """
     http = settings.http
     has_database = "database" in composition.backends
     pool = Pool(http.threads, services.database.session if has_database else nullcontext)
     write = logs.often("info", "request") if http.access_log else None
     told = write is not None or bool(recorders)
-    router = (TellingRouter if told else Router)(pool, services)
-    problems = Problems([owned.value for owned in composition.error_formats])
-    limits: dict[str | None, int] = {
-        owned.value.path: owned.value.max_body
-        for owned in composition.routes
-        if owned.value.max_body is not None
-    }
+    router = Router(
+        pool,
+        services,
+        max_body=http.max_body,
+        formats=[owned.value for owned in composition.error_formats],
+        elsewhere=elsewhere,
+    )
     streams = Streams()
     components: list[Any] = [Answers(streams)]
     components += [owned.value.component for owned in composition.middleware]
     app: falcon.asgi.App[Any, Any] = falcon.asgi.App(
-        request_type=request_type(services, limits, http.max_body),
+        request_type=request_type(services),
         middleware=components,
         router=router,
     )
     handler = JSONHandler(dumps=msgspec.json.encode, loads=load)
     for options in (app.req_options, app.resp_options):
         options.media_handlers[falcon.MEDIA_JSON] = handler
-    problems.install(app)
+    install(app)
+    admission_to = admissions(composition)
     for owned in composition.routes:
-        route = owned.value
-        app.add_route(route.path, route.resource, suffix=route.suffix or None, route=route)
+        route, admit = owned.value, admission_to(owned)
+        suffix = route.suffix or None
+        app.add_route(route.path, route.resource, suffix=suffix, route=route, admit=admit)
     add_refusals(app, composition)
     router.compile()
-
-    def limit_of(path: str) -> int:
-        found = router.find(path)
-        return limits.get(found[3], http.max_body) if found else http.max_body
-
-    smallest = min([http.max_body, *limits.values()])
-    asgi = limited(app, BodyLimit(smallest, limit_of, problems))
+    asgi = limited(app, BodyLimit(router.smallest_body))
     if told or http.request_id:
         asgi = observed(
             asgi,
@@ -102,4 +105,4 @@ def build(
             write=write,
             recorders=recorders if recorders else None,
         )
-    return Application(asgi, pool, streams)
+    return Application(matched(asgi, router.match), pool, streams)

@@ -51,4 +51,10 @@ def add_refusals(app: falcon.asgi.App[Any, Any], composition: Composition) -> No
             resource = Refusal(each.name, route)
             # The router refuses a template that stands against one of another plugin.
             with suppress(ValueError):
-                app.add_route(route.path, resource, suffix=route.suffix or None, route=route)
+                app.add_route(
+                    route.path,
+                    resource,
+                    suffix=route.suffix or None,
+                    route=route,
+                    admit=None,
+                )

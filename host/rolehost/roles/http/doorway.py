@@ -17,7 +17,7 @@ from rolehost.errors import StorageUnavailable
 from rolehost.observe.recorders import Recorders
 from rolehost.roles.http.application import Application, build
 from rolehost.roles.http.gate import Asgi, Scope, Send
-from rolehost.roles.http.problems import Problems, overloaded
+from rolehost.roles.http.problems import overloaded
 from rolehost.roles.http.requests import Receive
 from rolehost.services import ProcessServices
 
@@ -40,11 +40,13 @@ class Doorway(Application):
         self._services = ProcessServices(early, role="http")
         # Without the database: responders that must not wait for it enter no session.
         built = build(
-            replace(early, backends={}), self._services, Recorders(), composition.deployment.host
+            replace(early, backends={}, degraded=()),
+            self._services,
+            Recorders(),
+            composition.deployment.host,
+            elsewhere=lambda: overloaded("The service waits for a backend."),
         )
-        problems = Problems([owned.value for owned in composition.error_formats])
-        paths = frozenset(owned.value.path for owned in early.routes)
-        super().__init__(_guarded(built.asgi, paths, problems), built.pool, built.streams)
+        super().__init__(_closing(built.asgi), built.pool, built.streams)
 
     def close(self) -> None:
         """Wait for responders that still run, and close the connections to backends."""
@@ -57,22 +59,11 @@ def _not_started(_services: Services) -> str | None:
     raise StorageUnavailable("the process waits for its backends")
 
 
-def _guarded(app: Asgi, paths: frozenset[str], problems: Problems) -> Asgi:
-    """Let the paths through, refuse the rest, and end each connection after its answer.
+def _closing(app: Asgi) -> Asgi:
+    """Wrap an application so that each connection ends after its answer.
 
     A connection keeps the application that it met first, so none may outlast the wait.
     """
-
-    async def refuse(scope: Scope, send: Send) -> None:
-        error = overloaded("The service waits for a backend.")
-        media_type, body = problems.render(scope["path"], error)
-        headers = [
-            (b"content-type", media_type.encode("latin-1")),
-            (b"content-length", str(len(body)).encode()),
-            *((name.lower().encode(), value.encode()) for name, value in _headers(error)),
-        ]
-        await send({"type": "http.response.start", "status": 503, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
 
     def call(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         def closing(message: dict[str, Any]) -> Awaitable[None]:
@@ -80,13 +71,6 @@ def _guarded(app: Asgi, paths: frozenset[str], problems: Problems) -> Asgi:
                 message["headers"] = [*message["headers"], (b"connection", b"close")]
             return send(message)
 
-        if scope["type"] == "http" and scope["path"] not in paths:
-            return refuse(scope, closing)
         return app(scope, receive, closing)
 
     return call
-
-
-def _headers(error: Any) -> list[tuple[str, str]]:
-    headers = error.headers or {}
-    return list(headers.items() if isinstance(headers, dict) else headers)

@@ -18,12 +18,15 @@ import falcon
 from structlog.contextvars import bind_contextvars
 
 from rolehost.observe.recorders import Recorders
-from rolehost.roles.http.problems import Problems, late_body
-from rolehost.roles.http.requests import REFUSED, TEMPLATE, Receive, too_large
+from rolehost.roles.http.problems import late_body, render
+from rolehost.roles.http.requests import REFUSED, RULES, Receive, too_large
 
 Scope = dict[str, Any]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+#: Types of ASGI scopes that have a path.
+_ROUTED = frozenset({"http", "websocket"})
 
 #: Methods that come without a body as a rule; one that comes is bounded when it is read.
 BODILESS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
@@ -45,14 +48,10 @@ class BodyLimit:
 
     Args:
         smallest: the smallest limit of any route; bodies up to it need no look at the route.
-        limit_of: given a path, returns the limit there, bytes.
-        problems: renders the refusal.
     """
 
-    def __init__(self, smallest: int, limit_of: Callable[[str], int], problems: Problems) -> None:
+    def __init__(self, smallest: int) -> None:
         self.smallest = smallest
-        self._limit_of = limit_of
-        self._problems = problems
 
     def refusal(self, scope: Scope) -> falcon.HTTPError | None:
         """Return the error for a request whose declared body is too large, else None."""
@@ -61,7 +60,7 @@ class BodyLimit:
                 # The server has checked that these are digits.
                 length = int(value)
                 if length > self.smallest:
-                    limit = self._limit_of(scope["path"])
+                    limit = scope[RULES].max_body
                     if length > limit:
                         return too_large(scope, limit)
                 break
@@ -69,7 +68,7 @@ class BodyLimit:
 
     async def answer(self, error: falcon.HTTPError, scope: Scope, send: Send) -> None:
         """Answer with the error, without Falcon, and announce the connection's end."""
-        media_type, body = self._problems.render(scope["path"], error)
+        media_type, body = render(scope, error)
         headers = [
             (b"content-type", media_type.encode("latin-1")),
             (b"content-length", str(len(body)).encode()),
@@ -89,6 +88,22 @@ async def linger(receive: Receive) -> None:
                 if event["type"] == "http.disconnect" or not event.get("more_body"):
                     return
                 left -= len(event.get("body", b""))
+
+
+def matched(app: Asgi, match: Callable[[Scope], None]) -> Asgi:
+    """Wrap an application so that the route is decided before anything reads the path.
+
+    Args:
+        app: what to wrap.
+        match: leaves the route in the scope; :meth:`rolehost.roles.http.routes.Router.match`.
+    """
+
+    def call(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if scope["type"] in _ROUTED:
+            match(scope)
+        return app(scope, receive, send)
+
+    return call
 
 
 def limited(app: Asgi, limit: BodyLimit) -> Asgi:
@@ -165,7 +180,7 @@ def observed(
         finally:
             seconds = perf_counter() - started
             method = scope["method"]
-            template = scope.get(TEMPLATE, "")
+            template = scope[RULES].template
             if recorders is not None:
                 recorders.request(method, template, status, seconds)
             if write is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -13,7 +13,6 @@ import msgspec
 import structlog
 from structlog.contextvars import get_contextvars
 
-from rolehost.api.contributions import ErrorFormat
 from rolehost.api.http import Invalid
 from rolehost.errors import (
     IdempotencyConflict,
@@ -22,7 +21,7 @@ from rolehost.errors import (
     StorageUnavailable,
     ValueRefused,
 )
-from rolehost.roles.http.requests import BodyIncomplete
+from rolehost.roles.http.requests import RULES, BodyIncomplete
 
 log = structlog.get_logger(__name__)
 
@@ -40,61 +39,59 @@ _RENAMED = {
 }
 
 
-class Problems:
-    """Renders errors: the format whose prefix is the longest that matches, else RFC 9457."""
+def render(scope: Mapping[str, Any], error: falcon.HTTPError) -> tuple[str, bytes]:
+    """Return the media type and the body of an error.
 
-    def __init__(self, formats: Sequence[ErrorFormat]) -> None:
-        self._formats = sorted(formats, key=lambda each: len(each.prefix), reverse=True)
+    Args:
+        scope: the ASGI scope of the request, for which the router has decided.
+        error: the error.
 
-    def render(self, path: str, error: falcon.HTTPError) -> tuple[str, bytes]:
-        """Return the media type and the body of an error at a path.
+    Returns:
+        If the error cannot be shown, or its format fails: a problem without details.
+    """
+    try:
+        return _rendered(scope, error)
+    except Exception as failure:
+        log.error(
+            "an error cannot be rendered",
+            path=scope["path"],
+            error=f"{type(failure).__name__}: {failure}",
+        )
+        problem = {"type": "about:blank", "status": error.status_code}
+        return PROBLEM_TYPE, msgspec.json.encode(problem)
 
-        An error that cannot be shown, or a format that fails, gives a problem without details.
-        """
-        try:
-            return self._rendered(path, error)
-        except Exception as failure:
-            log.error(
-                "an error cannot be rendered",
-                path=path,
-                error=f"{type(failure).__name__}: {failure}",
-            )
-            problem = {"type": "about:blank", "status": error.status_code}
-            return PROBLEM_TYPE, msgspec.json.encode(problem)
 
-    def _rendered(self, path: str, error: falcon.HTTPError) -> tuple[str, bytes]:
-        status = error.status_code
-        code = str(error.code) if error.code is not None else code_of(error)
-        title = _title(error)
-        for each in self._formats:
-            if _below(path, each.prefix):
-                detail: Any = error.errors if isinstance(error, Invalid) else error.description
-                return each.render(status, title, detail or title, code)
-        problem: dict[str, Any] = {"type": "about:blank", "title": title, "status": status}
-        if error.description:
-            problem["detail"] = error.description
-        problem["code"] = code
-        identity = get_contextvars().get("request_id")
-        if identity:
-            problem["instance"] = quote(identity, safe="-._~")
-        if isinstance(error, Invalid):
-            problem["errors"] = error.errors
-        return PROBLEM_TYPE, msgspec.json.encode(problem, enc_hook=str)
+def _rendered(scope: Mapping[str, Any], error: falcon.HTTPError) -> tuple[str, bytes]:
+    status = error.status_code
+    code = str(error.code) if error.code is not None else code_of(error)
+    title = _title(error)
+    own_format = scope[RULES].render
+    if own_format is not None:
+        detail: Any = error.errors if isinstance(error, Invalid) else error.description
+        media_type, body = own_format(status, title, detail or title, code)
+        return media_type, body
+    problem: dict[str, Any] = {"type": "about:blank", "title": title, "status": status}
+    if error.description:
+        problem["detail"] = error.description
+    problem["code"] = code
+    identity = get_contextvars().get("request_id")
+    if identity:
+        problem["instance"] = quote(identity, safe="-._~")
+    if isinstance(error, Invalid):
+        problem["errors"] = error.errors
+    return PROBLEM_TYPE, msgspec.json.encode(problem, enc_hook=str)
 
-    def serialize(self, req: falcon.Request, resp: falcon.Response, error: Any) -> None:
-        """Falcon's error serializer."""
-        resp.content_type, resp.data = self.render(req.path, error)
 
-    def install(self, app: falcon.asgi.App[Any, Any]) -> None:
-        """Make an application answer every error in this way."""
-        app.set_error_serializer(self.serialize)
-        app.add_error_handler(Exception, _unhandled)
-        app.add_error_handler(StorageUnavailable, _unavailable)
-        app.add_error_handler(ValueRefused, _refused)
-        app.add_error_handler(Overloaded, _overloaded)
-        app.add_error_handler(IdempotencyConflict, _conflict)
-        app.add_error_handler(IdempotencyInProgress, _in_progress)
-        app.add_error_handler(BodyIncomplete, _incomplete)
+def install(app: falcon.asgi.App[Any, Any]) -> None:
+    """Make an application answer every error with :func:`render`."""
+    app.set_error_serializer(_serialize)
+    app.add_error_handler(Exception, _unhandled)
+    app.add_error_handler(StorageUnavailable, _unavailable)
+    app.add_error_handler(ValueRefused, _refused)
+    app.add_error_handler(Overloaded, _overloaded)
+    app.add_error_handler(IdempotencyConflict, _conflict)
+    app.add_error_handler(IdempotencyInProgress, _in_progress)
+    app.add_error_handler(BodyIncomplete, _incomplete)
 
 
 def code_of(error: falcon.HTTPError) -> str:
@@ -129,9 +126,9 @@ def late_body() -> falcon.HTTPError:
     )
 
 
-def _below(path: str, prefix: str) -> bool:
-    prefix = prefix.rstrip("/")
-    return path == prefix or path.startswith(prefix + "/")
+def _serialize(req: falcon.asgi.Request, resp: falcon.Response, error: Any) -> None:
+    """Falcon's error serializer."""
+    resp.content_type, resp.data = render(req.scope, error)
 
 
 def _title(error: falcon.HTTPError) -> str:

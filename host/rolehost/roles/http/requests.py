@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import falcon
 import falcon.asgi
@@ -13,8 +13,9 @@ from rolehost.api.services import Services
 
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 
-#: Key of the ASGI scope under which the router leaves the template that matched.
-TEMPLATE = "rolehost.template"
+#: Keys of the ASGI scope under which the router leaves what it found, as Falcon's router returns
+#: it, and the :class:`~rolehost.roles.http.routes.Rules` of the request.
+FOUND, RULES = "rolehost.found", "rolehost.rules"
 
 #: Key of the ASGI scope that says: the body was refused while it was still being sent.
 REFUSED = "rolehost.refused"
@@ -31,12 +32,6 @@ class Request(falcon.asgi.Request):
     declared length was checked before Falcon saw it, and the server counts it.
     """
 
-    #: Largest body of a route by template, bytes; of the routes that differ from ``largest``.
-    limits: ClassVar[Mapping[str | None, int]] = {}
-
-    #: Largest body of all other routes, bytes.
-    largest: ClassVar[int] = 0
-
     @property
     def stream(self) -> BoundedStream:  # type: ignore[override]
         """The body.
@@ -50,7 +45,7 @@ class Request(falcon.asgi.Request):
             length = self.content_length
             receive = self._receive
             if first.get("more_body"):
-                limit = self.limits.get(self.uri_template, self.largest)
+                limit = self.scope[RULES].max_body
                 receive = _bounded(receive, self.scope, limit, len(first.get("body", b"")))
             self._stream = BoundedStream(
                 receive, first_event=self._first_event, content_length=length
@@ -86,15 +81,11 @@ def too_large(scope: dict[str, Any], limit: int) -> falcon.HTTPContentTooLarge:
     )
 
 
-def request_type(services: Services, limits: Mapping[str | None, int], largest: int) -> type:
+def request_type(services: Services) -> type:
     """Make the request class of one application.
 
     ``req.context.services`` is a class attribute of the context, so it costs a request
     nothing.
     """
     context = type("Context", (falcon.Context,), {"services": services, "body": b""})
-    return type(
-        "HostRequest",
-        (Request,),
-        {"context_type": context, "limits": dict(limits), "largest": largest},
-    )
+    return type("HostRequest", (Request,), {"context_type": context})

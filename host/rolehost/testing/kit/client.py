@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextvars import copy_context
 from typing import Any, TypedDict, Unpack
-from urllib.parse import urlencode
+from urllib.parse import quote, unquote, urlencode
 
 import msgspec
 
@@ -15,6 +15,9 @@ from rolehost.delivery.guard import role_loop
 
 Asgi = Callable[[dict[str, Any], Any, Any], Any]
 Call = Callable[[], Coroutine[Any, Any, None]]
+
+#: Characters of a path that are sent unchanged: all of printable ASCII but the blank.
+_SENT_AS_IT_IS = "".join(map(chr, range(0x21, 0x7F)))
 
 #: Most characters of a body that a response shows of itself.
 _SHOWN = 300
@@ -221,7 +224,7 @@ class Client:
 
         Args:
             method: GET, POST, …
-            path: with or without a query.
+            path: with or without a query; sent as it is, percent-encoded where it is not ASCII.
             json: encoded as the body, with its content type; anything msgspec encodes.
             body: the body as it is.
             params: added to the query; lists give a parameter several times.
@@ -251,7 +254,7 @@ class Client:
 def _scope(method: str, path: str, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
     path, _, query = path.partition("?")
     fields = {name.lower(): value for name, value in headers.items()}
-    fields.setdefault("host", "testserver")
+    fields.setdefault("host", "localhost")
     if body:
         fields.setdefault("content-length", str(len(body)))
     return {
@@ -260,12 +263,12 @@ def _scope(method: str, path: str, headers: Mapping[str, str], body: bytes) -> d
         "http_version": "1.1",
         "method": method,
         "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
+        "path": unquote(path),
+        "raw_path": quote(path, safe=_SENT_AS_IT_IS).encode("ascii"),
         "query_string": query.encode(),
         "root_path": "",
         "headers": [(name.encode(), value.encode("latin-1")) for name, value in fields.items()],
-        "server": ("testserver", 80),
+        "server": ("localhost", 80),
         "client": ("127.0.0.1", 50000),
     }
 

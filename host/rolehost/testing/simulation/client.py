@@ -171,7 +171,7 @@ class Door:
 
 def _scope(method: str, path: str, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
     plain, _, query = path.partition("?")
-    told = {"host": "simulation", "content-length": str(len(body)), **headers}
+    told = {"host": "localhost", "content-length": str(len(body)), **headers}
     if body:
         told.setdefault("content-type", "application/json")
     return {

@@ -4,9 +4,10 @@
 const query = new URLSearchParams(window.location.search).get("query");
 
 // Headers are not kept (shouldPersistHeaders): one of them may be a token.
-ReactDOM.createRoot(document.getElementById("graphiql")).render(
+const main = document.getElementById("graphiql");
+ReactDOM.createRoot(main).render(
   React.createElement(GraphiQL, {
-    fetcher: GraphiQL.createFetcher({ url: window.location.pathname }),
+    fetcher: GraphiQL.createFetcher({ url: main.dataset.api }),
     query: query === null ? undefined : query,
     defaultEditorToolsVisibility: true,
     isHeadersEditorEnabled: true,

@@ -1,0 +1,35 @@
+"""Addresses that only programs of this machine can reach."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address
+
+
+@lru_cache(maxsize=256)
+def names_loopback(host: str) -> bool:
+    """Say whether a host is ``localhost`` or a loopback address; no name is looked up.
+
+    Args:
+        host: a name or an address; an IPv6 address may stand in brackets.
+    """
+    if host.lower() == "localhost":
+        return True
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped.is_loopback
+    return address.is_loopback
+
+
+def binds_locally(bind: str) -> bool:
+    """Say whether ``[http] bind`` is a Unix socket or certainly a loopback address.
+
+    A name other than ``localhost`` may resolve to anything, so it does not count, and neither
+    does what is no address at all.
+    """
+    return bind.startswith("unix:") or names_loopback(bind.rpartition(":")[0])

@@ -1,0 +1,113 @@
+"""Admission of a request to the route that it matched.
+
+Each function takes Falcon's request, of HTTP or of a WebSocket, and returns if the request is
+admitted; otherwise it raises what the client is answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import falcon
+
+from rolehost.api.contributions import Authentication, Route
+from rolehost.api.http import bearer
+from rolehost.composition import Composition, Owned, access_of
+from rolehost.deployment import names_loopback
+
+Admission = Callable[[Any], None]
+
+#: What a browser says of a request that no page of another origin has caused
+#: (``Sec-Fetch-Site``, Fetch Metadata).
+_OWN_SITE = frozenset({"same-origin", "none"})
+
+_TOKEN = "; programs elsewhere, and web pages, need a token: set token in [http]"
+
+
+def admissions(composition: Composition) -> Callable[[Owned[Route]], Admission | None]:
+    """Return what tells the admission to each route of a composition; None admits everybody."""
+    http = composition.deployment.host.http
+    by_plugin = {
+        plugin: authenticated(owned.value) for plugin, owned in composition.authentications.items()
+    }
+    by_token = authenticated(bearer(http.token)) if http.token else None
+
+    def admission(owned: Owned[Route]) -> Admission | None:
+        match access_of(owned, composition.authentications, http):
+            case "plugin":
+                return by_plugin[owned.plugin]
+            case "token":
+                return by_token
+            case "local":
+                return local
+            case _:
+                return None
+
+    return admission
+
+
+def authenticated(authentication: Authentication) -> Admission:
+    """Return the admission of those whom an authentication admits."""
+    admits = authentication.admits
+
+    def admit(req: Any) -> None:
+        try:
+            admitted = admits(req)
+        except falcon.HTTPStatus:
+            # Raised to answer at once, possibly with 200.
+            admitted = False
+        except falcon.HTTPError as error:
+            if error.status_code >= 400:
+                raise
+            admitted = False
+        if admitted is not True:
+            raise falcon.HTTPUnauthorized(
+                description=authentication.refusal,
+                challenges=[authentication.challenge],
+                code="authentication_failed",
+            )
+
+    return admit
+
+
+def local(req: Any) -> None:
+    """Admit requests of programs of this machine, and of pages that this host serves itself.
+
+    A page in a browser can send requests to a loopback address, too. Three things tell them: the
+    name that the page's address has (its DNS may resolve to 127.0.0.1), the page's origin, and a
+    body that a browser sends without asking the server first (Fetch, "CORS-safelisted").
+
+    Raises:
+        falcon.HTTPForbidden: the request came by another name, or a foreign page sent it.
+        falcon.HTTPUnsupportedMediaType: its body is not JSON.
+    """
+    headers: Mapping[bytes, bytes] = dict(req.scope["headers"])
+    host = headers.get(b"host", b"").decode("latin-1").lower()
+    if not names_loopback(_without_port(host)):
+        raise _forbidden(f"The header Host must name a loopback address or localhost{_TOKEN}.")
+    origin = headers.get(b"origin")
+    if origin is not None and origin.decode("latin-1").lower() not in (
+        f"http://{host}",
+        f"https://{host}",
+    ):
+        raise _forbidden(f"Pages of other origins are refused{_TOKEN}.")
+    site = headers.get(b"sec-fetch-site")
+    if site is not None and site.decode("latin-1").lower() not in _OWN_SITE:
+        raise _forbidden(f"Requests that pages of other origins cause are refused{_TOKEN}.")
+    if b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0":
+        media = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        if media != b"application/json":
+            raise falcon.HTTPUnsupportedMediaType(
+                description="A body must have the Content-Type application/json"
+                " where no token protects the route."
+            )
+
+
+def _without_port(host: str) -> str:
+    name, colon, port = host.rpartition(":")
+    return name if colon and port.isdecimal() else host
+
+
+def _forbidden(description: str) -> falcon.HTTPForbidden:
+    return falcon.HTTPForbidden(description=description, code="local_requests_only")
