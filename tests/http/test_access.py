@@ -161,6 +161,33 @@ def test_a_coroutine_is_no_admission(app: Apps, counted: Counted) -> None:
     assert (ask(asgi, "GET", "/x").status, counted.ran) == (401, 0)
 
 
+class Both(Counted):
+    async def on_get_read(self, req: Any, resp: Any) -> None:
+        self.ran += 1
+
+
+@pytest.mark.parametrize("open_first", [True, False])
+def test_each_route_of_one_path_has_its_own_rules(
+    app: Apps, counted: Counted, open_first: bool
+) -> None:
+    class Writes:
+        async def on_put(self, req: Any, resp: Any) -> None:
+            counted.ran += 1
+
+    read = Route("/x", Both(), suffix="read", open="everybody may read")
+    write = Route("/x", Writes(), max_body=3)
+    routes = (read, write) if open_first else (write, read)
+    asgi = app(*routes, authentications=[bearer(Secret("t"))])
+    token = {"authorization": "Bearer t"}
+    assert ask(asgi, "GET", "/x").status == 200
+    assert ask(asgi, "PUT", "/x").status == 401
+    assert ask(asgi, "PUT", "/x", headers=token).status == 200
+    assert ask(asgi, "PUT", "/x", headers=token, body=b"1234").status == 413
+    assert ask(asgi, "OPTIONS", "/x").status == 401
+    assert ask(asgi, "DELETE", "/x").status == 401
+    assert counted.ran == 1
+
+
 def test_middleware_cannot_lead_a_request_to_another_route(app: Apps, counted: Counted) -> None:
     class Rewrites:
         async def process_request(self, req: Any, _resp: Any) -> None:
@@ -261,9 +288,7 @@ def test_the_hosts_token_protects_what_no_plugin_protects(app: Apps, counted: Co
 def test_a_plugins_own_authentication_comes_before_the_hosts_token(
     app: Apps, counted: Counted
 ) -> None:
-    asgi = app(
-        Route("/x", counted), token=Secret("host"), authentications=[bearer(Secret("own"))]
-    )
+    asgi = app(Route("/x", counted), token=Secret("host"), authentications=[bearer(Secret("own"))])
     assert ask(asgi, "GET", "/x", headers={"authorization": "Bearer host"}).status == 401
     assert ask(asgi, "GET", "/x", headers={"authorization": "Bearer own"}).status == 200
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from rolehost.composition import compose, examine
+from rolehost.composition import access_of, compose, examine
 from rolehost.deployment import Deployment, load
 
 from tests.proofs.kit import ROOT
@@ -31,8 +31,8 @@ SWAPS = {
     "memcached instead of Redis": {"CACHE": "memcached"},
 }
 K8S = ROOT / "deploy/k8s"
-#: What every deployment in production with an API wants to be told.
-TOKEN = {"ROLEHOST_WEBHOOKS_TOKEN": "a-token"}
+#: What clients of the API send, and what reads metrics sends.
+TOKEN = {"ROLEHOST_WEBHOOKS_TOKEN": "a-token", "ROLEHOST_OPERATOR_TOKEN": "another-token"}
 #: Manifests of pods that run roles; what they share is in the kustomization of the fleet.
 PODS = sorted(K8S.glob("*/deployment.yaml")) + sorted(K8S.glob("*/statefulset.yaml"))
 COMPOSE = ("docker-compose.yml", "docker-compose.fleet.yml")
@@ -93,14 +93,45 @@ def test_a_deployment_with_named_roles_is_exactly_these(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [ROOT / "deploy/api.toml", *K8S.glob("*/deployment.toml")])
 def test_an_api_that_would_let_everybody_in_does_not_start_in_production(path: Path) -> None:
-    composition, (problem,) = examine(load(path, environ={}))
+    composition, problems = examine(load(path, environ={}))
     assert composition is None
-    assert problem.code == "refused-setting"
+    (problem,) = [each for each in problems if each.code == "refused-setting"]
     assert problem.where.startswith(f"{path}:") and problem.where.endswith("webhooks-api.token")
 
 
 def test_everybody_may_try_the_embedded_one() -> None:
     assert compose(load(ROOT / "deploy/embedded.toml", environ={})).roles
+
+
+def test_what_the_image_runs_by_default_does_not_start_without_a_token() -> None:
+    path = ROOT / "deploy/embedded.toml"
+    composition, (problem,) = examine(load(path, environ=image_variables()))
+    assert composition is None
+    assert problem.code == "unauthenticated-routes"
+    assert problem.where == "environment ROLEHOST__HTTP__BIND, http.bind"
+    one_token = {"ROLEHOST_WEBHOOKS_TOKEN": "a-token"}
+    assert compose(load(path, environ=image_variables() | one_token)).roles
+
+
+@pytest.mark.parametrize("path", PODS, ids=relative)
+def test_a_pod_does_not_start_without_the_operators_token(path: Path) -> None:
+    _, container, _ = pod(path)
+    none = {"ROLEHOST_OPERATOR_TOKEN": ""} | variables(container)
+    composition, (problem,) = examine(deployment_of(container["args"], path.parent, none))
+    assert composition is None
+    assert problem.code == "unauthenticated-routes"
+
+
+@pytest.mark.parametrize("path", PODS, ids=relative)
+def test_a_pod_answers_its_probes_and_nothing_else_without_a_token(path: Path) -> None:
+    composition = compose(pod(path)[2])
+    http = composition.deployment.host.http
+    opened = {
+        owned.value.path
+        for owned in composition.routes
+        if access_of(owned, composition.authentications, http) not in {"plugin", "token"}
+    }
+    assert opened <= {"/healthz", "/readyz", "/api/v1/health"}
 
 
 def test_the_split_deployments_together_are_what_the_embedded_one_is() -> None:
@@ -265,7 +296,7 @@ def test_every_variable_of_the_image_and_the_example_overrides_a_setting() -> No
     assert environ
     compose(load(ROOT / "deploy/api.toml", environ=TOKEN | environ))
     alone = {name: value for name, value in environ.items() if "STORAGE" not in name}
-    compose(load(ROOT / "deploy/embedded.toml", environ=alone))
+    compose(load(ROOT / "deploy/embedded.toml", environ=TOKEN | alone))
 
 
 def test_the_example_names_every_variable_of_the_engines() -> None:

@@ -133,9 +133,9 @@ def test_without_the_token_nothing_is_told_and_nothing_changes(api: Api) -> None
             "{ eventTypes { nodes { name } } }",
             'mutation { deleteApplication(id: "x") }',
         ):
-            answer = api.host.client.post("/graphql", json={"query": query}, headers=headers).json
-            assert answer["data"] is None
-            (error,) = answer["errors"]
+            answer = api.host.client.post("/graphql", json={"query": query}, headers=headers)
+            assert answer.status == 401
+            (error,) = answer.json["errors"]
             assert error["extensions"]["code"] == "UNAUTHENTICATED"
 
 

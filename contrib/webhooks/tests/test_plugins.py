@@ -7,10 +7,18 @@ import sys
 from typing import Any
 
 import pytest
-from rolehost.api import DeclareContext, Migrations, Secret, SettingRefused
+from rolehost.api import (
+    Authentication,
+    DeclareContext,
+    Migrations,
+    Route,
+    Secret,
+    SettingRefused,
+)
 from rolehost.composition import compose
 from rolehost.deployment import load
 from rolehost_webhooks.plugins import api, delivery, ingest
+from rolehost_webhooks.routes.table import RESOURCES
 from rolehost_webhooks.settings import ApiSettings, DeliverySettings, IngestSettings
 
 
@@ -25,22 +33,31 @@ def test_each_plugin_brings_the_same_tables_so_that_each_may_run_alone() -> None
     assert isinstance(migrations, Migrations) and migrations.owner == "webhooks"
 
 
-def test_a_token_brings_a_middleware_that_nothing_may_leave_out() -> None:
-    def security(settings: ApiSettings) -> list[str]:
-        return [one.name for one in api.rolehost_middleware(context(settings)) if one.security]
+def declared(settings: ApiSettings, environment: str = "development") -> tuple[bool, set[str]]:
+    """Return whether there is an authentication, and the paths that are open."""
+    given = api.rolehost_routes(context(settings, environment))
+    opened = {each.path for each in given if isinstance(each, Route) and each.open}
+    return any(isinstance(each, Authentication) for each in given), opened
 
-    assert security(ApiSettings()) == []
-    assert security(ApiSettings(token=Secret(""))) == []
+
+def test_a_token_is_demanded_of_every_route_but_the_probe() -> None:
     for authentication in ("token", "proxy"):
         settings = ApiSettings(token=Secret("t"), authentication=authentication)
-        assert security(settings) == ["webhooks-token"]
+        assert declared(settings) == (True, {"/api/v1/health"})
+
+
+def test_without_a_token_the_host_decides_unless_a_proxy_authenticates() -> None:
+    for settings in OPEN:
+        assert declared(settings) == (False, {"/api/v1/health"})
+    by_token, opened = declared(ApiSettings(authentication="proxy"))
+    assert not by_token and len(opened) == len(RESOURCES)
 
 
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        (ApiSettings(), "everybody"),
-        (ApiSettings(token=Secret("")), "everybody"),
+        (ApiSettings(), "[http] decides"),
+        (ApiSettings(token=Secret("")), "[http] decides"),
         (ApiSettings(authentication="proxy"), "a proxy"),
         (ApiSettings(token=Secret("t")), "a token is asked for"),
         (ApiSettings(token=Secret("t"), authentication="proxy"), "a token is asked for"),
@@ -58,19 +75,19 @@ CLOSED = [ApiSettings(token=Secret("t")), ApiSettings(authentication="proxy")]
 @pytest.mark.parametrize("settings", OPEN)
 def test_an_api_that_lets_everybody_in_is_refused_in_production(settings: ApiSettings) -> None:
     with pytest.raises(SettingRefused, match="would let everybody in") as refused:
-        api.rolehost_middleware(context(settings, "production"))
+        api.rolehost_routes(context(settings, "production"))
     assert refused.value.setting == "token"
 
 
 @pytest.mark.parametrize("settings", CLOSED)
 def test_one_that_somebody_guards_is_not(settings: ApiSettings) -> None:
-    assert api.rolehost_middleware(context(settings, "production"))
+    assert api.rolehost_routes(context(settings, "production"))
 
 
 @pytest.mark.parametrize("environment", ["development", "test"])
 @pytest.mark.parametrize("settings", [*OPEN, *CLOSED])
 def test_elsewhere_it_may_be_either(settings: ApiSettings, environment: str) -> None:
-    assert api.rolehost_middleware(context(settings, environment))
+    assert api.rolehost_routes(context(settings, environment))
 
 
 def test_the_schedule_of_the_settings_is_that_of_the_actor() -> None:
@@ -99,7 +116,7 @@ def test_the_topic_of_the_settings_may_be_published_to() -> None:
 @pytest.mark.parametrize(
     ("plugin", "hook", "settings", "unwanted"),
     [
-        ("api", "rolehost_routes()", "", ["urllib3", "standardwebhooks"]),
+        ("api", "rolehost_routes", "ApiSettings", ["urllib3", "standardwebhooks"]),
         ("ingest", "rolehost_handlers", "IngestSettings", ["falcon", "urllib3"]),
         ("delivery", "rolehost_actors", "DeliverySettings", ["falcon", "urllib3"]),
     ],
@@ -107,9 +124,7 @@ def test_the_topic_of_the_settings_may_be_published_to() -> None:
 def test_a_plugin_imports_only_what_its_role_needs(
     plugin: str, hook: str, settings: str, unwanted: list[str]
 ) -> None:
-    call = hook
-    if settings:
-        call = f"{hook}(DeclareContext(plugin='x', settings={settings}(), deployment='d'))"
+    call = f"{hook}(DeclareContext(plugin='x', settings={settings}(), deployment='d'))"
     code = (
         "import sys\n"
         "from rolehost.api import DeclareContext\n"

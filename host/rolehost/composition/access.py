@@ -15,7 +15,7 @@ from rolehost.api.contributions import Authentication, Route
 from rolehost.composition.declare import Contributions
 from rolehost.composition.model import Owned
 from rolehost.composition.report import Report
-from rolehost.deployment import HttpSettings, binds_locally
+from rolehost.deployment import HttpSettings, binds_locally, is_address
 
 #: What protects a route. ``open``: nothing, as the route itself says. ``plugin``: the
 #: authentication of its plugin. ``token``: ``[http] token``. ``local``: requests of this
@@ -49,14 +49,15 @@ def check(contributions: Contributions, report: Report) -> Mapping[str, Owned[Au
         _check_one(owned, given.get(owned.plugin), report)
         given.setdefault(owned.plugin, owned)
     for route in contributions.of(Route):
-        if not isinstance(route.value.open, str):
+        why = route.value.open
+        if not isinstance(why, str) or (why and not why.strip()):
             report.add(
                 "route-open",
                 route.site,
                 f"the route {route.value.path} does not say why it is open",
                 who=report.whose([route.plugin]),
                 expected="a few words, shown to the operator",
-                got=repr(route.value.open),
+                got=repr(why),
                 fix='write open="probes send no credentials", or leave it out',
             )
     _check_bind(contributions.of(Route), given, report)
@@ -98,8 +99,8 @@ def _check_bind(
     report: Report,
 ) -> None:
     http = report.deployment.host.http
-    if binds_locally(http.bind):
-        return
+    if binds_locally(http.bind) or not is_address(http.bind):
+        return  # what is no address is another mistake
     unprotected = [owned for owned in routes if access_of(owned, given, http) == "local"]
     if not unprotected:
         return

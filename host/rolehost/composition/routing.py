@@ -7,7 +7,6 @@ added twice, and refuses two names for one path segment only when the server sta
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 
 from rolehost.api.contributions import Route
@@ -116,16 +115,20 @@ def _check_spelling(owned: Owned[Route], report: Report) -> None:
 
 
 def _duplicates(routes: Sequence[Owned[Route]], report: Report) -> None:
-    """Report templates of several routes: Falcon's router would keep the last alone."""
-    claimed: dict[str, list[Owned[Route]]] = {}
+    claimed: dict[tuple[str, str], list[Owned[Route]]] = {}
     for owned in routes:
-        claimed.setdefault(_FIELD.sub("{}", owned.value.path), []).append(owned)
-    for sites in claimed.values():
+        template = _FIELD.sub("{}", owned.value.path)
+        for method in responders(owned.value):
+            claimed.setdefault((template, method), []).append(owned)
+    # Methods that the same routes claim are one mistake.
+    together: dict[tuple[int, ...], list[tuple[str, str]]] = {}
+    for key, sites in claimed.items():
         if len(sites) > 1:
-            methods = Counter(method for owned in sites for method in responders(owned.value))
-            shared = ", ".join(method for method, count in methods.items() if count > 1)
-            subject = f"{shared or 'the path'} {sites[0].value.path}"
-            clash(report, "duplicate-route", subject, sites)
+            together.setdefault(tuple(id(owned) for owned in sites), []).append(key)
+    for keys in together.values():
+        sites = claimed[keys[0]]
+        methods = ", ".join(method for _, method in keys)
+        clash(report, "duplicate-route", f"{methods} {sites[0].value.path}", sites)
 
 
 def _variables(routes: Sequence[Owned[Route]], report: Report) -> None:

@@ -10,6 +10,7 @@ from rolehost.composition.model import Degraded, Plugin
 from rolehost.composition.report import Report
 from rolehost.composition.schedules import check_schedules
 from rolehost.composition.signatures import check_signatures
+from rolehost.deployment import is_address
 from rolehost.discovery import did_you_mean
 from rolehost.discovery.suggest import one_of
 
@@ -86,9 +87,7 @@ def _claims(found: Sequence[Role], contributions: Contributions, report: Report)
 
 def _bind(report: Report) -> None:
     bind = report.deployment.host.http.bind
-    _, _, port = bind.rpartition(":")
-    valid = port.isascii() and port.isdecimal() and int(port) < 65_536 and ":" in bind
-    if not valid and not (bind.startswith("unix:") and port):
+    if not is_address(bind):
         report.add(
             "invalid-bind",
             report.at("http.bind"),

@@ -1,4 +1,4 @@
-"""Addresses that only programs of this machine can reach."""
+"""Addresses to listen on, and which of them only programs of this machine can reach."""
 
 from __future__ import annotations
 
@@ -26,10 +26,17 @@ def names_loopback(host: str) -> bool:
     return address.is_loopback
 
 
+def is_address(bind: str) -> bool:
+    """Say whether ``[http] bind`` has one of the forms that can be listened on."""
+    if bind.startswith("unix:"):
+        return bind != "unix:"
+    _, colon, port = bind.rpartition(":")
+    return bool(colon) and port.isascii() and port.isdecimal() and int(port) < 65_536
+
+
 def binds_locally(bind: str) -> bool:
     """Say whether ``[http] bind`` is a Unix socket or certainly a loopback address.
 
-    A name other than ``localhost`` may resolve to anything, so it does not count, and neither
-    does what is no address at all.
+    A name other than ``localhost`` may resolve to anything, so it does not count.
     """
     return bind.startswith("unix:") or names_loopback(bind.rpartition(":")[0])

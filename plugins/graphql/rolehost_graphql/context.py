@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from rolehost.api import Services
 
-from rolehost_graphql.errors import TIME_LIMIT, Refused
+from rolehost_graphql.errors import TIME_LIMIT, UNAUTHENTICATED, Refused
 
 if TYPE_CHECKING:
     from rolehost_graphql.declarations import Schema
@@ -89,7 +89,7 @@ class Context:
             return
         authentication = part.authentication
         if authentication is not None and authentication.admits(self._request) is not True:
-            raise Refused(authentication.refusal, "UNAUTHENTICATED")
+            raise Refused(authentication.refusal, UNAUTHENTICATED)
         if part.guard is not None:
             part.guard(self)
         self._passed.add(id(part))

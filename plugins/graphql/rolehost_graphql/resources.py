@@ -10,7 +10,7 @@ import msgspec
 from rolehost.api import Authentication, ErrorFormat
 from rolehost.api.http import operation
 
-from rolehost_graphql import metrics, requests
+from rolehost_graphql import errors, metrics, requests
 from rolehost_graphql.assets import Assets, page
 from rolehost_graphql.context import Context
 from rolehost_graphql.declarations import Schema
@@ -138,7 +138,8 @@ def error_format(path: str) -> ErrorFormat:
 
     def render(_status: int, title: str, detail: Any, code: str) -> tuple[str, bytes]:
         message = detail if isinstance(detail, str) and detail else title
-        error = {"message": message, "extensions": {"code": code.upper()}}
+        shown = errors.UNAUTHENTICATED if code == "authentication_failed" else code.upper()
+        error = {"message": message, "extensions": {"code": shown}}
         return requests.RESPONSE, msgspec.json.encode({"errors": [error]})
 
     return ErrorFormat(path, render)

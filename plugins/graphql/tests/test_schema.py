@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 import strawberry
-from rolehost.api import ConfigurationError, Problem
+from rolehost.api import ConfigurationError, Problem, Secret
+from rolehost.api.http import bearer
 from rolehost.testing.kit import Hosts
 from rolehost_graphql import Schema
 
 from .conftest import Serve
 from .shop import SHOP, guard, plugin
+from .test_page import BROWSER
 
 
 @strawberry.type
@@ -109,6 +111,25 @@ def test_a_guard_closes_the_fields_of_its_plugin_and_no_others(serve: Serve):
     fragment = "{ ...F } fragment F on Query { ... { item(id: 1) { name } } }"
     assert api.codes(fragment) == ["UNAUTHENTICATED"]
     assert "errors" not in api.ask(query, {"x-key": "open sesame"})
+
+
+def test_the_route_admits_whom_one_part_admits_and_each_part_its_own_clients(serve: Serve):
+    closed = Schema(query=SHOP.query, authentication=bearer(Secret("shop")))
+    sky = Schema(query=Weather, authentication=bearer(Secret("sky")))
+    api = serve(plugins={"shop": plugin(closed), "sky": plugin(sky)})
+    query = "{ weather item(id: 1) { name } }"
+    for headers in ({}, {"authorization": "Bearer wrong"}):
+        answer = api.post(query, headers)
+        assert answer.status == 401
+        assert answer.json["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+        assert api.client.get("/graphql", headers={**headers, **BROWSER}).status == 401
+    assert api.client.get("/graphql/graphiql", headers=BROWSER).status == 200
+    answer = api.ask(query, {"authorization": "Bearer sky"})
+    assert answer["data"] == {"weather": "rain", "item": None}
+    assert [each["extensions"]["code"] for each in answer["errors"]] == ["UNAUTHENTICATED"]
+    both = serve(plugins={"shop": plugin(closed), "sky": plugin(Schema(query=Weather))})
+    assert both.post("{ weather }").status == 401
+    assert "errors" not in both.ask(query, {"authorization": "Bearer shop"})
 
 
 def test_the_command_prints_the_schema(host: Hosts):

@@ -36,7 +36,8 @@ def test_mistakes_are_answered_as_problems(open_shop):
     refused = client.post("/orders", json={"item": "pear", "count": 0})
     assert refused.status == 422
     assert refused.headers["content-type"] == "application/problem+json"
-    assert client.post("/orders", body="{").status == 400
+    typed = {"content-type": "application/json"}
+    assert client.post("/orders", body="{", headers=typed).status == 400
     assert client.get("/nowhere").status == 404
     assert client.delete("/orders").status == 405
 

@@ -7,6 +7,7 @@ import os
 import socket
 from pathlib import Path
 
+from rolehost.deployment import names_loopback
 from rolehost.errors import StartError
 from rolehost.private import NotPrivate, bind_private, check_socket
 from rolehost.roles.status import LISTENER_VARIABLE
@@ -42,6 +43,14 @@ def open_listener(bind: str) -> socket.socket:
     except (OSError, OverflowError) as error:
         listener.close()
         raise StartError(_reason(bind, port, error)) from None
+    address = listener.getsockname()[0]
+    if names_loopback(host) and not names_loopback(address):
+        # The deployment was composed as one that this machine alone reaches.
+        listener.close()
+        raise StartError(
+            f"cannot listen on {bind}: {host} is {address} here, which is no loopback address;"
+            " correct it in /etc/hosts, or write 127.0.0.1 in [http] bind"
+        )
     return listener
 
 

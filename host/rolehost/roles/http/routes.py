@@ -18,10 +18,15 @@ from falcon.routing import CompiledRouter
 
 from rolehost.api.contributions import ErrorFormat, Route
 from rolehost.api.services import Services
+from rolehost.composition import responders
 from rolehost.roles.http.access import Admission
 from rolehost.roles.http.paths import MalformedPath, decoded, spelling
 from rolehost.roles.http.requests import FOUND, RULES
 from rolehost.roles.http.responders import KEYED, Pool, keyed, on_threads
+
+#: Key of the rules of methods that no route with the template has; a route that needs
+#: authentication gives them where there is one.
+OTHERS = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,12 +60,16 @@ class Part(CompiledRouter):
         self._services = services
 
     def map_http_methods(self, resource: object, **kwargs: Any) -> Any:
-        """Map the responders of a route; ``route`` among the keywords is its :class:`Route`."""
+        """Map the responders of a route.
+
+        ``route`` among the keywords is its :class:`~rolehost.api.Route`; ``responders`` has
+        those of other routes with the same template, and is given these too.
+        """
         route: Route = kwargs["route"]
-        return {
-            method: self._responder(method, responder, route)
-            for method, responder in super().map_http_methods(resource, **kwargs).items()
-        }
+        together: dict[str, Any] = kwargs["responders"]
+        for method, responder in super().map_http_methods(resource, **kwargs).items():
+            together[method] = self._responder(method, responder, route)
+        return dict(together)
 
     def _responder(self, method: str, responder: Any, route: Route) -> Any:
         if inspect.iscoroutinefunction(responder):
@@ -96,7 +105,8 @@ class Router(Part):
     ) -> None:
         super().__init__(pool, services)
         self._parts: dict[str, Part] = {}
-        self._rules: dict[str, Rules] = {}
+        self._responders: dict[str, dict[str, Any]] = {}
+        self._rules: dict[str, dict[str, Rules]] = {}
         self._max_body = max_body
         self._formats = sorted(formats, key=lambda each: len(each.prefix), reverse=True)
         self._elsewhere = elsewhere
@@ -104,10 +114,13 @@ class Router(Part):
     def add_route(self, uri_template: str, resource: object, **kwargs: Any) -> None:
         """Add a route to the part of its first segment; raises what Falcon raises.
 
+        Routes with the same template share it by their methods.
+
         ``route`` among the keywords is its :class:`~rolehost.api.Route`, ``admit`` the
         admission to it (:mod:`rolehost.roles.http.access`).
         """
         route: Route = kwargs["route"]
+        kwargs["responders"] = self._responders.setdefault(uri_template, {})
         rules = Rules(
             template=uri_template,
             max_body=self._max_body if route.max_body is None else route.max_body,
@@ -123,7 +136,10 @@ class Router(Part):
             part = self._parts.get(first) or Part(self._pool, self._services)
             part.add_route(uri_template, resource, **kwargs)
             self._parts[first] = part
-        self._rules[uri_template] = rules
+        by_method = self._rules.setdefault(uri_template, {})
+        by_method.update(dict.fromkeys(responders(route), rules))
+        if by_method.get(OTHERS) is None or by_method[OTHERS].admit is None:
+            by_method[OTHERS] = rules
 
     def match(self, scope: dict[str, Any]) -> None:
         """Decide which route a request has, and leave the result in its scope.
@@ -145,7 +161,8 @@ class Router(Part):
                 path = path[:-1]
             found = self.lookup(path)
             if found is not None:
-                rules = self._rules[found[3]]
+                by_method = self._rules[found[3]]
+                rules = by_method.get(scope.get("method", "WEBSOCKET")) or by_method[OTHERS]
                 # Without an escape, what was found was found by the path as it was sent.
                 if (not slash or rules.trailing_slash) and (
                     b"%" not in raw or rules.spelled.fullmatch(raw)  # type: ignore[union-attr]
@@ -186,7 +203,8 @@ class Router(Part):
     @property
     def smallest_body(self) -> int:
         """The smallest limit of any route, bytes."""
-        return min([self._max_body, *(rules.max_body for rules in self._rules.values())])
+        limits = [rules.max_body for each in self._rules.values() for rules in each.values()]
+        return min([self._max_body, *limits])
 
     def _without_route(self, raw: bytes, answer: Callable[[], falcon.HTTPError] | None) -> Rules:
         def refuse(_req: Any) -> None:
