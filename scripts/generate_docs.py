@@ -53,11 +53,18 @@ def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     )
 
 
+#: Characters of a line of code, as in pyproject.toml.
+LINE = 100
+
+
 def signature(name: str, fn: Callable[..., Any]) -> str:
-    """Return a hook's signature as a plugin writes it."""
+    """Return a hook's signature as a plugin writes it, in lines as ruff formats them."""
     plain = inspect.signature(fn)
     parameters = [each for each in plain.parameters.values() if each.name != "self"]
     text = str(plain.replace(parameters=parameters)).replace("'", "")
+    if len(f"def {name}{text}: ...") > LINE:
+        inside, _, result = text.removeprefix("(").partition(")")
+        text = "(\n" + "".join(f"    {each},\n" for each in inside.split(", ")) + f"){result}"
     return f"{name}{text}"
 
 

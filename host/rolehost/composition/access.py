@@ -7,7 +7,6 @@ a route, the deployment may bind loopback addresses alone.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -67,7 +66,6 @@ def check(contributions: Contributions, report: Report) -> Mapping[str, Owned[Au
 def _check_one(
     owned: Owned[Authentication], other: Owned[Authentication] | None, report: Report
 ) -> None:
-    words = {"who": report.whose([owned.plugin])}
     if other is not None:
         report.add(
             "several-authentications",
@@ -76,20 +74,7 @@ def _check_one(
             expected="one, which decides for all routes of the plugin",
             got="at least two",
             fix="give one whose function asks the others",
-            **words,
-        )
-    admits = owned.value.admits
-    by_class = vars(type(admits)).get("__call__")
-    asynchronous = any(map(inspect.iscoroutinefunction, (admits, by_class)))
-    if asynchronous or not callable(admits):
-        report.add(
-            "authentication-function",
-            owned.site,
-            "an authentication would refuse every request",
-            expected="a synchronous function that takes the request and returns True or False",
-            got="a coroutine function" if asynchronous else type(admits).__name__,
-            fix="write def, not async def; look up what it needs in memory",
-            **words,
+            who=report.whose([owned.plugin]),
         )
 
 

@@ -12,7 +12,15 @@ from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from typing import Any
 
-from rolehost.api.contributions import Backend, Check, ErrorFormat, Handler, Middleware, Route
+from rolehost.api.contributions import (
+    Authentication,
+    Backend,
+    Check,
+    ErrorFormat,
+    Handler,
+    Middleware,
+    Route,
+)
 from rolehost.composition import fields
 from rolehost.composition.declare import Contributions
 from rolehost.composition.model import Owned
@@ -81,6 +89,9 @@ def check(contributions: Contributions, report: Report) -> None:
     open_ended = any(hasattr(each.value.component, "process_resource") for each in middleware)
     for owned in contributions.of(Route):
         _route(owned, report, open_ended=open_ended)
+    for owned in contributions.of(Authentication):
+        what = f"admits of the authentication of {owned.plugin}"
+        _plain(owned, "authentication-signature", what, owned.value.admits, ("req",), report)
     for owned in contributions.of(Handler):
         what = f"the handler {owned.value.name}"
         _plain(owned, "handler-signature", what, owned.value.fn, ("context", "event"), report)
