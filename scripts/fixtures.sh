@@ -1,7 +1,8 @@
 #!/bin/sh
 # Fetches the test material that is not ours to keep in the tree, into .cache/fixtures.
 #
-# Two npm packages: GitHub's webhook payloads (329 documents), and the JSON Schemas of AsyncAPI.
+# Three npm packages: GitHub's webhook payloads (329 documents), the JSON Schemas of AsyncAPI, and
+# playwright-core, which drives Debian's Chromium.
 # Idempotent. Without npm or a registry it says what is then skipped and ends with 0;
 # with CI=true it fails instead.
 set -eu
@@ -33,3 +34,4 @@ fetch() {
 
 fetch @octokit/webhooks-examples 7.6.1 octokit-webhooks-examples "the octokit proof is skipped"
 fetch @asyncapi/specs 6.11.1 asyncapi-specs "AsyncAPI documents are not validated"
+fetch playwright-core 1.65.1 playwright-core "the access proof is skipped"

@@ -9,7 +9,7 @@
 # missing and ends with 0: the tests that need it are skipped then, or fail with CI=true.
 set -eu
 
-[ $# -gt 0 ] || set -- git:git curl:curl npm:npm
+[ $# -gt 0 ] || set -- git:git curl:curl npm:npm node:nodejs chromium:chromium
 
 # Debian keeps PostgreSQL's programs out of PATH.
 there() {

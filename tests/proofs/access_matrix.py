@@ -1,0 +1,232 @@
+"""Every route in every spelling of its path, asked with no credentials and with wrong ones."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+#: Values of path variables by converter.
+VALUES = {"int": "7", "path": "a/b"}
+
+#: What is sent as credentials, by name.
+CREDENTIALS: dict[str, dict[str, str]] = {
+    "none": {},
+    "wrong": {"Authorization": "Bearer wrong"},
+}
+
+#: Headers with which some servers let a client name another path or method.
+MISLEADING = {
+    "X-Original-URL": "/healthz",
+    "X-Rewrite-URL": "/healthz",
+    "X-HTTP-Method-Override": "HEAD",
+    "X-Forwarded-Prefix": "/healthz",
+    "X-Forwarded-For": "127.0.0.1",
+    "X-Forwarded-Host": "localhost",
+}
+
+
+def path_of(template: str) -> str:
+    """Return a path that a template matches."""
+    return re.sub(r"\{[^}:]*:?([a-z]*)[^}]*\}", lambda field: VALUES.get(field[1], "x"), template)
+
+
+def spellings(path: str) -> Iterator[str]:
+    """Yield targets that some program reads as the path, the path itself first; all differ."""
+    segments = path[1:].split("/")
+    last = segments[-1]
+    hexed = "".join(f"%{byte:02X}" for byte in last.encode())
+    yield path
+    yield from (
+        f"/{path}",
+        f"//{path}",
+        f"/.{path}",
+        f"/x/..{path}",
+        f"/%2e{path}",
+        f"/x/%2e%2e{path}",
+    )
+    yield from (f"/%2F{path[1:]}", f"/%2f{path[1:]}", f"%2F{path[1:]}", f"/%252F{path[1:]}")
+    yield from (
+        f"\\{path[1:]}",
+        f"/\\{path[1:]}",
+        f"/%5C{path[1:]}",
+        f";{path}",
+        f"/;{path}",
+        f"/;a=b{path}",
+    )
+    yield from (f"http://127.0.0.1{path}", f"http://evil.example{path}", f"//127.0.0.1{path}")
+    yield from (
+        f"{path}/",
+        f"{path}//",
+        f"{path}/.",
+        f"{path}/x/..",
+        f"{path}/%2e",
+        f"{path}%2F",
+        f"{path}%2f",
+    )
+    yield from (
+        f"{path};",
+        f"{path};a=b",
+        f"{path}%3B",
+        f"{path}%20",
+        f"{path}%09",
+        f"{path}%0A",
+        f"{path}%0D%0A",
+    )
+    yield from (
+        f"{path}%00",
+        f"{path}%00.png",
+        f"{path}.",
+        f"{path}%2E",
+        f"{path}.json",
+        f"{path}?",
+        f"{path}??a=b",
+    )
+    yield from (
+        f"{path}#",
+        f"{path}%23",
+        f"{path}%3F",
+        f"{path}%3Fa",
+        f"{path}%",
+        f"{path}%4",
+        f"{path}%zz",
+    )
+    yield from (
+        f"{path}%ff",
+        f"{path}%c0%af",
+        f"/%c0%af{path[1:]}",
+        f"/%c0%ae{path}",
+        f"{path}%e0%80%af",
+    )
+    yield from (
+        f"{path}%u002f",
+        f"/%EF%BC%8F{path[1:]}",
+        f"{path}%E2%80%8B",
+        f"/%EF%BB%BF{path[1:]}",
+    )
+    yield from (path.upper(), path.swapcase(), path.title())
+    yield "/" + "/".join([*segments[:-1], hexed])
+    yield "/" + "/".join([*segments[:-1], hexed.lower()])
+    yield "/" + "".join(f"%{byte:02x}" for byte in path[1:].encode())
+    for number, segment in enumerate(segments):
+        before, after = segments[:number], segments[number + 1 :]
+        yield "/" + "/".join([*before, f"%{ord(segment[0]):02x}{segment[1:]}", *after])
+        yield "/" + "/".join([*before, f"%25{ord(segment[0]):02x}{segment[1:]}", *after])
+        if number:
+            yield "/" + "/".join(before) + "//" + "/".join(segments[number:])
+            yield "/" + "/".join(before) + "/./" + "/".join(segments[number:])
+            yield "/" + "/".join(before) + "%2F" + "/".join(segments[number:])
+            yield "/" + "/".join(before) + "\\" + "/".join(segments[number:])
+            yield "/" + "/".join(before) + ";x/" + "/".join(segments[number:])
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request of the matrix, and the status of its answer; 0: cut off without one."""
+
+    method: str
+    target: str
+    credentials: str
+    status: int
+
+
+class Connection:
+    """A client that sends a target as it is; it connects again where the server has closed."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._socket: socket.socket | None = None
+
+    def close(self) -> None:
+        """Close."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def ask(self, method: str, target: str, headers: dict[str, str]) -> int:
+        """Send one request; return the status."""
+        fields = {"Host": f"127.0.0.1:{self._port}", **headers}
+        head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        sent = f"{method} {target} HTTP/1.1\r\n{head}\r\n".encode("latin-1")
+        for attempt in (1, 2):
+            fresh = self._socket is None
+            if self._socket is None:
+                self._socket = socket.create_connection(("127.0.0.1", self._port), 30)
+            try:
+                self._socket.sendall(sent)
+                status = self._answer(method)
+            except OSError:
+                status = 0
+            if status or fresh or attempt == 2:
+                return status
+            self.close()  # it was closed while idle
+        raise AssertionError("unreachable")
+
+    def _answer(self, method: str) -> int:
+        assert self._socket is not None
+        received = b""
+        while b"\r\n\r\n" not in received:
+            more = self._socket.recv(65_536)
+            if not more:
+                self.close()
+                return 0
+            received += more
+        head, _, body = received.partition(b"\r\n\r\n")
+        status = int(head.split()[1])
+        fields = {
+            name.strip().lower(): value.strip()
+            for name, _, value in (line.partition(b":") for line in head.split(b"\r\n")[1:])
+        }
+        length = (
+            0
+            if method == "HEAD" or status in (101, 204, 304)
+            else int(fields.get(b"content-length", -1))
+        )
+        while 0 <= len(body) < length:
+            body += self._socket.recv(65_536)
+        if status == 101 or length < 0 or fields.get(b"connection", b"").lower() == b"close":
+            self.close()
+        return status
+
+
+def ask_all(
+    port: int, routes: list[dict[str, Any]], headers: dict[str, str], *, spelled: bool = True
+) -> Iterator[Asked]:
+    """Ask for each route in each spelling, with each credentials, by its own and other methods.
+
+    Args:
+        port: where the host answers.
+        routes: what to ask for.
+        headers: sent with every request.
+        spelled: False asks for the path itself alone.
+    """
+    connection = Connection(port)
+    try:
+        for route in routes:
+            path = path_of(route["path"])
+            targets = dict.fromkeys(spellings(path)) if spelled else [path]
+            for number, target in enumerate(targets):
+                # The path itself by all methods, its other spellings by those that do something.
+                methods = [each for each in route["methods"] if each != "WEBSOCKET"]
+                if not number:
+                    methods = sorted({*methods, "GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE"})
+                for name, credentials in CREDENTIALS.items():
+                    for method in methods:
+                        sent = {**headers, **credentials}
+                        yield Asked(method, target, name, connection.ask(method, target, sent))
+                    if "WEBSOCKET" in route["methods"]:
+                        sent = {**headers, **credentials, **UPGRADE}
+                        yield Asked("WEBSOCKET", target, name, connection.ask("GET", target, sent))
+    finally:
+        connection.close()
+
+
+#: The head of a WebSocket's handshake (RFC 6455, section 4.1).
+UPGRADE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+}
