@@ -1,0 +1,60 @@
+"""Addresses to listen on, and which of them only this machine reaches."""
+
+from __future__ import annotations
+
+import pytest
+from rolehost.deployment import binds_locally
+from rolehost.errors import StartError
+from rolehost.roles.http import listener
+
+
+@pytest.mark.parametrize(
+    "bind",
+    [
+        "127.0.0.1:8000",
+        "127.1.2.3:80",
+        "localhost:8000",
+        "LOCALHOST:1",
+        "[::1]:8000",
+        "[::ffff:127.0.0.1]:8000",
+        "unix:/run/rolehost.sock",
+    ],
+)
+def test_a_loopback_address_and_a_unix_socket_are_local(bind: str) -> None:
+    assert binds_locally(bind)
+
+
+@pytest.mark.parametrize(
+    "bind",
+    [
+        "0.0.0.0:8000",
+        ":8000",
+        "[::]:8000",
+        "[::ffff:0.0.0.0]:8000",
+        "10.0.0.1:8000",
+        "[fe80::1]:8000",
+        "[2001:db8::1]:8000",
+        "laptop:8000",
+        "localhost.example:8000",
+        "127.0.0.1.example:8000",
+        "0:8000",
+        "127.1:8000",
+        "2130706433:8000",
+        "0.0.0.0:8000,127.0.0.1:8001",
+        "127.0.0.1:8000,0.0.0.0:8001",
+        "127.0.0.1:8000 0.0.0.0:8001",
+        "",
+    ],
+)
+def test_whatever_may_be_another_address_is_not_local(bind: str) -> None:
+    assert not binds_locally(bind)
+
+
+def test_localhost_that_is_another_address_here_is_not_listened_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    listener.open_listener("localhost:0").close()
+    # As if /etc/hosts said so: the name counts as loopback, the address that it gave does not.
+    monkeypatch.setattr(listener, "names_loopback", lambda host: host == "localhost")
+    with pytest.raises(StartError, match="no loopback address"):
+        listener.open_listener("localhost:0")
