@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
 
-@lru_cache(maxsize=256)
 def names_loopback(host: str) -> bool:
     """Say whether a host is ``localhost`` or a loopback address; no name is looked up.
 

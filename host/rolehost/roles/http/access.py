@@ -6,7 +6,8 @@ admitted; otherwise it raises what the client is answered.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import falcon
@@ -20,7 +21,7 @@ Admission = Callable[[Any], None]
 
 #: What a browser says of a request that no page of another origin has caused
 #: (``Sec-Fetch-Site``, Fetch Metadata).
-_OWN_SITE = frozenset({"same-origin", "none"})
+_OWN_SITE = frozenset({b"same-origin", b"none"})
 
 _TOKEN = "; programs elsewhere, and web pages, need a token: set token in [http]"
 
@@ -82,18 +83,15 @@ def local(req: Any) -> None:
         falcon.HTTPForbidden: the request came by another name, or a foreign page sent it.
         falcon.HTTPUnsupportedMediaType: its body is not JSON.
     """
-    headers: Mapping[bytes, bytes] = dict(req.scope["headers"])
-    host = headers.get(b"host", b"").decode("latin-1").lower()
-    if not names_loopback(_without_port(host)):
+    headers: dict[bytes, bytes] = dict(req.scope["headers"])
+    host = headers.get(b"host", b"")
+    if not _is_local(host):
         raise _forbidden(f"The header Host must name a loopback address or localhost{_TOKEN}.")
-    origin = headers.get(b"origin")
-    if origin is not None and origin.decode("latin-1").lower() not in (
-        f"http://{host}",
-        f"https://{host}",
-    ):
-        raise _forbidden(f"Pages of other origins are refused{_TOKEN}.")
-    site = headers.get(b"sec-fetch-site")
-    if site is not None and site.decode("latin-1").lower() not in _OWN_SITE:
+    if b"origin" in headers:
+        scheme, _, name = headers[b"origin"].lower().partition(b"://")
+        if scheme not in (b"http", b"https") or name != host.lower():
+            raise _forbidden(f"Pages of other origins are refused{_TOKEN}.")
+    if headers.get(b"sec-fetch-site", b"none").lower() not in _OWN_SITE:
         raise _forbidden(f"Requests that pages of other origins cause are refused{_TOKEN}.")
     if b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0":
         media = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
@@ -104,9 +102,12 @@ def local(req: Any) -> None:
             )
 
 
-def _without_port(host: str) -> str:
-    name, colon, port = host.rpartition(":")
-    return name if colon and port.isdecimal() else host
+@lru_cache(maxsize=256)
+def _is_local(host: bytes) -> bool:
+    """Say whether a header ``Host``, with or without a port, names loopback."""
+    text = host.decode("latin-1")
+    name, colon, port = text.rpartition(":")
+    return names_loopback(name if colon and port.isascii() and port.isdecimal() else text)
 
 
 def _forbidden(description: str) -> falcon.HTTPForbidden:

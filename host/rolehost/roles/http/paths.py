@@ -26,6 +26,12 @@ _FIELD = re.compile(r"(\{[^}]*\})")
 _PLAIN = "!\"$&'()*+,-./:;<=>@[]^_`{|}~"
 
 
+#: The paths of nearly all requests: nothing is encoded, no segment is empty or begins with a dot.
+ORDINARY = re.compile(
+    rb"(?:/[\x21\x22\x24\x26-\x2d\x30-\x5b\x5d-\x7e][\x21\x22\x24\x26-\x2e\x30-\x5b\x5d-\x7e]*+)++"
+)
+
+
 class MalformedPath(ValueError):
     """The path is not one that a URI can have."""
 

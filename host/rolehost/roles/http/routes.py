@@ -20,7 +20,7 @@ from rolehost.api.contributions import ErrorFormat, Route
 from rolehost.api.services import Services
 from rolehost.composition import responders
 from rolehost.roles.http.access import Admission
-from rolehost.roles.http.paths import MalformedPath, decoded, spelling
+from rolehost.roles.http.paths import ORDINARY, MalformedPath, decoded, spelling
 from rolehost.roles.http.requests import FOUND, RULES
 from rolehost.roles.http.responders import KEYED, Pool, keyed, on_threads
 
@@ -147,8 +147,24 @@ class Router(Part):
         ``path`` of the scope becomes the one spelling of the path: decoded, without the slash at
         its end that the route accepts.
         """
-        # PERF: on the way of every request, and so one function.
         raw: bytes = scope.get("raw_path") or b""
+        # PERF: on the way of every request.
+        if ORDINARY.fullmatch(raw):
+            path = raw.decode("ascii")
+            found = self.lookup(path)
+            if found is not None:
+                scope["path"] = path
+                scope[FOUND] = found
+                scope[RULES] = self._rules_of(found[3], scope)
+                return
+        self._match_any(raw, scope)
+
+    def _rules_of(self, template: str, scope: dict[str, Any]) -> Rules:
+        by_method = self._rules[template]
+        return by_method.get(scope.get("method", "WEBSOCKET")) or by_method[OTHERS]
+
+    def _match_any(self, raw: bytes, scope: dict[str, Any]) -> None:
+        """Decide for any path: one with an escape or a slash at its end, or without a route."""
         scope[FOUND] = None
         try:
             path = decoded(raw)
@@ -157,16 +173,12 @@ class Router(Part):
             return
         if path is not None:
             slash = path.endswith("/") and path != "/"
-            if slash:
-                path = path[:-1]
+            path = path[:-1] if slash else path
             found = self.lookup(path)
             if found is not None:
-                by_method = self._rules[found[3]]
-                rules = by_method.get(scope.get("method", "WEBSOCKET")) or by_method[OTHERS]
-                # Without an escape, what was found was found by the path as it was sent.
-                if (not slash or rules.trailing_slash) and (
-                    b"%" not in raw or rules.spelled.fullmatch(raw)  # type: ignore[union-attr]
-                ):
+                rules = self._rules_of(found[3], scope)
+                assert rules.spelled is not None
+                if rules.spelled.fullmatch(raw) and (rules.trailing_slash or not slash):
                     scope["path"] = path
                     scope[FOUND] = found
                     scope[RULES] = rules
