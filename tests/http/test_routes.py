@@ -24,7 +24,7 @@ templates = st.lists(st.sampled_from(SEGMENTS), min_size=0, max_size=4).map(
     lambda parts: "/" + "/".join(parts)
 )
 paths = st.lists(
-    st.sampled_from(("orders", "users", "a-1", "7", "x", "none")), min_size=0, max_size=5
+    st.sampled_from(("orders", "users", "a-1", "7", "x", "none")), min_size=1, max_size=5
 ).map(lambda parts: "/" + "/".join(parts))
 
 
@@ -101,6 +101,11 @@ def test_the_root_is_a_route_like_others() -> None:
     ours, _ = both(["/"])
     assert matched(ours, "/")[RULES].template == "/"
     assert answered(ours, "") == 404
+
+
+def test_a_variable_is_never_empty() -> None:
+    ours, _ = both(["/{tenant}", "/orders/{order}"])
+    assert [answered(ours, raw) for raw in ("/", "/orders", "/orders/")] == [404, 200, 404]
 
 
 # Spellings
