@@ -43,7 +43,10 @@ def run_suite(page: Path, folder: Path) -> str:
 def call(url: str, body: Any = None, headers: dict[str, str] | None = None) -> tuple[int, Any]:
     """Send a request; return status and decoded body."""
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, headers or {})
+    sent = headers or {}
+    if body is not None:
+        sent = {"Content-Type": "application/json", **sent}
+    request = urllib.request.Request(url, data, sent)
     try:
         with urllib.request.urlopen(request, timeout=30) as response:
             return response.status, json.load(response)

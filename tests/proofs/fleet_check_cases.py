@@ -27,7 +27,7 @@ from tests.proofs.kit import ROOT
 FOUR = ("api", "worker", "events", "scheduler")
 
 #: What the deployments ask of the environment: a token, which no check looks at.
-ENVIRON = {"ROLEHOST_WEBHOOKS_TOKEN": "checked"}
+ENVIRON = {"ROLEHOST_WEBHOOKS_TOKEN": "checked", "ROLEHOST_OPERATOR_TOKEN": "checked"}
 
 #: Plugins by name; a function, so that no case shares them with another.
 Plugins = Callable[[], Mapping[str, Any]]

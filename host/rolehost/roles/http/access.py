@@ -97,8 +97,8 @@ def local(req: Any) -> None:
         media = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
         if media != b"application/json":
             raise falcon.HTTPUnsupportedMediaType(
-                description="A body must have the Content-Type application/json"
-                " where no token protects the route."
+                description="A body must have the header Content-Type: application/json where no"
+                " token protects the route, so that no web page can send it."
             )
 
 
