@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 
 import msgspec
 import pytest
@@ -535,3 +536,54 @@ def test_a_dead_letter_of_an_earlier_schema_stays_and_can_be_replayed(bench, ser
     with bench.database.session(), bench.database.transaction() as tx:
         deadletters.replayed(tx, number)
     assert bench.count("rolehost_dead_events") == 2
+
+
+@pytest.mark.parametrize("batch", [1, 10])
+def test_only_the_absence_of_the_service_database_is_waited_for(
+    bench, services_of, database_away, batch
+):
+    away = ["cache", "database"]
+
+    @handler(topic="things", group="g", batch=batch, retry=RetryPolicy(attempts=2, delays=(0,)))
+    def on(context, given):
+        what = away.pop() if away else None
+        if what == "database":
+            with database_away():
+                bench.database.read("SELECT 1")
+        elif what == "cache":
+            raise StorageUnavailable("the cache is away")
+
+    bench.make_engine()
+    waited = []
+    at_work = Handling(
+        bench.engine, services_of(bench.engine), on, lambda seconds: waited.append(seconds)
+    )
+    some = [deliver(record_of(bench, b"0", id="e0"))]
+    if batch == 1:
+        assert at_work.handle(some[0], careful=False) == "handled"
+    else:
+        at_work.handle_batch(some)
+    assert (away, waited[0]) == ([], 1.0)
+    assert bench.count("rolehost_dead_events") == 0
+
+    away = ["cache", "cache"]
+    at_work.handle(deliver(record_of(bench, b"1", id="e1"), 1), careful=False)
+    assert bench.count("rolehost_dead_events") == 1, "it was counted both times"
+
+
+def test_a_handler_whose_inner_block_failed_has_failed(bench, services_of):
+    @handler(topic="things", group="g", retry=RetryPolicy(attempts=1))
+    def on(context, event):
+        with context.services.unit_of_work() as work:
+            work.enqueue(plain)
+            with suppress(ValueError), context.services.unit_of_work():
+                raise ValueError
+
+    bench.make_engine(plain)
+    assert (
+        handling(bench, services_of, on).handle(deliver(record_of(bench)), careful=False) == "dead"
+    )
+    assert bench.count("rolehost_jobs") == bench.count("rolehost_inbox") == 0
+    with bench.database.session():
+        [(error,)] = bench.database.read("SELECT error FROM rolehost_dead_events")
+    assert error.startswith("UnitOfWorkFailed: a block failed at ")

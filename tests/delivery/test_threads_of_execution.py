@@ -23,6 +23,8 @@ from rolehost.api import (
 )
 from rolehost.delivery.guard import role_loop
 from rolehost.delivery.requests import RequestScope
+from rolehost.deployment.model import LogSettings
+from rolehost.roles.upkeep import WriteWatch
 from structlog.testing import capture_logs
 
 
@@ -421,6 +423,8 @@ def test_other_loops_may_use_the_database(bench, things):
 
 
 def test_a_long_write_is_reported_once_with_its_holder_and_place(bench, things):
+    if not bench.engine.guard.single_writer:
+        pytest.skip("writers of PostgreSQL do not exclude each other")
     inside, leave = threading.Event(), threading.Event()
 
     def body(context):
@@ -442,6 +446,45 @@ def test_a_long_write_is_reported_once_with_its_holder_and_place(bench, things):
     assert told["holder"].startswith("actor body (job ")
     assert "body" in told["at"]
     assert guard.long_writes(0) == []
+
+
+def test_a_command_waits_for_other_writers(bench, things, monkeypatch):
+    if not bench.engine.guard.single_writer:
+        pytest.skip("writers of PostgreSQL do not exclude each other")
+    inside, leave = threading.Event(), threading.Event()
+
+    def other():
+        with bench.engine.unit_of_work():
+            inside.set()
+            leave.wait(20)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    assert inside.wait(20)
+    monkeypatch.setattr(bench.database.peewee, "_wait", 0.01)
+    with pytest.raises(StorageBusy), bench.engine.unit_of_work():
+        pass
+    monkeypatch.setattr(bench.engine.guard, "explain_busy", lambda _error: leave.set())
+    bench.engine.patience = 20.0
+    with bench.engine.unit_of_work():
+        Thing.create(id="late")
+    thread.join()
+    assert things() == ["late"]
+
+
+def test_the_watch_of_long_writes_logs_a_warning(bench, things):
+    if not bench.engine.guard.single_writer:
+        pytest.skip("writers of PostgreSQL do not exclude each other")
+    watch = WriteWatch(bench.engine.guard, LogSettings(long_write=1e-6))
+    watch.stopping.set()
+    with capture_logs() as lines, bench.engine.unit_of_work():
+        Thing.create(id="1")
+        watch.step()
+        watch.step()
+    [line] = [each for each in lines if "write lock" in each["event"]]
+    assert line["log_level"] == "warning"
+    assert "test_the_watch_of_long_writes" in line["holder"]
+    assert "test_the_watch_of_long_writes" in line["at"]
 
 
 def test_an_error_of_another_database_passes_a_session_as_it_is(bench, tmp_path):

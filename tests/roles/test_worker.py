@@ -6,6 +6,7 @@ import threading
 import time
 
 from rolehost.api import RetryPolicy, actor
+from rolehost.delivery import administration
 from rolehost.roles.worker.loop import WorkerRole
 
 
@@ -164,3 +165,32 @@ def test_a_worker_takes_only_the_queues_it_is_told(host, collected):
     assert collected.wait(1) == ["wanted"]
     here.stop()
     assert states(here) == {"completed": 1, "available": 1}
+
+
+def test_a_job_that_is_cancelled_while_it_waits_behind_another_one_is_not_run(host, collected):
+    leave = threading.Event()
+
+    @actor()
+    def slow(context):
+        collected.add("slow")
+        leave.wait(20)
+
+    @actor()
+    def quick(context):
+        collected.add("quick")
+
+    here = host([slow, quick], settings="[worker]\nthreads = 1\n")
+    role = worker(here)
+    here.services.enqueue(slow)
+    collected.wait(1)
+    role._consumers["default"]._seconds = 1e-6  # as if jobs were quick: more are claimed ahead
+    number = here.services.enqueue(quick).id
+    while states(here) != {"claimed": 2}:
+        threading.Event().wait(0.01)
+    with here.services.unit_of_work() as work:
+        now = here.services.clock.now()
+        assert administration.cancel(work.transaction, number, now) == "asked"
+    leave.set()
+    while states(here) != {"completed": 1, "cancelled": 1}:
+        threading.Event().wait(0.01)
+    assert collected.items == ["slow"]

@@ -31,6 +31,7 @@ from rolehost.delivery.scopes import Scope, current
 from rolehost.errors import DatabaseMisused, StorageBusy, StorageUnavailable
 from rolehost.storage import Cursor, Database, Transaction
 
+_running_loop = asyncio._get_running_loop
 _role_loops: set[Any] = set()
 _guards: weakref.WeakSet[Guard] = weakref.WeakSet()
 _installing = threading.Lock()
@@ -44,12 +45,6 @@ def role_loop(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
         yield
     finally:
         _role_loops.discard(loop)
-
-
-def _on_role_loop() -> bool:
-    # PERF: asked before every use of the database; a running loop is rare where it is used.
-    loop = asyncio._get_running_loop()
-    return loop is not None and loop in _role_loops
 
 
 class Writing:
@@ -84,7 +79,7 @@ class Guard:
     Attributes:
         units: the open unit of work of each thread of execution.
         strand: names the calling thread of execution; a simulation has its own.
-        on_loop: whether the caller runs on the role's event loop; a simulation has its own.
+        simulated_loop: in a simulation, whether the caller runs on the role's event loop.
         single_writer: whether one write transaction keeps out all others.
     """
 
@@ -93,7 +88,7 @@ class Guard:
         self._writing: dict[Hashable, Writing] = {}
         self.units: dict[Hashable, Scope] = {}
         self.strand: Callable[[], Hashable] = threading.get_ident
-        self.on_loop: Callable[[], bool] = _on_role_loop
+        self.simulated_loop: Callable[[], bool] | None = None
         self.single_writer = database.dialect == "sqlite"
         _guards.add(self)
 
@@ -103,12 +98,18 @@ class Guard:
         Raises:
             DatabaseMisused: it does.
         """
-        if self.on_loop():
+        # PERF: asked several times in each unit of work.
+        loop = _running_loop()
+        if loop is not None and loop in _role_loops:
             raise DatabaseMisused(_loop_message())
         scope = current.get()
         here = self.units.get(self.strand())
-        if scope is here:
-            return
+        if scope is not here:
+            self._check_owner(scope, here)
+        if self.simulated_loop is not None and self.simulated_loop():
+            raise DatabaseMisused(_loop_message())
+
+    def _check_owner(self, scope: Scope | None, here: Scope | None) -> None:
         if here is not None:
             raise DatabaseMisused(
                 f"the unit of work opened at {here.opened_at} belongs to another coroutine or"
@@ -143,17 +144,16 @@ class Guard:
 
     def began(self) -> None:
         """Record that the calling thread holds a write transaction."""
-        scope = current.get()
-        self._writing[self.strand()] = Writing(scope)
+        if self.single_writer:
+            self._writing[self.strand()] = Writing(current.get())
 
     def ended(self) -> None:
         """Record that it holds none any more."""
-        self._writing.pop(self.strand(), None)
+        if self.single_writer:
+            self._writing.pop(self.strand(), None)
 
     def explain_busy(self, error: StorageBusy) -> None:
         """Add to an error who of this process holds the write lock."""
-        if not self.single_writer:
-            return
         oldest = min(self._writing.copy().values(), key=lambda each: each.since, default=None)
         if oldest is not None:
             seconds = time.monotonic() - oldest.since

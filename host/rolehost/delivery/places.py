@@ -11,6 +11,7 @@ _MACHINERY = frozenset(
     {
         "_pytest",
         "asyncio",
+        "click",
         "concurrent",
         "contextlib",
         "contextvars",
@@ -22,9 +23,11 @@ _MACHINERY = frozenset(
         "playhouse",
         "pluggy",
         "psycopg2",
+        "pytest",
         "rolehost",
         "rolehost_embedded",
         "rolehost_postgres",
+        "runpy",
         "sqlite3",
         "structlog",
         "threading",
@@ -33,9 +36,12 @@ _MACHINERY = frozenset(
 )
 #: Modules that call the author's code: a stack is not followed beyond them.
 _CALLERS = (
+    "_pytest.",
     "asyncio.",
+    "click.",
     "dramatiq.",
     "gunicorn.",
+    "rolehost.cli.",
     "rolehost.delivery.handling",
     "rolehost.delivery.runner",
     "rolehost.roles.",

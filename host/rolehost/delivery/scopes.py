@@ -15,8 +15,8 @@ import time
 from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager, suppress
 from contextvars import ContextVar
-from types import TracebackType
-from typing import TYPE_CHECKING
+from types import CodeType, TracebackType
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -70,7 +70,7 @@ class Scope:
         "blocks",
         "cause",
         "label",
-        "opened_at",
+        "opener",
         "over",
         "work",
     )
@@ -85,12 +85,20 @@ class Scope:
         self.label = label
         #: How many ``with`` blocks of it have begun and not ended.
         self.blocks = 0
-        #: Where it was opened, for messages.
-        self.opened_at = label
+        #: Code, globals and line that opened it; None before, or when the host did.
+        self.opener: tuple[CodeType, dict[str, Any], int] | None = None
         #: Whether it has ended for good: nothing can join it.
         self.over = False
         #: The open unit of work; None while nothing has been written.
         self.work: Work | None = None
+
+    @property
+    def opened_at(self) -> str:
+        """Where it was opened, for messages."""
+        if self.opener is None:
+            return self.label
+        code, names, line = self.opener
+        return f"{code.co_qualname} ({names.get('__name__', '')}:{line})"
 
     def open(self) -> Work:
         """Return the scope's unit of work, beginning its transaction when there is none."""
@@ -305,12 +313,12 @@ class Joined:
         self._scope = scope
         self._first = scope.work is None
         try:
-            # Also where it is open already: whether it may be used here is asked each time.
-            self._engine.guard.check()
+            if self._own is None:
+                self._engine.guard.check()
             if self._first:
                 caller = sys._getframe(1)
-                module = caller.f_globals.get("__name__", "")
-                scope.opened_at = f"{caller.f_code.co_qualname} ({module}:{caller.f_lineno})"
+                # PERF: a text of it is made only for a message.
+                scope.opener = caller.f_code, caller.f_globals, caller.f_lineno
             work = scope.open()
         except BaseException:
             self._leave()

@@ -103,6 +103,21 @@ def test_a_task_of_an_async_responder_is_refused(app):
     assert "later (" in refused(app(Resource()))
 
 
+def test_an_event_stream_is_refused(app):
+    async def events(services):
+        services.enqueue(noop)
+        yield None
+
+    class Resource:
+        async def on_put(self, req, resp):
+            resp.sse = events(req.context.services)
+
+    here = app(Resource())
+    with pytest.raises(DatabaseMisused, match=r"events \("):
+        here.client.put("/it")
+    here.refute_enqueued("async.noop")
+
+
 def test_async_middleware_is_refused_and_named(app):
     class Resource:
         def on_put(self, req, resp):

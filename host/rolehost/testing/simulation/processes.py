@@ -95,7 +95,8 @@ class SimulatedProcess(Process):
         services._built["threads"] = InFiber(self.run.fibers)
         if "database" in self.composition.backends:
             guard = guard_of(services.database)
-            guard.strand, guard.on_loop = self.run.fibers.number, self.run.fibers.in_coroutine
+            guard.strand = self.run.fibers.number
+            guard.simulated_loop = self.run.fibers.in_coroutine
         self.start()
         self._identity = Identity(
             self.name, services.deployment, self.role, self.slot, self.incarnation
