@@ -15,6 +15,7 @@ import peewee
 import pytest
 from rolehost.api import (
     DatabaseMisused,
+    PayloadError,
     RetryPolicy,
     StorageBusy,
     TransactionAborted,
@@ -123,6 +124,36 @@ def test_a_savepoint_may_fail_within_a_unit_of_work(bench, things):
             Thing.create(id="1")
         Thing.create(id="2")
     assert things() == ["1", "2"]
+
+
+@pytest.mark.parametrize("end", ["commit", "rollback", "begin"])
+def test_a_unit_of_work_ends_with_its_block_alone(bench, things, end):
+    with pytest.raises(KeyError), bench.engine.unit_of_work() as work:
+        Thing.create(id="1")
+        with pytest.raises(DatabaseMisused, match="as a whole"):
+            getattr(work.database.peewee, end)()
+        Thing.create(id="2")
+        raise KeyError
+    assert things() == []
+
+
+def test_a_transaction_of_peewee_within_a_unit_of_work_is_a_savepoint(bench, things):
+    with bench.engine.unit_of_work() as work:
+        Thing.create(id="1")
+        with pytest.raises(ValueError), work.database.peewee.transaction():
+            Thing.create(id="2")
+            raise ValueError
+        with work.database.peewee.transaction():
+            Thing.create(id="3")
+    assert things() == ["1", "3"]
+
+
+def test_a_refused_call_of_the_services_leaves_the_unit_of_work_whole(bench, things):
+    with bench.engine.unit_of_work():
+        Thing.create(id="1")
+        with pytest.raises(PayloadError), bench.engine.unit_of_work(single=True) as work:
+            work.enqueue(plain, n="not a number", unknown=1)
+    assert things() == ["1"]
 
 
 def test_a_caught_error_of_a_statement_never_loses_the_rest_silently(bench, things):
@@ -360,6 +391,41 @@ def test_a_unit_of_work_left_open_is_rolled_back_at_the_end_of_the_session(bench
     with bench.engine.unit_of_work():
         Thing.create(id="later")
     assert things() == ["later"]
+
+
+def test_a_unit_of_work_that_an_ended_thread_left_open_keeps_nobody_out(bench, things):
+    kept = []
+
+    def leaves():
+        kept.append(rows(bench.engine))
+        next(kept[0])
+
+    thread = threading.Thread(target=leaves)
+    thread.start()
+    thread.join()
+    # The ident of an ended thread is given to a later one.
+    guard = bench.engine.guard
+    for _ in range(3):
+        for other in [threading.Thread(target=write_free, args=(bench,)) for _ in range(4)]:
+            other.start()
+            other.join()
+    assert write_free(bench)
+    kept.clear()
+    gc.collect()
+    assert things() == []
+    assert write_free(bench)
+    assert not guard.long_writes(0)
+
+
+def test_a_callback_of_peewee_after_the_commit_has_a_unit_of_work_of_its_own(bench, things):
+    def callback():
+        with bench.engine.unit_of_work():
+            Thing.create(id="callback")
+
+    with bench.engine.unit_of_work() as work:
+        Thing.create(id="1")
+        work.database.peewee.after_commit(callback)
+    assert things() == ["1", "callback"]
 
 
 def test_a_callback_after_the_commit_has_a_unit_of_work_of_its_own(bench, things):

@@ -98,9 +98,13 @@ class Engine:
         self._targets: dict[str, Target] = {}
         self._warned: set[tuple[str, str]] = set()
 
-    def unit_of_work(self) -> Joined:
-        """Return a context manager that joins the current scope's unit of work or opens one."""
-        return Joined(self)
+    def unit_of_work(self, *, single: bool = False) -> Joined:
+        """Return a context manager that joins the current scope's unit of work or opens one.
+
+        Args:
+            single: it is for one call of the unit of work; see :class:`Joined`.
+        """
+        return Joined(self, single=single)
 
     def target(self, actor: Actor | str) -> Target:
         """Return where jobs of an actor go.

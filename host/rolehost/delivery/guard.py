@@ -110,6 +110,12 @@ class Guard:
             raise DatabaseMisused(_loop_message())
 
     def _check_owner(self, scope: Scope | None, here: Scope | None) -> None:
+        if here is not None and here.belongs_to_ended_thread():
+            # Its thread left it open, and another one has the same ident now.
+            here.abandon()
+            self.units.pop(self.strand(), None)
+            self._writing.pop(self.strand(), None)
+            here = None
         if here is not None:
             raise DatabaseMisused(
                 f"the unit of work opened at {here.opened_at} belongs to another coroutine or"
@@ -142,6 +148,20 @@ class Guard:
         if scope is not None:
             scope.statement_failed(error, call_site(sys._getframe(2))[1])
 
+    def check_end(self) -> None:
+        """Refuse to begin, commit or roll back a transaction inside a unit of work.
+
+        Raises:
+            DatabaseMisused: a unit of work is open in this thread.
+        """
+        here = self.units.get(self.strand())
+        if here is not None:
+            raise DatabaseMisused(
+                f"the unit of work opened at {here.opened_at} commits or rolls back as a whole"
+                " when its block ends; for a part of it use 'with"
+                " services.database.peewee.atomic():'"
+            )
+
     def began(self) -> None:
         """Record that the calling thread holds a write transaction."""
         if self.single_writer:
@@ -154,7 +174,7 @@ class Guard:
 
     def explain_busy(self, error: StorageBusy) -> None:
         """Add to an error who of this process holds the write lock."""
-        oldest = min(self._writing.copy().values(), key=lambda each: each.since, default=None)
+        oldest = min(self._held(), key=lambda each: each.since, default=None)
         if oldest is not None:
             seconds = time.monotonic() - oldest.since
             held = oldest.holder()
@@ -166,14 +186,15 @@ class Guard:
     def long_writes(self, seconds: float) -> list[Writing]:
         """Return the write transactions that are open for longer, each one once."""
         now = time.monotonic()
-        found = [
-            each
-            for each in self._writing.copy().values()
-            if not each.reported and now - each.since >= seconds
-        ]
+        found = [each for each in self._held() if not each.reported and now - each.since >= seconds]
         for each in found:
             each.reported = True
         return found
+
+    def _held(self) -> list[Writing]:
+        """Return the write transactions of threads that live."""
+        threads = sys._current_frames()
+        return [each for each in self._writing.copy().values() if each.thread in threads]
 
     def forget_after_fork(self) -> None:
         """In a forked child: no unit of work of the parent is this process's."""
@@ -246,6 +267,10 @@ def _guarded_peewee(original: type[Any]) -> type[Any]:
             self._rolehost_guard.check()
             return super().cursor(*args, **options)
 
+        def connect(self, *args: Any, **options: Any) -> Any:
+            self._rolehost_guard.check()
+            return super().connect(*args, **options)
+
         def connection(self) -> Any:
             self._rolehost_guard.check()
             return super().connection()
@@ -253,6 +278,7 @@ def _guarded_peewee(original: type[Any]) -> type[Any]:
         def begin(self, *args: Any, **options: Any) -> Any:
             guard: Guard = self._rolehost_guard
             guard.check()
+            guard.check_end()
             try:
                 begun = super().begin(*args, **options)
             except StorageUnavailable as error:
@@ -263,12 +289,20 @@ def _guarded_peewee(original: type[Any]) -> type[Any]:
             guard.began()
             return begun
 
+        def transaction(self, *args: Any, **options: Any) -> Any:
+            guard: Guard = self._rolehost_guard
+            # peewee ignores an inner transaction that fails; a savepoint is undone.
+            inside = guard.units.get(guard.strand()) is not None
+            return self.savepoint() if inside else super().transaction(*args, **options)
+
         def commit(self) -> Any:
+            self._rolehost_guard.check_end()
             done = super().commit()
             self._rolehost_guard.ended()
             return done
 
         def rollback(self) -> Any:
+            self._rolehost_guard.check_end()
             try:
                 return super().rollback()
             finally:

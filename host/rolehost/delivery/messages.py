@@ -10,6 +10,7 @@ from rolehost.api.retries import Dead, Retry, Snooze
 from rolehost.api.services import Services
 from rolehost.delivery.arguments import Signature
 from rolehost.delivery.failures import harmless
+from rolehost.delivery.forks import contained
 from rolehost.failpoints import Crash
 
 
@@ -35,7 +36,7 @@ def call(
             cannot be logged or stored with the message.
     """
     try:
-        outcome = actor.fn(services, **signature.convert(arguments))
+        outcome = contained(actor.fn, services, **signature.convert(arguments))
         if isinstance(outcome, Retry | Snooze | Dead):
             raise TypeError(
                 f"the ephemeral actor {actor.name} returned {type(outcome).__name__}; outcomes are"

@@ -11,9 +11,10 @@ scope cannot commit.
 from __future__ import annotations
 
 import sys
+import threading
 import time
-from collections.abc import Callable, Hashable
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import ContextVar
 from types import CodeType, TracebackType
 from typing import TYPE_CHECKING, Any
@@ -67,6 +68,7 @@ class Scope:
         "_failure",
         "_statement",
         "_strand",
+        "_thread",
         "blocks",
         "cause",
         "label",
@@ -81,6 +83,7 @@ class Scope:
         self._failure = ""
         self._statement = ""
         self._strand: Hashable = engine.guard.strand()
+        self._thread = threading.current_thread()
         self.cause = cause
         self.label = label
         #: How many ``with`` blocks of it have begun and not ended.
@@ -153,7 +156,8 @@ class Scope:
                 return False
             context = self._let_go()
             assert context is not None  # as long as there is a unit of work
-            context.__exit__(None, None, None)
+            with _outside():
+                context.__exit__(None, None, None)
         except BaseException as error:
             self.roll_back()
             self._engine.guard.blame(error)
@@ -161,12 +165,8 @@ class Scope:
                 raise UnitOfWorkFailed(_failed(statement or "a statement failed")) from error
             raise
         failpoints.reach("work.after_commit")
-        # What callbacks write is no part of this.
-        token = current.set(None)
-        try:
+        with _outside():
             work.committed()
-        finally:
-            current.reset(token)
         return True
 
     def roll_back(self) -> None:
@@ -186,20 +186,21 @@ class Scope:
         self.over = True
         self.work = self._context = None
 
-    def end_block(self, error: BaseException | None, *, first: bool) -> None:
+    def end_block(self, error: BaseException | None, *, first: bool, whole: bool) -> None:
         """Count the end of a block that had joined this scope.
 
         Args:
             error: what left the block; None when it ended well.
             first: it opened the unit of work, so nothing else is in it: all of it is undone,
                 and the delivery may go on with another one.
+            whole: what the block has written must commit or not as a whole.
         """
         self.blocks -= 1
         if error is None or self.work is None:
             return
         if first and not self.blocks:
             self.roll_back()
-        elif not self._failure:
+        elif whole and not self._failure:
             self._failure = f"a block failed at {raise_site(error)}: {type(error).__name__}"
 
     def statement_failed(self, error: BaseException, place: str) -> None:
@@ -235,6 +236,10 @@ class Scope:
                 f"the unit of work opened at {self.opened_at} belongs to another thread; use it"
                 " in the thread that opened it"
             )
+
+    def belongs_to_ended_thread(self) -> bool:
+        """Whether another thread than the caller's opened it, under the same name."""
+        return self._thread is not threading.current_thread()
 
     def is_here(self) -> bool:
         """Whether it can be joined by the calling thread."""
@@ -276,9 +281,9 @@ class BlockScope(Scope):
         #: How many inner blocks have ended well.
         self.joined = 0
 
-    def end_block(self, error: BaseException | None, *, first: bool) -> None:
+    def end_block(self, error: BaseException | None, *, first: bool, whole: bool) -> None:
         """See :meth:`Scope.end_block`."""
-        super().end_block(error, first=first)
+        super().end_block(error, first=first, whole=whole)
         self.joined += error is None
 
     def close(self) -> None:
@@ -297,12 +302,19 @@ class BlockScope(Scope):
 
 
 class Joined:
-    """``with services.unit_of_work()``: joins the scope of this context, or makes one."""
+    """``with services.unit_of_work()``: joins the scope of this context, or makes one.
 
-    __slots__ = ("_engine", "_first", "_own", "_scope", "_token")
+    Args:
+        engine: the engine.
+        single: the block is one call of the unit of work. When it fails, it has written nothing,
+            so the unit of work that it had joined can still commit.
+    """
 
-    def __init__(self, engine: Engine) -> None:
+    __slots__ = ("_engine", "_first", "_own", "_scope", "_single", "_token")
+
+    def __init__(self, engine: Engine, *, single: bool = False) -> None:
         self._engine = engine
+        self._single = single
 
     def __enter__(self) -> Work:
         scope = current.get()
@@ -339,7 +351,7 @@ class Joined:
             return
         own = self._own
         if own is None:
-            scope.end_block(error, first=self._first)
+            scope.end_block(error, first=self._first, whole=not self._single)
             return
         try:
             if error is None:
@@ -361,6 +373,16 @@ class Joined:
             current.reset(self._token)
         if self._own.is_here():
             self._own.close()
+
+
+@contextmanager
+def _outside() -> Iterator[None]:
+    """Let callbacks after a commit be no part of the scope: they have units of their own."""
+    token = current.set(None)
+    try:
+        yield
+    finally:
+        current.reset(token)
 
 
 def _failed(what: str) -> str:

@@ -80,7 +80,8 @@ class HttpSettings(Settings, frozen=True):
             page. ``proxy``: what stands before it authenticates every client, and nobody reaches
             it past that. ``none``: everybody who reaches it may use these routes.
         processes: how many gunicorn workers.
-        threads: threads for synchronous responders, in each process.
+        threads: threads for synchronous responders, in each process; as many again for
+            functions of ``services.run``, when there are any.
         max_body: largest request body, bytes.
         keep_alive: seconds an idle connection is kept.
         head_timeout: seconds in which the head of a new connection's first request must have

@@ -293,12 +293,12 @@ class ProcessServices:
 
     def enqueue(self, actor: Actor | str, /, **options_and_arguments: Any) -> Job:
         """Open (or join) a unit of work for one job."""
-        with self.engine.unit_of_work() as work:
+        with self.engine.unit_of_work(single=True) as work:
             return work.enqueue(actor, **options_and_arguments)
 
     def publish(self, event: AnyEvent) -> str:
         """Open (or join) a unit of work for one event."""
-        with self.engine.unit_of_work() as work:
+        with self.engine.unit_of_work(single=True) as work:
             return work.publish(event)
 
     def send(self, actor: Actor, /, *, delay: float | None = None, **arguments: Any) -> None:

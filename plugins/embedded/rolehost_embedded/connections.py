@@ -40,16 +40,22 @@ class ThreadState:
         self.guard = threading.Lock()
         self.closer: weakref.finalize[Any, ThreadState] | None = None
 
-    def keep(self, connection: sqlite3.Connection) -> None:
+    def keep(self, connection: sqlite3.Connection, lock: FileLock) -> None:
         """Keep a connection, which closes at the latest when the thread ends."""
         self.connection = connection
-        self.closer = weakref.finalize(self, connection.close)
+        self.closer = weakref.finalize(self, _end, connection, lock)
 
     def close(self) -> None:
         """Close the connection; a later statement opens another."""
         if self.closer is not None:
             self.closer()
         self.closer = self.connection = None
+
+
+def _end(connection: sqlite3.Connection, lock: FileLock) -> None:
+    """Close the connection of a thread; one that ended within a transaction lets others write."""
+    connection.close()
+    lock.release_abandoned()
 
 
 class Connections(peewee.SqliteDatabase):
@@ -146,7 +152,7 @@ class Connections(peewee.SqliteDatabase):
         if not self._checked:
             close_to_others(self.path)
             self._checked = True
-        self.state.keep(connection)
+        self.state.keep(connection, self.lock)
         return connection
 
     def _use_write_ahead_log(self, connection: sqlite3.Connection) -> None:

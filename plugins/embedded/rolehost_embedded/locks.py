@@ -37,7 +37,7 @@ class FileLock:
         self._turns: deque[threading.Lock] = deque()
         self._taken = False
         self._thread: int | None = None
-        self._holder: object = None
+        self._holder: weakref.ref[object] | None = None
         self._descriptor: int | None = None
         self._waiter: _Waiter | None = None
 
@@ -49,7 +49,7 @@ class FileLock:
 
         Args:
             timeout: seconds.
-            holder: what :meth:`held_by` is asked with.
+            holder: what :meth:`held_by` is asked with; kept weakly.
 
         Raises:
             StorageBusy: it was not to be had in time.
@@ -66,7 +66,7 @@ class FileLock:
         if turn is not None:
             self._await_turn(turn, timeout)
         try:
-            self._holder = holder
+            self._holder = None if holder is None else weakref.ref(holder)
             self._thread = threading.get_ident()
             if not self._take_at_once():
                 self._await_file(max(deadline - time.monotonic(), 0.0))
@@ -76,7 +76,13 @@ class FileLock:
 
     def held_by(self, holder: object) -> bool:
         """Say whether this thread holds the lock, and took it for this holder."""
-        return self._thread == threading.get_ident() and self._holder is holder
+        known = None if self._holder is None else self._holder()
+        return self._thread == threading.get_ident() and known is holder
+
+    def release_abandoned(self) -> None:
+        """Give the lock to the next in line when the one that it was taken for is gone."""
+        if self._holder is not None and self._holder() is None:
+            self.release()
 
     def release(self) -> None:
         """Give the lock to the next in line. Only for the thread that holds it."""
