@@ -56,13 +56,20 @@ def _refused(engine: Engine, end: End, error: Exception) -> None:
     """Make a failure of a job whose end the database refuses."""
     job, refused = end
     text = f"the database refuses how it ended ({refused.state}): {describe(error)}"
-    log.error("the end of a job cannot be written", job_id=job.id, actor=job.actor, error=text)
     actor = engine.declared.actors.get(job.actor)
     now = engine.clock.now()
     replacement = Finish("dead", now, True, text)
     if actor is not None and job.attempt + 1 < actor.retry.attempts:
         delay = actor.retry.delay(job.attempt + 1, engine.random)
         replacement = Finish("retrying", now + int(delay * 1000), True, text)
+    log.error(
+        "the end of a job cannot be written",
+        job_id=job.id,
+        actor=job.actor,
+        attempt=job.attempt + 1,
+        then=replacement.state,
+        error=text,
+    )
     _halve(engine, [(job, replacement)], _abandoned)
 
 

@@ -182,11 +182,12 @@ class Handling:
                 text = f"{type(error).__name__}: {error}"
                 fatal = isinstance(error, (PayloadError, *policy.fatal))
                 if fatal or attempt >= policy.attempts:
-                    return self._bury(delivery, identity, text, error)
+                    return self._bury(delivery, identity, text, error, attempt)
                 delay = policy.delay(attempt, self._engine.random)
                 log.warning(
                     "handler failed", handler=self._handler.name, event_id=identity,
-                    attempt=attempt, retry_in=round(delay, 3), error=text, exc_info=error,
+                    attempt=attempt, retry_in=round(delay, 3), error=" ".join(text.split()),
+                    exc_info=error,
                 )  # fmt: skip
             if self._wait(delay):
                 raise Stopping
@@ -215,10 +216,20 @@ class Handling:
         )
 
     def _bury(
-        self, delivery: Delivery, identity: str, text: str, error: Exception | None = None
+        self,
+        delivery: Delivery,
+        identity: str,
+        text: str,
+        error: Exception | None = None,
+        attempt: int = 0,
     ) -> str:
         log.error(
-            "event dead", handler=self._handler.name, event_id=identity, error=text, exc_info=error
+            "event dead",
+            handler=self._handler.name,
+            event_id=identity,
+            attempt=attempt,
+            error=" ".join(text.split()),
+            exc_info=error,
         )
 
         def write() -> None:

@@ -136,7 +136,10 @@ class Relay:
                 if error is not None:
                     text = f"{type(error).__name__}: {error}"
                     log.error(
-                        "event refused by the stream, now a dead letter", topic=topic, error=text
+                        "event refused by the stream, now a dead letter",
+                        topic=topic,
+                        outbox_id=row.id,
+                        error=" ".join(text.split()),
                     )
                     deadletters.bury_unpublished(tx, row, text, engine.clock.now())
                 gone.append(row)

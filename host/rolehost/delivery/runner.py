@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
@@ -119,7 +119,7 @@ class Runner:
             with self._engine.database.session(), self._engine.database.transaction() as tx:
                 ours = self._engine.ledger.start(tx, job, now)
         except StorageUnavailable as error:
-            return self._over(job, self.failed(job, actor, error), now, now)
+            return self._over(job, self.failed(job, actor, error), now, now, error)
         return self._attempt(job, actor) if ours else None
 
     def _attempt(self, job: ClaimedJob, actor: Actor) -> Finish | None:
@@ -160,7 +160,8 @@ class Runner:
             now = engine.clock.now()
             return self._over(job, Finish("available", now, False, None), began, now)
         except BaseException as error:  # an actor may raise anything, even SystemExit
-            return self._over(job, self.failed(job, actor, error), began, engine.clock.now())
+            end = self.failed(job, actor, error)
+            return self._over(job, end, began, engine.clock.now(), error)
         finally:
             scope.close()
             current.reset(token)
@@ -201,22 +202,21 @@ class Runner:
             log.warning("storage unavailable, job handed back", job_id=job.id, error=text)
             return Finish("scheduled", now + 1000, False, text)
         if fatal or attempt >= policy.attempts:
-            _tell(log.error, "job dead", error, job_id=job.id, actor=job.actor, error=text)
             return Finish("dead", now, True, text)
         delay = policy.delay(attempt, self._engine.random)
-        _tell(
-            log.warning,
-            "job failed",
-            error,
-            job_id=job.id,
-            actor=job.actor,
-            attempt=attempt,
-            retry_in=round(delay, 3),
-            error=text,
-        )
         return Finish("retrying", now + int(delay * 1000), True, text)
 
-    def _over(self, job: ClaimedJob, end: Finish, began: int, now: int) -> Finish:
+    def _over(
+        self,
+        job: ClaimedJob,
+        end: Finish,
+        began: int,
+        now: int,
+        raised: BaseException | None = None,
+    ) -> Finish:
+        """Record how an attempt ended, and log it if it failed, whether it raised or returned."""
+        if end.state in ("retrying", "dead"):
+            _log_failure(job, end, now, raised)
         self._record(job, _OUTCOMES[end.state, end.counted], began, now)
         return end
 
@@ -226,12 +226,27 @@ class Runner:
         )
 
 
-def _tell(write: Callable[..., None], event: str, raised: BaseException, **fields: Any) -> None:
-    """Log a failure with its traceback; without it where the logger cannot show that."""
-    try:
-        write(event, exc_info=harmless(raised), **fields)
-    except Exception:  # the frames hold objects of the actor's own, which some loggers ask
-        write(event, **fields)
+def _log_failure(job: ClaimedJob, end: Finish, now: int, raised: BaseException | None) -> None:
+    """Log a failed attempt as one line; with a traceback if it raised and that can be shown."""
+    fields: dict[str, Any] = {
+        "job_id": job.id,
+        "actor": job.actor,
+        "attempt": job.attempt + end.counted,
+        "error": " ".join((end.error or "").split()),
+    }
+    if end.state == "dead":
+        write, event = log.error, "job dead"
+    else:
+        write, event = log.warning, "job failed"
+        fields["retry_in"] = round((end.run_at - now) / 1000, 3)
+    if raised is not None:
+        try:
+            write(event, exc_info=harmless(raised), **fields)
+        except Exception:  # the frames hold objects of the actor's own, which some loggers ask
+            pass
+        else:
+            return
+    write(event, **fields)
 
 
 _OUTCOMES = {

@@ -98,6 +98,7 @@ class HostBroker(dramatiq.Broker):
         """Put an ephemeral message back that its own middleware delays or retries."""
         if self._ephemeral is None:
             raise LookupError(f"no ephemeral actor uses queue {message.queue_name}")
+        self.emit_before("enqueue", message, delay)
         return self._ephemeral.enqueue(message, delay=delay)
 
     def consume(

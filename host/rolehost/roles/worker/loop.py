@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from contextvars import copy_context
@@ -31,6 +32,7 @@ from rolehost.roles.process import Process
 from rolehost.roles.worker.broker import HostBroker
 from rolehost.roles.worker.consumer import LedgerConsumer, turn_of
 from rolehost.roles.worker.crashes import Crashes
+from rolehost.roles.worker.telling import REPLACED, Telling
 from rolehost.services.transport import ephemeral_queue
 
 log = structlog.get_logger(__name__)
@@ -76,6 +78,7 @@ class WorkerRole:
             # One life of a worker, one broker: a stopped worker leaves its middleware behind.
             middleware=[
                 AgeLimit(),
+                Telling(passing),
                 *([Crashes(passing, self._given_up)] if passing else []),
                 self._limits,
                 ShutdownNotifications(notify_shutdown=True),
@@ -91,6 +94,8 @@ class WorkerRole:
         self._time_limit = {actor.name: _milliseconds(actor.time_limit) for actor in self._actors}
         for actor in passing.values():
             self._declare_ephemeral(actor)
+        for name in REPLACED:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         self._worker = dramatiq.Worker(
             self._broker, worker_threads=self._settings.threads, worker_timeout=IDLE
         )

@@ -1,0 +1,84 @@
+"""Every failed attempt, and everything given up, is one log line."""
+
+from __future__ import annotations
+
+import pytest
+from rolehost.api import Dead, Retry, RetryPolicy, actor
+from structlog.testing import capture_logs
+
+TWICE = RetryPolicy(attempts=2, base=10, jitter=0)
+
+
+def enqueue(bench, of, **arguments):
+    with bench.database.session(), bench.engine.unit_of_work() as work:
+        return work.enqueue(of, **arguments)
+
+
+def attempted(bench):
+    with capture_logs() as lines:
+        bench.run(bench.claim()[0])
+    (line,) = [each for each in lines if each["log_level"] in ("warning", "error")]
+    return line
+
+
+@pytest.mark.parametrize("how", ["raises", "returns"])
+def test_a_failure_says_who_which_attempt_what_and_when_again(bench, how):
+    @actor(retry=TWICE)
+    def fails(job, secret: str):
+        if how == "returns":
+            return Retry("no\nroute")
+        raise ValueError("no\nroute")
+
+    bench.make_engine(fails)
+    job = enqueue(bench, fails, secret="an argument of hunter2")
+    error = "no route" if how == "returns" else "ValueError: no route"
+    line = attempted(bench)
+    assert (line["event"], line["log_level"]) == ("job failed", "warning")
+    assert (line["job_id"], line["actor"], line["attempt"]) == (job.id, "fails", 1)
+    assert (line["retry_in"], line["error"]) == (10.0, error)
+    assert ("exc_info" in line) is (how == "raises")
+    assert "hunter2" not in str({key: text for key, text in line.items() if key != "exc_info"})
+    bench.clock.forward(10)
+    line = attempted(bench)
+    assert (line["event"], line["log_level"]) == ("job dead", "error")
+    assert (line["attempt"], line["error"]) == (2, error)
+    assert "retry_in" not in line
+
+
+def test_an_actor_that_gives_up_says_so(bench):
+    @actor()
+    def gives_up(job):
+        return Dead("gone for good")
+
+    bench.make_engine(gives_up)
+    enqueue(bench, gives_up)
+    line = attempted(bench)
+    assert (line["event"], line["error"], line["attempt"]) == ("job dead", "gone for good", 1)
+
+
+def test_an_outcome_that_is_logged_with_its_own_effects_is_logged_once(bench):
+    @actor(retry=TWICE)
+    def writes(job):
+        with job.services.unit_of_work():
+            pass
+        return Retry("later", 5)
+
+    bench.make_engine(writes)
+    enqueue(bench, writes)
+    assert attempted(bench)["retry_in"] == 5.0
+
+
+def test_a_job_that_killed_its_processes_is_logged_when_it_is_given_up(bench):
+    @actor(max_crashes=1)
+    def kills(job): ...
+
+    bench.make_engine(kills)
+    enqueue(bench, kills)
+    for owner in ("first", "second"):  # the first death is not charged
+        (job,) = bench.claim(owner)
+        with bench.database.session(), bench.database.transaction() as tx:
+            bench.engine.ledger.start(tx, job, bench.clock.now())
+            bench.engine.ledger.release(tx, owner)
+    line = attempted(bench)
+    assert line["event"] == "job dead"
+    assert "its process died 1 times" in line["error"]

@@ -1,0 +1,49 @@
+"""Ephemeral messages that fail are one log line each, without their arguments."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from rolehost.api import RetryPolicy, actor
+from rolehost.roles.worker.loop import WorkerRole
+from structlog.testing import capture_logs
+
+pytestmark = [pytest.mark.needs("rolehost_embedded"), pytest.mark.needs("dramatiq")]
+
+
+class Heard(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(record.getMessage())
+
+
+def test_a_failed_message_and_one_that_is_given_up_are_a_line_each(host, collected) -> None:
+    @actor(durable=False, retry=RetryPolicy(attempts=2, base=0.01, longest=0.01, jitter=0))
+    def fails(services, secret: str) -> None:
+        collected.add(secret)
+        raise ValueError("no\nroute")
+
+    here = host([fails])
+    heard = Heard()
+    logging.getLogger("dramatiq").addHandler(heard)
+    with capture_logs() as lines:
+        here.start(WorkerRole, "worker")
+        here.services.send(fails, secret="hunter2")
+        collected.wait(2)
+        # What a thread tells of a message comes before it takes the next one, or stops.
+        here.stop()
+    logging.getLogger("dramatiq").removeHandler(heard)
+    told = [line for line in lines if line["log_level"] in ("warning", "error")]
+    assert [(line["event"], line["log_level"], line["attempt"]) for line in told] == [
+        ("message failed", "warning", 1),
+        ("message dead", "error", 2),
+    ]
+    assert {line["actor"] for line in told} == {"fails"}
+    assert {line["error"] for line in told} == {"ValueError: no route"}
+    assert told[0]["retry_in"] > 0
+    assert "hunter2" not in str([{**line, "exc_info": ""} for line in told])
+    assert heard.texts == []
