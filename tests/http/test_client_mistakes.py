@@ -9,8 +9,9 @@ from typing import Any
 import falcon
 import msgspec
 import pytest
-from rolehost.api import PLUGIN_API, PluginInfo, Route, hookimpl
-from rolehost.api.http import DEEPEST, decode, load
+from rolehost.api import PLUGIN_API, PluginInfo, Route, hookimpl, load_json
+from rolehost.api.http import decode
+from rolehost.api.json import DEEPEST
 from rolehost.testing.kit import Host, open_host
 
 
@@ -113,12 +114,12 @@ def test_a_number_out_of_range_is_a_mistake_of_the_client(here: Host, number: by
 
 def test_nesting_is_counted_outside_of_texts_and_the_limit_is_exact() -> None:
     deepest = b"[" * DEEPEST + b"]" * DEEPEST
-    load(deepest)
-    load(b"[" + b",".join([b"[[]]"] * 1000) + b"]")
-    load(b'["' + b"[" * 1000 + b'\\"[[[", "\\\\", "[[' + b"{" * 1000 + b'"]')
+    load_json(deepest)
+    load_json(b"[" + b",".join([b"[[]]"] * 1000) + b"]")
+    load_json(b'["' + b"[" * 1000 + b'\\"[[[", "\\\\", "[[' + b"{" * 1000 + b'"]')
     for deep in (b"[" + deepest + b"]", b'{"a":' + deepest + b"}", b'["\\\\",' + deepest + b"]"):
         with pytest.raises(ValueError, match="nested deeper than 200 levels"):
-            load(deep)
+            load_json(deep)
         with pytest.raises(falcon.HTTPBadRequest):
             decode(deep, Body)
 
@@ -126,4 +127,4 @@ def test_nesting_is_counted_outside_of_texts_and_the_limit_is_exact() -> None:
 def test_an_unending_text_takes_one_pass() -> None:
     # Without possessive quantifiers this would take hours.
     with pytest.raises(ValueError, match="nested deeper"):
-        load(b"[" * 201 + b'"' + b'\\"' * 500_000)
+        load_json(b"[" * 201 + b'"' + b'\\"' * 500_000)

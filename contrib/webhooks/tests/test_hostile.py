@@ -1,5 +1,7 @@
 """Hostile values in every path, query and body: the answer is never the server's fault.
 
+Each operation gets every second or third of the values, so that all of them get all.
+
 On SQLite and on PostgreSQL, because what one of them cannot hold the other may take.
 """
 
@@ -123,46 +125,49 @@ def answers(here: Host, method: str, path: str, body: bytes | None = None) -> in
 
 
 def test_in_paths_and_queries(here: Host) -> None:
-    for method, template, described in operations():
+    for number, (method, template, described) in enumerate(operations()):
         known = segments(template)
         body = None if described.request is None else body_of(described.request)
         for name in known:
-            for text in TEXTS if method == "get" else TEXTS[:7]:
+            for text in TEXTS[number % 3 :: 3]:
                 answers(here, method, path_of(template, known | {name: text}), body)
         if method != "get" or described.query is None:
             continue
         path = path_of(template, known)
         for field in msgspec.structs.fields(described.query):
-            for text in TEXTS:
+            for text in TEXTS[number % 3 :: 3]:
                 answers(here, method, f"{path}?{field.encode_name}={text}")
         for odd in ("%00=%00", "=", "&&", "limit=1&limit=2", "\xff", "iterator=-", "limit=1,2"):
             answers(here, method, f"{path}?{odd}")
 
 
 def test_in_bodies(here: Host) -> None:
-    for method, template, described in operations():
+    for number, (method, template, described) in enumerate(operations()):
         if described.request is None:
             continue
         path = path_of(template, segments(template))
         for body in BODIES:
             assert answers(here, method, path, body) in (400, 413, 422)
         for field in msgspec.structs.fields(described.request):
-            for value in VALUES:
+            for value in VALUES[number % 2 :: 2]:
                 name = field.encode_name
                 answers(here, method, path, body_of(described.request, **{name: value}))
 
 
-QUERY = """
-    query($id: ID!, $after: String, $first: Int) {
-        application(id: $id) {
-            id endpoints(first: 1) { nodes { id headers stats { fail } } }
-            messages(first: $first, after: $after) { nodes { payload } }
-        }
-        messages(application: "app", channel: $after, tag: $after, first: 250) {
-            nodes { id payload } }
-        eventTypes(after: $after) { nodes { schemas } }
-    }
-"""
+#: One field with a variable each: the library does not await the fields beside one whose argument
+#: it refuses, and says so in a warning.
+QUERIES = [
+    "query($x: ID!) { application(id: $x) { endpoints(first: 1) { nodes { id headers } } } }",
+    "query($x: ID!) { endpoint(application: $x, id: $x) { stats { fail } } }",
+    "query($x: ID!) { message(application: $x, id: $x) { payload } }",
+    'query($x: Int) { application(id: "app") { messages(first: $x) { nodes { id } } } }',
+    'query($x: String) { application(id: "app") { endpoints(after: $x) { nodes { id } } } }',
+    'query($x: String) { messages(application: "app", channel: $x) { nodes { payload } } }',
+    'query($x: String) { messages(application: "app", tag: $x) { nodes { payload } } }',
+    'query($x: [String!]) { messages(application: "app", eventTypes: $x) { nodes { id } } }',
+    'query($x: DateTime) { messages(application: "app", before: $x) { nodes { id } } }',
+    "query($x: String) { eventTypes(after: $x) { nodes { schemas } } }",
+]
 
 MUTATION = """
     mutation($text: String!, $json: JSON!, $list: [String!]) {
@@ -193,11 +198,10 @@ def asked(here: Host, body: bytes) -> None:
 
 def test_in_graphql(here: Host) -> None:
     for value in VALUES:
-        for name in ("id", "after", "first"):
-            variables = {"id": b'"app"', "after": b"null", "first": b"5"} | {name: value}
-            parts = b",".join(b'"%s":%s' % (n.encode(), v) for n, v in variables.items())
-            query = msgspec.json.encode(QUERY)
-            asked(here, b'{"query":%s,"variables":{%s}}' % (query, parts))
+        for text in QUERIES:
+            name = text.partition("$")[2].partition(":")[0].encode()
+            query = msgspec.json.encode(text)
+            asked(here, b'{"query":%s,"variables":{"%s":%s}}' % (query, name, value))
         for name in ("text", "json", "list"):
             variables = {"text": b'"a"', "json": b"{}", "list": b"[]"} | {name: value}
             parts = b",".join(b'"%s":%s' % (n.encode(), v) for n, v in variables.items())

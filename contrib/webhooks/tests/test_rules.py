@@ -88,6 +88,16 @@ def test_a_name_in_a_path_follows_the_same_rule(here: Host, name: str) -> None:
     assert EventType.select().count() == Message.select().count() == 0
 
 
+@pytest.mark.parametrize(
+    "data", [b"[" * 300 + b"]" * 300, b'{"a":' * 3000 + b"1" + b"}" * 3000, b'{"a":"\xff"}', b"{"]
+)
+def test_a_payload_of_the_stream_is_json_of_the_same_kind(data: bytes) -> None:
+    from rolehost_webhooks.handlers.ingest import message_of
+
+    with pytest.raises(Rejected):
+        message_of(Event(topic="webhooks", type="a", data=data, id="1"))
+
+
 @pytest.mark.parametrize("name", BAD)
 def test_an_event_of_the_stream_follows_the_same_rule(name: str) -> None:
     from rolehost_webhooks.handlers.ingest import take

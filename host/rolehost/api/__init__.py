@@ -25,6 +25,7 @@ from rolehost.api.contributions import (
 )
 from rolehost.api.events import AnyEvent, Event
 from rolehost.api.hooks import CommandContext, DeclareContext, ProcessContext, hookimpl
+from rolehost.api.json import load_json
 from rolehost.api.metrics import Metric
 from rolehost.api.observe import (
     LagStatistics,
@@ -181,6 +182,7 @@ __all__ = [
     "check_values",
     "handler",
     "hookimpl",
+    "load_json",
     "message_priority",
     "private_file",
     "private_folder",

@@ -8,16 +8,15 @@ Falcon's own errors (``falcon.HTTPNotFound(description=…)``); the host renders
 from __future__ import annotations
 
 import hmac
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
 from typing import Any, TypeVar
 
 import falcon
 import msgspec
 
 from rolehost.api.contributions import Authentication
+from rolehost.api.json import load_json
 from rolehost.api.settings import Secret
 
 T = TypeVar("T")
@@ -42,49 +41,6 @@ class Invalid(falcon.HTTPUnprocessableEntity):
         super().__init__(title="Invalid request", description=summary, code="validation_error")
 
 
-#: Deepest nesting of arrays and objects in JSON that is taken. What Python itself bears differs
-#: between its versions and with the depth of the caller's stack.
-DEEPEST = 200
-
-#: Texts of JSON, in which brackets mean nothing. Possessive, and content with a missing end, so
-#: that no body takes more than one pass.
-_TEXTS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
-
-_STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
-
-_OTHERS = bytes(set(range(256)) - set(_STEPS))
-
-
-def load(body: bytes | str) -> Any:
-    """Decode JSON of any form.
-
-    Raises:
-        ValueError: it is no JSON, no UTF-8, or nested deeper than 200 levels; the message is for
-            the client.
-    """
-    return _decoded(body.encode() if isinstance(body, str) else body, Any)
-
-
-def _decoded(body: bytes, kind: Any, *, strict: bool = True) -> Any:
-    """Decode JSON; raises as :func:`load`, and ``msgspec.ValidationError`` for another form."""
-    if _is_deep(body):
-        raise ValueError(f"JSON is nested deeper than {DEEPEST} levels")
-    try:
-        if not body.isascii():
-            body.decode()  # msgspec does not look into what it skips
-        return msgspec.json.decode(body, type=kind, strict=strict)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"JSON is no UTF-8: {error.reason} (byte {error.start})") from None
-
-
-def _is_deep(body: bytes) -> bool:
-    # PERF: almost every body has fewer brackets than may be open at once.
-    if body.count(b"[") + body.count(b"{") <= DEEPEST:
-        return False
-    brackets = _TEXTS.sub(b"", body).translate(None, _OTHERS)
-    return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > DEEPEST
-
-
 def decode(body: bytes, kind: type[T], *, strict: bool = True) -> T:
     """Decode a JSON body into ``kind``.
 
@@ -99,7 +55,7 @@ def decode(body: bytes, kind: type[T], *, strict: bool = True) -> T:
         Invalid: it is JSON of another form (422).
     """
     try:
-        found: T = _decoded(body, kind, strict=strict)
+        found: T = load_json(body, kind, strict=strict)
         return found
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$")

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import falcon
-from rolehost.api.http import load
+from rolehost.api import load_json
 
 from rolehost_graphql import errors
 from rolehost_graphql.execution import Asked, refuse
@@ -55,7 +55,7 @@ def from_body(req: falcon.Request, body: bytes) -> Asked:
             description="The body of a request is application/json, in UTF-8."
         )
     try:
-        given = load(body)
+        given = load_json(body)
     except ValueError as error:
         raise refuse(f"The body is no JSON: {error}", errors.BAD_REQUEST) from None
     if isinstance(given, list):
@@ -78,7 +78,7 @@ def from_query(req: falcon.Request) -> Asked:
         text = req.get_param(name)
         if text:
             try:
-                given[name] = load(text)
+                given[name] = load_json(text)
             except ValueError as error:
                 raise refuse(f"{name} is no JSON: {error}", errors.BAD_REQUEST) from None
     return _asked(given)

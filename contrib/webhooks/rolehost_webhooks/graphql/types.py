@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Any
 
 import strawberry
-from rolehost.api.http import load
+from rolehost.api import load_json
 from rolehost_graphql import Context, Refused
 from strawberry.scalars import JSON
 
@@ -201,7 +201,7 @@ class Message:
     async def payload(self, info: Info) -> JSON:
         row = await info.context.load(loaders.contents, self.row.id)
         try:
-            return JSON(load(bytes(shown_payload(row or self.row))))
+            return JSON(load_json(bytes(shown_payload(row or self.row))))
         except ValueError as error:
             raise Refused(f"The payload cannot be shown here: {error}") from None
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 
 import msgspec
-from rolehost.api import Event, EventContext, Handler, RetryPolicy
+from rolehost.api import Event, EventContext, Handler, RetryPolicy, load_json
 
 from rolehost_webhooks.errors import Rejected
 from rolehost_webhooks.rules import Name, check_name
@@ -76,7 +76,7 @@ def message_of(event: Event[bytes]) -> MessageIn:
         return MessageIn(
             event_type=msgspec.convert(event.type, Name),
             event_id=msgspec.convert(event.id, Name),
-            payload=msgspec.json.decode(event.data, type=msgspec.Raw),
+            payload=load_json(event.data, msgspec.Raw),
         )
-    except (msgspec.DecodeError, UnicodeError) as error:
+    except ValueError as error:
         raise Rejected(("event",), str(error)) from None

@@ -10,7 +10,7 @@ import falcon.asgi
 import msgspec
 from falcon.media import JSONHandler
 
-from rolehost.api.http import load
+from rolehost.api.json import load_json
 from rolehost.api.services import Services
 from rolehost.composition.model import Composition
 from rolehost.deployment.model import HostSettings
@@ -86,7 +86,7 @@ def build(
         middleware=components,
         router=router,
     )
-    handler = JSONHandler(dumps=msgspec.json.encode, loads=load)
+    handler = JSONHandler(dumps=msgspec.json.encode, loads=load_json)
     for options in (app.req_options, app.resp_options):
         options.media_handlers[falcon.MEDIA_JSON] = handler
     install(app)
