@@ -117,7 +117,9 @@ def body_of(kind: Any, **given: bytes) -> bytes:
 
 
 def answers(here: Host, method: str, path: str, body: bytes | None = None) -> int:
-    sent = {} if body is None else {"body": body}
+    sent: dict[str, Any] = {}
+    if body is not None:
+        sent = {"body": body, "headers": {"content-type": "application/json"}}
     response = here.client.request(method.upper(), path, **sent)
     # 501: what Svix has and this API does not offer.
     assert response.status < 500 or response.status == 501, (method, path[:200], response)
