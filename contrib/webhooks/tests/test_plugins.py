@@ -33,6 +33,10 @@ def test_each_plugin_brings_the_same_tables_so_that_each_may_run_alone() -> None
     assert isinstance(migrations, Migrations) and migrations.owner == "webhooks"
 
 
+#: What load balancers ask, without a token.
+PROBES = {"/api/v1/health", "/api/v1/health/ping"}
+
+
 def declared(settings: ApiSettings, environment: str = "development") -> tuple[bool, set[str]]:
     """Return whether there is an authentication, and the paths that are open."""
     given = api.rolehost_routes(context(settings, environment))
@@ -40,15 +44,15 @@ def declared(settings: ApiSettings, environment: str = "development") -> tuple[b
     return any(isinstance(each, Authentication) for each in given), opened
 
 
-def test_a_token_is_demanded_of_every_route_but_the_probe() -> None:
+def test_a_token_is_demanded_of_every_route_but_the_probes() -> None:
     for authentication in ("token", "proxy"):
         settings = ApiSettings(token=Secret("t"), authentication=authentication)
-        assert declared(settings) == (True, {"/api/v1/health"})
+        assert declared(settings) == (True, PROBES)
 
 
 def test_without_a_token_the_host_decides_unless_a_proxy_authenticates() -> None:
     for settings in OPEN:
-        assert declared(settings) == (False, {"/api/v1/health"})
+        assert declared(settings) == (False, PROBES)
     by_token, opened = declared(ApiSettings(authentication="proxy"))
     assert not by_token and len(opened) == len(RESOURCES)
 

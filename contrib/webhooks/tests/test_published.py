@@ -88,7 +88,7 @@ class World:
             self.names[name] = (now + timedelta(minutes=minutes)).isoformat()
         given = {} if body is None else {"json": self._named(body)}
         if isinstance(body, bytes):
-            given = {"body": body}
+            given = {"body": body, "headers": {"content-type": "application/json"}}
         return self.host.client.request(method, PREFIX + path.format(**self.names), **given)
 
     def _named(self, value: Any) -> Any:

@@ -69,21 +69,12 @@ def test_a_receiver_gets_the_bytes_that_were_sent(
     assert receiver.next().body == payload
 
 
-@pytest.mark.parametrize(
-    ("payload", "place"),
-    [
-        (b"[1]", ["body", "payload"]),
-        (b'"text"', ["body", "payload"]),
-        (b"null", ["body", "payload"]),
-        # The host refuses the body as a whole, before anything reads its fields.
-        (b'{"a":"\xff"}', ["body"]),
-    ],
-)
+@pytest.mark.parametrize("payload", [b"[1]", b'"text"', b"null", b'{"a":"\xff"}'])
 def test_a_payload_that_is_no_object_in_utf8_is_refused(
-    svix: Svix, get: Get, payload: bytes, place: list[str]
+    svix: Svix, get: Get, payload: bytes
 ) -> None:
     app = svix.application.create(ApplicationIn(name="bytes"))
     body = b'{"eventType":"a","payload":' + payload + b"}"
     status, answer = get(f"/api/v1/app/{app.id}/msg", method="POST", data=body)
     assert status == 422
-    assert json.loads(answer)["detail"][0]["loc"] == place
+    assert json.loads(answer)["detail"][0]["loc"] == ["body", "payload"]
