@@ -127,6 +127,14 @@ def event_id(record: Record) -> str:
         return ""
 
 
+def data(record: Record) -> bytes:
+    """Return the bytes of a record's data, in either mode; its value if they cannot be read."""
+    try:
+        return _attributes(record)[1]
+    except PayloadError:
+        return record.value
+
+
 def to_event(delivery: Delivery, decoder: msgspec.json.Decoder[Any] | None) -> AnyEvent:
     """Make the event of a delivered record; records of other producers need no headers.
 

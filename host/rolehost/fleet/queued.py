@@ -8,11 +8,13 @@ from typing import NamedTuple
 import msgspec
 
 from rolehost.api.contributions import Actor
+from rolehost.delivery import envelope
 from rolehost.delivery.arguments import Signature
+from rolehost.delivery.outbox import decode_headers
 from rolehost.errors import PayloadError
 from rolehost.fleet.compatibility import refusal
 from rolehost.fleet.manifest import ActorEntry, Manifest, Schema
-from rolehost.storage import Database
+from rolehost.storage import Database, Record
 
 #: Jobs of one actor, and events of one topic, that are looked at; the oldest ones.
 MOST = 1000
@@ -88,10 +90,14 @@ def unreadable_events(database: Database, manifests: Iterable[Manifest]) -> list
                 continue
             with database.session():
                 rows = database.read(
-                    "SELECT id, value FROM rolehost_outbox WHERE topic = ? ORDER BY id LIMIT ?",
+                    "SELECT id, headers, value FROM rolehost_outbox WHERE topic = ?"
+                    " ORDER BY id LIMIT ?",
                     (topic, MOST),
                 )
-            values = [(f"event {row[0]} of the outbox", bytes(row[1])) for row in rows]
+            values = []
+            for number, headers, value in rows:
+                record = Record(topic, bytes(value), None, decode_headers(bytes(headers)))
+                values.append((f"event {number} of the outbox", envelope.data(record)))
             found += _tried(f"{topic}/{group}", values, _by_schema(entry.payload))
     return found
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 from unittest.mock import ANY
 
 import pytest
-from rolehost.api import Event
+from rolehost.api import Event, Record
 from rolehost.testing.kit.matching import differences
 
 from tests.testing.kit import shop
@@ -94,3 +94,24 @@ def test_what_came_from_elsewhere_was_not_published_here(open_shop):
 )
 def test_values_match_in_part_and_as_json_has_them(expected, actual, lines):
     assert differences(expected, actual) == lines
+
+
+def test_an_event_in_structured_mode_is_seen_and_handled_like_any_other(open_shop):
+    modes = {"content_modes": {"shop.sold": "structured"}}
+    here = open_shop(settings={"delivery": modes})
+    order = here.client.post("/orders", json={"item": "pear", "count": 3}).json["id"]
+    here.assert_published("shop.sold", type="sold", item="pear", order=order)
+    ran = next(each for each in here.drain() if each.name == "shop.stock")
+    assert (ran.outcome, ran.arguments) == ("handled", {"item": "pear", "order": order})
+    with here.services.database.session():
+        assert shop.Order.get_by_id(order).count == 2
+
+
+def test_a_record_that_cannot_be_decoded_is_one_dead_letter_and_the_next_is_handled(open_shop):
+    here = open_shop()
+    poison = Record("shop.sold", b"{}", b"k", (("na\udcffme", b"v"),))
+    here.publish(poison)
+    here.publish(poison)
+    here.publish(Event(topic="shop.sold", type="sold", data={"item": "a", "order": 1}, key="k"))
+    ran = here.drain(raises=False)
+    assert sorted(each.outcome for each in ran) == ["dead", "dead", "handled"]

@@ -204,8 +204,8 @@ class Events:
 def payload(record: Record) -> dict[str, Any]:
     """Return the payload of a record where it is a JSON object; else nothing."""
     try:
-        value = msgspec.json.decode(record.value)
-    except msgspec.DecodeError:
+        value = msgspec.json.decode(envelope.data(record))
+    except (msgspec.DecodeError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 

@@ -112,9 +112,9 @@ def published(records: Sequence[Record]) -> list[Published]:
     for record in records:
         event = envelope.to_event(Delivery(Partition(record.topic, -1), 0, record, 0), None)
         try:
-            data = msgspec.json.decode(record.value)
+            data = msgspec.json.decode(event.data)
         except msgspec.DecodeError:
-            data = record.value
+            data = event.data
         found.append(
             Published(
                 topic=event.topic,

@@ -57,12 +57,13 @@ class AdminQuestions(Questions):
     def _described(self, topics: Collection[str]) -> list[Any]:
         if not topics:
             return []
+        # What may not be described is left out: other topics can be used.
         return self._answers(
             "topics",
             lambda client, wait: list(
                 client.describe_topics(TopicCollection(list(topics)), **wait).values()
             ),
-            missing=KafkaError.UNKNOWN_TOPIC_OR_PART,
+            but={KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED},
         )
 
     def create(self, topic: str, partitions: int, replication: int | None) -> None:
@@ -72,7 +73,7 @@ class AdminQuestions(Questions):
         self._answers(
             f"creating topic {topic}; see [kafka] topics, replication",
             lambda client, wait: list(client.create_topics([wanted], **wait).values()),
-            missing=KafkaError.TOPIC_ALREADY_EXISTS,
+            but={KafkaError.TOPIC_ALREADY_EXISTS},
         )
 
     def committed(self, group: str, places: Collection[Place]) -> dict[Place, int]:
@@ -81,7 +82,7 @@ class AdminQuestions(Questions):
         found = self._answers(
             "lag",
             lambda client, wait: list(client.list_consumer_group_offsets([asked], **wait).values()),
-            missing=KafkaError.GROUP_ID_NOT_FOUND,
+            but={KafkaError.GROUP_ID_NOT_FOUND},
         )
         return {
             (place.topic, place.partition): place.offset
@@ -113,7 +114,7 @@ class AdminQuestions(Questions):
         found = self._answers(
             f"configuration of topic {topic}",
             lambda client, wait: list(client.describe_configs([wanted], **wait).values()),
-            missing=KafkaError.UNKNOWN_TOPIC_OR_PART,
+            but={KafkaError.UNKNOWN_TOPIC_OR_PART},
         )
         return next((int(each["max.message.bytes"].value) for each in found), None)
 
@@ -126,9 +127,9 @@ class AdminQuestions(Questions):
         self,
         doing: str,
         ask: Callable[[Any, dict[str, float]], list[Future[Any]]],
-        missing: int | None = None,
+        but: Collection[int] = (),
     ) -> list[Any]:
-        """Return the answers; those that fail with the code ``missing`` are left out."""
+        """Return the answers; those that fail with one of the codes ``but`` are left out."""
         client = self._connected()
         # The first answer needs a connection.
         timeout = (
@@ -140,7 +141,7 @@ class AdminQuestions(Questions):
                 try:
                     found.append(future.result(timeout + 1.0))
                 except KafkaException as error:
-                    if error.args[0].code() != missing:
+                    if error.args[0].code() not in but:
                         raise
         except KafkaException as error:
             client.poll(0)  # calls what tells why
