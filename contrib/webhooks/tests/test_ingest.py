@@ -69,7 +69,13 @@ def test_the_payload_keeps_its_bytes() -> None:
 
 @pytest.mark.parametrize(
     "unfit",
-    [event(b"{"), event(b'{} {"x":1}'), event(b"{}", type="a b"), event(b"{}", id="x" * 300)],
+    [
+        event(b"{"),
+        event(b'{"a":' + b"[" * 100_000),
+        event(b'{} {"x":1}'),
+        event(b"{}", type="a b"),
+        event(b"{}", id="x" * 300),
+    ],
 )
 def test_what_does_not_fit_is_rejected(unfit: Event[bytes]) -> None:
     with pytest.raises(Rejected):
