@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Literal, Protocol
 
-from rolehost.api import Partition, Record, StorageError, Subscription
+from rolehost.api import Partition, Record, Subscription
+
+from rolehost_kafka.runs import Outcomes
 
 #: A topic by its name in Kafka, and the number of one of its partitions.
 Place = tuple[str, int]
@@ -56,14 +58,21 @@ class Client(Protocol):
     #: Asks the brokers.
     questions: Questions
 
-    def publish_each(
-        self, records: Sequence[Record], limit: Callable[[str], int]
-    ) -> list[StorageError | None]:
-        """See :meth:`rolehost.api.Stream.publish_each`; topics by their names here.
+    def send(
+        self, records: Sequence[Record], run: Sequence[int], deadline: float, outcomes: Outcomes
+    ) -> None:
+        """Send records in order, and wait until every one is confirmed or has failed.
+
+        What was not sent in time is thrown away, and is not sent later.
 
         Args:
-            records: what is published.
-            limit: returns the most bytes of a batch of a topic.
+            records: topics by their names here.
+            run: places of those to send.
+            deadline: of ``time.monotonic()``.
+            outcomes: at each of the places, why the record was not stored; None if it was.
+
+        Raises:
+            StorageUnavailable: nothing was sent.
         """
 
     def subscribe(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Collection, Sequence
 from typing import ClassVar
 
@@ -19,6 +20,7 @@ from rolehost_kafka import abilities, failures
 from rolehost_kafka.client import Client
 from rolehost_kafka.logs import quieten
 from rolehost_kafka.names import Names
+from rolehost_kafka.runs import publish_runs
 from rolehost_kafka.settings import KafkaSettings
 from rolehost_kafka.topics import Topics
 
@@ -63,7 +65,13 @@ class KafkaStream(Stream):
         topics = {record.topic for record in records}
         try:
             self._topics.ensure(topics)
-            outcomes = self._client.publish_each(records, self._topics.limit)
+            deadline = time.monotonic() + self._settings.publish_timeout
+            outcomes = publish_runs(
+                records,
+                self._topics.limit,
+                self._settings.batch_bytes,
+                lambda run, outcomes: self._client.send(records, run, deadline, outcomes),
+            )
         except StorageUnavailable as error:
             self._topics.forget(topics)
             return [error] * len(records)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from rolehost.api import Record, StorageError, Subscription
+from rolehost.api import Record, Subscription
 
 from rolehost_kafka.client import Client, Told
 from rolehost_kafka.confluent.publisher import Publisher
 from rolehost_kafka.confluent.questions import AdminQuestions
 from rolehost_kafka.confluent.subscription import DirectSubscription
 from rolehost_kafka.names import Names
+from rolehost_kafka.runs import Outcomes
 from rolehost_kafka.settings import KafkaSettings
 
 
@@ -28,11 +29,11 @@ class Confluent(Client):
         self._publisher = Publisher(settings, names)
         self.questions = AdminQuestions(settings)
 
-    def publish_each(
-        self, records: Sequence[Record], limit: Callable[[str], int]
-    ) -> list[StorageError | None]:
-        """See :meth:`Client.publish_each`."""
-        return self._publisher.publish_each(records, limit)
+    def send(
+        self, records: Sequence[Record], run: Sequence[int], deadline: float, outcomes: Outcomes
+    ) -> None:
+        """See :meth:`Client.send`."""
+        self._publisher.send(records, run, deadline, outcomes)
 
     def subscribe(
         self,

@@ -7,7 +7,7 @@ from typing import Any
 
 from kafka import KafkaConsumer
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from rolehost.api import Record, StorageError, Subscription
+from rolehost.api import Record, Subscription
 
 from rolehost_kafka.client import Client, Told
 from rolehost_kafka.kafka_python import options
@@ -18,6 +18,7 @@ from rolehost_kafka.kafka_python.publisher import Publisher
 from rolehost_kafka.kafka_python.questions import AdminQuestions
 from rolehost_kafka.kafka_python.subscription import PolledSubscription
 from rolehost_kafka.names import Names
+from rolehost_kafka.runs import Outcomes
 from rolehost_kafka.settings import KafkaSettings
 
 
@@ -35,11 +36,11 @@ class KafkaPython(Client):
         self._publisher = Publisher(settings, names)
         self.questions = AdminQuestions(settings)
 
-    def publish_each(
-        self, records: Sequence[Record], limit: Callable[[str], int]
-    ) -> list[StorageError | None]:
-        """See :meth:`Client.publish_each`."""
-        return self._publisher.publish_each(records, limit)
+    def send(
+        self, records: Sequence[Record], run: Sequence[int], deadline: float, outcomes: Outcomes
+    ) -> None:
+        """See :meth:`Client.send`."""
+        self._publisher.send(records, run, deadline, outcomes)
 
     def subscribe(
         self,

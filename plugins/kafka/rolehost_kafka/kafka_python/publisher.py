@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from kafka import KafkaProducer
@@ -14,7 +14,7 @@ from rolehost.api import Record
 from rolehost_kafka.kafka_python import options
 from rolehost_kafka.kafka_python.failures import DRIVER_ERRORS, connected, unpublished
 from rolehost_kafka.names import Names
-from rolehost_kafka.runs import Outcomes, passing, publish_runs
+from rolehost_kafka.runs import Outcomes, passing
 from rolehost_kafka.settings import KafkaSettings
 
 
@@ -32,31 +32,10 @@ class Publisher:
         self._lock = threading.Lock()
         self._producer: Any = None
 
-    def publish_each(self, records: Sequence[Record], limit: Callable[[str], int]) -> Outcomes:
-        """Send records in order and wait until every one is confirmed or has failed.
-
-        Args:
-            records: what is published.
-            limit: returns the most bytes of a batch of a topic.
-
-        Returns:
-            For each why it was not stored within ``publish_timeout`` seconds; None if it was.
-        """
-        deadline = time.monotonic() + self._settings.publish_timeout
-
-        def send(run: Sequence[int], outcomes: Outcomes) -> None:
-            self._send_run(records, run, deadline, outcomes)
-
-        return publish_runs(records, limit, self._settings.batch_bytes, send)
-
-    def _send_run(
-        self,
-        records: Sequence[Record],
-        run: Sequence[int],
-        deadline: float,
-        outcomes: Outcomes,
+    def send(
+        self, records: Sequence[Record], run: Sequence[int], deadline: float, outcomes: Outcomes
     ) -> None:
-        """Send the records of some places and note what became of each."""
+        """See :meth:`rolehost_kafka.client.Client.send`."""
         producer = self._current()
         reports: dict[int, Any] = {}
         for place in run:
