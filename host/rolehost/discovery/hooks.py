@@ -138,6 +138,8 @@ def form(hook: str, function: Any, who: str) -> Iterator[Problem]:
         )
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         yield _shape(hook, site, who, "a coroutine function", "write def instead of async def")
+    elif inspect.isgeneratorfunction(function):
+        yield _shape(hook, site, who, "a generator function", "return a list instead of yielding")
     elif options.get("wrapper") or options.get("hookwrapper"):
         yield _shape(hook, site, who, "a wrapper", "take wrapper=True out of hookimpl")
 
