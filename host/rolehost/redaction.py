@@ -29,6 +29,28 @@ ANYWHERE = 12
 #: is part of many messages that have nothing to do with the variable.
 _PLAIN = re.compile(r"[A-Za-z_-]+|[0-9.]+|\.{0,2}/.*", re.DOTALL)
 
+#: Passwords that everybody knows, and names of engines that are often their passwords. They hide
+#: nothing, and are words of many messages.
+_COMMON = frozenset(
+    [
+        "admin",
+        "changeme",
+        "default",
+        "guest",
+        "kafka",
+        "memcached",
+        "password",
+        "postgres",
+        "redis",
+        "rolehost",
+        "root",
+        "secret",
+        "test",
+        "token",
+        "user",
+    ]
+)
+
 #: Texts by the one that reported them, the longest first.
 _reported: dict[str, tuple[str, ...]] = {}
 
@@ -47,7 +69,8 @@ def hide(owner: str, secrets: Iterable[str], variables: Iterable[str] = ()) -> N
     # As a part of JSON, of a literal, and of lines that were joined.
     texts |= {json.dumps(text)[1:-1] for text in texts} | {repr(text)[1:-1] for text in texts}
     texts |= {" ".join(text.split()) for text in texts}
-    kept = sorted((text for text in texts if len(text) >= SHORTEST), key=len, reverse=True)
+    texts = {text for text in texts if len(text) >= SHORTEST and text not in _COMMON}
+    kept = sorted(texts, key=len, reverse=True)
     _reported.pop(owner, None)
     if kept:
         _reported[owner] = tuple(kept)

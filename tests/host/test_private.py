@@ -136,6 +136,21 @@ def test_the_user_at_the_other_end_is_known() -> None:
         assert peer_user(one) == os.geteuid()
 
 
+@pytest.mark.needs("gunicorn")
+def test_the_address_of_the_role_http_is_of_one_user(
+    umask: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rolehost.roles.http.listener import open_listener
+
+    with open_listener(f"unix:{tmp_path}/http.sock"):
+        assert mode(tmp_path / "http.sock") == 0o600
+    with open_listener(f"unix:{tmp_path}/http.sock"):  # no process listened there any more
+        pass
+    monkeypatch.setattr(private.os, "geteuid", lambda: os.getuid() + 1)
+    with pytest.raises(NotPrivate, match=r"http\.sock: a socket of user .* set \[http\] bind"):
+        open_listener(f"unix:{tmp_path}/http.sock")
+
+
 # --- commands and supervisors
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -240,6 +241,8 @@ def test_what_is_hidden_is_replaced_in_errors_problems_and_logs() -> None:
     [
         ("hush", "hush, hushed, a-hush", "********, hushed, a-********"),
         ("pw", "pw", "pw"),  # too short to be told from chance
+        ("postgres", "backend=postgres", "backend=postgres"),  # hides nothing
+        ("postgres://postgres:postgres@h/x", "postgres: no such host", "postgres: no such host"),
         ("line\none", "line one", "********"),
         (
             "redis://u:p%40ss@h/0",
@@ -310,6 +313,21 @@ def test_statements_are_written_without_their_values(written: io.StringIO, tmp_p
     database.close()
     assert "INSERT INTO endpoint VALUES (?)" in written.getvalue()
     assert "S3cr3t" not in written.getvalue()
+
+
+@pytest.mark.needs("falcon", "dramatiq")
+def test_a_row_that_does_not_exist_is_named_without_the_values_asked_for() -> None:
+    from rolehost.testing.kit import open_host
+
+    from tests.testing.kit import shop
+
+    with open_host([("shop", shop)]) as host:
+        database = host.services.database
+        with database.session(), pytest.raises(shop.Order.DoesNotExist) as caught:
+            shop.Order.get(item=SECRETS[0])
+    text = "".join(traceback.format_exception(caught.value))
+    assert "instance matching query does not exist" in text
+    assert SECRETS[0] not in text + repr(caught.value)
 
 
 def test_messages_are_written_without_their_arguments(written: io.StringIO) -> None:

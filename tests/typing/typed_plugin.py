@@ -7,6 +7,7 @@ are not needed.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,8 +74,13 @@ class Row(peewee.Model):
     item = peewee.TextField()
 
 
+class Catalogue(ABC):
+    @abstractmethod
+    def of(self, item: str) -> int: ...
+
+
 @dataclass(frozen=True)
-class Prices:
+class Prices(Catalogue):
     currency: str
 
     def of(self, item: str) -> int:
@@ -166,6 +172,7 @@ class Orders:
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         order = decode(b'{"item": "pear"}', Order)
         assert_type(order, Order)
+        assert_type(decode(b"[]", list[Order] | None), list[Order] | None)
         services: Services = req.context.services
         with services.unit_of_work() as work:
             assert_type(place(services, work, order), Job)
@@ -219,7 +226,8 @@ def used(services: Services) -> None:
     assert_type(services.settings(ShopSettings), ShopSettings)
     assert_type(services.settings(ShopSettings).keep, int)
     assert_type(services.get(Prices), Prices)
-    assert_type(services.get(Prices).of("pear"), int)
+    assert_type(services.get(Catalogue), Catalogue)
+    assert_type(services.get(Catalogue).of("pear"), int)
     with services.database.session(), services.database.transaction() as transaction:
         assert_type(transaction, Transaction)
         assert_type(transaction.execute("SELECT ?", (1,)), Cursor)
@@ -235,6 +243,7 @@ async def from_an_event_loop(services: Services) -> None:
 def kept(services: Services) -> None:
     orders = services.caching("shop.orders", Order, ttl=60, stale=10, serializer="json")
     assert_type(orders, Caching[Order])
+    assert_type(services.caching("shop.counts", int | None, ttl=None), Caching[int | None])
     assert_type(orders.get("x"), Order | None)
     assert_type(orders.get_or_compute("x", lambda: Order("pear")), Order)
     assert_type(price(services, "pear"), int)
@@ -328,6 +337,7 @@ def rolehost_start(context: ProcessContext[ShopSettings]) -> None:
     currency = context.settings.currency
     assert_type(currency, str)
     context.services.register(Prices, lambda services: Prices(currency), close=lambda prices: None)
+    context.services.register(Catalogue, lambda services: services.get(Prices))
     if TYPE_CHECKING:
         context.services.register(Prices, lambda services: "x")  # type: ignore[arg-type, return-value]
 

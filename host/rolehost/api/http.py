@@ -10,7 +10,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import falcon
 import msgspec
@@ -18,6 +18,9 @@ import msgspec
 from rolehost.api.contributions import Authentication
 from rolehost.api.json import load_json
 from rolehost.api.settings import Secret
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeForm
 
 T = TypeVar("T")
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -41,7 +44,7 @@ class Invalid(falcon.HTTPUnprocessableEntity):
         super().__init__(title="Invalid request", description=summary, code="validation_error")
 
 
-def decode(body: bytes, kind: type[T], *, strict: bool = True) -> T:
+def decode(body: bytes, kind: TypeForm[T], *, strict: bool = True) -> T:
     """Decode a JSON body into ``kind``.
 
     Args:

@@ -19,6 +19,8 @@ from rolehost.caching import Caching, CachingKeywords, CachingOptions
 from rolehost.storage import Cache, Database, Kind, Queue, Stream
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeForm
+
     from rolehost.api.contributions import Actor, Check, ErrorFormat, Route
 
 P = ParamSpec("P")
@@ -186,7 +188,7 @@ class Services(Protocol):
     def caching(
         self,
         namespace: str,
-        value_type: type[T],
+        value_type: TypeForm[T],
         /,
         *,
         ttl: float | None,
@@ -323,7 +325,7 @@ class Services(Protocol):
 
     def register(
         self,
-        service_type: type[T],
+        service_type: TypeForm[T],
         factory: Callable[[Services], T],
         *,
         close: Callable[[T], None] | None = None,
@@ -337,7 +339,7 @@ class Services(Protocol):
             ValueError: the type is registered already.
         """
 
-    def get(self, service_type: type[T]) -> T:
+    def get(self, service_type: TypeForm[T]) -> T:
         """Return the process's instance of a registered service.
 
         Raises:

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 #: Events that are acts, whatever their arguments.
@@ -56,15 +57,18 @@ _CODE = (".py", ".pyc", ".pyi", ".so", ".pyd", "METADATA", "entry_points.txt", "
 
 
 class Audit:
-    """Collects acts while it listens; there can be no more than one, for hooks stay for good."""
+    """Collects acts while it listens; there can be no more than one, for hooks stay for good.
 
-    def __init__(self) -> None:
+    Args:
+        package: import name of the package whose own data may be read, like code.
+    """
+
+    def __init__(self, package: str) -> None:
         self.acts: list[str] = []
         self._listening = False
         #: Reading below these is reading code and its data.
-        self._code = tuple(
-            {os.path.realpath(path) for path in (*sys.path, sys.prefix, sys.base_prefix) if path}
-        )
+        places = (*sys.path, sys.prefix, sys.base_prefix, *_folders(package))
+        self._code = tuple({os.path.realpath(path) for path in places if path})
         sys.addaudithook(self._hear)
         if sys.version_info < (3, 12):
             self._hear_threads()
@@ -114,6 +118,12 @@ class Audit:
         act = f"{event} {subject}".strip() + f" at {_site()}"
         if act not in self.acts:
             self.acts.append(act)
+
+
+def _folders(package: str) -> list[str]:
+    """Return where a package lies, without importing it; an editable one is not on sys.path."""
+    spec = find_spec(package)
+    return list(spec.submodule_search_locations or ()) if spec else []
 
 
 def _site() -> str:

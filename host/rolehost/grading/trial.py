@@ -80,7 +80,7 @@ def main(name: str, path: str) -> int:
     """Try a plugin with the settings of a deployment file; an empty path is none."""
     deployment, _ = read(Path(path) if path else None, plugins=(name,))
     (found,) = [each for each in installed() if each.name == name][:1]
-    seen, audit = Seen(), Audit()
+    seen, audit = Seen(), Audit(found.target.partition(":")[0].partition(".")[0])
     probed = _declare(found, deployment, seen, audit)
     if not seen.problems:
         _make_backends(probed, seen, audit)

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
 import structlog
 
@@ -30,6 +30,7 @@ from rolehost.observe.measuring import Measures
 from rolehost.observe.recorders import Recorders
 from rolehost.schema import HOST_SET, Schema
 from rolehost.services.checks import own_checks
+from rolehost.services.models import conceal_parameters
 from rolehost.services.runtime import runtime_directory
 from rolehost.services.threads import Threads
 from rolehost.services.transport import Transport
@@ -38,6 +39,9 @@ from rolehost.storage import Cache, Database, Kind, Queue, Stream
 log = structlog.get_logger(__name__)
 
 P = ParamSpec("P")
+if TYPE_CHECKING:
+    from typing_extensions import TypeForm
+
 T = TypeVar("T")
 S = TypeVar("S", bound=Settings)
 
@@ -75,7 +79,7 @@ class ProcessServices:
         self._built: dict[Any, Any] = {}
         self._closers: list[tuple[str, Callable[[], None]]] = []
         self._cachings: dict[str, tuple[Any, CachingOptions, Caching[Any]]] = {}
-        self._factories: dict[type[Any], tuple[Callable[[Services], Any], Any]] = {}
+        self._factories: dict[Any, tuple[Callable[[Services], Any], Any]] = {}
         self._board = board
         #: Queues that statistics name also when they are empty: our own, and any that was seen.
         self._queues = {
@@ -155,7 +159,7 @@ class ProcessServices:
     def caching(
         self,
         namespace: str,
-        value_type: type[T],
+        value_type: TypeForm[T],
         /,
         *,
         ttl: float | None,
@@ -311,7 +315,7 @@ class ProcessServices:
 
     def register(
         self,
-        service_type: type[T],
+        service_type: TypeForm[T],
         factory: Callable[[Services], T],
         *,
         close: Callable[[T], None] | None = None,
@@ -322,7 +326,7 @@ class ProcessServices:
                 raise ValueError(f"service {service_type.__qualname__} is registered already")
             self._factories[service_type] = (factory, close)
 
-    def get(self, service_type: type[T]) -> T:
+    def get(self, service_type: TypeForm[T]) -> T:
         """Return the process's instance of a registered service."""
         found: T | None = self._built.get(service_type)
         if found is not None:
@@ -353,6 +357,7 @@ class ProcessServices:
         models = [model for owned in self.composition.migrations for model in owned.value.models]
         if models:
             self.database.peewee.bind(models)
+            conceal_parameters(models)
 
     def close(self) -> None:
         """Close what was built, in reverse; a failure is logged and stops nothing. Idempotent."""

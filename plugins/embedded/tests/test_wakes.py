@@ -39,6 +39,19 @@ def test_sockets_are_in_a_folder_that_only_the_user_may_use(base: Path, wakes: W
     assert _folder(base).stat().st_mode & 0o777 == 0o700
 
 
+def test_no_umask_lets_others_send(base: Path, wakes: Wakes) -> None:
+    before = os.umask(0o000)
+    try:
+        wakes.listen({"a"})
+    finally:
+        os.umask(before)
+    modes = {path.lstat().st_mode & 0o777 for path in _folder(base).glob("*.s")}
+    assert modes == {0o600}
+    assert {each.stat().st_mode & 0o777 for each in _folder(base).iterdir() if each.is_dir()} == {
+        0o700
+    }
+
+
 def test_a_folder_that_others_may_use_is_refused(base: Path, wakes: Wakes) -> None:
     wakes.listen({"a"})
     _folder(base).chmod(0o755)
