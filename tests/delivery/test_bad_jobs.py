@@ -6,19 +6,33 @@ import datetime
 import io
 import logging
 import math
-import sys
 import traceback
 
 import pytest
 import structlog
-from rolehost.api import Dead, PayloadError, Retry, RetryPolicy, Snooze, StorageUnavailable, actor
+from rolehost.api import (
+    Dead,
+    Delivery,
+    Partition,
+    PayloadError,
+    Record,
+    Retry,
+    RetryPolicy,
+    Snooze,
+    StorageUnavailable,
+    actor,
+    handler,
+)
 from rolehost.delivery import runner
 from rolehost.delivery.completion import give_back
 from rolehost.delivery.failures import ActorFailed, describe, harmless
+from rolehost.delivery.handling import Handling
 from rolehost.delivery.ledger import Finish
 from rolehost.delivery.texts import LONGEST_ERROR
 from rolehost.deployment.model import LogSettings
 from rolehost.observe import logs
+
+from tests.delivery.odd_errors import ODD
 
 ONCE = RetryPolicy(attempts=1)
 
@@ -49,36 +63,36 @@ def enqueue(bench, each, **options):
         return work.enqueue(each, **options)
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: Retry("429", delay="30"),
-        lambda: Retry("429", delay=True),
-        lambda: Retry("429", delay=datetime.timedelta(seconds=3)),
-        lambda: Retry("429", delay=math.nan),
-        lambda: Retry("429", delay=math.inf),
-        lambda: Retry("429", delay=10**400),
-        lambda: Retry(None),
-        lambda: Retry(b"429"),
-        lambda: Snooze(1e17),
-        lambda: Snooze(-1e17),
-        lambda: Snooze(None),
-        lambda: Snooze("5"),
-        lambda: Dead(ValueError("gone")),
-        lambda: Dead(None),
-    ],
-)
-def test_an_outcome_is_checked_where_it_is_made(bench, make):
+BAD_OUTCOMES = [
+    lambda: Retry("429", delay="30"),
+    lambda: Retry("429", delay=True),
+    lambda: Retry("429", delay=datetime.timedelta(seconds=3)),
+    lambda: Retry("429", delay=math.nan),
+    lambda: Retry("429", delay=math.inf),
+    lambda: Retry("429", delay=10**400),
+    lambda: Retry(None),
+    lambda: Retry(b"429"),
+    lambda: Snooze(1e17),
+    lambda: Snooze(-1e17),
+    lambda: Snooze(None),
+    lambda: Snooze("5"),
+    lambda: Dead(ValueError("gone")),
+    lambda: Dead(None),
+]
+
+
+def test_an_outcome_is_checked_where_it_is_made(bench):
     @actor(retry=ONCE)
-    def answers(context):
-        return make()
+    def answers(context, which: int):
+        return BAD_OUTCOMES[which]()
 
     bench.make_engine(answers)
-    job = enqueue(bench, answers)
-    assert bench.run(bench.claim()[0]) == "dead"
-    error = bench.job(job.id)["error"]
-    assert error.startswith(("TypeError: ", "ValueError: "))
-    assert error.split(": ")[1].startswith(("Retry.", "Snooze.", "Dead."))
+    for which in range(len(BAD_OUTCOMES)):
+        job = enqueue(bench, answers, which=which)
+        assert bench.run(bench.claim()[0]) == "dead", which
+        error = bench.job(job.id)["error"]
+        assert error.startswith(("TypeError: ", "ValueError: ")), which
+        assert error.split(": ")[1].startswith(("Retry.", "Snooze.", "Dead.")), which
 
 
 def test_an_outcome_that_avoids_its_check_is_checked_when_it_is_used(bench):
@@ -123,32 +137,32 @@ def test_a_delay_that_grows_beyond_what_a_float_holds_is_the_longest(bench):
     assert policy.delay(1_000_000, bench.engine.random) == 7.0
 
 
-@pytest.mark.parametrize(
-    ("options", "named"),
-    [
-        ({"delay": "5"}, "delay"),
-        ({"delay": math.nan}, "delay"),
-        ({"delay": 1e17}, "delay"),
-        ({"delay": datetime.timedelta(seconds=5)}, "total_seconds"),
-        ({"priority": "high"}, "priority"),
-        ({"priority": True}, "priority"),
-        ({"priority": 2**31}, "priority"),
-        ({"priority": 1.0}, "priority"),
-        ({"key": ""}, "key"),
-        ({"key": "a\0b"}, "key"),
-        ({"key": "\ud800"}, "key"),
-        ({"key": "k" * 601}, "key"),
-        ({"key": 7}, "key"),
-        ({"unique": b"text"}, "unique"),
-        ({"unique": "\0"}, "unique"),
-        ({"unique": "🦀" * 601}, "unique"),
-    ],
-)
-def test_an_option_is_refused_where_it_is_given_and_nothing_is_written(bench, options, named):
+BAD_OPTIONS = [
+    ({"delay": "5"}, "delay"),
+    ({"delay": math.nan}, "delay"),
+    ({"delay": 1e17}, "delay"),
+    ({"delay": datetime.timedelta(seconds=5)}, "total_seconds"),
+    ({"priority": "high"}, "priority"),
+    ({"priority": True}, "priority"),
+    ({"priority": 2**31}, "priority"),
+    ({"priority": 1.0}, "priority"),
+    ({"key": ""}, "key"),
+    ({"key": "a\0b"}, "key"),
+    ({"key": "\ud800"}, "key"),
+    ({"key": "k" * 601}, "key"),
+    ({"key": 7}, "key"),
+    ({"unique": b"text"}, "unique"),
+    ({"unique": "\0"}, "unique"),
+    ({"unique": "🦀" * 601}, "unique"),
+]
+
+
+def test_an_option_is_refused_where_it_is_given_and_nothing_is_written(bench):
     bench.make_engine(plain)
     with bench.engine.unit_of_work() as work:
-        with pytest.raises(PayloadError, match=rf"actor plain.*{named}"):
-            work.enqueue(plain, **options)
+        for options, named in BAD_OPTIONS:
+            with pytest.raises(PayloadError, match=rf"actor plain.*{named}"):
+                work.enqueue(plain, **options)
         work.enqueue(plain)
     assert bench.count("rolehost_jobs") == 1
 
@@ -162,109 +176,40 @@ def test_the_longest_texts_and_the_largest_numbers_are_stored(bench):
     assert [job.run_at for job in bench.claim()] == [bench.clock.now()]
 
 
-class Unsayable(Exception):
-    def __str__(self):
-        return self.detail  # never set
-
-
-class Exits(Exception):
-    def __str__(self):
-        raise SystemExit(3)
-
-
-class Nameless(type):
-    @property
-    def __name__(cls):
-        raise RuntimeError("no name")
-
-
-class Anonymous(Exception, metaclass=Nameless):
-    @property
-    def __class__(self):
-        raise RuntimeError("no class")
-
-
-class NotText(Exception):
-    def __str__(self):
-        return 7
-
-
-class Notes(Exception):
-    @property
-    def __notes__(self):
-        raise ValueError("no notes")
-
-
-def long_chain():
-    error = ValueError("first")
-    for number in range(5000):
-        following = ValueError(number)
-        following.__cause__ = error
-        error = following
-    return error
-
-
-def circle():
-    one, other = ValueError("one"), ValueError("other")
-    one.__cause__, other.__cause__ = other, one
-    return one
-
-
-def deep_group():
-    error: Exception = ValueError("inside")
-    for _ in range(2000):
-        error = ExceptionGroup("g", [error])
-    return error
-
-
-def deep_trace():
-    def fall(depth):
-        if depth:
-            fall(depth - 1)
-        raise ValueError("deep")
-
-    try:
-        fall(sys.getrecursionlimit() // 3)
-    except ValueError as error:
-        return error
-
-
-ODD = {
-    "text raises": Unsayable,
-    "text ends the process": Exits,
-    "no name and no class": Anonymous,
-    "text is none": NotText,
-    "notes raise": Notes,
-    "a long chain": long_chain,
-    "a circle": circle,
-    "a deep group": deep_group,
-    "a deep traceback": deep_trace,
-    "megabytes": lambda: ValueError("x" * 5_000_000),
-    "NUL": lambda: ValueError("a\0b"),
-    "half a surrogate pair": lambda: ValueError("\ud800"),
-    "SystemExit": lambda: SystemExit(3),
-    "KeyboardInterrupt": KeyboardInterrupt,
-    "GeneratorExit": GeneratorExit,
-    "a group of them": lambda: BaseExceptionGroup("g", [SystemExit(1), Unsayable()]),
-}
-
-
-@pytest.mark.parametrize("make", ODD.values(), ids=ODD.keys())
-def test_whatever_an_actor_raises_is_a_counted_failure_with_a_bounded_text(bench, make, host_logs):
+def test_whatever_an_actor_raises_is_a_counted_failure_with_a_bounded_text(bench, host_logs):
     @actor(retry=RetryPolicy(attempts=2, base=1, jitter=0))
-    def raises(context):
-        raise make()
+    def raises(context, kind: str):
+        raise ODD[kind]()
 
     bench.make_engine(raises)
-    job = enqueue(bench, raises)
-    assert bench.run(bench.claim()[0]) == "retrying"
-    assert bench.job(job.id)["attempt"] == 1
-    bench.clock.forward(1)
-    assert bench.run(bench.claim()[0]) == "dead"
-    assert 0 < len(bench.job(job.id)["error"]) < LONGEST_ERROR + 100
+    for kind in ODD:
+        job = enqueue(bench, raises, kind=kind)
+        assert bench.run(bench.claim()[0]) == "retrying", kind
+        assert bench.job(job.id)["attempt"] == 1, kind
+        bench.clock.forward(1)
+        assert bench.run(bench.claim()[0]) == "dead", kind
+        assert 0 < len(bench.job(job.id)["error"]) < LONGEST_ERROR + 100, kind
     lines = host_logs.getvalue().splitlines()
-    assert [line.count(b"job failed") + line.count(b"job dead") for line in lines] == [1, 1]
+    told = [line for line in lines if b"job failed" in line or b"job dead" in line]
+    assert len(told) == 2 * len(ODD)
     assert max(map(len, lines)) < 100_000
+
+
+def test_whatever_a_handler_raises_is_a_dead_letter(bench, services_of):
+    @handler(topic="things", group="g", retry=RetryPolicy(attempts=2, delays=(0,)))
+    def raises(context, event):
+        raise ODD[event.id]()
+
+    handling = Handling(bench.engine, services_of(bench.engine), raises, lambda _seconds: False)
+    for offset, kind in enumerate(ODD):
+        headers = (("ce_id", kind.encode()), ("ce_source", b"/s"))
+        record = Record("things", b"{}", None, headers)
+        delivery = Delivery(Partition("things", 0), offset, record, bench.clock.now())
+        assert handling.handle(delivery, careful=False) == "dead", kind
+    with bench.database.session():
+        rows = bench.database.read("SELECT error FROM rolehost_dead_events")
+    assert len(rows) == len(ODD)
+    assert all(0 < len(error) < LONGEST_ERROR + 100 for (error,) in rows)
 
 
 @pytest.mark.parametrize("make", ODD.values(), ids=ODD.keys())

@@ -7,7 +7,9 @@ megabytes. How a failure is described must never be another failure.
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
 from types import TracebackType
+from typing import Any
 
 from rolehost.delivery.texts import bounded, storable
 
@@ -16,6 +18,10 @@ _MEMBERS = 3
 
 #: Most frames, linked exceptions, and characters of a traceback.
 _MOST_FRAMES, _LONGEST_CHAIN, _LONGEST_TRACEBACK = 100, 50, 32_000
+
+
+#: What ends a thread or a process, and is a failure when code of a plugin raises it.
+ENDINGS = (SystemExit, KeyboardInterrupt, GeneratorExit, BaseExceptionGroup)
 
 
 class ActorFailed(Exception):
@@ -65,6 +71,26 @@ def harmless(error: BaseException) -> BaseException:
         except BaseException:  # a name, a text or a note that raises; a group too deep
             pass
     return ActorFailed(describe(error)).with_traceback(_short(error.__traceback__))
+
+
+def report(
+    write: Callable[..., None], event: str, raised: BaseException | None, **fields: Any
+) -> None:
+    """Log a failure with its traceback; without it where the logger cannot show that.
+
+    Args:
+        write: method of a logger.
+        event: text of the line.
+        raised: what was raised; None: nothing was.
+        fields: of the line.
+    """
+    if raised is None:
+        write(event, **fields)
+        return
+    try:
+        write(event, exc_info=harmless(raised), **fields)
+    except Exception:  # the frames hold objects of the plugin's own, which some loggers ask
+        write(event, **fields)
 
 
 def _shows_chain(error: BaseException) -> bool:

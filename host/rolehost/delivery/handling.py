@@ -17,6 +17,7 @@ from rolehost.api.events import AnyEvent
 from rolehost.api.services import Services
 from rolehost.delivery import deadletters, envelope, inbox
 from rolehost.delivery.engine import Engine
+from rolehost.delivery.failures import ENDINGS, describe, report
 from rolehost.delivery.forks import contained
 from rolehost.delivery.scopes import AlreadyHandled, Scope, current
 from rolehost.delivery.work import Work
@@ -168,7 +169,7 @@ class Handling:
                 return self._bury(delivery, envelope.position(delivery), text, error)
             try:
                 return self._once(event, identity, attempt)
-            except Exception as error:
+            except (Exception, *ENDINGS) as error:
                 if self._engine.guard.absent(error):
                     # Not the handler's failure: wait for the database, do not count the attempt.
                     attempt -= 1
@@ -179,15 +180,16 @@ class Handling:
                 if self._marked(identity):
                     return "duplicate"
                 policy = self._handler.retry.for_error(error)
-                text = f"{type(error).__name__}: {error}"
-                fatal = isinstance(error, (PayloadError, *policy.fatal))
+                text = describe(error)
+                # Not isinstance(), which asks the error for its __class__: an error may lie.
+                fatal = issubclass(type(error), (PayloadError, *policy.fatal))
                 if fatal or attempt >= policy.attempts:
                     return self._bury(delivery, identity, text, error, attempt)
                 delay = policy.delay(attempt, self._engine.random)
-                log.warning(
-                    "handler failed", handler=self._handler.name, event_id=identity,
-                    attempt=attempt, retry_in=round(delay, 3), error=" ".join(text.split()),
-                    exc_info=error,
+                report(
+                    log.warning, "handler failed", error, handler=self._handler.name,
+                    event_id=identity, attempt=attempt, retry_in=round(delay, 3),
+                    error=" ".join(text.split()),
                 )  # fmt: skip
             if self._wait(delay):
                 raise Stopping
@@ -220,16 +222,17 @@ class Handling:
         delivery: Delivery,
         identity: str,
         text: str,
-        error: Exception | None = None,
+        error: BaseException | None = None,
         attempt: int = 0,
     ) -> str:
-        log.error(
+        report(
+            log.error,
             "event dead",
+            error,
             handler=self._handler.name,
             event_id=identity,
             attempt=attempt,
             error=" ".join(text.split()),
-            exc_info=error,
         )
 
         def write() -> None:
@@ -281,7 +284,7 @@ class Handling:
             try:
                 with self._engine.database.session():
                     fresh = self._together(decoded)
-            except Exception as error:
+            except (Exception, *ENDINGS) as error:
                 if self._engine.guard.absent(error):
                     log.warning("database unavailable, events wait", error=str(error))
                     if self._wait(1.0):
@@ -291,7 +294,7 @@ class Handling:
                     "batch failed, its events are handled one by one",
                     handler=self._handler.name,
                     count=len(decoded),
-                    error=f"{type(error).__name__}: {error}",
+                    error=describe(error),
                 )
                 return {
                     place: self.handle(deliveries[place], careful=False) for place, *_ in decoded

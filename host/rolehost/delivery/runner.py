@@ -14,7 +14,7 @@ from rolehost.api.contributions import Actor
 from rolehost.api.retries import Dead, Outcome, Retry, Snooze
 from rolehost.api.services import Services
 from rolehost.delivery.engine import Engine
-from rolehost.delivery.failures import describe, harmless
+from rolehost.delivery.failures import describe, report
 from rolehost.delivery.forks import contained
 from rolehost.delivery.ledger import OVER, ClaimedJob, Finish
 from rolehost.delivery.scopes import Scope, current
@@ -239,14 +239,7 @@ def _log_failure(job: ClaimedJob, end: Finish, now: int, raised: BaseException |
     else:
         write, event = log.warning, "job failed"
         fields["retry_in"] = round((end.run_at - now) / 1000, 3)
-    if raised is not None:
-        try:
-            write(event, exc_info=harmless(raised), **fields)
-        except Exception:  # the frames hold objects of the actor's own, which some loggers ask
-            pass
-        else:
-            return
-    write(event, **fields)
+    report(write, event, raised, **fields)
 
 
 _OUTCOMES = {
