@@ -79,7 +79,7 @@ def itself():
         ("n", 1.0, "Expected `int`, got `float`"),
         ("n", None, "Expected `int`, got `null`"),
         ("share", "0.5", "Expected `float`"),
-        ("share", math.nan, "Expected `float`, got `null`"),
+        ("share", math.nan, "JSON cannot hold nan"),
         ("text", b"bytes", "Expected `str`, got `bytes`"),
         ("text", uuid.UUID(int=1), "Expected `str`, got `uuid`"),
         ("text", "a\0b", "NUL"),

@@ -15,7 +15,7 @@ import math
 import re
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -23,6 +23,9 @@ import msgspec
 from rolehost.api.contributions import Actor
 from rolehost.delivery.failures import describe
 from rolehost.errors import PayloadError
+
+#: Encodes arguments after checking them; raises PayloadError.
+Encoder = Callable[[Mapping[str, Any]], bytes]
 
 #: Most bytes of the arguments of one job or message, as JSON.
 LARGEST = 1_048_576
@@ -73,22 +76,14 @@ class Signature:
                 + (f"; missing: {missing}" if missing else "")
             )
         plain = dict(arguments)
+        body = encode(self._actor, plain)
         try:
-            body = _encoder.encode(plain)
-            if len(body) > LARGEST:
-                raise ValueError(f"they take {len(body)} bytes as JSON; at most {LARGEST}")
-            if body.count(b"[") + body.count(b"{") > DEEPEST and _depth(body) > DEEPEST:
-                raise ValueError(f"they are nested more than {DEEPEST} levels deep")
             # The values themselves, then what the worker will read: what is inside of an object
             # of the right type is checked by the second alone.
             msgspec.convert(plain, self._structure)
             self._decoder.decode(body)
-        except Exception as error:  # the objects may raise anything when they are encoded
-            raise self._refused(plain, error) from None
-        # JSON has no NaN: msgspec writes null. No null, no NaN.
-        if b"null" in body or b"\\u0000" in body:
-            for path, why in _unholdable(plain):
-                raise PayloadError(f"argument {path} of actor {self._actor}: {why}")
+        except Exception as error:  # a type may have code of its own
+            raise _refused(self._actor, plain, error) from None
         return body
 
     def convert(self, plain: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,23 +108,44 @@ class Signature:
         except (ValueError, TypeError, RecursionError) as error:
             raise PayloadError(f"arguments of actor {self._actor}: {error}") from None
 
-    def _refused(self, plain: Mapping[str, Any], error: Exception) -> PayloadError:
-        """Say which argument is at fault, as far as it can be said."""
-        text = str(error) if isinstance(error, ValueError) else describe(error)
-        if found := _PATH.match(text):
-            path, text = found["path"], found["text"]
-            return PayloadError(f"argument {path} of actor {self._actor}: {text}")
-        for name, value in plain.items():
-            try:
-                msgspec.json.encode(value)
-            except RecursionError:
-                text = f"it contains itself, or is nested more than {DEEPEST} levels deep"
-            except Exception as broken:  # as above
-                text = describe(broken)
-            else:
-                continue
-            return PayloadError(f"argument {name} of actor {self._actor}: {text}")
-        return PayloadError(f"arguments of actor {self._actor}: {text}")
+
+def encode(actor: str, plain: Mapping[str, Any]) -> bytes:
+    """Encode arguments of an actor, of whatever types, after checking that JSON holds them.
+
+    Raises:
+        PayloadError: it does not: names the actor and the argument.
+    """
+    try:
+        body = _encoder.encode(plain)
+        if len(body) > LARGEST:
+            raise ValueError(f"they take {len(body)} bytes as JSON; at most {LARGEST}")
+        if body.count(b"[") + body.count(b"{") > DEEPEST and _depth(body) > DEEPEST:
+            raise ValueError(f"they are nested more than {DEEPEST} levels deep")
+    except Exception as error:  # the objects may raise anything when they are encoded
+        raise _refused(actor, plain, error) from None
+    # JSON has no NaN: msgspec writes null. No null, no NaN.
+    if b"null" in body or b"\\u0000" in body:
+        for path, why in _unholdable(plain):
+            raise PayloadError(f"argument {path} of actor {actor}: {why}")
+    return body
+
+
+def _refused(actor: str, plain: Mapping[str, Any], error: Exception) -> PayloadError:
+    """Say which argument is at fault, as far as it can be said."""
+    text = str(error) if isinstance(error, ValueError) else describe(error)
+    if found := _PATH.match(text):
+        return PayloadError(f"argument {found['path']} of actor {actor}: {found['text']}")
+    for name, value in plain.items():
+        try:
+            msgspec.json.encode(value)
+        except RecursionError:
+            text = f"it contains itself, or is nested more than {DEEPEST} levels deep"
+        except Exception as broken:  # as above
+            text = describe(broken)
+        else:
+            continue
+        return PayloadError(f"argument {name} of actor {actor}: {text}")
+    return PayloadError(f"arguments of actor {actor}: {text}")
 
 
 def resolve(actor: Actor) -> dict[str, Any]:

@@ -23,6 +23,10 @@ from rolehost.storage import Database
 log = structlog.get_logger(__name__)
 
 
+#: Milliseconds for which it is believed where jobs of another deployment's actor go.
+BELIEVED = 60_000
+
+
 class Declared(msgspec.Struct, frozen=True, kw_only=True):
     """What the composition allows.
 
@@ -65,6 +69,8 @@ class Engine:
         declared: what may be enqueued and published.
         policy: the contract's numbers.
         recorder: told of finished work.
+        elsewhere: given the database and the name of an actor of another deployment returns
+            where its jobs go; None: that is not known.
     """
 
     def __init__(
@@ -78,6 +84,7 @@ class Engine:
         declared: Declared,
         policy: DeliverySettings,
         recorder: Recorder,
+        elsewhere: Callable[[Database, str], Target | None] = lambda _database, _name: None,
     ) -> None:
         self.database = database
         self.guard = guard_of(database)
@@ -95,7 +102,10 @@ class Engine:
         self.signatures = {
             name: arguments.Signature(actor) for name, actor in declared.actors.items()
         }
+        self._elsewhere = elsewhere
         self._targets: dict[str, Target] = {}
+        # Of other deployments, each with the time until which it is believed, milliseconds.
+        self._distant: dict[str, tuple[Target, int]] = {}
         self._warned: set[tuple[str, str]] = set()
 
     def unit_of_work(self, *, single: bool = False) -> Joined:
@@ -117,18 +127,33 @@ class Engine:
         name = actor if isinstance(actor, str) else actor.name
         target = self._targets.get(name)
         if target is None:
+            if isinstance(actor, str) and name not in self.declared.actors:
+                return self._distant_target(name)
             target = self._targets[name] = self._resolve(name, actor)
+        return target
+
+    def _distant_target(self, name: str) -> Target:
+        """Return where jobs of an actor go of which only the name is known here."""
+        now = self.clock.now()
+        known = self._distant.get(name)
+        if known is not None and now < known[1]:
+            return known[0]
+        if name not in self.declared.enqueues:
+            self._undeclared("actor", name, "enqueues")
+        target = self._elsewhere(self.database, name)
+        if target is None:
+            raise UnknownActor(
+                f"actor {name!r} is not of this deployment, and no deployment that has run on this"
+                " database works it; start that one first, or enqueue the Actor itself"
+            )
+        self._distant[name] = (target, now + BELIEVED)
         return target
 
     def _resolve(self, name: str, actor: Actor | str) -> Target:
         if name not in self.declared.enqueues:
             self._undeclared("actor", name, "enqueues")
-        known = self.declared.actors.get(name, None if isinstance(actor, str) else actor)
-        if known is None:
-            raise UnknownActor(
-                f"actor {name!r} is not of this deployment; enqueue the Actor itself, so that"
-                " its queue is known"
-            )
+        known = self.declared.actors[name] if isinstance(actor, str) else actor
+        known = self.declared.actors.get(name, known)  # its queue may be another here
         if not known.durable:
             raise UnknownActor(f"actor {name!r} is ephemeral; use services.send()")
         signature = self.signatures.get(name) or arguments.Signature(known)

@@ -29,6 +29,7 @@ from rolehost.observe.board import Board
 from rolehost.observe.measuring import Measures
 from rolehost.observe.recorders import Recorders
 from rolehost.schema import HOST_SET, Schema
+from rolehost.services import elsewhere
 from rolehost.services.checks import own_checks
 from rolehost.services.models import conceal_parameters
 from rolehost.services.runtime import runtime_directory
@@ -426,6 +427,7 @@ class ProcessServices:
             ),
             policy=host.delivery,
             recorder=self.recorders,
+            elsewhere=elsewhere.target,
         )
 
     def _once(
