@@ -380,10 +380,12 @@ class Schedule:
 
     Attributes:
         name: unique among the schedules of the fleet.
-        actor: the durable actor, or its name.
+        actor: the durable actor, or its name; of another deployment too, once that has run.
         arguments: its arguments.
-        cron: five fields, in ``timezone``.
-        every: seconds between ticks, counted from the epoch.
+        cron: five fields, in ``timezone``. Where the clocks change, as in Debian's cron (cron(8)):
+            a fixed time within the hour that is left out ticks afterwards, one within the hour
+            that is repeated ticks once; ``*`` and ``*/n`` follow the real time.
+        every: seconds between ticks, from 0.001, counted from the epoch.
         timezone: IANA name.
         missed: what happens with ticks that passed while no scheduler ran: ``once`` makes
             one job for all of them, ``skip`` none.
