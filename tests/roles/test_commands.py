@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,47 @@ def test_jobs_are_listed_and_shown(deployment, capsys):
     status, out, _ = told(capsys, "jobs", "list", "-d", str(deployment), "--state", "dead")
     assert "send" in out
     assert "completed" not in out
+
+
+def test_a_job_whose_arguments_no_longer_fit_is_not_tried_again(tmp_path, capsys):
+    (tmp_path / "shop_plugin.py").write_text(
+        "from rolehost.api import PluginInfo, actor, hookimpl\n"
+        "@actor(name='shop.send')\n"
+        "def send(job, to: int): ...\n"
+        "@hookimpl\n"
+        "def rolehost_plugin(): return PluginInfo(api=1, enqueues=('shop.send',))\n"
+        "@hookimpl\n"
+        "def rolehost_actors(): return [send]\n"
+    )
+    folder = tmp_path / "shop-1.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: shop\nVersion: 1\n")
+    (folder / "entry_points.txt").write_text("[rolehost]\nshop = shop_plugin\n")
+    path = tmp_path / "rolehost.toml"
+    path.write_text('plugins = ["embedded", "shop"]')
+    sys.path.insert(0, str(tmp_path))
+    try:
+        assert told(capsys, "migrate", "up", "-d", str(path))[0] == 0
+        services = ProcessServices(compose(load(path, environ={})), role="command")
+        for state in ("dead", "dead", "cancelled"):
+            job = NewJob("mail", "shop.send", state, 0, 1, b'{"to":"x"}', None, None, 1, None)
+            with services.engine.unit_of_work() as work:
+                services.engine.ledger.insert(work.transaction, job)
+        services.close()
+        for command in (["dead", "replay", "job:1"], ["jobs", "retry", "3"]):
+            status, _, err = told(capsys, *command, "-d", str(path))
+            assert (status, "would fail at once" in err, "Expected `int`" in err) == (1, True, True)
+    finally:
+        sys.path.remove(str(tmp_path))
+        sys.modules.pop("shop_plugin", None)
+
+
+@pytest.mark.parametrize("number", ["9" * 30, "-1", "0", "one"])
+def test_a_number_that_no_job_has_is_an_error_in_a_line(deployment, capsys, number):
+    for command in (["jobs", "show"], ["jobs", "retry"], ["jobs", "cancel"]):
+        assert told(capsys, *command, "-d", str(deployment), "--", number)[0] == 2
+    status, _, err = told(capsys, "dead", "show", "-d", str(deployment), f"job:{number}")
+    assert (status, "Traceback" in err) != (0, True)
 
 
 def test_a_state_that_does_not_exist_is_told_with_those_that_do(deployment, capsys):

@@ -89,6 +89,10 @@ def replay(context: Context, letters: tuple[str, ...]) -> int:
     known = {letter: _known(letter) for letter in letters}
     with opened(context) as services:
         for letter, (kind, number) in known.items():
+            if kind == "job" and (why := _misfit(services, number)):
+                click.echo(f"{letter} would fail at once: {why}", err=True)
+                status = exits.FAILED
+                continue
             act = _replay_message if kind == "message" else _replay_row
             if act(services, letter, number):
                 click.echo(f"{letter} will be tried again")
@@ -113,6 +117,12 @@ def discard(context: Context, letters: tuple[str, ...]) -> int:
             else:
                 status = _missing(letter)
     return status
+
+
+def _misfit(services: ProcessServices, number: int) -> str | None:
+    from rolehost.delivery import administration
+
+    return administration.misfit(services.engine, number)
 
 
 def _replay_row(services: ProcessServices, letter: str, _number: int) -> bool:

@@ -19,6 +19,10 @@ _TIMES = ("run_at", "enqueued_at", "started_at", "finished_at")
 _LISTED = ("id", "state", "actor", "queue", "attempt", "run_at", "error")
 
 
+#: Ids of jobs, as the tables hold them.
+_NUMBER = click.IntRange(1, 2**63 - 1)
+
+
 @click.group()
 def jobs() -> None:
     """List, show, retry and cancel jobs."""
@@ -57,7 +61,7 @@ def list_jobs(
 
 
 @jobs.command()
-@click.argument("number", type=int)
+@click.argument("number", type=_NUMBER)
 @takes_deployment(argument=False)
 @as_json
 @click.pass_obj
@@ -74,7 +78,7 @@ def show(context: Context, number: int, as_json: bool) -> int:
 
 
 @jobs.command()
-@click.argument("numbers", type=int, nargs=-1, required=True)
+@click.argument("numbers", type=_NUMBER, nargs=-1, required=True)
 @takes_deployment(argument=False)
 @click.pass_obj
 def retry(context: Context, numbers: tuple[int, ...]) -> int:
@@ -84,6 +88,10 @@ def retry(context: Context, numbers: tuple[int, ...]) -> int:
     status = exits.OK
     with opened(context) as services:
         for number in numbers:
+            if why := administration.misfit(services.engine, number):
+                click.echo(f"job {number} would fail at once: {why}", err=True)
+                status = exits.FAILED
+                continue
             with services.engine.unit_of_work() as work:
                 wake = administration.retry(work.transaction, number, services.clock.now())
                 if wake is not None:
@@ -100,7 +108,7 @@ def retry(context: Context, numbers: tuple[int, ...]) -> int:
 
 
 @jobs.command()
-@click.argument("numbers", type=int, nargs=-1, required=True)
+@click.argument("numbers", type=_NUMBER, nargs=-1, required=True)
 @takes_deployment(argument=False)
 @click.pass_obj
 def cancel(context: Context, numbers: tuple[int, ...]) -> int:

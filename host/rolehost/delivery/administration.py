@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from rolehost.delivery.engine import Engine
 from rolehost.delivery.ledger import ACTIVE, STATES
+from rolehost.errors import PayloadError
 from rolehost.storage import Database, Transaction
 
 _FIELDS = (
@@ -59,6 +61,24 @@ def show(database: Database, number: int) -> dict[str, Any] | None:
     """Return one job as a dict of its columns; None when there is none of that id."""
     rows = database.read(f"SELECT {', '.join(_FIELDS)} FROM rolehost_jobs WHERE id = ?", (number,))
     return _job(rows[0]) if rows else None
+
+
+def misfit(engine: Engine, number: int) -> str | None:
+    """Say why the arguments of a job do not fit its actor as it is here; None if they do.
+
+    None too when the job does not exist, or another deployment works its actor.
+    """
+    rows = engine.database.read(
+        "SELECT actor, arguments FROM rolehost_jobs WHERE id = ?", (number,)
+    )
+    signature = engine.signatures.get(rows[0][0]) if rows else None
+    if signature is None:
+        return None
+    try:
+        signature.decode(_shown(rows[0][1]).encode())
+    except PayloadError as error:
+        return str(error)
+    return None
 
 
 def retry(

@@ -240,7 +240,8 @@ def parse(letter: str) -> tuple[str, int]:
         ValueError: it is none of them.
     """
     kind, _, number = letter.partition(":")
-    if kind not in ("job", "event", "message") or not number.isdecimal():
+    known = kind in ("job", "event", "message") and number.isdecimal() and len(number) < 20
+    if not known or int(number) > 2**63 - 1:
         raise ValueError(f"a dead letter's id is job:N, event:N or message:N, not {letter!r}")
     return kind, int(number)
 
