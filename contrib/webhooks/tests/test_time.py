@@ -130,7 +130,7 @@ def test_what_a_manual_attempt_delivered_is_not_sent_again(
 
 
 def test_manual_attempts_that_fail_leave_the_schedule_as_it_was(
-    here: Host, answers: list[Answer]
+    here: Host, answers: list[Answer], caplog: pytest.LogCaptureFixture
 ) -> None:
     message = send(here)
     answers += [BUSY, BUSY, LATE, BUSY, OK]
@@ -139,6 +139,7 @@ def test_manual_attempts_that_fail_leave_the_schedule_as_it_was(
     for _ in range(3):
         messages.resend(here.services, "app", message.id, "ep")
     assert here.drain().outcomes == {"completed": 3}
+    assert sum("manual attempt failed" in line for line in caplog.messages) == 3
     row = Delivery.get()
     assert (row.status, row.next_attempt, row.attempts) == (Status.SENDING, planned, 4)
     here.drain(with_delays=True)

@@ -7,6 +7,7 @@ with the job's own state. A process that dies between the two sends again, under
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 from rolehost.api import Actor, Dead, JobContext, Outcome, Retry, RetryPolicy, Services, actor
@@ -19,6 +20,8 @@ from rolehost_webhooks.models import Attempt, Delivery, Endpoint, Message, Statu
 from rolehost_webhooks.repositories import attempts, deliveries, endpoints
 from rolehost_webhooks.repositories.ordering import next_id
 from rolehost_webhooks.settings import DeliverySettings
+
+log = logging.getLogger(__name__)
 
 PLUGIN = "webhooks-delivery"
 
@@ -73,6 +76,14 @@ def deliver(
     )
     told = None if delivery.message.event_type in outcomes.TYPES else settings.outcomes
     ended = _record(services, attempt, verdict, told, once=once)
+    if once and verdict.status != Status.SUCCESS:
+        # The job itself is complete, so that nobody else would say it.
+        log.warning(
+            "manual attempt failed: message %s, endpoint %s: %s",
+            message_id,
+            endpoint_id,
+            verdict.reason,
+        )
     if once or not ended:
         return None
     if verdict.delay is not None:

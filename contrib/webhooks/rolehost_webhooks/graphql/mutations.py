@@ -108,8 +108,8 @@ class Mutation:
         return endpoints.rotate_secret(info.context.services, application, id, wanted)
 
     @strawberry.mutation(
-        description="Send again, in the background, what failed for good in a period;"
-        " return the task's id."
+        description="Send again, in the background, what failed for good or was cancelled in a"
+        " period; return the task's id."
     )
     def recover_endpoint(
         self,

@@ -9,17 +9,17 @@ nothing above the noted id. Those that come later get ids above it.
 
 from __future__ import annotations
 
+import logging
 import time
 import zlib
 from typing import Any
 
 import peewee
-import structlog
 from rolehost.api import Services
 
 from rolehost_webhooks import ids
 
-log = structlog.get_logger(__name__)
+log = logging.getLogger(__name__)
 
 #: First key of the advisory locks: "whks" in ASCII. The second one tells the table.
 LOCKS = int.from_bytes(b"whks", "big")
@@ -96,7 +96,8 @@ def _wait(database: Any, keys: tuple[int, int], writers: set[Any]) -> None:
     until = time.monotonic() + PATIENCE
     while writers:
         if time.monotonic() > until:
-            log.warning("a listing does not wait any longer for a transaction", writers=writers)
+            pids = ", ".join(str(pid) for pid, _ in writers)
+            log.warning("a listing no longer waits for transactions of PostgreSQL's pids %s", pids)
             return
         time.sleep(LOOK)
         writers &= {tuple(row) for row in database.execute_sql(_WRITERS, keys).fetchall()}

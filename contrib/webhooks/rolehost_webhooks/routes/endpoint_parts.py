@@ -132,7 +132,7 @@ class EndpointRecovery:
         TAG, summary="Send failed messages again", request=RecoverIn, responses={202: TaskOut}
     )
     def on_post(self, req: Any, resp: Any, app_id: str, endpoint_id: str) -> None:
-        """Send again, in the background, what failed for good in a period."""
+        """Send again, in the background, what failed for good or was cancelled in a period."""
         services = req.context.services
         wanted = body(req, RecoverIn)
         task = recovery.recover(services, app_id, endpoint_id, wanted.since, wanted.until)

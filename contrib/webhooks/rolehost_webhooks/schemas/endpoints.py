@@ -191,7 +191,7 @@ class PeriodQuery(msgspec.Struct, kw_only=True):
 
 
 class RecoverIn(Body, kw_only=True):
-    """Send again what failed for good in a period."""
+    """Send again what failed for good or was cancelled in a period."""
 
     since: datetime
     until: datetime | None = None
