@@ -393,6 +393,49 @@ def test_a_unit_of_work_left_open_is_rolled_back_at_the_end_of_the_session(bench
     assert things() == ["later"]
 
 
+def test_what_others_wrote_in_the_unit_of_a_closed_generator_is_not_lost_silently(bench, things):
+    def body(context):
+        for _ in rows(context.services):
+            Thing.create(id="in the loop")
+            break
+
+    assert run_job(bench, body, retry=RetryPolicy(attempts=1))[0] == "dead"
+    assert things() == []
+
+    with pytest.raises(DatabaseMisused, match=r"rows .*closed"), bench.database.session():
+        for _ in rows(bench.engine):
+            with bench.engine.unit_of_work():
+                Thing.create(id="in the loop")
+            break
+    assert things() == []
+    assert write_free(bench)
+
+
+def test_a_coroutine_that_fails_undoes_nothing_of_another_one_silently(bench, things):
+    def body(context):
+        async def first(entered, leave):
+            with context.services.unit_of_work():
+                entered.set()
+                await leave.wait()
+                raise ValueError
+
+        async def main():
+            entered, leave = asyncio.Event(), asyncio.Event()
+            task = asyncio.create_task(first(entered, leave))
+            await entered.wait()
+            with context.services.unit_of_work():
+                Thing.create(id="second")
+            leave.set()
+            with pytest.raises(ValueError):
+                await task
+
+        asyncio.run(main())
+
+    state, error = run_job(bench, body, retry=RetryPolicy(attempts=1))
+    assert (state, things()) == ("dead", [])
+    assert "ValueError" in error
+
+
 def test_a_unit_of_work_that_an_ended_thread_left_open_keeps_nobody_out(bench, things):
     kept = []
 

@@ -281,6 +281,16 @@ class Services(Protocol):
         own: its effects commit with the delivery's completion when the actor, handler or
         responder returns. Elsewhere it commits at the end of the ``with`` block. An exception
         that leaves the block rolls everything back. Blocking: use it in synchronous code.
+
+        It belongs to one thread of execution. In another thread, a copied context does not join
+        it: a unit of work there is its own, and is refused while this one is open. A block that
+        fails keeps the unit of work around it from committing, even if its error is caught.
+
+        Raises:
+            DatabaseMisused: on the event loop of the ``http`` role (await :meth:`run` instead),
+                or while another thread, coroutine or generator has one open here.
+            UnitOfWorkFailed: at the end, when an inner block failed or has not ended.
+            StorageUnavailable: the database is away, or its write lock was not had in time.
         """
 
     async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

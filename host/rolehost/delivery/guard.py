@@ -26,10 +26,14 @@ from functools import cache
 from types import TracebackType
 from typing import Any
 
+import structlog
+
 from rolehost.delivery.places import call_site
 from rolehost.delivery.scopes import Scope, current
 from rolehost.errors import DatabaseMisused, StorageBusy, StorageUnavailable
 from rolehost.storage import Cursor, Database, Transaction
+
+log = structlog.get_logger(__name__)
 
 _running_loop = asyncio._get_running_loop
 _role_loops: set[Any] = set()
@@ -78,6 +82,7 @@ class Guard:
 
     Attributes:
         units: the open unit of work of each thread of execution.
+        losses: what was undone in each thread of execution, without an error so far.
         strand: names the calling thread of execution; a simulation has its own.
         simulated_loop: in a simulation, whether the caller runs on the role's event loop.
         single_writer: whether one write transaction keeps out all others.
@@ -87,6 +92,7 @@ class Guard:
         self._database = database
         self._writing: dict[Hashable, Writing] = {}
         self.units: dict[Hashable, Scope] = {}
+        self.losses: dict[Hashable, str] = {}
         self.strand: Callable[[], Hashable] = threading.get_ident
         self.simulated_loop: Callable[[], bool] | None = None
         self.single_writer = database.dialect == "sqlite"
@@ -110,8 +116,7 @@ class Guard:
             raise DatabaseMisused(_loop_message())
 
     def _check_owner(self, scope: Scope | None, here: Scope | None) -> None:
-        if here is not None and here.belongs_to_ended_thread():
-            # Its thread left it open, and another one has the same ident now.
+        if here is not None and here.is_stale():
             here.abandon()
             self.units.pop(self.strand(), None)
             self._writing.pop(self.strand(), None)
@@ -161,6 +166,11 @@ class Guard:
                 " when its block ends; for a part of it use 'with"
                 " services.database.peewee.atomic():'"
             )
+
+    def lost(self, what: str) -> None:
+        """Report at the end of the session that writes of its code were undone."""
+        log.error("writes were rolled back", reason=what)
+        self.losses[self.strand()] = what
 
     def began(self) -> None:
         """Record that the calling thread holds a write transaction."""
@@ -315,7 +325,7 @@ def _guarded_peewee(original: type[Any]) -> type[Any]:
 class _Session:
     """A session that is refused where the database must not be used."""
 
-    __slots__ = ("_before", "_guard", "_inner")
+    __slots__ = ("_before", "_guard", "_inner", "_losses")
 
     def __init__(self, guard: Guard, inner: AbstractContextManager[None]) -> None:
         self._guard = guard
@@ -324,7 +334,9 @@ class _Session:
     def __enter__(self) -> None:
         guard = self._guard
         guard.check()
-        self._before = guard.units.get(guard.strand())
+        strand = guard.strand()
+        self._before = guard.units.get(strand)
+        self._losses = guard.losses.get(strand)
         self._inner.__enter__()
 
     def __exit__(
@@ -344,6 +356,11 @@ class _Session:
         except StorageUnavailable as raised:
             guard.blame(raised)
             raise
+        lost = guard.losses.get(guard.strand())
+        if lost is not self._losses:
+            guard.losses.pop(guard.strand(), None)
+            if lost is not None and error is None:
+                raise DatabaseMisused(lost)
         if left is not None and error is None:
             raise DatabaseMisused(
                 f"the unit of work opened at {left.opened_at} was still open when the code that"

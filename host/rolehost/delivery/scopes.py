@@ -10,6 +10,7 @@ scope cannot commit.
 
 from __future__ import annotations
 
+import inspect
 import sys
 import threading
 import time
@@ -40,6 +41,14 @@ log = structlog.get_logger(__name__)
 
 #: The delivery that code in this context is part of; None outside of any.
 current: ContextVar[Scope | None] = ContextVar("rolehost_scope", default=None)
+
+
+_SUSPENDABLE = (
+    inspect.CO_GENERATOR
+    | inspect.CO_COROUTINE
+    | inspect.CO_ASYNC_GENERATOR
+    | inspect.CO_ITERABLE_COROUTINE
+)
 
 
 class AlreadyHandled(BaseException):
@@ -237,9 +246,11 @@ class Scope:
                 " in the thread that opened it"
             )
 
-    def belongs_to_ended_thread(self) -> bool:
-        """Whether another thread than the caller's opened it, under the same name."""
-        return self._thread is not threading.current_thread()
+    def is_stale(self) -> bool:
+        """Whether it is left from a thread of the same ident that has ended, or was interrupted
+        while it ended.
+        """
+        return self.work is None or self._thread is not threading.current_thread()
 
     def is_here(self) -> bool:
         """Whether it can be joined by the calling thread."""
@@ -264,8 +275,9 @@ class Scope:
         context = self._context
         self.work = self._context = None
         self._failure = self._statement = ""
-        if context is not None:
-            self._engine.guard.units.pop(self._strand, None)
+        units = self._engine.guard.units
+        if units.get(self._strand) is self:
+            del units[self._strand]
         return context
 
 
@@ -331,6 +343,8 @@ class Joined:
                 caller = sys._getframe(1)
                 # PERF: a text of it is made only for a message.
                 scope.opener = caller.f_code, caller.f_globals, caller.f_lineno
+                # While a generator or coroutine is suspended, other code can write in its unit.
+                self._first = not caller.f_code.co_flags & _SUSPENDABLE
             work = scope.open()
         except BaseException:
             self._leave()
@@ -356,14 +370,13 @@ class Joined:
         try:
             if error is None:
                 own.commit()
-            elif isinstance(error, GeneratorExit) and own.joined:
-                log.error(
-                    "a generator was closed inside its unit of work: what other code wrote in it"
-                    " was rolled back, too",
-                    opened_at=own.opened_at,
-                )
         finally:
             self._leave()
+        if isinstance(error, GeneratorExit) and own.joined:
+            self._engine.guard.lost(
+                f"the generator that opened the unit of work at {own.opened_at} was closed inside"
+                " it, so what other code had written in it was rolled back, too"
+            )
 
     def _leave(self) -> None:
         if self._own is None:

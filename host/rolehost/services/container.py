@@ -289,9 +289,7 @@ class ProcessServices:
         """Call a function in a thread, with a session of the database, for a coroutine."""
         if inspect.iscoroutinefunction(function):
             raise TypeError(f"{function!r} is a coroutine function; await it, or run a plain one")
-        threads: Threads = self._built.get("threads") or self._once(
-            "threads", self._make_threads, lambda made: made.close()
-        )
+        threads: Threads = self._built.get("threads") or self._once("threads", self._make_threads)
         has_database = "database" in self.composition.backends
         session = self.database.session if has_database else nullcontext
         return await threads.run(lambda: function(*args, **kwargs), session)
@@ -361,7 +359,13 @@ class ProcessServices:
             conceal_parameters(models)
 
     def close(self) -> None:
-        """Close what was built, in reverse; a failure is logged and stops nothing. Idempotent."""
+        """Close what was built, in reverse; a failure is logged and stops nothing. Idempotent.
+
+        Before anything else the functions of :meth:`run` end, for they may use all of it.
+        """
+        threads: Threads | None = self._built.get("threads")
+        if threads is not None:
+            threads.close()
         while True:
             with self._lock:
                 if not self._closers:
@@ -388,9 +392,6 @@ class ProcessServices:
         return made
 
     def _make_threads(self) -> Threads:
-        # Functions use the backends, which must be closed after the threads have ended.
-        for kind in self.composition.backends:
-            self._backend(kind)
         settings = getattr(self.composition.deployment.host, self._role, None)
         return Threads(getattr(settings, "threads", _THREADS), "run")
 

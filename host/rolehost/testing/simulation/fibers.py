@@ -166,6 +166,9 @@ class InFiber:
         with self._fibers.coroutine(False), session():
             return copy_context().run(work)
 
+    def close(self) -> None:
+        """See :meth:`rolehost.services.threads.Threads.close`; nothing is left running."""
+
 
 class FiberLocal:
     """Attributes of which each fiber has its own, in place of ``threading.local``."""
