@@ -69,7 +69,7 @@ class Load:
         return int(rate[1]), float(rate[2]) * scale
 
     async def _loop(self, seconds: float) -> tuple[int, float]:
-        head = f"{'POST' if self.body else 'GET'} {self.path} HTTP/1.1\r\nHost: bench\r\n"
+        head = f"{'POST' if self.body else 'GET'} {self.path} HTTP/1.1\r\nHost: localhost\r\n"
         if self.body:
             head += f"Content-Type: application/json\r\nContent-Length: {len(self.body)}\r\n"
         request = head.encode() + b"\r\n" + self.body

@@ -74,8 +74,9 @@ def url(folder: Path, environ: dict[str, str]) -> Iterator[str]:
 def ask(url: str, body: object = None) -> tuple[int, str, object]:
     """Return status, the middleware's header, and the decoded body."""
     data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, data), timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=10) as answer:
             text = answer.read()
             return answer.status, answer.headers["x-reference"], json.loads(text or b"null")
     except urllib.error.HTTPError as error:

@@ -63,7 +63,7 @@ def asking(host: Host, path: str) -> Ask:
         "raw_path": path.encode(),
         "query_string": b"",
         "root_path": "",
-        "headers": [(b"host", b"proof")],
+        "headers": [(b"host", b"localhost")],
         "server": ("127.0.0.1", 80),
         "client": ("127.0.0.1", 50000),
     }

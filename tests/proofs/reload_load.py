@@ -69,7 +69,8 @@ class Connection:
         if self._streams is None:
             self._streams = await asyncio.open_connection("127.0.0.1", self._port)
         reader, writer = self._streams
-        head = [f"{method} {path} HTTP/1.1", "Host: proof", f"Content-Length: {len(body)}"]
+        head = [f"{method} {path} HTTP/1.1", "Host: localhost", f"Content-Length: {len(body)}"]
+        head += ["Content-Type: application/json"] if body else []
         head += [] if keep else ["Connection: close"]
         writer.write("\r\n".join([*head, "", ""]).encode() + body)
         lines = (await reader.readuntil(b"\r\n\r\n")).decode().lower().split("\r\n")

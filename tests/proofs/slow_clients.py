@@ -36,9 +36,9 @@ FULL, SHORT = 15, 7
 #: Seconds between two probes.
 PAUSE = 0.01
 
-HEAD = b"GET /healthz HTTP/1.1\r\nHost: slow\r\n"
+HEAD = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
 BODY = (
-    b"POST /decoded HTTP/1.1\r\nHost: slow\r\nContent-Type: application/json\r\n"
+    b"POST /decoded HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     b"Content-Length: 100000\r\n\r\n{"
 )
 

@@ -143,7 +143,8 @@ def call(
 ) -> tuple[int, Any, Mapping[str, str]]:
     """Send one request; return status, decoded body and headers in lower case."""
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, dict(headers or {}))
+    sent = {} if data is None else {"Content-Type": "application/json"}
+    request = urllib.request.Request(url, data, {**sent, **(headers or {})})
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:
             return _told(answer)
