@@ -51,7 +51,7 @@ def prove(options: Options) -> Figures:
     """Ask the matrix, let pages of other origins try, and look at what the files allow."""
     chromium = _chromium()
     figures: dict[str, Any] = {"seed": options.seed}
-    task = options.progress(4 if options.short else 6, "a matrix with tokens")
+    task = options.progress(4 if options.short else 5, "a matrix with tokens")
     with serving(TOKENS) as host:
         figures |= _matrix(host, [{}] if options.short else [{}, MISLEADING])
         task.advance(1)
@@ -81,14 +81,14 @@ class Host:
     Attributes:
         port: where it answers, on 127.0.0.1.
         routes: its routes, as ``rolehost routes --json`` lists them.
-        data: the folder of its database.
+        made: the folders of what it makes: its database, and its runtime directory.
     """
 
     def __init__(
-        self, process: Running, port: int, routes: list[dict[str, Any]], data: Path
+        self, process: Running, port: int, routes: list[dict[str, Any]], made: tuple[Path, ...]
     ) -> None:
         self._process = process
-        self.data = data
+        self.made = made
         self.port = port
         self.routes = routes
         self._counted = 0
@@ -115,7 +115,9 @@ def serving(settings: str, umask: str = "022") -> Iterator[Host]:
     """Run every first-party plugin with routes, and the witness."""
     with TemporaryDirectory(prefix="rolehost-proof-") as name:
         folder, port = Path(name), free_port()
-        environ = install(folder) | {"WITNESS_OPEN": ""}
+        runtime = folder / "run"
+        runtime.mkdir(mode=0o700)
+        environ = install(folder) | {"WITNESS_OPEN": "", "XDG_RUNTIME_DIR": str(runtime)}
         text = f'bind = "127.0.0.1:{port}"\naccess_log = false\n'
         http = settings if "[http]" in settings else f"[http]\n{settings}"
         (folder / "access.toml").write_text(
@@ -139,7 +141,7 @@ def serving(settings: str, umask: str = "022") -> Iterator[Host]:
         command = ["sh", "-c", f'umask {umask}; exec "$@"', "sh", *rolehost, "run", "access.toml"]
         with running(command, folder, environ) as process:
             process.until(READY)
-            yield Host(process, port, routes, folder / "data")
+            yield Host(process, port, routes, (folder / "data", runtime))
 
 
 def _matrix(host: Host, headers: Sequence[dict[str, str]]) -> dict[str, Any]:
@@ -260,7 +262,7 @@ def _umasks(umasks: Sequence[str]) -> dict[str, Any]:
     for umask in umasks:
         with serving("", umask) as host:
             assert host.ran() == 0
-            found = list(_modes(host.data))
+            found = [each for folder in host.made for each in _modes(folder)]
         files += len(found)
         others = [f"{mode:04o} {path}" for path, mode in found if mode & 0o077]
         assert others == [], f"with umask {umask} others may use {others}"
@@ -270,7 +272,8 @@ def _umasks(umasks: Sequence[str]) -> dict[str, Any]:
 def _modes(folder: Path) -> Iterator[tuple[Path, int]]:
     """Yield a folder and all that is in it, with the bits of its permissions."""
     for path in (folder, *folder.rglob("*")):
-        yield path, stat.S_IMODE(path.lstat().st_mode)
+        if not path.is_symlink():  # a link has no permissions of its own
+            yield path, stat.S_IMODE(path.lstat().st_mode)
 
 
 def _chromium() -> str:
