@@ -131,7 +131,7 @@ def test_a_pod_answers_its_probes_and_nothing_else_without_a_token(path: Path) -
         for owned in composition.routes
         if access_of(owned, composition.authentications, http) not in {"plugin", "token"}
     }
-    assert opened <= {"/healthz", "/readyz", "/api/v1/health"}
+    assert opened <= {"/healthz", "/readyz", "/api/v1/health", "/api/v1/health/ping"}
 
 
 def test_the_split_deployments_together_are_what_the_embedded_one_is() -> None:

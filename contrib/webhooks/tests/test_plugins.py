@@ -37,6 +37,9 @@ def test_each_plugin_brings_the_same_tables_so_that_each_may_run_alone() -> None
 PROBES = {"/api/v1/health", "/api/v1/health/ping"}
 
 
+PROBES = {"/api/v1/health", "/api/v1/health/ping"}
+
+
 def declared(settings: ApiSettings, environment: str = "development") -> tuple[bool, set[str]]:
     """Return whether there is an authentication, and the paths that are open."""
     given = api.rolehost_routes(context(settings, environment))
