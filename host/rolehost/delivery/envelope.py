@@ -28,6 +28,11 @@ _encoder = msgspec.json.Encoder()
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _NO_HEADERS: dict[str, str] = {}
 _STRUCTURED = "application/cloudevents+json"
+#: What headers hold, by the names that this module writes.
+_NAMES = {
+    "content-type": "datacontenttype",
+    **{f"ce_{name}": name for name in ("specversion", "id", "source", "type", "time", "subject")},
+}
 #: The latest moment that a :class:`datetime` holds, in milliseconds.
 _LATEST = 253_402_300_799_999
 
@@ -182,30 +187,38 @@ def _attributes(record: Record) -> tuple[dict[str, str], bytes]:
     """
     found: dict[str, str] = {}
     for name, value in record.headers:
-        lower = name.lower()
-        if lower.startswith("ce_"):
-            attribute = lower[3:]
-        elif lower == "content-type":
-            attribute = "datacontenttype"
-        elif name.isascii() or name.isprintable():
+        # PERF: most producers write the names as they stand in the specification.
+        attribute = _NAMES.get(name) or _attribute(name)
+        if not attribute:
             continue
-        else:
-            attribute = ""
-        try:
-            if not attribute:
-                name.encode()
-                continue
-            text = value.decode()
-        except UnicodeError:
-            what = "value" if attribute else "name"
-            raise PayloadError(f"header {name!r}: its {what} is not UTF-8") from None
         if attribute in found:
             raise PayloadError(f"header {name!r}: it is there twice")
-        found[attribute] = text
+        try:
+            found[attribute] = value.decode()
+        except UnicodeDecodeError:
+            raise PayloadError(f"header {name!r}: its value is not UTF-8") from None
     content_type = found.get("datacontenttype", "")
     if content_type[:23].lower() == "application/cloudevents":
         return _read_structured(content_type, record.value)
     return found, record.value
+
+
+def _attribute(name: str) -> str:
+    """Return the attribute that a header holds; empty for headers of others.
+
+    Raises:
+        PayloadError: the name is not UTF-8.
+    """
+    lower = name.lower()
+    if lower.startswith("ce_"):
+        return lower[3:]
+    if lower == "content-type":
+        return "datacontenttype"
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise PayloadError(f"header {name!r}: its name is not UTF-8") from None
+    return ""
 
 
 def _read_structured(content_type: str, value: bytes) -> tuple[dict[str, str], bytes]:
