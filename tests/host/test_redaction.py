@@ -15,6 +15,7 @@ import pytest
 import structlog
 from rolehost import redaction
 from rolehost.cli.main import invoke
+from rolehost.delivery.failures import describe
 from rolehost.deployment.model import LogSettings
 from rolehost.errors import Problem, StartError
 from rolehost.observe import libraries, logs
@@ -234,6 +235,11 @@ def test_what_is_hidden_is_replaced_in_errors_problems_and_logs() -> None:
     for text in (str(error), str(problem), json.dumps(problem.as_dict())):
         assert HIDDEN in text
         assert "S3cr3t" not in text
+
+
+def test_failures_are_stored_without_secrets() -> None:
+    hide("a deployment", ["S3cr3t-31415"])
+    assert describe(ValueError("no S3cr3t-31415 here")) == f"ValueError: no {HIDDEN} here"
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from rolehost.delivery.texts import bounded, storable
+from rolehost.redaction import masked
 
 #: Most members of an exception group that its description names.
 _MEMBERS = 3
@@ -29,7 +30,10 @@ class ActorFailed(Exception):
 
 
 def describe(error: BaseException) -> str:
-    """Return ``Type: text`` of an exception: storable, of bounded length. Never raises."""
+    """Return ``Type: text`` of an exception. Never raises.
+
+    It can be stored, has a bounded length, and shows secrets as asterisks.
+    """
     name = _name(error)
     try:
         # str() may return a subclass of str with methods of its own.
@@ -39,7 +43,7 @@ def describe(error: BaseException) -> str:
     described = f"{name}: {text}"
     if issubclass(type(error), BaseExceptionGroup):
         described += _members(error)
-    return storable(bounded(described))
+    return storable(bounded(masked(described)))
 
 
 def formatted(error: BaseException) -> str:
