@@ -19,7 +19,7 @@ import urllib3.exceptions as urllib3
 from rolehost_webhooks.delivery.guard import AddressRefused
 from rolehost_webhooks.models import Cause
 
-#: Characters that may stand in a line for people; everything else of a peer's text is left out.
+#: What is left out of the text of OpenSSL, which may repeat names from a certificate.
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
 
 
