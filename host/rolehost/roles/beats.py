@@ -49,6 +49,11 @@ class Beats:
         if self._pipe is not None:
             self.dumps()
 
+    @property
+    def watched(self) -> bool:
+        """Whether a supervisor watches this process."""
+        return self._pipe is not None
+
     def dumps(self) -> None:
         """Let :data:`DUMP` write the stacks; again after something else took the signal."""
         if self._pipe is not None:

@@ -51,7 +51,8 @@ def live(process: Process, role_of: Callable[[Process], Role]) -> int:
         process.announce_ready()
         while not told_to_stop.wait(process.beats.every):
             process.beats.beat("the main loop")
-            role.look()
+            if process.beats.watched:
+                role.look()
         process.drain()
         role.stop()
     finally:

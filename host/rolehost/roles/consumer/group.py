@@ -38,9 +38,9 @@ RELEASE = 5.0
 ROOM = 0.02
 #: Seconds between two tries of what failed and is nobody's fault.
 PAUSE = 1.0
-#: Seconds that handlers may take, all of them, before the group counts as making no progress:
-#: as long as a job may run by default, for handlers have no time limit.
-HANDLING = 600.0
+#: Seconds for which all threads may be at work and settle nothing before the group counts as making
+#: no progress: handlers have no time limit, and one that is slow is no hang.
+HANDLING = 3600.0
 #: Dead letters replayed at once.
 REPLAYS = 20
 
@@ -179,7 +179,8 @@ class Group:
         if progress.moved(progress.polled - flying, now):
             self._beats.beat(f"handling for {self._group}")
         elif flying:
-            if now - progress.since < HANDLING or not self._database_answers():
+            slow = self._lanes.full and now - progress.since >= HANDLING
+            if not slow or not self._database_answers():
                 self._beats.beat(f"handling for {self._group}")
         elif (
             not progress.polled or not self._stints.partitions() or not progress.stays(self._lag())

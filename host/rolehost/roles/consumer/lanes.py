@@ -40,8 +40,14 @@ class Lanes:
             threading.Thread(target=self._run, name=f"{name}-{number}", daemon=True)
             for number in range(threads)
         ]
+        self._busy: set[int] = set()
         for thread in self._threads:
             thread.start()
+
+    @property
+    def full(self) -> bool:
+        """Whether every thread is at work."""
+        return len(self._busy) >= len(self._threads)
 
     def submit(self, items: Iterable[tuple[Hashable, Work]]) -> None:
         """Run each work after everything submitted to its lane before. None must raise.
@@ -78,9 +84,12 @@ class Lanes:
         return not any(thread.is_alive() for thread in self._threads)
 
     def _run(self) -> None:
+        thread = threading.get_ident()
         while (item := self._runnable.get()) is not None:
             lane, work = item
+            self._busy.add(thread)
             work()
+            self._busy.discard(thread)
             if lane is None:
                 continue
             with lane.lock:

@@ -108,7 +108,10 @@ class Master(Arbiter):  # type: ignore[misc]
         now = time.monotonic()
         at = self._clock.look(now)
         for pid, worker in list(self.WORKERS.items()):
-            beat = worker.tmp.last_update()
+            try:
+                beat = worker.tmp.last_update()
+            except (OSError, ValueError):
+                continue  # it has ended meanwhile
             if beat != worker.beat and worker.served[0]:
                 worker.beat = beat
                 worker.watch.beat("event loop", at)
