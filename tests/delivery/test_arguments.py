@@ -166,6 +166,12 @@ def test_unknown_and_missing_names_are_refused():
             Signature(strict).encode(given)
 
 
+@pytest.mark.parametrize("given", [["n"], "n", None, 7])
+def test_arguments_that_are_no_mapping_are_refused(given):
+    with pytest.raises(PayloadError, match=r"shop\.fit must be a mapping"):
+        SIGNATURE.encode(given)
+
+
 def test_nothing_of_a_bulk_is_enqueued_when_one_does_not_fit_and_it_is_named(bench):
     bench.make_engine(fit)
     with bench.engine.unit_of_work() as work:

@@ -66,6 +66,11 @@ class Signature:
         Raises:
             PayloadError: they do not fit, or cannot be held: names the actor and the argument.
         """
+        if not isinstance(arguments, Mapping):
+            raise PayloadError(
+                f"arguments of actor {self._actor} must be a mapping of names to values, not"
+                f" {type(arguments).__name__}"
+            )
         given = arguments.keys()
         if not (self._required <= given <= self._names):
             unknown = sorted(map(str, given - self._names))
