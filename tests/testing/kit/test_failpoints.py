@@ -22,7 +22,7 @@ PLUGIN = """
 import os
 import signal
 
-from rolehost.api import PluginInfo, actor, hookimpl
+from rolehost.api import PluginInfo, Unique, actor, hookimpl
 
 
 @hookimpl
@@ -43,7 +43,7 @@ def rolehost_actors():
 
 @hookimpl
 def rolehost_start(context):
-    context.services.enqueue(once, unique="once")
+    context.services.enqueue(once, unique=Unique("once", until="ended"))
 """
 
 
