@@ -63,7 +63,8 @@ def limited(admin: KafkaAdminClient, settings: KafkaSettings, most: int) -> None
 def test_names_and_values_of_headers_are_bytes_like_any_other(
     settings: KafkaSettings, stream: KafkaStream
 ) -> None:
-    stream.publish([Record("topic", b"before")])
+    # So many that the interpreter has specialised the code that reads them.
+    stream.publish([Record("topic", b"before", headers=(("ce_id", b"1"),))] * 500)
     for header in (b"na\xffme=v\xff", b"\xfe=", b"ok=\xff"):
         servers, topic = ",".join(settings.servers), f"{settings.prefix}topic"
         command = ["kcat", "-b", servers, "-P", "-t", topic, "-k", b"k\xff", "-H", "ce_id=1"]
@@ -74,7 +75,7 @@ def test_names_and_values_of_headers_are_bytes_like_any_other(
             timeout=PATIENCE,
         )
     stream.publish([Record("topic", b"after")])
-    found = poll_until(join(stream), lambda found: len(found) >= 5)
+    found = poll_until(join(stream), lambda found: len(found) >= 504)[499:]
     assert [(each.record.value, each.record.headers[1:]) for each in found] == [
         (b"before", ()),
         (b"theirs", (("na\udcffme", b"v\xff"),)),

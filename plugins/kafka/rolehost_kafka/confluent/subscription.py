@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
+from operator import methodcaller
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -35,6 +36,10 @@ _NOT_NOW = {
     KafkaError._ASSIGNMENT_LOST,
     KafkaError._STATE,
 }
+
+#: Calls ``Message.headers()`` so that an error which it leaves behind is always raised: a call
+#: that CPython has specialised does not look for one.
+_headers = methodcaller("headers")
 
 
 class _Committing(threading.Thread):
@@ -221,10 +226,10 @@ class DirectSubscription(Subscription):
     def _headers(self, message: Any) -> tuple[tuple[str, bytes], ...]:
         """Return a record's headers; null values are empty."""
         try:
-            headers = tuple(message.headers() or ())
+            headers = tuple(_headers(message) or ())
         except SystemError:
-            # A name is not UTF-8. confluent-kafka 2.16 raises once for it, and hands out a list
-            # with holes from then on, in which nothing may be touched.
+            # A name is not UTF-8. What confluent-kafka 2.16 returns then has holes; whoever
+            # touches one ends the process.
             place = message.topic(), message.partition()
             return self._reader.headers(place, message.offset())
         for _, value in headers:
