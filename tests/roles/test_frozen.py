@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from queue import Empty, Queue
 from typing import Any
@@ -168,13 +169,21 @@ def deployment(tmp_path: Path) -> Iterator[Deployment]:
     assert process.returncode == 0
 
 
-def test_frozen_processes_of_every_role_are_told_and_replaced(deployment: Deployment) -> None:
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as made:
+        yield made
+
+
+def test_frozen_processes_of_every_role_are_told_and_replaced(
+    deployment: Deployment, stack: ExitStack
+) -> None:
     names = ("worker.0", "consumer.0", "scheduler.0")
     frozen = {name: deployment.pid_of(name) for name in names}
     for pid in frozen.values():
         os.kill(pid, signal.SIGSTOP)
     # An event loop that a responder blocks; the answer never comes.
-    blocked = socket.create_connection(("127.0.0.1", deployment.port))
+    blocked = stack.enter_context(socket.create_connection(("127.0.0.1", deployment.port)))
     blocked.sendall(b"GET /blocks HTTP/1.1\r\nHost: localhost\r\n\r\n")
     hung: dict[str, dict[str, Any]] = {}
     while len(hung) < 4:
@@ -200,7 +209,6 @@ def test_frozen_processes_of_every_role_are_told_and_replaced(deployment: Deploy
     while again != set(names):
         line = deployment.until(lambda line: line["event"].endswith(" is ready"))
         again.add(line["event"].removesuffix(" is ready"))
-    blocked.close()
     counted = deployment.get("/metrics")[1]
     for role in ("http", "worker", "consumer", "scheduler"):
         name = "rolehost_process_restarts_total"

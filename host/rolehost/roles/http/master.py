@@ -121,8 +121,9 @@ class Master(Arbiter):  # type: ignore[misc]
                     self.kill_worker(pid, signal.SIGKILL)
             elif self._hang and silence and silence[1] >= self._hang and not self._retires:
                 worker.kill_at = at + self._grace
-                self.kill_worker(pid, DUMP)
+                # First the line: the stacks are written to the same pipe, piece by piece.
                 self._beats.tell(f"hung {pid} {silence[1]:.1f}")
+                self.kill_worker(pid, DUMP)
                 self.kill_worker(pid, signal.SIGTERM)
 
     def stop(self, graceful: bool = True) -> None:
