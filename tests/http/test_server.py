@@ -7,7 +7,9 @@ import os
 import select
 import signal
 import socket
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -170,23 +172,31 @@ def cut(connection: socket.socket) -> bool:
     return bool(poll.poll(PATIENCE * 1000))
 
 
+def read_slowly(connection: socket.socket, hurry: threading.Event, size: int) -> int:
+    """Read so many bytes, a little at a time until ``hurry`` is set; return how many came."""
+    taken = 0
+    while taken < size and (part := connection.recv(65_536)):
+        taken += len(part)
+        hurry.wait(0.1)
+    return taken
+
+
 def test_clients_that_do_not_read_are_cut_off_and_those_that_read_slowly_are_not() -> None:
-    with serving(write_timeout=1.5) as served:
+    hurry = threading.Event()
+    with serving(write_timeout=1.5) as served, ThreadPoolExecutor(1) as pool:
         served.ready()
+        slow = unread(served, "/heavy?bytes=4000000", size=65_536)
+        taken = pool.submit(read_slowly, slow, hurry, 4_000_000)
         kept = unread(served, "/heavy?bytes=8000000")
         streams = [unread(served, f"/endless?bytes={size}") for size in (2000, 100_000)]
-        slow = unread(served, "/heavy?bytes=4000000", size=65_536)
-        taken = 0
-        for connection in (kept, *streams):
-            assert cut(connection)
-            taken += len(slow.recv(65_536))
-        for _ in streams:
-            served.out.until("the stream ended")
-        served.err.until("did not read its answer")
-        while taken < 4_000_000:
-            part = slow.recv(65_536)
-            assert part
-            taken += len(part)
+        try:
+            assert all(cut(connection) for connection in (kept, *streams))
+            for _ in streams:
+                served.out.until("the stream ended")
+            served.err.until("did not read its answer")
+        finally:
+            hurry.set()
+        assert taken.result(PATIENCE) >= 4_000_000
         for connection in (kept, *streams, slow):
             connection.close()
         assert served.ask("GET", "/hello")[0] == 200
