@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from rolehost.deployment import binds_locally
 from rolehost.errors import StartError
+from rolehost.loopback import binds_locally
 from rolehost.roles.http import listener
 
 

@@ -14,7 +14,8 @@ from rolehost.api.contributions import Authentication, Route
 from rolehost.composition.declare import Contributions
 from rolehost.composition.model import Owned
 from rolehost.composition.report import Report
-from rolehost.deployment import HttpSettings, binds_locally, is_address
+from rolehost.deployment import HttpSettings
+from rolehost.loopback import binds_locally, is_address
 
 #: What protects a route. ``open``: nothing, as the route itself says. ``plugin``: the
 #: authentication of its plugin. ``token``: ``[http] token``. ``local``: requests of this

@@ -5,7 +5,6 @@ every mistake, so that a check can go on and report the composition's mistakes t
 """
 
 from rolehost.deployment.decode import decode, fields_of
-from rolehost.deployment.local import binds_locally, is_address, names_loopback
 from rolehost.deployment.model import Deployment, HostSettings, HttpSettings, Origin
 from rolehost.deployment.reading import HOST_SECTIONS, load, read
 from rolehost.deployment.sources import Sources
@@ -18,14 +17,11 @@ __all__ = [
     "HttpSettings",
     "Origin",
     "Sources",
-    "binds_locally",
     "decode",
     "describe_type",
     "describe_value",
     "fields_of",
-    "is_address",
     "load",
-    "names_loopback",
     "read",
     "redacted",
     "secrets_in",

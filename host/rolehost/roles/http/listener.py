@@ -7,8 +7,8 @@ import os
 import socket
 from pathlib import Path
 
-from rolehost.deployment import names_loopback
 from rolehost.errors import StartError
+from rolehost.loopback import names_loopback
 from rolehost.private import NotPrivate, bind_private, check_socket
 from rolehost.roles.status import LISTENER_VARIABLE
 

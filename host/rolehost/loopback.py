@@ -1,4 +1,7 @@
-"""Addresses to listen on, and which of them only programs of this machine can reach."""
+"""Addresses to listen on, and which of them only programs of this machine can reach.
+
+Of the standard library alone, because the supervisor imports it.
+"""
 
 from __future__ import annotations
 
