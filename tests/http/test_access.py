@@ -144,6 +144,10 @@ def raises(error: BaseException) -> Callable[[Any], bool]:
         (raises(falcon.HTTPForbidden()), 403),
         (raises(StorageUnavailable("away")), 503),
         (raises(RuntimeError("broken")), 500),
+        (raises(SystemExit(0)), 500),
+        (raises(KeyboardInterrupt()), 500),
+        (raises(GeneratorExit()), 500),
+        (raises(asyncio.CancelledError()), 500),
         (None, 500),
     ],
 )
@@ -366,6 +370,26 @@ def test_a_page_of_another_origin_is_refused(
     answer = local(app, counted, method, headers={"host": "localhost:8000", **headers})
     assert (answer.status, counted.ran) == (403, 0)
     assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        (b"host", (b"localhost", b"evil.example")),
+        (b"origin", (b"http://localhost:8000", b"https://evil.example")),
+        (b"sec-fetch-site", (b"none", b"cross-site")),
+        (b"content-type", (b"application/json", b"text/plain")),
+    ],
+)
+def test_a_header_that_tells_pages_apart_is_there_once(
+    app: Apps, counted: Counted, name: bytes, values: tuple[bytes, bytes]
+) -> None:
+    for given in (values, values[::-1]):
+        twice = [(name, value) for value in given]
+        asgi = app(Route("/x", counted))
+        headers = {"host": "localhost:8000"} if name != b"host" else {}
+        assert ask(asgi, "GET", "/x", headers=headers, raw_headers=twice).status == 400
+    assert counted.ran == 0
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,29 @@ def host() -> Iterator[Host]:
     made.close()
 
 
+class Ending:
+    def on_get(self, req: Any, resp: Any) -> None:
+        raise SystemExit(3)
+
+    async def on_post(self, req: Any, resp: Any) -> None:
+        raise SystemExit(3)
+
+    async def on_put(self, req: Any, resp: Any) -> None:
+        raise BaseExceptionGroup("several", [SystemExit(3)])
+
+
+def test_a_synchronous_responder_cannot_end_the_process(host: Host) -> None:
+    with capture_logs() as lines:
+        assert ask(host.app(Route("/x", Ending())), "GET", "/x").status == 500
+    assert "SystemExit: 3" in str(lines[0]["exc_info"])
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_an_asynchronous_responder_cannot_end_the_process(host: Host, method: str) -> None:
+    with pytest.raises(RuntimeError, match="SystemExit"):  # the server answers 500
+        ask(host.app(Route("/x", Ending())), method, "/x")
+
+
 class Items:
     async def on_get(self, req: Any, resp: Any, item: str) -> None:
         resp.media = {"item": item, "services": id(req.context.services)}

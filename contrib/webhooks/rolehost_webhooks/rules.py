@@ -56,11 +56,12 @@ _NAME = re.compile(NAME)
 #: RFC 9110, 5.6.2: ``token``.
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
-#: RFC 9110, 8.3.1: a media type with parameters.
+#: RFC 9110, 8.3.1: a media type with parameters. Spaces and the list of parameters are possessive,
+#: so that no text takes more than one pass.
 _MEDIA_TYPE = re.compile(
     r"""[!#$%&'*+\-.^_`|~0-9A-Za-z]+/[!#$%&'*+\-.^_`|~0-9A-Za-z]+
-    (?:[ \t]*;[ \t]*(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+
-    =(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+|"(?:[^"\\\x00-\x1f\x7f-\uffff]|\\[\x20-\x7e])*"))?)*""",
+    (?:[ \t]*+;[ \t]*+(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+
+    =(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+|"(?:[^"\\\x00-\x1f\x7f-\uffff]|\\[\x20-\x7e])*+"))?)*+""",
     re.VERBOSE,
 )
 

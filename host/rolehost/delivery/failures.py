@@ -29,6 +29,11 @@ class ActorFailed(Exception):
     """Stands in for an exception of an actor that cannot be shown, chained or stored."""
 
 
+def without_ending(error: BaseException) -> RuntimeError:
+    """Return an error to raise in place of one of :data:`ENDINGS`, which would end the process."""
+    return RuntimeError(f"code of a plugin raised {describe(error)}")
+
+
 def describe(error: BaseException) -> str:
     """Return ``Type: text`` of an exception. Never raises.
 

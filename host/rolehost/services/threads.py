@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import structlog
 
+from rolehost.delivery.failures import ENDINGS, without_ending
 from rolehost.delivery.forks import contained
 from rolehost.errors import Overloaded
 
@@ -54,12 +55,11 @@ class Threads:
 
         Raises:
             Overloaded: too many calls wait already.
-            Exception: what ``work`` raises.
+            Exception: what ``work`` raises; a RuntimeError in place of ``SystemExit`` and the like.
         """
         if getattr(self._here, "busy", False):
             # From an event loop on one of these threads: another could wait for this one.
-            with session():
-                return contained(work)
+            return _call(work, session)
         if not self._places.acquire(blocking=False):
             raise Overloaded("too many calls wait for a thread of this process")
         context = copy_context()
@@ -93,14 +93,22 @@ class Threads:
     def _inside(self, work: Callable[[], T], session: Session) -> T:
         self._here.busy = True
         try:
-            with session():
-                return contained(work)
+            return _call(work, session)
         finally:
             self._here.busy = False
 
     def _leave(self, _future: Future[T]) -> None:
         self._ended = next(self._ends)
         self._places.release()
+
+
+def _call(work: Callable[[], T], session: Session) -> T:
+    try:
+        with session():
+            return contained(work)
+    except ENDINGS as error:
+        # The event loop would end with it, and with the loop the process.
+        raise without_ending(error) from error
 
 
 def _log_dropped(future: Future[T]) -> None:

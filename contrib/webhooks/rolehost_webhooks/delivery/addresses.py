@@ -2,9 +2,10 @@
 
 Source: IANA's special-purpose address registries for IPv4 and for IPv6 (RFC 6890, updated by
 RFC 8190), https://www.iana.org/assignments/iana-ipv4-special-registry and
-https://www.iana.org/assignments/iana-ipv6-special-registry, read in October 2025. Each row has
-the month of allocation and the RFC. ``ipaddress.is_global`` is not used: its table differs
-between patch versions of Python.
+https://www.iana.org/assignments/iana-ipv6-special-registry. Each row names the month of allocation
+and the RFC. The latest allocation here is of April 2025; the rows have not been compared with
+today's registries, so look there for later ones. ``ipaddress.is_global`` is not used: its table
+differs between patch versions of Python.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ import falcon
 from rolehost.api.contributions import Authentication, Route
 from rolehost.api.http import bearer
 from rolehost.composition import Composition, Owned, access_of
+from rolehost.delivery.failures import without_ending
 from rolehost.loopback import names_loopback
 
 Admission = Callable[[Any], None]
@@ -22,6 +23,9 @@ Admission = Callable[[Any], None]
 #: What a browser says of a request that no page of another origin has caused
 #: (``Sec-Fetch-Site``, Fetch Metadata).
 _OWN_SITE = frozenset({b"same-origin", b"none"})
+
+#: Headers by which :func:`local` decides.
+_JUDGED = frozenset({b"host", b"origin", b"sec-fetch-site", b"content-type"})
 
 _TOKEN = "; programs elsewhere, and web pages, need a token: set token in [http]"
 
@@ -62,6 +66,11 @@ def authenticated(authentication: Authentication) -> Admission:
             if error.status_code >= 400:
                 raise
             admitted = False
+        except Exception:
+            raise
+        except BaseException as error:
+            # It would end the process, or leave the client without an answer.
+            raise without_ending(error) from error
         if admitted is not True:
             raise falcon.HTTPUnauthorized(
                 description=authentication.refusal,
@@ -80,10 +89,16 @@ def local(req: Any) -> None:
     body that a browser sends without asking the server first (Fetch, "CORS-safelisted").
 
     Raises:
+        falcon.HTTPBadRequest: one of the headers that tell is there twice.
         falcon.HTTPForbidden: the request came by another name, or a foreign page sent it.
         falcon.HTTPUnsupportedMediaType: its body is not JSON.
     """
     headers: dict[bytes, bytes] = dict(req.scope["headers"])
+    judged = [name for name, _ in req.scope["headers"] if name in _JUDGED]
+    if len(judged) > len(set(judged)):
+        raise falcon.HTTPBadRequest(
+            description="The headers Host, Origin, Sec-Fetch-Site and Content-Type have one value."
+        )
     host = headers.get(b"host", b"")
     if not _is_local(host):
         raise _forbidden(f"The header Host must name a loopback address or localhost{_TOKEN}.")

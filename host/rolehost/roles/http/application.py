@@ -19,7 +19,7 @@ from rolehost.observe.recorders import Recorders
 from rolehost.roles.http.access import admissions
 from rolehost.roles.http.answers import Answers, Streams
 from rolehost.roles.http.degraded import add_refusals
-from rolehost.roles.http.gate import Asgi, BodyLimit, limited, matched, observed
+from rolehost.roles.http.gate import Asgi, BodyLimit, limited, matched, observed, surviving
 from rolehost.roles.http.problems import install
 from rolehost.roles.http.requests import request_type
 from rolehost.roles.http.responders import Pool
@@ -97,7 +97,7 @@ def build(
         app.add_route(route.path, route.resource, suffix=suffix, route=route, admit=admit)
     add_refusals(app, composition)
     router.compile()
-    asgi = limited(app, BodyLimit(router.smallest_body))
+    asgi = limited(surviving(app), BodyLimit(router.smallest_body))
     if told or http.request_id:
         asgi = observed(
             asgi,

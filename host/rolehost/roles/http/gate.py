@@ -17,6 +17,7 @@ from typing import Any
 import falcon
 from structlog.contextvars import bind_contextvars
 
+from rolehost.delivery.failures import without_ending
 from rolehost.observe.recorders import Recorders
 from rolehost.roles.http.problems import late_body, render
 from rolehost.roles.http.requests import REFUSED, RULES, Receive, too_large
@@ -102,6 +103,23 @@ def matched(app: Asgi, match: Callable[[Scope], None]) -> Asgi:
         if scope["type"] in _ROUTED:
             match(scope)
         return app(scope, receive, send)
+
+    return call
+
+
+def surviving(app: Asgi) -> Asgi:
+    """Wrap an application so that code that it calls cannot end the process by ``sys.exit``.
+
+    The server answers 500, or cuts the answer off if it has begun.
+    """
+
+    async def call(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await app(scope, receive, send)
+        except (SystemExit, BaseExceptionGroup) as error:
+            if isinstance(error, Exception):
+                raise
+            raise without_ending(error) from error
 
     return call
 
