@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 from rolehost.errors import StartError
 from rolehost.loopback import binds_locally
@@ -58,3 +60,13 @@ def test_localhost_that_is_another_address_here_is_not_listened_on(
     monkeypatch.setattr(listener, "names_loopback", lambda host: host == "localhost")
     with pytest.raises(StartError, match="no loopback address"):
         listener.open_listener("localhost:0")
+
+
+def test_an_address_in_use_is_named_as_it_was_written_and_no_part_of_it_apart() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        bind = f"127.0.0.1:{port}"
+        with pytest.raises(StartError, match="in use") as caught:
+            listener.open_listener(bind)
+    # A bind that came from a reference is masked as a whole; its port alone would stay.
+    assert str(port) not in str(caught.value).replace(bind, "")

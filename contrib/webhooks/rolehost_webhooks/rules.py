@@ -23,8 +23,11 @@ NAME = r"^[a-zA-Z0-9\-_.]+$(?!\n)"
 LONGEST_NAME = 256
 Name = Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME, pattern=NAME)]
 
-#: What a listing's iterator is: a name, or a name after a hyphen to go back.
-Iterator = Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME + 1, pattern=NAME)]
+#: What a listing's iterator is: a name, or a name after a hyphen to go back. A tilde before a name
+#: that begins with a hyphen says that the listing goes on after it.
+Iterator = Annotated[
+    str, Meta(min_length=1, max_length=LONGEST_NAME + 1, pattern=NAME.replace("^", "^~?"))
+]
 
 #: Text for people: any characters but NUL, which PostgreSQL cannot hold.
 Prose = Annotated[str, Meta(pattern=r"^(?![\s\S]*\x00)")]

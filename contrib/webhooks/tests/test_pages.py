@@ -185,6 +185,24 @@ def test_ids_grow_within_one_moment_and_between_processes(empty: Host) -> None:
     assert first < applications.create(empty.services, ApplicationIn(name="x"))[0].id
 
 
+def test_names_that_begin_with_a_hyphen_are_walked_both_ways(empty: Host) -> None:
+    names = ["-", "--", "-a", "-b", ".", "a", "b"]
+    for name in names:
+        event_types.create(empty.services, EventTypeIn(name=name, description=""))
+    for order in ("ascending", "descending"):
+        path, seen, back = f"/api/v1/event-type?order={order}&limit=1", list[str](), ""
+        iterator = ""
+        for _ in names:
+            answer = empty.client.get(path + iterator).json
+            seen += [each["name"] for each in answer["data"]]
+            iterator, back = f"&iterator={answer['iterator']}", answer["prevIterator"]
+        assert (seen, answer["done"]) == (sorted(names, reverse=order == "descending"), True)
+        for name in reversed(seen[:-1]):
+            answer = empty.client.get(f"{path}&iterator={back}").json
+            assert [each["name"] for each in answer["data"]] == [name]
+            back = answer["prevIterator"]
+
+
 def test_a_walk_misses_nothing_that_is_added_meanwhile(empty: Host) -> None:
     path, made, seen, iterator = "/api/v1/app/app/msg?order=ascending&limit=2", [add(empty)], [], ""
     for _ in range(20):

@@ -27,8 +27,8 @@ class Cursor:
 
     Attributes:
         limit: most rows of the page.
-        iterator: id after which it begins; with a leading ``-`` the id before which it ends;
-            None begins at the start.
+        iterator: id after which it begins, with a leading ``~`` if it begins with a hyphen;
+            with a leading ``-`` the id before which it ends; None begins at the start.
         descending: newest first.
         exact: what is added while the listing is walked is not missed; on PostgreSQL that may
             wait for transactions that add a row at this moment.
@@ -59,7 +59,7 @@ def page(select: Any, column: peewee.Field, cursor: Cursor, key: Callable[[Any],
     backwards = cursor.iterator is not None and cursor.iterator.startswith("-")
     descending = cursor.descending != backwards
     if cursor.iterator is not None:
-        start = cursor.iterator.removeprefix("-")
+        start = cursor.iterator.removeprefix("-" if backwards else "~")
         select = select.where(column < start if descending else column > start)
     if cursor.exact:
         select = settled(select, column)
@@ -70,7 +70,12 @@ def page(select: Any, column: peewee.Field, cursor: Cursor, key: Callable[[Any],
         rows.reverse()
     if not rows:
         return Page([], None, None, done)
-    return Page(rows, key(rows[-1]), "-" + key(rows[0]), done)
+    return Page(rows, after(key(rows[-1])), "-" + key(rows[0]), done)
+
+
+def after(key: str) -> str:
+    """Return the iterator of what comes after a key; a hyphen at its beginning would go back."""
+    return "~" + key if key.startswith("-") else key
 
 
 def _fitting(select: Any, column: peewee.Field, limit: int, *, descending: bool) -> Any:

@@ -42,7 +42,7 @@ def open_listener(bind: str) -> socket.socket:
         listener.listen(BACKLOG)
     except (OSError, OverflowError) as error:
         listener.close()
-        raise StartError(_reason(bind, port, error)) from None
+        raise StartError(_reason(bind, error)) from None
     address = listener.getsockname()[0]
     if names_loopback(host) and not names_loopback(address):
         # The deployment was composed as one that this machine alone reaches.
@@ -64,12 +64,12 @@ def _address(bind: str) -> tuple[str, int]:
     return host.strip("[]") or "0.0.0.0", int(port)
 
 
-def _reason(bind: str, port: int, error: Exception) -> str:
+def _reason(bind: str, error: Exception) -> str:
     number = error.errno if isinstance(error, OSError) else None
     if number == errno.EADDRINUSE:
         return (
             f"cannot listen on {bind}: the address is in use by another process;"
-            f" stop it (ss -ltnp 'sport = :{port}' names it) or set [http] bind"
+            " stop it (ss -ltnp lists who listens) or set [http] bind"
         )
     if number == errno.EACCES:
         return f"cannot listen on {bind}: ports below 1024 need a privilege; set [http] bind"
