@@ -19,14 +19,16 @@ from msgspec import Meta
 from rolehost_webhooks.errors import NotFound, Rejected
 
 #: Uids, eventIds, event types, channels, tags. ``$`` alone allows a newline after the name.
-NAME = r"^[a-zA-Z0-9\-_.]+$(?!\n)"
+#: ``.`` and ``..`` could be created and never found: no path has them as a segment (RFC 3986,
+#: 5.2.4).
+NAME = r"^(?!\.{1,2}$)[a-zA-Z0-9\-_.]+$(?!\n)"
 LONGEST_NAME = 256
 Name = Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME, pattern=NAME)]
 
 #: What a listing's iterator is: a name, or a name after a hyphen to go back. A tilde before a name
 #: that begins with a hyphen says that the listing goes on after it.
 Iterator = Annotated[
-    str, Meta(min_length=1, max_length=LONGEST_NAME + 1, pattern=NAME.replace("^", "^~?"))
+    str, Meta(min_length=1, max_length=LONGEST_NAME + 1, pattern=NAME.replace("^", "^~?", 1))
 ]
 
 #: Text for people: any characters but NUL, which PostgreSQL cannot hold.
@@ -72,7 +74,7 @@ _HOST_LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 
 
 def is_name(text: str) -> bool:
-    """Say whether a text is a name: 1 to 256 of letters, digits, hyphen, underscore, dot."""
+    """Say whether a text is a name: 1 to 256 of letters, digits, ``-_.``, not ``.`` or ``..``."""
     return len(text) <= LONGEST_NAME and _NAME.search(text) is not None
 
 
@@ -98,7 +100,9 @@ def check_name(text: str, location: tuple[str, ...]) -> None:
     """
     if not is_name(text):
         raise Rejected(
-            location, f"expected 1 to {LONGEST_NAME} letters, digits, hyphens, underscores or dots"
+            location,
+            f"expected 1 to {LONGEST_NAME} letters, digits, hyphens, underscores or dots,"
+            " and neither . nor ..",
         )
 
 

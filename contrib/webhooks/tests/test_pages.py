@@ -186,7 +186,7 @@ def test_ids_grow_within_one_moment_and_between_processes(empty: Host) -> None:
 
 
 def test_names_that_begin_with_a_hyphen_are_walked_both_ways(empty: Host) -> None:
-    names = ["-", "--", "-a", "-b", ".", "a", "b"]
+    names = ["-", "--", "-a", "-b", "...", "a", "b"]
     for name in names:
         event_types.create(empty.services, EventTypeIn(name=name, description=""))
     for order in ("ascending", "descending"):
