@@ -25,6 +25,10 @@ ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 LENGTH = 27
 RANDOM_BYTES = 15
 
+#: Random bytes of the distance to the highest id: enough that no two are equal, and so few that a
+#: million ids in a row stay within one step of time.
+STEP_BYTES = 10
+
 
 def new(prefix: str, services: Services) -> str:
     """Return a new id made of the services' clock and random source."""
@@ -41,15 +45,22 @@ def last_at(prefix: str, milliseconds: int) -> str:
     return prefix + ksuid(milliseconds, b"\xff" * RANDOM_BYTES)
 
 
-def above(identity: str, highest: str | None) -> str:
-    """Return an id if it is above the highest one, else the next after that."""
+def above(identity: str, highest: str | None, step: int) -> str:
+    """Return an id if it is above the highest one, else the one ``step`` after that.
+
+    Args:
+        identity: the id that was made.
+        highest: the highest one there is; None: there is none.
+        step: a random number from 1 up. Two writers that see the same highest id at the same
+            moment must not get the same id.
+    """
     if highest is None or identity > highest:
         return identity
     prefix = identity[:-LENGTH]
     number = 0
     for digit in highest[-LENGTH:]:
         number = number * 62 + ALPHABET.index(digit)
-    return prefix + _encoded(number + 1)
+    return prefix + _encoded(number + step)
 
 
 def ksuid(milliseconds: int, payload: bytes) -> str:

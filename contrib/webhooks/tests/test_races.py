@@ -13,7 +13,9 @@ from typing import Any
 import msgspec
 import pytest
 from rolehost.testing.kit import Host, open_host
+from rolehost_webhooks import ids
 from rolehost_webhooks.models import Application, Endpoint, EventType, Message
+from rolehost_webhooks.repositories import ordering
 from rolehost_webhooks.schemas.applications import ApplicationIn, ApplicationPatch
 from rolehost_webhooks.schemas.endpoints import (
     EndpointIn,
@@ -70,10 +72,17 @@ def at_once(here: Host, first: Change, second: Change) -> tuple[Any, Any]:
         return one, two.result(10)
 
 
+#: Transactions that wait for the one that asks; other tests use the same server.
+BLOCKED = (
+    "SELECT count(*) FROM pg_locks"
+    " WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))"
+)
+
+
 def until_it_waits_or_ends(here: Host, future: Future[Any]) -> None:
     deadline = time.monotonic() + 10
     while not future.done():
-        waiting = here.services.database.read("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        waiting = here.services.database.read(BLOCKED)
         if waiting[0][0]:
             return
         assert time.monotonic() < deadline
@@ -204,3 +213,17 @@ def test_an_endpoint_is_not_left_behind_by_a_deleted_application(here: Host) -> 
             lambda services: endpoints.create(services, "app", EndpointIn(url=URL)),
         )
     assert Endpoint.select().where(Endpoint.deleted_at.is_null()).count() == 0
+
+
+def test_messages_that_see_the_same_highest_id_get_different_ids(here: Host) -> None:
+    def create(services: Any) -> str:
+        body = MessageIn(event_type="a", payload=msgspec.Raw(b"{}"))
+        return messages.create(services, "app", body).id
+
+    # A row of a clock that is ahead: both new ids must be counted from it.
+    with here.unit_of_work():
+        ahead = ids.first_at(ids.MESSAGE, here.services.clock.now() + ordering.AHEAD // 2)
+        Message.update(id=ahead).where(Message.id == create(here.services)).execute()
+    one, two = at_once(here, create, create)
+    assert len({ahead, one, two}) == 3
+    assert ahead < min(one, two)

@@ -49,7 +49,8 @@ def next_id(model: type[peewee.Model], prefix: str, services: Services) -> str:
     """
     made = ids.new(prefix, services)
     latest = ids.last_at(prefix, services.clock.now() + AHEAD)
-    return ids.above(made, _announce(model, latest))
+    step = 1 + int.from_bytes(services.random.randbytes(ids.STEP_BYTES))
+    return ids.above(made, _announce(model, latest), step)
 
 
 def settled(select: Any, column: peewee.Field) -> Any:
