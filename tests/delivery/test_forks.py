@@ -19,7 +19,7 @@ signal.signal(signal.SIGTERM, noticed)
 signal.signal(signal.SIGINT, noticed)
 signal.set_wakeup_fd(writing)
 parent = os.getpid()
-atexit.register(lambda: print("exit handler", os.getpid() == parent))
+atexit.register(lambda: print("exit handler", os.getpid() == parent, flush=True))
 if {arm}:
     forks.arm()
 

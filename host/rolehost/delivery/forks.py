@@ -15,6 +15,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -68,6 +69,10 @@ def _leave(error: BaseException | None) -> NoReturn:
 
 
 def _before_fork() -> None:
+    # The child has a copy of what waits in the buffers, and would write it once more.
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError, ValueError):  # none, broken, closed
+            stream.flush()
     if _armed:
         # A signal that reached the child before its handlers are reset would be lost.
         _local.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _handled())
