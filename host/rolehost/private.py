@@ -70,12 +70,14 @@ def shelter_folder(path: Path) -> Path:
         The path.
 
     Raises:
-        NotPrivate: it belongs to neither the current user nor root, or everybody can replace
-            files in it (writable by all, without the sticky bit).
+        NotPrivate: it is no folder, it belongs to neither the current user nor root, or everybody
+            can replace files in it (writable by all, without the sticky bit).
         OSError: it cannot be made.
     """
     _make_folder(path, parents=True)
     found = path.stat()
+    if not stat.S_ISDIR(found.st_mode):
+        raise NotPrivate(f"{path}: {kind_of(found)} is in the place of a folder; remove it")
     if found.st_uid not in (os.geteuid(), 0):
         _check_owner(path, found)
     if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:

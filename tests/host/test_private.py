@@ -130,6 +130,12 @@ def test_a_folder_in_which_all_users_replace_files_shelters_none(tmp_path: Path)
         shelter_folder(folder)
 
 
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(NotPrivate, match=f"{tmp_path}/file: a regular file is in the place"):
+        shelter_folder(tmp_path / "file")
+
+
 def test_the_user_at_the_other_end_is_known() -> None:
     one, other = socket.socketpair(socket.AF_UNIX)
     with one, other:

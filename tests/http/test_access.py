@@ -373,6 +373,23 @@ def test_a_page_of_another_origin_is_refused(
 
 
 @pytest.mark.parametrize(
+    "headers",
+    [
+        {"x-forwarded-for": "203.0.113.7"},
+        {"X-Forwarded-Host": "api.example"},
+        {"x-real-ip": "127.0.0.1"},
+        {"forwarded": "for=203.0.113.7"},
+        {"via": "1.1 proxy"},
+    ],
+)
+def test_what_a_proxy_of_this_machine_forwards_is_refused(
+    app: Apps, counted: Counted, headers: dict[str, str]
+) -> None:
+    answer = local(app, counted, headers={"host": "127.0.0.1:8000", **headers})
+    assert (answer.status, answer.json["code"], counted.ran) == (403, "local_requests_only", 0)
+
+
+@pytest.mark.parametrize(
     ("name", "values"),
     [
         (b"host", (b"localhost", b"evil.example")),

@@ -24,6 +24,11 @@ Admission = Callable[[Any], None]
 #: (``Sec-Fetch-Site``, Fetch Metadata).
 _OWN_SITE = frozenset({b"same-origin", b"none"})
 
+#: Headers that proxies add (RFC 7239; RFC 9110, section 7.6.3; common names from before them).
+_OF_PROXIES = frozenset(
+    {b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip"}
+)
+
 #: Headers by which :func:`local` decides.
 _JUDGED = frozenset({b"host", b"origin", b"sec-fetch-site", b"content-type"})
 
@@ -90,7 +95,8 @@ def local(req: Any) -> None:
 
     Raises:
         falcon.HTTPBadRequest: one of the headers that tell is there twice.
-        falcon.HTTPForbidden: the request came by another name, or a foreign page sent it.
+        falcon.HTTPForbidden: the request came by another name or through a proxy, or a foreign page
+            sent it.
         falcon.HTTPUnsupportedMediaType: its body is not JSON.
     """
     headers: dict[bytes, bytes] = dict(req.scope["headers"])
@@ -99,6 +105,9 @@ def local(req: Any) -> None:
         raise falcon.HTTPBadRequest(
             description="The headers Host, Origin, Sec-Fetch-Site and Content-Type have one value."
         )
+    if not _OF_PROXIES.isdisjoint(headers):
+        # Whoever sent it to the proxy may be anywhere.
+        raise _forbidden(f"Requests that a proxy forwards are refused{_TOKEN}.")
     host = headers.get(b"host", b"")
     if not _is_local(host):
         raise _forbidden(f"The header Host must name a loopback address or localhost{_TOKEN}.")
