@@ -28,7 +28,13 @@ def names_loopback(host: str) -> bool:
 
 
 def is_address(bind: str) -> bool:
-    """Say whether ``[http] bind`` has one of the forms that can be listened on."""
+    """Say whether ``[http] bind`` has one of the forms that can be listened on.
+
+    A path with a NUL has none: at its beginning it would mean an abstract socket (unix(7)), which
+    has no permissions.
+    """
+    if "\0" in bind:
+        return False
     if bind.startswith("unix:"):
         return bind != "unix:"
     _, colon, port = bind.rpartition(":")

@@ -75,8 +75,8 @@ class Shop:
             composition.deployment.host,
         )
 
-    def order(self, key: str, body: bytes = b"{}") -> Answer:
-        headers = {"idempotency-key": key}
+    def order(self, key: str, body: bytes = b"{}", **more: str) -> Answer:
+        headers = {"idempotency-key": key, **more}
         return ask(self.application.asgi, "POST", "/orders", body=body, headers=headers)
 
     def jobs(self) -> int:
@@ -121,6 +121,13 @@ def test_another_body_under_the_same_key_is_refused(shop: Shop) -> None:
     answer = shop.order("k1", b"[]")
     assert (answer.status, answer.json["code"]) == (422, "idempotency_conflict")
     assert shop.jobs() == 1
+
+
+def test_another_client_is_not_sent_the_stored_response(shop: Shop) -> None:
+    first = shop.order("k1", authorization="Bearer one")
+    other = shop.order("k1", authorization="Bearer two")
+    assert (first.status, other.status, other.json["code"]) == (201, 422, "idempotency_conflict")
+    assert shop.order("k1", authorization="Bearer one").body == first.body
 
 
 def test_what_a_responder_refuses_leaves_nothing_and_may_be_tried_again(shop: Shop) -> None:

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 from rolehost.errors import StartError
-from rolehost.loopback import binds_locally
+from rolehost.loopback import binds_locally, is_address
 from rolehost.roles.http import listener
 
 
@@ -70,3 +70,14 @@ def test_an_address_in_use_is_named_as_it_was_written_and_no_part_of_it_apart() 
             listener.open_listener(bind)
     # A bind that came from a reference is masked as a whole; its port alone would stay.
     assert str(port) not in str(caught.value).replace(bind, "")
+
+
+@pytest.mark.parametrize("bind", ["a..b:8000", f"{'a' * 64}.example:8000"])
+def test_a_name_that_cannot_exist_is_one_line(bind: str) -> None:
+    with pytest.raises(StartError, match=f"cannot listen on {bind}: the host name is not known"):
+        listener.open_listener(bind)
+
+
+@pytest.mark.parametrize("bind", ["unix:\0abstract", "unix:/run/a\0b", "127.0.0.1\0:8000"])
+def test_an_address_has_no_nul(bind: str) -> None:
+    assert not is_address(bind)

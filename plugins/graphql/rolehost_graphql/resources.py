@@ -128,7 +128,17 @@ def authentication_of(parts: Iterable[Schema]) -> Authentication | None:
         return None
 
     def admits(req: Any) -> bool:
-        return any(each.admits(req) is True for each in given)
+        failure: Exception | None = None
+        for each in given:
+            try:
+                if each.admits(req) is True:
+                    return True
+            except Exception as error:
+                # The clients of the other parts have nothing to do with it.
+                failure = failure or error
+        if failure is not None:
+            raise failure
+        return False
 
     return Authentication(admits=admits, challenge=given[0].challenge, refusal=given[0].refusal)
 

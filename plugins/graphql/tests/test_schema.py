@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import falcon
 import pytest
 import strawberry
-from rolehost.api import ConfigurationError, Problem, Secret
+from rolehost.api import Authentication, ConfigurationError, Problem, Secret
 from rolehost.api.http import bearer
 from rolehost.testing.kit import Hosts
 from rolehost_graphql import Schema
@@ -130,6 +131,29 @@ def test_the_route_admits_whom_one_part_admits_and_each_part_its_own_clients(ser
     both = serve(plugins={"shop": plugin(closed), "sky": plugin(Schema(query=Weather))})
     assert both.post("{ weather }").status == 401
     assert "errors" not in both.ask(query, {"authorization": "Bearer shop"})
+
+
+@pytest.mark.parametrize(
+    ("raised", "code"),
+    [
+        (falcon.HTTPForbidden(), "UNAUTHENTICATED"),
+        (falcon.HTTPStatus(200), "UNAUTHENTICATED"),
+        (RuntimeError("broken"), "INTERNAL_SERVER_ERROR"),
+    ],
+)
+def test_an_authentication_that_raises_closes_its_part_and_no_other(
+    serve: Serve, raised: Exception, code: str
+):
+    def admits(_req: Any) -> bool:
+        raise raised
+
+    closed = Schema(query=SHOP.query, authentication=Authentication(admits=admits))
+    sky = Schema(query=Weather, authentication=bearer(Secret("sky")))
+    api = serve(plugins={"shop": plugin(closed), "sky": plugin(sky)})
+    answer = api.ask("{ weather item(id: 1) { name } }", {"authorization": "Bearer sky"})
+    assert answer["data"] == {"weather": "rain", "item": None}
+    assert [each["extensions"]["code"] for each in answer["errors"]] == [code]
+    assert api.post("{ weather }").status in (401, 403, 500)
 
 
 def test_the_command_prints_the_schema(host: Hosts):

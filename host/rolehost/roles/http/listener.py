@@ -40,7 +40,7 @@ def open_listener(bind: str) -> socket.socket:
     try:
         listener.bind((host, port))
         listener.listen(BACKLOG)
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, UnicodeError) as error:
         listener.close()
         raise StartError(_reason(bind, error)) from None
     address = listener.getsockname()[0]
@@ -75,7 +75,7 @@ def _reason(bind: str, error: Exception) -> str:
         return f"cannot listen on {bind}: ports below 1024 need a privilege; set [http] bind"
     if number == errno.EADDRNOTAVAIL:
         return f"cannot listen on {bind}: this machine has no such address; set [http] bind"
-    if isinstance(error, socket.gaierror):
+    if isinstance(error, (socket.gaierror, UnicodeError)):
         return f"cannot listen on {bind}: the host name is not known here; set [http] bind"
     return f"cannot listen on {bind}: {error}"
 

@@ -56,8 +56,9 @@ def on_threads(responder: Responder, pool: Pool) -> Callable[..., Awaitable[None
 def keyed(responder: Responder, services: Any) -> Responder:
     """Make a synchronous responder honour ``Idempotency-Key``.
 
-    The key is scoped by method and path; the fingerprint is a SHA-256 over method, path,
-    query and body. What the responder raises is not stored: a repetition runs it again.
+    The key is scoped by method and path; the fingerprint is a SHA-256 over method, path, query,
+    ``Authorization`` and body, so that no client is sent what another one was answered. What the
+    responder raises is not stored: a repetition runs it again.
     """
 
     def respond(req: Any, resp: Any, **params: Any) -> None:
@@ -72,7 +73,8 @@ def keyed(responder: Responder, services: Any) -> Responder:
                 code="bad_idempotency_key",
             )
         head = f"{req.method} {req.path}"
-        digest = hashlib.sha256(f"{head}?{req.query_string}\n".encode())
+        credentials = req.get_header("Authorization") or ""
+        digest = hashlib.sha256(f"{head}?{req.query_string}\n{credentials}\n".encode())
         digest.update(req.context.body)
         with services.request_scope(f"{head} {key}", digest.digest()) as scope:
             if scope.stored is not None:
