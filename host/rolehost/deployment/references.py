@@ -70,12 +70,30 @@ class Resolver:
             The value; :data:`UNRESOLVED` in place of a text that has a mistake in it.
         """
         if isinstance(value, str):
-            return self._text(value, origin, folder) if "${" in value else value
+            text = self._text(value, origin, folder) if "${" in value else value
+            return self._without_nul(text, origin)
         if isinstance(value, list):
             return [self.resolve(item, origin, folder) for item in value]
         if isinstance(value, dict):
             return {key: self.resolve(item, origin, folder) for key, item in value.items()}
         return value
+
+    def _without_nul(
+        self, text: str | Secret | Unresolved, origin: str
+    ) -> str | Secret | Unresolved:
+        """Refuse a NUL, which no path, host name, header or text of a database can hold."""
+        plain = text.reveal() if isinstance(text, Secret) else text
+        if isinstance(plain, Unresolved) or "\0" not in plain:
+            return text
+        self._problem(
+            "nul-in-text",
+            origin,
+            "a text has a NUL (U+0000)",
+            "a text without it",
+            "a NUL, written here or in what a reference names",
+            "remove it; a file that a reference names is UTF-8, not UTF-16",
+        )
+        return UNRESOLVED
 
     def _text(self, text: str, origin: str, folder: Path) -> str | Secret | Unresolved:
         mistakes = len(self.problems)
