@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 
 
@@ -72,6 +73,10 @@ def deep_trace():
         return error
 
 
+class Own(BaseException):
+    pass
+
+
 ODD = {
     "text raises": Unsayable,
     "text ends the process": Exits,
@@ -88,5 +93,7 @@ ODD = {
     "SystemExit": lambda: SystemExit(3),
     "KeyboardInterrupt": KeyboardInterrupt,
     "GeneratorExit": GeneratorExit,
+    "CancelledError": asyncio.CancelledError,
+    "a BaseException of its own": Own,
     "a group of them": lambda: BaseExceptionGroup("g", [SystemExit(1), Unsayable()]),
 }

@@ -18,6 +18,7 @@ from rolehost.api import (
     PayloadError,
     RetryPolicy,
     StorageBusy,
+    StorageUnavailable,
     TransactionAborted,
     UnitOfWorkFailed,
     actor,
@@ -486,6 +487,87 @@ def test_a_callback_after_the_commit_has_a_unit_of_work_of_its_own(bench, things
         Thing.delete().where(Thing.id == "callback").execute()
         work.after_commit(callback)
     assert things() == ["callback", "job"]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["COMMIT", " /* done */ commit;", "-- note\nROLLBACK", "END TRANSACTION", "BEGIN", "Abort"],
+)
+def test_sql_that_ends_the_transaction_is_refused_in_a_unit_of_work(bench, things, statement):
+    with pytest.raises(KeyError), bench.engine.unit_of_work() as work:
+        Thing.create(id="1")
+        with pytest.raises(DatabaseMisused, match="as a whole"):
+            work.database.peewee.execute_sql(statement)
+        Thing.create(id="2")
+        raise KeyError
+    assert things() == []
+
+
+def test_sql_of_savepoints_is_part_of_a_unit_of_work(bench, things):
+    with bench.engine.unit_of_work() as work:
+        run = work.database.peewee.execute_sql
+        run("SAVEPOINT mine")
+        Thing.create(id="undone")
+        run("ROLLBACK TO mine")
+        run("RELEASE mine")
+        Thing.create(id="kept")
+    assert things() == ["kept"]
+
+
+def test_a_unit_of_work_is_entered_once_at_a_time(bench, things):
+    unit = bench.engine.unit_of_work()
+    with pytest.raises(DatabaseMisused, match="for each 'with'"), unit:
+        Thing.create(id="1")
+        with unit:
+            pass
+    assert things() == []
+    for name in ("2", "3"):
+        with unit:
+            Thing.create(id=name)
+    assert things() == ["2", "3"]
+
+
+class Unspeakable(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize("error", [Unspeakable(), SystemExit(3), asyncio.CancelledError()])
+def test_a_callback_that_fails_changes_nothing_of_what_is_committed(bench, things, error):
+    called = []
+
+    def fails():
+        raise error
+
+    with bench.engine.unit_of_work() as work:
+        Thing.create(id="1")
+        work.after_commit(fails)
+        work.after_commit(lambda: called.append(1))
+    assert (things(), called) == (["1"], [1])
+
+
+class Elsewhere(StorageUnavailable):
+    @property
+    def origin(self):
+        raise RuntimeError("no origin")
+
+    @origin.setter
+    def origin(self, value):
+        pass
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_an_outage_whose_origin_cannot_be_read_is_a_counted_failure(bench, things, inside):
+    def body(context):
+        if inside:
+            with context.services.unit_of_work():
+                Thing.create(id="1")
+                raise Elsewhere("hostile")
+        raise Elsewhere("hostile")
+
+    state, error = run_job(bench, body, retry=RetryPolicy(attempts=1))
+    assert (state, things()) == ("dead", [])
+    assert "hostile" in error
 
 
 # --- the event loop of the role -----------------------------------------------------------------

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sys
 import threading
 import time
@@ -34,6 +35,15 @@ from rolehost.errors import DatabaseMisused, StorageBusy, StorageUnavailable
 from rolehost.storage import Cursor, Database, Transaction
 
 log = structlog.get_logger(__name__)
+
+#: Statements that begin or end a transaction; a savepoint is part of one. Only the first statement
+#: of a text is looked at: bodies of triggers have BEGIN and END, too.
+_TRANSACTION_CONTROL = re.compile(
+    r"(?:[\s;]|--[^\n]*\n|/\*.*?\*/)*+"
+    r"(?:COMMIT|END|ABORT|BEGIN|START\s+TRANSACTION|PREPARE\s+TRANSACTION"
+    r"|ROLLBACK(?!\s+(?:(?:WORK|TRANSACTION)\s+)?TO\b))\b",
+    re.IGNORECASE | re.DOTALL,
+)
 
 _running_loop = asyncio._get_running_loop
 _role_loops: set[Any] = set()
@@ -141,10 +151,12 @@ class Guard:
     def absent(self, error: BaseException) -> bool:
         """Say whether an error means that the service database is absent."""
         # Not isinstance(), which asks the error for its __class__: an error may lie.
-        return (
-            issubclass(type(error), StorageUnavailable)
-            and getattr(error, "origin", None) is self._database
-        )
+        if not issubclass(type(error), StorageUnavailable):
+            return False
+        try:
+            return getattr(error, "origin", None) is self._database
+        except Exception:  # a subclass of the author's, with code of its own
+            return False
 
     def statement_failed(self, error: BaseException) -> None:
         """Record a failed statement with its place, in case that the transaction is aborted."""
@@ -266,11 +278,14 @@ def _guarded_peewee(original: type[Any]) -> type[Any]:
         __slots__ = ()
         __qualname__, __module__ = original.__qualname__, original.__module__
 
-        def execute_sql(self, *args: Any, **options: Any) -> Any:
+        def execute_sql(self, sql: Any, *args: Any, **options: Any) -> Any:
+            guard: Guard = self._rolehost_guard
+            if guard.units and isinstance(sql, str) and _TRANSACTION_CONTROL.match(sql):
+                guard.check_end()
             try:
-                return super().execute_sql(*args, **options)
+                return super().execute_sql(sql, *args, **options)
             except Exception as error:
-                self._rolehost_guard.statement_failed(error)
+                guard.statement_failed(error)
                 raise
 
         def cursor(self, *args: Any, **options: Any) -> Any:

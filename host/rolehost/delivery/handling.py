@@ -17,7 +17,7 @@ from rolehost.api.events import AnyEvent
 from rolehost.api.services import Services
 from rolehost.delivery import deadletters, envelope, inbox
 from rolehost.delivery.engine import Engine
-from rolehost.delivery.failures import ENDINGS, describe, report
+from rolehost.delivery.failures import describe, report
 from rolehost.delivery.forks import contained
 from rolehost.delivery.scopes import AlreadyHandled, Scope, current
 from rolehost.delivery.work import Work
@@ -169,7 +169,9 @@ class Handling:
                 return self._bury(delivery, envelope.position(delivery), text, error)
             try:
                 return self._once(event, identity, attempt)
-            except (Exception, *ENDINGS) as error:
+            except failpoints.Crash:
+                raise
+            except BaseException as error:  # a handler may raise anything, even CancelledError
                 if self._engine.guard.absent(error):
                     # Not the handler's failure: wait for the database, do not count the attempt.
                     attempt -= 1
@@ -284,7 +286,9 @@ class Handling:
             try:
                 with self._engine.database.session():
                     fresh = self._together(decoded)
-            except (Exception, *ENDINGS) as error:
+            except failpoints.Crash:
+                raise
+            except BaseException as error:  # a handler may raise anything, even CancelledError
                 if self._engine.guard.absent(error):
                     log.warning("database unavailable, events wait", error=str(error))
                     if self._wait(1.0):

@@ -327,8 +327,14 @@ class Joined:
     def __init__(self, engine: Engine, *, single: bool = False) -> None:
         self._engine = engine
         self._single = single
+        self._scope: Scope | None = None
 
     def __enter__(self) -> Work:
+        if self._scope is not None:
+            raise DatabaseMisused(
+                f"the block of the unit of work opened at {self._scope.opened_at} has not ended;"
+                " call services.unit_of_work() for each 'with' statement"
+            )
         scope = current.get()
         self._own: BlockScope | None = None
         if scope is None or not scope.is_here():
@@ -359,7 +365,8 @@ class Joined:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        scope = self._scope
+        scope, self._scope = self._scope, None
+        assert scope is not None  # as long as the block lasts
         if scope.over:
             self._leave()
             return
@@ -379,6 +386,7 @@ class Joined:
             )
 
     def _leave(self) -> None:
+        self._scope = None
         if self._own is None:
             return
         # A generator may be closed in another context than it was begun in.

@@ -15,6 +15,7 @@ from rolehost.api.events import AnyEvent
 from rolehost.api.services import Job
 from rolehost.api.unique import Unique
 from rolehost.delivery import envelope, outbox
+from rolehost.delivery.failures import report
 from rolehost.delivery.ledger import FOR_A_PERIOD, UNTIL_ENDED, UNTIL_STARTED, NewJob
 from rolehost.errors import PayloadError
 from rolehost.storage import Database, Record, Transaction
@@ -161,8 +162,10 @@ class Work:
         for callback in self._after:
             try:
                 callback()
-            except Exception:
-                log.exception("an after-commit callback failed")
+            except failpoints.Crash:
+                raise
+            except BaseException as error:  # it is committed, whatever a callback raises
+                report(log.error, "an after-commit callback failed", error)
 
 
 def _options(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,16 +18,43 @@ from rolehost_postgres.pool import Pool
 from rolehost_postgres.wire import Connection
 
 
-class _ThreadState(threading.local):
-    """How many sessions the thread is in, one within the other."""
+class _Held:
+    """What a thread has taken from the pool; given back at the latest when the thread ends."""
 
-    depth = 0
+    __slots__ = ("__weakref__",)
+
+
+class _ThreadState(threading.local):
+    """One thread's part.
+
+    Attributes:
+        depth: how many sessions the thread is in, one within the other.
+        held: the connection that it has taken; empty without one.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        self.depth = 0
+        self.held: list[Connection] = []
+        # Goes with the thread, when also a suspended generator still refers to the connection.
+        self._mark = _Held()
+        finalizer = weakref.finalize(self._mark, _thread_ended, pool, self.held, os.getpid())
+        finalizer.atexit = False
+
+
+def _thread_ended(pool: Pool, held: list[Connection], process: int) -> None:
+    """Give back what a thread had that ended within a session; the server undoes what was open."""
+    # In a forked child the threads of its parent are gone; the parent uses their connections.
+    if os.getpid() == process:
+        while held:
+            connection = held.pop()
+            connection.close()
+            pool.give(connection)
 
 
 class Connections(peewee.PostgresqlDatabase):
     """Connects by itself, but only inside a session of the thread.
 
-    A broken connection stays with its thread until the transaction is over, so that no
+    A thread that ends within a session gives its connection back all the same. A broken connection stays with its thread until the transaction is over, so that no
     statement of it runs elsewhere; the next statement after that has a new one.
 
     Args:
@@ -36,9 +65,9 @@ class Connections(peewee.PostgresqlDatabase):
     def __init__(self, pool: Pool, place: str) -> None:
         self.pool = pool
         self.place = place
-        self.thread = _ThreadState()
+        self.thread = _ThreadState(pool)
         super().__init__("postgres")
-        pool.on_fork = self._state.reset
+        pool.on_fork = self._forget
 
     @property
     def autoconnect(self) -> bool:
@@ -75,6 +104,7 @@ class Connections(peewee.PostgresqlDatabase):
         connection = self.pool.take()
         self._state.reset()
         self._state.set_connection(connection)
+        self.thread.held.append(connection)
         if self.server_version is None:
             self._set_server_version(connection)
         return True
@@ -88,7 +118,13 @@ class Connections(peewee.PostgresqlDatabase):
         return connection.cursor() if named_cursor is None else super().cursor(named_cursor)
 
     def _close(self, conn: Connection) -> None:
+        self.thread.held.clear()
         self.pool.give(conn)
+
+    def _forget(self) -> None:
+        """In a forked child: the connection of its thread is the parent's."""
+        self.thread.held.clear()
+        self._state.reset()
 
     def give_back(self) -> None:
         """Give the calling thread's connection back to the pool, undoing what is open on it."""
@@ -96,6 +132,7 @@ class Connections(peewee.PostgresqlDatabase):
         if connection is None:
             return
         self._state.reset()
+        self.thread.held.clear()
         try:
             if not connection.closed:
                 _end_transaction(connection)

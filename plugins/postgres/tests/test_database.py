@@ -161,6 +161,31 @@ def test_when_all_connections_are_in_use_the_setting_is_named(settings: Postgres
     database.close()
 
 
+def test_a_thread_that_ends_within_a_transaction_gives_its_connection_back(
+    settings: PostgresSettings,
+) -> None:
+    database = PostgresDatabase(msgspec.structs.replace(settings, pool_size=1, pool_timeout=5.0))
+    with database.transaction() as tx:
+        tx.execute("CREATE TABLE things (id INTEGER PRIMARY KEY, value INTEGER)")
+    kept: list[Any] = []
+
+    def leaves() -> None:
+        kept.append(database.transaction())
+        kept[0].__enter__().execute("INSERT INTO things VALUES (1, 0)")
+
+    for _ in range(2):
+        thread = threading.Thread(target=leaves)
+        thread.start()
+        thread.join()
+        # The transaction object lives, but its connection is closed, and the place is free.
+        try:
+            with database.session():
+                assert database.read("SELECT count(*) FROM things") == [(0,)]
+        finally:
+            kept.pop()._driver.close()
+    database.close()
+
+
 def test_a_session_gives_its_connection_back_and_the_next_one_uses_it(
     database: PostgresDatabase,
 ) -> None:
