@@ -54,8 +54,9 @@ def _thread_ended(pool: Pool, held: list[Connection], process: int) -> None:
 class Connections(peewee.PostgresqlDatabase):
     """Connects by itself, but only inside a session of the thread.
 
-    A thread that ends within a session gives its connection back all the same. A broken connection stays with its thread until the transaction is over, so that no
-    statement of it runs elsewhere; the next statement after that has a new one.
+    A thread that ends within a session gives its connection back all the same. A broken
+    connection stays with its thread until the transaction is over, so that no statement of it
+    runs elsewhere; the next statement after that has a new one.
 
     Args:
         pool: where connections come from.
