@@ -21,6 +21,10 @@ _MEMBERS = 3
 _MOST_FRAMES, _LONGEST_CHAIN, _LONGEST_TRACEBACK = 100, 50, 32_000
 
 
+#: What ends a thread or a process, and is a failure when code of a plugin raises it.
+ENDINGS = (SystemExit, KeyboardInterrupt, GeneratorExit, BaseExceptionGroup)
+
+
 class ActorFailed(Exception):
     """Stands in for an exception of an actor that cannot be shown, chained or stored."""
 
