@@ -57,6 +57,17 @@ def host() -> Iterator[Host]:
     made.close()
 
 
+class Grouped:
+    def on_get(self, req: Any, resp: Any) -> None:
+        raise ExceptionGroup("several", [falcon.HTTPConflict()])
+
+
+def test_a_group_of_ordinary_exceptions_stays_what_it_is(host: Host) -> None:
+    with capture_logs() as lines:
+        assert ask(host.app(Route("/x", Grouped())), "GET", "/x").status == 500
+    assert type(lines[0]["exc_info"]) is ExceptionGroup
+
+
 class Ending:
     def on_get(self, req: Any, resp: Any) -> None:
         raise SystemExit(3)

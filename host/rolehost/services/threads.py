@@ -107,6 +107,8 @@ def _call(work: Callable[[], T], session: Session) -> T:
         with session():
             return contained(work)
     except ENDINGS as error:
+        if isinstance(error, Exception):  # an ExceptionGroup
+            raise
         # The event loop would end with it, and with the loop the process.
         raise without_ending(error) from error
 
