@@ -99,6 +99,8 @@ def itself():
         ("anything", [1.5, math.nan], "JSON cannot hold nan"),
         ("anything", {"a": {"b": (-math.inf,)}}, "JSON cannot hold -inf"),
         ("anything", {1.5: {None}, "x": math.nan}, "nan"),
+        ("anything", {"a": {math.nan: 1}}, "JSON cannot hold nan"),
+        ("anything", {"a\0": 1}, "a\\0"),
         ("anything", nested(DEEPEST + 1), "levels deep"),
         ("anything", nested(100_000), "levels deep"),
         ("anything", itself(), "contains itself"),

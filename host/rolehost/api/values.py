@@ -38,7 +38,8 @@ def seconds(what: str, value: Any, *, least: float = 0.0, most: float = LONGEST_
     if not (math.isfinite(value) if isinstance(value, float) else True) or not (
         least <= value <= most
     ):
-        raise ValueError(f"{what} must be from {least:g} to {most:.0f} seconds, not {value!r:.40}")
+        bounds = f"from {least:g} to {most:.0f}" if least >= 0 else f"at most {most:.0f}"
+        raise ValueError(f"{what} must be {bounds} seconds, not {value!r:.40}")
     return float(value)
 
 

@@ -61,7 +61,8 @@ class Signature:
         """Encode arguments after checking their names, their types, and that JSON holds them.
 
         A value may be of the annotated type, or what JSON makes of it: a ``datetime`` or its
-        ISO text. Nothing else is converted: ``"1"`` and ``True`` are no ``int``.
+        ISO text, ``{"1": …}`` for a dict whose keys are integers. Nothing else is converted:
+        ``"1"`` and ``True`` are no ``int``.
 
         Raises:
             PayloadError: they do not fit, or cannot be held: names the actor and the argument.
@@ -85,7 +86,7 @@ class Signature:
         try:
             # The values themselves, then what the worker will read: what is inside of an object
             # of the right type is checked by the second alone.
-            msgspec.convert(plain, self._structure)
+            msgspec.convert(plain, self._structure, str_keys=True)
             self._decoder.decode(body)
         except Exception as error:  # a type may have code of its own
             raise _refused(self._actor, plain, error) from None
@@ -114,6 +115,10 @@ class Signature:
             raise PayloadError(f"arguments of actor {self._actor}: {error}") from None
 
 
+#: What the JSON of arguments holds if one of them is, or may be, something that JSON cannot hold.
+_MARKS = (b"null", b"\\u0000", b'nan"', b'inf"')
+
+
 def encode(actor: str, plain: Mapping[str, Any]) -> bytes:
     """Encode arguments of an actor, of whatever types, after checking that JSON holds them.
 
@@ -128,8 +133,9 @@ def encode(actor: str, plain: Mapping[str, Any]) -> bytes:
             raise ValueError(f"they are nested more than {DEEPEST} levels deep")
     except Exception as error:  # the objects may raise anything when they are encoded
         raise _refused(actor, plain, error) from None
-    # JSON has no NaN: msgspec writes null. No null, no NaN.
-    if b"null" in body or b"\\u0000" in body:
+    # JSON has no NaN: msgspec writes null, or a text in the place of a key. Only then is the rest
+    # looked through.
+    if any(mark in body for mark in _MARKS):
         for path, why in _unholdable(plain):
             raise PayloadError(f"argument {path} of actor {actor}: {why}")
     return body
@@ -286,7 +292,8 @@ def _unholdable(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
             yield path, "text must not contain a NUL character"
     elif isinstance(value, Mapping):
         for key, each in value.items():
-            inner = f"{path}.{key}" if path else str(key)
+            name = str(key).replace("\0", "\\0")
+            inner = f"{path}.{name}" if path else name
             yield from _unholdable(key, inner)
             yield from _unholdable(each, inner)
     elif isinstance(value, list | tuple | set | frozenset):
