@@ -8,6 +8,7 @@ import os
 import sqlite3
 import sys
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 
@@ -661,6 +662,32 @@ def test_a_command_waits_for_other_writers(bench, things, monkeypatch):
         Thing.create(id="late")
     thread.join()
     assert things() == ["late"]
+
+
+def test_a_look_at_long_writes_keeps_nothing_of_other_threads(bench):
+    class Marker:
+        pass
+
+    seen, go_on = threading.Event(), threading.Event()
+    markers = []
+
+    def work():
+        marker = Marker()
+        markers.append(weakref.ref(marker))
+        seen.set()
+        go_on.wait()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    seen.wait()
+    gc.disable()
+    try:
+        bench.engine.guard.long_writes(0)
+        go_on.set()
+        thread.join()
+        assert markers[0]() is None
+    finally:
+        gc.enable()
 
 
 def test_the_watch_of_long_writes_logs_a_warning(bench, things):

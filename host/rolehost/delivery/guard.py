@@ -82,7 +82,10 @@ class Writing:
     def holder(self) -> dict[str, str]:
         """Say who holds it and where the code is now, as fields of a log line."""
         frame = sys._current_frames().get(self.thread)
-        outer, inner = call_site(frame) if frame is not None else ("", "")
+        try:
+            outer, inner = call_site(frame) if frame is not None else ("", "")
+        finally:
+            del frame  # it may be this one: see Guard._held
         label = self.scope.label if self.scope is not None else ""
         return {"holder": label or outer or "the host", "at": inner}
 
@@ -215,7 +218,10 @@ class Guard:
 
     def _held(self) -> list[Writing]:
         """Return the write transactions of threads that live."""
-        threads = sys._current_frames()
+        # Not sys._current_frames(): the dict would hold this frame, and this frame the dict. Such
+        # a cycle keeps what other threads have in their variables until it is collected: on SQLite
+        # a cursor, and with it the snapshot that the thread's next statements would read.
+        threads = {thread.ident for thread in threading.enumerate()}
         return [each for each in self._writing.copy().values() if each.thread in threads]
 
     def forget_after_fork(self) -> None:

@@ -17,10 +17,41 @@ from rolehost_embedded.failures import raised, storage_error
 from rolehost_embedded.location import close_to_others, create, prepare
 from rolehost_embedded.locks import FileLock, lock_of
 
+#: Cursors after which those that are gone are forgotten.
+_CURSORS = 64
 #: Statements each connection keeps prepared.
 _STATEMENTS = 512
 #: The write-ahead log is cut back to this many bytes after a checkpoint.
 _LOG_LIMIT = 67_108_864
+
+
+class Connection(sqlite3.Connection):
+    """A connection that can end all its reads.
+
+    A cursor with rows left keeps SQLite's snapshot: every later statement of the connection reads
+    the database as it was then. Something that outlives the session may hold a cursor, for example
+    the traceback of an exception that somebody stored.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._cursors: list[weakref.ref[sqlite3.Cursor]] = []
+
+    def cursor(self, *args: Any, **options: Any) -> Any:
+        """Return a cursor; ``execute`` of the connection makes its own here, too."""
+        made = super().cursor(*args, **options)
+        if len(self._cursors) >= _CURSORS:
+            self._cursors = [each for each in self._cursors if each() is not None]
+        self._cursors.append(weakref.ref(made))
+        return made
+
+    def end_reads(self) -> None:
+        """Close the cursors that are still there."""
+        cursors, self._cursors = self._cursors, []
+        for each in cursors:
+            found = each()
+            if found is not None:
+                found.close()
 
 
 class ThreadState:
@@ -36,11 +67,11 @@ class ThreadState:
 
     def __init__(self) -> None:
         self.depth = 0
-        self.connection: sqlite3.Connection | None = None
+        self.connection: Connection | None = None
         self.guard = threading.Lock()
         self.closer: weakref.finalize[Any, ThreadState] | None = None
 
-    def keep(self, connection: sqlite3.Connection, lock: FileLock) -> None:
+    def keep(self, connection: Connection, lock: FileLock) -> None:
         """Keep a connection, which closes at the latest when the thread ends."""
         self.connection = connection
         self.closer = weakref.finalize(self, _end, connection, lock)
@@ -87,6 +118,7 @@ class Connections(peewee.SqliteDatabase):
             returning_clause=True,
             check_same_thread=False,  # only so that close() may close those of ended threads
             cached_statements=_STATEMENTS,
+            factory=Connection,
         )
         _open_databases.add(self)
 
@@ -138,7 +170,7 @@ class Connections(peewee.SqliteDatabase):
         else:
             prepare(self.path)
         try:
-            connection: sqlite3.Connection = super()._connect()
+            connection: Connection = super()._connect()
         except sqlite3.Error as error:
             raise raised(error, self.path) from error
         try:
@@ -223,7 +255,9 @@ class Connections(peewee.SqliteDatabase):
             self.lock.release()
 
     def abandon(self, state: ThreadState) -> None:
-        """At the end of a session: undo a transaction that an interruption left open."""
+        """At the end of a session: end its reads, and a transaction that was left open."""
+        if state.connection is not None:
+            state.connection.end_reads()
         open_still = state.connection is not None and state.connection.in_transaction
         if open_still or self.lock.held_by(state):
             self._state.transactions.clear()

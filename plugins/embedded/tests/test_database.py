@@ -48,6 +48,23 @@ def test_threads_that_read_and_then_write_lose_nothing(database: EmbeddedDatabas
     assert _value(database) == 100
 
 
+def test_a_cursor_that_is_kept_does_not_keep_what_later_sessions_read(
+    database: EmbeddedDatabase,
+) -> None:
+    with database.session():
+        cursor = database.peewee.execute_sql("SELECT 1 UNION SELECT value FROM numbers")
+        cursor.fetchone()
+
+    def write() -> None:
+        with database.session(), database.transaction() as transaction:
+            transaction.execute("UPDATE numbers SET value = 7")
+
+    in_threads(1, lambda _: write())
+    assert _value(database) == 7
+    with pytest.raises(sqlite3.ProgrammingError):
+        cursor.fetchone()
+
+
 def test_atomic_of_peewee_alone_waits_for_its_turn_too(database: EmbeddedDatabase) -> None:
     def work(_: int) -> None:
         for _ in range(25):
