@@ -9,8 +9,9 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from queue import Empty, Queue
 from typing import Any
@@ -90,6 +91,8 @@ grace = 0.1
 heartbeat = 0.2
 [supervisor]
 hang = 2
+# Longer than the test takes, which kills what is frozen when it has seen all of it.
+grace = 60
 [ops]
 details = true
 [log]
@@ -175,6 +178,22 @@ def stack() -> Iterator[ExitStack]:
         yield made
 
 
+def until_status_has(deployment: Deployment, code: str) -> None:
+    """Ask ``rolehost fleet status`` until it has a mistake of this code."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        told = subprocess.run(
+            [*ROLEHOST, "fleet", "status", str(deployment.file), "--json"],
+            capture_output=True,
+            check=False,
+            env={**os.environ, "PYTHONPATH": str(deployment.file.parent)},
+        )
+        seen = json.loads(told.stdout)
+        if code in [each["code"] for each in seen["mistakes"]]:
+            return
+        assert time.monotonic() < deadline, seen
+
+
 def test_frozen_processes_of_every_role_are_told_and_replaced(
     deployment: Deployment, stack: ExitStack
 ) -> None:
@@ -197,14 +216,10 @@ def test_frozen_processes_of_every_role_are_told_and_replaced(
     status, body = deployment.get("/readyz")
     assert status == 503
     assert "hangs: no progress of the whole process" in body
-    told = subprocess.run(
-        [*ROLEHOST, "fleet", "status", str(deployment.file), "--json"],
-        capture_output=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(deployment.file.parent)},
-    )
-    seen = json.loads(told.stdout)
-    assert "hang" in [each["code"] for each in seen["mistakes"]], seen
+    until_status_has(deployment, "hang")
+    for pid in (*frozen.values(), http["pid"]):
+        with suppress(ProcessLookupError):  # one that could still end by itself
+            os.kill(pid, signal.SIGKILL)
     again = set()
     while again != set(names):
         line = deployment.until(lambda line: line["event"].endswith(" is ready"))
