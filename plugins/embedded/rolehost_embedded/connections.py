@@ -30,7 +30,7 @@ class Connection(sqlite3.Connection):
 
     A cursor with rows left keeps SQLite's snapshot: every later statement of the connection reads
     the database as it was then. Something that outlives the session may hold a cursor, for example
-    the traceback of an exception that somebody stored.
+    the traceback of an exception that was stored.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:

@@ -77,7 +77,7 @@ def deliver(
     told = None if delivery.message.event_type in outcomes.TYPES else settings.outcomes
     ended = _record(services, attempt, verdict, told, once=once)
     if once and verdict.status != Status.SUCCESS:
-        # The job itself is complete, so that nobody else would say it.
+        # The job itself is complete, so the host logs no failure.
         log.warning(
             "manual attempt failed: message %s, endpoint %s: %s",
             message_id,

@@ -83,7 +83,7 @@ _LOW_32 = 0xFFFF_FFFF
 
 
 def parsed(text: str) -> Address | None:
-    """Return an address; None if the text is none, or has a scope (``fe80::1%eth0``).
+    """Return an address; None if the text is not an address, or has a scope (``fe80::1%eth0``).
 
     An address with a scope means something on one link of this machine only. An IPv4-mapped
     address is the IPv4 address.

@@ -13,7 +13,8 @@ class Answer:
 
     Attributes:
         status: HTTP status; 0 when there was no response.
-        body: beginning of the response's body as text, or one line that says why there is none.
+        body: beginning of the response's body as text; if there was no response, one line with
+            the cause.
         duration: milliseconds.
         retry_after: the header as it came, or None.
         cause: why there was no response; None when there was one.
