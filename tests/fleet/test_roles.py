@@ -6,7 +6,7 @@ import pytest
 from rolehost.cli.main import invoke
 from rolehost.composition import compose
 from rolehost.deployment import load
-from rolehost.supervisor.plan import Plan
+from rolehost.supervisor.plan import ProcessPlan
 
 from tests.proofs.fleet_check_plugins import Page, actor, plugin
 
@@ -18,7 +18,7 @@ def planned(path: Path, only: tuple[str, ...] = ()) -> list[str]:
 
     shop = plugin(actor("shop.pack"), Route("/shop", Page()))
     composition = compose(load(path, environ={}), extra={"shop": shop})
-    return [role.role for role in Plan.of(composition, only=only).roles]
+    return [role.role for role in ProcessPlan.of(composition, only=only).roles]
 
 
 def write(folder: Path, plugins: str, roles: str) -> Path:

@@ -174,11 +174,13 @@ def answering(supervisors: Path) -> Iterator[socket.socket]:
         yield listener
 
 
-def asked() -> list[control.Found]:
+def asked() -> list[control.RunningSupervisor]:
     """Ask who runs; nobody greets, so only a connection that was made can be counted."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(control.Found, "__init__", lambda self, connection: connection.close())
-        return control.running()
+        patch.setattr(
+            control.RunningSupervisor, "__init__", lambda self, connection: connection.close()
+        )
+        return control.running_supervisors()
 
 
 def test_a_command_believes_a_socket_of_its_own_user(answering: socket.socket) -> None:
@@ -205,7 +207,7 @@ def test_a_command_believes_no_socket_of_another_user(
 def test_a_folder_of_supervisors_that_others_can_use_is_an_error(supervisors: Path) -> None:
     supervisors.chmod(0o777)
     with pytest.raises(NotPrivate, match=f"{supervisors}: other users can use this folder"):
-        control.running()
+        control.running_supervisors()
 
 
 def test_the_folders_of_other_users_are_not_looked_at(
@@ -245,7 +247,7 @@ MODULES = (
     "rolehost",
     "rolehost.supervisor",
     "rolehost.roles",
-    "rolehost.supervisor.candidate",
+    "rolehost.supervisor.check_program",
     "rolehost.testing.services",
 )
 

@@ -20,8 +20,8 @@ from rolehost.deployment.model import LogSettings
 from rolehost.errors import Problem, StartError
 from rolehost.observe import libraries, logs
 from rolehost.redaction import HIDDEN, hide, masked
-from rolehost.supervisor.plan import Plan
-from rolehost.supervisor.report import Report
+from rolehost.supervisor.plan import ProcessPlan
+from rolehost.supervisor.report import StatusReport
 
 from tests.host.installed import write_plugin
 
@@ -356,7 +356,7 @@ def test_clients_of_engines_write_only_warnings(written: io.StringIO, library: s
 def test_the_supervisor_shows_no_address_that_a_reference_gave(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    plan = Plan(name="d", roles=(), bind="10.1.2.3:8000", hidden=("10.1.2.3:8000",))
-    hide("the plan", Plan.from_json(plan.to_json()).hidden)
-    Report("d", "info", "json")("info", "cannot listen on 10.1.2.3:8000")
+    plan = ProcessPlan(name="d", roles=(), bind="10.1.2.3:8000", hidden=("10.1.2.3:8000",))
+    hide("the plan", ProcessPlan.from_json(plan.to_json()).hidden)
+    StatusReport("d", "info", "json")("info", "cannot listen on 10.1.2.3:8000")
     assert "10.1.2.3" not in capfd.readouterr().err

@@ -10,7 +10,7 @@ import pytest
 from rolehost.observe.board import Board, Hang, Notice
 from rolehost.schema import Drift
 from rolehost.services.checks import Unhealthy, own_checks
-from rolehost.supervisor.check import nameless
+from rolehost.supervisor.descriptors import anonymous_file
 
 
 class Schema:
@@ -22,7 +22,7 @@ class Schema:
 
 
 def test_a_hang_makes_unready_at_once_and_asks_for_a_restart_when_it_lasts() -> None:
-    number = nameless()
+    number = anonymous_file()
     board = Board(number)
     processes, progress = own_checks(board, 60.0, None)
     assert (processes.ready, processes.live) == (True, False)

@@ -1,4 +1,4 @@
-"""Stands for ``python -m rolehost.supervisor.candidate``: answers what the file ``OFFER`` says."""
+"""Stands for ``rolehost.supervisor.check_program``: answers what the file ``OFFER`` says."""
 
 from __future__ import annotations
 

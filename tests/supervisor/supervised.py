@@ -18,8 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rolehost.supervisor.control import Found
-from rolehost.supervisor.plan import PLAN_VARIABLE, Plan, RolePlan
+from rolehost.supervisor.control import RunningSupervisor
+from rolehost.supervisor.plan import PLAN_VARIABLE, ProcessPlan, RolePlan
 
 PROGRAM = (sys.executable, str(Path(__file__).parent / "role_program.py"))
 CANDIDATE = (sys.executable, str(Path(__file__).parent / "candidate_program.py"))
@@ -78,7 +78,7 @@ class Supervised:
         """The socket on which it can be asked."""
         return self.folder / f"rolehost-supervisors-{os.getuid()}" / f"{self.process.pid}.sock"
 
-    def offer(self, plan: Plan | None = None, **said: Any) -> None:
+    def offer(self, plan: ProcessPlan | None = None, **said: Any) -> None:
         """Say what the next check of a deployment answers.
 
         Args:
@@ -94,7 +94,7 @@ class Supervised:
         """Ask for a reload as the command does."""
         return Asked(self.control)
 
-    def reload(self, plan: Plan | None = None, **said: Any) -> dict[str, Any]:
+    def reload(self, plan: ProcessPlan | None = None, **said: Any) -> dict[str, Any]:
         """Offer a deployment and ask for it; return the result."""
         self.offer(plan, **said)
         return self.ask().result()
@@ -113,7 +113,7 @@ class Asked:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.settimeout(PATIENCE)
         connection.connect(str(control))
-        self.found = Found(connection)
+        self.found = RunningSupervisor(connection)
         self._told = self.found.reload(PATIENCE)
 
     def first(self) -> dict[str, Any]:
@@ -165,8 +165,8 @@ def supervised(
         shutil.rmtree(folder)
 
 
-def planned(*roles: RolePlan, **settings: Any) -> Plan:
+def planned(*roles: RolePlan, **settings: Any) -> ProcessPlan:
     """A plan of the test's programs."""
     usual = {"backoff": 0.01, "log_level": "debug", "log_format": "json"}
     programs = {"command": PROGRAM, "candidate": CANDIDATE}
-    return Plan(name="test", roles=roles, **{**usual, **programs, **settings})
+    return ProcessPlan(name="test", roles=roles, **{**usual, **programs, **settings})

@@ -8,7 +8,7 @@ import signal
 import pytest
 from rolehost.observe.board import Board, Hang, Notice
 from rolehost.observe.progress import WHOLE, RunningClock, Watch
-from rolehost.supervisor.check import nameless
+from rolehost.supervisor.descriptors import anonymous_file
 from rolehost.supervisor.plan import RolePlan
 
 from tests.supervisor.supervised import Supervised, supervised
@@ -72,7 +72,7 @@ def test_the_part_that_is_silent_for_longest_is_named_unless_all_of_them_are() -
 
 
 def test_what_is_on_the_board_is_read_whole_also_when_it_has_become_shorter() -> None:
-    number = nameless()
+    number = anonymous_file()
     board, seen = Board(number), Board(number)
     assert seen.read() == Notice()
     hang = Hang("worker.0", 12, "the poll loop", 1.5, 60.0)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rolehost.api import Secret
 from rolehost.deployment import Sources, load
-from rolehost.supervisor.check import nameless
+from rolehost.supervisor.descriptors import anonymous_file
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def deployment(tmp_path: Path) -> Path:
 def test_a_deployment_is_read_again_as_it_was(deployment: Path) -> None:
     sources = Sources()
     before = load(deployment, sources=sources)
-    number = nameless()
+    number = anonymous_file()
     sources.write(number)
     for file in ("d.toml", "base.toml", "secret"):
         deployment.with_name(file).unlink()
@@ -37,7 +37,7 @@ def test_a_deployment_is_read_again_as_it_was(deployment: Path) -> None:
 
 
 def test_what_is_kept_has_no_name_and_is_not_inherited(deployment: Path) -> None:
-    number = nameless()
+    number = anonymous_file()
     try:
         assert not os.get_inheritable(number)
         assert os.fstat(number).st_nlink == 0

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rolehost.supervisor.plan import Plan, RolePlan
+from rolehost.supervisor.plan import ProcessPlan, RolePlan
 
 from tests.http.compositions import compose
 from tests.supervisor.supervised import supervised
@@ -221,16 +221,16 @@ def test_the_parent_of_all_stays_small() -> None:
 
 
 def test_a_plan_survives_its_way_through_the_environment() -> None:
-    plan = Plan(name="x", roles=(HTTP, WORKERS), arguments=("--plugins", "a,b"), backoff=0.5)
-    assert Plan.from_json(plan.to_json()) == plan
+    plan = ProcessPlan(name="x", roles=(HTTP, WORKERS), arguments=("--plugins", "a,b"), backoff=0.5)
+    assert ProcessPlan.from_json(plan.to_json()) == plan
 
 
 def test_a_composition_makes_a_plan() -> None:
     composition = compose(processes=4, grace=7.0, shutdown_delay=2.0)
-    plan = Plan.of(composition, ["--plugins", "a"])
+    plan = ProcessPlan.of(composition, ["--plugins", "a"])
     assert plan.roles == (RolePlan("http", 1, 9.0),)
     assert (plan.name, plan.arguments, plan.log_format) == ("test", ("--plugins", "a"), "json")
-    assert Plan.of(composition, only=["worker"]).roles == ()
+    assert ProcessPlan.of(composition, only=["worker"]).roles == ()
 
 
 def test_arguments_make_a_plan() -> None:

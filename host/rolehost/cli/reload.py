@@ -12,7 +12,7 @@ from rolehost.cli.context import Context
 from rolehost.cli.options import as_json, takes_deployment
 from rolehost.cli.output import document, problems
 from rolehost.errors import Problem, RolehostError
-from rolehost.supervisor.control import Found, running
+from rolehost.supervisor.control import RunningSupervisor, running_supervisors
 
 
 @click.command()
@@ -41,7 +41,7 @@ def reload(context: Context, pid: int | None, timeout: float, as_json: bool) -> 
         raise click.UsageError(
             "--plugins cannot be changed by a reload: it holds as it was given to rolehost run"
         )
-    found = running()
+    found = running_supervisors()
     try:
         supervisor = _chosen(found, pid, context.path)
         result = _followed(supervisor, timeout, quiet=as_json)
@@ -55,7 +55,9 @@ def reload(context: Context, pid: int | None, timeout: float, as_json: bool) -> 
     return int(result["status"])
 
 
-def _chosen(found: list[Found], pid: int | None, path: Path | None) -> Found:
+def _chosen(
+    found: list[RunningSupervisor], pid: int | None, path: Path | None
+) -> RunningSupervisor:
     """Return the supervisor that is meant.
 
     Raises:
@@ -82,7 +84,7 @@ def _same(theirs: str, path: Path | None) -> bool:
     return os.path.realpath(theirs) == os.path.realpath(path)
 
 
-def _followed(supervisor: Found, timeout: float, *, quiet: bool) -> dict[str, Any]:
+def _followed(supervisor: RunningSupervisor, timeout: float, *, quiet: bool) -> dict[str, Any]:
     """Ask for the reload, tell how it goes, return its result.
 
     Raises:

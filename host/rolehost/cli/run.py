@@ -13,10 +13,9 @@ from rolehost.cli.output import problems as tell
 from rolehost.composition import Composition
 from rolehost.discovery.suggest import one_of
 from rolehost.errors import StorageRefused, StorageUnavailable
-from rolehost.supervisor.address import opened
-from rolehost.supervisor.check import nameless
-from rolehost.supervisor.first import fork_first
-from rolehost.supervisor.plan import MIGRATE, Plan, replace
+from rolehost.supervisor.descriptors import anonymous_file, listening_socket
+from rolehost.supervisor.forking import fork_first_processes
+from rolehost.supervisor.plan import MIGRATE, ProcessPlan, become_supervisor
 
 
 @click.command()
@@ -44,11 +43,13 @@ def run(context: Context, only: tuple[str, ...]) -> int:
         arguments = same_deployment(context)
         if not migrated(composition):
             arguments.append(MIGRATE)
-        plan = Plan.of(composition, arguments, only=only, began=began)
-        sources = nameless()
+        plan = ProcessPlan.of(composition, arguments, only=only, began=began)
+        sources = anonymous_file()
         context.sources.write(sources)
-        plan = plan._replace(listener=opened(plan.bind), sources=sources, board=nameless())
-        replace(fork_first(composition, plan))
+        plan = plan._replace(
+            listener=listening_socket(plan.bind), sources=sources, board=anonymous_file()
+        )
+        become_supervisor(fork_first_processes(composition, plan))
     return _nothing(context, composition)
 
 

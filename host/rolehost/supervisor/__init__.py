@@ -2,10 +2,10 @@
 
 It starts each role process, starts it again when it dies, replaces it in a reload, and drains
 all of them in order when it is told to stop. Nothing of the deployment is read here: who starts
-it has composed and checked, and hands over a :class:`~rolehost.supervisor.plan.Plan`; in a
-reload a process of its own does that (:mod:`rolehost.supervisor.candidate`).
+it has composed and checked, and hands over a :class:`~rolehost.supervisor.plan.ProcessPlan`; in a
+reload a process of its own does that (:mod:`rolehost.supervisor.check_program`).
 """
 
-from rolehost.supervisor.plan import Plan, RolePlan, replace
+from rolehost.supervisor.plan import ProcessPlan, RolePlan, become_supervisor
 
-__all__ = ["Plan", "RolePlan", "replace"]
+__all__ = ["ProcessPlan", "RolePlan", "become_supervisor"]

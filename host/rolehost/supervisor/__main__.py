@@ -1,7 +1,8 @@
 """``python -m rolehost.supervisor``: the supervisor as a process of its own.
 
-Takes a plan from the environment (see :func:`rolehost.supervisor.plan.replace`), or from its
-arguments: ``--roles http:1,worker:2 [--deployment PATH] [--plugins a,b]``.
+Takes a plan from the environment, where :func:`rolehost.supervisor.plan.become_supervisor` puts
+it, or from its arguments:
+``--roles http:1,worker:2 [--deployment PATH] [--plugins a,b]``.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rolehost.supervisor.parent import run
-from rolehost.supervisor.plan import PLAN_VARIABLE, Plan, RolePlan
+from rolehost.supervisor.plan import PLAN_VARIABLE, ProcessPlan, RolePlan
 
 
-def plan_of(arguments: Sequence[str]) -> Plan:
+def plan_of(arguments: Sequence[str]) -> ProcessPlan:
     """Read a plan from command-line arguments; what they do not name keeps its default.
 
     Raises:
@@ -39,13 +40,13 @@ def plan_of(arguments: Sequence[str]) -> Plan:
         if getattr(given, option):
             passed += [f"--{option}", getattr(given, option)]
     name = Path(given.deployment or "rolehost").stem
-    return Plan(name=name, roles=tuple(roles), arguments=tuple(passed))
+    return ProcessPlan(name=name, roles=tuple(roles), arguments=tuple(passed))
 
 
 def main() -> int:
     """Run the supervisor; return its exit status."""
     text = os.environ.pop(PLAN_VARIABLE, None)
-    plan = Plan.from_json(text) if text else plan_of(sys.argv[1:])
+    plan = ProcessPlan.from_json(text) if text else plan_of(sys.argv[1:])
     return run(plan)
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from rolehost.roles.status import SOURCES_VARIABLE, STATUS_VARIABLE
 from rolehost.supervisor.child import signal_group, spawn
-from rolehost.supervisor.plan import MIGRATE, Plan, module_command
+from rolehost.supervisor.descriptors import anonymous_file
+from rolehost.supervisor.plan import MIGRATE, ProcessPlan, module_command
 
 #: What the process says when nothing is left to be done but migrations, which take their time.
 COMPOSED = b"composed\n"
@@ -18,7 +19,7 @@ COMPOSED = b"composed\n"
 EXIT_FAILED = 1
 
 
-class Check:
+class CheckProcess:
     """A process that composes the deployment of a plan anew, and says how that went.
 
     Args:
@@ -35,14 +36,14 @@ class Check:
         due: when it must have composed, monotonic seconds; None: it has.
     """
 
-    def __init__(self, plan: Plan, now: float, before: list[str] | None = None) -> None:
-        command = [*(plan.candidate or module_command("rolehost.supervisor.candidate"))]
+    def __init__(self, plan: ProcessPlan, now: float, before: list[str] | None = None) -> None:
+        command = [*(plan.candidate or module_command("rolehost.supervisor.check_program"))]
         command += [each for each in plan.arguments if each != MIGRATE]
         if plan.only:
             command += ["--only", ",".join(plan.only)]
         if before is not None:
             command += ["--after", json.dumps(before)]
-        self.sources = nameless() if before is None else plan.sources
+        self.sources = anonymous_file() if before is None else plan.sources
         self.output, writing = os.pipe()
         os.set_blocking(self.output, False)
         self._answer = b""
@@ -58,7 +59,7 @@ class Check:
 
         Returns:
             ``status``: the exit status for the command that asked; with it ``problems`` or
-            ``words`` when that is not 0, else what :mod:`rolehost.supervisor.candidate` says.
+            ``words`` when that is not 0, else what :mod:`rolehost.supervisor.check_program` says.
         """
         try:
             data = os.read(self.output, 65_536)
@@ -89,16 +90,3 @@ class Check:
     def close(self) -> None:
         """Close our end of the pipe."""
         os.close(self.output)
-
-
-def nameless() -> int:
-    """Return the descriptor of a file without a name, in memory where the system can do that.
-
-    It is not inherited by itself.
-    """
-    if hasattr(os, "memfd_create"):
-        return os.memfd_create("rolehost-deployment")
-    import tempfile
-
-    with tempfile.TemporaryFile() as file:
-        return os.dup(file.fileno())

@@ -18,7 +18,7 @@ from rolehost.roles.status import (
     SOURCES_VARIABLE,
     STATUS_VARIABLE,
 )
-from rolehost.supervisor.plan import Plan, RolePlan, Started, module_command
+from rolehost.supervisor.plan import ProcessPlan, RolePlan, Started, module_command
 
 #: Exit status of a child whose program could not even be executed.
 EXIT_NOT_EXECUTED = 127
@@ -59,7 +59,9 @@ class Slot:
         watch: the progress of the process that runs now.
     """
 
-    def __init__(self, role: RolePlan, number: int, plan: Plan, after: Slot | None = None) -> None:
+    def __init__(
+        self, role: RolePlan, number: int, plan: ProcessPlan, after: Slot | None = None
+    ) -> None:
         self.role = role
         self.number = number
         self.plan = plan

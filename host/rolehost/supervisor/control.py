@@ -143,7 +143,7 @@ class Control:
         client.close()
 
 
-class Found:
+class RunningSupervisor:
     """A running supervisor, as a command sees it.
 
     Attributes:
@@ -179,7 +179,7 @@ class Found:
         self._connection.close()
 
 
-def running() -> list[Found]:
+def running_supervisors() -> list[RunningSupervisor]:
     """Return the running supervisors of this user, root included. Close them.
 
     Sockets that killed supervisors left behind are removed.
@@ -194,14 +194,14 @@ def running() -> list[Found]:
     return [each for each in found if each is not None]
 
 
-def _connected(path: Path) -> Found | None:
+def _connected(path: Path) -> RunningSupervisor | None:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(5.0)
     try:
         check_socket(path)
         connection.connect(str(path))
         if peer_user(connection) in (None, os.geteuid()):
-            return Found(connection)
+            return RunningSupervisor(connection)
     except ConnectionRefusedError:
         path.unlink(missing_ok=True)
     except (NotPrivate, OSError, ValueError, KeyError):

@@ -15,8 +15,7 @@ from rolehost.observe.board import Board
 from rolehost.private import NotPrivate
 from rolehost.redaction import hide
 from rolehost.roles.status import RETIRE
-from rolehost.supervisor.address import closed
-from rolehost.supervisor.check import Check, nameless
+from rolehost.supervisor.check import CheckProcess
 from rolehost.supervisor.child import (
     COMES,
     EXIT_NOT_EXECUTED,
@@ -26,11 +25,12 @@ from rolehost.supervisor.child import (
     Slot,
 )
 from rolehost.supervisor.control import Control, Tell
+from rolehost.supervisor.descriptors import anonymous_file, close_listening_socket
 from rolehost.supervisor.drain import MARGIN, Drain
 from rolehost.supervisor.hangs import Hangs
-from rolehost.supervisor.plan import Plan
+from rolehost.supervisor.plan import ProcessPlan
 from rolehost.supervisor.reload import EXIT_CANNOT_START, Reload
-from rolehost.supervisor.report import Report, manner
+from rolehost.supervisor.report import StatusReport, describe_exit
 
 #: Exit statuses of a child that say: trying again is of no use. A wrong command line, a wrong
 #: configuration, something that cannot start here, a program that cannot be executed.
@@ -51,11 +51,11 @@ class Supervisor:
         slots: its processes; in a reload also those that come and those that leave.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: ProcessPlan) -> None:
         if plan.board < 0:
-            plan = plan._replace(board=nameless())
+            plan = plan._replace(board=anonymous_file())
         self.plan = plan
-        self._report = Report(plan.name, plan.log_level, plan.log_format)
+        self._report = StatusReport(plan.name, plan.log_level, plan.log_format)
         self._began = plan.began or time.monotonic()
         self.slots = [
             Slot(role, number, plan) for role in plan.roles for number in range(role.processes)
@@ -103,7 +103,7 @@ class Supervisor:
                     key.data()
             self._act(time.monotonic())
         self._control.close()
-        closed(self.plan)
+        close_listening_socket(self.plan)
         self._report(self._level, "stopped", status=self._exit)
         return self._exit
 
@@ -196,11 +196,11 @@ class Supervisor:
                 words = f"no process can be started to check: {error.strerror}"
                 tell({"result": {**refusal, "status": EXIT_CANNOT_START, "words": words}})
 
-    def follow(self, check: Check) -> None:
+    def follow(self, check: CheckProcess) -> None:
         """Watch the pipe of a process that checks."""
         self._watch(check.output, self._checked)
 
-    def unfollow(self, check: Check) -> None:
+    def unfollow(self, check: CheckProcess) -> None:
         """Close the pipe of a process that has answered, or will not."""
         self._forget(check.output)
         check.close()
@@ -235,7 +235,7 @@ class Supervisor:
     def over(self, result: dict[str, Any]) -> None:
         """Tell of a reload that has ended."""
         self._reload = None
-        self._report = Report(self.plan.name, self.plan.log_level, self.plan.log_format)
+        self._report = StatusReport(self.plan.name, self.plan.log_level, self.plan.log_format)
         for problem in result.get("problems", ()):
             where = {name: text for name, text in problem.items() if name != "what"}
             self._report("error", problem["what"], **where)
@@ -332,7 +332,7 @@ class Supervisor:
             # that cannot start has been told already.
             well = status == 0 or (not ready and status in (-signal.SIGTERM, *CANNOT_START))
             self._report(
-                self._level if well else "warning", f"{slot.name} {manner(status)}", pid=pid
+                self._level if well else "warning", f"{slot.name} {describe_exit(status)}", pid=pid
             )
             if status == -signal.SIGKILL and slot.part != COMES:
                 self._exit = self._exit or EXIT_KILLED
@@ -341,7 +341,7 @@ class Supervisor:
             self._gone(slot, status, pid)
             return
         if slot.part == COMES:
-            self._lost(slot, slot.reason or manner(status))
+            self._lost(slot, slot.reason or describe_exit(status))
             return
         if status in CANNOT_START and not ready and not self._announced:
             # Why is one line; nothing should distract from it.
@@ -352,12 +352,12 @@ class Supervisor:
             return
         why = f" ({slot.reason})" if slot.reason else ""
         self._hangs.count(slot, "hang" if self._hangs.of(slot) else "death")
-        self._again(slot, f"{slot.name} {manner(status)}{why}", pid)
+        self._again(slot, f"{slot.name} {describe_exit(status)}{why}", pid)
 
     def _gone(self, slot: Slot, status: int, pid: int | None) -> None:
         """A process has left in a reload."""
         well = status == 0 or status in (-signal.SIGTERM, -RETIRE)
-        self._report("info" if well else "warning", f"{slot.name} {manner(status)}", pid=pid)
+        self._report("info" if well else "warning", f"{slot.name} {describe_exit(status)}", pid=pid)
         self.slots.remove(slot)
         if all(slot.name != other.name for other in self.slots):
             self._hangs.replaced(slot)
@@ -418,7 +418,7 @@ def _in_terminal() -> bool:
     return os.isatty(0) or os.isatty(2)
 
 
-def run(plan: Plan) -> int:
+def run(plan: ProcessPlan) -> int:
     """Supervise the processes of a plan in this process; see :meth:`Supervisor.run`.
 
     It must be the main thread of a process without other children: every child is reaped.

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from rolehost.composition.model import Composition
 
-#: Environment variable that carries a :class:`Plan` as JSON.
+#: Environment variable that carries a :class:`ProcessPlan` as JSON.
 PLAN_VARIABLE = "ROLEHOST_PLAN"
 
 #: Argument of role processes that bring the schema up themselves, since the command that began
@@ -58,7 +58,7 @@ class Started(NamedTuple):
     status: int
 
 
-class Plan(NamedTuple):
+class ProcessPlan(NamedTuple):
     """Everything the supervisor needs to know; seconds unless said otherwise.
 
     Attributes:
@@ -68,7 +68,7 @@ class Plan(NamedTuple):
         command: program and first arguments of a role process; empty takes
             ``python -m rolehost.roles``.
         candidate: the same of the process that checks a new deployment; empty takes
-            ``python -m rolehost.supervisor.candidate``.
+            ``python -m rolehost.supervisor.check_program``.
         backoff: delay before the first restart of a process that died.
         backoff_longest: upper bound of that delay, which doubles with every death in a row.
         stable: after so long a process counts as well and its delay starts anew; it is also the
@@ -127,7 +127,7 @@ class Plan(NamedTuple):
         *,
         only: Collection[str] = (),
         began: float = 0.0,
-    ) -> Plan:
+    ) -> ProcessPlan:
         """Make the plan for a composition.
 
         Args:
@@ -174,7 +174,7 @@ class Plan(NamedTuple):
         return json.dumps(fields)
 
     @classmethod
-    def from_json(cls, text: str) -> Plan:
+    def from_json(cls, text: str) -> ProcessPlan:
         """Read what :meth:`to_json` wrote."""
         fields: dict[str, Any] = json.loads(text)
         for name, value in fields.items():
@@ -194,7 +194,7 @@ def module_command(module: str) -> list[str]:
     return [sys.executable, "-P", "-m", module]
 
 
-def replace(plan: Plan) -> NoReturn:
+def become_supervisor(plan: ProcessPlan) -> NoReturn:
     """Become the supervisor: replace this process, and give back the memory of composing.
 
     Its exit status is then that of the command: see :func:`rolehost.supervisor.parent.run`.

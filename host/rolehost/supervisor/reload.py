@@ -10,11 +10,11 @@ from typing import Any, NamedTuple, Protocol
 
 from rolehost.errors import StartError
 from rolehost.redaction import hide
-from rolehost.supervisor.address import closed, opened
-from rolehost.supervisor.check import EXIT_FAILED, Check
+from rolehost.supervisor.check import EXIT_FAILED, CheckProcess
 from rolehost.supervisor.child import RUNS, Slot
 from rolehost.supervisor.control import Tell
-from rolehost.supervisor.plan import DRAIN_ORDER, Plan
+from rolehost.supervisor.descriptors import close_listening_socket, listening_socket
+from rolehost.supervisor.plan import DRAIN_ORDER, ProcessPlan
 
 #: Exit status of the command when the new deployment cannot start here, as of ``rolehost run``.
 EXIT_CANNOT_START = 4
@@ -23,13 +23,13 @@ EXIT_CANNOT_START = 4
 class Processes(Protocol):
     """What a reload asks of the supervisor."""
 
-    plan: Plan
+    plan: ProcessPlan
     slots: list[Slot]
 
-    def follow(self, check: Check) -> None:
+    def follow(self, check: CheckProcess) -> None:
         """Watch the pipe of a process that checks, and call :meth:`Reload.told`."""
 
-    def unfollow(self, check: Check) -> None:
+    def unfollow(self, check: CheckProcess) -> None:
         """Close that pipe."""
 
     def bring(self, slot: Slot) -> None:
@@ -80,7 +80,7 @@ class Reload:
         self._planned = 0
         self._failure = ""
         self._answer: dict[str, Any] = {}
-        self.check: Check | None = Check(self._old, self._began)
+        self.check: CheckProcess | None = CheckProcess(self._old, self._began)
         processes.follow(self.check)
 
     def told(self) -> None:
@@ -141,12 +141,12 @@ class Reload:
             self.check.kill()
             self._processes.unfollow(self.check)
         if self._new is not self._processes.plan and self._new.listener != self._old.listener:
-            closed(self._new)
+            close_listening_socket(self._new)
         self._tell({"result": _result("failed", EXIT_FAILED, words="the supervisor was stopped")})
 
     def _accepted(self, answer: dict[str, Any], sources: int) -> None:
         old = self._old
-        plan = Plan.from_json(answer["plan"])._replace(
+        plan = ProcessPlan.from_json(answer["plan"])._replace(
             command=old.command,
             candidate=old.candidate,
             sources=sources,
@@ -155,7 +155,7 @@ class Reload:
         )
         hide("the new plan", plan.hidden)
         try:
-            listener = opened(plan.bind, old)
+            listener = listening_socket(plan.bind, old)
         except StartError as error:
             os.close(sources)
             self._over("refused", status=EXIT_CANNOT_START, words=str(error))
@@ -186,13 +186,13 @@ class Reload:
         if left.sources >= 0:
             os.close(left.sources)
         if left.listener != kept.listener:
-            closed(left)
+            close_listening_socket(left)
         self._processes.plan = kept
         if self._failure:
             words = f"{self._failure}; the deployment is what it was before"
             self._over("rolled back", status=EXIT_FAILED, words=words)
         elif self._answer.get("later"):
-            self.check = Check(kept, time.monotonic(), self._answer["living"])
+            self.check = CheckProcess(kept, time.monotonic(), self._answer["living"])
             self._processes.follow(self.check)
         else:
             self._reloaded({})
@@ -227,7 +227,7 @@ class Reload:
         self._tell({"result": result})
 
 
-def steps(slots: Sequence[Slot], plan: Plan) -> list[Step]:
+def steps(slots: Sequence[Slot], plan: ProcessPlan) -> list[Step]:
     """Return what replaces the processes that run by those of a plan.
 
     Who takes work comes before who gives it: workers know the actors of a plugin before requests

@@ -14,7 +14,7 @@ from rolehost.redaction import masked
 _LEVELS = ("debug", "info", "warning", "error")
 
 
-class Report:
+class StatusReport:
     """Writes one line per change of state to standard error.
 
     Args:
@@ -48,7 +48,7 @@ class Report:
             return
 
 
-def manner(status: int) -> str:
+def describe_exit(status: int) -> str:
     """Say how a process ended, given its exit code (negative: the signal that killed it)."""
     if status >= 0:
         return f"exited with status {status}"

@@ -1,6 +1,7 @@
-"""The listening socket of the role http: opened by the supervisor, used by its processes.
+"""File descriptors that the supervisor hands to its processes: the listening socket, memory files.
 
-It outlives them, so that no connection is refused while they are replaced or started again.
+The supervisor opens the listening socket of the role http. It outlives the processes, so that no
+connection is refused while they are replaced or started again.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from pathlib import Path
 
 from rolehost.errors import StartError
 from rolehost.roles.http.listener import open_listener
-from rolehost.supervisor.plan import Plan
+from rolehost.supervisor.plan import ProcessPlan
 
 
-def opened(bind: str, old: Plan | None = None) -> int:
+def listening_socket(bind: str, old: ProcessPlan | None = None) -> int:
     """Return the listening socket for an address, as a file descriptor; -1 for no address.
 
     Args:
@@ -38,10 +39,23 @@ def opened(bind: str, old: Plan | None = None) -> int:
         ) from None
 
 
-def closed(plan: Plan) -> None:
+def close_listening_socket(plan: ProcessPlan) -> None:
     """Close the listening socket of a plan, and remove its address where that is a file."""
     if plan.listener < 0:
         return
     os.close(plan.listener)
     if plan.bind.startswith("unix:"):
         Path(plan.bind.removeprefix("unix:")).unlink(missing_ok=True)
+
+
+def anonymous_file() -> int:
+    """Return the descriptor of a file without a name, in memory where the system can do that.
+
+    It is not inherited by itself.
+    """
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("rolehost-deployment")
+    import tempfile
+
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())

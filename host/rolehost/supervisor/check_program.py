@@ -1,8 +1,8 @@
-"""``python -m rolehost.supervisor.candidate``: composes a new deployment and judges it.
+"""``python -m rolehost.supervisor.check_program``: composes a new deployment and judges it.
 
 A process of its own, so that the supervisor stays small and the code of distributions that were
 upgraded meanwhile is what is looked at. Answers on the pipe of the status variable: a line when
-it has composed, then one JSON object; see :class:`rolehost.supervisor.check.Check`.
+it has composed, then one JSON object; see :class:`rolehost.supervisor.check.CheckProcess`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rolehost.errors import (
 )
 from rolehost.roles.status import CANNOT_START, MISCONFIGURED, SOURCES_VARIABLE, STATUS_VARIABLE
 from rolehost.supervisor.check import COMPOSED, EXIT_FAILED
-from rolehost.supervisor.plan import Plan
+from rolehost.supervisor.plan import ProcessPlan
 
 if TYPE_CHECKING:
     from rolehost.composition import Composition
@@ -36,7 +36,7 @@ NOTHING_TO_RUN = 5
 
 def main(arguments: list[str] | None = None) -> int:
     """Answer; return 0, for the answer says how it went."""
-    parser = argparse.ArgumentParser(prog="python -m rolehost.supervisor.candidate")
+    parser = argparse.ArgumentParser(prog="python -m rolehost.supervisor.check_program")
     parser.add_argument("--deployment", type=Path)
     parser.add_argument("--plugins")
     parser.add_argument("--only", default="")
@@ -92,7 +92,7 @@ def _accepted(given: argparse.Namespace, kept: int, output: int) -> dict[str, An
                 f"the new deployment has no role {role}, which is to be run (--role {role});"
                 f" its roles: {', '.join(composition.roles) or 'none'}"
             )
-    plan = Plan.of(composition, _arguments(given), only=only)
+    plan = ProcessPlan.of(composition, _arguments(given), only=only)
     if not plan.roles:
         raise NothingToRun("the new deployment has nothing to run: no plugin contributes a role")
     sources.write(kept)

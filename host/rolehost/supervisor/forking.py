@@ -19,13 +19,13 @@ from rolehost.roles.leaving import leave
 from rolehost.roles.serving import reported, serve
 from rolehost.roles.status import LISTENER_VARIABLE, STATUS_VARIABLE
 from rolehost.supervisor.child import STOPPING, become_child
-from rolehost.supervisor.plan import MIGRATE, Plan, Started
+from rolehost.supervisor.plan import MIGRATE, ProcessPlan, Started
 
 #: What every role imports anyway: once, before the forks.
 SHARED = ("rolehost.observe.logs", "rolehost.roles.process")
 
 
-def fork_first(composition: Composition, plan: Plan) -> Plan:
+def fork_first_processes(composition: Composition, plan: ProcessPlan) -> ProcessPlan:
     """Fork the first process of each slot; return the plan that names them.
 
     In a child this does not return: it raises SystemExit when its role has ended. The caller
@@ -49,7 +49,7 @@ def fork_first(composition: Composition, plan: Plan) -> Plan:
 
 
 def _fork(
-    composition: Composition, plan: Plan, role: str, number: int, before: list[Started]
+    composition: Composition, plan: ProcessPlan, role: str, number: int, before: list[Started]
 ) -> Started:
     parent = os.getpid()
     reading, writing = os.pipe()
