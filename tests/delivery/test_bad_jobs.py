@@ -12,7 +12,6 @@ import pytest
 import structlog
 from rolehost.api import (
     Dead,
-    Delivery,
     Partition,
     PayloadError,
     Record,
@@ -204,8 +203,8 @@ def test_whatever_a_handler_raises_is_a_dead_letter(bench, services_of):
     for offset, kind in enumerate(ODD):
         headers = (("ce_id", kind.encode()), ("ce_source", b"/s"))
         record = Record("things", b"{}", None, headers)
-        delivery = Delivery(Partition("things", 0), offset, record, bench.clock.now())
-        assert handling.handle(delivery, careful=False) == "dead", kind
+        record = record.read_at(Partition("things", 0), offset, bench.clock.now())
+        assert handling.handle(record, careful=False) == "dead", kind
     with bench.database.session():
         rows = bench.database.read("SELECT error FROM rolehost_dead_events")
     assert len(rows) == len(ODD)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import msgspec
 import pytest
-from rolehost.api import Delivery, Event, Partition, PayloadError, Record
+from rolehost.api import Event, Partition, PayloadError, Record
 from rolehost.delivery import envelope
 from rolehost.delivery.cloudevents import format_time, parse_time
 from rolehost.delivery.policy import DeliverySettings
@@ -23,11 +23,11 @@ def write(given, **more):
 
 
 def read(record, decoder=None):
-    return envelope.to_event(Delivery(Partition(record.topic, 0), 7, record, 0), decoder)
+    return envelope.to_event(record.read_at(Partition(record.topic, 0), 7, 0), decoder)
 
 
 def identity(record):
-    return envelope.identity(Delivery(Partition(record.topic, 0), 7, record, 0))
+    return envelope.identity(record.read_at(Partition(record.topic, 0), 7, 0))
 
 
 def ce(**attributes):
@@ -273,8 +273,8 @@ def test_a_payload_that_is_too_deep_cannot_be_decoded():
 
 @pytest.mark.parametrize("timestamp", [-1, -(2**63), 2**63 - 1])
 def test_any_number_is_taken_for_the_time_of_a_record(timestamp):
-    delivery = Delivery(Partition("t", 0), 0, Record("t", b""), timestamp)
-    assert 1970 <= envelope.to_event(delivery, None).time.year <= 9999
+    record = Record("t", b"", timestamp=timestamp)
+    assert 1970 <= envelope.to_event(record, None).time.year <= 9999
 
 
 def test_no_two_events_have_the_same_identity():

@@ -16,7 +16,7 @@ from rolehost.delivery.deadletters import bury
 from rolehost.delivery.ledger import NewJob
 from rolehost.deployment import load
 from rolehost.services import ProcessServices
-from rolehost.storage import Delivery, Partition, Record
+from rolehost.storage import Partition, Record
 
 pytestmark = pytest.mark.needs("rolehost_embedded")
 
@@ -35,9 +35,10 @@ def deployment(tmp_path: Path) -> Path:
             services.engine.ledger.insert(work.transaction, job)
         work.transaction.execute("UPDATE rolehost_jobs SET finished_at = 1500 WHERE id > 1")
         handler = Handler(fn=print, name="on", topic="things", group="g")
-        record = Record("things", b"{}", b"k", (("ce_id", b"e1"),))
-        delivery = Delivery(Partition("things", 0), 4, record, 1000)
-        bury(work.transaction, handler, delivery, "/x e1", "ValueError: no", 2000)
+        record = Record("things", b"{}", b"k", (("ce_id", b"e1"),)).read_at(
+            Partition("things", 0), 4, 1000
+        )
+        bury(work.transaction, handler, record, "/x e1", "ValueError: no", 2000)
     services.close()
     return path
 

@@ -14,7 +14,7 @@ from rolehost.roles.consumer.lanes import Lanes
 from rolehost.roles.consumer.loop import ConsumerRole
 from rolehost.roles.consumer.offsets import Offsets
 from rolehost.roles.consumer.stints import Stints
-from rolehost.storage import Delivery, Partition, Record
+from rolehost.storage import Partition, Record
 
 pytestmark = pytest.mark.needs("rolehost_embedded")
 
@@ -189,7 +189,7 @@ HERE, THERE = Partition("things", 0), Partition("things", 1)
 
 
 def delivered(partition, *offsets):
-    return [Delivery(partition, offset, Record("things", b""), 0) for offset in offsets]
+    return [Record("things", b"").read_at(partition, offset, 0) for offset in offsets]
 
 
 class Hand(ThreadPoolExecutor):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from rolehost.roles.consumer.stints import Stints
-from rolehost.storage import Delivery, Partition, Record
+from rolehost.storage import Partition, Record
 
 PLACE, OTHER = Partition("t", 0), Partition("t", 1)
 
 
 def taken(stints, *offsets):
-    return stints.take([Delivery(PLACE, offset, Record("t", b""), 0) for offset in offsets])
+    return stints.take([Record("t", b"", partition=PLACE, offset=offset) for offset in offsets])
 
 
 def test_offsets_behind_the_last_record_are_committed_when_all_before_is_finished():

@@ -15,7 +15,7 @@ from rolehost.api.contributions import Handler
 from rolehost.delivery import administration, envelope
 from rolehost.delivery.outbox import Waiting, append, decode_headers, encode_headers
 from rolehost.delivery.texts import storable
-from rolehost.storage import Database, Delivery, Partition, Record, Transaction
+from rolehost.storage import Database, Partition, Record, Transaction
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,32 +43,31 @@ UNPUBLISHED = "(outbox)"
 
 
 def bury(
-    tx: Transaction, handler: Handler, delivery: Delivery, event: str, error: str, now: int
+    tx: Transaction, handler: Handler, record: Record, event: str, error: str, now: int
 ) -> None:
     """Keep an event that a handler gave up.
 
     It is one dead letter, however often it is given up: after a reset of the group's offsets,
     or by a replay that failed again, the row has the new error and counts one more death.
     """
-    _insert(tx, handler.group, handler.name, delivery, event, error, now)
+    _insert(tx, handler.group, handler.name, record, event, error, now)
 
 
 def bury_unpublished(tx: Transaction, row: Waiting, error: str, now: int) -> None:
     """Keep an event that the stream refuses for what it is, so that it holds up no other."""
-    delivery = Delivery(Partition(row.record.topic, -1), row.id, row.record, row.created_at)
-    _insert(tx, UNPUBLISHED, "relay", delivery, envelope.identity(delivery), error, now)
+    record = row.record.read_at(Partition(row.record.topic, -1), row.id, row.created_at)
+    _insert(tx, UNPUBLISHED, "relay", record, envelope.identity(record), error, now)
 
 
 def _insert(
     tx: Transaction,
     group: str,
     handler: str,
-    delivery: Delivery,
+    record: Record,
     event: str,
     error: str,
     now: int,
 ) -> None:
-    record = delivery.record
     tx.execute(
         "INSERT INTO rolehost_dead_events (consumer_group, handler, event, topic, part, position,"
         " key, headers, value, error, state, died_at, published_at, deaths)"
@@ -81,14 +80,14 @@ def _insert(
             handler,
             event,
             record.topic,
-            delivery.partition.number,
-            delivery.offset,
+            record.partition.number,
+            record.offset,
             record.key,
             encode_headers(record.headers),
             record.value,
             storable(error),
             now,
-            delivery.timestamp,
+            record.timestamp,
         ),
     )
 
@@ -205,8 +204,8 @@ def replayed(tx: Transaction, number: int) -> None:
     tx.execute("DELETE FROM rolehost_dead_events WHERE id = ? AND state = 'replay'", (number,))
 
 
-def to_replay(database: Database, group: str, limit: int) -> list[tuple[int, str, Delivery]]:
-    """Return (row id, handler name, delivery) of events that wait to be handled again."""
+def to_replay(database: Database, group: str, limit: int) -> list[tuple[int, str, Record]]:
+    """Return (row id, handler name, record) of events that wait to be handled again."""
     rows = database.read(
         "SELECT id, handler, topic, part, position, key, headers, value, published_at"
         " FROM rolehost_dead_events WHERE state = 'replay' AND consumer_group = ?"
@@ -217,15 +216,13 @@ def to_replay(database: Database, group: str, limit: int) -> list[tuple[int, str
         (
             number,
             handler,
-            Delivery(
+            Record(
+                topic,
+                bytes(value),
+                None if key is None else bytes(key),
+                decode_headers(bytes(headers)),
                 Partition(topic, part),
                 position,
-                Record(
-                    topic,
-                    bytes(value),
-                    None if key is None else bytes(key),
-                    decode_headers(bytes(headers)),
-                ),
                 published,
             ),
         )

@@ -19,7 +19,7 @@ from rolehost.api.events import AnyEvent, Event
 from rolehost.delivery import cloudevents
 from rolehost.delivery.texts import indexable
 from rolehost.errors import PayloadError
-from rolehost.storage import Delivery, Record
+from rolehost.storage import Record
 
 #: How an event is written.
 ContentMode = Literal["binary", "structured"]
@@ -107,18 +107,18 @@ def _refused(event: AnyEvent, reason: str) -> PayloadError:
     return PayloadError(f"event {event.type!r} for topic {event.topic!r}: {reason}")
 
 
-def identity(delivery: Delivery) -> str:
+def identity(record: Record) -> str:
     """Return the text by which the inbox knows an event: source and id, else its position.
 
     A record whose source or id cannot be read has its position, so that no two are the same.
     """
     try:
-        attributes, _ = _attributes(delivery.record)
+        attributes, _ = _attributes(record)
     except PayloadError:
-        return position(delivery)
+        return position(record)
     event_id = attributes.get("id")
     if not event_id:
-        return position(delivery)
+        return position(record)
     # A space ends the source, so it has none itself.
     source = attributes.get("source", "").replace(" ", "%20")
     return indexable(f"{source} {event_id}")
@@ -140,25 +140,24 @@ def data(record: Record) -> bytes:
         return record.value
 
 
-def to_event(delivery: Delivery, decoder: msgspec.json.Decoder[Any] | None) -> AnyEvent:
+def to_event(record: Record, decoder: msgspec.json.Decoder[Any] | None) -> AnyEvent:
     """Make the event of a delivered record; records of other producers need no headers.
 
     Bytes of the key that are not UTF-8 are surrogate escapes (PEP 383), as published again.
 
     Args:
-        delivery: what the stream handed over.
+        record: what the stream returned.
         decoder: decodes the JSON value; None leaves it as bytes.
 
     Raises:
         PayloadError: attributes or value cannot be decoded.
     """
-    record = delivery.record
     attributes, value = _attributes(record)
     try:
         if attributes:
             cloudevents.check_read(attributes)
         time = attributes.pop("time", None)
-        moment = _moment(delivery.timestamp) if time is None else cloudevents.parse_time(time)
+        moment = _moment(record.timestamp) if time is None else cloudevents.parse_time(time)
         data = value if decoder is None else decoder.decode(value)
     except Exception as error:  # a decoder calls the payload's own types
         raise PayloadError(f"{type(error).__name__}: {error}") from None
@@ -169,7 +168,7 @@ def to_event(delivery: Delivery, decoder: msgspec.json.Decoder[Any] | None) -> A
         type=take("type", ""),
         data=data,
         key=None if record.key is None else record.key.decode(errors="surrogateescape"),
-        id=take("id", "") or position(delivery),
+        id=take("id", "") or position(record),
         source=take("source", ""),
         subject=attributes.pop("subject", None),
         time=moment,
@@ -282,6 +281,6 @@ def _moment(timestamp: int) -> datetime:
     return datetime.fromtimestamp(max(0, min(timestamp, _LATEST)) / 1000, UTC)
 
 
-def position(delivery: Delivery) -> str:
+def position(record: Record) -> str:
     """Return topic, partition and offset, by which a record is known that has no identity."""
-    return f"{delivery.partition.topic}/{delivery.partition.number}/{delivery.offset}"
+    return f"{record.topic}/{record.partition.number}/{record.offset}"

@@ -22,13 +22,13 @@ from rolehost.delivery.forks import contained
 from rolehost.delivery.scopes import AlreadyHandled, Scope, current
 from rolehost.delivery.work import Work
 from rolehost.errors import PayloadError, StorageUnavailable
-from rolehost.storage import Delivery
+from rolehost.storage import Record
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-#: The place of a delivery in its batch, its identity, its event.
+#: The place of a record in its batch, its identity, its event.
 _Decoded = tuple[int, str, AnyEvent]
 
 #: What structlog adds to every line of an event. PERF: binding them by name costs much more.
@@ -96,11 +96,11 @@ class Handling:
         )
         self._quarantine = threading.Lock()
 
-    def handle(self, delivery: Delivery, *, careful: bool) -> str:
-        """Handle one delivery until it is handled, a duplicate or a dead letter.
+    def handle(self, record: Record, *, careful: bool) -> str:
+        """Handle one record until it is handled, a duplicate or a dead letter.
 
         Args:
-            delivery: what the stream handed over.
+            record: what the stream handed over.
             careful: record the start, because a process may have died handling it.
 
         Returns:
@@ -109,13 +109,13 @@ class Handling:
         Raises:
             Stopping: the process stops; nothing was decided.
         """
-        identity = envelope.identity(delivery)
+        identity = envelope.identity(record)
         engine = self._engine
         began = engine.clock.now()
         before = _EVENT_ID.set(identity), _GROUP.set(self._handler.group)
         try:
             with engine.database.session():
-                outcome = self._guarded(delivery, identity, careful)
+                outcome = self._guarded(record, identity, careful)
         finally:
             _EVENT_ID.reset(before[0])
             _GROUP.reset(before[1])
@@ -126,24 +126,24 @@ class Handling:
             self._handler.topic,
             self._handler.group,
             outcome,
-            max(0, began - delivery.timestamp) / 1000,
+            max(0, began - record.timestamp) / 1000,
             (now - began) / 1000,
         )
         return outcome
 
-    def _guarded(self, delivery: Delivery, identity: str, careful: bool) -> str:
+    def _guarded(self, record: Record, identity: str, careful: bool) -> str:
         if not careful:
-            return self._attempts(delivery, identity)
+            return self._attempts(record, identity)
         starts = self._patiently(lambda: self._begin(identity))
         if starts >= self._handler.max_crashes:
             error = f"its process died {starts} times while handling it"
-            return self._bury(delivery, identity, error)
+            return self._bury(record, identity, error)
         try:
             if not starts:
-                return self._attempts(delivery, identity)
+                return self._attempts(record, identity)
             # It was being handled when a process died: alone, so that a second death is its own.
             with self._quarantine:
-                return self._attempts(delivery, identity)
+                return self._attempts(record, identity)
         finally:
             # Also when the process stops: a shutdown is no crash.
             self._patiently(lambda: self._ended(identity))
@@ -156,17 +156,17 @@ class Handling:
         with self._engine.database.transaction() as tx:
             inbox.end(tx, self._handler.group, identity)
 
-    def _attempts(self, delivery: Delivery, identity: str) -> str:
+    def _attempts(self, record: Record, identity: str) -> str:
         attempt = 0
         while True:
             attempt += 1
             try:
                 # Each time, for a handler may have changed the one before.
-                event = envelope.to_event(delivery, self._decoder)
+                event = envelope.to_event(record, self._decoder)
             except PayloadError as error:
                 # No attribute of it is reliable, so it is known by its position.
                 text = f"{type(error).__name__}: {error}"
-                return self._bury(delivery, envelope.position(delivery), text, error)
+                return self._bury(record, envelope.position(record), text, error)
             try:
                 return self._once(event, identity, attempt)
             except failpoints.Crash:
@@ -186,7 +186,7 @@ class Handling:
                 # Not isinstance(), which asks the error for its __class__: an error may lie.
                 fatal = issubclass(type(error), (PayloadError, *policy.fatal))
                 if fatal or attempt >= policy.attempts:
-                    return self._bury(delivery, identity, text, error, attempt)
+                    return self._bury(record, identity, text, error, attempt)
                 delay = policy.delay(attempt, self._engine.random)
                 report(
                     log.warning, "handler failed", error, handler=self._handler.name,
@@ -221,7 +221,7 @@ class Handling:
 
     def _bury(
         self,
-        delivery: Delivery,
+        record: Record,
         identity: str,
         text: str,
         error: BaseException | None = None,
@@ -240,7 +240,7 @@ class Handling:
         def write() -> None:
             with self._engine.database.transaction() as tx:
                 now = self._engine.clock.now()
-                deadletters.bury(tx, self._handler, delivery, identity, text, now)
+                deadletters.bury(tx, self._handler, record, identity, text, now)
 
         self._patiently(write)
         return "dead"
@@ -257,8 +257,8 @@ class Handling:
             if self._wait(1.0):
                 raise Stopping
 
-    def handle_batch(self, deliveries: Sequence[Delivery]) -> list[str]:
-        """Handle several deliveries in one unit of work; one by one if that fails.
+    def handle_batch(self, records: Sequence[Record]) -> list[str]:
+        """Handle several records in one unit of work; one by one if that fails.
 
         Those that cannot be decoded are dead letters, and no part of the unit of work.
 
@@ -270,16 +270,16 @@ class Handling:
         """
         decoded: list[_Decoded] = []
         outcomes: dict[int, str] = {}
-        for place, each in enumerate(deliveries):
+        for place, each in enumerate(records):
             try:
                 event = envelope.to_event(each, self._decoder)
                 decoded.append((place, envelope.identity(each), event))
             except PayloadError:
                 outcomes[place] = self.handle(each, careful=False)
-        outcomes.update(self._batch(deliveries, decoded) if decoded else ())
-        return [outcomes[place] for place in range(len(deliveries))]
+        outcomes.update(self._batch(records, decoded) if decoded else ())
+        return [outcomes[place] for place in range(len(records))]
 
-    def _batch(self, deliveries: Sequence[Delivery], decoded: Sequence[_Decoded]) -> dict[int, str]:
+    def _batch(self, records: Sequence[Record], decoded: Sequence[_Decoded]) -> dict[int, str]:
         began = self._engine.clock.now()
         fresh: list[bool] | None = None
         while fresh is None:
@@ -300,9 +300,7 @@ class Handling:
                     count=len(decoded),
                     error=describe(error),
                 )
-                return {
-                    place: self.handle(deliveries[place], careful=False) for place, *_ in decoded
-                }
+                return {place: self.handle(records[place], careful=False) for place, *_ in decoded}
         outcomes = {
             place: "handled" if new else "duplicate"
             for (place, *_), new in zip(decoded, fresh, strict=True)
@@ -314,7 +312,7 @@ class Handling:
                     self._handler.topic,
                     self._handler.group,
                     outcome,
-                    max(0, began - deliveries[place].timestamp) / 1000,
+                    max(0, began - records[place].timestamp) / 1000,
                     (now - began) / 1000,
                 )
         return outcomes

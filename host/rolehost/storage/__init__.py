@@ -10,7 +10,7 @@ from rolehost.storage.cache import Cache, Lease, Quota
 from rolehost.storage.capabilities import CAPABILITIES, KINDS, Kind
 from rolehost.storage.database import Cursor, Database, Transaction
 from rolehost.storage.queue import DeadMessage, Listener, Queue, message_priority
-from rolehost.storage.stream import Delivery, Partition, Record, Stream, Subscription
+from rolehost.storage.stream import Partition, Record, Stream, Subscription
 from rolehost.storage.values import check_values
 
 __all__ = [
@@ -21,7 +21,6 @@ __all__ = [
     "Cursor",
     "Database",
     "DeadMessage",
-    "Delivery",
     "Kind",
     "Lease",
     "Listener",

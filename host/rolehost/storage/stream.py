@@ -24,9 +24,13 @@ class Partition(NamedTuple):
     number: int
 
 
-# gc=False: neither can be part of a cycle, and there are very many of them.
+#: The partition of a record that was not read from a stream.
+UNREAD = Partition("", -1)
+
+
+# gc=False: a record cannot be part of a cycle, and there are very many of them.
 class Record(msgspec.Struct, frozen=True, gc=False):
-    """What is published.
+    """A record of a stream: one to be published, or one that a subscription returned.
 
     Attributes:
         topic: name of the topic.
@@ -34,35 +38,31 @@ class Record(msgspec.Struct, frozen=True, gc=False):
         key: records of one key keep their order; None spreads over the partitions.
         headers: name and value, in order; a name may repeat. Bytes of a name that are not UTF-8
             are surrogate escapes (PEP 383); a value that is null in the stream is empty.
+        partition: where it was read; ``("", -1)`` if it was not. Ignored by :meth:`Stream.publish`.
+        offset: its position in the partition; offsets rise but may have gaps.
+        timestamp: when it was published, in milliseconds since the epoch.
     """
 
     topic: str
     value: bytes
     key: bytes | None = None
     headers: tuple[tuple[str, bytes], ...] = ()
+    partition: Partition = UNREAD
+    offset: int = -1
+    timestamp: int = 0
 
-
-class Delivery(msgspec.Struct, frozen=True, gc=False):
-    """One record as a subscription hands it over.
-
-    Attributes:
-        partition: where it came from.
-        offset: its position there; offsets rise but may have gaps.
-        record: the record.
-        timestamp: when it was published, milliseconds since the epoch.
-    """
-
-    partition: Partition
-    offset: int
-    record: Record
-    timestamp: int
+    def read_at(self, partition: Partition, offset: int, timestamp: int) -> Record:
+        """Return this record as a subscription returns it that read it there."""
+        return msgspec.structs.replace(
+            self, partition=partition, offset=offset, timestamp=timestamp
+        )
 
 
 class Subscription(ABC):
     """One member of a consumer group. Used by one thread; :meth:`interrupt` by any."""
 
     @abstractmethod
-    def poll(self, timeout: float, limit: int) -> list[Delivery]:
+    def poll(self, timeout: float, limit: int) -> list[Record]:
         """Return at most ``limit`` records that follow those returned before.
 
         Waits up to ``timeout`` seconds for the first. Keeps the membership alive: call it at

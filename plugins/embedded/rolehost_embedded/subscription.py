@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from rolehost.api import Delivery, Listener, Partition, StorageError, Subscription
+from rolehost.api import Listener, Partition, Record, StorageError, Subscription
 
 from rolehost_embedded.groups import Member, Place, TopicsGone
 from rolehost_embedded.topics import Topic, Topics
@@ -65,17 +65,17 @@ class EmbeddedSubscription(Subscription):
         self._interrupted = False
         self._closed = False
 
-    def poll(self, timeout: float, limit: int) -> list[Delivery]:
+    def poll(self, timeout: float, limit: int) -> list[Record]:
         """See :meth:`rolehost.api.Subscription.poll`."""
         deadline = time.monotonic() + timeout
         while True:
             if time.monotonic() >= self._report_at:
                 self._share_out()
-            deliveries = self._fetch(limit)
+            records = self._fetch(limit)
             left = deadline - time.monotonic()
-            if deliveries or left <= 0 or self._interrupted or self._closed:
+            if records or left <= 0 or self._interrupted or self._closed:
                 self._interrupted = False
-                return deliveries
+                return records
             names = self._listener.wait(min(left, max(self._report_at - time.monotonic(), 0.0)))
             if any(name.startswith("group:") for name in names):
                 self._report_at = float("-inf")
@@ -119,13 +119,13 @@ class EmbeddedSubscription(Subscription):
             del self._positions[place]
             self._paused.discard(place)
 
-    def _fetch(self, limit: int) -> list[Delivery]:
+    def _fetch(self, limit: int) -> list[Record]:
         readable = [place for place in self._positions if place not in self._paused]
         if not readable:
             return []
         self._turn += 1
         start = self._turn % len(readable)
-        found: list[Delivery] = []
+        found: list[Record] = []
         with self._topics.database.session():
             for place in readable[start:] + readable[:start]:
                 topic = self._by_id[place[0]]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 import peewee
-from rolehost.api import Delivery, Partition, Record, StorageRefused, Transaction
+from rolehost.api import Partition, Record, StorageRefused, Transaction
 
 from rolehost_embedded.database import EmbeddedDatabase
 
@@ -174,20 +174,18 @@ class Topics:
             return next(self._spread) % partitions
         return zlib.crc32(key) % partitions
 
-    def read(self, topic: Topic, number: int, position: int, limit: int) -> list[Delivery]:
+    def read(self, topic: Topic, number: int, position: int, limit: int) -> list[Record]:
         """Return at most ``limit`` records of a partition, from a position on."""
         partition = Partition(topic.name, number)
         return [
-            Delivery(
-                partition=partition,
-                offset=offset,
-                timestamp=timestamp,
-                record=Record(
-                    topic=topic.name,
-                    value=value,
-                    key=key,
-                    headers=() if headers is None else _read_headers(headers),
-                ),
+            Record(
+                topic.name,
+                value,
+                key,
+                () if headers is None else _read_headers(headers),
+                partition,
+                offset,
+                timestamp,
             )
             for offset, timestamp, key, headers, value in self.database.read(
                 "SELECT position, timestamp, key, headers, value FROM embedded_records"

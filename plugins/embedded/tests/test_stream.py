@@ -86,7 +86,7 @@ def test_a_header_name_that_is_not_utf_8_comes_back_as_it_was(opened: Open) -> N
     stream = opened()
     headers = (("ok", b"1"), ("na\udcffme", b"\xff"), ("ok", b"2"))
     stream.publish([Record(TOPIC, b"bad", headers=headers), Record(TOPIC, b"good")])
-    found = {each.record.value: each.record.headers for each in Reader(stream).read(2)}
+    found = {each.value: each.headers for each in Reader(stream).read(2)}
     assert found == {b"bad": headers, b"good": ()}
 
 
@@ -102,7 +102,7 @@ def test_a_topic_keeps_the_partitions_it_was_made_with(opened: Open) -> None:
     _publish(few, 20)
     _publish(many, 20)
     reader = Reader(many)
-    assert {delivery.partition.number for delivery in reader.read(40)} == {0, 1}
+    assert {record.partition.number for record in reader.read(40)} == {0, 1}
 
 
 def test_old_records_are_dropped(opened: Open, clock: FakeClock) -> None:
@@ -212,7 +212,7 @@ def test_whatever_happens_to_members_no_record_is_lost_and_no_partition_has_two_
 
     def poll(reader: Reader) -> None:
         reader.subscription._report_at = float("-inf")
-        seen.update(d.record.value for d in reader.subscription.poll(0, random.randint(1, 20)))
+        seen.update(d.value for d in reader.subscription.poll(0, random.randint(1, 20)))
 
     for _ in range(80):
         step = random.choice(["join", "leave", "freeze", "publish", "publish", "poll", "poll"])

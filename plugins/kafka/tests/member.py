@@ -35,7 +35,7 @@ class Member:
     def poll(self) -> None:
         """Read what is there."""
         for each in self.subscription.poll(0.2, 100):
-            self.values.append(each.record.value)
+            self.values.append(each.value)
             self._read[each.partition] = each.offset + 1
 
     def leave(self) -> None:

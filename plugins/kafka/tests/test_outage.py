@@ -32,7 +32,7 @@ def read(member: Subscription, count: int) -> list[bytes]:
     while len(found) < count:
         assert time.monotonic() < deadline, f"only {found}"
         try:
-            found += [each.record.value for each in member.poll(0.5, 100)]
+            found += [each.value for each in member.poll(0.5, 100)]
         except StorageUnavailable:
             threading.Event().wait(0.1)
     return found

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType
-from rolehost.api import Delivery, Record, StorageError, StorageUnavailable, Subscription
+from rolehost.api import Record, StorageError, StorageUnavailable, Subscription
 from rolehost_kafka.runs import runs, size
 from rolehost_kafka.settings import KafkaSettings
 from rolehost_kafka.stream import KafkaStream
@@ -43,8 +43,8 @@ def join(stream: KafkaStream, *topics: str) -> Subscription:
     return stream.subscribe(topics or ["topic"], "group", on_assigned=none, on_revoked=none)
 
 
-def poll_until(member: Subscription, done: Callable[[list[Delivery]], bool]) -> list[Delivery]:
-    found: list[Delivery] = []
+def poll_until(member: Subscription, done: Callable[[list[Record]], bool]) -> list[Record]:
+    found: list[Record] = []
     deadline = time.monotonic() + PATIENCE
     while not done(found):
         assert time.monotonic() < deadline, f"only {len(found)} records"
@@ -76,14 +76,14 @@ def test_names_and_values_of_headers_are_bytes_like_any_other(
         )
     stream.publish([Record("topic", b"after")])
     found = poll_until(join(stream), lambda found: len(found) >= 504)[499:]
-    assert [(each.record.value, each.record.headers[1:]) for each in found] == [
+    assert [(each.value, each.headers[1:]) for each in found] == [
         (b"before", ()),
         (b"theirs", (("na\udcffme", b"v\xff"),)),
         (b"theirs", (("\udcfe", b""),)),
         (b"theirs", (("ok", b"\xff"),)),
         (b"after", ()),
     ]
-    assert {each.record.key for each in found} == {None, b"k\xff"}
+    assert {each.key for each in found} == {None, b"k\xff"}
 
 
 def test_what_a_broker_refuses_for_its_size_harms_no_other_and_the_order_holds(
@@ -108,7 +108,7 @@ def test_what_a_broker_refuses_for_its_size_harms_no_other_and_the_order_holds(
         one.publish([Record("topic", b"last", b"k")])
         if one is not stream:
             one.close()
-    found = [each.record for each in poll_until(join(stream), lambda found: len(found) >= 123)]
+    found = poll_until(join(stream), lambda found: len(found) >= 123)
     again = found[-61:-1]
     assert again == small, "the order of the key"
 
@@ -123,7 +123,7 @@ def test_a_record_that_no_broker_takes_is_refused_alone(stream: KafkaStream) -> 
     assert error is not None
     stream.publish([Record("topic", b"b")])
     found = poll_until(join(stream), lambda found: len(found) >= 2)
-    assert [each.record.value for each in found] == [b"a", b"b"]
+    assert [each.value for each in found] == [b"a", b"b"]
 
 
 def test_a_topic_that_was_deleted_is_made_again(
@@ -136,8 +136,8 @@ def test_a_topic_that_was_deleted_is_made_again(
     while (error := stream.publish_each([Record("topic", b"new")])[0]) is not None:
         assert isinstance(error, StorageUnavailable)
         assert time.monotonic() < deadline
-    (delivery,) = poll_until(join(stream), bool)
-    assert delivery.record.value == b"new"
+    (record,) = poll_until(join(stream), bool)
+    assert record.value == b"new"
     stream.close()
 
 
@@ -169,8 +169,8 @@ def test_lag_is_0_when_everything_readable_was_read(
     producer.send(topic, b"open").get(PATIENCE)
     assert stream.lag(["topic"], "group") == 0
     producer.commit_transaction()
-    (delivery,) = poll_until(member, bool)
-    assert delivery.record.value == b"open"
+    (record,) = poll_until(member, bool)
+    assert record.value == b"open"
     assert member.positions().get(partition, 0) in (0, 6, 7)
     member.close()
     producer.close()

@@ -52,7 +52,7 @@ def carries(stream: Stream) -> bool:
     deadline = time.monotonic() + PATIENCE
     while not found:
         assert time.monotonic() < deadline, "nothing came"
-        found += [each.record.value for each in member.poll(0.5, 100)]
+        found += [each.value for each in member.poll(0.5, 100)]
     member.close()
     stream.close()
     return found == [b"1"]

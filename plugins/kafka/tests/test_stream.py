@@ -83,8 +83,8 @@ def test_a_record_that_is_too_large_is_not_worth_another_try(stream: Stream) -> 
 def test_what_is_compressed_is_read_back(settings: KafkaSettings, compression: str) -> None:
     stream = KafkaStream(msgspec.structs.replace(settings, compression=compression))
     stream.publish([Record("topic", b"abc" * 1000)])
-    (delivery,) = read(join(stream), 1)
-    assert delivery.record.value == b"abc" * 1000
+    (record,) = read(join(stream), 1)
+    assert record.value == b"abc" * 1000
     stream.close()
 
 
@@ -92,7 +92,7 @@ def test_both_clients_choose_the_same_partition_for_a_key(
     settings: KafkaSettings, stream: Stream
 ) -> None:
     stream.publish([Record("topic", b"", key=b"key-%d" % n) for n in range(40)])
-    here = {d.record.key: d.partition for d in read(join(stream), 40)}
+    here = {d.key: d.partition for d in read(join(stream), 40)}
     other = KafkaProducer(bootstrap_servers=list(settings.servers))
     theirs = {
         key: other.send(f"{settings.prefix}topic", b"", key=key).get(PATIENCE).partition
@@ -105,7 +105,7 @@ def test_both_clients_choose_the_same_partition_for_a_key(
 def test_bytes_that_no_decoder_takes_are_handed_over_and_stop_nobody(stream: Stream) -> None:
     poison = Record("topic", b"\xff\xfe{", key=b"k", headers=(("ce_id", b"\xff"),))
     stream.publish([poison, Record("topic", b"{}", key=b"k")])
-    assert [d.record.value for d in read(join(stream), 2)] == [b"\xff\xfe{", b"{}"]
+    assert [d.value for d in read(join(stream), 2)] == [b"\xff\xfe{", b"{}"]
 
 
 def test_records_without_a_value_of_other_producers_are_empty(
@@ -115,19 +115,19 @@ def test_records_without_a_value_of_other_producers_are_empty(
     other = KafkaProducer(bootstrap_servers=list(settings.servers))
     other.send(f"{settings.prefix}topic", key=b"k", value=None).get(PATIENCE)
     other.close()
-    assert sorted(d.record.value for d in read(join(stream), 2)) == [b"", b"first"]
+    assert sorted(d.value for d in read(join(stream), 2)) == [b"", b"first"]
 
 
 def test_only_what_is_finished_is_committed_however_much_was_returned(stream: Stream) -> None:
     stream.publish([Record("topic", b"%d" % n, key=b"k") for n in range(10)])
     member = join(stream)
-    deliveries = read(member, 10)
-    member.commit({deliveries[0].partition: deliveries[3].offset + 1})
+    records = read(member, 10)
+    member.commit({records[0].partition: records[3].offset + 1})
     member.poll(0.1, 10)
     member.close()
     assert stream.lag(["topic"], "group") == 6
     again = join(stream)
-    assert [d.record.value for d in read(again, 6)] == [b"%d" % n for n in range(4, 10)]
+    assert [d.value for d in read(again, 6)] == [b"%d" % n for n in range(4, 10)]
 
 
 def test_a_slow_callback_of_a_rebalance_runs_in_the_polling_thread_and_may_commit(
@@ -146,8 +146,8 @@ def test_a_slow_callback_of_a_rebalance_runs_in_the_polling_thread_and_may_commi
 
     one = join(stream, on_revoked=revoked)
     first = read(one, 40)
-    for delivery in first:
-        seen[delivery.partition] = delivery.offset + 1
+    for record in first:
+        seen[record.partition] = record.offset + 1
     other = KafkaStream(settings)
     two = join(other)
     mine: set[Partition] = set()
@@ -161,10 +161,10 @@ def test_a_slow_callback_of_a_rebalance_runs_in_the_polling_thread_and_may_commi
     while len(values) < 40:
         assert time.monotonic() < deadline
         for member in (one, two):
-            for delivery in member.poll(0.1, 100):
-                values.append(delivery.record.value)
+            for record in member.poll(0.1, 100):
+                values.append(record.value)
                 if member is two:
-                    mine.add(delivery.partition)
+                    mine.add(record.partition)
     assert threads == {threading.current_thread().name}
     assert mine
     assert set(values) == {b"new"}
@@ -201,8 +201,8 @@ def test_what_another_client_produces_is_read(settings: KafkaSettings, stream: S
         check=True,
         timeout=PATIENCE,
     )
-    theirs = next(d for d in read(join(stream), 2) if d.record.value == b"theirs")
-    assert (theirs.record.key, theirs.record.headers) == (b"k", (("a", b"1"),))
+    theirs = next(d for d in read(join(stream), 2) if d.value == b"theirs")
+    assert (theirs.key, theirs.headers) == (b"k", (("a", b"1"),))
 
 
 def test_a_killed_member_is_not_waited_for_by_the_one_that_is_started_in_its_place(

@@ -22,7 +22,7 @@ from rolehost.roles.beats import Beats
 from rolehost.roles.consumer.lanes import Lanes, Work
 from rolehost.roles.consumer.stints import Stint, Stints, Taken
 from rolehost.roles.outages import Outage
-from rolehost.storage import Delivery, Listener, Partition, Stream
+from rolehost.storage import Listener, Partition, Record, Stream
 
 log = structlog.get_logger(__name__)
 
@@ -207,15 +207,15 @@ class Group:
         self._stints.await_flying(self._most // 2, ROOM)
         room = self._most - self._stints.flying()
         if room > 0:
-            deliveries = self._subscription.poll(POLL, min(room, RECORDS))
-            if deliveries:
-                self._progress.polled += len(deliveries)
-                self._lanes.submit(self._work(self._stints.take(deliveries)))
+            records = self._subscription.poll(POLL, min(room, RECORDS))
+            if records:
+                self._progress.polled += len(records)
+                self._lanes.submit(self._work(self._stints.take(records)))
         else:
-            deliveries = []
+            records = []
             self._stay()
         now = time.monotonic()
-        if not deliveries or now >= self._commit_at:
+        if not records or now >= self._commit_at:
             self._commit()
             self._commit_at = now + COMMIT
         self._replay(now)
@@ -235,8 +235,8 @@ class Group:
         items: list[tuple[Hashable, Work]] = []
         batches: set[str] = set()
         for each in taken:
-            delivery, _, careful = each
-            topic = delivery.partition.topic
+            record, _, careful = each
+            topic = record.partition.topic
             handler = self._handlers[topic]
             if handler.batch > 1:
                 if not careful:
@@ -244,8 +244,8 @@ class Group:
                     batches.add(topic)
                     continue
                 lane: Hashable = self._group, topic
-            elif handler.ordered and (key := delivery.record.key) is not None:
-                lane = self._group, delivery.partition, key
+            elif handler.ordered and (key := record.key) is not None:
+                lane = self._group, record.partition, key
             else:
                 lane = None
             items.append((lane, partial(self._single, self._handling[topic], each)))
@@ -256,8 +256,8 @@ class Group:
     def _single(self, handling: Handling, each: Taken) -> None:
         taken = (each,)
         if self._stints.start(taken):
-            delivery, stint, careful = each
-            handle = partial(handling.handle, delivery, careful=careful)
+            record, stint, careful = each
+            handle = partial(handling.handle, record, careful=careful)
             self._stints.settle(taken, self._finish(handle, stint))
 
     def _batches(self, topic: str) -> Work:
@@ -272,8 +272,8 @@ class Group:
                 kept = self._stints.start(taken)
                 if kept:
                     bind_contextvars(event_id=f"{len(kept)} of {topic}", group=self._group)
-                    deliveries = [each[0] for each in kept]
-                    done = self._finish(partial(handling.handle_batch, deliveries), None)
+                    records = [each[0] for each in kept]
+                    done = self._finish(partial(handling.handle_batch, records), None)
                     self._stints.settle(kept, done)
 
         return work
@@ -332,15 +332,15 @@ class Group:
         self._look_at = now + engine.policy.poll
         with engine.database.session():
             waiting = deadletters.to_replay(engine.database, self._group, REPLAYS)
-        for number, _, delivery in waiting:
-            handling = self._handling.get(delivery.partition.topic)
+        for number, _, record in waiting:
+            handling = self._handling.get(record.partition.topic)
             if handling is not None and number not in self._replaying:
                 self._replaying.add(number)
-                self._lanes.submit([(None, self._again(handling, number, delivery))])
+                self._lanes.submit([(None, self._again(handling, number, record))])
 
-    def _again(self, handling: Handling, number: int, delivery: Delivery) -> Work:
+    def _again(self, handling: Handling, number: int, record: Record) -> Work:
         def replay() -> None:
-            handling.handle(delivery, careful=True)
+            handling.handle(record, careful=True)
             with self._engine.database.session(), self._engine.database.transaction() as tx:
                 deadletters.replayed(tx, number)
 

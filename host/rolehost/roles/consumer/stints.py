@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from rolehost.roles.consumer.offsets import Offsets
-from rolehost.storage import Delivery, Partition
+from rolehost.storage import Partition, Record
 
 #: More than is ever finished: nobody waits.
 _NEVER = sys.maxsize
@@ -39,7 +39,7 @@ class Stint:
 
 
 #: A record that was taken, the stint in which it was, and whether to be careful.
-Taken = tuple[Delivery, Stint, bool]
+Taken = tuple[Record, Stint, bool]
 
 
 class Stints:
@@ -73,20 +73,20 @@ class Stints:
         """Return what is owned."""
         return list(self._owned)
 
-    def take(self, deliveries: Sequence[Delivery]) -> list[Taken]:
+    def take(self, records: Sequence[Record]) -> list[Taken]:
         """Note records that are to be handled."""
         taken = []
         owned = self._owned
-        for delivery in deliveries:
-            stint = owned.get(delivery.partition)
+        for record in records:
+            stint = owned.get(record.partition)
             if stint is None:
-                stint = owned[delivery.partition] = Stint()
-            stint.offsets.take(delivery.offset)
+                stint = owned[record.partition] = Stint()
+            stint.offsets.take(record.offset)
             careful = stint.careful > 0
             if careful:
                 stint.careful -= 1
-            taken.append((delivery, stint, careful))
-        self._flying += len(deliveries)
+            taken.append((record, stint, careful))
+        self._flying += len(records)
         return taken
 
     def start(self, taken: Sequence[Taken]) -> Sequence[Taken]:
@@ -134,10 +134,10 @@ class Stints:
         """Return how many records were taken and are not settled."""
         settled, dirty = self._settled, self._dirty
         for _ in range(len(settled)):
-            (delivery, stint, _careful), done = settled.popleft()
+            (record, stint, _careful), done = settled.popleft()
             self._flying -= 1
-            if done and stint.offsets.finish(delivery.offset):
-                dirty[delivery.partition] = stint
+            if done and stint.offsets.finish(record.offset):
+                dirty[record.partition] = stint
         return self._flying
 
     def await_flying(self, most: int, timeout: float) -> bool:

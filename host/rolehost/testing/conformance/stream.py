@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from rolehost.storage import CAPABILITIES, Delivery, Partition, Record, Stream, Subscription
+from rolehost.storage import CAPABILITIES, Partition, Record, Stream, Subscription
 from rolehost.testing.conformance.clients import (
     PATIENCE,
     BackendSuite,
@@ -27,7 +27,7 @@ class Reader:
     """A subscription, with what it was given and told."""
 
     def __init__(self, stream: Stream, group: str = "group", topics: Collection[str] = (_TOPIC,)):
-        self.got: list[Delivery] = []
+        self.got: list[Record] = []
         self.owned: set[Partition] = set()
         self.told: list[tuple[str, frozenset[Partition]]] = []
         self.commit_when_revoked = False
@@ -45,7 +45,7 @@ class Reader:
             self.commit()
         self.owned -= set(partitions)
 
-    def step(self, limit: int = 100) -> list[Delivery]:
+    def step(self, limit: int = 100) -> list[Record]:
         """Poll once, briefly."""
         batch = self.subscription.poll(_STEP, limit)
         self.got.extend(batch)
@@ -59,20 +59,20 @@ class Reader:
             for reader in (self, *others):
                 reader.step()
 
-    def read(self, count: int) -> list[Delivery]:
+    def read(self, count: int) -> list[Record]:
         """Poll until so many records came in all."""
         self.until(lambda: len(self.got) >= count)
         return self.got
 
     def values(self) -> list[bytes]:
         """The values that came, in order."""
-        return [delivery.record.value for delivery in self.got]
+        return [record.value for record in self.got]
 
     def commit(self) -> None:
         """Commit everything that came."""
         ends: dict[Partition, int] = {}
-        for delivery in self.got:
-            ends[delivery.partition] = max(ends.get(delivery.partition, 0), delivery.offset + 1)
+        for record in self.got:
+            ends[record.partition] = max(ends.get(record.partition, 0), record.offset + 1)
         self.subscription.commit(ends)
 
 
@@ -103,10 +103,10 @@ class StreamConformance(BackendSuite[Stream]):
     def test_a_record_comes_back_as_it_went_in(self, backend: Stream, record: Record) -> None:
         before = time.time_ns() // 1_000_000
         backend.publish([record])
-        (delivery,) = Reader(backend).read(1)
-        assert delivery.record == record
-        assert delivery.partition.topic == _TOPIC
-        assert before - 1000 <= delivery.timestamp <= time.time_ns() // 1_000_000 + 1000
+        (found,) = Reader(backend).read(1)
+        assert found == record.read_at(found.partition, found.offset, found.timestamp)
+        assert found.partition.topic == _TOPIC
+        assert before - 1000 <= found.timestamp <= time.time_ns() // 1_000_000 + 1000
 
     def test_publishing_nothing_is_fine(self, backend: Stream) -> None:
         backend.publish([])
@@ -127,16 +127,16 @@ class StreamConformance(BackendSuite[Stream]):
         reader = Reader(backend)
         reader.read(30)
         for key in (b"key-0", b"key-1", b"key-2"):
-            mine = [delivery for delivery in reader.got if delivery.record.key == key]
-            assert [_number(delivery) for delivery in mine] == sorted(map(_number, mine))
-            assert len({delivery.partition for delivery in mine}) == 1
+            mine = [record for record in reader.got if record.key == key]
+            assert [_number(record) for record in mine] == sorted(map(_number, mine))
+            assert len({record.partition for record in mine}) == 1
             assert [d.offset for d in mine] == sorted({d.offset for d in mine})
 
     def test_records_without_a_key_spread(self, backend: Stream) -> None:
         for number in range(200):
             backend.publish([Record(topic=_TOPIC, value=b"%d" % number)])
-        deliveries = Reader(backend).read(200)
-        assert len({delivery.partition for delivery in deliveries}) > 1
+        records = Reader(backend).read(200)
+        assert len({record.partition for record in records}) > 1
 
     def test_threads_that_publish_lose_and_mix_up_nothing(self, backend: Stream) -> None:
         def work(number: int) -> None:
@@ -147,7 +147,7 @@ class StreamConformance(BackendSuite[Stream]):
         in_threads(4, work)
         reader.read(80)
         for number in range(4):
-            mine = [_number(d) for d in reader.got if d.record.key == b"%d" % number]
+            mine = [_number(d) for d in reader.got if d.key == b"%d" % number]
             assert mine == list(range(20))
 
     def test_poll_returns_no_more_than_asked_for(self, backend: Stream) -> None:
@@ -303,7 +303,7 @@ class StreamConformance(BackendSuite[Stream]):
         reader = Reader(backend)
         reader.until(lambda: bool(reader.owned))
         with process(_publish, make_backend) as child:
-            assert [d.record.value for d in reader.subscription.poll(PATIENCE, 10)] == [b"afar"]
+            assert [d.value for d in reader.subscription.poll(PATIENCE, 10)] == [b"afar"]
             child.finish()
 
     def test_trimming_keeps_what_is_fresh(self, backend: Stream) -> None:
@@ -323,8 +323,8 @@ class StreamConformance(BackendSuite[Stream]):
         stream.close()
 
 
-def _number(delivery: Delivery) -> int:
-    return int(delivery.record.value)
+def _number(record: Record) -> int:
+    return int(record.value)
 
 
 def _read_and_hold(channel: Connection, make_backend: Callable[[], Stream]) -> None:

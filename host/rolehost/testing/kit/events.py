@@ -16,7 +16,7 @@ from rolehost.delivery.handling import Handling
 from rolehost.delivery.relay import Relay
 from rolehost.errors import DeliveryError
 from rolehost.services import ProcessServices
-from rolehost.storage import Delivery, Partition, Record, Stream, Subscription
+from rolehost.storage import Partition, Record, Stream, Subscription
 from rolehost.testing.kit.clock import Clock
 from rolehost.testing.kit.ran import Ran
 
@@ -104,28 +104,28 @@ class Events:
 
     def _poll(self, group: str) -> list[Ran]:
         subscription = self._subscriptions[group]
-        deliveries = subscription.poll(0.0, RECORDS)
-        if not deliveries:
+        records = subscription.poll(0.0, RECORDS)
+        if not records:
             return []
         engine = self._engine
         careful = leases.crashed_lately(engine.database, "consumer", engine.clock.now())
         ran: list[Ran] = []
-        for handler, handling, part in self._parts(group, deliveries):
+        for handler, handling, part in self._parts(group, records):
             if handler.batch > 1 and not careful:
                 ran += self._batch(handler, handling, part)
             else:
                 ran += [self._single(handler, handling, each, careful) for each in part]
         failpoints.reach("consumer.before_offsets")
-        subscription.commit(_after(deliveries))
+        subscription.commit(_after(records))
         failpoints.reach("consumer.after_offsets")
         return ran
 
     def _parts(
-        self, group: str, deliveries: Sequence[Delivery]
-    ) -> Iterator[tuple[Handler, Handling, list[Delivery]]]:
+        self, group: str, records: Sequence[Record]
+    ) -> Iterator[tuple[Handler, Handling, list[Record]]]:
         """Divide what came by handler, and what a batch handler gets by its size."""
-        by_topic: dict[str, list[Delivery]] = {}
-        for each in deliveries:
+        by_topic: dict[str, list[Record]] = {}
+        for each in records:
             by_topic.setdefault(each.partition.topic, []).append(each)
         for topic, mine in by_topic.items():
             handler, handling = self._handlers[group][topic]
@@ -133,43 +133,39 @@ class Events:
             for start in range(0, len(mine), size):
                 yield handler, handling, mine[start : start + size]
 
-    def _single(
-        self, handler: Handler, handling: Handling, delivery: Delivery, careful: bool
-    ) -> Ran:
+    def _single(self, handler: Handler, handling: Handling, record: Record, careful: bool) -> Ran:
         self._raised.clear()
-        outcome = handling.handle(delivery, careful=careful)
-        return self._told(handler, delivery, outcome)
+        outcome = handling.handle(record, careful=careful)
+        return self._told(handler, record, outcome)
 
-    def _batch(
-        self, handler: Handler, handling: Handling, deliveries: Sequence[Delivery]
-    ) -> list[Ran]:
+    def _batch(self, handler: Handler, handling: Handling, records: Sequence[Record]) -> list[Ran]:
         self._raised.clear()
-        outcomes = handling.handle_batch(deliveries)
+        outcomes = handling.handle_batch(records)
         return [
-            self._told(handler, delivery, outcome)
-            for delivery, outcome in zip(deliveries, outcomes, strict=True)
+            self._told(handler, record, outcome)
+            for record, outcome in zip(records, outcomes, strict=True)
         ]
 
-    def _told(self, handler: Handler, delivery: Delivery, outcome: str) -> Ran:
+    def _told(self, handler: Handler, record: Record, outcome: str) -> Ran:
         error = None
         if outcome == "dead":
-            raised = self._raised.get(envelope.event_id(delivery.record))
-            error = raised or self._buried(handler, delivery)
+            raised = self._raised.get(envelope.event_id(record))
+            error = raised or self._buried(handler, record)
         return Ran(
             kind="event",
             name=handler.name,
             outcome=outcome,
-            id=envelope.identity(delivery),
-            arguments=payload(delivery.record),
+            id=envelope.identity(record),
+            arguments=payload(record),
             error=error,
         )
 
-    def _buried(self, handler: Handler, delivery: Delivery) -> DeliveryError:
+    def _buried(self, handler: Handler, record: Record) -> DeliveryError:
         """Return why an event is dead that no handler was called with."""
         rows = self._engine.database.read(
             "SELECT error FROM rolehost_dead_events WHERE handler = ? AND event IN (?, ?)"
             " ORDER BY id DESC LIMIT 1",
-            (handler.name, envelope.identity(delivery), envelope.position(delivery)),
+            (handler.name, envelope.identity(record), envelope.position(record)),
         )
         return DeliveryError(rows[0][0] if rows else "dead")
 
@@ -177,10 +173,10 @@ class Events:
         """Handle dead letters again that an operator wants to be."""
         engine = self._engine
         ran = []
-        for number, _, delivery in deadletters.to_replay(engine.database, group, RECORDS):
-            found = self._handlers[group].get(delivery.partition.topic)
+        for number, _, record in deadletters.to_replay(engine.database, group, RECORDS):
+            found = self._handlers[group].get(record.partition.topic)
             if found is not None:
-                ran.append(self._single(*found, delivery, True))
+                ran.append(self._single(*found, record, True))
                 with engine.database.transaction() as tx:
                     deadletters.replayed(tx, number)
         return ran
@@ -210,8 +206,8 @@ def payload(record: Record) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _after(deliveries: Sequence[Delivery]) -> dict[Partition, int]:
-    return {each.partition: each.offset + 1 for each in deliveries}
+def _after(records: Sequence[Record]) -> dict[Partition, int]:
+    return {each.partition: each.offset + 1 for each in records}
 
 
 def _nothing(_partitions: Collection[Partition]) -> None:

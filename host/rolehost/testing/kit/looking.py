@@ -12,7 +12,7 @@ import msgspec
 
 from rolehost.api import Actor
 from rolehost.delivery import administration, envelope
-from rolehost.storage import Database, Delivery, Partition, Record
+from rolehost.storage import Database, Record
 from rolehost.testing.kit.matching import differences
 
 #: Most of what was there instead that a failed assertion shows.
@@ -110,7 +110,7 @@ def published(records: Sequence[Record]) -> list[Published]:
     """Return the events of records."""
     found = []
     for record in records:
-        event = envelope.to_event(Delivery(Partition(record.topic, -1), 0, record, 0), None)
+        event = envelope.to_event(record, None)
         try:
             data = msgspec.json.decode(event.data)
         except msgspec.DecodeError:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import ClassVar
 
 from rolehost.errors import StorageUnavailable
-from rolehost.storage.stream import Delivery, Partition, Record, Stream, Subscription
+from rolehost.storage.stream import Partition, Record, Stream, Subscription
 from rolehost.testing.memory import abilities
 from rolehost.testing.memory.topics import Member, Told, Topics
 
@@ -84,7 +84,7 @@ class MemorySubscription(Subscription):
         """Its part of the group."""
         return self._member
 
-    def poll(self, timeout: float, limit: int) -> list[Delivery]:
+    def poll(self, timeout: float, limit: int) -> list[Record]:
         """See :meth:`rolehost.api.Subscription.poll`."""
         topics, changed = self._topics, self._topics.changed
         if self._closed:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from rolehost.api.services import Clock
-from rolehost.storage.stream import Delivery, Partition, Record
+from rolehost.storage.stream import Partition, Record
 from rolehost.testing.memory.interleaving import Interleaving
 
 
@@ -151,19 +151,19 @@ class Topics:
             }
         return mine
 
-    def fetch(self, member: Member, paused: Collection[Partition], limit: int) -> list[Delivery]:
+    def fetch(self, member: Member, paused: Collection[Partition], limit: int) -> list[Record]:
         """Return the next records of what a member owns, and go on behind them."""
         partitions = sorted(set(member.reading).difference(paused))
         if self.shuffle is not None:
             self.shuffle.shuffle(partitions)
             limit = self.shuffle.randint(1, limit)
-        found: list[Delivery] = []
+        found: list[Record] = []
         for partition in partitions:
             start = member.reading[partition]
             records = self.topic(partition.topic)[partition.number]
             for offset in range(start, min(len(records), start + limit - len(found))):
                 kept = records[offset]
-                found.append(Delivery(partition, offset, kept.record, kept.timestamp))
+                found.append(kept.record.read_at(partition, offset, kept.timestamp))
                 member.reading[partition] = offset + 1
         return found
 

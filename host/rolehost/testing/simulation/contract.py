@@ -25,7 +25,7 @@ from rolehost.composition.model import Composition
 from rolehost.delivery import envelope
 from rolehost.delivery.outbox import decode_headers
 from rolehost.delivery.scopes import Scope, current
-from rolehost.storage import Delivery, Partition, Record
+from rolehost.storage import Record
 from rolehost.testing.memory.database import MemoryDatabase
 from rolehost.testing.simulation.world import SimulatedWorld
 
@@ -266,4 +266,4 @@ def _unhandled(
 
 
 def _of_record(record: Record) -> str:
-    return envelope.identity(Delivery(Partition(record.topic, -1), 0, record, 0))
+    return envelope.identity(record)

@@ -11,7 +11,7 @@ from operator import methodcaller
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
-from rolehost.api import Delivery, Partition, Record, Subscription
+from rolehost.api import Partition, Record, Subscription
 
 from rolehost_kafka import failures
 from rolehost_kafka.client import Told
@@ -117,7 +117,7 @@ class DirectSubscription(Subscription):
         #: Where partitions ended of which nothing was read since.
         self._ends: dict[Partition, int] = {}
         #: Records that came while their partition was paused, or more than was asked for.
-        self._held: deque[Delivery] = deque()
+        self._held: deque[Record] = deque()
         #: Offsets that could not be committed while the group was rebalancing.
         self._owed: dict[Partition, int] = {}
         self._committing: _Committing | None = None
@@ -129,7 +129,7 @@ class DirectSubscription(Subscription):
         self._closing = threading.Lock()
         self._closed = False
 
-    def poll(self, timeout: float, limit: int) -> list[Delivery]:
+    def poll(self, timeout: float, limit: int) -> list[Record]:
         """See :meth:`rolehost.api.Subscription.poll`."""
         deadline = time.monotonic() + timeout
         if self._closed:
@@ -220,8 +220,17 @@ class DirectSubscription(Subscription):
         self._ends.pop(partition, None)
         # Other producers may write records that have no value.
         headers = self._headers(message)
-        record = Record(partition.topic, message.value() or b"", message.key(), headers)
-        self._held.append(Delivery(partition, message.offset(), record, message.timestamp()[1]))
+        self._held.append(
+            Record(
+                partition.topic,
+                message.value() or b"",
+                message.key(),
+                headers,
+                partition,
+                message.offset(),
+                message.timestamp()[1],
+            )
+        )
 
     def _headers(self, message: Any) -> tuple[tuple[str, bytes], ...]:
         """Return a record's headers; null values are empty."""
@@ -237,18 +246,18 @@ class DirectSubscription(Subscription):
                 return tuple((name, value or b"") for name, value in headers)
         return headers
 
-    def _take(self, limit: int) -> list[Delivery]:
+    def _take(self, limit: int) -> list[Record]:
         held = self._held
         if not self._paused:
             if len(held) <= limit:
                 self._held = deque()
                 return list(held)
             return [held.popleft() for _ in range(limit)]
-        taken: list[Delivery] = []
-        rest: deque[Delivery] = deque()
-        for delivery in held:
-            free = len(taken) < limit and delivery.partition not in self._paused
-            (taken if free else rest).append(delivery)
+        taken: list[Record] = []
+        rest: deque[Record] = deque()
+        for record in held:
+            free = len(taken) < limit and record.partition not in self._paused
+            (taken if free else rest).append(record)
         self._held = rest
         return taken
 
@@ -331,7 +340,7 @@ class DirectSubscription(Subscription):
 
     def positions(self) -> Mapping[Partition, int]:
         """See :meth:`rolehost.api.Subscription.positions`."""
-        waiting = {delivery.partition for delivery in self._held}
+        waiting = {record.partition for record in self._held}
         return {place: end for place, end in self._ends.items() if place not in waiting}
 
     def pause(self, partitions: Collection[Partition]) -> None:

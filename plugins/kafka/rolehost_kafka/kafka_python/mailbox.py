@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from kafka import TopicPartition
 from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
 from kafka.future import Future
-from rolehost.api import Delivery, Partition, StorageError
+from rolehost.api import Partition, Record, StorageError
 
 from rolehost_kafka.names import Names
 
@@ -28,7 +28,7 @@ class Mailbox:
 
     Attributes:
         changed: notified at every change.
-        deliveries: records read and not yet handed over, in order.
+        records: what was read and not yet handed over, in order.
         positions: where owned partitions were read next after the last round.
         calls: callbacks to be made, in order.
         failure: why the last round failed.
@@ -42,7 +42,7 @@ class Mailbox:
 
     def __init__(self) -> None:
         self.changed = threading.Condition()
-        self.deliveries: deque[Delivery] = deque()
+        self.records: deque[Record] = deque()
         self.positions: dict[Partition, int] = {}
         self.calls: deque[Call] = deque()
         self.failure: StorageError | None = None
@@ -59,23 +59,23 @@ class Mailbox:
             self.calls.append(call)
             self.changed.notify_all()
 
-    def take(self, limit: int) -> list[Delivery]:
+    def take(self, limit: int) -> list[Record]:
         """Return the next records of partitions that are not paused; holds the rest."""
         if not self.paused:
-            return [self.deliveries.popleft() for _ in range(min(limit, len(self.deliveries)))]
-        taken: list[Delivery] = []
-        held: deque[Delivery] = deque()
-        for delivery in self.deliveries:
-            if len(taken) < limit and delivery.partition not in self.paused:
-                taken.append(delivery)
+            return [self.records.popleft() for _ in range(min(limit, len(self.records)))]
+        taken: list[Record] = []
+        held: deque[Record] = deque()
+        for record in self.records:
+            if len(taken) < limit and record.partition not in self.paused:
+                taken.append(record)
             else:
-                held.append(delivery)
-        self.deliveries = held
+                held.append(record)
+        self.records = held
         return taken
 
     def drop(self, partitions: Collection[Partition]) -> None:
         """Forget records of partitions that are owned no longer, and that they were paused."""
-        self.deliveries = deque(d for d in self.deliveries if d.partition not in partitions)
+        self.records = deque(d for d in self.records if d.partition not in partitions)
         self.forget_positions(partitions)
         self.paused.difference_update(partitions)
 

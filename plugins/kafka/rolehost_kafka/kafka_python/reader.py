@@ -10,7 +10,7 @@ from typing import Any
 
 from kafka import TopicPartition
 from kafka.structs import MemberState
-from rolehost.api import Delivery, Partition, Record
+from rolehost.api import Partition, Record
 
 from rolehost_kafka.kafka_python.failures import unavailable
 from rolehost_kafka.kafka_python.lenient import plain_headers
@@ -75,11 +75,11 @@ class Reader(threading.Thread):
                     TopicPartition(self._names.outside(each.topic), each.number)
                     for each in mailbox.paused
                 }
-            deliveries: list[Delivery] = []
+            found: list[Record] = []
             positions: dict[Partition, int] = {}
             failure = None
             try:
-                deliveries = self._round(limit, paused)
+                found = self._round(limit, paused)
                 positions = self._positions()
             except Exception as error:
                 # Whatever it is, the caller is to hear of it and may poll again.
@@ -87,7 +87,7 @@ class Reader(threading.Thread):
             with mailbox.changed:
                 mailbox.running = False
                 mailbox.failure = failure
-                mailbox.deliveries.extend(deliveries)
+                mailbox.records.extend(found)
                 mailbox.positions = positions
                 mailbox.changed.notify_all()
         if self.consumer is not None:
@@ -97,7 +97,7 @@ class Reader(threading.Thread):
             mailbox.ended = True
             mailbox.changed.notify_all()
 
-    def _round(self, limit: int, paused: set[TopicPartition]) -> list[Delivery]:
+    def _round(self, limit: int, paused: set[TopicPartition]) -> list[Record]:
         if self.consumer is None:
             self.consumer = self._connect()
             self._heard = self._settled = time.monotonic()
@@ -118,7 +118,7 @@ class Reader(threading.Thread):
                 self._replace()
                 return []
         self._watch(now)
-        return [self._delivery(record) for records in found.values() for record in records]
+        return [self._record(each) for records in found.values() for each in records]
 
     def _watch(self, now: float) -> None:
         """Take another consumer when this one is stuck between two generations of the group.
@@ -137,15 +137,18 @@ class Reader(threading.Thread):
         finally:
             self.consumer = None
 
-    def _delivery(self, record: Any) -> Delivery:
+    def _record(self, record: Any) -> Record:
         place = self._names.inside(record.topic, record.partition)
         # Other producers may write records that have no value.
         headers = plain_headers(record.headers)
-        return Delivery(
-            partition=place,
-            offset=record.offset,
-            record=Record(place.topic, record.value or b"", record.key, headers),
-            timestamp=record.timestamp,
+        return Record(
+            place.topic,
+            record.value or b"",
+            record.key,
+            headers,
+            place,
+            record.offset,
+            record.timestamp,
         )
 
     def _positions(self) -> dict[Partition, int]:

@@ -16,7 +16,7 @@ from kafka.errors import (
     UnknownMemberIdError,
 )
 from kafka.structs import OffsetAndMetadata
-from rolehost.api import Delivery, Partition, Subscription
+from rolehost.api import Partition, Record, Subscription
 
 from rolehost_kafka.kafka_python.failures import DRIVER_ERRORS, unavailable
 from rolehost_kafka.kafka_python.mailbox import Bridge, Call, Mailbox
@@ -74,7 +74,7 @@ class PolledSubscription(Subscription):
         self._closing = threading.Lock()
         self._closed = False
 
-    def poll(self, timeout: float, limit: int) -> list[Delivery]:
+    def poll(self, timeout: float, limit: int) -> list[Record]:
         """See :meth:`rolehost.api.Subscription.poll`."""
         mailbox = self._mailbox
         deadline = time.monotonic() + timeout
@@ -178,7 +178,7 @@ class PolledSubscription(Subscription):
         """See :meth:`rolehost.api.Subscription.positions`."""
         mailbox = self._mailbox
         with mailbox.changed:
-            waiting = {delivery.partition for delivery in mailbox.deliveries}
+            waiting = {record.partition for record in mailbox.records}
             return {
                 partition: offset
                 for partition, offset in mailbox.positions.items()
