@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from rolehost.discovery import Found, HookTable, did_you_mean, implementation, installed
+from rolehost.discovery import Found, HookTable, implementation, installed
 from rolehost.errors import ConfigurationError
+from rolehost.suggest import did_you_mean
 
 from tests.check.casefile import install
 from tests.host.installed import plugin, write_plugin

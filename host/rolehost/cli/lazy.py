@@ -56,7 +56,7 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; an unknown one is answered with the nearest."""
         if args[0] not in self.targets and not args[0].startswith("-"):
-            from rolehost.discovery import did_you_mean
+            from rolehost.suggest import did_you_mean
 
             hint = did_you_mean(args[0], self.targets) or f"see {ctx.command_path} --help"
             ctx.fail(f"{args[0]!r} is no command of {ctx.command_path}; {hint}")

@@ -163,6 +163,6 @@ def _contributed(ctx: click.Context, *, quiet: bool) -> dict[str, tuple[str, str
 
 
 def _near(name: str) -> str:
-    from rolehost.discovery import did_you_mean
+    from rolehost.suggest import did_you_mean
 
     return did_you_mean(name, COMMANDS)

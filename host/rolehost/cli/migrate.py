@@ -206,7 +206,7 @@ def _set_of(context: Context, owner: str) -> Set:
     Raises:
         BadParameter: there is none; names those there are.
     """
-    from rolehost.discovery import did_you_mean
+    from rolehost.suggest import did_you_mean
 
     sets = dict(_sets(context))
     if owner not in sets:

@@ -11,8 +11,8 @@ from rolehost.cli.context import Context
 from rolehost.cli.options import takes_deployment
 from rolehost.cli.output import problems as tell
 from rolehost.composition import Composition
-from rolehost.discovery.suggest import one_of
 from rolehost.errors import StorageRefused, StorageUnavailable
+from rolehost.suggest import one_of
 from rolehost.supervisor.descriptors import anonymous_file, listening_socket
 from rolehost.supervisor.forking import fork_first_processes
 from rolehost.supervisor.plan import MIGRATE, ProcessPlan, become_supervisor

@@ -18,7 +18,8 @@ from rolehost.cli.output import document
 from rolehost.cli.settings import values
 from rolehost.composition import Composition, Probe, examine, probe
 from rolehost.deployment import Deployment
-from rolehost.discovery import Found, did_you_mean, installed
+from rolehost.discovery import Found, installed
+from rolehost.suggest import did_you_mean
 
 
 @click.command(epilog=f"KIND is one of {', '.join(KINDS)}.")

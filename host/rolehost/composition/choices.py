@@ -9,9 +9,8 @@ from rolehost.composition.declare import Contributions
 from rolehost.composition.model import Owned, Plugin
 from rolehost.composition.needs import Need, needs
 from rolehost.composition.report import Report
-from rolehost.discovery import did_you_mean
-from rolehost.discovery.suggest import one_of
 from rolehost.storage import CAPABILITIES, KINDS, Kind
+from rolehost.suggest import did_you_mean, one_of
 
 #: First-party plugins that offer each kind, for advice.
 OFFERS: dict[Kind, tuple[str, ...]] = {

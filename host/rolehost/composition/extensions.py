@@ -13,9 +13,8 @@ from rolehost.composition.declare import declared
 from rolehost.composition.report import Report
 from rolehost.composition.selection import Loaded
 from rolehost.composition.sites import site
-from rolehost.discovery import did_you_mean
 from rolehost.discovery.hooks import additional, form, line_of
-from rolehost.discovery.suggest import one_of
+from rolehost.suggest import did_you_mean, one_of
 
 #: What was given to each point, by hook; a point is missing when that could not be told.
 Extensions = dict[str, tuple[Extension[Any], ...]]

@@ -19,11 +19,10 @@ from rolehost.composition.model import Degraded, Owned, Plugin
 from rolehost.composition.needs import Need, needs
 from rolehost.composition.report import Report
 from rolehost.composition.selection import Loaded, Selection
-from rolehost.discovery import did_you_mean
 from rolehost.discovery.entries import DEGRADABLE
-from rolehost.discovery.suggest import one_of
 from rolehost.errors import Problem
 from rolehost.storage import Kind
+from rolehost.suggest import did_you_mean, one_of
 
 MIDDLEWARE = "rolehost_middleware"
 

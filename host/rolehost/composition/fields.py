@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from rolehost.discovery import did_you_mean
+from rolehost.suggest import did_you_mean
 
 #: A field as Falcon reads it: a name, and perhaps a converter with arguments.
 _FIELD = re.compile(r"\{([^}:]*)(?::([^}(]*)(?:\(([^}]*)\))?)?\}")

@@ -11,9 +11,8 @@ from rolehost.api.contributions import Actor, Handler, Migrations, Route, Schedu
 from rolehost.composition.declare import Contributions
 from rolehost.composition.model import Composition, Owned, Plugin
 from rolehost.composition.report import Report
-from rolehost.discovery import did_you_mean
-from rolehost.discovery.suggest import one_of
 from rolehost.storage import CAPABILITIES, KINDS, Kind
+from rolehost.suggest import did_you_mean, one_of
 
 _REQUIREMENT = re.compile(r"([A-Za-z0-9_-]+)(?:\[([^\[\]]*)\])?")
 

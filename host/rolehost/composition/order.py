@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from rolehost.composition.model import Degraded
 from rolehost.composition.report import Report
 from rolehost.composition.selection import Loaded
-from rolehost.discovery import did_you_mean
+from rolehost.suggest import did_you_mean
 
 
 def ordered(

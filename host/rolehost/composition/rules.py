@@ -10,9 +10,8 @@ from rolehost.composition.model import Degraded, Plugin
 from rolehost.composition.report import Report
 from rolehost.composition.schedules import check_schedules
 from rolehost.composition.signatures import check_signatures
-from rolehost.discovery import did_you_mean
-from rolehost.discovery.suggest import one_of
 from rolehost.loopback import is_address
+from rolehost.suggest import did_you_mean, one_of
 
 #: What makes a deployment a role.
 MAKES: dict[Role, type] = {

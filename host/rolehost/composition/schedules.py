@@ -11,9 +11,8 @@ from rolehost.composition.declare import Contributions
 from rolehost.composition.model import Owned, Plugin
 from rolehost.composition.report import Report
 from rolehost.delivery.arguments import Signature
-from rolehost.discovery import did_you_mean
-from rolehost.discovery.suggest import one_of
 from rolehost.errors import PayloadError
+from rolehost.suggest import did_you_mean, one_of
 
 
 def check_schedules(

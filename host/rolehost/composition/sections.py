@@ -9,8 +9,7 @@ from rolehost.api.settings import Settings
 from rolehost.composition.report import Report
 from rolehost.composition.selection import Loaded
 from rolehost.deployment import HOST_SECTIONS, decode
-from rolehost.discovery import did_you_mean
-from rolehost.discovery.suggest import one_of
+from rolehost.suggest import did_you_mean, one_of
 
 
 def settings_of(plugin: Loaded, report: Report) -> tuple[Any, bool]:

@@ -14,10 +14,10 @@ from rolehost.api.hooks import GROUP, DeclareContext
 from rolehost.api.versions import ACCEPTED_APIS, PLUGIN_API
 from rolehost.composition.pins import Pins
 from rolehost.composition.report import Report
-from rolehost.discovery import Found, HookTable, did_you_mean, implementation, installed
-from rolehost.discovery.suggest import one_of
+from rolehost.discovery import Found, HookTable, implementation, installed
 from rolehost.discovery.watching import Effects, Overdue, bounded_here, contained
 from rolehost.errors import ConfigurationError, Problem, SettingRefused, Who
+from rolehost.suggest import did_you_mean, one_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,8 @@ from rolehost.api.settings import Secret
 from rolehost.deployment.model import Origin
 from rolehost.deployment.references import Unresolved, Written, holds, reveal
 from rolehost.deployment.wording import describe_type, describe_value
-from rolehost.discovery.suggest import did_you_mean, one_of
 from rolehost.errors import Problem
+from rolehost.suggest import did_you_mean, one_of
 
 S = TypeVar("S", bound=msgspec.Struct)
 

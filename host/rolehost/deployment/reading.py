@@ -17,9 +17,9 @@ from rolehost.deployment.overrides import PLUGINS, from_command_line, from_envir
 from rolehost.deployment.references import Resolver, Written, holds
 from rolehost.deployment.sources import Sources
 from rolehost.deployment.wording import describe_value
-from rolehost.discovery.suggest import did_you_mean
 from rolehost.errors import ConfigurationError, Problem
 from rolehost.redaction import hide
+from rolehost.suggest import did_you_mean
 
 #: The host's own sections, by name.
 HOST_SECTIONS: dict[str, Any] = {

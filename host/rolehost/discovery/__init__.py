@@ -7,6 +7,6 @@ with plugin, distribution, version and the line that raised.
 
 from rolehost.discovery.entries import Found, installed
 from rolehost.discovery.hooks import HookTable, implementation
-from rolehost.discovery.suggest import did_you_mean
+from rolehost.suggest import did_you_mean
 
 __all__ = ["Found", "HookTable", "did_you_mean", "implementation", "installed"]

@@ -9,8 +9,8 @@ from typing import Any
 import pluggy
 
 from rolehost.api.hooks import GROUP, Hooks
-from rolehost.discovery.suggest import did_you_mean, one_of
 from rolehost.errors import Problem
+from rolehost.suggest import did_you_mean, one_of
 
 PREFIX = f"{GROUP}_"
 
