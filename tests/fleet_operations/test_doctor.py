@@ -8,8 +8,9 @@ import socket
 from pathlib import Path
 
 import pytest
+import rolehost
 from rolehost.api import Schedule, actor
-from rolehost.cli import doctor_engines, doctor_machine
+from rolehost.cli import doctor_checks
 from rolehost.cli.main import invoke
 
 pytestmark = [
@@ -60,8 +61,9 @@ def test_a_healthy_deployment_is_well(patient):
     assert {line["level"] for each in lines.values() for line in each} == {"ok"}
     assert lines["database embedded"][0]["text"].startswith("SQLite 3.")
     assert re.fullmatch(r"all \d+ are applied", lines["migrations"][0]["text"])
-    assert "falcon" in lines["host"][0]["text"]
-    assert {"python", "open files", "parent death", "address", "disk", "plugin ops"} <= set(lines)
+    assert lines["host"][0]["text"] == f"rolehost {rolehost.__version__}"
+    assert lines["plugin ops"][0]["text"].startswith("rolehost-ops ")
+    assert {"python", "open files", "address", "disk"} <= set(lines)
 
 
 def test_pending_migrations_fail_with_what_to_do(patient):
@@ -80,7 +82,7 @@ def test_schedules_that_do_not_tick_are_worth_a_look(fleet):
     ahead = services.clock.now() + 365 * 86_400_000
     with services.database.session(), services.database.transaction() as tx:
         tx.execute("INSERT INTO rolehost_ticks (schedule, last_tick) VALUES ('often', ?)", (ahead,))
-    lines = list(doctor_engines.engines(services, composition.schema_sets))
+    lines = list(doctor_checks.engines(services))
     (line,) = [each for each in lines if each.subject == "schedule"]
     assert (line.level, "often is 365 days ahead" in line.text) == ("warn", True)
 
@@ -114,7 +116,6 @@ def test_an_engine_that_is_away_fails_unless_it_is_optional(patient, free_port):
     assert (status, lines["cache redis"][0]["level"]) == (1, "fail")
     assert str(free_port) in lines["cache redis"][0]["text"]
     assert lines["cache redis"][0]["fix"] == "as it says; it is set in [redis] url"
-    assert lines["secrets"][0]["text"] == "redis.url: read"
     patient.write(["embedded", "redis"], chosen, 'optional = ["cache"]', away)
     status, lines = patient.look()
     assert (status, lines["cache redis"][0]["level"]) == (0, "warn")
@@ -151,33 +152,16 @@ def test_memcached_tells_its_version_and_no_time(patient, memcached_url):
 
 
 def test_clocks_that_differ_are_told_by_how_much():
-    assert doctor_engines._clock("x", 0.5).level == "ok"
-    assert doctor_engines._clock("x", -2).text == "2.00 s behind this machine's"
-    assert doctor_engines._clock("x", -2).level == "warn"
-    assert doctor_engines._clock("x", 9).level == "fail"
+    assert doctor_checks._clock("x", 0.5).level == "ok"
+    assert doctor_checks._clock("x", -2).text == "2.00 s behind this machine's"
+    assert doctor_checks._clock("x", -2).level == "warn"
+    assert doctor_checks._clock("x", 9).level == "fail"
 
 
 def test_an_engine_that_hangs_is_given_up():
     import threading
 
     leave = threading.Event()
-    assert "no answer" in str(doctor_engines._within(0.05, leave.wait))
+    with pytest.raises(TimeoutError, match="no answer"):
+        doctor_checks._within(0.05, leave.wait)
     leave.set()
-
-
-@pytest.mark.parametrize(
-    ("version", "wanted", "holds"),
-    [
-        ("2.1", ">=2.0", True),
-        ("1.9.9", ">=2.0", False),
-        ("27.0.1", ">=27,<28", True),
-        ("28.0", ">=27,<28", False),
-        ("4.2", "~=4.1", True),
-        ("5.0", "~=4.1", False),
-        ("1.0", "==1.0.0", True),
-        ("1.0", "!=1.0", False),
-        ("3.0rc1", "", True),
-    ],
-)
-def test_versions_are_compared_as_pip_does(version, wanted, holds):
-    assert doctor_machine._satisfies(version, wanted) is holds

@@ -1,20 +1,27 @@
-"""The service database for commands that look after jobs and dead letters."""
+"""What the commands for jobs and dead letters share."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from rolehost.errors import StartError
+from rolehost.cli import exits
+from rolehost.cli.output import document
+from rolehost.errors import RolehostError, StartError
 
 if TYPE_CHECKING:
     from rolehost.cli.context import Context
     from rolehost.services import ProcessServices
+
+T = TypeVar("T")
+
+
+class Refused(RolehostError):
+    """An action on one job or dead letter is not possible; the message says why."""
 
 
 @contextmanager
@@ -41,6 +48,21 @@ def opened(context: Context) -> Iterator[ProcessServices]:
         services.close()
 
 
+def for_each(items: Iterable[T], act: Callable[[T], str]) -> int:
+    """Call ``act`` for each item and print what it returns; return the exit status.
+
+    An item for which it raises :class:`Refused` is reported, and the others follow.
+    """
+    status = exits.OK
+    for item in items:
+        try:
+            click.echo(act(item))
+        except Refused as error:
+            click.echo(str(error), err=True)
+            status = exits.FAILED
+    return status
+
+
 def moment(milliseconds: int | None) -> str | None:
     """Show a time of the tables as RFC 3339 text in UTC."""
     if milliseconds is None:
@@ -49,11 +71,19 @@ def moment(milliseconds: int | None) -> str | None:
     return shown.replace("+00:00", "Z")
 
 
+def moments(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a record with its times as text."""
+    return {
+        name: moment(value) if name.endswith("_at") else value for name, value in record.items()
+    }
+
+
 def shown(record: dict[str, Any], *, as_json: bool) -> None:
     """Print one record: as JSON, or a line for each field."""
+    readable = moments(record)
     if as_json:
-        click.echo(json.dumps(record, indent=2, ensure_ascii=False))
+        document(readable)
         return
-    width = max(map(len, record))
-    for name, value in record.items():
+    width = max(map(len, readable))
+    for name, value in readable.items():
         click.echo(f"{name:<{width}}  {'-' if value is None else value}")

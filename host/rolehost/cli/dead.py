@@ -1,20 +1,24 @@
-"""``rolehost dead``: dead letters, jobs, events and ephemeral messages alike."""
+"""``rolehost dead``: dead letters of jobs, events and ephemeral messages."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
 
 from rolehost.cli import exits
 from rolehost.cli.context import Context
-from rolehost.cli.database import moment, opened, shown
+from rolehost.cli.database import Refused, for_each, moment, opened, shown
 from rolehost.cli.options import as_json, takes_deployment
 from rolehost.cli.output import listing
 from rolehost.errors import StorageError
 
 if TYPE_CHECKING:
     from rolehost.services import ProcessServices
+
+    #: Acts on a dead letter, given its id, kind and number; False if there is none.
+    Act = Callable[[ProcessServices, str, str, int], bool]
 
 
 @click.group()
@@ -66,16 +70,16 @@ def show(context: Context, letter: str, as_json: bool) -> int:
     """Show everything known of one dead letter."""
     from rolehost.delivery import deadletters, deadmessages
 
-    kind, number = _known(letter)
+    kind, number = _parsed(letter)
     with opened(context) as services:
         if kind != "message":
             found = deadletters.show(services.database, letter)
         else:
             found = deadmessages.show(services.queue, number) if _has_queue(services) else None
     if found is None:
-        return _missing(letter)
-    times = {name: moment(found[name]) for name in found if name.endswith("_at")}
-    shown({**found, **times}, as_json=as_json)
+        click.echo(_missing(letter), err=True)
+        return exits.FAILED
+    shown(found, as_json=as_json)
     return exits.OK
 
 
@@ -85,20 +89,7 @@ def show(context: Context, letter: str, as_json: bool) -> int:
 @click.pass_obj
 def replay(context: Context, letters: tuple[str, ...]) -> int:
     """Try dead letters again, from their first attempt."""
-    status = exits.OK
-    known = {letter: _known(letter) for letter in letters}
-    with opened(context) as services:
-        for letter, (kind, number) in known.items():
-            if kind == "job" and (why := _misfit(services, number)):
-                click.echo(f"{letter} would fail at once: {why}", err=True)
-                status = exits.FAILED
-                continue
-            act = _replay_message if kind == "message" else _replay_row
-            if act(services, letter, number):
-                click.echo(f"{letter} will be tried again")
-            else:
-                status = _missing(letter)
-    return status
+    return _each(context, letters, _replay, "will be tried again")
 
 
 @dead.command()
@@ -107,27 +98,28 @@ def replay(context: Context, letters: tuple[str, ...]) -> int:
 @click.pass_obj
 def discard(context: Context, letters: tuple[str, ...]) -> int:
     """Delete dead letters for good."""
-    status = exits.OK
-    known = {letter: _known(letter) for letter in letters}
+    return _each(context, letters, _discard, "discarded")
+
+
+def _each(context: Context, letters: tuple[str, ...], act: Act, outcome: str) -> int:
+    parsed = {letter: _parsed(letter) for letter in letters}
     with opened(context) as services:
-        for letter, (kind, number) in known.items():
-            act = _discard_message if kind == "message" else _discard_row
-            if act(services, letter, number):
-                click.echo(f"{letter} discarded")
-            else:
-                status = _missing(letter)
-    return status
+
+        def one(letter: str) -> str:
+            if not act(services, letter, *parsed[letter]):
+                raise Refused(_missing(letter))
+            return f"{letter} {outcome}"
+
+        return for_each(letters, one)
 
 
-def _misfit(services: ProcessServices, number: int) -> str | None:
-    from rolehost.delivery import administration
+def _replay(services: ProcessServices, letter: str, kind: str, number: int) -> bool:
+    from rolehost.delivery import administration, deadletters, deadmessages
 
-    return administration.misfit(services.engine, number)
-
-
-def _replay_row(services: ProcessServices, letter: str, _number: int) -> bool:
-    from rolehost.delivery import deadletters
-
+    if kind == "message":
+        return _has_queue(services) and deadmessages.replay(services.queue, number)
+    if kind == "job" and (why := administration.misfit(services.engine, number)):
+        raise Refused(f"{letter} would fail at once: {why}")
     with services.engine.unit_of_work() as work:
         wake = deadletters.replay(work.transaction, letter, services.clock.now())
         if wake is not None:
@@ -135,28 +127,20 @@ def _replay_row(services: ProcessServices, letter: str, _number: int) -> bool:
     return wake is not None
 
 
-def _replay_message(services: ProcessServices, _letter: str, number: int) -> bool:
-    from rolehost.delivery import deadmessages
-
-    return _has_queue(services) and deadmessages.replay(services.queue, number)
-
-
-def _discard_row(services: ProcessServices, letter: str, _number: int) -> bool:
+def _discard(services: ProcessServices, letter: str, kind: str, number: int) -> bool:
     from rolehost.delivery import deadletters
 
+    if kind == "message":
+        return _has_queue(services) and services.queue.discard_message(number)
     with services.engine.unit_of_work() as work:
         return deadletters.discard(work.transaction, letter)
-
-
-def _discard_message(services: ProcessServices, _letter: str, number: int) -> bool:
-    return _has_queue(services) and services.queue.discard_message(number)
 
 
 def _has_queue(services: ProcessServices) -> bool:
     return "queue" in services.backends
 
 
-def _known(letter: str) -> tuple[str, int]:
+def _parsed(letter: str) -> tuple[str, int]:
     from rolehost.delivery import deadletters
 
     try:
@@ -165,8 +149,5 @@ def _known(letter: str) -> tuple[str, int]:
         raise click.BadParameter(str(error)) from None
 
 
-def _missing(letter: str) -> int:
-    click.echo(
-        f"there is no dead letter {letter}; rolehost dead list shows those there are", err=True
-    )
-    return exits.FAILED
+def _missing(letter: str) -> str:
+    return f"there is no dead letter {letter}; rolehost dead list shows those there are"

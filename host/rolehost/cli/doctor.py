@@ -1,21 +1,22 @@
-"""``rolehost doctor``: whether a deployment could run here, line by line."""
+"""``rolehost doctor``: can this deployment run on this machine?"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 
 import click
 
-from rolehost.cli import exits
+from rolehost.cli import doctor_checks, exits
 from rolehost.cli.context import Context
-from rolehost.cli.doctor_lines import Line, fail
+from rolehost.cli.doctor_checks import Level, Line
 from rolehost.cli.options import as_json, takes_deployment
 from rolehost.cli.output import document
-from rolehost.composition import Composition, examine, in_order
+from rolehost.composition import examine, in_order
 from rolehost.deployment import read
 from rolehost.redaction import masked
 
-_COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
+_COLOURS: Mapping[Level, str] = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
 @click.command()
@@ -29,56 +30,42 @@ def doctor(context: Context, as_json: bool) -> int:
     asked, and nothing is changed. Exit status 1 when anything fails.
     """
     lines = []
-    for line in _looked(context):
+    for line in _lines(context):
         lines.append(line)
         if not as_json:
-            _tell(line)
-    levels = [line.level for line in lines]
-    failed = levels.count("fail")
+            _print(line)
+    counts = Counter(line.level for line in lines)
     if as_json:
-        document({"ok": not failed, "lines": [line._asdict() for line in lines]})
+        document({"ok": not counts["fail"], "lines": [line._asdict() for line in lines]})
     else:
-        counted = [f"{levels.count(level)} {level}" for level in _COLOURS if level in levels]
-        click.echo(", ".join(counted))
-    return exits.FAILED if failed else exits.OK
+        click.echo(", ".join(f"{counts[level]} {level}" for level in _COLOURS if counts[level]))
+    return exits.FAILED if counts["fail"] else exits.OK
 
 
-def _looked(context: Context) -> Iterator[Line]:
-    from rolehost.cli import doctor_machine as machine
-
-    composition, mistakes = _composed(context)
-    yield from machine.versions(composition)
-    yield from machine.limits()
-    yield from mistakes
-    if composition is None:
+def _lines(context: Context) -> Iterator[Line]:
+    deployment, mistakes = read(context.path, plugins=context.plugins)
+    composition, problems = examine(deployment)
+    yield from doctor_checks.versions(composition)
+    yield doctor_checks.open_files()
+    found = in_order((*mistakes, *problems))
+    for problem in found:
+        text = f"{problem.code}: {problem.what} ({problem.where})"
+        yield Line("fail", "deployment", text, problem.fix)
+    if composition is None or found:
         return
-    yield from machine.secrets(composition)
-    yield from machine.address(composition)
-    yield from machine.capabilities(composition)
+    if "http" in composition.roles:
+        yield doctor_checks.address(deployment.host.http.bind)
     if composition.backends:
-        from rolehost.cli.doctor_engines import engines
         from rolehost.services import ProcessServices
 
         services = ProcessServices(composition, role="command")
         try:
-            yield from engines(services, composition.schema_sets)
+            yield from doctor_checks.engines(services)
         finally:
             services.close()
 
 
-def _composed(context: Context) -> tuple[Composition | None, list[Line]]:
-    """Compose the deployment; its mistakes are findings like others here."""
-    deployment, found = read(context.path, plugins=context.plugins)
-    composition, problems = examine(deployment)
-    mistakes = in_order((*found, *problems))
-    lines = [
-        fail("deployment", f"{problem.code}: {problem.what} ({problem.where})", problem.fix)
-        for problem in mistakes
-    ]
-    return (None if mistakes else composition), lines
-
-
-def _tell(line: Line) -> None:
+def _print(line: Line) -> None:
     level = click.style(f"{line.level:<4}", fg=_COLOURS[line.level])
     click.echo(f"{level}  {line.subject}: {masked(line.text)}")
     if line.fix:

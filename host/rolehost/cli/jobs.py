@@ -1,23 +1,17 @@
-"""``rolehost jobs``: durable jobs, as they stand in the ledger."""
+"""``rolehost jobs``: the durable jobs in the service database."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import click
 
 from rolehost.cli import exits
 from rolehost.cli.context import Context
-from rolehost.cli.database import moment, opened, shown
+from rolehost.cli.database import Refused, for_each, moments, opened, shown
 from rolehost.cli.options import as_json, takes_deployment
 from rolehost.cli.output import listing
 
-#: Columns that hold times.
-_TIMES = ("run_at", "enqueued_at", "started_at", "finished_at")
-
-#: Columns of a listing; ``show`` has all.
+#: Columns of a listing; ``show`` and ``--json`` have all.
 _LISTED = ("id", "state", "actor", "queue", "attempt", "run_at", "error")
-
 
 #: Ids of jobs, as the tables hold them.
 _NUMBER = click.IntRange(1, 2**63 - 1)
@@ -54,7 +48,7 @@ def list_jobs(
             )
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--state") from None
-    rows = [_readable(job) for job in found]
+    rows = [moments(job) for job in found]
     if not as_json:
         rows = [{name: row[name] for name in _LISTED} for row in rows]
     listing(rows, as_json=as_json, empty="no such jobs")
@@ -72,8 +66,9 @@ def show(context: Context, number: int, as_json: bool) -> int:
     with opened(context) as services:
         job = administration.show(services.database, number)
     if job is None:
-        return _missing(number)
-    shown(_readable(job), as_json=as_json)
+        click.echo(f"there is no job {number}; rolehost jobs list shows those there are", err=True)
+        return exits.FAILED
+    shown(job, as_json=as_json)
     return exits.OK
 
 
@@ -85,26 +80,21 @@ def retry(context: Context, numbers: tuple[int, ...]) -> int:
     """Run dead, cancelled or waiting jobs now, with all their attempts before them."""
     from rolehost.delivery import administration
 
-    status = exits.OK
     with opened(context) as services:
-        for number in numbers:
+
+        def retried(number: int) -> str:
             if why := administration.misfit(services.engine, number):
-                click.echo(f"job {number} would fail at once: {why}", err=True)
-                status = exits.FAILED
-                continue
+                raise Refused(f"job {number} would fail at once: {why}")
             with services.engine.unit_of_work() as work:
                 wake = administration.retry(work.transaction, number, services.clock.now())
-                if wake is not None:
-                    work.wake(wake)
-            if wake is None:
-                click.echo(
-                    f"job {number} neither waits nor is dead, or its unique text is taken",
-                    err=True,
-                )
-                status = exits.FAILED
-            else:
-                click.echo(f"job {number} is available")
-    return status
+                if wake is None:
+                    raise Refused(
+                        f"job {number} neither waits nor is dead, or its unique text is taken"
+                    )
+                work.wake(wake)
+            return f"job {number} is available"
+
+        return for_each(numbers, retried)
 
 
 @jobs.command()
@@ -115,23 +105,13 @@ def cancel(context: Context, numbers: tuple[int, ...]) -> int:
     """Cancel waiting jobs; ask running ones to stop."""
     from rolehost.delivery import administration
 
-    status = exits.OK
     with opened(context) as services:
-        for number in numbers:
+
+        def cancelled(number: int) -> str:
             with services.engine.unit_of_work() as work:
                 done = administration.cancel(work.transaction, number, services.clock.now())
             if done is None:
-                click.echo(f"job {number} does not exist or is over", err=True)
-                status = exits.FAILED
-            else:
-                click.echo(f"job {number}: {done}")
-    return status
+                raise Refused(f"job {number} does not exist or is over")
+            return f"job {number}: {done}"
 
-
-def _readable(job: dict[str, Any]) -> dict[str, Any]:
-    return {name: moment(value) if name in _TIMES else value for name, value in job.items()}
-
-
-def _missing(number: int) -> int:
-    click.echo(f"there is no job {number}; rolehost jobs list shows those there are", err=True)
-    return exits.FAILED
+        return for_each(numbers, cancelled)

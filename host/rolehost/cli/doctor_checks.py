@@ -1,0 +1,248 @@
+"""The checks of ``rolehost doctor``. They change nothing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, wait
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import rolehost
+from rolehost.composition import Composition
+from rolehost.errors import ConfigurationError, StartError, StorageError
+from rolehost.schema import HOST_SET, Set, status
+from rolehost.storage import About, Database, Kind
+
+if TYPE_CHECKING:
+    from rolehost.services import ProcessServices
+
+#: Open files that a process needs at least: connections of clients and to backends.
+FILES = 1024
+
+#: Seconds after which an engine that has not answered is given up.
+PATIENCE = 15.0
+
+#: Milliseconds above which an answer is slow: a job or a request needs several.
+SLOW = 50.0
+
+#: Seconds by which clocks may differ: leases and schedules compare them.
+SKEW, LARGE_SKEW = 1.0, 5.0
+
+#: Bytes below which a disk is short of room, and below which it is as good as full.
+ROOM, LITTLE = 2**30, 2**27
+
+_SQL = {
+    "sqlite": "SELECT 'SQLite ' || sqlite_version(), NULL",
+    "postgresql": "SELECT 'PostgreSQL ' || current_setting('server_version'),"
+    " CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)",
+}
+
+
+Level = Literal["ok", "warn", "fail"]
+
+
+class Line(NamedTuple):
+    """The result of one check.
+
+    Attributes:
+        level: ``fail``: the deployment will not work; ``warn``: it will, with a risk.
+        subject: what was checked, in one or two words.
+        text: what was found.
+        fix: what to do about it; empty when nothing is wrong.
+    """
+
+    level: Level
+    subject: str
+    text: str
+    fix: str = ""
+
+
+def versions(composition: Composition | None) -> Iterator[Line]:
+    """Yield the versions of Python, the host and the enabled plugins."""
+    yield Line("ok", "python", f"{platform.python_implementation()} {platform.python_version()}")
+    yield Line("ok", "host", f"rolehost {rolehost.__version__}")
+    for plugin in composition.plugins if composition else ():
+        yield Line("ok", f"plugin {plugin.name}", f"{plugin.distribution} {plugin.version}")
+
+
+def open_files() -> Line:
+    """Check the limit of open files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return Line("ok", "open files", "no limit")
+    if soft >= FILES:
+        return Line("ok", "open files", str(soft))
+    most = "no limit" if hard == resource.RLIM_INFINITY else f"at most {hard}"
+    fix = f"ulimit -n {FILES} or more (systemd: LimitNOFILE=)"
+    return Line("warn", "open files", f"{soft} ({most})", fix)
+
+
+def address(bind: str) -> Line:
+    """Check that the role ``http`` can listen."""
+    if bind.startswith("unix:"):
+        folder = Path(bind.removeprefix("unix:")).parent
+        if os.access(folder, os.W_OK):
+            return Line("ok", "address", f"{bind} can be made")
+        fix = "make the folder and let this user write there, or change [http] bind"
+        return Line("fail", "address", f"{bind}: no writable folder {folder}", fix)
+    from rolehost.roles.http.listener import open_listener
+
+    try:
+        open_listener(bind).close()
+    except StartError as error:
+        fix = "fine when it is this deployment that runs there; else change [http] bind"
+        return Line("warn", "address", _one_line(error), fix)
+    return Line("ok", "address", f"{bind} is free")
+
+
+def engines(services: ProcessServices) -> Iterator[Line]:
+    """Check each engine, then the schema, the disk and the schedules of the database.
+
+    Args:
+        services: of a process that was not started.
+    """
+    for kind, name in services.backends.items():
+        yield from _engine(services, kind, f"{kind} {name}")
+    if "database" not in services.backends:
+        return
+    try:
+        with services.database.session():
+            yield from _migrations(services.database, services.composition.schema_sets)
+            if services.database.dialect == "sqlite":
+                yield from _disk(services.database)
+        yield from _schedules(services)
+    except StorageError:
+        return  # _engine() has said that the database does not answer
+
+
+def _engine(services: ProcessServices, kind: Kind, subject: str) -> Iterator[Line]:
+    try:
+        answers, about, middle = _within(PATIENCE, lambda: _asked(getattr(services, kind)))
+    except Exception as error:  # the command reports whatever the engine or its driver raises
+        setting = getattr(error, "setting", None)
+        fix = f"as it says; it is set in {setting}" if setting else "as it says"
+        if kind in services.optional:
+            text = f"{_one_line(error)} (optional: the service goes on without it)"
+            yield Line("warn", subject, text, fix)
+        else:
+            yield Line("fail", subject, _one_line(error), fix)
+        return
+    fastest = min(answers)
+    text = (
+        f"{about.version if about else 'answers'} in {fastest:.1f} ms,"
+        f" the first time in {answers[0]:.1f} ms"
+    )
+    if fastest > SLOW:
+        fix = "bring it nearer: every request and job asks it several times"
+        yield Line("warn", subject, text, fix)
+    else:
+        yield Line("ok", subject, text)
+    if about is not None and about.now is not None:
+        yield _clock(f"clock of {subject}", (about.now - middle) / 1000)
+
+
+def _asked(backend: Any) -> tuple[list[float], About | None, float]:
+    """Return three latencies in milliseconds, what the server is, and when it was asked."""
+    answers = []
+    for _ in range(3):  # the first one connects
+        began = time.perf_counter()
+        backend.ping()
+        answers.append((time.perf_counter() - began) * 1000)
+    before = time.time()
+    if isinstance(backend, Database):
+        with backend.session():
+            ((version, now),) = backend.read(_SQL[backend.dialect])
+        about: About | None = About(str(version), None if now is None else int(now))
+    else:
+        about = backend.about()
+    return answers, about, (before + time.time()) / 2 * 1000
+
+
+def _clock(subject: str, ahead: float) -> Line:
+    text = f"{abs(ahead):.2f} s {'ahead of' if ahead > 0 else 'behind'} this machine's"
+    if abs(ahead) <= SKEW:
+        return Line("ok", subject, text)
+    fix = "synchronise both (chrony, systemd-timesyncd): leases and schedules compare them"
+    return Line("fail" if abs(ahead) > LARGE_SKEW else "warn", subject, text, fix)
+
+
+def _migrations(database: Database, sets: Sequence[Set]) -> Iterator[Line]:
+    try:
+        found = status(database, [HOST_SET, *sets])
+    except ConfigurationError as error:
+        yield Line("fail", "migrations", error.problems[0].what, error.problems[0].fix)
+        return
+    owners = {owner for owner, _ in (HOST_SET, *sets)}
+    newer = [line for line in found if line.state == "gone" and line.owner in owners]
+    if newer:
+        names = ", ".join(f"{line.owner}/{line.number:04d}" for line in newer)
+        fix = "run the version of the code that applied them, or take them back with it"
+        level: Level = "fail" if any(line.phase == "post" for line in newer) else "warn"
+        yield Line(level, "migrations", f"applied, and unknown to this older code: {names}", fix)
+    wanting = [line for line in found if line.state in ("changed", "pending")]
+    wanting.sort(key=lambda line: (line.state != "changed", line.phase == "post"))
+    names = ", ".join(f"{line.owner}/{line.number:04d}" for line in wanting)
+    if any(line.state == "changed" for line in wanting):
+        fix = "restore the files that were applied; put changes into new ones"
+        yield Line("fail", "migrations", f"changed after they were applied: {names}", fix)
+    elif any(line.phase == "pre" for line in wanting):
+        yield Line("fail", "migrations", f"pending: {names}", "rolehost migrate up")
+    elif wanting:
+        fix = "rolehost migrate up --phase post, when no older process runs any more"
+        yield Line("warn", "migrations", f"pending: {names}", fix)
+    else:
+        yield Line("ok", "migrations", f"all {len(found)} are applied")
+
+
+def _disk(database: Database) -> Iterator[Line]:
+    file = next((row[2] for row in database.read("PRAGMA database_list") if row[2]), "")
+    if not file:
+        return  # in memory
+    free = shutil.disk_usage(Path(file).parent).free
+    text = f"{free / 2**30:.1f} GiB free for {file}"
+    if free >= ROOM:
+        yield Line("ok", "disk", text)
+    else:
+        fix = "make room, or move it: [embedded] path"
+        yield Line("fail" if free < LITTLE else "warn", "disk", text, fix)
+
+
+def _schedules(services: ProcessServices) -> Iterator[Line]:
+    from rolehost.delivery import tickstate
+
+    states = tickstate.read(services.database)
+    names = {owned.value.name for owned in services.composition.schedules}
+    for name in sorted(names & states.keys()):
+        for problem in tickstate.problems(states[name], services.clock.now()):
+            yield Line("warn", "schedule", problem.what, problem.fix)
+
+
+def _within(seconds: float, ask: Callable[[], Any]) -> Any:
+    """Call a function in a thread, which is left behind if it takes too long.
+
+    Raises:
+        TimeoutError: it took too long.
+        Exception: what the function raises.
+    """
+    future: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(ask())
+        except Exception as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="asks an engine", daemon=True).start()
+    if not wait([future], seconds).done:
+        raise TimeoutError(f"no answer within {seconds:g} s")
+    return future.result()
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
