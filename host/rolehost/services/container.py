@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import inspect
-import random
-import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
-
-import structlog
+from random import Random
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, cast, overload
 
 from rolehost.api.contributions import Actor, Check, ErrorFormat, Route
 from rolehost.api.events import AnyEvent
@@ -32,12 +29,11 @@ from rolehost.schema import HOST_SET, Schema
 from rolehost.services import elsewhere
 from rolehost.services.checks import own_checks
 from rolehost.services.models import conceal_parameters
+from rolehost.services.once import Once
 from rolehost.services.runtime import runtime_directory
 from rolehost.services.threads import Threads
 from rolehost.services.transport import Transport
 from rolehost.storage import Cache, Database, Kind, Queue, Stream
-
-log = structlog.get_logger(__name__)
 
 P = ParamSpec("P")
 if TYPE_CHECKING:
@@ -57,10 +53,10 @@ class ProcessServices:
 
     Args:
         composition: what this process is made of; replaced when plugins of it fail to start.
-        role: what it is; ``command`` for a command line.
-        clock: the time; None takes the system's.
-        random: the random source; None takes a fresh one.
-        board: what the supervisor tells; None: there is no supervisor.
+        role: the role of the process; ``command`` for a command line.
+        clock: default: the system's.
+        random: the random source; default: a fresh one.
+        board: what the supervisor reports; None if there is no supervisor.
     """
 
     def __init__(
@@ -69,27 +65,24 @@ class ProcessServices:
         *,
         role: str,
         clock: Clock | None = None,
-        random: random.Random | None = None,
+        random: Random | None = None,
         board: Board | None = None,
     ) -> None:
         self.composition = composition
         self._role = role
         self._clock: Clock = clock or SystemClock()
-        self._random = random or _fresh()
-        self._lock = threading.RLock()
-        self._built: dict[Any, Any] = {}
-        self._closers: list[tuple[str, Callable[[], None]]] = []
+        self._random = random or Random()
+        #: What was made so far; a simulation puts its own services there.
+        self.once = Once()
         self._cachings: dict[str, tuple[Any, CachingOptions, Caching[Any]]] = {}
         self._factories: dict[Any, tuple[Callable[[Services], Any], Any]] = {}
         self._board = board
-        #: Queues that statistics name also when they are empty: our own, and any that was seen.
-        self._queues = {
-            owned.value.queue for owned in composition.actors.values() if owned.value.durable
-        }
+        #: Queues that statistics include when they are empty: our own, and any that was seen.
+        self._queues = {actor.queue for actor in _durable(composition).values()}
         self.recorders = Recorders()
         environment = composition.deployment.host.deployment.environment
         self._measures = Measures(self.recorders, strict=environment != "production")
-        #: Set by the process when it is told to stop.
+        #: Set by the process when it begins to stop.
         self.draining = False
 
     @property
@@ -105,8 +98,7 @@ class ProcessServices:
     @property
     def runtime_directory(self) -> Path:
         """A folder shared by the processes of this deployment on this machine."""
-        folder: Path = self._once("runtime", lambda: runtime_directory(self.composition.deployment))
-        return folder
+        return self.once.get("runtime", lambda: runtime_directory(self.composition.deployment))
 
     @property
     def backends(self) -> Mapping[Kind, str]:
@@ -131,31 +123,29 @@ class ProcessServices:
     @property
     def checks(self) -> Sequence[tuple[str, Check]]:
         """Every health check after the name of its plugin; the host's own come first."""
-        own = self._once("checks", self._own_checks) if self._board is not None else ()
         return [
-            *(("rolehost", check) for check in own),
+            *(("rolehost", check) for check in self.once.get("checks", self._own_checks)),
             *((owned.plugin, owned.value) for owned in self.composition.checks),
         ]
 
     def _own_checks(self) -> tuple[Check, ...]:
+        if self._board is None:
+            return ()
         schema = None
         if "database" in self.composition.backends:
             sets = [HOST_SET, *self.composition.schema_sets]
             schema = Schema(lambda: self.database, sets)
-        assert self._board is not None  # who has none is not asked
         return own_checks(self._board, self.composition.deployment.host.supervisor.hang, schema)
 
     @property
     def database(self) -> Database:
         """The service database."""
-        database: Database = self._backend("database")
-        return database
+        return cast("Database", self._backend("database"))
 
     @property
     def cache(self) -> Cache:
         """The cache."""
-        cache: Cache = self._backend("cache")
-        return cache
+        return cast("Cache", self._backend("cache"))
 
     def caching(
         self,
@@ -175,7 +165,7 @@ class ProcessServices:
         """As :meth:`caching`, with options that are made already."""
         known = self._cachings.get(namespace)
         if known is None:
-            guard = self._once("guard", lambda: Guard(self.cache, self.recorders))
+            guard = self.once.get("guard", lambda: Guard(self.cache, self.recorders))
             made: Caching[Any] = Caching(
                 guard,
                 namespace,
@@ -195,14 +185,12 @@ class ProcessServices:
     @property
     def queue(self) -> Queue:
         """The queue transport."""
-        queue: Queue = self._backend("queue")
-        return queue
+        return cast("Queue", self._backend("queue"))
 
     @property
     def stream(self) -> Stream:
         """The stream."""
-        stream: Stream = self._backend("stream")
-        return stream
+        return cast("Stream", self._backend("stream"))
 
     @property
     def clock(self) -> Clock:
@@ -210,7 +198,7 @@ class ProcessServices:
         return self._clock
 
     @property
-    def random(self) -> random.Random:
+    def random(self) -> Random:
         """The random source."""
         return self._random
 
@@ -221,16 +209,12 @@ class ProcessServices:
         Raises:
             LookupError: the deployment has no database.
         """
-        engine: Engine = self._built.get("engine") or self._once("engine", self._make_engine)
-        return engine
+        return self.once.get("engine", self._make_engine)
 
     @property
     def transport(self) -> Transport:
         """Where ephemeral messages go; for the host's own roles."""
-        transport: Transport = self._built.get("transport") or self._once(
-            "transport", lambda: Transport(self.queue.broker())
-        )
-        return transport
+        return self.once.get("transport", lambda: Transport(self.queue.broker()))
 
     @property
     def degraded(self) -> Mapping[str, str]:
@@ -289,7 +273,7 @@ class ProcessServices:
         """Call a function in a thread, with a session of the database, for a coroutine."""
         if inspect.iscoroutinefunction(function):
             raise TypeError(f"{function!r} is a coroutine function; await it, or run a plain one")
-        threads: Threads = self._built.get("threads") or self._once("threads", self._make_threads)
+        threads = self.once.get("threads", self._make_threads)
         has_database = "database" in self.composition.backends
         session = self.database.session if has_database else nullcontext
         return await threads.run(lambda: function(*args, **kwargs), session)
@@ -320,14 +304,13 @@ class ProcessServices:
         close: Callable[[T], None] | None = None,
     ) -> None:
         """Offer a service of a plugin."""
-        with self._lock:
-            if service_type in self._factories:
-                raise ValueError(f"service {service_type.__qualname__} is registered already")
-            self._factories[service_type] = (factory, close)
+        added = (factory, close)
+        if self._factories.setdefault(service_type, added) is not added:
+            raise ValueError(f"service {service_type.__qualname__} is registered already")
 
     def get(self, service_type: TypeForm[T]) -> T:
         """Return the process's instance of a registered service."""
-        found: T | None = self._built.get(service_type)
+        found: T | None = self.once.made.get(service_type)
         if found is not None:
             return found
         try:
@@ -337,16 +320,14 @@ class ProcessServices:
                 f"no service {service_type.__module__}.{service_type.__qualname__} is registered"
                 " in this process; register it in rolehost_start"
             ) from None
-        made: T = self._once(service_type, lambda: factory(self), close)
-        return made
+        return cast("T", self.once.get(service_type, lambda: factory(self), close))
 
     def checkpoint(self) -> Callable[[], None]:
         """Return what takes back the services and recorders that are added from now on."""
         factories, recorders = dict(self._factories), self.recorders.checkpoint()
 
         def undo() -> None:
-            with self._lock:
-                self._factories = factories
+            self._factories = factories
             recorders()
 
         return undo
@@ -359,34 +340,25 @@ class ProcessServices:
             conceal_parameters(models)
 
     def close(self) -> None:
-        """Close what was built, in reverse; a failure is logged and stops nothing. Idempotent.
+        """Close everything in reverse; a failure is logged and stops nothing. Idempotent.
 
-        Before anything else the functions of :meth:`run` end, for they may use all of it.
+        The functions of :meth:`run` end before anything else, because they may use all of it.
         """
-        threads: Threads | None = self._built.get("threads")
+        threads: Threads | None = self.once.made.get("threads")
         if threads is not None:
             threads.close()
-        while True:
-            with self._lock:
-                if not self._closers:
-                    return
-                name, close = self._closers.pop()
-            try:
-                close()
-            except Exception:
-                log.exception("closing failed", service=name)
+        self.once.close()
 
     def _backend(self, kind: Kind) -> Any:
-        found = self._built.get(kind)
+        found = self.once.made.get(kind)
         if found is not None:
             return found
-        try:
-            factory = self.composition.backends[kind].value.factory
-        except KeyError:
+        if kind not in self.composition.backends:
             raise LookupError(
                 f"this deployment has no {kind}: no enabled plugin needs one, or none offers it"
-            ) from None
-        made = self._once(kind, factory, lambda backend: backend.close())
+            )
+        factory = self.composition.backends[kind].value.factory
+        made = self.once.get(kind, factory, lambda backend: backend.close())
         if isinstance(made, Database):
             guard_of(made)
         return made
@@ -403,26 +375,17 @@ class ProcessServices:
     def _make_engine(self) -> Engine:
         composition = self.composition
         host = composition.deployment.host
-        wake: Callable[[Collection[str]], None] = (
-            self.queue.wake if "queue" in composition.backends else _nobody
-        )
+        scheduled = (owned.value.actor for owned in composition.schedules)
         return Engine(
             database=self.database,
-            wake=wake,
+            wake=self.queue.wake if "queue" in composition.backends else _wake_none,
             clock=self._clock,
             random=self._random,
             source=f"/{composition.deployment.name}",
             declared=Declared(
-                actors={
-                    name: owned.value
-                    for name, owned in composition.actors.items()
-                    if owned.value.durable
-                },
+                actors=_durable(composition),
                 enqueues=composition.enqueues
-                | {
-                    each.value.actor if isinstance(each.value.actor, str) else each.value.actor.name
-                    for each in composition.schedules
-                },
+                | {actor if isinstance(actor, str) else actor.name for actor in scheduled},
                 publishes=composition.publishes,
                 strict=host.deployment.environment != "production",
             ),
@@ -431,22 +394,11 @@ class ProcessServices:
             elsewhere=elsewhere.target,
         )
 
-    def _once(
-        self, key: Any, factory: Callable[[], Any], close: Callable[[Any], None] | None = None
-    ) -> Any:
-        with self._lock:
-            if key not in self._built:
-                made = factory()
-                if close is not None:
-                    name = key if isinstance(key, str) else key.__qualname__
-                    self._closers.append((name, lambda: close(made)))
-                self._built[key] = made
-            return self._built[key]
+
+def _durable(composition: Composition) -> dict[str, Actor]:
+    actors = {name: owned.value for name, owned in composition.actors.items()}
+    return {name: actor for name, actor in actors.items() if actor.durable}
 
 
-def _fresh() -> random.Random:
-    return random.Random()
-
-
-def _nobody(_names: Collection[str]) -> None:
-    """Wake nobody: without a queue, waiters look by themselves."""
+def _wake_none(_names: Collection[str]) -> None:
+    """Do nothing: without a queue, waiting processes poll."""

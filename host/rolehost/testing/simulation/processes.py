@@ -91,8 +91,8 @@ class SimulatedProcess(Process):
         """Start as a process does, up to where its threads would begin."""
         services = self._provision()
         for service_type, make in self.run.replaced.items():
-            services._built[service_type] = make()
-        services._built["threads"] = InFiber(self.run.fibers)
+            services.once.made[service_type] = make()
+        services.once.made["threads"] = InFiber(self.run.fibers)
         if "database" in self.composition.backends:
             guard = guard_of(services.database)
             guard.strand = self.run.fibers.number
