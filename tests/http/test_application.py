@@ -138,17 +138,12 @@ def test_an_asynchronous_responder_finds_the_services_in_its_context(host: Host)
 
 
 def test_asynchronous_responders_are_given_to_falcon_untouched(host: Host) -> None:
-    from rolehost.roles.http.responders import Pool
-    from rolehost.roles.http.routes import Router
+    from rolehost.roles.http.responders import adapter
 
     items = Items()
-    pool = Pool(1, host.services.session)
-    router = Router(pool, host.services, max_body=1)  # type: ignore[arg-type]
     route = Route("/items/{item}", items)
-    router.add_route("/items/{item}", items, route=route, admit=None, _asgi=True)
-    found = router.lookup("/items/7")
-    assert found is not None
-    assert found[1]["GET"] == items.on_get
+    adapt = adapter(None, host.services.session, host.services)  # type: ignore[arg-type]
+    assert adapt(route, "GET", items.on_get) == items.on_get
 
 
 def test_a_synchronous_responder_runs_on_a_thread_with_its_body_read(host: Host) -> None:

@@ -11,11 +11,8 @@ from falcon.routing import CompiledRouter
 from hypothesis import given
 from hypothesis import strategies as st
 from rolehost.api import Route
-from rolehost.roles.http.requests import FOUND, RULES
-from rolehost.roles.http.responders import Pool
-from rolehost.roles.http.routes import Router, Rules
-
-from tests.http.fakes import FakeServices
+from rolehost.roles.http.routes import Router
+from rolehost.roles.http.scope import FOUND, RULES, Rules
 
 #: Literal and variable segments that stand against each other at every level.
 SEGMENTS = ("orders", "users", "{tenant}", "a-{kind}", "{number:int}", "x")
@@ -34,9 +31,9 @@ class Resource:
 
 
 def router_of(*routes: Route) -> Router:
-    router = Router(Pool(1, None), FakeServices(), max_body=1)  # type: ignore[arg-type]
+    router = Router(lambda route, method, responder: responder, max_body=1)
     for route in routes:
-        router.add_route(route.path, route.resource, _asgi=True, route=route, admit=None)
+        router.add(route, None)
     return router
 
 
@@ -46,11 +43,12 @@ def both(added: list[str]) -> tuple[Router, CompiledRouter]:
     resource = Resource()
     for template in added:
         refused = []
-        for router in (ours, bare):
+        for add in (
+            lambda route: ours.add(route, None),
+            lambda route: bare.add_route(route.path, route.resource, _asgi=True),
+        ):
             try:
-                router.add_route(
-                    template, resource, _asgi=True, route=Route(template, resource), admit=None
-                )
+                add(Route(template, resource))
             except ValueError as error:
                 refused.append(str(error))
         assert len(refused) in (0, 2), (template, refused)
@@ -251,13 +249,12 @@ def test_errors_have_the_format_of_the_route_that_matched() -> None:
 
     resource = Resource()
     router = Router(
-        Pool(1, None),  # type: ignore[arg-type]
-        FakeServices(),  # type: ignore[arg-type]
+        lambda route, method, responder: responder,
         max_body=1,
         formats=[ErrorFormat("/api", ours)],
     )
     for path in ("/api/{thing}", "/{any}/other"):
-        router.add_route(path, resource, _asgi=True, route=Route(path, resource), admit=None)
+        router.add(Route(path, resource), None)
     assert matched(router, "/api/" + quote("é"))[RULES].render is ours
     assert matched(router, "/api/none/such")[RULES].render is ours
     # Another route's template, and spellings that are no path below the prefix.

@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from rolehost.roles.http.writing import Progress
+from rolehost.roles.http.connection import Progress
 
 from tests.http.serving import PATIENCE, Served, free_port, read_all, serving
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from rolehost.deployment.model import SupervisorSettings
-from rolehost.roles.http.master import Pauses
+from rolehost.roles.http.master import Backoff
 
 from tests.http.serving import Served, serving
 
@@ -73,13 +73,13 @@ def test_of_several_processes_one_tells_of_the_wait(waiting: tuple[Served, Path]
 
 
 def test_workers_that_die_young_are_replaced_after_a_growing_pause() -> None:
-    pauses = Pauses(SupervisorSettings(backoff=1.0, backoff_longest=4.0, stable=10.0))
+    backoff = Backoff(SupervisorSettings(backoff=1.0, backoff_longest=4.0, stable=10.0))
     opened = []
     now = 0.0
     for _ in range(4):
-        pauses.died(0.5, now, served=False)
+        backoff.died(0.5, now, served=False)
         wait = 0.0
-        while not pauses.open(now + wait):
+        while not backoff.open(now + wait):
             wait += 0.5
         opened.append(wait)
         now += 100.0
@@ -87,16 +87,16 @@ def test_workers_that_die_young_are_replaced_after_a_growing_pause() -> None:
 
 
 def test_the_pause_of_workers_that_served_ends_where_they_would_count_as_stable() -> None:
-    pauses = Pauses(SupervisorSettings(backoff=1.0, backoff_longest=60.0, stable=10.0))
+    backoff = Backoff(SupervisorSettings(backoff=1.0, backoff_longest=60.0, stable=10.0))
     for _ in range(10):
-        pauses.died(0.5, 0.0, served=True)
-    assert not pauses.open(9.9)
-    assert pauses.open(10.0)
+        backoff.died(0.5, 0.0, served=True)
+    assert not backoff.open(9.9)
+    assert backoff.open(10.0)
 
 
 def test_a_worker_that_was_stable_is_replaced_at_once() -> None:
-    pauses = Pauses(SupervisorSettings(backoff=1.0, backoff_longest=4.0, stable=10.0))
-    pauses.died(0.5, 0.0, served=False)
-    assert not pauses.open(0.5)
-    pauses.died(60.0, 100.0, served=True)
-    assert pauses.open(100.0)
+    backoff = Backoff(SupervisorSettings(backoff=1.0, backoff_longest=4.0, stable=10.0))
+    backoff.died(0.5, 0.0, served=False)
+    assert not backoff.open(0.5)
+    backoff.died(60.0, 100.0, served=True)
+    assert backoff.open(100.0)

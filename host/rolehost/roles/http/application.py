@@ -3,46 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
+from dataclasses import replace
 from typing import Any
 
 import falcon.asgi
 import msgspec
 from falcon.media import JSONHandler
 
+from rolehost.api.contributions import Check, Route
 from rolehost.api.json import load_json
 from rolehost.api.services import Services
-from rolehost.composition.model import Composition
+from rolehost.composition import responders
+from rolehost.composition.model import Composition, Owned
 from rolehost.deployment.model import HostSettings
-from rolehost.observe import logs
+from rolehost.errors import StorageUnavailable
 from rolehost.observe.recorders import Recorders
 from rolehost.roles.http.access import admissions
 from rolehost.roles.http.answers import Answers, Streams
-from rolehost.roles.http.degraded import add_refusals
-from rolehost.roles.http.gate import Asgi, BodyLimit, limited, matched, observed, surviving
-from rolehost.roles.http.problems import install
-from rolehost.roles.http.requests import request_type
-from rolehost.roles.http.responders import Pool
+from rolehost.roles.http.body import Request
+from rolehost.roles.http.middleware import HostMiddleware
+from rolehost.roles.http.problems import install, unavailable
+from rolehost.roles.http.responders import adapter
 from rolehost.roles.http.routes import Router
+from rolehost.roles.http.scope import Asgi
+from rolehost.services import ProcessServices
+from rolehost.services.threads import Threads
+
+#: Seconds before a client may ask a degraded plugin again; a restart or a reload fixes it.
+_DEGRADED_RETRY_AFTER = 30
 
 
 class Application:
-    """The HTTP application of one process: an ASGI callable, and what it must close.
+    """The HTTP application of one process.
 
     Attributes:
-        asgi: the callable; Falcon below one wrapper.
-        pool: the threads of synchronous responders.
+        asgi: the ASGI callable.
+        threads: the threads of synchronous responders.
         streams: its event streams.
     """
 
-    def __init__(self, asgi: Asgi, pool: Pool, streams: Streams) -> None:
+    def __init__(self, asgi: Asgi, threads: Threads, streams: Streams) -> None:
         self.asgi = asgi
-        self.pool = pool
+        self.threads = threads
         self.streams = streams
 
     def close(self) -> None:
-        """Wait for synchronous responders that still run; end their threads."""
-        self.pool.close()
+        """Wait for synchronous responders that still run."""
+        self.threads.close()
 
 
 def build(
@@ -50,59 +58,119 @@ def build(
     services: Services,
     recorders: Recorders,
     settings: HostSettings,
-    elsewhere: Callable[[], falcon.HTTPError] | None = None,
+    not_found: Callable[[], falcon.HTTPError] | None = None,
 ) -> Application:
     """Build the application of a composition.
 
-    What a request costs does not depend on the number of plugins: the wrapper is made of what
-    the settings ask for, middleware is what plugins contribute, and the router goes by a path's
-    first segment to the routes that begin with it.
+    The cost of a request does not depend on the number of plugins.
 
     Args:
         composition: its routes, error formats and middleware are used.
         services: becomes ``req.context.services``; its ``request_scope`` serves routes that
             are idempotent.
-        recorders: told of each request, when anybody listens at this moment.
+        recorders: receive each request, if there is any recorder now.
         settings: ``[http]`` of them.
-        elsewhere: makes the answer where no route matches; None: 404.
+        not_found: makes the answer where no route matches; None: 404.
     """
     http = settings.http
-    has_database = "database" in composition.backends
-    pool = Pool(http.threads, services.database.session if has_database else nullcontext)
-    write = logs.often("info", "request") if http.access_log else None
-    told = write is not None or bool(recorders)
+    threads = Threads(http.threads, "responder")
+    session = services.database.session if "database" in composition.backends else nullcontext
     router = Router(
-        pool,
-        services,
+        adapter(threads, session, services),
         max_body=http.max_body,
         formats=[owned.value for owned in composition.error_formats],
-        elsewhere=elsewhere,
+        not_found=not_found,
     )
+    admission_to = admissions(composition)
+    for owned in composition.routes:
+        router.add(owned.value, admission_to(owned))
+    _add_degraded(router, composition)
+    router.compile()
     streams = Streams()
-    components: list[Any] = [Answers(streams)]
-    components += [owned.value.component for owned in composition.middleware]
+    app = _falcon(composition, services, router, streams)
+    return Application(HostMiddleware(app, router, http, recorders), threads, streams)
+
+
+def _falcon(
+    composition: Composition, services: Services, router: Any, streams: Streams
+) -> falcon.asgi.App[Any, Any]:
+    components: list[Any] = [owned.value.component for owned in composition.middleware]
+    # As a class attribute of the context, the services cost a request nothing.
+    context = type("Context", (falcon.Context,), {"services": services, "body": b""})
     app: falcon.asgi.App[Any, Any] = falcon.asgi.App(
-        request_type=request_type(services),
-        middleware=components,
+        request_type=type("HostRequest", (Request,), {"context_type": context}),
+        middleware=[Answers(streams), *components],
         router=router,
     )
     handler = JSONHandler(dumps=msgspec.json.encode, loads=load_json)
     for options in (app.req_options, app.resp_options):
         options.media_handlers[falcon.MEDIA_JSON] = handler
     install(app)
-    admission_to = admissions(composition)
-    for owned in composition.routes:
-        route, admit = owned.value, admission_to(owned)
-        suffix = route.suffix or None
-        app.add_route(route.path, route.resource, suffix=suffix, route=route, admit=admit)
-    add_refusals(app, composition)
-    router.compile()
-    asgi = limited(surviving(app), BodyLimit(router.smallest_body))
-    if told or http.request_id:
-        asgi = observed(
-            asgi,
-            identify=http.request_id,
-            write=write,
-            recorders=recorders if recorders else None,
+    return app
+
+
+def _add_degraded(router: Router, composition: Composition) -> None:
+    """Add the routes of degraded plugins, which answer 503, where no other plugin has the path."""
+    taken = {owned.value.path for owned in composition.routes}
+    for plugin in composition.degraded:
+        for owned in plugin.routes:
+            if owned.value.path not in taken:
+                # The router refuses a template that conflicts with one of another plugin.
+                with suppress(ValueError):
+                    router.add(_refusing(owned.value, plugin.name), None)
+
+
+def _refusing(route: Route, plugin: str) -> Route:
+    """Return a route with the same path and methods that answers 503."""
+
+    async def refuse(*_: Any, **__: Any) -> None:
+        raise falcon.HTTPServiceUnavailable(
+            title="Plugin unavailable",
+            description=f"The plugin {plugin} is not available for now.",
+            retry_after=_DEGRADED_RETRY_AFTER,
+            code="plugin_degraded",
         )
-    return Application(matched(asgi, router.match), pool, streams)
+
+    resource = type("Unavailable", (), dict.fromkeys(responders(route).values(), refuse))()
+    return replace(route, resource=resource)
+
+
+class StartupApplication(Application):
+    """The application of a process that waits for its backends.
+
+    It serves the routes that allow it (:attr:`~rolehost.api.Route.waiting`); all others answer
+    503. A liveness probe must succeed meanwhile, or its orchestrator would end a process that
+    only has to wait.
+
+    Args:
+        composition: its waiting routes, error formats and backends are used. The checks of plugins
+            are not, because no plugin has been started.
+    """
+
+    def __init__(self, composition: Composition) -> None:
+        early = replace(
+            composition,
+            routes=tuple(owned for owned in composition.routes if owned.value.waiting),
+            middleware=(),
+            checks=(Owned(Check(name="start", fn=_not_started), "rolehost", __name__),),
+        )
+        self._services = ProcessServices(early, role="http")
+        # Without a database, responders that must not wait for it enter no session.
+        built = build(
+            replace(early, backends={}, degraded=()),
+            self._services,
+            Recorders(),
+            composition.deployment.host,
+            not_found=lambda: unavailable("The service waits for a backend."),
+        )
+        super().__init__(built.asgi, built.threads, built.streams)
+
+    def close(self) -> None:
+        """Wait for responders that still run, and close the connections to backends."""
+        super().close()
+        self._services.close()
+
+
+def _not_started(_services: Services) -> str | None:
+    """Keep the process unready, also between the return of a backend and the start."""
+    raise StorageUnavailable("the process waits for its backends")

@@ -1,4 +1,4 @@
-"""The listening socket, opened before anything is forked so that a mistake is one clear line."""
+"""The listening socket, opened before anything is forked so that an error is one clear line."""
 
 from __future__ import annotations
 
@@ -65,19 +65,16 @@ def _address(bind: str) -> tuple[str, int]:
 
 
 def _reason(bind: str, error: Exception) -> str:
-    number = error.errno if isinstance(error, OSError) else None
-    if number == errno.EADDRINUSE:
-        return (
-            f"cannot listen on {bind}: the address is in use by another process;"
-            " stop it (ss -ltnp lists who listens) or set [http] bind"
-        )
-    if number == errno.EACCES:
-        return f"cannot listen on {bind}: ports below 1024 need a privilege; set [http] bind"
-    if number == errno.EADDRNOTAVAIL:
-        return f"cannot listen on {bind}: this machine has no such address; set [http] bind"
+    reasons = {
+        errno.EADDRINUSE: "the address is in use by another process;"
+        " stop it (ss -ltnp lists who listens) or set [http] bind",
+        errno.EACCES: "ports below 1024 need a privilege; set [http] bind",
+        errno.EADDRNOTAVAIL: "this machine has no such address; set [http] bind",
+    }
+    reason = reasons.get(error.errno or 0) if isinstance(error, OSError) else None
     if isinstance(error, (socket.gaierror, UnicodeError)):
-        return f"cannot listen on {bind}: the host name is not known here; set [http] bind"
-    return f"cannot listen on {bind}: {error}"
+        reason = "the host name is not known here; set [http] bind"
+    return f"cannot listen on {bind}: {reason or error}"
 
 
 def _unix(path: str) -> socket.socket:

@@ -1,4 +1,4 @@
-"""gunicorn's master, which gives workers that die young a growing pause."""
+"""gunicorn's master: how it replaces workers that die or hang."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 
-from rolehost.deployment.model import SupervisorSettings
+from rolehost.deployment.model import HostSettings, SupervisorSettings
 from rolehost.observe.progress import RunningClock, Watch
 from rolehost.roles.beats import DUMP, Beats
 from rolehost.roles.http.worker import STOPPING
@@ -20,11 +20,11 @@ from rolehost.roles.status import RETIRE
 log = structlog.get_logger(__name__)
 
 
-class Pauses:
+class Backoff:
     """When the next worker may be started; the same rule as the supervisor's.
 
-    gunicorn replaces a worker at once, however often it dies. All of them have one rule, for
-    what kills one at its start kills the others too.
+    gunicorn replaces a worker at once, however often it dies. All workers share one delay,
+    because what kills one at its start kills the others too.
 
     Args:
         settings: ``backoff``, ``backoff_longest`` and ``stable`` of ``[supervisor]``.
@@ -45,7 +45,7 @@ class Pauses:
         Args:
             lived: seconds from its fork to its end.
             now: monotonic seconds.
-            served: it came as far as to serve; the pause then ends at ``stable``.
+            served: it has accepted connections; the delay is then at most ``stable``.
         """
         settings = self._settings
         if lived >= settings.stable:
@@ -62,29 +62,27 @@ class Pauses:
 
 
 class Master(Arbiter):  # type: ignore[misc]
-    """gunicorn's master; it looks once a second, and at each signal, whether workers lack.
+    """gunicorn's master: it replaces workers that die, with a growing delay, and that hang.
 
     Args:
         app: the application as gunicorn knows it.
-        pauses: when workers may be started.
-        inherited: the listener is somebody else's too: its address stays when this one ends.
-        beats: of this process; told of workers that hang and that end, too.
-        hang: seconds after which a worker without progress hangs; 0: never.
-        grace: seconds after which one that hangs and was told to stop is killed.
+        host: settings: ``[supervisor]`` and the grace of ``[http]``.
+        beats: of this process; reports workers that hang and that end, too.
+        inherited: another process has the listener too: its address stays when this one ends.
     """
 
-    def __init__(
-        self, app: Any, pauses: Pauses, *, inherited: bool, beats: Beats, hang: float, grace: float
-    ) -> None:
-        self._pauses = pauses
+    def __init__(self, app: Any, host: HostSettings, beats: Beats, *, inherited: bool) -> None:
+        self._backoff = Backoff(host.supervisor)
         self._beats = beats
-        self._hang = hang
-        self._grace = grace
+        # Seconds after which a worker without progress hangs, 0: never; and after which it is
+        # killed when it hangs and was told to stop.
+        self._hang = host.supervisor.hang
+        self._grace = host.http.grace + host.http.shutdown_delay
         self._clock = RunningClock(1.0)
         self._retires = False
         self._stops = False
         super().__init__(app)
-        # So gunicorn calls a listener that it has not opened, and therefore does not remove.
+        # gunicorn's name for a listener that it did not open and therefore does not remove.
         self.systemd = inherited
         self.cfg.set("pre_fork", _born)
         self.cfg.set("child_exit", self._died)
@@ -94,10 +92,9 @@ class Master(Arbiter):  # type: ignore[misc]
         super().init_signals()
         self._beats.dumps()
 
-    def wait_for_signals(self, timeout: float = 1.0) -> list[int]:
-        """Wait for signals no longer than it takes to beat in time."""
-        found: list[int] = super().wait_for_signals(timeout=min(timeout, self._beats.every))
-        return found
+    def wait_for_signals(self, timeout: float = 1.0) -> Any:
+        """Wait for signals, at most until the next beat is due."""
+        return super().wait_for_signals(timeout=min(timeout, self._beats.every))
 
     def murder_workers(self) -> None:
         """Beat, and end workers whose event loop makes no progress.
@@ -145,7 +142,7 @@ class Master(Arbiter):  # type: ignore[misc]
 
     def spawn_workers(self) -> None:
         """Start the workers that lack, unless it is too early for that."""
-        if self._pauses.open(time.monotonic()):
+        if self._backoff.open(time.monotonic()):
             super().spawn_workers()
 
     def spawn_worker(self) -> int:
@@ -168,7 +165,7 @@ class Master(Arbiter):  # type: ignore[misc]
         now = time.monotonic()
         if not self._retires and not self._stops:
             self._beats.tell(f"lost {'death' if worker.kill_at is None else 'hang'} {worker.pid}")
-        self._pauses.died(now - worker.born, now, served=bool(worker.served[0]))
+        self._backoff.died(now - worker.born, now, served=bool(worker.served[0]))
         worker.served.close()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -21,7 +21,7 @@ from rolehost.errors import (
     StorageUnavailable,
     ValueRefused,
 )
-from rolehost.roles.http.requests import RULES, BodyIncomplete
+from rolehost.roles.http.scope import RULES, Scope
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +39,11 @@ _RENAMED = {
 }
 
 
-def render(scope: Mapping[str, Any], error: falcon.HTTPError) -> tuple[str, bytes]:
+class BodyIncomplete(Exception):
+    """The client left, or stopped sending, before its body was complete."""
+
+
+def render(scope: Scope, error: falcon.HTTPError) -> tuple[str, bytes]:
     """Return the media type and the body of an error.
 
     Args:
@@ -61,9 +65,9 @@ def render(scope: Mapping[str, Any], error: falcon.HTTPError) -> tuple[str, byte
         return PROBLEM_TYPE, msgspec.json.encode(problem)
 
 
-def _rendered(scope: Mapping[str, Any], error: falcon.HTTPError) -> tuple[str, bytes]:
+def _rendered(scope: Scope, error: falcon.HTTPError) -> tuple[str, bytes]:
     status = error.status_code
-    code = str(error.code) if error.code is not None else code_of(error)
+    code = str(error.code) if error.code is not None else _code_of(error)
     title = _title(error)
     own_format = scope[RULES].render
     if own_format is not None:
@@ -82,19 +86,7 @@ def _rendered(scope: Mapping[str, Any], error: falcon.HTTPError) -> tuple[str, b
     return PROBLEM_TYPE, msgspec.json.encode(problem, enc_hook=str)
 
 
-def install(app: falcon.asgi.App[Any, Any]) -> None:
-    """Make an application answer every error with :func:`render`."""
-    app.set_error_serializer(_serialize)
-    app.add_error_handler(Exception, _unhandled)
-    app.add_error_handler(StorageUnavailable, _unavailable)
-    app.add_error_handler(ValueRefused, _refused)
-    app.add_error_handler(Overloaded, _overloaded)
-    app.add_error_handler(IdempotencyConflict, _conflict)
-    app.add_error_handler(IdempotencyInProgress, _in_progress)
-    app.add_error_handler(BodyIncomplete, _incomplete)
-
-
-def code_of(error: falcon.HTTPError) -> str:
+def _code_of(error: falcon.HTTPError) -> str:
     """Return the stable name, in snake case, of an error that names none itself."""
     if isinstance(error, falcon.MediaMalformedError):
         return "malformed_json"
@@ -106,7 +98,7 @@ def code_of(error: falcon.HTTPError) -> str:
         return f"status_{error.status_code}"
 
 
-def overloaded(description: str) -> falcon.HTTPServiceUnavailable:
+def unavailable(description: str) -> falcon.HTTPServiceUnavailable:
     """Make a 503 that asks the client to come again soon."""
     return falcon.HTTPServiceUnavailable(
         title="Unavailable",
@@ -147,16 +139,8 @@ async def _unhandled(
     raise falcon.HTTPInternalServerError(title="Internal Server Error")
 
 
-async def _unavailable(
-    req: falcon.asgi.Request, _resp: Any, error: Exception, _params: Any
-) -> None:
-    log.warning("storage is unavailable", method=req.method, path=req.path, error=str(error))
-    raise overloaded("A storage that this needs is not available for now.")
-
-
-async def _refused(req: falcon.asgi.Request, _resp: Any, error: Exception, _params: Any) -> None:
-    log.warning("the database refused a value", method=req.method, path=req.path, error=str(error))
-    raise falcon.HTTPUnprocessableEntity(
+def _value_refused() -> falcon.HTTPError:
+    return falcon.HTTPUnprocessableEntity(
         title="Value refused",
         description="The request has a value that cannot be stored or looked for, such as a text"
         " with NUL (U+0000) or a number out of range.",
@@ -164,20 +148,16 @@ async def _refused(req: falcon.asgi.Request, _resp: Any, error: Exception, _para
     )
 
 
-async def _overloaded(_req: Any, _resp: Any, _error: Exception, _params: Any) -> None:
-    raise overloaded("Too many requests wait for a thread.")
-
-
-async def _conflict(_req: Any, _resp: Any, _error: Exception, _params: Any) -> None:
-    raise falcon.HTTPUnprocessableEntity(
+def _conflict() -> falcon.HTTPError:
+    return falcon.HTTPUnprocessableEntity(
         title="Idempotency key used before",
         description="This Idempotency-Key was used before with another request.",
         code="idempotency_conflict",
     )
 
 
-async def _in_progress(_req: Any, _resp: Any, _error: Exception, _params: Any) -> None:
-    raise falcon.HTTPConflict(
+def _in_progress() -> falcon.HTTPError:
+    return falcon.HTTPConflict(
         title="Request in progress",
         description="A request with this Idempotency-Key is being handled at this moment.",
         headers={"Retry-After": RETRY_AFTER},
@@ -185,5 +165,35 @@ async def _in_progress(_req: Any, _resp: Any, _error: Exception, _params: Any) -
     )
 
 
-async def _incomplete(_req: Any, _resp: Any, _error: Exception, _params: Any) -> None:
-    raise late_body()
+#: Errors of the host that a responder may raise, with the answer to each.
+_ANSWERS: dict[type[Exception], Callable[[], falcon.HTTPError]] = {
+    StorageUnavailable: lambda: unavailable("A storage that this needs is not available for now."),
+    ValueRefused: _value_refused,
+    Overloaded: lambda: unavailable("Too many requests wait for a thread."),
+    IdempotencyConflict: _conflict,
+    IdempotencyInProgress: _in_progress,
+    BodyIncomplete: late_body,
+}
+
+#: Those of them that are logged, with the message.
+_LOGGED = {
+    StorageUnavailable: "storage is unavailable",
+    ValueRefused: "the database refused a value",
+}
+
+
+def _handler(kind: type[Exception]) -> Callable[..., Awaitable[None]]:
+    async def handle(req: falcon.asgi.Request, _resp: Any, error: Exception, _params: Any) -> None:
+        if kind in _LOGGED:
+            log.warning(_LOGGED[kind], method=req.method, path=req.path, error=str(error))
+        raise _ANSWERS[kind]()
+
+    return handle
+
+
+def install(app: falcon.asgi.App[Any, Any]) -> None:
+    """Make an application answer every error with :func:`render`."""
+    app.set_error_serializer(_serialize)
+    app.add_error_handler(Exception, _unhandled)
+    for kind in _ANSWERS:
+        app.add_error_handler(kind, _handler(kind))

@@ -1,59 +1,52 @@
-"""Synchronous responders: their bounded pool of threads, and idempotency by key."""
+"""Responders as Falcon calls them: synchronous ones on threads, idempotent ones by key."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 import falcon
 
+from rolehost.api.contributions import Route
+from rolehost.api.services import Services
 from rolehost.services.threads import Session, Threads
 
 Responder = Callable[..., Any]
+Adapt = Callable[[Route, str, Responder], Responder]
 
 #: Methods whose responders may be idempotent by key.
-KEYED = frozenset({"POST", "PATCH"})
+_KEYED = frozenset({"POST", "PATCH"})
 
 #: Longest ``Idempotency-Key``, characters.
-LONGEST_KEY = 255
+_LONGEST_KEY = 255
 
 
-class Pool:
-    """The threads of synchronous responders, and the session that each is called in."""
+def adapter(threads: Threads, session: Session, services: Services) -> Adapt:
+    """Return what makes responders fit for Falcon.
 
-    def __init__(self, threads: int, session: Session) -> None:
-        self._threads = Threads(threads, "responder")
-        self._session = session
+    A coroutine function stays as it is. A synchronous responder becomes a coroutine function that
+    reads the body and calls the responder on a thread, inside a database session, with the
+    context variables of the request; and first :func:`idempotent` if its route asks for that.
+    """
 
-    async def run(self, work: Callable[[], None]) -> None:
-        """Run ``work`` in a thread, inside a database session, with this task's contextvars.
+    def adapt(route: Route, method: str, responder: Responder) -> Responder:
+        if inspect.iscoroutinefunction(responder):
+            return responder
+        if route.idempotent and method in _KEYED:
+            responder = idempotent(responder, services)
 
-        Raises:
-            Overloaded: too many wait already.
-        """
-        await self._threads.run(work, self._session)
+        async def respond(req: Any, resp: Any, **params: Any) -> None:
+            req.context.body = await req.stream.read()
+            await threads.run(lambda: responder(req, resp, **params), session)
 
-    def stuck(self, seconds: float) -> bool:
-        """Say whether requests wait and no thread came free for so long; asked by one thread."""
-        return self._threads.stuck(seconds)
+        return respond
 
-    def close(self) -> None:
-        """Wait for what runs and end the threads."""
-        self._threads.close()
-
-
-def on_threads(responder: Responder, pool: Pool) -> Callable[..., Awaitable[None]]:
-    """Make an asynchronous responder that runs a synchronous one in the pool."""
-
-    async def respond(req: Any, resp: Any, **params: Any) -> None:
-        req.context.body = await req.stream.read()
-        await pool.run(lambda: responder(req, resp, **params))
-
-    return respond
+    return adapt
 
 
-def keyed(responder: Responder, services: Any) -> Responder:
+def idempotent(responder: Responder, services: Any) -> Responder:
     """Make a synchronous responder honour ``Idempotency-Key``.
 
     The key is scoped by method and path; the fingerprint is a SHA-256 over method, path, query,
@@ -66,10 +59,10 @@ def keyed(responder: Responder, services: Any) -> Responder:
         if key is None:
             responder(req, resp, **params)
             return
-        if not 0 < len(key) <= LONGEST_KEY:
+        if not 0 < len(key) <= _LONGEST_KEY:
             raise falcon.HTTPBadRequest(
                 title="Bad Idempotency-Key",
-                description=f"An Idempotency-Key has 1 to {LONGEST_KEY} characters.",
+                description=f"An Idempotency-Key has 1 to {_LONGEST_KEY} characters.",
                 code="bad_idempotency_key",
             )
         head = f"{req.method} {req.path}"

@@ -1,157 +1,109 @@
-"""The router: which route a request has, decided once from its path as it was sent.
+"""The router: it decides once, from the path as it was sent, which route a request has.
 
-:meth:`Router.match` decides before anything else reads the path, and leaves the route and what
-depends on it (:class:`Rules`) in the ASGI scope: admission, body limit, error format, and the
-template for logs and metrics. Falcon is given that result and no other.
+:meth:`Router.match` decides before anything else reads the path. It leaves the route and its
+:class:`Rules` in the ASGI scope: admission, body limit, error format, and the template for logs
+and metrics. Falcon gets this result and no other.
 """
 
 from __future__ import annotations
 
-import inspect
-import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import falcon
-from falcon.routing import CompiledRouter
+from falcon.routing import CompiledRouter, map_http_methods
 
 from rolehost.api.contributions import ErrorFormat, Route
-from rolehost.api.services import Services
-from rolehost.composition import responders
 from rolehost.roles.http.access import Admission
 from rolehost.roles.http.paths import ORDINARY, MalformedPath, decoded, spelling
-from rolehost.roles.http.requests import FOUND, RULES
-from rolehost.roles.http.responders import KEYED, Pool, keyed, on_threads
+from rolehost.roles.http.responders import Adapt
+from rolehost.roles.http.scope import FOUND, RULES, Rules, Scope
 
-#: Key of the rules of methods that no route with the template has; a route that needs
-#: authentication gives them where there is one.
-OTHERS = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
-    """What the host does with the requests of one route, or with those that have none.
-
-    Attributes:
-        template: the route's path; empty without a route.
-        max_body: largest body, bytes.
-        admit: raises if the request is not admitted; None admits every request.
-        render: renders errors, as of :class:`~rolehost.api.ErrorFormat`; None: as RFC 9457 says.
-        trailing_slash: one slash at the end of the path is accepted.
-        spelled: matches the raw paths whose literal segments are spelled as in the template;
-            None without a route.
-    """
-
-    template: str = ""
-    max_body: int
-    admit: Admission | None = None
-    render: Callable[[int, str, Any, str], tuple[str, bytes]] | None = None
-    trailing_slash: bool = False
-    spelled: re.Pattern[bytes] | None = None
+#: Key of the rules for methods that no route of the template has. If any route of the template
+#: needs authentication, these methods need it too.
+_OTHERS = ""
 
 
-class Part(CompiledRouter):
-    """Maps methods to responders: asynchronous ones untouched, synchronous ones on threads."""
+class _CompiledRouter(CompiledRouter):
+    """Falcon's router for responders that are mapped to their methods already."""
 
-    def __init__(self, pool: Pool, services: Services) -> None:
-        super().__init__()
-        self._pool = pool
-        self._services = services
-
-    def map_http_methods(self, resource: object, **kwargs: Any) -> Any:
-        """Map the responders of a route.
-
-        ``route`` among the keywords is its :class:`~rolehost.api.Route`; ``responders`` has
-        those of other routes with the same template, and is given these too.
-        """
-        route: Route = kwargs["route"]
-        together: dict[str, Any] = kwargs["responders"]
-        for method, responder in super().map_http_methods(resource, **kwargs).items():
-            together[method] = self._responder(method, responder, route)
-        return dict(together)
-
-    def _responder(self, method: str, responder: Any, route: Route) -> Any:
-        if inspect.iscoroutinefunction(responder):
-            return responder
-        if route.idempotent and method in KEYED:
-            responder = keyed(responder, self._services)
-        return on_threads(responder, self._pool)
+    def map_http_methods(self, resource: object, **kwargs: Any) -> Any:  # noqa: ARG002
+        return dict(kwargs["responders"])
 
 
-class Router(Part):
-    """Finds the part by the first segment, so that no plugin's routes cost another's requests.
+class Router:
+    """Matches requests to routes; hands Falcon the result.
 
-    What Falcon compiles compares a segment with one sibling after the other, which makes the
-    last of many plugins pay for all before it. Templates that begin with a variable are in the
-    router itself; as in Falcon, they have what no literal one takes.
+    There is one compiled router for each literal first segment, and one for the templates that
+    begin with a variable. Falcon compares a segment with one sibling after the other; with a
+    single router the routes of one plugin would cost the requests of all others. As in Falcon, a
+    template that begins with a variable gets the paths that no literal one takes.
 
     Args:
-        pool: runs synchronous responders.
-        services: the services of the process.
-        max_body: largest body of a route that sets no limit, and where there is no route; bytes.
+        adapt: makes the coroutine function that Falcon calls for a responder.
+        max_body: largest body of a route that sets no limit, and of a request without a route;
+            bytes.
         formats: error formats of the composition.
-        elsewhere: makes the answer where no route matches; None: 404.
+        not_found: makes the error for a path without a route; None: Falcon's own 404.
     """
 
     def __init__(
         self,
-        pool: Pool,
-        services: Services,
+        adapt: Adapt,
         *,
         max_body: int,
         formats: Sequence[ErrorFormat] = (),
-        elsewhere: Callable[[], falcon.HTTPError] | None = None,
+        not_found: Callable[[], falcon.HTTPError] | None = None,
     ) -> None:
-        super().__init__(pool, services)
-        self._parts: dict[str, Part] = {}
+        self._adapt = adapt
+        self._literal: dict[str, _CompiledRouter] = {}
+        self._variable = _CompiledRouter()
         self._responders: dict[str, dict[str, Any]] = {}
         self._rules: dict[str, dict[str, Rules]] = {}
         self._max_body = max_body
         self._formats = sorted(formats, key=lambda each: len(each.prefix), reverse=True)
-        self._elsewhere = elsewhere
+        self._not_found = not_found
 
-    def add_route(self, uri_template: str, resource: object, **kwargs: Any) -> None:
-        """Add a route to the part of its first segment; raises what Falcon raises.
+    def add(self, route: Route, admit: Admission | None) -> None:
+        """Add a route; several with one template share it by their methods.
 
-        Routes with the same template share it by their methods.
-
-        ``route`` among the keywords is its :class:`~rolehost.api.Route`, ``admit`` the
-        admission to it (:mod:`rolehost.roles.http.access`).
+        Raises:
+            ValueError: the template conflicts with another one.
         """
-        route: Route = kwargs["route"]
-        kwargs["responders"] = self._responders.setdefault(uri_template, {})
+        template = route.path
+        mapped = map_http_methods(route.resource, suffix=route.suffix or None)
+        shared = self._responders.setdefault(template, {})
+        for method, responder in mapped.items():
+            shared[method] = self._adapt(route, method, responder)
+        first = template[1:].partition("/")[0]
+        compiled = self._variable if "{" in first else self._literal.get(first, _CompiledRouter())
+        compiled.add_route(template, route.resource, _asgi=True, responders=shared)
+        if compiled is not self._variable:
+            self._literal[first] = compiled
         rules = Rules(
-            template=uri_template,
+            template=template,
             max_body=self._max_body if route.max_body is None else route.max_body,
-            admit=kwargs["admit"],
-            render=self._render_below(uri_template),
+            admit=admit,
+            render=self._render_below(template),
             trailing_slash=route.trailing_slash,
-            spelled=spelling(uri_template),
+            spelled=spelling(template),
         )
-        first = uri_template.lstrip("/").partition("/")[0]  # as Falcon splits a path
-        if "{" in first:
-            super().add_route(uri_template, resource, **kwargs)
-        else:
-            part = self._parts.get(first) or Part(self._pool, self._services)
-            part.add_route(uri_template, resource, **kwargs)
-            self._parts[first] = part
-        by_method = self._rules.setdefault(uri_template, {})
-        by_method.update(dict.fromkeys(responders(route), rules))
-        if by_method.get(OTHERS) is None or by_method[OTHERS].admit is None:
-            by_method[OTHERS] = rules
+        by_method = self._rules.setdefault(template, {})
+        by_method.update(dict.fromkeys(mapped, rules))
+        if _OTHERS not in by_method or by_method[_OTHERS].admit is None:
+            by_method[_OTHERS] = rules
 
-    def match(self, scope: dict[str, Any]) -> None:
+    def match(self, scope: Scope) -> None:
         """Decide which route a request has, and leave the result in its scope.
 
-        ``path`` of the scope becomes the one spelling of the path: decoded, without the slash at
-        its end that the route accepts.
+        ``path`` of the scope becomes the one spelling of the path: decoded, and without the slash
+        at its end if the route accepts one.
         """
         raw: bytes = scope.get("raw_path") or b""
-        # PERF: on the way of every request.
+        # PERF: the fast path of nearly every request.
         if ORDINARY.fullmatch(raw):
             path = raw.decode("ascii")
-            found = self.lookup(path)
+            found = self._find(path)
             if found is not None:
                 scope["path"] = path
                 scope[FOUND] = found
@@ -159,12 +111,8 @@ class Router(Part):
                 return
         self._match_any(raw, scope)
 
-    def _rules_of(self, template: str, scope: dict[str, Any]) -> Rules:
-        by_method = self._rules[template]
-        return by_method.get(scope.get("method", "WEBSOCKET")) or by_method[OTHERS]
-
-    def _match_any(self, raw: bytes, scope: dict[str, Any]) -> None:
-        """Decide for any path: one with an escape or a slash at its end, or without a route."""
+    def _match_any(self, raw: bytes, scope: Scope) -> None:
+        """Match any path: with escapes, with a slash at its end, or without a route."""
         scope[FOUND] = None
         try:
             path = decoded(raw)
@@ -174,7 +122,7 @@ class Router(Part):
         if path is not None:
             slash = path.endswith("/") and path != "/"
             path = path[:-1] if slash else path
-            found = self.lookup(path)
+            found = self._find(path)
             if found is not None:
                 rules = self._rules_of(found[3], scope)
                 assert rules.spelled is not None
@@ -183,34 +131,37 @@ class Router(Part):
                     scope[FOUND] = found
                     scope[RULES] = rules
                     return
-        scope[RULES] = self._without_route(raw, self._elsewhere)
+        scope[RULES] = self._without_route(raw, self._not_found)
+
+    def _find(self, path: str) -> Any:
+        """Return resource, responders, variables and template of a decoded path, or None."""
+        compiled = self._literal.get(path[1:].partition("/")[0])
+        found = None if compiled is None else compiled.find(path)
+        return self._variable.find(path) if found is None else found
+
+    def _rules_of(self, template: str, scope: Scope) -> Rules:
+        by_method = self._rules[template]
+        return by_method.get(scope.get("method", "WEBSOCKET")) or by_method[_OTHERS]
 
     def find(self, _uri: str, req: Any = None) -> Any:
-        """Hand Falcon the route that was matched, if the request is admitted to it.
+        """Give Falcon the route that was matched, if the request is admitted to it.
 
-        Falcon asks after the middleware's ``process_request`` and before all else of a route,
-        for HTTP and WebSockets.
+        Falcon calls this for HTTP and WebSockets, after the middleware's ``process_request`` and
+        before everything else of a route.
 
         Raises:
             falcon.HTTPError: the request is not admitted.
         """
         scope = req.scope
-        rules: Rules = scope[RULES]
-        if rules.admit is not None:
-            rules.admit(req)
+        admit = scope[RULES].admit
+        if admit is not None:
+            admit(req)
         return scope[FOUND]
 
-    def lookup(self, path: str) -> Any:
-        """Return resource, responders, variables and template of a decoded path, or None."""
-        part = self._parts.get(path[1:].partition("/")[0])
-        found = part.find(path) if part is not None else None
-        return super().find(path) if found is None else found
-
     def compile(self) -> None:
-        """Compile every part now; Falcon does it at the first request to each."""
-        for part in self._parts.values():
-            part.find("")
-        super().find("")
+        """Compile all routes now instead of at the first request to each."""
+        for compiled in (*self._literal.values(), self._variable):
+            compiled.find("")
 
     @property
     def smallest_body(self) -> int:
@@ -218,10 +169,10 @@ class Router(Part):
         limits = [rules.max_body for each in self._rules.values() for rules in each.values()]
         return min([self._max_body, *limits])
 
-    def _without_route(self, raw: bytes, answer: Callable[[], falcon.HTTPError] | None) -> Rules:
+    def _without_route(self, raw: bytes, make: Callable[[], falcon.HTTPError] | None) -> Rules:
         def refuse(_req: Any) -> None:
-            if answer is not None:
-                raise answer()
+            if make is not None:
+                raise make()
 
         render = self._render_below(raw.decode("latin-1"))
         return Rules(max_body=self._max_body, admit=refuse, render=render)

@@ -118,10 +118,10 @@ class Door:
         self._application = build(composition, services, Recorders(), settings)
         del strand[_Current]
 
-        async def run(work: Any) -> None:
+        async def run(work: Any, _session: Any) -> None:
             await InFiber(fibers).run(work, _asked(fibers).database.session)
 
-        self._application.pool.run = run  # type: ignore[method-assign]
+        self._application.threads.run = run  # type: ignore[assignment,method-assign]
 
     def close(self) -> None:
         """End what the application holds."""

@@ -1,0 +1,144 @@
+"""Request bodies: refused when they are too large, whether their length was declared or not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Mapping
+from contextlib import suppress
+from typing import Any
+
+import falcon
+import falcon.asgi
+from falcon.asgi.stream import BoundedStream
+
+from rolehost.roles.http.problems import BodyIncomplete, late_body, render
+from rolehost.roles.http.scope import RULES, Asgi, Receive, Scope, Send
+
+#: Seconds and bytes for which a refused body is still read and dropped. A client that sends its
+#: whole body before it reads would otherwise get a reset connection instead of the answer.
+LINGER_SECONDS = 2.0
+LINGER_BYTES = 8_388_608
+
+#: Key of the scope that says: the body was refused while it was still being sent.
+_REFUSED = "rolehost.refused"
+
+
+class Request(falcon.asgi.Request):
+    """Falcon's request, whose body cannot grow beyond the limit of its route.
+
+    Only a body that arrives in parts is counted here: a declared length was checked by
+    :func:`call_within_limit`, and the server reads no more than that.
+    """
+
+    @property
+    def stream(self) -> BoundedStream:  # type: ignore[override]
+        """The body.
+
+        Raises:
+            falcon.HTTPContentTooLarge: more came than the route allows.
+            BodyIncomplete: the client left; when reading, not here.
+        """
+        if self._stream is None:
+            first = self._first_event or {}
+            receive = self._receive
+            if first.get("more_body"):
+                receive = _bounded(receive, self.scope, len(first.get("body", b"")))
+            self._stream = BoundedStream(
+                receive, first_event=self._first_event, content_length=self.content_length
+            )
+        return self._stream
+
+
+def _bounded(receive: Receive, scope: Scope, taken: int) -> Receive:
+    limit = scope[RULES].max_body
+    if taken > limit:
+        raise _too_large(scope, limit)
+
+    async def receive_bounded() -> Mapping[str, Any]:
+        nonlocal taken
+        event = await receive()
+        if event["type"] == "http.disconnect":
+            raise BodyIncomplete
+        taken += len(event.get("body", b""))
+        if taken > limit:
+            raise _too_large(scope, limit)
+        return event
+
+    return receive_bounded
+
+
+async def call_within_limit(
+    app: Asgi, smallest: int, scope: Scope, receive: Receive, send: Send
+) -> None:
+    """Call an application with a request that may have a body, unless the body is too large.
+
+    Args:
+        app: the application.
+        smallest: the smallest limit of any route, bytes; a body up to it passes without a look at
+            its route.
+        scope: of a request whose route is decided.
+        receive: see ASGI.
+        send: see ASGI.
+    """
+    error = _refusal(scope, smallest)
+    if error is not None:
+        await _answer(error, scope, send)
+        await _linger(receive)
+        return
+    answered = False
+
+    def send_noted(message: dict[str, Any]) -> Awaitable[None]:
+        nonlocal answered
+        answered = True
+        return send(message)
+
+    await app(scope, receive, send_noted)
+    if not answered:
+        # Falcon answers nothing if the body did not even begin to arrive.
+        await _answer(late_body(), scope, send)
+    elif _REFUSED in scope:
+        await _linger(receive)
+
+
+def _refusal(scope: Scope, smallest: int) -> falcon.HTTPError | None:
+    """Return the error for a declared length that is too large, before the body is read."""
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            length = int(value)  # the server has checked that these are digits
+            if length > smallest and length > (limit := scope[RULES].max_body):
+                return _too_large(scope, limit)
+            break
+    return None
+
+
+def _too_large(scope: Scope, limit: int) -> falcon.HTTPContentTooLarge:
+    scope[_REFUSED] = True
+    return falcon.HTTPContentTooLarge(
+        title="Body too large",
+        description=f"The body is larger than the {limit} bytes allowed here.",
+        headers={"Connection": "close"},
+    )
+
+
+async def _answer(error: falcon.HTTPError, scope: Scope, send: Send) -> None:
+    """Answer with the error, without Falcon, and announce that the connection ends."""
+    media_type, body = render(scope, error)
+    headers = [
+        (b"content-type", media_type.encode("latin-1")),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": error.status_code, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _linger(receive: Receive) -> None:
+    """Read and drop what the client still sends of a body that was refused."""
+    left = LINGER_BYTES
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LINGER_SECONDS):
+            while left > 0:
+                event = await receive()
+                if event["type"] == "http.disconnect" or not event.get("more_body"):
+                    return
+                left -= len(event.get("body", b""))

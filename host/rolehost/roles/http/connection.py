@@ -1,0 +1,187 @@
+"""A client's connection, which is cut off if the client sends or reads too slowly.
+
+gunicorn's protocol has no time limit for the head of a connection's first request, for a body
+that arrives byte by byte, or for a client that does not read its answer. This one has them. It
+costs a request nothing: each connection is checked once per tick (:meth:`Connection.check`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from contextlib import suppress
+from typing import Any
+
+from gunicorn.asgi.protocol import ASGIProtocol  # type: ignore[import-untyped]
+
+from rolehost.deployment.model import HttpSettings
+
+#: Close code of a WebSocket whose server ends (RFC 6455, section 7.4.1).
+GOING_AWAY = 1001
+
+#: Bytes that a client must take within ``write_timeout`` while more than that waits, so that a
+#: client that takes a byte now and then keeps no answer in memory. With 30 s that is 0.5 kB/s.
+LEAST = 16_384
+
+#: What a connection does: idle between requests, receiving a head or a body, or answering.
+IDLE, HEAD, BODY, BUSY = "idle", "head", "body", "busy"
+
+
+class Progress:
+    """Measures whether a client takes the bytes that are written to it, by the write buffer.
+
+    Growth of the buffer is no progress: the event stream of a client that does not read grows
+    with each event.
+    """
+
+    __slots__ = ("_began", "_last", "_taken")
+
+    def __init__(self) -> None:
+        self._began: float | None = None
+        self._last = 0
+        self._taken = 0
+
+    def made(self) -> None:
+        """Note that the client took much: the buffer fell below its low-water mark."""
+        self._began = None
+
+    def stalled(self, waiting: int, now: float, timeout: float) -> bool:
+        """Return whether the client took too little for too long.
+
+        Args:
+            waiting: bytes in the write buffer.
+            now: a monotonic time, seconds.
+            timeout: seconds.
+        """
+        if not waiting:
+            self._began = None
+            return False
+        if self._began is None:
+            self._began, self._taken = now, 0
+        else:
+            self._taken += max(self._last - waiting, 0)
+            if self._taken >= LEAST:
+                self._began, self._taken = now, 0
+        self._last = waiting
+        return now - self._began > timeout
+
+
+class Connection(ASGIProtocol):  # type: ignore[misc]
+    """A client's connection; the only code that uses private names of gunicorn's protocol.
+
+    Args:
+        worker: the :class:`~rolehost.roles.http.worker.HostWorker` that accepted it.
+    """
+
+    worker: Any
+
+    def __init__(self, worker: Any) -> None:
+        super().__init__(worker)
+        # gunicorn's own setting knows whole seconds only.
+        self._keepalive = worker.lifecycle.http.keep_alive
+        self._decided = 0
+        self._last = False
+        self._progress = Progress()
+
+    def connection_made(self, transport: Any) -> None:
+        """Begin; asyncio calls it."""
+        self.phase = (0, HEAD)
+        self.since = self.worker.loop.time()
+        self.worker.connections.add(self)
+        super().connection_made(transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """End; asyncio calls it."""
+        super().connection_lost(error)
+        self.worker.forget(self)
+
+    def resume_writing(self) -> None:
+        """Let the application write again; asyncio calls it when the client took enough."""
+        self._progress.made()
+        super().resume_writing()
+
+    def _will_close(self, request: Any, response_requires_close: bool) -> bool:
+        # gunicorn asks at the head and at the end of an answer. Both must be the same, even if
+        # the worker begins to retire in between.
+        if self._decided != self.req_count:
+            self._decided = self.req_count
+            self._last = self.worker.last_answers
+        return self._last or bool(super()._will_close(request, response_requires_close))
+
+    def _phase(self) -> str:
+        if self._websocket is not None:
+            return BUSY
+        if self._current_request is None:
+            return HEAD if self.req_count <= 1 else IDLE
+        receiver = self._body_receiver
+        return BODY if receiver is not None and not receiver._complete else BUSY
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is being received or answered."""
+        return self._phase() in (BODY, BUSY)
+
+    def check(self, now: float, http: HttpSettings) -> None:
+        """Cut the client off if it sends or reads too slowly.
+
+        Args:
+            now: time of the event loop, seconds.
+            http: the limits.
+        """
+        waiting = self.transport.get_write_buffer_size()
+        if self._progress.stalled(waiting, now, http.write_timeout):
+            self.log.warning(
+                "a client was cut off: for %g s it did not read its answer, of which %d bytes"
+                " are left",
+                http.write_timeout,
+                waiting,
+            )
+            self._reset()
+            return
+        phase = (self.req_count, self._phase())
+        # The first head of a connection is counted from the connection's begin, whatever
+        # req_count says.
+        if phase != self.phase and not (phase[1] == self.phase[1] == HEAD):
+            self.since = now
+        self.phase = phase
+        late = now - self.since
+        if phase[1] == HEAD and late > http.head_timeout:
+            self._send_error_response(408, "The request did not arrive in time.")
+            self.hang_up()
+        elif phase[1] == BODY and late > http.body_timeout:
+            # For the application the client is gone; it answers 408.
+            self._body_receiver._body_wait_expired = True
+            self._body_receiver._wake_waiter()
+
+    def _reset(self) -> None:
+        """Close with a reset: neither wait for unsent bytes nor leave them to the kernel."""
+        connection = self.transport.get_extra_info("socket")
+        if connection is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
+
+    def hang_up(self) -> None:
+        """Close now."""
+        self._close_transport()
+        if self._request_ready is not None:
+            self._request_ready.set()
+
+    def hang_up_when_idle(self) -> None:
+        """Close, unless a request is being answered or the first bytes of a head have come."""
+        begun = getattr(self._callback_parser, "_buffer", b"")
+        if self._phase() in (IDLE, HEAD) and not begun:
+            self.hang_up()
+
+    def close_websocket(self) -> None:
+        """Tell both ends of a WebSocket, if it is one, that this process ends (code 1001)."""
+        websocket = self._websocket
+        if websocket is not None and websocket.accepted and not websocket.closed:
+            self._closing: asyncio.Task[None] = self.worker.loop.create_task(_close(websocket))
+
+
+async def _close(websocket: Any) -> None:
+    with suppress(Exception):  # it may end at this moment
+        await websocket._send_close(GOING_AWAY, "the server is going away")
+    message = {"type": "websocket.disconnect", "code": GOING_AWAY, "reason": ""}
+    await websocket._receive_queue.put(message)

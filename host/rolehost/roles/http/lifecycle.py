@@ -1,0 +1,161 @@
+"""The life of one http worker: load, wait for backends, serve, drain, stop."""
+
+from __future__ import annotations
+
+import gc
+import mmap
+import sys
+import threading
+from typing import NoReturn
+
+import structlog
+
+from rolehost.errors import RolehostError, StorageRefused, StorageUnavailable
+from rolehost.roles.http.application import Application, StartupApplication, build
+from rolehost.roles.http.scope import Asgi
+from rolehost.roles.process import Process
+from rolehost.roles.serving import status_of, tell_failure
+from rolehost.roles.waiting import answered, started
+
+log = structlog.get_logger(__name__)
+
+#: Seconds after which a process whose backends have not answered serves the startup application.
+FIRST_LOOK = 1.0
+
+
+class Lifecycle:
+    """Starts and stops the role process of a worker, and has the application that it serves.
+
+    It is made in gunicorn's master; each worker has its own copy after the fork.
+
+    Args:
+        process: the role process; started in each worker.
+        replaces: other processes serve until this role is ready.
+
+    Attributes:
+        process: the role process.
+        http: its ``[http]`` settings.
+        first: this is the first worker; of several that wait, it alone logs this.
+    """
+
+    def __init__(self, process: Process, *, replaces: bool) -> None:
+        self.process = process
+        self.http = process.composition.deployment.host.http
+        self.first = True
+        self._replaces = replaces
+        # Shared by all workers: a mark for each one that serves, and one for the first to fail.
+        self._marks = mmap.mmap(-1, self.http.processes + 1)
+        self._application: Application | None = None
+        self._startup: StartupApplication | None = None
+
+    def load(self) -> Asgi:
+        """Start the process and build its application; called in each worker.
+
+        If a backend does not answer, the result is the startup application, and the worker calls
+        :meth:`begin` when it serves that.
+        """
+        process = self.process
+        try:
+            if self._replaces and not self._was_ready():
+                # Other processes serve: this one need not tell clients to wait.
+                started(process, threading.Event())
+                return self._build()
+            if answered(process.ping, threading.Event(), limit=FIRST_LOOK):
+                process.start()
+                return self._build()
+        except StorageUnavailable as error:
+            if isinstance(error, StorageRefused) and not self._was_ready():
+                self.fail(error)
+        except Exception as error:
+            self.fail(error)
+        self._startup = StartupApplication(process.composition)
+        return self._startup.asgi
+
+    def begin(self, stop: threading.Event) -> Asgi | None:
+        """Wait for the backends, then start the process and build its application.
+
+        Args:
+            stop: ends the wait.
+
+        Returns:
+            The application; None if ``stop`` was set before the start.
+
+        Raises:
+            Exception: the process cannot start.
+        """
+        refused = not self._was_ready()
+        if not started(self.process, stop, speak=self.first, refused=refused):
+            return None
+        return self._build()
+
+    def _build(self) -> Asgi:
+        process = self.process
+        self._application = build(
+            process.composition,
+            process.services,
+            process.services.recorders,
+            process.composition.deployment.host,
+        )
+        # What exists now lives as long as the process; collections need not look at it.
+        gc.freeze()
+        return self._application.asgi
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the worker serves the startup application."""
+        return self._startup is not None
+
+    def leave_startup(self) -> StartupApplication | None:
+        """Return the startup application, to be closed; it serves no longer."""
+        startup, self._startup = self._startup, None
+        return startup
+
+    def serving(self) -> None:
+        """The worker accepts connections; the last worker to do so makes the role ready."""
+        self.process.takes_work()
+        mine = self._marks.find(b"\0", 0, self.http.processes)
+        if mine >= 0:
+            self._marks[mine] = 1
+            if self._was_ready():
+                self.process.announce_ready()
+
+    def _was_ready(self) -> bool:
+        """Whether the role was ready once: its other processes must then be kept."""
+        return self._marks.find(b"\0", 0, self.http.processes) < 0
+
+    def stuck(self, seconds: float) -> bool:
+        """Whether requests wait for a thread and none came free for so long."""
+        return self._application is not None and self._application.threads.stuck(seconds)
+
+    def end_streams(self) -> None:
+        """End the event streams, because the process drains."""
+        if self._application is not None:
+            self._application.streams.end()
+
+    def fail(self, error: Exception) -> NoReturn:
+        """End a worker that cannot start; the first one says why, in one line.
+
+        gunicorn's master ends when a worker exits with one of these statuses, instead of starting
+        another worker again and again.
+        """
+        if not self._marks[-1]:
+            self._marks[-1] = 1
+            if isinstance(error, RolehostError):
+                tell_failure("http", error)
+            else:
+                log.error("the http role cannot start", exc_info=error)
+        if not self.waiting:
+            self.process.stop()
+        sys.exit(status_of(error))
+
+    def unload(self) -> None:
+        """Drain and stop the process; no request is left in this worker."""
+        if self.waiting:
+            # Nothing was started, and closing would wait for a connection that is being tried.
+            return
+        if self._application is not None:
+            self._application.close()
+        try:
+            self.process.drain()
+        finally:
+            self.process.stop()

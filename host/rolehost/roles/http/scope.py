@@ -1,0 +1,38 @@
+"""The ASGI scope of a request, and what the router leaves in it for the rest of the host."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+#: Keys of the scope: what Falcon's router found, and the :class:`Rules` of the request.
+FOUND, RULES = "rolehost.found", "rolehost.rules"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """How the host treats the requests of one route, or those that match no route.
+
+    Attributes:
+        template: the route's path; empty without a route.
+        max_body: largest body, bytes.
+        admit: raises if the request is not admitted; None admits every request.
+        render: renders errors, see :class:`~rolehost.api.ErrorFormat`; None: as RFC 9457 says.
+        trailing_slash: one slash at the end of the path is accepted.
+        spelled: matches the raw paths whose literal segments are spelled as in the template;
+            None without a route.
+    """
+
+    template: str = ""
+    max_body: int
+    admit: Callable[[Any], None] | None = None
+    render: Callable[[int, str, Any, str], tuple[str, bytes]] | None = None
+    trailing_slash: bool = False
+    spelled: re.Pattern[bytes] | None = None
