@@ -1,4 +1,4 @@
-"""An engine over a real database, with a clock that stands still and a seeded source.
+"""A delivery runtime over a real database, with a clock that stands still and a seeded source.
 
 Over SQLite, and over PostgreSQL where rolehost-postgres is installed.
 """
@@ -9,16 +9,18 @@ import random
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rolehost import schema
 from rolehost.api import Actor, Database, Secret, StorageUnavailable
-from rolehost.delivery.engine import Declared, Engine
+from rolehost.api.delivery import DeliverySettings
+from rolehost.delivery import scopes
 from rolehost.delivery.ledger import ClaimedJob
-from rolehost.delivery.policy import DeliverySettings
 from rolehost.delivery.runner import Runner
+from rolehost.delivery.runtime import Declared, DeliveryRuntime
 from rolehost.observe.recorders import Recorders
 from rolehost_embedded.database import EmbeddedDatabase
 from rolehost_embedded.settings import EmbeddedSettings
@@ -45,16 +47,16 @@ class Bench:
         self.clock = ManualClock()
         self.woken: list[str] = []
         self.recorder = Recorders()
-        self.engine = self.make_engine()
+        self.runtime = self.make_runtime()
 
-    def make_engine(
+    def make_runtime(
         self,
         *actors: Actor,
         publishes: tuple[str, ...] = ("things",),
         strict: bool = True,
         policy: DeliverySettings | None = None,
-    ) -> Engine:
-        self.engine = Engine(
+    ) -> DeliveryRuntime:
+        self.runtime = DeliveryRuntime(
             database=self.database,
             wake=lambda names: self.woken.extend(sorted(names)),
             clock=self.clock,
@@ -69,21 +71,24 @@ class Bench:
             policy=policy or DeliverySettings(),
             recorder=self.recorder,
         )
-        return self.engine
+        return self.runtime
+
+    def unit_of_work(self, *, single: bool = False) -> scopes.unit_of_work:
+        return scopes.unit_of_work(self.runtime, single=single)
 
     def claim(self, owner: str = "me", limit: int = 100) -> list[ClaimedJob]:
-        engine = self.engine
-        actors = sorted(engine.declared.actors)
+        runtime = self.runtime
+        actors = sorted(runtime.declared.actors)
         with self.database.session(), self.database.transaction() as tx:
-            engine.ledger.promote(tx, self.clock.now())
-            return engine.ledger.claim(tx, "default", actors, owner, limit)
+            runtime.ledger.promote(tx, self.clock.now())
+            return runtime.ledger.claim(tx, "default", actors, owner, limit)
 
     def run(self, job: ClaimedJob, interrupts: tuple[type[BaseException], ...] = ()) -> str:
         """Run an attempt and write its end, as a worker does; return the job's state."""
-        end = Runner(self.engine, _services(self.engine), interrupts).run(job)
+        end = Runner(self.runtime, _services(self.runtime), interrupts).run(job)
         if end is not None:
             with self.database.session(), self.database.transaction() as tx:
-                self.engine.ledger.finish(tx, job, end, self.clock.now())
+                self.runtime.ledger.finish(tx, job, end, self.clock.now())
         return str(self.job(job.id)["state"])
 
     def job(self, number: int) -> dict[str, Any]:
@@ -104,16 +109,16 @@ class Bench:
 class _Services:
     """The part of the services that actors of these tests use."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.unit_of_work = engine.unit_of_work
+    def __init__(self, runtime: DeliveryRuntime) -> None:
+        self.unit_of_work = partial(scopes.unit_of_work, runtime)
 
 
-def _services(engine: Engine) -> Any:
-    return _Services(engine)
+def _services(runtime: DeliveryRuntime) -> Any:
+    return _Services(runtime)
 
 
 @pytest.fixture
-def services_of() -> Callable[[Engine], Any]:
+def services_of() -> Callable[[DeliveryRuntime], Any]:
     return _services
 
 

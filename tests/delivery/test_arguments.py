@@ -175,8 +175,8 @@ def test_arguments_that_are_no_mapping_are_refused(given):
 
 
 def test_nothing_of_a_bulk_is_enqueued_when_one_does_not_fit_and_it_is_named(bench):
-    bench.make_engine(fit)
-    with bench.engine.unit_of_work() as work:
+    bench.make_runtime(fit)
+    with bench.unit_of_work() as work:
         with pytest.raises(PayloadError, match=r"job 2 of enqueue_many.*argument n of actor"):
             work.enqueue_many(fit, [{"n": 0}, {"n": 1}, {"n": "2"}])
     assert bench.count("rolehost_jobs") == 0

@@ -24,10 +24,9 @@ from rolehost.api import (
 )
 from rolehost.delivery import runner
 from rolehost.delivery.completion import give_back
-from rolehost.delivery.failures import ActorFailed, describe, harmless
+from rolehost.delivery.failures import LONGEST_ERROR, ActorFailed, describe, harmless
 from rolehost.delivery.handling import Handling
 from rolehost.delivery.ledger import Finish
-from rolehost.delivery.texts import LONGEST_ERROR
 from rolehost.deployment.model import LogSettings
 from rolehost.observe import logs
 
@@ -58,7 +57,7 @@ def plain(context, n: int = 0):
 
 
 def enqueue(bench, each, **options):
-    with bench.engine.unit_of_work() as work:
+    with bench.unit_of_work() as work:
         return work.enqueue(each, **options)
 
 
@@ -85,7 +84,7 @@ def test_an_outcome_is_checked_where_it_is_made(bench):
     def answers(context, which: int):
         return BAD_OUTCOMES[which]()
 
-    bench.make_engine(answers)
+    bench.make_runtime(answers)
     for which in range(len(BAD_OUTCOMES)):
         job = enqueue(bench, answers, which=which)
         assert bench.run(bench.claim()[0]) == "dead", which
@@ -103,7 +102,7 @@ def test_an_outcome_that_avoids_its_check_is_checked_when_it_is_used(bench):
     def answers(context):
         return Unchecked(ValueError("no text"), delay="soon")
 
-    bench.make_engine(answers)
+    bench.make_runtime(answers)
     job = enqueue(bench, answers)
     assert bench.run(bench.claim()[0]) == "retrying"
     assert bench.job(job.id)["attempt"] == 1
@@ -133,7 +132,7 @@ def test_a_retry_policy_is_checked_where_it_is_made(options):
 
 def test_a_delay_that_grows_beyond_what_a_float_holds_is_the_longest(bench):
     policy = RetryPolicy(base=1e9, factor=1e9, longest=7.0, jitter=0)
-    assert policy.delay(1_000_000, bench.engine.random) == 7.0
+    assert policy.delay(1_000_000, bench.runtime.random) == 7.0
 
 
 BAD_OPTIONS = [
@@ -157,8 +156,8 @@ BAD_OPTIONS = [
 
 
 def test_an_option_is_refused_where_it_is_given_and_nothing_is_written(bench):
-    bench.make_engine(plain)
-    with bench.engine.unit_of_work() as work:
+    bench.make_runtime(plain)
+    with bench.unit_of_work() as work:
         for options, named in BAD_OPTIONS:
             with pytest.raises(PayloadError, match=rf"actor plain.*{named}"):
                 work.enqueue(plain, **options)
@@ -167,7 +166,7 @@ def test_an_option_is_refused_where_it_is_given_and_nothing_is_written(bench):
 
 
 def test_the_longest_texts_and_the_largest_numbers_are_stored(bench):
-    bench.make_engine(plain)
+    bench.make_runtime(plain)
     text = "🦀" * 600
     for priority in (-(2**31), 2**31 - 1):
         enqueue(bench, plain, key=text, priority=priority, delay=3_155_760_000)
@@ -180,7 +179,7 @@ def test_whatever_an_actor_raises_is_a_counted_failure_with_a_bounded_text(bench
     def raises(context, kind: str):
         raise ODD[kind]()
 
-    bench.make_engine(raises)
+    bench.make_runtime(raises)
     for kind in ODD:
         job = enqueue(bench, raises, kind=kind)
         assert bench.run(bench.claim()[0]) == "retrying", kind
@@ -199,7 +198,7 @@ def test_whatever_a_handler_raises_is_a_dead_letter(bench, services_of):
     def raises(context, event):
         raise ODD[event.id]()
 
-    handling = Handling(bench.engine, services_of(bench.engine), raises, lambda _seconds: False)
+    handling = Handling(bench.runtime, services_of(bench.runtime), raises, lambda _seconds: False)
     for offset, kind in enumerate(ODD):
         headers = (("ce_id", kind.encode()), ("ce_source", b"/s"))
         record = Record("things", b"{}", None, headers)
@@ -233,13 +232,13 @@ def test_the_members_of_a_group_are_named():
 
 
 def test_of_several_ends_the_one_that_the_database_refuses_fails_alone(bench):
-    bench.make_engine(plain)
+    bench.make_runtime(plain)
     jobs = [enqueue(bench, plain) for _ in range(7)]
     claimed = bench.claim()
     now = bench.clock.now()
     ends = [(job, Finish("completed", now, True, None)) for job in claimed]
     ends[3] = (claimed[3], Finish("scheduled", 2**80, False, None))
-    give_back(bench.engine, ends)
+    give_back(bench.runtime, ends)
     states = [bench.job(job.id)["state"] for job in jobs]
     assert states == ["completed"] * 3 + ["retrying"] + ["completed"] * 3
     guilty = bench.job(jobs[3].id)
@@ -248,23 +247,23 @@ def test_of_several_ends_the_one_that_the_database_refuses_fails_alone(bench):
 
 
 def test_ends_are_kept_for_later_when_the_database_is_away(bench, monkeypatch):
-    bench.make_engine(plain)
+    bench.make_runtime(plain)
     enqueue(bench, plain)
     [job] = bench.claim()
 
     def away(*_):
         raise StorageUnavailable("away")
 
-    monkeypatch.setattr(bench.engine.ledger, "finish_many", away)
+    monkeypatch.setattr(bench.runtime.ledger, "finish_many", away)
     with pytest.raises(StorageUnavailable):
-        give_back(bench.engine, [(job, Finish("completed", 0, True, None))])
+        give_back(bench.runtime, [(job, Finish("completed", 0, True, None))])
 
 
 @pytest.mark.parametrize("column", ["priority", "attempt", "run_at", "crashes"])
 def test_a_row_that_cannot_be_read_is_dead_and_the_others_are_claimed(bench, column):
     if bench.database.dialect != "sqlite":
         pytest.skip("PostgreSQL keeps the types of its columns")
-    bench.make_engine(plain)
+    bench.make_runtime(plain)
     bad, good = enqueue(bench, plain), enqueue(bench, plain)
     with bench.database.session(), bench.database.transaction() as tx:
         tx.execute(f"UPDATE rolehost_jobs SET {column} = 'high' WHERE id = ?", (bad.id,))
@@ -275,7 +274,7 @@ def test_a_row_that_cannot_be_read_is_dead_and_the_others_are_claimed(bench, col
 
 @pytest.mark.parametrize("body", [b"{", b"\xff", b"[]", b"", b'{"n": 1, "m": 2}', b"[" * 100_000])
 def test_arguments_that_cannot_be_read_are_a_dead_letter(bench, body):
-    bench.make_engine(plain)
+    bench.make_runtime(plain)
     job = enqueue(bench, plain)
     with bench.database.session(), bench.database.transaction() as tx:
         tx.execute("UPDATE rolehost_jobs SET arguments = ? WHERE id = ?", (body, job.id))

@@ -8,6 +8,7 @@ import pytest
 from rolehost.api import StorageUnavailable, actor
 from rolehost.delivery import administration
 from rolehost.delivery.ledger import Finish
+from rolehost.delivery.scopes import unit_of_work
 from rolehost.roles.worker.consumer import LedgerConsumer
 
 
@@ -22,11 +23,11 @@ THREADS, MOST = 2, 20
 @pytest.fixture
 def consumer(bench):
     """A consumer that knows its jobs to be quick, so that it claims as many as it may."""
-    engine = bench.make_engine(quick)
-    with engine.unit_of_work() as work:
+    runtime = bench.make_runtime(quick)
+    with unit_of_work(runtime) as work:
         work.enqueue_many(quick, [{"number": number} for number in range(300)])
     consumer = LedgerConsumer(
-        engine,
+        runtime,
         queue="default",
         actors=["quick"],
         owner="me",
@@ -111,7 +112,7 @@ def test_what_was_claimed_by_a_commit_whose_answer_was_lost_is_given_back_and_ru
 
 
 def test_a_cancelled_job_that_was_claimed_and_has_not_begun_is_not_run(bench, consumer):
-    bench.make_engine(quick)
+    bench.make_runtime(quick)
     number = consumer._ready[0].id
     with bench.database.transaction() as tx:
         assert administration.cancel(tx, number, bench.clock.now()) == "asked"

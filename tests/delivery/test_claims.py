@@ -7,8 +7,10 @@ import threading
 import msgspec
 import pytest
 from rolehost.api import Actor, JobContext
+from rolehost.delivery.envelope import indexable
+from rolehost.delivery.failures import storable
 from rolehost.delivery.ledger import Finish
-from rolehost.delivery.texts import indexable, storable
+from rolehost.delivery.scopes import unit_of_work
 
 
 def work(context: JobContext, number: int) -> None:
@@ -36,8 +38,8 @@ def in_threads(count, call):
 
 
 def test_workers_that_claim_at_once_share_the_jobs_and_keep_to_the_limit(bench):
-    engine = bench.make_engine(ACTOR)
-    with engine.unit_of_work() as unit:
+    runtime = bench.make_runtime(ACTOR)
+    with unit_of_work(runtime) as unit:
         unit.enqueue_many(ACTOR, [{"number": number} for number in range(200)])
     claimed = []
 
@@ -53,12 +55,12 @@ def test_workers_that_claim_at_once_share_the_jobs_and_keep_to_the_limit(bench):
 
 
 def test_of_unique_jobs_enqueued_at_once_one_is_created(bench):
-    engine = bench.make_engine(ACTOR)
+    runtime = bench.make_runtime(ACTOR)
     created = []
 
     def enqueue(number):
         for turn in range(10):
-            with engine.unit_of_work() as unit:
+            with unit_of_work(runtime) as unit:
                 job = unit.enqueue(ACTOR, number=number, unique=f"turn-{turn}")
             created.append((turn, job.id, job.created))
 
@@ -74,8 +76,8 @@ def test_a_job_that_fails_with_any_text_is_given_back(bench):
         raise ValueError("nul \0 and half a pair \ud800")
 
     actor = Actor(name="fail", fn=fail)
-    engine = bench.make_engine(actor)
-    with engine.unit_of_work() as unit:
+    runtime = bench.make_runtime(actor)
+    with unit_of_work(runtime) as unit:
         unit.enqueue(actor)
     (job,) = bench.claim()
     assert bench.run(job) == "retrying"
@@ -89,8 +91,8 @@ def test_texts_are_made_such_that_every_database_takes_them(text):
 
 
 def test_jobs_given_back_together_end_each_in_its_own_way_and_lost_ones_are_left(bench):
-    engine = bench.make_engine(ACTOR)
-    with engine.unit_of_work() as unit:
+    runtime = bench.make_runtime(ACTOR)
+    with unit_of_work(runtime) as unit:
         unit.enqueue_many(ACTOR, [{"number": number} for number in range(4)])
     done, again, dead, lost = bench.claim()
     now = bench.clock.now()
@@ -103,7 +105,7 @@ def test_jobs_given_back_together_end_each_in_its_own_way_and_lost_ones_are_left
     with bench.database.session():
         for part in (ends[1:2], ends[:1] + ends[2:], []):
             with bench.database.transaction() as tx:
-                engine.ledger.finish_many(tx, part, now)
+                runtime.ledger.finish_many(tx, part, now)
     found = [bench.job(job.id) for job in (done, again, dead, lost)]
     assert [job["state"] for job in found] == ["completed", "retrying", "dead", "claimed"]
     assert [job["attempt"] for job in found] == [1, 1, 0, 0]

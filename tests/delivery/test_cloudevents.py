@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta, timezone
 import msgspec
 import pytest
 from rolehost.api import Event, Partition, PayloadError, Record
+from rolehost.api.delivery import DeliverySettings
 from rolehost.delivery import envelope
 from rolehost.delivery.cloudevents import format_time, parse_time
-from rolehost.delivery.policy import DeliverySettings
+from rolehost.delivery.scopes import unit_of_work
 
 STRUCTURED = (("content-type", b"application/cloudevents+json; charset=UTF-8"),)
 
@@ -130,8 +131,8 @@ def test_an_id_is_a_text_that_is_not_empty(event_id):
 
 
 def test_what_is_refused_is_not_stored(bench):
-    bench.make_engine(publishes=("t",))
-    with bench.engine.unit_of_work() as work:
+    bench.make_runtime(publishes=("t",))
+    with bench.unit_of_work() as work:
         with pytest.raises(PayloadError):
             work.publish(event(type=""))
         work.publish(event())
@@ -174,8 +175,8 @@ def test_data_that_is_no_json_is_not_written_as_json():
 
 def test_the_mode_that_is_written_is_a_setting_of_the_topic(bench):
     policy = DeliverySettings(content_modes={"t": "structured"})
-    engine = bench.make_engine(publishes=("t", "other"), policy=policy)
-    with engine.unit_of_work() as work:
+    runtime = bench.make_runtime(publishes=("t", "other"), policy=policy)
+    with unit_of_work(runtime) as work:
         work.publish(event())
         work.publish(event(topic="other"))
     with bench.database.session():

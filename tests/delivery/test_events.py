@@ -53,7 +53,7 @@ def plain(context, n: int = 0):
 
 
 def publish(bench, *events):
-    with bench.engine.unit_of_work() as work:
+    with bench.unit_of_work() as work:
         return [work.publish(event) for event in events]
 
 
@@ -67,13 +67,13 @@ def deliver(record, offset=0):
 
 def handling(bench, services_of, each, waits=None):
     stops = iter(waits or [])
-    return Handling(bench.engine, services_of(bench.engine), each, lambda _s: next(stops, False))
+    return Handling(bench.runtime, services_of(bench.runtime), each, lambda _s: next(stops, False))
 
 
 def test_an_event_waits_in_the_outbox_and_leaves_through_the_relay(bench):
-    bench.make_engine()
+    bench.make_runtime()
     stream = Memory()
-    relay = Relay(bench.engine, stream, "me")
+    relay = Relay(bench.runtime, stream, "me")
     ids = publish(bench, thing(b'{"a": 1}', key="k"))
     assert bench.woken == ["outbox"]
     assert bench.count("rolehost_outbox") == 1
@@ -88,10 +88,10 @@ def test_an_event_waits_in_the_outbox_and_leaves_through_the_relay(bench):
 
 
 def test_a_stream_that_is_away_loses_nothing_and_keeps_the_order(bench):
-    bench.make_engine()
+    bench.make_runtime()
     stream = Memory()
     stream.away = True
-    relay = Relay(bench.engine, stream, "me")
+    relay = Relay(bench.runtime, stream, "me")
     publish(bench, *[thing(str(n).encode(), key="k") for n in range(10)])
     with pytest.raises(StorageUnavailable):
         relay.step()
@@ -102,10 +102,10 @@ def test_a_stream_that_is_away_loses_nothing_and_keeps_the_order(bench):
 
 
 def test_an_event_that_the_stream_refuses_is_a_dead_letter_and_holds_up_nobody(bench):
-    bench.make_engine()
+    bench.make_runtime()
     stream = Memory()
     stream.refuses = b"too large"
-    relay = Relay(bench.engine, stream, "me")
+    relay = Relay(bench.runtime, stream, "me")
     publish(bench, *[thing(body, key="k") for body in (b"1", b"too large", b"2")])
     relay.step()
     assert list(dict.fromkeys(record.value for record in stream.records)) == [b"1", b"2"]
@@ -122,30 +122,30 @@ def test_an_event_that_the_stream_refuses_is_a_dead_letter_and_holds_up_nobody(b
 
 
 def test_a_shard_is_relayed_by_the_holder_of_its_lease_alone(bench):
-    bench.make_engine()
+    bench.make_runtime()
     stream = Memory()
-    first, second = Relay(bench.engine, stream, "a"), Relay(bench.engine, stream, "b")
+    first, second = Relay(bench.runtime, stream, "a"), Relay(bench.runtime, stream, "b")
     publish(bench, thing(key="k"))
     assert first.step() == 1
     publish(bench, thing(key="k"))
     assert second.step() == 0
-    bench.clock.forward(bench.engine.policy.lease + 1)
+    bench.clock.forward(bench.runtime.policy.lease + 1)
     assert second.step() == 1
 
 
 def test_a_relay_that_was_frozen_repeats_events_but_does_not_reorder_their_first_appearance(bench):
-    bench.make_engine()
+    bench.make_runtime()
     stream = Memory()
-    frozen = Relay(bench.engine, stream, "frozen")
+    frozen = Relay(bench.runtime, stream, "frozen")
     publish(bench, *[thing(str(n).encode(), key="k") for n in range(3)])
     batch = []
 
     def thaw(records):
         batch.extend(records)
-        bench.clock.forward(bench.engine.policy.lease + 1)
-        Relay(bench.engine, stream, "next").step()
+        bench.clock.forward(bench.runtime.policy.lease + 1)
+        Relay(bench.runtime, stream, "next").step()
         publish(bench, thing(b"3", key="k"))
-        Relay(bench.engine, stream, "next").step()
+        Relay(bench.runtime, stream, "next").step()
         stream.records.extend(records)
 
     frozen._stream = Memory()
@@ -192,7 +192,7 @@ def test_effects_and_inbox_mark_commit_together_and_a_duplicate_has_no_effect(be
         with context.services.unit_of_work() as work:
             work.enqueue(plain)
 
-    bench.make_engine(plain)
+    bench.make_runtime(plain)
     at_work = handling(bench, services_of, on)
     delivery = deliver(record_of(bench))
     assert at_work.handle(delivery, careful=False) == "handled"
@@ -206,7 +206,7 @@ def test_groups_do_not_share_their_marks(bench, services_of):
         with context.services.unit_of_work() as work:
             work.enqueue(plain)
 
-    bench.make_engine(plain)
+    bench.make_runtime(plain)
     delivery = deliver(record_of(bench))
     for group in ("g", "h"):
         on = handler(topic="things", group=group)(count)
@@ -224,7 +224,7 @@ def test_a_failing_handler_is_repeated_in_place_and_then_buried_with_everything(
         tries.append(context.attempt)
         raise ValueError("no")
 
-    bench.make_engine(plain)
+    bench.make_runtime(plain)
     outcome = handling(bench, services_of, on).handle(deliver(record_of(bench)), careful=False)
     assert (outcome, tries) == ("dead", [1, 2, 3])
     assert bench.count("rolehost_jobs") == bench.count("rolehost_inbox") == 0
@@ -241,7 +241,7 @@ def test_an_undecodable_event_is_a_dead_letter_at_once(bench, services_of):
     def on(context, event):
         raise AssertionError("must not be called")
 
-    bench.make_engine()
+    bench.make_runtime()
     delivery = deliver(record_of(bench, b"\xff not json"))
     assert handling(bench, services_of, on).handle(delivery, careful=False) == "dead"
 
@@ -255,7 +255,7 @@ def test_a_dead_event_is_replayed_and_discarded(bench, services_of):
             raise ValueError
         healed.append(event.id)
 
-    bench.make_engine()
+    bench.make_runtime()
     at_work = handling(bench, services_of, on)
     at_work.handle(deliver(record_of(bench)), careful=False)
     with bench.database.session(), bench.database.transaction() as tx:
@@ -275,7 +275,7 @@ def test_an_event_that_kills_its_process_again_and_again_is_buried(bench, servic
     def on(context, event):
         raise AssertionError("must not be called")
 
-    bench.make_engine()
+    bench.make_runtime()
     with bench.database.session(), bench.database.transaction() as tx:
         for _ in range(3):
             inbox.begin(tx, "g", "/x e1", bench.clock.now())
@@ -288,7 +288,7 @@ def test_a_stop_in_between_leaves_the_event_undecided_and_uncharged(bench, servi
     def on(context, event):
         raise ValueError
 
-    bench.make_engine()
+    bench.make_runtime()
     at_work = handling(bench, services_of, on, waits=[True])
     with pytest.raises(Stopping):
         at_work.handle(deliver(record_of(bench)), careful=True)
@@ -305,7 +305,7 @@ def test_a_batch_is_one_unit_of_work_without_its_duplicates(bench, services_of):
         with context.services.unit_of_work() as work:
             work.enqueue(plain)
 
-    bench.make_engine(plain)
+    bench.make_runtime(plain)
     at_work = handling(bench, services_of, on)
     some = [deliver(record_of(bench, b"%d" % n, id=f"e{n}"), n) for n in range(4)]
     at_work.handle_batch(some[:2])
@@ -323,7 +323,7 @@ def test_a_failing_batch_is_handled_one_by_one(bench, services_of):
             raise ValueError("one of them")
         seen.extend(event.data for event in events)
 
-    bench.make_engine()
+    bench.make_runtime()
     some = [deliver(record_of(bench, b"%d" % n, id=f"e{n}"), n) for n in range(3)]
     handling(bench, services_of, on).handle_batch(some)
     assert seen == [b"0", b"2"]
@@ -343,18 +343,18 @@ def test_leases_of_the_relay_are_given_up_with_the_presence(bench):
     presence = leases.Presence(bench.database, bench.clock, 30)
     me = leases.Identity("me", "d", "worker", 0, 1)
     presence.renew(me)
-    bench.make_engine()
-    Relay(bench.engine, Memory(), me.id).step()
-    assert bench.count("rolehost_leases") == bench.engine.policy.relay_shards
+    bench.make_runtime()
+    Relay(bench.runtime, Memory(), me.id).step()
+    assert bench.count("rolehost_leases") == bench.runtime.policy.relay_shards
     presence.leave(me)
     assert bench.count("rolehost_leases") == bench.count("rolehost_processes") == 0
 
 
 def test_a_topic_that_fails_keeps_back_its_own_events_only_and_nothing_is_published_twice(bench):
-    bench.make_engine(publishes=("good", "bad"))
+    bench.make_runtime(publishes=("good", "bad"))
     stream = Memory()
     stream.failing = {"bad"}
-    relay = Relay(bench.engine, stream, "me")
+    relay = Relay(bench.runtime, stream, "me")
     for n in range(3):
         publish(bench, thing(b"bad %d" % n, key="k", topic="bad"))
         publish(bench, thing(b"good %d" % n, key="k", topic="good"))
@@ -375,10 +375,10 @@ def test_a_topic_that_fails_keeps_back_its_own_events_only_and_nothing_is_publis
 
 
 def test_a_backlog_of_a_topic_that_fails_is_no_part_of_the_batches_of_others(bench):
-    bench.make_engine(publishes=("good", "bad"))
+    bench.make_runtime(publishes=("good", "bad"))
     stream = Memory()
     stream.failing = {"bad"}
-    relay = Relay(bench.engine, stream, "me")
+    relay = Relay(bench.runtime, stream, "me")
     publish(bench, *[thing(key="k", topic="bad") for _ in range(BATCH + 20)])
     publish(bench, thing(b"good", key="k", topic="good"))
     relay.step()
@@ -402,20 +402,20 @@ def test_a_fault_of_the_stream_with_one_topic_is_no_fault_of_another(bench):
                 raise ZeroDivisionError
             super().publish(records)
 
-    bench.make_engine(publishes=("good", "bad"))
+    bench.make_runtime(publishes=("good", "bad"))
     stream = Faulty()
     publish(bench, thing(topic="bad"), thing(b"good", topic="good"))
-    Relay(bench.engine, stream, "me").step()
+    Relay(bench.runtime, stream, "me").step()
     assert [record.value for record in stream.records] == [b"good"]
     assert bench.count("rolehost_outbox") == 1
 
 
 def test_several_refused_events_are_dead_letters_and_the_others_keep_their_order(bench):
-    bench.make_engine()
+    bench.make_runtime()
     stream = Memory()
     stream.refuses = b"x"
     publish(bench, *[thing(body, key="k") for body in (b"x", b"1", b"x", b"x", b"2", b"x")])
-    Relay(bench.engine, stream, "me").step()
+    Relay(bench.runtime, stream, "me").step()
     assert [record.value for record in stream.records] == [b"1", b"2"]
     assert bench.count("rolehost_dead_events") == 4
     assert bench.count("rolehost_outbox") == 0
@@ -442,7 +442,7 @@ def test_what_cannot_be_decoded_is_one_dead_letter_and_the_next_record_is_handle
     def on(context, given):
         seen.append([each.id for each in given] if batch > 1 else [given.id])
 
-    bench.make_engine()
+    bench.make_runtime()
     at_work = handling(bench, services_of, on)
     poison = Record(**{"topic": "things", "value": b"{}", "key": b"\xff", **bad})
     records = [record_of(bench, id="a"), poison, poison, record_of(bench, id="b")]
@@ -473,7 +473,7 @@ def test_an_event_is_one_dead_letter_however_often_it_is_given_up(bench, service
         raise ValueError(f"failure {len(failures)}")
 
     failures = []
-    bench.make_engine()
+    bench.make_runtime()
     at_work = handling(bench, services_of, on)
     unreadable = Record("things", b"{}", None, (("ce_time", b"x"),))
     for _ in range(2):  # the second time after a reset of the group's offsets
@@ -498,7 +498,7 @@ def test_a_replay_that_fails_again_leaves_the_dead_letter_that_it_was(bench, ser
     def on(context, event):
         raise ValueError
 
-    bench.make_engine()
+    bench.make_runtime()
     at_work = handling(bench, services_of, on)
     at_work.handle(deliver(record_of(bench)), careful=False)
     with bench.database.session():
@@ -519,7 +519,7 @@ def test_a_dead_letter_of_an_earlier_schema_stays_and_can_be_replayed(bench, ser
     def on(context, event):
         raise ValueError
 
-    bench.make_engine()
+    bench.make_runtime()
     row = ("g", "on", "/x e1", "things", 0, 3, b"[]", b"{}", "old")
     for _ in range(2):  # the same event, given up twice before it was one dead letter
         with bench.database.session(), bench.database.transaction() as tx:
@@ -552,10 +552,10 @@ def test_only_the_absence_of_the_service_database_is_waited_for(
         elif what == "cache":
             raise StorageUnavailable("the cache is away")
 
-    bench.make_engine()
+    bench.make_runtime()
     waited = []
     at_work = Handling(
-        bench.engine, services_of(bench.engine), on, lambda seconds: waited.append(seconds)
+        bench.runtime, services_of(bench.runtime), on, lambda seconds: waited.append(seconds)
     )
     some = [deliver(record_of(bench, b"0", id="e0"))]
     if batch == 1:
@@ -578,7 +578,7 @@ def test_a_handler_whose_inner_block_failed_has_failed(bench, services_of):
             with suppress(ValueError), context.services.unit_of_work():
                 raise ValueError
 
-    bench.make_engine(plain)
+    bench.make_runtime(plain)
     assert (
         handling(bench, services_of, on).handle(deliver(record_of(bench)), careful=False) == "dead"
     )

@@ -10,7 +10,7 @@ TWICE = RetryPolicy(attempts=2, base=10, jitter=0)
 
 
 def enqueue(bench, of, **arguments):
-    with bench.database.session(), bench.engine.unit_of_work() as work:
+    with bench.database.session(), bench.unit_of_work() as work:
         return work.enqueue(of, **arguments)
 
 
@@ -29,7 +29,7 @@ def test_a_failure_says_who_which_attempt_what_and_when_again(bench, how):
             return Retry("no\nroute")
         raise ValueError("no\nroute")
 
-    bench.make_engine(fails)
+    bench.make_runtime(fails)
     job = enqueue(bench, fails, secret="an argument of hunter2")
     error = "no route" if how == "returns" else "ValueError: no route"
     line = attempted(bench)
@@ -50,7 +50,7 @@ def test_an_actor_that_gives_up_says_so(bench):
     def gives_up(job):
         return Dead("gone for good")
 
-    bench.make_engine(gives_up)
+    bench.make_runtime(gives_up)
     enqueue(bench, gives_up)
     line = attempted(bench)
     assert (line["event"], line["error"], line["attempt"]) == ("job dead", "gone for good", 1)
@@ -63,7 +63,7 @@ def test_an_outcome_that_is_logged_with_its_own_effects_is_logged_once(bench):
             pass
         return Retry("later", 5)
 
-    bench.make_engine(writes)
+    bench.make_runtime(writes)
     enqueue(bench, writes)
     assert attempted(bench)["retry_in"] == 5.0
 
@@ -72,13 +72,13 @@ def test_a_job_that_killed_its_processes_is_logged_when_it_is_given_up(bench):
     @actor(max_crashes=1)
     def kills(job): ...
 
-    bench.make_engine(kills)
+    bench.make_runtime(kills)
     enqueue(bench, kills)
     for owner in ("first", "second"):  # the first death is not charged
         (job,) = bench.claim(owner)
         with bench.database.session(), bench.database.transaction() as tx:
-            bench.engine.ledger.start(tx, job, bench.clock.now())
-            bench.engine.ledger.release(tx, owner)
+            bench.runtime.ledger.start(tx, job, bench.clock.now())
+            bench.runtime.ledger.release(tx, owner)
     line = attempted(bench)
     assert line["event"] == "job dead"
     assert "its process died 1 times" in line["error"]

@@ -26,12 +26,12 @@ def plain(context, n: int = 0):
 
 
 def enqueue(bench, each, **options):
-    with bench.engine.unit_of_work() as work:
+    with bench.unit_of_work() as work:
         return work.enqueue(each, **options)
 
 
 def test_a_job_runs_and_is_completed(bench):
-    bench.make_engine(plain)
+    bench.make_runtime(plain)
     job = enqueue(bench, plain, n=1)
     assert bench.run(bench.claim()[0]) == "completed"
     assert bench.job(job.id)["attempt"] == 1
@@ -49,7 +49,7 @@ def test_arguments_arrive_in_the_types_of_the_signature(bench):
         seen.append((at, order, tags))
 
     typed.fn.__annotations__.update(at=datetime, order=Order, tags=list[str])
-    bench.make_engine(typed)
+    bench.make_runtime(typed)
     moment = datetime(2030, 1, 2, tzinfo=UTC)
     enqueue(bench, typed, at=moment, order=Order(4))
     bench.run(bench.claim()[0])
@@ -57,7 +57,7 @@ def test_arguments_arrive_in_the_types_of_the_signature(bench):
 
 
 def test_jobs_are_claimed_by_priority_then_in_order(bench):
-    bench.make_engine(plain)
+    bench.make_runtime(plain)
     late = enqueue(bench, plain)
     urgent = enqueue(bench, plain, priority=-5)
     later = enqueue(bench, plain)
@@ -65,22 +65,22 @@ def test_jobs_are_claimed_by_priority_then_in_order(bench):
 
 
 def test_a_claimed_job_is_not_claimed_again(bench):
-    bench.make_engine(plain)
+    bench.make_runtime(plain)
     enqueue(bench, plain)
     assert len(bench.claim("one")) == 1
     assert bench.claim("two") == []
 
 
 def test_a_job_of_an_actor_that_is_not_enabled_here_is_left_for_others(bench):
-    bench.make_engine(plain, note)
+    bench.make_runtime(plain, note)
     job = enqueue(bench, note, n=1)
-    bench.make_engine(plain)
+    bench.make_runtime(plain)
     assert bench.claim() == []
     assert bench.job(job.id)["state"] == "available"
 
 
 def test_jobs_of_one_key_run_one_after_the_other(bench):
-    bench.make_engine(plain)
+    bench.make_runtime(plain)
     first = enqueue(bench, plain, key="k")
     second = enqueue(bench, plain, key="k")
     other = enqueue(bench, plain, key="other")
@@ -92,7 +92,7 @@ def test_jobs_of_one_key_run_one_after_the_other(bench):
 
 
 def test_effects_and_completion_commit_together(bench):
-    bench.make_engine(note, plain)
+    bench.make_runtime(note, plain)
     job = enqueue(bench, note, n=1)
     assert bench.run(bench.claim()[0]) == "completed"
     assert bench.count("rolehost_jobs") == 2
@@ -106,7 +106,7 @@ def test_effects_of_a_failing_attempt_are_undone_and_it_is_retried(bench):
             work.enqueue(plain)
         raise ValueError("late")
 
-    bench.make_engine(breaks, plain)
+    bench.make_runtime(breaks, plain)
     job = enqueue(bench, breaks)
     assert bench.run(bench.claim()[0]) == "retrying"
     found = bench.job(job.id)
@@ -127,18 +127,18 @@ def test_an_actor_that_swallows_the_error_of_a_block_commits_nothing_of_it(bench
         except ValueError:
             pass
 
-    bench.make_engine(swallows, plain)
+    bench.make_runtime(swallows, plain)
     enqueue(bench, swallows)
     assert bench.run(bench.claim()[0]) == "completed"
     assert bench.count("rolehost_jobs") == 1
 
 
 def test_a_stale_claim_writes_nothing(bench):
-    bench.make_engine(note, plain)
+    bench.make_runtime(note, plain)
     job = enqueue(bench, note, n=1)
     stale = bench.claim("frozen")[0]
     with bench.database.session(), bench.database.transaction() as tx:
-        bench.engine.ledger.release(tx, "frozen")
+        bench.runtime.ledger.release(tx, "frozen")
     fresh = bench.claim("other")[0]
     assert bench.run(stale) == "claimed"
     assert bench.count("rolehost_jobs") == 1
@@ -162,7 +162,7 @@ def test_an_actor_may_answer_and_keep_its_effects(bench, answer, state, counted,
             work.enqueue(plain)
         return answer
 
-    bench.make_engine(answers, plain)
+    bench.make_runtime(answers, plain)
     job = enqueue(bench, answers)
     assert bench.run(bench.claim()[0]) == state
     found = bench.job(job.id)
@@ -179,7 +179,7 @@ def test_a_shutdown_hands_the_job_back_uncounted(bench):
     def interrupted(context):
         raise Shutdown
 
-    bench.make_engine(interrupted)
+    bench.make_runtime(interrupted)
     job = enqueue(bench, interrupted)
     assert bench.run(bench.claim()[0], (Shutdown,)) == "available"
     assert bench.job(job.id)["attempt"] == 0
@@ -197,7 +197,7 @@ def test_an_absent_service_database_leaves_an_attempt_uncounted(bench, database_
             else:
                 context.services.unit_of_work().__enter__()
 
-    bench.make_engine(unlucky)
+    bench.make_runtime(unlucky)
     job = enqueue(bench, unlucky)
     assert bench.run(bench.claim()[0]) == "scheduled"
     assert bench.job(job.id)["attempt"] == 0
@@ -208,7 +208,7 @@ def test_the_absence_of_any_other_storage_is_the_jobs_failure(bench):
     def unlucky(context):
         raise StorageUnavailable("the cache is away")
 
-    bench.make_engine(unlucky)
+    bench.make_runtime(unlucky)
     job = enqueue(bench, unlucky)
     assert bench.run(bench.claim()[0]) == "retrying"
     assert bench.job(job.id)["attempt"] == 1
@@ -224,7 +224,7 @@ def test_the_absence_of_another_database_is_the_jobs_failure(bench, tmp_path):
     def unlucky(context):
         other.ping()
 
-    bench.make_engine(unlucky)
+    bench.make_runtime(unlucky)
     job = enqueue(bench, unlucky)
     assert bench.run(bench.claim()[0]) == "retrying"
     assert "StorageRefused" in bench.job(job.id)["error"]
@@ -235,7 +235,7 @@ def test_fatal_exceptions_and_arguments_that_do_not_fit_are_dead_at_once(bench):
     def fatal(context):
         raise KeyError("x")
 
-    bench.make_engine(fatal, plain)
+    bench.make_runtime(fatal, plain)
     enqueue(bench, fatal)
     assert bench.run(bench.claim()[0]) == "dead"
     job = enqueue(bench, plain, n=1)
@@ -253,7 +253,7 @@ def test_what_an_actor_may_not_return_is_told(bench):
     def odd(context):
         return 3
 
-    bench.make_engine(odd)
+    bench.make_runtime(odd)
     job = enqueue(bench, odd)
     assert bench.run(bench.claim()[0]) == "retrying"
     assert "returned int; expected None, Retry, Snooze or Dead" in bench.job(job.id)["error"]
@@ -261,11 +261,11 @@ def test_what_an_actor_may_not_return_is_told(bench):
 
 def crash(bench, owner):
     with bench.database.session(), bench.database.transaction() as tx:
-        bench.engine.ledger.release(tx, owner)
+        bench.runtime.ledger.release(tx, owner)
 
 
 def test_only_a_job_whose_start_was_recorded_is_charged_for_a_crash(bench):
-    bench.make_engine(plain)
+    bench.make_runtime(plain)
     job = enqueue(bench, plain)
     bench.claim("p1")
     crash(bench, "p1")
@@ -287,7 +287,7 @@ def test_a_job_that_kills_its_process_again_and_again_becomes_a_dead_letter(benc
         raise Killed
 
     starts = []
-    bench.make_engine(poison)
+    bench.make_runtime(poison)
     job = enqueue(bench, poison)
     processes = 0
     while bench.job(job.id)["state"] != "dead":
@@ -322,7 +322,7 @@ def _run_until_killed(bench, claimed, killed):
 
 
 def test_a_cancelled_job_does_not_run(bench):
-    bench.make_engine(plain)
+    bench.make_runtime(plain)
     waiting, running = enqueue(bench, plain), enqueue(bench, plain)
     with bench.database.session(), bench.database.transaction() as tx:
         assert administration.cancel(tx, waiting.id, bench.clock.now()) == "cancelled"
@@ -331,7 +331,7 @@ def test_a_cancelled_job_does_not_run(bench):
         assert administration.cancel(tx, running.id, bench.clock.now()) == "asked"
         assert administration.cancel(tx, 999, bench.clock.now()) is None
     with bench.database.session(), bench.database.transaction() as tx:
-        bench.engine.ledger.release(tx, "me")
+        bench.runtime.ledger.release(tx, "me")
     assert claimed.id == running.id
     assert bench.run(bench.claim()[0]) == "cancelled"
 
@@ -341,7 +341,7 @@ def test_a_dead_job_is_retried_from_its_first_attempt(bench):
     def fails(context):
         raise ValueError
 
-    bench.make_engine(fails)
+    bench.make_runtime(fails)
     job = enqueue(bench, fails)
     assert bench.run(bench.claim()[0]) == "dead"
     with bench.database.session(), bench.database.transaction() as tx:
@@ -351,7 +351,7 @@ def test_a_dead_job_is_retried_from_its_first_attempt(bench):
 
 
 def test_a_job_whose_unique_text_is_taken_again_is_not_retried(bench):
-    bench.make_engine(plain)
+    bench.make_runtime(plain)
     first = enqueue(bench, plain, unique="u")
     with bench.database.session(), bench.database.transaction() as tx:
         administration.cancel(tx, first.id, bench.clock.now())
@@ -361,36 +361,36 @@ def test_a_job_whose_unique_text_is_taken_again_is_not_retried(bench):
 
 
 def test_what_a_dead_process_held_is_handed_back(bench):
-    engine = bench.make_engine(plain)
+    runtime = bench.make_runtime(plain)
     job = enqueue(bench, plain)
     presence = Presence(bench.database, bench.clock, 30)
     me = Identity("worker.0.1-1", "d", "worker", 0, 1)
     presence.renew(me)
     leases.acquire(bench.database, bench.clock, "sweep", me.id, 30)
     bench.claim(me.id)
-    assert sweep.release_dead(engine) == 0, "it lives"
+    assert sweep.release_dead(runtime) == 0, "it lives"
     bench.clock.forward(31)
     bench.woken.clear()
-    assert sweep.release_dead(engine) == 1
+    assert sweep.release_dead(runtime) == 1
     assert bench.job(job.id)["state"] == "available"
     assert "queue:default" in bench.woken
     assert leases.acquire(bench.database, bench.clock, "sweep", "next", 30) == 1
 
 
 def test_what_an_owner_without_presence_holds_is_handed_back_too(bench):
-    engine = bench.make_engine(plain)
+    runtime = bench.make_runtime(plain)
     job = enqueue(bench, plain)
     bench.claim("nobody")
-    assert sweep.release_dead(engine) == 1
+    assert sweep.release_dead(runtime) == 1
     assert bench.job(job.id)["state"] == "available"
 
 
 def test_retention_lets_finished_jobs_go(bench):
-    engine = bench.make_engine(plain)
+    runtime = bench.make_runtime(plain)
     for _ in range(3):
         enqueue(bench, plain)
     for job in bench.claim(limit=2):
         bench.run(job)
-    bench.clock.forward(engine.policy.keep_completed + 1)
-    assert sweep.retain(engine) == 2
+    bench.clock.forward(runtime.policy.keep_completed + 1)
+    assert sweep.retain(runtime) == 2
     assert bench.count("rolehost_jobs") == 1

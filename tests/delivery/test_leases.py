@@ -43,20 +43,20 @@ def test_a_crash_is_remembered_for_a_while(bench):
     def lately():
         return leases.crashed_lately(bench.database, "consumer", bench.clock.now())
 
-    engine = bench.make_engine()
+    runtime = bench.make_runtime()
     leases.Presence(bench.database, bench.clock, 30).renew(
         leases.Identity("consumer.0.1-1", "d", "consumer", 0, 1)
     )
     assert not lately()
     bench.clock.forward(31)
-    sweep.release_dead(engine)
+    sweep.release_dead(runtime)
     assert lately()
     bench.clock.forward(leases.CRASH_MEMORY + 1)
     assert not lately()
 
 
 def test_a_process_that_renews_just_before_it_is_given_up_keeps_what_it_holds(bench, monkeypatch):
-    engine = bench.make_engine()
+    runtime = bench.make_runtime()
     presence = leases.Presence(bench.database, bench.clock, 30)
     me = leases.Identity("worker.0.1-1", "d", "worker", 0, 1)
     presence.renew(me)
@@ -70,6 +70,6 @@ def test_a_process_that_renews_just_before_it_is_given_up_keeps_what_it_holds(be
         return gone
 
     monkeypatch.setattr(leases.Presence, "gone", late)
-    assert sweep.release_dead(engine) == 0
+    assert sweep.release_dead(runtime) == 0
     assert presence.living() == [me.id]
     assert leases.acquire(bench.database, bench.clock, "relay:0", "other", 60) is None

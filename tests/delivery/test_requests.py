@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from rolehost.api import actor
 from rolehost.delivery.requests import RequestScope
+from rolehost.delivery.scopes import unit_of_work
 from rolehost.errors import IdempotencyConflict, IdempotencyInProgress
 
 
@@ -14,42 +15,42 @@ def plain(context, n: int = 0):
 
 
 def test_a_repetition_gives_the_stored_response_and_no_second_effect(bench):
-    engine = bench.make_engine(plain)
-    with bench.database.session(), RequestScope(engine, "k", b"print") as scope:
+    runtime = bench.make_runtime(plain)
+    with bench.database.session(), RequestScope(runtime, "k", b"print") as scope:
         assert scope.stored is None
-        with engine.unit_of_work() as work:
+        with unit_of_work(runtime) as work:
             work.enqueue(plain)
         scope.store(202, {"x-a": "1"}, b"{}")
-    with bench.database.session(), RequestScope(engine, "k", b"print") as scope:
+    with bench.database.session(), RequestScope(runtime, "k", b"print") as scope:
         assert scope.stored == (202, {"x-a": "1"}, b"{}")
     assert bench.count("rolehost_jobs") == 1
 
 
 def test_another_body_with_the_same_key_is_refused(bench):
-    engine = bench.make_engine()
-    with bench.database.session(), RequestScope(engine, "k", b"print") as scope:
+    runtime = bench.make_runtime()
+    with bench.database.session(), RequestScope(runtime, "k", b"print") as scope:
         scope.store(200, {}, b"")
     with pytest.raises(IdempotencyConflict), bench.database.session():
-        with RequestScope(engine, "k", b"other"):
+        with RequestScope(runtime, "k", b"other"):
             pass
 
 
 def test_a_responder_that_fails_stores_nothing(bench):
-    engine = bench.make_engine(plain)
+    runtime = bench.make_runtime(plain)
     with pytest.raises(ValueError), bench.database.session():
-        with RequestScope(engine, "k", b"print"):
-            with engine.unit_of_work() as work:
+        with RequestScope(runtime, "k", b"print"):
+            with unit_of_work(runtime) as work:
                 work.enqueue(plain)
             raise ValueError
     assert bench.count("rolehost_jobs") == bench.count("rolehost_requests") == 0
 
 
 def test_the_second_of_two_at_once_is_told_to_wait(bench):
-    engine = bench.make_engine(plain)
+    runtime = bench.make_runtime(plain)
     with pytest.raises(IdempotencyInProgress), bench.database.session():
-        with RequestScope(engine, "k", b"print") as slow:
-            with RequestScope(engine, "k", b"print") as quick:
+        with RequestScope(runtime, "k", b"print") as slow:
+            with RequestScope(runtime, "k", b"print") as quick:
                 quick.store(200, {}, b"")
             assert slow.stored is None
-            with engine.unit_of_work():
+            with unit_of_work(runtime):
                 raise AssertionError("must not be reached")

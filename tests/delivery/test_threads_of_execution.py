@@ -52,7 +52,7 @@ class Thing(peewee.Model):
 
 @pytest.fixture
 def things(bench):
-    bench.make_engine(plain)
+    bench.make_runtime(plain)
     with bench.database.transaction() as tx:
         tx.execute("CREATE TABLE things (id TEXT NOT NULL PRIMARY KEY)")
     with bench.database.peewee.bind_ctx([Thing]):
@@ -78,8 +78,8 @@ def run_job(bench, body, **options):
     def job(context):
         return body(context)
 
-    bench.make_engine(job, plain)
-    with bench.engine.unit_of_work() as work:
+    bench.make_runtime(job, plain)
+    with bench.unit_of_work() as work:
         number = work.enqueue(job).id
     bench.run(next(each for each in bench.claim() if each.id == number))
     row = bench.job(number)
@@ -89,18 +89,18 @@ def run_job(bench, body, **options):
 # --- a block that failed ------------------------------------------------------------------------
 
 
-def failing(engine, name="inner"):
-    with engine.unit_of_work():
+def failing(owner, name="inner"):
+    with owner.unit_of_work():
         Thing.create(id=name)
         raise ValueError("a secret text")
 
 
 def test_a_unit_of_work_whose_inner_block_failed_does_not_commit(bench, things):
     with pytest.raises(UnitOfWorkFailed) as caught:
-        with bench.engine.unit_of_work() as work:
+        with bench.unit_of_work() as work:
             Thing.create(id="before")
             with pytest.raises(ValueError):
-                failing(bench.engine)
+                failing(bench)
             Thing.create(id="after")
             work.enqueue(plain)
     assert things() == []
@@ -112,15 +112,15 @@ def test_a_unit_of_work_whose_inner_block_failed_does_not_commit(bench, things):
 
 
 def test_an_error_of_the_outer_block_itself_passes(bench, things):
-    with pytest.raises(KeyError), bench.engine.unit_of_work():
+    with pytest.raises(KeyError), bench.unit_of_work():
         with pytest.raises(ValueError):
-            failing(bench.engine)
+            failing(bench)
         raise KeyError
     assert things() == []
 
 
 def test_a_savepoint_may_fail_within_a_unit_of_work(bench, things):
-    with bench.engine.unit_of_work() as work:
+    with bench.unit_of_work() as work:
         Thing.create(id="1")
         with pytest.raises(peewee.IntegrityError), work.database.peewee.atomic():
             Thing.create(id="1")
@@ -130,7 +130,7 @@ def test_a_savepoint_may_fail_within_a_unit_of_work(bench, things):
 
 @pytest.mark.parametrize("end", ["commit", "rollback", "begin"])
 def test_a_unit_of_work_ends_with_its_block_alone(bench, things, end):
-    with pytest.raises(KeyError), bench.engine.unit_of_work() as work:
+    with pytest.raises(KeyError), bench.unit_of_work() as work:
         Thing.create(id="1")
         with pytest.raises(DatabaseMisused, match="as a whole"):
             getattr(work.database.peewee, end)()
@@ -140,7 +140,7 @@ def test_a_unit_of_work_ends_with_its_block_alone(bench, things, end):
 
 
 def test_a_transaction_of_peewee_within_a_unit_of_work_is_a_savepoint(bench, things):
-    with bench.engine.unit_of_work() as work:
+    with bench.unit_of_work() as work:
         Thing.create(id="1")
         with pytest.raises(ValueError), work.database.peewee.transaction():
             Thing.create(id="2")
@@ -151,9 +151,9 @@ def test_a_transaction_of_peewee_within_a_unit_of_work_is_a_savepoint(bench, thi
 
 
 def test_a_refused_call_of_the_services_leaves_the_unit_of_work_whole(bench, things):
-    with bench.engine.unit_of_work():
+    with bench.unit_of_work():
         Thing.create(id="1")
-        with pytest.raises(PayloadError), bench.engine.unit_of_work(single=True) as work:
+        with pytest.raises(PayloadError), bench.unit_of_work(single=True) as work:
             work.enqueue(plain, n="not a number", unknown=1)
     assert things() == ["1"]
 
@@ -161,7 +161,7 @@ def test_a_refused_call_of_the_services_leaves_the_unit_of_work_whole(bench, thi
 def test_a_caught_error_of_a_statement_never_loses_the_rest_silently(bench, things):
     """PostgreSQL undoes the whole transaction; SQLite undoes the statement."""
     try:
-        with bench.engine.unit_of_work():
+        with bench.unit_of_work():
             Thing.create(id="1")
             with pytest.raises(peewee.IntegrityError):
                 Thing.create(id="1")
@@ -202,11 +202,11 @@ def test_a_delivery_goes_on_after_a_first_block_that_failed_alone(bench, things)
 
 def test_an_idempotent_request_whose_inner_block_failed_stores_no_response(bench, things):
     with pytest.raises(UnitOfWorkFailed):
-        with bench.database.session(), RequestScope(bench.engine, "k", b"print") as scope:
-            with bench.engine.unit_of_work():
+        with bench.database.session(), RequestScope(bench.runtime, "k", b"print") as scope:
+            with bench.unit_of_work():
                 Thing.create(id="outer")
                 with pytest.raises(ValueError):
-                    failing(bench.engine)
+                    failing(bench)
             scope.store(201, {}, b"")
     assert things() == []
     assert bench.count("rolehost_requests") == 0
@@ -291,7 +291,7 @@ def test_a_thread_without_the_context_that_waits_for_the_jobs_own_lock_is_a_coun
 
 
 def test_a_unit_of_work_is_not_used_by_another_thread_nor_after_its_end(bench, things):
-    with bench.engine.unit_of_work() as work:
+    with bench.unit_of_work() as work:
         job = work.enqueue(plain)
         with pytest.raises(DatabaseMisused, match="another thread"):
             in_thread(lambda: work.enqueue(plain))
@@ -320,7 +320,7 @@ def test_a_context_that_outlives_its_job_joins_nothing(bench, things):
     assert run_job(bench, body)[0] == "completed"
 
     def later():
-        with bench.engine.unit_of_work():
+        with bench.unit_of_work():
             Thing.create(id="2")
 
     kept[0].run(later)
@@ -334,7 +334,7 @@ def test_coroutines_of_one_thread_do_not_share_a_unit_of_work(bench, things):
     refused = []
 
     async def holds(entered, leave):
-        with bench.engine.unit_of_work():
+        with bench.unit_of_work():
             entered.set()
             await leave.wait()
             raise ValueError
@@ -361,8 +361,8 @@ def test_coroutines_of_one_thread_do_not_share_a_unit_of_work(bench, things):
     assert things() == []
 
 
-def rows(engine):
-    with engine.unit_of_work():
+def rows(owner):
+    with owner.unit_of_work():
         Thing.create(id="generated")
         yield 1
 
@@ -384,13 +384,13 @@ def test_a_generator_suspended_in_its_block_keeps_a_job_from_committing(bench, t
 
 
 def test_a_unit_of_work_left_open_is_rolled_back_at_the_end_of_the_session(bench, things):
-    kept = rows(bench.engine)
+    kept = rows(bench)
     with pytest.raises(DatabaseMisused, match=r"rows.*still open"), bench.database.session():
         next(kept)
     kept.close()
     assert things() == []
     assert write_free(bench)
-    with bench.engine.unit_of_work():
+    with bench.unit_of_work():
         Thing.create(id="later")
     assert things() == ["later"]
 
@@ -405,8 +405,8 @@ def test_what_others_wrote_in_the_unit_of_a_closed_generator_is_not_lost_silentl
     assert things() == []
 
     with pytest.raises(DatabaseMisused, match=r"rows .*closed"), bench.database.session():
-        for _ in rows(bench.engine):
-            with bench.engine.unit_of_work():
+        for _ in rows(bench):
+            with bench.unit_of_work():
                 Thing.create(id="in the loop")
             break
     assert things() == []
@@ -442,14 +442,14 @@ def test_a_unit_of_work_that_an_ended_thread_left_open_keeps_nobody_out(bench, t
     kept = []
 
     def leaves():
-        kept.append(rows(bench.engine))
+        kept.append(rows(bench))
         next(kept[0])
 
     thread = threading.Thread(target=leaves)
     thread.start()
     thread.join()
     # The ident of an ended thread is given to a later one.
-    guard = bench.engine.guard
+    guard = bench.runtime.guard
     for _ in range(3):
         for other in [threading.Thread(target=write_free, args=(bench,)) for _ in range(4)]:
             other.start()
@@ -464,10 +464,10 @@ def test_a_unit_of_work_that_an_ended_thread_left_open_keeps_nobody_out(bench, t
 
 def test_a_callback_of_peewee_after_the_commit_has_a_unit_of_work_of_its_own(bench, things):
     def callback():
-        with bench.engine.unit_of_work():
+        with bench.unit_of_work():
             Thing.create(id="callback")
 
-    with bench.engine.unit_of_work() as work:
+    with bench.unit_of_work() as work:
         Thing.create(id="1")
         work.database.peewee.after_commit(callback)
     assert things() == ["1", "callback"]
@@ -475,7 +475,7 @@ def test_a_callback_of_peewee_after_the_commit_has_a_unit_of_work_of_its_own(ben
 
 def test_a_callback_after_the_commit_has_a_unit_of_work_of_its_own(bench, things):
     def callback():
-        with bench.engine.unit_of_work():
+        with bench.unit_of_work():
             Thing.create(id="callback")
 
     def body(context):
@@ -484,7 +484,7 @@ def test_a_callback_after_the_commit_has_a_unit_of_work_of_its_own(bench, things
             work.after_commit(callback)
 
     assert run_job(bench, body)[0] == "completed"
-    with bench.engine.unit_of_work() as work:
+    with bench.unit_of_work() as work:
         Thing.delete().where(Thing.id == "callback").execute()
         work.after_commit(callback)
     assert things() == ["callback", "job"]
@@ -495,7 +495,7 @@ def test_a_callback_after_the_commit_has_a_unit_of_work_of_its_own(bench, things
     ["COMMIT", " /* done */ commit;", "-- note\nROLLBACK", "END TRANSACTION", "BEGIN", "Abort"],
 )
 def test_sql_that_ends_the_transaction_is_refused_in_a_unit_of_work(bench, things, statement):
-    with pytest.raises(KeyError), bench.engine.unit_of_work() as work:
+    with pytest.raises(KeyError), bench.unit_of_work() as work:
         Thing.create(id="1")
         with pytest.raises(DatabaseMisused, match="as a whole"):
             work.database.peewee.execute_sql(statement)
@@ -505,7 +505,7 @@ def test_sql_that_ends_the_transaction_is_refused_in_a_unit_of_work(bench, thing
 
 
 def test_sql_of_savepoints_is_part_of_a_unit_of_work(bench, things):
-    with bench.engine.unit_of_work() as work:
+    with bench.unit_of_work() as work:
         run = work.database.peewee.execute_sql
         run("SAVEPOINT mine")
         Thing.create(id="undone")
@@ -516,7 +516,7 @@ def test_sql_of_savepoints_is_part_of_a_unit_of_work(bench, things):
 
 
 def test_a_unit_of_work_is_entered_once_at_a_time(bench, things):
-    unit = bench.engine.unit_of_work()
+    unit = bench.unit_of_work()
     with pytest.raises(DatabaseMisused, match="for each 'with'"), unit:
         Thing.create(id="1")
         with unit:
@@ -540,7 +540,7 @@ def test_a_callback_that_fails_changes_nothing_of_what_is_committed(bench, thing
     def fails():
         raise error
 
-    with bench.engine.unit_of_work() as work:
+    with bench.unit_of_work() as work:
         Thing.create(id="1")
         work.after_commit(fails)
         work.after_commit(lambda: called.append(1))
@@ -577,7 +577,7 @@ def test_an_outage_whose_origin_cannot_be_read_is_a_counted_failure(bench, thing
 @pytest.mark.parametrize(
     "use",
     [
-        lambda bench: bench.engine.unit_of_work().__enter__(),
+        lambda bench: bench.unit_of_work().__enter__(),
         lambda bench: bench.database.session().__enter__(),
         lambda bench: bench.database.transaction().__enter__(),
         lambda bench: bench.database.read("SELECT 1"),
@@ -604,7 +604,7 @@ def test_no_use_of_the_database_on_the_loop_of_the_role(bench, things, use):
 
 def test_other_loops_may_use_the_database(bench, things):
     async def resolve():
-        with bench.engine.unit_of_work():
+        with bench.unit_of_work():
             Thing.create(id="1")
 
     asyncio.run(resolve())
@@ -615,7 +615,7 @@ def test_other_loops_may_use_the_database(bench, things):
 
 
 def test_a_long_write_is_reported_once_with_its_holder_and_place(bench, things):
-    if not bench.engine.guard.single_writer:
+    if not bench.runtime.guard.single_writer:
         pytest.skip("writers of PostgreSQL do not exclude each other")
     inside, leave = threading.Event(), threading.Event()
 
@@ -628,7 +628,7 @@ def test_a_long_write_is_reported_once_with_its_holder_and_place(bench, things):
     thread = threading.Thread(target=lambda: run_job(bench, body))
     thread.start()
     assert inside.wait(20)
-    guard = bench.engine.guard
+    guard = bench.runtime.guard
     assert guard.long_writes(3600) == []
     [write] = guard.long_writes(0)
     told = write.holder()
@@ -641,12 +641,12 @@ def test_a_long_write_is_reported_once_with_its_holder_and_place(bench, things):
 
 
 def test_a_command_waits_for_other_writers(bench, things, monkeypatch):
-    if not bench.engine.guard.single_writer:
+    if not bench.runtime.guard.single_writer:
         pytest.skip("writers of PostgreSQL do not exclude each other")
     inside, leave = threading.Event(), threading.Event()
 
     def other():
-        with bench.engine.unit_of_work():
+        with bench.unit_of_work():
             inside.set()
             leave.wait(20)
 
@@ -654,11 +654,11 @@ def test_a_command_waits_for_other_writers(bench, things, monkeypatch):
     thread.start()
     assert inside.wait(20)
     monkeypatch.setattr(bench.database.peewee, "_wait", 0.01)
-    with pytest.raises(StorageBusy), bench.engine.unit_of_work():
+    with pytest.raises(StorageBusy), bench.unit_of_work():
         pass
-    monkeypatch.setattr(bench.engine.guard, "explain_busy", lambda _error: leave.set())
-    bench.engine.patience = 20.0
-    with bench.engine.unit_of_work():
+    monkeypatch.setattr(bench.runtime.guard, "explain_busy", lambda _error: leave.set())
+    bench.runtime.patience = 20.0
+    with bench.unit_of_work():
         Thing.create(id="late")
     thread.join()
     assert things() == ["late"]
@@ -682,7 +682,7 @@ def test_a_look_at_long_writes_keeps_nothing_of_other_threads(bench):
     seen.wait()
     gc.disable()
     try:
-        bench.engine.guard.long_writes(0)
+        bench.runtime.guard.long_writes(0)
         go_on.set()
         thread.join()
         assert markers[0]() is None
@@ -691,11 +691,11 @@ def test_a_look_at_long_writes_keeps_nothing_of_other_threads(bench):
 
 
 def test_the_watch_of_long_writes_logs_a_warning(bench, things):
-    if not bench.engine.guard.single_writer:
+    if not bench.runtime.guard.single_writer:
         pytest.skip("writers of PostgreSQL do not exclude each other")
-    watch = WriteWatch(bench.engine.guard, LogSettings(long_write=1e-6))
+    watch = WriteWatch(bench.runtime.guard, LogSettings(long_write=1e-6))
     watch.stopping.set()
-    with capture_logs() as lines, bench.engine.unit_of_work():
+    with capture_logs() as lines, bench.unit_of_work():
         Thing.create(id="1")
         watch.step()
         watch.step()

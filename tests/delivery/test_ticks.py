@@ -15,9 +15,9 @@ def tidy(context, depth: int = 1):
 
 
 def ticker(bench, **schedule):
-    engine = bench.make_engine(tidy)
+    runtime = bench.make_runtime(tidy)
     bench.clock.at = 1_700_000_000_000 // MINUTE * MINUTE
-    return Ticker(engine, [Schedule(name="tidy", actor=tidy, **schedule)], "me", 15)
+    return Ticker(runtime, [Schedule(name="tidy", actor=tidy, **schedule)], "me", 15)
 
 
 @pytest.mark.parametrize("when", [{"every": 60.0}, {"cron": "* * * * *"}])
@@ -38,7 +38,7 @@ def test_another_leader_does_not_repeat_a_tick(bench):
     ticks.step()
     bench.clock.forward(60)
     ticks.step()
-    Ticker(bench.engine, [Schedule(name="tidy", actor=tidy, every=60.0)], "other", 15).step()
+    Ticker(bench.runtime, [Schedule(name="tidy", actor=tidy, every=60.0)], "other", 15).step()
     assert bench.count("rolehost_jobs") == 1
 
 
@@ -53,7 +53,7 @@ def test_missed_ticks_are_made_up_for_once_or_skipped(bench, missed, jobs):
 
 def test_one_of_two_schedulers_leads(bench):
     first = ticker(bench, every=60.0)
-    second = Ticker(bench.engine, [], "other", 15)
+    second = Ticker(bench.runtime, [], "other", 15)
     assert first.lead()
     assert not second.lead()
     bench.clock.forward(16)

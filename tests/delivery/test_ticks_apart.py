@@ -22,11 +22,11 @@ def tidy(context, depth: int = 1):
 
 @pytest.fixture
 def ticker(bench):
-    bench.make_engine(tidy)
+    bench.make_runtime(tidy)
     bench.clock.at = 1_700_000_000_000 // MINUTE * MINUTE
 
     def make(*schedules, owner="me"):
-        return Ticker(bench.engine, schedules, owner, 15)
+        return Ticker(bench.runtime, schedules, owner, 15)
 
     return make
 
@@ -114,7 +114,7 @@ def test_a_database_that_is_away_is_no_failure_of_a_schedule(bench, ticker, monk
         raise StorageUnavailable("away")
 
     with monkeypatch.context() as patch:
-        patch.setattr(bench.engine.ledger, "insert", away)
+        patch.setattr(bench.runtime.ledger, "insert", away)
         with pytest.raises(StorageUnavailable):
             ticking.step()
     ticking.step()

@@ -7,8 +7,8 @@ import threading
 
 import pytest
 from rolehost.api import PayloadError, Unique, actor
+from rolehost.api.delivery import DeliverySettings
 from rolehost.delivery import administration, sweep
-from rolehost.delivery.policy import DeliverySettings
 
 
 @actor(name="shop.count")
@@ -24,10 +24,10 @@ def other(context, n: int = 0):
 @pytest.fixture
 def unique(bench):
     """Enqueue a job of a unique text in a unit of work of its own."""
-    bench.make_engine(count, other)
+    bench.make_runtime(count, other)
 
     def enqueue(n=0, *, each=count, delay=None, **rule):
-        with bench.engine.unit_of_work() as work:
+        with bench.unit_of_work() as work:
             return work.enqueue(each, n=n, delay=delay, unique=Unique("shop.count", **rule))
 
     return enqueue
@@ -42,7 +42,7 @@ def arguments(bench, number):
 def test_a_job_that_waits_takes_the_text_and_a_plain_text_means_the_same(bench, unique):
     first = unique(1)
     assert unique(2) == type(first)(first.id, "shop.count", created=False)
-    with bench.engine.unit_of_work() as work:
+    with bench.unit_of_work() as work:
         assert not work.enqueue(count, unique="shop.count").created
         assert work.enqueue(count, unique="shop.count 2").created
     assert arguments(bench, first.id) == b'{"n":1}'
@@ -64,7 +64,7 @@ def test_a_job_given_back_lets_the_next_one_be(bench, unique):
     bench.claim("gone")
     second = unique()
     with bench.database.session(), bench.database.transaction() as tx:
-        bench.engine.ledger.release(tx, "gone")
+        bench.runtime.ledger.release(tx, "gone")
     assert second.id in {job.id for job in bench.claim()}
 
 
@@ -90,14 +90,14 @@ def test_for_a_period_the_text_is_taken_whatever_becomes_of_the_job(bench, uniqu
 
 
 def test_retention_keeps_a_job_whose_period_is_not_over(bench, unique):
-    bench.engine.policy = DeliverySettings(keep_completed=10)
+    bench.runtime.policy = DeliverySettings(keep_completed=10)
     first = unique(until=3600)
     bench.run(bench.claim()[0])
     bench.clock.forward(60)
-    sweep.retain(bench.engine)
+    sweep.retain(bench.runtime)
     assert not unique(until=3600).created
     bench.clock.forward(3600)
-    sweep.retain(bench.engine)
+    sweep.retain(bench.runtime)
     assert bench.count("rolehost_jobs") == 0
     assert unique(until=3600).id != first.id
 
@@ -166,7 +166,7 @@ def test_a_job_that_exists_waits_for_the_transaction_that_was_given_it(
     given, claimed = threading.Event(), threading.Event()
 
     def enqueue():
-        with bench.engine.unit_of_work() as work:
+        with bench.unit_of_work() as work:
             rule = Unique("shop.count", conflict=conflict)
             assert work.enqueue(count, n=2, unique=rule).id == first.id
             given.set()
@@ -185,7 +185,7 @@ def test_a_job_that_exists_waits_for_the_transaction_that_was_given_it(
 
 def test_nothing_is_left_of_a_conflict_that_was_rolled_back(bench, unique):
     first = unique(1)
-    with pytest.raises(ZeroDivisionError), bench.engine.unit_of_work() as work:
+    with pytest.raises(ZeroDivisionError), bench.unit_of_work() as work:
         work.enqueue(count, n=2, unique=Unique("shop.count", conflict="replace"))
         raise ZeroDivisionError
     assert arguments(bench, first.id) == b'{"n":1}'

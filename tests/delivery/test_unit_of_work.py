@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from rolehost.api import Event, PayloadError, UndeclaredError, UnknownActor, actor
+from rolehost.delivery.scopes import unit_of_work
 from rolehost.delivery.work import new_id
 
 
@@ -18,8 +19,8 @@ def passing(services, n: int):
 
 
 def test_a_job_exists_when_the_block_ends_and_its_queue_is_woken(bench):
-    engine = bench.make_engine(add)
-    with engine.unit_of_work() as work:
+    runtime = bench.make_runtime(add)
+    with unit_of_work(runtime) as work:
         job = work.enqueue(add, n=1)
         assert bench.woken == []
     assert bench.job(job.id)["state"] == "available"
@@ -27,9 +28,9 @@ def test_a_job_exists_when_the_block_ends_and_its_queue_is_woken(bench):
 
 
 def test_an_exception_takes_jobs_events_and_callbacks_back(bench):
-    engine = bench.make_engine(add)
+    runtime = bench.make_runtime(add)
     called = []
-    with pytest.raises(RuntimeError), engine.unit_of_work() as work:
+    with pytest.raises(RuntimeError), unit_of_work(runtime) as work:
         work.enqueue(add, n=1)
         work.publish(Event(topic="things", type="t", data=b"{}"))
         work.after_commit(lambda: called.append(1))
@@ -39,9 +40,9 @@ def test_an_exception_takes_jobs_events_and_callbacks_back(bench):
 
 
 def test_an_inner_block_joins_the_outer_one(bench):
-    engine = bench.make_engine(add)
-    with pytest.raises(RuntimeError), engine.unit_of_work() as outer:
-        with engine.unit_of_work() as inner:
+    runtime = bench.make_runtime(add)
+    with pytest.raises(RuntimeError), unit_of_work(runtime) as outer:
+        with unit_of_work(runtime) as inner:
             assert inner is outer
             inner.enqueue(add, n=1)
         raise RuntimeError("after the inner block ended well")
@@ -49,9 +50,9 @@ def test_an_inner_block_joins_the_outer_one(bench):
 
 
 def test_callbacks_run_after_the_commit_and_a_failing_one_stops_nothing(bench):
-    engine = bench.make_engine(add)
+    runtime = bench.make_runtime(add)
     seen = []
-    with engine.unit_of_work() as work:
+    with unit_of_work(runtime) as work:
         job = work.enqueue(add, n=1)
         work.after_commit(lambda: 1 / 0)
         work.after_commit(lambda: seen.append(bench.job(job.id)["state"]))
@@ -59,8 +60,8 @@ def test_callbacks_run_after_the_commit_and_a_failing_one_stops_nothing(bench):
 
 
 def test_a_delayed_job_waits_for_its_time(bench):
-    engine = bench.make_engine(add)
-    with engine.unit_of_work() as work:
+    runtime = bench.make_runtime(add)
+    with unit_of_work(runtime) as work:
         job = work.enqueue(add, n=1, delay=60)
     assert bench.job(job.id)["state"] == "scheduled"
     assert bench.claim() == []
@@ -69,19 +70,19 @@ def test_a_delayed_job_waits_for_its_time(bench):
 
 
 def test_a_unique_text_is_taken_once_and_free_after_the_job(bench):
-    engine = bench.make_engine(add)
-    with engine.unit_of_work() as work:
+    runtime = bench.make_runtime(add)
+    with unit_of_work(runtime) as work:
         first = work.enqueue(add, n=1, unique="daily")
         second = work.enqueue(add, n=2, unique="daily")
     assert (second.id, second.created) == (first.id, False)
     assert bench.run(bench.claim()[0]) == "completed"
-    with engine.unit_of_work() as work:
+    with unit_of_work(runtime) as work:
         assert work.enqueue(add, n=3, unique="daily").created
 
 
 def test_many_jobs_are_enqueued_in_one_statement(bench):
-    engine = bench.make_engine(add)
-    with engine.unit_of_work() as work:
+    runtime = bench.make_runtime(add)
+    with unit_of_work(runtime) as work:
         assert work.enqueue_many(add, ({"n": n} for n in range(50))) == 50
         assert work.enqueue_many(add, []) == 0
     assert len(bench.claim()) == 50
@@ -96,23 +97,23 @@ def test_many_jobs_are_enqueued_in_one_statement(bench):
     ],
 )
 def test_arguments_that_do_not_fit_are_refused_where_they_are_sent(bench, arguments, words):
-    engine = bench.make_engine(add)
-    with pytest.raises(PayloadError, match=words), engine.unit_of_work() as work:
+    runtime = bench.make_runtime(add)
+    with pytest.raises(PayloadError, match=words), unit_of_work(runtime) as work:
         work.enqueue(add, **arguments)
 
 
 def test_what_was_not_declared_is_refused_or_counted(bench):
-    strict = bench.make_engine()
+    strict = bench.make_runtime()
     with pytest.raises(UndeclaredError, match=r"PluginInfo\.enqueues"):
-        with strict.unit_of_work() as work:
+        with unit_of_work(strict) as work:
             work.enqueue(add, n=1)
     with pytest.raises(UndeclaredError, match=r"PluginInfo\.publishes"):
-        with strict.unit_of_work() as work:
+        with unit_of_work(strict) as work:
             work.publish(Event(topic="elsewhere", type="t", data=b""))
     counted = []
     bench.recorder.add(_Undeclared(counted))
-    lenient = bench.make_engine(strict=False)
-    with lenient.unit_of_work() as work:
+    lenient = bench.make_runtime(strict=False)
+    with unit_of_work(lenient) as work:
         work.enqueue(add, n=1)
         work.publish(Event(topic="elsewhere", type="t", data=b""))
     assert counted == [("actor", "add"), ("topic", "elsewhere")]
@@ -127,12 +128,12 @@ class _Undeclared:
 
 
 def test_an_ephemeral_or_unknown_actor_is_not_enqueued(bench):
-    engine = bench.make_engine(passing)
-    with pytest.raises(UnknownActor, match="ephemeral"), engine.unit_of_work() as work:
+    runtime = bench.make_runtime(passing)
+    with pytest.raises(UnknownActor, match="ephemeral"), unit_of_work(runtime) as work:
         work.enqueue(passing, n=1)
-    lenient = bench.make_engine(strict=False)
+    lenient = bench.make_runtime(strict=False)
     with pytest.raises(UnknownActor, match="not of this deployment"):
-        with lenient.unit_of_work() as work:
+        with unit_of_work(lenient) as work:
             work.enqueue("nobody", n=1)
 
 

@@ -53,7 +53,7 @@ def test_an_actor_that_no_deployment_works_is_an_error_that_says_so(enqueuer):
 
 def test_a_schedule_may_name_an_actor_of_another_deployment(enqueuer):
     schedules = [owned.value for owned in enqueuer.composition.schedules]
-    ticker = Ticker(enqueuer.engine, schedules, "me", 15)
+    ticker = Ticker(enqueuer.delivery, schedules, "me", 15)
     ticker.step()
     with enqueuer.database.session(), enqueuer.database.transaction() as tx:
         tx.execute("UPDATE rolehost_ticks SET last_tick = last_tick - 60000")

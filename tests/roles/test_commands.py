@@ -14,6 +14,7 @@ from rolehost.cli.main import invoke
 from rolehost.composition import compose
 from rolehost.delivery.deadletters import bury
 from rolehost.delivery.ledger import NewJob
+from rolehost.delivery.scopes import unit_of_work
 from rolehost.deployment import load
 from rolehost.services import ProcessServices
 from rolehost.storage import Partition, Record
@@ -29,10 +30,10 @@ def deployment(tmp_path: Path) -> Path:
     composition = compose(load(path, environ={}))
     services = ProcessServices(composition, role="command")
     schema.up(services.database, [schema.HOST_SET, *composition.schema_sets])
-    with services.engine.unit_of_work() as work:
+    with unit_of_work(services.delivery) as work:
         for state in ("available", "dead", "completed"):
             job = NewJob("mail", "send", state, 0, 1000, b'{"to":"x"}', None, None, 1000, None)
-            services.engine.ledger.insert(work.transaction, job)
+            services.delivery.ledger.insert(work.transaction, job)
         work.transaction.execute("UPDATE rolehost_jobs SET finished_at = 1500 WHERE id > 1")
         handler = Handler(fn=print, name="on", topic="things", group="g")
         record = Record("things", b"{}", b"k", (("ce_id", b"e1"),)).read_at(
@@ -96,8 +97,8 @@ def test_a_job_whose_arguments_no_longer_fit_is_not_tried_again(tmp_path, capsys
         services = ProcessServices(compose(load(path, environ={})), role="command")
         for state in ("dead", "dead", "cancelled"):
             job = NewJob("mail", "shop.send", state, 0, 1, b'{"to":"x"}', None, None, 1, None)
-            with services.engine.unit_of_work() as work:
-                services.engine.ledger.insert(work.transaction, job)
+            with unit_of_work(services.delivery) as work:
+                services.delivery.ledger.insert(work.transaction, job)
         services.close()
         for command in (["dead", "replay", "job:1"], ["jobs", "retry", "3"]):
             status, _, err = told(capsys, *command, "-d", str(path))

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from rolehost.api import Event, RetryPolicy, actor, handler
 from rolehost.delivery import deadletters
+from rolehost.delivery.scopes import unit_of_work
 from rolehost.errors import StorageUnavailable
 from rolehost.roles.consumer.lanes import Lanes
 from rolehost.roles.consumer.loop import ConsumerRole
@@ -115,7 +116,7 @@ def test_a_dead_event_is_handled_again_when_it_is_replayed(host, collected):
     while not here.read("SELECT 1 FROM rolehost_dead_events"):
         threading.Event().wait(0.01)
     broken.clear()
-    with here.services.engine.unit_of_work() as work:
+    with unit_of_work(here.services.delivery) as work:
         work.wake(deadletters.replay(work.transaction, "event:1", 0))
     assert collected.wait(2) == ["e", "e"]
     while here.read("SELECT 1 FROM rolehost_dead_events"):
@@ -334,7 +335,7 @@ def test_a_replay_that_takes_long_holds_up_no_other_event(host, collected):
     while not here.read("SELECT 1 FROM rolehost_dead_events"):
         threading.Event().wait(0.01)
     broken.clear()
-    with here.services.engine.unit_of_work() as work:
+    with unit_of_work(here.services.delivery) as work:
         work.wake(deadletters.replay(work.transaction, "event:1", 0))
     while here.read("SELECT 1 FROM rolehost_dead_events WHERE state <> 'replay'"):
         threading.Event().wait(0.01)

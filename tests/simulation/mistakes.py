@@ -231,10 +231,10 @@ def enqueue_after_the_commit(*, right: bool) -> Variant:
 
 
 def _enqueue_apart(services: Any, part: Actor, order: int) -> None:
-    with services.engine.database.transaction() as transaction:
-        target = services.engine.target(part)
+    with services.delivery.database.transaction() as transaction:
+        target = services.delivery.target(part)
         now = services.clock.now()
-        services.engine.ledger.insert_many(
+        services.delivery.ledger.insert_many(
             transaction,
             [
                 (

@@ -1,4 +1,4 @@
-"""Ways to break the engine, each of which a simulation must notice."""
+"""Ways to break the runtime, each of which a simulation must notice."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def delete_from_the_outbox_before_sending() -> Any:
     relay = Relay._relay
 
     def deleting(self: Relay, topic: str, rows: Any) -> Any:
-        with self._engine.database.transaction() as tx:
+        with self._runtime.database.transaction() as tx:
             outbox.remove(tx, rows)
         return relay(self, topic, rows)
 
@@ -102,10 +102,10 @@ def complete_the_job_before_its_effects() -> Iterator[None]:
     run = Runner.run
 
     def completing(self: Runner, job: Any) -> Finish | None:
-        engine = self._engine
-        now = engine.clock.now()
-        with engine.database.session(), engine.database.transaction() as tx:
-            engine.ledger.finish(tx, job, Finish("completed", now, True, None), now)
+        runtime = self._runtime
+        now = runtime.clock.now()
+        with runtime.database.session(), runtime.database.transaction() as tx:
+            runtime.ledger.finish(tx, job, Finish("completed", now, True, None), now)
         return run(self, job)
 
     with (

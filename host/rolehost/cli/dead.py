@@ -115,12 +115,13 @@ def _each(context: Context, letters: tuple[str, ...], act: Act, outcome: str) ->
 
 def _replay(services: ProcessServices, letter: str, kind: str, number: int) -> bool:
     from rolehost.delivery import administration, deadletters, deadmessages
+    from rolehost.delivery.scopes import unit_of_work
 
     if kind == "message":
         return _has_queue(services) and deadmessages.replay(services.queue, number)
-    if kind == "job" and (why := administration.misfit(services.engine, number)):
+    if kind == "job" and (why := administration.misfit(services.delivery, number)):
         raise Refused(f"{letter} would fail at once: {why}")
-    with services.engine.unit_of_work() as work:
+    with unit_of_work(services.delivery) as work:
         wake = deadletters.replay(work.transaction, letter, services.clock.now())
         if wake is not None:
             work.wake(wake)
@@ -129,10 +130,11 @@ def _replay(services: ProcessServices, letter: str, kind: str, number: int) -> b
 
 def _discard(services: ProcessServices, letter: str, kind: str, number: int) -> bool:
     from rolehost.delivery import deadletters
+    from rolehost.delivery.scopes import unit_of_work
 
     if kind == "message":
         return _has_queue(services) and services.queue.discard_message(number)
-    with services.engine.unit_of_work() as work:
+    with unit_of_work(services.delivery) as work:
         return deadletters.discard(work.transaction, letter)
 
 

@@ -79,13 +79,14 @@ def show(context: Context, number: int, as_json: bool) -> int:
 def retry(context: Context, numbers: tuple[int, ...]) -> int:
     """Run dead, cancelled or waiting jobs now, with all their attempts before them."""
     from rolehost.delivery import administration
+    from rolehost.delivery.scopes import unit_of_work
 
     with opened(context) as services:
 
         def retried(number: int) -> str:
-            if why := administration.misfit(services.engine, number):
+            if why := administration.misfit(services.delivery, number):
                 raise Refused(f"job {number} would fail at once: {why}")
-            with services.engine.unit_of_work() as work:
+            with unit_of_work(services.delivery) as work:
                 wake = administration.retry(work.transaction, number, services.clock.now())
                 if wake is None:
                     raise Refused(
@@ -104,11 +105,12 @@ def retry(context: Context, numbers: tuple[int, ...]) -> int:
 def cancel(context: Context, numbers: tuple[int, ...]) -> int:
     """Cancel waiting jobs; ask running ones to stop."""
     from rolehost.delivery import administration
+    from rolehost.delivery.scopes import unit_of_work
 
     with opened(context) as services:
 
         def cancelled(number: int) -> str:
-            with services.engine.unit_of_work() as work:
+            with unit_of_work(services.delivery) as work:
                 done = administration.cancel(work.transaction, number, services.clock.now())
             if done is None:
                 raise Refused(f"job {number} does not exist or is over")

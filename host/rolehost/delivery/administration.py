@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rolehost.delivery.engine import Engine
 from rolehost.delivery.ledger import ACTIVE, STATES
+from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.errors import PayloadError
 from rolehost.storage import Database, Transaction
 
@@ -63,15 +63,15 @@ def show(database: Database, number: int) -> dict[str, Any] | None:
     return _job(rows[0]) if rows else None
 
 
-def misfit(engine: Engine, number: int) -> str | None:
+def misfit(runtime: DeliveryRuntime, number: int) -> str | None:
     """Say why the arguments of a job do not fit its actor as it is here; None if they do.
 
     None too when the job does not exist, or another deployment works its actor.
     """
-    rows = engine.database.read(
+    rows = runtime.database.read(
         "SELECT actor, arguments FROM rolehost_jobs WHERE id = ?", (number,)
     )
-    signature = engine.signatures.get(rows[0][0]) if rows else None
+    signature = runtime.signatures.get(rows[0][0]) if rows else None
     if signature is None:
         return None
     try:

@@ -13,8 +13,8 @@ import msgspec
 
 from rolehost.api.contributions import Handler
 from rolehost.delivery import administration, envelope
+from rolehost.delivery.failures import storable
 from rolehost.delivery.outbox import Waiting, append, decode_headers, encode_headers
-from rolehost.delivery.texts import storable
 from rolehost.storage import Database, Partition, Record, Transaction
 
 

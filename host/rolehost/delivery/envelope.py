@@ -9,6 +9,7 @@ the data. Structured mode (section 3.3): the value is the whole event in the JSO
 from __future__ import annotations
 
 import binascii
+import hashlib
 from base64 import b64decode, b64encode
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -16,8 +17,9 @@ from typing import Any, Literal
 import msgspec
 
 from rolehost.api.events import AnyEvent, Event
+from rolehost.api.values import LONGEST_TEXT
 from rolehost.delivery import cloudevents
-from rolehost.delivery.texts import indexable
+from rolehost.delivery.failures import storable
 from rolehost.errors import PayloadError
 from rolehost.storage import Record
 
@@ -122,6 +124,14 @@ def identity(record: Record) -> str:
     # A space ends the source, so it has none itself.
     source = attributes.get("source", "").replace(" ", "%20")
     return indexable(f"{source} {event_id}")
+
+
+def indexable(text: str) -> str:
+    """Return a storable text that fits in an index; a long one ends in its digest."""
+    if len(text) > LONGEST_TEXT:
+        digest = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=20).hexdigest()
+        text = f"{text[: LONGEST_TEXT - 50]} {digest}"
+    return storable(text)
 
 
 def event_id(record: Record) -> str:

@@ -1,7 +1,7 @@
-"""What is said of an exception, whatever the exception does when it is asked.
+"""Describes exceptions, also those whose own code fails when they are shown.
 
 Code of plugins raises exceptions whose text, name or traceback cannot be made, or fills
-megabytes. How a failure is described must never be another failure.
+megabytes. Describing a failure must never cause another failure.
 """
 
 from __future__ import annotations
@@ -11,17 +11,15 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-from rolehost.delivery.texts import bounded, storable
 from rolehost.redaction import masked
 
+#: Most characters of an error that is kept with a job or an event.
+LONGEST_ERROR = 4000
 #: Most members of an exception group that its description names.
 _MEMBERS = 3
-
 #: Most frames, linked exceptions, and characters of a traceback.
 _MOST_FRAMES, _LONGEST_CHAIN, _LONGEST_TRACEBACK = 100, 50, 32_000
-
-
-#: What ends a thread or a process, and is a failure when code of a plugin raises it.
+#: Exceptions that would end a thread or a process; if code of a plugin raises one, it is a failure.
 ENDINGS = (SystemExit, KeyboardInterrupt, GeneratorExit, BaseExceptionGroup)
 
 
@@ -34,16 +32,31 @@ def without_ending(error: BaseException) -> RuntimeError:
     return RuntimeError(f"code of a plugin raised {describe(error)}")
 
 
-def describe(error: BaseException) -> str:
-    """Return ``Type: text`` of an exception. Never raises.
+def bounded(text: str, most: int = LONGEST_ERROR) -> str:
+    """Shorten a text to about ``most`` characters; the beginning and the end are kept."""
+    if len(text) <= most:
+        return text
+    end = most // 4
+    return f"{text[: most - end]} … ({len(text)} characters) … {text[-end:]}"
 
-    It can be stored, has a bounded length, and shows secrets as asterisks.
+
+def storable(text: str) -> str:
+    """Replace the characters that some database refuses: NUL and lone surrogates."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.encode(errors="replace").decode().replace("\0", "\ufffd")
+
+
+def describe(error: BaseException) -> str:
+    """Return ``Type: text`` of an exception, ready to be stored, with secrets masked.
+
+    The length is bounded. Never raises.
     """
     name = _name(error)
     try:
         # str() may return a subclass of str with methods of its own.
         text = str.__str__(str(error))
-    except BaseException as broken:  # __str__ may raise anything, as an actor may
+    except BaseException as broken:  # __str__ may raise anything
         return f"{name}: (its text cannot be made: {_name(broken)})"
     described = f"{name}: {text}"
     if issubclass(type(error), BaseExceptionGroup):
@@ -52,23 +65,23 @@ def describe(error: BaseException) -> str:
 
 
 def formatted(error: BaseException) -> str:
-    """Return the traceback of an exception, or why there is none. Never raises.
+    """Return the traceback of an exception, or the reason why there is none. Never raises.
 
-    Of a long one, the begin and the end; of a chain of very many exceptions, the last alone.
+    A long traceback is shortened. Of a very long chain only the last exception is shown.
     """
     try:
         shown = traceback.format_exception(error, limit=-_MOST_FRAMES, chain=_shows_chain(error))
         return bounded("".join(shown).rstrip(), _LONGEST_TRACEBACK)
-    except BaseException as broken:  # the exception's own code runs, and may raise anything
+    except BaseException as broken:  # code of the exception runs, and may raise anything
         return f"{describe(error)}\n(its traceback cannot be made: {_name(broken)})"
 
 
 def harmless(error: BaseException) -> BaseException:
-    """Return an exception that may be logged, formatted and stored with a message.
+    """Return an exception that can be logged, formatted and stored with a message.
 
-    That is the exception itself; or, for one that ends threads (``SystemExit``), whose text
-    cannot be stored, or whose traceback cannot be made or is very long, an
-    :class:`ActorFailed` that describes it.
+    The result is the exception itself, if that is possible. It is an :class:`ActorFailed` with
+    its description if the exception ends threads (``SystemExit``), if its text cannot be stored,
+    or if its traceback cannot be made or is very long.
     """
     if issubclass(type(error), Exception):
         try:
@@ -85,25 +98,25 @@ def harmless(error: BaseException) -> BaseException:
 def report(
     write: Callable[..., None], event: str, raised: BaseException | None, **fields: Any
 ) -> None:
-    """Log a failure with its traceback; without it where the logger cannot show that.
+    """Log a failure with its traceback, or without it if the logger cannot show that.
 
     Args:
-        write: method of a logger.
-        event: text of the line.
-        raised: what was raised; None: nothing was.
-        fields: of the line.
+        write: a logger's method.
+        event: the text of the line.
+        raised: the exception; None if there is none.
+        fields: the fields of the line.
     """
-    if raised is None:
-        write(event, **fields)
-        return
-    try:
-        write(event, exc_info=harmless(raised), **fields)
-    except Exception:  # the frames hold objects of the plugin's own, which some loggers ask
-        write(event, **fields)
+    if raised is not None:
+        try:
+            write(event, exc_info=harmless(raised), **fields)
+            return
+        except Exception:  # some loggers call methods of objects in the frames, which may raise
+            pass
+    write(event, **fields)
 
 
 def _shows_chain(error: BaseException) -> bool:
-    """Say whether an exception and those that led to it are few enough to be shown."""
+    """Whether an exception and its causes are few enough to be shown."""
     link: BaseException | None = error
     for _ in range(_LONGEST_CHAIN):
         if link is None:
@@ -113,12 +126,10 @@ def _shows_chain(error: BaseException) -> bool:
 
 
 def _short(trace: TracebackType | None) -> TracebackType | None:
-    """Return a traceback without the frames that are too many, which is its begin."""
-    frames = 0
-    link = trace
+    """Return the innermost frames of a traceback."""
+    link, frames = trace, 0
     while link is not None:
-        frames += 1
-        link = link.tb_next
+        link, frames = link.tb_next, frames + 1
     for _ in range(frames - _MOST_FRAMES):
         assert trace is not None
         trace = trace.tb_next
@@ -136,7 +147,7 @@ def _members(group: BaseException) -> str:
     try:
         members = list(BaseExceptionGroup.exceptions.__get__(group))
         shown = [f"{_name(each)}: {str(each)[:200]}" for each in members[:_MEMBERS]]
-    except BaseException:  # as above: a member's text
+    except BaseException:  # a member's text may raise, too
         return ""
     more = [f"{len(members) - _MEMBERS} more"] if len(members) > _MEMBERS else []
     return f": {'; '.join(shown + more)}"

@@ -1,9 +1,9 @@
-"""Processes that the author's code forks: they keep nothing that belongs to the host.
+"""Keeps processes that plugin code forks from acting as a second copy of this process.
 
 ``multiprocessing`` with the method ``fork``, ``os.fork`` and ``subprocess`` with a
-``preexec_fn`` copy a process with its signal handlers, exit handlers and the stack of the
-thread that forks. In such a child signals have their default action again, the exit handlers
-are gone, and a child that returns to the host ends instead of going on as a second worker.
+``preexec_fn`` copy a process with its signal handlers, its exit handlers and the stack of the
+forking thread. In such a child the signals have their default action again and the exit handlers
+are gone. If the child returns to the host's code, it exits.
 """
 
 from __future__ import annotations
@@ -21,39 +21,39 @@ from typing import Any, NoReturn, ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_forks = 0
+_forks = 0  # how many forks lie between this process and the host's own
 _armed = False
 _local = threading.local()
 
 
 def arm() -> None:
-    """From now on reset signals and exit handlers in forked children of this process.
+    """From now on, reset signals and exit handlers in forked children.
 
-    Call it when the process has its signal handlers and forks no process of the host any more.
+    Call it when the process has its signal handlers and the host forks no more processes.
     """
     global _armed
     _armed = True
 
 
 def contained(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call code of an author; a child that was forked in it, and comes back from it, ends.
+    """Call a plugin's function. If it forks, and the child comes back from it, the child exits.
 
-    The child's exit status is 0 when the function returned, that of ``sys.exit`` when it was
-    called, and 1 after any other exception, whose traceback is written to standard error.
+    The child exits with 0 if the function returned, with the status of ``sys.exit``, or with 1
+    after any other exception, whose traceback goes to standard error.
     """
     before = _forks
     try:
         result = function(*args, **kwargs)
     except BaseException as error:
         if _forks != before:
-            _leave(error)
+            _exit(error)
         raise
     if _forks != before:
-        _leave(None)
+        _exit(None)
     return result
 
 
-def _leave(error: BaseException | None) -> NoReturn:
+def _exit(error: BaseException | None) -> NoReturn:
     status = 0
     if isinstance(error, SystemExit):
         code: Any = error.code
@@ -69,9 +69,9 @@ def _leave(error: BaseException | None) -> NoReturn:
 
 
 def _before_fork() -> None:
-    # The child has a copy of what waits in the buffers, and would write it once more.
+    # The child gets a copy of the buffers, and would write their content a second time.
     for stream in (sys.stdout, sys.stderr):
-        with suppress(AttributeError, OSError, ValueError):  # none, broken, closed
+        with suppress(AttributeError, OSError, ValueError):  # missing, broken, closed
             stream.flush()
     if _armed:
         # A signal that reached the child before its handlers are reset would be lost.
@@ -89,7 +89,7 @@ def _in_child() -> None:
     if not _armed:
         return
     _armed = False
-    # The number of the signal would otherwise be written to a pipe of the parent's event loop.
+    # Otherwise Python writes each signal's number to a pipe of the parent's event loop.
     signal.set_wakeup_fd(-1)
     for number in _handled():
         default = number == signal.SIGINT

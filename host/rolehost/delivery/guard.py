@@ -1,54 +1,44 @@
-"""Rules for the use of the service database, enforced here for every backend.
+"""Rules for the use of the service database, enforced in the same way for every backend.
 
 1. Code on the event loop of the ``http`` role does not use the database: all coroutines of a
    loop share one thread, and so would share one transaction.
-2. A unit of work belongs to one thread of execution. While it is open, code of its context in
-   another thread is refused, and so is code of another context in its thread.
+2. A unit of work belongs to one thread of execution (*thread confinement*). While it is open,
+   other threads cannot use it, and other contexts cannot use the database in its thread.
 3. Nothing uses a transaction after its end.
 
-Every use passes one of a few calls: a session or a transaction begins, or peewee takes a cursor
-or begins. :func:`guard_of` puts the checks in front of these, in a subclass of the backend's
-classes, so that no backend has to know of them. The same calls record which errors came from
-the service database, and who has held its write lock for how long.
+:mod:`rolehost.delivery.guarded` puts these checks in front of a backend's methods, so a backend
+does not have to implement them. The guard also records which errors came from the service
+database, and how long a transaction has held SQLite's write lock.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import re
 import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from functools import cache
-from types import TracebackType
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import CodeType
 from typing import Any
 
 import structlog
 
-from rolehost.delivery.places import call_site
-from rolehost.delivery.scopes import Scope, current
+from rolehost.delivery.locations import call_location, caller_location, format_location
 from rolehost.errors import DatabaseMisused, StorageBusy, StorageUnavailable
-from rolehost.storage import Cursor, Database, Transaction
+from rolehost.storage import Database
 
 log = structlog.get_logger(__name__)
-
-#: Statements that begin or end a transaction; a savepoint is part of one. Only the first statement
-#: of a text is looked at: bodies of triggers have BEGIN and END, too.
-_TRANSACTION_CONTROL = re.compile(
-    r"(?:[\s;]|--[^\n]*\n|/\*.*?\*/)*+"
-    r"(?:COMMIT|END|ABORT|BEGIN|START\s+TRANSACTION|PREPARE\s+TRANSACTION"
-    r"|ROLLBACK(?!\s+(?:(?:WORK|TRANSACTION)\s+)?TO\b))\b",
-    re.IGNORECASE | re.DOTALL,
-)
 
 _running_loop = asyncio._get_running_loop
 _role_loops: set[Any] = set()
 _guards: weakref.WeakSet[Guard] = weakref.WeakSet()
-_installing = threading.Lock()
+
+#: What code in this context is part of: a job, an event, a request or a ``with`` block.
+current: ContextVar[Unit | None] = ContextVar("rolehost_scope", default=None)
 
 
 @contextmanager
@@ -61,50 +51,125 @@ def role_loop(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
         _role_loops.discard(loop)
 
 
+class Unit:
+    """What the guard knows of a unit of work: its thread, and whether it is open.
+
+    :class:`rolehost.delivery.scopes.Scope` is the subclass that begins and ends transactions.
+
+    Args:
+        guard: the guard of its database.
+        label: its name in messages, for example ``actor shop.bill``; may be empty.
+    """
+
+    __slots__ = ("_statement", "_strand", "_thread", "guard", "label", "opener", "over", "work")
+
+    def __init__(self, guard: Guard, label: str) -> None:
+        self.guard = guard
+        self.label = label
+        self._strand: Hashable = guard.strand()
+        self._thread = threading.current_thread()
+        self._statement = ""
+        #: Code, globals and line of the ``with`` statement that opened it; None if there is none.
+        self.opener: tuple[CodeType, dict[str, Any], int] | None = None
+        #: Whether it has ended for good, so that no block can join it.
+        self.over = False
+        #: The open unit of work; None until the first use of the database.
+        self.work: object | None = None
+
+    @property
+    def opened_at(self) -> str:
+        """The source location of its ``with`` statement, for messages."""
+        return self.label if self.opener is None else format_location(*self.opener)
+
+    def is_stale(self) -> bool:
+        """Whether its thread has ended (idents are used again), or its end was interrupted."""
+        return self.work is None or self._thread is not threading.current_thread()
+
+    def is_here(self) -> bool:
+        """Whether the calling thread can join it."""
+        return not self.over and self._strand == self.guard.strand()
+
+    def is_open_elsewhere(self, guard: Guard) -> bool:
+        """Whether its transaction on this guard's database is open in another thread."""
+        return self.work is not None and self.guard is guard and self._strand != guard.strand()
+
+    def check_use(self, work: object) -> None:
+        """Refuse the use of a unit of work after its end, or by another thread.
+
+        Raises:
+            DatabaseMisused: it has ended, or belongs to another thread.
+        """
+        if self.work is not work:
+            raise DatabaseMisused(
+                f"the unit of work opened at {self.opened_at} has ended; open another one with"
+                " services.unit_of_work()"
+            )
+        if self._strand != self.guard.strand():
+            raise DatabaseMisused(
+                f"the unit of work opened at {self.opened_at} belongs to another thread; use it"
+                " in the thread that opened it"
+            )
+
+    def statement_failed(self, error: BaseException, location: str) -> None:
+        """Record the first failed statement: PostgreSQL then aborts the whole transaction."""
+        self._statement = self._statement or (
+            f"a statement failed at {location or 'an unknown place'}: {type(error).__name__}"
+        )
+
+    def close(self) -> None:
+        """Roll back what is open. Nothing can join it any more. Idempotent."""
+        raise NotImplementedError
+
+    def abandon(self) -> None:
+        """Forget the transaction without touching it: it belongs to the parent process."""
+        self.over = True
+        self.work = None
+
+
 class Writing:
     """An open write transaction.
 
     Attributes:
         since: when it began, monotonic seconds.
-        thread: ident of its thread.
-        scope: the unit of work that it belongs to; None when it was begun without one.
+        thread: the ident of its thread.
+        unit: the unit of work that it belongs to; None if there is none.
         reported: whether it was reported as long.
     """
 
-    __slots__ = ("reported", "scope", "since", "thread")
+    __slots__ = ("reported", "since", "thread", "unit")
 
-    def __init__(self, scope: Scope | None) -> None:
+    def __init__(self, unit: Unit | None) -> None:
         self.since = time.monotonic()
         self.thread = threading.get_ident()
-        self.scope = scope
+        self.unit = unit
         self.reported = False
 
     def holder(self) -> dict[str, str]:
-        """Say who holds it and where the code is now, as fields of a log line."""
+        """Return who holds it and where its code is now, as fields of a log line."""
         frame = sys._current_frames().get(self.thread)
         try:
-            outer, inner = call_site(frame) if frame is not None else ("", "")
+            outer, inner = call_location(frame)
         finally:
-            del frame  # it may be this one: see Guard._held
-        label = self.scope.label if self.scope is not None else ""
+            del frame  # it may be this function's own frame: see Guard._held
+        label = self.unit.label if self.unit is not None else ""
         return {"holder": label or outer or "the host", "at": inner}
 
 
 class Guard:
-    """The rules of one service database in one process; get it from :func:`guard_of`.
+    """The rules of one service database in one process; get it from ``guarded.guard_of``.
 
     Attributes:
         units: the open unit of work of each thread of execution.
-        losses: what was undone in each thread of execution, without an error so far.
-        strand: names the calling thread of execution; a simulation has its own.
+        losses: messages about writes that were rolled back without an error so far, by thread.
+        strand: identifies the calling thread of execution; a simulation replaces it.
         simulated_loop: in a simulation, whether the caller runs on the role's event loop.
-        single_writer: whether one write transaction keeps out all others.
+        single_writer: whether one write transaction keeps out all others, as on SQLite.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._writing: dict[Hashable, Writing] = {}
-        self.units: dict[Hashable, Scope] = {}
+        self.units: dict[Hashable, Unit] = {}
         self.losses: dict[Hashable, str] = {}
         self.strand: Callable[[], Hashable] = threading.get_ident
         self.simulated_loop: Callable[[], bool] | None = None
@@ -112,23 +177,19 @@ class Guard:
         _guards.add(self)
 
     def check(self) -> None:
-        """Refuse a use of the database that breaks a rule.
-
-        Raises:
-            DatabaseMisused: it does.
-        """
-        # PERF: asked several times in each unit of work.
+        """Raise DatabaseMisused if the calling code must not use the database now."""
+        # PERF: called several times in each unit of work.
         loop = _running_loop()
         if loop is not None and loop in _role_loops:
             raise DatabaseMisused(_loop_message())
-        scope = current.get()
+        unit = current.get()
         here = self.units.get(self.strand())
-        if scope is not here:
-            self._check_owner(scope, here)
+        if unit is not here:
+            self._check_owner(unit, here)
         if self.simulated_loop is not None and self.simulated_loop():
             raise DatabaseMisused(_loop_message())
 
-    def _check_owner(self, scope: Scope | None, here: Scope | None) -> None:
+    def _check_owner(self, unit: Unit | None, here: Unit | None) -> None:
         if here is not None and here.is_stale():
             here.abandon()
             self.units.pop(self.strand(), None)
@@ -140,39 +201,16 @@ class Guard:
                 " generator of this thread, and is still open; end it before other code of the"
                 " thread uses the database"
             )
-        if scope is not None and scope.is_open_elsewhere(self):
+        if unit is not None and unit.is_open_elsewhere(self):
             raise DatabaseMisused(
-                f"the unit of work opened at {scope.opened_at} belongs to another thread and is"
+                f"the unit of work opened at {unit.opened_at} belongs to another thread and is"
                 " still open; use the database in that thread, or here before it is opened"
             )
 
-    def blame(self, error: BaseException) -> None:
-        """Record that an error came from the service database."""
-        if isinstance(error, StorageUnavailable):
-            error.origin = self._database
-
-    def absent(self, error: BaseException) -> bool:
-        """Say whether an error means that the service database is absent."""
-        # Not isinstance(), which asks the error for its __class__: an error may lie.
-        if not issubclass(type(error), StorageUnavailable):
-            return False
-        try:
-            return getattr(error, "origin", None) is self._database
-        except Exception:  # a subclass of the author's, with code of its own
-            return False
-
-    def statement_failed(self, error: BaseException) -> None:
-        """Record a failed statement with its place, in case that the transaction is aborted."""
-        self.blame(error)
-        scope = self.units.get(self.strand())
-        if scope is not None:
-            scope.statement_failed(error, call_site(sys._getframe(2))[1])
-
     def check_end(self) -> None:
-        """Refuse to begin, commit or roll back a transaction inside a unit of work.
+        """Raise DatabaseMisused if the calling thread has an open unit of work.
 
-        Raises:
-            DatabaseMisused: a unit of work is open in this thread.
+        Called before a transaction begins, commits or rolls back by other means.
         """
         here = self.units.get(self.strand())
         if here is not None:
@@ -182,10 +220,32 @@ class Guard:
                 " services.database.peewee.atomic():'"
             )
 
-    def lost(self, what: str) -> None:
-        """Report at the end of the session that writes of its code were undone."""
-        log.error("writes were rolled back", reason=what)
-        self.losses[self.strand()] = what
+    def blame(self, error: BaseException) -> None:
+        """Record that an error came from the service database."""
+        if isinstance(error, StorageUnavailable):
+            error.origin = self._database
+
+    def absent(self, error: BaseException) -> bool:
+        """Whether an error means that the service database cannot be reached."""
+        # Not isinstance(), which reads the error's __class__: that may be a property that lies.
+        if not issubclass(type(error), StorageUnavailable):
+            return False
+        try:
+            return getattr(error, "origin", None) is self._database
+        except Exception:  # a plugin's subclass with code of its own
+            return False
+
+    def statement_failed(self, error: BaseException) -> None:
+        """Record a failed statement with its location, in case the transaction is aborted."""
+        self.blame(error)
+        unit = self.units.get(self.strand())
+        if unit is not None:
+            unit.statement_failed(error, caller_location())
+
+    def lost(self, message: str) -> None:
+        """Report writes that were rolled back; the end of the session raises an error for them."""
+        log.error("writes were rolled back", reason=message)
+        self.losses[self.strand()] = message
 
     def began(self) -> None:
         """Record that the calling thread holds a write transaction."""
@@ -193,12 +253,12 @@ class Guard:
             self._writing[self.strand()] = Writing(current.get())
 
     def ended(self) -> None:
-        """Record that it holds none any more."""
+        """Record that the calling thread's write transaction has ended."""
         if self.single_writer:
             self._writing.pop(self.strand(), None)
 
     def explain_busy(self, error: StorageBusy) -> None:
-        """Add to an error who of this process holds the write lock."""
+        """Add the holder of the write lock to an error, if this process holds it."""
         oldest = min(self._held(), key=lambda each: each.since, default=None)
         if oldest is not None:
             seconds = time.monotonic() - oldest.since
@@ -209,7 +269,7 @@ class Guard:
             )
 
     def long_writes(self, seconds: float) -> list[Writing]:
-        """Return the write transactions that are open for longer, each one once."""
+        """Return the write transactions that are open for longer, each only once."""
         now = time.monotonic()
         found = [each for each in self._held() if not each.reported and now - each.since >= seconds]
         for each in found:
@@ -217,252 +277,23 @@ class Guard:
         return found
 
     def _held(self) -> list[Writing]:
-        """Return the write transactions of threads that live."""
-        # Not sys._current_frames(): the dict would hold this frame, and this frame the dict. Such
-        # a cycle keeps what other threads have in their variables until it is collected: on SQLite
-        # a cursor, and with it the snapshot that the thread's next statements would read.
+        """Return the write transactions of living threads."""
+        # Not sys._current_frames(): its dict would hold this frame, and this frame the dict. Until
+        # such a cycle is collected it keeps the variables of other threads alive: on SQLite a
+        # cursor, and with it the old snapshot that the thread's next statements would read.
         threads = {thread.ident for thread in threading.enumerate()}
         return [each for each in self._writing.copy().values() if each.thread in threads]
 
     def forget_after_fork(self) -> None:
-        """In a forked child: no unit of work of the parent is this process's."""
-        for scope in self.units.values():
-            scope.abandon()
+        """In a forked child: forget the parent's units of work."""
+        for unit in self.units.values():
+            unit.abandon()
         self.units.clear()
         self._writing.clear()
 
 
-def guard_of(database: Database) -> Guard:
-    """Return the guard of a database; it is put in place at the first call."""
-    found: Guard | None = getattr(database, "_rolehost_guard", None)
-    if found is not None:
-        return found
-    with _installing:
-        found = getattr(database, "_rolehost_guard", None)
-        if found is None:
-            found = Guard(database)
-            peewee: Any = database.peewee
-            backend: Any = database
-            peewee._rolehost_guard = backend._rolehost_guard = found
-            peewee.__class__ = _guarded_peewee(peewee.__class__)
-            backend.__class__ = _guarded_database(backend.__class__)
-        return found
-
-
-@cache
-def _guarded_database(original: type[Any]) -> type[Any]:
-    """Return a backend's :class:`Database` class with the checks before its methods."""
-
-    class Guarded(original):  # type: ignore[misc]
-        __slots__ = ()
-        __qualname__, __module__ = original.__qualname__, original.__module__
-
-        def session(self) -> AbstractContextManager[None]:
-            return _Session(self._rolehost_guard, super().session())
-
-        def transaction(self) -> AbstractContextManager[Transaction]:
-            return _Transaction(self._rolehost_guard, super().transaction())
-
-        def read(self, sql: str, params: Sequence[Any] = ()) -> Any:
-            guard: Guard = self._rolehost_guard
-            guard.check()
-            try:
-                return super().read(sql, params)
-            except Exception as error:
-                guard.statement_failed(error)
-                raise
-
-    Guarded.__name__ = original.__name__
-    return Guarded
-
-
-@cache
-def _guarded_peewee(original: type[Any]) -> type[Any]:
-    """Return a class of peewee databases with the checks before its methods."""
-
-    class Guarded(original):  # type: ignore[misc]
-        __slots__ = ()
-        __qualname__, __module__ = original.__qualname__, original.__module__
-
-        def execute_sql(self, sql: Any, *args: Any, **options: Any) -> Any:
-            guard: Guard = self._rolehost_guard
-            if guard.units and isinstance(sql, str) and _TRANSACTION_CONTROL.match(sql):
-                guard.check_end()
-            try:
-                return super().execute_sql(sql, *args, **options)
-            except Exception as error:
-                guard.statement_failed(error)
-                raise
-
-        def cursor(self, *args: Any, **options: Any) -> Any:
-            self._rolehost_guard.check()
-            return super().cursor(*args, **options)
-
-        def connect(self, *args: Any, **options: Any) -> Any:
-            self._rolehost_guard.check()
-            return super().connect(*args, **options)
-
-        def connection(self) -> Any:
-            self._rolehost_guard.check()
-            return super().connection()
-
-        def begin(self, *args: Any, **options: Any) -> Any:
-            guard: Guard = self._rolehost_guard
-            guard.check()
-            guard.check_end()
-            try:
-                begun = super().begin(*args, **options)
-            except StorageUnavailable as error:
-                guard.blame(error)
-                if isinstance(error, StorageBusy):
-                    guard.explain_busy(error)
-                raise
-            guard.began()
-            return begun
-
-        def transaction(self, *args: Any, **options: Any) -> Any:
-            guard: Guard = self._rolehost_guard
-            # peewee ignores an inner transaction that fails; a savepoint is undone.
-            inside = guard.units.get(guard.strand()) is not None
-            return self.savepoint() if inside else super().transaction(*args, **options)
-
-        def commit(self) -> Any:
-            self._rolehost_guard.check_end()
-            done = super().commit()
-            self._rolehost_guard.ended()
-            return done
-
-        def rollback(self) -> Any:
-            self._rolehost_guard.check_end()
-            try:
-                return super().rollback()
-            finally:
-                self._rolehost_guard.ended()
-
-    Guarded.__name__ = original.__name__
-    return Guarded
-
-
-class _Session:
-    """A session that is refused where the database must not be used."""
-
-    __slots__ = ("_before", "_guard", "_inner", "_losses")
-
-    def __init__(self, guard: Guard, inner: AbstractContextManager[None]) -> None:
-        self._guard = guard
-        self._inner = inner
-
-    def __enter__(self) -> None:
-        guard = self._guard
-        guard.check()
-        strand = guard.strand()
-        self._before = guard.units.get(strand)
-        self._losses = guard.losses.get(strand)
-        self._inner.__enter__()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        guard = self._guard
-        left = guard.units.get(guard.strand())
-        if left is not None and left is not self._before:
-            left.close()
-        else:
-            left = None
-        try:
-            self._inner.__exit__(kind, error, trace)
-        except StorageUnavailable as raised:
-            guard.blame(raised)
-            raise
-        lost = guard.losses.get(guard.strand())
-        if lost is not self._losses:
-            guard.losses.pop(guard.strand(), None)
-            if lost is not None and error is None:
-                raise DatabaseMisused(lost)
-        if left is not None and error is None:
-            raise DatabaseMisused(
-                f"the unit of work opened at {left.opened_at} was still open when the code that"
-                " opened it had ended, so it was rolled back; let its block end, also in a"
-                " generator"
-            )
-
-
-class _Transaction:
-    """A transaction that only its own thread can use, until its end."""
-
-    __slots__ = ("_context", "_guard", "_inner", "_strand")
-
-    def __init__(self, guard: Guard, context: AbstractContextManager[Transaction]) -> None:
-        self._guard = guard
-        self._context = context
-        self._inner: Transaction | None = None
-
-    def __enter__(self) -> Transaction:
-        guard = self._guard
-        guard.check()
-        self._strand = guard.strand()
-        try:
-            self._inner = self._context.__enter__()
-        except StorageUnavailable as error:
-            guard.blame(error)
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> bool | None:
-        self._inner = None
-        try:
-            return self._context.__exit__(kind, error, trace)
-        except StorageUnavailable as raised:
-            self._guard.blame(raised)
-            raise
-
-    def _usable(self) -> Transaction:
-        if self._inner is None:
-            raise DatabaseMisused("this transaction has ended; begin another one")
-        if self._strand != self._guard.strand():
-            raise DatabaseMisused(
-                "this transaction belongs to another thread; use it in the thread that began it"
-            )
-        return self._inner
-
-    def execute(self, sql: str, params: Sequence[Any] = ()) -> Cursor:
-        """See :meth:`rolehost.api.Transaction.execute`."""
-        inner = self._usable()
-        try:
-            return inner.execute(sql, params)
-        except Exception as error:
-            self._guard.statement_failed(error)
-            raise
-
-    def conclude(self, sql: str, params: Sequence[Any] = ()) -> bool:
-        """See :meth:`rolehost.api.Transaction.conclude`."""
-        inner = self._usable()
-        try:
-            return inner.conclude(sql, params)
-        except StorageUnavailable as error:
-            self._guard.blame(error)
-            raise
-
-    def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
-        """See :meth:`rolehost.api.Transaction.executemany`."""
-        inner = self._usable()
-        try:
-            inner.executemany(sql, rows)
-        except Exception as error:
-            self._guard.statement_failed(error)
-            raise
-
-
 def _loop_message() -> str:
-    outer, inner = call_site(sys._getframe(2))
+    outer, inner = call_location(sys._getframe(2))
     name = outer.partition(" ")[0].rpartition(".")[2]
     kind = "responder" if name.startswith("on_") else "code"
     if name.startswith("process_"):

@@ -16,10 +16,11 @@ from rolehost.api.contributions import Handler
 from rolehost.api.events import AnyEvent
 from rolehost.api.services import Services
 from rolehost.delivery import deadletters, envelope, inbox
-from rolehost.delivery.engine import Engine
 from rolehost.delivery.failures import describe, report
 from rolehost.delivery.forks import contained
-from rolehost.delivery.scopes import AlreadyHandled, Scope, current
+from rolehost.delivery.guard import current
+from rolehost.delivery.runtime import DeliveryRuntime
+from rolehost.delivery.scopes import AlreadyHandled, Scope
 from rolehost.delivery.work import Work
 from rolehost.errors import PayloadError, StorageUnavailable
 from rolehost.storage import Record
@@ -56,14 +57,14 @@ class EventScope(Scope):
 
     __slots__ = ("_event", "_group")
 
-    def __init__(self, engine: Engine, group: str, event: str, label: str) -> None:
-        super().__init__(engine, f"event:{event}", label)
+    def __init__(self, runtime: DeliveryRuntime, group: str, event: str, label: str) -> None:
+        super().__init__(runtime, f"event:{event}", label)
         self._group = group
         self._event = event
 
     def opened(self, work: Work) -> None:
         """Mark the event; a duplicate stops here."""
-        now = self._engine.clock.now()
+        now = self._runtime.clock.now()
         if not inbox.mark(work.transaction, self._group, self._event, now):
             raise AlreadyHandled
         inbox.end(work.transaction, self._group, self._event)
@@ -74,7 +75,7 @@ class Handling:
     """One handler at work in one process; thread-safe.
 
     Args:
-        engine: the engine.
+        runtime: the delivery runtime.
         services: handed to the handler.
         handler: what is called.
         wait: sleeps for some seconds before a retry; returns True when the process stops.
@@ -82,12 +83,12 @@ class Handling:
 
     def __init__(
         self,
-        engine: Engine,
+        runtime: DeliveryRuntime,
         services: Services,
         handler: Handler,
         wait: Callable[[float], bool],
     ) -> None:
-        self._engine = engine
+        self._runtime = runtime
         self._services = services
         self._handler = handler
         self._wait = wait
@@ -110,19 +111,19 @@ class Handling:
             Stopping: the process stops; nothing was decided.
         """
         identity = envelope.identity(record)
-        engine = self._engine
-        began = engine.clock.now()
+        runtime = self._runtime
+        began = runtime.clock.now()
         before = _EVENT_ID.set(identity), _GROUP.set(self._handler.group)
         try:
-            with engine.database.session():
+            with runtime.database.session():
                 outcome = self._guarded(record, identity, careful)
         finally:
             _EVENT_ID.reset(before[0])
             _GROUP.reset(before[1])
-        if not engine.recorder:
+        if not runtime.recorder:
             return outcome
-        now = engine.clock.now()
-        engine.recorder.event(
+        now = runtime.clock.now()
+        runtime.recorder.event(
             self._handler.topic,
             self._handler.group,
             outcome,
@@ -149,11 +150,11 @@ class Handling:
             self._patiently(lambda: self._ended(identity))
 
     def _begin(self, identity: str) -> int:
-        with self._engine.database.transaction() as tx:
-            return inbox.begin(tx, self._handler.group, identity, self._engine.clock.now())
+        with self._runtime.database.transaction() as tx:
+            return inbox.begin(tx, self._handler.group, identity, self._runtime.clock.now())
 
     def _ended(self, identity: str) -> None:
-        with self._engine.database.transaction() as tx:
+        with self._runtime.database.transaction() as tx:
             inbox.end(tx, self._handler.group, identity)
 
     def _attempts(self, record: Record, identity: str) -> str:
@@ -172,7 +173,7 @@ class Handling:
             except failpoints.Crash:
                 raise
             except BaseException as error:  # a handler may raise anything, even CancelledError
-                if self._engine.guard.absent(error):
+                if self._runtime.guard.absent(error):
                     # Not the handler's failure: wait for the database, do not count the attempt.
                     attempt -= 1
                     log.warning("database unavailable, event waits", error=str(error))
@@ -187,7 +188,7 @@ class Handling:
                 fatal = issubclass(type(error), (PayloadError, *policy.fatal))
                 if fatal or attempt >= policy.attempts:
                     return self._bury(record, identity, text, error, attempt)
-                delay = policy.delay(attempt, self._engine.random)
+                delay = policy.delay(attempt, self._runtime.random)
                 report(
                     log.warning, "handler failed", error, handler=self._handler.name,
                     event_id=identity, attempt=attempt, retry_in=round(delay, 3),
@@ -198,7 +199,7 @@ class Handling:
 
     def _once(self, event: AnyEvent, identity: str, attempt: int) -> str:
         handler = self._handler
-        scope = EventScope(self._engine, handler.group, identity, f"handler {handler.name}")
+        scope = EventScope(self._runtime, handler.group, identity, f"handler {handler.name}")
         token = current.set(scope)
         try:
             context = HandlerContext(self._services, handler.group, attempt)
@@ -207,7 +208,7 @@ class Handling:
         except AlreadyHandled:
             return "duplicate"
         except StorageUnavailable as error:
-            scope.deny_excuse(error)
+            scope.busy_is_a_failure(error)
             raise
         finally:
             scope.close()
@@ -216,7 +217,7 @@ class Handling:
 
     def _marked(self, identity: str) -> bool:
         return self._patiently(
-            lambda: inbox.is_marked(self._engine.database, self._handler.group, identity)
+            lambda: inbox.is_marked(self._runtime.database, self._handler.group, identity)
         )
 
     def _bury(
@@ -238,8 +239,8 @@ class Handling:
         )
 
         def write() -> None:
-            with self._engine.database.transaction() as tx:
-                now = self._engine.clock.now()
+            with self._runtime.database.transaction() as tx:
+                now = self._runtime.clock.now()
                 deadletters.bury(tx, self._handler, record, identity, text, now)
 
         self._patiently(write)
@@ -280,16 +281,16 @@ class Handling:
         return [outcomes[place] for place in range(len(records))]
 
     def _batch(self, records: Sequence[Record], decoded: Sequence[_Decoded]) -> dict[int, str]:
-        began = self._engine.clock.now()
+        began = self._runtime.clock.now()
         fresh: list[bool] | None = None
         while fresh is None:
             try:
-                with self._engine.database.session():
+                with self._runtime.database.session():
                     fresh = self._together(decoded)
             except failpoints.Crash:
                 raise
             except BaseException as error:  # a handler may raise anything, even CancelledError
-                if self._engine.guard.absent(error):
+                if self._runtime.guard.absent(error):
                     log.warning("database unavailable, events wait", error=str(error))
                     if self._wait(1.0):
                         raise Stopping from error
@@ -305,10 +306,10 @@ class Handling:
             place: "handled" if new else "duplicate"
             for (place, *_), new in zip(decoded, fresh, strict=True)
         }
-        if self._engine.recorder:
-            now = self._engine.clock.now()
+        if self._runtime.recorder:
+            now = self._runtime.clock.now()
             for place, outcome in outcomes.items():
-                self._engine.recorder.event(
+                self._runtime.recorder.event(
                     self._handler.topic,
                     self._handler.group,
                     outcome,
@@ -319,11 +320,11 @@ class Handling:
 
     def _together(self, decoded: Sequence[_Decoded]) -> list[bool]:
         group = self._handler.group
-        scope = Scope(self._engine, f"events:{group}", f"handler {self._handler.name}")
+        scope = Scope(self._runtime, f"events:{group}", f"handler {self._handler.name}")
         token = current.set(scope)
         try:
             transaction = scope.open().transaction
-            now = self._engine.clock.now()
+            now = self._runtime.clock.now()
             identities = [identity for _, identity, _ in decoded]
             marks = inbox.mark_many(transaction, group, identities, now)
             failpoints.reach("inbox.after_mark")
@@ -332,7 +333,7 @@ class Handling:
                 contained(self._handler.fn, HandlerContext(self._services, group, 1), fresh)
             scope.commit()
         except StorageUnavailable as error:
-            scope.deny_excuse(error)
+            scope.busy_is_a_failure(error)
             raise
         finally:
             scope.close()

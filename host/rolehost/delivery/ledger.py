@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from rolehost.delivery.texts import storable
+from rolehost.delivery.failures import storable
 from rolehost.errors import PayloadError
 from rolehost.storage import Database, Transaction
 

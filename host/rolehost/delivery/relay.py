@@ -18,8 +18,8 @@ import structlog
 
 from rolehost import failpoints
 from rolehost.delivery import deadletters, leases, outbox
-from rolehost.delivery.engine import Engine
 from rolehost.delivery.outbox import Waiting
+from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.errors import StorageError, StorageUnavailable
 from rolehost.storage import Stream
 
@@ -49,8 +49,8 @@ class _Held(NamedTuple):
 class Relay:
     """The relay of one process, driven by :meth:`step`; used by one thread."""
 
-    def __init__(self, engine: Engine, stream: Stream, owner: str) -> None:
-        self._engine = engine
+    def __init__(self, runtime: DeliveryRuntime, stream: Stream, owner: str) -> None:
+        self._runtime = runtime
         self._stream = stream
         self._owner = owner
         self._shards: list[int] = []
@@ -65,15 +65,15 @@ class Relay:
         Raises:
             StorageUnavailable: database or stream cannot be reached; step again later.
         """
-        now = self._engine.clock.now()
+        now = self._runtime.clock.now()
         if now >= self._renew_at:
             self._renew(now)
         if not self._shards:
             return 0
         left = 0
-        with self._engine.database.session():
+        with self._runtime.database.session():
             for topic, rows in self._batches(now):
-                if self._engine.clock.now() >= self._renew_at:
+                if self._runtime.clock.now() >= self._renew_at:
                     # Topics that failed took so long that the leases may end.
                     self._more = True
                     break
@@ -88,7 +88,7 @@ class Relay:
         """
         if self._more:
             return 0.0
-        now = self._engine.clock.now()
+        now = self._runtime.clock.now()
         return min([longest, *(max(0, held.until - now) / 1000 for held in self._held.values())])
 
     def _batches(self, now: int) -> list[tuple[str, list[Waiting]]]:
@@ -98,7 +98,7 @@ class Relay:
             self._more = len(rows) == BATCH
             return _by_topic(rows)
         # A held topic may have any number of rows: the others are looked for by their names.
-        ready = outbox.topics(self._engine.database)
+        ready = outbox.topics(self._runtime.database)
         found = [(topic, self._waiting(BATCH, topic)) for topic in ready if topic not in self._held]
         found += [
             (topic, self._waiting(PROBE, topic))
@@ -113,9 +113,9 @@ class Relay:
         return [(topic, rows) for topic, rows in found if rows]
 
     def _waiting(self, limit: int, topic: str | None = None) -> list[Waiting]:
-        engine = self._engine
+        runtime = self._runtime
         return outbox.waiting(
-            engine.database, self._shards, engine.policy.relay_shards, limit, topic
+            runtime.database, self._shards, runtime.policy.relay_shards, limit, topic
         )
 
     def _relay(self, topic: str, rows: Sequence[Waiting]) -> int:
@@ -124,11 +124,11 @@ class Relay:
         Raises:
             StorageUnavailable: the stream is away, not only this topic.
         """
-        engine = self._engine
+        runtime = self._runtime
         outcomes = self._publish(topic, rows)
         failpoints.reach("relay.after_send")
         gone, failure = list[Waiting](), None
-        with engine.database.transaction() as tx:
+        with runtime.database.transaction() as tx:
             for row, error in zip(rows, outcomes, strict=True):
                 if isinstance(error, StorageUnavailable):
                     failure = failure or error
@@ -141,11 +141,11 @@ class Relay:
                         outbox_id=row.id,
                         error=" ".join(text.split()),
                     )
-                    deadletters.bury_unpublished(tx, row, text, engine.clock.now())
+                    deadletters.bury_unpublished(tx, row, text, runtime.clock.now())
                 gone.append(row)
             outbox.remove(tx, gone)
         if gone:
-            engine.recorder.relayed(len(gone), (engine.clock.now() - gone[0].created_at) / 1000)
+            runtime.recorder.relayed(len(gone), (runtime.clock.now() - gone[0].created_at) / 1000)
         if failure is not None:
             self._hold(topic, failure)
         elif self._held.pop(topic, None) is not None:
@@ -171,7 +171,7 @@ class Relay:
         self._stream.ping()
         before = self._held.get(topic)
         delay = FIRST_RETRY if before is None else min(2 * before.delay, LONGEST_RETRY)
-        self._held[topic] = _Held(self._engine.clock.now() + delay, delay)
+        self._held[topic] = _Held(self._runtime.clock.now() + delay, delay)
         log.warning(
             "topic cannot be published to, its events wait",
             topic=topic,
@@ -180,13 +180,13 @@ class Relay:
         )
 
     def _renew(self, now: int) -> None:
-        policy = self._engine.policy
+        policy = self._runtime.policy
         self._shards = [
             shard
             for shard in range(policy.relay_shards)
             if leases.acquire(
-                self._engine.database,
-                self._engine.clock,
+                self._runtime.database,
+                self._runtime.clock,
                 f"relay:{shard}",
                 self._owner,
                 policy.lease,

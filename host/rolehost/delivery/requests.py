@@ -11,9 +11,10 @@ from types import TracebackType
 
 from rolehost import failpoints
 from rolehost.delivery import inbox
-from rolehost.delivery.engine import Engine
+from rolehost.delivery.guard import current
 from rolehost.delivery.inbox import StoredResponse
-from rolehost.delivery.scopes import AlreadyHandled, Scope, current
+from rolehost.delivery.runtime import DeliveryRuntime
+from rolehost.delivery.scopes import AlreadyHandled, Scope
 from rolehost.delivery.work import Work
 from rolehost.errors import IdempotencyInProgress
 
@@ -27,8 +28,8 @@ class RequestScope(Scope):
 
     __slots__ = ("_fingerprint", "_key", "_token", "stored")
 
-    def __init__(self, engine: Engine, key: str, fingerprint: bytes) -> None:
-        super().__init__(engine, f"request:{key}", "an idempotent request")
+    def __init__(self, runtime: DeliveryRuntime, key: str, fingerprint: bytes) -> None:
+        super().__init__(runtime, f"request:{key}", "an idempotent request")
         self._key = key
         self._fingerprint = fingerprint
         #: The response of an earlier request with this key; None when there is none.
@@ -36,12 +37,12 @@ class RequestScope(Scope):
 
     def opened(self, work: Work) -> None:
         """Reserve the key; a request that came in between stops here."""
-        now = self._engine.clock.now()
+        now = self._runtime.clock.now()
         if not inbox.mark_request(work.transaction, self._key, self._fingerprint, now):
             raise AlreadyHandled
 
     def __enter__(self) -> RequestScope:
-        self.stored = inbox.stored_response(self._engine.database, self._key, self._fingerprint)
+        self.stored = inbox.stored_response(self._runtime.database, self._key, self._fingerprint)
         self._token = current.set(self)
         return self
 

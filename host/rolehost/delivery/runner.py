@@ -13,12 +13,12 @@ from rolehost.api import values
 from rolehost.api.contributions import Actor
 from rolehost.api.retries import Dead, Outcome, Retry, Snooze
 from rolehost.api.services import Services
-from rolehost.delivery.engine import Engine
-from rolehost.delivery.failures import describe, report
+from rolehost.delivery.failures import bounded, describe, report
 from rolehost.delivery.forks import contained
+from rolehost.delivery.guard import current
 from rolehost.delivery.ledger import OVER, ClaimedJob, Finish
-from rolehost.delivery.scopes import Scope, current
-from rolehost.delivery.texts import bounded
+from rolehost.delivery.runtime import DeliveryRuntime
+from rolehost.delivery.scopes import Scope
 from rolehost.errors import LeaseLost, PayloadError, StorageUnavailable
 
 log = structlog.get_logger(__name__)
@@ -27,10 +27,12 @@ log = structlog.get_logger(__name__)
 class Attempt:
     """The context an actor is given; implements :class:`rolehost.api.JobContext`."""
 
-    __slots__ = ("_engine", "_limit", "_row", "services")
+    __slots__ = ("_limit", "_row", "_runtime", "services")
 
-    def __init__(self, engine: Engine, services: Services, row: ClaimedJob, limit: int) -> None:
-        self._engine = engine
+    def __init__(
+        self, runtime: DeliveryRuntime, services: Services, row: ClaimedJob, limit: int
+    ) -> None:
+        self._runtime = runtime
         self._row = row
         self._limit = limit
         self.services = services
@@ -58,8 +60,8 @@ class Attempt:
     @property
     def cancelled(self) -> bool:
         """Whether someone asked to cancel this job."""
-        with self._engine.database.session():
-            rows = self._engine.database.read(
+        with self._runtime.database.session():
+            rows = self._runtime.database.read(
                 "SELECT cancel FROM rolehost_jobs WHERE id = ?", (self._row.id,)
             )
         return bool(rows and rows[0][0])
@@ -69,18 +71,18 @@ class Runner:
     """Runs attempts for a worker; thread-safe.
 
     Args:
-        engine: the engine.
+        runtime: the delivery runtime.
         services: handed to actors.
         interrupts: exception types that mean a shutdown, not a failure.
     """
 
     def __init__(
         self,
-        engine: Engine,
+        runtime: DeliveryRuntime,
         services: Services,
         interrupts: Sequence[type[BaseException]] = (),
     ) -> None:
-        self._engine = engine
+        self._runtime = runtime
         self._services = services
         self._interrupts = tuple(interrupts)
         # Rows that were running when a process died run one at a time, so that the next crash
@@ -94,18 +96,18 @@ class Runner:
             How the row is to be given back, for the caller to write (batched); None when that
             is already committed with the job's effects, or the claim was lost.
         """
-        engine = self._engine
-        actor = engine.declared.actors[job.actor]
+        runtime = self._runtime
+        actor = runtime.declared.actors[job.actor]
         if job.flaw is not None:
-            now = engine.clock.now()
+            now = runtime.clock.now()
             return self._over(job, Finish("dead", now, False, job.flaw), now, now)
         if job.cancel:
-            now = engine.clock.now()
+            now = runtime.clock.now()
             return self._over(job, Finish("cancelled", now, False, None), now, now)
         if not job.suspect:
             return self._attempt(job, actor)
         if job.crashes >= actor.max_crashes:
-            now = engine.clock.now()
+            now = runtime.clock.now()
             text = f"its process died {job.crashes} times while running it"
             return self._over(job, Finish("dead", now, False, text), now, now)
         if not job.crashes:
@@ -114,54 +116,54 @@ class Runner:
             return self._suspect(job, actor)
 
     def _suspect(self, job: ClaimedJob, actor: Actor) -> Finish | None:
-        now = self._engine.clock.now()
+        now = self._runtime.clock.now()
         try:
-            with self._engine.database.session(), self._engine.database.transaction() as tx:
-                ours = self._engine.ledger.start(tx, job, now)
+            with self._runtime.database.session(), self._runtime.database.transaction() as tx:
+                ours = self._runtime.ledger.start(tx, job, now)
         except StorageUnavailable as error:
             return self._over(job, self.failed(job, actor, error), now, now, error)
         return self._attempt(job, actor) if ours else None
 
     def _attempt(self, job: ClaimedJob, actor: Actor) -> Finish | None:
-        engine = self._engine
-        began = engine.clock.now()
-        scope = Scope(engine, f"job:{job.id}", f"actor {job.actor} (job {job.id})")
+        runtime = self._runtime
+        began = runtime.clock.now()
+        scope = Scope(runtime, f"job:{job.id}", f"actor {job.actor} (job {job.id})")
         token = current.set(scope)
         try:
-            with engine.database.session():
+            with runtime.database.session():
                 try:
-                    arguments = engine.signatures[job.actor].decode(job.arguments)
-                    attempt = Attempt(engine, self._services, job, actor.retry.attempts)
+                    arguments = runtime.signatures[job.actor].decode(job.arguments)
+                    attempt = Attempt(runtime, self._services, job, actor.retry.attempts)
                     failpoints.reach("runner.before_actor")
                     outcome: Outcome = contained(actor.fn, attempt, **arguments)
                     failpoints.reach("runner.after_actor")
-                    now = engine.clock.now()
+                    now = runtime.clock.now()
                     end = self._end(job, actor, outcome, now)
                     failpoints.reach("ledger.before_complete")
                     if scope.work is None:
                         return self._over(job, end, began, now)
                     if end.state not in OVER:
                         scope.work.wake(f"queue:{job.queue}")
-                    if not scope.commit(lambda tx: engine.ledger.conclude(tx, job, end, now)):
+                    if not scope.commit(lambda tx: runtime.ledger.conclude(tx, job, end, now)):
                         raise LeaseLost(f"job {job.id} was given to another process meanwhile")
                     self._over(job, end, began, now)
                     return None
                 except BaseException as error:
-                    scope.deny_excuse(error)
+                    scope.busy_is_a_failure(error)
                     scope.close()
                     raise
         except LeaseLost:
             log.warning("lease lost, effects undone", job_id=job.id, actor=job.actor)
-            self._record(job, "lost", began, engine.clock.now())
+            self._record(job, "lost", began, runtime.clock.now())
             return None
         except failpoints.Crash:
             raise
         except self._interrupts:
-            now = engine.clock.now()
+            now = runtime.clock.now()
             return self._over(job, Finish("available", now, False, None), began, now)
         except BaseException as error:  # an actor may raise anything, even SystemExit
             end = self.failed(job, actor, error)
-            return self._over(job, end, began, engine.clock.now(), error)
+            return self._over(job, end, began, runtime.clock.now(), error)
         finally:
             scope.close()
             current.reset(token)
@@ -180,7 +182,7 @@ class Runner:
             if attempt >= actor.retry.attempts:
                 return Finish("dead", now, True, reason)
             if outcome.delay is None:
-                delay = actor.retry.delay(attempt, self._engine.random)
+                delay = actor.retry.delay(attempt, self._runtime.random)
             else:
                 delay = values.delay("Retry.delay", outcome.delay)
             return Finish("retrying", now + int(delay * 1000), True, reason)
@@ -191,19 +193,19 @@ class Runner:
 
     def failed(self, job: ClaimedJob, actor: Actor, error: BaseException) -> Finish:
         """Say how the row of an attempt that raised is given back; tests override it to look."""
-        now = self._engine.clock.now()
+        now = self._runtime.clock.now()
         text = describe(error)
         policy = actor.retry.for_error(error)
         attempt = job.attempt + 1
         # Not isinstance(), which asks the error for its __class__: an error may lie.
         fatal = issubclass(type(error), (PayloadError, *policy.fatal))
-        if self._engine.guard.absent(error):
+        if self._runtime.guard.absent(error):
             # The service database is away: that is nobody's failure, so it is not counted.
             log.warning("storage unavailable, job handed back", job_id=job.id, error=text)
             return Finish("scheduled", now + 1000, False, text)
         if fatal or attempt >= policy.attempts:
             return Finish("dead", now, True, text)
-        delay = policy.delay(attempt, self._engine.random)
+        delay = policy.delay(attempt, self._runtime.random)
         return Finish("retrying", now + int(delay * 1000), True, text)
 
     def _over(
@@ -221,7 +223,7 @@ class Runner:
         return end
 
     def _record(self, job: ClaimedJob, outcome: str, began: int, now: int) -> None:
-        self._engine.recorder.job(
+        self._runtime.recorder.job(
             job.actor, outcome, max(0, began - job.run_at) / 1000, (now - began) / 1000
         )
 

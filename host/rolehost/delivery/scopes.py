@@ -1,47 +1,30 @@
-"""Scopes: what a unit of work belongs to, and how it ends.
+"""Scopes: what a unit of work belongs to, and how its transaction ends.
 
-A *scope* is what is delivered in this context: a job, an event, an idempotent request, or only
-a ``with`` block. ``unit_of_work()`` opens the scope's transaction when it is first used and
-joins it afterwards; the scope ends it, and adds its own completion.
-
-A scope belongs to one thread of execution. If one of its blocks fails, or has not ended, the
-scope cannot commit.
+A *scope* is one job, event or idempotent request, or only a ``with`` block. ``unit_of_work()``
+opens the scope's transaction at the first use and joins it afterwards. The scope commits it,
+together with its own completion. If one of its blocks fails or has not ended, it cannot commit.
 """
 
 from __future__ import annotations
 
 import inspect
 import sys
-import threading
 import time
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from contextvars import ContextVar
-from types import CodeType, TracebackType
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
 
 import structlog
 
 from rolehost import failpoints
-from rolehost.delivery.places import raise_site
+from rolehost.delivery.guard import Unit, current
+from rolehost.delivery.locations import raise_location
+from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.delivery.work import Work
-from rolehost.errors import (
-    DatabaseMisused,
-    StorageBusy,
-    TransactionAborted,
-    UnitOfWorkFailed,
-)
+from rolehost.errors import DatabaseMisused, StorageBusy, TransactionAborted, UnitOfWorkFailed
 from rolehost.storage import Transaction
 
-if TYPE_CHECKING:
-    from rolehost.delivery.engine import Engine
-    from rolehost.delivery.guard import Guard
-
 log = structlog.get_logger(__name__)
-
-#: The delivery that code in this context is part of; None outside of any.
-current: ContextVar[Scope | None] = ContextVar("rolehost_scope", default=None)
-
 
 _SUSPENDABLE = (
     inspect.CO_GENERATOR
@@ -52,72 +35,44 @@ _SUSPENDABLE = (
 
 
 class AlreadyHandled(BaseException):
-    """Control flow: the inbox knows this delivery; stop before any effect.
+    """Control flow: the inbox has this event or request; stop before any effect.
 
     Not an :class:`Exception`, so that a handler's own ``except Exception`` lets it pass.
     """
 
 
 class _RollBack(Exception):
-    """Tells a transaction's context to roll back."""
+    """Makes a transaction's context roll back."""
 
 
-class Scope:
-    """One delivery and its transaction, opened when first used, by the thread that made it.
+class Scope(Unit):
+    """One job, event, request or block, with its transaction, which the first use opens.
 
     Args:
-        engine: the engine.
-        cause: what it is, for rows that it enqueues: ``job:12``; None outside of deliveries.
-        label: what it is, for people: ``actor shop.bill``; empty when only its code is known.
+        runtime: the process's delivery runtime.
+        cause: what the jobs that it enqueues record as their cause, for example ``job:12``.
+        label: its name in messages, for example ``actor shop.bill``; may be empty.
     """
 
-    __slots__ = (
-        "_context",
-        "_engine",
-        "_failure",
-        "_statement",
-        "_strand",
-        "_thread",
-        "blocks",
-        "cause",
-        "label",
-        "opener",
-        "over",
-        "work",
-    )
+    __slots__ = ("_context", "_failure", "_runtime", "blocks", "cause", "work")
 
-    def __init__(self, engine: Engine, cause: str | None = None, label: str = "") -> None:
-        self._engine = engine
+    def __init__(self, runtime: DeliveryRuntime, cause: str | None = None, label: str = "") -> None:
+        super().__init__(runtime.guard, label)
+        self._runtime = runtime
         self._context: AbstractContextManager[Transaction] | None = None
         self._failure = ""
-        self._statement = ""
-        self._strand: Hashable = engine.guard.strand()
-        self._thread = threading.current_thread()
         self.cause = cause
-        self.label = label
-        #: How many ``with`` blocks of it have begun and not ended.
+        #: How many of its ``with`` blocks have begun and not ended.
         self.blocks = 0
-        #: Code, globals and line that opened it; None before, or when the host did.
-        self.opener: tuple[CodeType, dict[str, Any], int] | None = None
-        #: Whether it has ended for good: nothing can join it.
-        self.over = False
-        #: The open unit of work; None while nothing has been written.
+        #: The open unit of work; None until the first use of the database.
         self.work: Work | None = None
 
-    @property
-    def opened_at(self) -> str:
-        """Where it was opened, for messages."""
-        if self.opener is None:
-            return self.label
-        code, names, line = self.opener
-        return f"{code.co_qualname} ({names.get('__name__', '')}:{line})"
-
     def open(self) -> Work:
-        """Return the scope's unit of work, beginning its transaction when there is none."""
+        """Return the scope's unit of work; the first call begins its transaction."""
         if self.work is None:
             self._context, transaction = self._begin()
-            self.work = Work(self._engine, transaction, self)
-            self._engine.guard.units[self._strand] = self
+            self.work = Work(self._runtime, transaction, self, self.cause)
+            self.guard.units[self._strand] = self
             try:
                 self.opened(self.work)
             except BaseException:
@@ -126,10 +81,9 @@ class Scope:
         return self.work
 
     def _begin(self) -> tuple[AbstractContextManager[Transaction], Transaction]:
-        engine = self._engine
-        until = time.monotonic() + engine.patience
+        until = time.monotonic() + self._runtime.patience
         while True:
-            context = engine.database.transaction()
+            context = self._runtime.database.transaction()
             try:
                 return context, context.__enter__()
             except StorageBusy as error:
@@ -141,37 +95,37 @@ class Scope:
         """Write what must come first; scopes with an inbox mark override it."""
 
     def commit(self, last: Callable[[Transaction], bool] | None = None) -> bool:
-        """Commit what was opened; nothing when nothing was.
+        """Commit the transaction, if one was opened.
 
         Args:
             last: runs the last statement (:meth:`rolehost.api.Transaction.conclude`).
 
         Returns:
-            False when ``last`` said so, and all of it was undone.
+            False if ``last`` returned False, and everything was rolled back.
 
         Raises:
-            UnitOfWorkFailed: a part of it failed, or has not ended; all of it was undone.
+            UnitOfWorkFailed: a part failed or has not ended; everything was rolled back.
         """
         work, statement = self.work, self._statement
         if work is None:
             return True
         try:
-            self._refuse_in_part()
+            self._refuse_partial_commit()
             work.flush()
-            # Before the last statement, with which a backend may commit.
+            # Before the last statement, because a backend may send the commit with it.
             failpoints.reach("work.before_commit")
             if last is not None and not last(work.transaction):
                 self.roll_back()
                 return False
-            context = self._let_go()
+            context = self._detach()
             assert context is not None  # as long as there is a unit of work
             with _outside():
                 context.__exit__(None, None, None)
         except BaseException as error:
             self.roll_back()
-            self._engine.guard.blame(error)
+            self.guard.blame(error)
             if isinstance(error, TransactionAborted):
-                raise UnitOfWorkFailed(_failed(statement or "a statement failed")) from error
+                raise UnitOfWorkFailed(_caught(statement or "a statement failed")) from error
             raise
         failpoints.reach("work.after_commit")
         with _outside():
@@ -179,30 +133,30 @@ class Scope:
         return True
 
     def roll_back(self) -> None:
-        """Undo what was opened; nothing when nothing was."""
-        context = self._let_go()
+        """Roll back the transaction, if one was opened."""
+        context = self._detach()
         if context is not None:
             with suppress(_RollBack):
                 context.__exit__(_RollBack, _RollBack(), None)
 
     def close(self) -> None:
-        """End the scope: undo what is still open. Nothing can join it any more. Idempotent."""
+        """See :meth:`Unit.close`."""
         self.over = True
         self.roll_back()
 
     def abandon(self) -> None:
-        """Forget the transaction without touching it: it is another process's."""
-        self.over = True
-        self.work = self._context = None
+        """See :meth:`Unit.abandon`."""
+        super().abandon()
+        self._context = None
 
     def end_block(self, error: BaseException | None, *, first: bool, whole: bool) -> None:
-        """Count the end of a block that had joined this scope.
+        """Record the end of a block that had joined this scope.
 
         Args:
-            error: what left the block; None when it ended well.
-            first: it opened the unit of work, so nothing else is in it: all of it is undone,
-                and the delivery may go on with another one.
-            whole: what the block has written must commit or not as a whole.
+            error: what left the block; None if it ended well.
+            first: the block opened the unit of work, so nothing else is in it: all of it is
+                rolled back, and the scope may go on with a new one.
+            whole: the block's writes must commit or not as a whole.
         """
         self.blocks -= 1
         if error is None or self.work is None:
@@ -210,85 +164,47 @@ class Scope:
         if first and not self.blocks:
             self.roll_back()
         elif whole and not self._failure:
-            self._failure = f"a block failed at {raise_site(error)}: {type(error).__name__}"
+            self._failure = f"a block failed at {raise_location(error)}: {type(error).__name__}"
 
-    def statement_failed(self, error: BaseException, place: str) -> None:
-        """Record a failed statement: some databases undo the whole transaction then."""
-        self._statement = self._statement or (
-            f"a statement failed at {place or 'an unknown place'}: {type(error).__name__}"
-        )
+    def busy_is_a_failure(self, error: BaseException) -> None:
+        """If an error is a lock that this scope met inside its transaction, make it a failure.
 
-    def deny_excuse(self, error: BaseException) -> None:
-        """Take back that an error means the database is absent, when it is there.
-
-        A delivery with an open transaction met a lock: that of another transaction, or its own,
-        for which another thread of the delivery waited.
+        Otherwise the error would mean that the database is absent, which is not counted as an
+        attempt. The scope may wait for its own lock, held by another of its threads.
         """
-        # Its type first: isinstance() asks an error for its __class__, which may raise.
+        # issubclass first: isinstance() reads the error's __class__, which may raise.
         if self.work is not None and issubclass(type(error), StorageBusy):
             assert isinstance(error, StorageBusy)
             error.origin = None
 
-    def check_use(self, work: Work) -> None:
-        """Refuse the use of a unit of work after its end, or by another thread.
-
-        Raises:
-            DatabaseMisused: it has ended, or belongs to another thread.
-        """
-        if self.work is not work:
-            raise DatabaseMisused(
-                f"the unit of work opened at {self.opened_at} has ended; open another one with"
-                " services.unit_of_work()"
-            )
-        if self._strand != self._engine.guard.strand():
-            raise DatabaseMisused(
-                f"the unit of work opened at {self.opened_at} belongs to another thread; use it"
-                " in the thread that opened it"
-            )
-
-    def is_stale(self) -> bool:
-        """Whether it is left from a thread of the same ident that has ended, or was interrupted
-        while it ended.
-        """
-        return self.work is None or self._thread is not threading.current_thread()
-
-    def is_here(self) -> bool:
-        """Whether it can be joined by the calling thread."""
-        return not self.over and self._strand == self._engine.guard.strand()
-
-    def is_open_elsewhere(self, guard: Guard) -> bool:
-        """Whether its transaction on this guard's database is open in another thread."""
-        return (
-            self.work is not None and self._engine.guard is guard and self._strand != guard.strand()
-        )
-
-    def _refuse_in_part(self) -> None:
+    def _refuse_partial_commit(self) -> None:
         if self._failure:
-            raise UnitOfWorkFailed(_failed(self._failure))
+            raise UnitOfWorkFailed(_caught(self._failure))
         if self.blocks:
             raise UnitOfWorkFailed(
                 f"a block of the unit of work opened at {self.opened_at} has not ended, for"
                 " example in a suspended generator, so nothing was committed"
             )
 
-    def _let_go(self) -> AbstractContextManager[Transaction] | None:
+    def _detach(self) -> AbstractContextManager[Transaction] | None:
+        """Return the transaction's context for its end; the scope has none from now on."""
         context = self._context
         self.work = self._context = None
         self._failure = self._statement = ""
-        units = self._engine.guard.units
+        units = self.guard.units
         if units.get(self._strand) is self:
             del units[self._strand]
         return context
 
 
 class BlockScope(Scope):
-    """The scope of a ``with`` block outside of any delivery; it has a session of its own."""
+    """The scope of a ``with`` block outside of any job, event or request, with its own session."""
 
     __slots__ = ("_session", "joined")
 
-    def __init__(self, engine: Engine) -> None:
-        super().__init__(engine)
-        self._session: AbstractContextManager[None] | None = engine.database.session()
+    def __init__(self, runtime: DeliveryRuntime) -> None:
+        super().__init__(runtime)
+        self._session: AbstractContextManager[None] | None = runtime.database.session()
         self._session.__enter__()
         #: How many inner blocks have ended well.
         self.joined = 0
@@ -299,7 +215,7 @@ class BlockScope(Scope):
         self.joined += error is None
 
     def close(self) -> None:
-        """See :meth:`Scope.close`; also ends the session."""
+        """See :meth:`Unit.close`; also ends the session."""
         session, self._session = self._session, None
         try:
             super().close()
@@ -308,24 +224,31 @@ class BlockScope(Scope):
                 session.__exit__(None, None, None)
 
     def abandon(self) -> None:
-        """See :meth:`Scope.abandon`."""
+        """See :meth:`Unit.abandon`."""
         super().abandon()
         self._session = None
 
 
-class Joined:
+def current_scope() -> Scope | None:
+    """Return the scope that code in this context is part of; None if there is none."""
+    unit = current.get()
+    assert unit is None or isinstance(unit, Scope)  # only scopes are set
+    return unit
+
+
+class unit_of_work:
     """``with services.unit_of_work()``: joins the scope of this context, or makes one.
 
     Args:
-        engine: the engine.
-        single: the block is one call of the unit of work. When it fails, it has written nothing,
+        runtime: the process's delivery runtime.
+        single: the block is one call of the unit of work. If it fails, it has written nothing,
             so the unit of work that it had joined can still commit.
     """
 
-    __slots__ = ("_engine", "_first", "_own", "_scope", "_single", "_token")
+    __slots__ = ("_first", "_own", "_runtime", "_scope", "_single", "_token")
 
-    def __init__(self, engine: Engine, *, single: bool = False) -> None:
-        self._engine = engine
+    def __init__(self, runtime: DeliveryRuntime, *, single: bool = False) -> None:
+        self._runtime = runtime
         self._single = single
         self._scope: Scope | None = None
 
@@ -335,19 +258,19 @@ class Joined:
                 f"the block of the unit of work opened at {self._scope.opened_at} has not ended;"
                 " call services.unit_of_work() for each 'with' statement"
             )
-        scope = current.get()
+        scope = current_scope()
         self._own: BlockScope | None = None
         if scope is None or not scope.is_here():
-            scope = self._own = BlockScope(self._engine)
+            scope = self._own = BlockScope(self._runtime)
             self._token = current.set(scope)
         self._scope = scope
         self._first = scope.work is None
         try:
             if self._own is None:
-                self._engine.guard.check()
+                self._runtime.guard.check()
             if self._first:
                 caller = sys._getframe(1)
-                # PERF: a text of it is made only for a message.
+                # PERF: its text is made only when a message needs it.
                 scope.opener = caller.f_code, caller.f_globals, caller.f_lineno
                 # While a generator or coroutine is suspended, other code can write in its unit.
                 self._first = not caller.f_code.co_flags & _SUSPENDABLE
@@ -380,7 +303,7 @@ class Joined:
         finally:
             self._leave()
         if isinstance(error, GeneratorExit) and own.joined:
-            self._engine.guard.lost(
+            own.guard.lost(
                 f"the generator that opened the unit of work at {own.opened_at} was closed inside"
                 " it, so what other code had written in it was rolled back, too"
             )
@@ -389,7 +312,7 @@ class Joined:
         self._scope = None
         if self._own is None:
             return
-        # A generator may be closed in another context than it was begun in.
+        # A generator may be closed in another context than the one in which it began.
         with suppress(ValueError):
             current.reset(self._token)
         if self._own.is_here():
@@ -398,7 +321,7 @@ class Joined:
 
 @contextmanager
 def _outside() -> Iterator[None]:
-    """Let callbacks after a commit be no part of the scope: they have units of their own."""
+    """Run a commit and its callbacks outside of the scope: callbacks have units of their own."""
     token = current.set(None)
     try:
         yield
@@ -406,9 +329,9 @@ def _outside() -> Iterator[None]:
         current.reset(token)
 
 
-def _failed(what: str) -> str:
+def _caught(failure: str) -> str:
     return (
-        f"{what}. The error was caught, but what failed is part of this unit of work, which"
+        f"{failure}. The error was caught, but what failed is part of this unit of work, which"
         " cannot be committed in part: nothing of it was. Let the error pass, or put what may"
         " fail into 'with services.database.peewee.atomic():'"
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import structlog
 
 from rolehost.delivery import leases
-from rolehost.delivery.engine import Engine
+from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.errors import StorageUnavailable
 
 log = structlog.get_logger(__name__)
@@ -18,15 +18,15 @@ log = structlog.get_logger(__name__)
 BATCH = 1000
 
 
-def release_dead(engine: Engine) -> int:
+def release_dead(runtime: DeliveryRuntime) -> int:
     """Hand back everything that processes held which do not live; return how many of them."""
-    presence = leases.Presence(engine.database, engine.clock, engine.policy.lease)
-    with engine.database.session():
-        gone = {*presence.gone(), *engine.ledger.strays()}
+    presence = leases.Presence(runtime.database, runtime.clock, runtime.policy.lease)
+    with runtime.database.session():
+        gone = {*presence.gone(), *runtime.ledger.strays()}
     count = 0
     for owner in sorted(gone):
         try:
-            count += _release(engine, owner)
+            count += _release(runtime, owner)
         except StorageUnavailable:
             raise
         except Exception:  # what one process held must not keep what the others did
@@ -34,23 +34,23 @@ def release_dead(engine: Engine) -> int:
     return count
 
 
-def _release(engine: Engine, owner: str) -> int:
+def _release(runtime: DeliveryRuntime, owner: str) -> int:
     """Hand back what one process held; return 1, or 0 if it lives."""
-    with engine.database.session(), engine.database.transaction() as tx:
+    with runtime.database.session(), runtime.database.transaction() as tx:
         # It may have been late, and have renewed its row since it was looked at.
-        if leases.alive(tx, owner, engine.clock.now()):
+        if leases.alive(tx, owner, runtime.clock.now()):
             return 0
-        queues = engine.ledger.release(tx, owner)
+        queues = runtime.ledger.release(tx, owner)
         leases.forget(tx, owner)
-        leases.remember_crash(tx, owner.partition(".")[0], engine.clock.now())
+        leases.remember_crash(tx, owner.partition(".")[0], runtime.clock.now())
     log.warning("process gone, its work handed back", process=owner, queues=sorted(queues))
-    engine.wake({"leases", "outbox", *(f"queue:{queue}" for queue in queues)})
+    runtime.wake({"leases", "outbox", *(f"queue:{queue}" for queue in queues)})
     return 1
 
 
-def retain(engine: Engine) -> int:
+def retain(runtime: DeliveryRuntime) -> int:
     """Delete finished jobs, marks and responses past their time; return how many rows."""
-    policy, now = engine.policy, engine.clock.now()
+    policy, now = runtime.policy, runtime.clock.now()
 
     def before(seconds: float) -> int:
         return now - int(seconds * 1000)
@@ -61,8 +61,8 @@ def retain(engine: Engine) -> int:
         (("dead",), policy.keep_dead),
     ):
         while True:
-            with engine.database.session(), engine.database.transaction() as tx:
-                count = engine.ledger.trim(tx, states, before(keep), BATCH, now)
+            with runtime.database.session(), runtime.database.transaction() as tx:
+                count = runtime.ledger.trim(tx, states, before(keep), BATCH, now)
             total += count
             if count < BATCH:
                 break
@@ -73,7 +73,7 @@ def retain(engine: Engine) -> int:
         ("rolehost_dead_events", "id", "died_at", policy.keep_dead),
     ):
         while True:
-            with engine.database.session(), engine.database.transaction() as tx:
+            with runtime.database.session(), runtime.database.transaction() as tx:
                 count = tx.execute(
                     f"DELETE FROM {table} WHERE ({key}) IN"
                     f" (SELECT {key} FROM {table} WHERE {column} < ? LIMIT ?)",

@@ -16,8 +16,9 @@ import structlog
 from rolehost import failpoints
 from rolehost.api.contributions import Schedule
 from rolehost.delivery import leases
-from rolehost.delivery.engine import Engine
 from rolehost.delivery.failures import describe
+from rolehost.delivery.runtime import DeliveryRuntime
+from rolehost.delivery.scopes import unit_of_work
 from rolehost.errors import StorageUnavailable
 
 log = structlog.get_logger(__name__)
@@ -42,16 +43,16 @@ class Ticker:
     """The schedules of one deployment, driven by :meth:`step`; used by one thread.
 
     Args:
-        engine: the engine.
+        runtime: the delivery runtime.
         schedules: what to enqueue.
         owner: id of this process.
         lease: seconds for which it leads without renewing.
     """
 
     def __init__(
-        self, engine: Engine, schedules: Sequence[Schedule], owner: str, lease: float
+        self, runtime: DeliveryRuntime, schedules: Sequence[Schedule], owner: str, lease: float
     ) -> None:
-        self._engine = engine
+        self._runtime = runtime
         self._schedules = tuple(schedules)
         self._owner = owner
         self._lease = lease
@@ -60,9 +61,9 @@ class Ticker:
 
     def lead(self) -> bool:
         """Take or prolong the leadership; say whether it is ours."""
-        engine = self._engine
+        runtime = self._runtime
         return (
-            leases.acquire(engine.database, engine.clock, LEASE, self._owner, self._lease)
+            leases.acquire(runtime.database, runtime.clock, LEASE, self._owner, self._lease)
             is not None
         )
 
@@ -72,7 +73,7 @@ class Ticker:
         Raises:
             StorageUnavailable: the database cannot be reached.
         """
-        now = self._engine.clock.now()
+        now = self._runtime.clock.now()
         waits = [self._alone(schedule, now) for schedule in self._schedules]
         return min(waits, default=3600.0)
 
@@ -101,14 +102,14 @@ class Ticker:
 
     def _due(self, schedule: Schedule, now: int) -> int | None:
         """Return the tick that is due, milliseconds; begin or correct the schedule's row."""
-        engine = self._engine
-        with engine.database.session():
-            rows = engine.database.read(
+        runtime = self._runtime
+        with runtime.database.session():
+            rows = runtime.database.read(
                 "SELECT last_tick FROM rolehost_ticks WHERE schedule = ?", (schedule.name,)
             )
         if not rows:
             # A schedule that is new begins now; it has missed nothing.
-            with engine.unit_of_work() as work:
+            with unit_of_work(runtime) as work:
                 work.transaction.execute(
                     "INSERT INTO rolehost_ticks (schedule, last_tick) VALUES (?, ?)"
                     " ON CONFLICT (schedule) DO NOTHING",
@@ -123,7 +124,7 @@ class Ticker:
 
     def _set_back(self, schedule: Schedule, last: int, now: int) -> None:
         """Let a schedule go on from now whose last tick was written by a wrong clock."""
-        with self._engine.unit_of_work() as work:
+        with unit_of_work(self._runtime) as work:
             work.transaction.execute(
                 "UPDATE rolehost_ticks SET last_tick = ?, set_back_at = ?, set_back_from = ?"
                 " WHERE schedule = ? AND last_tick = ?",
@@ -136,7 +137,7 @@ class Ticker:
         )
 
     def _tick(self, schedule: Schedule, due: int, now: int) -> None:
-        with self._engine.unit_of_work() as work:
+        with unit_of_work(self._runtime) as work:
             moved = work.transaction.execute(
                 "UPDATE rolehost_ticks SET last_tick = ? WHERE schedule = ? AND last_tick < ?",
                 (due, schedule.name, due),
@@ -161,7 +162,7 @@ class Ticker:
         """
         log.error("schedule failed", schedule=schedule.name, tick=due, error=text)
         try:
-            with self._engine.unit_of_work() as work:
+            with unit_of_work(self._runtime) as work:
                 work.transaction.execute(
                     "INSERT INTO rolehost_ticks (schedule, last_tick, failures, failed_at, error)"
                     " VALUES (?, ?, 1, ?, ?) ON CONFLICT (schedule) DO UPDATE SET"

@@ -1,10 +1,10 @@
-"""The unit of work as its author sees it: rows, jobs and events that leave together."""
+"""The unit of work that plugins use: rows, jobs and events that commit together."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import structlog
 
@@ -16,13 +16,11 @@ from rolehost.api.services import Job
 from rolehost.api.unique import Unique
 from rolehost.delivery import envelope, outbox
 from rolehost.delivery.failures import report
+from rolehost.delivery.guard import Unit
 from rolehost.delivery.ledger import FOR_A_PERIOD, UNTIL_ENDED, UNTIL_STARTED, NewJob
+from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.errors import PayloadError
 from rolehost.storage import Database, Record, Transaction
-
-if TYPE_CHECKING:
-    from rolehost.delivery.engine import Engine
-    from rolehost.delivery.scopes import Scope
 
 log = structlog.get_logger(__name__)
 
@@ -30,22 +28,24 @@ log = structlog.get_logger(__name__)
 class Work:
     """An open unit of work; implements :class:`rolehost.api.UnitOfWork`."""
 
-    __slots__ = ("_after", "_cause", "_engine", "_events", "_scope", "_wakes", "transaction")
+    __slots__ = ("_after", "_cause", "_events", "_runtime", "_unit", "_wakes", "transaction")
 
-    def __init__(self, engine: Engine, transaction: Transaction, scope: Scope) -> None:
-        self._engine = engine
-        self._scope = scope
-        self._cause = scope.cause
+    def __init__(
+        self, runtime: DeliveryRuntime, transaction: Transaction, unit: Unit, cause: str | None
+    ) -> None:
+        self._runtime = runtime
+        self._unit = unit
+        self._cause = cause
         self._events: list[tuple[Record, str]] = []
         self._wakes: set[str] = set()
         self._after: list[Callable[[], None]] = []
-        #: The open transaction; for the host's own statements.
+        #: The open transaction, for the host's own statements.
         self.transaction = transaction
 
     @property
     def database(self) -> Database:
         """The service database."""
-        return self._engine.database
+        return self._runtime.database
 
     def enqueue(
         self,
@@ -59,7 +59,7 @@ class Work:
         **arguments: Any,
     ) -> Job:
         """See :meth:`rolehost.api.UnitOfWork.enqueue`."""
-        self._scope.check_use(self)
+        self._unit.check_use(self)
         new = self._new(actor, arguments, delay, priority)
         conflict = "keep"
         if key is not None or unique is not None:
@@ -67,8 +67,8 @@ class Work:
                 new, conflict = _options(new, key, unique)
             except (TypeError, ValueError) as error:
                 raise PayloadError(f"enqueueing actor {new.actor}: {error}") from None
-        number, created = self._engine.ledger.insert(self.transaction, new, conflict)
-        # Also for one that is there already: it was held back until this commit.
+        number, created = self._runtime.ledger.insert(self.transaction, new, conflict)
+        # Also for a job that exists already: this transaction held it back until its commit.
         self._wakes.add(f"queue:{new.queue}")
         return Job(number, new.actor, created)
 
@@ -81,7 +81,7 @@ class Work:
         priority: int | None = None,
     ) -> int:
         """See :meth:`rolehost.api.UnitOfWork.enqueue_many`."""
-        self._scope.check_use(self)
+        self._unit.check_use(self)
         rows: list[NewJob] = []
         for each in arguments:
             try:
@@ -89,7 +89,7 @@ class Work:
             except PayloadError as error:
                 raise PayloadError(f"job {len(rows)} of enqueue_many(), from 0: {error}") from None
         if rows:
-            self._engine.ledger.insert_many(self.transaction, rows)
+            self._runtime.ledger.insert_many(self.transaction, rows)
             self._wakes.add(f"queue:{rows[0].queue}")
         return len(rows)
 
@@ -100,8 +100,8 @@ class Work:
         delay: float | None,
         priority: int | None,
     ) -> NewJob:
-        target = self._engine.target(actor)
-        now = self._engine.clock.now()
+        target = self._runtime.target(actor)
+        now = self._runtime.clock.now()
         try:
             waits = 0 if delay is None else int(values.delay("delay", delay) * 1000)
             first = target.priority if priority is None else values.integer("priority", priority)
@@ -122,24 +122,24 @@ class Work:
 
     def publish(self, event: AnyEvent) -> str:
         """See :meth:`rolehost.api.UnitOfWork.publish`."""
-        self._scope.check_use(self)
-        engine = self._engine
-        engine.check_topic(event.topic)
-        now = engine.clock.now()
-        event_id = event.id or new_id(now, engine.random.getrandbits(74))
+        self._unit.check_use(self)
+        runtime = self._runtime
+        runtime.check_topic(event.topic)
+        now = runtime.clock.now()
+        event_id = event.id or new_id(now, runtime.random.getrandbits(74))
         record = envelope.to_record(
             event,
             event_id=event_id,
-            source=engine.source,
+            source=runtime.source,
             now=now,
-            mode=engine.policy.content_modes.get(event.topic, "binary"),
+            mode=runtime.policy.content_modes.get(event.topic, "binary"),
         )
         self._events.append((record, event_id))
         return event_id
 
     def after_commit(self, callback: Callable[[], None]) -> None:
         """See :meth:`rolehost.api.UnitOfWork.after_commit`."""
-        self._scope.check_use(self)
+        self._unit.check_use(self)
         self._after.append(callback)
 
     def wake(self, name: str) -> None:
@@ -147,31 +147,31 @@ class Work:
         self._wakes.add(name)
 
     def flush(self) -> None:
-        """Write what waits until the end: events, so that their order is that of commits."""
+        """Write the events to the *transactional outbox*, last, so that they have commit order."""
         if self._events:
-            outbox.append(self.transaction, self._events, self._engine.clock.now())
+            outbox.append(self.transaction, self._events, self._runtime.clock.now())
             self._wakes.add("outbox")
             self._events = []
 
     def committed(self) -> None:
-        """Send wake-ups and run callbacks; the transaction is over."""
+        """Send wake-ups and run callbacks; called after the commit."""
         if self._wakes:
             if "outbox" in self._wakes:
                 failpoints.reach("outbox.after_commit")
-            self._engine.wake(self._wakes)
+            self._runtime.wake(self._wakes)
         for callback in self._after:
             try:
                 callback()
             except failpoints.Crash:
                 raise
-            except BaseException as error:  # it is committed, whatever a callback raises
+            except BaseException as error:  # the commit stands, whatever a callback raises
                 report(log.error, "an after-commit callback failed", error)
 
 
 def _options(
     new: NewJob, key: str | None, unique: str | Unique | None
 ) -> tuple[NewJob, Literal["keep", "replace", "move"]]:
-    """Return a job with its key and unique text, and what a conflict of the latter does."""
+    """Add key and unique text to a job; return it with the policy for a conflict of the latter."""
     if key is not None:
         new = new._replace(key=values.text("key", key))
     if unique is None:

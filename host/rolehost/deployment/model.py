@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from rolehost.api.contributions import Role
+from rolehost.api.delivery import DeliverySettings
 from rolehost.api.settings import Secret, Settings
-from rolehost.delivery.policy import DeliverySettings
 from rolehost.errors import Problem
 from rolehost.redaction import without
 from rolehost.storage.capabilities import Kind

@@ -10,10 +10,10 @@ import structlog
 
 from rolehost.composition.model import Composition
 from rolehost.delivery import leases, sweep
-from rolehost.delivery.engine import Engine
 from rolehost.delivery.guard import Guard
 from rolehost.delivery.leases import Identity, Presence, Pulse
 from rolehost.delivery.relay import Relay
+from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.deployment.model import LogSettings
 from rolehost.errors import StorageUnavailable
 from rolehost.fleet import stored
@@ -51,10 +51,10 @@ class Upkeep:
         if "database" not in composition.backends:
             return cls([])
         stream = services.stream if "stream" in composition.backends else None
-        caretaker = Caretaker(composition, services.engine, me, stream, vitals)
+        caretaker = Caretaker(composition, services.delivery, me, stream, vitals)
         loops: list[Loop] = [caretaker]
-        if services.engine.guard.single_writer:
-            loops.append(WriteWatch(services.engine.guard, composition.deployment.host.log))
+        if services.delivery.guard.single_writer:
+            loops.append(WriteWatch(services.delivery.guard, composition.deployment.host.log))
         if stream is not None and composition.publishes:
             listener = (
                 services.queue.listen(["outbox", "leases"])
@@ -63,7 +63,7 @@ class Upkeep:
             )
             # A process of the role http is watched by its master, which hears of no relay.
             own = beats if me.role != "http" else Beats()
-            loops.append(RelayLoop(services.engine, stream, me, listener, own))
+            loops.append(RelayLoop(services.delivery, stream, me, listener, own))
         return cls(loops, caretaker)
 
     def start(self) -> None:
@@ -141,22 +141,22 @@ class Caretaker(Loop):
     def __init__(
         self,
         composition: Composition,
-        engine: Engine,
+        runtime: DeliveryRuntime,
         me: Identity,
         stream: Stream | None,
         vitals: Vitals,
     ) -> None:
         super().__init__()
-        self._engine = engine
+        self._runtime = runtime
         self._me = me
         self._stream = stream
         self._vitals = vitals
         self._manifest = describe(composition)
         self._nudged = threading.Event()
-        self._presence = Presence(engine.database, engine.clock, engine.policy.lease)
+        self._presence = Presence(runtime.database, runtime.clock, runtime.policy.lease)
         settings = composition.deployment.host.scheduler
         self._every: list[tuple[float, Callable[[], object]]] = [
-            (engine.policy.heartbeat, self._renew),
+            (runtime.policy.heartbeat, self._renew),
             (settings.sweep, self._sweep),
             (settings.retention, self._retain),
         ]
@@ -164,11 +164,11 @@ class Caretaker(Loop):
 
     def begin(self) -> None:
         """Announce presence and hand back at once what a dead predecessor held."""
-        engine = self._engine
-        stored.keep(engine.database, self._manifest, engine.clock.now())
+        runtime = self._runtime
+        stored.keep(runtime.database, self._manifest, runtime.clock.now())
         self._renew()
-        sweep.release_dead(self._engine)
-        self._due[0] = self._now() + self._engine.policy.heartbeat
+        sweep.release_dead(self._runtime)
+        self._due[0] = self._now() + self._runtime.policy.heartbeat
 
     def step(self) -> None:
         """Do what is due, then wait for the next."""
@@ -194,14 +194,14 @@ class Caretaker(Loop):
         """Stop, and take the presence away so that nothing waits for it to expire."""
         super().end()
         try:
-            with self._engine.database.session(), self._engine.database.transaction() as tx:
-                self._engine.ledger.hand_back(tx, self._me.id)
+            with self._runtime.database.session(), self._runtime.database.transaction() as tx:
+                self._runtime.ledger.hand_back(tx, self._me.id)
             self._presence.leave(self._me)
         except Exception as error:  # the end of a process must not hide why it ends
             log.warning("presence not given up, it will expire", error=str(error))
 
     def _now(self) -> float:
-        return self._engine.clock.now() / 1000
+        return self._runtime.clock.now() / 1000
 
     def _renew(self) -> None:
         manifest = self._manifest
@@ -209,18 +209,20 @@ class Caretaker(Loop):
         self._presence.renew(self._me, pulse)
 
     def _leads(self) -> bool:
-        engine = self._engine
-        ttl = engine.policy.lease
-        return leases.acquire(engine.database, engine.clock, "sweep", self._me.id, ttl) is not None
+        runtime = self._runtime
+        ttl = runtime.policy.lease
+        return (
+            leases.acquire(runtime.database, runtime.clock, "sweep", self._me.id, ttl) is not None
+        )
 
     def _sweep(self) -> None:
         if self._leads():
-            sweep.release_dead(self._engine)
+            sweep.release_dead(self._runtime)
 
     def _retain(self) -> None:
         if self._leads():
-            sweep.retain(self._engine)
-            stored.let_go(self._engine.database, self._engine.clock.now())
+            sweep.retain(self._runtime)
+            stored.let_go(self._runtime.database, self._runtime.clock.now())
             if self._stream is not None:
                 self._stream.trim()
 
@@ -254,7 +256,7 @@ class RelayLoop(Loop):
 
     def __init__(
         self,
-        engine: Engine,
+        runtime: DeliveryRuntime,
         stream: Stream,
         me: Identity,
         listener: Listener | None,
@@ -262,9 +264,9 @@ class RelayLoop(Loop):
     ) -> None:
         super().__init__()
         self._beats = beats
-        self._relay = Relay(engine, stream, me.id)
+        self._relay = Relay(runtime, stream, me.id)
         self._listener = listener
-        self._poll = min(engine.policy.poll, beats.every)
+        self._poll = min(runtime.policy.poll, beats.every)
 
     def step(self) -> None:
         """Relay one batch; wait for a wake-up when there is no more."""

@@ -19,9 +19,10 @@ from rolehost.caching import Caching, CachingKeywords, CachingOptions, Guard
 from rolehost.composition.model import Composition
 from rolehost.delivery import statistics
 from rolehost.delivery.clock import SystemClock
-from rolehost.delivery.engine import Declared, Engine
-from rolehost.delivery.guard import guard_of
+from rolehost.delivery.guarded import guard_of
 from rolehost.delivery.requests import RequestScope
+from rolehost.delivery.runtime import Declared, DeliveryRuntime
+from rolehost.delivery.scopes import unit_of_work
 from rolehost.observe.board import Board
 from rolehost.observe.measuring import Measures
 from rolehost.observe.recorders import Recorders
@@ -203,13 +204,13 @@ class ProcessServices:
         return self._random
 
     @property
-    def engine(self) -> Engine:
-        """The delivery engine; for the host's own roles.
+    def delivery(self) -> DeliveryRuntime:
+        """What delivery code shares; for the host's own roles.
 
         Raises:
             LookupError: the deployment has no database.
         """
-        return self.once.get("engine", self._make_engine)
+        return self.once.get("delivery", self._make_runtime)
 
     @property
     def transport(self) -> Transport:
@@ -267,7 +268,7 @@ class ProcessServices:
 
     def unit_of_work(self) -> AbstractContextManager[UnitOfWork]:
         """Open a unit of work, or join the one that is open here."""
-        return self.engine.unit_of_work()
+        return unit_of_work(self.delivery)
 
     async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function in a thread, with a session of the database, for a coroutine."""
@@ -280,12 +281,12 @@ class ProcessServices:
 
     def enqueue(self, actor: Actor | str, /, **options_and_arguments: Any) -> Job:
         """Open (or join) a unit of work for one job."""
-        with self.engine.unit_of_work(single=True) as work:
+        with unit_of_work(self.delivery, single=True) as work:
             return work.enqueue(actor, **options_and_arguments)
 
     def publish(self, event: AnyEvent) -> str:
         """Open (or join) a unit of work for one event."""
-        with self.engine.unit_of_work(single=True) as work:
+        with unit_of_work(self.delivery, single=True) as work:
             return work.publish(event)
 
     def send(self, actor: Actor, /, *, delay: float | None = None, **arguments: Any) -> None:
@@ -294,7 +295,7 @@ class ProcessServices:
 
     def request_scope(self, key: str, fingerprint: bytes) -> RequestScope:
         """Return the scope of an idempotent request; see there. For the role ``http``."""
-        return RequestScope(self.engine, key, fingerprint)
+        return RequestScope(self.delivery, key, fingerprint)
 
     def register(
         self,
@@ -370,13 +371,13 @@ class ProcessServices:
     def wait_for_writers(self) -> None:
         """Let units of work wait for a busy database as long as a person would."""
         if "database" in self.composition.backends:
-            self.engine.patience = _PATIENCE
+            self.delivery.patience = _PATIENCE
 
-    def _make_engine(self) -> Engine:
+    def _make_runtime(self) -> DeliveryRuntime:
         composition = self.composition
         host = composition.deployment.host
         scheduled = (owned.value.actor for owned in composition.schedules)
-        return Engine(
+        return DeliveryRuntime(
             database=self.database,
             wake=self.queue.wake if "queue" in composition.backends else _wake_none,
             clock=self._clock,

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from rolehost.delivery import arguments
-from rolehost.delivery.engine import Target
+from rolehost.delivery.runtime import Target
 from rolehost.errors import PayloadError
 from rolehost.fleet import stored
 from rolehost.fleet.compatibility import refusal

@@ -15,8 +15,8 @@ from rolehost import failpoints
 from rolehost.api.contributions import Handler
 from rolehost.api.services import Services
 from rolehost.delivery import deadletters, leases
-from rolehost.delivery.engine import Engine
 from rolehost.delivery.handling import Handling, Stopping
+from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.errors import StorageError, StorageUnavailable
 from rolehost.roles.beats import Beats
 from rolehost.roles.consumer.lanes import Lanes, Work
@@ -82,7 +82,7 @@ class Group:
     """The handlers of one consumer group in one process, driven by :meth:`run` in a thread.
 
     Args:
-        engine: the engine.
+        runtime: the delivery runtime.
         services: handed to handlers.
         stream: where records come from.
         group: name of the group.
@@ -96,7 +96,7 @@ class Group:
 
     def __init__(
         self,
-        engine: Engine,
+        runtime: DeliveryRuntime,
         services: Services,
         stream: Stream,
         group: str,
@@ -106,13 +106,13 @@ class Group:
         replays: Listener | None,
         beats: Beats | None = None,
     ) -> None:
-        self._engine = engine
+        self._runtime = runtime
         self._beats = beats or Beats()
         self._stream = stream
         self._group = group
         self._handlers = {handler.topic: handler for handler in handlers}
         self._handling = {
-            handler.topic: Handling(engine, services, handler, self._wait) for handler in handlers
+            handler.topic: Handling(runtime, services, handler, self._wait) for handler in handlers
         }
         self._lanes = lanes
         # Twice, so that one batch is read while another is handled.
@@ -189,8 +189,8 @@ class Group:
 
     def _database_answers(self) -> bool:
         try:
-            with self._engine.database.session():
-                self._engine.database.ping()
+            with self._runtime.database.session():
+                self._runtime.database.ping()
         except StorageError:
             return False
         return True
@@ -307,9 +307,9 @@ class Group:
             failpoints.reach("consumer.after_offsets")
 
     def _assigned(self, partitions: Collection[Partition]) -> None:
-        engine = self._engine
+        runtime = self._runtime
         # After a crash the first records may be those that were in flight when it happened.
-        crashed = leases.crashed_lately(engine.database, "consumer", engine.clock.now())
+        crashed = leases.crashed_lately(runtime.database, "consumer", runtime.clock.now())
         self._stints.begin(partitions, self._most if crashed else 0)
 
     def _revoked(self, partitions: Collection[Partition]) -> None:
@@ -328,10 +328,10 @@ class Group:
         woken = self._replays is not None and bool(self._replays.wait(0.0))
         if not woken and now < self._look_at:
             return
-        engine = self._engine
-        self._look_at = now + engine.policy.poll
-        with engine.database.session():
-            waiting = deadletters.to_replay(engine.database, self._group, REPLAYS)
+        runtime = self._runtime
+        self._look_at = now + runtime.policy.poll
+        with runtime.database.session():
+            waiting = deadletters.to_replay(runtime.database, self._group, REPLAYS)
         for number, _, record in waiting:
             handling = self._handling.get(record.partition.topic)
             if handling is not None and number not in self._replaying:
@@ -341,7 +341,7 @@ class Group:
     def _again(self, handling: Handling, number: int, record: Record) -> Work:
         def replay() -> None:
             handling.handle(record, careful=True)
-            with self._engine.database.session(), self._engine.database.transaction() as tx:
+            with self._runtime.database.session(), self._runtime.database.transaction() as tx:
                 deadletters.replayed(tx, number)
 
         def work() -> None:

@@ -37,7 +37,7 @@ class ConsumerRole:
             by_group.setdefault(owned.value.group, []).append(owned.value)
         self._groups = [
             Group(
-                services.engine,
+                services.delivery,
                 services,
                 services.stream,
                 group,

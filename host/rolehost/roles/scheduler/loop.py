@@ -26,7 +26,7 @@ class SchedulerRole:
         settings = process.composition.deployment.host.scheduler
         self._lease = settings.lease
         self._ticker = Ticker(
-            process.services.engine,
+            process.services.delivery,
             [owned.value for owned in process.composition.schedules],
             process.identity.id,
             settings.lease,

@@ -24,9 +24,9 @@ from dramatiq.broker import Consumer, MessageProxy
 
 from rolehost import failpoints
 from rolehost.delivery.completion import give_back
-from rolehost.delivery.engine import Engine
 from rolehost.delivery.failures import describe
 from rolehost.delivery.ledger import OVER, ClaimedJob, Finish
+from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.errors import StorageError, StorageUnavailable
 from rolehost.roles.beats import Beats
 from rolehost.storage import Listener
@@ -52,7 +52,7 @@ class LedgerConsumer(Consumer):
     """The consumer of one durable queue; iterated by one thread, acknowledged by many.
 
     Args:
-        engine: the engine.
+        runtime: the delivery runtime.
         queue: name of the queue.
         actors: names of its actors that this process runs; jobs of others are left alone.
         owner: id of this process.
@@ -64,7 +64,7 @@ class LedgerConsumer(Consumer):
 
     def __init__(
         self,
-        engine: Engine,
+        runtime: DeliveryRuntime,
         *,
         queue: str,
         actors: Collection[str],
@@ -74,7 +74,7 @@ class LedgerConsumer(Consumer):
         listener: Listener | None,
         beats: Beats | None = None,
     ) -> None:
-        self._engine = engine
+        self._runtime = runtime
         self._beats = beats or Beats()
         self._queue = queue
         self._owner = owner
@@ -126,7 +126,7 @@ class LedgerConsumer(Consumer):
 
     def _cycle(self) -> bool:
         """Write finished jobs and claim new ones in one transaction; say whether any came."""
-        engine = self._engine
+        runtime = self._runtime
         with self._lock:
             room = 0 if self._stopping else self._room()
             if room <= 0 and not self._stopping and time.monotonic() < self._write_at:
@@ -142,7 +142,7 @@ class LedgerConsumer(Consumer):
                 if not finished:
                     raise
                 log.warning("jobs given back apart", queue=self._queue, error=describe(error))
-                give_back(self._engine, finished)
+                give_back(self._runtime, finished)
                 jobs = []
         except BaseException:
             with self._lock:
@@ -157,29 +157,29 @@ class LedgerConsumer(Consumer):
             self._outstanding += len(jobs)
             self._offers = min(len(self._ready), self._threads - self._turns)
         if any(end.state not in OVER for _, end in finished):
-            engine.wake([f"queue:{self._queue}"])
+            runtime.wake([f"queue:{self._queue}"])
         return bool(jobs)
 
     def _exchange(self, finished: list[tuple[ClaimedJob, Finish]], room: int) -> list[ClaimedJob]:
-        engine = self._engine
-        now = engine.clock.now()
-        with engine.database.session():
+        runtime = self._runtime
+        now = runtime.clock.now()
+        with runtime.database.session():
             # An idle worker looks without the write lock before it asks for it.
             idle = not finished and not self._doubtful
             if idle and (room <= 0 or not self._something(now)):
                 return []
             if finished:
                 failpoints.reach("ledger.before_complete")
-            with engine.database.transaction() as tx:
+            with runtime.database.transaction() as tx:
                 if self._doubtful:
                     # Else they would be held, and never run, for as long as this process lives.
-                    engine.ledger.let_go(tx, self._queue, self._owner, self._holds())
+                    runtime.ledger.let_go(tx, self._queue, self._owner, self._holds())
                 if finished:
-                    engine.ledger.finish_many(tx, finished, now)
+                    runtime.ledger.finish_many(tx, finished, now)
                 if room <= 0:
                     return []
-                engine.ledger.promote(tx, now)
-                jobs = engine.ledger.claim(tx, self._queue, self._actors, self._owner, room)
+                runtime.ledger.promote(tx, now)
+                jobs = runtime.ledger.claim(tx, self._queue, self._actors, self._owner, room)
         if jobs:
             failpoints.reach("ledger.after_claim")
         return jobs
@@ -189,7 +189,7 @@ class LedgerConsumer(Consumer):
             return sorted(self._known)
 
     def _something(self, now: int) -> bool:
-        ledger = self._engine.ledger
+        ledger = self._runtime.ledger
         due = ledger.next_due()
         return (due is not None and due <= now) or ledger.ready(self._queue, self._actors)
 
@@ -221,13 +221,13 @@ class LedgerConsumer(Consumer):
 
     def _until_due(self) -> float:
         """Return the seconds until a waiting row is due; at most until the next look."""
-        engine = self._engine
-        with engine.database.session():
-            due = engine.ledger.next_due()
-        longest = min(engine.policy.poll, self._beats.every)
+        runtime = self._runtime
+        with runtime.database.session():
+            due = runtime.ledger.next_due()
+        longest = min(runtime.policy.poll, self._beats.every)
         if due is None:
             return longest
-        return min(longest, max(0.0, (due - engine.clock.now()) / 1000))
+        return min(longest, max(0.0, (due - runtime.clock.now()) / 1000))
 
     @property
     def outstanding(self) -> int:
@@ -257,10 +257,10 @@ class LedgerConsumer(Consumer):
         if now - self._looked_at < CANCEL_LOOK:
             return self._cancels
         self._looked_at = now
-        engine = self._engine
+        runtime = self._runtime
         try:
-            with engine.database.session():
-                self._cancels = engine.ledger.cancelled(self._owner)
+            with runtime.database.session():
+                self._cancels = runtime.ledger.cancelled(self._owner)
         except StorageUnavailable as error:
             log.warning("cancelled jobs are not known", queue=self._queue, error=str(error))
         return self._cancels
@@ -276,8 +276,8 @@ class LedgerConsumer(Consumer):
         if self._ready:
             return True
         try:
-            with self._engine.database.session():
-                return self._something(self._engine.clock.now())
+            with self._runtime.database.session():
+                return self._something(self._runtime.clock.now())
         except StorageError:
             return False
 

@@ -88,7 +88,7 @@ class WorkerRole:
             ephemeral=services.transport.broker if passing else None,
         )
         # Durable jobs are interrupted by these; a shutdown hands them back uncounted.
-        self._runner = Runner(services.engine, services, (Shutdown,)) if lasting else None
+        self._runner = Runner(services.delivery, services, (Shutdown,)) if lasting else None
         for queue in sorted({actor.queue for actor in self._actors if actor.durable}):
             self._declare_turns(queue)
         self._time_limit = {actor.name: _milliseconds(actor.time_limit) for actor in self._actors}
@@ -171,7 +171,7 @@ class WorkerRole:
             else None
         )
         consumer = LedgerConsumer(
-            services.engine,
+            services.delivery,
             queue=queue,
             actors=[each.name for each in self._actors if each.durable and each.queue == queue],
             owner=self._process.identity.id,

@@ -39,7 +39,7 @@ class Assertions:
         """Every event that a unit of work published in this world, oldest first."""
         with self._processes.within("command") as services:
             if "database" in self.composition.backends:
-                note(services.engine, self._world.published)
+                note(services.delivery, self._world.published)
         return looking.published(list(self._world.published.values()))
 
     @property

@@ -56,7 +56,7 @@ class Driving:
         if "database" in kinds:
             with self._processes.within("command") as services:
                 self._enter("command")
-                sweep.release_dead(services.engine)
+                sweep.release_dead(services.delivery)
         if self._composition.schedules and "scheduler" in self._roles:
             self._ticking()
         if "stream" in kinds and self._composition.publishes:
@@ -107,7 +107,7 @@ class Driving:
         dues = [self._world.next_message(queues)] if queues else []
         if "database" in self._composition.backends:
             with self._processes.within("command") as services:
-                dues.append(services.engine.ledger.next_due())
+                dues.append(services.delivery.ledger.next_due())
         # What is due and still waits is nobody's here.
         now = self._world.clock.now()
         return min((due for due in dues if due is not None and due > now), default=None)
@@ -134,15 +134,15 @@ class Driving:
         return process
 
     def _presence(self, process: Process) -> Presence:
-        engine = process.services.engine
-        return Presence(engine.database, engine.clock, engine.policy.lease)
+        runtime = process.services.delivery
+        return Presence(runtime.database, runtime.clock, runtime.policy.lease)
 
     def _ticking(self) -> None:
         process = self._enter("scheduler")
         # Of the process: what could not be started there and may be done without is left out.
         schedules = [owned.value for owned in process.composition.schedules]
         lease = self._composition.deployment.host.scheduler.lease
-        ticker = Ticker(process.services.engine, schedules, process.identity.id, lease)
+        ticker = Ticker(process.services.delivery, schedules, process.identity.id, lease)
 
         def step() -> list[Ran]:
             with self._processes.within("scheduler"):
@@ -156,7 +156,7 @@ class Driving:
         process = self._processes.of("command")
         services = process.services
         owner, seen = process.identity.id, self._world.published
-        relaying = Relaying(services.engine, services.stream, owner, seen)
+        relaying = Relaying(services.delivery, services.stream, owner, seen)
 
         def step() -> list[Ran]:
             with self._processes.within("command"):

@@ -11,9 +11,9 @@ import msgspec
 from rolehost import failpoints
 from rolehost.api import Handler
 from rolehost.delivery import deadletters, envelope, leases, outbox
-from rolehost.delivery.engine import Engine
 from rolehost.delivery.handling import Handling
 from rolehost.delivery.relay import Relay
+from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.errors import DeliveryError
 from rolehost.services import ProcessServices
 from rolehost.storage import Partition, Record, Stream, Subscription
@@ -28,30 +28,30 @@ class Relaying:
     """The outbox of a world, relayed by one process.
 
     Args:
-        engine: of the process.
+        runtime: of the process.
         stream: where events go.
         owner: identity of the process.
         published: takes what waits, by the id of its event.
     """
 
     def __init__(
-        self, engine: Engine, stream: Stream, owner: str, published: dict[str, Record]
+        self, runtime: DeliveryRuntime, stream: Stream, owner: str, published: dict[str, Record]
     ) -> None:
-        self._engine = engine
-        self._relay = Relay(engine, stream, owner)
+        self._runtime = runtime
+        self._relay = Relay(runtime, stream, owner)
         self._published = published
 
     def step(self) -> int:
         """Relay a batch; return how many events."""
-        note(self._engine, self._published)
+        note(self._runtime, self._published)
         return self._relay.step()
 
 
-def note(engine: Engine, published: dict[str, Record]) -> None:
+def note(runtime: DeliveryRuntime, published: dict[str, Record]) -> None:
     """Note what waits in the outbox, which forgets it when the stream has it."""
-    with engine.database.session():
-        shards = range(engine.policy.relay_shards)
-        rows = outbox.waiting(engine.database, shards, len(shards), 1_000_000)
+    with runtime.database.session():
+        shards = range(runtime.policy.relay_shards)
+        rows = outbox.waiting(runtime.database, shards, len(shards), 1_000_000)
     for row in rows:
         published[envelope.event_id(row.record)] = row.record
 
@@ -71,14 +71,14 @@ class Events:
         handlers: Sequence[Handler],
         clock: Clock,
     ) -> None:
-        self._engine = services.engine
+        self._runtime = services.delivery
         self._stream = services.stream
         self._clock = clock
         self._raised: dict[str, BaseException] = {}
         self._handlers: dict[str, dict[str, tuple[Handler, Handling]]] = {}
         for handler in handlers:
             watched = dataclasses.replace(handler, fn=self._watched(handler.fn))
-            handling = Handling(services.engine, services, watched, self._wait)
+            handling = Handling(services.delivery, services, watched, self._wait)
             self._handlers.setdefault(handler.group, {})[handler.topic] = (handler, handling)
         self._subscriptions: dict[str, Subscription] = {}
 
@@ -107,8 +107,8 @@ class Events:
         records = subscription.poll(0.0, RECORDS)
         if not records:
             return []
-        engine = self._engine
-        careful = leases.crashed_lately(engine.database, "consumer", engine.clock.now())
+        runtime = self._runtime
+        careful = leases.crashed_lately(runtime.database, "consumer", runtime.clock.now())
         ran: list[Ran] = []
         for handler, handling, part in self._parts(group, records):
             if handler.batch > 1 and not careful:
@@ -162,7 +162,7 @@ class Events:
 
     def _buried(self, handler: Handler, record: Record) -> DeliveryError:
         """Return why an event is dead that no handler was called with."""
-        rows = self._engine.database.read(
+        rows = self._runtime.database.read(
             "SELECT error FROM rolehost_dead_events WHERE handler = ? AND event IN (?, ?)"
             " ORDER BY id DESC LIMIT 1",
             (handler.name, envelope.identity(record), envelope.position(record)),
@@ -171,13 +171,13 @@ class Events:
 
     def _replays(self, group: str) -> list[Ran]:
         """Handle dead letters again that an operator wants to be."""
-        engine = self._engine
+        runtime = self._runtime
         ran = []
-        for number, _, record in deadletters.to_replay(engine.database, group, RECORDS):
+        for number, _, record in deadletters.to_replay(runtime.database, group, RECORDS):
             found = self._handlers[group].get(record.partition.topic)
             if found is not None:
                 ran.append(self._single(*found, record, True))
-                with engine.database.transaction() as tx:
+                with runtime.database.transaction() as tx:
                     deadletters.replayed(tx, number)
         return ran
 

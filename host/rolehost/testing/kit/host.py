@@ -16,7 +16,8 @@ from rolehost.api.contributions import ROLES
 from rolehost.composition import Composition, compose
 from rolehost.delivery import deadletters, deadmessages, envelope
 from rolehost.delivery.deadletters import DeadLetter
-from rolehost.delivery.scopes import current
+from rolehost.delivery.guard import current
+from rolehost.delivery.scopes import unit_of_work
 from rolehost.delivery.ticks import Ticker
 from rolehost.delivery.work import new_id
 from rolehost.deployment import Deployment, load
@@ -52,7 +53,7 @@ class HostDown(RolehostError):
 class Host(Assertions):
     """A host of some plugins; made with the fixture ``host`` or :func:`open_host`.
 
-    Its code is that of a deployment: the same composition, delivery engine and HTTP application.
+    Its code is that of a deployment: the same composition, delivery code and HTTP application.
     What is missing are processes, threads and time: everything runs in the thread of the test,
     when the test says so, and the clock stands still until the test moves it. It has a process
     of each role all the same, with services of its own, started when it is first needed.
@@ -183,7 +184,7 @@ class Host(Assertions):
         if kind == "message":
             found = deadmessages.replay(services.queue, int(number))
         else:
-            with services.engine.unit_of_work() as work:
+            with unit_of_work(services.delivery) as work:
                 woken = deadletters.replay(work.transaction, name, self.clock.now())
                 found = woken is not None
                 work.wake(woken or "")
@@ -369,7 +370,7 @@ class Host(Assertions):
             # A schedule that is new begins when a scheduler first sees it: now.
             started = self._processes.of("command").composition
             schedules = [owned.value for owned in started.schedules]
-            Ticker(services.engine, schedules, "", 0.0).step()
+            Ticker(services.delivery, schedules, "", 0.0).step()
 
     def _database(self) -> Any:
         return self._processes.services("command").database

@@ -36,12 +36,12 @@ class Jobs:
     """
 
     def __init__(self, services: ProcessServices, owner: str, metrics: Metrics) -> None:
-        self._engine = services.engine
+        self._runtime = services.delivery
         self._services = services
         self._owner = owner
         self._metrics = metrics
         queues: dict[str, list[str]] = {}
-        for actor in services.engine.declared.actors.values():
+        for actor in services.delivery.declared.actors.values():
             queues.setdefault(actor.queue, []).append(actor.name)
         self._queues = sorted(queues.items())
 
@@ -60,24 +60,24 @@ class Jobs:
         return None
 
     def _claim(self, queue: str, actors: list[str]) -> ClaimedJob | None:
-        engine = self._engine
-        now = engine.clock.now()
-        due = engine.ledger.next_due()
-        if (due is None or due > now) and not engine.ledger.ready(queue, actors):
+        runtime = self._runtime
+        now = runtime.clock.now()
+        due = runtime.ledger.next_due()
+        if (due is None or due > now) and not runtime.ledger.ready(queue, actors):
             return None
-        with engine.database.transaction() as tx:
-            engine.ledger.promote(tx, now)
-            jobs = engine.ledger.claim(tx, queue, actors, self._owner, 1)
+        with runtime.database.transaction() as tx:
+            runtime.ledger.promote(tx, now)
+            jobs = runtime.ledger.claim(tx, queue, actors, self._owner, 1)
         return jobs[0] if jobs else None
 
     def _run(self, job: ClaimedJob) -> Ran:
-        engine = self._engine
-        runner = _Looking(engine, self._services)
+        runtime = self._runtime
+        runner = _Looking(runtime, self._services)
         self._metrics.last_job = ""
         end = runner.run(job)
         if end is not None:
-            with engine.database.transaction() as tx:
-                engine.ledger.finish(tx, job, end, engine.clock.now())
+            with runtime.database.transaction() as tx:
+                runtime.ledger.finish(tx, job, end, runtime.clock.now())
         return Ran(
             kind="job",
             name=job.actor,

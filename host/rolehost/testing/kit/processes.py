@@ -10,7 +10,7 @@ from typing import Any
 
 from rolehost.api import Actor
 from rolehost.composition import Composition
-from rolehost.delivery.scopes import current
+from rolehost.delivery.scopes import current_scope
 from rolehost.roles.process import Process
 from rolehost.services import ProcessServices
 from rolehost.testing.kit.metrics import Metrics
@@ -144,14 +144,14 @@ class Processes:
 
     def _listen(self, services: ProcessServices) -> None:
         """Have the host told of every commit, besides those who wait for wake-ups."""
-        engine = services.engine
-        wake = engine.wake
+        runtime = services.delivery
+        wake = runtime.wake
 
         def woken(names: Collection[str]) -> None:
             wake(names)
             self._woken(names)
 
-        engine.wake = woken
+        runtime.wake = woken
 
     def _overhear(self, services: ProcessServices) -> None:
         """Have the host told of ephemeral messages; of those of a unit of work at its end."""
@@ -159,7 +159,7 @@ class Processes:
 
         def sent(actor: Actor, /, *, delay: float | None = None, **arguments: Any) -> None:
             send(actor, delay=delay, **arguments)
-            scope = current.get()
+            scope = current_scope()
             if scope is not None and scope.work is not None:
                 scope.work.after_commit(lambda: self._woken(()))
             else:

@@ -69,7 +69,7 @@ class SimulatedGroup(Group):
     def __init__(self, process: SimulatedProcess, group: str, handlers: Any) -> None:
         services, self._process = process.services, process
         super().__init__(
-            services.engine,
+            services.delivery,
             services,
             services.stream,
             group,

@@ -24,7 +24,7 @@ from rolehost.api.contributions import Actor, Handler
 from rolehost.composition.model import Composition
 from rolehost.delivery import envelope
 from rolehost.delivery.outbox import decode_headers
-from rolehost.delivery.scopes import Scope, current
+from rolehost.delivery.scopes import Scope, current_scope
 from rolehost.storage import Record
 from rolehost.testing.memory.database import MemoryDatabase
 from rolehost.testing.simulation.world import SimulatedWorld
@@ -121,7 +121,7 @@ class Contract:
 
     def _returned(self, job: Any) -> None:
         self.returned.add(job.id)
-        scope = current.get()
+        scope = current_scope()
         if scope is None or scope.work is None:
             self.bare.add(job.id)
             return
@@ -144,7 +144,7 @@ class Contract:
 
     def _done(self, handler: Handler, identity: str, key: str | None) -> None:
         self.handled.add((handler.group, identity))
-        scope = current.get()
+        scope = current_scope()
         if scope is None or scope.work is None:
             return
         found = scope.work.transaction.execute(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rolehost.api.contributions import Handler
 from rolehost.composition.model import Composition
 from rolehost.delivery import leases, sweep
-from rolehost.delivery.guard import guard_of
+from rolehost.delivery.guarded import guard_of
 from rolehost.delivery.leases import Identity, Presence
 from rolehost.delivery.ledger import Finish
 from rolehost.delivery.relay import Relay
@@ -104,19 +104,19 @@ class SimulatedProcess(Process):
         if "database" not in self.composition.backends:
             self._begun = True
             return
-        policy = services.engine.policy
+        policy = services.delivery.policy
         self._presence = Presence(services.database, self.run.clock, policy.lease)
         if "stream" in services.backends and self.composition.publishes:
-            self._relay = Relay(services.engine, services.stream, self.name)
+            self._relay = Relay(services.delivery, services.stream, self.name)
             self._listener = services.queue.listen(["outbox", "leases"])
 
     def begin(self) -> None:
         """Announce its presence and begin to take work, as :mod:`rolehost.roles.upkeep` does."""
         self._presence.renew(self._identity)
-        sweep.release_dead(self.services.engine)
+        sweep.release_dead(self.services.delivery)
         settings, now = self.composition.deployment.host.scheduler, self.run.clock.now()
         self._due = {
-            "renew": now + int(self.services.engine.policy.heartbeat * 1000),
+            "renew": now + int(self.services.delivery.policy.heartbeat * 1000),
             "sweep": now + int(settings.sweep * 1000),
             "retain": now + int(settings.retention * 1000),
         }
@@ -165,26 +165,26 @@ class SimulatedProcess(Process):
 
     def _renew(self) -> None:
         self._due["renew"] = self.run.clock.now() + int(
-            self.services.engine.policy.heartbeat * 1000
+            self.services.delivery.policy.heartbeat * 1000
         )
         self._presence.renew(self._identity)
 
     def _leads(self) -> bool:
-        engine = self.services.engine
-        ttl = engine.policy.lease
-        return leases.acquire(engine.database, engine.clock, "sweep", self.name, ttl) is not None
+        runtime = self.services.delivery
+        ttl = runtime.policy.lease
+        return leases.acquire(runtime.database, runtime.clock, "sweep", self.name, ttl) is not None
 
     def _sweep(self) -> None:
         settings = self.composition.deployment.host.scheduler
         self._due["sweep"] = self.run.clock.now() + int(settings.sweep * 1000)
         if self._leads():
-            sweep.release_dead(self.services.engine)
+            sweep.release_dead(self.services.delivery)
 
     def _retain(self) -> None:
         settings = self.composition.deployment.host.scheduler
         self._due["retain"] = self.run.clock.now() + int(settings.retention * 1000)
         if self._leads():
-            sweep.retain(self.services.engine)
+            sweep.retain(self.services.delivery)
 
     def _awake(self, name: str, listener: Listener | None) -> bool:
         """Say whether a thread that waits was woken, or looks by itself."""
@@ -199,11 +199,11 @@ class SimulatedProcess(Process):
         if "leases" in self._listener.wait(0.0):
             self._relay.try_leases()
         if not self._relay.step():
-            self._looked("outbox", self.services.engine.policy.poll)
+            self._looked("outbox", self.services.delivery.policy.poll)
 
     def _work(self) -> None:
         services, settings = self.services, self.composition.deployment.host.worker
-        self._runner = Runner(services.engine, services)
+        self._runner = Runner(services.delivery, services)
         self._runner._quarantine = FiberLock(self.run.fibers)  # type: ignore[assignment]
         by_queue: dict[str, list[str]] = {}
         for owned in self.composition.actors.values():
@@ -212,7 +212,7 @@ class SimulatedProcess(Process):
         for queue in sorted(by_queue):
             if settings.queues is None or queue in settings.queues:
                 self._consumers[queue] = LedgerConsumer(
-                    services.engine,
+                    services.delivery,
                     queue=queue,
                     actors=by_queue[queue],
                     owner=self.name,
@@ -246,13 +246,13 @@ class SimulatedProcess(Process):
     def _poll(self, group: SimulatedGroup) -> None:
         group.poll()
         group.replay()
-        self._looked(group.name, self.services.engine.policy.poll)
+        self._looked(group.name, self.services.delivery.policy.poll)
 
     def _schedule(self) -> None:
         settings = self.composition.deployment.host.scheduler
         schedules = [owned.value for owned in self.composition.schedules]
         self._lease = settings.lease
-        self._ticker = Ticker(self.services.engine, schedules, self.name, settings.lease)
+        self._ticker = Ticker(self.services.delivery, schedules, self.name, settings.lease)
 
     def _tick(self) -> None:
         assert self._ticker is not None  # it is offered only then

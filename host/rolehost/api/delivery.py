@@ -1,4 +1,4 @@
-"""The numbers of the delivery contract."""
+"""The settings of the delivery contract; for the host, not exported to plugins."""
 
 from __future__ import annotations
 

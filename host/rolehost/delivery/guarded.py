@@ -1,0 +1,259 @@
+"""Puts the guard's checks in front of a backend's methods, in subclasses of its classes.
+
+Every use of a database passes one of a few calls: a session or a transaction begins, or peewee
+takes a cursor or begins. :func:`guard_of` replaces the class of the two objects, so that a
+backend's author does not have to know the rules.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from functools import cache
+from types import TracebackType
+from typing import Any
+
+from rolehost.delivery.guard import Guard
+from rolehost.errors import DatabaseMisused, StorageBusy, StorageUnavailable
+from rolehost.storage import Cursor, Database, Transaction
+
+#: Statements that begin or end a transaction, without savepoints, which are part of one. Only the
+#: first statement of a text is checked: bodies of triggers have BEGIN and END, too.
+_TRANSACTION_CONTROL = re.compile(
+    r"(?:[\s;]|--[^\n]*\n|/\*.*?\*/)*+"
+    r"(?:COMMIT|END|ABORT|BEGIN|START\s+TRANSACTION|PREPARE\s+TRANSACTION"
+    r"|ROLLBACK(?!\s+(?:(?:WORK|TRANSACTION)\s+)?TO\b))\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_installing = threading.Lock()
+
+
+def guard_of(database: Database) -> Guard:
+    """Return the guard of a database; the first call puts it in place."""
+    found: Guard | None = getattr(database, "_rolehost_guard", None)
+    if found is not None:
+        return found
+    with _installing:
+        found = getattr(database, "_rolehost_guard", None)
+        if found is None:
+            found = Guard(database)
+            peewee: Any = database.peewee
+            backend: Any = database
+            peewee._rolehost_guard = backend._rolehost_guard = found
+            peewee.__class__ = _guarded_peewee(peewee.__class__)
+            backend.__class__ = _guarded_database(backend.__class__)
+        return found
+
+
+@cache
+def _guarded_database(original: type[Any]) -> type[Any]:
+    """Return a backend's :class:`Database` class with the checks before its methods."""
+
+    class Guarded(original):  # type: ignore[misc]
+        __slots__ = ()
+        __qualname__, __module__ = original.__qualname__, original.__module__
+
+        def session(self) -> AbstractContextManager[None]:
+            return _Session(self._rolehost_guard, super().session())
+
+        def transaction(self) -> AbstractContextManager[Transaction]:
+            return _Transaction(self._rolehost_guard, super().transaction())
+
+        def read(self, sql: str, params: Sequence[Any] = ()) -> Any:
+            guard: Guard = self._rolehost_guard
+            guard.check()
+            try:
+                return super().read(sql, params)
+            except Exception as error:
+                guard.statement_failed(error)
+                raise
+
+    Guarded.__name__ = original.__name__
+    return Guarded
+
+
+@cache
+def _guarded_peewee(original: type[Any]) -> type[Any]:
+    """Return a class of peewee databases with the checks before its methods."""
+
+    class Guarded(original):  # type: ignore[misc]
+        __slots__ = ()
+        __qualname__, __module__ = original.__qualname__, original.__module__
+
+        def execute_sql(self, sql: Any, *args: Any, **options: Any) -> Any:
+            guard: Guard = self._rolehost_guard
+            if guard.units and isinstance(sql, str) and _TRANSACTION_CONTROL.match(sql):
+                guard.check_end()
+            try:
+                return super().execute_sql(sql, *args, **options)
+            except Exception as error:
+                guard.statement_failed(error)
+                raise
+
+        def cursor(self, *args: Any, **options: Any) -> Any:
+            self._rolehost_guard.check()
+            return super().cursor(*args, **options)
+
+        def connect(self, *args: Any, **options: Any) -> Any:
+            self._rolehost_guard.check()
+            return super().connect(*args, **options)
+
+        def connection(self) -> Any:
+            self._rolehost_guard.check()
+            return super().connection()
+
+        def begin(self, *args: Any, **options: Any) -> Any:
+            guard: Guard = self._rolehost_guard
+            guard.check()
+            guard.check_end()
+            try:
+                begun = super().begin(*args, **options)
+            except StorageUnavailable as error:
+                guard.blame(error)
+                if isinstance(error, StorageBusy):
+                    guard.explain_busy(error)
+                raise
+            guard.began()
+            return begun
+
+        def transaction(self, *args: Any, **options: Any) -> Any:
+            guard: Guard = self._rolehost_guard
+            # peewee ignores an inner transaction that fails; a savepoint is rolled back.
+            inside = guard.units.get(guard.strand()) is not None
+            return self.savepoint() if inside else super().transaction(*args, **options)
+
+        def commit(self) -> Any:
+            self._rolehost_guard.check_end()
+            done = super().commit()
+            self._rolehost_guard.ended()
+            return done
+
+        def rollback(self) -> Any:
+            self._rolehost_guard.check_end()
+            try:
+                return super().rollback()
+            finally:
+                self._rolehost_guard.ended()
+
+    Guarded.__name__ = original.__name__
+    return Guarded
+
+
+class _Session:
+    """A session that checks the rules, and reports units of work that are still open at its end."""
+
+    __slots__ = ("_before", "_guard", "_inner", "_losses")
+
+    def __init__(self, guard: Guard, inner: AbstractContextManager[None]) -> None:
+        self._guard = guard
+        self._inner = inner
+
+    def __enter__(self) -> None:
+        guard = self._guard
+        guard.check()
+        strand = guard.strand()
+        self._before = guard.units.get(strand)
+        self._losses = guard.losses.get(strand)
+        self._inner.__enter__()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        guard = self._guard
+        left = guard.units.get(guard.strand())
+        if left is not None and left is not self._before:
+            left.close()
+        else:
+            left = None
+        try:
+            self._inner.__exit__(kind, error, trace)
+        except StorageUnavailable as raised:
+            guard.blame(raised)
+            raise
+        lost = guard.losses.get(guard.strand())
+        if lost is not self._losses:
+            guard.losses.pop(guard.strand(), None)
+            if lost is not None and error is None:
+                raise DatabaseMisused(lost)
+        if left is not None and error is None:
+            raise DatabaseMisused(
+                f"the unit of work opened at {left.opened_at} was still open when the code that"
+                " opened it had ended, so it was rolled back; let its block end, also in a"
+                " generator"
+            )
+
+
+class _Transaction:
+    """A transaction that only its own thread can use, until its end."""
+
+    __slots__ = ("_context", "_guard", "_inner", "_strand")
+
+    def __init__(self, guard: Guard, context: AbstractContextManager[Transaction]) -> None:
+        self._guard = guard
+        self._context = context
+        self._inner: Transaction | None = None
+
+    def __enter__(self) -> Transaction:
+        guard = self._guard
+        guard.check()
+        self._strand = guard.strand()
+        try:
+            self._inner = self._context.__enter__()
+        except StorageUnavailable as error:
+            guard.blame(error)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool | None:
+        self._inner = None
+        try:
+            return self._context.__exit__(kind, error, trace)
+        except StorageUnavailable as raised:
+            self._guard.blame(raised)
+            raise
+
+    def _usable(self) -> Transaction:
+        if self._inner is None:
+            raise DatabaseMisused("this transaction has ended; begin another one")
+        if self._strand != self._guard.strand():
+            raise DatabaseMisused(
+                "this transaction belongs to another thread; use it in the thread that began it"
+            )
+        return self._inner
+
+    def execute(self, sql: str, params: Sequence[Any] = ()) -> Cursor:
+        """See :meth:`rolehost.api.Transaction.execute`."""
+        inner = self._usable()
+        try:
+            return inner.execute(sql, params)
+        except Exception as error:
+            self._guard.statement_failed(error)
+            raise
+
+    def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """See :meth:`rolehost.api.Transaction.executemany`."""
+        inner = self._usable()
+        try:
+            inner.executemany(sql, rows)
+        except Exception as error:
+            self._guard.statement_failed(error)
+            raise
+
+    def conclude(self, sql: str, params: Sequence[Any] = ()) -> bool:
+        """See :meth:`rolehost.api.Transaction.conclude`."""
+        inner = self._usable()
+        try:
+            return inner.conclude(sql, params)
+        except StorageUnavailable as error:
+            self._guard.blame(error)
+            raise

@@ -1,0 +1,165 @@
+"""What all delivery code of a process shares: database, clock, policy, and where jobs go."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+import structlog
+
+from rolehost.api.contributions import Actor
+from rolehost.api.delivery import DeliverySettings
+from rolehost.api.observe import Recorder
+from rolehost.api.services import Clock
+from rolehost.delivery.arguments import Signature
+from rolehost.delivery.guarded import guard_of
+from rolehost.delivery.ledger import Ledger
+from rolehost.errors import UndeclaredError, UnknownActor
+from rolehost.storage import Database
+
+log = structlog.get_logger(__name__)
+
+#: Milliseconds for which the target of another deployment's actor is cached.
+_CACHED = 60_000
+
+
+class Declared(msgspec.Struct, frozen=True, kw_only=True):
+    """What the composition allows.
+
+    Attributes:
+        actors: the durable actors of this deployment, by name.
+        enqueues: names of actors that enabled plugins declare they enqueue.
+        publishes: topics they declare they publish to.
+        strict: refuse undeclared actors and topics instead of counting them.
+    """
+
+    actors: Mapping[str, Actor]
+    enqueues: frozenset[str]
+    publishes: frozenset[str]
+    strict: bool
+
+
+class Target(NamedTuple):
+    """Where the jobs of an actor go, and how their arguments are encoded."""
+
+    name: str
+    queue: str
+    priority: int
+    encode: Callable[[Mapping[str, Any]], bytes]
+
+
+class DeliveryRuntime:
+    """The collaborators of all delivery code in one process; thread-safe.
+
+    Clock, random source, database and wake-ups come from outside and no thread is started here,
+    so that a simulation can run all of it.
+
+    Args:
+        database: the service database.
+        wake: sends wake-ups by name after a commit; they may be lost.
+        clock: the time.
+        random: the random source; only its thread-safe methods based on ``random()`` are used.
+        source: the CloudEvents ``source`` of events that have none.
+        declared: what may be enqueued and published.
+        policy: the settings ``[delivery]``.
+        recorder: receives measurements.
+        elsewhere: looks up the target of another deployment's actor in the database; None if no
+            deployment has it.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        wake: Callable[[Collection[str]], None],
+        clock: Clock,
+        random: random.Random,
+        source: str,
+        declared: Declared,
+        policy: DeliverySettings,
+        recorder: Recorder,
+        elsewhere: Callable[[Database, str], Target | None] = lambda _database, _name: None,
+    ) -> None:
+        self.database = database
+        self.guard = guard_of(database)
+        #: Seconds for which a unit of work retries to get the write lock. The default 0 leaves it
+        #: at the backend's own time limit; commands wait longer than requests.
+        self.patience = 0.0
+        self.wake = wake
+        self.clock = clock
+        self.random = random
+        self.source = source
+        self.declared = declared
+        self.policy = policy
+        self.recorder = recorder
+        self.ledger = Ledger(database)
+        self.signatures = {name: Signature(actor) for name, actor in declared.actors.items()}
+        self._elsewhere = elsewhere
+        self._targets: dict[str, Target] = {}
+        # Targets in other deployments, with the time until which they are cached, milliseconds.
+        self._distant: dict[str, tuple[Target, int]] = {}
+        self._warned: set[tuple[str, str]] = set()
+
+    def target(self, actor: Actor | str) -> Target:
+        """Return where the jobs of an actor go.
+
+        Raises:
+            UndeclaredError: no plugin declares that it enqueues this actor, and the deployment
+                is strict.
+            UnknownActor: no deployment has an actor of this name, or the actor is ephemeral.
+        """
+        name = actor if isinstance(actor, str) else actor.name
+        target = self._targets.get(name)
+        if target is not None:
+            return target
+        if isinstance(actor, str):
+            known = self.declared.actors.get(name)
+            if known is None:
+                return self._distant_target(name)
+        else:
+            # If this deployment has the actor, its queue may be another one here.
+            known = self.declared.actors.get(name, actor)
+        self._check_declared("actor", name, "enqueues", self.declared.enqueues)
+        if not known.durable:
+            raise UnknownActor(f"actor {name!r} is ephemeral; use services.send()")
+        signature = self.signatures.get(name) or Signature(known)
+        target = self._targets[name] = Target(name, known.queue, known.priority, signature.encode)
+        return target
+
+    def _distant_target(self, name: str) -> Target:
+        """Return where jobs go if only the actor's name is known in this deployment."""
+        now = self.clock.now()
+        known = self._distant.get(name)
+        if known is not None and now < known[1]:
+            return known[0]
+        self._check_declared("actor", name, "enqueues", self.declared.enqueues)
+        target = self._elsewhere(self.database, name)
+        if target is None:
+            raise UnknownActor(
+                f"actor {name!r} is not of this deployment, and no deployment that has run on this"
+                " database works it; start that one first, or enqueue the Actor itself"
+            )
+        self._distant[name] = (target, now + _CACHED)
+        return target
+
+    def check_topic(self, topic: str) -> None:
+        """Count a publication to a topic that no plugin declares.
+
+        Raises:
+            UndeclaredError: the deployment is strict.
+        """
+        self._check_declared("topic", topic, "publishes", self.declared.publishes)
+
+    def _check_declared(self, kind: str, name: str, field: str, declared: frozenset[str]) -> None:
+        if name in declared:
+            return
+        if self.declared.strict:
+            raise UndeclaredError(
+                f"{kind} {name!r} is in no enabled plugin's PluginInfo.{field}; add it there"
+            )
+        self.recorder.undeclared(kind, name)
+        if (kind, name) not in self._warned:
+            self._warned.add((kind, name))
+            log.warning("undeclared", kind=kind, name=name, add_to=f"PluginInfo.{field}")
