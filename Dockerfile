@@ -11,6 +11,7 @@ COPY migrations migrations
 COPY plugins plugins
 COPY contrib contrib
 RUN set -eu; \
+    rm -r contrib/testing; \
     for folder in . plugins/*/ contrib/*/; do \
         /opt/rolehost/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels "./$folder"; \
     done; \

@@ -21,7 +21,7 @@ LEFT_OUT = pytest.StashKey[list[tuple[Path, str]]]()
 MARKER = "needs(module): leave the test out under --partial when the module is not installed"
 
 #: Our own packages: what they import in their turn is looked at too.
-FOLLOWED = ("rolehost", "scripts", "tests")
+FOLLOWED = ("contrib", "rolehost", "rolehost_fleet", "rolehost_testing", "scripts", "tests")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

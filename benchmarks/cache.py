@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
-from rolehost.testing import services
+from rolehost_testing import services
 
 from benchmarks.children import figures
 from benchmarks.deployments import Place, environment, place

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from redis import Redis
-from rolehost.testing import services
+from rolehost_testing import services
 
 from benchmarks.children import Child, figures
 from benchmarks.deployments import Place, place

@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg2
-from rolehost.testing import services
+from rolehost_testing import services
 
 from benchmarks.children import Child, figures
 from benchmarks.deployments import Place, migrate, place

@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg2
-from rolehost.testing import services
+from rolehost_testing import services
 
 from benchmarks.children import Child, figures, finish
 from benchmarks.deployments import Place, migrate, place

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from rolehost.testing import services
+from rolehost_testing import services
 
 from benchmarks import quiet
 from benchmarks.children import Child, figures, running

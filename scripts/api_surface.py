@@ -146,7 +146,7 @@ def page(note: str) -> str:
         note,
         "# The plugin API",
         "Everything that a plugin may import of the host: `rolehost.api`, and for routes"
-        " `rolehost.api.http`; tests import `rolehost.testing` ([testing.md](testing.md)). The"
+        " `rolehost.api.http`; tests import `rolehost_testing` ([testing.md](testing.md)). The"
         " hooks, with what each may do, are in [hooks.md](hooks.md). This is plugin API"
         f" {versions.PLUGIN_API}; plugins of"
         f" {' and '.join(map(str, versions.ACCEPTED_APIS))} are accepted.",

@@ -135,13 +135,13 @@ def page(collected: Counter[str], passed: Counter[str]) -> str:
     parts = [
         NOTE,
         "# Conformance",
-        "Every backend of a kind passes the same suite, of `rolehost.testing.conformance`: "
+        "Every backend of a kind passes the same suite, of `rolehost_testing.conformance`: "
         "concurrency in threads and processes, time-outs, values at the limits, unicode, empty "
         "and binary ones, expiry, ordering, redelivery; and those with a server a second one, in "
         "which the server is stopped and killed beneath a client that must work again. A "
         "capability that is not declared is refused, which is tested, too; tests of what it "
         "would do are left out. How a backend's own tests subclass a suite, in five lines, stands "
-        "in `host/rolehost/testing/conformance/__init__.py`.",
+        "in `contrib/testing/rolehost_testing/conformance/__init__.py`.",
     ]
     for kind in CAPABILITIES:
         columns = [each for each in BACKENDS if each.kind == kind]

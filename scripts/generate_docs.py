@@ -18,8 +18,8 @@ import msgspec
 from rolehost.api import contributions, hooks
 from rolehost.api.hooks import GROUP, DeclareContext, Hooks
 from rolehost.cli.exits import MEANINGS
-from rolehost.cli.main import COMMANDS
 from rolehost.deployment.model import HostSettings
+from rolehost.discovery.commands import HOST, tools
 
 from scripts import api_surface, grades_page
 from scripts.docstrings import parse
@@ -223,7 +223,10 @@ def _toml(value: Any) -> str:
 
 def commands_page() -> str:
     """Return the commands of the host and of the plugins, and what the exit statuses mean."""
-    own = [(f"`rolehost {name}`", summary) for name, (_, summary) in sorted(COMMANDS.items())]
+    own = [
+        (f"`rolehost {name}`", summary)
+        for name, (_, summary) in sorted({**HOST, **tools()}.items())
+    ]
     contributed = [
         (f"`rolehost {each.name}`", f"{each.summary} (`{plugin}`)")
         for plugin, module, context in _plugins()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from rolehost.grading import CRITERIA, LEVELS
+from rolehost_testing.grading import CRITERIA, LEVELS
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGE = DOCS / "grades.md"

@@ -17,7 +17,7 @@ cd "$(dirname "$0")/.."
 
 [ -x .venv/bin/rolehost ] || scripts/setup.sh
 services() {
-    .venv/bin/python -m rolehost.testing.services \
+    .venv/bin/python -m rolehost_testing.services \
         --state "${ROLEHOST_SERVICES_STATE:-var/services.json}" "$@"
 }
 

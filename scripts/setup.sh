@@ -20,6 +20,8 @@ say() { echo "setup: $*" >&2; }
 distributions() {
     echo .
     for folder in plugins/*/ contrib/*/; do
+        # Running needs nothing of what tests use.
+        [ "$1 $folder" != "runtime contrib/testing/" ] || continue
         [ -f "${folder}setup.cfg" ] && echo "./${folder%/}"
     done
     return 0
@@ -28,7 +30,7 @@ distributions() {
 # Everything that decides what is installed, as text: kept in .venv and compared with, so that
 # no check-sum tool is needed, which systems name differently.
 inputs() {
-    for folder in $(distributions); do
+    for folder in $(distributions "$1"); do
         echo "== $folder"
         cat "$folder/setup.cfg" "$folder/pyproject.toml"
     done
@@ -73,7 +75,7 @@ say "installing locked packages ($kind)"
 
 say "installing the distributions of this tree, editable"
 set --
-for folder in $(distributions); do
+for folder in $(distributions "$kind"); do
     set -- "$@" -e "$folder"
 done
 # setuptools is locked and there already, and so is every dependency: nothing is downloaded.

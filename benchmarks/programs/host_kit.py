@@ -18,7 +18,7 @@ from rolehost.api import (
     handler,
     hookimpl,
 )
-from rolehost.testing.kit import Hosts
+from rolehost_testing.kit import Hosts
 
 from benchmarks.programs.bare_testing import rate
 from benchmarks.sample import PATH, Orders

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rolehost.api import Cache
 from rolehost.caching.keys import digest
-from rolehost.testing.conformance.clients import PATIENCE, in_threads, process
+from rolehost_testing.conformance.clients import PATIENCE, in_threads, process
 
 from tests.caching.kit import Chance, Remembers, open_values
 

@@ -11,7 +11,7 @@ import pytest
 from rolehost.api import Caching, StorageBusy, StorageError, StorageUnavailable
 from rolehost.caching import Guard
 from rolehost.caching.guard import FIRST_PAUSE, LONGEST_PAUSE
-from rolehost.testing.services import Server
+from rolehost_testing.services import Server
 
 from tests.caching import kit
 from tests.caching.kit import Failing, Remembers, open_values

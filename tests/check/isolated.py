@@ -13,9 +13,9 @@ from rolehost.discovery import entries
 _all = entries._candidates
 
 
-def _ours_hidden(path):
-    for texts in _all(path):
-        if not entries._identity(texts.headers)[0].startswith("rolehost"):
+def _ours_hidden(group, path):
+    for texts in _all(group, path):
+        if group != entries.GROUP or not entries._identity(texts.headers)[0].startswith("rolehost"):
             yield texts
 
 

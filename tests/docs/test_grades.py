@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from rolehost.discovery import Found, installed
-from rolehost.grading import LEVELS, Grade, grade, judging
+from rolehost_testing.grading import LEVELS, Grade, grade, judging
 
 from scripts.generate_docs import OWN
 from scripts.grades_page import PAGE, put

@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from rolehost.scaffold import BACKENDS
+from rolehost_testing.scaffold import BACKENDS
 
-from tests.authoring.test_new import made, run
+from contrib.testing.tests.authoring.test_new import made, run
 from tests.docs.author import install
 
 

@@ -6,7 +6,7 @@ import inspect
 import re
 from pathlib import Path
 
-from rolehost.testing.simulation import Simulation
+from rolehost_testing.simulation import Simulation
 
 from tests.docs.author import run_suite
 from tests.proofs.kit import ROOT

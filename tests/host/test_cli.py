@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 from rolehost.cli import exits
-from rolehost.cli.main import COMMANDS
-from rolehost.composition.conflicts import HOST_COMMANDS
+from rolehost.discovery.commands import HOST
 
 from tests.check.casefile import ISOLATED
 from tests.host.installed import write_plugin
@@ -178,13 +177,9 @@ def test_a_host_without_plugins_can_be_checked_and_listed(bare: Shell):
 def test_help_lists_every_command_and_exit_status(shop: Shell):
     told = shop("--help")
     assert told.status == exits.OK
-    assert all(f"  {name} " in told.out for name in COMMANDS)
+    assert all(f"  {name} " in told.out for name in HOST)
     assert all(f"  {code} " in told.out for code in exits.MEANINGS)
     assert "Look into the shop" in told.out
-
-
-def test_the_host_keeps_its_commands_names_from_plugins():
-    assert frozenset(COMMANDS) == HOST_COMMANDS
 
 
 def test_check_says_ok_for_each_good_deployment_and_tells_the_others_mistakes(shop: Shell):

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from rolehost.testing.kit import open_host
+from rolehost_testing.kit import open_host
 
-from tests.testing.kit import shop
+from contrib.testing.tests.kit import shop
 
 pytestmark = pytest.mark.needs("rolehost_embedded", "rolehost_ops", "falcon", "dramatiq")
 

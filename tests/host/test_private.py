@@ -248,7 +248,7 @@ MODULES = (
     "rolehost.supervisor",
     "rolehost.roles",
     "rolehost.supervisor.check_program",
-    "rolehost.testing.services",
+    "rolehost_testing.services",
 )
 
 
@@ -281,4 +281,4 @@ def test_every_module_is_started_without_the_working_directory() -> None:
         if "tests" not in path.relative_to(ROOT).parts
         and re.search(r'sys\.executable,(?!\s*"-[PI]").{0,80}"-m"', path.read_text(), re.DOTALL)
     ]
-    assert found == ["host/rolehost/grading/judging.py"]
+    assert found == ["contrib/testing/rolehost_testing/grading/judging.py"]

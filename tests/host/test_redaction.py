@@ -323,9 +323,9 @@ def test_statements_are_written_without_their_values(written: io.StringIO, tmp_p
 
 @pytest.mark.needs("falcon", "dramatiq")
 def test_a_row_that_does_not_exist_is_named_without_the_values_asked_for() -> None:
-    from rolehost.testing.kit import open_host
+    from rolehost_testing.kit import open_host
 
-    from tests.testing.kit import shop
+    from contrib.testing.tests.kit import shop
 
     with open_host([("shop", shop)]) as host:
         database = host.services.database

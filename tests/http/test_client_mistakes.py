@@ -12,7 +12,7 @@ import pytest
 from rolehost.api import PLUGIN_API, PluginInfo, Route, hookimpl, load_json
 from rolehost.api.http import decode
 from rolehost.api.json import DEEPEST
-from rolehost.testing.kit import Host, open_host
+from rolehost_testing.kit import Host, open_host
 
 
 class Body(msgspec.Struct):

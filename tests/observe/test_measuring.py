@@ -10,7 +10,7 @@ from rolehost.api import PLUGIN_API, Metric, PluginInfo, UndeclaredError
 from rolehost.composition import compose
 from rolehost.deployment import read
 from rolehost.services import ProcessServices
-from rolehost.testing.kit.metrics import Metrics
+from rolehost_testing.kit.metrics import Metrics
 
 from tests.host.installed import plugin
 

@@ -11,7 +11,9 @@ from setuptools import find_packages
 from tests.proofs.kit import ROOT
 
 FOLDERS = [ROOT, *sorted(path.parent for path in ROOT.glob("[pc]*/*/setup.cfg"))]
-PLUGINS = FOLDERS[1:]
+#: Distributions of commands and test material, which no plugin imports.
+TOOLS = [ROOT / "contrib/fleet", ROOT / "contrib/testing"]
+PLUGINS = [folder for folder in FOLDERS[1:] if folder not in TOOLS]
 
 
 def metadata(path: Path) -> configparser.ConfigParser:
@@ -60,16 +62,28 @@ def test_every_plugin_stands_under_the_import_contracts(folder: Path) -> None:
     package = next(name for name in listed(folder) if "." not in name)
     contracts = metadata(ROOT / ".importlinter")
     assert package in words(contracts["importlinter"]["root_packages"])
-    without = contracts["importlinter:contract:host-without-plugins"]
-    assert package in words(without["forbidden_modules"])
+    alone = contracts["importlinter:contract:host-alone"]
+    assert package in words(alone["forbidden_modules"])
     by_api = contracts["importlinter:contract:plugins-by-the-api"]
     assert package in words(by_api["source_modules"])
-    apart = contracts["importlinter:contract:plugins-apart"]
+    apart = contracts["importlinter:contract:distributions-apart"]
     assert package in words(apart["modules"])
 
 
-@pytest.mark.parametrize("folder", PLUGINS, ids=identity)
-def test_every_plugin_is_in_the_tox_matrix(folder: Path) -> None:
+@pytest.mark.parametrize("folder", TOOLS, ids=identity)
+def test_neither_the_host_nor_a_plugin_imports_a_tool(folder: Path) -> None:
+    package = next(name for name in listed(folder) if "." not in name)
+    contracts = metadata(ROOT / ".importlinter")
+    assert package in words(contracts["importlinter"]["root_packages"])
+    for contract in ("host-alone", "plugins-by-the-api"):
+        section = contracts[f"importlinter:contract:{contract}"]
+        assert package in words(section["forbidden_modules"])
+    apart = contracts["importlinter:contract:distributions-apart"]
+    assert package in words(apart["modules"])
+
+
+@pytest.mark.parametrize("folder", FOLDERS[1:], ids=identity)
+def test_every_distribution_is_in_the_tox_matrix(folder: Path) -> None:
     name = metadata(folder / "setup.cfg")["metadata"]["name"]
     assert name in words(metadata(ROOT / "tox.ini")["own"]["everything"])
 
@@ -78,4 +92,5 @@ def test_every_room_of_the_host_is_closed_to_plugins() -> None:
     rooms = {f"rolehost.{path.stem}" for path in (ROOT / "host/rolehost").glob("[!_]*")}
     contracts = metadata(ROOT / ".importlinter")
     closed = set(words(contracts["importlinter:contract:plugins-by-the-api"]["forbidden_modules"]))
-    assert closed == rooms - {"rolehost.api", "rolehost.testing", "rolehost.py"}
+    tools = {"rolehost_fleet", "rolehost_testing"}
+    assert closed == (rooms - {"rolehost.api", "rolehost.py"}) | tools

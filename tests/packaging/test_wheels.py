@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import venv
@@ -18,9 +19,10 @@ from tests.proofs.kit import ROOT
 SMOKE = """
 import json, pathlib, importlib.resources, rolehost
 import rolehost_embedded, rolehost_ops, rolehost_openapi, rolehost_postgres, rolehost_webhooks
-import rolehost_kafka, rolehost_memcached, rolehost_redis, rolehost_graphql
+import rolehost_kafka, rolehost_memcached, rolehost_redis, rolehost_graphql, rolehost_fleet
 packages = [rolehost, rolehost_embedded, rolehost_ops, rolehost_openapi, rolehost_postgres,
-            rolehost_webhooks, rolehost_kafka, rolehost_memcached, rolehost_redis, rolehost_graphql]
+            rolehost_webhooks, rolehost_kafka, rolehost_memcached, rolehost_redis, rolehost_graphql,
+            rolehost_fleet]
 print(json.dumps({
     "from": sorted({str(pathlib.Path(package.__file__).parents[1]) for package in packages}),
     "typed": all(importlib.resources.files(package).joinpath("py.typed").is_file()
@@ -45,13 +47,17 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The scripts folder of an environment with nothing but the wheels and what they need."""
+    """The scripts folder of an environment with the wheels of production and what they need."""
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, with_pip=False)
     pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin/python"), "install"]
     locked = ["--require-hashes", "-r", str(ROOT / "scripts/requirements/runtime.txt")]
     subprocess.run([*pip, "--quiet", *locked], check=True)
-    own = ["--no-deps", "--no-index", *map(str, sorted(wheels.glob("*.whl")))]
+    own = [
+        "--no-deps",
+        "--no-index",
+        *(str(path) for path in sorted(wheels.glob("*.whl")) if "_testing-" not in path.name),
+    ]
     subprocess.run([*pip, "--quiet", *own], check=True)
     return folder / "bin"
 
@@ -85,6 +91,31 @@ def test_a_wheel_holds_the_code_and_the_sql_and_no_tests(wheels: Path, folder: P
                 assert expected in there
     # Those of packages that `rolehost new` makes are no tests of ours.
     assert not [path for path in there if "tests" in path.parts and path.suffix != ".tmpl"]
+
+
+def test_the_host_s_wheel_holds_no_code_of_its_tools(wheels: Path) -> None:
+    (wheel,) = wheels.glob("rolehost-*.whl")
+    archive = zipfile.ZipFile(wheel)
+    names = archive.namelist()
+    assert {Path(name).parts[0] for name in names if ".dist-info" not in name} == {"rolehost"}
+    rooms = {Path(name).parts[1] for name in names if Path(name).parts[0] == "rolehost"}
+    assert not rooms & {"fleet", "grading", "scaffold", "testing"}
+    code = [archive.read(name).decode() for name in names if name.endswith(".py")]
+    tools = re.compile(r"^\s*(from|import) rolehost_(fleet|testing)\b", re.MULTILINE)
+    assert not [text for text in code if tools.search(text)]
+
+
+def test_an_install_for_production_has_the_fleet_s_commands_and_none_for_tests(
+    installed: Path, tmp_path: Path
+) -> None:
+    said = outcome([installed / "rolehost", "--help"], tmp_path)
+    commands = {line.split()[0] for line in said.splitlines() if line.startswith("  ")}
+    assert {"run", "fleet", "asyncapi"} <= commands
+    assert "new" not in commands
+    new = [installed / "rolehost", "new", "plugin", "acme-x"]
+    done = subprocess.run(new, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "pip install 'rolehost[testing]'" in done.stderr
 
 
 def test_the_installed_packages_are_typed_and_carry_their_migrations(

@@ -101,8 +101,8 @@ def servers() -> Iterator[Servers]:
     Raises:
         Unavailable: one of them is not on this machine.
     """
-    from rolehost.testing.services import Missing, start
-    from rolehost.testing.services.kafka import Broker
+    from rolehost_testing.services import Missing, start
+    from rolehost_testing.services.kafka import Broker
 
     with ExitStack() as stack, ThreadPoolExecutor(2) as pool:
         try:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from rolehost.testing.services.kafka import Broker
-from rolehost.testing.services.server import Server
+from rolehost_testing.services.kafka import Broker
+from rolehost_testing.services.server import Server
 
 #: The password that the servers ask for, and a wrong one; neither may be shown anywhere.
 RIGHT, WRONG = "sesame-9c1f", "hunter2-5f3a"

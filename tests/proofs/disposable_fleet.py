@@ -19,7 +19,7 @@ from tests.proofs.running import READY, Running, free_port, running
 
 if TYPE_CHECKING:
     from rolehost.services import ProcessServices
-    from rolehost.testing.services import Server
+    from rolehost_testing.services import Server
 
 #: The proof's own plugins.
 PLUGINS = ROOT / "tests" / "plugins" / "entries"
@@ -48,7 +48,7 @@ def engines() -> Iterator[Engines]:
     Raises:
         Unavailable: one of them is not on this machine.
     """
-    from rolehost.testing.services import Missing, start
+    from rolehost_testing.services import Missing, start
 
     with ExitStack() as stack:
         try:

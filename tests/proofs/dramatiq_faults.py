@@ -15,8 +15,8 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from redis import Redis
-from rolehost.testing import services
-from rolehost.testing.services import Server
+from rolehost_testing import services
+from rolehost_testing.services import Server
 
 from tests.proofs import faults_bare, faults_plugin
 from tests.proofs.kit import ROOT, Figures, Options, Unavailable

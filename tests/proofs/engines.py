@@ -16,7 +16,7 @@ def own_engines() -> Iterator[Engines]:
     Raises:
         Unavailable: one of them is not on this machine.
     """
-    from rolehost.testing.services import Missing, start
+    from rolehost_testing.services import Missing, start
 
     with ExitStack() as stack:
         try:

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from rolehost.testing.services import Missing, start
+from rolehost_testing.services import Missing, start
 
 from tests.proofs.kafka_flow import flow
 from tests.proofs.kafka_ground import PARAMETERS

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from rolehost.api import Event, Services
-from rolehost.testing.services import Server
+from rolehost_testing.services import Server
 
 from tests.proofs import kcat
 from tests.proofs.kafka_ground import Place, unordered

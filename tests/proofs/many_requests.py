@@ -19,7 +19,7 @@ from typing import Any
 
 from rolehost.observe.recorders import Recorders
 from rolehost.roles.http.application import build
-from rolehost.testing.kit import Host, open_host
+from rolehost_testing.kit import Host, open_host
 
 #: Requests of a slice: about 10 ms.
 SLICE = 200

@@ -11,13 +11,13 @@ import time
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from typing import Any
 
-from rolehost.testing.simulation.seeds import SEED
+from rolehost_testing.simulation.seeds import SEED
 
+from contrib.testing.tests.simulation.mistakes import MISTAKES
+from contrib.testing.tests.simulation.mutations import MUTATIONS
 from tests.proofs import simulate_runs
 from tests.proofs.kit import ROOT, Figures, Options
 from tests.proofs.simulate_runs import Found
-from tests.simulation.mistakes import MISTAKES
-from tests.simulation.mutations import MUTATIONS
 
 PROMISE = (
     "Simulation finds 13 seeded mistakes in example plugins, each with a seed that replays to the"

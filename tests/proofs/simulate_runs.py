@@ -13,11 +13,11 @@ import sys
 from contextlib import closing
 from typing import NamedTuple
 
-from rolehost.testing.simulation import Simulation
+from rolehost_testing.simulation import Simulation
 
-from tests.simulation import ledgerbook
-from tests.simulation.mistakes import MISTAKES
-from tests.simulation.mutations import MUTATIONS
+from contrib.testing.tests.simulation import ledgerbook
+from contrib.testing.tests.simulation.mistakes import MISTAKES
+from contrib.testing.tests.simulation.mutations import MUTATIONS
 
 #: Steps of a run of the flagship.
 STEPS = 50
@@ -82,7 +82,7 @@ def webhooks(first: int, count: int) -> Found:
 def _flagship() -> Simulation:
     """Return this process's simulation of the flagship, which takes a second to make."""
     # Imported here: the others need none of its distribution.
-    from tests.simulation.flagship import flagship
+    from contrib.testing.tests.simulation.flagship import flagship
 
     simulation = flagship()
     simulation.run(0, STEPS)

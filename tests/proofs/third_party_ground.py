@@ -20,7 +20,7 @@ from typing import Any
 from tests.proofs.kit import ROOT, Unavailable
 
 #: Parts of the tree whose wheels a stranger would get from an index.
-PARTS = (".", "plugins/embedded", "plugins/ops")
+PARTS = (".", "plugins/embedded", "plugins/ops", "contrib/testing")
 
 
 class Ground:
@@ -84,7 +84,10 @@ class Ground:
         """Make the environment: the host with its roles, storage without a server, probes."""
         venv.create(self.bin.parent, with_pip=False)
         done = self.pip(
-            "install", "rolehost[http,worker,scheduler]", "rolehost-embedded", "rolehost-ops"
+            "install",
+            "rolehost[http,worker,scheduler,testing]",
+            "rolehost-embedded",
+            "rolehost-ops",
         )
         if done.returncode:
             raise Unavailable(f"the package registry cannot be reached: {done.stderr[-300:]}")

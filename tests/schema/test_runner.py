@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rolehost import schema
 from rolehost.storage import Database
-from rolehost.testing.conformance.clients import process
+from rolehost_testing.conformance.clients import process
 
 from tests.schema.conftest import Write, migration
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, assert_type
 
 import pytest
 from rolehost.api import Job, UnitOfWork
-from rolehost.testing.kit import Client, Drained, Enqueued, Host, Hosts, Response, open_host
+from rolehost_testing.kit import Client, Drained, Enqueued, Host, Hosts, Response, open_host
 
 pytest.importorskip("falcon")
 pytest.importorskip("dramatiq")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rolehost.testing.kit import Host, open_host
+from rolehost_testing.kit import Host, open_host
 from rolehost_webhooks.schemas.applications import ApplicationIn
 from rolehost_webhooks.schemas.endpoints import EndpointIn
 from rolehost_webhooks.services import applications, endpoints

@@ -12,7 +12,7 @@ from threading import Thread
 import msgspec
 import pytest
 import urllib3.exceptions
-from rolehost.testing.kit import Host
+from rolehost_testing.kit import Host
 from rolehost_webhooks.delivery.answer import Answer
 from rolehost_webhooks.delivery.failure import explain
 from rolehost_webhooks.delivery.sender import Sender

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 from rolehost.api.http import OPERATION, Operation
-from rolehost.testing.kit import Host, open_host
+from rolehost_testing.kit import Host, open_host
 from rolehost_webhooks.delivery.answer import Answer
 from rolehost_webhooks.delivery.sender import Sender
 from rolehost_webhooks.routes.table import NOT_OFFERED, RESOURCES

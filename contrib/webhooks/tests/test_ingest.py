@@ -8,7 +8,7 @@ from uuid import uuid4
 import msgspec
 import pytest
 from rolehost.api import Event
-from rolehost.testing.kit import open_host
+from rolehost_testing.kit import open_host
 from rolehost_webhooks.errors import Rejected
 from rolehost_webhooks.handlers.ingest import message_of, of_source
 from rolehost_webhooks.models import Message

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 from rolehost.api import DeclareContext
-from rolehost.testing.kit import Host
+from rolehost_testing.kit import Host
 from rolehost_webhooks import outcomes
 from rolehost_webhooks.delivery.answer import Answer
 from rolehost_webhooks.delivery.sender import Sender

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from rolehost.testing.kit import Host, open_host
+from rolehost_testing.kit import Host, open_host
 from rolehost_webhooks import ids
 from rolehost_webhooks.delivery.answer import Answer
 from rolehost_webhooks.delivery.sender import Sender

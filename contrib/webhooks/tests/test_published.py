@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from rolehost.testing.kit import Host, open_host
+from rolehost_testing.kit import Host, open_host
 from rolehost_webhooks.delivery.answer import Answer
 from rolehost_webhooks.delivery.sender import Sender
 from rolehost_webhooks.models import Cause

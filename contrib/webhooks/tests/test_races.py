@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from rolehost.testing.kit import Host, open_host
+from rolehost_testing.kit import Host, open_host
 from rolehost_webhooks import ids
 from rolehost_webhooks.models import Application, Endpoint, EventType, Message
 from rolehost_webhooks.repositories import ordering

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import msgspec
 import pytest
 from rolehost.api import Event
-from rolehost.testing.kit import Host, open_host
+from rolehost_testing.kit import Host, open_host
 from rolehost_webhooks import rules
 from rolehost_webhooks.errors import NotFound, Rejected
 from rolehost_webhooks.models import Application, EventType, Message

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 from rolehost.api import DeclareContext
-from rolehost.testing.kit import Host
+from rolehost_testing.kit import Host
 from rolehost_webhooks.actors import recover
 from rolehost_webhooks.actors.deliver import deliver
 from rolehost_webhooks.actors.fan_out import fan_out

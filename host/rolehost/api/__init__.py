@@ -1,6 +1,6 @@
 """The plugin author's API: everything a plugin imports of the host.
 
-Routes import :mod:`rolehost.api.http` besides; tests import :mod:`rolehost.testing`.
+Routes import :mod:`rolehost.api.http` besides; tests import :mod:`rolehost_testing`.
 """
 
 from rolehost.api.contributions import (

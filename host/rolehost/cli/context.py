@@ -98,9 +98,13 @@ class Context:
         Raises:
             ConfigurationError: with every mistake of every deployment.
         """
-        from rolehost.fleet import load
+        from rolehost.composition.several import examine_all
+        from rolehost.errors import ConfigurationError
 
-        return [member.composition for member in load(paths).members]
+        composed, mistakes = examine_all(paths)
+        if mistakes:
+            raise ConfigurationError(mistakes)
+        return [composition for _, composition in composed]
 
     @cached_property
     def _process(self) -> Process:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -13,6 +13,7 @@ from rolehost.cli import exits
 from rolehost.cli.context import Context
 from rolehost.cli.lazy import imported
 from rolehost.cli.options import takes_deployment
+from rolehost.discovery.commands import HOST, OFFERED, tools
 from rolehost.errors import (
     ConfigurationError,
     RolehostError,
@@ -21,46 +22,26 @@ from rolehost.errors import (
     StorageRefused,
 )
 
-#: The host's commands: name → (``module:attribute``, one line for the help).
-COMMANDS: Mapping[str, tuple[str, str]] = {
-    "actors": ("rolehost.cli.actors:actors", "List actors, who enqueues and who works them."),
-    "asyncapi": (
-        "rolehost.cli.asyncapi:asyncapi",
-        "Print the AsyncAPI document of deployments' events.",
-    ),
-    "check": ("rolehost.cli.check:check", "Check deployments without starting anything."),
-    "dead": ("rolehost.cli.dead:dead", "List, show, replay and discard dead letters."),
-    "doctor": ("rolehost.cli.doctor:doctor", "Look whether a deployment can run here."),
-    "failpoints": (
-        "rolehost.cli.failpoints:failpoints",
-        "List the points at which tests make a process fail.",
-    ),
-    "fleet": ("rolehost.cli.fleet:fleet", "Check, draw and watch deployments that run together."),
-    "handlers": ("rolehost.cli.handlers:handlers", "List event handlers by topic and group."),
-    "jobs": ("rolehost.cli.jobs:jobs", "List, show, retry and cancel jobs."),
-    "migrate": ("rolehost.cli.migrate:migrate", "Apply and take back migrations."),
-    "new": ("rolehost.cli.new:new", "Begin a plugin, a storage backend or a deployment."),
-    "plugins": ("rolehost.cli.plugins:plugins", "List plugins: enabled, disabled, broken."),
-    "reload": ("rolehost.cli.reload:reload", "Replace a running deployment by a changed one."),
-    "routes": ("rolehost.cli.routes:routes", "List HTTP routes."),
-    "run": ("rolehost.cli.run:run", "Run a deployment, all its roles, in the foreground."),
-    "schedules": ("rolehost.cli.schedules:schedules", "List schedules."),
-    "settings": ("rolehost.cli.settings:settings", "List settings, each with its origin."),
-    "why": ("rolehost.cli.why:why", "Say who gives something, or why it is off."),
-}
-
 
 class Commands(click.Group):
-    """The host's commands and those that the deployment's plugins contribute, loaded lazily."""
+    """Commands of the host, of installed tools and of the deployment's plugins, loaded lazily."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return all names; plugins' commands only where the deployment composes."""
-        return sorted({*COMMANDS, *_contributed(ctx, quiet=True)})
+        return sorted({*_own(), *_contributed(ctx, quiet=True)})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import and return one command; None when there is none of this name."""
-        if cmd_name in COMMANDS:
-            return imported(COMMANDS[cmd_name][0])
+        if cmd_name in HOST:
+            return imported(HOST[cmd_name][0])
+        own = _own()
+        if cmd_name in own:
+            return imported(own[cmd_name][0])
+        if cmd_name in OFFERED:
+            ctx.fail(
+                f"{cmd_name!r} is a command of a tool that is not installed; "
+                f"pip install 'rolehost[{OFFERED[cmd_name]}]'"
+            )
         near = _near(cmd_name)
         contributed = _contributed(ctx, quiet=bool(near))
         if cmd_name in contributed:
@@ -82,7 +63,7 @@ class Commands(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands without importing them, and what the exit statuses mean."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+            formatter.write_dl([(name, summary) for name, (_, summary) in _own().items()])
         contributed = _contributed(ctx, quiet=True)
         if contributed:
             with formatter.section(f"Commands of the plugins of {ctx.obj.path or '--plugins'}"):
@@ -150,6 +131,12 @@ def invoke(arguments: Sequence[str], *, owns_process: bool = False) -> int:
     return result if type(result) is int else exits.OK
 
 
+def _own() -> dict[str, tuple[str, str]]:
+    """Return the commands of the host and of installed tools."""
+    found = {name: command for name, command in tools().items() if " " not in name}
+    return dict(sorted({**found, **HOST}.items()))
+
+
 def _contributed(ctx: click.Context, *, quiet: bool) -> dict[str, tuple[str, str]]:
     """Return the plugins' commands; with ``quiet`` none when the deployment has mistakes."""
     context: Any = ctx.ensure_object(Context)
@@ -165,4 +152,4 @@ def _contributed(ctx: click.Context, *, quiet: bool) -> dict[str, tuple[str, str
 def _near(name: str) -> str:
     from rolehost.suggest import did_you_mean
 
-    return did_you_mean(name, COMMANDS)
+    return did_you_mean(name, _own())

@@ -10,12 +10,14 @@ import click
 from rolehost.cli import exits
 from rolehost.cli.context import Context
 from rolehost.cli.explain import extends
+from rolehost.cli.lazy import imported
 from rolehost.cli.options import as_json, takes_deployment
 from rolehost.cli.output import listing
 from rolehost.cli.output import problems as tell
 from rolehost.composition import Composition, examine, probe
 from rolehost.deployment import Deployment, read
 from rolehost.discovery import Found, installed
+from rolehost.discovery.commands import tools
 from rolehost.errors import ConfigurationError, Problem
 
 
@@ -29,16 +31,21 @@ class Plugins(click.Group):
         return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names, those that are imported when called too."""
-        return sorted({*super().list_commands(ctx), "grade"})
+        """Return the names, with those of installed tools."""
+        return sorted({*super().list_commands(ctx), *_of_tools()})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a command; grading imports what listing does not need."""
-        if cmd_name == "grade":
-            from rolehost.cli.grade import grade_plugins
+        """Return a command; one of a tool is imported."""
+        own = super().get_command(ctx, cmd_name)
+        if own is None and cmd_name in (found := _of_tools()):
+            return imported(found[cmd_name])
+        return own
 
-            return grade_plugins
-        return super().get_command(ctx, cmd_name)
+
+def _of_tools() -> dict[str, str]:
+    """Return name → target of what installed tools add to this group, for example ``grade``."""
+    words = ((name.split(), target) for name, (target, _) in tools().items())
+    return {name[1]: target for name, target in words if name[0] == "plugins" and len(name) == 2}
 
 
 _HELP = ("-h", "--help")
@@ -46,7 +53,7 @@ _HELP = ("-h", "--help")
 
 @click.group(cls=Plugins)
 def plugins() -> None:
-    """List installed plugins, or grade them. Without a command: list."""
+    """List installed plugins. Without a command: list."""
 
 
 @plugins.command("list")

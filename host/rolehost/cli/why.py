@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import click
 
@@ -12,7 +11,6 @@ from rolehost.api.metrics import Metric
 from rolehost.cli import exits
 from rolehost.cli.context import Context
 from rolehost.cli.explain import KINDS, MADE_BY, NAMED, Facts, contributed, explain
-from rolehost.cli.fleet_sources import expanded, fleet_of
 from rolehost.cli.options import as_json, takes_deployment
 from rolehost.cli.output import document
 from rolehost.cli.settings import values
@@ -24,52 +22,45 @@ from rolehost.suggest import did_you_mean
 
 @click.command(epilog=f"KIND is one of {', '.join(KINDS)}.")
 @click.argument("subject", metavar="KIND:NAME")
-@click.argument("deployments", nargs=-1, type=click.Path(path_type=Path), metavar="[DEPLOYMENT]...")
-@takes_deployment(argument=False)
+@takes_deployment()
 @as_json
 @click.pass_obj
-def why(context: Context, subject: str, deployments: tuple[Path, ...], as_json: bool) -> int:
+def why(context: Context, subject: str, as_json: bool) -> int:
     """Say who gives a thing, what enables it, who sends and who takes it; exit status 1: it is off.
 
-    With several DEPLOYMENTs (files, folders, quoted patterns), across all of them. For something
-    that is off, the installed plugins that are not enabled are imported, to tell which of them
-    would give it. Examples: route:/healthz, actor:deliver, plugin:ops, backend:embedded,
-    setting:http.bind, topic:orders, role:worker.
+    For something that is off, the installed plugins that are not enabled are imported, to tell
+    which of them would give it. Examples: route:/healthz, actor:deliver, plugin:ops,
+    backend:embedded, setting:http.bind, topic:orders, role:worker. Across several deployments:
+    rolehost fleet why.
+    """
+    kind, name = split(subject)
+    deployment = context.deployment
+    if kind == "plugin" and name in deployment.plugins:
+        composition, _ = examine(deployment)
+        if composition is None:
+            return answer(subject, False, _broken(deployment, name), as_json)
+    facts = explain(context.composition, kind, name)
+    if facts is not None:
+        return answer(subject, True, facts, as_json)
+    file = str(deployment.path or "a deployment file")
+    return answer(subject, False, explain_off([context.composition], kind, name, file), as_json)
+
+
+def split(subject: str) -> tuple[str, str]:
+    """Return kind and name of a subject, ``KIND:NAME``.
+
+    Raises:
+        click.BadParameter: it is not written so, or the kind is unknown.
     """
     kind, separator, name = subject.partition(":")
     if not separator or kind not in KINDS:
         hint = did_you_mean(kind, KINDS) or f"KIND is one of {', '.join(KINDS)}"
         raise click.BadParameter(f"{subject!r} is not KIND:NAME; {hint}", param_hint="KIND:NAME")
-    files = expanded(deployments)
-    if len(files) > 1:
-        return _across(files, subject, kind, name, as_json)
-    if files:
-        context.given = files[0]
-    deployment = context.deployment
-    if kind == "plugin" and name in deployment.plugins:
-        composition, _ = examine(deployment)
-        if composition is None:
-            return _say(subject, False, _broken(deployment, name), as_json)
-    facts = explain(context.composition, kind, name)
-    if facts is not None:
-        return _say(subject, True, facts, as_json)
-    file = str(deployment.path or "a deployment file")
-    return _say(subject, False, _off([context.composition], kind, name, file), as_json)
+    return kind, name
 
 
-def _across(files: Sequence[Path], subject: str, kind: str, name: str, as_json: bool) -> int:
-    from rolehost.cli.explain_fleet import explain_fleet
-
-    fleet = fleet_of(files)
-    facts = explain_fleet(fleet, kind, name)
-    if facts is not None:
-        return _say(subject, True, facts, as_json)
-    compositions = [member.composition for member in fleet.members]
-    paths = " or ".join(str(member.path) for member in fleet.members)
-    return _say(subject, False, _off(compositions, kind, name, paths), as_json)
-
-
-def _say(subject: str, on: bool, facts: Facts, as_json: bool) -> int:
+def answer(subject: str, on: bool, facts: Facts, as_json: bool) -> int:
+    """Print the facts of a subject; return the exit status."""
     if as_json:
         listed = [{"label": label, "text": text} for label, text in facts]
         document({"subject": subject, "on": on, "facts": listed})
@@ -93,7 +84,8 @@ def _broken(deployment: Deployment, name: str) -> Facts:
     ]
 
 
-def _off(compositions: Sequence[Composition], kind: str, name: str, file: str) -> Facts:
+def explain_off(compositions: Sequence[Composition], kind: str, name: str, file: str) -> Facts:
+    """Return why a subject is off in deployments, and what would turn it on there."""
     enabled = {plugin for each in compositions for plugin in each.deployment.plugins}
     disabled = [found for found in installed() if found.name not in enabled]
     degraded = [fact for each in compositions for fact in _degraded(each, kind, name)]

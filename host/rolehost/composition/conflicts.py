@@ -19,30 +19,7 @@ from rolehost.api.contributions import (
 from rolehost.composition.declare import Contributions
 from rolehost.composition.model import Owned
 from rolehost.composition.report import Report
-
-#: Commands of the host itself; a plugin cannot take their names.
-HOST_COMMANDS = frozenset(
-    {
-        "actors",
-        "asyncapi",
-        "check",
-        "dead",
-        "doctor",
-        "failpoints",
-        "fleet",
-        "handlers",
-        "jobs",
-        "migrate",
-        "new",
-        "plugins",
-        "reload",
-        "routes",
-        "run",
-        "schedules",
-        "settings",
-        "why",
-    }
-)
+from rolehost.discovery.commands import RESERVED
 
 _UNIQUE: tuple[tuple[str, type[Any], Callable[[Any], str]], ...] = (
     ("actor", Actor, lambda item: f"the actor {item.name}"),
@@ -69,7 +46,7 @@ def check(contributions: Contributions, report: Report) -> None:
                 clash(report, f"duplicate-{kind}", subject, sites)
     _check_migrations(contributions.of(Migrations), report)
     for owned in contributions.of(Command):
-        if owned.value.name in HOST_COMMANDS:
+        if owned.value.name in RESERVED:
             report.add(
                 "reserved-name",
                 owned.site,

@@ -25,7 +25,6 @@ from rolehost.errors import Who
 DEGRADABLE = f"{GROUP}.degradable"
 
 _GROUPS = (GROUP, DEGRADABLE)
-_SECTION = re.compile(rf"^\s*\[\s*{re.escape(GROUP)}\s*\]", re.MULTILINE)
 _NAME = re.compile(r"^name:(.*)$", re.MULTILINE | re.IGNORECASE)
 _VERSION = re.compile(r"^version:(.*)$", re.MULTILINE | re.IGNORECASE)
 _EXTRAS = re.compile(r"\s*\[[^\]]*\]\s*$")
@@ -83,18 +82,30 @@ def installed(path: Sequence[str] | None = None) -> tuple[Found, ...]:
     """
     found: list[Found] = []
     seen: set[str] = set()
-    for texts in _candidates(path):
+    for texts in _candidates(GROUP, path):
         name, version = _identity(texts.headers)
         key = re.sub(r"[-_.]+", "-", name).lower()
         if key in seen:
             continue
         seen.add(key)
-        groups = _groups(texts.points)
+        groups = _groups(texts.points, _GROUPS)
         found.extend(
             Found(plugin, name, version, target, texts.place, plugin in groups[DEGRADABLE])
             for plugin, target in groups[GROUP].items()
         )
     return tuple(sorted(found))
+
+
+def targets(group: str) -> dict[str, str]:
+    """Return name → target of the installed entry points of a group, sorted by name.
+
+    Of one name in several distributions, the first on ``sys.path`` counts.
+    """
+    found: dict[str, str] = {}
+    for texts in _candidates(group, None):
+        for name, target in _groups(texts.points, [group])[group].items():
+            found.setdefault(name, target)
+    return dict(sorted(found.items()))
 
 
 class _Texts(NamedTuple):
@@ -111,26 +122,27 @@ class _Texts(NamedTuple):
     place: str
 
 
-def _candidates(path: Sequence[str] | None) -> Iterator[_Texts]:
-    """Yield the distributions that have plugins, in the order of the path."""
+def _candidates(group: str, path: Sequence[str] | None) -> Iterator[_Texts]:
+    """Yield the distributions with entry points of a group, in the order of the path."""
+    section = re.compile(rf"^\s*\[\s*{re.escape(group)}\s*\]", re.MULTILINE)
     for entry in dict.fromkeys(sys.path if path is None else path):
         place = Path(entry)
         if place.is_dir():
-            yield from _in_folder(place)
+            yield from _in_folder(place, section)
         elif place.exists():
             from importlib.metadata import distributions  # costs a start more than the folders do
 
-            yield from _told(distributions(path=[entry]))
+            yield from _told(distributions(path=[entry]), section)
     finders = sys.meta_path if path is None else []
     for finder in finders:
         find = getattr(finder, "find_distributions", None)
         if find is not None and finder is not PathFinder:
             from importlib.metadata import DistributionFinder
 
-            yield from _told(find(DistributionFinder.Context()))
+            yield from _told(find(DistributionFinder.Context()), section)
 
 
-def _in_folder(folder: Path) -> Iterator[_Texts]:
+def _in_folder(folder: Path, section: re.Pattern[str]) -> Iterator[_Texts]:
     try:
         with os.scandir(folder) as entries:
             places = [entry.path for entry in entries if entry.name.endswith(_ENDS)]
@@ -140,7 +152,7 @@ def _in_folder(folder: Path) -> Iterator[_Texts]:
         if place.endswith(".egg"):
             place += "/EGG-INFO"
         points = _read(f"{place}/entry_points.txt")
-        if points and _SECTION.search(points):
+        if points and section.search(points):
             headers = _read(f"{place}/METADATA", HEAD) or _read(f"{place}/PKG-INFO", HEAD)
             yield _Texts(points, headers, place)
 
@@ -149,10 +161,10 @@ def _in_folder(folder: Path) -> Iterator[_Texts]:
 _ENDS = (".dist-info", ".egg-info", ".egg")
 
 
-def _told(distributions: Any) -> Iterator[_Texts]:
+def _told(distributions: Any, section: re.Pattern[str]) -> Iterator[_Texts]:
     for distribution in distributions:
         points = distribution.read_text("entry_points.txt")
-        if points and _SECTION.search(points):
+        if points and section.search(points):
             headers = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO")
             place = getattr(distribution, "_path", None)
             yield _Texts(points, headers or "", str(place) if isinstance(place, Path) else "")
@@ -173,9 +185,9 @@ def _read(path: str, size: int = LARGEST) -> str:
         os.close(number)
 
 
-def _groups(text: str) -> dict[str, dict[str, str]]:
-    """Return name → target of the entry points of our groups."""
-    groups: dict[str, dict[str, str]] = {group: {} for group in _GROUPS}
+def _groups(text: str, names: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Return group → name → target of the entry points of some groups."""
+    groups: dict[str, dict[str, str]] = {group: {} for group in names}
     current: dict[str, str] | None = None
     for line in text.splitlines():
         line = line.strip()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import structlog
 
+from rolehost.composition.manifest import describe
 from rolehost.composition.model import Composition
 from rolehost.delivery import leases, sweep
 from rolehost.delivery.guard import Guard
@@ -16,11 +17,9 @@ from rolehost.delivery.relay import Relay
 from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.deployment.model import LogSettings
 from rolehost.errors import StorageUnavailable
-from rolehost.fleet import stored
-from rolehost.fleet.manifest import describe
 from rolehost.roles.beats import Beats
 from rolehost.roles.outages import Outage
-from rolehost.services import ProcessServices
+from rolehost.services import ProcessServices, manifests
 from rolehost.storage import Listener, Stream
 
 log = structlog.get_logger(__name__)
@@ -165,7 +164,7 @@ class Caretaker(Loop):
     def begin(self) -> None:
         """Announce presence and hand back at once what a dead predecessor held."""
         runtime = self._runtime
-        stored.keep(runtime.database, self._manifest, runtime.clock.now())
+        manifests.keep(runtime.database, self._manifest, runtime.clock.now())
         self._renew()
         sweep.release_dead(self._runtime)
         self._due[0] = self._now() + self._runtime.policy.heartbeat
@@ -222,7 +221,7 @@ class Caretaker(Loop):
     def _retain(self) -> None:
         if self._leads():
             sweep.retain(self._runtime)
-            stored.let_go(self._runtime.database, self._runtime.clock.now())
+            manifests.let_go(self._runtime.database, self._runtime.clock.now())
             if self._stream is not None:
                 self._stream.trim()
 

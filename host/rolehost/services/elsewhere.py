@@ -7,12 +7,12 @@ from typing import Any
 
 import msgspec
 
+from rolehost.composition.compatibility import refusal
+from rolehost.composition.manifest import ActorEntry
 from rolehost.delivery import arguments
 from rolehost.delivery.runtime import Target
 from rolehost.errors import PayloadError
-from rolehost.fleet import stored
-from rolehost.fleet.compatibility import refusal
-from rolehost.fleet.manifest import ActorEntry
+from rolehost.services import manifests
 from rolehost.storage import Database
 
 
@@ -25,7 +25,7 @@ def target(database: Database, name: str) -> Target | None:
     Raises:
         StorageUnavailable: the database cannot be reached.
     """
-    for manifest in stored.read(database).values():
+    for manifest in manifests.read(database).values():
         entry = manifest.worked.get(name)
         if entry is not None and entry.durable:
             return Target(name, entry.queue, 0, _encoder(entry))

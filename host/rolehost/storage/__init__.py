@@ -2,7 +2,7 @@
 
 A backend implements one of :class:`Database`, :class:`Cache`, :class:`Queue` or
 :class:`Stream`, declares its capabilities (:mod:`rolehost.storage.capabilities`) and is
-tested by the conformance suite of its kind (:mod:`rolehost.testing.conformance`).
+tested by the conformance suite of its kind (:mod:`rolehost_testing.conformance`).
 """
 
 from rolehost.storage.about import About

@@ -5,17 +5,17 @@ from functools import partial
 
 import pytest
 from rolehost import schema
-from rolehost.testing.conformance import (
-    CacheConformance,
-    DatabaseConformance,
-    QueueConformance,
-    StreamConformance,
-)
 from rolehost_embedded.cache import EmbeddedCache
 from rolehost_embedded.database import EmbeddedDatabase
 from rolehost_embedded.queue import EmbeddedQueue
 from rolehost_embedded.settings import EmbeddedSettings
 from rolehost_embedded.stream import EmbeddedStream
+from rolehost_testing.conformance import (
+    CacheConformance,
+    DatabaseConformance,
+    QueueConformance,
+    StreamConformance,
+)
 
 
 class TestEmbeddedDatabase(DatabaseConformance):

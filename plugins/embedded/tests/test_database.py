@@ -15,10 +15,10 @@ import peewee
 import pytest
 from msgspec.structs import replace
 from rolehost.api import StorageBusy, StorageError, StorageUnavailable
-from rolehost.testing.conformance.clients import PATIENCE, in_threads, process
 from rolehost_embedded.database import EmbeddedDatabase
 from rolehost_embedded.location import absolute, file_system, prepare
 from rolehost_embedded.settings import EmbeddedSettings
+from rolehost_testing.conformance.clients import PATIENCE, in_threads, process
 
 
 @pytest.fixture

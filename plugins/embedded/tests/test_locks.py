@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from rolehost.api import StorageBusy, StorageError, StorageUnavailable
-from rolehost.testing.conformance.clients import PATIENCE, process
 from rolehost_embedded.locks import FileLock, lock_of
+from rolehost_testing.conformance.clients import PATIENCE, process
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import pytest
 from msgspec.structs import replace
 from rolehost import schema
 from rolehost.api import Record, StorageError, StorageUnavailable
-from rolehost.testing.conformance.stream import Reader
 from rolehost_embedded.database import EmbeddedDatabase
 from rolehost_embedded.settings import EmbeddedSettings
 from rolehost_embedded.stream import EmbeddedStream
+from rolehost_testing.conformance.stream import Reader
 
 TOPIC = "conformance"
 Open = Callable[..., EmbeddedStream]

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from rolehost.api import StorageUnavailable
-from rolehost.testing.conformance.clients import PATIENCE
 from rolehost_embedded.sockets import folder_of
 from rolehost_embedded.wakes import Wakes
+from rolehost_testing.conformance.clients import PATIENCE
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rolehost.testing.kit import Client, Hosts, Response
+from rolehost_testing.kit import Client, Hosts, Response
 
 from .shop import BATCHES, SHOP, SOLD, TILL, plugin
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rolehost.testing.kit import open_host
+from rolehost_testing.kit import open_host
 
 from .conftest import Api, Serve
 from .shop import SHOP, SOLD, plugin

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 
-from rolehost.testing.kit import Response
+from rolehost_testing.kit import Response
 
 from .conftest import Api, Serve
 

@@ -12,8 +12,8 @@ import pytest
 import strawberry
 from rolehost.api import Authentication, ConfigurationError, Problem, Secret
 from rolehost.api.http import bearer
-from rolehost.testing.kit import Hosts
 from rolehost_graphql import Schema
+from rolehost_testing.kit import Hosts
 
 from .conftest import Serve
 from .shop import SHOP, guard, plugin

@@ -5,9 +5,9 @@ from functools import partial
 
 import msgspec
 import pytest
-from rolehost.testing.conformance import StreamConformance
 from rolehost_kafka.settings import KafkaSettings
 from rolehost_kafka.stream import KafkaStream
+from rolehost_testing.conformance import StreamConformance
 
 
 class TestKafkaPython(StreamConformance):

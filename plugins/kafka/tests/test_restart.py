@@ -4,9 +4,9 @@ import uuid
 from collections.abc import Callable
 
 import pytest
-from rolehost.testing.conformance import StreamRestartConformance
 from rolehost_kafka.settings import KafkaSettings
 from rolehost_kafka.stream import KafkaStream
+from rolehost_testing.conformance import StreamRestartConformance
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from rolehost.api import Record, Secret, StorageRefused, StorageUnavailable, Stream
-from rolehost.testing.services import certificates
+from rolehost_testing.services import certificates
 
 PATIENCE = 60.0
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from functools import partial
 
 import pytest
-from rolehost.testing.conformance import CacheConformance
 from rolehost_memcached.cache import MemcachedCache
 from rolehost_memcached.settings import MemcachedSettings
+from rolehost_testing.conformance import CacheConformance
 
 
 class TestMemcachedCache(CacheConformance):

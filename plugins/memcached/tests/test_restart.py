@@ -3,9 +3,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from rolehost.testing.conformance import CacheRestartConformance
 from rolehost_memcached.cache import MemcachedCache
 from rolehost_memcached.settings import MemcachedSettings
+from rolehost_testing.conformance import CacheRestartConformance
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import msgspec
 import pytest
 from rolehost.api import StorageRefused, StorageUnavailable
-from rolehost.testing.services import Server
 from rolehost_memcached.cache import MemcachedCache
 from rolehost_memcached.settings import MemcachedSettings
+from rolehost_testing.services import Server
 
 
 def test_a_server_that_is_not_there_is_named_with_its_setting(closed_port: str) -> None:

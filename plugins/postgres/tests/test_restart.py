@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 from rolehost.api import Secret
-from rolehost.testing.conformance import DatabaseRestartConformance, QueueRestartConformance
 from rolehost_postgres.database import PostgresDatabase
 from rolehost_postgres.queue import PostgresQueue
 from rolehost_postgres.settings import PostgresSettings
+from rolehost_testing.conformance import DatabaseRestartConformance, QueueRestartConformance
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ from typing import Any
 import psycopg2
 import pytest
 from rolehost.api import Secret, StorageRefused, StorageUnavailable
-from rolehost.testing.services import certificates
 from rolehost_postgres.database import PostgresDatabase
 from rolehost_postgres.queue import PostgresQueue
 from rolehost_postgres.settings import PostgresSettings
+from rolehost_testing.services import certificates
 
 StartServer = Callable[..., Any]
 

@@ -5,10 +5,10 @@ from functools import partial
 
 import pytest
 from rolehost.api import Secret
-from rolehost.testing.conformance import CacheConformance, QueueConformance
 from rolehost_redis.cache import RedisCache
 from rolehost_redis.queue import RedisQueue
 from rolehost_redis.settings import RedisSettings
+from rolehost_testing.conformance import CacheConformance, QueueConformance
 
 
 def _cache(url: str, namespace: str) -> RedisCache:

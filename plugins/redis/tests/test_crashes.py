@@ -10,10 +10,10 @@ import dramatiq
 import pytest
 import redis
 from rolehost.api import Secret
-from rolehost.testing.services import Server
 from rolehost_redis.messages import MessageStore, Taken
 from rolehost_redis.queue import RedisQueue
 from rolehost_redis.settings import RedisSettings
+from rolehost_testing.services import Server
 
 PATIENCE = 30.0
 QUEUE = "crashes"

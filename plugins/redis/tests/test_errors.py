@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 
 import pytest
 from rolehost.api import Secret, StorageError
-from rolehost.testing.services import Server, certificates
 from rolehost_redis.cache import RedisCache
 from rolehost_redis.queue import RedisQueue
 from rolehost_redis.servers import place_of
 from rolehost_redis.settings import RedisSettings
+from rolehost_testing.services import Server, certificates
 
 BACKENDS = pytest.mark.parametrize("make", [RedisCache, RedisQueue], ids=["cache", "queue"])
 

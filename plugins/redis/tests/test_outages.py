@@ -11,11 +11,11 @@ import pytest
 import redis
 from dramatiq.errors import ConnectionClosed
 from rolehost.api import Secret
-from rolehost.testing.services import Server
 from rolehost_redis.cache import RedisCache
 from rolehost_redis.holding import Steadiness
 from rolehost_redis.queue import RedisQueue
 from rolehost_redis.settings import RedisSettings
+from rolehost_testing.services import Server
 
 PATIENCE = 30.0
 QUEUE = "outages"

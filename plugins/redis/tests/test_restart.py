@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 from rolehost.api import Secret
-from rolehost.testing.conformance import CacheRestartConformance, QueueRestartConformance
 from rolehost_redis.cache import RedisCache
 from rolehost_redis.queue import RedisQueue
 from rolehost_redis.settings import RedisSettings
+from rolehost_testing.conformance import CacheRestartConformance, QueueRestartConformance
 
 
 @pytest.fixture(scope="module")

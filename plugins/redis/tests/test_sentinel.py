@@ -15,10 +15,10 @@ import pytest
 import redis
 from dramatiq.errors import ConnectionClosed
 from rolehost.api import Secret, StorageUnavailable
-from rolehost.testing.services import Server
 from rolehost_redis.cache import RedisCache
 from rolehost_redis.queue import RedisQueue
 from rolehost_redis.settings import RedisSettings
+from rolehost_testing.services import Server
 
 PATIENCE = 60.0
 #: Between two tries, while there is no primary.

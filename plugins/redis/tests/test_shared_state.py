@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 import pytest
 import redis
 from rolehost.api import Secret
-from rolehost.testing.services import Server
 from rolehost_redis.cache import RedisCache
 from rolehost_redis.settings import RedisSettings
+from rolehost_testing.services import Server
 
 
 @pytest.fixture

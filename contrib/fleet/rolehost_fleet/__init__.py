@@ -1,0 +1,9 @@
+"""Several deployments that run together: composed each, then checked against each other.
+
+Nothing is connected to: a fleet is made of files and of what plugins declare.
+"""
+
+from rolehost_fleet.loading import examine, load
+from rolehost_fleet.model import Fleet, Member
+
+__all__ = ["Fleet", "Member", "examine", "load"]

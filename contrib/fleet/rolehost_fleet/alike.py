@@ -1,0 +1,303 @@
+"""Whether what several deployments have under one name is the same thing."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from rolehost.api.contributions import Actor, Schedule
+from rolehost.api.metrics import Metric
+from rolehost.composition.compatibility import misfits
+from rolehost.composition.manifest import schema_of
+from rolehost.composition.metrics import described
+from rolehost.composition.model import Owned
+from rolehost.composition.routing import responders
+
+from rolehost_fleet.findings import Notes
+from rolehost_fleet.model import Fleet, Member, named
+from rolehost_fleet.topology import actor_of
+
+#: A contribution, and the deployment that has it.
+Site = tuple[Member, Owned[Any]]
+
+
+def check(fleet: Fleet, notes: Notes) -> None:
+    """Note unlike workers of a queue, unlike members of a group, and names with two meanings."""
+    _queues(fleet, notes)
+    _groups(fleet, notes)
+    _actors(fleet, notes)
+    _schedules(fleet, notes)
+    _commands(fleet, notes)
+    _routes(fleet, notes)
+    _metrics(fleet, notes)
+    _payloads(fleet, notes)
+
+
+def _running(fleet: Fleet) -> list[Member]:
+    return [member for member in fleet.members if member.roles]
+
+
+def _queues(fleet: Fleet, notes: Notes) -> None:
+    """Every worker of a queue has every actor in it."""
+    queues: dict[str, dict[Member, set[str]]] = {}
+    for member in fleet.members:
+        for owned in member.worked():
+            held = queues.setdefault(owned.value.queue, {}).setdefault(member, set())
+            held.add(owned.value.name)
+    for queue, members in queues.items():
+        every = set().union(*members.values())
+        lacking = [(member, sorted(every - held)) for member, held in members.items()]
+        lacking = [(member, names) for member, names in lacking if names]
+        if lacking:
+            notes.mistake(
+                "queue-differs",
+                members,
+                (member.at("worker.queues") for member in members),
+                f"not every worker of the queue {queue} has all of its actors: a job may be"
+                " handed to one that cannot run it, and goes round",
+                expected=f"every deployment that works {queue} to have {', '.join(sorted(every))}",
+                got="; ".join(
+                    f"{member.path or member.name} lacks {', '.join(names)}"
+                    for member, names in lacking
+                ),
+                fix="enable the plugins of the missing actors there; or give them a queue of"
+                f" their own; or leave {queue} out of [worker] queues there",
+            )
+
+
+def _groups(fleet: Fleet, notes: Notes) -> None:
+    """Every member of a consumer group handles the same topics in the same way."""
+    groups: dict[str, dict[Member, dict[str, str]]] = {}
+    for member in fleet.members:
+        for owned in member.consumed():
+            held = groups.setdefault(owned.value.group, {}).setdefault(member, {})
+            held[owned.value.topic] = _handling(owned)
+    for group, members in groups.items():
+        unlike = list(members.values())
+        if all(held == unlike[0] for held in unlike):
+            continue
+        sites = [o.site for m in members for o in m.composition.handlers if o.value.group == group]
+        topics = {topic for held in unlike for topic in held}
+        if all(held.keys() == topics for held in unlike):
+            what = "handle the same topics in different ways, and which of them gets an event is"
+        else:
+            what = "read different topics, and whether anybody handles an event is"
+        notes.mistake(
+            "group-differs",
+            members,
+            sites,
+            f"deployments of the consumer group {group} {what} left to chance",
+            expected="the same topics and handlers in every deployment of a group",
+            got=named(
+                (member, ", ".join(f"{t} by {h}" for t, h in sorted(held.items())))
+                for member, held in members.items()
+            ),
+            fix="enable the same plugins of this group in all of them, or give them groups of"
+            " their own",
+        )
+
+
+def _handling(owned: Owned[Any]) -> str:
+    handler = owned.value
+    batch = f", batch {handler.batch}" if handler.batch > 1 else ""
+    order = "" if handler.ordered else ", unordered"
+    return f"{handler.name} of {owned.plugin}{batch}{order}"
+
+
+def _actor(owned: Owned[Actor]) -> str:
+    actor = owned.value
+    arguments = ", ".join(map(_argument, actor.arguments.values()))
+    return (
+        f"{actor.name}({arguments}) of {owned.plugin} in queue {actor.queue}"
+        f"{'' if actor.durable else ', ephemeral'}"
+    )
+
+
+def _argument(parameter: inspect.Parameter) -> str:
+    """Return an argument with its type; a default is not shown, for its text may be an address."""
+    text = parameter.name
+    if parameter.annotation is not parameter.empty:
+        text += f": {inspect.formatannotation(parameter.annotation)}"
+    return text if parameter.default is parameter.empty else f"{text} = …"
+
+
+def _schedule(owned: Owned[Schedule]) -> str:
+    schedule = owned.value
+    when = f"cron {schedule.cron} {schedule.timezone}" if schedule.cron else f"{schedule.every:g} s"
+    arguments = ", ".join(f"{name}={value!r}" for name, value in schedule.arguments.items())
+    return f"{actor_of(schedule)}({arguments}) of {owned.plugin}, {when}, missed {schedule.missed}"
+
+
+def _actors(fleet: Fleet, notes: Notes) -> None:
+    _same(
+        (
+            (owned.value.name, (member, owned))
+            for member in _running(fleet)
+            for owned in member.composition.actors.values()
+        ),
+        _actor,
+        notes.mistake,
+        "actor-differs",
+        "the actor {} is another one in each deployment: what one enqueues, another runs",
+        "enable only one of the plugins that claim the name, or rename the actor in one of them",
+    )
+
+
+def _schedules(fleet: Fleet, notes: Notes) -> None:
+    _same(
+        (
+            (owned.value.name, (member, owned))
+            for member in fleet.members
+            for owned in member.ticked()
+        ),
+        _schedule,
+        notes.mistake,
+        "schedule-differs",
+        "the schedule {} is another one in each deployment: which of them ticks is left to chance",
+        "give its plugin the same settings in all of them, or rename it in one of them",
+    )
+
+
+def _commands(fleet: Fleet, notes: Notes) -> None:
+    _same(
+        (
+            (owned.value.name, (member, owned))
+            for member in fleet.members
+            for owned in member.composition.commands
+        ),
+        lambda owned: f"{owned.value.target} of {owned.plugin}",
+        notes.warning,
+        "command-differs",
+        "rolehost {} does something else in each deployment",
+        "rename the command in one of the plugins",
+    )
+
+
+def _routes(fleet: Fleet, notes: Notes) -> None:
+    def sites() -> Iterator[tuple[str, Site]]:
+        for member in fleet.members:
+            for owned in member.composition.routes if "http" in member.roles else ():
+                for method in responders(owned.value):
+                    yield f"{method} {owned.value.path}", (member, owned)
+
+    _same(
+        sites(),
+        lambda owned: f"plugin {owned.plugin}",
+        notes.warning,
+        "route-differs",
+        "{} is answered by another plugin in each deployment",
+        "give one of them another path, or never put the two behind one address",
+    )
+
+
+def _metrics(fleet: Fleet, notes: Notes) -> None:
+    """Note names at ``/metrics`` with two meanings: each is scraped, and queries mix them."""
+    names: dict[str, list[tuple[Member, Owned[Metric]]]] = {}
+    for member in _running(fleet):
+        for owned in member.composition.metrics.values():
+            for name in owned.value.series:
+                names.setdefault(name, []).append((member, owned))
+    told: set[tuple[int, ...]] = set()
+    for name, sites in names.items():
+        together = tuple(id(owned) for _, owned in sites)
+        if len({described(owned.value) for _, owned in sites}) > 1 and together not in told:
+            told.add(together)
+            notes.warning(
+                "metric-differs",
+                [member for member, _ in sites],
+                [owned.site for _, owned in sites],
+                f"the name {name} at /metrics means another thing in each deployment: a query or"
+                " an alert over all of them mixes what does not belong together",
+                expected="one type, the same labels and the same buckets in the whole fleet",
+                got=named((m, f"{described(o.value)}, of {o.plugin}") for m, o in sites),
+                fix="rename the metric in one of the plugins, or declare it alike in both",
+            )
+
+
+def _same(
+    sites: Iterable[tuple[str, Site]],
+    describe: Callable[[Owned[Any]], str],
+    note: Callable[..., None],
+    code: str,
+    what: str,
+    fix: str,
+) -> None:
+    """Note names whose contributions are not described alike.
+
+    Args:
+        sites: names, each with who has it.
+        describe: returns what must be equal.
+        note: takes what is found.
+        code: kind of mistake.
+        what: a sentence with a place for the name.
+        fix: what to do.
+    """
+    groups: dict[str, list[Site]] = {}
+    for name, site in sites:
+        groups.setdefault(name, []).append(site)
+    for name, found in groups.items():
+        if len({describe(owned) for _, owned in found}) > 1:
+            note(
+                code,
+                [member for member, _ in found],
+                [owned.site for _, owned in found],
+                what.format(name),
+                expected="one definition in the whole fleet",
+                got=named((member, describe(owned)) for member, owned in found),
+                fix=fix,
+            )
+
+
+def _payloads(fleet: Fleet, notes: Notes) -> None:
+    """What is published can be read by all who handle it, as far as the publisher says."""
+    for member, plugin, topic, kind in _typed(fleet):
+        readers = [
+            (other, owned)
+            for other in fleet.members
+            for owned in other.consumed()
+            if owned.value.topic == topic
+        ]
+        for other, owned in _once(readers):
+            wrong = _misfits(kind, owned.value.payload)
+            if wrong:
+                notes.mistake(
+                    "payload-differs",
+                    [member, other],
+                    [member.enabled_at(plugin), owned.site],
+                    f"what {plugin} publishes to {topic} cannot be read by the handler"
+                    f" {owned.value.name}: it ends among the dead letters",
+                    expected=f"payloads that fit {_name(owned.value.payload)}",
+                    got=f"{_name(kind)}: {'; '.join(wrong)}",
+                    fix="let the handler's type take what is published, new fields with a default;"
+                    " or publish to another topic",
+                )
+
+
+def _misfits(written: Any, read: Any) -> list[str]:
+    """Say what a handler would refuse of what is published; ``bytes`` says nothing of it."""
+    if bytes in (written, read):
+        return []
+    return misfits(schema_of(read), schema_of(written))
+
+
+def _typed(fleet: Fleet) -> Iterator[tuple[Member, str, str, Any]]:
+    seen = set()
+    for member in _running(fleet):
+        for plugin in member.composition.plugins:
+            for topic, kind in plugin.info.payloads.items():
+                if (plugin.name, topic) not in seen:
+                    seen.add((plugin.name, topic))
+                    yield member, plugin.name, topic, kind
+
+
+def _once(readers: Sequence[Site]) -> Iterator[Site]:
+    seen = set()
+    for member, owned in readers:
+        if owned.site not in seen:
+            seen.add(owned.site)
+            yield member, owned
+
+
+def _name(kind: Any) -> str:
+    return getattr(kind, "__name__", str(kind))

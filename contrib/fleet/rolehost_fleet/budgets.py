@@ -1,0 +1,149 @@
+"""Whether the engines carry what the processes ask of them: connections, shares of a topic."""
+
+from __future__ import annotations
+
+from rolehost.api.contributions import Role
+
+from rolehost_fleet.findings import Notes
+from rolehost_fleet.model import Fleet, Member, named
+
+#: Connections that a process needs beside those of its threads: presence and sweep, relay.
+UPKEEP = 2
+
+
+def check(fleet: Fleet, notes: Notes, connections: int | None) -> None:
+    """Note a database that is asked for too many connections, and pools that are too small.
+
+    Args:
+        fleet: the fleet.
+        notes: takes what is found.
+        connections: the server's limit; None takes that of the settings.
+    """
+    _total(fleet, notes, connections)
+    _shares(fleet, notes)
+    for member in fleet.members:
+        _pool(member, notes)
+
+
+def processes(member: Member) -> int:
+    """Return how many processes of one instance connect to its database."""
+    return sum(member.processes(role) for role in member.roles)
+
+
+def per_process(member: Member) -> int | None:
+    """Return the connections to the database server of one process; None: not known, or none.
+
+    A queue of the same plugin in the same database opens some of its own.
+    """
+    database = member.composition.backends.get("database")
+    if database is None or database.value.connections is None:
+        return None
+    total = 0
+    for owned in member.composition.backends.values():
+        if owned.plugin == database.plugin and owned.value.identity == database.value.identity:
+            total += owned.value.connections or 0
+    return total
+
+
+def demand(member: Member) -> int:
+    """Return the most connections of all instances, with those of a rollout."""
+    instances = member.replicas + member.settings.surge if member.replicas else 0
+    return instances * processes(member) * (per_process(member) or 0)
+
+
+def limit(fleet: Fleet) -> tuple[int, Member] | None:
+    """Return the least limit that the settings tell, and who tells it."""
+    told = [
+        (member.settings.database_connections, index)
+        for index, member in enumerate(fleet.members)
+        if member.settings.database_connections is not None
+    ]
+    if not told:
+        return None
+    least, index = min(told)
+    return least, fleet.members[index]
+
+
+def _total(fleet: Fleet, notes: Notes, asked: int | None) -> None:
+    told = limit(fleet)
+    if asked is not None:
+        most, where = asked, "the database server, max_connections"
+    elif told is not None:
+        most, where = told[0], told[1].at("fleet.database_connections")
+    else:
+        return
+    users = [member for member in fleet.members if demand(member)]
+    total = sum(demand(member) for member in users)
+    if total <= most:
+        return
+    notes.mistake(
+        "too-many-connections",
+        users,
+        [where],
+        "all processes together may open more connections than the database leaves to them",
+        expected=f"at most {most}",
+        got=f"{total}: {named((member, _sum(member)) for member in users)}",
+        fix="lower replicas, processes or the pool, or let the server take more",
+    )
+
+
+def _sum(member: Member) -> str:
+    count, surge = str(member.replicas), member.settings.surge
+    if surge:
+        count = f"({count} + {surge} in a rollout)"
+    return (
+        f"{count} replicas × {processes(member)} processes × {per_process(member)} connections"
+        f" = {demand(member)}"
+    )
+
+
+def _shares(fleet: Fleet, notes: Notes) -> None:
+    """Note consumers that can never be given a partition."""
+    groups: dict[str, dict[Member, None]] = {}
+    for member in fleet.members:
+        for owned in member.consumed():
+            groups.setdefault(owned.value.group, {})[member] = None
+    for group, found in groups.items():
+        members = list(found)
+        partitions = [m.composition.backends["stream"].value.partitions for m in members]
+        most = max((count for count in partitions if count is not None), default=None)
+        total = sum(member.replicas * member.processes("consumer") for member in members)
+        if most is None or None in partitions or total <= most:
+            continue
+        plugin = members[0].composition.backends["stream"].plugin
+        notes.warning(
+            "consumers-idle",
+            members,
+            (member.at("consumer.processes") for member in members),
+            f"the consumer group {group} has more processes than its topics have partitions: some"
+            " are never given an event",
+            expected=f"at most {most} consumer processes, or more partitions",
+            got=f"{total}: "
+            + named((m, f"{m.replicas} × {m.processes('consumer')}") for m in members),
+            fix=f"lower replicas or [consumer] processes; or raise [{plugin}] partitions before a"
+            " topic is made",
+        )
+
+
+def _pool(member: Member, notes: Notes) -> None:
+    database = member.composition.backends.get("database")
+    if database is None or database.value.connections is None:
+        return
+    host = member.deployment.host
+    threads: dict[Role, int] = {
+        "http": host.http.threads,
+        "worker": host.worker.threads,
+        "consumer": host.consumer.threads,
+    }
+    for role, count in threads.items():
+        if role in member.roles and database.value.connections < count + UPKEEP:
+            notes.warning(
+                "pool-too-small",
+                [member],
+                [member.at(f"{database.plugin}.pool_size"), member.at(f"{role}.threads")],
+                f"the threads of a {role} process wait for each other's database connections",
+                expected=f"at least {count + UPKEEP}: {count} of {role}.threads and {UPKEEP} for"
+                " the host's own upkeep",
+                got=f"{database.value.connections} connections a process",
+                fix=f"enlarge the pool of [{database.plugin}], or lower {role}.threads",
+            )

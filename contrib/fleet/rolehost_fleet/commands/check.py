@@ -1,0 +1,185 @@
+"""``rolehost fleet check``: whether deployments fit together, told before any of them runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+from rolehost.cli import exits
+from rolehost.cli.options import as_json
+from rolehost.cli.output import document
+from rolehost.composition.manifest import Manifest
+from rolehost.errors import Problem, StartError
+
+from rolehost_fleet import Fleet, Member, examine
+from rolehost_fleet.budgets import demand, processes
+from rolehost_fleet.checking import check as check_fleet
+from rolehost_fleet.commands.sources import expanded
+from rolehost_fleet.findings import Findings
+from rolehost_fleet.saved import decode_all
+
+
+@click.command()
+@click.argument(
+    "deployments",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="DEPLOYMENT...",
+)
+@click.option("--strict", is_flag=True, help="Let warnings fail the check too.")
+@click.option(
+    "--connect",
+    is_flag=True,
+    help="Ask the database server how many connections it takes; nothing else is connected to.",
+)
+@click.option(
+    "--manifest",
+    "manifests",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="What rolehost fleet manifest wrote in another image of this fleet: its versions must"
+    " be those of here. May be repeated.",
+)
+@as_json
+def check(
+    deployments: tuple[Path, ...],
+    strict: bool,
+    connect: bool,
+    manifests: tuple[Path, ...],
+    as_json: bool,
+) -> int:
+    """Check that deployments fit together as one fleet.
+
+    Each is checked by itself first; where all are right, they are checked against each other:
+    jobs without a worker, topics without a handler, schedules without a scheduler, storage that
+    is not shared, budgets of time and connections. What must be known for it of each stands in
+    its section [fleet].
+
+    Folders and patterns may be named too; files that enable no plugin are for others to include.
+    Deployments of different [fleet] names are several fleets, each checked by itself.
+
+    Exit status 0 when they fit, also with warnings (but with --strict); 3 when there is a
+    mistake; 4 when a file cannot be read, or --connect does not reach the database.
+    """
+    paths = expanded(deployments)
+    elsewhere = _read(manifests)
+    whole, problems = examine(paths)
+    if whole is None:
+        names = ", ".join(map(str, paths))
+        results = [Result(names, (), Findings(mistakes=problems))]
+    else:
+        members = tuple(member for member in whole.members if member.composition.plugins)
+        if not members:
+            raise StartError(f"{', '.join(map(str, paths))}: no deployment here enables a plugin")
+        results = [
+            Result(
+                fleet.name,
+                fleet.members,
+                check_fleet(
+                    fleet,
+                    connections=_limit(fleet) if connect else None,
+                    manifests=elsewhere,
+                ),
+            )
+            for fleet in Fleet(members=members).split()
+        ]
+    failed = any(
+        result.findings.mistakes or (strict and result.findings.warnings) for result in results
+    )
+    if as_json:
+        document({"ok": not failed, "fleets": [_as_dict(result) for result in results]})
+    else:
+        for result in results:
+            _tell(result)
+    return exits.CONFIGURATION if failed else exits.OK
+
+
+class Result(NamedTuple):
+    """What was found in one fleet.
+
+    Attributes:
+        name: its name; where a deployment is wrong by itself, the files.
+        members: its deployments; none where one is wrong by itself.
+        findings: what was found.
+    """
+
+    name: str
+    members: tuple[Member, ...]
+    findings: Findings
+
+
+def _read(files: Sequence[Path]) -> tuple[Manifest, ...]:
+    """Read what other images have installed.
+
+    Raises:
+        StartError: a file is none of manifests.
+    """
+    found: list[Manifest] = []
+    for file in files:
+        try:
+            found += decode_all(file.read_text("utf-8"))
+        except ValueError as error:
+            raise StartError(f"{file}: {error}") from None
+    return tuple(found)
+
+
+def _limit(fleet: Fleet) -> int | None:
+    """Ask the database server how many connections it leaves to us; None: it has no limit.
+
+    Raises:
+        StorageError: it cannot be reached.
+    """
+    for member in fleet.using("database"):
+        database: Any = member.composition.backends["database"].value.factory()
+        try:
+            with database.session():
+                limit: int | None = database.connection_limit()
+        finally:
+            database.close()
+        return limit
+    return None
+
+
+def _as_dict(result: Result) -> dict[str, object]:
+    return {
+        "fleet": result.name,
+        "deployments": [_member(member) for member in result.members],
+        "mistakes": [problem.as_dict() for problem in result.findings.mistakes],
+        "warnings": [problem.as_dict() for problem in result.findings.warnings],
+    }
+
+
+def _member(member: Member) -> dict[str, object]:
+    return {
+        "path": str(member.path),
+        "name": member.name,
+        "replicas": member.replicas,
+        "roles": list(member.roles),
+        "processes": member.replicas * processes(member),
+        "database_connections": demand(member),
+    }
+
+
+def _tell(result: Result) -> None:
+    for problem in result.findings.mistakes:
+        click.echo(f"{problem}\n")
+    for problem in result.findings.warnings:
+        click.echo(f"warning: {problem}\n")
+    for member in result.members:
+        click.echo(f"{member.path}: {member.replicas} × {', '.join(member.roles) or 'nothing'}")
+    told = (
+        _count(result.findings.mistakes, "mistake"),
+        _count(result.findings.warnings, "warning"),
+    )
+    summary = ", ".join(filter(None, told)) or "ok: the deployments fit together"
+    click.echo(f"{result.name}: {summary}")
+
+
+def _count(found: Sequence[Problem], noun: str) -> str:
+    if not found:
+        return ""
+    return f"{len(found)} {noun}{'s' if len(found) > 1 else ''}"

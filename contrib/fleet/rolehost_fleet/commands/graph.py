@@ -1,0 +1,72 @@
+"""``rolehost fleet graph``: who runs, sends and takes what, as a picture, a text or data."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rolehost.errors import StartError
+from rolehost.redaction import masked
+
+from rolehost_fleet.commands.sources import named_fleet, takes_fleet
+from rolehost_fleet.drawing import svg
+from rolehost_fleet.graph import Graph
+from rolehost_fleet.graph import graph as topology
+from rolehost_fleet.mermaid import mermaid
+
+_FORMATS = ("mermaid", "svg", "json")
+
+
+@click.command()
+@click.argument(
+    "deployments",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="DEPLOYMENT...",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(_FORMATS),
+    help="Default: what the output's name ends with, else mermaid.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write there instead of to the standard output.",
+)
+@takes_fleet
+def graph(
+    deployments: tuple[Path, ...], form: str | None, output: Path | None, fleet: str | None
+) -> None:
+    """Draw a fleet: deployments with their roles, queues, topics, and what goes between them.
+
+    Made from what plugins declare; nothing is connected to. The picture needs no other program
+    and suits light and dark pages.
+    """
+    text = masked(_written(topology(named_fleet(deployments, fleet)), form or _form(output)))
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StartError(f"{output} cannot be written: {error.strerror}") from error
+
+
+def _form(output: Path | None) -> str:
+    ending = output.suffix.lstrip(".") if output else ""
+    return ending if ending in _FORMATS else "mermaid"
+
+
+def _written(graph: Graph, form: str) -> str:
+    if form == "svg":
+        return svg(graph)
+    if form == "json":
+        return json.dumps(asdict(graph), indent=2, ensure_ascii=False) + "\n"
+    return mermaid(graph)

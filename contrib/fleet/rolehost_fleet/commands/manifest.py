@@ -1,0 +1,33 @@
+"""``rolehost fleet manifest``: what deployments are, as a file to compare with later."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rolehost.cli import exits
+from rolehost.redaction import masked
+
+from rolehost_fleet.commands.sources import manifests_of, named_fleet, takes_fleet
+
+
+@click.command()
+@click.argument(
+    "deployments", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DEPLOYMENT..."
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file.")
+@takes_fleet
+def manifest(deployments: tuple[Path, ...], output: Path | None, fleet: str | None) -> int:
+    """Write what deployments are with the plugins that are installed here, as JSON.
+
+    The file can be given to rolehost fleet plan, later and elsewhere: it needs neither the
+    deployment files nor the plugins, and it holds no value of any setting.
+    """
+    from rolehost_fleet.saved import encode_all
+
+    text = masked(encode_all(manifests_of(named_fleet(deployments, fleet))))
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        output.write_text(text, encoding="utf-8")
+    return exits.OK

@@ -1,0 +1,181 @@
+"""``rolehost fleet plan``: what a new version changes, in which order it rolls out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rolehost.cli import exits
+from rolehost.cli.options import as_json
+from rolehost.cli.output import document
+from rolehost.errors import StartError
+
+from rolehost_fleet.commands.sources import connected, manifests_of, named_fleet, takes_fleet
+
+if TYPE_CHECKING:
+    from rolehost.composition.manifest import Manifest
+    from rolehost.storage import Database
+
+    from rolehost_fleet import Fleet
+    from rolehost_fleet.plan import Plan
+    from rolehost_fleet.queued import Unreadable
+    from rolehost_fleet.standing import Standing
+
+#: What stands for the processes that live.
+LIVE = "live"
+
+
+class Side:
+    """One of the two versions, as it was named on the command line.
+
+    Attributes:
+        given: a file, a folder, a pattern, or ``live``.
+        fleet: the deployments, where their files were named.
+        manifests: what they are; empty for ``live`` until somebody looked.
+    """
+
+    def __init__(self, given: str, fleet: str | None) -> None:
+        self.given = given
+        self.fleet: Fleet | None = None
+        self.manifests: tuple[Manifest, ...] = ()
+        if given == LIVE:
+            return
+        path = Path(given)
+        if path.suffix == ".json":
+            self.manifests = _saved(path)
+        else:
+            self.fleet = named_fleet([path], fleet)
+            self.manifests = manifests_of(self.fleet)
+
+
+@click.command()
+@click.argument("old")
+@click.argument("new")
+@click.option(
+    "--connect",
+    type=click.Path(path_type=Path),
+    metavar="DEPLOYMENT",
+    help="Look at what is queued, with this deployment's database and stream.",
+)
+@click.option(
+    "--accept",
+    multiple=True,
+    metavar="WHO",
+    help="Bear the problems of WHO, as they name it ('actor NAME'); may be repeated.",
+)
+@takes_fleet
+@as_json
+def plan(
+    old: str,
+    new: str,
+    connect: Path | None,
+    accept: tuple[str, ...],
+    fleet: str | None,
+    as_json: bool,
+) -> int:
+    """Tell what NEW changes against OLD, in which order to roll it out, and what forbids it.
+
+    OLD and NEW are deployment files, a folder or a quoted pattern of them, read with the plugins
+    that are installed here; a file (.json) that rolehost fleet manifest wrote; or live: what the
+    living processes say they run. With live or --connect it looks at what is queued, and tries
+    to read it with the types of NEW.
+
+    Exit status 0 when nothing forbids the rollout, 1 when something does, 3 when the files have
+    mistakes, 4 when the database cannot be reached.
+    """
+    from rolehost_fleet.plan import make
+
+    sides = (Side(old, fleet), Side(new, fleet))
+    standing, unreadable = _looked(sides, connect)
+    made = make(sides[0].manifests, sides[1].manifests, standing, unreadable, accept)
+    if as_json:
+        document(made.as_dict())
+    else:
+        _tell(made, looked=standing is not None)
+    return exits.FAILED if made.mistakes else exits.OK
+
+
+def _saved(path: Path) -> tuple[Manifest, ...]:
+    from rolehost_fleet.saved import decode_all
+
+    try:
+        return decode_all(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StartError(f"{path}: {error.strerror}") from None
+    except ValueError as error:
+        raise StartError(f"{path}: {error}") from None
+
+
+def _looked(
+    sides: tuple[Side, Side], connect: Path | None
+) -> tuple[Standing | None, list[Unreadable]]:
+    """Look at the living fleet, where that was asked for; fill in the side ``live``."""
+    live = [side for side in sides if side.given == LIVE]
+    if connect is None and not live:
+        return None, []
+    fleet = sides[0].fleet or sides[1].fleet
+    if connect is not None:
+        fleet = named_fleet([connect], None)
+    if fleet is None:
+        raise StartError("live needs a database: name a deployment of the fleet with --connect")
+    with connected(fleet) as shared:
+        standing = shared.look([manifest for side in sides for manifest in side.manifests])
+        for side in live:
+            side.manifests = _running(standing)
+        return standing, _tried(shared.database, sides[1])
+
+
+def _running(standing: Standing) -> tuple[Manifest, ...]:
+    """Return what lives.
+
+    Raises:
+        StartError: two versions of a deployment do, or one that does not tell.
+    """
+    running = standing.running()
+    names = [manifest.deployment for manifest in running]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise StartError(
+            f"processes of {', '.join(twice)} run different versions (rolehost fleet status):"
+            " finish that rollout first"
+        )
+    silent = sorted({each.deployment for each in standing.processes} - set(names))
+    if silent:
+        raise StartError(f"{', '.join(silent)} does not tell what it runs: its host is older")
+    return running
+
+
+def _tried(database: Database, new: Side) -> list[Unreadable]:
+    from rolehost_fleet.queued import readers, unreadable_events, unreadable_jobs
+
+    actors = [
+        {name: owned.value for name, owned in member.composition.actors.items()}
+        for member in (new.fleet.members if new.fleet else ())
+    ]
+    reading = readers(new.manifests, actors)
+    return [
+        *unreadable_jobs(database, new.manifests, reading),
+        *unreadable_events(database, new.manifests),
+    ]
+
+
+def _tell(made: Plan, *, looked: bool) -> None:
+    if not made.changes and not made.steps:
+        click.echo("nothing changes")
+    for change in made.changes:
+        where = f" ({', '.join(change.where)})" if change.kind != "deployment" else ""
+        detail = f": {change.detail}" if change.detail else ""
+        click.echo(f"{change.sign} {change.kind} {change.name}{detail}{where}")
+    for number, step in enumerate(made.steps, 1):
+        click.echo(f"{'' if number > 1 else chr(10)}{number}. {step.text}")
+        for why in step.why:
+            click.echo(f"     {why}")
+    for problem in made.mistakes:
+        click.echo(f"\n{problem}")
+    for problem in made.warnings:
+        click.echo(f"\nwarning: {problem}")
+    wrong, odd = len(made.mistakes), len(made.warnings)
+    told = [f"{wrong} in the way"] * bool(wrong) + [f"{odd} to be careful of"] * bool(odd)
+    seen = "" if looked else "; nobody looked at what is queued"
+    click.echo(f"\n{', '.join(told) or 'nothing is in the way'}{seen}")

@@ -1,0 +1,235 @@
+"""``rolehost fleet status``: what lives, what waits, and what nobody looks after."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rolehost.cli import exits
+from rolehost.cli.context import Context
+from rolehost.cli.database import moment
+from rolehost.cli.options import as_json
+from rolehost.cli.output import document, listing
+from rolehost.errors import StartError
+
+from rolehost_fleet.commands.sources import connected, manifests_of, named_fleet, takes_fleet
+
+if TYPE_CHECKING:
+    from rolehost_fleet.findings import Findings
+    from rolehost_fleet.standing import Standing
+
+
+@click.command()
+@click.argument("deployments", nargs=-1, type=click.Path(path_type=Path), metavar="[DEPLOYMENT]...")
+@click.option("--watch", is_flag=True, help="Look again and again, until interrupted.")
+@click.option(
+    "--every", type=click.FloatRange(min=0.1), default=2.0, show_default=True, help="Seconds."
+)
+@takes_fleet
+@as_json
+@click.pass_obj
+def status(
+    context: Context,
+    deployments: tuple[Path, ...],
+    watch: bool,
+    every: float,
+    fleet: str | None,
+    as_json: bool,
+) -> int:
+    """Tell which processes live, what waits, and what nobody looks after.
+
+    DEPLOYMENTs are files, folders or quoted patterns; their database tells of the whole fleet.
+    Deployments that are given are expected to run, and to run what their files say.
+
+    Exit status 0 when all is well (warnings may be told), 1 when something is wrong, 4 when the
+    database cannot be reached.
+    """
+    given = deployments or ((context.path,) if context.path else ())
+    if not given:
+        raise StartError("name a deployment file of the fleet")
+    members = named_fleet(given, fleet)
+    expected = manifests_of(members)
+    from rolehost_fleet.diagnosis import diagnose
+
+    with connected(members) as shared:
+        while True:
+            standing = shared.look(expected)
+            findings = diagnose(standing, expected)
+            if watch and not as_json:
+                click.clear()
+            if as_json:
+                document(as_dict(members.name, standing, findings))
+            else:
+                _tell(members.name, standing, findings)
+            if not watch:
+                return exits.FAILED if findings.mistakes else exits.OK
+            time.sleep(every)
+
+
+def as_dict(name: str, standing: Standing, findings: Findings) -> dict[str, Any]:
+    """Return everything as plain data, for ``--json``; times in milliseconds since the epoch."""
+    return {
+        "fleet": name,
+        "ok": not findings.mistakes,
+        "at": standing.now,
+        "processes": [
+            {
+                "deployment": each.deployment,
+                "role": each.role,
+                "slot": each.slot,
+                "incarnation": each.incarnation,
+                "state": each.state,
+                "host": each.host,
+                "pid": each.pid,
+                "version": each.version,
+                "python": each.python,
+                "manifest": manifest.core if manifest else None,
+                "config": manifest.config if manifest else None,
+                "plugins": {plugin.name: plugin.version for plugin in manifest.plugins}
+                if manifest
+                else None,
+                "in_flight": each.in_flight,
+                "since": each.since,
+                "renewed": each.renewed,
+            }
+            for each in standing.processes
+            for manifest in (standing.manifest(each),)
+        ],
+        "queues": [each._asdict() for each in standing.jobs],
+        "groups": [each._asdict() for each in standing.unread],
+        "outbox": [each._asdict() for each in standing.outbox],
+        "messages": standing.messages,
+        "leader": standing.leader,
+        "mistakes": [problem.as_dict() for problem in findings.mistakes],
+        "warnings": [problem.as_dict() for problem in findings.warnings],
+    }
+
+
+def _tell(name: str, standing: Standing, findings: Findings) -> None:
+    count = len(standing.processes)
+    names = {process.deployment for process in standing.processes}
+    click.echo(
+        f"{name}: {count} process{'' if count == 1 else 'es'} of {len(names)} deployment"
+        f"{'' if len(names) == 1 else 's'}, {moment(standing.now)}"
+    )
+    listing(_processes(standing), as_json=False, empty="no process lives")
+    running = _running(standing)
+    if running:
+        listing(running, as_json=False, empty="")
+    waiting = _waiting(standing)
+    listing(waiting, as_json=False, empty="nothing waits")
+    click.echo(f"leading scheduler: {standing.leader or 'none'}")
+    for problem in findings.mistakes:
+        click.echo(f"\n{problem}")
+    for problem in findings.warnings:
+        click.echo(f"\nwarning: {problem}")
+    wrong, odd = len(findings.mistakes), len(findings.warnings)
+    told = [f"{wrong} wrong"] * bool(wrong) + [f"{odd} to look at"] * bool(odd)
+    click.echo(f"\n{', '.join(told) or 'all is well'}")
+
+
+def _processes(standing: Standing) -> list[dict[str, Any]]:
+    return [
+        {
+            "deployment": each.deployment,
+            "process": f"{each.role}.{each.slot}",
+            "state": each.state,
+            "in_flight": each.in_flight,
+            "host": each.host,
+            "pid": each.pid,
+            "starts": each.incarnation,
+            "up": _ago(standing.now - each.since),
+            "rolehost": each.version,
+            "runs": manifest.core if manifest else None,
+        }
+        for each in standing.processes
+        for manifest in (standing.manifest(each),)
+    ]
+
+
+def _running(standing: Standing) -> list[dict[str, Any]]:
+    rows = []
+    seen = set()
+    for each in standing.processes:
+        manifest = standing.manifest(each)
+        if manifest is None or (each.deployment, manifest.core) in seen:
+            continue
+        seen.add((each.deployment, manifest.core))
+        rows.append(
+            {
+                "deployment": each.deployment,
+                "runs": manifest.core,
+                "settings": manifest.config,
+                "plugins": [f"{plugin.name} {plugin.version}" for plugin in manifest.plugins],
+            }
+        )
+    return rows
+
+
+def _waiting(standing: Standing) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = [
+        {
+            "what": f"jobs of {each.actor}",
+            "where": f"queue {each.queue}",
+            "waiting": each.waiting,
+            "held": each.held,
+            "dead": each.dead,
+            "oldest": None if each.oldest is None else _ago(standing.now - each.oldest),
+        }
+        for each in standing.jobs
+    ]
+    rows += [
+        {
+            "what": f"events of {each.topic}",
+            "where": f"group {each.group}",
+            "waiting": each.records,
+            "held": None,
+            "dead": each.dead,
+            "oldest": None,
+        }
+        for each in standing.unread
+        if each.records or each.dead
+    ]
+    rows += [
+        {
+            "what": f"events of {each.topic}",
+            "where": "outbox",
+            "waiting": each.events,
+            "held": None,
+            "dead": None,
+            "oldest": _ago(standing.now - each.oldest),
+        }
+        for each in standing.outbox
+    ]
+    rows += [
+        {
+            "what": "ephemeral messages",
+            "where": f"queue {queue}",
+            "waiting": count,
+            "held": None,
+            "dead": None,
+            "oldest": None,
+        }
+        for queue, count in standing.messages.items()
+    ]
+    if standing.dead_messages:
+        rows.append(
+            {
+                "what": "ephemeral messages",
+                "where": "every queue",
+                "waiting": None,
+                "held": None,
+                "dead": standing.dead_messages,
+                "oldest": None,
+            }
+        )
+    return rows
+
+
+def _ago(milliseconds: int) -> str:
+    """Return a duration for people: ``3.2 s``, ``1:02:03``."""
+    seconds = max(0, milliseconds) / 1000
+    return f"{seconds:.1f} s" if seconds < 60 else str(timedelta(seconds=int(seconds)))

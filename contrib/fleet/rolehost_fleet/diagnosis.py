@@ -1,0 +1,163 @@
+"""What is wrong with a fleet that runs: orphans, drift, what should live and does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from rolehost.composition.manifest import Manifest
+from rolehost.errors import Problem
+
+from rolehost_fleet.findings import Findings
+from rolehost_fleet.oddities import oddities
+from rolehost_fleet.orphans import orphans
+from rolehost_fleet.standing import Live, Standing, who
+
+
+def diagnose(standing: Standing, expected: Sequence[Manifest] = ()) -> Findings:
+    """Judge a fleet.
+
+    Args:
+        standing: how it stands.
+        expected: what should run, of the deployments whose files were given.
+    """
+    mistakes = [
+        *_missing(standing, expected),
+        *_hanging(standing),
+        *_schema(standing),
+        *orphans(standing, expected),
+        *_mixed(standing),
+        *_differing(standing, expected),
+    ]
+    return Findings(mistakes=tuple(mistakes), warnings=tuple(oddities(standing, expected)))
+
+
+def differences(one: Manifest, other: Manifest) -> list[str]:
+    """Say in a few words how two manifests of one deployment differ."""
+    found = []
+    if one.version != other.version:
+        found.append(f"rolehost {one.version} and {other.version}")
+    before = {plugin.name: plugin for plugin in one.plugins}
+    after = {plugin.name: plugin for plugin in other.plugins}
+    for name in sorted(before.keys() | after.keys()):
+        if name not in before or name not in after:
+            found.append(f"plugin {name} in one of them")
+        elif before[name].version != after[name].version:
+            found.append(f"plugin {name} {before[name].version} and {after[name].version}")
+    keys = one.settings.keys() | other.settings.keys()
+    changed = sorted(key for key in keys if one.settings.get(key) != other.settings.get(key))
+    found += [f"setting {key}" for key in changed if key != "plugins"]
+    kinds = ("actors", "handlers", "schedules", "migrations", "payloads", "backends")
+    if not found:
+        found += [kind for kind in kinds if getattr(one, kind) != getattr(other, kind)]
+    return found
+
+
+def _missing(standing: Standing, expected: Iterable[Manifest]) -> Iterator[Problem]:
+    lives: dict[str, set[str]] = {}
+    for process in standing.processes:
+        lives.setdefault(process.deployment, set()).add(process.role)
+    for manifest in expected:
+        wanted = [role for role in manifest.roles if manifest.processes.get(role, 1)]
+        lacking = [role for role in wanted if role not in lives.get(manifest.deployment, ())]
+        if not lacking or not manifest.backends.get("database"):
+            continue
+        name = manifest.deployment
+        nothing = name not in lives
+        yield Problem(
+            code="no-process",
+            who=f"deployment {name}",
+            where="presence",
+            what=f"no process of {name} lives"
+            if nothing
+            else f"{name} has no process of the role {', '.join(lacking)}",
+            expected=f"processes of the role {', '.join(wanted)}",
+            got="none" if nothing else f"only {', '.join(sorted(lives[name]))}",
+            fix="start it, or leave it out of the files; [fleet] roles and replicas say what runs",
+        )
+
+
+def _hanging(standing: Standing) -> Iterator[Problem]:
+    """Tell of processes that make no progress, as they and those beside them say."""
+    said: dict[tuple[str, str], list[Live]] = {}
+    for process in standing.processes:
+        state, _, what = (process.state or "").partition(": ")
+        if state == "hung":
+            what = f"{process.role}.{process.slot} hangs"
+        if state in ("hung", "unready"):
+            said.setdefault((f"{process.deployment} on {process.host}", what), []).append(process)
+    for (where, what), processes in said.items():
+        yield Problem(
+            code="hang",
+            who=f"deployment {where}",
+            where="presence",
+            what=f"{what}: it makes no progress, and the deployment is not ready",
+            expected="progress, or its replacement by the supervisor ([supervisor] hang)",
+            got=f"said by {', '.join(who(each) for each in processes)}",
+            fix="the supervisor's log has the stacks of its threads; docs/operations.md says more",
+        )
+
+
+def _schema(standing: Standing) -> Iterator[Problem]:
+    """Tell of a schema that is not what the code wants."""
+    for deployment, drift in standing.drifts.items():
+        if drift.fault:
+            yield Problem(
+                code="schema",
+                who=f"deployment {deployment}",
+                where="table rolehost_migrations",
+                what="the schema is not that of the code",
+                expected="all migrations of the phase pre, as their files say, and none beyond",
+                got=drift.fault,
+                fix="rolehost migrate status lists them, rolehost migrate up applies what is"
+                " pending; run the version of the code that the schema has",
+            )
+
+
+def _mixed(standing: Standing) -> Iterator[Problem]:
+    """Tell of deployments whose processes run different things."""
+    runs: dict[str, dict[str, list[Live]]] = {}
+    for process in standing.processes:
+        manifest = standing.manifest(process)
+        core = manifest.core if manifest else "an older host"
+        runs.setdefault(process.deployment, {}).setdefault(core, []).append(process)
+    for deployment, by_core in runs.items():
+        if len(by_core) < 2:
+            continue
+        known = [m for m in (standing.manifest(each[0]) for each in by_core.values()) if m]
+        how = differences(known[0], known[1]) if len(known) > 1 else ["versions"]
+        yield Problem(
+            code="drift",
+            who=f"deployment {deployment}",
+            where="presence",
+            what=f"processes of {deployment} run different things",
+            expected="one manifest in all of them, but during a rollout",
+            got="; ".join(
+                f"{core}: {', '.join(who(each) for each in processes)}"
+                for core, processes in by_core.items()
+            ),
+            fix=f"finish the rollout; they differ in {', '.join(how)}",
+        )
+
+
+def _differing(standing: Standing, expected: Iterable[Manifest]) -> Iterator[Problem]:
+    """Tell of deployments that run something else than their files say."""
+    for manifest in expected:
+        running = [
+            known
+            for process in standing.processes
+            if process.deployment == manifest.deployment
+            and (known := standing.manifest(process)) is not None
+        ]
+        if not running or any(each.core == manifest.core for each in running):
+            continue
+        how = differences(running[0], manifest) or ["what plugins contribute"]
+        yield Problem(
+            code="not-rolled-out",
+            who=f"deployment {manifest.deployment}",
+            where="presence",
+            what=f"{manifest.deployment} runs something else than its file says",
+            expected=f"manifest {manifest.core}",
+            got=", ".join(sorted({each.core for each in running})),
+            fix=f"roll it out (rolehost fleet plan live FILES), or give the file that runs;"
+            f" they differ in {', '.join(how)}",
+        )

@@ -1,0 +1,164 @@
+"""What is odd about a fleet that runs, and may be meant: worth a look, and no alarm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+
+from rolehost.composition.manifest import Manifest
+from rolehost.delivery.tickstate import problems
+from rolehost.errors import Problem
+
+from rolehost_fleet.standing import Standing, count, who
+
+#: Seconds that an event may wait in the outbox of a fleet that relays.
+LATE = 60.0
+
+#: Seconds by which a process's clock may be ahead of this one's.
+SKEW = 2.0
+
+
+def oddities(standing: Standing, expected: Iterable[Manifest]) -> Iterator[Problem]:
+    """Yield warnings.
+
+    Args:
+        standing: how the fleet stands.
+        expected: what should run.
+    """
+    yield from _few(standing, expected)
+    yield from _dead(standing)
+    yield from _late(standing)
+    yield from _clocks(standing)
+    yield from _ticks(standing)
+    yield from _degraded(standing)
+    yield from _pythons(standing)
+    for deployment, drift in standing.drifts.items():
+        if drift.notice:
+            yield Problem(
+                code="newer-schema",
+                who=f"deployment {deployment}",
+                where="table rolehost_migrations",
+                what=drift.notice,
+                expected="this during a rollout alone",
+                got=", ".join(drift.newer),
+                fix="finish the rollout, or take the migrations back: rolehost migrate down",
+            )
+
+
+def _dead(standing: Standing) -> Iterator[Problem]:
+    dead = sum(each.dead for each in standing.jobs) + sum(each.dead for each in standing.unread)
+    dead += standing.dead_messages or 0
+    if dead:
+        yield Problem(
+            code="dead-letters",
+            who="fleet",
+            where="dead letters",
+            what=f"{count(dead, 'dead letter')} wait for a decision",
+            expected="none",
+            got=str(dead),
+            fix="rolehost dead list shows why; replay or discard them",
+        )
+
+
+def _late(standing: Standing) -> Iterator[Problem]:
+    late = [each for each in standing.outbox if standing.now - each.oldest > LATE * 1000]
+    if late:
+        yield Problem(
+            code="late-outbox",
+            who=f"topics {', '.join(each.topic for each in late)}",
+            where="outbox",
+            what=f"events have waited for {(standing.now - late[0].oldest) / 1000:.0f} s",
+            expected=f"at most {LATE:.0f} s",
+            got=count(sum(each.events for each in late), "event"),
+            fix="look at the stream: rolehost doctor",
+        )
+    if standing.stream is False:
+        yield Problem(
+            code="stream-away",
+            who="fleet",
+            where="stream",
+            what="the stream does not answer, so what groups have not read is not known",
+            expected="an answer",
+            got="none",
+            fix="rolehost doctor says why",
+        )
+
+
+def _clocks(standing: Standing) -> Iterator[Problem]:
+    ahead = [p for p in standing.processes if (p.renewed or 0) - standing.now > SKEW * 1000]
+    if ahead:
+        yield Problem(
+            code="clock-skew",
+            who=", ".join(who(each) for each in ahead),
+            where=", ".join(sorted({each.host for each in ahead})),
+            what="the clock there is ahead of this machine's",
+            expected=f"less than {SKEW:g} s",
+            got=f"{max((each.renewed or 0) - standing.now for each in ahead) / 1000:.1f} s",
+            fix="synchronise the clocks: leases compare them",
+        )
+
+
+def _ticks(standing: Standing) -> Iterator[Problem]:
+    for state in standing.ticks:
+        for problem in problems(state, standing.now):
+            yield Problem(
+                code=problem.code,
+                who=f"schedule {problem.schedule}",
+                where="schedules",
+                what=problem.what,
+                expected="a job for every tick, and clocks that agree",
+                got=f"{state.failures} failed, last tick {_moment(state.last_tick)}",
+                fix=problem.fix,
+            )
+
+
+def _moment(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds")
+
+
+def _degraded(standing: Standing) -> Iterator[Problem]:
+    for manifest in standing.running():
+        if manifest.degraded:
+            yield Problem(
+                code="degraded",
+                who=f"deployment {manifest.deployment}",
+                where="presence",
+                what=f"{manifest.deployment} runs without {', '.join(manifest.degraded)}",
+                expected="every enabled plugin",
+                got="its routes answer 503, its jobs and events wait",
+                fix="its log, and rolehost check, say what failed",
+            )
+
+
+def _pythons(standing: Standing) -> Iterator[Problem]:
+    pythons = {process.python for process in standing.processes if process.python}
+    if len(pythons) > 1:
+        yield Problem(
+            code="python-drift",
+            who="fleet",
+            where="presence",
+            what="processes run on different versions of Python",
+            expected="one version",
+            got=", ".join(sorted(pythons)),
+            fix="use one image for all",
+        )
+
+
+def _few(standing: Standing, expected: Iterable[Manifest]) -> Iterator[Problem]:
+    for manifest in expected:
+        for role in manifest.roles:
+            wanted = manifest.processes.get(role, 1)
+            lives = sum(
+                (process.deployment, process.role) == (manifest.deployment, role)
+                for process in standing.processes
+            )
+            if 0 < lives < wanted:
+                yield Problem(
+                    code="few-processes",
+                    who=f"deployment {manifest.deployment}",
+                    where="presence",
+                    what=f"{lives} of {wanted} processes of the role {role} live",
+                    expected=str(wanted),
+                    got=str(lives),
+                    fix="look at the logs of those that do not come up",
+                )

@@ -1,0 +1,142 @@
+"""Orphans of a fleet: work that nobody who lives looks after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rolehost.composition.manifest import Manifest
+from rolehost.errors import Problem
+
+from rolehost_fleet.standing import Standing, count
+
+
+def orphans(standing: Standing, expected: Sequence[Manifest]) -> Iterator[Problem]:
+    """Yield what waits and will go on waiting.
+
+    Args:
+        standing: how the fleet stands.
+        expected: what should run; named where starting it would help.
+    """
+    live = standing.running()
+    yield from _jobs(standing, live, expected)
+    yield from _messages(standing, live)
+    yield from _groups(standing, live, expected)
+    yield from _schedules(standing, live, expected)
+    yield from _outbox(standing, live)
+
+
+def _jobs(
+    standing: Standing, live: Sequence[Manifest], expected: Sequence[Manifest]
+) -> Iterator[Problem]:
+    if any(process.role == "worker" and not process.manifest for process in standing.processes):
+        return  # an older host does not tell what it works
+    worked = {(entry.queue, name) for each in live for name, entry in each.worked.items()}
+    for jobs in standing.jobs:
+        if not jobs.waiting or (jobs.queue, jobs.actor) in worked:
+            continue
+        queues = sorted({queue for queue, name in worked if name == jobs.actor})
+        yield Problem(
+            code="orphaned-jobs",
+            who=f"actor {jobs.actor}",
+            where=f"queue {jobs.queue}",
+            what=f"{count(jobs.waiting, 'job')} of {jobs.actor} will not be worked:"
+            " no living worker takes them",
+            expected=f"a worker that registers {jobs.actor} on the queue {jobs.queue}",
+            got=f"workers take it from {', '.join(queues)}" if queues else "none",
+            fix=_fix_actor(jobs.actor, jobs.queue, standing, expected),
+        )
+
+
+def _fix_actor(actor: str, queue: str, standing: Standing, expected: Sequence[Manifest]) -> str:
+    for known, verb in ((expected, "start"), (tuple(standing.manifests.values()), "start again")):
+        for manifest in known:
+            entry = manifest.worked.get(actor)
+            if entry is not None and entry.queue == queue:
+                return f"{verb} the worker of {manifest.deployment}, which works it"
+    for manifest in standing.manifests.values():
+        for entry in manifest.actors:
+            if entry.name == actor and entry.queue == queue:
+                return (
+                    f"run a worker with the plugin {entry.plugin}, which gave it in"
+                    f" {manifest.deployment}; or cancel them (rolehost jobs)"
+                )
+    return "enable the plugin that gives it in a worker; or cancel them (rolehost jobs)"
+
+
+def _messages(standing: Standing, live: Sequence[Manifest]) -> Iterator[Problem]:
+    taken = {entry.queue for each in live for entry in each.worked.values() if not entry.durable}
+    for queue, waiting in standing.messages.items():
+        if queue not in taken:
+            yield Problem(
+                code="orphaned-messages",
+                who=f"queue {queue}",
+                where=f"queue {queue}",
+                what=f"{count(waiting, 'ephemeral message')} in {queue} will not be taken:"
+                " no living worker has an ephemeral actor there",
+                expected=f"a worker with an ephemeral actor on the queue {queue}",
+                got="none",
+                fix="start the worker that takes them",
+            )
+
+
+def _groups(
+    standing: Standing, live: Sequence[Manifest], expected: Sequence[Manifest]
+) -> Iterator[Problem]:
+    if any(process.role == "consumer" and not process.manifest for process in standing.processes):
+        return
+    consumed = {key for each in live for key in each.consumed}
+    for unread in standing.unread:
+        if not unread.records or (unread.topic, unread.group) in consumed:
+            continue
+        known = (*expected, *standing.manifests.values())
+        whose = next(
+            (each.deployment for each in known if (unread.topic, unread.group) in each.consumed),
+            "",
+        )
+        yield Problem(
+            code="orphaned-group",
+            who=f"group {unread.group}",
+            where=f"topic {unread.topic}",
+            what=f"{count(unread.records, 'event')} of {unread.topic} will not be read by the"
+            f" group {unread.group}: no consumer of it lives",
+            expected=f"a consumer with a handler of {unread.topic} in the group {unread.group}",
+            got="none",
+            fix=f"start the consumer of {whose}, which reads it"
+            if whose
+            else "enable the plugin that reads it in a consumer",
+        )
+
+
+def _schedules(
+    standing: Standing, live: Sequence[Manifest], expected: Sequence[Manifest]
+) -> Iterator[Problem]:
+    if standing.leader is not None:
+        return
+    names = sorted({name for each in (*live, *expected) for name in each.ticked})
+    if names:
+        yield Problem(
+            code="no-scheduler",
+            who=f"schedules {', '.join(names)}",
+            where="lease scheduler",
+            what=f"{count(len(names), 'schedule')} will not tick: no living scheduler leads",
+            expected="one scheduler that holds the lease",
+            got="nobody holds it",
+            fix="start a deployment with the role scheduler; a dead leader is replaced after"
+            " [scheduler] lease seconds",
+        )
+
+
+def _outbox(standing: Standing, live: Sequence[Manifest]) -> Iterator[Problem]:
+    if not standing.outbox or any(each.relays for each in live) or standing.relays:
+        return
+    topics = ", ".join(each.topic for each in standing.outbox)
+    yield Problem(
+        code="no-relay",
+        who=f"topics {topics}",
+        where="outbox",
+        what=f"{count(sum(each.events for each in standing.outbox), 'event')} will not reach"
+        " the stream: no living process relays the outbox",
+        expected="a process of a deployment that publishes and has a stream",
+        got="none",
+        fix="start a deployment whose plugins publish these topics",
+    )

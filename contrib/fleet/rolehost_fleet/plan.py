@@ -1,0 +1,158 @@
+"""The plan of a rollout: what changes, the steps in their order, what forbids it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+import msgspec
+from rolehost.composition.manifest import Manifest
+from rolehost.errors import Problem
+
+from rolehost_fleet.changes import Change, Sides, compare, migrations
+from rolehost_fleet.ordering import Edge, Node, draining, ordered, rolling
+from rolehost_fleet.queued import Unreadable
+from rolehost_fleet.rollout import Rules, rules
+from rolehost_fleet.standing import Standing
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One step.
+
+    Attributes:
+        kind: ``migrate``, ``start``, ``roll``, ``stop`` or ``wait``.
+        what: the deployment, the migrations' phase, or what is waited for.
+        text: what to do, for people.
+        why: why it comes here; empty where the order does not matter.
+    """
+
+    kind: str
+    what: str
+    text: str
+    why: tuple[str, ...] = ()
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """A rollout.
+
+    Attributes:
+        changes: what differs.
+        steps: in the order in which they are done.
+        mistakes: what forbids it.
+        warnings: what to be careful of.
+    """
+
+    changes: tuple[Change, ...]
+    steps: tuple[Step, ...]
+    mistakes: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain data, for ``--json``."""
+        return {
+            "ok": not self.mistakes,
+            "changes": [each._asdict() for each in self.changes],
+            "steps": [msgspec.structs.asdict(each) for each in self.steps],
+            "mistakes": [each.as_dict() for each in self.mistakes],
+            "warnings": [each.as_dict() for each in self.warnings],
+        }
+
+
+def make(
+    old: Iterable[Manifest],
+    new: Iterable[Manifest],
+    standing: Standing | None = None,
+    unreadable: Iterable[Unreadable] = (),
+    accept: Collection[str] = (),
+) -> Plan:
+    """Plan the rollout of a new version.
+
+    Args:
+        old: what runs now.
+        new: what is to run.
+        standing: how the fleet stands; None: nobody looked.
+        unreadable: what is queued and cannot be read by the new version.
+        accept: whose mistakes are borne, as problems name them: ``actor NAME``.
+    """
+    sides = Sides(old, new)
+    found = rules(sides, standing)
+    for each in unreadable:
+        _unreadable(found, each)
+    nodes = [rolling(name) for name in sides.touched]
+    # What need not change never holds up the others.
+    nodes += [draining(what) for what in found.drains]
+    order, ring = ordered(nodes, found.edges, [rolling(n) for n in sides.old if n not in sides.new])
+    if ring:
+        _no_order(found, ring)
+    borne = [problem for problem in found.mistakes if problem.who in accept]
+    return Plan(
+        changes=compare(sides),
+        steps=tuple(_steps(sides, order, found)),
+        mistakes=_once(problem for problem in found.mistakes if problem not in borne),
+        warnings=_once([*borne, *found.warnings]),
+    )
+
+
+def _steps(sides: Sides, order: Sequence[Node], found: Rules) -> Iterable[Step]:
+    yield from _migrating(sides, "pre", "before anything else", "--phase pre")
+    done = set(order)
+    for node in order:
+        later = (edge for edge in found.edges if edge.first == node and edge.then in done)
+        why = tuple(dict.fromkeys(map(_reason, later)))
+        if node.kind == "drain":
+            left = found.drains[node.name]
+            now = "not known how many" if left is None else f"{left} now"
+            yield Step("wait", node.name, f"wait until no {node.name} are left ({now})", why)
+        elif node.name not in sides.old:
+            yield Step("start", node.name, f"start {node.name}", why)
+        elif node.name not in sides.new:
+            yield Step("stop", node.name, f"stop {node.name}", why)
+        else:
+            yield Step("roll", node.name, f"roll out {node.name}", why)
+    yield from _migrating(sides, "post", "when no old process runs any more", "--phase post")
+
+
+def _migrating(sides: Sides, phase: str, when: str, option: str) -> Iterable[Step]:
+    found = migrations(sides, phase)
+    if found:
+        labels = ", ".join(each.label for each in found)
+        text = f"rolehost migrate up {option}, with the new version, {when}: {labels}"
+        yield Step("migrate", phase, text)
+
+
+def _reason(edge: Edge) -> str:
+    return f"before {edge.then.name if edge.then.kind == 'roll' else 'the wait'}: {edge.why}"
+
+
+def _unreadable(found: Rules, each: Unreadable) -> None:
+    kind = "group" if "/" in each.name else "actor"
+    found.problem(
+        True,
+        "queued-unreadable",
+        f"{kind} {each.name}",
+        f"{each.failed} of {each.looked} that are queued for {each.name} cannot be read by the"
+        " new version",
+        where=each.example,
+        expected="arguments that fit",
+        got=each.why,
+        fix="let the old version work them off first, or let the new one take both forms",
+    )
+
+
+def _no_order(found: Rules, ring: tuple[Edge, ...]) -> None:
+    names = sorted({node.name for edge in ring for node in (edge.first, edge.then)})
+    found.problem(
+        True,
+        "no-order",
+        f"deployments {', '.join(names)}",
+        "no order of these rollouts is right",
+        expected="changes of which one can go first",
+        got="; ".join(
+            f"{edge.first.name} before {edge.then.name}, for {edge.why}" for edge in ring
+        ),
+        fix="make two rollouts: first what appears, then what disappears",
+    )
+
+
+def _once(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    return tuple(dict.fromkeys(problems))

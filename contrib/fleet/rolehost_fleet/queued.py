@@ -1,0 +1,139 @@
+"""What is queued at this moment, tried against the types that are to read it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+import msgspec
+from rolehost.api.contributions import Actor
+from rolehost.composition.compatibility import refusal
+from rolehost.composition.manifest import ActorEntry, Manifest, Schema
+from rolehost.delivery import envelope
+from rolehost.delivery.arguments import Signature
+from rolehost.delivery.outbox import decode_headers
+from rolehost.errors import PayloadError
+from rolehost.storage import Database, Record
+
+#: Jobs of one actor, and events of one topic, that are looked at; the oldest ones.
+MOST = 1000
+
+#: Raises ValueError, saying why, for bytes that cannot be read.
+Reader = Callable[[bytes], object]
+
+
+class Unreadable(NamedTuple):
+    """Queued work that the new version could not read.
+
+    Attributes:
+        name: the actor, or the topic.
+        failed: how many of those that were looked at.
+        looked: how many were looked at.
+        example: id of the first of them.
+        why: what its reader said of it; shows no value.
+    """
+
+    name: str
+    failed: int
+    looked: int
+    example: str
+    why: str
+
+
+def readers(
+    manifests: Iterable[Manifest], actors: Iterable[Mapping[str, Actor]] = ()
+) -> dict[str, Reader]:
+    """Return how the arguments of each worked actor are read.
+
+    Args:
+        manifests: what is to run.
+        actors: the actors themselves by name, where they are installed here: then their own
+            types read, which know more than a schema.
+    """
+    known = {name: actor for each in actors for name, actor in each.items()}
+    made: dict[str, Reader] = {}
+    for manifest in manifests:
+        for name, entry in manifest.worked.items():
+            made[name] = _by_schema(entry.arguments)
+            if name in known:
+                made[name] = _by_type(known[name], made[name])
+    return made
+
+
+def unreadable_jobs(
+    database: Database, manifests: Iterable[Manifest], reading: Mapping[str, Reader]
+) -> list[Unreadable]:
+    """Try to read the arguments of unfinished jobs as their new workers will."""
+    entries: dict[str, ActorEntry] = {}
+    for manifest in manifests:
+        entries.update(manifest.worked)
+    found = []
+    for name in sorted(reading.keys() & entries.keys()):
+        with database.session():
+            rows = database.read(
+                "SELECT id, arguments FROM rolehost_jobs WHERE actor = ? AND state IN"
+                " ('available', 'scheduled', 'retrying', 'claimed', 'running')"
+                " ORDER BY id LIMIT ?",
+                (name, MOST),
+            )
+        found += _tried(name, [(f"job {row[0]}", bytes(row[1])) for row in rows], reading[name])
+    return found
+
+
+def unreadable_events(database: Database, manifests: Iterable[Manifest]) -> list[Unreadable]:
+    """Try to read the payloads of events in the outbox as their new handlers will."""
+    found = []
+    for manifest in manifests:
+        for (topic, group), entry in sorted(manifest.consumed.items()):
+            if entry.payload is None:
+                continue
+            with database.session():
+                rows = database.read(
+                    "SELECT id, headers, value FROM rolehost_outbox WHERE topic = ?"
+                    " ORDER BY id LIMIT ?",
+                    (topic, MOST),
+                )
+            values = []
+            for number, headers, value in rows:
+                record = Record(topic, bytes(value), None, decode_headers(bytes(headers)))
+                values.append((f"event {number} of the outbox", envelope.data(record)))
+            found += _tried(f"{topic}/{group}", values, _by_schema(entry.payload))
+    return found
+
+
+def _tried(name: str, values: list[tuple[str, bytes]], read: Reader) -> list[Unreadable]:
+    failed = []
+    for label, value in values:
+        try:
+            read(value)
+        except ValueError as error:
+            failed.append((label, str(error)))
+    if not failed:
+        return []
+    return [Unreadable(name, len(failed), len(values), *failed[0])]
+
+
+def _by_type(actor: Actor, by_schema: Reader) -> Reader:
+    signature = Signature(actor)
+
+    def read(body: bytes) -> object:
+        try:
+            return signature.decode(body)
+        except PayloadError as error:
+            by_schema(body)  # says why without showing a value, where it can say it
+            raise ValueError(str(error)) from None
+
+    return read
+
+
+def _by_schema(schema: Schema) -> Reader:
+    def read(body: bytes) -> None:
+        try:
+            value = msgspec.json.decode(body)
+        except msgspec.MsgspecError as error:
+            raise ValueError(str(error)) from None
+        why = refusal(schema, value)
+        if why:
+            raise ValueError(why)
+
+    return read

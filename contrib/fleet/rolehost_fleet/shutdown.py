@@ -1,0 +1,121 @@
+"""Whether everybody who stops is given the time that stopping takes."""
+
+from __future__ import annotations
+
+from rolehost_fleet.findings import Notes
+from rolehost_fleet.model import Fleet, Member
+
+
+def check(fleet: Fleet, notes: Notes) -> None:
+    """Note grace periods, time limits and intervals that contradict each other."""
+    for member in fleet.members:
+        if member.roles:
+            _orchestrator(member, notes)
+            _supervisor(member, notes)
+            _polls(member, notes)
+            _publishing(member, notes)
+            _ephemeral(member, notes)
+
+
+def graces(member: Member) -> dict[str, float]:
+    """Return the seconds that each running role may take, shutdown delay of http apart."""
+    host = member.deployment.host
+    every = {
+        "http": host.http.grace,
+        "consumer": host.consumer.grace,
+        "worker": host.worker.grace,
+    }
+    return {role: seconds for role, seconds in every.items() if role in member.roles}
+
+
+def _orchestrator(member: Member, notes: Notes) -> None:
+    given = member.settings.grace
+    needed = member.deployment.host.supervisor.grace
+    if given is None or given > needed:
+        return
+    notes.mistake(
+        "orchestrator-grace",
+        [member],
+        [member.at("fleet.grace"), member.at("supervisor.grace")],
+        "whatever runs the instances kills them before their supervisor has stopped them",
+        expected=f"more than supervisor.grace, {needed:g} seconds",
+        got=f"fleet.grace of {given:g} seconds",
+        fix="lengthen the orchestrator's grace period (and fleet.grace, which tells it), or"
+        " shorten supervisor.grace",
+    )
+
+
+def _supervisor(member: Member, notes: Notes) -> None:
+    """Roles drain one after the other, http first; its delay is always spent in full."""
+    host = member.deployment.host
+    delay = host.http.shutdown_delay if "http" in member.roles else 0.0
+    for role, seconds in graces(member).items():
+        if delay + seconds > host.supervisor.grace:
+            notes.mistake(
+                "shutdown-budget",
+                [member],
+                [member.at("supervisor.grace"), member.at(f"{role}.grace")],
+                f"the supervisor kills the {role} role before its grace is over: the roles stop"
+                " one after the other, and http waits its shutdown_delay first",
+                expected=f"supervisor.grace of at least {delay + seconds:g} seconds:"
+                f" {delay:g} of http.shutdown_delay and {seconds:g} of {role}.grace",
+                got=f"{host.supervisor.grace:g} seconds",
+                fix=f"lengthen supervisor.grace, or shorten {role}.grace or http.shutdown_delay",
+            )
+
+
+def _polls(member: Member, notes: Notes) -> None:
+    owned = member.composition.backends.get("stream")
+    if owned is None or owned.value.poll_interval is None or "consumer" not in member.roles:
+        return
+    grace = member.deployment.host.consumer.grace
+    if owned.value.poll_interval > grace:
+        return
+    notes.mistake(
+        "poll-interval",
+        [member],
+        [member.at(f"{owned.plugin}.poll_interval"), member.at("consumer.grace")],
+        "a consumer that gives partitions back waits for its handlers without polling, and loses"
+        " its membership meanwhile: what it finishes is handled twice",
+        expected=f"poll_interval above consumer.grace, {grace:g} seconds",
+        got=f"{owned.value.poll_interval:g} seconds",
+        fix=f"lengthen [{owned.plugin}] poll_interval, or shorten consumer.grace",
+    )
+
+
+def _publishing(member: Member, notes: Notes) -> None:
+    owned = member.composition.backends.get("stream")
+    if owned is None or owned.value.publish_timeout is None:
+        return
+    lease = member.deployment.host.delivery.lease
+    if owned.value.publish_timeout < lease:
+        return
+    notes.mistake(
+        "publish-timeout",
+        [member],
+        [member.at(f"{owned.plugin}.publish_timeout"), member.at("delivery.lease")],
+        "a relay may wait for the brokers longer than its lease holds: another relays the same"
+        " events meanwhile",
+        expected=f"less than delivery.lease, {lease:g} seconds",
+        got=f"{owned.value.publish_timeout:g} seconds",
+        fix=f"shorten [{owned.plugin}] publish_timeout",
+    )
+
+
+def _ephemeral(member: Member, notes: Notes) -> None:
+    """A durable job is handed back, its effects undone; an ephemeral one begins anew."""
+    grace = member.deployment.host.worker.grace
+    for owned in member.worked():
+        limit = owned.value.time_limit
+        if owned.value.durable or (limit is not None and limit <= grace):
+            continue
+        notes.warning(
+            "time-limit-over-grace",
+            [member],
+            [owned.site, member.at("worker.grace")],
+            f"the ephemeral actor {owned.value.name} may run longer than a stopping worker waits:"
+            " it is interrupted and begins anew, with the effects it had",
+            expected=f"a time limit of at most worker.grace, {grace:g} seconds",
+            got="no time limit" if limit is None else f"a time limit of {limit:g} seconds",
+            fix="shorten its time_limit, lengthen worker.grace, or make it durable",
+        )

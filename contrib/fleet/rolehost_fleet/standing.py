@@ -1,0 +1,298 @@
+"""How a fleet stands at one moment, read from its database and its stream; changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from typing import NamedTuple
+
+import msgspec
+from rolehost.composition.manifest import Manifest
+from rolehost.delivery import leases, ticks, tickstate
+from rolehost.delivery.statistics import dead_messages
+from rolehost.delivery.tickstate import TickState
+from rolehost.errors import StorageError
+from rolehost.schema.drift import Drift
+from rolehost.services import manifests
+from rolehost.storage import Database, Queue, Stream
+
+#: States of jobs that a process has.
+_HELD = ("claimed", "running")
+
+
+class Live(msgspec.Struct, frozen=True, kw_only=True):
+    """One process that lives, as far as its presence row tells.
+
+    Attributes:
+        host: name of its machine.
+        manifest: hash of what it runs; None of an older host, which does not tell.
+        state: ``starting``, ``ready`` or ``draining``; ``hung``: a part of it makes no progress;
+            ``unready``, and after a colon which process of its deployment hangs. None of an
+            older host.
+        in_flight: requests, jobs or events that it is busy with; None: not told.
+        since: when it started, milliseconds since the epoch.
+        renewed: when it renewed its presence, by its own clock; None of an older host.
+    """
+
+    id: str
+    deployment: str
+    role: str
+    slot: int
+    incarnation: int
+    host: str
+    pid: int
+    manifest: str | None
+    version: str | None
+    python: str | None
+    state: str | None
+    in_flight: int | None
+    since: int
+    renewed: int | None
+
+
+class Jobs(NamedTuple):
+    """The jobs of one actor in one queue.
+
+    Attributes:
+        waiting: how many are to be taken, now or later.
+        held: how many a process has.
+        dead: how many are dead letters.
+        oldest: when the oldest one that could run became ready, milliseconds since the epoch;
+            None: none could.
+    """
+
+    queue: str
+    actor: str
+    waiting: int
+    held: int
+    dead: int
+    oldest: int | None
+
+
+class Unread(NamedTuple):
+    """What one consumer group has not read of one topic; ``records`` None: cannot be asked."""
+
+    topic: str
+    group: str
+    records: int | None
+    dead: int
+
+
+class Outbox(NamedTuple):
+    """Events of one topic that are committed and not relayed; ``oldest`` in milliseconds."""
+
+    topic: str
+    events: int
+    oldest: int
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """All of it.
+
+    Attributes:
+        now: when it was read, milliseconds since the epoch.
+        processes: those that live, by deployment, role and slot.
+        manifests: of those that live and of those that ran in the last weeks, by hash.
+        jobs: by queue and actor.
+        unread: by topic and group.
+        outbox: by topic.
+        messages: queue → ephemeral messages that wait in it; queues without any left out.
+        dead_messages: how many ephemeral messages are dead letters; None: not known.
+        leader: the deployment, role and slot of the leading scheduler; None: nobody leads.
+        relays: how many shards of the outbox a living process holds.
+        stream: whether the stream could be asked; None: there is none.
+        drifts: deployment → how the schema differs from what its code here wants; of those
+            whose files were given.
+        ticks: how the ticks of each known schedule went.
+    """
+
+    now: int
+    processes: tuple[Live, ...]
+    manifests: dict[str, Manifest]
+    jobs: tuple[Jobs, ...]
+    unread: tuple[Unread, ...]
+    outbox: tuple[Outbox, ...]
+    messages: dict[str, int]
+    dead_messages: int | None
+    leader: str | None
+    relays: int
+    stream: bool | None
+    drifts: dict[str, Drift] = {}
+    ticks: tuple[TickState, ...] = ()
+
+    def manifest(self, process: Live) -> Manifest | None:
+        """Return what a process runs; None when that is not known."""
+        return self.manifests.get(process.manifest) if process.manifest else None
+
+    def running(self) -> tuple[Manifest, ...]:
+        """Return what runs: a manifest for each deployment and hash, with its living roles."""
+        roles: dict[tuple[str, str], dict[str, Manifest]] = {}
+        for process in self.processes:
+            manifest = self.manifest(process)
+            if manifest is not None:
+                roles.setdefault((process.deployment, manifest.core), {})[process.role] = manifest
+        return tuple(_merged(by_role) for _, by_role in sorted(roles.items()))
+
+
+def read(
+    database: Database,
+    stream: Stream | None,
+    now: int,
+    expected: Collection[Manifest] = (),
+    depth: Callable[[str], int] | None = None,
+    queue: Queue | None = None,
+) -> Standing:
+    """Look at a fleet.
+
+    Args:
+        database: the service database.
+        stream: the stream; None: the fleet has none.
+        now: milliseconds.
+        expected: whose groups and queues are asked for beside those that live or lived.
+        depth: returns how many ephemeral messages wait in a queue; None: not asked.
+        queue: what carries them, asked for dead ones; None: not asked.
+
+    Raises:
+        StorageUnavailable: the database cannot be reached.
+    """
+    stored = manifests.read(database)
+    with database.session():
+        processes = _processes(database, now)
+        jobs = _jobs(database, now)
+        outbox = database.read(
+            "SELECT topic, count(*), min(created_at) FROM rolehost_outbox"
+            " GROUP BY topic ORDER BY topic"
+        )
+        leased = "SELECT name, owner FROM rolehost_leases WHERE expires_at >= ? AND owner <> ''"
+        held = database.read(leased, (now,))
+        dead = database.read(
+            "SELECT topic, consumer_group, count(*) FROM rolehost_dead_events"
+            " GROUP BY topic, consumer_group"
+        )
+    living = {process.id: process for process in processes}
+    held = [(name, living[owner]) for name, owner in held if owner in living]
+    leading = [process for name, process in held if name == ticks.LEASE]
+    known = (*stored.values(), *expected)
+    unread, asked = _unread(stream, known, {(row[0], row[1]): row[2] for row in dead})
+    return Standing(
+        now=now,
+        processes=processes,
+        manifests=stored,
+        jobs=jobs,
+        unread=unread,
+        outbox=tuple(Outbox(*row) for row in outbox),
+        messages=_messages(depth, known),
+        dead_messages=dead_messages(queue),
+        leader=who(leading[0]) if leading else None,
+        ticks=_ticks(database, known),
+        relays=sum(name.startswith("relay:") for name, _ in held),
+        stream=asked,
+    )
+
+
+def who(process: Live) -> str:
+    """Name a process for people: ``api http.0``."""
+    return f"{process.deployment} {process.role}.{process.slot}"
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number of things for people: ``1 job``, ``3 jobs``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _processes(database: Database, now: int) -> tuple[Live, ...]:
+    tells = any(
+        column.name == "manifest" for column in database.peewee.get_columns("rolehost_processes")
+    )
+    told = "manifest, version, python, state, in_flight, renewed_at"
+    if not tells:  # the schema is that of an older host
+        told = "NULL, NULL, NULL, NULL, NULL, NULL"
+    rows = database.read(
+        f"SELECT id, deployment, role, slot, incarnation, host, pid, started_at, expires_at,"
+        f" {told} FROM rolehost_processes ORDER BY deployment, role, slot, started_at"
+    )
+    return tuple(
+        Live(
+            id=row[0],
+            deployment=row[1],
+            role=row[2],
+            slot=row[3],
+            incarnation=row[4],
+            host=row[5].partition(" ")[0],
+            pid=row[6],
+            since=row[7],
+            manifest=row[9],
+            version=row[10],
+            python=row[11],
+            state=row[12],
+            in_flight=row[13],
+            renewed=row[14],
+        )
+        for row in rows
+        if leases.lives(row[5], row[6], row[8], now)
+    )
+
+
+def _jobs(database: Database, now: int) -> tuple[Jobs, ...]:
+    rows = database.read(
+        "SELECT queue, actor, state, count(*), min(run_at) FROM rolehost_jobs"
+        " WHERE state IN ('available', 'scheduled', 'retrying', 'claimed', 'running', 'dead')"
+        " GROUP BY queue, actor, state"
+    )
+    found: dict[tuple[str, str], Jobs] = {}
+    for queue, actor, state, count, run_at in rows:
+        known = found.get((queue, actor), Jobs(queue, actor, 0, 0, 0, None))
+        if state in _HELD:
+            known = known._replace(held=known.held + count)
+        elif state == "dead":
+            known = known._replace(dead=count)
+        else:
+            due = [each for each in (known.oldest, run_at) if each is not None and each <= now]
+            known = known._replace(waiting=known.waiting + count, oldest=min(due, default=None))
+        found[queue, actor] = known
+    return tuple(found[key] for key in sorted(found))
+
+
+def _unread(
+    stream: Stream | None, manifests: Iterable[Manifest], dead: dict[tuple[str, str], int]
+) -> tuple[tuple[Unread, ...], bool | None]:
+    groups = {(each.topic, each.group) for manifest in manifests for each in manifest.handlers}
+    counted: list[Unread] = []
+    asked: bool | None = None if stream is None else True
+    for topic, group in sorted({*groups, *dead}):
+        records = None
+        if stream is not None and asked:
+            try:
+                records = stream.lag([topic], group)
+            except StorageError:
+                # Not known while the stream is away, when all the rest is wanted most.
+                asked = False
+        counted.append(Unread(topic, group, records, dead.get((topic, group), 0)))
+    return tuple(counted), asked
+
+
+def _ticks(database: Database, manifests: Iterable[Manifest]) -> tuple[TickState, ...]:
+    """Return the states of schedules that some deployment has; others left a row behind."""
+    names = {schedule.name for manifest in manifests for schedule in manifest.schedules}
+    states = tickstate.read(database)
+    return tuple(states[name] for name in sorted(names & states.keys()))
+
+
+def _messages(depth: Callable[[str], int] | None, manifests: Iterable[Manifest]) -> dict[str, int]:
+    if depth is None:
+        return {}
+    queues = {
+        actor.queue for manifest in manifests for actor in manifest.actors if not actor.durable
+    }
+    found = {}
+    for queue in sorted(queues):
+        try:
+            found[queue] = depth(queue)
+        except StorageError:
+            return {}  # not known while the queue is away
+    return {queue: count for queue, count in found.items() if count}
+
+
+def _merged(by_role: dict[str, Manifest]) -> Manifest:
+    """Return one manifest of what processes of several roles run, with these roles."""
+    best = max(by_role.values(), key=lambda manifest: len(manifest.routes or ()))
+    return msgspec.structs.replace(best, roles=tuple(sorted(by_role)))

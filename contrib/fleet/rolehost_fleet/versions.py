@@ -1,0 +1,90 @@
+"""Whether deployments that run from another image have the same versions, told by manifests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import rolehost
+from rolehost.composition.manifest import Manifest, MigrationEntry, describe
+
+from rolehost_fleet.findings import Notes
+from rolehost_fleet.model import Fleet
+
+
+def check(fleet: Fleet, manifests: Sequence[Manifest], notes: Notes) -> None:
+    """Note versions that are not those of here, and migrations that one side does not know.
+
+    Args:
+        fleet: deployments with what is installed here.
+        manifests: of deployments, as another machine or image has them installed.
+        notes: takes what is found.
+    """
+    here = _here(fleet)
+    unlike: dict[tuple[str, str, str], list[str]] = {}
+    for manifest in manifests:
+        for name, version in _versions(manifest):
+            if name in here and here[name] != version:
+                unlike.setdefault((name, here[name], version), []).append(manifest.deployment)
+    for (name, ours, theirs), deployments in unlike.items():
+        notes.mistake(
+            "version-differs",
+            fleet.members,
+            (f"manifest of {deployment}" for deployment in deployments),
+            f"{name} has another version there: its jobs, events and tables may mean something"
+            " else",
+            expected=f"{name} {ours}, as it is installed here",
+            got=f"{name} {theirs}",
+            fix="build both from the same requirements; to roll a new version out, compare them"
+            " first: rolehost fleet plan",
+        )
+    _migrations(fleet, manifests, notes)
+
+
+def _here(fleet: Fleet) -> dict[str, str]:
+    """Return the versions of the host and of the distributions that the fleet's plugins need."""
+    versions = {"rolehost": rolehost.__version__}
+    for member in fleet.members:
+        for plugin in member.composition.plugins:
+            versions[plugin.distribution] = plugin.version
+    return versions
+
+
+def _versions(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    found = {"rolehost": manifest.version}
+    found.update((plugin.distribution, plugin.version) for plugin in manifest.plugins)
+    yield from found.items()
+
+
+def _migrations(fleet: Fleet, manifests: Sequence[Manifest], notes: Notes) -> None:
+    mine = _by_owner(describe(member.composition) for member in fleet.members)
+    theirs = _by_owner(manifests)
+    for owner in sorted(mine.keys() & theirs.keys()):
+        if mine[owner] == theirs[owner]:
+            continue
+        more = [entry.label for entry in sorted(mine[owner] - theirs[owner])]
+        less = [entry.label for entry in sorted(theirs[owner] - mine[owner])]
+        notes.mistake(
+            "migrations-differ",
+            (m for m in fleet.members if any(o == owner for o, _ in m.composition.schema_sets)),
+            (f"manifest of {manifest.deployment}" for manifest in manifests),
+            f"the tables of {owner} are made by different migrations here and there",
+            expected=f"the same migrations of {owner} in the whole fleet",
+            got="; ".join(
+                filter(
+                    None,
+                    (
+                        f"here alone {', '.join(more)}" if more else "",
+                        f"there alone {', '.join(less)}" if less else "",
+                    ),
+                )
+            ),
+            fix=f"install the same version of what brings the migrations of {owner}",
+        )
+
+
+def _by_owner(manifests: Iterable[Manifest]) -> dict[str, set[MigrationEntry]]:
+    found: dict[str, set[MigrationEntry]] = {}
+    for manifest in manifests:
+        for entry in manifest.migrations:
+            found.setdefault(entry.owner, set()).add(entry)
+    return found

@@ -1,0 +1,100 @@
+"""Whether what one type writes another type reads."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+import pytest
+from rolehost.composition.compatibility import misfits, refusal, renamed
+from rolehost.composition.manifest import schema_of
+
+
+def structure(**fields: Any) -> Any:
+    """A schema of arguments; a tuple is a type and its default."""
+    made = [
+        (name, *(kind if isinstance(kind, tuple) else (kind,))) for name, kind in fields.items()
+    ]
+    return schema_of(msgspec.defstruct("A", made, kw_only=True, forbid_unknown_fields=True))
+
+
+class Tree(msgspec.Struct):
+    value: int
+    below: Tree | None = None
+
+
+class LooseTree(msgspec.Struct):
+    value: int | None
+    below: LooseTree | None = None
+
+
+READ = [
+    (int, int),
+    (int | str, int),
+    (float, int),
+    (str, Literal["x"]),
+    (Any, int),
+    (dict, dict[str, int]),
+    (Annotated[int, msgspec.Meta(ge=1)], Annotated[int, msgspec.Meta(ge=2)]),
+    (str, UUID),
+    (list[int | None], list[int]),
+    (tuple[int, ...], tuple[int, int]),
+    (Tree, Tree),
+    (LooseTree, Tree),
+    (datetime, datetime),
+]
+
+NOT_READ = [
+    (int, int | None, "a takes integer, and may be null"),
+    (int, float, "a takes integer, and may be number"),
+    (int, Any, "a takes integer, and may be anything"),
+    (Literal["x", "y"], Literal["x", "z"], "a takes 'x' or 'y', and may be 'z'"),
+    (Literal["x"], str, "a takes 'x', and may be string"),
+    (Annotated[int, msgspec.Meta(ge=2)], Annotated[int, msgspec.Meta(ge=1)], "a has minimum 2"),
+    (Annotated[str, msgspec.Meta(max_length=3)], str, "a has maxLength 3, and is not bounded"),
+    (UUID, str, "a must be of format uuid"),
+    (list[int], list[str], "a[…] takes integer, and may be string"),
+    (dict[str, int], dict[str, str], "a[…] takes integer, and may be string"),
+    (tuple[int, int], tuple[int, ...], "a has minItems 2"),
+    (Tree, LooseTree, "a.value takes integer, and may be null"),
+]
+
+
+@pytest.mark.parametrize(("reader", "writer"), READ, ids=str)
+def test_what_fits_is_read(reader, writer):
+    assert misfits(structure(a=reader), structure(a=writer)) == []
+
+
+@pytest.mark.parametrize(("reader", "writer", "why"), NOT_READ, ids=str)
+def test_what_does_not_fit_is_told_with_its_place(reader, writer, why):
+    assert any(why in each for each in misfits(structure(a=reader), structure(a=writer)))
+
+
+def test_a_new_argument_may_be_missing_only_with_a_default():
+    assert misfits(structure(a=int, b=(str, "x")), structure(a=int)) == []
+    assert misfits(structure(a=int, b=str), structure(a=int)) == ["b is not given and is required"]
+    made_optional = structure(a=int, b=(str, "x"))
+    assert misfits(structure(a=int, b=str), made_optional) == ["b may be missing and is required"]
+
+
+def test_an_argument_that_is_not_known_is_refused():
+    assert misfits(structure(a=int), structure(a=int, b=str)) == ["b is not known"]
+
+
+def test_a_renamed_argument_is_recognised_by_its_type():
+    assert renamed(structure(a=int, b=str), structure(a=int, c=str)) == ("b", "c")
+    assert renamed(structure(a=int, b=str), structure(a=int, c=int)) is None
+    assert renamed(structure(a=int), structure(a=int, c=int)) is None
+
+
+def test_a_value_is_refused_without_being_shown():
+    schema = structure(a=int, b=str | None)
+    assert refusal(schema, {"a": 1, "b": None}) == ""
+    assert refusal(schema, {"a": 1}) == "b is missing"
+    assert refusal(schema, {"a": "secret", "b": None}) == "a takes integer, not string"
+    assert refusal(structure(a=list[int]), {"a": [1, "x"]}) == "a[1] takes integer, not string"
+    bounded = structure(a=Annotated[int, msgspec.Meta(lt=9)])
+    assert refusal(bounded, {"a": 8}) == ""
+    assert refusal(bounded, {"a": 9}) == "a is 9, outside of its bounds"

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import json
+import os
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+from rolehost.api import Schedule
+from rolehost.cli.main import invoke
+from rolehost_fleet import load
+from rolehost_fleet.drawing import svg
+from rolehost_fleet.graph import LINES, Graph, cut, graph
+from rolehost_fleet.layout import layout
+from rolehost_fleet.mermaid import mermaid
+
+from tests.proofs.fleet_check_cases import ENVIRON
+from tests.proofs.fleet_check_plugins import actor, handler, plugin
+from tests.proofs.kit import ROOT
+
+pytestmark = pytest.mark.needs("rolehost_embedded")
+
+SVG = "{http://www.w3.org/2000/svg}"
+FOUR = [ROOT / "deploy" / f"{name}.toml" for name in ("api", "worker", "events", "scheduler")]
+PICTURE = ROOT / "docs" / "fleet.svg"
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Graph:
+    """A shop whose workers publish what its consumers read, and enqueue jobs of others."""
+    path = tmp_path / "shop.toml"
+    path.write_text('plugins = ["embedded", "shop"]\n[worker]\nprocesses = 3\n', encoding="utf-8")
+    made = plugin(
+        actor("pack", queue="packing"),
+        handler("book", "orders", "ledger"),
+        Schedule(name="nightly", actor="pack", cron="0 3 * * *"),
+        enqueues=("pack", 'mail <&> "send"'),
+        publishes=("orders", "refunds"),
+        external=("refunds",),
+    )
+    return graph(load([path], environ={}, extra={"shop": made}))
+
+
+def test_every_role_queue_and_topic_is_a_node(shop: Graph) -> None:
+    assert {(node.kind, node.title) for node in shop.nodes} == {
+        ("processes", "shop · scheduler"),
+        ("processes", "shop · consumer"),
+        ("processes", "shop · worker"),
+        ("queue", "queue packing"),
+        ("topic", "topic orders"),
+        ("topic", "topic refunds"),
+        ("outside", "other workers"),
+        ("outside", "other readers"),
+    }
+
+
+def test_jobs_and_events_are_edges_with_the_names_of_what_goes_there(shop: Graph) -> None:
+    edges = {(edge.source, edge.target): (edge.kind, edge.names) for edge in shop.edges}
+
+    assert edges["shop/scheduler", "queue packing"] == ("job", ("pack",))
+    assert edges["queue packing", "shop/worker"] == ("job", ("pack",))
+    assert edges["shop/worker", "queue packing"] == ("job", ("pack",))
+    assert edges["topic orders", "shop/consumer"] == ("event", ("ledger",))
+    assert edges["topic refunds", "outside readers"] == ("event", ())
+
+
+def test_a_role_tells_how_many_processes_run_it(shop: Graph) -> None:
+    lines = {node.id: node.lines for node in shop.nodes}
+
+    assert lines["shop/worker"] == ("1 instance × 3 processes", "shop")
+    assert lines["shop/scheduler"] == ("1 instance × 1 process", "nightly: 0 3 * * *")
+
+
+def test_a_flowchart_quotes_what_it_must(shop: Graph) -> None:
+    text = mermaid(shop)
+
+    assert text.startswith("flowchart LR\n")
+    assert "mail <&amp;> &quot;send&quot;" in text
+
+
+def test_a_picture_is_well_formed_and_says_what_the_nodes_say(shop: Graph) -> None:
+    root = ET.fromstring(svg(shop))
+
+    told = {text.text for text in root.iter(f"{SVG}text")}
+    assert {line for node in shop.nodes for line in (node.title, *node.lines)} <= told
+    assert len(list(root.iter(f"{SVG}path"))) >= len(shop.edges)
+
+
+def test_the_same_fleet_gives_the_same_picture(shop: Graph) -> None:
+    assert svg(shop) == svg(shop)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 30])
+def test_no_box_lies_on_another_nor_outside_the_picture(count: int) -> None:
+    sizes = {
+        f"n{number}": (40.0 + number * 7 % 90, 20.0 + number * 13 % 60) for number in range(count)
+    }
+    edges = [
+        (f"n{number}", f"n{number * step % count}")
+        for number in range(count)
+        for step in (2, 5)
+        if number != number * step % count
+    ]
+
+    placed = layout(sizes, edges)
+
+    boxes = list(placed.boxes.values())
+    for index, one in enumerate(boxes):
+        assert one.x >= 0 and one.y >= 0
+        assert one.x + one.width <= placed.width and one.y + one.height <= placed.height
+        for other in boxes[index + 1 :]:
+            apart_x = one.x + one.width <= other.x or other.x + other.width <= one.x
+            apart_y = one.y + one.height <= other.y or other.y + other.height <= one.y
+            assert apart_x or apart_y
+    assert len(placed.routes) == len(edges)
+    assert all(0 <= x <= placed.width for route in placed.routes for x, _ in route.points)
+
+
+def test_a_long_list_is_cut_and_what_is_left_out_is_counted() -> None:
+    assert cut(["a", "b"]) == ("a", "b")
+    assert cut([str(number) for number in range(20)])[-1] == "and 13 more"
+    assert len(cut([str(number) for number in range(20)])) == LINES
+
+
+@pytest.mark.needs("rolehost_webhooks")
+@pytest.mark.needs("rolehost_kafka")
+def test_the_picture_in_the_docs_is_that_of_our_deployments() -> None:
+    text = svg(graph(load(FOUR, environ=ENVIRON)))
+    if os.environ.get("ROLEHOST_GOLDEN") == "write":
+        PICTURE.write_text(text, encoding="utf-8")
+    assert text == PICTURE.read_text("utf-8")
+
+
+@pytest.mark.needs("rolehost_webhooks")
+@pytest.mark.needs("rolehost_kafka")
+def test_the_output_s_name_decides_the_format(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["fleet", "graph", *map(str, FOUR)]
+
+    assert invoke([*arguments, "--output", str(tmp_path / "it.svg")]) == 0
+    assert (tmp_path / "it.svg").read_text("utf-8").startswith("<svg ")
+    assert invoke([*arguments, "--output", str(tmp_path / "it.json")]) == 0
+    assert json.loads((tmp_path / "it.json").read_text("utf-8"))["name"] == "webhooks"
+    assert invoke(arguments) == 0
+    assert capsys.readouterr().out.startswith("flowchart LR\n")
+    assert invoke([*arguments, "--output", str(tmp_path / "no" / "it.svg")]) == 4
+
+
+@pytest.mark.needs("rolehost_webhooks")
+@pytest.mark.needs("rolehost_kafka")
+def test_one_of_several_fleets_in_a_folder_is_drawn(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = str(ROOT / "deploy")
+
+    assert invoke(["fleet", "graph", folder]) == 4
+    assert "these are 2 fleets" in capsys.readouterr().err
+    assert invoke(["fleet", "graph", folder, "--fleet", "embedded", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["name"] == "embedded"

@@ -1,0 +1,13 @@
+"""Commands of this distribution, by name; the group ``rolehost.commands`` names this module."""
+
+#: Name → (``module:attribute``, one line for the help).
+COMMANDS = {
+    "new": (
+        "rolehost_testing.commands.new:new",
+        "Begin a plugin, a storage backend or a deployment.",
+    ),
+    "plugins grade": (
+        "rolehost_testing.commands.grade:grade_plugins",
+        "Grade installed plugins by what their documents and tests show.",
+    ),
+}

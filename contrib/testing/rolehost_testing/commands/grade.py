@@ -1,0 +1,120 @@
+"""``rolehost plugins grade``: what can be seen of plugins, held against criteria."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import click
+from rolehost.cli import exits
+from rolehost.cli.context import Context
+from rolehost.cli.options import as_json
+from rolehost.cli.output import document
+from rolehost.discovery import Found, did_you_mean, installed
+from rolehost.discovery.suggest import one_of
+
+from rolehost_testing.grading import LEVELS, Grade, State, grade
+
+_MARKS: dict[State, str] = {"met": "+", "none": " ", "unmet": "-", "open": "?"}
+
+
+@click.command("grade")
+@click.argument("plugins", nargs=-1, metavar="[PLUGIN]...")
+@click.option(
+    "-d",
+    "--deployment",
+    type=click.Path(path_type=Path, exists=True),
+    metavar="FILE",
+    help="Deployment file whose settings they are given. Default: no settings.",
+)
+@click.option(
+    "--source",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="DIR",
+    help="Sources of the one plugin. Default: where it is editable.",
+)
+@click.option("--tests", is_flag=True, help="Run the plugin's tests too.")
+@click.option("--at-least", type=click.Choice(LEVELS), help="Exit with 1 below this level.")
+@click.option("-v", "--verbose", is_flag=True, help="List what is met, too.")
+@as_json
+@click.pass_obj
+def grade_plugins(
+    _context: Context,
+    plugins: tuple[str, ...],
+    deployment: Path | None,
+    source: Path | None,
+    tests: bool,
+    at_least: str | None,
+    verbose: bool,
+    as_json: bool,
+) -> int:
+    """Say how installed plugins do: bronze, silver, gold, or none of them; and what is wanting.
+
+    Each is imported, declares, starts and stops in a process of its own, on storage in memory;
+    its package and sources are read. What the levels ask for: docs/grades.md.
+    """
+    chosen = _chosen(plugins)
+    if source is not None and len({found.distribution for found in chosen}) != 1:
+        raise click.BadParameter("name the plugin whose sources these are", param_hint="--source")
+    grades = [grade(found, deployment=deployment, source=source, tests=tests) for found in chosen]
+    if as_json:
+        document([_as_dict(each) for each in grades])
+    else:
+        for each in grades:
+            _tell(each, verbose)
+    low = at_least is not None and any(_below(each, at_least) for each in grades)
+    return exits.FAILED if low else exits.OK
+
+
+def _chosen(names: tuple[str, ...]) -> list[Found]:
+    known = {found.name: found for found in installed()}
+    for name in names:
+        if name not in known:
+            hint = did_you_mean(name, known) or f"installed are {one_of(known)}"
+            raise click.BadParameter(f"no plugin named {name!r} is installed; {hint}")
+    return [known[name] for name in names] if names else list(known.values())
+
+
+def _below(graded: Grade, level: str) -> bool:
+    return graded.level is None or LEVELS.index(graded.level) < LEVELS.index(level)
+
+
+def _as_dict(graded: Grade) -> dict[str, Any]:
+    return {
+        "plugin": graded.plugin,
+        "distribution": graded.distribution,
+        "version": graded.version,
+        "level": graded.level,
+        "criteria": [
+            {
+                "name": each.criterion.name,
+                "level": each.criterion.level,
+                "state": each.state,
+                "detail": each.detail,
+                "what": each.criterion.what,
+                "advice": "" if each.holds else each.criterion.advice,
+            }
+            for each in graded.findings
+        ],
+    }
+
+
+def _tell(graded: Grade, verbose: bool) -> None:
+    counts = Counter(each.state for each in graded.findings)
+    counted = ", ".join(f"{counts[state]} {state}" for state in _MARKS if counts[state])
+    click.echo(
+        f"{graded.plugin} ({graded.distribution} {graded.version}):"
+        f" {graded.level or 'no level'} ({counted})"
+    )
+    for each in graded.findings:
+        if each.holds and not verbose:
+            continue
+        click.echo(
+            f"  {_MARKS[each.state]} {each.criterion.level:<6} {each.criterion.name}:"
+            f" {each.criterion.what}"
+        )
+        if each.detail:
+            click.echo(f"             {each.detail}")
+        if not each.holds:
+            click.echo(f"             to do: {each.criterion.advice}")

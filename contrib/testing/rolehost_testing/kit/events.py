@@ -1,0 +1,214 @@
+"""Events, in the thread of the test: relayed from the outbox, and handled."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any
+
+import msgspec
+from rolehost import failpoints
+from rolehost.api import Handler
+from rolehost.delivery import deadletters, envelope, leases, outbox
+from rolehost.delivery.handling import Handling
+from rolehost.delivery.relay import Relay
+from rolehost.delivery.runtime import DeliveryRuntime
+from rolehost.errors import DeliveryError
+from rolehost.services import ProcessServices
+from rolehost.storage import Partition, Record, Stream, Subscription
+
+from rolehost_testing.kit.clock import Clock
+from rolehost_testing.kit.ran import Ran
+
+#: Most records of one poll, as in the consumer role.
+RECORDS = 500
+
+
+class Relaying:
+    """The outbox of a world, relayed by one process.
+
+    Args:
+        runtime: of the process.
+        stream: where events go.
+        owner: identity of the process.
+        published: takes what waits, by the id of its event.
+    """
+
+    def __init__(
+        self, runtime: DeliveryRuntime, stream: Stream, owner: str, published: dict[str, Record]
+    ) -> None:
+        self._runtime = runtime
+        self._relay = Relay(runtime, stream, owner)
+        self._published = published
+
+    def step(self) -> int:
+        """Relay a batch; return how many events."""
+        note(self._runtime, self._published)
+        return self._relay.step()
+
+
+def note(runtime: DeliveryRuntime, published: dict[str, Record]) -> None:
+    """Note what waits in the outbox, which forgets it when the stream has it."""
+    with runtime.database.session():
+        shards = range(runtime.policy.relay_shards)
+        rows = outbox.waiting(runtime.database, shards, len(shards), 1_000_000)
+    for row in rows:
+        published[envelope.event_id(row.record)] = row.record
+
+
+class Events:
+    """The handlers of a consumer process; a member of its groups from :meth:`join` on.
+
+    Args:
+        services: of the process.
+        handlers: of all groups.
+        clock: moved on by the delays between two tries of an event, which is tried in place.
+    """
+
+    def __init__(
+        self,
+        services: ProcessServices,
+        handlers: Sequence[Handler],
+        clock: Clock,
+    ) -> None:
+        self._runtime = services.delivery
+        self._stream = services.stream
+        self._clock = clock
+        self._raised: dict[str, BaseException] = {}
+        self._handlers: dict[str, dict[str, tuple[Handler, Handling]]] = {}
+        for handler in handlers:
+            watched = dataclasses.replace(handler, fn=self._watched(handler.fn))
+            handling = Handling(services.delivery, services, watched, self._wait)
+            self._handlers.setdefault(handler.group, {})[handler.topic] = (handler, handling)
+        self._subscriptions: dict[str, Subscription] = {}
+
+    def join(self) -> None:
+        """Become a member of every group."""
+        for group, by_topic in self._handlers.items():
+            self._subscriptions[group] = self._stream.subscribe(
+                list(by_topic), group, on_assigned=_nothing, on_revoked=_nothing
+            )
+
+    def leave(self) -> None:
+        """Leave the groups, so that others have their partitions."""
+        while self._subscriptions:
+            self._subscriptions.popitem()[1].close()
+
+    def step(self) -> list[Ran]:
+        """Handle what has come, of every group; empty when nothing has."""
+        ran = []
+        for group in self._handlers:
+            ran += self._replays(group)
+            ran += self._poll(group)
+        return ran
+
+    def _poll(self, group: str) -> list[Ran]:
+        subscription = self._subscriptions[group]
+        records = subscription.poll(0.0, RECORDS)
+        if not records:
+            return []
+        runtime = self._runtime
+        careful = leases.crashed_lately(runtime.database, "consumer", runtime.clock.now())
+        ran: list[Ran] = []
+        for handler, handling, part in self._parts(group, records):
+            if handler.batch > 1 and not careful:
+                ran += self._batch(handler, handling, part)
+            else:
+                ran += [self._single(handler, handling, each, careful) for each in part]
+        failpoints.reach("consumer.before_offsets")
+        subscription.commit(_after(records))
+        failpoints.reach("consumer.after_offsets")
+        return ran
+
+    def _parts(
+        self, group: str, records: Sequence[Record]
+    ) -> Iterator[tuple[Handler, Handling, list[Record]]]:
+        """Divide what came by handler, and what a batch handler gets by its size."""
+        by_topic: dict[str, list[Record]] = {}
+        for each in records:
+            by_topic.setdefault(each.partition.topic, []).append(each)
+        for topic, mine in by_topic.items():
+            handler, handling = self._handlers[group][topic]
+            size = handler.batch if handler.batch > 1 else len(mine)
+            for start in range(0, len(mine), size):
+                yield handler, handling, mine[start : start + size]
+
+    def _single(self, handler: Handler, handling: Handling, record: Record, careful: bool) -> Ran:
+        self._raised.clear()
+        outcome = handling.handle(record, careful=careful)
+        return self._told(handler, record, outcome)
+
+    def _batch(self, handler: Handler, handling: Handling, records: Sequence[Record]) -> list[Ran]:
+        self._raised.clear()
+        outcomes = handling.handle_batch(records)
+        return [
+            self._told(handler, record, outcome)
+            for record, outcome in zip(records, outcomes, strict=True)
+        ]
+
+    def _told(self, handler: Handler, record: Record, outcome: str) -> Ran:
+        error = None
+        if outcome == "dead":
+            raised = self._raised.get(envelope.event_id(record))
+            error = raised or self._buried(handler, record)
+        return Ran(
+            kind="event",
+            name=handler.name,
+            outcome=outcome,
+            id=envelope.identity(record),
+            arguments=payload(record),
+            error=error,
+        )
+
+    def _buried(self, handler: Handler, record: Record) -> DeliveryError:
+        """Return why an event is dead that no handler was called with."""
+        rows = self._runtime.database.read(
+            "SELECT error FROM rolehost_dead_events WHERE handler = ? AND event IN (?, ?)"
+            " ORDER BY id DESC LIMIT 1",
+            (handler.name, envelope.identity(record), envelope.position(record)),
+        )
+        return DeliveryError(rows[0][0] if rows else "dead")
+
+    def _replays(self, group: str) -> list[Ran]:
+        """Handle dead letters again that an operator wants to be."""
+        runtime = self._runtime
+        ran = []
+        for number, _, record in deadletters.to_replay(runtime.database, group, RECORDS):
+            found = self._handlers[group].get(record.partition.topic)
+            if found is not None:
+                ran.append(self._single(*found, record, True))
+                with runtime.database.transaction() as tx:
+                    deadletters.replayed(tx, number)
+        return ran
+
+    def _watched(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        def watched(context: Any, given: Any) -> Any:
+            try:
+                return fn(context, given)
+            except Exception as error:
+                for event in given if isinstance(given, list) else [given]:
+                    self._raised[event.id] = error
+                raise
+
+        return watched
+
+    def _wait(self, seconds: float) -> bool:
+        self._clock.advance(seconds)
+        return False
+
+
+def payload(record: Record) -> dict[str, Any]:
+    """Return the payload of a record where it is a JSON object; else nothing."""
+    try:
+        value = msgspec.json.decode(envelope.data(record))
+    except (msgspec.DecodeError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _after(records: Sequence[Record]) -> dict[Partition, int]:
+    return {each.partition: each.offset + 1 for each in records}
+
+
+def _nothing(_partitions: Collection[Partition]) -> None:
+    """Partitions come and go between two drains only."""

@@ -1,0 +1,453 @@
+"""A host in the process of a test, made of the plugins that the test names."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextvars import copy_context
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from rolehost import failpoints
+from rolehost.api import AnyEvent, Job, Role, Schedule, UnitOfWork
+from rolehost.api.contributions import ROLES
+from rolehost.composition import Composition, compose
+from rolehost.delivery import deadletters, deadmessages, envelope
+from rolehost.delivery.deadletters import DeadLetter
+from rolehost.delivery.guard import current
+from rolehost.delivery.scopes import unit_of_work
+from rolehost.delivery.ticks import Ticker
+from rolehost.delivery.work import new_id
+from rolehost.deployment import Deployment, load
+from rolehost.discovery import did_you_mean
+from rolehost.errors import RolehostError
+from rolehost.services import ProcessServices
+from rolehost.services.runtime import runtime_place
+from rolehost.storage import Record
+
+from rolehost_testing.kit.absence import absent
+from rolehost_testing.kit.assertions import Assertions
+from rolehost_testing.kit.client import Asgi, Client, Loop, Response
+from rolehost_testing.kit.clock import Clock
+from rolehost_testing.kit.deploying import deployment, in_memory
+from rolehost_testing.kit.driving import MOST, Driving, Endless
+from rolehost_testing.kit.failing import FailAt
+from rolehost_testing.kit.processes import Processes
+from rolehost_testing.kit.ran import Drained
+from rolehost_testing.kit.selecting import present, selected
+from rolehost_testing.kit.world import Sections, World
+
+if TYPE_CHECKING:
+    from click.testing import Result
+    from rolehost.roles.http.application import Application
+
+Mode = Literal["manual", "inline"]
+
+
+class HostDown(RolehostError):
+    """The host was killed at a failpoint; :meth:`Host.restart` starts it again."""
+
+
+class Host(Assertions):
+    """A host of some plugins; made with the fixture ``host`` or :func:`open_host`.
+
+    Its code is that of a deployment: the same composition, delivery code and HTTP application.
+    What is missing are processes, threads and time: everything runs in the thread of the test,
+    when the test says so, and the clock stands still until the test moves it. It has a process
+    of each role all the same, with services of its own, started when it is first needed.
+
+    Args:
+        plugins: see :func:`rolehost_testing.kit.selecting.selected`; or a deployment.
+        settings: section → keys and values, of plugins and of the host.
+        world: clock, chance and storage.
+        mode: ``manual``: jobs and events wait for :meth:`drain`. ``inline``: what is due runs
+            after the commit of the unit of work that enqueued or published it.
+        name: of the deployment.
+        roles: of which it has processes; the others are another host's.
+        without: import names that are absent as long as the host is there.
+
+    Raises:
+        ConfigurationError: with every mistake in settings and plugins.
+        StartError: a plugin's ``rolehost_start`` raised.
+    """
+
+    def __init__(
+        self,
+        plugins: Iterable[Any] | Mapping[str, Any] | Path | Deployment,
+        settings: Sections,
+        world: World,
+        mode: Mode,
+        name: str,
+        roles: Collection[Role] | None,
+        without: tuple[str, ...],
+    ) -> None:
+        if mode not in ("manual", "inline"):
+            raise ValueError(f"mode {mode!r} is neither 'manual' nor 'inline'")
+        unknown = sorted(set(roles or ()).difference(ROLES))
+        if unknown:
+            raise ValueError(f"{', '.join(unknown)}: no role; there are {', '.join(ROLES)}")
+        self._world = world
+        self._mode = mode
+        self._roles = frozenset(ROLES if roles is None else roles)
+        self._down = False
+        self._draining = False
+        self._inline = Drained()
+        self._application: Application | None = None
+        self._left = ExitStack()
+        try:
+            if without:
+                self._left.enter_context(absent(*without))
+            deployed, extra = self._deployed(plugins, settings, world, name)
+            self.composition: Composition = compose(deployed, extra=extra, found=present())
+            self._processes = Processes(self, self.composition, world, self._woken)
+            self._start()
+        except BaseException:
+            self._left.close()
+            raise
+
+    # --- what the host is -------------------------------------------------------------------
+
+    @property
+    def world(self) -> World:
+        """What it shares with hosts that are opened beside it."""
+        return self._world
+
+    @property
+    def clock(self) -> Clock:
+        """The time of this host and of all that share its world."""
+        return self._world.clock
+
+    @property
+    def services(self) -> ProcessServices:
+        """Services of the test's own: those of a process with the role ``command``.
+
+        The plugins' models are bound to this host's database from here on.
+        """
+        self._processes.bind("command")
+        return self._processes.services("command")
+
+    def unit_of_work(self) -> AbstractContextManager[UnitOfWork]:
+        """Open a unit of work, as code of a plugin does."""
+        return self.services.unit_of_work()
+
+    # --- what comes in ----------------------------------------------------------------------
+
+    @cached_property
+    def client(self) -> Client:
+        """Sends HTTP requests to the host's routes."""
+        loop = Loop()
+        self._left.callback(loop.close)
+        return Client(self._asgi, self._around, loop)
+
+    def publish(self, event: AnyEvent | Record) -> str:
+        """Put an event into the stream, as another service does; return its id.
+
+        It is handled by the next :meth:`drain`. A :class:`~rolehost.api.Record` is put there as
+        it is, so that a test can send what cannot be decoded.
+        """
+        services = self.services
+        event_id = ""
+        if not isinstance(event, Record):
+            now = self.clock.now()
+            event_id = event.id or new_id(now, services.random.getrandbits(74))
+            event = envelope.to_record(event, event_id=event_id, source="/test", now=now)
+        services.stream.publish([event])
+        self._woken(())
+        return event_id
+
+    def tick(self, schedule: Schedule | str) -> Job:
+        """Enqueue the job of a schedule now, whatever the time is.
+
+        Raises:
+            LookupError: no enabled plugin has a schedule of this name.
+        """
+        name = schedule if isinstance(schedule, str) else schedule.name
+        known = {owned.value.name: owned.value for owned in self.composition.schedules}
+        if name not in known:
+            raise LookupError(_none("schedule", name, known))
+        return self.services.enqueue(known[name].actor, **known[name].arguments)
+
+    def replay(self, letter: DeadLetter | str) -> None:
+        """Let a dead letter be tried again, as ``rolehost dead replay`` does; by the next drain.
+
+        Args:
+            letter: one of :attr:`dead`, or its id, such as ``job:1``.
+
+        Raises:
+            LookupError: there is no such dead letter.
+        """
+        name = letter if isinstance(letter, str) else letter.id
+        kind, number = name.partition(":")[::2]
+        services = self.services
+        if kind == "message":
+            found = deadmessages.replay(services.queue, int(number))
+        else:
+            with unit_of_work(services.delivery) as work:
+                woken = deadletters.replay(work.transaction, name, self.clock.now())
+                found = woken is not None
+                work.wake(woken or "")
+        if not found:
+            raise LookupError(f"there is no dead letter {name}")
+        self._woken(())
+
+    def check(self, name: str) -> str | None:
+        """Run a health check; return what it tells, or raise what it raises.
+
+        Raises:
+            LookupError: no enabled plugin has a check of this name.
+        """
+        known = {owned.value.name: owned.value for owned in self.composition.checks}
+        if name not in known:
+            raise LookupError(_none("check", name, known))
+        with self._processes.within("http") as services:
+            return known[name].fn(services)
+
+    def invoke(self, line: str | list[str]) -> Result:
+        """Run a command that a plugin contributes, ``"shop-report --since 2026"``.
+
+        Returns:
+            click's result: ``exit_code`` and ``output``.
+
+        Raises:
+            LookupError: no enabled plugin contributes it.
+        """
+        from rolehost_testing.kit.commands import invoke
+
+        with self._processes.within("command") as services:
+            return invoke(self.composition, services, line)
+
+    # --- what runs --------------------------------------------------------------------------
+
+    def drain(self, *, with_delays: bool = False, raises: bool = True) -> Drained:
+        """Run what is due until nothing is: ticks, events, jobs, and what they bring about.
+
+        Args:
+            with_delays: also move the clock to when delayed and failed jobs are due, again and
+                again, until no job waits.
+            raises: raise at the end what jobs and handlers raised and did not mend by a later
+                try; False leaves it to the test to look at the outcomes.
+
+        Returns:
+            What ran, in its order. Handlers that fail are tried again at once, as often as
+            their policy says; the clock is moved by the delays between.
+
+        Raises:
+            HostDown: it was killed.
+            Endless: there is always more to do.
+            Exception: what a job or handler raised; an :class:`ExceptionGroup` of several.
+        """
+        ran = self._taken()
+        with self._driving() as driving:
+            driving.run(ran)
+            while with_delays and (due := driving.next_job()) is not None:
+                if len(ran) > MOST:
+                    raise Endless(f"{MOST} things ran, and a job still waits for its time")
+                self.clock.move_to(due)
+                driving.run(ran)
+        return self._judged(ran, raises)
+
+    def advance(self, seconds: float, *, raises: bool = True) -> Drained:
+        """Let time pass, and run everything at the moment when it is due: schedules, delays.
+
+        Unlike ``clock.advance()``, after which a schedule has missed ticks to make up for.
+
+        Args:
+            seconds: how far.
+            raises: as of :meth:`drain`.
+        """
+        end = self.clock.now() + round(seconds * 1000)
+        ran = self._taken()
+        with self._driving() as driving:
+            driving.run(ran)
+            while True:
+                dues = [driving.next_job(), driving.next_tick()]
+                due = min((each for each in dues if each is not None), default=end + 1)
+                if due > end:
+                    break
+                self.clock.move_to(due)
+                driving.run(ran)
+            self.clock.move_to(end)
+            driving.run(ran)
+        return self._judged(ran, raises)
+
+    @property
+    def ran(self) -> Drained:
+        """Return what ran inline since it was last asked for, and forget it.
+
+        What failed among it and was never asked for fails the test at its end.
+        """
+        return self._taken()
+
+    # --- what goes wrong --------------------------------------------------------------------
+
+    def fail_at(
+        self,
+        point: str,
+        *,
+        kill: bool = False,
+        error: BaseException | type[BaseException] | None = None,
+        times: int | None = 1,
+        after: int = 0,
+    ) -> FailAt:
+        """Return a block in which the host fails at a point of :data:`rolehost.failpoints.NAMES`.
+
+        Args:
+            point: which one.
+            kill: let the host die there, as by SIGKILL. It ends the block, and the host is down.
+            error: raise this there instead, and let the host see to it.
+            times: how often; None is whenever the point is reached.
+            after: how often it passes first.
+
+        Raises:
+            AssertionError: at the end of the block: it did not come to that.
+            UnknownFailpoint: when the block is entered: there is no such point.
+            ValueError: neither ``kill`` nor ``error`` is given, or both.
+        """
+        if kill == (error is not None):
+            raise ValueError("give either kill=True or error=…")
+        return FailAt(self, point, error, times, after, self._crash)
+
+    def restart(self) -> None:
+        """Stop the host unless it was killed, and start it again over what is durable.
+
+        What processes held that were killed is handed back, as the sweep of the one that is
+        started in their place does. What was in memory alone is gone.
+        """
+        self._close_application()
+        self._processes.stop(all_of_them=False)
+        dead = self._processes.expire()
+        if dead and "database" in self.composition.backends:
+            with self._processes.within("command") as services:
+                marks = ", ".join("?" * len(dead))
+                # Whoever looks at a process of this machine sees that its id lives no more.
+                with services.database.transaction() as tx:
+                    tx.execute(
+                        f"UPDATE rolehost_processes SET expires_at = 0 WHERE id IN ({marks})", dead
+                    )
+        self._down = False
+
+    def close(self) -> None:
+        """Stop the host: drain and stop hooks run, everything is closed. Idempotent."""
+        self._left.close()
+
+    def __enter__(self) -> Host:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # --- how it is done ---------------------------------------------------------------------
+
+    @staticmethod
+    def _deployed(
+        plugins: Any, settings: Sections, world: World, name: str
+    ) -> tuple[Deployment, dict[str, Any]]:
+        """Return the deployment, and the objects of the plugins that are given in code."""
+        backends, extra = world.plugins()
+        if isinstance(plugins, Path | Deployment):
+            if settings or backends != ("memory",):
+                raise ValueError("a deployment has its own settings, and backends in memory here")
+            deployed = plugins if isinstance(plugins, Deployment) else load(plugins)
+            return in_memory(deployed), extra
+        names, given = selected(plugins)
+        enabled = tuple(dict.fromkeys((*backends, *names)))
+        deployed = deployment(name, enabled, world.settings(settings), world.folder)
+        return deployed, {**extra, **given}
+
+    def _start(self) -> None:
+        self._world.prepare(self.composition, self._database)
+        self._left.callback(
+            shutil.rmtree, runtime_place(self.composition.deployment), ignore_errors=True
+        )
+        self._left.callback(self._processes.stop, all_of_them=True)
+        services = self._processes.services("command")
+        # The test's own session, so that it can read and use models without ceremony.
+        self._left.enter_context(self._processes.session(services))
+        self._left.callback(self._close_application)
+        if self.composition.schedules:
+            # A schedule that is new begins when a scheduler first sees it: now.
+            started = self._processes.of("command").composition
+            schedules = [owned.value for owned in started.schedules]
+            Ticker(services.delivery, schedules, "", 0.0).step()
+
+    def _database(self) -> Any:
+        return self._processes.services("command").database
+
+    def _asgi(self) -> Asgi:
+        if self._application is None:
+            from rolehost.roles.http.application import build
+
+            process = self._processes.of("http")
+            composition, services = process.composition, process.services
+            host = composition.deployment.host
+            self._application = build(composition, services, services.recorders, host)
+        return self._application.asgi
+
+    def _around(self, send: Callable[[], Response]) -> Response:
+        self._alive()
+        if "http" not in self._roles:
+            raise RuntimeError("this host has no process of the role http: see roles=…")
+        try:
+            with self._processes.within("http"):
+                return send()
+        except failpoints.Crash:
+            self._crash()
+            raise
+
+    @contextmanager
+    def _driving(self) -> Iterator[Driving]:
+        self._alive()
+        if self._draining:
+            raise RuntimeError("drain() within a drain: it runs whatever comes of it anyway")
+        self._draining = True
+        try:
+            with Driving(self._processes, self._world, self._roles) as driving:
+                yield driving
+        except failpoints.Crash:
+            self._crash()
+            raise
+        finally:
+            self._draining = False
+
+    def _woken(self, names: Collection[str]) -> None:
+        """After a commit: run what is due, unless that is what is being done."""
+        del names
+        if self._mode == "inline" and not self._draining and not self._down:
+            copy_context().run(self._run_inline)
+
+    def _run_inline(self) -> None:
+        # What was committed is over: what runs now is no part of it.
+        current.set(None)
+        with self._driving() as driving:
+            driving.run(self._inline)
+
+    def _taken(self) -> Drained:
+        taken, self._inline = self._inline, Drained()
+        return taken
+
+    @staticmethod
+    def _judged(ran: Drained, raises: bool) -> Drained:
+        if raises:
+            ran.raise_failures()
+        return ran
+
+    def _alive(self) -> None:
+        if self._down:
+            raise HostDown("the host was killed at a failpoint; host.restart() starts it again")
+
+    def _crash(self) -> None:
+        self._down = True
+        self._close_application()
+        self._processes.crash()
+
+    def _close_application(self) -> None:
+        if self._application is not None:
+            self._application.close()
+            self._application = None
+
+
+def _none(what: str, name: str, known: Iterable[str]) -> str:
+    hint = did_you_mean(name, known) or f"there are {', '.join(sorted(known)) or 'none'}"
+    return f"no enabled plugin has a {what} {name!r}; {hint}"

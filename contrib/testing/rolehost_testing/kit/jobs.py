@@ -1,0 +1,88 @@
+"""One job at a time, in the thread of the test: claimed, run and given back."""
+
+from __future__ import annotations
+
+from contextvars import copy_context
+
+import msgspec
+from rolehost import failpoints
+from rolehost.api import Actor
+from rolehost.delivery.ledger import ClaimedJob, Finish
+from rolehost.delivery.runner import Runner
+from rolehost.services import ProcessServices
+
+from rolehost_testing.kit.metrics import Metrics
+from rolehost_testing.kit.ran import Ran
+
+
+class _Looking(Runner):
+    """A runner that shows what an attempt raised."""
+
+    error: BaseException | None = None
+
+    def failed(self, job: ClaimedJob, actor: Actor, error: BaseException) -> Finish:
+        """Keep the error."""
+        self.error = error
+        return super().failed(job, actor, error)
+
+
+class Jobs:
+    """The durable jobs of a worker process.
+
+    Args:
+        services: of the process.
+        owner: its identity.
+        metrics: told of how attempts end.
+    """
+
+    def __init__(self, services: ProcessServices, owner: str, metrics: Metrics) -> None:
+        self._runtime = services.delivery
+        self._services = services
+        self._owner = owner
+        self._metrics = metrics
+        queues: dict[str, list[str]] = {}
+        for actor in services.delivery.declared.actors.values():
+            queues.setdefault(actor.queue, []).append(actor.name)
+        self._queues = sorted(queues.items())
+
+    def keep(self, queues: tuple[str, ...] | None) -> None:
+        """Take from these queues alone: ``[worker] queues``; None takes from all."""
+        if queues is not None:
+            self._queues = [each for each in self._queues if each[0] in queues]
+
+    def step(self) -> Ran | None:
+        """Run the next job that is due; None when there is none."""
+        for queue, actors in self._queues:
+            job = self._claim(queue, actors)
+            if job is not None:
+                failpoints.reach("ledger.after_claim")
+                return copy_context().run(self._run, job)
+        return None
+
+    def _claim(self, queue: str, actors: list[str]) -> ClaimedJob | None:
+        runtime = self._runtime
+        now = runtime.clock.now()
+        due = runtime.ledger.next_due()
+        if (due is None or due > now) and not runtime.ledger.ready(queue, actors):
+            return None
+        with runtime.database.transaction() as tx:
+            runtime.ledger.promote(tx, now)
+            jobs = runtime.ledger.claim(tx, queue, actors, self._owner, 1)
+        return jobs[0] if jobs else None
+
+    def _run(self, job: ClaimedJob) -> Ran:
+        runtime = self._runtime
+        runner = _Looking(runtime, self._services)
+        self._metrics.last_job = ""
+        end = runner.run(job)
+        if end is not None:
+            with runtime.database.transaction() as tx:
+                runtime.ledger.finish(tx, job, end, runtime.clock.now())
+        return Ran(
+            kind="job",
+            name=job.actor,
+            outcome=self._metrics.last_job or "lost",
+            id=str(job.id),
+            arguments=msgspec.json.decode(job.arguments),
+            error=runner.error,
+        )

@@ -1,0 +1,80 @@
+"""Messages of ephemeral actors, taken from the queue's broker in the thread of the test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from typing import Any
+
+from rolehost.api import Actor
+from rolehost.delivery.arguments import Signature
+from rolehost.delivery.messages import call
+from rolehost.failpoints import Crash
+from rolehost.roles.worker.crashes import Crashes
+from rolehost.services import ProcessServices
+from rolehost.services.transport import ephemeral_queue
+
+from rolehost_testing.kit.ran import Ran
+
+
+class Messages:
+    """The ephemeral actors of a worker process.
+
+    Args:
+        services: of the process; its queue carries ephemeral messages.
+        actors: the ephemeral ones.
+    """
+
+    def __init__(self, services: ProcessServices, actors: Sequence[Actor]) -> None:
+        self._services = services
+        self._actors = {actor.name: actor for actor in actors}
+        self._crashes = Crashes(self._actors)
+        self._queues = sorted({ephemeral_queue(actor.queue) for actor in actors})
+
+    def step(self) -> list[Ran]:
+        """Run every message that is due; empty when none is."""
+        broker = self._services.transport.broker
+        ran = []
+        for queue in self._queues:
+            broker.declare_queue(queue)
+            consumer: Any = broker.consume(queue, prefetch=1, timeout=0)
+            with closing(consumer):
+                try:
+                    while (message := next(consumer)) is not None:
+                        ran.append(self._run(consumer, message))
+                except Crash:
+                    # Backends of this kit's own know of deaths within a process that goes on.
+                    getattr(consumer, "die", consumer.close)()
+                    raise
+        return ran
+
+    def _run(self, consumer: Any, message: Any) -> Ran:
+        actor = self._actors[message.actor_name]
+        tries = message.options.get("retries", 0)
+        outcome, error = "completed", None
+        try:
+            self._crashes.before_process_message(self._services.transport.broker, message)
+            call(actor, Signature(actor), self._services, message.kwargs)
+        except Exception as raised:
+            error = raised
+        if error is None:
+            consumer.ack(message)
+        elif not message.failed and tries + 1 < actor.retry.attempts:
+            outcome = "retrying"
+            delay = actor.retry.delay(tries + 1, self._services.random)
+            again = message.copy(options={"retries": tries + 1})
+            self._services.transport.broker.enqueue(again, delay=int(delay * 1000))
+            consumer.ack(message)
+        else:
+            outcome = "dead"
+            message.stuff_exception(error)
+            consumer.nack(message)
+        self._services.recorders.job(actor.name, outcome, 0.0, 0.0)
+        return Ran(
+            kind="message",
+            name=actor.name,
+            outcome=outcome,
+            id=message.message_id,
+            arguments=message.kwargs,
+            error=error,
+        )

@@ -1,0 +1,175 @@
+"""SQLite connections: each strand has one while it is in a session, from a pool."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+import peewee
+from rolehost.errors import StorageBusy, StorageError
+from rolehost.storage.values import check_values
+
+from rolehost_testing.memory.interleaving import Interleaving
+from rolehost_testing.memory.store import Store
+
+#: Statements each connection keeps prepared.
+_STATEMENTS = 512
+#: Seconds a writer waits for its turn.
+PATIENCE = 5.0
+
+
+def raised(error: sqlite3.Error) -> Exception:
+    """Return what to raise for a driver's error: the host's, or peewee's of the same name."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return StorageBusy(f"memory: {error}")
+    wrapper: type[Exception] = getattr(peewee, type(error).__name__, peewee.DatabaseError)
+    return wrapper(error, *error.args)
+
+
+class Strand(peewee._ConnectionState):
+    """What one strand has of one database.
+
+    Attributes:
+        depth: how many sessions it is in, one within the other.
+        writing: whether it holds the writers' lock.
+    """
+
+    depth = 0
+    writing = False
+
+
+class Connections(peewee.SqliteDatabase):
+    """The peewee database: connects by itself, but only inside a session of the strand."""
+
+    def __init__(self, store: Store, interleaving: Interleaving) -> None:
+        self.store = store
+        self.interleaving = interleaving
+        self._strand = interleaving.strand
+        super().__init__(
+            store.uri,
+            pragmas={"foreign_keys": 1, "journal_mode": "wal", "synchronous": "off"},
+            timeout=PATIENCE,
+            returning_clause=True,
+            uri=True,
+            check_same_thread=False,
+            cached_statements=_STATEMENTS,
+        )
+        self.forget()
+
+    @property
+    def _state(self) -> Strand:
+        """The calling strand's part, where peewee has that of the thread."""
+        strands = self._strand()
+        try:
+            return strands[self]  # type: ignore[no-any-return]
+        except KeyError:
+            state = strands[self] = Strand()
+            return state
+
+    @_state.setter
+    def _state(self, value: object) -> None:
+        """peewee's constructor sets one, that is not used."""
+
+    @property
+    def state(self) -> Strand:
+        """The calling strand's part."""
+        return self._state
+
+    @property
+    def autoconnect(self) -> bool:
+        """Whether the calling strand may connect: inside a session only."""
+        return self._state.depth > 0
+
+    @autoconnect.setter
+    def autoconnect(self, value: bool) -> None:
+        """peewee's constructor sets a default that means nothing here."""
+
+    def forget(self) -> None:
+        """Keep nothing of a strand that is in no session."""
+        self.interleaving.strand().pop(self, None)
+
+    def driver(self) -> sqlite3.Connection:
+        """Return the calling strand's connection.
+
+        Raises:
+            StorageError: it is in no session.
+        """
+        state = self._state
+        if state.closed:
+            if state.depth == 0:
+                raise StorageError("memory: this thread is in no database.session()")
+            # PERF: as connect() does, whose lock and checks nobody needs here.
+            state.set_connection(self._connect())
+        connection: sqlite3.Connection = state.conn
+        return connection
+
+    def _connect(self) -> sqlite3.Connection:
+        try:
+            return self.store.idle.pop()
+        except IndexError:
+            connection: sqlite3.Connection = super()._connect()  # type: ignore[misc]
+            self.store.opened(connection)
+            return connection
+
+    def _close(self, conn: Any) -> None:
+        self.store.idle.append(conn)
+
+    def execute_sql(self, sql: str, params: Any = None) -> Any:
+        """Run a statement of peewee's."""
+        check_values(params or ())
+        return super().execute_sql(sql, params)  # type: ignore[no-untyped-call]
+
+    def begin(self, lock_type: str | None = None) -> None:  # noqa: ARG002 - as peewee has it
+        """Begin a write transaction, after those of all others.
+
+        Raises:
+            StorageBusy: it was not this one's turn within five seconds.
+        """
+        connection = self.driver()
+        self.interleaving.reach("database.begin")
+        if not self.interleaving.locked(self.store.writing, PATIENCE):
+            raise StorageBusy(f"memory: another transaction did not end within {PATIENCE} s")
+        self._state.writing = True
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except BaseException as error:
+            self._stop_writing()
+            if isinstance(error, sqlite3.Error):
+                raise raised(error) from error
+            raise
+
+    def commit(self) -> None:
+        """Commit; when that fails the caller still has to roll back."""
+        try:
+            self.driver().execute("COMMIT")
+        except sqlite3.Error as error:
+            raise raised(error) from error
+        self.store.commits += 1
+        self._stop_writing()
+
+    def rollback(self) -> None:
+        """Roll back what is not rolled back or committed by now, and let the next writer in."""
+        try:
+            connection = self.driver()
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        finally:
+            self._stop_writing()
+
+    def _stop_writing(self) -> None:
+        state = self._state
+        if state.writing:
+            state.writing = False
+            self.store.writing.release()
+
+    def leave(self) -> None:
+        """At the end of a session: undo what was left open, give the connection back."""
+        state = self._state
+        if state.conn is not None:
+            if state.writing or state.conn.in_transaction:
+                state.transactions.clear()
+                self._clear_commit_callbacks()  # type: ignore[attr-defined]
+                self.rollback()
+            self.store.idle.append(state.conn)
+            state.reset()

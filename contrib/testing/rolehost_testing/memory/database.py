@@ -1,0 +1,161 @@
+"""Storage kind ``database`` in memory: SQLite, with readers that never wait and one writer."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from types import TracebackType
+from typing import Any, ClassVar, Literal
+
+from rolehost.errors import StorageError
+from rolehost.storage.database import Cursor, Database, Transaction
+from rolehost.storage.values import check_values
+
+from rolehost_testing.memory import abilities
+from rolehost_testing.memory.connections import Connections, raised
+from rolehost_testing.memory.interleaving import Interleaving
+from rolehost_testing.memory.store import Store
+
+
+class MemoryDatabase(Database):
+    """One database of one process; several of one store are as several processes'.
+
+    Args:
+        store: where it lies.
+        interleaving: who waits how.
+    """
+
+    capabilities: ClassVar[frozenset[str]] = abilities.DATABASE
+    dialect: ClassVar[Literal["sqlite", "postgresql"]] = "sqlite"
+
+    peewee: Connections
+
+    def __init__(self, store: Store, interleaving: Interleaving) -> None:
+        self.store = store
+        self.peewee = Connections(store, interleaving)
+        self._session = _Session(self.peewee)
+
+    def session(self) -> AbstractContextManager[None]:
+        """See :meth:`rolehost.api.Database.session`."""
+        return self._session
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """See :meth:`rolehost.api.Database.transaction`; enters a session when in none."""
+        return _Transaction(self.peewee)
+
+    def read(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """See :meth:`rolehost.api.Database.read`."""
+        check_values(params)
+        try:
+            return self.peewee.driver().execute(sql, params).fetchall()
+        except sqlite3.Error as error:
+            raise raised(error) from error
+
+    @contextmanager
+    def migration_lock(self) -> Iterator[None]:
+        """See :meth:`rolehost.api.Database.migration_lock`."""
+        with self.store.migrating:
+            yield
+
+    def ping(self) -> None:
+        """See :meth:`rolehost.api.Database.ping`; memory always answers."""
+
+    def close(self) -> None:
+        """See :meth:`rolehost.api.Database.close`; it opens again when it is used again."""
+        self.store.close_idle()
+
+
+class _Session:
+    """Lets a strand connect; has no state of its own, so one serves all strands."""
+
+    __slots__ = ("_connections",)
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+
+    def __enter__(self) -> None:
+        self._connections.state.depth += 1
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        state = self._connections.state
+        if state.depth > 1:
+            state.depth -= 1
+            return
+        try:
+            self._connections.leave()
+        finally:
+            self._connections.forget()
+
+
+class _Transaction:
+    """One write transaction. peewee sees it as its outermost one, so models join it."""
+
+    __slots__ = ("_connections", "_driver", "_session")
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self._session = _Session(connections)
+
+    def __enter__(self) -> _Transaction:
+        connections = self._connections
+        self._session.__enter__()
+        try:
+            if connections.in_transaction():
+                raise StorageError("memory: this thread has a transaction open already")
+            connections.begin()
+            try:
+                self._driver = connections.driver()
+                connections.push_transaction(connections.transaction())
+            except BaseException:
+                connections.rollback()
+                raise
+        except BaseException:
+            self._session.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        marker = self._connections.pop_transaction()  # type: ignore[no-untyped-call]
+        try:
+            if error is not None:
+                marker.rollback(begin=False)
+            else:
+                try:
+                    marker.commit(begin=False)
+                except BaseException:
+                    marker.rollback(begin=False)
+                    raise
+        finally:
+            self._session.__exit__(kind, error, traceback)
+
+    def execute(self, sql: str, params: Sequence[Any] = ()) -> Cursor:
+        """Run one statement; an error that is not the storage's own is peewee's class for it."""
+        check_values(params)
+        try:
+            return self._driver.execute(sql, params)
+        except sqlite3.Error as error:
+            raise raised(error) from error
+
+    def conclude(self, sql: str, params: Sequence[Any] = ()) -> bool:
+        """Run the last statement; without a server between, the commit gains nothing by it."""
+        return self.execute(sql, params).rowcount > 0
+
+    def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Run one statement for each row of parameters."""
+        for row in rows:
+            check_values(row)
+        try:
+            self._driver.executemany(sql, rows)
+        except sqlite3.Error as error:
+            raise raised(error) from error

@@ -1,0 +1,153 @@
+"""One world in memory: a database, a queue, a stream and a cache that several hosts share."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from rolehost.api import PLUGIN_API, Backend, PluginInfo, hookimpl
+from rolehost.delivery.clock import SystemClock
+
+from rolehost_testing.memory import abilities
+from rolehost_testing.memory.interleaving import Interleaving, Threads
+from rolehost_testing.memory.topics import Topics
+from rolehost_testing.memory.wakes import Wakes
+
+if TYPE_CHECKING:
+    from rolehost.api.services import Clock
+    from rolehost.schema.files import Set
+
+    from rolehost_testing.memory.cache import MemoryCache
+    from rolehost_testing.memory.database import MemoryDatabase
+    from rolehost_testing.memory.messages import Messages
+
+#: How a deployment names these backends: ``[storage] cache = "memory"``.
+NAME = "memory"
+
+
+class MemoryWorld:
+    """Storage of every kind, in memory; what composes with its plugin shares it.
+
+    Args:
+        clock: the time, for records, entries of the cache and their ends; None takes the
+            system's.
+        interleaving: who waits how; None means threads.
+        partitions: partitions of each topic of the stream.
+        session: seconds after which a member of a consumer group that does not poll has lost
+            its partitions; None: it keeps them until it leaves.
+
+    A world is closed at the end; one that is forgotten is closed when it is collected.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock | None = None,
+        interleaving: Interleaving | None = None,
+        partitions: int = 4,
+        session: float | None = None,
+    ) -> None:
+        self.clock: Clock = clock or SystemClock()
+        self.interleaving = interleaving or Threads()
+        self.topics = Topics(self.clock, self.interleaving, partitions=partitions, session=session)
+        self.wakes = Wakes(self.interleaving)
+        self._closers: list[Callable[[], None]] = []
+        self._close = weakref.finalize(self, _close_all, self._closers)
+
+    @cached_property
+    def database(self) -> MemoryDatabase:
+        """The database: one object for all, for peewee's models are bound to one at a time."""
+        from rolehost_testing.memory.database import MemoryDatabase
+        from rolehost_testing.memory.store import Store
+
+        store = Store()
+        self._closers.append(store.remove)
+        return MemoryDatabase(store, self.interleaving)
+
+    @cached_property
+    def cache(self) -> MemoryCache:
+        """The cache."""
+        from rolehost_testing.memory.cache import MemoryCache
+
+        return MemoryCache(lambda: self.clock.now() / 1000)
+
+    @cached_property
+    def messages(self) -> Messages:
+        """The messages of ephemeral actors."""
+        from rolehost_testing.memory.messages import Messages
+
+        return Messages(self.clock, self.wakes)
+
+    @cached_property
+    def plugin(self) -> MemoryPlugin:
+        """The plugin that offers the backends of this world, for ``compose(extra=…)``."""
+        return MemoryPlugin(lambda: self)
+
+    def prepare(self, sets: Iterable[Set]) -> None:
+        """Bring the database's schema up; what another world had before is copied from there.
+
+        Args:
+            sets: the host's and the plugins' sets of migrations, as ``rolehost.schema.up``
+                takes them.
+
+        Raises:
+            SchemaError: a migration is wrong.
+        """
+        from rolehost_testing.memory.template import bring_up
+
+        bring_up(self.database, tuple(sets))
+
+    def close(self) -> None:
+        """Forget everything. Idempotent."""
+        self._close()
+
+
+class MemoryPlugin:
+    """The plugin ``memory``.
+
+    Args:
+        world: returns the world whose storage a backend is when it is made.
+    """
+
+    def __init__(self, world: Callable[[], MemoryWorld]) -> None:
+        self._world = world
+
+    @staticmethod
+    @hookimpl
+    def rolehost_plugin() -> PluginInfo:
+        """Say what it is."""
+        return PluginInfo(api=PLUGIN_API, summary="Storage in the memory of one process, for tests")
+
+    @hookimpl
+    def rolehost_backends(self) -> Sequence[Backend]:
+        """Offer the world's backends; drivers are imported when one is made."""
+
+        def database() -> Any:
+            return self._world().database
+
+        def cache() -> Any:
+            return self._world().cache
+
+        def queue() -> Any:
+            from rolehost_testing.memory.queue import MemoryQueue
+
+            return MemoryQueue(self._world())
+
+        def stream() -> Any:
+            from rolehost_testing.memory.stream import MemoryStream
+
+            return MemoryStream(self._world().topics)
+
+        return [
+            Backend(kind="database", name=NAME, factory=database, capabilities=abilities.DATABASE),
+            Backend(kind="cache", name=NAME, factory=cache, capabilities=abilities.CACHE),
+            Backend(kind="queue", name=NAME, factory=queue, capabilities=abilities.QUEUE),
+            Backend(kind="stream", name=NAME, factory=stream, capabilities=abilities.STREAM),
+        ]
+
+
+def _close_all(closers: list[Callable[[], None]]) -> None:
+    while closers:
+        closers.pop()()

@@ -1,0 +1,206 @@
+"""Deployment files: chosen plugins, and their settings as comments that show the defaults."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
+from rolehost.api.contributions import Actor, Backend, Handler, Role, Route, Schedule
+from rolehost.api.settings import Secret
+from rolehost.composition import Probe, examine, probe
+from rolehost.deployment import Sources, describe_type, read
+from rolehost.discovery import did_you_mean, installed
+from rolehost.discovery.suggest import one_of
+from rolehost.errors import Problem, RolehostError
+from rolehost.storage import KINDS
+
+#: The contribution that makes a deployment each role.
+_MAKES: dict[type[Any], Role] = {
+    Route: "http",
+    Actor: "worker",
+    Handler: "consumer",
+    Schedule: "scheduler",
+}
+
+
+class Unknown(RolehostError):
+    """No such plugin is installed, or none that would make a role."""
+
+
+def deployment(name: str, plugins: Sequence[str], roles: Sequence[str]) -> str:
+    """Return the text of a deployment file.
+
+    Args:
+        name: of the deployment, for its first line.
+        plugins: names of installed plugins; empty takes those that make one of the roles.
+        roles: what its instances are to run. Those that the plugins make besides are claimed in
+            the file too, for other deployments of the same fleet to run.
+
+    Raises:
+        Unknown: a plugin is not installed, no plugin makes a role, or nothing was asked for.
+    """
+    empty, _ = read(None, plugins=())
+    probes = {found.name: probe(empty, found) for found in installed()}
+    for each in plugins:
+        if each not in probes:
+            hint = did_you_mean(each, probes) or f"installed are {one_of(probes)}"
+            raise Unknown(f"no plugin named {each!r} is installed; {hint}")
+    chosen = list(dict.fromkeys(plugins)) or _making(probes, roles)
+    made = set[str]().union(*(_roles(probes[each]) for each in chosen))
+    for role in roles:
+        if role not in made:
+            raise Unknown(
+                f"none of {', '.join(chosen)} makes the role {role}; they make {one_of(made)}"
+            )
+    added = _offering(probes, chosen)
+    storage = _storage([probes[each] for each in (*chosen, *added)])
+    enabled = [probes[each] for each in (*added, *chosen)]
+    return "".join(_lines(name, enabled, storage, sorted(made), sorted(set(roles))))
+
+
+def mistakes(file: Path, text: str) -> tuple[list[str], list[Problem]]:
+    """Check the text of a deployment file as ``rolehost check`` does, before it is written.
+
+    Args:
+        file: where it is to be written.
+        text: its text.
+
+    Returns:
+        The settings that must be filled in, each as ``[section] key``, and every other problem.
+    """
+    read_, found = read(file, sources=Sources({os.path.normpath(file): text}))
+    _, problems = examine(read_)
+    missing, others = [], []
+    for problem in (*found, *problems):
+        if problem.code == "missing-key":
+            section, _, key = problem.where.rpartition(", ")[2].rpartition(".")
+            missing.append(f"[{section}] {key}")
+        else:
+            others.append(problem)
+    return missing, others
+
+
+def _making(probes: dict[str, Probe], roles: Sequence[str]) -> list[str]:
+    if not roles:
+        raise Unknown(f"say --plugins or --role; installed are {one_of(probes)}")
+    for role in roles:
+        if not any(role in _roles(each) for each in probes.values()):
+            raise Unknown(f"no installed plugin makes the role {role}; installed: {one_of(probes)}")
+    return [name for name, each in probes.items() if _roles(each) & set(roles)]
+
+
+def _roles(seen: Probe) -> set[str]:
+    return {role for kind, role in _MAKES.items() if seen.contributions.of(kind)}
+
+
+def _offering(probes: dict[str, Probe], chosen: Sequence[str]) -> list[str]:
+    """Return plugins that offer what is required and what no chosen one offers.
+
+    A backend within another kind's is no offer if a chosen plugin offers that kind.
+    """
+    infos = [probes[each].info for each in chosen]
+    needed = {text.partition("[")[0] for info in infos if info for text in info.requires}
+    roles = set().union(*(_roles(probes[each]) for each in chosen))
+    needed |= {"database", "queue"} if roles & {"worker", "scheduler"} else set()
+    needed |= {"database", "stream"} if "consumer" in roles else set()
+    backends = {
+        name: [owned.value for owned in seen.contributions.of(Backend)]
+        for name, seen in probes.items()
+    }
+    present = {backend.kind for each in chosen for backend in backends[each]}
+    offers = {
+        name: {each.kind for each in found if each.within not in present}
+        for name, found in backends.items()
+    }
+    needed -= present
+    added: list[str] = []
+    while needed and any(needed & kinds for kinds in offers.values()):
+        best = max(sorted(offers), key=lambda name: len(offers[name] & needed))
+        added.append(best)
+        needed -= offers[best]
+    return added
+
+
+def _storage(probes: Sequence[Probe]) -> dict[str, str]:
+    """Return the backend of each kind that several plugins offer: of the first that fits.
+
+    One that keeps its data in another kind's backend fits if that one is of the same plugin.
+    """
+    chosen: dict[str, tuple[str, str]] = {}
+    several: dict[str, str] = {}
+    for kind in KINDS:
+        offers = [
+            (seen.found.name, owned.value)
+            for seen in probes
+            for owned in seen.contributions.of(Backend)
+            if owned.value.kind == kind
+        ]
+        fitting = [
+            (plugin, backend)
+            for plugin, backend in offers
+            if backend.within is None or chosen.get(backend.within, ("",))[0] == plugin
+        ]
+        for plugin, backend in (fitting or offers)[:1]:
+            chosen[kind] = (plugin, backend.name)
+            if len(offers) > 1:
+                several[kind] = backend.name
+    return several
+
+
+def _lines(
+    name: str,
+    probes: Sequence[Probe],
+    storage: Mapping[str, str],
+    made: Sequence[str],
+    roles: Sequence[str],
+) -> Iterator[str]:
+    listed = ", ".join(json.dumps(seen.found.name) for seen in probes)
+    yield f"# {name}: rolehost check {name}.toml, then rolehost run {name}.toml\n"
+    yield f"plugins = [{listed}]\n"
+    if roles:
+        yield f"\n[deployment]\nroles = [{', '.join(map(json.dumps, made))}]\n"
+    if roles and roles != made:
+        rest = ", ".join(role for role in made if role not in roles)
+        yield f"\n[fleet]\n# {rest}: for other deployments of the fleet to run\n"
+        yield f"roles = [{', '.join(map(json.dumps, roles))}]\n"
+    if storage:
+        yield "\n[storage]\n"
+        yield from (f"{kind} = {json.dumps(backend)}\n" for kind, backend in storage.items())
+    for seen in probes:
+        if seen.info is not None and seen.info.settings is not None:
+            yield f"\n[{seen.found.name}]\n"
+            yield from _settings(seen.info.settings)
+
+
+def _settings(kind: type[Any]) -> Iterable[str]:
+    for field in msgspec.structs.fields(kind):
+        takes = describe_type(field.type)
+        default = field.default
+        if field.default_factory is not msgspec.NODEFAULT:
+            default = field.default_factory()
+        if Secret in (field.type, *get_args(field.type)):
+            variable = field.encode_name.upper()
+            needed = "required: a secret" if field.required else "secret"
+            yield f'# {field.encode_name} = "${{{variable}}}"    # {needed}\n'
+        elif default is msgspec.NODEFAULT:
+            yield f"# {field.encode_name} =    # required: {takes}\n"
+        elif default is None:
+            yield f"# {field.encode_name} =    # {takes}; none by default\n"
+        else:
+            yield f"# {field.encode_name} = {_toml(default)}    # {takes}\n"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, Path):
+        return json.dumps(str(value))
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, msgspec.Struct):
+        return _toml(msgspec.structs.asdict(value))
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name} = {_toml(item)}" for name, item in value.items()) + "}"
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,270 @@
+"""The invariants of the delivery contract itself, watched in the database.
+
+Triggers and a few tables that only a simulated database has note what is committed, in the
+transaction that commits it; so a crash cannot come between an effect and its note.
+
+- *effects once*: a job, and an event for each group, has at most one commit of a call that
+  ended well;
+- *order per key*: such commits of one key come in the order of publication, or of enqueueing;
+- *nothing lost*: what was committed to the outbox or the ledger is handled, or a dead letter,
+  when everything has settled; no job is completed whose actor has not returned;
+- *leases exclusive*: nobody takes a lease or a job while the holder's time has not run out, and
+  nobody commits under a claim that is another's.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
+from types import MappingProxyType
+from typing import Any
+
+from rolehost.api.contributions import Actor, Handler
+from rolehost.composition.model import Composition
+from rolehost.delivery import envelope
+from rolehost.delivery.outbox import decode_headers
+from rolehost.delivery.scopes import Scope, current_scope
+from rolehost.storage import Record
+
+from rolehost_testing.memory.database import MemoryDatabase
+from rolehost_testing.simulation.world import SimulatedWorld
+
+_SCHEMA = """
+CREATE TABLE simulation_violations (text TEXT NOT NULL);
+CREATE TABLE simulation_events (
+    seq INTEGER PRIMARY KEY, identity TEXT, topic TEXT NOT NULL, key BLOB
+);
+CREATE INDEX simulation_events_identity ON simulation_events (identity);
+CREATE TABLE simulation_effects (
+    kind TEXT NOT NULL, identity TEXT NOT NULL, place TEXT NOT NULL, key BLOB, seq INTEGER,
+    times INTEGER NOT NULL DEFAULT 1, PRIMARY KEY (kind, place, identity)
+) WITHOUT ROWID;
+CREATE INDEX simulation_effects_key ON simulation_effects (kind, place, key, seq);
+CREATE TRIGGER simulation_twice AFTER UPDATE OF times ON simulation_effects BEGIN
+    INSERT INTO simulation_violations VALUES (
+        'effects once: ' || NEW.kind || ' ' || NEW.identity || ' has had its effects '
+        || NEW.times || ' times (' || NEW.place || ')');
+END;
+CREATE TRIGGER simulation_published AFTER INSERT ON rolehost_outbox BEGIN
+    INSERT INTO simulation_events (identity, topic, key)
+    VALUES (simulation_identity(NEW.headers, NEW.value), NEW.topic, NEW.key);
+END;
+CREATE TRIGGER simulation_deleted AFTER DELETE ON rolehost_jobs
+WHEN OLD.state IN ('available', 'scheduled', 'claimed', 'running', 'retrying') BEGIN
+    INSERT INTO simulation_violations VALUES (
+        'nothing lost: job ' || OLD.id || ' was deleted while ' || OLD.state);
+END;
+CREATE TRIGGER simulation_lease AFTER UPDATE OF owner ON rolehost_leases
+WHEN OLD.owner <> '' AND OLD.owner <> NEW.owner AND OLD.expires_at >= simulation_now() BEGIN
+    INSERT INTO simulation_violations VALUES (
+        'leases exclusive: ' || NEW.name || ' was taken from ' || OLD.owner || ' by '
+        || NEW.owner || ' before it had expired');
+END;
+CREATE TRIGGER simulation_claimed AFTER UPDATE OF owner ON rolehost_jobs
+WHEN OLD.state IN ('claimed', 'running') AND NEW.state IN ('claimed', 'running')
+AND OLD.owner <> NEW.owner BEGIN
+    INSERT INTO simulation_violations VALUES (
+        'leases exclusive: job ' || OLD.id || ' of ' || OLD.owner || ' was claimed by '
+        || NEW.owner);
+END;
+CREATE TRIGGER simulation_released AFTER UPDATE OF owner ON rolehost_jobs
+WHEN OLD.state IN ('claimed', 'running') AND NEW.owner IS NULL AND NEW.suspect = 1
+AND NEW.state = 'available' AND EXISTS (SELECT 1 FROM rolehost_processes
+    WHERE id = OLD.owner AND expires_at >= simulation_now()) AND OLD.suspect = 0 BEGIN
+    INSERT INTO simulation_violations VALUES (
+        'leases exclusive: job ' || OLD.id || ' was taken from ' || OLD.owner
+        || ' before its lease had expired');
+END;
+"""
+
+
+class Contract:
+    """What one world is watched for."""
+
+    def __init__(self) -> None:
+        #: Jobs of which an attempt returned; and of those, the ones of which an attempt had no
+        #: unit of work, and so has no effects to be looked for.
+        self.returned: set[int] = set()
+        self.bare: set[int] = set()
+        #: Groups and events of which a call of the handler returned.
+        self.handled: set[tuple[str, str]] = set()
+
+    def clear(self) -> None:
+        """Begin with another world."""
+        for known in (self.returned, self.bare, self.handled):
+            known.clear()
+
+    def watch(self, composition: Composition) -> Composition:
+        """Return a composition whose actors and handlers note what they have done."""
+        actors = {
+            name: dataclasses.replace(owned, value=self._actor(owned.value))
+            for name, owned in composition.actors.items()
+        }
+        handlers = tuple(
+            dataclasses.replace(owned, value=self._handler(owned.value))
+            for owned in composition.handlers
+        )
+        return dataclasses.replace(composition, actors=MappingProxyType(actors), handlers=handlers)
+
+    def _actor(self, actor: Actor) -> Actor:
+        if not actor.durable:
+            return actor
+
+        @functools.wraps(actor.fn)
+        def call(job: Any, **arguments: Any) -> Any:
+            outcome = actor.fn(job, **arguments)
+            if outcome is None:
+                self._returned(job)
+            return outcome
+
+        return dataclasses.replace(actor, fn=call)
+
+    def _returned(self, job: Any) -> None:
+        self.returned.add(job.id)
+        scope = current_scope()
+        if scope is None or scope.work is None:
+            self.bare.add(job.id)
+            return
+        row = job._row
+        execute = scope.work.transaction.execute
+        found = execute("SELECT token FROM rolehost_jobs WHERE id = ?", (job.id,)).fetchone()
+        if found is None or found[0] != row.token:
+            _violated(scope, f"leases exclusive: job {job.id} committed under another's claim")
+        _effect(scope, "job", str(job.id), row.queue, row.key, row.id)
+
+    def _handler(self, handler: Handler) -> Handler:
+        @functools.wraps(handler.fn)
+        def call(context: Any, given: Any) -> Any:
+            result = handler.fn(context, given)
+            for event in given if handler.batch > 1 else (given,):
+                self._done(handler, f"{event.source} {event.id}", event.key)
+            return result
+
+        return dataclasses.replace(handler, fn=call)
+
+    def _done(self, handler: Handler, identity: str, key: str | None) -> None:
+        self.handled.add((handler.group, identity))
+        scope = current_scope()
+        if scope is None or scope.work is None:
+            return
+        found = scope.work.transaction.execute(
+            "SELECT min(seq) FROM simulation_events WHERE identity = ?", (identity,)
+        ).fetchone()
+        place = f"{handler.group} {handler.topic}"
+        ordered = key if handler.ordered else None
+        _effect(scope, "event", identity, place, ordered, found[0])
+
+
+def _violated(scope: Scope, text: str) -> None:
+    assert scope.work is not None  # whoever calls has looked
+    scope.work.transaction.execute("INSERT INTO simulation_violations VALUES (?)", (text,))
+
+
+def _effect(
+    scope: Scope, kind: str, identity: str, place: str, key: str | None, seq: int | None
+) -> None:
+    """Note, in the transaction itself, that its effects are those of a job or an event."""
+    assert scope.work is not None  # whoever calls has looked
+    execute = scope.work.transaction.execute
+    if key is not None and seq is not None:
+        later = execute(
+            "SELECT identity FROM simulation_effects"
+            " WHERE kind = ? AND place = ? AND key = ? AND seq > ? LIMIT 1",
+            (kind, place, key, seq),
+        ).fetchone()
+        if later is not None and not _buried(execute, kind, identity):
+            _violated(scope, f"order per key: {kind} {identity} after {later[0]}, key {key}")
+    execute(
+        "INSERT INTO simulation_effects (kind, identity, place, key, seq) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT (kind, place, identity) DO UPDATE SET times = times + 1",
+        (kind, identity, place, key, seq),
+    )
+
+
+def _buried(execute: Any, kind: str, identity: str) -> bool:
+    """Say whether an event is a dead letter that is tried again, later than its turn."""
+    return kind == "event" and bool(
+        execute("SELECT 1 FROM rolehost_dead_events WHERE event = ?", (identity,)).fetchone()
+    )
+
+
+def install(database: MemoryDatabase) -> None:
+    """Add tables and triggers to a database that has its schema."""
+    with database.session():
+        database.peewee.driver().executescript(_SCHEMA)
+
+
+def register(database: MemoryDatabase, now: Callable[[], int]) -> None:
+    """Give a database the functions that the triggers call; before it is used.
+
+    Args:
+        database: a simulated world's.
+        now: returns the time, milliseconds.
+    """
+    database.peewee.register_function(now, "simulation_now", 0)
+    database.peewee.register_function(_identity, "simulation_identity", 2)
+
+
+def _identity(headers: bytes, value: bytes) -> str:
+    return _of_record(Record("", value, None, decode_headers(headers)))
+
+
+def violated(world: SimulatedWorld) -> str | None:
+    """Return what was violated; None when nothing was."""
+    rows = world.rows("SELECT text FROM simulation_violations LIMIT 1")
+    return rows[0][0] if rows else None
+
+
+def unsettled(
+    world: SimulatedWorld, contract: Contract, groups: dict[str, set[str]]
+) -> Iterator[str]:
+    """Yield what is lost or stuck, though nothing happens any more.
+
+    Args:
+        world: the world.
+        contract: what it was watched for.
+        groups: the consumer groups of each topic.
+    """
+    read = world.rows
+    for number, actor, state in read(
+        "SELECT id, actor, state FROM rolehost_jobs"
+        " WHERE state IN ('available', 'claimed', 'running')"
+    ):
+        yield f"nothing lost: job {number} of {actor} stays {state}"
+    effects = {
+        (kind, identity) for kind, identity in read("SELECT kind, identity FROM simulation_effects")
+    }
+    for number, actor in read("SELECT id, actor FROM rolehost_jobs WHERE state = 'completed'"):
+        if number not in contract.returned:
+            yield f"nothing lost: job {number} of {actor} is completed, but no attempt returned"
+        elif number not in contract.bare and ("job", str(number)) not in effects:
+            yield f"nothing lost: job {number} of {actor} is completed without its effects"
+    yield from _unhandled(world, contract, groups)
+
+
+def _unhandled(
+    world: SimulatedWorld, contract: Contract, groups: dict[str, set[str]]
+) -> Iterator[str]:
+    read = world.rows
+    sent = {
+        _of_record(kept.record)
+        for topic in world.topics.names()
+        for records in world.topics.topic(topic)
+        for kept in records
+    }
+    dead = {row[0] for row in read("SELECT event FROM rolehost_dead_events")}
+    marks = set(read("SELECT consumer_group, event FROM rolehost_inbox"))
+    for identity, topic in read("SELECT identity, topic FROM simulation_events"):
+        if identity in dead:
+            continue
+        if identity not in sent:
+            yield f"nothing lost: event {identity} for topic {topic} never came to the stream"
+            continue
+        for group in sorted(groups.get(topic, ())):
+            if (group, identity) not in contract.handled and (group, identity) not in marks:
+                yield f"nothing lost: event {identity} of topic {topic} not handled by {group}"
+
+
+def _of_record(record: Record) -> str:
+    return envelope.identity(record)

@@ -1,0 +1,261 @@
+"""Simulated processes: what the roles' threads do, offered as activities that are begun singly."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rolehost.api.contributions import Handler
+from rolehost.composition.model import Composition
+from rolehost.delivery import leases, sweep
+from rolehost.delivery.guarded import guard_of
+from rolehost.delivery.leases import Identity, Presence
+from rolehost.delivery.ledger import Finish
+from rolehost.delivery.relay import Relay
+from rolehost.delivery.runner import Runner
+from rolehost.delivery.ticks import Ticker
+from rolehost.roles.process import Process
+from rolehost.roles.worker.consumer import LedgerConsumer
+from rolehost.storage import Listener
+
+from rolehost_testing.simulation.consuming import SimulatedGroup, SimulatedLanes
+from rolehost_testing.simulation.fibers import Fiber, FiberLock, InFiber
+
+if TYPE_CHECKING:
+    from rolehost_testing.simulation.stepping import Stepping
+
+
+class Activity(NamedTuple):
+    """Something that a process may begin to do now.
+
+    Attributes:
+        label: what it is; a process does one of a label at a time.
+        work: does it.
+    """
+
+    label: str
+    work: Callable[[], object]
+
+
+class SimulatedProcess(Process):
+    """One process of a role, whose threads are fibers of the simulation.
+
+    Attributes:
+        run: the simulation that it is part of.
+        name: how the trace calls it: role, deployment when there are several, slot, incarnation.
+        dead: it has crashed; nothing of it runs any more, and its memory is lost.
+        frozen: it is stopped, as with SIGSTOP.
+        fibers: its threads.
+        lanes: what its consumer groups have to handle.
+        busy: labels of what it does at this moment.
+    """
+
+    def __init__(
+        self,
+        run: Stepping,
+        composition: Composition,
+        role: Any,
+        slot: int,
+        incarnation: int,
+        *,
+        prefix: str = "",
+    ) -> None:
+        self.run = run
+        self.place = f"{prefix}{role}.{slot}"
+        self.name = f"{self.place}.{incarnation}"
+        super().__init__(
+            composition,
+            role=role,
+            slot=slot,
+            incarnation=incarnation,
+            clock=run.clock,
+            random=random.Random(f"{run.seed} {self.name}"),
+            upkeep=False,
+        )
+        self.dead = False
+        self.frozen = False
+        self.fibers: list[Fiber] = []
+        self.lanes = SimulatedLanes()
+        self.busy: set[str] = set()
+        self._begun = False
+        self._relay: Relay | None = None
+        self._consumers: dict[str, LedgerConsumer] = {}
+        self._groups: list[SimulatedGroup] = []
+        self._ticker: Ticker | None = None
+        self._tick_at = 0
+        self._due: dict[str, int] = {}
+        self._look_at: dict[str, int] = {}
+
+    def provide(self) -> None:
+        """Start as a process does, up to where its threads would begin."""
+        services = self._provision()
+        for service_type, make in self.run.replaced.items():
+            services.once.made[service_type] = make()
+        services.once.made["threads"] = InFiber(self.run.fibers)
+        if "database" in self.composition.backends:
+            guard = guard_of(services.database)
+            guard.strand = self.run.fibers.number
+            guard.simulated_loop = self.run.fibers.in_coroutine
+        self.start()
+        self._identity = Identity(
+            self.name, services.deployment, self.role, self.slot, self.incarnation
+        )
+        if "database" not in self.composition.backends:
+            self._begun = True
+            return
+        policy = services.delivery.policy
+        self._presence = Presence(services.database, self.run.clock, policy.lease)
+        if "stream" in services.backends and self.composition.publishes:
+            self._relay = Relay(services.delivery, services.stream, self.name)
+            self._listener = services.queue.listen(["outbox", "leases"])
+
+    def begin(self) -> None:
+        """Announce its presence and begin to take work, as :mod:`rolehost.roles.upkeep` does."""
+        self._presence.renew(self._identity)
+        sweep.release_dead(self.services.delivery)
+        settings, now = self.composition.deployment.host.scheduler, self.run.clock.now()
+        self._due = {
+            "renew": now + int(self.services.delivery.policy.heartbeat * 1000),
+            "sweep": now + int(settings.sweep * 1000),
+            "retain": now + int(settings.retention * 1000),
+        }
+        {"worker": self._work, "consumer": self._consume, "scheduler": self._schedule}.get(
+            self.role, lambda: None
+        )()
+        self._begun = True
+
+    def activities(self) -> list[Activity]:
+        """Return what it may begin to do now."""
+        if not self._begun:
+            return [] if "begin" in self.busy else [Activity("begin", self.begin)]
+        return [each for each in self._offers() if each.label not in self.busy]
+
+    def _offers(self) -> Iterator[Activity]:
+        now = self.run.clock.now()
+        if not any(name in self.busy for name in self._due):
+            # The caretaker is one thread, which renews before it does anything else.
+            for name, due in self._due.items():
+                if now >= due:
+                    yield Activity(name, getattr(self, f"_{name}"))
+                    break
+        if self._ticker is not None and now >= self._tick_at:
+            yield Activity("tick", self._tick)
+        if self._relay is not None and self._awake("outbox", self._listener):
+            yield Activity("relay", self._relays)
+        for queue, consumer in self._consumers.items():
+            if self._awake(queue, consumer._listener) or consumer._finished:
+                yield Activity(f"claim {queue}", partial(self._claim, queue, consumer))
+            if consumer._ready:
+                yield from self._slots("job", partial(self._job, consumer))
+        for group in self._groups:
+            if group.waiting or self._awake(group.name, None):
+                yield Activity(f"poll {group.name}", partial(self._poll, group))
+            if group.dirty:
+                yield Activity(f"commit {group.name}", group.commit)
+        if self.lanes.ready:
+            yield from self._slots("handle", self.lanes.work)
+
+    def _slots(self, label: str, work: Callable[[], object]) -> Iterator[Activity]:
+        """Offer a work for which there are several threads."""
+        for slot in range(self.run.threads):
+            if f"{label} {slot}" not in self.busy:
+                yield Activity(f"{label} {slot}", work)
+                return
+
+    def _renew(self) -> None:
+        self._due["renew"] = self.run.clock.now() + int(
+            self.services.delivery.policy.heartbeat * 1000
+        )
+        self._presence.renew(self._identity)
+
+    def _leads(self) -> bool:
+        runtime = self.services.delivery
+        ttl = runtime.policy.lease
+        return leases.acquire(runtime.database, runtime.clock, "sweep", self.name, ttl) is not None
+
+    def _sweep(self) -> None:
+        settings = self.composition.deployment.host.scheduler
+        self._due["sweep"] = self.run.clock.now() + int(settings.sweep * 1000)
+        if self._leads():
+            sweep.release_dead(self.services.delivery)
+
+    def _retain(self) -> None:
+        settings = self.composition.deployment.host.scheduler
+        self._due["retain"] = self.run.clock.now() + int(settings.retention * 1000)
+        if self._leads():
+            sweep.retain(self.services.delivery)
+
+    def _awake(self, name: str, listener: Listener | None) -> bool:
+        """Say whether a thread that waits was woken, or looks by itself."""
+        woken = listener is not None and bool(listener.woken)  # type: ignore[attr-defined]
+        return woken or self.run.clock.now() >= self._look_at.get(name, 0)
+
+    def _looked(self, name: str, seconds: float) -> None:
+        self._look_at[name] = self.run.clock.now() + int(seconds * 1000)
+
+    def _relays(self) -> None:
+        assert self._relay is not None  # it is offered only then
+        if "leases" in self._listener.wait(0.0):
+            self._relay.try_leases()
+        if not self._relay.step():
+            self._looked("outbox", self.services.delivery.policy.poll)
+
+    def _work(self) -> None:
+        services, settings = self.services, self.composition.deployment.host.worker
+        self._runner = Runner(services.delivery, services)
+        self._runner._quarantine = FiberLock(self.run.fibers)  # type: ignore[assignment]
+        by_queue: dict[str, list[str]] = {}
+        for owned in self.composition.actors.values():
+            if owned.value.durable:
+                by_queue.setdefault(owned.value.queue, []).append(owned.value.name)
+        for queue in sorted(by_queue):
+            if settings.queues is None or queue in settings.queues:
+                self._consumers[queue] = LedgerConsumer(
+                    services.delivery,
+                    queue=queue,
+                    actors=by_queue[queue],
+                    owner=self.name,
+                    threads=self.run.threads,
+                    most=settings.prefetch,
+                    listener=services.queue.listen([f"queue:{queue}"]),
+                )
+
+    def _claim(self, queue: str, consumer: LedgerConsumer) -> None:
+        assert consumer._listener is not None  # a simulated world has a queue
+        consumer._listener.wait(0.0)
+        # What is finished is written now, however little time has passed.
+        consumer._write_at = 0.0
+        if not consumer._cycle():
+            self._looked(queue, consumer._until_due())
+
+    def _job(self, consumer: LedgerConsumer) -> None:
+        job = consumer.take()
+        if job is None:
+            return
+        began = self.run.clock.now()
+        end: Finish | None = self._runner.run(job)
+        consumer.done(job, end, (self.run.clock.now() - began) / 1000)
+
+    def _consume(self) -> None:
+        by_group: dict[str, list[Handler]] = {}
+        for owned in self.composition.handlers:
+            by_group.setdefault(owned.value.group, []).append(owned.value)
+        self._groups = [SimulatedGroup(self, *each) for each in by_group.items()]
+
+    def _poll(self, group: SimulatedGroup) -> None:
+        group.poll()
+        group.replay()
+        self._looked(group.name, self.services.delivery.policy.poll)
+
+    def _schedule(self) -> None:
+        settings = self.composition.deployment.host.scheduler
+        schedules = [owned.value for owned in self.composition.schedules]
+        self._lease = settings.lease
+        self._ticker = Ticker(self.services.delivery, schedules, self.name, settings.lease)
+
+    def _tick(self) -> None:
+        assert self._ticker is not None  # it is offered only then
+        wait = self._ticker.step() if self._ticker.lead() else self._lease
+        self._tick_at = self.run.clock.now() + int(min(wait, self._lease / 3) * 1000)

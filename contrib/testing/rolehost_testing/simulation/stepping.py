@@ -1,0 +1,414 @@
+"""One run: a seed decides at every step who goes on, and what befalls whom."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, MutableMapping
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from rolehost.errors import StorageUnavailable
+from rolehost.failpoints import Crash
+
+from rolehost_testing.simulation import contract
+from rolehost_testing.simulation.chaos import Chaos
+from rolehost_testing.simulation.client import Client
+from rolehost_testing.simulation.clock import SimulatedClock
+from rolehost_testing.simulation.fibers import Fiber, Fibers
+from rolehost_testing.simulation.processes import SimulatedProcess
+from rolehost_testing.simulation.trace import Trace
+from rolehost_testing.simulation.world import SimulatedWorld
+
+if TYPE_CHECKING:
+    from rolehost_testing.simulation.simulation import Action, Place, Simulation
+
+#: Milliseconds that a step takes, at most.
+_STEP = 20
+#: Rounds without end after which a world that never settles is given up.
+_ROUNDS = 2000
+#: Seconds of simulated time after which what waits is left waiting.
+_HORIZON = 3_000_000
+#: How often time is moved to the next job that waits for its time.
+_LEAPS = 200
+#: How much less often others run while a transaction is open.
+_IN_TRANSACTION = 0.25
+#: What a process does for its leases.
+_UPKEEP = ("renew", "sweep")
+#: Attempts after which a job is asked about that is still retried, and the attempts that its
+#: actor may allow then.
+_ATTEMPTS, _PATIENCE = 20, 100
+
+
+class Violation(Exception):
+    """An invariant does not hold."""
+
+
+class Stepping:
+    """One run of a simulation with one seed.
+
+    Attributes:
+        seed: what decides everything.
+        clock: simulated time.
+        world: what it happens in.
+        processes: those that live, in the order of their starts.
+        trace: what happened.
+        calm: the steps are over; nothing goes wrong any more.
+    """
+
+    def __init__(self, simulation: Simulation, seed: int, fibers: Fibers) -> None:
+        self.simulation = simulation
+        self.seed = seed
+        self.fibers = fibers
+        self.clock = SimulatedClock()
+        self.chance = random.Random(seed)
+        self.world = SimulatedWorld(self.clock, fibers, self.chance, simulation.database)
+        self.trace = Trace()
+        self.step = 0
+        self.processes: list[SimulatedProcess] = []
+        self.threads = simulation.threads
+        self.replaced: Mapping[type[Any], Callable[[], Any]] = {
+            kind: partial(make, self.world) for kind, make in simulation.services.items()
+        }
+        self.chaos = Chaos(self, simulation.faults)
+        self.calm = False
+        self._hurried = False
+        self._acted = 0
+        self._commits = 0
+        self._waiting: dict[str, tuple[int, Place, int]] = {}
+
+    # What happens in fibers.
+
+    def passed(self, fiber: Fiber, point: str) -> bool:
+        """Decide at a point whether the process dies there, or others run first."""
+        process = fiber.process
+        if process.dead:
+            raise Crash(point)
+        if self.calm or self._hurried:
+            return False
+        if self.chance.random() < self.simulation.faults.crash:
+            self.note(process.name, f"crash at {point}")
+            self._lose(process)
+            raise Crash(point)
+        # While somebody writes most others can only wait, which tells nothing new.
+        often = _IN_TRANSACTION if self.world.database.store.writing.locked() else 1.0
+        return self.chance.random() < self.simulation.faults.switch * often
+
+    def sleep(self, seconds: float) -> None:
+        """Let a fiber wait in simulated time; outside of any, time passes."""
+        if Fibers.current() is None:
+            self.clock.forward(int(seconds * 1000))
+            return
+        until = self.clock.now() + seconds * 1000
+        self.fibers.sleep("sleep", lambda: self.clock.now() >= until)
+
+    def note(self, who: str, what: str) -> None:
+        """Add a line to the trace."""
+        self.trace.add(self.step, self.clock.passed, who, what)
+
+    def told(self, fields: MutableMapping[str, Any]) -> None:
+        """Add a line of the log to the trace."""
+        fiber = Fibers.current()
+        who = fiber.process.name if fiber else "simulation"
+        event = fields.pop("event", "")
+        rest = " ".join(f"{k}={v}" for k, v in fields.items() if k != "exc_info")
+        self.trace.add(self.step, self.clock.passed, who, f"{event}  {rest}", told=True)
+
+    # Processes.
+
+    def start(self, place: Place, incarnation: int = 1) -> SimulatedProcess:
+        """Start a process; it begins to take work when it is its turn."""
+        process = SimulatedProcess(
+            self, place.composition, place.role, place.slot, incarnation, prefix=place.prefix
+        )
+        process.provide()
+        self.processes.append(process)
+        self.note(process.name, "starts")
+        return process
+
+    def _lose(self, process: SimulatedProcess) -> None:
+        """Note that a process is dead; its other threads end when the fiber has."""
+        process.dead = True
+        self.processes.remove(process)
+        for place in self.simulation.places:
+            if f"{place.prefix}{place.role}.{place.slot}" == process.place:
+                wait = self.clock.now() + self.chance.randint(0, 40_000)
+                self._waiting[process.place] = (wait, place, process.incarnation + 1)
+
+    def bury(self, process: SimulatedProcess) -> None:
+        """End the threads of a dead process: what they had open is rolled back."""
+        for fiber in process.fibers:
+            if not fiber.dead:
+                with suppress(BaseException):
+                    fiber.throw(Crash("the process died"))
+        process.fibers.clear()
+
+    def _restart(self) -> None:
+        now = self.clock.now()
+        for name in list(self._waiting):
+            at, place, incarnation = self._waiting[name]
+            if self.calm or now >= at:
+                del self._waiting[name]
+                self.start(place, incarnation)
+
+    # Steps.
+
+    def run(self, steps: int) -> None:
+        """Make so many steps, then let everything settle.
+
+        Raises:
+            Violation: an invariant does not hold.
+        """
+        for place in self.simulation.places:
+            self.start(place)
+        for _ in range(steps):
+            self.step += 1
+            self._advance()
+        self.calm = self.world.calm = True
+        self.note("simulation", "nothing goes wrong any more")
+        self._settle()
+
+    def _advance(self) -> None:
+        chance = self.chance
+        self.clock.forward(chance.randint(0, _STEP))
+        if self._waiting:
+            self._restart()
+        self.chaos.strike()
+        if self.simulation.actions and chance.random() < self.simulation.act:
+            self._act()
+            return
+        live = [each for each in self.processes if not each.frozen]
+        chance.shuffle(live)
+        for process in live:
+            if self._go_on(process):
+                return
+
+    def _act(self) -> None:
+        places = [each for each in self.processes if each.role == self.simulation.asked]
+        places = [each for each in places if not each.frozen]
+        if not places:
+            return
+        action: Action = self.chance.choice(self.simulation.actions)
+        process = self.chance.choice(places)
+        self._acted += 1
+        client = Client(
+            self.world,
+            process,
+            random.Random(f"{self.seed} action {self._acted}"),
+            self._acted,
+            self.simulation.door(process.composition),
+        )
+        label = f"{action.__name__} {self._acted}"
+
+        def work() -> None:
+            with process.services.database.session():
+                action(client)
+
+        self._begin(process, label, work)
+
+    def _go_on(self, process: SimulatedProcess) -> bool:
+        """Let one thread of a process go on, or begin; say whether one could."""
+        running = [fiber for fiber in process.fibers if fiber.runnable]
+        offers = process.activities()
+        count = len(running) + len(offers)
+        if not count:
+            return False
+        index = self.chance.randrange(count)
+        if index < len(running):
+            self._resume(running[index])
+        else:
+            activity = offers[index - len(running)]
+            self._begin(process, activity.label, activity.work)
+        return True
+
+    def _begin(self, process: SimulatedProcess, label: str, work: Callable[[], object]) -> None:
+        fiber = self.fibers.begin(process, label, work)
+        process.fibers.append(fiber)
+        process.busy.add(label)
+        self._resume(fiber)
+
+    def _resume(self, fiber: Fiber) -> None:
+        process, label, since = fiber.process, fiber.label, fiber.point
+        try:
+            fiber.switch()
+        except Crash:
+            if not process.dead:  # code of a plugin has raised it by itself
+                self.note(process.name, f"crash in {label}")
+                self._lose(process)
+        except StorageUnavailable as error:
+            self.note(process.name, f"{label}: {type(error).__name__}")
+        except Exception as error:
+            self.note(process.name, f"{label} raised {type(error).__name__}")
+            raise Violation(f"{label}: {type(error).__name__}: {error}") from error
+        point = "" if since == "begin" else f" from {since}"
+        if process.dead:
+            self.bury(process)
+        elif fiber.dead:
+            process.fibers.remove(fiber)
+            process.busy.discard(label)
+            self.note(process.name, f"{label}{point}: done")
+        else:
+            self.note(process.name, f"{label}{point}: up to {fiber.point}")
+        self._check()
+
+    def _check(self) -> None:
+        commits = self.world.database.store.commits
+        if commits != self._commits:
+            self._commits = commits
+            found = contract.violated(self.world)
+            if found is not None:
+                raise Violation(found)
+        for invariant in self.simulation.invariants:
+            _hold(invariant, self.world)
+
+    # The end.
+
+    def _settle(self) -> None:
+        """Let everything end that was begun, then look whether something is missing.
+
+        Raises:
+            Violation: it never ends, or something is missing.
+        """
+        for process in self.processes:
+            process.frozen = False
+        end = self.clock.now() + _HORIZON * 1000
+        leaps = 0
+        for _ in range(_ROUNDS):
+            self._restart()
+            if self._round():
+                continue
+            if self._pending():
+                self.pass_time(self.simulation.lease / 2)
+                continue
+            self._check_attempts()
+            due = self._next_due()
+            if due is None or due > end or leaps >= _LEAPS:
+                break
+            leaps += 1
+            self.clock.milliseconds = max(self.clock.milliseconds + 1, due)
+            self.pass_time(0.001)
+        else:
+            raise Violation("it does not settle: " + "; ".join(self._pending()[:5]))
+        self._judge()
+
+    def _next_due(self) -> int | None:
+        rows = self.world.rows(
+            "SELECT min(run_at) FROM rolehost_jobs WHERE state IN ('scheduled', 'retrying')"
+        )
+        due: int | None = rows[0][0]
+        return due
+
+    def _round(self) -> bool:
+        """Let every process do what it can; say whether there was anything."""
+        done = False
+        for process in list(self.processes):
+            for fiber in list(process.fibers):
+                if fiber.runnable and not fiber.dead:
+                    self.step += 1
+                    self._resume(fiber)
+                    done = True
+            for activity in process.activities():
+                if not process.dead and activity.label not in process.busy:
+                    self.step += 1
+                    self._begin(process, activity.label, activity.work)
+                    done = True
+        return done
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass in which processes that are not frozen keep up their leases."""
+        # As seldom as is safe: a lease is renewed three times within its life.
+        hop = self.simulation.lease / 3
+        while seconds > 0:
+            self.clock.forward(int(min(hop, seconds) * 1000))
+            seconds -= hop
+            self._hurried = True
+            try:
+                self._unlock()
+                for process in list(self.processes):
+                    if not process.frozen:
+                        self._keep_up(process)
+            finally:
+                self._hurried = False
+
+    def _unlock(self) -> None:
+        """Let who has a transaction open end it: no real one is open for seconds."""
+        writing = self.world.database.store.writing
+        peewee = self.world.database.peewee
+        for process in list(self.processes):
+            for fiber in list(process.fibers):
+                strand = fiber.strands.get(peewee)
+                if writing.locked() and strand is not None and strand.writing:
+                    while writing.locked() and not fiber.dead and fiber.runnable:
+                        self._resume(fiber)
+
+    def _keep_up(self, process: SimulatedProcess) -> None:
+        for fiber in list(process.fibers):
+            if fiber.label in _UPKEEP and fiber.runnable:
+                self._resume(fiber)
+        for _ in _UPKEEP:
+            for activity in process.activities():
+                if activity.label in _UPKEEP and not process.dead:
+                    self._begin(process, activity.label, activity.work)
+
+    def _pending(self) -> list[str]:
+        """Return what is not over and waits for no time of its own."""
+        rows = self.world.rows
+        found = [
+            f"job {number} of {actor} is {state}"
+            for number, actor, state in rows(
+                "SELECT id, actor, state FROM rolehost_jobs"
+                " WHERE state IN ('available', 'claimed', 'running')"
+            )
+        ]
+        found += [f"event {number} waits" for (number,) in rows("SELECT id FROM rolehost_outbox")]
+        found += [
+            f"{fiber.process.name} is in {fiber.label} at {fiber.point}"
+            for process in self.processes
+            for fiber in process.fibers
+        ]
+        found += [
+            f"group {group} has not read {lag} records"
+            for group, topics in self.simulation.topics.items()
+            if (lag := self.world.topics.lag(topics, group))
+        ]
+        return found
+
+    def _check_attempts(self) -> None:
+        """Find jobs that fail again and again, and would for as long as anybody waits."""
+        for number, name, attempts in self.world.rows(
+            "SELECT id, actor, attempt FROM rolehost_jobs WHERE state = 'retrying'"
+            " AND attempt >= ?",
+            (_ATTEMPTS,),
+        ):
+            if self.simulation.attempts(name) > _PATIENCE:
+                raise Violation(f"job {number} of {name} was tried {attempts} times, for ever")
+
+    def _judge(self) -> None:
+        for text in contract.unsettled(
+            self.world, self.simulation.contract, self.simulation.groups
+        ):
+            raise Violation(text)
+        for invariant in self.simulation.eventually:
+            _hold(invariant, self.world)
+
+    def end(self) -> None:
+        """End every thread and forget the world."""
+        for process in [*self.processes]:
+            process.dead = True
+            self.bury(process)
+        self.world.close()
+
+
+def _hold(invariant: Callable[[SimulatedWorld], object], world: SimulatedWorld) -> None:
+    """Call an invariant of the author's.
+
+    Raises:
+        Violation: it returned False or a text, or raised an AssertionError.
+    """
+    try:
+        found = invariant(world)
+    except AssertionError as error:
+        text = str(error).strip() or "an assertion failed"
+        raise Violation(f"{invariant.__name__}: {text}") from error
+    if found is False or isinstance(found, str):
+        raise Violation(f"{invariant.__name__}: {found or 'does not hold'}")

@@ -1,0 +1,65 @@
+"""The contract holds over seeds; broken engines and plugins with mistakes are found."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+pytest.importorskip("greenlet")
+pytest.importorskip("peewee")
+pytest.importorskip("dramatiq")
+
+from rolehost_testing.simulation import Simulation, hold
+
+from contrib.testing.tests.simulation import ledgerbook
+from contrib.testing.tests.simulation.mistakes import MISTAKES
+from contrib.testing.tests.simulation.mutations import MUTATIONS, commit_offsets_over_gaps
+
+#: Seeds within which a mistake or a mutation must be found.
+SEARCH = 150
+#: What takes more seeds than a test has time for; the proof looks for it.
+RARE = {commit_offsets_over_gaps}
+
+
+def engine() -> Simulation:
+    return Simulation(
+        [ledgerbook],
+        actions=ledgerbook.ACTIONS,
+        invariants=[ledgerbook.one_of_its_kind],
+        eventually=[ledgerbook.all_written],
+    )
+
+
+def violated(simulation: Simulation) -> str | None:
+    try:
+        runs = (simulation.run(seed) for seed in range(SEARCH))
+        return next((run.violation for run in runs if run.violation), None)
+    finally:
+        simulation.close()
+
+
+def test_the_engine_keeps_its_contract() -> None:
+    simulation = engine()
+    assert hold(simulation, range(20)) == 20
+    simulation.close()
+
+
+@pytest.mark.parametrize(
+    "mutate", [each for each in MUTATIONS if each not in RARE], ids=lambda each: each.__name__
+)
+def test_a_broken_engine_is_found(mutate: Any) -> None:
+    with mutate():
+        assert violated(engine()) is not None
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda each: each.__name__)
+def test_a_plugin_with_a_mistake_is_found(mistake: Any) -> None:
+    assert violated(mistake(right=False).simulation()) is not None
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda each: each.__name__)
+def test_the_right_variant_raises_no_alarm(mistake: Any) -> None:
+    simulation = mistake(right=True).simulation()
+    assert hold(simulation, range(4)) == 4
+    simulation.close()

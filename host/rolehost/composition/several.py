@@ -1,0 +1,62 @@
+"""Several deployments, each composed, with every mistake of all of them at once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rolehost.composition.composing import examine
+from rolehost.composition.model import Composition
+from rolehost.composition.report import in_order
+from rolehost.deployment import read
+from rolehost.errors import Problem
+
+
+def examine_all(
+    paths: Sequence[Path],
+    *,
+    environ: Mapping[str, str] | None = None,
+    extra: Mapping[str, Any] | None = None,
+) -> tuple[list[tuple[Path, Composition]], tuple[Problem, ...]]:
+    """Read and compose deployments.
+
+    Args:
+        paths: their files.
+        environ: environment variables of all of them; None takes the process's own.
+        extra: plugin objects by name, besides the installed ones; for tests.
+
+    Returns:
+        Those that compose, and the mistakes of all others, each naming its own deployments.
+    """
+    composed: list[tuple[Path, Composition]] = []
+    mistakes: list[tuple[Path, Problem]] = []
+    for path in paths:
+        deployment, found = read(path, environ=environ)
+        composition, problems = examine(deployment, extra=extra)
+        mistakes += [(path, problem) for problem in (*found, *problems)]
+        if composition is not None:
+            composed.append((path, composition))
+    return composed, _told(mistakes)
+
+
+def _told(mistakes: Sequence[tuple[Path, Problem]]) -> tuple[Problem, ...]:
+    """Return each mistake once, with all deployments that have it."""
+    groups: dict[tuple[str, ...], tuple[Problem, list[str]]] = {}
+    for path, problem in mistakes:
+        # One in a file that several include has another ``who`` in each of them.
+        whose = problem.who.replace(f"deployment {path}", "deployment")
+        key = (whose, *list(problem.as_dict().values())[2:], problem.code)
+        _, paths = groups.setdefault(key, (problem, []))
+        if str(path) not in paths:
+            paths.append(str(path))
+    return in_order(
+        dataclasses.replace(problem, who=_who(key[0], paths))
+        for key, (problem, paths) in groups.items()
+    )
+
+
+def _who(whose: str, paths: Sequence[str]) -> str:
+    deployments = f"deployment{'s' if len(paths) > 1 else ''} {', '.join(paths)}"
+    return deployments if whose == "deployment" else f"{whose} in {deployments}"

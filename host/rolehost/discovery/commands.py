@@ -1,0 +1,64 @@
+"""Commands by name, known without importing them: the host's and those of installed tools.
+
+A tool is a distribution with an entry point of the group ``rolehost.commands``. It names a module
+with a mapping ``COMMANDS``: name → (``module:attribute`` of a click command, one line for the
+help). The module imports nothing that the help does not need. A name of two words is a subcommand
+of one of the host's groups, for example ``plugins grade``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+
+from rolehost.discovery.entries import targets
+from rolehost.errors import RolehostError
+
+#: Entry-point group of tools.
+GROUP = "rolehost.commands"
+
+#: Name → (``module:attribute``, one line for the help).
+Commands = Mapping[str, tuple[str, str]]
+
+HOST: Commands = {
+    "actors": ("rolehost.cli.actors:actors", "List actors, who enqueues and who works them."),
+    "check": ("rolehost.cli.check:check", "Check deployments without starting anything."),
+    "dead": ("rolehost.cli.dead:dead", "List, show, replay and discard dead letters."),
+    "doctor": ("rolehost.cli.doctor:doctor", "Look whether a deployment can run here."),
+    "failpoints": (
+        "rolehost.cli.failpoints:failpoints",
+        "List the points at which tests make a process fail.",
+    ),
+    "handlers": ("rolehost.cli.handlers:handlers", "List event handlers by topic and group."),
+    "jobs": ("rolehost.cli.jobs:jobs", "List, show, retry and cancel jobs."),
+    "migrate": ("rolehost.cli.migrate:migrate", "Apply and take back migrations."),
+    "plugins": ("rolehost.cli.plugins:plugins", "List plugins: enabled, disabled, broken."),
+    "reload": ("rolehost.cli.reload:reload", "Replace a running deployment by a changed one."),
+    "routes": ("rolehost.cli.routes:routes", "List HTTP routes."),
+    "run": ("rolehost.cli.run:run", "Run a deployment, all its roles, in the foreground."),
+    "schedules": ("rolehost.cli.schedules:schedules", "List schedules."),
+    "settings": ("rolehost.cli.settings:settings", "List settings, each with its origin."),
+    "why": ("rolehost.cli.why:why", "Say who gives something, or why it is off."),
+}
+
+#: Commands of tools of this project → the extra of ``rolehost`` that installs the tool.
+OFFERED: Mapping[str, str] = {"asyncapi": "fleet", "fleet": "fleet", "new": "testing"}
+
+#: Names that no plugin's command can have, whether the tools are installed or not.
+RESERVED = frozenset({*HOST, *OFFERED})
+
+
+def tools() -> dict[str, tuple[str, str]]:
+    """Return the commands of the installed tools, sorted by name.
+
+    Raises:
+        RolehostError: the module of a tool cannot be imported, or has no ``COMMANDS``.
+    """
+    found: dict[str, tuple[str, str]] = {}
+    for name, module in targets(GROUP).items():
+        try:
+            commands: Commands = importlib.import_module(module).COMMANDS
+        except Exception as error:  # a module may raise anything when it is imported
+            raise RolehostError(f"the tool {name} ({module}) cannot be loaded: {error}") from error
+        found.update(commands)
+    return dict(sorted(found.items()))

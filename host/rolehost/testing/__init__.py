@@ -1,5 +1,0 @@
-"""What tests of plugins and backends use: fixtures and conformance suites.
-
-The fixtures of :mod:`rolehost.testing.pytest_plugin` are there without an import; a backend's
-suite subclasses a class of :mod:`rolehost.testing.conformance`.
-"""
