@@ -5,19 +5,21 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
 import tempfile
 import time
 import venv
+import zipfile
 from pathlib import Path
 
 from tests.proofs.kit import ROOT, Figures, Options, Unavailable
 
 PROMISE = (
-    "The host's wheel boots in an empty environment with no plugin, says what it lacks, and"
-    " imports no framework, driver or client."
+    "The host's wheel boots in an empty environment with no plugin, says what it lacks, imports no"
+    " framework, driver or client, and holds no code for tests or fleets."
 )
 DURATION = "25 s"
 
@@ -46,6 +48,7 @@ def prove(options: Options) -> Figures:
         found = json.loads(say(python, folder, "-c", _INSTALLED, *FOREIGN))
         there = sorted(set(found) & set(FOREIGN))
         assert not there, f"the wheel's mandatory requirements bring {', '.join(there)}"
+        files = code(wheel)
         modules = 0
         for arguments, status, words in _COMMANDS:
             line.relabel(f"rolehost {' '.join(arguments)}")
@@ -54,12 +57,28 @@ def prove(options: Options) -> Figures:
         began = time.monotonic()
         say(python, folder, "-m", "rolehost", "--version")
         return {
+            "lines": sum(text.count("\n") for text in files.values()),
+            "files": len(files),
             "packages": len(found),
             "modules": modules,
             "foreign": 0,
             "run_status": 5,
             "version_ms": round((time.monotonic() - began) * 1000),
         }
+
+
+def code(wheel: Path) -> dict[str, str]:
+    """Return the Python files of the host's wheel; none may be or import a tool's."""
+    with zipfile.ZipFile(wheel) as archive:
+        files = {
+            name: archive.read(name).decode() for name in archive.namelist() if name.endswith(".py")
+        }
+    outside = [name for name in files if not name.startswith("rolehost/")]
+    assert not outside, f"the wheel holds {', '.join(outside)}"
+    tools = re.compile(r"^\s*(from|import) rolehost_(fleet|testing)\b", re.MULTILINE)
+    importing = [name for name, text in files.items() if tools.search(text)]
+    assert not importing, f"{', '.join(importing)} import tools"
+    return files
 
 
 #: Prints the distributions that are there, and those of its arguments that could be imported.

@@ -2,16 +2,13 @@ from __future__ import annotations
 
 import json
 import os
-import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
 from rolehost.api import Schedule
 from rolehost.cli.main import invoke
 from rolehost_fleet import load
-from rolehost_fleet.drawing import svg
 from rolehost_fleet.graph import LINES, Graph, cut, graph
-from rolehost_fleet.layout import layout
 from rolehost_fleet.mermaid import mermaid
 
 from tests.proofs.fleet_check_cases import ENVIRON
@@ -20,9 +17,10 @@ from tests.proofs.kit import ROOT
 
 pytestmark = pytest.mark.needs("rolehost_embedded")
 
-SVG = "{http://www.w3.org/2000/svg}"
 FOUR = [ROOT / "deploy" / f"{name}.toml" for name in ("api", "worker", "events", "scheduler")]
-PICTURE = ROOT / "docs" / "fleet.svg"
+#: Pages that show the fleet of ``deploy/``, in a block between these two comments.
+PAGES = (ROOT / "README.md", ROOT / "docs" / "fleet.md")
+BEGIN, END = "<!-- fleet -->\n```mermaid\n", "```\n<!-- end of fleet -->\n"
 
 
 @pytest.fixture
@@ -78,42 +76,8 @@ def test_a_flowchart_quotes_what_it_must(shop: Graph) -> None:
     assert "mail <&amp;> &quot;send&quot;" in text
 
 
-def test_a_picture_is_well_formed_and_says_what_the_nodes_say(shop: Graph) -> None:
-    root = ET.fromstring(svg(shop))
-
-    told = {text.text for text in root.iter(f"{SVG}text")}
-    assert {line for node in shop.nodes for line in (node.title, *node.lines)} <= told
-    assert len(list(root.iter(f"{SVG}path"))) >= len(shop.edges)
-
-
-def test_the_same_fleet_gives_the_same_picture(shop: Graph) -> None:
-    assert svg(shop) == svg(shop)
-
-
-@pytest.mark.parametrize("count", [1, 2, 7, 30])
-def test_no_box_lies_on_another_nor_outside_the_picture(count: int) -> None:
-    sizes = {
-        f"n{number}": (40.0 + number * 7 % 90, 20.0 + number * 13 % 60) for number in range(count)
-    }
-    edges = [
-        (f"n{number}", f"n{number * step % count}")
-        for number in range(count)
-        for step in (2, 5)
-        if number != number * step % count
-    ]
-
-    placed = layout(sizes, edges)
-
-    boxes = list(placed.boxes.values())
-    for index, one in enumerate(boxes):
-        assert one.x >= 0 and one.y >= 0
-        assert one.x + one.width <= placed.width and one.y + one.height <= placed.height
-        for other in boxes[index + 1 :]:
-            apart_x = one.x + one.width <= other.x or other.x + other.width <= one.x
-            apart_y = one.y + one.height <= other.y or other.y + other.height <= one.y
-            assert apart_x or apart_y
-    assert len(placed.routes) == len(edges)
-    assert all(0 <= x <= placed.width for route in placed.routes for x, _ in route.points)
+def test_the_same_fleet_gives_the_same_flowchart(shop: Graph) -> None:
+    assert mermaid(shop) == mermaid(shop)
 
 
 def test_a_long_list_is_cut_and_what_is_left_out_is_counted() -> None:
@@ -124,11 +88,16 @@ def test_a_long_list_is_cut_and_what_is_left_out_is_counted() -> None:
 
 @pytest.mark.needs("rolehost_webhooks")
 @pytest.mark.needs("rolehost_kafka")
-def test_the_picture_in_the_docs_is_that_of_our_deployments() -> None:
-    text = svg(graph(load(FOUR, environ=ENVIRON)))
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_the_flowchart_in_the_documents_is_that_of_our_deployments(page: Path) -> None:
+    drawn = mermaid(graph(load(FOUR, environ=ENVIRON)))
+    head, begin, rest = page.read_text("utf-8").partition(BEGIN)
+    shown, end, tail = rest.partition(END)
+    assert begin and end
     if os.environ.get("ROLEHOST_GOLDEN") == "write":
-        PICTURE.write_text(text, encoding="utf-8")
-    assert text == PICTURE.read_text("utf-8")
+        page.write_text(f"{head}{begin}{drawn}{end}{tail}", encoding="utf-8")
+    else:
+        assert shown == drawn
 
 
 @pytest.mark.needs("rolehost_webhooks")
@@ -138,13 +107,13 @@ def test_the_output_s_name_decides_the_format(
 ) -> None:
     arguments = ["fleet", "graph", *map(str, FOUR)]
 
-    assert invoke([*arguments, "--output", str(tmp_path / "it.svg")]) == 0
-    assert (tmp_path / "it.svg").read_text("utf-8").startswith("<svg ")
+    assert invoke([*arguments, "--output", str(tmp_path / "it.mmd")]) == 0
+    assert (tmp_path / "it.mmd").read_text("utf-8").startswith("flowchart LR\n")
     assert invoke([*arguments, "--output", str(tmp_path / "it.json")]) == 0
     assert json.loads((tmp_path / "it.json").read_text("utf-8"))["name"] == "webhooks"
     assert invoke(arguments) == 0
     assert capsys.readouterr().out.startswith("flowchart LR\n")
-    assert invoke([*arguments, "--output", str(tmp_path / "no" / "it.svg")]) == 4
+    assert invoke([*arguments, "--output", str(tmp_path / "no" / "it.mmd")]) == 4
 
 
 @pytest.mark.needs("rolehost_webhooks")

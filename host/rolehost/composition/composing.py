@@ -25,7 +25,6 @@ from rolehost.composition import (
     access,
     calls,
     conflicts,
-    deprecated,
     faults,
     metrics,
     routing,
@@ -130,7 +129,6 @@ def _attempt(
     middleware = layered(contributions.of(Middleware), report)
     roles = rules.roles(contributions, degraded.values())
     rules.check(plugins, contributions, roles, report)
-    deprecated.check(loaded, contributions, report)
     faults.check(plugins, contributions, backends, report)
     attempt = Attempt(report, selection, configured, contributions)
     if report.problems:

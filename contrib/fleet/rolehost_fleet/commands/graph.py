@@ -1,4 +1,4 @@
-"""``rolehost fleet graph``: who runs, sends and takes what, as a picture, a text or data."""
+"""``rolehost fleet graph``: a fleet's topology as a Mermaid flowchart or as JSON."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from rolehost.errors import StartError
 from rolehost.redaction import masked
 
 from rolehost_fleet.commands.sources import named_fleet, takes_fleet
-from rolehost_fleet.drawing import svg
 from rolehost_fleet.graph import Graph
 from rolehost_fleet.graph import graph as topology
 from rolehost_fleet.mermaid import mermaid
 
-_FORMATS = ("mermaid", "svg", "json")
+_FORMATS = ("mermaid", "json")
 
 
 @click.command()
@@ -31,7 +30,7 @@ _FORMATS = ("mermaid", "svg", "json")
     "--format",
     "form",
     type=click.Choice(_FORMATS),
-    help="Default: what the output's name ends with, else mermaid.",
+    help="Default: json if the output's name ends with .json, else mermaid.",
 )
 @click.option(
     "-o",
@@ -46,10 +45,12 @@ def graph(
 ) -> None:
     """Draw a fleet: deployments with their roles, queues, topics, and what goes between them.
 
-    Made from what plugins declare; nothing is connected to. The picture needs no other program
-    and suits light and dark pages.
+    Made from what plugins declare; nothing is connected to. GitHub and most editors show the
+    Mermaid text as a picture.
     """
-    text = masked(_written(topology(named_fleet(deployments, fleet)), form or _form(output)))
+    if form is None:
+        form = "json" if output and output.suffix == ".json" else "mermaid"
+    text = masked(_written(topology(named_fleet(deployments, fleet)), form))
     if output is None:
         click.echo(text, nl=False)
         return
@@ -59,14 +60,7 @@ def graph(
         raise StartError(f"{output} cannot be written: {error.strerror}") from error
 
 
-def _form(output: Path | None) -> str:
-    ending = output.suffix.lstrip(".") if output else ""
-    return ending if ending in _FORMATS else "mermaid"
-
-
 def _written(graph: Graph, form: str) -> str:
-    if form == "svg":
-        return svg(graph)
     if form == "json":
         return json.dumps(asdict(graph), indent=2, ensure_ascii=False) + "\n"
     return mermaid(graph)
