@@ -182,4 +182,4 @@ def test_without_a_database_there_is_one_clear_line(tmp_path, capsys):
     path.write_text("plugins = []\n")
     status, _, err = told(capsys, "jobs", "list", "-d", str(path))
     assert status == 4
-    assert err.strip().endswith("it has no jobs and no dead letters")
+    assert err.strip().endswith("it has no migrations, jobs or dead letters")

@@ -15,7 +15,9 @@ from rolehost.errors import RolehostError, StartError
 
 if TYPE_CHECKING:
     from rolehost.cli.context import Context
+    from rolehost.composition import Composition
     from rolehost.services import ProcessServices
+    from rolehost.storage import Database
 
 T = TypeVar("T")
 
@@ -25,20 +27,48 @@ class Refused(RolehostError):
 
 
 @contextmanager
-def opened(context: Context) -> Iterator[ProcessServices]:
-    """Open the deployment's storage, without starting plugins, inside a database session.
+def opened(context: Context) -> Iterator[Database]:
+    """Open the service database alone, inside a session.
+
+    Raises:
+        StartError: the deployment has no database.
+        StorageUnavailable: it cannot be reached.
+    """
+    database: Database = _with_database(context).backends["database"].value.factory()
+    try:
+        with database.session():
+            yield database
+    finally:
+        database.close()
+
+
+@contextmanager
+def ledger(context: Context) -> Iterator[Database]:
+    """Open the service database to read its jobs, dead letters or ticks.
 
     Raises:
         StartError: the deployment has no database, or the host's tables are not there.
         StorageUnavailable: it cannot be reached.
     """
-    from rolehost.roles.migrating import require_pre
-    from rolehost.schema import HOST_SET
+    from rolehost.schema import HOST_SET, require_pre
+
+    with opened(context) as database:
+        require_pre(database, [HOST_SET])
+        yield database
+
+
+@contextmanager
+def acting(context: Context) -> Iterator[ProcessServices]:
+    """Provide the services of a process to change jobs or dead letters; start no plugin.
+
+    Raises:
+        StartError: as :func:`ledger`.
+        StorageUnavailable: the database cannot be reached.
+    """
+    from rolehost.schema import HOST_SET, require_pre
     from rolehost.services import ProcessServices
 
-    if "database" not in context.composition.backends:
-        raise StartError("this deployment has no database, so it has no jobs and no dead letters")
-    services = ProcessServices(context.composition, role="command")
+    services = ProcessServices(_with_database(context), role="command")
     try:
         with services.database.session():
             require_pre(services.database, [HOST_SET])
@@ -46,6 +76,14 @@ def opened(context: Context) -> Iterator[ProcessServices]:
             yield services
     finally:
         services.close()
+
+
+def _with_database(context: Context) -> Composition:
+    if "database" not in context.composition.backends:
+        raise StartError(
+            "this deployment has no database, so it has no migrations, jobs or dead letters"
+        )
+    return context.composition
 
 
 def for_each(items: Iterable[T], act: Callable[[T], str]) -> int:

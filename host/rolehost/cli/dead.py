@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
 from rolehost.cli import exits
 from rolehost.cli.context import Context
-from rolehost.cli.database import Refused, for_each, moment, opened, shown
+from rolehost.cli.database import Refused, acting, for_each, ledger, moment, shown
 from rolehost.cli.options import as_json, takes_deployment
 from rolehost.cli.output import listing
 from rolehost.errors import StorageError
 
 if TYPE_CHECKING:
     from rolehost.services import ProcessServices
+    from rolehost.storage import Queue
 
     #: Acts on a dead letter, given its id, kind and number; False if there is none.
     Act = Callable[[ProcessServices, str, str, int], bool]
@@ -39,13 +41,14 @@ def list_letters(context: Context, what: str | None, limit: int, as_json: bool) 
     """List dead letters, newest first."""
     from rolehost.delivery import deadletters, deadmessages
 
-    with opened(context) as services:
-        found = deadletters.listing(services.database, what=what, limit=limit)
-        if _has_queue(services):
-            try:
-                found += deadmessages.listing(services.queue, what=what, limit=limit)
-            except StorageError as error:
-                click.echo(f"without those of ephemeral actors: {error}", err=True)
+    with ledger(context) as database:
+        found = deadletters.listing(database, what=what, limit=limit)
+    try:
+        with _queue(context) as queue:
+            if queue is not None:
+                found += deadmessages.listing(queue, what=what, limit=limit)
+    except StorageError as error:
+        click.echo(f"without those of ephemeral actors: {error}", err=True)
     found = sorted(found, key=lambda letter: -letter.died_at)[:limit]
     rows = [
         {
@@ -71,11 +74,12 @@ def show(context: Context, letter: str, as_json: bool) -> int:
     from rolehost.delivery import deadletters, deadmessages
 
     kind, number = _parsed(letter)
-    with opened(context) as services:
-        if kind != "message":
-            found = deadletters.show(services.database, letter)
-        else:
-            found = deadmessages.show(services.queue, number) if _has_queue(services) else None
+    if kind == "message":
+        with _queue(context) as queue:
+            found = deadmessages.show(queue, number) if queue is not None else None
+    else:
+        with ledger(context) as database:
+            found = deadletters.show(database, letter)
     if found is None:
         click.echo(_missing(letter), err=True)
         return exits.FAILED
@@ -103,7 +107,7 @@ def discard(context: Context, letters: tuple[str, ...]) -> int:
 
 def _each(context: Context, letters: tuple[str, ...], act: Act, outcome: str) -> int:
     parsed = {letter: _parsed(letter) for letter in letters}
-    with opened(context) as services:
+    with acting(context) as services:
 
         def one(letter: str) -> str:
             if not act(services, letter, *parsed[letter]):
@@ -119,8 +123,10 @@ def _replay(services: ProcessServices, letter: str, kind: str, number: int) -> b
 
     if kind == "message":
         return _has_queue(services) and deadmessages.replay(services.queue, number)
-    if kind == "job" and (why := administration.misfit(services.delivery, number)):
-        raise Refused(f"{letter} would fail at once: {why}")
+    if kind == "job":
+        why = administration.misfit(services.database, services.delivery.signatures, number)
+        if why:
+            raise Refused(f"{letter} would fail at once: {why}")
     with unit_of_work(services.delivery) as work:
         wake = deadletters.replay(work.transaction, letter, services.clock.now())
         if wake is not None:
@@ -136,6 +142,19 @@ def _discard(services: ProcessServices, letter: str, kind: str, number: int) -> 
         return _has_queue(services) and services.queue.discard_message(number)
     with unit_of_work(services.delivery) as work:
         return deadletters.discard(work.transaction, letter)
+
+
+@contextmanager
+def _queue(context: Context) -> Iterator[Queue | None]:
+    backend = context.composition.backends.get("queue")
+    if backend is None:
+        yield None
+        return
+    queue: Queue = backend.value.factory()
+    try:
+        yield queue
+    finally:
+        queue.close()
 
 
 def _has_queue(services: ProcessServices) -> bool:

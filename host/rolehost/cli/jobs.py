@@ -6,7 +6,7 @@ import click
 
 from rolehost.cli import exits
 from rolehost.cli.context import Context
-from rolehost.cli.database import Refused, for_each, moments, opened, shown
+from rolehost.cli.database import Refused, acting, for_each, ledger, moments, shown
 from rolehost.cli.options import as_json, takes_deployment
 from rolehost.cli.output import listing
 
@@ -41,10 +41,10 @@ def list_jobs(
     """List jobs, newest first."""
     from rolehost.delivery import administration
 
-    with opened(context) as services:
+    with ledger(context) as database:
         try:
             found = administration.listing(
-                services.database, state=state, queue=queue, actor=actor, limit=limit
+                database, state=state, queue=queue, actor=actor, limit=limit
             )
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--state") from None
@@ -63,8 +63,8 @@ def show(context: Context, number: int, as_json: bool) -> int:
     """Show everything known of one job."""
     from rolehost.delivery import administration
 
-    with opened(context) as services:
-        job = administration.show(services.database, number)
+    with ledger(context) as database:
+        job = administration.show(database, number)
     if job is None:
         click.echo(f"there is no job {number}; rolehost jobs list shows those there are", err=True)
         return exits.FAILED
@@ -81,10 +81,11 @@ def retry(context: Context, numbers: tuple[int, ...]) -> int:
     from rolehost.delivery import administration
     from rolehost.delivery.scopes import unit_of_work
 
-    with opened(context) as services:
+    with acting(context) as services:
 
         def retried(number: int) -> str:
-            if why := administration.misfit(services.delivery, number):
+            why = administration.misfit(services.database, services.delivery.signatures, number)
+            if why:
                 raise Refused(f"job {number} would fail at once: {why}")
             with unit_of_work(services.delivery) as work:
                 wake = administration.retry(work.transaction, number, services.clock.now())
@@ -107,7 +108,7 @@ def cancel(context: Context, numbers: tuple[int, ...]) -> int:
     from rolehost.delivery import administration
     from rolehost.delivery.scopes import unit_of_work
 
-    with opened(context) as services:
+    with acting(context) as services:
 
         def cancelled(number: int) -> str:
             with unit_of_work(services.delivery) as work:

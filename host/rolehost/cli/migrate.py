@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from rolehost.cli import exits
 from rolehost.cli.context import Context
-from rolehost.cli.database import moment
+from rolehost.cli.database import moment, opened
 from rolehost.cli.options import as_json, takes_deployment
 from rolehost.cli.output import listing
 from rolehost.errors import StartError
@@ -49,7 +48,7 @@ def up(context: Context, phase: Literal["pre", "post", "all"]) -> None:
     """
     from rolehost import schema
 
-    with _opened(context) as database:
+    with opened(context) as database:
         applied = schema.up(database, _sets(context), phase=None if phase == "all" else phase)
     for migration in applied:
         click.echo(f"applied {migration.label}")
@@ -71,7 +70,7 @@ def down(context: Context, owner: str, steps: int, yes: bool) -> None:
     from rolehost import schema
 
     owned = _set_of(context, owner)
-    with _opened(context) as database:
+    with opened(context) as database:
         _refuse_while_used(database)
         last = schema.last(database, owned, steps)
         if last and not yes:
@@ -130,7 +129,7 @@ def status(
     """List migrations: pending, applied, changed since, or gone."""
     from rolehost import schema
 
-    with _opened(context) as database:
+    with opened(context) as database:
         found = [
             line for line in schema.status(database, _sets(context)) if phase in ("all", line.phase)
         ]
@@ -174,24 +173,6 @@ def new(
     _, package = _set_of(context, owner)
     for file in schema.new(package, name, dialects=dialects, phase=phase):
         click.echo(f"wrote {file}")
-
-
-@contextmanager
-def _opened(context: Context) -> Iterator[Database]:
-    """Open the service database alone: neither the roles nor the plugins' start hooks.
-
-    Raises:
-        StartError: the deployment has no database.
-    """
-    backend = context.composition.backends.get("database")
-    if backend is None:
-        raise StartError("this deployment has no database, so there is nothing to migrate")
-    database: Database = backend.value.factory()
-    try:
-        with database.session():
-            yield database
-    finally:
-        database.close()
 
 
 def _sets(context: Context) -> list[Set]:

@@ -9,7 +9,7 @@ import click
 
 from rolehost.api.contributions import Schedule
 from rolehost.cli.context import Context
-from rolehost.cli.database import moment, opened
+from rolehost.cli.database import ledger, moment
 from rolehost.cli.options import as_json, takes_deployment
 from rolehost.cli.output import listing
 from rolehost.errors import StartError, StorageError
@@ -55,8 +55,8 @@ def _states(context: Context) -> dict[str, TickState] | None:
     if not composition.schedules or "database" not in composition.backends:
         return None
     try:
-        with opened(context) as services:
-            return tickstate.read(services.database)
+        with ledger(context) as database:
+            return tickstate.read(database)
     except (StartError, StorageError) as error:
         click.echo(f"how they went is not known: {str(error).splitlines()[0]}", err=True)
         return None

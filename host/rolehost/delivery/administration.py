@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rolehost.delivery.arguments import Signature
 from rolehost.delivery.ledger import ACTIVE, STATES
-from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.errors import PayloadError
 from rolehost.storage import Database, Transaction
 
@@ -63,15 +63,13 @@ def show(database: Database, number: int) -> dict[str, Any] | None:
     return _job(rows[0]) if rows else None
 
 
-def misfit(runtime: DeliveryRuntime, number: int) -> str | None:
-    """Say why the arguments of a job do not fit its actor as it is here; None if they do.
+def misfit(database: Database, signatures: Mapping[str, Signature], number: int) -> str | None:
+    """Return why the arguments of a job do not fit its actor; None if they do.
 
-    None too when the job does not exist, or another deployment works its actor.
+    None too if the job does not exist or its actor has no signature here.
     """
-    rows = runtime.database.read(
-        "SELECT actor, arguments FROM rolehost_jobs WHERE id = ?", (number,)
-    )
-    signature = runtime.signatures.get(rows[0][0]) if rows else None
+    rows = database.read("SELECT actor, arguments FROM rolehost_jobs WHERE id = ?", (number,))
+    signature = signatures.get(rows[0][0]) if rows else None
     if signature is None:
         return None
     try:

@@ -19,15 +19,12 @@ from rolehost.delivery import leases
 from rolehost.delivery.failures import describe
 from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.delivery.scopes import unit_of_work
+from rolehost.delivery.tickstate import TOLERANCE
 from rolehost.errors import StorageUnavailable
 
 log = structlog.get_logger(__name__)
 
 LEASE = "scheduler"
-
-#: Milliseconds by which a last tick may be ahead of the clock: clocks differ a little, and are
-#: set back a little. One that is further ahead was written by a wrong clock.
-TOLERANCE = 60_000
 
 #: Seconds until a schedule whose ticks cannot be computed is tried again.
 _AGAIN = 60.0

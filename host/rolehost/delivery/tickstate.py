@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from rolehost.delivery.ticks import TOLERANCE
 from rolehost.storage import Database
+
+#: Milliseconds by which a last tick may be ahead of the clock: clocks differ a little, and are
+#: set back a little. One that is further ahead was written by a wrong clock.
+TOLERANCE = 60_000
 
 #: Seconds for which it is told that a schedule was set back.
 _TOLD = 7 * 86_400

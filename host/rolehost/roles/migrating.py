@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import structlog
 
 from rolehost.delivery.clock import SystemClock
 from rolehost.delivery.leases import Presence
-from rolehost.errors import StartError
 
 if TYPE_CHECKING:
     from rolehost.composition.model import Composition
@@ -30,7 +28,7 @@ def bring_up(composition: Composition, database: Database) -> list[Migration]:
         StartError: there are pending ones and the deployment wants them applied beforehand.
         RolehostError: the database cannot be reached, or a migration failed.
     """
-    from rolehost.schema import HOST_SET, pending, up
+    from rolehost.schema import HOST_SET, pending, require_pre, up
 
     sets = [HOST_SET, *composition.schema_sets]
     with database.session():
@@ -52,22 +50,6 @@ def policy_of(composition: Composition) -> Literal["run", "check"]:
     """Return what a start does about pending migrations."""
     own = composition.deployment.host.deployment
     return own.migrate or ("check" if own.environment == "production" else "run")
-
-
-def require_pre(database: Database, sets: Sequence[tuple[str, str]]) -> None:
-    """Refuse to go on while migrations of the phase *pre* are pending.
-
-    Raises:
-        StartError: some are; it names them.
-    """
-    from rolehost.schema import pending
-
-    waiting = pending(database, sets, phase="pre")
-    if waiting:
-        sites = ", ".join(migration.site for migration in waiting)
-        raise StartError(
-            f"{len(waiting)} migrations are pending ({sites}): run rolehost migrate up first"
-        )
 
 
 def living(database: Database) -> list[str]:

@@ -2,7 +2,7 @@
 
 from rolehost.schema.drift import Drift, Schema, compared
 from rolehost.schema.files import Migration, Phase, SchemaError, Set, load
-from rolehost.schema.runner import down, last, pending, up
+from rolehost.schema.runner import down, last, pending, require_pre, up
 from rolehost.schema.status import MigrationStatus, status
 from rolehost.schema.writer import new
 
@@ -24,6 +24,7 @@ __all__ = [
     "load",
     "new",
     "pending",
+    "require_pre",
     "status",
     "up",
 ]

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from rolehost.errors import Problem, StorageBusy, StorageUnavailable
+from rolehost.errors import Problem, StartError, StorageBusy, StorageUnavailable
 from rolehost.schema import history
 from rolehost.schema.files import Migration, Phase, SchemaError, Set, load
 from rolehost.storage import Database, Transaction
@@ -35,6 +35,20 @@ def pending(
     """
     migrations = load(sets, database.dialect)
     return _pending(migrations, history.read(database), phase)
+
+
+def require_pre(database: Database, sets: Iterable[Set]) -> None:
+    """Refuse to go on while migrations of the phase *pre* are pending.
+
+    Raises:
+        StartError: some are; it names them.
+    """
+    waiting = pending(database, sets, phase="pre")
+    if waiting:
+        sites = ", ".join(migration.site for migration in waiting)
+        raise StartError(
+            f"{len(waiting)} migrations are pending ({sites}): run rolehost migrate up first"
+        )
 
 
 def up(

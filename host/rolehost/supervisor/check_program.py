@@ -151,8 +151,8 @@ def _with_database(
 
 
 def _before(composition: Composition, database: Database) -> dict[str, Any]:
-    from rolehost.roles.migrating import living, policy_of, require_pre
-    from rolehost.schema import HOST_SET, pending, up
+    from rolehost.roles.migrating import living, policy_of
+    from rolehost.schema import HOST_SET, pending, require_pre, up
 
     sets = [HOST_SET, *composition.schema_sets]
     applied = []
