@@ -70,6 +70,9 @@ class DeliverySettings(Settings, frozen=True):
             ``webhooks-backlog`` fails.
         outcomes: topic to which an event is published when a delivery has ended, well or not,
             and when an endpoint is disabled for its answer; None publishes none.
+        cache_secrets: also keep endpoints' secrets and headers in a cache that processes share,
+            for example Redis, whose server then holds them in clear text. A cache in the memory
+            of each process holds them in any case.
     """
 
     schedule: tuple[Seconds, ...] = (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 36_000.0)
@@ -83,6 +86,7 @@ class DeliverySettings(Settings, frozen=True):
     retention_days: Count = 90
     overdue: Seconds = 600.0
     outcomes: str | None = None
+    cache_secrets: bool = False
 
     def __post_init__(self) -> None:
         """Check what no type says.

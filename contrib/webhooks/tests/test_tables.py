@@ -14,11 +14,11 @@ from rolehost_webhooks.models import (
     Application,
     Attempt,
     Delivery,
-    Endpoint,
     Message,
     Status,
 )
 from rolehost_webhooks.repositories import deliveries, messages
+from rolehost_webhooks.repositories.cached import Receiver
 
 NOW = 1_800_000_000_000
 DAY = 86_400_000
@@ -142,12 +142,10 @@ def test_a_delivery_begun_anew_keeps_its_count() -> None:
 
 
 def test_old_secrets_sign_until_they_expire() -> None:
-    endpoint = Endpoint(
-        secret="new",
-        old_secrets=[{"key": "old", "expiresAt": NOW}, {"key": "older", "expiresAt": NOW - 1}],
-    )
-    assert endpoint.signing_secrets(NOW - 1) == ["new", "old"]
-    assert endpoint.signing_secrets(NOW) == ["new"]
+    old = [{"key": "old", "expiresAt": NOW}, {"key": "older", "expiresAt": NOW - 1}]
+    receiver = Receiver("app_1", "http://x/", {}, False, False, "new", old)
+    assert receiver.signing_secrets(NOW - 1) == ["new", "old"]
+    assert receiver.signing_secrets(NOW) == ["new"]
 
 
 def test_a_message_may_go_to_thousands_of_endpoints() -> None:

@@ -16,8 +16,9 @@ from rolehost_webhooks import ids, outcomes, signing
 from rolehost_webhooks.actors import QUEUE
 from rolehost_webhooks.delivery.answer import Answer
 from rolehost_webhooks.delivery.verdict import Verdict, judge
-from rolehost_webhooks.models import Attempt, Delivery, Endpoint, Message, Status, Trigger
-from rolehost_webhooks.repositories import attempts, deliveries, endpoints
+from rolehost_webhooks.models import Attempt, Message, Status, Trigger
+from rolehost_webhooks.repositories import attempts, cached, deliveries, endpoints
+from rolehost_webhooks.repositories.cached import Receiver
 from rolehost_webhooks.repositories.ordering import next_id
 from rolehost_webhooks.settings import DeliverySettings
 
@@ -44,15 +45,18 @@ def deliver(
             nothing follows from its failure.
     """
     services = job.services
-    delivery = deliveries.with_both(message_id, endpoint_id)
-    if delivery is None or (delivery.status == Status.SUCCESS and not once):
-        return None  # removed meanwhile, or a manual attempt was faster
-    if not _sendable(delivery, once=once):
+    found = cached.delivery(services, message_id, endpoint_id)
+    if found is None:
+        return None  # removed meanwhile
+    delivery, receiver = found
+    if delivery.status == Status.SUCCESS and not once:
+        return None  # a manual attempt was faster
+    if not _sendable(delivery.message, receiver, once=once):
         with services.unit_of_work():
             deliveries.cancel(message_id, endpoint_id, services.clock.now())
         return None
     started = services.clock.now()
-    answer = _send(services, delivery.message, delivery.endpoint, started)
+    answer = _send(services, delivery.message, receiver, started)
     settings: DeliverySettings = services.settings(PLUGIN)
     verdict = judge(
         answer,
@@ -62,10 +66,10 @@ def deliver(
         now=services.clock.now(),
     )
     attempt = Attempt(
-        app_id=delivery.endpoint.app_id,
+        app_id=receiver.app_id,
         message_id=message_id,
         endpoint_id=endpoint_id,
-        url=delivery.endpoint.url,
+        url=receiver.url,
         response=answer.body,
         response_status=answer.status,
         cause=answer.cause,
@@ -104,22 +108,21 @@ def policy(settings: DeliverySettings) -> RetryPolicy:
     )
 
 
-def _sendable(delivery: Delivery, *, once: bool) -> bool:
-    """Whether there still is something to send and somewhere to send it."""
-    endpoint = delivery.endpoint
-    if delivery.message.payload is None or endpoint.deleted_at is not None:
+def _sendable(message: Message, receiver: Receiver, *, once: bool) -> bool:
+    """Return whether there still is something to send and an endpoint to send it to."""
+    if message.payload is None or receiver.deleted:
         return False
-    return not endpoint.disabled or once
+    return not receiver.disabled or once
 
 
-def _send(services: Services, message: Message, endpoint: Endpoint, now: int) -> Answer:
+def _send(services: Services, message: Message, receiver: Receiver, now: int) -> Answer:
     # Imported here: who only enqueues this actor needs no HTTP client.
     from rolehost_webhooks.delivery.sender import Sender
 
     body = bytes(message.payload or b"")
-    signed = signing.headers(endpoint.signing_secrets(now), message.id, now // 1000, body)
+    signed = signing.headers(receiver.signing_secrets(now), message.id, now // 1000, body)
     kind = {"content-type": message.content_type or JSON}
-    return services.get(Sender).post(endpoint.url, {**endpoint.headers, **kind, **signed}, body)
+    return services.get(Sender).post(receiver.url, {**receiver.headers, **kind, **signed}, body)
 
 
 def _record(
@@ -142,7 +145,7 @@ def _record(
                 attempt.message_id, attempt.endpoint_id, verdict.status, later, now
             )
         if verdict.disable:
-            endpoints.disable(attempt.endpoint_id, now)
+            endpoints.disable(attempt.app_id, attempt.endpoint_id, services)
         for event in () if topic is None else outcomes.events(topic, attempt, verdict):
             if ended or event.type == outcomes.DISABLED:
                 work.publish(event)

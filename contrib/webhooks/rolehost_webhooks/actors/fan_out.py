@@ -6,7 +6,7 @@ from rolehost.api import JobContext, actor
 
 from rolehost_webhooks.actors import QUEUE
 from rolehost_webhooks.actors.deliver import deliver
-from rolehost_webhooks.repositories import deliveries, endpoints, messages
+from rolehost_webhooks.repositories import cached, deliveries, messages
 
 
 @actor(name="webhooks.fan_out", queue=QUEUE)
@@ -17,9 +17,9 @@ def fan_out(job: JobContext, message_id: str) -> None:
         if message is None:
             return
         chosen = [
-            endpoint.id
-            for endpoint in endpoints.enabled(message.app_id)
-            if endpoint.listens_to(message.event_type, message.channels)
+            each.id
+            for each in cached.listeners(job.services, message.app_id, message.application.revision)
+            if each.listens_to(message.event_type, message.channels)
         ]
         if chosen:
             deliveries.insert_pending(message_id, chosen, job.services.clock.now())

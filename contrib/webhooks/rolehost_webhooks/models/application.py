@@ -12,6 +12,10 @@ class Application(peewee.Model):
 
     A deleted application keeps its row, without its uid, until retention has removed its
     messages.
+
+    Attributes:
+        revision: a new random number with every change of the application's endpoints and with
+            its deletion.
     """
 
     id = peewee.TextField(primary_key=True)
@@ -22,6 +26,7 @@ class Application(peewee.Model):
     created_at = peewee.BigIntegerField()
     updated_at = peewee.BigIntegerField()
     deleted_at = peewee.BigIntegerField(null=True)
+    revision = peewee.BigIntegerField(default=0)
 
     class Meta:  # noqa: D106
         table_name = "webhooks_application"

@@ -6,6 +6,7 @@ from enum import IntEnum
 
 import peewee
 
+from rolehost_webhooks.models.application import Application
 from rolehost_webhooks.models.endpoint import Endpoint
 from rolehost_webhooks.models.message import Message
 
@@ -30,10 +31,12 @@ class Delivery(peewee.Model):
     ``SENDING`` is a delivery that failed and will be tried again at ``next_attempt``.
 
     Attributes:
+        application: the joined row, for an attempt.
         endpoint: the joined row, in listings by message.
         message: the joined row, in listings by endpoint.
     """
 
+    application: Application
     endpoint: Endpoint
     message: Message
 

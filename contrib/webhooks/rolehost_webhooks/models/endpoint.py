@@ -40,16 +40,3 @@ class Endpoint(peewee.Model):
 
     class Meta:  # noqa: D106
         table_name = "webhooks_endpoint"
-
-    def listens_to(self, event_type: str, channels: list[str] | None) -> bool:
-        """Say whether messages of this type and these channels are sent here."""
-        if self.event_types and event_type not in self.event_types:
-            return False
-        return not self.channels or bool(set(self.channels) & set(channels or ()))
-
-    def signing_secrets(self, now: int) -> list[str]:
-        """Return the secrets that sign at this time (milliseconds), the newest first."""
-        return [
-            self.secret,
-            *[old["key"] for old in self.old_secrets if old["expiresAt"] > now],
-        ]

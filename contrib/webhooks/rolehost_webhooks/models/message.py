@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import peewee
 
+from rolehost_webhooks.models.application import Application
 from rolehost_webhooks.models.fields import JsonText
 
 
@@ -11,6 +12,7 @@ class Message(peewee.Model):
     """One message. Times are Unix milliseconds.
 
     Attributes:
+        application: the joined row, for the fan-out.
         event_id: the caller's own id; unique in its application for a day.
         superseded: 0, or when a later message took over the same ``event_id``.
         payload: the body that receivers get, byte for byte; None when it was expunged.
@@ -18,6 +20,8 @@ class Message(peewee.Model):
         payload_expires_at: when the payload is removed before the message; None never.
         deliver_at: when delivery begins; None at once.
     """
+
+    application: Application
 
     id = peewee.TextField(primary_key=True)
     app_id = peewee.TextField()

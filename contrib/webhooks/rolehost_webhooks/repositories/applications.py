@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import peewee
+from rolehost.api import Services
 
 from rolehost_webhooks import ids
 from rolehost_webhooks.models import Application, Endpoint
@@ -52,9 +53,20 @@ def listing(cursor: Cursor, *, without_empty: bool = False) -> Page[Application]
     return page(select, Application.id, cursor, by_id)
 
 
-def delete(application: Application, now: int) -> None:
+def renew_revision(app_id: str, services: Services) -> None:
+    """Let nothing that is cached of an application's endpoints be found again.
+
+    Call it in the transaction of every change of an endpoint, before the endpoint's row is
+    locked: whoever locks both locks the application first.
+    """
+    revision = services.random.getrandbits(62)
+    Application.update(revision=revision).where(Application.id == app_id).execute()
+
+
+def delete(application: Application, services: Services) -> None:
     """Mark an application and its endpoints as deleted and free their uids."""
-    gone = {"deleted_at": now, "uid": None}
+    renew_revision(application.id, services)
+    gone = {"deleted_at": services.clock.now(), "uid": None}
     Application.update(gone).where(Application.id == application.id).execute()
     Endpoint.update(gone).where(
         Endpoint.app_id == application.id, Endpoint.deleted_at.is_null()

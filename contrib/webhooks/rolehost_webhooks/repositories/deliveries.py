@@ -7,7 +7,7 @@ from typing import Any
 
 import peewee
 
-from rolehost_webhooks.models import Delivery, Endpoint, Message, Status
+from rolehost_webhooks.models import Application, Delivery, Endpoint, Message, Status
 from rolehost_webhooks.repositories.messages import Filter, columns, narrow
 from rolehost_webhooks.repositories.paging import Cursor, Page, locked, page
 
@@ -38,6 +38,25 @@ def with_both(message_id: str, endpoint_id: str) -> Delivery | None:
         .join(Message, on=(Delivery.message_id == Message.id), attr="message")
         .switch(Delivery)
         .join(Endpoint, on=(Delivery.endpoint_id == Endpoint.id), attr="endpoint")
+        .where(Delivery.message_id == message_id, Delivery.endpoint_id == endpoint_id)
+        .get_or_none()
+    )
+
+
+def with_message(message_id: str, endpoint_id: str) -> Delivery | None:
+    """Return a delivery with its ``message`` and the revision of its ``application``."""
+    return (
+        Delivery.select(
+            Delivery.status,
+            Message.id,
+            Message.event_type,
+            Message.payload,
+            Message.content_type,
+            Application.revision,
+        )
+        .join(Message, on=(Delivery.message_id == Message.id), attr="message")
+        .switch(Delivery)
+        .join(Application, on=(Message.app_id == Application.id), attr="application")
         .where(Delivery.message_id == message_id, Delivery.endpoint_id == endpoint_id)
         .get_or_none()
     )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from rolehost.api import Services
+
 from rolehost_webhooks import ids
 from rolehost_webhooks.models import Endpoint
+from rolehost_webhooks.repositories.applications import renew_revision
 from rolehost_webhooks.repositories.paging import Cursor, Page, by_id, locked, page
 
 
@@ -33,8 +36,9 @@ def enabled(app_id: str) -> list[Endpoint]:
     )
 
 
-def insert(endpoint: Endpoint) -> bool:
-    """Add an endpoint; False when its uid is taken, and then nothing was written."""
+def insert(endpoint: Endpoint, services: Services) -> bool:
+    """Add an endpoint; False when its uid is taken, and then the endpoint was not written."""
+    renew_revision(endpoint.app_id, services)
     statement = Endpoint.insert(endpoint.__data__).on_conflict_ignore()
     return bool(statement.as_rowcount().execute())
 
@@ -45,11 +49,15 @@ def listing(app_id: str, cursor: Cursor) -> Page[Endpoint]:
     return page(select, Endpoint.id, cursor, by_id)
 
 
-def delete(endpoint: Endpoint, now: int) -> None:
+def delete(endpoint: Endpoint, services: Services) -> None:
     """Mark an endpoint as deleted and free its uid; its attempts stay listed by message."""
+    renew_revision(endpoint.app_id, services)
+    now = services.clock.now()
     Endpoint.update(deleted_at=now, uid=None).where(Endpoint.id == endpoint.id).execute()
 
 
-def disable(endpoint_id: str, now: int) -> None:
-    """Stop sending to an endpoint until somebody enables it again."""
+def disable(app_id: str, endpoint_id: str, services: Services) -> None:
+    """Stop sending to an endpoint until it is enabled again."""
+    renew_revision(app_id, services)
+    now = services.clock.now()
     Endpoint.update(disabled=True, updated_at=now).where(Endpoint.id == endpoint_id).execute()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,15 +42,46 @@ def find(app_id: str, reference: str) -> Message | None:
 
 
 def envelope(message_id: str) -> Message | None:
-    """Return what decides where a message goes: everything but its payload."""
-    wanted = (Message.app_id, Message.event_type, Message.channels)
-    return Message.select(*wanted).where(Message.id == message_id).get_or_none()
+    """Return what decides where a message goes, with its ``application``'s revision."""
+    wanted = (Message.app_id, Message.event_type, Message.channels, Application.revision)
+    return (
+        Message.select(*wanted)
+        .join(Application, on=(Message.app_id == Application.id), attr="application")
+        .where(Message.id == message_id)
+        .get_or_none()
+    )
 
 
 def insert(message: Message) -> bool:
     """Add a message; False when its eventId is in use, and then nothing was written."""
     statement = Message.insert(message.__data__).on_conflict_ignore()
     return bool(statement.as_rowcount().execute())
+
+
+def insert_for(message: Message, reference: str) -> bool:
+    """Add a message if its application still has this id or uid.
+
+    PERF: on the way of every message, so the statement is not composed anew each time.
+
+    Returns:
+        False if it has not, or if the message's eventId is in use; then nothing was written.
+    """
+    database = Message._meta.database
+    named = "id" if reference.startswith(ids.APPLICATION) else "uid"
+    values = [field.db_value(getattr(message, field.name)) for field in Message._meta.sorted_fields]
+    sql = _insert_for(database.param, named)
+    return bool(database.execute_sql(sql, (*values, message.app_id, reference)).rowcount)
+
+
+@functools.cache
+def _insert_for(param: str, named: str) -> str:
+    columns = [field.column_name for field in Message._meta.sorted_fields]
+    return (
+        f"INSERT INTO webhooks_message ({', '.join(columns)})"
+        f" SELECT {', '.join([param] * len(columns))} FROM webhooks_application"
+        f" WHERE id = {param} AND {named} = {param} AND deleted_at IS NULL"
+        " ON CONFLICT DO NOTHING"
+    )
 
 
 def supersede(app_id: str, event_id: str, created_before: int) -> bool:

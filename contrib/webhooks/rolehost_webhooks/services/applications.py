@@ -122,4 +122,4 @@ def delete(services: Services, reference: str) -> None:
         NotFound: there is none.
     """
     with services.unit_of_work():
-        applications.delete(get(reference, lock=True), services.clock.now())
+        applications.delete(get(reference, lock=True), services)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rolehost.api import Services
 
 from rolehost_webhooks import ids, rules, signing
 from rolehost_webhooks.errors import Conflict, Impossible, NotFound, Rejected
 from rolehost_webhooks.models import Endpoint
 from rolehost_webhooks.repositories import endpoints
+from rolehost_webhooks.repositories.applications import renew_revision
 from rolehost_webhooks.repositories.ordering import next_id
 from rolehost_webhooks.schemas.endpoints import (
     MOST_HEADERS,
@@ -44,12 +47,12 @@ def get(app_reference: str, reference: str, *, lock: bool = False) -> Endpoint:
     """Return the endpoint of this id or uid in the application of that id or uid.
 
     Args:
-        lock: lock the endpoint's row, to change it within the unit of work.
+        lock: lock the rows of both, to change the endpoint within the unit of work.
 
     Raises:
         NotFound: one of them does not exist.
     """
-    return within(applications.get(app_reference).id, reference, lock=lock)
+    return within(applications.get(app_reference, lock=lock).id, reference, lock=lock)
 
 
 def within(app_id: str, reference: str, *, lock: bool = False) -> Endpoint:
@@ -95,7 +98,7 @@ def create(services: Services, app_reference: str, body: EndpointIn) -> Endpoint
             created_at=now,
             updated_at=now,
         )
-        if not endpoints.insert(endpoint):
+        if not endpoints.insert(endpoint, services):
             raise Conflict(f"An endpoint with the uid {body.uid!r} already exists")
     return endpoint
 
@@ -130,7 +133,7 @@ def put(
             "metadata": body.metadata or {},
             "version": body.version or 1,
         }
-        save(services, endpoint, values)
+        _save(services, endpoint, values)
     return endpoint, False
 
 
@@ -152,7 +155,7 @@ def patch(services: Services, app_reference: str, reference: str, body: Endpoint
     rules.check_metadata(values.get("metadata"))
     with services.unit_of_work():
         endpoint = get(app_reference, reference, lock=True)
-        save(services, endpoint, values)
+        _save(services, endpoint, values)
     return endpoint
 
 
@@ -163,7 +166,7 @@ def delete(services: Services, app_reference: str, reference: str) -> None:
         NotFound: application or endpoint do not exist.
     """
     with services.unit_of_work():
-        endpoints.delete(get(app_reference, reference, lock=True), services.clock.now())
+        endpoints.delete(get(app_reference, reference, lock=True), services)
 
 
 def rotate_secret(
@@ -187,7 +190,7 @@ def rotate_secret(
                 f"{OLD_SECRETS} older secrets still sign; wait until one of them has expired",
                 "limit_reached",
             )
-        save(services, endpoint, {"secret": secret, "old_secrets": kept})
+        _save(services, endpoint, {"secret": secret, "old_secrets": kept})
     return secret
 
 
@@ -202,7 +205,7 @@ def set_headers(
     """
     rules.check_headers(headers, HEADERS)
     with services.unit_of_work():
-        save(services, get(app_reference, reference, lock=True), {"headers": headers})
+        _save(services, get(app_reference, reference, lock=True), {"headers": headers})
 
 
 def patch_headers(
@@ -223,7 +226,12 @@ def patch_headers(
         changed = kept | added
         if len(changed) > MOST_HEADERS:
             raise Rejected(HEADERS, f"at most {MOST_HEADERS} headers, got {len(changed)}")
-        save(services, endpoint, {"headers": changed})
+        _save(services, endpoint, {"headers": changed})
+
+
+def _save(services: Services, endpoint: Endpoint, values: dict[str, Any]) -> None:
+    renew_revision(endpoint.app_id, services)
+    save(services, endpoint, values)
 
 
 def _check(body: EndpointPut) -> None:

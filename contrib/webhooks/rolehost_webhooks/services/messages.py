@@ -9,7 +9,7 @@ from rolehost_webhooks.actors.deliver import JSON, deliver
 from rolehost_webhooks.actors.fan_out import fan_out
 from rolehost_webhooks.errors import Conflict, Impossible, NotFound, Rejected
 from rolehost_webhooks.models import Endpoint, Message, Trigger
-from rolehost_webhooks.repositories import applications, deliveries, messages
+from rolehost_webhooks.repositories import applications, cached, deliveries, messages
 from rolehost_webhooks.repositories.ordering import next_id
 from rolehost_webhooks.schemas.common import milliseconds
 from rolehost_webhooks.schemas.messages import MessageIn
@@ -84,20 +84,30 @@ def take(services: Services, app_reference: str, body: MessageIn) -> Message | N
     )
     delay = None if message.deliver_at is None else (message.deliver_at - now) / 1000
     with services.unit_of_work() as work:
-        message.app_id = _application_id(services, app_reference, body)
+        known = cached.application_id(services, _checked(app_reference, body))
+        message.app_id = known or _application_id(services, app_reference, body)
         message.id = next_id(Message, ids.MESSAGE, services)
-        if not _stored(message, now):
+        if not _stored(services, message, app_reference, body):
             return None
         work.enqueue(fan_out, message_id=message.id, delay=delay)
     return message
 
 
-def _application_id(services: Services, reference: str, body: MessageIn) -> str:
-    """Return the id of the application, creating the one that the message brings."""
+def _checked(reference: str, body: MessageIn) -> str:
+    """Return a reference that may name an application.
+
+    Raises:
+        NotFound: it never can, and the message brings no application.
+        Rejected: it never can.
+    """
     if body.application is None:
-        rules.reference(reference, "Application")
-    else:
-        rules.check_name(reference, ("path", "app_id"))
+        return rules.reference(reference, "Application")
+    rules.check_name(reference, ("path", "app_id"))
+    return reference
+
+
+def _application_id(services: Services, reference: str, body: MessageIn) -> str:
+    """Ask for the id of the application, and create the one that the message brings."""
     found = applications.find_id(reference)
     if found is not None:
         return found
@@ -112,12 +122,22 @@ def _application_id(services: Services, reference: str, body: MessageIn) -> str:
     return create_application(services, body.application, get_if_exists=True)[0].id
 
 
-def _stored(message: Message, now: int) -> bool:
+def _stored(services: Services, message: Message, reference: str, body: MessageIn) -> bool:
     """Write the row, unless a message of the last day has its eventId."""
-    if messages.insert(message):
+    if messages.insert_for(message, reference):
         return True
+    current = _application_id(services, reference, body)
+    if current != message.app_id:
+        # The reference meant another application when it was cached.
+        cached.forget_application(services, reference)
+        message.app_id = current
+    return messages.insert(message) or _took_over(message)
+
+
+def _took_over(message: Message) -> bool:
+    """Write the row in place of one that has its eventId for longer than a day."""
     held = message.event_id or ""
-    freed = messages.supersede(message.app_id, held, now - EVENT_ID_UNIQUE)
+    freed = messages.supersede(message.app_id, held, message.created_at - EVENT_ID_UNIQUE)
     return freed and messages.insert(message)
 
 

@@ -1,0 +1,137 @@
+"""What every message and every delivery reads, kept in the cache if the deployment has one.
+
+Nothing here is ever out of date, whatever the cache does: values are found by the application's
+``revision``, which each change of its endpoints renews in its own transaction, and which the
+database is asked for together with the message. An application that was found by its uid is
+checked again by the statement that adds the message. See docs/decisions/0041.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from msgspec import Struct
+from rolehost.api import Services
+
+from rolehost_webhooks.models import Delivery, Endpoint
+from rolehost_webhooks.repositories import applications, deliveries, endpoints
+from rolehost_webhooks.settings import DeliverySettings
+
+T = TypeVar("T")
+
+#: Seconds after which the cache forgets a value. Nothing depends on it but the room that it takes.
+TTL = 3600.0
+
+
+class Listener(Struct, frozen=True):
+    """What decides which messages an enabled endpoint takes."""
+
+    id: str
+    event_types: list[str] | None
+    channels: list[str] | None
+
+    def listens_to(self, event_type: str, channels: list[str] | None) -> bool:
+        """Return whether messages of this type and these channels are sent to the endpoint."""
+        if self.event_types and event_type not in self.event_types:
+            return False
+        return not self.channels or bool(set(self.channels) & set(channels or ()))
+
+
+class Receiver(Struct, frozen=True):
+    """What a delivery needs of its endpoint. Holds secrets, which its ``repr`` does not show."""
+
+    app_id: str
+    url: str
+    headers: dict[str, str]
+    disabled: bool
+    deleted: bool
+    secret: str
+    old_secrets: list[dict[str, Any]]
+
+    @classmethod
+    def of(cls, endpoint: Endpoint) -> Receiver:
+        """Return the receiver that an endpoint's row describes."""
+        return cls(
+            app_id=endpoint.app_id,
+            url=endpoint.url,
+            headers=endpoint.headers,
+            disabled=bool(endpoint.disabled),
+            deleted=endpoint.deleted_at is not None,
+            secret=endpoint.secret,
+            old_secrets=endpoint.old_secrets,
+        )
+
+    def __repr__(self) -> str:
+        """Name the application only."""
+        return f"<receiver of {self.app_id}>"
+
+    def signing_secrets(self, now: int) -> list[str]:
+        """Return the secrets that sign at this time (milliseconds), the newest first."""
+        return [self.secret, *[old["key"] for old in self.old_secrets if old["expiresAt"] > now]]
+
+
+def application_id(services: Services, reference: str) -> str | None:
+    """Return the id that an application of this id or uid had lately, or None.
+
+    It may have been deleted or renamed since: :func:`.messages.insert_for` checks that.
+    """
+    if "cache" not in services.backends:
+        return applications.find_id(reference)
+    known = services.caching("webhooks.applications", str | None, ttl=TTL, none_ttl=0)
+    return known.get_or_compute(reference, lambda: applications.find_id(reference))
+
+
+def forget_application(services: Services, reference: str) -> None:
+    """Forget which application an id or uid meant."""
+    if "cache" in services.backends:
+        services.caching("webhooks.applications", str | None, ttl=TTL, none_ttl=0).delete(reference)
+
+
+def listeners(services: Services, app_id: str, revision: int) -> list[Listener]:
+    """Return the enabled endpoints of an application, by id.
+
+    Args:
+        revision: of the application, read before this call.
+    """
+
+    def read() -> list[Listener]:
+        return [
+            Listener(each.id, each.event_types, each.channels) for each in endpoints.enabled(app_id)
+        ]
+
+    return _kept(services, "webhooks.listeners", list[Listener], f"{app_id}:{revision}", read)
+
+
+def delivery(
+    services: Services, message_id: str, endpoint_id: str
+) -> tuple[Delivery, Receiver] | None:
+    """Return a delivery with its ``message``, and its endpoint, which may have been deleted."""
+    if not _may_hold_secrets(services):
+        both = deliveries.with_both(message_id, endpoint_id)
+        return None if both is None else (both, Receiver.of(both.endpoint))
+    found = deliveries.with_message(message_id, endpoint_id)
+    if found is None:
+        return None
+
+    def read() -> Receiver:
+        return Receiver.of(Endpoint.get_by_id(endpoint_id))
+
+    key = f"{endpoint_id}:{found.application.revision}"
+    return found, _kept(services, "webhooks.receivers", Receiver, key, read)
+
+
+def _may_hold_secrets(services: Services) -> bool:
+    """Return whether secrets stay within the process, or the operator trusts the cache's server."""
+    if "cache" not in services.backends:
+        return False
+    settings: DeliverySettings = services.settings("webhooks-delivery")
+    return settings.cache_secrets or "shared" not in services.cache.capabilities
+
+
+def _kept(services: Services, namespace: str, kind: Any, key: str, read: Callable[[], T]) -> T:
+    if "cache" not in services.backends:
+        return read()
+    values = services.caching(namespace, kind, ttl=TTL)
+    kept: T = values.get_or_compute(key, read)
+    return kept
