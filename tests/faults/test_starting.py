@@ -46,10 +46,6 @@ class Fragile:
         self._hook("start", context)
 
     @hookimpl
-    def rolehost_drain(self, context):
-        self._hook("drain", context)
-
-    @hookimpl
     def rolehost_stop(self, context):
         self._hook("stop", context)
 
@@ -57,7 +53,7 @@ class Fragile:
 def composed(folder, plugins, degrade=(), more=""):
     path = folder / "rolehost.toml"
     lines = "".join(f'{name} = "degrade"\n' for name in degrade)
-    limits = "[limits]\nstart = 0.2\ndrain = 0.2\nstop = 0.2\n"
+    limits = "[limits]\nstart = 0.2\nstop = 0.2\n"
     names = [*(["embedded"] if more else []), *plugins]
     path.write_text(f"plugins = {names}\n{limits}[on_failure]\n{lines}{more}")
     return compose(load(path, environ={}), extra=plugins)
@@ -95,7 +91,7 @@ def test_a_start_that_may_fail_leaves_the_plugin_out(tmp_path, fault):
     process.drain()
     process.stop()
     assert shop.called == ["start", "stop"]
-    assert other.called == ["start", "drain", "stop"]
+    assert other.called == ["start", "stop"]
 
 
 def test_what_depends_on_it_is_not_started(tmp_path):
@@ -179,14 +175,14 @@ def test_services_and_recorders_of_a_failed_start_are_taken_back(tmp_path):
 
 @pytest.mark.parametrize("fault", [ValueError("no luck"), SystemExit(7), "hangs"], ids=str)
 def test_what_goes_wrong_at_the_end_stops_no_other(tmp_path, fault):
-    first, shop, last = Fragile(), Fragile(drain=fault, stop=fault), Fragile()
+    first, shop, last = Fragile(), Fragile(stop=fault), Fragile()
     process = Process(
         composed(tmp_path, {"first": first, "shop": shop, "last": last}), role="worker"
     )
     process.start()
     process.drain()
     process.stop()
-    assert first.called == shop.called == last.called == ["start", "drain", "stop"]
+    assert first.called == shop.called == last.called == ["start", "stop"]
 
 
 def test_the_routes_of_a_degraded_plugin_answer_503_and_the_others_are_served(tmp_path):

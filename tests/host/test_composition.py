@@ -13,7 +13,6 @@ from rolehost.api import (
     PLUGIN_API,
     DeclareContext,
     ErrorFormat,
-    Middleware,
     Migrations,
     PluginInfo,
     Route,
@@ -55,10 +54,6 @@ class Things:
 
 class Named:
     async def on_get(self, req: Any, resp: Any, **names: str) -> None: ...
-
-
-class Layer:
-    async def process_request(self, req: Any, resp: Any) -> None: ...
 
 
 def info(**fields: Any) -> PluginInfo:
@@ -275,16 +270,6 @@ def test_compose_raises_every_mistake():
         composed(a=plugin(actors=[work]), b=plugin(info(depends=("none",))))
     codes = {problem.code for problem in raised.value.problems}
     assert codes == {"missing-storage", "missing-dependency"}
-
-
-def test_middleware_stands_outside_of_what_it_names():
-    inner, outer, free = (
-        Middleware("inner", Layer()),
-        Middleware("outer", Layer(), before=("inner", "unknown")),
-        Middleware("free", Layer()),
-    )
-    composition = composed(a=plugin(middleware=[free, inner]), b=plugin(middleware=[outer]))
-    assert [each.value.name for each in composition.middleware] == ["free", "outer", "inner"]
 
 
 def test_sections_of_plugins_that_an_override_left_out_may_stay(tmp_path):

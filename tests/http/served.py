@@ -134,10 +134,6 @@ class Module:
         say("started")
 
     @hookimpl
-    def rolehost_drain(self, context):
-        say("drained")
-
-    @hookimpl
     def rolehost_stop(self, context):
         say("stopped")
 

@@ -80,7 +80,7 @@ def test_the_last_answer_on_a_kept_connection_says_that_it_is_that(
             _, headers, _ = served.on(other, "GET", "/hello")
             assert headers["connection"] == "close"
             gone(served)
-        assert served.out.seen.count("drained") == 1
+        assert served.out.seen.count("draining") == 1
 
 
 def test_a_new_connection_may_still_ask(listener: socket.socket, environ: dict[str, str]) -> None:

@@ -302,7 +302,7 @@ def test_a_request_that_runs_at_the_end_is_answered_and_plugins_drain_and_stop()
                 assert response.headers["connection"] == "close"
             assert served.status() == 0
             said = served.out.all()
-            assert said.count("drained") == said.count("stopped") == 2
+            assert said.count("draining") == said.count("stopped") == 2
 
 
 def test_idle_connections_do_not_hold_the_end_up() -> None:

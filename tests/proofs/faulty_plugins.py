@@ -72,11 +72,6 @@ def rolehost_schedules():
 
 
 @hookimpl
-def rolehost_drain(context):
-    Path(f"good.drained.{context.role}").touch()
-
-
-@hookimpl
 def rolehost_stop(context):
     Path(f"good.stopped.{context.role}").touch()
 """,
@@ -84,13 +79,11 @@ def rolehost_stop(context):
 
 #: Faults of the end of a process; neither keeps the others from ending.
 ENDS = {
-    "drain-raises": "rolehost_drain(context): raise ValueError('the fault of drain-raises')",
-    "drain-hangs": "rolehost_drain(context): __import__('threading').Event().wait(60)",
     "stop-raises": "rolehost_stop(context): raise ValueError('the fault of stop-raises')",
     "stop-hangs": "rolehost_stop(context): __import__('threading').Event().wait(60)",
 }
 
-#: Seconds that a plugin has to drain, and to stop.
+#: Seconds that a plugin has to stop.
 END = 0.5
 
 #: Seconds that a plugin has where those without fault are imported too.
@@ -165,7 +158,7 @@ class Ground:
         self, file: str, plugins: Iterable[str], degrade: Iterable[str] = (), limit: float = LIMIT
     ) -> Path:
         """Write a deployment file; what hangs in it is given so many seconds."""
-        limits = {"declare": limit, "start": limit, "drain": END, "stop": END}
+        limits = {"declare": limit, "start": limit, "stop": END}
         path = self.folder / file
         path.write_text(
             f"plugins = {json.dumps(['embedded', *plugins])}\n"
@@ -328,7 +321,7 @@ class Ground:
                     or f'"plugin": "{name}"' in host.output
                     or f'"plugin":"{name}"' in host.output
                 ), f"{name} is not told:\n{host.output}"
-        marks = [f"good.{word}.{role}" for word in ("drained", "stopped") for role in ROLES]
+        marks = [f"good.stopped.{role}" for role in ROLES]
         for mark in ("good.worked", *marks):
             assert (self.folder / mark).exists(), f"{mark}: {host.output}"
         return {"answered_503": refusing, "answered_200": 1 + len(ENDS), "roles": len(ROLES)}

@@ -25,7 +25,7 @@ def test_durable_and_ephemeral_actors_run_beside_each_other(host, collected):
 
     @actor(durable=False)
     def ephemeral(services, n: int):
-        assert services.role == "worker"
+        assert services.deployment
         collected.add(("ephemeral", n))
 
     here = host([durable, ephemeral])

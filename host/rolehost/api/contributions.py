@@ -88,7 +88,6 @@ class PluginInfo:
         requires: storage it needs, with capabilities: ``("database", "cache[ttl,touch]")``.
         depends: names of plugins that must be enabled too and come first.
         after: names of plugins that come first when they are enabled.
-        conflicts: names of plugins that must not be enabled beside it.
         enqueues: names of the actors it enqueues.
         publishes: topics it publishes to.
         external: those of ``publishes`` that are read outside the fleet, so that no handler
@@ -105,7 +104,6 @@ class PluginInfo:
     requires: tuple[str, ...] = ()
     depends: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
-    conflicts: tuple[str, ...] = ()
     enqueues: tuple[str, ...] = ()
     publishes: tuple[str, ...] = ()
     external: tuple[str, ...] = ()
@@ -195,10 +193,9 @@ class Middleware:
     """A Falcon ASGI middleware component.
 
     Attributes:
-        name: unique name, for listings and order.
+        name: unique name, for listings.
         component: object with ``process_request``, ``process_resource`` or
             ``process_response`` coroutines.
-        before: names of middleware that must run inside this one.
         security: True refuses to run without it, whatever the failure policy.
 
     Middleware does not authenticate: which route a request has is decided before it runs, from
@@ -207,7 +204,6 @@ class Middleware:
 
     name: str
     component: object
-    before: tuple[str, ...] = ()
     security: bool = False
 
 

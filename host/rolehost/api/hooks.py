@@ -3,7 +3,7 @@
 A plugin is what an entry point of the group ``rolehost`` names: a module or an object whose
 functions are marked with :data:`hookimpl`. Every hook is optional but ``rolehost_plugin``; an
 implementation takes ``context`` or nothing. The host calls them plugin by plugin, in the order
-of dependencies; ``rolehost_drain`` and ``rolehost_stop`` in reverse.
+of dependencies; ``rolehost_stop`` in reverse.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class DeclareContext(Generic[S_co]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessContext(Generic[S_co]):
-    """Given to ``rolehost_start``, ``rolehost_drain`` and ``rolehost_stop``.
+    """Given to ``rolehost_start`` and ``rolehost_stop``.
 
     Attributes:
         plugin: the plugin's name.
@@ -108,7 +108,7 @@ class CommandContext(Protocol):
 class Hooks:
     """The hook specifications, in the order of the lifecycle.
 
-    All but the last three are **declaring**: called by every command that composes, and in
+    All but the last two are **declaring**: called by every command that composes, and in
     every process that reads what they give (routes, middleware and checks in the role
     ``http`` alone, commands in none), before anything is provisioned. No side effects are
     allowed; raising, or taking longer than ``[limits] declare``, makes the deployment refuse to
@@ -248,14 +248,6 @@ class Hooks:
         than ``[limits] start`` is a failure too.
 
         Since plugin API 1. Used by ``ops``, ``webhooks-delivery``.
-        """
-
-    @hookspec
-    def rolehost_drain(self, context: ProcessContext) -> None:
-        """Work is no longer taken; finish what only this plugin knows of. May block briefly.
-
-        Raising is logged and stops nothing; nor does taking longer than ``[limits] drain``.
-        Since plugin API 1. Used by the reference plugin in ``tests/plugins``.
         """
 
     @hookspec

@@ -44,13 +44,12 @@ class Invalid(falcon.HTTPUnprocessableEntity):
         super().__init__(title="Invalid request", description=summary, code="validation_error")
 
 
-def decode(body: bytes, kind: TypeForm[T], *, strict: bool = True) -> T:
+def decode(body: bytes, kind: TypeForm[T]) -> T:
     """Decode a JSON body into ``kind``.
 
     Args:
         body: ``req.context.body`` of a synchronous responder, or what ``await read(req)`` gave.
         kind: anything msgspec decodes to.
-        strict: False also converts ``"1"`` to ``1`` and the like.
 
     Raises:
         falcon.HTTPBadRequest: the body is not JSON, not UTF-8, or nested deeper than 200 levels
@@ -58,7 +57,7 @@ def decode(body: bytes, kind: TypeForm[T], *, strict: bool = True) -> T:
         Invalid: it is JSON of another form (422).
     """
     try:
-        found: T = load_json(body, kind, strict=strict)
+        found: T = load_json(body, kind)
         return found
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$")

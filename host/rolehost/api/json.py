@@ -21,13 +21,12 @@ _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _OTHERS = bytes(set(range(256)) - set(_STEPS))
 
 
-def load_json(body: bytes | str, kind: Any = Any, *, strict: bool = True) -> Any:
+def load_json(body: bytes | str, kind: Any = Any) -> Any:
     """Decode JSON that somebody else wrote.
 
     Args:
         body: the text.
         kind: anything msgspec decodes to.
-        strict: False also converts ``"1"`` to ``1`` and the like.
 
     Raises:
         msgspec.ValidationError: it is JSON of another form; a ValueError, too.
@@ -41,7 +40,7 @@ def load_json(body: bytes | str, kind: Any = Any, *, strict: bool = True) -> Any
     try:
         if not body.isascii():
             body.decode()  # msgspec does not look into what it skips
-        return msgspec.json.decode(body, type=kind, strict=strict)
+        return msgspec.json.decode(body, type=kind)
     except UnicodeDecodeError as error:
         raise ValueError(f"JSON is no UTF-8: {error.reason} (byte {error.start})") from None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rolehost.api import values
@@ -26,7 +25,6 @@ class RetryPolicy:
         delays: explicit schedule in seconds, instead of base, factor and longest.
         jitter: relative spread of every delay, from 0 to 1.
         fatal: exception types that are never worth another attempt.
-        rules: (exception type, policy) pairs; the first type that matches decides.
 
     Example:
         ``RetryPolicy(attempts=8, delays=(5, 300, 1800, 7200, 18000, 36000, 36000))`` is the
@@ -40,7 +38,6 @@ class RetryPolicy:
     delays: tuple[float, ...] = ()
     jitter: float = 0.2
     fatal: tuple[type[BaseException], ...] = ()
-    rules: Sequence[tuple[type[BaseException], RetryPolicy]] = ()
 
     def __post_init__(self) -> None:
         values.integer("attempts", self.attempts, least=1)
@@ -52,20 +49,9 @@ class RetryPolicy:
             raise TypeError(f"delays must be a tuple, not {type(self.delays).__name__}")
         for each in self.delays:
             values.seconds("each of delays", each)
-        for kind in (*self.fatal, *(rule[0] for rule in self.rules)):
+        for kind in self.fatal:
             if not (isinstance(kind, type) and issubclass(kind, BaseException)):
-                raise TypeError(f"fatal and rules name exception types, not {kind!r:.80}")
-        for _, policy in self.rules:
-            if not isinstance(policy, RetryPolicy):
-                raise TypeError(f"rules pair types with a RetryPolicy, not {policy!r:.80}")
-
-    def for_error(self, error: BaseException) -> RetryPolicy:
-        """Return the policy that applies to this exception."""
-        for kind, policy in self.rules:
-            # Not isinstance(), which asks the error for its __class__: an error may lie.
-            if issubclass(type(error), kind):
-                return policy.for_error(error)
-        return self
+                raise TypeError(f"fatal names exception types, not {kind!r:.80}")
 
     def delay(self, attempt: int, source: random.Random) -> float:
         """Return the seconds to wait after attempt number ``attempt`` (from 1) failed."""

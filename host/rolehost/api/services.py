@@ -122,12 +122,6 @@ class Services(Protocol):
     """Everything a process has, built when first used and closed in reverse. Thread-safe."""
 
     @property
-    def role(self) -> str:
-        """The role of this process: ``http``, ``worker``, ``consumer``, ``scheduler``,
-        ``command``.
-        """
-
-    @property
     def deployment(self) -> str:
         """The name of the deployment."""
 

@@ -7,7 +7,7 @@ nothing to do with the release of the host: a plugin never caps that.
 === ==========================================================================================
 api what it brought
 === ==========================================================================================
-1   fourteen hooks, four storage kinds, the delivery contract
+1   thirteen hooks, four storage kinds, the delivery contract
 2   extension points of plugins (``PluginInfo.extension_points``); the criticality words
     ``[on_failure] = "abort" | "degrade"`` of a deployment; metrics of plugins
     (``PluginInfo.metrics``); settings refused by environment (``SettingRefused``);

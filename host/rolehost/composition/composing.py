@@ -34,7 +34,6 @@ from rolehost.composition.choices import choose
 from rolehost.composition.declare import Contributions, declare, hooks_for
 from rolehost.composition.extensions import collect, given_to
 from rolehost.composition.faults import Attempt
-from rolehost.composition.layers import layered
 from rolehost.composition.model import Composition, Degraded, Plugin
 from rolehost.composition.order import ordered
 from rolehost.composition.report import Report, in_order
@@ -126,7 +125,7 @@ def _attempt(
     calls.check(contributions, report)
     authentications = access.check(contributions, report)
     backends = choose(plugins, contributions, report, selection.known)
-    middleware = layered(contributions.of(Middleware), report)
+    middleware = tuple(contributions.of(Middleware))
     roles = rules.roles(contributions, degraded.values())
     rules.check(plugins, contributions, roles, report)
     faults.check(plugins, contributions, backends, report)

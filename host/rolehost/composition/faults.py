@@ -39,7 +39,6 @@ STAYS = frozenset(
         "missing-capability",
         "missing-dependency",
         "missing-storage",
-        "plugin-conflict",
         "unknown-plugin",
         "unknown-section",
         "unauthenticated-routes",

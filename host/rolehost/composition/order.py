@@ -71,17 +71,6 @@ def _relations(plugin: Loaded, report: Report, known: Collection[str]) -> None:
                 if other in known
                 else hint or f"install what brings {other}, and add it to plugins",
             )
-    for other in plugin.info.conflicts:
-        if other in listed:
-            report.add(
-                "plugin-conflict",
-                f"{report.enabled_at(name)}; {report.enabled_at(other)}",
-                f"the plugin {name} cannot be enabled beside {other}",
-                who=plugin.found.who,
-                expected=f"{name} or {other}",
-                got="both",
-                fix="take one of them out of plugins",
-            )
 
 
 def _depends_on_failed(plugin: Loaded, failed: Degraded, report: Report) -> None:

@@ -182,7 +182,7 @@ class Handling:
                     continue
                 if self._marked(identity):
                     return "duplicate"
-                policy = self._handler.retry.for_error(error)
+                policy = self._handler.retry
                 text = describe(error)
                 # Not isinstance(), which asks the error for its __class__: an error may lie.
                 fatal = issubclass(type(error), (PayloadError, *policy.fatal))

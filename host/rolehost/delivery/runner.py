@@ -195,7 +195,7 @@ class Runner:
         """Say how the row of an attempt that raised is given back; tests override it to look."""
         now = self._runtime.clock.now()
         text = describe(error)
-        policy = actor.retry.for_error(error)
+        policy = actor.retry
         attempt = job.attempt + 1
         # Not isinstance(), which asks the error for its __class__: an error may lie.
         fatal = issubclass(type(error), (PayloadError, *policy.fatal))

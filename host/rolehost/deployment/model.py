@@ -170,13 +170,11 @@ class LimitSettings(Settings, frozen=True):
             clock: a large library takes ten of them on a machine that starts much else.
         start: seconds for its ``rolehost_start``; never more than half of the supervisor's
             ``start_timeout``, at which the process is killed.
-        drain: seconds for its ``rolehost_drain``; the others are drained all the same.
-        stop: seconds for its ``rolehost_stop``; likewise.
+        stop: seconds for its ``rolehost_stop``; the others are stopped all the same.
     """
 
     declare: Positive = 30.0
     start: Positive = 20.0
-    drain: Positive = 5.0
     stop: Positive = 3.0
 
 

@@ -50,7 +50,7 @@ def start(plugin: Plugin, context: ProcessContext, seconds: float) -> None:
 
 
 def call(plugin: Plugin, hook: str, context: ProcessContext, seconds: float) -> None:
-    """Run a plugin's ``rolehost_drain`` or ``rolehost_stop``; what goes wrong is logged."""
+    """Run a plugin's ``rolehost_stop``; what goes wrong is logged."""
     function = implementation(plugin.module, hook)
     if function is None:
         return

@@ -228,7 +228,7 @@ class Process:
             self._announce("waiting")
 
     def drain(self) -> None:
-        """Turn unready and run the plugins' drain hooks; the role stops taking work itself."""
+        """Turn unready; the role stops taking work itself."""
         if self._services is None or self._services.draining:
             return
         self._services.draining = True
@@ -236,8 +236,6 @@ class Process:
             self._upkeep.tell()
         if self._announce is not None:
             self._announce("draining")
-        for plugin in reversed(self._started):
-            self._call(plugin, "rolehost_drain", self._limits.drain)
 
     def stop(self) -> None:
         """Stop plugins in reverse, give up presence, close services. Idempotent."""

@@ -52,7 +52,6 @@ class HostWorker(ASGIWorker):  # type: ignore[misc]
         self._process = self.lifecycle.process
         self._stop = asyncio.Event()
         self._emptied = asyncio.Event()
-        self._drained: asyncio.Future[None] | None = None
         self._stop_waiting = threading.Event()
         self._failure: Exception | None = None
         self._early_signals: list[int] = []
@@ -99,8 +98,8 @@ class HostWorker(ASGIWorker):  # type: ignore[misc]
         """TERM: be unready at once, stop accepting after the delay; at once while waiting."""
         if self.lifecycle.waiting:
             self._stop_serving()
-        elif self._drained is None:
-            self._drained = self.loop.run_in_executor(None, self._process.drain)
+        elif not self._process.draining:
+            self._process.drain()
             self.loop.call_later(self.lifecycle.http.shutdown_delay, self._stop_serving)
 
     def handle_usr1_signal(self) -> None:
@@ -195,8 +194,6 @@ class HostWorker(ASGIWorker):  # type: ignore[misc]
         self.alive = False
         if not self._quick_shutdown:
             await self._finish(self.loop.time() + self.lifecycle.http.grace)
-        if self._drained is not None:
-            await self._drained
 
     async def _finish(self, deadline: float) -> None:
         while True:

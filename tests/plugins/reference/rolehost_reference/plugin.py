@@ -116,7 +116,7 @@ def rolehost_checks() -> list[Check]:
     """Say that all is well."""
 
     def well(services: Services) -> str:
-        return f"well in {services.role}"
+        return f"well in {services.deployment}"
 
     return [Check(name="reference", fn=well)]
 
@@ -137,12 +137,6 @@ def rolehost_commands() -> list[Command]:
 def rolehost_start(context: ProcessContext) -> None:
     """Note the start."""
     note(context, "start")
-
-
-@hookimpl
-def rolehost_drain(context: ProcessContext) -> None:
-    """Note that work is no longer taken."""
-    note(context, "drain")
 
 
 @hookimpl
