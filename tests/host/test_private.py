@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import selectors
 import socket
 import stat
 import subprocess
@@ -228,8 +229,8 @@ def test_a_supervisor_answers_its_own_user_and_root(
     if os.geteuid() == 65_534:
         pytest.skip("this is that user")
     monkeypatch.setattr(control, "peer_user", lambda connection: user)
-    watched: dict[int, object] = {}
-    one = control.Control(watched.__setitem__, watched.pop, lambda: {"pid": 1}, lambda tell: None)
+    selector = selectors.DefaultSelector()
+    one = control.ControlServer(selector, lambda: {"pid": 1}, lambda notify: None)
     one.open()
     try:
         with socket.socket(socket.AF_UNIX) as client:
@@ -239,13 +240,13 @@ def test_a_supervisor_answers_its_own_user_and_root(
             assert client.recv(100) == (b'{"pid": 1}\n' if greeted else b"")
     finally:
         one.close()
+        selector.close()
 
 
 # --- the working directory
 
 MODULES = (
     "rolehost",
-    "rolehost.supervisor",
     "rolehost.roles",
     "rolehost.supervisor.check_program",
     "rolehost_testing.services",
@@ -261,6 +262,15 @@ def test_no_process_imports_from_the_working_directory(module: str, tmp_path: Pa
         [*module_command(module), "--help"], cwd=tmp_path, capture_output=True, text=True
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.processes
+def test_the_supervisor_does_not_import_from_the_working_directory(tmp_path: Path) -> None:
+    for name in ("json", "selectors", "rolehost"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('imported from here')")
+    command = module_command("rolehost.supervisor")
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "rolehost run starts the supervisor\n")
 
 
 @pytest.mark.processes

@@ -22,7 +22,7 @@ from rolehost.supervisor.control import RunningSupervisor
 from rolehost.supervisor.plan import PLAN_VARIABLE, ProcessPlan, RolePlan
 
 PROGRAM = (sys.executable, str(Path(__file__).parent / "role_program.py"))
-CANDIDATE = (sys.executable, str(Path(__file__).parent / "candidate_program.py"))
+CHECK = (sys.executable, str(Path(__file__).parent / "check_program.py"))
 PATIENCE = 30.0
 
 
@@ -168,5 +168,5 @@ def supervised(
 def planned(*roles: RolePlan, **settings: Any) -> ProcessPlan:
     """A plan of the test's programs."""
     usual = {"backoff": 0.01, "log_level": "debug", "log_format": "json"}
-    programs = {"command": PROGRAM, "candidate": CANDIDATE}
+    programs = {"command": PROGRAM, "check_command": CHECK}
     return ProcessPlan(name="test", roles=roles, **{**usual, **programs, **settings})

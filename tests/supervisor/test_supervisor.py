@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from rolehost.supervisor.plan import ProcessPlan, RolePlan
@@ -231,21 +230,3 @@ def test_a_composition_makes_a_plan() -> None:
     assert plan.roles == (RolePlan("http", 1, 9.0),)
     assert (plan.name, plan.arguments, plan.log_format) == ("test", ("--plugins", "a"), "json")
     assert ProcessPlan.of(composition, only=["worker"]).roles == ()
-
-
-def test_arguments_make_a_plan() -> None:
-    from rolehost.supervisor.__main__ import plan_of
-
-    plan = plan_of(["--roles", "http,worker:2", "--deployment", "deploy/api.toml"])
-    assert [(role.role, role.processes) for role in plan.roles] == [("http", 1), ("worker", 2)]
-    assert (plan.name, plan.arguments) == ("api", ("--deployment", "deploy/api.toml"))
-
-
-@pytest.mark.parametrize("roles", ["http:0", "worker:many"])
-def test_a_wrong_count_is_refused(roles: str, capsys: Any) -> None:
-    from rolehost.supervisor.__main__ import plan_of
-
-    with pytest.raises(SystemExit) as stop:
-        plan_of(["--roles", roles])
-    assert stop.value.code == 2
-    assert "ROLE:COUNT" in capsys.readouterr().err

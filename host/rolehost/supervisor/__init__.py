@@ -1,11 +1,7 @@
-"""The supervisor: parent of the role processes; imports nothing but the standard library.
+"""The supervisor: parent of the role processes; imports only the standard library.
 
-It starts each role process, starts it again when it dies, replaces it in a reload, and drains
-all of them in order when it is told to stop. Nothing of the deployment is read here: who starts
-it has composed and checked, and hands over a :class:`~rolehost.supervisor.plan.ProcessPlan`; in a
-reload a process of its own does that (:mod:`rolehost.supervisor.check_program`).
+It starts each role process, restarts it when it dies or hangs, replaces it in a reload, and drains
+all of them in order when it must stop. It reads nothing of the deployment: ``rolehost run``
+composes and checks, and hands over a :class:`~rolehost.supervisor.plan.ProcessPlan`. In a reload a
+separate process does that (:mod:`rolehost.supervisor.check_program`).
 """
-
-from rolehost.supervisor.plan import ProcessPlan, RolePlan, become_supervisor
-
-__all__ = ["ProcessPlan", "RolePlan", "become_supervisor"]

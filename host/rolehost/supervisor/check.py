@@ -1,4 +1,4 @@
-"""The process that checks a new deployment, seen from the supervisor."""
+"""The supervisor's side of the process that checks a new deployment."""
 
 from __future__ import annotations
 
@@ -12,54 +12,56 @@ from rolehost.supervisor.child import signal_group, spawn
 from rolehost.supervisor.descriptors import anonymous_file
 from rolehost.supervisor.plan import MIGRATE, ProcessPlan, module_command
 
-#: What the process says when nothing is left to be done but migrations, which take their time.
+#: What the process writes when only migrations are left to do, which may take any time.
 COMPOSED = b"composed\n"
 
-#: Exit status of the command that asks for a reload, when the check itself did not work.
+#: Exit status of ``rolehost reload`` when the reload failed, or its check did not work.
 EXIT_FAILED = 1
 
 
 class CheckProcess:
-    """A process that composes the deployment of a plan anew, and says how that went.
+    """A process that runs :mod:`rolehost.supervisor.check_program`.
 
     Args:
         plan: says where the deployment is.
         now: monotonic seconds.
-        before: None: look at what is on disk, and apply the migrations of the phase *pre*.
-            Else ids of the processes that lived before the reload: apply those of the phase
-            *post* for the texts in ``plan.sources``, when none of them lives any more.
+        older: None: check the deployment that is on disk, and apply the migrations of the phase
+            *pre*. Else ids of the processes that ran before the reload: apply the migrations of
+            the phase *post* for the texts in ``plan.sources``, if all these processes have ended.
 
     Attributes:
-        pid: its process id.
-        output: our end of the pipe on which it answers.
+        output: read end of the pipe on which it answers.
         sources: file descriptor of the texts that it has read.
-        due: when it must have composed, monotonic seconds; None: it has.
+        due: when it must have composed, monotonic seconds; None if it has.
+
+    Raises:
+        OSError: no process can be made at this moment.
     """
 
-    def __init__(self, plan: ProcessPlan, now: float, before: list[str] | None = None) -> None:
-        command = [*(plan.candidate or module_command("rolehost.supervisor.check_program"))]
+    def __init__(self, plan: ProcessPlan, now: float, older: list[str] | None = None) -> None:
+        command = [*(plan.check_command or module_command("rolehost.supervisor.check_program"))]
         command += [each for each in plan.arguments if each != MIGRATE]
         if plan.only:
             command += ["--only", ",".join(plan.only)]
-        if before is not None:
-            command += ["--after", json.dumps(before)]
-        self.sources = anonymous_file() if before is None else plan.sources
+        if older is not None:
+            command += ["--after", json.dumps(older)]
+        self.sources = anonymous_file() if older is None else plan.sources
         self.output, writing = os.pipe()
         os.set_blocking(self.output, False)
         self._answer = b""
         self.due: float | None = now + plan.start_timeout
         try:
-            handed = {STATUS_VARIABLE: writing, SOURCES_VARIABLE: self.sources}
-            self.pid = spawn(command, handed, {})
+            descriptors = {STATUS_VARIABLE: writing, SOURCES_VARIABLE: self.sources}
+            self._pid = spawn(command, descriptors, {})
         finally:
             os.close(writing)
 
     def read(self) -> dict[str, Any] | None:
-        """Return what it answered; None while more is to come.
+        """Return its answer, or None while more is to come.
 
         Returns:
-            ``status``: the exit status for the command that asked; with it ``problems`` or
-            ``words`` when that is not 0, else what :mod:`rolehost.supervisor.check_program` says.
+            ``status``: exit status for the command that asked. If it is not 0, ``problems`` or
+            ``words`` say why; else the answer is that of :mod:`rolehost.supervisor.check_program`.
         """
         try:
             data = os.read(self.output, 65_536)
@@ -77,16 +79,11 @@ class CheckProcess:
             return {"status": EXIT_FAILED, "words": words}
         return answer
 
-    def act(self, now: float) -> None:
-        """Kill it when it has taken too long to compose."""
-        if self.due is not None and self.due <= now:
-            self.due = None
-            self.kill()
-
     def kill(self) -> None:
-        """End it at once; its answer is then that it has none."""
-        signal_group(self.pid, signal.SIGKILL)
+        """Kill it; :meth:`read` then returns that it ended without an answer."""
+        self.due = None
+        signal_group(self._pid, signal.SIGKILL)
 
     def close(self) -> None:
-        """Close our end of the pipe."""
+        """Close the pipe."""
         os.close(self.output)

@@ -1,12 +1,13 @@
-"""One slot: a role process that is started again and again."""
+"""The slots of the supervisor, and how their processes are started."""
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import NoReturn
+from enum import Enum
+from typing import NamedTuple, NoReturn
 
 from rolehost.observe.board import BOARD_VARIABLE
 from rolehost.observe.progress import Watch
@@ -18,44 +19,70 @@ from rolehost.roles.status import (
     SOURCES_VARIABLE,
     STATUS_VARIABLE,
 )
-from rolehost.supervisor.plan import ProcessPlan, RolePlan, Started, module_command
+from rolehost.supervisor.plan import ProcessPlan, RolePlan, StartedProcess, module_command
 
-#: Exit status of a child whose program could not even be executed.
+#: Exit status of a child whose program could not be executed.
 EXIT_NOT_EXECUTED = 127
 
-#: Signals that stop the supervisor. They wait while the command becomes the supervisor, which
-#: else would die of one and leave its children without orders.
+#: Signals that stop the supervisor. They are blocked while ``rolehost run`` becomes the
+#: supervisor; otherwise one of them would kill it and leave its children without a parent.
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-#: What a slot is there for: it runs and is started again when it dies; it comes in a reload and
-#: is not ready yet; it leaves in one and is gone when it dies.
-RUNS, COMES, LEAVES = "runs", "comes", "leaves"
+class Phase(Enum):
+    """What the supervisor does when the process of a slot dies."""
+
+    #: Restart it.
+    RUNNING = 1
+    #: It was started by a reload and is not ready yet: the reload fails.
+    JOINING = 2
+    #: A reload replaces it: nothing, that was expected.
+    LEAVING = 3
+
+
+class Exit(NamedTuple):
+    """How a process ended.
+
+    Attributes:
+        pid: its process id.
+        status: its exit status; negative: the signal that killed it.
+        ready: whether it had become ready.
+    """
+
+    pid: int
+    status: int
+    ready: bool
+
+    def __str__(self) -> str:
+        if self.status >= 0:
+            return f"exited with status {self.status}"
+        try:
+            name = signal.Signals(-self.status).name
+        except ValueError:
+            name = f"signal {-self.status}"
+        return f"was killed by {name}"
 
 
 class Slot:
-    """A place for one role process.
+    """A place for one role process, which is restarted when it dies.
 
     Args:
         role: kind of the process.
-        number: among those of its role, from 0.
-        plan: of the deployment that it belongs to.
-        after: the slot whose place it takes in a reload; its count of starts is gone on with.
+        number: number among the slots of its role, from 0.
+        plan: plan of its deployment.
+        after: the slot that it replaces in a reload; ``incarnation`` continues to count from there.
 
     Attributes:
-        role: kind of the process.
-        plan: of the deployment that it belongs to.
-        part: ``RUNS``, ``COMES`` or ``LEAVES``.
         name: ``worker.0``.
-        incarnation: how often it was started, from 1; 0 before.
-        pid: the process that runs now, else None.
-        status: our end of its status pipe, else None.
-        ready: whether the process that runs now has said so.
+        incarnation: how often it was started; 0 before the first start.
+        pid: the process that runs now, or None.
+        status: read end of its status pipe, or None.
+        ready: whether the process has said that it is ready.
         began: when it was started, monotonic seconds.
-        due: when it is to be started (not running), must be ready (starting) or must have ended
-            (leaving), else None.
+        due: when the supervisor must act: start it (it does not run), or kill it because it is
+            not ready or has not ended. None if there is nothing to wait for.
         deaths: how often in a row it died before it was stable.
-        reason: why the process that ran last could not start, as it said itself; else empty.
+        reason: why the last process could not start, as it said itself, or empty.
         watch: the progress of the process that runs now.
     """
 
@@ -65,7 +92,7 @@ class Slot:
         self.role = role
         self.number = number
         self.plan = plan
-        self.part = RUNS
+        self.phase = Phase.RUNNING
         self.name = f"{role.role}.{number}"
         self.incarnation: int = after.incarnation if after else 0
         self.pid: int | None = None
@@ -79,10 +106,7 @@ class Slot:
         self._unread = b""
 
     def start(self, now: float) -> None:
-        """Start the process; it is killed by the kernel's hand when this one dies.
-
-        The child leads a process group of its own, so that Ctrl-C in a terminal reaches the
-        supervisor alone, and so that its own children can be killed with it.
+        """Start the process.
 
         Raises:
             OSError: no process can be made at this moment.
@@ -97,32 +121,33 @@ class Slot:
             *plan.arguments,
         ]
         reading, writing = os.pipe()
-        handed = {
+        descriptors = {
             STATUS_VARIABLE: writing,
             SOURCES_VARIABLE: plan.sources,
             BOARD_VARIABLE: plan.board,
         }
         if self.role.role == "http":
-            handed[LISTENER_VARIABLE] = plan.listener
+            descriptors[LISTENER_VARIABLE] = plan.listener
+        variables = {REPLACES_VARIABLE: "1"} if self.phase is Phase.JOINING else {}
         try:
-            pid = spawn(command, handed, {REPLACES_VARIABLE: "1"} if self.part == COMES else {})
+            pid = spawn(command, descriptors, variables)
         except OSError:
             os.close(reading)
             raise
         finally:
             os.close(writing)
-        self._run(pid, reading, now)
+        self._started(pid, reading, now)
 
-    def adopt(self, started: Started, now: float) -> None:
-        """Take over the first process, which the command has forked before it became this one."""
+    def adopt(self, started: StartedProcess, now: float) -> None:
+        """Take over the first process, which ``rolehost run`` forked before its ``exec``."""
         self.incarnation = 1
         os.set_inheritable(started.status, False)
-        self._run(started.pid, started.status, now)
+        self._started(started.pid, started.status, now)
 
-    def _run(self, pid: int, status: int, now: float) -> None:
+    def _started(self, pid: int, status: int, now: float) -> None:
         os.set_blocking(status, False)
         with suppress(OSError):
-            # The child does this too; whoever comes first, the group exists from here on.
+            # The child does this too. The group must exist from here on, whichever is first.
             os.setpgid(pid, pid)
         self.pid, self.status = pid, status
         self.began = now
@@ -133,7 +158,7 @@ class Slot:
         self._unread = b""
 
     def read(self) -> list[str] | None:
-        """Return the lines that came from the child; None when it closed the pipe."""
+        """Return the lines that the child has written; None if it closed the status pipe."""
         assert self.status is not None
         try:
             data = os.read(self.status, 4096)
@@ -145,37 +170,40 @@ class Slot:
         return [line.decode(errors="replace") for line in lines]
 
     def close_status(self) -> None:
-        """Close our end of the status pipe."""
+        """Close the read end of the status pipe."""
         if self.status is not None:
             os.close(self.status)
             self.status = None
 
     def send(self, signum: int) -> None:
-        """Send a signal to the process alone; it tells its own children."""
+        """Send a signal to the process alone; it forwards what its own children need."""
         if self.pid is not None:
             os.kill(self.pid, signum)
 
     def retire(self) -> None:
-        """Tell the process to end because another one has taken its place."""
+        """Ask the process to end because another one has replaced it."""
         self.send(RETIRE if self.role.role == "http" else signal.SIGTERM)
-
-    def died(self) -> None:
-        """The process was reaped: let go of it, and stop what it left behind."""
-        assert self.pid is not None
-        signal_group(self.pid, signal.SIGTERM)
-        self.pid = None
-        self.due = None
 
     def kill(self) -> None:
         """Kill the process and its own children."""
         if self.pid is not None:
             signal_group(self.pid, signal.SIGKILL)
 
-    def delay(self, now: float) -> float:
-        """Return the seconds to wait before the next start, counting this death.
+    def died(self, status: int) -> Exit:
+        """Note that the process was reaped, and stop the children that it left behind."""
+        assert self.pid is not None
+        signal_group(self.pid, signal.SIGTERM)
+        ended = Exit(self.pid, status, self.ready)
+        self.pid = None
+        self.due = None
+        return ended
 
-        One that was ready can start. Its delay ends at ``stable``, after which it would have
-        counted as well: a machine that kills at random never waits long for it.
+    def restart_after(self, now: float) -> float:
+        """Count a death; return the seconds until the restart, and set :attr:`due`.
+
+        The delay doubles with each death in a row (exponential back-off). For a process that was
+        ready it is at most ``stable``: after that time the deaths would count from 0 anyway, so
+        a machine that kills processes at random never waits long for one.
         """
         plan = self.plan
         if now - self.began >= plan.stable:
@@ -185,21 +213,42 @@ class Slot:
         if self.ready:
             longest = min(longest, max(plan.stable, plan.backoff))
         doubled: float = plan.backoff * 2 ** min(self.deaths - 1, 30)
-        return min(longest, doubled)
+        delay = min(longest, doubled)
+        self.ready = False
+        self.due = now + delay
+        return delay
+
+
+def signal_pipe(signums: Iterable[signal.Signals]) -> int:
+    """Return the read end of a pipe with a byte for each signal that comes (self-pipe trick).
+
+    A signal that the parent ignores stays ignored, for example SIGHUP under ``nohup``.
+    """
+    reading, writing = os.pipe()
+    for end in (reading, writing):
+        os.set_blocking(end, False)
+    signal.set_wakeup_fd(writing)
+    for signum in signums:
+        if signal.getsignal(signum) != signal.SIG_IGN or signum == signal.SIGCHLD:
+            signal.signal(signum, lambda _signum, _frame: None)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, signums)
+    return reading
 
 
 def signal_group(group: int, signum: int) -> None:
-    """Send a signal to a process group, when any of it is left."""
-    try:
+    """Send a signal to a process group, if any process of it is left."""
+    with suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signum)
-    except (ProcessLookupError, PermissionError):
-        return
 
 
 def become_child(parent: int) -> None:
-    """In a child, after the fork: signals, process group and input of a role process.
+    """After the fork, in the child: set the signals, process group and input of a role process.
 
-    ``parent`` is the process id of the supervisor, taken before the fork.
+    The process group is so that Ctrl-C in a terminal reaches the supervisor alone, and so that
+    the process can be killed together with its children.
+
+    Args:
+        parent: process id of the supervisor, taken before the fork. The child ends with it.
     """
     signal.set_wakeup_fd(-1)
     for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
@@ -207,42 +256,43 @@ def become_child(parent: int) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
     os.setpgid(0, 0)
     follow_parent(parent)
-    # A background process that read the terminal would be stopped.
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
+    # A background process that reads the terminal would be stopped by the kernel.
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
 
 
-def spawn(command: Sequence[str], handed: Mapping[str, int], told: Mapping[str, str]) -> int:
+def spawn(
+    command: Sequence[str], descriptors: Mapping[str, int], variables: Mapping[str, str]
+) -> int:
     """Start a program as a child; return its process id.
 
     Args:
         command: the program and its arguments.
-        handed: environment variable → number of a file descriptor that the child inherits;
-            -1 for none.
-        told: environment variables besides these and ours.
+        descriptors: environment variable → file descriptor that the child inherits; -1 for none.
+        variables: more environment variables.
 
     Raises:
         OSError: no process can be made at this moment.
     """
     parent = os.getpid()
-    handed = {name: number for name, number in handed.items() if number >= 0}
+    inherited = {name: number for name, number in descriptors.items() if number >= 0}
     pid = os.fork()
     if pid == 0:
-        _execute(command, handed, told, parent)
+        _execute(command, inherited, variables, parent)
     return pid
 
 
 def _execute(
-    command: Sequence[str], handed: Mapping[str, int], told: Mapping[str, str], parent: int
+    command: Sequence[str], inherited: Mapping[str, int], variables: Mapping[str, str], parent: int
 ) -> NoReturn:
-    """In the child, after the fork: become the program."""
+    """After the fork, in the child: become the program."""
     try:
         become_child(parent)
-        numbers = {name: str(number) for name, number in handed.items()}
-        for number in handed.values():
+        numbers = {name: str(number) for name, number in inherited.items()}
+        for number in inherited.values():
             os.set_inheritable(number, True)
-        os.execve(command[0], list(command), {**os.environ, **numbers, **told})
+        os.execve(command[0], list(command), {**os.environ, **numbers, **variables})
     except OSError as error:
         os.write(2, f"cannot execute {command[0]}: {error.strerror}\n".encode())
     finally:

@@ -1,10 +1,11 @@
-"""The socket through which commands reach a running supervisor; only its own user can open it.
+"""The control socket: how ``rolehost reload`` reaches a running supervisor.
 
-Both ends check each other: a command uses only a socket and a folder of its own user, and asks
-the kernel who listens there; the supervisor drops connections of other users, except root.
+Only the user of the supervisor can open it, and both ends check the other one: the command uses
+only a socket and a folder of its own user and asks the kernel who listens; the supervisor drops
+connections of other users, except root.
 
-Who connects is told at once which deployment this is; who then writes :data:`RELOAD` is told, a
-JSON object a line, how the reload goes, and last ``result``.
+The protocol is one JSON object a line. The supervisor greets each connection with the deployment
+that it runs. After :data:`RELOAD` it sends the progress of the reload, and ``result`` at the end.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ import socket
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from selectors import EVENT_READ, BaseSelector
 from typing import Any
 
 from rolehost.private import NotPrivate, bind_private, check_socket, peer_user, private_folder
 from rolehost.redaction import masked
 
-#: What a command writes to ask for a reload.
+#: Request for a reload.
 RELOAD = b"reload\n"
 
 #: Connections that may wait to be accepted.
@@ -29,37 +31,34 @@ BACKLOG = 8
 #: Name of the folder with the sockets of a user's supervisors, before the user's number.
 FOLDER = "rolehost-supervisors-"
 
-#: Given a description of how far something is, passes it on.
-Tell = Callable[[dict[str, Any]], None]
+#: Passes a line of progress on to the client that asked for a reload.
+Notify = Callable[[dict[str, Any]], None]
 
 
 def folder() -> Path:
-    """Return where this user's supervisors have their sockets; they are named ``PID.sock``.
+    """Return the folder of this user's control sockets, which are named ``PID.sock``.
 
-    It is in ``TMPDIR``, else in ``/tmp``, so that a command finds it without a setting.
+    It is in ``TMPDIR``, by default in ``/tmp``, so that a command finds it without a setting.
     """
     return Path(os.environ.get("TMPDIR") or "/tmp") / f"{FOLDER}{os.geteuid()}"
 
 
-class Control:
+class ControlServer:
     """The supervisor's end.
 
     Args:
-        watch: has a function called whenever a descriptor can be read.
-        forget: ends that.
-        greeting: returns what is said to everybody who connects.
-        reload: called with what tells the one who asked for it.
+        selector: calls the functions that are registered as data of a descriptor.
+        greeting: returns the first line for a new connection.
+        reload: begins a reload; its argument takes the progress.
     """
 
     def __init__(
         self,
-        watch: Callable[[int, Callable[[], None]], None],
-        forget: Callable[[int], None],
+        selector: BaseSelector,
         greeting: Callable[[], dict[str, Any]],
-        reload: Callable[[Tell], None],
+        reload: Callable[[Notify], None],
     ) -> None:
-        self._watch = watch
-        self._forget = forget
+        self._selector = selector
         self._greeting = greeting
         self._reload = reload
         self._path = folder() / f"{os.getpid()}.sock"
@@ -67,34 +66,32 @@ class Control:
         self._clients: set[socket.socket] = set()
 
     def open(self) -> None:
-        """Make the socket.
+        """Listen. If this fails, only signals reach the supervisor.
 
         Raises:
-            NotPrivate: its folder, or what is in its place, is not the current user's alone.
-            OSError: it cannot be made.
-
-            Signals still reach the supervisor.
+            NotPrivate: other users have access to the folder, or to a file at the same path.
+            OSError: the socket cannot be made.
         """
         private_folder(self._path.parent)
         if check_socket(self._path):
             self._path.unlink()
-        made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            made.setblocking(False)
-            bind_private(made, self._path)
-            made.listen(BACKLOG)
+            server.setblocking(False)
+            bind_private(server, self._path)
+            server.listen(BACKLOG)
         except OSError:
-            made.close()
+            server.close()
             raise
-        self._socket = made
-        self._watch(made.fileno(), self._accept)
+        self._socket = server
+        self._selector.register(server, EVENT_READ, self._accept)
 
     def close(self) -> None:
-        """End it, and every connection."""
+        """Close the socket and every connection."""
         for client in list(self._clients):
             self._drop(client)
         if self._socket is not None:
-            self._forget(self._socket.fileno())
+            self._selector.unregister(self._socket)
             self._socket.close()
             self._socket = None
             self._path.unlink(missing_ok=True)
@@ -110,41 +107,41 @@ class Control:
             return
         client.setblocking(False)
         self._clients.add(client)
-        self._watch(client.fileno(), partial(self._heard, client))
-        self._tell(client, self._greeting())
+        self._selector.register(client, EVENT_READ, partial(self._receive, client))
+        self._send(client, self._greeting())
 
-    def _heard(self, client: socket.socket) -> None:
+    def _receive(self, client: socket.socket) -> None:
         try:
-            asked = client.recv(len(RELOAD))
+            request = client.recv(len(RELOAD))
         except BlockingIOError:
             return
         except OSError:
-            asked = b""
-        if asked == RELOAD:
-            self._reload(partial(self._tell, client))
+            request = b""
+        if request == RELOAD:
+            self._reload(partial(self._send, client))
         else:
             self._drop(client)
 
-    def _tell(self, client: socket.socket, what: dict[str, Any]) -> None:
+    def _send(self, client: socket.socket, line: dict[str, Any]) -> None:
         if client not in self._clients:
             return
         try:
-            client.sendall(masked(json.dumps(what)).encode() + b"\n")
+            client.sendall(masked(json.dumps(line)).encode() + b"\n")
         except OSError:
-            # It is gone, or does not read: nobody waits for it.
+            # It is gone or does not read. A reload does not depend on its client.
             self._drop(client)
             return
-        if "result" in what:
+        if "result" in line:
             self._drop(client)
 
     def _drop(self, client: socket.socket) -> None:
         self._clients.discard(client)
-        self._forget(client.fileno())
+        self._selector.unregister(client)
         client.close()
 
 
 class RunningSupervisor:
-    """A running supervisor, as a command sees it.
+    """A running supervisor, seen from a command.
 
     Attributes:
         pid: its process id.
@@ -161,36 +158,36 @@ class RunningSupervisor:
         self.path = str(greeting["path"])
 
     def reload(self, timeout: float) -> Iterator[dict[str, Any]]:
-        """Ask for a reload; return what is told of it, last ``result`` unless it ends before.
+        """Ask for a reload; return its progress, and ``result`` at the end unless it dies first.
 
         Args:
-            timeout: seconds between two things that are told.
+            timeout: the most seconds between two lines.
 
         Raises:
-            TimeoutError: by the iterator: nothing came for so long; the reload goes on.
+            TimeoutError: by the iterator, if no line came in time; the reload goes on.
         """
         self._connection.settimeout(timeout)
         self._connection.sendall(RELOAD)
         return map(json.loads, self._lines)
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
         self._lines.close()
         self._connection.close()
 
 
 def running_supervisors() -> list[RunningSupervisor]:
-    """Return the running supervisors of this user, root included. Close them.
+    """Return the running supervisors of this user, root included. The caller closes them.
 
-    Sockets that killed supervisors left behind are removed.
+    Sockets that killed supervisors have left behind are removed.
 
     Raises:
-        NotPrivate: the folder of the sockets is not this user's alone.
+        NotPrivate: other users have access to the folder of the sockets.
     """
-    mine = folder()
-    if not os.path.lexists(mine):
+    own = folder()
+    if not os.path.lexists(own):
         return []
-    found = (_connected(path) for path in sorted(private_folder(mine).glob("*.sock")))
+    found = (_connected(path) for path in sorted(private_folder(own).glob("*.sock")))
     return [each for each in found if each is not None]
 
 

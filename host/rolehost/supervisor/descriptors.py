@@ -1,8 +1,4 @@
-"""File descriptors that the supervisor hands to its processes: the listening socket, memory files.
-
-The supervisor opens the listening socket of the role http. It outlives the processes, so that no
-connection is refused while they are replaced or started again.
-"""
+"""File descriptors that the supervisor opens: the listening socket and files without a name."""
 
 from __future__ import annotations
 
@@ -15,14 +11,16 @@ from rolehost.supervisor.plan import ProcessPlan
 
 
 def listening_socket(bind: str, old: ProcessPlan | None = None) -> int:
-    """Return the listening socket for an address, as a file descriptor; -1 for no address.
+    """Return the listening socket of the role http as a file descriptor; -1 without an address.
+
+    The supervisor opens it, so that no connection is refused while processes are replaced.
 
     Args:
-        bind: ``[http] bind``, empty without the role http.
-        old: a plan whose socket is taken when the address is the same.
+        bind: ``[http] bind``, or empty without the role http.
+        old: plan of the deployment that runs; its socket is kept if the address is the same.
 
     Raises:
-        StartError: it cannot be had.
+        StartError: the address cannot be bound.
     """
     if old is not None and bind == old.bind:
         return old.listener
@@ -40,7 +38,7 @@ def listening_socket(bind: str, old: ProcessPlan | None = None) -> int:
 
 
 def close_listening_socket(plan: ProcessPlan) -> None:
-    """Close the listening socket of a plan, and remove its address where that is a file."""
+    """Close the listening socket of a plan, and remove the file of a Unix socket."""
     if plan.listener < 0:
         return
     os.close(plan.listener)
@@ -49,10 +47,7 @@ def close_listening_socket(plan: ProcessPlan) -> None:
 
 
 def anonymous_file() -> int:
-    """Return the descriptor of a file without a name, in memory where the system can do that.
-
-    It is not inherited by itself.
-    """
+    """Return the descriptor of a file without a name, in memory if the system can do that."""
     if hasattr(os, "memfd_create"):
         return os.memfd_create("rolehost-deployment")
     import tempfile

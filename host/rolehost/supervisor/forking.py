@@ -1,7 +1,7 @@
-"""The first process of every slot: forked from the command that has composed already.
+"""The first process of every slot, forked from ``rolehost run``, which has composed already.
 
-The command then becomes the supervisor by ``exec``, which keeps its children. So everything is
-composed once, not once in every process; a process that is started again composes anew.
+The command then becomes the supervisor by ``exec``, which keeps its children. So a start composes
+once, not once in every process. A process that is restarted composes for itself.
 """
 
 from __future__ import annotations
@@ -19,29 +19,28 @@ from rolehost.roles.leaving import leave
 from rolehost.roles.serving import reported, serve
 from rolehost.roles.status import LISTENER_VARIABLE, STATUS_VARIABLE
 from rolehost.supervisor.child import STOPPING, become_child
-from rolehost.supervisor.plan import MIGRATE, ProcessPlan, Started
+from rolehost.supervisor.plan import MIGRATE, ProcessPlan, StartedProcess
 
-#: What every role imports anyway: once, before the forks.
+#: Modules that every role imports: once, before the forks.
 SHARED = ("rolehost.observe.logs", "rolehost.roles.process")
 
 
 def fork_first_processes(composition: Composition, plan: ProcessPlan) -> ProcessPlan:
-    """Fork the first process of each slot; return the plan that names them.
+    """Fork the first process of each slot; return the plan with these processes.
 
-    In a child this does not return: it raises SystemExit when its role has ended. The caller
-    must have no other thread and no open connection. Signals to stop wait from here on until
-    the supervisor listens.
+    In a child it raises SystemExit when its role has ended. The caller must have no other thread
+    and no open connection. Signals that stop are blocked until the supervisor listens to them.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     gc.disable()
     for module in SHARED:
         importlib.import_module(module)
     gc.freeze()
-    for number in (plan.listener, plan.sources, plan.board):
-        if number >= 0:
-            # They survive the exec, too.
-            os.set_inheritable(number, True)
-    started: list[Started] = []
+    for descriptor in (plan.listener, plan.sources, plan.board):
+        if descriptor >= 0:
+            # It must survive the exec.
+            os.set_inheritable(descriptor, True)
+    started: list[StartedProcess] = []
     for kind in plan.roles:
         for number in range(kind.processes):
             started.append(_fork(composition, plan, kind.role, number, started))
@@ -49,8 +48,12 @@ def fork_first_processes(composition: Composition, plan: ProcessPlan) -> Process
 
 
 def _fork(
-    composition: Composition, plan: ProcessPlan, role: str, number: int, before: list[Started]
-) -> Started:
+    composition: Composition,
+    plan: ProcessPlan,
+    role: str,
+    number: int,
+    before: list[StartedProcess],
+) -> StartedProcess:
     parent = os.getpid()
     reading, writing = os.pipe()
     sys.stdout.flush()
@@ -62,23 +65,22 @@ def _fork(
             os.environ[LISTENER_VARIABLE] = str(plan.listener)
         else:
             unused.append(plan.listener)
-        for each in unused:
-            if each >= 0:
-                os.close(each)
+        for descriptor in unused:
+            if descriptor >= 0:
+                os.close(descriptor)
         become_child(parent)
         os.environ[STATUS_VARIABLE] = str(writing)
         os.environ[BOARD_VARIABLE] = str(plan.board)
-        reduced = reduced_to(role, composition)
+        reduced = _reduced_to(role, composition)
         migrates = MIGRATE in plan.arguments
         leave(reported(role, lambda: serve(reduced, role, number, 1, migrates=migrates)))
     os.close(writing)
-    # The reading end must survive the exec by which this process becomes the supervisor.
     os.set_inheritable(reading, True)
-    return Started(role, number, pid, reading)
+    return StartedProcess(role, number, pid, reading)
 
 
-def reduced_to(role: str, composition: Composition) -> Composition:
-    """Leave out what a process of this role does not read, as one that composes for itself."""
+def _reduced_to(role: str, composition: Composition) -> Composition:
+    """Return the composition without the parts that a process of this role does not read."""
     if role == "http":
         return replace(composition, commands=())
     return replace(composition, routes=(), error_formats=(), middleware=(), checks=(), commands=())

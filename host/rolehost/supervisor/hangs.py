@@ -1,8 +1,12 @@
-"""What the supervisor does about processes that live and make no progress.
+"""Processes that live and make no progress (watchdog).
 
-A part of a process that was silent for ``[supervisor] hang`` seconds makes it *hung*: it is asked
-for the stacks of its threads, reported with them, shown on the board that its siblings read, told
-to stop, and killed when the grace of its role is over. Then it is started again like one that died.
+A process is *hung* if one of its parts was silent for ``[supervisor] hang`` seconds. The
+supervisor asks it for the stacks of its threads, logs it with them, shows it on the board that the
+other processes read, and sends TERM; it kills the process when the grace of its role is over. Then
+the process is restarted like one that died.
+
+The master of the role http watches its worker processes itself and ends those that hang. It writes
+``hung`` and ``lost`` to its status pipe, and they are logged and counted here.
 """
 
 from __future__ import annotations
@@ -16,65 +20,65 @@ from pathlib import Path
 from rolehost.observe.board import Board, Hang, Notice
 from rolehost.observe.progress import RunningClock
 from rolehost.roles.beats import DUMP, DUMPED, LONGEST, interval
-from rolehost.supervisor.child import RUNS, Slot
+from rolehost.supervisor.child import Phase, Slot
 from rolehost.supervisor.drain import MARGIN
 
 #: Seconds that a hung process has to write the stacks of its threads.
 STACKS = 0.5
 
-#: The most lines of stacks that are told.
+#: The most lines of stacks that are logged.
 LINES = 200
 
-#: What the letters mean by which the kernel tells the state of a process.
+#: Process states in ``/proc/PID/stat``.
 STATES = {"T": "stopped", "t": "traced", "D": "waiting for a device", "R": "running", "S": "asleep"}
 
 
-class Found:
-    """A hang that is being dealt with.
+class HungProcess:
+    """A hang that is not over yet.
 
     Attributes:
-        hang: what the siblings are told.
-        slot: of the process; of a process of the role http: of its master, which ends it.
-        own: whether it is the process of the slot itself.
-        stacks: what it has written of its threads.
-        due: when the next thing is to be done, monotonic seconds; None: its death is waited for.
-        told: whether it was reported.
+        hang: the entry on the board.
+        slot: the slot of the process; for a worker process of http, that of its master.
+        own: whether it is the process of the slot itself, and so is ended here.
+        stacks: the lines of stacks that it has written.
+        due: when the next step is due, monotonic seconds; None while its death is waited for.
+        logged: whether it was logged.
     """
 
-    def __init__(self, hang: Hang, slot: Slot, *, own: bool) -> None:
+    def __init__(self, hang: Hang, slot: Slot) -> None:
         self.hang = hang
         self.slot = slot
-        self.own = own
+        self.own = hang.process == slot.name
         self.stacks: list[str] = []
         self.due: float | None = hang.since + STACKS
-        self.told = False
+        self.logged = False
 
 
-class Hangs:
-    """The processes that hang, and the count of those that were replaced.
+class HangMonitor:
+    """Finds the processes that hang, ends them, and counts what was replaced.
 
     Args:
-        board: where the processes are told.
-        report: writes lines; asked for anew each time, for a reload may change it.
+        board: shows the hung processes and the counts.
+        report: writes lines.
     """
 
     def __init__(self, board: Board, report: Callable[..., None]) -> None:
         self._board = board
         self._report = report
         self._clock = RunningClock(LONGEST)
-        self._found: dict[str, Found] = {}
+        self._hung: dict[str, HungProcess] = {}
         self._restarts: dict[str, dict[str, int]] = {}
 
-    def patience(self, slots: Iterable[Slot], now: float) -> list[float]:
-        """Return when :meth:`look` is to be called, monotonic; empty: nothing is watched."""
-        watched = [interval(slot.plan.hang) for slot in slots if slot.plan.hang]
-        if not watched:
+    def due(self, slots: Iterable[Slot], now: float) -> list[float]:
+        """Return when :meth:`check` must be called, monotonic; empty if nothing is watched."""
+        intervals = [interval(slot.plan.hang) for slot in slots if slot.plan.hang]
+        if not intervals:
             return []
-        self._clock.longest = min(watched)
-        return [now + min(watched), *(each.due for each in self._found.values() if each.due)]
+        self._clock.longest = min(intervals)
+        return [now + min(intervals), *(each.due for each in self._hung.values() if each.due)]
 
     def heard(self, slot: Slot, lines: Iterable[str]) -> None:
-        """Take what a process wrote to its status pipe; what is not for us is left alone."""
+        """Read the lines of a status pipe that are about progress."""
         at = self._clock.look(time.monotonic())
         for line in lines:
             word, _, rest = line.partition(" ")
@@ -84,106 +88,105 @@ class Hangs:
                 slot.watch.clear()
             elif word == "hung":
                 pid, _, silent = rest.partition(" ")
-                self._find(f"http {pid}", slot, int(pid), "event loop", float(silent))
+                self._add(f"http {pid}", slot, int(pid), "event loop", float(silent))
             elif word == "lost":
                 reason, _, pid = rest.partition(" ")
                 self.count(slot, reason)
-                found = self._found.get(f"http {pid}")
-                if found is not None:
-                    self._say(found)
-                    self._over(f"http {pid}")
+                if lost := self._hung.get(f"http {pid}"):
+                    self._log(lost)
+                    self._remove(lost)
             elif line.startswith(DUMPED):
-                for found in self._found.values():
-                    if found.slot is slot and not found.told and len(found.stacks) < LINES:
-                        found.stacks.append(line)
+                for hung in self._hung.values():
+                    if hung.slot is slot and not hung.logged and len(hung.stacks) < LINES:
+                        hung.stacks.append(line)
 
-    def look(self, slots: Sequence[Slot], now: float) -> None:
-        """Find what hangs, and go on with what was found."""
+    def check(self, slots: Sequence[Slot], now: float) -> None:
+        """Find what hangs, and do the next step for what was found."""
         at = self._clock.look(now)
         for slot in slots:
-            if slot.part != RUNS or not slot.ready or not slot.pid or slot.name in self._found:
+            watched = slot.phase is Phase.RUNNING and slot.ready and slot.plan.hang
+            if not watched or not slot.pid or slot.name in self._hung:
                 continue
             silence = slot.watch.silent(at)
-            if slot.plan.hang and silence and silence[1] >= slot.plan.hang:
+            if silence and silence[1] >= slot.plan.hang:
                 with suppress(ProcessLookupError):
                     slot.send(DUMP)
-                self._find(slot.name, slot, slot.pid, *silence)
-        for found in list(self._found.values()):
-            if found.due is not None and now >= found.due:
-                self._go_on(found, at, now)
+                self._add(slot.name, slot, slot.pid, *silence)
+        for hung in list(self._hung.values()):
+            if hung.due is not None and now >= hung.due:
+                hung.due = None
+                self._step(hung, at, now)
 
-    def of(self, slot: Slot) -> bool:
-        """Say whether the process of a slot hangs, or hung when it ended."""
-        return slot.name in self._found
+    def is_hung(self, slot: Slot) -> bool:
+        """Return whether the process of a slot hangs, or hung until it ended."""
+        return slot.name in self._hung
 
     def count(self, slot: Slot, reason: str) -> None:
-        """Count a process that ended and is replaced: ``death`` or ``hang``."""
+        """Count a process that is replaced because of a ``death`` or ``hang``."""
         counts = self._restarts.setdefault(slot.role.role, {})
         counts[reason] = counts.get(reason, 0) + 1
-        self._tell()
+        self._publish()
 
     def ended(self, slot: Slot) -> None:
-        """The process of a slot has ended: nothing more is done to it."""
-        for found in self._found.values():
-            if found.slot is slot:
-                self._say(found)
-                found.due = None
+        """Log the hangs of a slot whose process has ended, and wait for its successor."""
+        for hung in self._hung.values():
+            if hung.slot is slot:
+                self._log(hung)
+                hung.due = None
 
     def replaced(self, slot: Slot) -> None:
-        """A slot works again, or is there no more."""
-        for name, found in list(self._found.items()):
-            if found.slot.name == slot.name:
-                self._over(name)
+        """Remove the hangs of a slot that works again or does not exist any more."""
+        for hung in list(self._hung.values()):
+            if hung.slot.name == slot.name:
+                self._remove(hung)
 
-    def _find(self, name: str, slot: Slot, pid: int, part: str, silent: float) -> None:
-        hang = Hang(name, pid, part, time.monotonic(), silent)
-        self._found[name] = Found(hang, slot, own=name == slot.name)
-        self._tell()
+    def _add(self, name: str, slot: Slot, pid: int, part: str, silent: float) -> None:
+        self._hung[name] = HungProcess(Hang(name, pid, part, time.monotonic(), silent), slot)
+        self._publish()
 
-    def _go_on(self, found: Found, at: float, now: float) -> None:
-        slot, hang = found.slot, found.hang
-        found.due = None
-        if found.told:
+    def _step(self, hung: HungProcess, at: float, now: float) -> None:
+        slot, hang = hung.slot, hung.hang
+        if hung.logged:
             self._report("error", f"{hang.process} did not stop in time: killing it", pid=hang.pid)
             slot.kill()
             return
         silence = slot.watch.silent(at)
-        if found.own and silence and silence[1] < slot.plan.hang:
+        if hung.own and silence and silence[1] < slot.plan.hang:
             self._report("warning", f"{hang}; it goes on again", pid=hang.pid)
-            self._over(hang.process)
+            self._remove(hung)
             return
-        self._say(found)
-        if found.own:
+        self._log(hung)
+        if hung.own:
             slot.send(signal.SIGTERM)
-            found.due = now + slot.role.grace + MARGIN
+            hung.due = now + slot.role.grace + MARGIN
 
-    def _say(self, found: Found) -> None:
-        """Report a hang, once."""
-        if found.told:
+    def _log(self, hung: HungProcess) -> None:
+        """Log a hang, once."""
+        if hung.logged:
             return
-        found.told = True
-        hang = found.hang
-        told = {"state": _state(hang.pid), "stacks": "\n".join(found.stacks)}
+        hung.logged = True
+        hang = hung.hang
+        details = {"state": _state(hang.pid), "stacks": "\n".join(hung.stacks)}
         self._report(
             "error",
             f"{hang}: replacing it",
             pid=hang.pid,
             part=hang.part,
             silent=round(hang.silent, 1),
-            **{name: text for name, text in told.items() if text},
+            **{name: text for name, text in details.items() if text},
         )
 
-    def _over(self, name: str) -> None:
-        if self._found.pop(name, None) is not None:
-            self._tell()
+    def _remove(self, hung: HungProcess) -> None:
+        del self._hung[hung.hang.process]
+        self._publish()
 
-    def _tell(self) -> None:
-        hangs = tuple(found.hang for found in self._found.values())
+    def _publish(self) -> None:
+        hangs = tuple(hung.hang for hung in self._hung.values())
         self._board.write(Notice(hangs, self._restarts))
 
 
 def _state(pid: int) -> str:
-    """Return in what state the kernel has a process, in words; empty where that is not known."""
+    """Return the state of a process in words; empty where the kernel does not tell it."""
     try:
         letter = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1]
     except OSError:

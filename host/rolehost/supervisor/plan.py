@@ -1,4 +1,4 @@
-"""What the supervisor is told: which processes, and how patient to be with them."""
+"""What the supervisor runs: the processes of one deployment, and its own settings."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 #: Environment variable that carries a :class:`ProcessPlan` as JSON.
 PLAN_VARIABLE = "ROLEHOST_PLAN"
 
-#: Argument of role processes that bring the schema up themselves, since the command that began
-#: it all found the database away.
+#: Argument of role processes that migrate the schema themselves, because the database could not
+#: be reached when ``rolehost run`` began.
 MIGRATE = "--migrate"
 
-#: The order in which kinds of process are drained: first nothing comes in any more, then no
-#: ticks, no events, and last what those have enqueued.
+#: The order in which roles are drained: first no more requests, then no ticks, then no events,
+#: and last the jobs that those have enqueued.
 DRAIN_ORDER = ("http", "scheduler", "consumer", "worker")
 
 #: Seconds the scheduler may take to stop; it holds no work.
@@ -28,13 +28,13 @@ SCHEDULER_GRACE = 5.0
 
 
 class RolePlan(NamedTuple):
-    """One kind of process.
+    """The processes of one role.
 
     Attributes:
-        role: its role.
-        processes: how many of it the supervisor starts. The processes of ``http`` are
-            gunicorn's children, so there it is 1.
-        grace: seconds such a process takes at most to finish its work when it is told to stop.
+        role: its name.
+        processes: how many the supervisor starts. For ``http`` it is 1, because the worker
+            processes are gunicorn's children.
+        grace: seconds such a process may take to finish its work when it must stop.
     """
 
     role: str
@@ -42,14 +42,14 @@ class RolePlan(NamedTuple):
     grace: float = 25.0
 
 
-class Started(NamedTuple):
-    """A first process that runs already, a child of the process that becomes the supervisor.
+class StartedProcess(NamedTuple):
+    """A first process, a child of the command that becomes the supervisor.
 
     Attributes:
         role: its role.
-        number: its slot.
+        number: number of its slot.
         pid: its process id.
-        status: our end of its status pipe, a file descriptor.
+        status: file descriptor, the read end of its status pipe.
     """
 
     role: str
@@ -59,47 +59,43 @@ class Started(NamedTuple):
 
 
 class ProcessPlan(NamedTuple):
-    """Everything the supervisor needs to know; seconds unless said otherwise.
+    """Everything the supervisor needs to know. Times are seconds.
 
     Attributes:
-        name: name of the deployment, for its lines.
+        name: name of the deployment, for log lines.
         roles: the processes to start, in this order.
-        arguments: given to every role process: ``--deployment PATH``, ``--plugins a,b``.
-        command: program and first arguments of a role process; empty takes
-            ``python -m rolehost.roles``.
-        candidate: the same of the process that checks a new deployment; empty takes
+        arguments: arguments of every role process: ``--deployment PATH``, ``--plugins a,b``.
+        command: program of a role process; empty for ``python -m rolehost.roles``.
+        check_command: program that checks a new deployment; empty for
             ``python -m rolehost.supervisor.check_program``.
-        backoff: delay before the first restart of a process that died.
-        backoff_longest: upper bound of that delay, which doubles with every death in a row.
-        stable: after so long a process counts as well and its delay starts anew; it is also the
-            longest delay of one that was ready.
-        start_timeout: so long may a process take to become ready, before it is killed; one that
-            says it waits for a backend may take as long as it must.
-        grace: after so long all processes must have stopped; then they are killed.
-        hang: after so long without progress a process is hung and is replaced; 0: never.
+        backoff: delay before the first restart of a process; doubles with each death in a row.
+        backoff_longest: upper bound of that delay.
+        stable: after this time a process counts as stable and its deaths count from 0.
+        start_timeout: in this time a process must become ready, or it is killed. It does not
+            apply while the process says that it waits for a backend.
+        grace: in this time all processes must have stopped, or they are killed.
+        hang: a process without progress for this time is replaced; 0 for never.
         log_level: ``debug``, ``info``, ``warning`` or ``error``.
         log_format: ``auto``, ``console`` or ``json``.
-        began: :func:`time.monotonic` when the command began, for the time to ready; 0.0 takes
-            the start of the supervisor.
-        started: first processes that run already; the others are started.
-        path: the deployment file, absolute; empty without one. Who asks for a reload names it.
-            Links in it are kept: what they mean may be what changes.
-        only: roles that were named to be run; empty: all.
+        began: :func:`time.monotonic` when the command began; 0.0 for the supervisor's start.
+        started: first processes that run already.
+        path: the deployment file, absolute, or empty. Symbolic links in it are not resolved, as
+            a deployment may be changed by another target of a link.
+        only: roles that ``--role`` named; empty for all.
         plugins: names of the enabled plugins.
-        bind: address of the role http; empty without it.
-        listener: file descriptor of its listening socket, -1: its processes open it.
-        sources: file descriptor of the deployment's texts, see
-            :class:`~rolehost.deployment.Sources`; -1: they are read from disk.
-        hidden: texts in this plan that references gave, and that no line may show.
-        board: file descriptor of the board on which the processes are told which of them hang;
-            -1: the supervisor makes one.
+        bind: address of the role http, or empty.
+        listener: file descriptor of its listening socket, or -1.
+        sources: file descriptor of the texts of the deployment (:class:`rolehost.deployment.
+            Sources`); -1 if processes read them from disk.
+        hidden: texts in this plan that no log line may show, because references gave them.
+        board: file descriptor of the :class:`~rolehost.observe.board.Board`; -1 for a new one.
     """
 
     name: str
     roles: tuple[RolePlan, ...]
     arguments: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
-    candidate: tuple[str, ...] = ()
+    check_command: tuple[str, ...] = ()
     backoff: float = 0.1
     backoff_longest: float = 30.0
     stable: float = 2.0
@@ -109,7 +105,7 @@ class ProcessPlan(NamedTuple):
     log_level: str = "info"
     log_format: str = "auto"
     began: float = 0.0
-    started: tuple[Started, ...] = ()
+    started: tuple[StartedProcess, ...] = ()
     path: str = ""
     only: tuple[str, ...] = ()
     plugins: tuple[str, ...] = ()
@@ -131,40 +127,39 @@ class ProcessPlan(NamedTuple):
         """Make the plan for a composition.
 
         Args:
-            composition: its roles and its host's settings are used.
-            arguments: how a child finds the same deployment again.
-            only: roles to run, of those of the composition; empty runs those that ``[fleet]
-                roles`` names, else all.
+            composition: gives the roles and the host's settings.
+            arguments: see the attribute.
+            only: roles to run; by default those of ``[fleet] roles``, else all.
             began: see the attribute.
         """
-        host = composition.deployment.host
+        deployment = composition.deployment
+        host = deployment.host
         kinds = {
             "http": RolePlan("http", 1, host.http.shutdown_delay + host.http.grace),
             "worker": RolePlan("worker", host.worker.processes, host.worker.grace),
             "consumer": RolePlan("consumer", host.consumer.processes, host.consumer.grace),
             "scheduler": RolePlan("scheduler", 1, SCHEDULER_GRACE),
         }
-        told, origins = host.supervisor, composition.deployment.origins
-        shown = (origins.get(key) for key in ("http.bind", "deployment.name"))
-        chosen = only or composition.running
+        chosen = [role for role in composition.roles if role in (only or composition.running)]
+        references = (deployment.origins.get(key) for key in ("http.bind", "deployment.name"))
         return cls(
-            name=composition.deployment.name,
-            roles=tuple(kinds[role] for role in composition.roles if role in chosen),
+            name=deployment.name,
+            roles=tuple(kinds[role] for role in chosen),
             arguments=tuple(arguments),
-            backoff=told.backoff,
-            backoff_longest=told.backoff_longest,
-            stable=told.stable,
-            start_timeout=told.start_timeout,
-            grace=told.grace,
-            hang=told.hang,
+            backoff=host.supervisor.backoff,
+            backoff_longest=host.supervisor.backoff_longest,
+            stable=host.supervisor.stable,
+            start_timeout=host.supervisor.start_timeout,
+            grace=host.supervisor.grace,
+            hang=host.supervisor.hang,
             log_level=host.log.level,
             log_format=host.log.format,
             began=began,
-            path=str(path.absolute()) if (path := composition.deployment.path) else "",
+            path=str(deployment.path.absolute()) if deployment.path else "",
             only=tuple(only),
             plugins=tuple(plugin.name for plugin in composition.plugins),
-            bind=host.http.bind if "http" in composition.roles and "http" in chosen else "",
-            hidden=tuple(text for origin in shown if origin for text in origin.given),
+            bind=host.http.bind if "http" in chosen else "",
+            hidden=tuple(text for origin in references if origin for text in origin.given),
         )
 
     def to_json(self) -> str:
@@ -175,29 +170,29 @@ class ProcessPlan(NamedTuple):
 
     @classmethod
     def from_json(cls, text: str) -> ProcessPlan:
-        """Read what :meth:`to_json` wrote."""
+        """Read what :meth:`to_json` has written."""
         fields: dict[str, Any] = json.loads(text)
         for name, value in fields.items():
             if isinstance(value, list):
                 fields[name] = tuple(value)
         fields["roles"] = tuple(RolePlan(**role) for role in fields["roles"])
-        fields["started"] = tuple(Started(*each) for each in fields.get("started", ()))
+        fields["started"] = tuple(StartedProcess(*each) for each in fields["started"])
         return cls(**fields)
 
 
 def module_command(module: str) -> list[str]:
-    """Return the command that runs a module of ours in this Python.
+    """Return the command that runs a module in this Python.
 
-    With ``-P``, because ``-m`` alone puts the working directory first on ``sys.path``: a file
-    there that is named like a module would be imported instead. A ``PYTHONPATH`` still counts.
+    ``-P`` is for security: ``-m`` alone puts the working directory first on ``sys.path``, so a
+    file there would be imported instead of a module of the same name. ``PYTHONPATH`` still counts.
     """
     return [sys.executable, "-P", "-m", module]
 
 
 def become_supervisor(plan: ProcessPlan) -> NoReturn:
-    """Become the supervisor: replace this process, and give back the memory of composing.
+    """Replace this process by the supervisor, which frees the memory of composing.
 
-    Its exit status is then that of the command: see :func:`rolehost.supervisor.parent.run`.
+    The exit status of the command is then the supervisor's.
     """
     sys.stdout.flush()
     sys.stderr.flush()

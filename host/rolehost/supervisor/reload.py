@@ -1,248 +1,214 @@
-"""Replacing the processes of a deployment by those of a changed one, or not at all."""
+"""Reload: replace the processes of a deployment by those of the changed one, or change nothing."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections import deque
-from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Generator, Iterable, Sequence
+from typing import Any, NamedTuple
 
 from rolehost.errors import StartError
 from rolehost.redaction import hide
 from rolehost.supervisor.check import EXIT_FAILED, CheckProcess
-from rolehost.supervisor.child import RUNS, Slot
-from rolehost.supervisor.control import Tell
+from rolehost.supervisor.child import Slot
+from rolehost.supervisor.control import Notify
 from rolehost.supervisor.descriptors import close_listening_socket, listening_socket
-from rolehost.supervisor.plan import DRAIN_ORDER, ProcessPlan
+from rolehost.supervisor.plan import DRAIN_ORDER, MIGRATE, ProcessPlan
+from rolehost.supervisor.report import StatusReport
 
-#: Exit status of the command when the new deployment cannot start here, as of ``rolehost run``.
+#: Exit status of ``rolehost reload`` if the new deployment cannot start here, as of ``run``.
 EXIT_CANNOT_START = 4
 
 
-class Processes(Protocol):
-    """What a reload asks of the supervisor."""
-
-    plan: ProcessPlan
-    slots: list[Slot]
-
-    def follow(self, check: CheckProcess) -> None:
-        """Watch the pipe of a process that checks, and call :meth:`Reload.told`."""
-
-    def unfollow(self, check: CheckProcess) -> None:
-        """Close that pipe."""
-
-    def bring(self, slot: Slot) -> None:
-        """Start a process that comes; :meth:`Reload.came` or :meth:`Reload.failed` is called."""
-
-    def dismiss(self, slot: Slot) -> None:
-        """Let a process go; :meth:`Reload.left` is called when it has ended."""
-
-    def again(self, slot: Slot) -> None:
-        """Start one that did not come as one that runs: until it succeeds."""
-
-    def over(self, result: dict[str, Any]) -> None:
-        """The reload has ended."""
-
-
-class Step(NamedTuple):
-    """One replacement.
+class Replacement(NamedTuple):
+    """Start one process, wait until it is ready, then stop another one and wait for its end.
 
     Attributes:
-        old: which process goes; None: none.
-        new: which comes before that; None: none.
+        old: the process to stop, or None.
+        new: the process to start, or None.
+        must_succeed: restart ``new`` until it succeeds, instead of failing; this is for
+            a rollback.
     """
 
     old: Slot | None
     new: Slot | None
+    must_succeed: bool = False
 
 
 class Reload:
-    """One reload, from its check to its end.
+    """One reload, from the check of the new deployment to the result.
 
     Args:
-        processes: the supervisor.
-        tell: passes on how far it is.
+        plan: what runs now.
+        slots: its processes.
+        notify: takes the progress, and the result.
+        report: writes log lines.
 
     Attributes:
-        check: the process that composes, or finishes; None: there is none at the moment.
+        plan: what runs; the new plan as soon as all of its processes have replaced the old ones.
     """
 
-    def __init__(self, processes: Processes, tell: Tell) -> None:
-        self._processes = processes
-        self._tell = tell
+    def __init__(
+        self, plan: ProcessPlan, slots: Sequence[Slot], notify: Notify, report: StatusReport
+    ) -> None:
+        self.plan = plan
+        self._notify = notify
+        self._report = report
+        self._slots = slots
         self._began = time.monotonic()
-        self._old = processes.plan
-        self._new = self._old
-        self._steps: deque[Step] = deque()
-        self._step = Step(None, None)
-        self._done: list[Step] = []
-        self._planned = 0
-        self._failure = ""
-        self._answer: dict[str, Any] = {}
-        self.check: CheckProcess | None = CheckProcess(self._old, self._began)
-        processes.follow(self.check)
+        self._steps = self._run()
 
-    def told(self) -> None:
-        """The process that checks has said something."""
-        assert self.check is not None
-        answer = self.check.read()
-        if answer is None:
-            return
-        check, self.check = self.check, None
-        self._processes.unfollow(check)
-        if self._answer:
-            self._finished(answer)
-        elif answer["status"]:
-            os.close(check.sources)
-            self._over("refused", **answer)
-        else:
-            self._accepted(answer, check.sources)
+    def resume(self, outcome: Any) -> CheckProcess | Replacement | None:
+        """Return the next step; None if the reload has ended.
 
-    def came(self, slot: Slot) -> None:
-        """A process that was brought is ready."""
-        slot.part = RUNS
-        if self._step.old is not None:
-            self._processes.dismiss(self._step.old)
-        else:
-            self.left(slot)
-
-    def left(self, _slot: Slot) -> None:
-        """A process that was dismissed has ended: the step is done."""
-        self._done.append(self._step)
-        if not self._failure:
-            self._tell(
-                {
-                    "done": len(self._done),
-                    "of": self._planned,
-                    "process": (self._step.new or self._step.old or _slot).name,
-                }
-            )
-        self._next()
-
-    def failed(self, slot: Slot, why: str) -> None:
-        """A process that was brought did not become ready, and has ended."""
-        if self._failure:
-            # The old deployment is brought back, however long it takes.
-            self._processes.again(slot)
-            self.came(slot)
-            return
-        self._failure = f"{slot.name} {why}"
-        self._tell({"failed": self._failure})
-        self._steps = deque(
-            Step(step.new, step.old and self._again(step.old, step.new))
-            for step in reversed(self._done)
-        )
-        self._next()
+        Args:
+            outcome: of the last step: the answer of a check, or why a replacement failed, empty
+                if it succeeded. None at first.
+        """
+        try:
+            return self._steps.send(outcome)
+        except StopIteration as end:
+            self._end(end.value)
+            return None
 
     def abandon(self) -> None:
-        """Everything is being stopped."""
-        if self.check is not None:
-            self.check.kill()
-            self._processes.unfollow(self.check)
-        if self._new is not self._processes.plan and self._new.listener != self._old.listener:
-            close_listening_socket(self._new)
-        self._tell({"result": _result("failed", EXIT_FAILED, words="the supervisor was stopped")})
+        """End the reload because the supervisor is being stopped."""
+        self._steps.close()
+        words = "the supervisor was stopped"
+        self._notify({"result": self._result("failed", EXIT_FAILED, words=words)})
 
-    def _accepted(self, answer: dict[str, Any], sources: int) -> None:
-        old = self._old
-        plan = ProcessPlan.from_json(answer["plan"])._replace(
-            command=old.command,
-            candidate=old.candidate,
-            sources=sources,
-            board=old.board,
-            began=self._began,
-        )
-        hide("the new plan", plan.hidden)
+    def _end(self, result: dict[str, Any]) -> None:
+        """Log the result, in the name of the deployment that runs, and pass it on."""
+        self._report.configure(self.plan.name, self.plan.log_level, self.plan.log_format)
+        for problem in result.get("problems", ()):
+            fields = {name: text for name, text in problem.items() if name != "what"}
+            self._report("error", problem["what"], **fields)
+        fields = {name: value for name, value in result.items() if value and name != "problems"}
+        level = "error" if result["status"] else "info"
+        self._report(level, f"reload: {fields.pop('outcome')}", **fields)
+        self._notify({"result": result})
+
+    def _run(self) -> Generator[CheckProcess | Replacement, Any, dict[str, Any]]:
+        """The whole reload: each ``yield`` waits until a step has ended. Return the result."""
+        old = self.plan
         try:
-            listener = listening_socket(plan.bind, old)
-        except StartError as error:
-            os.close(sources)
-            self._over("refused", status=EXIT_CANNOT_START, words=str(error))
-            return
-        self._new = plan._replace(listener=listener)
-        self._answer = answer
-        self._steps = deque(steps(self._processes.slots, self._new))
-        self._planned = len(self._steps)
-        self._tell({"accepted": self._new.name, "of": self._planned})
-        self._next()
-
-    def _next(self) -> None:
-        if not self._steps:
-            self._settle()
-            return
-        self._step = self._steps.popleft()
-        if self._step.new is not None:
-            self._processes.bring(self._step.new)
-        elif self._step.old is not None:
-            self._processes.dismiss(self._step.old)
-
-    def _again(self, old: Slot, new: Slot | None) -> Slot:
-        return Slot(old.role, old.number, self._old, new or old)
-
-    def _settle(self) -> None:
-        """Every process is of one deployment: that one is it from now on."""
-        left, kept = (self._new, self._old) if self._failure else (self._old, self._new)
-        if left.sources >= 0:
-            os.close(left.sources)
-        if left.listener != kept.listener:
-            close_listening_socket(left)
-        self._processes.plan = kept
-        if self._failure:
-            words = f"{self._failure}; the deployment is what it was before"
-            self._over("rolled back", status=EXIT_FAILED, words=words)
-        elif self._answer.get("later"):
-            self.check = CheckProcess(kept, time.monotonic(), self._answer["living"])
-            self._processes.follow(self.check)
-        else:
-            self._reloaded({})
-
-    def _finished(self, answer: dict[str, Any]) -> None:
-        """The migrations that waited for the older processes' end are applied, or wait."""
+            check = CheckProcess(old, self._began)
+        except OSError as error:
+            words = f"no process can be started to check: {error.strerror}"
+            return self._result("refused", EXIT_CANNOT_START, words=words)
+        answer = yield check
         if answer["status"]:
-            problems = answer.get("problems", ())
-            words = answer.get("words") or "; ".join(each["what"] for each in problems)
-            self._reloaded({"words": f"migrations of the phase post were not applied: {words}"})
-        else:
-            self._reloaded(answer)
-
-    def _reloaded(self, answer: dict[str, Any]) -> None:
-        old, new = self._old, self._new
-        self._over(
+            os.close(check.sources)
+            return self._result("refused", **answer)
+        try:
+            new = self._accepted(answer["plan"], check.sources)
+        except StartError as error:
+            os.close(check.sources)
+            return self._result("refused", EXIT_CANNOT_START, words=str(error))
+        steps = replacements(self._slots, new)
+        self._notify({"accepted": new.name, "of": len(steps)})
+        try:
+            failure = yield from self._replace(steps)
+        except GeneratorExit:
+            # The supervisor is being stopped; it closes the socket of the plan that runs.
+            _close(new, keep=old, sources=False)
+            raise
+        if failure:
+            _close(new, keep=old)
+            words = f"{failure}; the deployment is what it was before"
+            return self._result("rolled back", EXIT_FAILED, words=words)
+        self.plan = new
+        _close(old, keep=new)
+        migrated = answer.get("migrated", [])
+        post = (yield from self._migrate_post(answer["living"])) if answer.get("later") else {}
+        return self._result(
             "reloaded",
-            status=0,
-            replaced=len(self._done),
+            replaced=len(steps),
             roles=[role.role for role in new.roles],
             enabled=[name for name in new.plugins if name not in old.plugins],
             disabled=[name for name in old.plugins if name not in new.plugins],
-            migrated=[*self._answer.get("migrated", ()), *answer.get("migrated", ())],
-            waiting=answer.get("waiting", []),
-            words=answer.get("words", ""),
+            migrated=[*migrated, *post.get("migrated", ())],
+            waiting=post.get("waiting", []),
+            words=post.get("words", ""),
         )
 
-    def _over(self, outcome: str, **fields: Any) -> None:
+    def _accepted(self, plan: str, sources: int) -> ProcessPlan:
+        """Return the new plan, with its listening socket.
+
+        Raises:
+            StartError: its address cannot be bound.
+        """
+        old = self.plan
+        new = ProcessPlan.from_json(plan)
+        hide("the new plan", new.hidden)
+        return new._replace(
+            command=old.command,
+            check_command=old.check_command,
+            sources=sources,
+            arguments=tuple(each for each in old.arguments if each != MIGRATE),
+            board=old.board,
+            began=self._began,
+            listener=listening_socket(new.bind, old),
+        )
+
+    def _replace(self, steps: Sequence[Replacement]) -> Generator[Replacement, str, str]:
+        """Replace the processes one by one; roll back if one fails, and return why it failed."""
+        done: list[Replacement] = []
+        for step in steps:
+            failure = yield step
+            if failure:
+                self._notify({"failed": failure})
+                yield from self._roll_back(done)
+                return failure
+            done.append(step)
+            process = step.new or step.old
+            assert process is not None
+            self._notify({"done": len(done), "of": len(steps), "process": process.name})
+        return ""
+
+    def _roll_back(self, done: Iterable[Replacement]) -> Generator[Replacement, str, None]:
+        for step in reversed([*done]):
+            old = step.old
+            again = old and Slot(old.role, old.number, self.plan, after=step.new or old)
+            yield Replacement(step.new, again, must_succeed=True)
+
+    def _migrate_post(self, older: list[str]) -> Generator[CheckProcess, Any, dict[str, Any]]:
+        """Apply the migrations that had to wait for the end of the older processes."""
+        try:
+            answer: dict[str, Any] = yield CheckProcess(self.plan, time.monotonic(), older)
+        except OSError as error:
+            answer = {"status": EXIT_FAILED, "words": str(error.strerror)}
+        if not answer["status"]:
+            return answer
+        problems = answer.get("problems", ())
+        words = answer.get("words") or "; ".join(each["what"] for each in problems)
+        return {"words": f"migrations of the phase post were not applied: {words}"}
+
+    def _result(self, outcome: str, status: int = 0, **fields: Any) -> dict[str, Any]:
+        """Return what the command shows; ``status`` is its exit status."""
         seconds = round(time.monotonic() - self._began, 2)
-        result = _result(outcome, fields.pop("status"), seconds=seconds, **fields)
-        self._processes.over(result)
-        self._tell({"result": result})
+        return {"outcome": outcome, "status": status, "seconds": seconds, **fields}
 
 
-def steps(slots: Sequence[Slot], plan: ProcessPlan) -> list[Step]:
-    """Return what replaces the processes that run by those of a plan.
+def replacements(slots: Sequence[Slot], plan: ProcessPlan) -> list[Replacement]:
+    """Return the steps from the processes that run to those of a plan.
 
-    Who takes work comes before who gives it: workers know the actors of a plugin before requests
-    enqueue for them. What is no longer wanted goes last, in the order of a drain.
+    Consumers of work come before its producers: workers know the actors of a new plugin before
+    requests enqueue for them. Processes without a successor go last, in the order of a drain.
     """
     running = {(slot.role.role, slot.number): slot for slot in slots}
-    wanted = sorted(plan.roles, key=lambda role: -DRAIN_ORDER.index(role.role))
     found = []
-    for role in wanted:
+    for role in sorted(plan.roles, key=lambda role: -DRAIN_ORDER.index(role.role)):
         for number in range(role.processes):
             old = running.pop((role.role, number), None)
-            found.append(Step(old, Slot(role, number, plan, old)))
+            found.append(Replacement(old, Slot(role, number, plan, after=old)))
     leaving = sorted(running.values(), key=lambda slot: DRAIN_ORDER.index(slot.role.role))
-    return [*found, *(Step(slot, None) for slot in leaving)]
+    return [*found, *(Replacement(slot, None) for slot in leaving)]
 
 
-def _result(outcome: str, status: int, **fields: Any) -> dict[str, Any]:
-    return {"outcome": outcome, "status": status, **fields}
+def _close(plan: ProcessPlan, *, keep: ProcessPlan, sources: bool = True) -> None:
+    """Close the descriptors of a plan, except those that the other one shares."""
+    if sources and plan.sources >= 0:
+        os.close(plan.sources)
+    if plan.listener != keep.listener:
+        close_listening_socket(plan)

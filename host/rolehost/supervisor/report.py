@@ -1,9 +1,8 @@
-"""The supervisor's own lines, in the same forms as the children's."""
+"""The supervisor's own log lines, in the same formats as those of its children."""
 
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import time
 from typing import Any
@@ -15,23 +14,27 @@ _LEVELS = ("debug", "info", "warning", "error")
 
 
 class StatusReport:
-    """Writes one line per change of state to standard error.
+    """Writes one line for each change of state to standard error.
 
     Args:
         deployment: name of the deployment, in every line.
-        level: the least level that is written.
+        level: the lowest level that is written.
         form: ``auto``, ``console`` or ``json``; ``auto`` is console on a terminal.
     """
 
     def __init__(self, deployment: str, level: str, form: str) -> None:
-        self._deployment = deployment
-        self._least = _LEVELS.index(level)
         self._colour = sys.stderr.isatty()
+        self.configure(deployment, level, form)
+
+    def configure(self, deployment: str, level: str, form: str) -> None:
+        """Use the settings of another deployment from now on."""
+        self._deployment = deployment
+        self._lowest = _LEVELS.index(level)
         self._console = form == "console" or (form == "auto" and self._colour)
 
     def __call__(self, level: str, event: str, **fields: Any) -> None:
         """Write one line."""
-        if _LEVELS.index(level) < self._least:
+        if _LEVELS.index(level) < self._lowest:
             return
         line = {
             "timestamp": lines.timestamp(time.time()),
@@ -46,14 +49,3 @@ class StatusReport:
             os.write(2, masked(text).encode(errors="backslashreplace") + b"\n")
         except OSError:
             return
-
-
-def describe_exit(status: int) -> str:
-    """Say how a process ended, given its exit code (negative: the signal that killed it)."""
-    if status >= 0:
-        return f"exited with status {status}"
-    try:
-        name = signal.Signals(-status).name
-    except ValueError:
-        name = f"signal {-status}"
-    return f"was killed by {name}"
