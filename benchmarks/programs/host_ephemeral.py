@@ -8,7 +8,7 @@ import threading
 import time
 from pathlib import Path
 
-from rolehost.roles.worker.loop import WorkerRole
+from rolehost.roles.worker.role import WorkerRole
 
 from benchmarks.programs import plugin
 from benchmarks.programs.worker import started

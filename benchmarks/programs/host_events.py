@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from rolehost.api import Record
-from rolehost.roles.consumer.loop import ConsumerRole
+from rolehost.roles.consumer.role import ConsumerRole
 
 from benchmarks.programs import events_plugin
 from benchmarks.programs.worker import started

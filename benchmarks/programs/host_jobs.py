@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rolehost.api import Actor, Database
 from rolehost.roles.process import Process
-from rolehost.roles.worker.loop import WorkerRole
+from rolehost.roles.worker.role import WorkerRole
 
 from benchmarks.programs import plugin
 from benchmarks.programs.worker import started

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from rolehost.api import Services
-from rolehost.roles.worker.loop import WorkerRole
+from rolehost.roles.worker.role import WorkerRole
 
 from benchmarks.programs import plugin
 from benchmarks.programs.worker import started

@@ -9,7 +9,9 @@ from rolehost.api import StorageUnavailable, actor
 from rolehost.delivery import administration
 from rolehost.delivery.ledger import Finish
 from rolehost.delivery.scopes import unit_of_work
-from rolehost.roles.worker.consumer import LedgerConsumer
+from rolehost.roles.background import PollingListener
+from rolehost.roles.beats import Beats
+from rolehost.roles.worker.ledger import LedgerConsumer
 
 
 @actor()
@@ -33,7 +35,8 @@ def consumer(bench):
         owner="me",
         threads=THREADS,
         most=MOST,
-        listener=None,
+        listener=PollingListener(),
+        beats=Beats(),
     )
     while len(claimed(bench)) < MOST:
         finish_one(consumer)

@@ -27,7 +27,7 @@ from rolehost.api import (
 from rolehost.delivery.guard import role_loop
 from rolehost.delivery.requests import RequestScope
 from rolehost.deployment.model import LogSettings
-from rolehost.roles.upkeep import WriteWatch
+from rolehost.roles.background import LongWriteLoop
 from structlog.testing import capture_logs
 
 
@@ -693,7 +693,7 @@ def test_a_look_at_long_writes_keeps_nothing_of_other_threads(bench):
 def test_the_watch_of_long_writes_logs_a_warning(bench, things):
     if not bench.runtime.guard.single_writer:
         pytest.skip("writers of PostgreSQL do not exclude each other")
-    watch = WriteWatch(bench.runtime.guard, LogSettings(long_write=1e-6))
+    watch = LongWriteLoop(bench.runtime.guard, LogSettings(long_write=1e-6))
     watch.stopping.set()
     with capture_logs() as lines, bench.unit_of_work():
         Thing.create(id="1")

@@ -19,10 +19,10 @@ from rolehost import schema
 from rolehost.api import Event, PluginInfo, Schedule, actor, handler, hookimpl
 from rolehost.composition import Composition, compose
 from rolehost.deployment import load
-from rolehost.roles.consumer.loop import ConsumerRole
+from rolehost.roles.consumer.role import ConsumerRole
 from rolehost.roles.process import Process
-from rolehost.roles.scheduler.loop import SchedulerRole
-from rolehost.roles.worker.loop import WorkerRole
+from rolehost.roles.scheduler import SchedulerRole
+from rolehost.roles.worker.role import WorkerRole
 from rolehost.services import ProcessServices
 
 from tests.host.installed import plugin

@@ -9,7 +9,7 @@ import pytest
 from rolehost.api import Dead, PayloadError, Retry, RetryPolicy, actor
 from rolehost.delivery.ledger import Finish
 from rolehost.delivery.runner import Runner
-from rolehost.roles.worker.loop import WorkerRole
+from rolehost.roles.worker.role import WorkerRole
 
 from tests.delivery.odd_errors import ODD
 

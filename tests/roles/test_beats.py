@@ -8,7 +8,7 @@ import time
 import pytest
 from rolehost.api import actor
 from rolehost.roles.consumer.group import Progress
-from rolehost.roles.worker.loop import WorkerRole
+from rolehost.roles.worker.role import WorkerRole
 
 pytestmark = [pytest.mark.needs("rolehost_embedded"), pytest.mark.needs("dramatiq")]
 

@@ -11,10 +11,9 @@ from rolehost.api import Event, RetryPolicy, actor, handler
 from rolehost.delivery import deadletters
 from rolehost.delivery.scopes import unit_of_work
 from rolehost.errors import StorageUnavailable
+from rolehost.roles.consumer.assignments import Assignments, Offsets
 from rolehost.roles.consumer.lanes import Lanes
-from rolehost.roles.consumer.loop import ConsumerRole
-from rolehost.roles.consumer.offsets import Offsets
-from rolehost.roles.consumer.stints import Stints
+from rolehost.roles.consumer.role import ConsumerRole
 from rolehost.storage import Partition, Record
 
 pytestmark = pytest.mark.needs("rolehost_embedded")
@@ -204,33 +203,33 @@ class Hand(ThreadPoolExecutor):
 
 
 def test_what_has_not_begun_when_its_partition_moves_does_not_begin():
-    stints = Stints()
-    stints.begin([HERE, THERE], 0)
-    first, second, other = stints.take(delivered(HERE, 1, 2) + delivered(THERE, 1))
+    assignments = Assignments()
+    assignments.assign([HERE, THERE], 0)
+    first, second, other = assignments.take(delivered(HERE, 1, 2) + delivered(THERE, 1))
     with Hand() as one, Hand() as two:
-        assert one(stints.start, [first]) == [first]
-        assert not stints.release([HERE], 0.0)
-        assert two(stints.start, [second, other]) == [other]
-        one(stints.settle, [first], True)
-        assert stints.release([HERE], 0.0)
-        assert stints.committable() == {HERE: 2}
-        stints.forget([HERE])
-        two(stints.settle, [other], True)
-    assert (stints.flying(), stints.committable()) == (0, {THERE: 2})
+        assert one(assignments.start, [first]) == [first]
+        assert not assignments.revoke([HERE], 0.0)
+        assert two(assignments.start, [second, other]) == [other]
+        one(assignments.settle, [first], True)
+        assert assignments.revoke([HERE], 0.0)
+        assert assignments.committable() == {HERE: 2}
+        assignments.forget([HERE])
+        two(assignments.settle, [other], True)
+    assert (assignments.in_flight, assignments.committable()) == (0, {THERE: 2})
 
 
-def test_what_outlives_its_stint_commits_nothing_in_the_next_one():
-    stints = Stints()
-    stints.begin([HERE], 0)
+def test_what_outlives_its_assignment_commits_nothing_in_the_next_one():
+    assignments = Assignments()
+    assignments.assign([HERE], 0)
     with Hand() as one, Hand() as two:
-        (slow,) = one(stints.start, stints.take(delivered(HERE, 5)))
-        stints.release([HERE], 0.0)
-        stints.forget([HERE])
-        stints.begin([HERE], 0)
-        two(stints.start, stints.take(delivered(HERE, 5)))
-        one(stints.settle, [slow], True)
-    assert stints.committable() == {}
-    assert stints.flying() == 1
+        (slow,) = one(assignments.start, assignments.take(delivered(HERE, 5)))
+        assignments.revoke([HERE], 0.0)
+        assignments.forget([HERE])
+        assignments.assign([HERE], 0)
+        two(assignments.start, assignments.take(delivered(HERE, 5)))
+        one(assignments.settle, [slow], True)
+    assert assignments.committable() == {}
+    assert assignments.in_flight == 1
 
 
 def test_what_is_given_up_while_it_begins_is_kept_or_settled_and_never_forgotten():
@@ -242,44 +241,44 @@ def test_what_is_given_up_while_it_begins_is_kept_or_settled_and_never_forgotten
             self.set()
             return there
 
-    stints = Stints()
-    stints.begin([HERE, THERE], 0)
-    here, there = stints.take(delivered(HERE, 1) + delivered(THERE, 1))
-    here[1].gone = Leaving()
-    there[1].gone.set()
-    kept = stints.start([here, there])
+    assignments = Assignments()
+    assignments.assign([HERE, THERE], 0)
+    here, there = assignments.take(delivered(HERE, 1) + delivered(THERE, 1))
+    here[1].revoked = Leaving()
+    there[1].revoked.set()
+    kept = assignments.start([here, there])
     assert kept == [here]
-    stints.settle(kept, True)
-    assert stints.flying() == 0
+    assignments.settle(kept, True)
+    assert assignments.in_flight == 0
 
 
 def test_who_waits_for_room_is_told_when_there_is_enough_of_it():
-    stints = Stints()
-    taken = stints.take(delivered(HERE, *range(10)))
-    assert not stints.await_flying(5, 0.0)
+    assignments = Assignments()
+    taken = assignments.take(delivered(HERE, *range(10)))
+    assert not assignments.wait_for_room(5, 0.0)
 
     def work():
         for each in taken[:5]:
-            stints.settle(stints.start([each]), True)
+            assignments.settle(assignments.start([each]), True)
 
     with Hand() as hand:
         waiting = hand.submit(work)
-        assert stints.await_flying(5, 20)
+        assert assignments.wait_for_room(5, 20)
         waiting.result(20)
-    assert stints.committable() == {HERE: 5}
+    assert assignments.committable() == {HERE: 5}
 
 
 def test_an_offset_that_moved_while_it_was_committed_is_committed_again():
-    stints = Stints()
-    stints.begin([HERE], 0)
-    one, two = stints.take(delivered(HERE, 1, 2))
-    stints.settle(stints.start([one]), True)
-    offsets = stints.committable()
-    stints.settle(stints.start([two]), True)
-    stints.committed(offsets)
-    assert stints.committable() == {HERE: 3}
-    stints.committed(stints.committable())
-    assert stints.committable() == {}
+    assignments = Assignments()
+    assignments.assign([HERE], 0)
+    one, two = assignments.take(delivered(HERE, 1, 2))
+    assignments.settle(assignments.start([one]), True)
+    offsets = assignments.committable()
+    assignments.settle(assignments.start([two]), True)
+    assignments.committed(offsets)
+    assert assignments.committable() == {HERE: 3}
+    assignments.committed(assignments.committable())
+    assert assignments.committable() == {}
 
 
 def test_events_of_many_polls_become_one_batch(host, collected):
@@ -296,7 +295,7 @@ def test_events_of_many_polls_become_one_batch(host, collected):
     role._lanes.submit([(("g", "things"), lambda: gate.wait(20))])
     for n in range(40):
         publish(here, thing(n))
-    while len(group._waiting["things"]) < 40:
+    while len(group._batched["things"]) < 40:
         threading.Event().wait(0.01)
     gate.set()
     assert collected.wait(1) == [40]

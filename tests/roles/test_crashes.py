@@ -14,7 +14,7 @@ import pytest
 from dramatiq import Message
 from dramatiq.broker import MessageProxy
 from rolehost.api import StorageUnavailable, actor
-from rolehost.roles.worker.crashes import Crashed, Crashes, NotOurs
+from rolehost.roles.worker.ephemeral import Crashed, NotOurs, PoisonMessages
 
 PATIENCE = 60.0
 
@@ -46,7 +46,7 @@ def given_up() -> list[str]:
 
 @pytest.fixture
 def crashes(given_up: list[str]) -> Any:
-    return Crashes({"risky": risky}, given_up.append)
+    return PoisonMessages({"risky": risky}, given_up.append)
 
 
 def test_of_a_message_that_no_process_died_with_no_start_is_recorded(crashes):

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 from rolehost.api import RetryPolicy, actor
-from rolehost.roles.worker.loop import WorkerRole
+from rolehost.roles.worker.role import WorkerRole
 from structlog.testing import capture_logs
 
 pytestmark = [pytest.mark.needs("rolehost_embedded"), pytest.mark.needs("dramatiq")]

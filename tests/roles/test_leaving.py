@@ -10,12 +10,12 @@ import pytest
 PROGRAM = """
 import atexit
 import threading
-from rolehost.roles.leaving import ASKING, leave
+from rolehost.roles.serving import PINGING, leave
 
 asking = {asking}
 atexit.register(print, "libraries end")
 if asking:
-    threading.Thread(target=threading.Event().wait, name=ASKING, daemon=True).start()
+    threading.Thread(target=threading.Event().wait, name=PINGING, daemon=True).start()
 print("told")
 leave({status})
 """

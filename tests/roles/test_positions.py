@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
-from rolehost.roles.consumer.stints import Stints
+from rolehost.roles.consumer.assignments import Assignments
 from rolehost.storage import Partition, Record
 
 PLACE, OTHER = Partition("t", 0), Partition("t", 1)
 
 
-def taken(stints, *offsets):
-    return stints.take([Record("t", b"", partition=PLACE, offset=offset) for offset in offsets])
+def taken(assignments, *offsets):
+    return assignments.take(
+        [Record("t", b"", partition=PLACE, offset=offset) for offset in offsets]
+    )
 
 
 def test_offsets_behind_the_last_record_are_committed_when_all_before_is_finished():
-    stints = Stints()
-    stints.begin([PLACE], 0)
-    [first, second] = taken(stints, 3, 4)
+    assignments = Assignments()
+    assignments.assign([PLACE], 0)
+    [first, second] = taken(assignments, 3, 4)
     for each in (second, first):
-        stints.read_up_to({PLACE: 6})
-        assert stints.committable() == {}, "a record before it is not finished"
-        stints.settle(stints.start([each]), True)
-    stints.read_up_to({PLACE: 6})
-    assert stints.committable() == {PLACE: 6}
-    stints.committed({PLACE: 6})
-    stints.read_up_to({PLACE: 6})
-    assert stints.committable() == {}, "once"
-    taken(stints, 6)
-    stints.read_up_to({PLACE: 9})
-    assert stints.committable() == {}
+        assignments.read_up_to({PLACE: 6})
+        assert assignments.committable() == {}, "a record before it is not finished"
+        assignments.settle(assignments.start([each]), True)
+    assignments.read_up_to({PLACE: 6})
+    assert assignments.committable() == {PLACE: 6}
+    assignments.committed({PLACE: 6})
+    assignments.read_up_to({PLACE: 6})
+    assert assignments.committable() == {}, "once"
+    taken(assignments, 6)
+    assignments.read_up_to({PLACE: 9})
+    assert assignments.committable() == {}
 
 
 def test_a_partition_that_only_has_markers_is_committed_and_one_that_is_not_owned_is_not():
-    stints = Stints()
-    stints.begin([PLACE], 0)
-    stints.read_up_to({PLACE: 0, OTHER: 5})
-    assert stints.committable() == {}
-    stints.read_up_to({PLACE: 2})
-    assert stints.committable() == {PLACE: 2}
+    assignments = Assignments()
+    assignments.assign([PLACE], 0)
+    assignments.read_up_to({PLACE: 0, OTHER: 5})
+    assert assignments.committable() == {}
+    assignments.read_up_to({PLACE: 2})
+    assert assignments.committable() == {PLACE: 2}

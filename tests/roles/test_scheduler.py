@@ -9,7 +9,7 @@ import threading
 from rolehost.api import Schedule, actor
 from rolehost.roles.process import Process
 from rolehost.roles.scheduler import run
-from rolehost.roles.worker.loop import WorkerRole
+from rolehost.roles.worker.role import WorkerRole
 
 
 def test_each_tick_runs_its_actor_until_the_process_is_told_to_stop(host, collected):

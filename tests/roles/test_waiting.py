@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 from rolehost.api import Backend, StorageRefused, StorageUnavailable, hookimpl
+from rolehost.roles.lifecycle import answered, started
+from rolehost.roles.outages import LONGEST, StartWait
 from rolehost.roles.process import Process
-from rolehost.roles.waiting import LONGEST, Wait, answered, started
 
 from tests.http.compositions import compose
 
@@ -137,7 +138,7 @@ class Clock:
 
 
 def test_pauses_double_up_to_a_bound_and_are_not_in_step() -> None:
-    wait = Wait(Random(1), clock=Clock())
+    wait = StartWait(Random(1), clock=Clock())
     pauses = [wait.failed(StorageUnavailable("away")) for _ in range(12)]
     assert pauses[0] < 0.25
     assert all(LONGEST / 2 <= pause <= LONGEST for pause in pauses[6:])
@@ -148,9 +149,9 @@ def test_a_wait_is_told_at_first_when_it_lasts_twice_as_long_and_when_its_reason
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = Clock()
-    wait = Wait(Random(1), clock=clock)
+    wait = StartWait(Random(1), clock=clock)
     told: list[tuple[float, str]] = []
-    monkeypatch.setattr(wait, "_tell", lambda event, **fields: told.append((clock.now, event)))
+    monkeypatch.setattr(wait, "_log", lambda event, **fields: told.append((clock.now, event)))
     for second in range(100):
         clock.now = float(second)
         reason = "another" if second == 15 else "away" if second < 15 else "another"

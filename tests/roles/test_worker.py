@@ -7,7 +7,7 @@ import time
 
 from rolehost.api import RetryPolicy, actor
 from rolehost.delivery import administration
-from rolehost.roles.worker.loop import WorkerRole
+from rolehost.roles.worker.role import WorkerRole
 
 
 def worker(host):

@@ -8,8 +8,7 @@ import os
 from pathlib import Path
 
 from rolehost.api.contributions import ROLES
-from rolehost.roles.leaving import leave
-from rolehost.roles.serving import reported, serve
+from rolehost.roles.serving import leave, reported, serve
 from rolehost.roles.status import SOURCES_VARIABLE
 
 

@@ -1,25 +1,33 @@
-"""Telling of an outage that a running process waits out: when it begins, rarely, when it ended."""
+"""Log lines about outages of storage: when one begins, ever more rarely, and when it ended."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import structlog
 
+from rolehost.errors import StorageUnavailable
+
 log = structlog.get_logger(__name__)
 
-#: Seconds without a failure after which an outage is over; some clients are silent in between.
+#: Seconds without a failure after which an outage is over, because some clients are silent in
+#: between; and the fewest seconds between two lines about one outage.
 CALM = 10.0
+
+#: Seconds before the second attempt of a start, and the most between two; each is drawn from the
+#: upper half, so that the processes of a fleet do not connect in step when an engine is back.
+FIRST, LONGEST = 0.25, 5.0
 
 
 class Outage:
-    """One thread's outages, at level ``warning``; many failures of one are few lines.
+    """The outages that one thread waits out, at level ``warning``.
 
     Args:
         clock: monotonic seconds.
-        bound: who is hit, in every line.
+        bound: fields of every line: who is hit.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic, **bound: Any) -> None:
@@ -29,7 +37,7 @@ class Outage:
         self._last = self._due = 0.0
 
     def failed(self, error: Exception) -> None:
-        """Tell of a failure: the first one, and again each time it has lasted twice as long."""
+        """Log the first failure, and later ones each time the outage lasted twice as long."""
         now = self._last = self._clock()
         if self._began is None:
             self._began = now
@@ -40,8 +48,54 @@ class Outage:
         log.warning("storage unavailable", error=str(error), lasted=round(lasted, 1), **self._bound)
 
     def passed(self) -> None:
-        """Tell, once it has been calm for a while, that it is over. Costs nothing without one."""
+        """Log the end of an outage once it has been calm for a while."""
         if self._began is None or self._clock() - self._last < CALM:
             return
         log.warning("storage answers", lasted=round(self._last - self._began, 1), **self._bound)
         self._began = None
+
+
+class StartWait:
+    """How long a start waits for storage before the next attempt, and its log lines.
+
+    Args:
+        random: draws the delays.
+        speak: log at level ``warning``, not ``debug``.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self, random: Random, *, speak: bool = True, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._random = random
+        self._log = log.warning if speak else log.debug
+        self._clock = clock
+        self._delay = FIRST
+        self._began = self._due = 0.0
+        self._last = ""
+
+    def failed(self, error: StorageUnavailable) -> float:
+        """Return the seconds before the next attempt; log the error if it is new or lasts."""
+        now = self._clock()
+        text = str(error)
+        if not self._last:
+            self._began = now
+        waited = now - self._began
+        if text != self._last or waited >= self._due:
+            self._last = text
+            self._due = max(CALM, 2 * waited)
+            named = {"backend": error.backend, "setting": error.setting}
+            self._log(
+                "waiting for storage",
+                error=text,
+                waited=round(waited, 1),
+                **{name: value for name, value in named.items() if value},
+            )
+        delay = self._delay
+        self._delay = min(LONGEST, 2 * delay)
+        return delay * self._random.uniform(0.5, 1.0)
+
+    def over(self) -> None:
+        """Log that the wait, if there was one, is over."""
+        if self._last:
+            self._log("storage answers", waited=round(self._clock() - self._began, 1))

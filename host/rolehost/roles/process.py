@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import structlog
 
 from rolehost.api.hooks import ProcessContext
-from rolehost.api.observe import Recorder
 from rolehost.api.services import Clock
 from rolehost.composition.model import Composition, Plugin
 from rolehost.composition.needs import needing
@@ -18,12 +17,12 @@ from rolehost.delivery.leases import Identity
 from rolehost.deployment.model import LimitSettings
 from rolehost.errors import RolehostError, StorageRefused, StorageUnavailable
 from rolehost.observe.board import Board
-from rolehost.roles import hooks
+from rolehost.roles import plugins
+from rolehost.roles.background import BackgroundLoops, PollingListener
 from rolehost.roles.beats import Beats
 from rolehost.roles.migrating import bring_up
-from rolehost.roles.upkeep import Upkeep
 from rolehost.services import ProcessServices
-from rolehost.storage import Kind
+from rolehost.storage import Kind, Listener
 
 log = structlog.get_logger(__name__)
 
@@ -32,18 +31,18 @@ class Process:
     """A process with a role; :meth:`start` is called after the last fork.
 
     Args:
-        composition: what it is made of.
+        composition: what the process runs.
         role: ``http``, ``worker``, ``consumer``, ``scheduler`` or ``command``.
         slot: number among the processes of its role, from 0.
         incarnation: how often this slot was started, from 1.
-        announce: told ``waiting``, ``ready`` and ``draining``; None tells nobody.
-        migrates: bring the schema up at the start, for it could not be done before.
-        clock: the time; None takes the system's.
-        random: the random source; None takes a fresh one.
-        beats: tells the supervisor of progress; None tells nobody.
-        board: what the supervisor tells; None: nothing.
-        upkeep: renew presence, sweep and relay in threads of its own; False leaves that to
-            whoever drives the process step by step, such as a test.
+        announce: called with ``waiting``, ``ready`` and ``draining``.
+        migrates: apply pending migrations at the start.
+        clock: the time; default: the system's.
+        random: the random source; default: a new one.
+        beats: how the supervisor sees progress.
+        board: what the supervisor shows.
+        background: run the background loops; False if a test or a simulation drives the process
+            step by step.
     """
 
     def __init__(
@@ -53,16 +52,16 @@ class Process:
         role: str,
         slot: int = 0,
         incarnation: int = 1,
-        announce: Callable[[str], object] | None = None,
+        announce: Callable[[str], object] = lambda _: None,
         migrates: bool = False,
         clock: Clock | None = None,
         random: random.Random | None = None,
         beats: Beats | None = None,
         board: Board | None = None,
-        upkeep: bool = True,
+        background: bool = True,
     ) -> None:
-        self.composition = composition
-        self._whole = composition
+        #: Without the plugins whose backend failed; a start may leave out more.
+        self._provisioned = composition
         self.role = role
         self.slot = slot
         self.incarnation = incarnation
@@ -72,46 +71,50 @@ class Process:
         self._random = random
         self.beats = beats or Beats()
         self.board = board or Board()
-        self._keeps_up = upkeep and role != "command"
+        self._has_background = background and role != "command"
         self._services: ProcessServices | None = None
-        self._without: set[str] = set()
+        self._away: set[str] = set()
         self._started: list[Plugin] = []
-        self._upkeep: Upkeep | None = None
+        self._background: BackgroundLoops | None = None
         self._ready = False
-        #: Counts the requests, jobs or events that it is busy with; set by its role.
+        #: Counts the requests, jobs or events in flight; set by the role.
         self.in_flight: Callable[[], int] | None = None
 
     @property
     def services(self) -> ProcessServices:
-        """The services of this process; there from :meth:`start` on."""
+        """The services of this process; available from :meth:`start` on."""
         if self._services is None:
             raise RuntimeError("the process has not been started")
         return self._services
 
     @property
-    def recorder(self) -> Recorder:
-        """Tells every recorder that plugins added."""
-        return self.services.recorders
+    def composition(self) -> Composition:
+        """What this process runs: the composition without the plugins that failed here."""
+        return self._provisioned if self._services is None else self._services.composition
 
     @property
     def draining(self) -> bool:
-        """Whether it was told to stop."""
+        """Whether the process was asked to stop."""
         return self._services is not None and self._services.draining
 
     @property
     def identity(self) -> Identity:
-        """Who this process is in presence rows and leases; another one after every fork."""
+        """The id of this process in presence rows and leases; a new one after every fork."""
         return self._identity
 
-    def ping(self) -> None:
-        """Return when every backend answers and takes what the deployment says.
+    def listen(self, names: Collection[str]) -> Listener:
+        """Listen for wake-ups; without a queue the listener only waits."""
+        has_queue = "queue" in self.composition.backends
+        return self.services.queue.listen(names) if has_queue else PollingListener()
 
-        One that is optional and away is told once, and gone on without.
+    def ping(self) -> None:
+        """Return if every backend answers and accepts the settings of the deployment.
+
+        An optional backend that is away is logged once, and the process goes on.
 
         Raises:
-            StorageUnavailable: one does not; StorageRefused, which it includes: waiting cannot
-                help.
-            StartError: one raised something else.
+            StorageUnavailable: a backend is away; StorageRefused, a subclass: waiting cannot help.
+            StartError: a backend raised something else.
         """
         services = self._provision()
         for kind in tuple(services.backends):
@@ -124,35 +127,34 @@ class Process:
             except StorageUnavailable as error:
                 if kind not in services.optional or isinstance(error, StorageRefused):
                     raise
-                if kind not in self._without:
+                if kind not in self._away:
                     log.warning("going on without storage", kind=kind, error=str(error))
-                self._without.add(kind)
+                self._away.add(kind)
             except RolehostError:
                 raise
             except Exception as error:
-                self._not_provisioned(kind, error)
+                self._backend_failed(services, kind, error)
 
-    def _not_provisioned(self, kind: Kind, error: Exception) -> None:
+    def _backend_failed(self, services: ProcessServices, kind: Kind, error: Exception) -> None:
         """Go on without the plugin whose backend failed, and without those that need it.
 
         Raises:
-            StartFailed: nothing may go on without it.
+            StartFailed: the plugin must not fail.
         """
-        owned = self._whole.backends[kind]
-        problem = hooks.not_provisioned(self._whole.plugin(owned.plugin), owned, error)
-        log.error("backend failed", plugin=owned.plugin, kind=kind, exc_info=error)
-        if not self._whole.deployment.may_degrade(owned.plugin):
-            raise hooks.StartFailed(problem) from error
-        failed = self._whole.plugin(owned.plugin)
-        kinds = [each for each, of in self._whole.backends.items() if of.plugin == failed.name]
-        left = self._whole.without(hooks.degraded(failed, problem), backends=False)
-        for name in needing(left, kinds):
-            other = self._whole.plugin(name)
-            why = hooks.not_started(failed, other, left.deployment.name)
-            left = left.without(hooks.degraded(other, why))
-        self._whole = self.composition = left
-        if self._services is not None:
-            self._services.composition = left
+        whole = self._provisioned
+        backend = whole.backends[kind]
+        failed = whole.plugin(backend.plugin)
+        problem = plugins.backend_failed(failed, backend, error)
+        log.error("backend failed", plugin=failed.name, kind=kind, exc_info=error)
+        if not whole.deployment.may_degrade(failed.name):
+            raise plugins.StartFailed(problem) from error
+        kinds = [each for each, owned in whole.backends.items() if owned.plugin == failed.name]
+        rest = whole.without(plugins.degraded(failed, problem), backends=False)
+        for name in needing(rest, kinds):
+            other = whole.plugin(name)
+            why = plugins.dependency_failed(failed, other, rest.deployment.name)
+            rest = rest.without(plugins.degraded(other, why))
+        self._provisioned = services.composition = rest
 
     def _topics(self) -> frozenset[str]:
         """Return the topics that this process publishes to or reads."""
@@ -162,7 +164,7 @@ class Process:
     def _provision(self) -> ProcessServices:
         if self._services is None:
             self._services = ProcessServices(
-                self.composition,
+                self._provisioned,
                 role=self.role,
                 clock=self._clock,
                 random=self._random,
@@ -171,10 +173,10 @@ class Process:
         return self._services
 
     def start(self) -> None:
-        """Build services, bind models, announce presence, run the plugins' start hooks.
+        """Build services, bind models, run the plugins' start hooks, announce presence.
 
         Raises:
-            StartError: a plugin's start failed; what had started is stopped again.
+            StartError: a plugin's start failed; those that had started are stopped again.
             RolehostError: storage cannot be reached. The process may be started once more.
         """
         services = self._provision()
@@ -191,18 +193,23 @@ class Process:
                     log.info("migrated", migration=migration.site)
             services.bind_models()
             self._start_plugins(services)
-            if self._keeps_up:
-                self._upkeep = Upkeep.of(
-                    self.composition, services, self._identity, self._vitals, self.beats
+            if self._has_background:
+                self._background = BackgroundLoops(
+                    self.composition,
+                    services,
+                    self._identity,
+                    self._vitals,
+                    self.beats,
+                    self.listen,
                 )
-                self._upkeep.start()
+                self._background.start()
         except BaseException:
             self.stop()
             self._services = None
             raise
 
     def _vitals(self) -> tuple[str, int | None]:
-        """Return the state and what is in flight, for the presence row."""
+        """Return the state and the number in flight, for the presence row."""
         state = "draining" if self.draining else "ready" if self._ready else "starting"
         hanging = [each.process for each in self.board.read().hangs]
         if state == "ready" and hanging:
@@ -211,84 +218,81 @@ class Process:
         return state, None if self.in_flight is None else self.in_flight()
 
     def takes_work(self) -> None:
-        """Show in the presence row that work is taken."""
+        """Show in the presence row that this process takes work."""
         self._ready = True
-        if self._upkeep is not None:
-            self._upkeep.tell()
+        if self._background is not None:
+            self._background.renew_presence()
 
     def announce_ready(self) -> None:
-        """Tell the supervisor that work is taken."""
+        """Announce that this process takes work."""
         self.takes_work()
-        if self._announce is not None:
-            self._announce("ready")
+        self._announce("ready")
 
     def announce_waiting(self) -> None:
-        """Tell the supervisor that the start lasts as long as a backend is away."""
-        if self._announce is not None:
-            self._announce("waiting")
+        """Announce that the start waits for a backend."""
+        self._announce("waiting")
 
     def drain(self) -> None:
-        """Turn unready; the role stops taking work itself."""
+        """Become unready; the role itself stops taking work."""
         if self._services is None or self._services.draining:
             return
         self._services.draining = True
-        if self._upkeep is not None:
-            self._upkeep.tell()
-        if self._announce is not None:
-            self._announce("draining")
+        if self._background is not None:
+            self._background.renew_presence()
+        self._announce("draining")
 
     def stop(self) -> None:
         """Stop plugins in reverse, give up presence, close services. Idempotent."""
         if self._services is None:
             return
-        if self._upkeep is not None:
-            self._upkeep.stop()
-            self._upkeep = None
+        if self._background is not None:
+            self._background.stop()
+            self._background = None
         while self._started:
-            self._call(self._started.pop(), "rolehost_stop", self._limits.stop)
+            self._stop_last()
         self._services.close()
 
+    def _stop_last(self) -> None:
+        plugin = self._started.pop()
+        plugins.stop(plugin, self._context(plugin), self._limits.stop)
+
     def _start_plugins(self, services: ProcessServices) -> None:
-        """Start the plugins in their order; those that may fail are left out when they do."""
-        # An earlier start may have been given up because a backend was away.
-        services.composition = self.composition = self._whole
-        for each in self._whole.degraded:
-            if self.role != "command":  # whose output is for somebody else
+        """Start the plugins in order, without those that fail and are allowed to."""
+        # An earlier start may have left plugins out, and ended because a backend was away.
+        services.composition = self._provisioned
+        if self.role != "command":  # the output of a command is for something else
+            for each in self._provisioned.degraded:
                 log.error("plugin degraded", plugin=each.name, error=each.reason)
         failed: dict[str, Plugin] = {}
-        for plugin in self._whole.plugins:
-            missing = next((name for name in plugin.info.depends if name in failed), None)
-            self._started.append(plugin)
+        for plugin in self._provisioned.plugins:
             undo = services.checkpoint()
+            self._started.append(plugin)
             try:
-                if missing is not None:
-                    problem = hooks.not_started(failed[missing], plugin, services.deployment)
-                    raise hooks.StartFailed(problem)
-                hooks.start(plugin, self._context(plugin), self._start_limit)
-            except hooks.StartFailed as error:
-                if not self._whole.deployment.may_degrade(plugin.name):
+                self._start_plugin(plugin, failed)
+            except plugins.StartFailed as error:
+                if not services.composition.deployment.may_degrade(plugin.name):
                     raise
                 log.error("plugin degraded", plugin=plugin.name, error=str(error))
                 failed[plugin.name] = plugin
-                self._call(self._started.pop(), "rolehost_stop", self._limits.stop)
+                self._stop_last()
                 undo()
-                self.composition = self.composition.without(hooks.degraded(plugin, error.problem))
-        services.composition = self.composition
-        for each in self.composition.degraded:
+                degraded = plugins.degraded(plugin, error.problem)
+                services.composition = services.composition.without(degraded)
+        for each in services.composition.degraded:
             services.recorders.degraded(each.name)
 
-    @property
-    def _start_limit(self) -> float:
-        """Seconds for a start hook: the supervisor must not kill who is about to name it."""
-        patience = self.composition.deployment.host.supervisor.start_timeout
-        return min(self._limits.start, patience / 2)
+    def _start_plugin(self, plugin: Plugin, failed: Mapping[str, Plugin]) -> None:
+        missing = next((name for name in plugin.info.depends if name in failed), None)
+        if missing is not None:
+            problem = plugins.dependency_failed(failed[missing], plugin, self.services.deployment)
+            raise plugins.StartFailed(problem)
+        # Less than the supervisor's patience, so that the hook is named before it kills.
+        patience = self.composition.deployment.host.supervisor.start_timeout / 2
+        plugins.start(plugin, self._context(plugin), min(self._limits.start, patience))
 
     @property
     def _limits(self) -> LimitSettings:
         return self.composition.deployment.host.limits
-
-    def _call(self, plugin: Plugin, hook: str, seconds: float) -> None:
-        hooks.call(plugin, hook, self._context(plugin), seconds)
 
     def _context(self, plugin: Plugin) -> ProcessContext:
         services: Any = self.services

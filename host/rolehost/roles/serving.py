@@ -4,23 +4,34 @@ from __future__ import annotations
 
 import gc
 import importlib
+import logging
 import os
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
+import structlog
+
+from rolehost import failpoints
 from rolehost.composition.model import Composition
+from rolehost.deployment.model import Deployment
 from rolehost.errors import (
     ConfigurationError,
+    Problem,
     RolehostError,
     StorageRefused,
     StorageUnavailable,
 )
 from rolehost.roles.status import AWAY, CANNOT_START, MISCONFIGURED, STATUS_VARIABLE
 
-#: Characters of a reason that is told through it: a pipe takes 4096 bytes at once.
+#: Characters of a reason that is written to the status pipe, which takes 4096 bytes at once.
 LONGEST_REASON = 1000
+
+#: Name of the threads that ping a backend; the end of the process does not wait for them.
+PINGING = "pings storage"
 
 
 def serve(
@@ -40,7 +51,6 @@ def serve(
     """
     from rolehost.observe import logs
     from rolehost.observe.board import Board
-    from rolehost.roles.arming import arm_failpoints
     from rolehost.roles.beats import Beats
     from rolehost.roles.process import Process
 
@@ -112,3 +122,60 @@ def _announce(word: str) -> bool:
         os.write(int(number), f"{word}\n".encode(errors="replace"))
         return True
     return False
+
+
+def arm_failpoints(deployment: Deployment) -> None:
+    """Arm the failpoints that ``ROLEHOST_FAIL`` names, except in production.
+
+    Raises:
+        ConfigurationError: it cannot be read, or the deployment is in production: a forgotten
+            variable must not kill processes there.
+    """
+    text = os.environ.get(failpoints.VARIABLE, "").strip()
+    if not text:
+        return
+    words = {}
+    if deployment.host.deployment.environment == "production":
+        words = {
+            "code": "failpoints-in-production",
+            "what": "failpoints are to be armed in production",
+            "expected": f"no {failpoints.VARIABLE} where environment is production",
+            "fix": f"unset {failpoints.VARIABLE}, or set [deployment] environment = 'test'"
+            " if this is no production",
+        }
+    else:
+        try:
+            failpoints.arm_from(text)
+        except failpoints.UnknownFailpoint as error:
+            words = {
+                "code": "failpoint",
+                "what": str(error),
+                "expected": "POINT:ACTION or POINT:ACTION@PROBABILITY, separated by commas",
+                "fix": "rolehost failpoints lists the points and what each can do",
+            }
+    if words:
+        who, where = f"deployment {deployment.name}", f"environment {failpoints.VARIABLE}"
+        raise ConfigurationError([Problem(who=who, where=where, got=text, **words)])
+    structlog.get_logger(__name__).warning(
+        "failpoints are armed, this process may fail on purpose", armed=text
+    )
+
+
+def leave(status: int) -> NoReturn:
+    """End this process.
+
+    Python does not wait for daemon threads, nor for the threads of C libraries, before it calls
+    the exit handlers of these libraries. OpenSSL's handler frees what a thread reads that is
+    making a connection, for example one of librdkafka, and the process dies of SIGSEGV. So the
+    exit handlers are skipped if a backend is still being pinged, and after a failed start, which
+    closes nothing.
+
+    Args:
+        status: the exit status; 0: the role has run, or was stopped before its start.
+    """
+    if status or any(thread.name == PINGING for thread in threading.enumerate()):
+        logging.shutdown()
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(status)
+    sys.exit(status)

@@ -15,8 +15,7 @@ from dataclasses import replace
 
 from rolehost.composition.model import Composition
 from rolehost.observe.board import BOARD_VARIABLE
-from rolehost.roles.leaving import leave
-from rolehost.roles.serving import reported, serve
+from rolehost.roles.serving import leave, reported, serve
 from rolehost.roles.status import LISTENER_VARIABLE, STATUS_VARIABLE
 from rolehost.supervisor.child import STOPPING, become_child
 from rolehost.supervisor.plan import MIGRATE, ProcessPlan, StartedProcess

@@ -116,7 +116,7 @@ def test_one_that_a_newer_host_wrote_is_passed_over(any_fleet):
 def test_a_worker_counts_the_jobs_that_it_has(fleet):
     import threading
 
-    from rolehost.roles.worker.loop import WorkerRole
+    from rolehost.roles.worker.role import WorkerRole
 
     entered, leave = threading.Event(), threading.Event()
 

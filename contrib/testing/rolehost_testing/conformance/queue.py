@@ -17,7 +17,7 @@ import dramatiq
 import pytest
 from rolehost.api import Actor
 from rolehost.errors import CapabilityMissing, StorageUnavailable
-from rolehost.roles.worker.crashes import Crashes
+from rolehost.roles.worker.ephemeral import PoisonMessages
 from rolehost.storage import CAPABILITIES, Queue
 
 from rolehost_testing.conformance.cache import silent_server
@@ -578,7 +578,7 @@ def _run_and_die_of_zero(
 
     _actor(broker, run)
     allowed = Actor(fn=run, name="conform", durable=False, max_crashes=max_crashes)
-    broker.add_middleware(Crashes({allowed.name: allowed}))
+    broker.add_middleware(PoisonMessages({allowed.name: allowed}))
     with _worker(broker, threads=1):
         broker.join(_QUEUE, timeout=int(PATIENCE * 1000))
     queue.close()

@@ -187,7 +187,7 @@ def _live(found: Found, probed: Probe, deployment: Deployment, seen: Seen) -> No
         world.prepare([("rolehost", "rolehost.migrations"), *composition.schema_sets])
 
         def process() -> Process:
-            return Process(composition, role=role, upkeep=False)
+            return Process(composition, role=role, background=False)
 
         _once(process, start=True)  # what is imported and cached stays, and is not counted
         threads, descriptors = _threads(), _descriptors()

@@ -10,7 +10,7 @@ from rolehost.api import Actor
 from rolehost.delivery.arguments import Signature
 from rolehost.delivery.messages import call
 from rolehost.failpoints import Crash
-from rolehost.roles.worker.crashes import Crashes
+from rolehost.roles.worker.ephemeral import PoisonMessages
 from rolehost.services import ProcessServices
 from rolehost.services.transport import ephemeral_queue
 
@@ -28,7 +28,7 @@ class Messages:
     def __init__(self, services: ProcessServices, actors: Sequence[Actor]) -> None:
         self._services = services
         self._actors = {actor.name: actor for actor in actors}
-        self._crashes = Crashes(self._actors)
+        self._crashes = PoisonMessages(self._actors)
         self._queues = sorted({ephemeral_queue(actor.queue) for actor in actors})
 
     def step(self) -> list[Ran]:

@@ -67,7 +67,7 @@ class Processes:
                 incarnation=self._incarnation,
                 clock=self._world.clock,
                 random=chance,
-                upkeep=False,
+                background=False,
             )
             with self._marked():
                 found.start()

@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Callable, Collection, Hashable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from rolehost.roles.consumer.group import RELEASE, Group
-from rolehost.roles.consumer.stints import Stint, Stints
+from rolehost.roles.consumer.assignments import Assignment, Assignments
+from rolehost.roles.consumer.group import RELEASE, ConsumerGroup
 from rolehost.storage import Partition
 
 from rolehost_testing.simulation.fibers import FiberLocal, FiberLock
@@ -49,37 +49,28 @@ class SimulatedLanes:
             del self._lanes[lane]
 
 
-class SimulatedStints(Stints):
-    """Stints whose release is awaited in simulated time."""
+class SimulatedAssignments(Assignments):
+    """Assignments whose revocation is awaited in simulated time."""
 
     def __init__(self, process: SimulatedProcess) -> None:
-        super().__init__(process.run.fibers.number)
+        super().__init__()
         self._process = process
 
-    def _await(self, true: Callable[[], bool], wanted: Callable[[], int], timeout: float) -> bool:
-        del wanted
+    def _wait(self, true: Callable[[], bool], wake_at: int, timeout: float) -> bool:
+        del wake_at
         run = self._process.run
         deadline = run.clock.now() + timeout * 1000
         run.fibers.sleep("partition.release", lambda: true() or run.clock.now() >= deadline)
         return true()
 
 
-class SimulatedGroup(Group):
+class SimulatedGroup(ConsumerGroup):
     """One consumer group in one simulated process; its parts are called one by one."""
 
     def __init__(self, process: SimulatedProcess, group: str, handlers: Any) -> None:
-        services, self._process = process.services, process
-        super().__init__(
-            services.delivery,
-            services,
-            services.stream,
-            group,
-            handlers,
-            process.lanes,  # type: ignore[arg-type]
-            process.composition.deployment.host.consumer.in_flight,
-            services.queue.listen([f"replay:{group}"]) if "queue" in services.backends else None,
-        )
-        self._stints = SimulatedStints(process)
+        self._process = process
+        super().__init__(process, group, handlers, process.lanes)  # type: ignore[arg-type]
+        self._assignments = SimulatedAssignments(process)
         self._current = FiberLocal(process.run.fibers)  # type: ignore[assignment]
         for handling in self._handling.values():
             handling._quarantine = FiberLock(process.run.fibers)  # type: ignore[assignment]
@@ -91,11 +82,11 @@ class SimulatedGroup(Group):
 
     def poll(self) -> None:
         """Take records and give them to the lanes."""
-        room = self._most - self._stints.flying()
+        room = self._most - self._assignments.in_flight
         if room > 0:
             deliveries = self._subscription.poll(0.0, room)
             if deliveries:
-                self._lanes.submit(self._work(self._stints.take(deliveries)))
+                self._lanes.submit(self._work(self._assignments.take(deliveries)))
         else:
             self._stay()
 
@@ -112,7 +103,7 @@ class SimulatedGroup(Group):
     @property
     def dirty(self) -> bool:
         """Whether there are offsets to commit."""
-        return bool(self._stints.committable())
+        return bool(self._assignments.committable())
 
     def replay(self) -> None:
         """Handle again what operators marked so."""
@@ -122,19 +113,21 @@ class SimulatedGroup(Group):
         """Nothing: a simulated member that takes nothing polls no less often."""
 
     def _wait(self, seconds: float) -> bool:
-        stint: Stint | None = getattr(self._current, "stint", None)
+        assignment: Assignment | None = getattr(self._current, "assignment", None)
         run = self._process.run
         until = run.clock.now() + seconds * 1000
 
         def over() -> bool:
-            return run.clock.now() >= until or (stint is not None and stint.gone.is_set())
+            return run.clock.now() >= until or (
+                assignment is not None and assignment.revoked.is_set()
+            )
 
         run.fibers.sleep("handler.retry", over)
-        return stint is not None and stint.gone.is_set()
+        return assignment is not None and assignment.revoked.is_set()
 
     def _revoked(self, partitions: Collection[Partition]) -> None:
         try:
-            self._stints.release(partitions, RELEASE)
+            self._assignments.revoke(partitions, RELEASE)
             self._commit()
         finally:
-            self._stints.forget(partitions)
+            self._assignments.forget(partitions)

@@ -17,7 +17,7 @@ from rolehost.delivery.relay import Relay
 from rolehost.delivery.runner import Runner
 from rolehost.delivery.ticks import Ticker
 from rolehost.roles.process import Process
-from rolehost.roles.worker.consumer import LedgerConsumer
+from rolehost.roles.worker.ledger import LedgerConsumer
 from rolehost.storage import Listener
 
 from rolehost_testing.simulation.consuming import SimulatedGroup, SimulatedLanes
@@ -72,7 +72,7 @@ class SimulatedProcess(Process):
             incarnation=incarnation,
             clock=run.clock,
             random=random.Random(f"{run.seed} {self.name}"),
-            upkeep=False,
+            background=False,
         )
         self.dead = False
         self.frozen = False
@@ -112,7 +112,7 @@ class SimulatedProcess(Process):
             self._listener = services.queue.listen(["outbox", "leases"])
 
     def begin(self) -> None:
-        """Announce its presence and begin to take work, as :mod:`rolehost.roles.upkeep` does."""
+        """Announce its presence and begin to take work; see :mod:`rolehost.roles.background`."""
         self._presence.renew(self._identity)
         sweep.release_dead(self.services.delivery)
         settings, now = self.composition.deployment.host.scheduler, self.run.clock.now()
@@ -135,7 +135,7 @@ class SimulatedProcess(Process):
     def _offers(self) -> Iterator[Activity]:
         now = self.run.clock.now()
         if not any(name in self.busy for name in self._due):
-            # The caretaker is one thread, which renews before it does anything else.
+            # The maintenance loop is one thread, which renews before it does anything else.
             for name, due in self._due.items():
                 if now >= due:
                     yield Activity(name, getattr(self, f"_{name}"))
@@ -220,10 +220,10 @@ class SimulatedProcess(Process):
                     threads=self.run.threads,
                     most=settings.prefetch,
                     listener=services.queue.listen([f"queue:{queue}"]),
+                    beats=self.beats,
                 )
 
     def _claim(self, queue: str, consumer: LedgerConsumer) -> None:
-        assert consumer._listener is not None  # a simulated world has a queue
         consumer._listener.wait(0.0)
         # What is finished is written now, however little time has passed.
         consumer._write_at = 0.0

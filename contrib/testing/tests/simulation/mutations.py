@@ -12,9 +12,8 @@ from rolehost.delivery.handling import EventScope
 from rolehost.delivery.ledger import Finish, Ledger
 from rolehost.delivery.relay import Relay
 from rolehost.delivery.runner import Runner
-from rolehost.roles.consumer.group import Group
-from rolehost.roles.consumer.offsets import Offsets
-from rolehost.roles.consumer.stints import Stints
+from rolehost.roles.consumer.assignments import Assignments, Offsets
+from rolehost.roles.consumer.group import ConsumerGroup
 
 Mutation = Callable[[], Any]
 
@@ -31,15 +30,15 @@ def commit_offsets_before_the_handler() -> Iterator[None]:
     def take(self: Offsets, offset: int) -> None:
         self.committable = offset + 1
 
-    def committable(self: Stints) -> dict[Any, int]:
+    def committable(self: Assignments) -> dict[Any, int]:
         return {
-            partition: stint.offsets.committable
-            for partition, stint in self._owned.items()
-            if stint.offsets.committable is not None
-            and told.get(stint.offsets) != stint.offsets.committable
+            partition: each.offsets.committable
+            for partition, each in self._owned.items()
+            if each.offsets.committable is not None
+            and told.get(each.offsets) != each.offsets.committable
         }
 
-    def committed(self: Stints, offsets: dict[Any, int]) -> None:
+    def committed(self: Assignments, offsets: dict[Any, int]) -> None:
         for partition, offset in offsets.items():
             told[self._owned[partition].offsets] = offset
 
@@ -47,8 +46,8 @@ def commit_offsets_before_the_handler() -> Iterator[None]:
     with (
         mock.patch.object(Offsets, "take", take),
         mock.patch.object(Offsets, "finish", lambda self, offset: True),
-        mock.patch.object(Stints, "committable", committable),
-        mock.patch.object(Stints, "committed", committed),
+        mock.patch.object(Assignments, "committable", committable),
+        mock.patch.object(Assignments, "committed", committed),
     ):
         yield
 
@@ -172,9 +171,9 @@ def _claiming(old: str, new: str) -> Any:
 
 def handle_in_any_order() -> Any:
     """Events of one key are handled side by side."""
-    work = Group._work
+    work = ConsumerGroup._work
     return mock.patch.object(
-        Group, "_work", lambda self, taken: [(None, each) for _, each in work(self, taken)]
+        ConsumerGroup, "_work", lambda self, taken: [(None, each) for _, each in work(self, taken)]
     )
 
 

@@ -1,5 +1,5 @@
 """The role ``consumer``: subscriptions of the stream, handled in lanes by key."""
 
-from rolehost.roles.consumer.loop import run
+from rolehost.roles.consumer.role import run
 
 __all__ = ["run"]

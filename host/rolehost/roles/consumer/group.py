@@ -1,4 +1,4 @@
-"""One consumer group at work: polls, hands records to lanes, commits what is finished."""
+"""One consumer group in one process: polls, hands records to lanes, commits offsets."""
 
 from __future__ import annotations
 
@@ -13,16 +13,14 @@ from structlog.contextvars import bind_contextvars
 
 from rolehost import failpoints
 from rolehost.api.contributions import Handler
-from rolehost.api.services import Services
 from rolehost.delivery import deadletters, leases
 from rolehost.delivery.handling import Handling, Stopping
-from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.errors import StorageError, StorageUnavailable
-from rolehost.roles.beats import Beats
+from rolehost.roles.consumer.assignments import Assignment, Assignments, Taken
 from rolehost.roles.consumer.lanes import Lanes, Work
-from rolehost.roles.consumer.stints import Stint, Stints, Taken
 from rolehost.roles.outages import Outage
-from rolehost.storage import Listener, Partition, Record, Stream
+from rolehost.roles.process import Process
+from rolehost.storage import Partition, Record
 
 log = structlog.get_logger(__name__)
 
@@ -32,25 +30,25 @@ POLL = 0.5
 RECORDS = 500
 #: Seconds between commits while there is work; a crash repeats at most what was finished since.
 COMMIT = 0.25
-#: Seconds for which a partition that moves is kept until what is being handled there has ended.
+#: Seconds for which a revoked partition is kept until its running records have ended.
 RELEASE = 5.0
 #: Seconds to wait for room for many records before few are taken.
 ROOM = 0.02
-#: Seconds between two tries of what failed and is nobody's fault.
+#: Seconds before another try after a failure of the host or of storage.
 PAUSE = 1.0
-#: Seconds for which all threads may be at work and settle nothing before the group counts as making
-#: no progress: handlers have no time limit, and one that is slow is no hang.
+#: Seconds for which all threads may be busy and settle nothing before the group counts as making
+#: no progress: handlers have no time limit, and a slow one is not a hang.
 HANDLING = 3600.0
 #: Dead letters replayed at once.
 REPLAYS = 20
 
 
 class Progress:
-    """What a group has done, seen from time to time by the thread that beats for it.
+    """What a group has done between two looks of the thread that beats for it.
 
     Attributes:
         polled: how many records were taken.
-        since: when something was settled last, monotonic seconds.
+        since: when a record was settled last, monotonic seconds.
     """
 
     def __init__(self) -> None:
@@ -60,7 +58,7 @@ class Progress:
         self._lag = 0
 
     def moved(self, settled: int, now: float) -> bool:
-        """Say whether more was settled than when this was asked last."""
+        """Return whether more was settled than at the last call."""
         moved = settled != self._settled
         self._settled = settled
         if moved:
@@ -69,66 +67,50 @@ class Progress:
         return moved
 
     def stays(self, lag: int) -> bool:
-        """Say whether there is as much to read as there was, so that nobody reads it.
-
-        A lag that changes is another member's affair: it reads, or is written to.
-        """
+        """Return whether the lag is the one of the last call, so that no member reads."""
         same = lag > 0 and lag == self._lag
         self._lag = lag
         return same
 
 
-class Group:
+class ConsumerGroup:
     """The handlers of one consumer group in one process, driven by :meth:`run` in a thread.
 
     Args:
-        runtime: the delivery runtime.
-        services: handed to handlers.
-        stream: where records come from.
+        process: the process, started.
         group: name of the group.
         handlers: its handlers, one for each topic.
         lanes: the threads that handle; shared by all groups of the process.
-        in_flight: most records taken and unfinished; two batches of a handler fit in any case.
-        replays: woken when dead letters of the group are to be handled again; None without a
-            queue.
-        beats: told of each round that came to its end, also of one that found storage away.
     """
 
     def __init__(
-        self,
-        runtime: DeliveryRuntime,
-        services: Services,
-        stream: Stream,
-        group: str,
-        handlers: Sequence[Handler],
-        lanes: Lanes,
-        in_flight: int,
-        replays: Listener | None,
-        beats: Beats | None = None,
+        self, process: Process, group: str, handlers: Sequence[Handler], lanes: Lanes
     ) -> None:
-        self._runtime = runtime
-        self._beats = beats or Beats()
-        self._stream = stream
+        services = process.services
+        self._runtime = runtime = services.delivery
+        self._stream = services.stream
         self._group = group
         self._handlers = {handler.topic: handler for handler in handlers}
         self._handling = {
             handler.topic: Handling(runtime, services, handler, self._wait) for handler in handlers
         }
         self._lanes = lanes
+        in_flight = process.composition.deployment.host.consumer.in_flight
         # Twice, so that one batch is read while another is handled.
         self._most = max(in_flight, *(2 * handler.batch for handler in handlers))
-        self._waiting: dict[str, deque[Taken]] = {topic: deque() for topic in self._handlers}
-        self._stopping = threading.Event()
-        self._until = 0.0
-        self._replays = replays
-        self._replaying: set[int] = set()
-        self._look_at = 0.0
-        self._stints = Stints()
-        self._commit_at = 0.0
-        #: The stint in which a thread is handling, so that it stops waiting when that ends.
+        self._batched: dict[str, deque[Taken]] = {topic: deque() for topic in self._handlers}
+        self._assignments = Assignments()
+        #: The assignment of the record that a thread handles: its revocation ends a retry's wait.
         self._current = threading.local()
+        self._commit_at = 0.0
+        self._replays = process.listen([f"replay:{group}"])
+        self._replay_at = 0.0
+        self._replaying: set[int] = set()
+        self._beats = process.beats
         self._progress = Progress()
-        self._subscription = stream.subscribe(
+        self._stopping = threading.Event()
+        self._stop_by = 0.0
+        self._subscription = self._stream.subscribe(
             list(self._handlers),
             group,
             on_assigned=self._assigned,
@@ -137,8 +119,8 @@ class Group:
 
     @property
     def in_flight(self) -> int:
-        """How many events are taken and not settled, about; for any thread."""
-        return self._stints.unsettled
+        """How many records are taken and not settled; for any thread."""
+        return self._assignments.in_flight
 
     def stop(self, deadline: float) -> None:
         """Make :meth:`run` end: begin nothing more, wait for what runs, commit, leave.
@@ -146,7 +128,7 @@ class Group:
         Args:
             deadline: of ``time.monotonic()``, until which it waits.
         """
-        self._until = deadline
+        self._stop_by = deadline
         self._stopping.set()
         self._subscription.interrupt()
 
@@ -165,27 +147,27 @@ class Group:
             except Exception:
                 log.exception("consumer group failed, going on", group=self._group)
                 self._stopping.wait(PAUSE)
-        # Gives up what it owns: waits for what runs, and commits.
         try:
-            self._revoked(self._stints.partitions())
+            self._revoked(self._assignments.partitions())
         except Exception as error:
             log.warning("offsets not committed", group=self._group, error=str(error))
         self._subscription.close()
 
     def look(self) -> None:
         """Beat unless what was taken is not handled, or what there is to read is not taken."""
-        now = time.monotonic()
-        progress, flying = self._progress, self._stints.unsettled
-        if progress.moved(progress.polled - flying, now):
+        if self._progresses(time.monotonic()):
             self._beats.beat(f"handling for {self._group}")
-        elif flying:
+
+    def _progresses(self, now: float) -> bool:
+        progress, in_flight = self._progress, self._assignments.in_flight
+        if progress.moved(progress.polled - in_flight, now):
+            return True
+        if in_flight:
             slow = self._lanes.full and now - progress.since >= HANDLING
-            if not slow or not self._database_answers():
-                self._beats.beat(f"handling for {self._group}")
-        elif (
-            not progress.polled or not self._stints.partitions() or not progress.stays(self._lag())
-        ):
-            self._beats.beat(f"handling for {self._group}")
+            return not slow or not self._database_answers()
+        reads = progress.polled and self._assignments.partitions()
+        # A lag that changes is another member's: it reads, or is written to.
+        return not reads or not progress.stays(self._lag())
 
     def _database_answers(self) -> bool:
         try:
@@ -196,7 +178,6 @@ class Group:
         return True
 
     def _lag(self) -> int:
-        """Return how many records the group has not read; 0 when that cannot be learnt."""
         try:
             return self._stream.lag(list(self._handlers), self._group)
         except StorageError:
@@ -204,15 +185,14 @@ class Group:
 
     def _round(self) -> None:
         # Few at a time cost as much as many; but one slow lane must not hold up the others.
-        self._stints.await_flying(self._most // 2, ROOM)
-        room = self._most - self._stints.flying()
+        self._assignments.wait_for_room(self._most // 2, ROOM)
+        room = self._most - self._assignments.in_flight
+        records: Sequence[Record] = ()
         if room > 0:
             records = self._subscription.poll(POLL, min(room, RECORDS))
-            if records:
-                self._progress.polled += len(records)
-                self._lanes.submit(self._work(self._stints.take(records)))
+            self._progress.polled += len(records)
+            self._lanes.submit(self._work(self._assignments.take(records)))
         else:
-            records = []
             self._stay()
         now = time.monotonic()
         if not records or now >= self._commit_at:
@@ -221,10 +201,10 @@ class Group:
         self._replay(now)
 
     def _stay(self) -> None:
-        """Keep the membership up while nothing more is taken."""
-        if self._stints.await_flying(self._most - 1, POLL):
+        """Stay a member of the group while there is no room for records."""
+        if self._assignments.wait_for_room(self._most - 1, POLL):
             return
-        partitions = self._stints.partitions()
+        partitions = self._assignments.partitions()
         self._subscription.pause(partitions)
         try:
             self._subscription.poll(0.0, 1)
@@ -232,56 +212,51 @@ class Group:
             self._subscription.resume(partitions)
 
     def _work(self, taken: Sequence[Taken]) -> list[tuple[Hashable, Work]]:
+        """Return each record's lane and work."""
         items: list[tuple[Hashable, Work]] = []
         batches: set[str] = set()
         for each in taken:
-            record, _, careful = each
-            topic = record.partition.topic
-            handler = self._handlers[topic]
+            partition = each.record.partition
+            handler = self._handlers[partition.topic]
+            lane: Hashable = None
             if handler.batch > 1:
-                if not careful:
-                    self._waiting[topic].append(each)
-                    batches.add(topic)
+                if not each.suspect:
+                    self._batched[partition.topic].append(each)
+                    batches.add(partition.topic)
                     continue
-                lane: Hashable = self._group, topic
-            elif handler.ordered and (key := record.key) is not None:
-                lane = self._group, record.partition, key
-            else:
-                lane = None
-            items.append((lane, partial(self._single, self._handling[topic], each)))
+                lane = self._group, partition.topic
+            elif handler.ordered and (key := each.record.key) is not None:
+                lane = self._group, partition, key
+            items.append((lane, partial(self._handle, each)))
         # Batches of a topic are serial, so that their order is that of the stream.
-        items += [((self._group, topic), self._batches(topic)) for topic in batches]
+        items += [((self._group, topic), partial(self._handle_batches, topic)) for topic in batches]
         return items
 
-    def _single(self, handling: Handling, each: Taken) -> None:
+    def _handle(self, each: Taken) -> None:
+        """Handle one record, in the thread of its lane."""
         taken = (each,)
-        if self._stints.start(taken):
-            record, stint, careful = each
-            handle = partial(handling.handle, record, careful=careful)
-            self._stints.settle(taken, self._finish(handle, stint))
+        if self._assignments.start(taken):
+            handling = self._handling[each.record.partition.topic]
+            handle = partial(handling.handle, each.record, careful=each.suspect)
+            self._assignments.settle(taken, self._decided(handle, each.assignment))
 
-    def _batches(self, topic: str) -> Work:
+    def _handle_batches(self, topic: str) -> None:
+        """Handle the records of a topic that have come, also those of later polls."""
         handling, size = self._handling[topic], self._handlers[topic].batch
-        waiting = self._waiting[topic]
+        waiting = self._batched[topic]
+        while waiting:
+            taken = [waiting.popleft() for _ in range(min(size, len(waiting)))]
+            kept = self._assignments.start(taken)
+            if kept:
+                bind_contextvars(event_id=f"{len(kept)} of {topic}", group=self._group)
+                handle = partial(handling.handle_batch, [each.record for each in kept])
+                self._assignments.settle(kept, self._decided(handle, None))
 
-        def work() -> None:
-            # Everything that has come, also after this was submitted: few records of many polls
-            # make one batch. Then another that was submitted finds nothing.
-            while waiting:
-                taken = [waiting.popleft() for _ in range(min(size, len(waiting)))]
-                kept = self._stints.start(taken)
-                if kept:
-                    bind_contextvars(event_id=f"{len(kept)} of {topic}", group=self._group)
-                    records = [each[0] for each in kept]
-                    done = self._finish(partial(handling.handle_batch, records), None)
-                    self._stints.settle(kept, done)
-
-        return work
-
-    def _finish(self, handle: Callable[[], object], stint: Stint | None) -> bool:
-        """Handle until it is decided; False when the stint ends before."""
-        self._current.stint = stint
-        while True:
+    def _decided(self, handle: Callable[[], object], assignment: Assignment | None) -> bool:
+        """Call until it returns; return False if the partition was revoked before."""
+        self._current.assignment = assignment
+        gone = False
+        while not gone:
             try:
                 handle()
                 return True
@@ -289,64 +264,59 @@ class Group:
                 return False
             except BaseException:
                 log.exception("event not handled, tried again", group=self._group)
-            if self._wait(PAUSE):
-                return False
+                gone = self._wait(PAUSE)
+        return False
 
     def _wait(self, seconds: float) -> bool:
-        """Wait before another try; True when there is none, for the partition goes elsewhere."""
-        stint: Stint | None = getattr(self._current, "stint", None)
-        return (self._stopping if stint is None else stint.gone).wait(seconds)
+        """Wait before a retry; return True if there is none, because the partition moves."""
+        assignment: Assignment | None = getattr(self._current, "assignment", None)
+        return (assignment.revoked if assignment else self._stopping).wait(seconds)
 
     def _commit(self) -> None:
-        self._stints.read_up_to(self._subscription.positions())
-        offsets = self._stints.committable()
+        self._assignments.read_up_to(self._subscription.positions())
+        offsets = self._assignments.committable()
         if offsets:
             failpoints.reach("consumer.before_offsets")
             self._subscription.commit(offsets)
-            self._stints.committed(offsets)
+            self._assignments.committed(offsets)
             failpoints.reach("consumer.after_offsets")
 
     def _assigned(self, partitions: Collection[Partition]) -> None:
         runtime = self._runtime
         # After a crash the first records may be those that were in flight when it happened.
         crashed = leases.crashed_lately(runtime.database, "consumer", runtime.clock.now())
-        self._stints.begin(partitions, self._most if crashed else 0)
+        self._assignments.assign(partitions, self._most if crashed else 0)
 
     def _revoked(self, partitions: Collection[Partition]) -> None:
         """Let what is being handled finish, within limits, so that it is not handled twice."""
         stopping = self._stopping.is_set()
-        patience = max(0.0, self._until - time.monotonic()) if stopping else RELEASE
+        patience = max(0.0, self._stop_by - time.monotonic()) if stopping else RELEASE
         try:
-            if not self._stints.release(partitions, patience):
+            if not self._assignments.revoke(partitions, patience):
                 log.warning("partitions left while events are being handled", group=self._group)
             self._commit()
         finally:
-            self._stints.forget(partitions)
+            self._assignments.forget(partitions)
 
     def _replay(self, now: float) -> None:
-        """Handle dead letters again that were marked so; looked for when woken, or now and then."""
-        woken = self._replays is not None and bool(self._replays.wait(0.0))
-        if not woken and now < self._look_at:
+        """Handle dead letters again that were marked so; looks when woken, or now and then."""
+        if not self._replays.wait(0.0) and now < self._replay_at:
             return
         runtime = self._runtime
-        self._look_at = now + runtime.policy.poll
+        self._replay_at = now + runtime.policy.poll
         with runtime.database.session():
             waiting = deadletters.to_replay(runtime.database, self._group, REPLAYS)
         for number, _, record in waiting:
-            handling = self._handling.get(record.partition.topic)
-            if handling is not None and number not in self._replaying:
+            if record.partition.topic in self._handling and number not in self._replaying:
                 self._replaying.add(number)
-                self._lanes.submit([(None, self._again(handling, number, record))])
+                self._lanes.submit([(None, partial(self._handle_again, number, record))])
 
-    def _again(self, handling: Handling, number: int, record: Record) -> Work:
+    def _handle_again(self, number: int, record: Record) -> None:
         def replay() -> None:
-            handling.handle(record, careful=True)
+            self._handling[record.partition.topic].handle(record, careful=True)
             with self._runtime.database.session(), self._runtime.database.transaction() as tx:
                 deadletters.replayed(tx, number)
 
-        def work() -> None:
-            if not self._stopping.is_set():
-                self._finish(replay, None)
-            self._replaying.discard(number)
-
-        return work
+        if not self._stopping.is_set():
+            self._decided(replay, None)
+        self._replaying.discard(number)

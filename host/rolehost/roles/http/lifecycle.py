@@ -13,9 +13,9 @@ import structlog
 from rolehost.errors import RolehostError, StorageRefused, StorageUnavailable
 from rolehost.roles.http.application import Application, StartupApplication, build
 from rolehost.roles.http.scope import Asgi
+from rolehost.roles.lifecycle import answered, started
 from rolehost.roles.process import Process
 from rolehost.roles.serving import status_of, tell_failure
-from rolehost.roles.waiting import answered, started
 
 log = structlog.get_logger(__name__)
 

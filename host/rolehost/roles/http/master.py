@@ -14,7 +14,7 @@ from rolehost.deployment.model import HostSettings, SupervisorSettings
 from rolehost.observe.progress import RunningClock, Watch
 from rolehost.roles.beats import DUMP, Beats
 from rolehost.roles.http.worker import STOPPING
-from rolehost.roles.leaving import leave
+from rolehost.roles.serving import leave
 from rolehost.roles.status import RETIRE
 
 log = structlog.get_logger(__name__)

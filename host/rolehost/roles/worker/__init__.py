@@ -1,5 +1,5 @@
 """The role ``worker``: Dramatiq's worker threads over the jobs ledger."""
 
-from rolehost.roles.worker.loop import run
+from rolehost.roles.worker.role import run
 
 __all__ = ["run"]

@@ -1,7 +1,9 @@
-"""The Dramatiq broker of the worker role: durable queues are the ledger's rows.
+"""The Dramatiq broker of the worker role, which uses Dramatiq as a pool of threads.
 
-Ephemeral queues are handed through to the broker of the queue backend, so that one Dramatiq
-worker with one set of threads runs both.
+Ephemeral messages are Dramatiq's own: this broker passes them through to and from the broker of
+the queue backend. Durable jobs are not messages. For a durable queue the broker hands out *worker
+slots* (:mod:`rolehost.roles.worker.ledger`), in which the host runs rows of the jobs ledger. So
+one set of threads runs both, with Dramatiq's actors and middleware.
 """
 
 from __future__ import annotations
@@ -12,14 +14,14 @@ from typing import Any
 import dramatiq
 from dramatiq.middleware import Middleware, MiddlewareError
 
-from rolehost.roles.worker.consumer import LedgerConsumer
+from rolehost.roles.worker.ledger import LedgerConsumer
 
 
 class HostBroker(dramatiq.Broker):
-    """Consumes the ledger, and what ``ephemeral`` carries.
+    """Consumes the ledger, and the ephemeral messages of the queue backend.
 
     Args:
-        middleware: Dramatiq middleware; the host's own does what Retries would.
+        middleware: Dramatiq middleware.
         consumer: makes the consumer of a durable queue.
         ephemeral: the broker of the queue backend; None without ephemeral actors.
     """
@@ -37,13 +39,13 @@ class HostBroker(dramatiq.Broker):
         self._ephemeral = ephemeral
 
     def add_middleware(self, middleware: Middleware, **where: Any) -> None:
-        """Add a middleware, as Dramatiq's worker does with one of its own."""
+        """Add a middleware; Dramatiq's worker adds one of its own."""
         super().add_middleware(middleware, **where)
         self._hooks.clear()
 
     def emit_before(self, signal: str, *args: Any, **kwargs: Any) -> None:
-        """Call what middleware does before something, in its order."""
-        for hook in self._listening(f"before_{signal}"):
+        """Call the middleware's hooks before something, as Dramatiq's broker does."""
+        for hook in self._implemented(f"before_{signal}"):
             try:
                 hook(self, *args, **kwargs)
             except MiddlewareError:
@@ -52,30 +54,27 @@ class HostBroker(dramatiq.Broker):
                 self.logger.critical("%s failed in a middleware", hook, exc_info=True)
 
     def emit_after(self, signal: str, *args: Any, **kwargs: Any) -> None:
-        """Call what middleware does after something, in reverse."""
-        for hook in self._listening(f"after_{signal}"):
+        """Call the middleware's hooks after something, as Dramatiq's broker does."""
+        for hook in reversed(self._implemented(f"after_{signal}")):
             try:
                 hook(self, *args, **kwargs)
             except Exception:
                 self.logger.critical("%s failed in a middleware", hook, exc_info=True)
 
-    def _listening(self, name: str) -> list[Callable[..., None]]:
-        """Return the hooks of this name that middleware implements, in the order of calling.
+    def _implemented(self, name: str) -> list[Callable[..., None]]:
+        """Return the hooks of this name that middleware implements.
 
-        PERF: Dramatiq calls every middleware's hook for each of four signals of a message,
+        PERF: Dramatiq calls the hook of every middleware for each of a message's four signals,
         and most of them do nothing; that was a tenth of the cost of a job.
         """
         hooks = self._hooks.get(name)
         if hooks is None:
-            idle = getattr(Middleware, name, None)
-            hooks = [
+            base = getattr(Middleware, name, None)
+            hooks = self._hooks[name] = [
                 getattr(each, name)
                 for each in self.middleware
-                if getattr(type(each), name, None) is not idle
+                if getattr(type(each), name, None) is not base
             ]
-            if name.startswith("after_"):
-                hooks.reverse()
-            self._hooks[name] = hooks
         return hooks
 
     def get_declared_queues(self) -> set[str]:
@@ -95,7 +94,7 @@ class HostBroker(dramatiq.Broker):
     def enqueue(
         self, message: dramatiq.Message[Any], *, delay: int | None = None
     ) -> dramatiq.Message[Any]:
-        """Put an ephemeral message back that its own middleware delays or retries."""
+        """Put an ephemeral message back that its middleware delays or retries."""
         if self._ephemeral is None:
             raise LookupError(f"no ephemeral actor uses queue {message.queue_name}")
         self.emit_before("enqueue", message, delay)

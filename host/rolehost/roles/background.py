@@ -1,10 +1,10 @@
-"""What every process does besides its role: presence, sweep and relay, a thread for each."""
+"""What every process does besides its role, each in a thread: presence, sweep, retention, relay."""
 
 from __future__ import annotations
 
 import platform
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import structlog
 
@@ -24,72 +24,32 @@ from rolehost.storage import Listener, Stream
 
 log = structlog.get_logger(__name__)
 
-_PYTHON = platform.python_version()
-
-#: Gives the state of a process and what it has in flight.
+#: Gives the state of a process and the number in flight.
 Vitals = Callable[[], tuple[str, int | None]]
 
 
-class Upkeep:
-    """The threads of one process's upkeep."""
+class PollingListener(Listener):
+    """The listener of a process without a queue: nothing wakes it, so its owner polls."""
 
-    def __init__(self, loops: list[Loop], caretaker: Caretaker | None = None) -> None:
-        self._loops = loops
-        self._caretaker = caretaker
+    def __init__(self) -> None:
+        self._interrupted = threading.Event()
 
-    @classmethod
-    def of(
-        cls,
-        composition: Composition,
-        services: ProcessServices,
-        me: Identity,
-        vitals: Vitals,
-        beats: Beats,
-    ) -> Upkeep:
-        """Choose what a process has to keep up; without a database, nothing."""
-        if "database" not in composition.backends:
-            return cls([])
-        stream = services.stream if "stream" in composition.backends else None
-        caretaker = Caretaker(composition, services.delivery, me, stream, vitals)
-        loops: list[Loop] = [caretaker]
-        if services.delivery.guard.single_writer:
-            loops.append(WriteWatch(services.delivery.guard, composition.deployment.host.log))
-        if stream is not None and composition.publishes:
-            listener = (
-                services.queue.listen(["outbox", "leases"])
-                if "queue" in composition.backends
-                else None
-            )
-            # A process of the role http is watched by its master, which hears of no relay.
-            own = beats if me.role != "http" else Beats()
-            loops.append(RelayLoop(services.delivery, stream, me, listener, own))
-        return cls(loops, caretaker)
+    def wait(self, timeout: float) -> frozenset[str]:
+        """Wait for so many seconds, or until it is interrupted."""
+        self._interrupted.wait(timeout)
+        self._interrupted.clear()
+        return frozenset()
 
-    def start(self) -> None:
-        """Announce presence, hand back what a predecessor held, and start the threads.
+    def interrupt(self) -> None:
+        """Make a running or the next :meth:`wait` return at once."""
+        self._interrupted.set()
 
-        Raises:
-            StorageUnavailable: the database cannot be reached.
-        """
-        for loop in self._loops:
-            loop.begin()
-        for loop in self._loops:
-            loop.start()
-
-    def tell(self) -> None:
-        """Renew the presence soon, for the process has another state."""
-        if self._caretaker is not None:
-            self._caretaker.nudge()
-
-    def stop(self) -> None:
-        """End the threads, then give up presence and leases. Idempotent."""
-        for loop in reversed(self._loops):
-            loop.end()
-        self._loops = []
+    def close(self) -> None:
+        """Nothing to close."""
 
 
 class Loop:
-    """A thread that repeats a step; an outage of storage is waited out, never ends it."""
+    """A thread that repeats a step; an outage of storage is waited out and never ends it."""
 
     name: str
 
@@ -97,14 +57,11 @@ class Loop:
         self.stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
 
-    def begin(self) -> None:
-        """Do what must be done before any thread runs."""
-
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
 
-    def end(self) -> None:
+    def stop(self) -> None:
         """Stop the thread and wait for it."""
         self.stopping.set()
         self.interrupt()
@@ -132,10 +89,10 @@ class Loop:
                 self.stopping.wait(1.0)
 
 
-class Caretaker(Loop):
-    """Renews presence, and sweeps when the lease for it is ours."""
+class MaintenanceLoop(Loop):
+    """Renews presence; sweeps and applies retention while this process holds the lease for it."""
 
-    name = "caretaker"
+    name = "maintenance"
 
     def __init__(
         self,
@@ -154,44 +111,40 @@ class Caretaker(Loop):
         self._nudged = threading.Event()
         self._presence = Presence(runtime.database, runtime.clock, runtime.policy.lease)
         settings = composition.deployment.host.scheduler
-        self._every: list[tuple[float, Callable[[], object]]] = [
-            (runtime.policy.heartbeat, self._renew),
-            (settings.sweep, self._sweep),
-            (settings.retention, self._retain),
-        ]
-        self._due = [0.0, settings.sweep, settings.retention]
+        self._every: dict[Callable[[], None], float] = {
+            self._renew: runtime.policy.heartbeat,
+            self._sweep: settings.sweep,
+            self._retain: settings.retention,
+        }
+        self._due = dict.fromkeys(self._every, 0.0)
 
-    def begin(self) -> None:
-        """Announce presence and hand back at once what a dead predecessor held."""
-        runtime = self._runtime
-        manifests.keep(runtime.database, self._manifest, runtime.clock.now())
+    def start(self) -> None:
+        """Announce presence, hand back what a dead predecessor held, and start the thread."""
+        manifests.keep(self._runtime.database, self._manifest, self._runtime.clock.now())
         self._renew()
         sweep.release_dead(self._runtime)
-        self._due[0] = self._now() + self._runtime.policy.heartbeat
+        self._due[self._renew] = self._now() + self._runtime.policy.heartbeat
+        super().start()
 
     def step(self) -> None:
         """Do what is due, then wait for the next."""
         now = self._now()
-        for index, (seconds, act) in enumerate(self._every):
-            if now >= self._due[index]:
-                self._due[index] = now + seconds
+        for act, seconds in self._every.items():
+            if now >= self._due[act]:
+                self._due[act] = now + seconds
                 act()
-        if self._nudged.wait(max(0.01, min(self._due) - self._now())):
+        if self._nudged.wait(max(0.01, min(self._due.values()) - self._now())):
             self._nudged.clear()
             if not self.stopping.is_set():
                 self._renew()
 
-    def nudge(self) -> None:
-        """Renew the presence soon."""
-        self._nudged.set()
-
     def interrupt(self) -> None:
-        """Wake the thread from its wait."""
+        """Wake the thread from its wait; it then renews the presence."""
         self._nudged.set()
 
-    def end(self) -> None:
-        """Stop, and take the presence away so that nothing waits for it to expire."""
-        super().end()
+    def stop(self) -> None:
+        """Stop, and remove the presence so that others need not wait for it to expire."""
+        super().stop()
         try:
             with self._runtime.database.session(), self._runtime.database.transaction() as tx:
                 self._runtime.ledger.hand_back(tx, self._me.id)
@@ -203,9 +156,10 @@ class Caretaker(Loop):
         return self._runtime.clock.now() / 1000
 
     def _renew(self) -> None:
-        manifest = self._manifest
-        pulse = Pulse(manifest.hash, manifest.version, _PYTHON, *self._vitals())
-        self._presence.renew(self._me, pulse)
+        manifest, python = self._manifest, platform.python_version()
+        self._presence.renew(
+            self._me, Pulse(manifest.hash, manifest.version, python, *self._vitals())
+        )
 
     def _leads(self) -> bool:
         runtime = self._runtime
@@ -226,10 +180,10 @@ class Caretaker(Loop):
                 self._stream.trim()
 
 
-class WriteWatch(Loop):
+class LongWriteLoop(Loop):
     """Reports transactions that hold the write lock of the database for long, each one once."""
 
-    name = "write-watch"
+    name = "long-writes"
 
     def __init__(self, guard: Guard, settings: LogSettings) -> None:
         super().__init__()
@@ -253,37 +207,73 @@ class RelayLoop(Loop):
 
     name = "relay"
 
-    def __init__(
-        self,
-        runtime: DeliveryRuntime,
-        stream: Stream,
-        me: Identity,
-        listener: Listener | None,
-        beats: Beats,
-    ) -> None:
+    def __init__(self, relay: Relay, listener: Listener, poll: float, beats: Beats) -> None:
         super().__init__()
-        self._beats = beats
-        self._relay = Relay(runtime, stream, me.id)
+        self._relay = relay
         self._listener = listener
-        self._poll = min(runtime.policy.poll, beats.every)
+        self._poll = min(poll, beats.every)
+        self._beats = beats
 
     def step(self) -> None:
-        """Relay one batch; wait for a wake-up when there is no more."""
+        """Relay one batch; wait for a wake-up if there is no more."""
         self._beats.beat("the relay of the outbox")
         self._relay.step()
-        wait = self._relay.rest(self._poll)
-        if self._listener is None:
-            self.stopping.wait(wait)
-        elif "leases" in self._listener.wait(wait):
+        if "leases" in self._listener.wait(self._relay.rest(self._poll)):
             self._relay.try_leases()
 
     def interrupt(self) -> None:
         """Wake the thread from its wait."""
-        if self._listener is not None:
-            self._listener.interrupt()
+        self._listener.interrupt()
 
-    def end(self) -> None:
+    def stop(self) -> None:
         """Stop, and close the listener."""
-        super().end()
-        if self._listener is not None:
-            self._listener.close()
+        super().stop()
+        self._listener.close()
+
+
+class BackgroundLoops:
+    """The background loops that one process needs; without a database, none."""
+
+    def __init__(
+        self,
+        composition: Composition,
+        services: ProcessServices,
+        me: Identity,
+        vitals: Vitals,
+        beats: Beats,
+        listen: Callable[[Collection[str]], Listener],
+    ) -> None:
+        self._loops: list[Loop] = []
+        if "database" not in composition.backends:
+            return
+        runtime = services.delivery
+        stream = services.stream if "stream" in composition.backends else None
+        self._loops.append(MaintenanceLoop(composition, runtime, me, stream, vitals))
+        if runtime.guard.single_writer:
+            self._loops.append(LongWriteLoop(runtime.guard, composition.deployment.host.log))
+        if stream is not None and composition.publishes:
+            relay = Relay(runtime, stream, me.id)
+            # A process of the role http is watched by its master, which does not see the relay.
+            own = beats if me.role != "http" else Beats()
+            listener = listen(["outbox", "leases"])
+            self._loops.append(RelayLoop(relay, listener, runtime.policy.poll, own))
+
+    def start(self) -> None:
+        """Announce presence, hand back what a predecessor held, and start the threads.
+
+        Raises:
+            StorageUnavailable: the database cannot be reached.
+        """
+        for loop in self._loops:
+            loop.start()
+
+    def renew_presence(self) -> None:
+        """Renew the presence soon, because the state of the process has changed."""
+        for loop in self._loops[:1]:
+            loop.interrupt()
+
+    def stop(self) -> None:
+        """End the threads, then give up presence and leases. Idempotent."""
+        for loop in reversed(self._loops):
+            loop.stop()
+        self._loops = []

@@ -1,8 +1,12 @@
-"""Runs the worker role: one Dramatiq worker until the process is told to stop."""
+"""The worker role: a pool of threads that runs the jobs of the ledger and ephemeral messages.
+
+The threads are those of one Dramatiq worker. Durable jobs are not Dramatiq messages: a thread runs
+them in a worker slot (:mod:`rolehost.roles.worker.ledger`), under Dramatiq's time limit and its
+notification of a shutdown.
+"""
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from contextvars import copy_context
@@ -27,12 +31,11 @@ from rolehost.delivery import messages
 from rolehost.delivery.arguments import Signature
 from rolehost.delivery.ledger import ClaimedJob, Finish
 from rolehost.delivery.runner import Runner
-from rolehost.roles.life import live
+from rolehost.roles.lifecycle import live
 from rolehost.roles.process import Process
 from rolehost.roles.worker.broker import HostBroker
-from rolehost.roles.worker.consumer import LedgerConsumer, turn_of
-from rolehost.roles.worker.crashes import Crashes
-from rolehost.roles.worker.telling import REPLACED, Telling
+from rolehost.roles.worker.ephemeral import FailureLog, PoisonMessages
+from rolehost.roles.worker.ledger import LedgerConsumer, slot_actor
 from rolehost.services.transport import ephemeral_queue
 
 log = structlog.get_logger(__name__)
@@ -40,9 +43,8 @@ log = structlog.get_logger(__name__)
 #: Milliseconds after which idle Dramatiq threads look whether they were stopped.
 IDLE = 200
 
-
-#: Seconds after which a thread that runs one queue's jobs looks whether other queues wait.
-TURN = 0.05
+#: Seconds after which a thread leaves its worker slot, so that other queues get one.
+SLOT = 0.05
 
 #: Milliseconds in which an interrupted job must end.
 INTERRUPTED = 2000
@@ -62,42 +64,41 @@ class WorkerRole:
 
     def __init__(self, process: Process) -> None:
         self._process = process
-        self._settings = process.composition.deployment.host.worker
-        actors = [owned.value for owned in process.composition.actors.values()]
-        wanted = self._settings.queues
-        self._actors = [each for each in actors if wanted is None or each.queue in wanted]
         services = process.services
-        lasting = any(each.durable for each in self._actors)
-        passing = {each.name: each for each in self._actors if not each.durable}
+        self._settings = settings = process.composition.deployment.host.worker
+        actors = [owned.value for owned in process.composition.actors.values()]
+        if settings.queues is not None:
+            actors = [each for each in actors if each.queue in settings.queues]
+        self._durable = [each for each in actors if each.durable]
+        ephemeral = {each.name: each for each in actors if not each.durable}
+        self._beats = process.beats
         self._consumers: dict[str, LedgerConsumer] = {}
         self._limits: Any = TimeLimit()
-        self._beats = process.beats
+        self._time_limit = {actor.name: _milliseconds(actor.time_limit) for actor in actors}
         #: Until when the job of each busy thread may run, monotonic seconds.
         self._busy: dict[int, float] = {}
         self._broker = HostBroker(
-            # One life of a worker, one broker: a stopped worker leaves its middleware behind.
+            # A broker for each worker, because a stopped worker leaves its middleware behind.
             middleware=[
                 AgeLimit(),
-                Telling(passing),
-                *([Crashes(passing, self._given_up)] if passing else []),
+                FailureLog(ephemeral),
+                *([PoisonMessages(ephemeral, self._given_up)] if ephemeral else []),
                 self._limits,
                 ShutdownNotifications(notify_shutdown=True),
                 Retries(),
             ],
             consumer=self._consumer,
-            ephemeral=services.transport.broker if passing else None,
+            ephemeral=services.transport.broker if ephemeral else None,
         )
-        # Durable jobs are interrupted by these; a shutdown hands them back uncounted.
-        self._runner = Runner(services.delivery, services, (Shutdown,)) if lasting else None
-        for queue in sorted({actor.queue for actor in self._actors if actor.durable}):
-            self._declare_turns(queue)
-        self._time_limit = {actor.name: _milliseconds(actor.time_limit) for actor in self._actors}
-        for actor in passing.values():
+        if self._durable:
+            # A shutdown interrupts durable jobs and hands them back uncounted.
+            runner = Runner(services.delivery, services, (Shutdown,))
+            for queue in sorted({actor.queue for actor in self._durable}):
+                self._declare_slots(queue, runner)
+        for actor in ephemeral.values():
             self._declare_ephemeral(actor)
-        for name in REPLACED:
-            logging.getLogger(name).setLevel(logging.CRITICAL)
         self._worker = dramatiq.Worker(
-            self._broker, worker_threads=self._settings.threads, worker_timeout=IDLE
+            self._broker, worker_threads=settings.threads, worker_timeout=IDLE
         )
         process.in_flight = self._in_flight
 
@@ -137,11 +138,11 @@ class WorkerRole:
         """Count the durable jobs that are claimed and unfinished."""
         return sum(consumer.outstanding for consumer in self._consumers.values())
 
-    def _declare_turns(self, queue: str) -> None:
+    def _declare_slots(self, queue: str, runner: Runner) -> None:
         dramatiq.Actor(
-            lambda: self._turn(self._consumers[queue]),
+            lambda: self._run_slot(self._consumers[queue], runner),
             broker=self._broker,
-            actor_name=turn_of(queue),
+            actor_name=slot_actor(queue),
             queue_name=queue,
             priority=0,
             # Time limits are those of the jobs within.
@@ -164,47 +165,40 @@ class WorkerRole:
         )
 
     def _consumer(self, queue: str) -> LedgerConsumer:
-        services = self._process.services
-        listener = (
-            services.queue.listen([f"queue:{queue}"])
-            if "queue" in self._process.composition.backends
-            else None
-        )
-        consumer = LedgerConsumer(
-            services.delivery,
+        consumer = self._consumers[queue] = LedgerConsumer(
+            self._process.services.delivery,
             queue=queue,
-            actors=[each.name for each in self._actors if each.durable and each.queue == queue],
+            actors=[each.name for each in self._durable if each.queue == queue],
             owner=self._process.identity.id,
             threads=self._settings.threads,
             most=self._settings.prefetch,
-            listener=listener,
+            listener=self._process.listen([f"queue:{queue}"]),
             beats=self._beats,
         )
-        self._consumers[queue] = consumer
         return consumer
 
-    def _turn(self, consumer: LedgerConsumer) -> None:
-        """Run claimed jobs of a queue until there are none, or others have waited enough."""
-        until = time.perf_counter() + TURN
+    def _run_slot(self, consumer: LedgerConsumer, runner: Runner) -> None:
+        """Run claimed jobs of a queue until there are none, or other queues have waited enough."""
+        until = time.perf_counter() + SLOT
         try:
             while (job := consumer.take()) is not None:
-                if self._run(consumer, job) > until:
+                if self._run(consumer, runner, job) > until:
                     break
         finally:
-            consumer.turn_over()
+            consumer.slot_over()
 
-    def _run(self, consumer: LedgerConsumer, job: ClaimedJob) -> float:
+    def _run(self, consumer: LedgerConsumer, runner: Runner, job: ClaimedJob) -> float:
         """Run one attempt and give its end to the consumer; return when it was over."""
-        assert self._runner is not None  # made because there is a durable actor
         # An interrupt that strikes outside the attempt decides nothing.
         end: Finish | None = Finish("available", job.run_at, False, None)
         thread = threading.get_ident()
+        limit = self._time_limit[job.actor]
         began = time.perf_counter()
         try:
-            self._busy[thread] = began + self._time_limit[job.actor] / 1000
-            self._limits.manager.add_timeout(thread, self._time_limit[job.actor])
-            # What is set within, by an actor too, ends with the copy.
-            end = copy_context().run(self._attempt, self._runner, job)
+            self._busy[thread] = began + limit / 1000
+            self._limits.manager.add_timeout(thread, limit)
+            # Context variables that are set within, also by an actor, end with the copy.
+            end = copy_context().run(self._attempt, runner, job)
         finally:
             self._limits.manager.remove_timeout(thread)
             self._busy.pop(thread, None)

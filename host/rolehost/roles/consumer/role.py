@@ -1,4 +1,4 @@
-"""Runs the consumer role: a polling thread for each group, lanes shared by all."""
+"""The consumer role: a polling thread for each group, lanes shared by all groups."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import time
 import structlog
 
 from rolehost.api.contributions import Handler
-from rolehost.roles.consumer.group import Group
+from rolehost.roles.consumer.group import ConsumerGroup
 from rolehost.roles.consumer.lanes import Lanes
-from rolehost.roles.life import live
+from rolehost.roles.lifecycle import live
 from rolehost.roles.process import Process
 
 log = structlog.get_logger(__name__)
@@ -28,7 +28,6 @@ class ConsumerRole:
     """The consumer groups of a process."""
 
     def __init__(self, process: Process) -> None:
-        services = process.services
         settings = process.composition.deployment.host.consumer
         self._grace = settings.grace
         self._lanes = Lanes(settings.threads, "handler")
@@ -36,19 +35,7 @@ class ConsumerRole:
         for owned in process.composition.handlers:
             by_group.setdefault(owned.value.group, []).append(owned.value)
         self._groups = [
-            Group(
-                services.delivery,
-                services,
-                services.stream,
-                group,
-                handlers,
-                self._lanes,
-                settings.in_flight,
-                services.queue.listen([f"replay:{group}"])
-                if "queue" in process.composition.backends
-                else None,
-                process.beats,
-            )
+            ConsumerGroup(process, group, handlers, self._lanes)
             for group, handlers in by_group.items()
         ]
         self._threads = [

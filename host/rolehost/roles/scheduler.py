@@ -1,4 +1,4 @@
-"""Runs the scheduler role: leads when it can, and enqueues what is due."""
+"""The scheduler role: enqueues the jobs of schedules, by one leader of the fleet."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import structlog
 
 from rolehost.delivery.ticks import Ticker
 from rolehost.errors import StorageUnavailable
-from rolehost.roles.life import live
+from rolehost.roles.lifecycle import live
 from rolehost.roles.process import Process
 
 log = structlog.get_logger(__name__)
@@ -40,7 +40,7 @@ class SchedulerRole:
         self._thread.start()
 
     def look(self) -> None:
-        """Nothing: the thread of the schedules beats itself."""
+        """Nothing: the thread of the schedules beats."""
 
     def stop(self) -> None:
         """Tick no more; the lease goes with the presence of the process."""

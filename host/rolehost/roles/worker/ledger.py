@@ -1,12 +1,13 @@
-"""Takes jobs from the ledger in batches and gives them back in batches.
+"""Claims jobs of one durable queue in batches, and gives them back in batches.
 
-One transaction of the consumer thread writes what the worker threads have finished, makes rows
-available whose time has come, and claims the next batch. How much is claimed ahead follows the
-speed of the jobs: about a tenth of a second of work, so that slow jobs are not hoarded.
+One transaction of the consumer thread writes the jobs that the worker threads have finished, makes
+rows available whose time has come, and claims the next batch. How much is claimed ahead follows
+the speed of the jobs: about a tenth of a second of work, so that slow jobs are not hoarded.
 
-What Dramatiq hands to a thread is not a job but a *turn*: to run jobs of this queue, one after
-the other, while there are claimed ones. A turn costs as much as a message does, so quick jobs
-share it; and no job waits behind another while a thread is free.
+The message that Dramatiq hands to a thread is not a job but a *worker slot*: the thread runs
+claimed jobs of this queue in it, one after the other. A slot costs as much as a message does, so
+quick jobs share one; and no job waits behind another while a thread is free. Slots are stored
+nowhere: ``ack``, ``nack`` and ``requeue`` do nothing, because the ledger has the state of jobs.
 """
 
 from __future__ import annotations
@@ -42,14 +43,17 @@ CANCEL_LOOK = 0.01
 #: Seconds after which finished jobs are written even when there is room for no new ones.
 FLUSH = 0.05
 
+#: Seconds before another try after a failure of the host or of storage.
+PAUSE = 1.0
 
-def turn_of(queue: str) -> str:
-    """Name the Dramatiq actor whose messages are turns of a durable queue."""
-    return f"rolehost.turn.{queue}"
+
+def slot_actor(queue: str) -> str:
+    """Name the Dramatiq actor whose messages are worker slots of a durable queue."""
+    return f"rolehost.slot.{queue}"
 
 
 class LedgerConsumer(Consumer):
-    """The consumer of one durable queue; iterated by one thread, acknowledged by many.
+    """The consumer of one durable queue; iterated by one thread, used by all worker threads.
 
     Args:
         runtime: the delivery runtime.
@@ -58,8 +62,8 @@ class LedgerConsumer(Consumer):
         owner: id of this process.
         threads: worker threads, which is the least that is claimed.
         most: the most rows claimed and unfinished at once.
-        listener: woken when there may be something to claim; None polls.
-        beats: told of each round that came to its end, also of one that found storage away.
+        listener: woken when there may be something to claim.
+        beats: of the process.
     """
 
     def __init__(
@@ -71,79 +75,69 @@ class LedgerConsumer(Consumer):
         owner: str,
         threads: int,
         most: int,
-        listener: Listener | None,
-        beats: Beats | None = None,
+        listener: Listener,
+        beats: Beats,
     ) -> None:
         self._runtime = runtime
-        self._beats = beats or Beats()
         self._queue = queue
+        self._actors = tuple(sorted(actors))
         self._owner = owner
         self._threads = threads
         self._most = max(most, threads)
         self._listener = listener
-        self._nap = threading.Event()
-        self._actors = tuple(sorted(actors))
-        self._ready: deque[ClaimedJob] = deque()
-        self._turn: dramatiq.Message[None] = dramatiq.Message(
-            queue_name=queue, actor_name=turn_of(queue), args=(), kwargs={}, options={}
+        self._beats = beats
+        self._slot: dramatiq.Message[None] = dramatiq.Message(
+            queue_name=queue, actor_name=slot_actor(queue), args=(), kwargs={}, options={}
         )
-        self._turns = 0  # handed to Dramatiq and not over
-        self._offers = 0  # to be handed to Dramatiq
+        self._stopping = threading.Event()
         self._lock = threading.Lock()
+        self._slots_used = 0  # handed to Dramatiq and not over
+        self._slots_free = 0  # to be handed to Dramatiq
+        self._ready: deque[ClaimedJob] = deque()
+        self._outstanding = 0  # jobs claimed and unfinished
         self._finished: list[tuple[ClaimedJob, Finish]] = []
+        self._write_at = 0.0  # when finished jobs are to be written at the latest
         self._known: set[int] = set()  # rows this process holds, as far as it knows
         self._doubtful = False  # it may hold others: the answer to a claim was lost
-        self._outstanding = 0
         self._seconds = AHEAD  # a running mean of how long a job takes
         self._waiting = False
-        self._stopping = False
-        self._looked_at = 0.0  # when it was last asked which jobs are cancelled
         self._cancels: Collection[tuple[int, int]] = ()
+        self._cancels_at = 0.0  # when they were read
         self._taken = 0  # jobs that threads have taken, for :meth:`idles`
         self._seen = -1
-        self._write_at = 0.0  # when finished jobs are to be written at the latest
 
     def __next__(self) -> MessageProxy | None:
         with self._lock:
-            if self._offers:
-                self._offers -= 1
-                self._turns += 1
-                return MessageProxy(self._turn)
+            if self._slots_free:
+                self._slots_free -= 1
+                self._slots_used += 1
+                return MessageProxy(self._slot)
         try:
-            taken = self._cycle()
+            claimed = self._cycle()
             self._beats.beat(f"taking jobs of {self._queue}")
-            if not taken:
+            if not claimed:
                 self._wait()
         except StorageUnavailable as error:
             self._beats.beat(f"taking jobs of {self._queue}")
             log.warning("storage unavailable, no jobs taken", queue=self._queue, error=str(error))
-            self._nap.wait(1.0)
+            self._stopping.wait(PAUSE)
         except Exception:
             # Dramatiq would make another consumer, and lose what this one has to write.
             log.exception("taking jobs failed, going on", queue=self._queue)
-            self._nap.wait(1.0)
+            self._stopping.wait(PAUSE)
         return None
 
     def _cycle(self) -> bool:
-        """Write finished jobs and claim new ones in one transaction; say whether any came."""
-        runtime = self._runtime
+        """Write finished jobs and claim new ones in one transaction; return whether any came."""
+        stopping = self._stopping.is_set()
         with self._lock:
-            room = 0 if self._stopping else self._room()
-            if room <= 0 and not self._stopping and time.monotonic() < self._write_at:
+            room = 0 if stopping else self._room()
+            if room <= 0 and not stopping and time.monotonic() < self._write_at:
                 return False
             finished, self._finished = self._finished, []
             self._write_at = time.monotonic() + FLUSH
         try:
-            try:
-                jobs = self._exchange(finished, room)
-            except StorageUnavailable:
-                raise
-            except Exception as error:
-                if not finished:
-                    raise
-                log.warning("jobs given back apart", queue=self._queue, error=describe(error))
-                give_back(self._runtime, finished)
-                jobs = []
+            jobs = self._exchange_or_give_back(finished, room)
         except BaseException:
             with self._lock:
                 self._finished = finished + self._finished
@@ -155,10 +149,28 @@ class LedgerConsumer(Consumer):
             self._known.update(job.id for job in jobs)
             self._ready.extend(jobs)
             self._outstanding += len(jobs)
-            self._offers = min(len(self._ready), self._threads - self._turns)
+            self._offer_slots()
         if any(end.state not in OVER for _, end in finished):
-            runtime.wake([f"queue:{self._queue}"])
+            self._runtime.wake([f"queue:{self._queue}"])
         return bool(jobs)
+
+    def _offer_slots(self) -> None:
+        self._slots_free = min(len(self._ready), self._threads - self._slots_used)
+
+    def _exchange_or_give_back(
+        self, finished: list[tuple[ClaimedJob, Finish]], room: int
+    ) -> list[ClaimedJob]:
+        """Exchange; if one of the finished jobs makes that fail, give each back apart."""
+        try:
+            return self._exchange(finished, room)
+        except StorageUnavailable:
+            raise
+        except Exception as error:
+            if not finished:
+                raise
+            log.warning("jobs given back apart", queue=self._queue, error=describe(error))
+            give_back(self._runtime, finished)
+            return []
 
     def _exchange(self, finished: list[tuple[ClaimedJob, Finish]], room: int) -> list[ClaimedJob]:
         runtime = self._runtime
@@ -166,14 +178,16 @@ class LedgerConsumer(Consumer):
         with runtime.database.session():
             # An idle worker looks without the write lock before it asks for it.
             idle = not finished and not self._doubtful
-            if idle and (room <= 0 or not self._something(now)):
+            if idle and (room <= 0 or not self._has_work(now)):
                 return []
             if finished:
                 failpoints.reach("ledger.before_complete")
             with runtime.database.transaction() as tx:
                 if self._doubtful:
                     # Else they would be held, and never run, for as long as this process lives.
-                    runtime.ledger.let_go(tx, self._queue, self._owner, self._holds())
+                    with self._lock:
+                        known = sorted(self._known)
+                    runtime.ledger.let_go(tx, self._queue, self._owner, known)
                 if finished:
                     runtime.ledger.finish_many(tx, finished, now)
                 if room <= 0:
@@ -184,11 +198,7 @@ class LedgerConsumer(Consumer):
             failpoints.reach("ledger.after_claim")
         return jobs
 
-    def _holds(self) -> list[int]:
-        with self._lock:
-            return sorted(self._known)
-
-    def _something(self, now: int) -> bool:
+    def _has_work(self, now: int) -> bool:
         ledger = self._runtime.ledger
         due = ledger.next_due()
         return (due is not None and due <= now) or ledger.ready(self._queue, self._actors)
@@ -209,14 +219,10 @@ class LedgerConsumer(Consumer):
 
     def _wait(self) -> None:
         with self._lock:
-            busy = bool(self._outstanding or self._finished) or self._stopping
+            busy = bool(self._outstanding or self._finished) or self._stopping.is_set()
             # From here on a thread that has finished enough jobs interrupts the wait.
             self._waiting = True
-        seconds = FLUSH if busy else self._until_due()
-        if self._listener is not None:
-            self._listener.wait(seconds)
-        else:
-            self._nap.wait(seconds)
+        self._listener.wait(FLUSH if busy else self._until_due())
         self._waiting = False
 
     def _until_due(self) -> float:
@@ -235,13 +241,13 @@ class LedgerConsumer(Consumer):
         return self._outstanding
 
     def take(self) -> ClaimedJob | None:
-        """Return the next claimed job for a thread to run; None when there is none to start.
+        """Return the next claimed job for a thread to run; None if there is none to start.
 
-        One that was cancelled after its claim says so, and is not run.
+        A job that was cancelled after its claim is marked so, and the runner does not run it.
         """
+        if self._stopping.is_set():
+            return None
         try:
-            if self._stopping:
-                return None
             job = self._ready.popleft()
         except IndexError:
             return None
@@ -254,9 +260,9 @@ class LedgerConsumer(Consumer):
         """Return the cancelled jobs, as they were at most ``CANCEL_LOOK`` seconds ago."""
         # PERF: one look for many quick jobs.
         now = time.monotonic()
-        if now - self._looked_at < CANCEL_LOOK:
+        if now - self._cancels_at < CANCEL_LOOK:
             return self._cancels
-        self._looked_at = now
+        self._cancels_at = now
         runtime = self._runtime
         try:
             with runtime.database.session():
@@ -277,7 +283,7 @@ class LedgerConsumer(Consumer):
             return True
         try:
             with self._runtime.database.session():
-                return self._something(self._runtime.clock.now())
+                return self._has_work(self._runtime.clock.now())
         except StorageError:
             return False
 
@@ -301,36 +307,35 @@ class LedgerConsumer(Consumer):
             if wake:
                 self._waiting = False
         if wake:
-            self._interrupt()
+            self._listener.interrupt()
 
-    def turn_over(self) -> None:
-        """Count a turn that has ended; another is offered when jobs are left."""
+    def slot_over(self) -> None:
+        """Count a worker slot that has ended; another is offered if jobs are left."""
         with self._lock:
-            self._turns -= 1
-            wake = bool(self._ready) and not self._stopping
+            self._slots_used -= 1
+            wake = bool(self._ready) and not self._stopping.is_set()
             if wake:
-                self._offers = min(len(self._ready), self._threads - self._turns)
+                self._offer_slots()
         if wake:
-            self._interrupt()
+            self._listener.interrupt()
 
     def ack(self, message: MessageProxy) -> None:
-        """Nothing: a turn is not stored anywhere."""
+        """Nothing to do for a worker slot."""
 
     def nack(self, message: MessageProxy) -> None:
-        """Nothing: a failed attempt is an ordinary way for a job to end, in the ledger."""
+        """Nothing to do: the ledger has the end of each attempt."""
 
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
-        """Nothing: jobs that were claimed and not started are handed back by :meth:`close`."""
+        """Nothing to do: :meth:`close` hands back jobs that were claimed and not started."""
 
     def stop_taking(self) -> None:
         """Claim and start nothing more; what is finished is still written."""
-        self._stopping = True
-        self._interrupt()
-        self._nap.set()
+        self._stopping.set()
+        self._listener.interrupt()
 
     def close(self) -> None:
         """Hand back, uncounted, what was not started; write what is finished; stop listening."""
-        self._stopping = True
+        self._stopping.set()
         with self._lock:
             unstarted = list(self._ready)
             self._ready.clear()
@@ -343,9 +348,4 @@ class LedgerConsumer(Consumer):
         except StorageUnavailable as error:
             # The rows stay claimed until this process's lease expires.
             log.warning("finished jobs not written", queue=self._queue, error=str(error))
-        if self._listener is not None:
-            self._listener.close()
-
-    def _interrupt(self) -> None:
-        if self._listener is not None:
-            self._listener.interrupt()
+        self._listener.close()

@@ -1,0 +1,131 @@
+"""The life of a role process: wait for backends, start, ready, until a signal, drain, stop."""
+
+from __future__ import annotations
+
+import gc
+import signal
+import threading
+import time
+from collections.abc import Callable
+from random import Random
+from typing import Protocol
+
+from rolehost.delivery import forks
+from rolehost.errors import StorageRefused, StorageUnavailable
+from rolehost.roles.outages import StartWait
+from rolehost.roles.process import Process
+from rolehost.roles.serving import PINGING
+
+#: Seconds within which a signal is heeded while a backend is pinged.
+HEEDED = 0.1
+
+
+class Role(Protocol):
+    """What a role does between ready and drain, in threads of its own."""
+
+    def start(self) -> None:
+        """Begin to take work."""
+
+    def look(self) -> None:
+        """Beat for what only counters show; called now and then by the main thread."""
+
+    def stop(self) -> None:
+        """Take no more, finish what runs within the grace, hand back the rest."""
+
+
+def live(process: Process, role_of: Callable[[Process], Role]) -> int:
+    """Run a role in this process until TERM or INT; return the exit status.
+
+    Args:
+        process: not yet started.
+        role_of: makes the role of a started process.
+    """
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    forks.arm()
+    if not started(process, stop):
+        return 0
+    try:
+        role = role_of(process)
+        role.start()
+        # What there is now stays, and need not be looked at by every full collection.
+        gc.freeze()
+        process.beats.beat("the main loop")
+        process.announce_ready()
+        while not stop.wait(process.beats.every):
+            process.beats.beat("the main loop")
+            if process.beats.watched:
+                role.look()
+        process.drain()
+        role.stop()
+    finally:
+        process.stop()
+    return 0
+
+
+def started(
+    process: Process, stop: threading.Event, *, speak: bool = True, refused: bool = True
+) -> bool:
+    """Start a process as soon as its backends answer; return False if it was stopped before.
+
+    Args:
+        process: not yet started.
+        stop: set when the process is to stop.
+        speak: log the wait at level ``warning``; False, for one of several processes that wait
+            together: at ``debug``.
+        refused: raise StorageRefused; False, for a process that ran before: wait then too.
+
+    Raises:
+        StorageRefused: a backend refuses the settings of the deployment.
+        RolehostError: it cannot start for another reason.
+    """
+    wait = StartWait(Random(), speak=speak)
+    while not stop.is_set():
+        try:
+            if not answered(process.ping, stop):
+                return False
+            process.start()
+        except StorageUnavailable as error:
+            if refused and isinstance(error, StorageRefused):
+                raise
+            process.announce_waiting()
+            stop.wait(wait.failed(error))
+        else:
+            wait.over()
+            return True
+    return False
+
+
+def answered(ask: Callable[[], None], stop: threading.Event, limit: float | None = None) -> bool:
+    """Run a blocking function in a thread, so that a signal is heeded; raise what it raises.
+
+    Args:
+        ask: for example tries to connect.
+        stop: ends the wait for it.
+        limit: seconds after which the wait ends; None: no limit.
+
+    Returns:
+        False: it has not ended.
+    """
+    raised: list[BaseException] = []
+    over = threading.Event()
+
+    def run() -> None:
+        try:
+            ask()
+        except BaseException as error:
+            raised.append(error)
+        finally:
+            over.set()
+
+    threading.Thread(target=run, name=PINGING, daemon=True).start()
+    deadline = None if limit is None else time.monotonic() + limit
+    while not over.wait(HEEDED):
+        if stop.is_set() or (deadline is not None and time.monotonic() > deadline):
+            return False
+    if raised:
+        # Taken out, or error and frame keep each other alive, and with them the clients that
+        # the frames of the error refer to.
+        raise raised.pop()
+    return True

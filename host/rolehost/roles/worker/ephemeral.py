@@ -1,0 +1,151 @@
+"""Dramatiq middleware for ephemeral messages: poison messages, and one log line for each failure.
+
+The broker of the queue backend counts how many processes died running a message, as the ledger
+does for jobs; see ``max_crashes`` of an actor.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import dramatiq
+import structlog
+from dramatiq.middleware import Middleware, Shutdown, SkipMessage
+
+from rolehost.api.contributions import Actor
+from rolehost.delivery.failures import describe
+from rolehost.errors import StorageError
+
+log = structlog.get_logger(__name__)
+
+#: Dramatiq's loggers that log failures too: in several lines, and without the attempt.
+REPLACED = ("dramatiq.worker.WorkerThread", "dramatiq.middleware.retries.Retries")
+
+
+class Crashed(SkipMessage):
+    """A message is given up: as many processes died running it as its actor allows."""
+
+
+class NotOurs(SkipMessage):
+    """A message was given to another process, because this one seemed to be dead."""
+
+
+class PoisonMessages(Middleware):
+    """Gives up messages that killed too many processes; runs those that killed some one by one.
+
+    The broker marks a message that a process held when it died with its number of ``crashes``.
+    The start of such a message is recorded before it runs. If ``crashes`` is not 0, it runs
+    while no other such message runs in this process, so that a second crash is its own.
+    Thread-safe.
+
+    Args:
+        actors: the ephemeral actors, by name; messages of others are left alone.
+        given_up: called with the name of the actor of each message that is given up.
+    """
+
+    def __init__(
+        self, actors: Mapping[str, Actor], given_up: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self._actors = actors
+        self._given_up = given_up
+        self._quarantine = threading.Lock()
+        self._inside: int | None = None  # the thread that holds it
+
+    def before_process_message(self, broker: dramatiq.Broker, message: Any) -> None:
+        """Check a message that is about to run.
+
+        Raises:
+            Crashed: it is given up and does not run.
+            NotOurs: another process has it, so it does not run here.
+        """
+        del broker
+        self._leave()  # after a message that could not be acknowledged
+        crashes = getattr(message, "crashes", None)
+        actor = self._actors.get(message.actor_name) if crashes is not None else None
+        if crashes is None or actor is None:
+            return
+        if crashes >= actor.max_crashes:
+            self._given_up(actor.name)
+            log.error("message dead", actor=actor.name, queue=message.queue_name, crashes=crashes)
+            message.fail()
+            raise Crashed(f"its process died {crashes} times while running it")
+        if crashes:
+            self._quarantine.acquire()
+            self._inside = threading.get_ident()
+        try:
+            ours = message.start()
+        except StorageError as error:
+            # It runs all the same, like every message that was taken before the queue was away.
+            log.warning("start not recorded", actor=message.actor_name, error=str(error))
+            ours = True
+        if not ours:
+            raise NotOurs("it was given to another process meanwhile")
+
+    def after_ack(self, broker: dramatiq.Broker, message: Any) -> None:
+        """Let the next suspect message run: this one is done."""
+        del broker, message
+        self._leave()
+
+    def after_nack(self, broker: dramatiq.Broker, message: Any) -> None:
+        """Let the next suspect message run: this one is a dead letter."""
+        del broker, message
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._inside is not None and self._inside == threading.get_ident():
+            self._inside = None
+            self._quarantine.release()
+
+
+class FailureLog(Middleware):
+    """Logs failed attempts; placed before Retries, so that it sees whether it retries.
+
+    Args:
+        actors: names of the ephemeral actors; any other failure is the host's own.
+    """
+
+    def __init__(self, actors: Collection[str]) -> None:
+        self._actors = frozenset(actors)
+        self._retry = threading.local()
+        for name in REPLACED:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+
+    def before_enqueue(self, broker: dramatiq.Broker, message: Any, delay: int | None) -> None:
+        """Note that this thread's message is to be tried again; ``delay`` in milliseconds."""
+        del broker
+        self._retry.of = (message.message_id, delay or 0)
+
+    def after_process_message(
+        self,
+        broker: dramatiq.Broker,
+        message: Any,
+        *,
+        result: Any = None,
+        exception: BaseException | None = None,
+    ) -> None:
+        """Log how an attempt failed, and whether there is another one."""
+        del broker, result
+        identity, delay = getattr(self._retry, "of", ("", 0))
+        self._retry.of = ("", 0)
+        again = identity == message.message_id
+        if exception is None or isinstance(exception, SkipMessage):
+            return
+        if again and isinstance(exception, Shutdown):
+            return  # a drain is not a failure
+        if message.actor_name not in self._actors:
+            log.error("running jobs failed, going on", queue=message.queue_name, exc_info=exception)
+            return
+        fields = {
+            "actor": message.actor_name,
+            "message_id": message.message_id,
+            "attempt": message.options.get("retries", 0),
+            "error": " ".join(describe(exception).split()),
+            "exc_info": exception,
+        }
+        if again:
+            log.warning("message failed", retry_in=round(delay / 1000, 3), **fields)
+        else:
+            log.error("message dead", **fields)
