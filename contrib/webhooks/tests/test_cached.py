@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 import peewee
 import pytest
-from rolehost.testing.kit import Host, open_host
-from rolehost.testing.memory.cache import MemoryCache
 from rolehost_embedded.cache import EmbeddedCache
+from rolehost_testing.kit import Host, open_host
+from rolehost_testing.memory.cache import MemoryCache
 from rolehost_webhooks.delivery.answer import Answer
 from rolehost_webhooks.delivery.sender import Sender
 from rolehost_webhooks.errors import NotFound
