@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 from rolehost import api
-from rolehost.api import http, versions
+from rolehost.api import broker, http, versions
 from rolehost.api.hooks import Hooks
 
 from scripts.docstrings import Docstring, parse
@@ -35,13 +35,14 @@ SUBJECTS = {
 
 
 def public() -> Iterator[tuple[str, Any]]:
-    """Yield the names of ``rolehost.api``, then those of ``rolehost.api.http``, sorted."""
+    """Yield the names of ``rolehost.api``, then those of its modules beside it, sorted."""
     for name in sorted(api.__all__):
         yield name, getattr(api, name)
-    for name in sorted(vars(http)):
-        thing = getattr(http, name)
-        if getattr(thing, "__module__", None) == http.__name__ and not name.startswith("_"):
-            yield f"http.{name}", thing
+    for module in (http, broker):
+        prefix = module.__name__.removeprefix("rolehost.api.")
+        for name, thing in sorted(vars(module).items()):
+            if getattr(thing, "__module__", None) == module.__name__ and not name.startswith("_"):
+                yield f"{prefix}.{name}", thing
 
 
 def surface() -> list[str]:
@@ -146,15 +147,16 @@ def page(note: str) -> str:
         note,
         "# The plugin API",
         "Everything that a plugin may import of the host: `rolehost.api`, and for routes"
-        " `rolehost.api.http`; tests import `rolehost_testing` ([testing.md](testing.md)). The"
-        " hooks, with what each may do, are in [hooks.md](hooks.md). This is plugin API"
+        " `rolehost.api.http`, for queues `rolehost.api.broker`; tests import `rolehost_testing`"
+        " ([testing.md](testing.md)). The hooks, with what each may do, are in"
+        " [hooks.md](hooks.md). This is plugin API"
         f" {versions.PLUGIN_API}; plugins of"
         f" {' and '.join(map(str, versions.ACCEPTED_APIS))} are accepted.",
     ]
     grouped: dict[str, list[tuple[str, Any]]] = {}
     for name, thing in public():
         grouped.setdefault(_subject(name, thing), []).append((name, thing))
-    for subject in (*SUBJECTS.values(), "Constants", "HTTP"):
+    for subject in (*SUBJECTS.values(), "Constants", "HTTP", "Brokers"):
         if subject in grouped:
             parts.append(f"## {subject}")
             for name, thing in grouped[subject]:
@@ -165,12 +167,14 @@ def page(note: str) -> str:
 def _subject(name: str, thing: Any) -> str:
     if name.startswith("http."):
         return "HTTP"
+    if name.startswith("broker."):
+        return "Brokers"
     parts = getattr(thing, "__module__", "").split(".")
     return next((SUBJECTS[part] for part in parts if part in SUBJECTS), "Constants")
 
 
 def _entry(name: str, thing: Any) -> Iterator[str]:
-    title = name.removeprefix("http.")
+    title = name.removeprefix("http.").removeprefix("broker.")
     yield f"### `{title}`"
     if inspect.isroutine(thing):
         yield f"```text\n{title}{signature(thing)}\n```"

@@ -10,7 +10,9 @@ from rolehost.storage.cache import Cache, Lease, Quota
 from rolehost.storage.capabilities import CAPABILITIES, KINDS, Kind
 from rolehost.storage.database import Cursor, Database, Transaction
 from rolehost.storage.queue import DeadMessage, Listener, Queue, message_priority
+from rolehost.storage.queues import StoredQueue
 from rolehost.storage.stream import Partition, Record, Stream, Subscription
+from rolehost.storage.transactions import PeeweeTransaction
 from rolehost.storage.values import check_values
 
 __all__ = [
@@ -25,9 +27,11 @@ __all__ = [
     "Lease",
     "Listener",
     "Partition",
+    "PeeweeTransaction",
     "Queue",
     "Quota",
     "Record",
+    "StoredQueue",
     "Stream",
     "Subscription",
     "Transaction",

@@ -13,6 +13,7 @@ import dramatiq
 from dramatiq.broker import Consumer, MessageProxy
 from dramatiq.errors import ConnectionClosed
 from rolehost.api import StorageError, StorageUnavailable
+from rolehost.api.broker import Prefetch, rejection
 
 from rolehost_embedded.messages import Taken, wake_name
 
@@ -20,14 +21,10 @@ if TYPE_CHECKING:
     from rolehost_embedded.broker import EmbeddedBroker
     from rolehost_embedded.wakes import WakeListener
 
-#: Seconds of work, and most messages, that are taken ahead of what Dramatiq prefetches.
-_AHEAD, _BATCH = 0.05, 128
 #: Seconds after which what was taken ahead and is not handed out is given back.
 _STALE = 0.2
 #: Seconds an acknowledgement may wait for others to go with it, while messages run.
 _GATHER = 0.02
-#: Most characters of an error that are kept with a dead message.
-_REASON = 500
 
 
 class Finished:
@@ -63,15 +60,13 @@ class EmbeddedConsumer(Consumer):
         self._broker = broker
         self._queue = queue_name
         self._prefetch = prefetch
+        self._pace = Prefetch(prefetch)
         self._timeout = timeout
         self._ready: deque[_Proxy] = deque()
         self._running: set[int] = set()
         self._due: int | None = None
         self._waiting = False
-        # What was acknowledged since the last batch was taken; see _most.
         self._stale_at = 0.0
-        self._looked = 0.0
-        self._acknowledged = 0
         self._listener: WakeListener = broker.wakes.listen((wake_name(queue_name),))
 
     def __next__(self) -> MessageProxy | None:
@@ -115,7 +110,9 @@ class EmbeddedConsumer(Consumer):
             return False
         finished = self._broker.finished.take()
         try:
-            taken = store.exchange(self._queue, self._broker.owner, self._most(), finished)
+            taken = store.exchange(
+                self._queue, self._broker.owner, self._pace.wanted(len(self._running)), finished
+            )
         except BaseException:
             self._broker.finished.add(finished)
             raise
@@ -130,17 +127,6 @@ class EmbeddedConsumer(Consumer):
         if undecodable:
             store.bury(undecodable, self._broker.owner, "undecodable")
         return bool(taken)
-
-    def _most(self) -> int:
-        """Return how many to take: what Dramatiq asks for, more of those that are quick.
-
-        Slow ones are not hoarded, for another process may be idle.
-        """
-        room = self._prefetch - len(self._running)
-        now = time.monotonic()
-        pace = self._acknowledged / max(now - self._looked, 1e-3)
-        self._looked, self._acknowledged = now, 0
-        return room if self._prefetch == 1 else max(room, min(int(pace * _AHEAD), _BATCH))
 
     def _wait(self, left: float) -> None:
         """Wait for a wake-up, a free place, or the time at which something is due."""
@@ -179,16 +165,14 @@ class EmbeddedConsumer(Consumer):
             with contextlib.suppress(StorageError):
                 self._flush()
         self._running.discard(message.row)
-        self._acknowledged += 1
+        self._pace.finished()
         if self._waiting and (first or self._ready or self._due is not None):
             self._listener.interrupt()
 
     def nack(self, message: MessageProxy) -> None:
         """Keep a rejected message among the dead ones."""
-        exception = message._exception
-        reason = "rejected" if exception is None else f"{type(exception).__name__}: {exception}"
         try:
-            self._broker.store.bury((message.row,), self._broker.owner, reason[:_REASON])
+            self._broker.store.bury((message.row,), self._broker.owner, rejection(message))
         except StorageUnavailable as error:
             raise ConnectionClosed(error) from error
         self._running.discard(message.row)

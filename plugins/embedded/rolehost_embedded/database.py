@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import Any, ClassVar, Literal
 
-from rolehost.api import Cursor, Database, StorageError, Transaction, check_values
+from rolehost.api import Cursor, Database, PeeweeTransaction, Transaction, check_values
 
 from rolehost_embedded import abilities
 from rolehost_embedded.connections import Connections, ThreadState
@@ -46,7 +46,7 @@ class EmbeddedDatabase(Database):
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         """See :meth:`rolehost.api.Database.transaction`; enters a session when in none."""
-        return _Transaction(self.peewee)
+        return _Transaction(self.peewee, self._session, self.path)
 
     def read(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """See :meth:`rolehost.api.Database.read`."""
@@ -117,71 +117,25 @@ class _Session:
             state.guard.release()
 
 
-class _Transaction:
-    """One write transaction. peewee sees it as its outermost one, so models join it."""
+class _Transaction(PeeweeTransaction):
+    __slots__ = ()
 
-    __slots__ = ("_connections", "_driver", "_session")
-
-    def __init__(self, connections: Connections) -> None:
-        self._connections = connections
-        self._session = _Session(connections)
-
-    def __enter__(self) -> _Transaction:
-        connections = self._connections
-        self._session.__enter__()
-        try:
-            if connections.in_transaction():
-                raise StorageError(
-                    f"{connections.path}: this thread has a transaction open already"
-                )
-            connections.begin()
-            try:
-                self._driver = connections.driver()
-                connections.push_transaction(connections.transaction())
-            except BaseException:
-                connections.rollback()
-                raise
-        except BaseException:
-            self._session.__exit__(None, None, None)
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        marker = self._connections.pop_transaction()
-        try:
-            if error is not None:
-                marker.rollback(begin=False)
-            else:
-                try:
-                    marker.commit(begin=False)
-                except BaseException:  # an interruption may come after the commit itself
-                    marker.rollback(begin=False)
-                    raise
-        finally:
-            self._session.__exit__(kind, error, traceback)
+    connections: Connections
+    driver: sqlite3.Connection
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> Cursor:
         """Run one statement; an error that is not the storage's own is peewee's class for it."""
         check_values(params)
         try:
-            return self._driver.execute(sql, params)
+            return self.driver.execute(sql, params)
         except sqlite3.Error as error:
-            raise raised(error, self._connections.path) from error
-
-    def conclude(self, sql: str, params: Sequence[Any] = ()) -> bool:
-        """Run the last statement; without a server between, the commit gains nothing by it."""
-        return self.execute(sql, params).rowcount > 0
+            raise raised(error, self.connections.path) from error
 
     def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         """Run one statement for each row of parameters."""
         for row in rows:
             check_values(row)
         try:
-            self._driver.executemany(sql, rows)
+            self.driver.executemany(sql, rows)
         except sqlite3.Error as error:
-            raise raised(error, self._connections.path) from error
+            raise raised(error, self.connections.path) from error

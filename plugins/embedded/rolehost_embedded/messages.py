@@ -209,15 +209,19 @@ class MessageStore:
         count: int = rows[0][0]
         return count
 
-    def dead(self, limit: int, number: int | None = None) -> list[DeadMessage]:
-        """Return dead messages, newest first; with ``number`` that one alone."""
+    def dead(self, limit: int) -> list[DeadMessage]:
+        """Return dead messages, newest first."""
+        return self._dead("ORDER BY died_at DESC, id DESC LIMIT ?", limit)
+
+    def dead_one(self, number: int) -> DeadMessage | None:
+        """Return one dead message."""
+        return next(iter(self._dead("WHERE id = ?", number)), None)
+
+    def _dead(self, which: str, param: int) -> list[DeadMessage]:
         self._prepare()
-        where, params = ("", ()) if number is None else ("WHERE id = ? ", (number,))
         with self._database.session():
             rows = self._database.read(
-                f"SELECT id, queue, reason, died_at, data FROM dead_messages {where}"
-                "ORDER BY died_at DESC, id DESC LIMIT ?",
-                (*params, limit),
+                f"SELECT id, queue, reason, died_at, data FROM dead_messages {which}", (param,)
             )
         return [DeadMessage(*row) for row in rows]
 

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, ClassVar, Literal
 
 import psycopg2
-from rolehost.api import Cursor, Database, StorageBusy, StorageError, Transaction
+from rolehost.api import Cursor, Database, PeeweeTransaction, StorageBusy, Transaction
 
 from rolehost_postgres import abilities
 from rolehost_postgres.bulk import run_many
@@ -69,7 +69,7 @@ class PostgresDatabase(Database):
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         """See :meth:`rolehost.api.Database.transaction`; enters a session when in none."""
-        return _Transaction(self.peewee)
+        return _Transaction(self.peewee, self._session, self._server.place)
 
     def read(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """See :meth:`rolehost.api.Database.read`."""
@@ -174,75 +174,32 @@ class _Session:
             self._connections.give_back()
 
 
-class _Transaction:
-    """One write transaction. peewee sees it as its outermost one, so models join it."""
+class _Transaction(PeeweeTransaction):
+    __slots__ = ()
 
-    __slots__ = ("_connections", "_driver", "_session")
-
-    def __init__(self, connections: Connections) -> None:
-        self._connections = connections
-        self._session = _Session(connections)
-
-    def __enter__(self) -> _Transaction:
-        connections = self._connections
-        self._session.__enter__()
-        try:
-            if connections.in_transaction():
-                raise StorageError(
-                    f"{connections.place}: this thread has a transaction open already"
-                )
-            connections.begin()
-            try:
-                self._driver = connections.driver()
-                connections.push_transaction(connections.transaction())
-            except BaseException:
-                connections.rollback()
-                raise
-        except BaseException:
-            self._session.__exit__(None, None, None)
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        marker = self._connections.pop_transaction()
-        try:
-            if error is not None:
-                marker.rollback(begin=False)
-            else:
-                try:
-                    marker.commit(begin=False)
-                except BaseException:  # an interruption may come after the commit itself
-                    marker.rollback(begin=False)
-                    raise
-        finally:
-            self._session.__exit__(kind, error, traceback)
+    connections: Connections
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> Cursor:
         """Run one statement; an error that is not the storage's own is peewee's class for it."""
         try:
-            cursor = self._driver.cursor()
+            cursor = self.driver.cursor()
             _execute(cursor, sql, params)
         except psycopg2.Error as error:
-            raise raised(error, self._connections.place) from error
+            raise raised(error, self.connections.place) from error
         result: Cursor = cursor
         return result
 
     def conclude(self, sql: str, params: Sequence[Any] = ()) -> bool:
         """Run the last statement and commit; both in one round trip."""
-        return self._connections.conclude(translate(sql), tuple(params))
+        return self.connections.conclude(translate(sql), tuple(params))
 
     def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         """Run one statement for each row of parameters, many of them in each round trip."""
         try:
-            with self._driver.cursor() as cursor:
+            with self.driver.cursor() as cursor:
                 run_many(cursor, translate(sql), rows)
         except psycopg2.Error as error:
-            raise raised(error, self._connections.place) from error
+            raise raised(error, self.connections.place) from error
 
 
 def _execute(cursor: Any, sql: str, params: Sequence[Any]) -> None:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
-from typing import Any
 
-import dramatiq
-from dramatiq.errors import ConnectionClosed, QueueJoinTimeout, QueueNotFound
 from rolehost.api import StorageError
+from rolehost.api.broker import MessageBroker
 
 from rolehost_redis.consumer import RedisConsumer
 from rolehost_redis.holding import Holding, Steadiness
@@ -17,7 +14,7 @@ from rolehost_redis.messages import MessageStore, wake_name
 from rolehost_redis.wakes import Hub
 
 
-class RedisBroker(dramatiq.Broker):
+class RedisBroker(MessageBroker):
     """Carries messages among processes on any machine.
 
     Not Dramatiq's own: that one polls, keeps delayed messages in the memory of workers, and
@@ -30,7 +27,7 @@ class RedisBroker(dramatiq.Broker):
     """
 
     def __init__(self, store: MessageStore, hub: Hub, *, lease: float) -> None:
-        super().__init__(middleware=[])
+        super().__init__()
         self.store = store
         self.hub = hub
         self._lease = lease
@@ -40,35 +37,18 @@ class RedisBroker(dramatiq.Broker):
         self._closed = threading.Event()
         self._keeper: threading.Thread | None = None
 
-    def declare_queue(self, queue_name: str) -> None:
-        """Declare a queue; there is no separate one for delayed messages."""
-        if queue_name not in self.queues:
-            self.emit_before("declare_queue", queue_name)
-            self.queues[queue_name] = None
-            self.emit_after("declare_queue", queue_name)
+    def put(self, queue_name: str, data: bytes, delay: int) -> None:
+        """See :class:`rolehost.api.broker.MessageBroker`; the script that stores it wakes too."""
+        self.store.put(queue_name, data, delay)
 
-    def enqueue(
-        self, message: dramatiq.Message[Any], *, delay: int | None = None
-    ) -> dramatiq.Message[Any]:
-        """Store a message, to be taken after ``delay`` milliseconds.
-
-        Raises:
-            ConnectionClosed: Redis did not answer; the message was stored once or not at all.
-        """
-        self.emit_before("enqueue", message, delay)
-        try:
-            self.store.put(message.queue_name, message.encode(), delay or 0)
-        except StorageError as error:
-            raise ConnectionClosed(error) from error
-        self.emit_after("enqueue", message, delay)
-        return message
-
-    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 30_000) -> RedisConsumer:
-        """Return a consumer of a declared queue; ``timeout`` is in milliseconds."""
-        if queue_name not in self.queues:
-            raise QueueNotFound(queue_name)
+    def open_consumer(self, queue_name: str, prefetch: int, timeout: float) -> RedisConsumer:
+        """See :class:`rolehost.api.broker.MessageBroker`."""
         listener = self.hub.listen((wake_name(queue_name),))
-        return RedisConsumer(self.holding(queue_name), listener, prefetch, timeout / 1000)
+        return RedisConsumer(self.holding(queue_name), listener, prefetch, timeout)
+
+    def unfinished(self, queue_name: str) -> int:
+        """See :class:`rolehost.api.broker.MessageBroker`."""
+        return self.store.depth(queue_name, taken=True)
 
     def holding(self, queue_name: str) -> Holding:
         """Return this process's part of a queue; renewed from the first call on."""
@@ -88,28 +68,6 @@ class RedisBroker(dramatiq.Broker):
     def flush(self, queue_name: str) -> None:
         """Drop the messages of a queue."""
         self.store.empty(queue_name)
-
-    def flush_all(self) -> None:
-        """Drop the messages of all declared queues."""
-        for queue_name in self.queues:
-            self.flush(queue_name)
-
-    def join(self, queue_name: str, *, interval: int = 20, timeout: int | None = None) -> None:
-        """Wait until a queue has neither waiting nor running messages; for tests.
-
-        Args:
-            queue_name: the queue.
-            interval: milliseconds between looks.
-            timeout: milliseconds; None waits for ever.
-
-        Raises:
-            QueueJoinTimeout: it took longer.
-        """
-        deadline = None if timeout is None else time.monotonic() + timeout / 1000
-        while self.store.depth(queue_name, taken=True):
-            if deadline is not None and time.monotonic() >= deadline:
-                raise QueueJoinTimeout(queue_name)
-            time.sleep(interval / 1000)
 
     def close(self) -> None:
         """Renew nothing more; what is still held goes to others. Idempotent.

@@ -13,6 +13,7 @@ import dramatiq
 from dramatiq.broker import Consumer, MessageProxy
 from dramatiq.errors import ConnectionClosed
 from rolehost.api import Listener, StorageError
+from rolehost.api.broker import Prefetch, rejection, shortened
 
 from rolehost_redis.holding import Holding
 from rolehost_redis.messages import Taken
@@ -27,10 +28,6 @@ _OUTAGE = 1.0
 _STALE = 0.2
 #: Seconds an acknowledgement may wait for others to go with it, while messages run.
 _GATHER = 0.02
-#: Seconds of work, and most messages, that are taken ahead of what Dramatiq prefetches.
-_AHEAD, _BATCH = 0.05, 128
-#: Most characters of an error that are kept with a dead message.
-_REASON = 500
 
 
 class RedisConsumer(Consumer):
@@ -50,6 +47,7 @@ class RedisConsumer(Consumer):
         self._holding = holding
         self._listener = listener
         self._prefetch = prefetch
+        self._pace = Prefetch(prefetch)
         self._timeout = timeout
         self._lives = holding.lives
         self._ready: deque[_Proxy] = deque()
@@ -58,10 +56,7 @@ class RedisConsumer(Consumer):
         self._look_at = 0.0
         self._waiting = False
         self._away = False
-        # What was finished since the last look; see _most.
         self._stale_at = 0.0
-        self._looked = 0.0
-        self._finished = 0
 
     def __next__(self) -> MessageProxy | None:
         deadline = time.monotonic() + self._timeout
@@ -78,7 +73,7 @@ class RedisConsumer(Consumer):
                     return message
             now = time.monotonic()
             if self._may_take() and now >= self._look_at:
-                self._fill(now)
+                self._fill()
                 continue
             if now >= deadline:
                 self._settle()
@@ -107,9 +102,9 @@ class RedisConsumer(Consumer):
         elif time.monotonic() >= until:
             self._settle()
 
-    def _fill(self, now: float) -> None:
+    def _fill(self) -> None:
         """Take what is due, and note when more may be."""
-        most = self._most(now)
+        most = self._pace.wanted(len(self._running))
         try:
             taken, due = self._holding.exchange(most)
             self._stale_at = time.monotonic() + _STALE
@@ -124,16 +119,6 @@ class RedisConsumer(Consumer):
             self._away = False
             log.info("messages of %s are taken again", self._holding)
         self._look_at = time.monotonic() + min(_LONGEST if due is None else due, _LONGEST)
-
-    def _most(self, now: float) -> int:
-        """Return how many to take: what Dramatiq asks for, more of those that are quick.
-
-        Slow ones are not hoarded, for another process may be idle.
-        """
-        room = self._prefetch - len(self._running)
-        pace = self._finished / max(now - self._looked, 1e-3)
-        self._looked, self._finished = now, 0
-        return room if self._prefetch == 1 else max(room, min(int(pace * _AHEAD), _BATCH))
 
     def _settle(self) -> None:
         """Tell Redis what is done, when that has waited long enough."""
@@ -154,7 +139,7 @@ class RedisConsumer(Consumer):
             message = dramatiq.Message.decode(taken.data)
         except Exception as error:  # whatever the encoder raises for bytes of others
             try:
-                self._holding.bury(taken.number, f"undecodable: {error}"[:_REASON])
+                self._holding.bury(taken.number, shortened(f"undecodable: {error}"))
             except StorageError:
                 self._holding.give_back((taken.number,))
         else:
@@ -174,17 +159,15 @@ class RedisConsumer(Consumer):
 
     def nack(self, message: MessageProxy) -> None:
         """Keep a rejected message among the dead ones."""
-        error = message._exception
-        reason = "rejected" if error is None else f"{type(error).__name__}: {error}"
         try:
-            self._holding.bury(message.number, reason[:_REASON])
+            self._holding.bury(message.number, rejection(message))
         except StorageError as failure:
             raise ConnectionClosed(failure) from failure
         self._done(message.number, False)
 
     def _done(self, number: bytes, first: bool) -> None:
         self._running.discard(number)
-        self._finished += 1
+        self._pace.finished()
         if self._waiting and (first or len(self._running) * 4 <= self._prefetch * 3):
             self._listener.interrupt()
 

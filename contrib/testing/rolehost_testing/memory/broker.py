@@ -2,75 +2,39 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
 import dramatiq
 from dramatiq.broker import Consumer, MessageProxy
-from dramatiq.errors import QueueJoinTimeout, QueueNotFound
+from rolehost.api.broker import MessageBroker, rejection, shortened
 
 from rolehost_testing.memory.messages import Messages, Waiting, wake_name
 
-#: Most characters of an error that are kept with a dead message.
-_REASON = 500
 
-
-class MemoryBroker(dramatiq.Broker):
+class MemoryBroker(MessageBroker):
     """Carries messages among the hosts of one world; delayed ones wait in nobody's hands."""
 
     def __init__(self, messages: Messages) -> None:
-        super().__init__(middleware=[])
+        super().__init__()
         self._messages = messages
 
-    def declare_queue(self, queue_name: str) -> None:
-        """Declare a queue; there is no separate one for delayed messages."""
-        if queue_name not in self.queues:
-            self.emit_before("declare_queue", queue_name)
-            self.queues[queue_name] = None
-            self.emit_after("declare_queue", queue_name)
+    def put(self, queue_name: str, data: bytes, delay: int) -> None:
+        """See :class:`rolehost.api.broker.MessageBroker`."""
+        self._messages.put(queue_name, data, delay)
 
-    def enqueue(
-        self, message: dramatiq.Message[Any], *, delay: int | None = None
-    ) -> dramatiq.Message[Any]:
-        """Let a message be taken after ``delay`` milliseconds."""
-        self.emit_before("enqueue", message, delay)
-        self._messages.put(message.queue_name, message.encode(), delay or 0)
-        self.emit_after("enqueue", message, delay)
-        return message
+    def open_consumer(self, queue_name: str, prefetch: int, timeout: float) -> MemoryConsumer:
+        """See :class:`rolehost.api.broker.MessageBroker`."""
+        return MemoryConsumer(self._messages, queue_name, prefetch, timeout)
 
-    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 30_000) -> MemoryConsumer:
-        """Return a consumer of a declared queue; ``timeout`` is in milliseconds."""
-        if queue_name not in self.queues:
-            raise QueueNotFound(queue_name)  # type: ignore[no-untyped-call]
-        return MemoryConsumer(self._messages, queue_name, prefetch, timeout / 1000)
+    def unfinished(self, queue_name: str) -> int:
+        """See :class:`rolehost.api.broker.MessageBroker`."""
+        return self._messages.depth(queue_name, taken=True)
 
     def flush(self, queue_name: str) -> None:
         """Drop the waiting messages of a queue."""
         self._messages.clear(queue_name)
-
-    def flush_all(self) -> None:
-        """Drop the waiting messages of all declared queues."""
-        for queue_name in self.queues:
-            self.flush(queue_name)
-
-    def join(self, queue_name: str, *, interval: int = 20, timeout: int | None = None) -> None:
-        """Wait until a queue has neither waiting nor running messages.
-
-        Args:
-            queue_name: the queue.
-            interval: milliseconds between looks.
-            timeout: milliseconds; None waits for ever.
-
-        Raises:
-            QueueJoinTimeout: it took longer.
-        """
-        deadline = None if timeout is None else time.monotonic() + timeout / 1000
-        while self._messages.depth(queue_name, taken=True):
-            if deadline is not None and time.monotonic() >= deadline:
-                raise QueueJoinTimeout(queue_name)  # type: ignore[no-untyped-call]
-            time.sleep(interval / 1000)
 
 
 class MemoryConsumer(Consumer):
@@ -94,7 +58,7 @@ class MemoryConsumer(Consumer):
                 decoded = dramatiq.Message.decode(message.data)
             except Exception as error:
                 reason = f"cannot be decoded: {type(error).__name__}: {error}"
-                self._messages.bury(self._queue, message, reason[:_REASON])
+                self._messages.bury(self._queue, message, shortened(reason))
                 continue
             proxy = _Proxy(self._messages, self._queue, message, decoded)
             self._held.setdefault(proxy.message_id, []).append(message)
@@ -120,9 +84,7 @@ class MemoryConsumer(Consumer):
         """Give a message up; it is kept as a dead one."""
         held = self._let_go(message)
         if held is not None:
-            error = getattr(message, "_exception", None)
-            reason = "rejected" if error is None else f"{type(error).__name__}: {error}"
-            self._messages.bury(self._queue, held, reason[:_REASON])
+            self._messages.bury(self._queue, held, rejection(message))
 
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
         """Let messages that did not run be taken again."""

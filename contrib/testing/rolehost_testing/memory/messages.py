@@ -153,12 +153,24 @@ class Messages:
         with self._guard:
             return sorted(self._dead.values(), reverse=True)[:limit]
 
-    def letter(self, number: int) -> DeadMessage | None:
+    def count_dead(self) -> int:
+        """Return how many messages were given up."""
+        with self._guard:
+            return len(self._dead)
+
+    def dead_one(self, number: int) -> DeadMessage | None:
         """Return one of them; None when there is none of that number."""
         with self._guard:
             return self._dead.get(number)
 
-    def discard(self, number: int) -> bool:
+    def revive(self, letter: DeadMessage, data: bytes) -> bool:
+        """Let one be taken again, with these bytes; say whether it was there."""
+        if not self.forget(letter.number):
+            return False
+        self.put(letter.queue, data, 0.0)
+        return True
+
+    def forget(self, number: int) -> bool:
         """Delete one of them; say whether it was there."""
         with self._guard:
             return self._dead.pop(number, None) is not None

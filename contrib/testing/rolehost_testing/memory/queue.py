@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, ClassVar
 
-from rolehost.errors import CapabilityMissing
-from rolehost.storage.queue import DeadMessage, Listener, Queue
+from rolehost.storage.queue import Listener
+from rolehost.storage.queues import StoredQueue
 
 from rolehost_testing.memory import abilities
 
@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from rolehost_testing.memory.world import MemoryWorld
 
 
-class MemoryQueue(Queue):
+class MemoryQueue(StoredQueue):
     """The queue of one host in a world."""
 
     capabilities: ClassVar[frozenset[str]] = abilities.QUEUE
 
     def __init__(self, world: MemoryWorld) -> None:
+        super().__init__(world.messages, "rolehost[worker]")
         self._world = world
         self._listeners: list[Listener] = []
 
@@ -35,36 +36,11 @@ class MemoryQueue(Queue):
         self._listeners.append(listener)
         return listener
 
-    def broker(self) -> dramatiq.Broker:
-        """See :meth:`rolehost.api.Queue.broker`."""
-        if "ephemeral" not in self.capabilities:
-            raise CapabilityMissing("ephemeral actors need Dramatiq: rolehost[worker]")
+    def make_broker(self) -> dramatiq.Broker:
+        """See :class:`rolehost.api.StoredQueue`."""
         from rolehost_testing.memory.broker import MemoryBroker
 
         return MemoryBroker(self._world.messages)
-
-    def depth(self, queue_name: str) -> int:
-        """See :meth:`rolehost.api.Queue.depth`."""
-        return self._world.messages.depth(queue_name)
-
-    def dead_messages(self, limit: int) -> list[DeadMessage]:
-        """See :meth:`rolehost.api.Queue.dead_messages`."""
-        return self._world.messages.dead(limit)
-
-    def dead_message(self, number: int) -> DeadMessage | None:
-        """See :meth:`rolehost.api.Queue.dead_message`."""
-        return self._world.messages.letter(number)
-
-    def replay_message(self, letter: DeadMessage, data: bytes) -> bool:
-        """See :meth:`rolehost.api.Queue.replay_message`."""
-        if not self._world.messages.discard(letter.number):
-            return False
-        self._world.messages.put(letter.queue, data, 0.0)
-        return True
-
-    def discard_message(self, number: int) -> bool:
-        """See :meth:`rolehost.api.Queue.discard_message`."""
-        return self._world.messages.discard(number)
 
     def ping(self) -> None:
         """See :meth:`rolehost.api.Queue.ping`; memory always answers."""

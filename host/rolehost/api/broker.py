@@ -1,0 +1,129 @@
+"""What every Dramatiq broker of a ``queue`` backend does.
+
+Kept out of :mod:`rolehost.api` itself, so that a host without Dramatiq does not import it.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from typing import Any
+
+import dramatiq
+from dramatiq.broker import Consumer, MessageProxy
+from dramatiq.errors import ConnectionClosed, QueueJoinTimeout, QueueNotFound
+
+from rolehost.errors import StorageError
+
+#: Most characters of the reason that is kept with a dead message.
+_REASON = 500
+#: Seconds of work, and most messages, that are taken ahead of what Dramatiq prefetches.
+_AHEAD, _BATCH = 0.05, 128
+
+
+class MessageBroker(dramatiq.Broker):
+    """Carries ephemeral messages; has no middleware, and no queue for delayed messages."""
+
+    def __init__(self) -> None:
+        super().__init__(middleware=[])
+
+    @abstractmethod
+    def put(self, queue_name: str, data: bytes, delay: int) -> None:
+        """Store a message, to be taken after ``delay`` milliseconds, and wake a consumer."""
+
+    @abstractmethod
+    def open_consumer(self, queue_name: str, prefetch: int, timeout: float) -> Consumer:
+        """Return a consumer; ``timeout`` is in seconds."""
+
+    @abstractmethod
+    def unfinished(self, queue_name: str) -> int:
+        """Return how many messages of a queue wait or run."""
+
+    def declare_queue(self, queue_name: str) -> None:
+        """Declare a queue."""
+        if queue_name not in self.queues:
+            self.emit_before("declare_queue", queue_name)
+            self.queues[queue_name] = None
+            self.emit_after("declare_queue", queue_name)
+
+    def enqueue(
+        self, message: dramatiq.Message[Any], *, delay: int | None = None
+    ) -> dramatiq.Message[Any]:
+        """Store a message, to be taken after ``delay`` milliseconds.
+
+        Raises:
+            ConnectionClosed: the store did not answer; the message was stored once or not at all.
+        """
+        self.emit_before("enqueue", message, delay)
+        try:
+            self.put(message.queue_name, message.encode(), delay or 0)
+        except StorageError as error:
+            raise ConnectionClosed(error) from error  # type: ignore[no-untyped-call]
+        self.emit_after("enqueue", message, delay)
+        return message
+
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 30_000) -> Consumer:
+        """Return a consumer of a declared queue; ``timeout`` is in milliseconds."""
+        if queue_name not in self.queues:
+            raise QueueNotFound(queue_name)  # type: ignore[no-untyped-call]
+        return self.open_consumer(queue_name, prefetch, timeout / 1000)
+
+    def flush_all(self) -> None:
+        """Drop the waiting messages of all declared queues."""
+        for queue_name in self.queues:
+            self.flush(queue_name)
+
+    def join(self, queue_name: str, *, interval: int = 20, timeout: int | None = None) -> None:
+        """Wait until no message of a queue waits or runs; for tests.
+
+        Args:
+            queue_name: the queue.
+            interval: milliseconds between two looks.
+            timeout: milliseconds; None waits for ever.
+
+        Raises:
+            QueueJoinTimeout: it took longer.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout / 1000
+        while self.unfinished(queue_name):
+            if deadline is not None and time.monotonic() >= deadline:
+                raise QueueJoinTimeout(queue_name)  # type: ignore[no-untyped-call]
+            time.sleep(interval / 1000)
+
+
+class Prefetch:
+    """How many messages a consumer takes at once.
+
+    What Dramatiq asks for, and more of those that are quick. Slow ones are not hoarded, because
+    another process may be idle.
+
+    Args:
+        most: messages that Dramatiq holds at the same time.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._finished = 0
+        self._since = 0.0
+
+    def finished(self) -> None:
+        """Count a message that has run."""
+        self._finished += 1
+
+    def wanted(self, running: int) -> int:
+        """Return how many to take now, by the pace since the last call."""
+        room, now = self.most - running, time.monotonic()
+        pace = self._finished / max(now - self._since, 1e-3)
+        self._since, self._finished = now, 0
+        return room if self.most == 1 else max(room, min(int(pace * _AHEAD), _BATCH))
+
+
+def rejection(message: MessageProxy) -> str:
+    """Return the reason of a rejected message that is kept with it."""
+    error: BaseException | None = getattr(message, "_exception", None)
+    return shortened("rejected" if error is None else f"{type(error).__name__}: {error}")
+
+
+def shortened(reason: str) -> str:
+    """Return as much of a reason as is kept with a dead message."""
+    return reason[:_REASON]

@@ -1,0 +1,96 @@
+"""A queue whose ephemeral messages lie in a store, for authors of ``queue`` backends."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Protocol
+
+from rolehost.errors import CapabilityMissing
+from rolehost.storage.queue import DeadMessage, Queue
+
+if TYPE_CHECKING:
+    import dramatiq
+
+
+class MessageStore(Protocol):
+    """The ephemeral messages of a deployment. Thread-safe."""
+
+    def depth(self, queue: str) -> int:
+        """Return how many messages wait in a queue, delayed ones included."""
+
+    def dead(self, limit: int) -> list[DeadMessage]:
+        """Return dead messages, newest first."""
+
+    def count_dead(self) -> int:
+        """Return how many dead messages there are."""
+
+    def dead_one(self, number: int) -> DeadMessage | None:
+        """Return one dead message."""
+
+    def revive(self, letter: DeadMessage, data: bytes) -> bool:
+        """Put a dead message into its queue again; return whether it was still there."""
+
+    def forget(self, number: int) -> bool:
+        """Delete a dead message; return whether it was there."""
+
+
+class StoredQueue(Queue):
+    """Answers what is asked of ephemeral messages from their store.
+
+    Args:
+        store: the messages.
+        package: what to install if Dramatiq is missing.
+    """
+
+    def __init__(self, store: MessageStore, package: str) -> None:
+        self._store = store
+        self._package = package
+        self._broker: dramatiq.Broker | None = None
+        self._guard = threading.Lock()
+
+    def make_broker(self) -> dramatiq.Broker:
+        """Make the broker of this process; an ImportError means that Dramatiq is missing."""
+        raise NotImplementedError
+
+    def broker(self) -> dramatiq.Broker:
+        """See :meth:`Queue.broker`."""
+        with self._guard:
+            if self._broker is None:
+                try:
+                    self._broker = self.make_broker()
+                except ImportError as error:
+                    raise CapabilityMissing(
+                        f"ephemeral messages need Dramatiq: pip install '{self._package}'"
+                    ) from error
+            return self._broker
+
+    def close_broker(self) -> None:
+        """Close the broker if there is one; first thing in ``close()``."""
+        with self._guard:
+            broker, self._broker = self._broker, None
+        if broker is not None:
+            broker.close()
+
+    def depth(self, queue_name: str) -> int:
+        """See :meth:`Queue.depth`; delayed messages count."""
+        return self._store.depth(queue_name)
+
+    def dead_messages(self, limit: int) -> list[DeadMessage]:
+        """See :meth:`Queue.dead_messages`."""
+        return self._store.dead(limit)
+
+    def count_dead_messages(self) -> int:
+        """See :meth:`Queue.count_dead_messages`."""
+        return self._store.count_dead()
+
+    def dead_message(self, number: int) -> DeadMessage | None:
+        """See :meth:`Queue.dead_message`."""
+        return self._store.dead_one(number)
+
+    def replay_message(self, letter: DeadMessage, data: bytes) -> bool:
+        """See :meth:`Queue.replay_message`."""
+        return self._store.revive(letter, data)
+
+    def discard_message(self, number: int) -> bool:
+        """See :meth:`Queue.discard_message`."""
+        return self._store.forget(number)
