@@ -276,7 +276,6 @@ def rolehost_plugin() -> PluginInfo:
         requires=("database", "queue", "cache[ttl]"),
         enqueues=("shop.pick",),
         publishes=("shop.orders",),
-        external=("shop.orders",),
         payloads={"shop.orders": Order},
         extension_points=(ExtensionPoint(hook="shop_items", returns=str, summary="Items"),),
         metrics=(PICKED,),

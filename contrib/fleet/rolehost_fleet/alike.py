@@ -101,8 +101,7 @@ def _groups(fleet: Fleet, notes: Notes) -> None:
 def _handling(owned: Owned[Any]) -> str:
     handler = owned.value
     batch = f", batch {handler.batch}" if handler.batch > 1 else ""
-    order = "" if handler.ordered else ", unordered"
-    return f"{handler.name} of {owned.plugin}{batch}{order}"
+    return f"{handler.name} of {owned.plugin}{batch}"
 
 
 def _actor(owned: Owned[Actor]) -> str:

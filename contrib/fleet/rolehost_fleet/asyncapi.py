@@ -142,8 +142,8 @@ def _operation_name(use: _Use, fleet: Fleet) -> str:
 
 def _stream(use: _Use) -> tuple[str, str]:
     """Return the protocol of the member's stream, and what stands before names there."""
-    backend = use.member.composition.backends["stream"].value
-    return backend.protocol, backend.prefix
+    facts = use.member.composition.backends["stream"].value.fleet
+    return facts.protocol, facts.prefix
 
 
 def _channel(use: _Use) -> Document:

@@ -36,13 +36,14 @@ def per_process(member: Member) -> int | None:
     A queue of the same plugin in the same database opens some of its own.
     """
     database = member.composition.backends.get("database")
-    if database is None or database.value.connections is None:
+    if database is None or database.value.fleet.connections is None:
         return None
-    total = 0
-    for owned in member.composition.backends.values():
-        if owned.plugin == database.plugin and owned.value.identity == database.value.identity:
-            total += owned.value.connections or 0
-    return total
+    identity = database.value.fleet.identity
+    return sum(
+        owned.value.fleet.connections or 0
+        for owned in member.composition.backends.values()
+        if owned.plugin == database.plugin and owned.value.fleet.identity == identity
+    )
 
 
 def demand(member: Member) -> int:
@@ -105,7 +106,7 @@ def _shares(fleet: Fleet, notes: Notes) -> None:
             groups.setdefault(owned.value.group, {})[member] = None
     for group, found in groups.items():
         members = list(found)
-        partitions = [m.composition.backends["stream"].value.partitions for m in members]
+        partitions = [m.composition.backends["stream"].value.fleet.partitions for m in members]
         most = max((count for count in partitions if count is not None), default=None)
         total = sum(member.replicas * member.processes("consumer") for member in members)
         if most is None or None in partitions or total <= most:
@@ -127,7 +128,7 @@ def _shares(fleet: Fleet, notes: Notes) -> None:
 
 def _pool(member: Member, notes: Notes) -> None:
     database = member.composition.backends.get("database")
-    if database is None or database.value.connections is None:
+    if database is None or database.value.fleet.connections is None:
         return
     host = member.deployment.host
     threads: dict[Role, int] = {
@@ -136,7 +137,7 @@ def _pool(member: Member, notes: Notes) -> None:
         "consumer": host.consumer.threads,
     }
     for role, count in threads.items():
-        if role in member.roles and database.value.connections < count + UPKEEP:
+        if role in member.roles and database.value.fleet.connections < count + UPKEEP:
             notes.warning(
                 "pool-too-small",
                 [member],
@@ -144,6 +145,6 @@ def _pool(member: Member, notes: Notes) -> None:
                 f"the threads of a {role} process wait for each other's database connections",
                 expected=f"at least {count + UPKEEP}: {count} of {role}.threads and {UPKEEP} for"
                 " the host's own upkeep",
-                got=f"{database.value.connections} connections a process",
+                got=f"{database.value.fleet.connections} connections a process",
                 fix=f"enlarge the pool of [{database.plugin}], or lower {role}.threads",
             )

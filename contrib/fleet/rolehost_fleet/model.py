@@ -147,15 +147,7 @@ class Fleet:
 
     def external(self, what: str) -> bool:
         """Say whether ``topic:NAME`` or ``actor:NAME`` has its other side outside the fleet."""
-        kind, _, name = what.partition(":")
-        return any(
-            what in member.settings.external
-            or (
-                kind == "topic"
-                and any(name in plugin.info.external for plugin in member.composition.plugins)
-            )
-            for member in self.members
-        )
+        return any(what in member.settings.external for member in self.members)
 
 
 def who(members: Iterable[Member]) -> str:

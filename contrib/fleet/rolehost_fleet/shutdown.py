@@ -66,10 +66,10 @@ def _supervisor(member: Member, notes: Notes) -> None:
 
 def _polls(member: Member, notes: Notes) -> None:
     owned = member.composition.backends.get("stream")
-    if owned is None or owned.value.poll_interval is None or "consumer" not in member.roles:
+    if owned is None or owned.value.fleet.poll_interval is None or "consumer" not in member.roles:
         return
     grace = member.deployment.host.consumer.grace
-    if owned.value.poll_interval > grace:
+    if owned.value.fleet.poll_interval > grace:
         return
     notes.mistake(
         "poll-interval",
@@ -78,17 +78,17 @@ def _polls(member: Member, notes: Notes) -> None:
         "a consumer that gives partitions back waits for its handlers without polling, and loses"
         " its membership meanwhile: what it finishes is handled twice",
         expected=f"poll_interval above consumer.grace, {grace:g} seconds",
-        got=f"{owned.value.poll_interval:g} seconds",
+        got=f"{owned.value.fleet.poll_interval:g} seconds",
         fix=f"lengthen [{owned.plugin}] poll_interval, or shorten consumer.grace",
     )
 
 
 def _publishing(member: Member, notes: Notes) -> None:
     owned = member.composition.backends.get("stream")
-    if owned is None or owned.value.publish_timeout is None:
+    if owned is None or owned.value.fleet.publish_timeout is None:
         return
     lease = member.deployment.host.delivery.lease
-    if owned.value.publish_timeout < lease:
+    if owned.value.fleet.publish_timeout < lease:
         return
     notes.mistake(
         "publish-timeout",
@@ -97,7 +97,7 @@ def _publishing(member: Member, notes: Notes) -> None:
         "a relay may wait for the brokers longer than its lease holds: another relays the same"
         " events meanwhile",
         expected=f"less than delivery.lease, {lease:g} seconds",
-        got=f"{owned.value.publish_timeout:g} seconds",
+        got=f"{owned.value.fleet.publish_timeout:g} seconds",
         fix=f"shorten [{owned.plugin}] publish_timeout",
     )
 

@@ -70,9 +70,9 @@ def _backends(kind: Kind, members: Sequence[Member], notes: Notes) -> bool:
 def _identities(kind: Kind, members: Sequence[Member]) -> list[tuple[Member, str]]:
     """Return where members keep a kind, of those whose settings tell."""
     return [
-        (member, backend.identity)
+        (member, backend.fleet.identity)
         for member in members
-        if (backend := member.composition.backends[kind].value).identity
+        if (backend := member.composition.backends[kind].value).fleet.identity
     ]
 
 
@@ -159,7 +159,7 @@ def _loopback(kind: Kind, members: Sequence[Member], notes: Notes) -> None:
         member
         for member in members
         if "multi-host" in (backend := member.composition.backends[kind].value).capabilities
-        and backend.identity.startswith(_LOOPBACK)
+        and backend.fleet.identity.startswith(_LOOPBACK)
     ]
     if len({member.settings.machine for member in own}) < 2:
         return
@@ -171,7 +171,7 @@ def _loopback(kind: Kind, members: Sequence[Member], notes: Notes) -> None:
         f"the {kind} is said to be on the machine itself, and the machines are different ones:"
         f" {_APART[kind]}",
         expected="an address by which all machines mean the same server",
-        got=named((m, f"{m.composition.backends[kind].value.identity}") for m in own),
+        got=named((m, f"{m.composition.backends[kind].value.fleet.identity}") for m in own),
         fix=f"name the server in [{plugin}] by an address that all machines reach",
     )
 

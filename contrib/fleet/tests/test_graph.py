@@ -27,14 +27,17 @@ BEGIN, END = "<!-- fleet -->\n```mermaid\n", "```\n<!-- end of fleet -->\n"
 def shop(tmp_path: Path) -> Graph:
     """A shop whose workers publish what its consumers read, and enqueue jobs of others."""
     path = tmp_path / "shop.toml"
-    path.write_text('plugins = ["embedded", "shop"]\n[worker]\nprocesses = 3\n', encoding="utf-8")
+    path.write_text(
+        'plugins = ["embedded", "shop"]\n[worker]\nprocesses = 3\n'
+        '[fleet]\nexternal = ["topic:refunds"]\n',
+        encoding="utf-8",
+    )
     made = plugin(
         actor("pack", queue="packing"),
         handler("book", "orders", "ledger"),
         Schedule(name="nightly", actor="pack", cron="0 3 * * *"),
         enqueues=("pack", 'mail <&> "send"'),
         publishes=("orders", "refunds"),
-        external=("refunds",),
     )
     return graph(load([path], environ={}, extra={"shop": made}))
 

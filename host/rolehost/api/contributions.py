@@ -90,8 +90,6 @@ class PluginInfo:
         after: names of plugins that come first when they are enabled.
         enqueues: names of the actors it enqueues.
         publishes: topics it publishes to.
-        external: those of ``publishes`` that are read outside the fleet, so that no handler
-            of ours is missed.
         payloads: topic → type of the payloads that it publishes there, as far as it says;
             checked against the handlers' types, and described in documents.
         extension_points: hooks that it adds, for other plugins to implement.
@@ -106,7 +104,6 @@ class PluginInfo:
     after: tuple[str, ...] = ()
     enqueues: tuple[str, ...] = ()
     publishes: tuple[str, ...] = ()
-    external: tuple[str, ...] = ()
     payloads: Mapping[str, Any] = field(default_factory=dict)
     extension_points: tuple[ExtensionPoint, ...] = ()
     metrics: tuple[Metric, ...] = ()
@@ -318,8 +315,8 @@ class Handler(Generic[P, R_co]):
         topic: topic it reads.
         group: consumer group; every group sees every event.
         payload: type that ``event.data`` is decoded to; ``bytes`` leaves it as it is.
-        batch: most events handed over at once; 1 hands them over singly.
-        ordered: events of one key are handled one after the other (with ``batch`` 1).
+        batch: most events handed over at once; 1 hands them over singly, and those of one key one
+            after the other.
         retry: repeated in place, so that the order of a key holds; then a dead letter.
         max_crashes: after so many processes died handling it the event is a dead letter.
     """
@@ -330,7 +327,6 @@ class Handler(Generic[P, R_co]):
     group: str
     payload: Any = bytes
     batch: int = 1
-    ordered: bool = True
     retry: RetryPolicy = EVENT_RETRY
     max_crashes: int = 3
 
@@ -346,7 +342,6 @@ def handler(
     name: str | None = None,
     payload: Any = bytes,
     batch: int = 1,
-    ordered: bool = True,
     retry: RetryPolicy = EVENT_RETRY,
     max_crashes: int = 3,
 ) -> Callable[[Callable[Q, R]], Handler[Q, R]]:
@@ -360,7 +355,6 @@ def handler(
             group=group,
             payload=payload,
             batch=batch,
-            ordered=ordered,
             retry=retry,
             max_crashes=max_crashes,
         )
@@ -413,6 +407,38 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FleetFacts:
+    """What a backend tells about its data and its server, for checks of a fleet.
+
+    The host itself does not use it. ``rolehost fleet check`` and the AsyncAPI document do. All
+    fields are taken from the settings, without I/O.
+
+    Attributes:
+        identity: which data the backend holds, comparable between deployments: server, database
+            and everything else that separates data, never a secret. Empty: unknown.
+        connections: most connections that one process opens to the server; None: unknown, or
+            there is no server.
+        poll_interval: of a stream: seconds without a poll after which a member of a consumer group
+            loses its partitions; None: never.
+        publish_timeout: of a stream: seconds after which a publication is confirmed or has failed;
+            None: unknown.
+        partitions: of a stream: partitions of a topic, and therefore the most processes that can
+            share the work of one group; None: unknown.
+        protocol: of a stream: the protocol by which other programs use the server, as AsyncAPI
+            names it (``kafka``); empty: other programs cannot use it.
+        prefix: of a stream: what precedes the names of topics and groups on the server.
+    """
+
+    identity: str = ""
+    connections: int | None = None
+    poll_interval: float | None = None
+    publish_timeout: float | None = None
+    partitions: int | None = None
+    protocol: str = ""
+    prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
     """An implementation of a storage kind; a deployment chooses it by name.
 
@@ -425,19 +451,7 @@ class Backend:
         unavailable: why it cannot be used here (a driver is missing), or empty.
         within: the kind in whose backend of the same plugin it keeps its data, so that it
             cannot be chosen beside another; None: it stands alone.
-        identity: which data it holds, comparable among deployments: server, database and
-            whatever else divides them, never a secret. Empty: the settings do not tell.
-        connections: most connections that one process opens to its server; None: not known,
-            or there is no server.
-        poll_interval: stream: seconds without a poll after which a member of a group loses its
-            partitions; None: it does not matter.
-        partitions: stream: into how many parts a topic is divided, and so how many processes of
-            a group share it at most; None: not known.
-        protocol: stream: what other programs speak with its server, as AsyncAPI names it
-            (``kafka``); empty: nobody else can.
-        prefix: stream: what stands before the names of topics and groups for such programs.
-        publish_timeout: stream: seconds in which what is published is confirmed or has failed;
-            None: not known.
+        fleet: facts that checks of a fleet compare; the default tells nothing.
     """
 
     kind: Kind
@@ -446,13 +460,7 @@ class Backend:
     capabilities: frozenset[str]
     unavailable: str = ""
     within: Kind | None = None
-    identity: str = ""
-    connections: int | None = None
-    poll_interval: float | None = None
-    publish_timeout: float | None = None
-    partitions: int | None = None
-    protocol: str = ""
-    prefix: str = ""
+    fleet: FleetFacts = FleetFacts()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,6 @@ def handlers(context: Context, as_json: bool) -> None:
             "group": owned.value.group,
             "name": owned.value.name,
             "batch": owned.value.batch,
-            "ordered": owned.value.ordered,
             "attempts": owned.value.retry.attempts,
             "plugin": owned.plugin,
             "published_by": sorted(

@@ -45,7 +45,6 @@ class PluginEntry(msgspec.Struct, frozen=True):
     version: str
     enqueues: tuple[str, ...] = ()
     publishes: tuple[str, ...] = ()
-    external: tuple[str, ...] = ()
 
 
 class ActorEntry(msgspec.Struct, frozen=True):
@@ -222,7 +221,6 @@ def describe(composition: Composition) -> Manifest:
                 plugin.version,
                 tuple(sorted(plugin.info.enqueues)),
                 tuple(sorted(plugin.info.publishes)),
-                tuple(sorted(plugin.info.external)),
             )
             for plugin in composition.plugins
         ),

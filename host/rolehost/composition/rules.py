@@ -53,7 +53,6 @@ def check(
     _bind(report)
     _queues(contributions, report)
     _batches(contributions, report)
-    _external(plugins, report)
     _durations(found, report)
 
 
@@ -123,21 +122,6 @@ def _batches(contributions: Contributions, report: Report) -> None:
                 got=str(owned.value.batch),
                 fix="give batch=1 for single events, or more for lists of them",
             )
-
-
-def _external(plugins: Sequence[Plugin], report: Report) -> None:
-    for plugin in plugins:
-        for topic in plugin.info.external:
-            if topic not in plugin.info.publishes:
-                report.add(
-                    "undeclared-topic",
-                    f"external of plugin {plugin.name}",
-                    f"{topic} is called external and is not published",
-                    who=report.whose([plugin.name]),
-                    expected=f"one of its topics: {one_of(plugin.info.publishes)}",
-                    got=topic,
-                    fix=did_you_mean(topic, plugin.info.publishes) or "add it to publishes",
-                )
 
 
 def _durations(found: Sequence[Role], report: Report) -> None:

@@ -12,6 +12,7 @@ from rolehost.api import (
     Cache,
     Database,
     DeclareContext,
+    FleetFacts,
     Migrations,
     PluginInfo,
     Queue,
@@ -70,7 +71,7 @@ def rolehost_backends(context: DeclareContext) -> Sequence[Backend]:
             name=NAME,
             factory=database,
             capabilities=abilities.DATABASE,
-            identity=file,
+            fleet=FleetFacts(identity=file),
         ),
         # Of each process its own: there is nothing to compare.
         Backend(kind="cache", name=NAME, factory=cache, capabilities=abilities.CACHE),
@@ -79,7 +80,7 @@ def rolehost_backends(context: DeclareContext) -> Sequence[Backend]:
             name=NAME,
             factory=queue,
             capabilities=_queue_abilities(),
-            identity=messages,
+            fleet=FleetFacts(identity=messages),
         ),
         Backend(
             kind="stream",
@@ -87,8 +88,7 @@ def rolehost_backends(context: DeclareContext) -> Sequence[Backend]:
             factory=stream,
             capabilities=abilities.STREAM,
             within="database",
-            identity=file,
-            partitions=settings.partitions,
+            fleet=FleetFacts(identity=file, partitions=settings.partitions),
         ),
     ]
 

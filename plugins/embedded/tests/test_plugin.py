@@ -42,7 +42,7 @@ def test_declaring_imports_no_driver_and_touches_no_file() -> None:
 
 
 def test_what_is_in_a_file_is_known_by_the_file_and_memory_is_not() -> None:
-    identities = {each.kind: each.identity for each in plugin.rolehost_backends(CONTEXT)}
+    identities = {each.kind: each.fleet.identity for each in plugin.rolehost_backends(CONTEXT)}
 
     assert identities["database"] == identities["stream"] == str(Path.cwd() / "rolehost.db")
     assert identities["queue"] == str(Path.cwd() / "rolehost-queue.db")

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.util import find_spec
 
-from rolehost.api import PLUGIN_API, Backend, DeclareContext, PluginInfo, Stream, hookimpl
+from rolehost.api import (
+    PLUGIN_API,
+    Backend,
+    DeclareContext,
+    FleetFacts,
+    PluginInfo,
+    Stream,
+    hookimpl,
+)
 
 from rolehost_kafka import abilities
 from rolehost_kafka.settings import KafkaSettings
@@ -40,13 +48,15 @@ def rolehost_backends(context: DeclareContext) -> Sequence[Backend]:
             factory=stream,
             capabilities=abilities.STREAM,
             unavailable=_missing(settings),
-            identity=_identity(settings),
-            poll_interval=settings.poll_interval,
-            publish_timeout=settings.publish_timeout,
-            # Where others make the topics, they decide.
-            partitions=settings.partitions if settings.topics == "create-if-missing" else None,
-            protocol="kafka",
-            prefix=settings.prefix,
+            fleet=FleetFacts(
+                identity=_identity(settings),
+                poll_interval=settings.poll_interval,
+                publish_timeout=settings.publish_timeout,
+                # Whoever makes the topics decides how many they have.
+                partitions=settings.partitions if settings.topics == "create-if-missing" else None,
+                protocol="kafka",
+                prefix=settings.prefix,
+            ),
         )
     ]
 

@@ -184,9 +184,10 @@ def test_no_password_stands_in_what_is_shown() -> None:
 
 
 def test_the_same_brokers_and_prefix_are_the_same_stream() -> None:
-    one = declared(KafkaSettings(servers=("b:9092", "a:9092"), sasl_password=Secret("hunter2")))
-    other = declared(KafkaSettings(servers=("a:9092", "b:9092")))
-    apart = declared(KafkaSettings(servers=("a:9092", "b:9092"), prefix="test."))
+    secret = Secret("hunter2")
+    one = declared(KafkaSettings(servers=("b:9092", "a:9092"), sasl_password=secret)).fleet
+    other = declared(KafkaSettings(servers=("a:9092", "b:9092"))).fleet
+    apart = declared(KafkaSettings(servers=("a:9092", "b:9092"), prefix="test.")).fleet
 
     assert one.identity == other.identity == "a:9092,b:9092"
     assert (apart.identity, apart.prefix) == ("a:9092,b:9092 test.", "test.")

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.util import find_spec
 
-from rolehost.api import PLUGIN_API, Backend, Cache, DeclareContext, PluginInfo, hookimpl
+from rolehost.api import (
+    PLUGIN_API,
+    Backend,
+    Cache,
+    DeclareContext,
+    FleetFacts,
+    PluginInfo,
+    hookimpl,
+)
 
 from rolehost_memcached import abilities
 from rolehost_memcached.settings import MemcachedSettings
@@ -42,7 +50,9 @@ def rolehost_backends(context: DeclareContext) -> Sequence[Backend]:
             factory=cache,
             capabilities=abilities.CACHE,
             unavailable=missing,
-            identity=f"{','.join(sorted(settings.servers))} {settings.namespace}",
-            connections=settings.connections,
+            fleet=FleetFacts(
+                identity=f"{','.join(sorted(settings.servers))} {settings.namespace}",
+                connections=settings.connections,
+            ),
         )
     ]

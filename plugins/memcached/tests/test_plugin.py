@@ -41,7 +41,7 @@ def test_the_same_servers_and_namespace_are_the_same_cache() -> None:
     def identity(settings: MemcachedSettings) -> str:
         context = DeclareContext(plugin="memcached", settings=settings, deployment="test")
         (backend,) = plugin.rolehost_backends(context)
-        return backend.identity
+        return backend.fleet.identity
 
     assert identity(MemcachedSettings(servers=("b", "a"))) == "a,b rolehost"
     assert identity(MemcachedSettings(servers=("a", "b"), namespace="shop")) == "a,b shop"

@@ -10,6 +10,7 @@ from rolehost.api import (
     Backend,
     Database,
     DeclareContext,
+    FleetFacts,
     PluginInfo,
     Queue,
     hookimpl,
@@ -60,8 +61,7 @@ def rolehost_backends(context: DeclareContext) -> Sequence[Backend]:
             factory=database,
             capabilities=abilities.DATABASE,
             unavailable=missing,
-            identity=identity(settings),
-            connections=settings.pool_size,
+            fleet=FleetFacts(identity=identity(settings), connections=settings.pool_size),
         ),
         Backend(
             kind="queue",
@@ -69,8 +69,7 @@ def rolehost_backends(context: DeclareContext) -> Sequence[Backend]:
             factory=queue,
             capabilities=abilities.QUEUE,
             unavailable=missing,
-            identity=identity(settings),
-            connections=QUEUE_CONNECTIONS,
+            fleet=FleetFacts(identity=identity(settings), connections=QUEUE_CONNECTIONS),
         ),
     ]
 

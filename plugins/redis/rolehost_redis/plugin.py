@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.util import find_spec
 
-from rolehost.api import PLUGIN_API, Backend, Cache, DeclareContext, PluginInfo, Queue, hookimpl
+from rolehost.api import (
+    PLUGIN_API,
+    Backend,
+    Cache,
+    DeclareContext,
+    FleetFacts,
+    PluginInfo,
+    Queue,
+    hookimpl,
+)
 
 from rolehost_redis import abilities
 from rolehost_redis.identity import identity
@@ -48,8 +57,9 @@ def rolehost_backends(context: DeclareContext) -> Sequence[Backend]:
             factory=cache,
             capabilities=abilities.CACHE,
             unavailable=missing,
-            identity=identity(settings, "cache"),
-            connections=settings.connections,
+            fleet=FleetFacts(
+                identity=identity(settings, "cache"), connections=settings.connections
+            ),
         ),
         Backend(
             kind="queue",
@@ -57,7 +67,7 @@ def rolehost_backends(context: DeclareContext) -> Sequence[Backend]:
             factory=queue,
             capabilities=_queue_abilities(),
             unavailable=missing,
-            identity=identity(settings, "queue"),
+            fleet=FleetFacts(identity=identity(settings, "queue")),
         ),
     ]
 

@@ -174,9 +174,9 @@ def connected(fleet: Fleet) -> Iterator[Shared]:
     if not members:
         raise StartError("no deployment here has a database, so its fleet leaves no trace")
     identities = {
-        owned.value.identity: member.name
+        owned.value.fleet.identity: member.name
         for member in members
-        if (owned := member.composition.backends["database"]).value.identity
+        if (owned := member.composition.backends["database"]).value.fleet.identity
     }
     if len(identities) > 1:
         raise StartError(

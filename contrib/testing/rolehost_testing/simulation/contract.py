@@ -152,8 +152,7 @@ class Contract:
             "SELECT min(seq) FROM simulation_events WHERE identity = ?", (identity,)
         ).fetchone()
         place = f"{handler.group} {handler.topic}"
-        ordered = key if handler.ordered else None
-        _effect(scope, "event", identity, place, ordered, found[0])
+        _effect(scope, "event", identity, place, key, found[0])
 
 
 def _violated(scope: Scope, text: str) -> None:

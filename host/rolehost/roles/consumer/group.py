@@ -225,7 +225,7 @@ class ConsumerGroup:
                     batches.add(partition.topic)
                     continue
                 lane = self._group, partition.topic
-            elif handler.ordered and (key := each.record.key) is not None:
+            elif (key := each.record.key) is not None:
                 lane = self._group, partition, key
             items.append((lane, partial(self._handle, each)))
         # Batches of a topic are serial, so that their order is that of the stream.
