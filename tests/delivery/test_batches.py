@@ -119,7 +119,7 @@ def test_a_cancelled_job_that_was_claimed_and_has_not_begun_is_not_run(bench, co
     number = consumer._ready[0].id
     with bench.database.transaction() as tx:
         assert administration.cancel(tx, number, bench.clock.now()) == "asked"
-    consumer._looked_at = 0.0  # as if the last look was a while ago
+    consumer._cancels_at = 0.0  # as if the last look was a while ago
     job = consumer.take()
     assert (job.id, job.cancel) == (number, 1)
     assert bench.run(job) == "cancelled"
