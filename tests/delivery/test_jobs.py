@@ -9,6 +9,7 @@ import pytest
 from rolehost.api import Dead, Retry, RetryPolicy, Snooze, StorageUnavailable, actor
 from rolehost.delivery import administration, leases, sweep
 from rolehost.delivery.leases import Identity, Presence
+from rolehost.failpoints import Crash
 from rolehost_embedded.database import EmbeddedDatabase
 from rolehost_embedded.settings import EmbeddedSettings
 
@@ -278,13 +279,10 @@ def test_only_a_job_whose_start_was_recorded_is_charged_for_a_crash(bench):
 def test_a_job_that_kills_its_process_again_and_again_becomes_a_dead_letter(bench):
     """The first crash makes it a suspect, each later one is charged, the third is the last."""
 
-    class Killed(BaseException):
-        pass
-
     @actor(max_crashes=3)
     def poison(context):
         starts.append(context.id)
-        raise Killed
+        raise Crash
 
     starts = []
     bench.make_runtime(poison)
@@ -294,31 +292,12 @@ def test_a_job_that_kills_its_process_again_and_again_becomes_a_dead_letter(benc
         processes += 1
         owner = f"p{processes}"
         claimed = bench.claim(owner)[0]
-        runner_end = []
         try:
-            runner_end.append(_run_until_killed(bench, claimed, Killed))
-        except Killed:
+            bench.run(claimed)
+        except Crash:
             crash(bench, owner)
     assert len(starts) == 4
     assert "died 3 times" in bench.job(job.id)["error"]
-
-
-def _run_until_killed(bench, claimed, killed):
-    """Run an attempt; a kill leaves the row as a dead process would."""
-    from rolehost.delivery import runner as module
-
-    original = module.Runner.failed
-
-    def die(self, job, actor, error):
-        if isinstance(error, killed):
-            raise error
-        return original(self, job, actor, error)
-
-    module.Runner.failed = die
-    try:
-        return bench.run(claimed)
-    finally:
-        module.Runner.failed = original
 
 
 def test_a_cancelled_job_does_not_run(bench):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from rolehost.api import actor
-from rolehost.delivery.requests import RequestScope
+from rolehost.delivery.inbox import RequestScope
 from rolehost.delivery.scopes import unit_of_work
 from rolehost.errors import IdempotencyConflict, IdempotencyInProgress
 

@@ -25,7 +25,7 @@ from rolehost.api import (
     actor,
 )
 from rolehost.delivery.guard import role_loop
-from rolehost.delivery.requests import RequestScope
+from rolehost.delivery.inbox import RequestScope
 from rolehost.deployment.model import LogSettings
 from rolehost.roles.background import LongWriteLoop
 from structlog.testing import capture_logs

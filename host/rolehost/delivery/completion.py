@@ -1,7 +1,7 @@
-"""Gives finished jobs back when the database refuses them together.
+"""Gives finished jobs back one by one, if the database refuses to store them together.
 
-Usually one statement gives back all. If the database refuses that, one of the rows is at fault:
-they are halved until it is found. It becomes a failure of its own job, and the others complete.
+Usually one statement gives back all of them. If the database refuses it, one row is the cause:
+the rows are halved (*bisection*) until it is found. That job fails, and the others complete.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import structlog
 
 from rolehost.delivery.failures import describe
 from rolehost.delivery.ledger import ClaimedJob, Finish
+from rolehost.delivery.runner import end_of_refused
 from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.errors import StorageUnavailable
 
 log = structlog.get_logger(__name__)
 
-#: A claimed job, and how it is to be given back.
+#: A claimed job, and how to give it back.
 End = tuple[ClaimedJob, Finish]
 
 
@@ -25,8 +26,8 @@ def give_back(runtime: DeliveryRuntime, ends: Sequence[End]) -> None:
     """Write the ends of jobs; one that the database refuses fails alone.
 
     Raises:
-        StorageUnavailable: the database cannot be reached; some may be written. Writing one
-            again changes nothing, since its claim is over.
+        StorageUnavailable: the database cannot be reached; some ends may be written. Writing one
+            again has no effect, because its claim is over.
     """
     _halve(runtime, list(ends), _refused)
 
@@ -34,36 +35,26 @@ def give_back(runtime: DeliveryRuntime, ends: Sequence[End]) -> None:
 def _halve(
     runtime: DeliveryRuntime,
     ends: list[End],
-    otherwise: Callable[[DeliveryRuntime, End, Exception], None],
+    on_refused: Callable[[DeliveryRuntime, End, Exception], None],
 ) -> None:
     try:
-        _write(runtime, ends)
+        with runtime.database.session(), runtime.database.transaction() as tx:
+            runtime.ledger.finish_many(tx, ends, runtime.clock.now())
     except StorageUnavailable:
         raise
     except Exception as error:
         if len(ends) == 1:
-            otherwise(runtime, ends[0], error)
+            on_refused(runtime, ends[0], error)
             return
         middle = len(ends) // 2
-        _halve(runtime, ends[:middle], otherwise)
-        _halve(runtime, ends[middle:], otherwise)
-
-
-def _write(runtime: DeliveryRuntime, ends: list[End]) -> None:
-    with runtime.database.session(), runtime.database.transaction() as tx:
-        runtime.ledger.finish_many(tx, ends, runtime.clock.now())
+        _halve(runtime, ends[:middle], on_refused)
+        _halve(runtime, ends[middle:], on_refused)
 
 
 def _refused(runtime: DeliveryRuntime, end: End, error: Exception) -> None:
-    """Make a failure of a job whose end the database refuses."""
     job, refused = end
     text = f"the database refuses how it ended ({refused.state}): {describe(error)}"
-    actor = runtime.declared.actors.get(job.actor)
-    now = runtime.clock.now()
-    replacement = Finish("dead", now, True, text)
-    if actor is not None and job.attempt + 1 < actor.retry.attempts:
-        delay = actor.retry.delay(job.attempt + 1, runtime.random)
-        replacement = Finish("retrying", now + int(delay * 1000), True, text)
+    replacement = end_of_refused(runtime, job, text)
     log.error(
         "the end of a job cannot be written",
         job_id=job.id,
@@ -76,6 +67,6 @@ def _refused(runtime: DeliveryRuntime, end: End, error: Exception) -> None:
 
 
 def _abandoned(_runtime: DeliveryRuntime, end: End, error: Exception) -> None:
-    """Leave a row alone that nothing can be written to; it is handed back with its process."""
+    """Leave a row that nothing can be written to; its lease ends with this process."""
     job, _ = end
     log.error("a job cannot be given back", job_id=job.id, actor=job.actor, error=describe(error))

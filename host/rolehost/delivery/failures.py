@@ -11,6 +11,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
+from rolehost.api.retries import RetryPolicy
+from rolehost.errors import PayloadError
 from rolehost.redaction import masked
 
 #: Most characters of an error that is kept with a job or an event.
@@ -74,6 +76,12 @@ def formatted(error: BaseException) -> str:
         return bounded("".join(shown).rstrip(), _LONGEST_TRACEBACK)
     except BaseException as broken:  # code of the exception runs, and may raise anything
         return f"{describe(error)}\n(its traceback cannot be made: {_name(broken)})"
+
+
+def is_fatal(error: BaseException, policy: RetryPolicy) -> bool:
+    """Return whether work that raised an error must not be retried."""
+    # Not isinstance(), which reads the error's __class__: that may be a property that lies.
+    return issubclass(type(error), (PayloadError, *policy.fatal))
 
 
 def harmless(error: BaseException) -> BaseException:

@@ -1,54 +1,52 @@
-"""The inbox: marks of what was handled, committed together with its effects.
+"""The inbox (*idempotent consumer*): marks of what was handled, committed with its effects.
 
-Events have a mark per consumer group, HTTP requests one per idempotency key with the stored
-response. A mark is the first statement of the unit of work, so that a duplicate stops before
-its effects, and a second process that handles the same event waits for the first one's commit.
+Events have a mark per consumer group, HTTP requests one per idempotency key, with the stored
+response. A mark is the first statement of the unit of work. So a duplicate stops before its
+effects, and a second process that handles the same event waits for the first one's commit.
+
+For requests the source is the IETF draft "The Idempotency-Key HTTP Header Field"
+(draft-ietf-httpapi-idempotency-key-header): the same key and request give the stored response,
+another request gives 422, and a concurrent one 409.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import TracebackType
 from typing import NamedTuple
 
 import msgspec
 
+from rolehost import failpoints
+from rolehost.delivery.guard import current
+from rolehost.delivery.runtime import DeliveryRuntime
+from rolehost.delivery.scopes import AlreadyHandled, Scope
+from rolehost.delivery.work import Work
 from rolehost.errors import IdempotencyConflict, IdempotencyInProgress
 from rolehost.storage import Database, Transaction
 
-#: Events marked by one statement.
+#: Most events marked by one statement.
 _MARKS = 500
 
 
-class StoredResponse(NamedTuple):
-    """An HTTP response kept for its idempotency key."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-
 def mark(tx: Transaction, group: str, event: str, now: int) -> bool:
-    """Mark an event as handled by a group; False when it was already."""
-    return (
-        tx.execute(
-            "INSERT INTO rolehost_inbox (consumer_group, event, handled_at) VALUES (?, ?, ?)"
-            " ON CONFLICT DO NOTHING",
-            (group, event, now),
-        ).rowcount
-        == 1
+    """Mark an event as handled by a group; False if it was marked already."""
+    sql = (
+        "INSERT INTO rolehost_inbox (consumer_group, event, handled_at) VALUES (?, ?, ?)"
+        " ON CONFLICT DO NOTHING"
     )
+    return tx.execute(sql, (group, event, now)).rowcount == 1
 
 
 def mark_many(tx: Transaction, group: str, events: Sequence[str], now: int) -> list[bool]:
-    """Mark several events; for each, False when it was handled already or came twice."""
-    # In one order everywhere, so that two processes with the same events wait for each other
-    # instead of locking each other out.
+    """Mark several events; for each, False if it was marked already or came twice."""
+    # All processes lock in the same order, so that two with the same events cannot deadlock.
     order = sorted(set(events))
     new = set[str]()
     for start in range(0, len(order), _MARKS):
         part = order[start : start + _MARKS]
-        # PERF: what is the same in all rows is given once. (SQLite needs the WHERE, else it
-        # takes ON for that of a join.)
+        # PERF: values that all rows share are sent once. (SQLite needs the WHERE, because
+        # otherwise it parses ON as part of a join.)
         given = ", ".join(["(?)"] * len(part))
         rows = tx.execute(
             "INSERT INTO rolehost_inbox (consumer_group, event, handled_at)"
@@ -65,16 +63,16 @@ def mark_many(tx: Transaction, group: str, events: Sequence[str], now: int) -> l
 
 
 def is_marked(database: Database, group: str, event: str) -> bool:
-    """Say whether a group has handled an event."""
-    return bool(
-        database.read(
-            "SELECT 1 FROM rolehost_inbox WHERE consumer_group = ? AND event = ?", (group, event)
-        )
-    )
+    """Return whether a group has handled an event."""
+    sql = "SELECT 1 FROM rolehost_inbox WHERE consumer_group = ? AND event = ?"
+    return bool(database.read(sql, (group, event)))
 
 
 def begin(tx: Transaction, group: str, event: str, now: int) -> int:
-    """Record that an event is about to be handled; return how often it was begun before."""
+    """Record the start of an event's handling; return how many starts were recorded before.
+
+    A recorded start that has no end is a crash: so a poison event is found.
+    """
     row = tx.execute(
         "INSERT INTO rolehost_started_events (consumer_group, event, starts, started_at)"
         " VALUES (?, ?, 1, ?) ON CONFLICT (consumer_group, event) DO UPDATE"
@@ -86,50 +84,93 @@ def begin(tx: Transaction, group: str, event: str, now: int) -> int:
 
 
 def end(tx: Transaction, group: str, event: str) -> None:
-    """Forget the beginnings of an event: its handling ended without killing the process."""
-    tx.execute(
-        "DELETE FROM rolehost_started_events WHERE consumer_group = ? AND event = ?",
-        (group, event),
-    )
+    """Forget the recorded starts of an event: its handling ended without a crash."""
+    sql = "DELETE FROM rolehost_started_events WHERE consumer_group = ? AND event = ?"
+    tx.execute(sql, (group, event))
 
 
-def stored_response(database: Database, key: str, fingerprint: bytes) -> StoredResponse | None:
-    """Return the response stored for an idempotency key; None when there is none.
+class StoredResponse(NamedTuple):
+    """An HTTP response kept for its idempotency key."""
 
-    Raises:
-        IdempotencyConflict: the key came with another fingerprint before.
-        IdempotencyInProgress: the key is there but its response is not yet.
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class RequestScope(Scope):
+    """The scope of one idempotent HTTP request, entered in a session of its thread.
+
+    ``with scope:`` then read :attr:`stored`. If it is None, run the responder and call
+    :meth:`store` before the block ends. Leaving without :meth:`store` rolls everything back.
     """
-    rows = database.read(
-        "SELECT fingerprint, status, headers, body FROM rolehost_requests WHERE key = ?", (key,)
-    )
-    if not rows:
-        return None
-    first, status, headers, body = rows[0]
-    if bytes(first) != fingerprint:
-        raise IdempotencyConflict("this idempotency key was used with another request body")
-    if status is None:
-        raise IdempotencyInProgress("a request with this idempotency key is running")
-    return StoredResponse(
-        status, msgspec.json.decode(bytes(headers), type=dict[str, str]), bytes(body)
-    )
 
+    __slots__ = ("_fingerprint", "_key", "_token", "stored")
 
-def mark_request(tx: Transaction, key: str, fingerprint: bytes, now: int) -> bool:
-    """Reserve an idempotency key within a transaction; False when it is taken."""
-    return (
-        tx.execute(
+    def __init__(self, runtime: DeliveryRuntime, key: str, fingerprint: bytes) -> None:
+        super().__init__(runtime, f"request:{key}", "an idempotent request")
+        self._key = key
+        self._fingerprint = fingerprint
+        #: The response of an earlier request with this key; None if there is none.
+        self.stored: StoredResponse | None = None
+
+    def __enter__(self) -> RequestScope:
+        self.stored = self._read()
+        self._token = current.set(self)
+        return self
+
+    def _read(self) -> StoredResponse | None:
+        rows = self._runtime.database.read(
+            "SELECT fingerprint, status, headers, body FROM rolehost_requests WHERE key = ?",
+            (self._key,),
+        )
+        if not rows:
+            return None
+        first, status, headers, body = rows[0]
+        if bytes(first) != self._fingerprint:
+            raise IdempotencyConflict("this idempotency key was used with another request body")
+        if status is None:
+            raise IdempotencyInProgress("a request with this idempotency key is running")
+        fields = msgspec.json.decode(bytes(headers), type=dict[str, str])
+        return StoredResponse(status, fields, bytes(body))
+
+    def opened(self, work: Work) -> None:
+        """Reserve the key, or stop if another request has reserved it meanwhile."""
+        reserved = work.transaction.execute(
             "INSERT INTO rolehost_requests (key, fingerprint, created_at) VALUES (?, ?, ?)"
             " ON CONFLICT DO NOTHING",
-            (key, fingerprint, now),
+            (self._key, self._fingerprint, self._runtime.clock.now()),
         ).rowcount
-        == 1
-    )
+        if not reserved:
+            raise AlreadyHandled
+
+    def store(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        """Store the response and commit it with the effects.
+
+        Raises:
+            IdempotencyInProgress: another request with the key came first and has committed.
+        """
+        try:
+            work = self.open()
+        except AlreadyHandled:
+            raise _came_first() from None
+        work.transaction.execute(
+            "UPDATE rolehost_requests SET status = ?, headers = ?, body = ? WHERE key = ?",
+            (status, msgspec.json.encode(headers), body, self._key),
+        )
+        self.commit()
+        failpoints.reach("requests.after_commit")
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        current.reset(self._token)
+        self.close()
+        if kind is AlreadyHandled:
+            raise _came_first() from None
 
 
-def store_response(tx: Transaction, key: str, response: StoredResponse) -> None:
-    """Store the response for a reserved idempotency key."""
-    tx.execute(
-        "UPDATE rolehost_requests SET status = ?, headers = ?, body = ? WHERE key = ?",
-        (response.status, msgspec.json.encode(response.headers), response.body, key),
-    )
+def _came_first() -> IdempotencyInProgress:
+    return IdempotencyInProgress("a request with this idempotency key came first")

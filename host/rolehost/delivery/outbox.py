@@ -1,4 +1,4 @@
-"""The outbox: events wait here, in the transaction of the data, until the stream has them."""
+"""The *transactional outbox*: events wait here, committed with the data, until they are sent."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import msgspec
 
 from rolehost.storage import Database, Record, Transaction
 
-#: Every row is in one of so many shards, by its key; the relays' leases divide them.
+#: Every row is in one of these shards, by its key; the relays' leases divide them.
 SHARDS = 256
 
 _headers = msgspec.json.Encoder()
 _parse_headers = msgspec.json.Decoder(tuple[tuple[str, bytes], ...])
-#: The same where a name is not UTF-8: both in base64.
+#: The format if a name is not UTF-8: name and value in base64.
 _parse_raw_headers = msgspec.json.Decoder(tuple[tuple[None, bytes, bytes], ...])
 
 
 class Waiting(NamedTuple):
-    """A row that has not been handed to the stream."""
+    """A row of the outbox; the stream does not have its event yet."""
 
     id: int
     record: Record
@@ -41,7 +41,7 @@ def encode_headers(headers: tuple[tuple[str, bytes], ...]) -> bytes:
 
 
 def decode_headers(body: bytes) -> tuple[tuple[str, bytes], ...]:
-    """Decode what :func:`encode_headers` made."""
+    """Decode the result of :func:`encode_headers`."""
     try:
         return _parse_headers.decode(body)
     except msgspec.ValidationError:
@@ -51,19 +51,21 @@ def decode_headers(body: bytes) -> tuple[tuple[str, bytes], ...]:
         )
 
 
-def shard_of(key: bytes) -> int:
-    """Return the shard of a key; stable across processes and versions."""
-    return zlib.crc32(key) % SHARDS
+def stored_record(topic: str, key: bytes | None, headers: bytes, value: bytes) -> Record:
+    """Make a record of the columns that hold it."""
+    key = None if key is None else bytes(key)
+    return Record(topic, bytes(value), key, decode_headers(bytes(headers)))
 
 
 def append(tx: Transaction, records: Sequence[tuple[Record, str]], now: int) -> None:
-    """Insert records, each with the id of its event, which stands in for a missing key."""
+    """Insert records, each with the id of its event, which takes the place of a missing key."""
     tx.executemany(
         "INSERT INTO rolehost_outbox (shard, topic, key, headers, value, created_at)"
         " VALUES (?, ?, ?, ?, ?, ?)",
         [
             (
-                shard_of(record.key if record.key is not None else event_id.encode()),
+                # Stable across processes and versions.
+                zlib.crc32(record.key if record.key is not None else event_id.encode()) % SHARDS,
                 record.topic,
                 record.key,
                 encode_headers(record.headers),
@@ -78,14 +80,14 @@ def append(tx: Transaction, records: Sequence[tuple[Record, str]], now: int) -> 
 def waiting(
     database: Database, shards: Sequence[int], of: int, limit: int, topic: str | None = None
 ) -> list[Waiting]:
-    """Return the oldest rows of the lease shards ``shards`` (of ``of``), in order.
+    """Return the oldest rows of some of ``of`` lease shards, in order.
 
     Args:
         database: the service database.
         shards: the lease shards.
         of: how many lease shards there are.
-        limit: most rows.
-        topic: the only topic; None is all.
+        limit: the largest number of rows.
+        topic: the only topic; None for all.
     """
     conditions, params = list[str](), list[int | str]()
     if topic is not None:
@@ -96,22 +98,20 @@ def waiting(
         params += [of, *shards]
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
     rows = database.read(
-        "SELECT id, topic, key, headers, value, created_at FROM rolehost_outbox"
+        "SELECT id, created_at, topic, key, headers, value FROM rolehost_outbox"
         f" {where} ORDER BY id LIMIT ?",
         (*params, limit),
     )
     return [
-        Waiting(
-            number,
-            Record(topic, bytes(value), None if key is None else bytes(key), decode_headers(head)),
-            created_at,
-        )
-        for number, topic, key, head, value, created_at in rows
+        Waiting(number, stored_record(*record), created_at) for number, created_at, *record in rows
     ]
 
 
 def topics(database: Database) -> list[str]:
-    """Return the topics for which events wait; the cost does not depend on how many events."""
+    """Return the topics for which events wait.
+
+    A *loose index scan* by a recursive query: the cost does not depend on the number of events.
+    """
     rows = database.read(
         "WITH RECURSIVE found (topic) AS ("
         " SELECT min(topic) FROM rolehost_outbox"
@@ -123,5 +123,5 @@ def topics(database: Database) -> list[str]:
 
 
 def remove(tx: Transaction, rows: Sequence[Waiting]) -> None:
-    """Delete rows that the stream has. Right even when a lease was lost meanwhile."""
+    """Delete rows that the stream has. This is right even if a lease was lost meanwhile."""
     tx.executemany("DELETE FROM rolehost_outbox WHERE id = ?", [(row.id,) for row in rows])

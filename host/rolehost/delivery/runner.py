@@ -1,9 +1,9 @@
-"""Runs claimed jobs: one attempt, one scope, and how it ends."""
+"""Runs actors: claimed jobs, each attempt in one scope, and ephemeral messages."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -13,15 +13,27 @@ from rolehost.api import values
 from rolehost.api.contributions import Actor
 from rolehost.api.retries import Dead, Outcome, Retry, Snooze
 from rolehost.api.services import Services
-from rolehost.delivery.failures import bounded, describe, report
+from rolehost.delivery.arguments import Signature
+from rolehost.delivery.failures import bounded, describe, harmless, is_fatal, report
 from rolehost.delivery.forks import contained
 from rolehost.delivery.guard import current
 from rolehost.delivery.ledger import OVER, ClaimedJob, Finish
 from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.delivery.scopes import Scope
-from rolehost.errors import LeaseLost, PayloadError, StorageUnavailable
+from rolehost.errors import LeaseLost, StorageUnavailable
 
 log = structlog.get_logger(__name__)
+
+#: The outcomes of an attempt, as they are recorded, by the state of the row and whether it counts.
+_OUTCOMES = {
+    ("completed", True): "completed",
+    ("retrying", True): "retrying",
+    ("scheduled", False): "snoozed",
+    ("available", False): "interrupted",
+    ("dead", True): "dead",
+    ("dead", False): "dead",
+    ("cancelled", False): "cancelled",
+}
 
 
 class Attempt:
@@ -59,11 +71,10 @@ class Attempt:
 
     @property
     def cancelled(self) -> bool:
-        """Whether someone asked to cancel this job."""
-        with self._runtime.database.session():
-            rows = self._runtime.database.read(
-                "SELECT cancel FROM rolehost_jobs WHERE id = ?", (self._row.id,)
-            )
+        """Whether this job was cancelled while it runs."""
+        database = self._runtime.database
+        with database.session():
+            rows = database.read("SELECT cancel FROM rolehost_jobs WHERE id = ?", (self._row.id,))
         return bool(rows and rows[0][0])
 
 
@@ -72,8 +83,9 @@ class Runner:
 
     Args:
         runtime: the delivery runtime.
-        services: handed to actors.
+        services: passed to actors.
         interrupts: exception types that mean a shutdown, not a failure.
+        on_error: called with the exception of each failed attempt.
     """
 
     def __init__(
@@ -81,47 +93,50 @@ class Runner:
         runtime: DeliveryRuntime,
         services: Services,
         interrupts: Sequence[type[BaseException]] = (),
+        on_error: Callable[[BaseException], None] | None = None,
     ) -> None:
         self._runtime = runtime
         self._services = services
         self._interrupts = tuple(interrupts)
-        # Rows that were running when a process died run one at a time, so that the next crash
-        # charges the one that causes it.
+        self._on_error = on_error
+        # Possible *poison messages* run one at a time, so that the next crash of the process is
+        # counted for the job that causes it.
         self._quarantine = threading.Lock()
 
     def run(self, job: ClaimedJob) -> Finish | None:
         """Run one attempt of a claimed job, in a session of this thread.
 
         Returns:
-            How the row is to be given back, for the caller to write (batched); None when that
-            is already committed with the job's effects, or the claim was lost.
+            How to give the row back, for the caller to write in a batch. None if that was
+            committed with the job's effects, or if the claim was lost.
         """
-        runtime = self._runtime
-        actor = runtime.declared.actors[job.actor]
+        actor = self._runtime.declared.actors[job.actor]
         if job.flaw is not None:
-            now = runtime.clock.now()
-            return self._over(job, Finish("dead", now, False, job.flaw), now, now)
+            return self._skip(job, "dead", job.flaw)
         if job.cancel:
-            now = runtime.clock.now()
-            return self._over(job, Finish("cancelled", now, False, None), now, now)
+            return self._skip(job, "cancelled", None)
         if not job.suspect:
             return self._attempt(job, actor)
         if job.crashes >= actor.max_crashes:
-            now = runtime.clock.now()
-            text = f"its process died {job.crashes} times while running it"
-            return self._over(job, Finish("dead", now, False, text), now, now)
+            return self._skip(job, "dead", f"its process died {job.crashes} times while running it")
         if not job.crashes:
-            return self._suspect(job, actor)
+            return self._recorded(job, actor)
         with self._quarantine:
-            return self._suspect(job, actor)
+            return self._recorded(job, actor)
 
-    def _suspect(self, job: ClaimedJob, actor: Actor) -> Finish | None:
+    def _skip(self, job: ClaimedJob, state: str, error: str | None) -> Finish:
         now = self._runtime.clock.now()
+        return self._over(job, Finish(state, now, False, error), now, now)
+
+    def _recorded(self, job: ClaimedJob, actor: Actor) -> Finish | None:
+        """Run an attempt whose start is recorded first, so that a crash in it is counted."""
+        runtime = self._runtime
+        now = runtime.clock.now()
         try:
-            with self._runtime.database.session(), self._runtime.database.transaction() as tx:
-                ours = self._runtime.ledger.start(tx, job, now)
+            with runtime.database.session(), runtime.database.transaction() as tx:
+                ours = runtime.ledger.start(tx, job, now)
         except StorageUnavailable as error:
-            return self._over(job, self.failed(job, actor, error), now, now, error)
+            return self._failed(job, actor, error, now)
         return self._attempt(job, actor) if ours else None
 
     def _attempt(self, job: ClaimedJob, actor: Actor) -> Finish | None:
@@ -138,12 +153,14 @@ class Runner:
                     outcome: Outcome = contained(actor.fn, attempt, **arguments)
                     failpoints.reach("runner.after_actor")
                     now = runtime.clock.now()
-                    end = self._end(job, actor, outcome, now)
+                    end = end_of_outcome(runtime, job, actor, outcome, now)
                     failpoints.reach("ledger.before_complete")
                     if scope.work is None:
                         return self._over(job, end, began, now)
                     if end.state not in OVER:
                         scope.work.wake(f"queue:{job.queue}")
+                    # The *fencing token* is checked in the transaction of the effects: if another
+                    # process has the job by now, they are rolled back.
                     if not scope.commit(lambda tx: runtime.ledger.conclude(tx, job, end, now)):
                         raise LeaseLost(f"job {job.id} was given to another process meanwhile")
                     self._over(job, end, began, now)
@@ -162,51 +179,16 @@ class Runner:
             now = runtime.clock.now()
             return self._over(job, Finish("available", now, False, None), began, now)
         except BaseException as error:  # an actor may raise anything, even SystemExit
-            end = self.failed(job, actor, error)
-            return self._over(job, end, began, runtime.clock.now(), error)
+            return self._failed(job, actor, error, began)
         finally:
             scope.close()
             current.reset(token)
 
-    def _end(self, job: ClaimedJob, actor: Actor, outcome: Outcome, now: int) -> Finish:
-        if outcome is None:
-            return Finish("completed", now, True, None)
-        if isinstance(outcome, Snooze):
-            delay = values.delay("Snooze.delay", outcome.delay)
-            return Finish("scheduled", now + int(delay * 1000), False, None)
-        if isinstance(outcome, Dead):
-            return Finish("dead", now, True, bounded(outcome.reason))
-        if isinstance(outcome, Retry):
-            attempt = job.attempt + 1
-            reason = bounded(outcome.reason)
-            if attempt >= actor.retry.attempts:
-                return Finish("dead", now, True, reason)
-            if outcome.delay is None:
-                delay = actor.retry.delay(attempt, self._runtime.random)
-            else:
-                delay = values.delay("Retry.delay", outcome.delay)
-            return Finish("retrying", now + int(delay * 1000), True, reason)
-        raise TypeError(
-            f"actor {actor.name} returned {type(outcome).__name__}; expected None, Retry,"
-            " Snooze or Dead"
-        )
-
-    def failed(self, job: ClaimedJob, actor: Actor, error: BaseException) -> Finish:
-        """Say how the row of an attempt that raised is given back; tests override it to look."""
-        now = self._runtime.clock.now()
-        text = describe(error)
-        policy = actor.retry
-        attempt = job.attempt + 1
-        # Not isinstance(), which asks the error for its __class__: an error may lie.
-        fatal = issubclass(type(error), (PayloadError, *policy.fatal))
-        if self._runtime.guard.absent(error):
-            # The service database is away: that is nobody's failure, so it is not counted.
-            log.warning("storage unavailable, job handed back", job_id=job.id, error=text)
-            return Finish("scheduled", now + 1000, False, text)
-        if fatal or attempt >= policy.attempts:
-            return Finish("dead", now, True, text)
-        delay = policy.delay(attempt, self._runtime.random)
-        return Finish("retrying", now + int(delay * 1000), True, text)
+    def _failed(self, job: ClaimedJob, actor: Actor, error: BaseException, began: int) -> Finish:
+        if self._on_error is not None:
+            self._on_error(error)
+        end = end_of_error(self._runtime, job, actor, error)
+        return self._over(job, end, began, self._runtime.clock.now(), error)
 
     def _over(
         self,
@@ -216,7 +198,7 @@ class Runner:
         now: int,
         raised: BaseException | None = None,
     ) -> Finish:
-        """Record how an attempt ended, and log it if it failed, whether it raised or returned."""
+        """Record the end of an attempt, and log a failure, whether it was raised or returned."""
         if end.state in ("retrying", "dead"):
             _log_failure(job, end, now, raised)
         self._record(job, _OUTCOMES[end.state, end.counted], began, now)
@@ -228,8 +210,74 @@ class Runner:
         )
 
 
+def end_of_outcome(
+    runtime: DeliveryRuntime, job: ClaimedJob, actor: Actor, outcome: Outcome, now: int
+) -> Finish:
+    """Return how to give a job back whose actor returned an outcome.
+
+    Raises:
+        TypeError: the actor returned something else.
+    """
+    if outcome is None:
+        return Finish("completed", now, True, None)
+    if isinstance(outcome, Snooze):
+        delay = values.delay("Snooze.delay", outcome.delay)
+        return Finish("scheduled", now + int(delay * 1000), False, None)
+    if isinstance(outcome, Dead):
+        return Finish("dead", now, True, bounded(outcome.reason))
+    if isinstance(outcome, Retry):
+        return _retry_or_dead(runtime, job, actor, bounded(outcome.reason), now, outcome.delay)
+    raise TypeError(
+        f"actor {actor.name} returned {type(outcome).__name__}; expected None, Retry,"
+        " Snooze or Dead"
+    )
+
+
+def end_of_error(
+    runtime: DeliveryRuntime, job: ClaimedJob, actor: Actor, error: BaseException
+) -> Finish:
+    """Return how to give a job back whose attempt raised an error."""
+    now = runtime.clock.now()
+    text = describe(error)
+    if runtime.guard.absent(error):
+        # The attempt is not counted: no job can succeed while the service database is away.
+        log.warning("storage unavailable, job handed back", job_id=job.id, error=text)
+        return Finish("scheduled", now + 1000, False, text)
+    if is_fatal(error, actor.retry):
+        return Finish("dead", now, True, text)
+    return _retry_or_dead(runtime, job, actor, text, now)
+
+
+def end_of_refused(runtime: DeliveryRuntime, job: ClaimedJob, text: str) -> Finish:
+    """Return how to give a job back whose real end the database refuses to store."""
+    now = runtime.clock.now()
+    actor = runtime.declared.actors.get(job.actor)
+    if actor is None:
+        return Finish("dead", now, True, text)
+    return _retry_or_dead(runtime, job, actor, text, now)
+
+
+def _retry_or_dead(
+    runtime: DeliveryRuntime,
+    job: ClaimedJob,
+    actor: Actor,
+    error: str,
+    now: int,
+    delay: float | None = None,
+) -> Finish:
+    """Return the end of a failed attempt; a delay of None takes the retry policy's."""
+    attempt = job.attempt + 1
+    if attempt >= actor.retry.attempts:
+        return Finish("dead", now, True, error)
+    if delay is None:
+        delay = actor.retry.delay(attempt, runtime.random)
+    else:
+        delay = values.delay("Retry.delay", delay)
+    return Finish("retrying", now + int(delay * 1000), True, error)
+
+
 def _log_failure(job: ClaimedJob, end: Finish, now: int, raised: BaseException | None) -> None:
-    """Log a failed attempt as one line; with a traceback if it raised and that can be shown."""
+    """Log a failed attempt as one line, with the traceback if it raised an error."""
     fields: dict[str, Any] = {
         "job_id": job.id,
         "actor": job.actor,
@@ -237,19 +285,44 @@ def _log_failure(job: ClaimedJob, end: Finish, now: int, raised: BaseException |
         "error": " ".join((end.error or "").split()),
     }
     if end.state == "dead":
-        write, event = log.error, "job dead"
-    else:
-        write, event = log.warning, "job failed"
-        fields["retry_in"] = round((end.run_at - now) / 1000, 3)
-    report(write, event, raised, **fields)
+        report(log.error, "job dead", raised, **fields)
+        return
+    retry_in = round((end.run_at - now) / 1000, 3)
+    report(log.warning, "job failed", raised, **fields, retry_in=retry_in)
 
 
-_OUTCOMES = {
-    ("completed", True): "completed",
-    ("retrying", True): "retrying",
-    ("scheduled", False): "snoozed",
-    ("available", False): "interrupted",
-    ("dead", True): "dead",
-    ("dead", False): "dead",
-    ("cancelled", False): "cancelled",
-}
+def run_message(
+    actor: Actor,
+    signature: Signature,
+    services: Services,
+    arguments: Mapping[str, Any],
+    interrupts: tuple[type[BaseException], ...] = (),
+) -> None:
+    """Run an ephemeral actor once.
+
+    Args:
+        actor: the actor.
+        signature: the actor's signature.
+        services: passed to the actor.
+        arguments: in JSON's own types.
+        interrupts: exception types that are raised unchanged, whatever they contain.
+
+    Raises:
+        PayloadError: the arguments do not fit.
+        Exception: the attempt failed: what the actor raised, or a description of it if that
+            cannot be logged or stored with the message.
+    """
+    try:
+        outcome = contained(actor.fn, services, **signature.convert(arguments))
+        if isinstance(outcome, Retry | Snooze | Dead):
+            raise TypeError(
+                f"the ephemeral actor {actor.name} returned {type(outcome).__name__}; outcomes are"
+                " for durable actors: raise an exception, or make the actor durable"
+            )
+    except BaseException as error:  # an actor may raise anything, even SystemExit
+        if issubclass(type(error), (failpoints.Crash, *interrupts)):
+            raise
+        kept = harmless(error)
+        if kept is error:
+            raise
+        raise kept from None

@@ -20,7 +20,7 @@ from rolehost.composition.model import Composition
 from rolehost.delivery import statistics
 from rolehost.delivery.clock import SystemClock
 from rolehost.delivery.guarded import guard_of
-from rolehost.delivery.requests import RequestScope
+from rolehost.delivery.inbox import RequestScope
 from rolehost.delivery.runtime import Declared, DeliveryRuntime
 from rolehost.delivery.scopes import unit_of_work
 from rolehost.observe.board import Board

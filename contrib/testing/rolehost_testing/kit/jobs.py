@@ -6,24 +6,12 @@ from contextvars import copy_context
 
 import msgspec
 from rolehost import failpoints
-from rolehost.api import Actor
-from rolehost.delivery.ledger import ClaimedJob, Finish
+from rolehost.delivery.ledger import ClaimedJob
 from rolehost.delivery.runner import Runner
 from rolehost.services import ProcessServices
 
 from rolehost_testing.kit.metrics import Metrics
 from rolehost_testing.kit.ran import Ran
-
-
-class _Looking(Runner):
-    """A runner that shows what an attempt raised."""
-
-    error: BaseException | None = None
-
-    def failed(self, job: ClaimedJob, actor: Actor, error: BaseException) -> Finish:
-        """Keep the error."""
-        self.error = error
-        return super().failed(job, actor, error)
 
 
 class Jobs:
@@ -72,7 +60,8 @@ class Jobs:
 
     def _run(self, job: ClaimedJob) -> Ran:
         runtime = self._runtime
-        runner = _Looking(runtime, self._services)
+        errors: list[BaseException] = []
+        runner = Runner(runtime, self._services, on_error=errors.append)
         self._metrics.last_job = ""
         end = runner.run(job)
         if end is not None:
@@ -84,5 +73,5 @@ class Jobs:
             outcome=self._metrics.last_job or "lost",
             id=str(job.id),
             arguments=msgspec.json.decode(job.arguments),
-            error=runner.error,
+            error=errors[0] if errors else None,
         )

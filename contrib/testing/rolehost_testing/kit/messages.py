@@ -8,7 +8,7 @@ from typing import Any
 
 from rolehost.api import Actor
 from rolehost.delivery.arguments import Signature
-from rolehost.delivery.messages import call
+from rolehost.delivery.runner import run_message
 from rolehost.failpoints import Crash
 from rolehost.roles.worker.ephemeral import PoisonMessages
 from rolehost.services import ProcessServices
@@ -54,7 +54,7 @@ class Messages:
         outcome, error = "completed", None
         try:
             self._crashes.before_process_message(self._services.transport.broker, message)
-            call(actor, Signature(actor), self._services, message.kwargs)
+            run_message(actor, Signature(actor), self._services, message.kwargs)
         except Exception as raised:
             error = raised
         if error is None:

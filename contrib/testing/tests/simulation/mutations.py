@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
-from rolehost.delivery import leases, ledger, outbox
+from rolehost.delivery import leases, ledger, outbox, runner
 from rolehost.delivery.handling import EventScope
 from rolehost.delivery.ledger import Finish, Ledger
 from rolehost.delivery.relay import Relay
@@ -179,9 +179,7 @@ def handle_in_any_order() -> Any:
 
 def call_a_failure_a_success() -> Any:
     """A job that raised is completed."""
-    return mock.patch.object(
-        Runner, "failed", lambda self, job, actor, error: Finish("completed", 0, True, None)
-    )
+    return mock.patch.object(runner, "end_of_error", lambda *_: Finish("completed", 0, True, None))
 
 
 MUTATIONS: tuple[Mutation, ...] = (

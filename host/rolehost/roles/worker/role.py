@@ -27,10 +27,9 @@ from structlog.contextvars import bind_contextvars
 
 from rolehost.api import values
 from rolehost.api.contributions import Actor
-from rolehost.delivery import messages
 from rolehost.delivery.arguments import Signature
 from rolehost.delivery.ledger import ClaimedJob, Finish
-from rolehost.delivery.runner import Runner
+from rolehost.delivery.runner import Runner, run_message
 from rolehost.roles.lifecycle import live
 from rolehost.roles.process import Process
 from rolehost.roles.worker.broker import HostBroker
@@ -226,7 +225,7 @@ class WorkerRole:
             thread = threading.get_ident()
             self._busy[thread] = began + (actor.time_limit or float("inf"))
             try:
-                messages.call(actor, signature, services, arguments, (Interrupt,))
+                run_message(actor, signature, services, arguments, (Interrupt,))
                 outcome = "completed"
             except Again as error:
                 if error.delay is not None:  # else the message would be lost in the middleware
