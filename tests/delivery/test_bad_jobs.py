@@ -203,7 +203,7 @@ def test_whatever_a_handler_raises_is_a_dead_letter(bench, services_of):
         headers = (("ce_id", kind.encode()), ("ce_source", b"/s"))
         record = Record("things", b"{}", None, headers)
         record = record.read_at(Partition("things", 0), offset, bench.clock.now())
-        assert handling.handle(record, careful=False) == "dead", kind
+        assert handling.handle(record, suspect=False) == "dead", kind
     with bench.database.session():
         rows = bench.database.read("SELECT error FROM rolehost_dead_events")
     assert len(rows) == len(ODD)

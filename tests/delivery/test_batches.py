@@ -129,5 +129,5 @@ def test_a_cancelled_job_that_was_claimed_and_has_not_begun_is_not_run(bench, co
         administration.retry(tx, number, bench.clock.now())
     [again] = [each for each in bench.claim(limit=1000) if each.id == number]
     consumer._ready.appendleft(again)
-    consumer._looked_at = float("inf")
+    consumer._cancels_at = float("inf")
     assert consumer.take().cancel == 0

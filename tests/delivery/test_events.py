@@ -195,8 +195,8 @@ def test_effects_and_inbox_mark_commit_together_and_a_duplicate_has_no_effect(be
     bench.make_runtime(plain)
     at_work = handling(bench, services_of, on)
     delivery = deliver(record_of(bench))
-    assert at_work.handle(delivery, careful=False) == "handled"
-    assert at_work.handle(delivery, careful=True) == "duplicate"
+    assert at_work.handle(delivery, suspect=False) == "handled"
+    assert at_work.handle(delivery, suspect=True) == "duplicate"
     assert bench.count("rolehost_jobs") == bench.count("rolehost_inbox") == 1
     assert bench.count("rolehost_started_events") == 0
 
@@ -210,7 +210,7 @@ def test_groups_do_not_share_their_marks(bench, services_of):
     delivery = deliver(record_of(bench))
     for group in ("g", "h"):
         on = handler(topic="things", group=group)(count)
-        assert handling(bench, services_of, on).handle(delivery, careful=False) == "handled"
+        assert handling(bench, services_of, on).handle(delivery, suspect=False) == "handled"
     assert bench.count("rolehost_jobs") == 2
 
 
@@ -225,7 +225,7 @@ def test_a_failing_handler_is_repeated_in_place_and_then_buried_with_everything(
         raise ValueError("no")
 
     bench.make_runtime(plain)
-    outcome = handling(bench, services_of, on).handle(deliver(record_of(bench)), careful=False)
+    outcome = handling(bench, services_of, on).handle(deliver(record_of(bench)), suspect=False)
     assert (outcome, tries) == ("dead", [1, 2, 3])
     assert bench.count("rolehost_jobs") == bench.count("rolehost_inbox") == 0
     with bench.database.session():
@@ -243,7 +243,7 @@ def test_an_undecodable_event_is_a_dead_letter_at_once(bench, services_of):
 
     bench.make_runtime()
     delivery = deliver(record_of(bench, b"\xff not json"))
-    assert handling(bench, services_of, on).handle(delivery, careful=False) == "dead"
+    assert handling(bench, services_of, on).handle(delivery, suspect=False) == "dead"
 
 
 def test_a_dead_event_is_replayed_and_discarded(bench, services_of):
@@ -257,13 +257,13 @@ def test_a_dead_event_is_replayed_and_discarded(bench, services_of):
 
     bench.make_runtime()
     at_work = handling(bench, services_of, on)
-    at_work.handle(deliver(record_of(bench)), careful=False)
+    at_work.handle(deliver(record_of(bench)), suspect=False)
     with bench.database.session(), bench.database.transaction() as tx:
         assert deadletters.replay(tx, "event:1", bench.clock.now()) == "replay:g"
     healed.append("ready")
     with bench.database.session():
         [(number, _, delivery)] = deadletters.to_replay(bench.database, "g", 10)
-    assert at_work.handle(delivery, careful=True) == "handled"
+    assert at_work.handle(delivery, suspect=True) == "handled"
     assert healed == ["ready", "e1"]
     with bench.database.session(), bench.database.transaction() as tx:
         assert deadletters.discard(tx, f"event:{number}")
@@ -280,7 +280,7 @@ def test_an_event_that_kills_its_process_again_and_again_is_buried(bench, servic
         for _ in range(3):
             inbox.begin(tx, "g", "/x e1", bench.clock.now())
     delivery = deliver(record_of(bench))
-    assert handling(bench, services_of, on).handle(delivery, careful=True) == "dead"
+    assert handling(bench, services_of, on).handle(delivery, suspect=True) == "dead"
 
 
 def test_a_stop_in_between_leaves_the_event_undecided_and_uncharged(bench, services_of):
@@ -291,7 +291,7 @@ def test_a_stop_in_between_leaves_the_event_undecided_and_uncharged(bench, servi
     bench.make_runtime()
     at_work = handling(bench, services_of, on, waits=[True])
     with pytest.raises(Stopping):
-        at_work.handle(deliver(record_of(bench)), careful=True)
+        at_work.handle(deliver(record_of(bench)), suspect=True)
     assert bench.count("rolehost_dead_events") == 0
     assert bench.count("rolehost_started_events") == 0
 
@@ -451,7 +451,7 @@ def test_what_cannot_be_decoded_is_one_dead_letter_and_the_next_record_is_handle
         assert at_work.handle_batch(some) == ["handled", "dead", "dead", "handled"]
         assert seen == [["a", "b"]], "still one unit of work"
     else:
-        outcomes = [at_work.handle(each, careful=False) for each in some]
+        outcomes = [at_work.handle(each, suspect=False) for each in some]
         assert outcomes == ["handled", "dead", "dead", "handled"]
         assert seen == [["a"], ["b"]]
     with bench.database.session():
@@ -477,9 +477,9 @@ def test_an_event_is_one_dead_letter_however_often_it_is_given_up(bench, service
     at_work = handling(bench, services_of, on)
     unreadable = Record("things", b"{}", None, (("ce_time", b"x"),))
     for _ in range(2):  # the second time after a reset of the group's offsets
-        at_work.handle(deliver(record_of(bench), 3), careful=False)
-        at_work.handle(deliver(record_of(bench, source="/other"), 4), careful=False)
-        at_work.handle(deliver(unreadable, 5), careful=False)
+        at_work.handle(deliver(record_of(bench), 3), suspect=False)
+        at_work.handle(deliver(record_of(bench, source="/other"), 4), suspect=False)
+        at_work.handle(deliver(unreadable, 5), suspect=False)
         failures.append(1)
         bench.clock.forward(1)
     with bench.database.session():
@@ -500,13 +500,13 @@ def test_a_replay_that_fails_again_leaves_the_dead_letter_that_it_was(bench, ser
 
     bench.make_runtime()
     at_work = handling(bench, services_of, on)
-    at_work.handle(deliver(record_of(bench)), careful=False)
+    at_work.handle(deliver(record_of(bench)), suspect=False)
     with bench.database.session():
         [before] = deadletters.listing(bench.database)
         with bench.database.transaction() as tx:
             deadletters.replay(tx, before.id, bench.clock.now())
         [(number, _, delivery)] = deadletters.to_replay(bench.database, "g", 10)
-    assert at_work.handle(delivery, careful=True) == "dead"
+    assert at_work.handle(delivery, suspect=True) == "dead"
     with bench.database.session():
         with bench.database.transaction() as tx:
             deadletters.replayed(tx, number)
@@ -531,7 +531,7 @@ def test_a_dead_letter_of_an_earlier_schema_stays_and_can_be_replayed(bench, ser
             )
     with bench.database.session():
         [(number, _, delivery), _] = deadletters.to_replay(bench.database, "g", 10)
-    assert handling(bench, services_of, on).handle(delivery, careful=True) == "dead"
+    assert handling(bench, services_of, on).handle(delivery, suspect=True) == "dead"
     with bench.database.session(), bench.database.transaction() as tx:
         deadletters.replayed(tx, number)
     assert bench.count("rolehost_dead_events") == 2
@@ -559,14 +559,14 @@ def test_only_the_absence_of_the_service_database_is_waited_for(
     )
     some = [deliver(record_of(bench, b"0", id="e0"))]
     if batch == 1:
-        assert at_work.handle(some[0], careful=False) == "handled"
+        assert at_work.handle(some[0], suspect=False) == "handled"
     else:
         at_work.handle_batch(some)
     assert (away, waited[0]) == ([], 1.0)
     assert bench.count("rolehost_dead_events") == 0
 
     away = ["cache", "cache"]
-    at_work.handle(deliver(record_of(bench, b"1", id="e1"), 1), careful=False)
+    at_work.handle(deliver(record_of(bench, b"1", id="e1"), 1), suspect=False)
     assert bench.count("rolehost_dead_events") == 1, "it was counted both times"
 
 
@@ -580,7 +580,7 @@ def test_a_handler_whose_inner_block_failed_has_failed(bench, services_of):
 
     bench.make_runtime(plain)
     assert (
-        handling(bench, services_of, on).handle(deliver(record_of(bench)), careful=False) == "dead"
+        handling(bench, services_of, on).handle(deliver(record_of(bench)), suspect=False) == "dead"
     )
     assert bench.count("rolehost_jobs") == bench.count("rolehost_inbox") == 0
     with bench.database.session():

@@ -12,7 +12,7 @@ from rolehost import schema
 from rolehost.api import Handler
 from rolehost.cli.main import invoke
 from rolehost.composition import compose
-from rolehost.delivery.deadletters import bury
+from rolehost.delivery import deadletters
 from rolehost.delivery.ledger import NewJob
 from rolehost.delivery.scopes import unit_of_work
 from rolehost.deployment import load
@@ -39,7 +39,7 @@ def deployment(tmp_path: Path) -> Path:
         record = Record("things", b"{}", b"k", (("ce_id", b"e1"),)).read_at(
             Partition("things", 0), 4, 1000
         )
-        bury(work.transaction, handler, record, "/x e1", "ValueError: no", 2000)
+        deadletters.add(work.transaction, handler, record, "/x e1", "ValueError: no", 2000)
     services.close()
     return path
 

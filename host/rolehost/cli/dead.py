@@ -39,14 +39,14 @@ def dead() -> None:
 @click.pass_obj
 def list_letters(context: Context, what: str | None, limit: int, as_json: bool) -> None:
     """List dead letters, newest first."""
-    from rolehost.delivery import deadletters, deadmessages
+    from rolehost.delivery import deadletters
 
     with ledger(context) as database:
         found = deadletters.listing(database, what=what, limit=limit)
     try:
         with _queue(context) as queue:
             if queue is not None:
-                found += deadmessages.listing(queue, what=what, limit=limit)
+                found += deadletters.list_messages(queue, what=what, limit=limit)
     except StorageError as error:
         click.echo(f"without those of ephemeral actors: {error}", err=True)
     found = sorted(found, key=lambda letter: -letter.died_at)[:limit]
@@ -71,12 +71,12 @@ def list_letters(context: Context, what: str | None, limit: int, as_json: bool) 
 @click.pass_obj
 def show(context: Context, letter: str, as_json: bool) -> int:
     """Show everything known of one dead letter."""
-    from rolehost.delivery import deadletters, deadmessages
+    from rolehost.delivery import deadletters
 
     kind, number = _parsed(letter)
     if kind == "message":
         with _queue(context) as queue:
-            found = deadmessages.show(queue, number) if queue is not None else None
+            found = deadletters.show_message(queue, number) if queue is not None else None
     else:
         with ledger(context) as database:
             found = deadletters.show(database, letter)
@@ -118,11 +118,11 @@ def _each(context: Context, letters: tuple[str, ...], act: Act, outcome: str) ->
 
 
 def _replay(services: ProcessServices, letter: str, kind: str, number: int) -> bool:
-    from rolehost.delivery import administration, deadletters, deadmessages
+    from rolehost.delivery import administration, deadletters
     from rolehost.delivery.scopes import unit_of_work
 
     if kind == "message":
-        return _has_queue(services) and deadmessages.replay(services.queue, number)
+        return _has_queue(services) and deadletters.replay_message(services.queue, number)
     if kind == "job":
         why = administration.misfit(services.database, services.delivery.signatures, number)
         if why:

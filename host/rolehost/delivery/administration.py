@@ -1,4 +1,4 @@
-"""What an operator does with jobs: list, show, retry, cancel."""
+"""Operators' actions on jobs: list, show, retry, cancel."""
 
 from __future__ import annotations
 
@@ -10,24 +10,9 @@ from rolehost.delivery.ledger import ACTIVE, STATES
 from rolehost.errors import PayloadError
 from rolehost.storage import Database, Transaction
 
-_FIELDS = (
-    "id",
-    "queue",
-    "actor",
-    "state",
-    "priority",
-    "run_at",
-    "key",
-    "unique_key",
-    "attempt",
-    "crashes",
-    "owner",
-    "enqueued_at",
-    "started_at",
-    "finished_at",
-    "error",
-    "cause",
-    "arguments",
+_COLUMNS = (
+    "id, queue, actor, state, priority, run_at, key, unique_key, attempt, crashes, owner,"
+    " enqueued_at, started_at, finished_at, error, cause, arguments"
 )
 
 
@@ -50,7 +35,7 @@ def listing(
     chosen = {name: value for name, value in given.items() if value is not None}
     where = " AND ".join(f"{name} = ?" for name in chosen)
     rows = database.read(
-        f"SELECT {', '.join(_FIELDS)} FROM rolehost_jobs"
+        f"SELECT {_COLUMNS} FROM rolehost_jobs"
         f"{' WHERE ' + where if where else ''} ORDER BY id DESC LIMIT ?",
         (*chosen.values(), limit),
     )
@@ -58,8 +43,8 @@ def listing(
 
 
 def show(database: Database, number: int) -> dict[str, Any] | None:
-    """Return one job as a dict of its columns; None when there is none of that id."""
-    rows = database.read(f"SELECT {', '.join(_FIELDS)} FROM rolehost_jobs WHERE id = ?", (number,))
+    """Return one job as a dict of its columns; None if there is none of that id."""
+    rows = database.read(f"SELECT {_COLUMNS} FROM rolehost_jobs WHERE id = ?", (number,))
     return _job(rows[0]) if rows else None
 
 
@@ -73,7 +58,7 @@ def misfit(database: Database, signatures: Mapping[str, Signature], number: int)
     if signature is None:
         return None
     try:
-        signature.decode(_shown(rows[0][1]).encode())
+        signature.decode(_text(rows[0][1]).encode())
     except PayloadError as error:
         return str(error)
     return None
@@ -88,8 +73,8 @@ def retry(
     """Make a job available at once, with all its attempts before it.
 
     Returns:
-        The name to wake, or None when no job of that id is in one of the states ``only``, or
-        its ``unique`` text, which it still needs, is taken by another job by now.
+        The name to wake. None if no job of that id is in one of the states ``only``, or if
+        another job has taken its ``unique`` text.
     """
     marks = ", ".join("?" * len(only))
     active = ", ".join("?" * len(ACTIVE))
@@ -106,10 +91,10 @@ def retry(
 
 
 def cancel(tx: Transaction, number: int, now: int) -> str | None:
-    """Cancel a job that waits at once; ask one that runs to stop.
+    """Cancel a waiting job; ask a running one to stop.
 
     Returns:
-        ``cancelled``, ``asked``, or None when no unfinished job has that id.
+        ``cancelled``, ``asked``, or None if no unfinished job has that id.
     """
     waiting = tx.execute(
         "UPDATE rolehost_jobs SET state = 'cancelled', finished_at = ?"
@@ -126,11 +111,11 @@ def cancel(tx: Transaction, number: int, now: int) -> str | None:
 
 
 def _job(row: tuple[Any, ...]) -> dict[str, Any]:
-    job = dict(zip(_FIELDS, row, strict=True))
-    job["arguments"] = _shown(job["arguments"])
+    job = dict(zip(_COLUMNS.split(", "), row, strict=True))
+    job["arguments"] = _text(job["arguments"])
     return job
 
 
-def _shown(arguments: Any) -> str:
-    """Return the arguments as text, even those of a row that something else wrote."""
+def _text(arguments: Any) -> str:
+    """Return arguments as text, also those of a row that other software wrote."""
     return arguments if isinstance(arguments, str) else bytes(arguments).decode(errors="replace")

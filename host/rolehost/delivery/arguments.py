@@ -1,14 +1,12 @@
 """Arguments of actors: checked, encoded as JSON by name, decoded to the types of the signature.
 
-What :meth:`Signature.encode` accepts, :meth:`Signature.decode` can read: a mistake is the
-caller's, at once, and not a dead letter later.
+:meth:`Signature.decode` can read everything that :meth:`Signature.encode` accepts. So an error
+is raised to the caller at once, and does not become a dead letter later.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import enum
 import functools
 import inspect
 import math
@@ -29,17 +27,19 @@ Encoder = Callable[[Mapping[str, Any]], bytes]
 
 #: Most bytes of the arguments of one job or message, as JSON.
 LARGEST = 1_048_576
-
 #: Most levels of lists and objects in arguments.
 DEEPEST = 100
 
 _encoder = msgspec.json.Encoder()
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+#: An error of msgspec that names a location.
 _PATH = re.compile(r"^(?P<text>.*) - at `(?:key` in `)?\$\.(?P<path>.*)`$", re.DOTALL)
+#: At least one is in the JSON if a value is NaN, infinite, or a text with a NUL character.
+_MARKS = (b"null", b"\\u0000", b'nan"', b'inf"')
 
 
 class Signature:
-    """The argument side of one actor; made once per process.
+    """The arguments of one actor; made once per process.
 
     Raises:
         TypeError: an annotation cannot be resolved, or no JSON value has its type.
@@ -58,14 +58,14 @@ class Signature:
         self._decoder = msgspec.json.Decoder(self._structure)
 
     def encode(self, arguments: Mapping[str, Any]) -> bytes:
-        """Encode arguments after checking their names, their types, and that JSON holds them.
+        """Encode arguments after checking their names, their types, and that JSON can hold them.
 
-        A value may be of the annotated type, or what JSON makes of it: a ``datetime`` or its
-        ISO text, ``{"1": …}`` for a dict whose keys are integers. Nothing else is converted:
-        ``"1"`` and ``True`` are no ``int``.
+        A value has the annotated type, or is the JSON of it: a ``datetime`` or its ISO text,
+        ``{"1": …}`` for a dict whose keys are integers. Nothing else is converted: ``"1"`` and
+        ``True`` are no ``int``.
 
         Raises:
-            PayloadError: they do not fit, or cannot be held: names the actor and the argument.
+            PayloadError: they do not fit; names the actor and the argument.
         """
         if not isinstance(arguments, Mapping):
             raise PayloadError(
@@ -84,8 +84,8 @@ class Signature:
         plain = dict(arguments)
         body = encode(self._actor, plain)
         try:
-            # The values themselves, then what the worker will read: what is inside of an object
-            # of the right type is checked by the second alone.
+            # The first checks the values, the second what the worker will read: the content of an
+            # object that has the right type is only checked by the second.
             msgspec.convert(plain, self._structure, str_keys=True)
             self._decoder.decode(body)
         except Exception as error:  # a type may have code of its own
@@ -93,7 +93,7 @@ class Signature:
         return body
 
     def convert(self, plain: Mapping[str, Any]) -> dict[str, Any]:
-        """Convert arguments in JSON's own types to those that the signature names.
+        """Convert arguments in JSON's own types to the types of the signature.
 
         Raises:
             PayloadError: they do not fit.
@@ -104,7 +104,7 @@ class Signature:
             raise PayloadError(f"arguments of actor {self._actor}: {error}") from None
 
     def decode(self, body: bytes) -> dict[str, Any]:
-        """Decode arguments to the types that the actor's signature names.
+        """Decode arguments to the types of the signature.
 
         Raises:
             PayloadError: they do not fit.
@@ -115,15 +115,11 @@ class Signature:
             raise PayloadError(f"arguments of actor {self._actor}: {error}") from None
 
 
-#: What the JSON of arguments holds if one of them is, or may be, something that JSON cannot hold.
-_MARKS = (b"null", b"\\u0000", b'nan"', b'inf"')
-
-
 def encode(actor: str, plain: Mapping[str, Any]) -> bytes:
-    """Encode arguments of an actor, of whatever types, after checking that JSON holds them.
+    """Encode arguments of any types, after checking that JSON can hold them.
 
     Raises:
-        PayloadError: it does not: names the actor and the argument.
+        PayloadError: it cannot; names the actor and the argument.
     """
     try:
         body = _encoder.encode(plain)
@@ -131,18 +127,18 @@ def encode(actor: str, plain: Mapping[str, Any]) -> bytes:
             raise ValueError(f"they take {len(body)} bytes as JSON; at most {LARGEST}")
         if body.count(b"[") + body.count(b"{") > DEEPEST and _depth(body) > DEEPEST:
             raise ValueError(f"they are nested more than {DEEPEST} levels deep")
-    except Exception as error:  # the objects may raise anything when they are encoded
+    except Exception as error:  # encoding runs code of the objects, which may raise anything
         raise _refused(actor, plain, error) from None
-    # JSON has no NaN: msgspec writes null, or a text in the place of a key. Only then is the rest
-    # looked through.
+    # JSON has no NaN: msgspec writes null, or a text if it is a key. PERF: only then all values
+    # are checked.
     if any(mark in body for mark in _MARKS):
-        for path, why in _unholdable(plain):
+        for path, why in _not_in_json(msgspec.to_builtins(plain)):
             raise PayloadError(f"argument {path} of actor {actor}: {why}")
     return body
 
 
 def _refused(actor: str, plain: Mapping[str, Any], error: Exception) -> PayloadError:
-    """Say which argument is at fault, as far as it can be said."""
+    """Name the argument that caused an error, if it can be found."""
     text = str(error) if isinstance(error, ValueError) else describe(error)
     if found := _PATH.match(text):
         return PayloadError(f"argument {found['path']} of actor {actor}: {found['text']}")
@@ -159,14 +155,45 @@ def _refused(actor: str, plain: Mapping[str, Any], error: Exception) -> PayloadE
     return PayloadError(f"arguments of actor {actor}: {text}")
 
 
+def _depth(body: bytes) -> int:
+    """Return how many levels of lists and objects a JSON text has."""
+    depth = deepest = 0
+    for byte in _STRING.sub(b"", body):
+        if byte in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif byte in b"]}":
+            depth -= 1
+    return deepest
+
+
+def _not_in_json(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the paths of values that JSON, or a text column, cannot hold, each with the reason."""
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            yield path, f"JSON cannot hold {value}"
+    elif isinstance(value, str):
+        if "\0" in value:
+            yield path, "text must not contain a NUL character"
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            name = str(key).replace("\0", "\\0")
+            inner = f"{path}.{name}" if path else name
+            yield from _not_in_json(key, inner)
+            yield from _not_in_json(each, inner)
+    elif isinstance(value, list | tuple):
+        for index, each in enumerate(value):
+            yield from _not_in_json(each, f"{path}[{index}]")
+
+
 def resolve(actor: Actor) -> dict[str, Any]:
-    """Return the type of each argument of an actor; ``Any`` of one that has no annotation.
+    """Return the type of each argument of an actor; ``Any`` if it has no annotation.
 
     Raises:
-        TypeError: an annotation cannot be resolved, as a name that is imported for type
-            checkers alone.
+        TypeError: an annotation cannot be resolved, for example a name that is only imported for
+            type checkers.
     """
-    # One by one: that of the context, or of the result, may be for type checkers alone.
+    # One by one: the annotation of the context or result may be a name for type checkers only.
     return {
         name: Any
         if parameter.annotation is inspect.Parameter.empty
@@ -176,7 +203,7 @@ def resolve(actor: Actor) -> dict[str, Any]:
 
 
 def annotation(actor: Actor, parameter: inspect.Parameter) -> Any:
-    """Return the type that the annotation of a parameter of an actor names.
+    """Return the type that the annotation of an actor's parameter names.
 
     Raises:
         TypeError: it cannot be resolved.
@@ -185,7 +212,7 @@ def annotation(actor: Actor, parameter: inspect.Parameter) -> Any:
     alone = types.SimpleNamespace(__annotations__={name: parameter.annotation})
     try:
         return typing.get_type_hints(alone, _globals(actor.fn), include_extras=True)[name]
-    except Exception as error:  # an annotation is evaluated: anything may come of it
+    except Exception as error:  # an annotation is evaluated, so it may raise anything
         raise TypeError(
             f"the annotation of argument {name} of actor {actor.name} cannot be resolved:"
             f" {describe(error)}"
@@ -193,7 +220,7 @@ def annotation(actor: Actor, parameter: inspect.Parameter) -> Any:
 
 
 def _globals(fn: Any) -> dict[str, Any]:
-    """Return the names that annotations of a function or callable object are looked up in."""
+    """Return the namespace in which annotations of a function or callable object are evaluated."""
     fn = inspect.unwrap(fn)
     while isinstance(fn, functools.partial):
         fn = inspect.unwrap(fn.func)
@@ -205,7 +232,7 @@ def _globals(fn: Any) -> dict[str, Any]:
 
 
 def structure(actor: Actor) -> type[msgspec.Struct]:
-    """Make the type that an actor's arguments are decoded to: a field for each of them.
+    """Make the type that an actor's arguments are decoded to, with a field for each of them.
 
     Raises:
         TypeError: as :func:`resolve`.
@@ -213,21 +240,19 @@ def structure(actor: Actor) -> type[msgspec.Struct]:
     hints = resolve(actor)
     fields: list[Any] = []
     for name, parameter in actor.arguments.items():
-        kind = hints[name]
-        if parameter.default is inspect.Parameter.empty:
-            fields.append((name, kind))
+        default = parameter.default
+        if default is inspect.Parameter.empty:
+            fields.append((name, hints[name]))
+        elif default.__class__ in (list, dict, set):
+            fields.append((name, hints[name], msgspec.field(default_factory=default.copy)))
         else:
-            default = parameter.default
-            if default.__class__ in (list, dict, set):
-                fields.append((name, kind, msgspec.field(default_factory=default.copy)))
-            else:
-                fields.append((name, kind, default))
-    # Required fields may follow optional ones in a signature of keyword-only arguments.
+            fields.append((name, hints[name], default))
+    # kw_only: required fields may follow optional ones, as keyword-only arguments may.
     return msgspec.defstruct(actor.name, fields, kw_only=True, forbid_unknown_fields=True)
 
 
 def check(actor: Actor) -> None:
-    """Look whether jobs of an actor could be enqueued and read.
+    """Check that jobs of an actor could be enqueued and read.
 
     Raises:
         TypeError: an annotation cannot be resolved, no JSON value has its type, or a default
@@ -254,7 +279,7 @@ def check(actor: Actor) -> None:
 
 
 def _custom(kind: Any) -> str:
-    """Return the name of a type within a type that msgspec knows nothing of; else nothing."""
+    """Return the name of a type within a type that msgspec does not know; empty if none is."""
     found: list[str] = []
 
     def hook(each: Any) -> dict[str, Any]:
@@ -262,56 +287,7 @@ def _custom(kind: Any) -> str:
             found.append(f"{each.__module__}.{each.__qualname__}")
         return {}
 
-    # A schema says which parts of a type need more than JSON; it is used for nothing else.
+    # msgspec calls the hook for types that it has no JSON schema for; the schema is not used.
     with contextlib.suppress(Exception):
         msgspec.json.schema(kind, schema_hook=hook)
     return found[0] if found else ""
-
-
-def _depth(body: bytes) -> int:
-    """Return how many levels of lists and objects a JSON text has."""
-    depth = deepest = 0
-    for byte in _STRING.sub(b"", body):
-        if byte in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif byte in b"]}":
-            depth -= 1
-    return deepest
-
-
-def _unholdable(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Yield where a value holds what JSON, or a column of text, cannot hold, and why."""
-    if isinstance(value, enum.Enum):
-        value = value.value
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            yield path, f"JSON cannot hold {value}"
-    elif isinstance(value, str):
-        if "\0" in value:
-            yield path, "text must not contain a NUL character"
-    elif isinstance(value, Mapping):
-        for key, each in value.items():
-            name = str(key).replace("\0", "\\0")
-            inner = f"{path}.{name}" if path else name
-            yield from _unholdable(key, inner)
-            yield from _unholdable(each, inner)
-    elif isinstance(value, list | tuple | set | frozenset):
-        for index, each in enumerate(value):
-            yield from _unholdable(each, f"{path}[{index}]")
-    else:
-        for name, each in _fields(value):
-            yield from _unholdable(each, f"{path}.{name}")
-
-
-def _fields(value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the fields of an object that msgspec encodes as a JSON object; else nothing."""
-    names: tuple[str, ...] = ()
-    if isinstance(value, msgspec.Struct):
-        names = value.__struct_fields__
-    elif dataclasses.is_dataclass(value):
-        names = tuple(field.name for field in dataclasses.fields(value))
-    elif attributes := getattr(type(value), "__attrs_attrs__", ()):
-        names = tuple(attribute.name for attribute in attributes)
-    for name in names:
-        yield name, getattr(value, name)

@@ -1,8 +1,8 @@
-"""Dead letters: jobs and events that were given up, with all that is needed to try again.
+"""Dead letters: work that was given up, with all that is needed to try it again.
 
-A dead job stays a row of the ledger; a dead event is kept with its headers, value, position and
-error. Both are listed, shown, replayed and discarded by one id, ``job:12`` or ``event:34``.
-Those of ephemeral actors are not in the database: see :mod:`rolehost.delivery.deadmessages`.
+A dead job stays a row of the ledger, ``job:12``. A dead event is kept with its headers, value,
+position and error, ``event:34``. A dead message of an ephemeral actor is kept by the queue
+backend, ``message:56``; its bytes are a Dramatiq message, or what other software put there.
 """
 
 from __future__ import annotations
@@ -14,8 +14,18 @@ import msgspec
 from rolehost.api.contributions import Handler
 from rolehost.delivery import administration, envelope
 from rolehost.delivery.failures import storable
-from rolehost.delivery.outbox import Waiting, append, decode_headers, encode_headers
-from rolehost.storage import Database, Partition, Record, Transaction
+from rolehost.delivery.outbox import Waiting, append, decode_headers, encode_headers, stored_record
+from rolehost.storage import Database, Partition, Queue, Record, Transaction
+
+#: Stands in for the consumer group of events that the stream itself refused.
+UNPUBLISHED = "(outbox)"
+
+_EVENT = (
+    "id, consumer_group, handler, event, topic, part, position, key, headers, value, error,"
+    " state, died_at, published_at, deaths"
+)
+#: Options of a message that record its attempts: Dramatiq's Retries, and its last delay.
+_ATTEMPTS = frozenset({"retries", "traceback", "requeue_timestamp", "eta"})
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,8 +33,8 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         id: ``job:N``, ``event:N`` or ``message:N``.
-        what: actor, or handler.
-        origin: queue, or ``topic/partition/offset``.
+        what: the actor or handler.
+        origin: the queue, or ``topic/partition/offset``.
         error: why it was given up.
         died_at: milliseconds since the epoch.
         state: ``dead``, or ``replay`` while an event waits to be handled again.
@@ -38,23 +48,32 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     state: str
 
 
-#: Stands in for the consumer group of events that the stream itself refused.
-UNPUBLISHED = "(outbox)"
+def parse(letter: str) -> tuple[str, int]:
+    """Split ``job:12``, ``event:34`` or ``message:56``.
+
+    Raises:
+        ValueError: it is none of them.
+    """
+    kind, _, number = letter.partition(":")
+    known = kind in ("job", "event", "message") and number.isdecimal() and len(number) < 20
+    if not known or int(number) > 2**63 - 1:
+        raise ValueError(f"a dead letter's id is job:N, event:N or message:N, not {letter!r}")
+    return kind, int(number)
 
 
-def bury(
+def add(
     tx: Transaction, handler: Handler, record: Record, event: str, error: str, now: int
 ) -> None:
     """Keep an event that a handler gave up.
 
-    It is one dead letter, however often it is given up: after a reset of the group's offsets,
-    or by a replay that failed again, the row has the new error and counts one more death.
+    If it is given up again, after a reset of the group's offsets or by a replay, it stays one
+    dead letter: the row gets the new error and counts one more death.
     """
     _insert(tx, handler.group, handler.name, record, event, error, now)
 
 
-def bury_unpublished(tx: Transaction, row: Waiting, error: str, now: int) -> None:
-    """Keep an event that the stream refuses for what it is, so that it holds up no other."""
+def add_unpublished(tx: Transaction, row: Waiting, error: str, now: int) -> None:
+    """Keep an event that the stream refuses, so that it does not block the events behind it."""
     record = row.record.read_at(Partition(row.record.topic, -1), row.id, row.created_at)
     _insert(tx, UNPUBLISHED, "relay", record, envelope.identity(record), error, now)
 
@@ -68,6 +87,8 @@ def _insert(
     error: str,
     now: int,
 ) -> None:
+    position = record.topic, record.partition.number, record.offset
+    content = record.key, encode_headers(record.headers), record.value
     tx.execute(
         "INSERT INTO rolehost_dead_events (consumer_group, handler, event, topic, part, position,"
         " key, headers, value, error, state, died_at, published_at, deaths)"
@@ -75,65 +96,42 @@ def _insert(
         " ON CONFLICT (consumer_group, handler, topic, event) WHERE deaths > 0 DO UPDATE SET"
         " error = excluded.error, state = 'dead', died_at = excluded.died_at,"
         " deaths = rolehost_dead_events.deaths + 1",
-        (
-            group,
-            handler,
-            event,
-            record.topic,
-            record.partition.number,
-            record.offset,
-            record.key,
-            encode_headers(record.headers),
-            record.value,
-            storable(error),
-            now,
-            record.timestamp,
-        ),
+        (group, handler, event, *position, *content, storable(error), now, record.timestamp),
     )
 
 
 def listing(database: Database, *, what: str | None = None, limit: int = 100) -> list[DeadLetter]:
-    """Return dead letters, newest first; ``what`` keeps those of one actor or handler."""
-    name = "" if what is None else " AND actor = ?"
+    """Return dead jobs and events, newest first; ``what`` selects one actor or handler."""
     params = () if what is None else (what,)
     jobs = database.read(
-        "SELECT id, actor, queue, error, finished_at FROM rolehost_jobs"
-        f" WHERE state = 'dead'{name} ORDER BY finished_at DESC LIMIT ?",
+        "SELECT id, actor, queue, error, finished_at FROM rolehost_jobs WHERE state = 'dead'"
+        f"{'' if what is None else ' AND actor = ?'} ORDER BY finished_at DESC LIMIT ?",
         (*params, limit),
     )
-    where = "" if what is None else " WHERE handler = ?"
     events = database.read(
-        "SELECT id, handler, topic, part, position, error, died_at, state"
-        f" FROM rolehost_dead_events{where} ORDER BY died_at DESC LIMIT ?",
+        "SELECT id, handler, topic, part, position, error, died_at, state FROM rolehost_dead_events"
+        f"{'' if what is None else ' WHERE handler = ?'} ORDER BY died_at DESC LIMIT ?",
         (*params, limit),
     )
     letters = [
         DeadLetter(
-            id=f"job:{number}",
-            what=actor,
-            origin=queue,
-            error=error or "",
-            died_at=died,
+            id=f"job:{number}", what=actor, origin=queue, error=error or "", died_at=died,
             state="dead",
         )
         for number, actor, queue, error, died in jobs
     ] + [
         DeadLetter(
-            id=f"event:{number}",
-            what=handler,
-            origin=f"{topic}/{part}/{position}",
-            error=error,
-            died_at=died,
-            state=state,
+            id=f"event:{number}", what=handler, origin=f"{topic}/{part}/{position}", error=error,
+            died_at=died, state=state,
         )
         for number, handler, topic, part, position, error, died, state in events
-    ]
+    ]  # fmt: skip
     letters.sort(key=lambda letter: (-letter.died_at, letter.id))
     return letters[:limit]
 
 
 def show(database: Database, letter: str) -> dict[str, Any] | None:
-    """Return everything known of one dead letter; None when there is none of that id.
+    """Return all fields of a dead job or event; None if there is none of that id.
 
     Raises:
         ValueError: the id is neither ``job:N`` nor ``event:N``.
@@ -154,7 +152,7 @@ def show(database: Database, letter: str) -> dict[str, Any] | None:
 
 
 def _shown(headers: tuple[tuple[str, bytes], ...]) -> dict[str, str | list[str]]:
-    """Return headers as texts; one that is there several times has a list of its values."""
+    """Return headers as texts; a name with several values has a list of them."""
     values: dict[str, list[str]] = {}
     for name, value in headers:
         printable = name.encode(errors="surrogateescape").decode(errors="backslashreplace")
@@ -163,39 +161,35 @@ def _shown(headers: tuple[tuple[str, bytes], ...]) -> dict[str, str | list[str]]
 
 
 def replay(tx: Transaction, letter: str, now: int) -> str | None:
-    """Let a dead letter be tried again, from its first attempt.
+    """Let a dead job or event be tried again, from its first attempt.
 
     Returns:
-        The name to wake, or None when there is no dead letter of that id.
+        The name to wake, or None if there is no dead letter of that id.
     """
     kind, number = parse(letter)
     if kind == "job":
         return administration.retry(tx, number, now, only=("dead",))
     row = tx.execute(
-        "UPDATE rolehost_dead_events SET state = 'replay' WHERE id = ? RETURNING consumer_group,"
-        " topic, key, headers, value, event",
+        "UPDATE rolehost_dead_events SET state = 'replay' WHERE id = ?"
+        " RETURNING consumer_group, event, topic, key, headers, value",
         (number,),
     ).fetchone()
     if row is None:
         return None
-    group, topic, key, headers, value, event = row
+    group, event, *record = row
     if group != UNPUBLISHED:
         return f"replay:{group}"
-    record = Record(
-        topic, bytes(value), None if key is None else bytes(key), decode_headers(bytes(headers))
-    )
-    append(tx, [(record, event)], now)
+    append(tx, [(stored_record(*record), event)], now)
     discard(tx, letter)
     return "outbox"
 
 
 def discard(tx: Transaction, letter: str) -> bool:
-    """Delete a dead letter; say whether there was one."""
+    """Delete a dead job or event; return whether there was one."""
     kind, number = parse(letter)
+    sql = "DELETE FROM rolehost_dead_events WHERE id = ?"
     if kind == "job":
         sql = "DELETE FROM rolehost_jobs WHERE id = ? AND state = 'dead'"
-    else:
-        sql = "DELETE FROM rolehost_dead_events WHERE id = ?"
     return tx.execute(sql, (number,)).rowcount == 1
 
 
@@ -207,43 +201,69 @@ def replayed(tx: Transaction, number: int) -> None:
 def to_replay(database: Database, group: str, limit: int) -> list[tuple[int, str, Record]]:
     """Return (row id, handler name, record) of events that wait to be handled again."""
     rows = database.read(
-        "SELECT id, handler, topic, part, position, key, headers, value, published_at"
+        "SELECT id, handler, part, position, published_at, topic, key, headers, value"
         " FROM rolehost_dead_events WHERE state = 'replay' AND consumer_group = ?"
         " ORDER BY id LIMIT ?",
         (group, limit),
     )
     return [
-        (
-            number,
-            handler,
-            Record(
-                topic,
-                bytes(value),
-                None if key is None else bytes(key),
-                decode_headers(bytes(headers)),
-                Partition(topic, part),
-                position,
-                published,
-            ),
-        )
-        for number, handler, topic, part, position, key, headers, value, published in rows
+        (number, handler, stored_record(topic, *rest).read_at(Partition(topic, part), offset, at))
+        for number, handler, part, offset, at, topic, *rest in rows
     ]
 
 
-def parse(letter: str) -> tuple[str, int]:
-    """Split ``job:12``, ``event:34`` or ``message:56``.
+def list_messages(queue: Queue, *, what: str | None = None, limit: int = 100) -> list[DeadLetter]:
+    """Return dead messages of ephemeral actors, newest first; ``what`` selects one actor.
 
     Raises:
-        ValueError: it is none of them.
+        StorageUnavailable: the queue cannot be reached.
     """
-    kind, _, number = letter.partition(":")
-    known = kind in ("job", "event", "message") and number.isdecimal() and len(number) < 20
-    if not known or int(number) > 2**63 - 1:
-        raise ValueError(f"a dead letter's id is job:N, event:N or message:N, not {letter!r}")
-    return kind, int(number)
+    letters = [
+        DeadLetter(
+            id=f"message:{each.number}", what=_message(each.data).get("actor_name", ""),
+            origin=each.queue, error=each.reason, died_at=each.died_at, state="dead",
+        )
+        for each in queue.dead_messages(limit)
+    ]  # fmt: skip
+    return [letter for letter in letters if what is None or letter.what == what]
 
 
-_EVENT = (
-    "id, consumer_group, handler, event, topic, part, position, key, headers, value, error,"
-    " state, died_at, published_at, deaths"
-)
+def show_message(queue: Queue, number: int) -> dict[str, Any] | None:
+    """Return all fields of a dead message; None if there is none of that number."""
+    found = queue.dead_message(number)
+    if found is None:
+        return None
+    fields = _message(found.data)
+    return {
+        "id": f"message:{found.number}",
+        "queue": found.queue,
+        "actor": fields.get("actor_name"),
+        "arguments": fields.get("kwargs"),
+        "error": found.reason,
+        "traceback": fields.get("options", {}).get("traceback"),
+        "died_at": found.died_at,
+        "data": found.data.decode(errors="replace"),
+    }
+
+
+def replay_message(queue: Queue, number: int) -> bool:
+    """Let a dead message be taken again, from its first attempt; return whether there was one."""
+    found = queue.dead_message(number)
+    if found is None:
+        return False
+    data, fields = found.data, _message(found.data)
+    if fields:
+        options = fields["options"].items()
+        kept = {name: value for name, value in options if name not in _ATTEMPTS}
+        data = msgspec.json.encode({**fields, "options": kept})
+    return queue.replay_message(found, data)
+
+
+def _message(data: bytes) -> dict[str, Any]:
+    """Return the fields of a Dramatiq message; empty if the bytes are none."""
+    try:
+        fields = msgspec.json.decode(data, type=dict[str, Any])
+    except msgspec.DecodeError:
+        return {}
+    known = isinstance(fields.get("actor_name"), str) and isinstance(fields.get("options"), dict)
+    return fields if known else {}

@@ -23,14 +23,11 @@ from rolehost.delivery.failures import storable
 from rolehost.errors import PayloadError
 from rolehost.storage import Record
 
-#: How an event is written.
-ContentMode = Literal["binary", "structured"]
-
 _encoder = msgspec.json.Encoder()
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _NO_HEADERS: dict[str, str] = {}
 _STRUCTURED = "application/cloudevents+json"
-#: What headers hold, by the names that this module writes.
+#: The attributes in headers, by the names that this module writes.
 _NAMES = {
     "content-type": "datacontenttype",
     **{f"ce_{name}": name for name in ("specversion", "id", "source", "type", "time", "subject")},
@@ -40,15 +37,20 @@ _LATEST = 253_402_300_799_999
 
 
 def to_record(
-    event: AnyEvent, *, event_id: str, source: str, now: int, mode: ContentMode = "binary"
+    event: AnyEvent,
+    *,
+    event_id: str,
+    source: str,
+    now: int,
+    mode: Literal["binary", "structured"] = "binary",
 ) -> Record:
     """Make the record of an event.
 
     Args:
         event: the event.
         event_id: its id.
-        source: stands in for a missing source.
-        now: stands in for a missing time, milliseconds since the epoch.
+        source: the default source.
+        now: the default time, milliseconds since the epoch.
         mode: how it is written.
 
     Raises:
@@ -110,9 +112,9 @@ def _refused(event: AnyEvent, reason: str) -> PayloadError:
 
 
 def identity(record: Record) -> str:
-    """Return the text by which the inbox knows an event: source and id, else its position.
+    """Return the text by which the inbox identifies an event: source and id, else its position.
 
-    A record whose source or id cannot be read has its position, so that no two are the same.
+    If source or id cannot be read, the position keeps the identity unique.
     """
     try:
         attributes, _ = _attributes(record)
@@ -121,9 +123,14 @@ def identity(record: Record) -> str:
     event_id = attributes.get("id")
     if not event_id:
         return position(record)
-    # A space ends the source, so it has none itself.
+    # A space separates source and id, so the source must not have one.
     source = attributes.get("source", "").replace(" ", "%20")
     return indexable(f"{source} {event_id}")
+
+
+def position(record: Record) -> str:
+    """Return topic, partition and offset, the identity of a record without id."""
+    return f"{record.topic}/{record.partition.number}/{record.offset}"
 
 
 def indexable(text: str) -> str:
@@ -151,9 +158,10 @@ def data(record: Record) -> bytes:
 
 
 def to_event(record: Record, decoder: msgspec.json.Decoder[Any] | None) -> AnyEvent:
-    """Make the event of a delivered record; records of other producers need no headers.
+    """Make the event of a record that was read; records of other producers need no headers.
 
-    Bytes of the key that are not UTF-8 are surrogate escapes (PEP 383), as published again.
+    Bytes of the key that are not UTF-8 become surrogate escapes (PEP 383), and are published
+    again as the same bytes.
 
     Args:
         record: what the stream returned.
@@ -167,7 +175,12 @@ def to_event(record: Record, decoder: msgspec.json.Decoder[Any] | None) -> AnyEv
         if attributes:
             cloudevents.check_read(attributes)
         time = attributes.pop("time", None)
-        moment = _moment(record.timestamp) if time is None else cloudevents.parse_time(time)
+        if time is None:
+            # The nearest possible moment: a producer may write any number.
+            timestamp = max(0, min(record.timestamp, _LATEST))
+            moment = datetime.fromtimestamp(timestamp / 1000, UTC)
+        else:
+            moment = cloudevents.parse_time(time)
         data = value if decoder is None else decoder.decode(value)
     except Exception as error:  # a decoder calls the payload's own types
         raise PayloadError(f"{type(error).__name__}: {error}") from None
@@ -183,20 +196,20 @@ def to_event(record: Record, decoder: msgspec.json.Decoder[Any] | None) -> AnyEv
         subject=attributes.pop("subject", None),
         time=moment,
         content_type=take("datacontenttype", "application/json"),
-        # What is left: often nothing.
+        # The rest; usually nothing is left.
         extensions=attributes or _NO_HEADERS,
     )
 
 
 def _attributes(record: Record) -> tuple[dict[str, str], bytes]:
-    """Return the attributes of a record's event, unchecked, and the bytes of its data.
+    """Return the unchecked attributes of a record's event, and the bytes of its data.
 
     Raises:
-        PayloadError: one of them cannot be read. Headers of others are left alone.
+        PayloadError: one of them cannot be read. Headers with other meanings are ignored.
     """
     found: dict[str, str] = {}
     for name, value in record.headers:
-        # PERF: most producers write the names as they stand in the specification.
+        # PERF: most producers write the names as in the specification.
         attribute = _NAMES.get(name) or _attribute(name)
         if not attribute:
             continue
@@ -213,11 +226,7 @@ def _attributes(record: Record) -> tuple[dict[str, str], bytes]:
 
 
 def _attribute(name: str) -> str:
-    """Return the attribute that a header holds; empty for headers of others.
-
-    Raises:
-        PayloadError: the name is not UTF-8.
-    """
+    """Return the attribute that a header holds; empty for other headers."""
     lower = name.lower()
     if lower.startswith("ce_"):
         return lower[3:]
@@ -273,9 +282,8 @@ def _data(members: dict[str, msgspec.Raw], content_type: str) -> bytes:
     if raw is not None and encoded is not None:
         raise ValueError("data and data_base64: expected one of them")
     if encoded is not None:
-        text = msgspec.json.decode(encoded, type=str)
         try:
-            return b64decode(text, validate=True)
+            return b64decode(msgspec.json.decode(encoded, type=str), validate=True)
         except binascii.Error as error:
             raise ValueError(f"data_base64: {error}") from None
     if raw is None:
@@ -284,13 +292,3 @@ def _data(members: dict[str, msgspec.Raw], content_type: str) -> bytes:
     if data.startswith(b'"') and not cloudevents.is_json(content_type):
         return msgspec.json.decode(data, type=str).encode()
     return data
-
-
-def _moment(timestamp: int) -> datetime:
-    """Return the moment of a record, the nearest one that there is: producers give any number."""
-    return datetime.fromtimestamp(max(0, min(timestamp, _LATEST)) / 1000, UTC)
-
-
-def position(record: Record) -> str:
-    """Return topic, partition and offset, by which a record is known that has no identity."""
-    return f"{record.topic}/{record.partition.number}/{record.offset}"

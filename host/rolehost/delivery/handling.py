@@ -1,4 +1,4 @@
-"""Handles delivered events: decode, one scope, its inbox mark, retries in place, dead letters."""
+"""Handles events: decode, one scope with its inbox mark, retries in place, dead letters."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from rolehost.api.contributions import Handler
 from rolehost.api.events import AnyEvent
 from rolehost.api.services import Services
 from rolehost.delivery import deadletters, envelope, inbox
-from rolehost.delivery.failures import describe, report
+from rolehost.delivery.failures import describe, is_fatal, report
 from rolehost.delivery.forks import contained
 from rolehost.delivery.guard import current
 from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.delivery.scopes import AlreadyHandled, Scope
 from rolehost.delivery.work import Work
 from rolehost.errors import PayloadError, StorageUnavailable
-from rolehost.storage import Record
+from rolehost.storage import Record, Transaction
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-#: The place of a record in its batch, its identity, its event.
-_Decoded = tuple[int, str, AnyEvent]
+#: A record, its identity, its event.
+_Decoded = tuple[Record, str, AnyEvent]
 
 #: What structlog adds to every line of an event. PERF: binding them by name costs much more.
 _BOUND = copy_context().run(bind_contextvars, event_id="", group="")
@@ -72,13 +72,13 @@ class EventScope(Scope):
 
 
 class Handling:
-    """One handler at work in one process; thread-safe.
+    """Runs one handler in one process; thread-safe.
 
     Args:
         runtime: the delivery runtime.
-        services: handed to the handler.
+        services: passed to the handler.
         handler: what is called.
-        wait: sleeps for some seconds before a retry; returns True when the process stops.
+        wait: sleeps for some seconds before a retry; returns True if the process stops.
     """
 
     def __init__(
@@ -95,14 +95,16 @@ class Handling:
         self._decoder: msgspec.json.Decoder[Any] | None = (
             None if handler.payload is bytes else msgspec.json.Decoder(handler.payload)
         )
+        # Possible *poison messages* are handled one at a time, so that the next crash of the
+        # process is counted for the event that causes it.
         self._quarantine = threading.Lock()
 
-    def handle(self, record: Record, *, careful: bool) -> str:
+    def handle(self, record: Record, *, suspect: bool) -> str:
         """Handle one record until it is handled, a duplicate or a dead letter.
 
         Args:
-            record: what the stream handed over.
-            careful: record the start, because a process may have died handling it.
+            record: what the stream returned.
+            suspect: record the start, because a process may have died while it handled this record.
 
         Returns:
             ``handled``, ``duplicate`` or ``dead``.
@@ -111,116 +113,103 @@ class Handling:
             Stopping: the process stops; nothing was decided.
         """
         identity = envelope.identity(record)
-        runtime = self._runtime
-        began = runtime.clock.now()
+        began = self._runtime.clock.now()
         before = _EVENT_ID.set(identity), _GROUP.set(self._handler.group)
         try:
-            with runtime.database.session():
-                outcome = self._guarded(record, identity, careful)
+            with self._runtime.database.session():
+                if suspect:
+                    outcome = self._with_recorded_start(record, identity)
+                else:
+                    outcome = self._with_retries(record, identity)
         finally:
             _EVENT_ID.reset(before[0])
             _GROUP.reset(before[1])
-        if not runtime.recorder:
-            return outcome
-        now = runtime.clock.now()
-        runtime.recorder.event(
-            self._handler.topic,
-            self._handler.group,
-            outcome,
-            max(0, began - record.timestamp) / 1000,
-            (now - began) / 1000,
-        )
+        self._record(record, outcome, began)
         return outcome
 
-    def _guarded(self, record: Record, identity: str, careful: bool) -> str:
-        if not careful:
-            return self._attempts(record, identity)
-        starts = self._patiently(lambda: self._begin(identity))
+    def _record(self, record: Record, outcome: str, began: int) -> None:
+        recorder = self._runtime.recorder
+        if recorder:
+            waited = max(0, began - record.timestamp) / 1000
+            seconds = (self._runtime.clock.now() - began) / 1000
+            handler = self._handler
+            recorder.event(handler.topic, handler.group, outcome, waited, seconds)
+
+    def _with_recorded_start(self, record: Record, identity: str) -> str:
+        group, now = self._handler.group, self._runtime.clock.now
+        starts = self._write(lambda tx: inbox.begin(tx, group, identity, now()))
         if starts >= self._handler.max_crashes:
-            error = f"its process died {starts} times while handling it"
-            return self._bury(record, identity, error)
+            text = f"its process died {starts} times while handling it"
+            return self._dead(record, identity, text)
         try:
             if not starts:
-                return self._attempts(record, identity)
-            # It was being handled when a process died: alone, so that a second death is its own.
+                return self._with_retries(record, identity)
             with self._quarantine:
-                return self._attempts(record, identity)
+                return self._with_retries(record, identity)
         finally:
-            # Also when the process stops: a shutdown is no crash.
-            self._patiently(lambda: self._ended(identity))
+            # Also if the process stops, because a shutdown is no crash.
+            self._write(lambda tx: inbox.end(tx, group, identity))
 
-    def _begin(self, identity: str) -> int:
-        with self._runtime.database.transaction() as tx:
-            return inbox.begin(tx, self._handler.group, identity, self._runtime.clock.now())
-
-    def _ended(self, identity: str) -> None:
-        with self._runtime.database.transaction() as tx:
-            inbox.end(tx, self._handler.group, identity)
-
-    def _attempts(self, record: Record, identity: str) -> str:
-        attempt = 0
+    def _with_retries(self, record: Record, identity: str) -> str:
+        handler, runtime = self._handler, self._runtime
+        attempt = 1
         while True:
-            attempt += 1
             try:
-                # Each time, for a handler may have changed the one before.
+                # Decoded for each attempt, because a handler may have changed the event.
                 event = envelope.to_event(record, self._decoder)
             except PayloadError as error:
-                # No attribute of it is reliable, so it is known by its position.
+                # None of its attributes is reliable, so the dead letter has its position.
                 text = f"{type(error).__name__}: {error}"
-                return self._bury(record, envelope.position(record), text, error)
+                return self._dead(record, envelope.position(record), text, error)
             try:
-                return self._once(event, identity, attempt)
+                return self._attempt(event, identity, attempt)
             except failpoints.Crash:
                 raise
             except BaseException as error:  # a handler may raise anything, even CancelledError
-                if self._runtime.guard.absent(error):
-                    # Not the handler's failure: wait for the database, do not count the attempt.
-                    attempt -= 1
+                if runtime.guard.absent(error):
+                    # Not the handler's failure, so the attempt is not counted.
                     log.warning("database unavailable, event waits", error=str(error))
-                    if self._wait(1.0):
-                        raise Stopping from error
+                    self._sleep(1.0, error)
                     continue
-                if self._marked(identity):
+                if self._is_marked(identity):
                     return "duplicate"
-                policy = self._handler.retry
-                text = describe(error)
-                # Not isinstance(), which asks the error for its __class__: an error may lie.
-                fatal = issubclass(type(error), (PayloadError, *policy.fatal))
-                if fatal or attempt >= policy.attempts:
-                    return self._bury(record, identity, text, error, attempt)
-                delay = policy.delay(attempt, self._runtime.random)
+                policy = handler.retry
+                if is_fatal(error, policy) or attempt >= policy.attempts:
+                    return self._dead(record, identity, describe(error), error, attempt)
+                delay = policy.delay(attempt, runtime.random)
                 report(
-                    log.warning, "handler failed", error, handler=self._handler.name,
+                    log.warning, "handler failed", error, handler=handler.name,
                     event_id=identity, attempt=attempt, retry_in=round(delay, 3),
-                    error=" ".join(text.split()),
+                    error=" ".join(describe(error).split()),
                 )  # fmt: skip
-            if self._wait(delay):
-                raise Stopping
+            self._sleep(delay)
+            attempt += 1
 
-    def _once(self, event: AnyEvent, identity: str, attempt: int) -> str:
+    def _attempt(self, event: AnyEvent, identity: str, attempt: int) -> str:
         handler = self._handler
+        context = HandlerContext(self._services, handler.group, attempt)
         scope = EventScope(self._runtime, handler.group, identity, f"handler {handler.name}")
-        token = current.set(scope)
         try:
-            context = HandlerContext(self._services, handler.group, attempt)
-            contained(handler.fn, context, [event] if handler.batch > 1 else event)
-            scope.commit()
+            given = [event] if handler.batch > 1 else event
+            self._commit(scope, lambda: contained(handler.fn, context, given))
         except AlreadyHandled:
             return "duplicate"
+        return "handled"
+
+    def _commit(self, scope: Scope, call: Callable[[], object]) -> None:
+        """Call a function in a scope and commit what it wrote."""
+        token = current.set(scope)
+        try:
+            call()
+            scope.commit()
         except StorageUnavailable as error:
             scope.busy_is_a_failure(error)
             raise
         finally:
             scope.close()
             current.reset(token)
-        return "handled"
 
-    def _marked(self, identity: str) -> bool:
-        return self._patiently(
-            lambda: inbox.is_marked(self._runtime.database, self._handler.group, identity)
-        )
-
-    def _bury(
+    def _dead(
         self,
         record: Record,
         identity: str,
@@ -229,25 +218,28 @@ class Handling:
         attempt: int = 0,
     ) -> str:
         report(
-            log.error,
-            "event dead",
-            error,
-            handler=self._handler.name,
-            event_id=identity,
-            attempt=attempt,
-            error=" ".join(text.split()),
-        )
-
-        def write() -> None:
-            with self._runtime.database.transaction() as tx:
-                now = self._runtime.clock.now()
-                deadletters.bury(tx, self._handler, record, identity, text, now)
-
-        self._patiently(write)
+            log.error, "event dead", error, handler=self._handler.name, event_id=identity,
+            attempt=attempt, error=" ".join(text.split()),
+        )  # fmt: skip
+        now = self._runtime.clock.now
+        self._write(lambda tx: deadletters.add(tx, self._handler, record, identity, text, now()))
         return "dead"
 
-    def _patiently(self, call: Callable[[], T]) -> T:
-        """Repeat a call to the database until it answers; nothing is skipped meanwhile."""
+    def _is_marked(self, identity: str) -> bool:
+        database, group = self._runtime.database, self._handler.group
+        return self._until_answered(lambda: inbox.is_marked(database, group, identity))
+
+    def _write(self, write: Callable[[Transaction], T]) -> T:
+        """Write in a transaction, repeated until the database commits it."""
+
+        def call() -> T:
+            with self._runtime.database.transaction() as tx:
+                return write(tx)
+
+        return self._until_answered(call)
+
+    def _until_answered(self, call: Callable[[], T]) -> T:
+        """Repeat a call to the database until it succeeds; no event is skipped meanwhile."""
         while True:
             try:
                 return call()
@@ -255,45 +247,49 @@ class Handling:
                 log.warning("storage unavailable, events wait", error=str(error))
             except Exception:
                 log.exception("the inbox cannot be written, events wait")
-            if self._wait(1.0):
-                raise Stopping
+            self._sleep(1.0)
+
+    def _sleep(self, seconds: float, cause: BaseException | None = None) -> None:
+        if self._wait(seconds):
+            raise Stopping from cause
 
     def handle_batch(self, records: Sequence[Record]) -> list[str]:
         """Handle several records in one unit of work; one by one if that fails.
 
-        Those that cannot be decoded are dead letters, and no part of the unit of work.
+        Records that cannot be decoded become dead letters outside of the unit of work.
 
         Returns:
-            For each what :meth:`handle` returns.
+            For each record what :meth:`handle` returns.
 
         Raises:
             Stopping: the process stops; nothing was decided.
         """
-        decoded: list[_Decoded] = []
         outcomes: dict[int, str] = {}
-        for place, each in enumerate(records):
+        decoded: dict[int, _Decoded] = {}
+        for index, record in enumerate(records):
             try:
-                event = envelope.to_event(each, self._decoder)
-                decoded.append((place, envelope.identity(each), event))
+                event = envelope.to_event(record, self._decoder)
+                decoded[index] = record, envelope.identity(record), event
             except PayloadError:
-                outcomes[place] = self.handle(each, careful=False)
-        outcomes.update(self._batch(records, decoded) if decoded else ())
-        return [outcomes[place] for place in range(len(records))]
+                outcomes[index] = self.handle(record, suspect=False)
+        if decoded:
+            outcomes.update(zip(decoded, self._batch(list(decoded.values())), strict=True))
+        return [outcomes[index] for index in range(len(records))]
 
-    def _batch(self, records: Sequence[Record], decoded: Sequence[_Decoded]) -> dict[int, str]:
-        began = self._runtime.clock.now()
-        fresh: list[bool] | None = None
-        while fresh is None:
+    def _batch(self, decoded: Sequence[_Decoded]) -> list[str]:
+        runtime = self._runtime
+        began = runtime.clock.now()
+        while True:
             try:
-                with self._runtime.database.session():
+                with runtime.database.session():
                     fresh = self._together(decoded)
+                break
             except failpoints.Crash:
                 raise
             except BaseException as error:  # a handler may raise anything, even CancelledError
-                if self._runtime.guard.absent(error):
+                if runtime.guard.absent(error):
                     log.warning("database unavailable, events wait", error=str(error))
-                    if self._wait(1.0):
-                        raise Stopping from error
+                    self._sleep(1.0, error)
                     continue
                 log.warning(
                     "batch failed, its events are handled one by one",
@@ -301,41 +297,25 @@ class Handling:
                     count=len(decoded),
                     error=describe(error),
                 )
-                return {place: self.handle(records[place], careful=False) for place, *_ in decoded}
-        outcomes = {
-            place: "handled" if new else "duplicate"
-            for (place, *_), new in zip(decoded, fresh, strict=True)
-        }
-        if self._runtime.recorder:
-            now = self._runtime.clock.now()
-            for place, outcome in outcomes.items():
-                self._runtime.recorder.event(
-                    self._handler.topic,
-                    self._handler.group,
-                    outcome,
-                    max(0, began - records[place].timestamp) / 1000,
-                    (now - began) / 1000,
-                )
+                return [self.handle(record, suspect=False) for record, *_ in decoded]
+        outcomes = ["handled" if new else "duplicate" for new in fresh]
+        for (record, *_), outcome in zip(decoded, outcomes, strict=True):
+            self._record(record, outcome, began)
         return outcomes
 
     def _together(self, decoded: Sequence[_Decoded]) -> list[bool]:
-        group = self._handler.group
-        scope = Scope(self._runtime, f"events:{group}", f"handler {self._handler.name}")
-        token = current.set(scope)
-        try:
-            transaction = scope.open().transaction
-            now = self._runtime.clock.now()
-            identities = [identity for _, identity, _ in decoded]
-            marks = inbox.mark_many(transaction, group, identities, now)
+        """Handle decoded records in one unit of work; return for each whether it was new."""
+        group, label = self._handler.group, f"handler {self._handler.name}"
+        scope = Scope(self._runtime, f"events:{group}", label)
+        marks: list[bool] = []
+
+        def call() -> None:
+            tx, now = scope.open().transaction, self._runtime.clock.now()
+            marks[:] = inbox.mark_many(tx, group, [identity for _, identity, _ in decoded], now)
             failpoints.reach("inbox.after_mark")
             fresh = [event for (_, _, event), new in zip(decoded, marks, strict=True) if new]
             if fresh:
                 contained(self._handler.fn, HandlerContext(self._services, group, 1), fresh)
-            scope.commit()
-        except StorageUnavailable as error:
-            scope.busy_is_a_failure(error)
-            raise
-        finally:
-            scope.close()
-            current.reset(token)
+
+        self._commit(scope, call)
         return marks

@@ -1,8 +1,8 @@
-"""Leases with fencing tokens, and the presence of live processes.
+"""Leases with *fencing tokens*, and the presence of live processes.
 
-A process renews one row of its own; everything it holds (claimed jobs, named leases) is lost
-when that row expires. A named lease (the leading scheduler, a shard of the outbox) has a token
-that rises with every change of owner.
+A process renews one row of its own, its presence. When that row expires, everything the process
+holds is lost: claimed jobs and named leases. A named lease (the leading scheduler, a shard of the
+outbox) has a token that rises with every change of owner.
 """
 
 from __future__ import annotations
@@ -17,9 +17,15 @@ from rolehost import failpoints
 from rolehost.api.services import Clock
 from rolehost.storage import Database, Transaction
 
+#: Seconds after a crash in which the starts of events are recorded one by one.
+CRASH_MEMORY = 600.0
+#: Seconds beyond its duration that a lease may end ahead of the clock. One that ends later was
+#: written by a wrong clock and is over. Otherwise, after its holder's death, nothing would lead.
+FAR_AHEAD = 600.0
+
 
 class Identity(NamedTuple):
-    """Who a process is, for presence rows and leases."""
+    """What identifies a process in presence rows and leases."""
 
     id: str
     deployment: str
@@ -29,15 +35,15 @@ class Identity(NamedTuple):
 
 
 class Pulse(NamedTuple):
-    """What a process tells of itself at each renewal.
+    """The status that a process writes at each renewal.
 
     Attributes:
-        manifest: hash of what it runs; its content is stored apart, once for all processes.
+        manifest: hash of the manifest of what it runs, which is stored once for all processes.
         version: version of the host.
         python: version of Python.
         state: ``starting``, ``ready``, ``draining`` or ``hung``; ``unready: worker.0 hangs`` beside
             a process that hangs.
-        in_flight: requests, jobs or events that it is busy with; None: its role counts none.
+        in_flight: requests, jobs or events in flight; None if its role counts none.
     """
 
     manifest: str
@@ -49,7 +55,7 @@ class Pulse(NamedTuple):
 
 @cache
 def machine() -> str:
-    """Name this machine and its process-id namespace, within which a pid means something."""
+    """Name this machine and its process-id namespace, within which a pid is unique."""
     try:
         namespace = str(Path("/proc/self/ns/pid").readlink())
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -67,9 +73,9 @@ class Presence:
         self._lease = int(lease * 1000)
 
     def renew(self, me: Identity, pulse: Pulse | None = None) -> None:
-        """Insert or prolong the row of this process; without a pulse it tells who it is alone."""
+        """Insert or renew the row of this process, with or without its status."""
         now = self._clock.now()
-        told = pulse or (None,) * len(Pulse._fields)
+        status = pulse or (None,) * len(Pulse._fields)
         with self._database.session(), self._database.transaction() as tx:
             tx.execute(
                 "INSERT INTO rolehost_processes (id, deployment, role, slot, incarnation, host,"
@@ -78,7 +84,7 @@ class Presence:
                 " ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at,"
                 " renewed_at = excluded.renewed_at, state = excluded.state,"
                 " in_flight = excluded.in_flight",
-                (*me, machine(), os.getpid(), now, now + self._lease, now, *told),
+                (*me, machine(), os.getpid(), now, now + self._lease, now, *status),
             )
 
     def leave(self, me: Identity) -> None:
@@ -91,7 +97,7 @@ class Presence:
         return [owner for owner, lives in self._known() if not lives]
 
     def living(self) -> list[str]:
-        """Return ids of processes that live, as far as is known."""
+        """Return ids of processes that live, as far as this machine knows."""
         return [owner for owner, lives in self._known() if lives]
 
     def _known(self) -> list[tuple[str, bool]]:
@@ -102,12 +108,22 @@ class Presence:
 
 
 def lives(host: str, pid: int, expires_at: int, now: int) -> bool:
-    """Say whether the process of a presence row lives, as far as is known here at ``now``."""
+    """Return whether the process of a presence row lives, as far as this machine knows."""
     return expires_at >= now and (host != machine() or _alive(pid))
 
 
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 def alive(tx: Transaction, owner: str, now: int) -> bool:
-    """Say within a transaction whether a process has presence and lives, as far as is known."""
+    """Return within a transaction whether a process has presence and lives."""
     row = tx.execute(
         "SELECT host, pid, expires_at FROM rolehost_processes WHERE id = ?", (owner,)
     ).fetchone()
@@ -123,12 +139,8 @@ def forget(tx: Transaction, owner: str) -> None:
     tx.execute("DELETE FROM rolehost_processes WHERE id = ?", (owner,))
 
 
-#: Seconds after a crash in which starts of events are recorded one by one.
-CRASH_MEMORY = 600.0
-
-
 def remember_crash(tx: Transaction, role: str, now: int) -> None:
-    """Note that a process of a role died, for those who must be careful afterwards."""
+    """Record that a process of a role died, so that starts are recorded for some time."""
     tx.execute(
         "INSERT INTO rolehost_leases (name, owner, token, expires_at) VALUES (?, '', 0, ?)"
         " ON CONFLICT (name) DO UPDATE SET expires_at = excluded.expires_at",
@@ -137,23 +149,14 @@ def remember_crash(tx: Transaction, role: str, now: int) -> None:
 
 
 def crashed_lately(database: Database, role: str, now: int) -> bool:
-    """Say whether a process of a role died not long ago."""
+    """Return whether a process of a role died in the last ``CRASH_MEMORY`` seconds."""
+    sql = "SELECT 1 FROM rolehost_leases WHERE name = ? AND expires_at > ?"
     with database.session():
-        return bool(
-            database.read(
-                "SELECT 1 FROM rolehost_leases WHERE name = ? AND expires_at > ?",
-                (f"crashed:{role}", now),
-            )
-        )
-
-
-#: Seconds beyond its duration that a lease may end ahead of the clock. One that ends later was
-#: written by a wrong clock, and is over: else its holder's death would silence what it led.
-FAR_AHEAD = 600.0
+        return bool(database.read(sql, (f"crashed:{role}", now)))
 
 
 def acquire(database: Database, clock: Clock, name: str, owner: str, ttl: float) -> int | None:
-    """Take or prolong a named lease for ``ttl`` seconds.
+    """Take or renew a named lease for ``ttl`` seconds.
 
     Returns:
         Its fencing token, or None while another owner holds it.
@@ -164,7 +167,7 @@ def acquire(database: Database, clock: Clock, name: str, owner: str, ttl: float)
         held = database.read(
             "SELECT owner, expires_at FROM rolehost_leases WHERE name = ?", (name,)
         )
-        # Read first: a process that waits for a lease takes no write lock to find it held.
+        # Read first, so that a process that waits for a lease takes no write lock.
         if held and held[0][0] != owner and now <= held[0][1] <= far:
             return None
         with database.transaction() as tx:
@@ -182,13 +185,3 @@ def acquire(database: Database, clock: Clock, name: str, owner: str, ttl: float)
         return None
     failpoints.reach("lease.after_acquire")
     return int(row[0])
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

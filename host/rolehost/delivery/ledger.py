@@ -1,9 +1,13 @@
-"""The jobs ledger: every durable job is a row, from its enqueueing to its retention.
+"""The jobs ledger: every durable job is a row, from its enqueueing until its retention ends.
 
-States: ``available`` may be claimed · ``scheduled`` waits for ``run_at`` · ``claimed`` is held
-by a process · ``running`` has been started · ``retrying`` waits for its next attempt ·
-``completed``, ``cancelled`` and ``dead`` are over. A claimed row is fenced: whoever finishes it
-must show the token of its claim, which rises with every claim.
+States: ``available`` can be claimed · ``scheduled`` waits for ``run_at`` · ``claimed`` is held
+by a process (its lease works like the *visibility timeout* of a queue) · ``running`` has a
+recorded start · ``retrying`` waits for its next attempt · ``completed``, ``cancelled`` and
+``dead`` are over.
+
+A claim has a *fencing token*, which rises with every claim of the row. A process that finishes a
+row must present the token of its claim, so one whose claim was given to another process in the
+meantime changes nothing.
 """
 
 from __future__ import annotations
@@ -18,14 +22,15 @@ from rolehost.delivery.failures import storable
 from rolehost.errors import PayloadError
 from rolehost.storage import Database, Transaction
 
-#: States in which a job is not over.
+#: States in which a job is not over, those in which it is, and all in the order of a job's life.
 ACTIVE = ("available", "scheduled", "claimed", "running", "retrying")
-#: All states, in the order of a job's life.
+OVER = frozenset({"completed", "cancelled", "dead"})
 STATES = (*ACTIVE, "completed", "cancelled", "dead")
 _ACTIVE_SQL = "('available', 'scheduled', 'claimed', 'running', 'retrying')"
-
 _WAITING_SQL = "('available', 'scheduled', 'retrying')"
-#: Jobs whose unique text is taken: the condition of the unique index, word by word.
+_HELD_SQL = "state IN ('claimed', 'running')"
+
+#: Jobs that hold their unique text: the condition of the unique index, word by word.
 HOLDS = (
     "unique_key IS NOT NULL AND (unique_held = 3 OR (unique_held IN (1, 2)"
     f" AND state IN {_ACTIVE_SQL}))"
@@ -33,14 +38,36 @@ HOLDS = (
 #: Values of ``unique_held``: until a process takes the job, until it is over, for a period.
 UNTIL_STARTED, UNTIL_ENDED, FOR_A_PERIOD = 1, 2, 3
 
-_COLUMNS = (
-    "queue, actor, state, priority, run_at, arguments, key, unique_key, enqueued_at, cause,"
-    " unique_held, unique_until"
+_INSERT = (
+    "INSERT INTO rolehost_jobs (queue, actor, state, priority, run_at, arguments, key, unique_key,"
+    " enqueued_at, cause, unique_held, unique_until) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_INSERT = f"INSERT INTO rolehost_jobs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _CLAIMED = (
     "id, queue, actor, arguments, attempt, crashes, suspect, cancel, token, run_at,"
     " enqueued_at, key, cause, priority"
+)
+_FINISH = (
+    "UPDATE rolehost_jobs SET state = ?, run_at = ?, attempt = attempt + ?, error = ?,"
+    " finished_at = ?, owner = NULL"
+    " WHERE id = ? AND token = ? AND state IN ('claimed', 'running')"
+)
+#: Most rows given back by one statement.
+_FINISH_ROWS = 500
+#: The same for many rows. PostgreSQL needs the type of a column that is NULL in all rows.
+_FINISH_MANY = (
+    "UPDATE rolehost_jobs SET state = ends.column1, run_at = ends.column2,"
+    " attempt = attempt + ends.column3, error = ends.column4,"
+    " finished_at = CAST(ends.column5 AS BIGINT), owner = NULL"
+    " FROM (VALUES {rows}) AS ends"
+    " WHERE id = ends.column6 AND token = ends.column7 AND state IN ('claimed', 'running')"
+)
+#: The same for rows that are simply completed: arrays of their ids, tokens and times.
+_COMPLETE = (
+    "UPDATE rolehost_jobs SET state = 'completed', run_at = ends.at, attempt = attempt + 1,"
+    " error = NULL, finished_at = ?, owner = NULL"
+    " FROM unnest(CAST(? AS BIGINT[]), CAST(? AS BIGINT[]), CAST(? AS BIGINT[]))"
+    " AS ends (job, fence, at)"
+    " WHERE id = ends.job AND token = ends.fence AND state IN ('claimed', 'running')"
 )
 
 
@@ -50,7 +77,7 @@ class NewJob(NamedTuple):
     Attributes:
         held: how long ``unique`` is taken: 0 (there is none), ``UNTIL_STARTED``,
             ``UNTIL_ENDED`` or ``FOR_A_PERIOD``.
-        until: when the period ends, milliseconds; None without one.
+        until: when the period ends, milliseconds; None if there is none.
     """
 
     queue: str
@@ -68,10 +95,11 @@ class NewJob(NamedTuple):
 
 
 class ClaimedJob(msgspec.Struct, frozen=True):
-    """A row this process holds.
+    """A row that this process holds.
 
     Attributes:
-        flaw: why the row cannot be read, when something else wrote it; such a job is dead.
+        suspect: 1 if a process died that held the job: it may be a *poison message*.
+        flaw: why the row cannot be read, if other software wrote it; such a job is dead.
     """
 
     id: int
@@ -92,12 +120,12 @@ class ClaimedJob(msgspec.Struct, frozen=True):
 
 
 class Finish(NamedTuple):
-    """How a claimed job is given back.
+    """How to give a claimed job back.
 
     Attributes:
         state: ``completed``, ``retrying``, ``scheduled``, ``available``, ``dead`` or
             ``cancelled``.
-        run_at: when it may run again, milliseconds; kept for finished ones.
+        run_at: when it may run again, milliseconds; kept for finished jobs.
         counted: whether this attempt counts.
         error: why it failed; None clears it.
     """
@@ -109,17 +137,18 @@ class Finish(NamedTuple):
 
 
 class Ledger:
-    """The statements over ``rolehost_jobs``; without time, randomness or policy of its own."""
+    """The statements on ``rolehost_jobs``; time and policy come from the caller."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        # Rows that another transaction is claiming are passed over, not waited for. ANY(ARRAY())
-        # has the rows chosen once, before the update; a plan for IN may choose again and take
-        # more than the limit.
+        # SKIP LOCKED: rows that another transaction is claiming are passed over, not waited for.
+        # ANY(ARRAY(…)) makes the planner evaluate the subquery once, before the update. With IN it
+        # may evaluate it again and claim more rows than the limit.
         chosen, skip = "IN ({rows})", ""
         self._skips = "skip-locked" in database.capabilities
         if self._skips:
             chosen, skip = "= ANY(ARRAY({rows}))", " FOR UPDATE SKIP LOCKED"
+        # A key is a partition of concurrency 1: a job waits until the older ones of its key end.
         rows = (
             "SELECT id FROM rolehost_jobs j WHERE state = 'available'"
             " AND queue = ? AND actor IN ({actors})"
@@ -134,15 +163,10 @@ class Ledger:
         )
 
     def insert(self, tx: Transaction, job: NewJob, conflict: str = "keep") -> tuple[int, bool]:
-        """Insert one job.
-
-        Args:
-            tx: an open transaction.
-            job: the row.
-            conflict: as :attr:`rolehost.api.Unique.conflict`.
+        """Insert one job; ``conflict`` is as in :attr:`rolehost.api.Unique.conflict`.
 
         Returns:
-            Its id and True; or, when ``unique`` is taken, the id of the job that has it and
+            Its id and True. If its ``unique`` text is taken, the id of the job that has it and
             False.
 
         Raises:
@@ -155,83 +179,77 @@ class Ledger:
             row = tx.execute(sql, job).fetchone()
             if row is not None:
                 return row[0], True
-            found = self._meet(tx, job, conflict)
+            found = self._resolve_conflict(tx, job, conflict)
             # Another transaction may have taken or finished that job between the statements.
             if found is not None:
                 return found, False
 
-    def _meet(self, tx: Transaction, job: NewJob, conflict: str) -> int | None:
-        """Return the id of the job that has a unique text; None when it is free by now.
+    def _resolve_conflict(self, tx: Transaction, job: NewJob, conflict: str) -> int | None:
+        """Return the id of the job that has the unique text; None if the text is free by now.
 
-        A job that waits is locked until this transaction ends, and claims pass it over: else it
-        could run, and read, before what this transaction wrote is committed.
+        A waiting job is locked until this transaction ends, and claims skip it. Otherwise it could
+        run, and read the tables, before this transaction's writes are committed.
         """
         expired = tx.execute(
-            f"UPDATE rolehost_jobs SET unique_held = 0 WHERE unique_key = ?"
+            "UPDATE rolehost_jobs SET unique_held = 0 WHERE unique_key = ?"
             f" AND unique_held = {FOR_A_PERIOD} AND unique_until <= ?",
             (job.unique, job.enqueued_at),
         ).rowcount
         if expired:
             return None
         waits = f"unique_key = ? AND {HOLDS} AND state IN {_WAITING_SQL}"
+        values: list[Any]
         if conflict == "keep":
             lock = " FOR SHARE" if self._skips else ""
-            found = tx.execute(
-                f"SELECT id FROM rolehost_jobs WHERE {waits}{lock}", (job.unique,)
-            ).fetchone()
+            sql = f"SELECT id FROM rolehost_jobs WHERE {waits}{lock}"
+            found = tx.execute(sql, (job.unique,)).fetchone()
         else:
-            values: tuple[Any, ...] = (job.arguments,)
-            change = "arguments = ?"
+            change, values = "arguments = ?", [job.arguments]
             if conflict == "move":
-                values = (job.state, job.run_at)
-                change = "state = ?, run_at = ?"
-            found = tx.execute(
-                f"UPDATE rolehost_jobs SET {change} WHERE {waits} AND actor = ? RETURNING id",
-                (*values, job.unique, job.actor),
-            ).fetchone()
-        if found is None:
-            found = tx.execute(
-                f"SELECT id, actor, state FROM rolehost_jobs WHERE unique_key = ? AND {HOLDS}",
-                (job.unique,),
-            ).fetchone()
-            if found is not None and conflict != "keep" and found[1] != job.actor:
-                raise PayloadError(
-                    f"enqueueing actor {job.actor}: unique {job.unique!r} is taken by job"
-                    f" {found[0]} of actor {found[1]}, which cannot be changed for another"
-                )
-            if found is not None and found[2] not in ("claimed", "running", *OVER):
-                return None
-        return None if found is None else int(found[0])
+                change, values = "state = ?, run_at = ?", [job.state, job.run_at]
+            sql = f"UPDATE rolehost_jobs SET {change} WHERE {waits} AND actor = ? RETURNING id"
+            found = tx.execute(sql, (*values, job.unique, job.actor)).fetchone()
+        if found is not None:
+            return int(found[0])
+        row = tx.execute(
+            f"SELECT id, actor, state FROM rolehost_jobs WHERE unique_key = ? AND {HOLDS}",
+            (job.unique,),
+        ).fetchone()
+        if row is None:
+            return None
+        number, actor, state = row
+        if conflict != "keep" and actor != job.actor:
+            raise PayloadError(
+                f"enqueueing actor {job.actor}: unique {job.unique!r} is taken by job"
+                f" {number} of actor {actor}, which cannot be changed for another"
+            )
+        return int(number) if state in ("claimed", "running", *OVER) else None
 
     def insert_many(self, tx: Transaction, jobs: Sequence[NewJob]) -> None:
         """Insert jobs in bulk; none of them may have a ``unique``."""
         tx.executemany(_INSERT, jobs)
 
     def promote(self, tx: Transaction, now: int) -> int:
-        """Make rows available whose time has come; return how many."""
+        """Make the rows available that are due; return how many."""
         due = "state IN ('scheduled', 'retrying') AND run_at <= ?"
         if self._skips:
-            # A job that a transaction holds back is for the next look, not waited for.
+            # A job that another transaction has locked is left for the next call.
             due = (
                 f"id = ANY(ARRAY(SELECT id FROM rolehost_jobs WHERE {due} FOR UPDATE SKIP LOCKED))"
             )
-        return tx.execute(
-            f"UPDATE rolehost_jobs SET state = 'available' WHERE {due}", (now,)
-        ).rowcount
+        sql = f"UPDATE rolehost_jobs SET state = 'available' WHERE {due}"
+        return tx.execute(sql, (now,)).rowcount
 
     def claim(
         self, tx: Transaction, queue: str, actors: Collection[str], owner: str, limit: int
     ) -> list[ClaimedJob]:
-        """Claim up to ``limit`` rows of a queue, best first.
+        """Claim up to ``limit`` rows of a queue, by priority and age.
 
-        Rows of other actors than ``actors`` are left for processes that know them.
+        Rows of other actors are left for processes that have these actors.
         """
-        names = ", ".join("?" * len(actors))
-        rows = tx.execute(
-            self._claim.replace("{actors}", names),
-            (owner, queue, *actors, limit),
-        ).fetchall()
-        # PostgreSQL keeps the types of its columns; SQLite lets anything be written there.
+        sql = self._claim.replace("{actors}", _marks(actors))
+        rows = tx.execute(sql, (owner, queue, *actors, limit)).fetchall()
+        # PostgreSQL enforces the types of its columns; SQLite stores any type in any column.
         loose = self._database.dialect == "sqlite"
         jobs = [
             _flawed(row) if loose and {*map(type, _INTEGERS(row))} != _INTEGER else ClaimedJob(*row)
@@ -241,66 +259,56 @@ class Ledger:
         return jobs
 
     def next_due(self) -> int | None:
-        """Return when the next waiting row becomes available, milliseconds; None without any."""
+        """Return when the next waiting row becomes available, milliseconds; None if none waits."""
         rows = self._database.read(
             "SELECT min(run_at) FROM rolehost_jobs WHERE state IN ('scheduled', 'retrying')"
         )
         due = rows[0][0]
-        # SQLite holds text in a column of integers, and finds it greater than any.
+        # SQLite may hold a text in a column of integers, and sorts it after all of them.
         return due if isinstance(due, int) else None
 
     def ready(self, queue: str, actors: Collection[str]) -> bool:
-        """Say whether a claim would find something; takes no write lock."""
-        names = ", ".join("?" * len(actors))
-        return bool(
-            self._database.read(
-                "SELECT 1 FROM rolehost_jobs WHERE state = 'available' AND queue = ?"
-                f" AND actor IN ({names}) LIMIT 1",
-                (queue, *actors),
-            )
+        """Return whether a claim would find something; takes no write lock."""
+        sql = (
+            "SELECT 1 FROM rolehost_jobs WHERE state = 'available' AND queue = ?"
+            f" AND actor IN ({_marks(actors)}) LIMIT 1"
         )
+        return bool(self._database.read(sql, (queue, *actors)))
 
     def cancelled(self, owner: str) -> set[tuple[int, int]]:
         """Return the cancelled jobs that a process holds, as ids and tokens."""
-        rows = self._database.read(
-            "SELECT id, token FROM rolehost_jobs WHERE owner = ?"
-            " AND state IN ('claimed', 'running') AND cancel = 1",
-            (owner,),
-        )
-        return {(number, token) for number, token in rows}
+        sql = f"SELECT id, token FROM rolehost_jobs WHERE owner = ? AND {_HELD_SQL} AND cancel = 1"
+        return {(number, token) for number, token in self._database.read(sql, (owner,))}
 
     def start(self, tx: Transaction, job: ClaimedJob, now: int) -> bool:
-        """Mark a claimed row as started; False when the claim is no longer ours."""
-        return (
-            tx.execute(
-                "UPDATE rolehost_jobs SET state = 'running', started_at = ?"
-                " WHERE id = ? AND token = ? AND state IN ('claimed', 'running')",
-                (now, job.id, job.token),
-            ).rowcount
-            == 1
+        """Record the start of a claimed row; False if the claim is lost."""
+        sql = (
+            "UPDATE rolehost_jobs SET state = 'running', started_at = ?"
+            f" WHERE id = ? AND token = ? AND {_HELD_SQL}"
         )
+        return tx.execute(sql, (now, job.id, job.token)).rowcount == 1
 
     def finish(self, tx: Transaction, job: ClaimedJob, end: Finish, now: int) -> bool:
-        """Give one claimed row back; False when the claim is no longer ours."""
+        """Give one claimed row back; False if the claim is lost."""
         return tx.execute(_FINISH, _finish_params(job, end, now)).rowcount == 1
 
     def conclude(self, tx: Transaction, job: ClaimedJob, end: Finish, now: int) -> bool:
         """Give one claimed row back as the last statement of its transaction.
 
         Returns:
-            False when the claim is no longer ours: the transaction has to be rolled back.
+            False if the claim is lost; then the transaction must be rolled back.
         """
         return tx.conclude(_FINISH, _finish_params(job, end, now))
 
     def finish_many(
         self, tx: Transaction, ends: Iterable[tuple[ClaimedJob, Finish]], now: int
     ) -> None:
-        """Give several rows back; those whose claim is no longer ours are left alone."""
+        """Give several rows back; those whose claim is lost stay as they are."""
         if self._database.dialect == "sqlite":
             tx.executemany(_FINISH, [_finish_params(job, end, now) for job, end in ends])
             return
-        # PERF: with a server between, one statement for all is three times as fast as many; and
-        # what most jobs come to is told in three arrays, that cost no parsing.
+        # PERF: over a network, one statement for all rows is three times as fast as one for each,
+        # and three arrays for the most frequent end need no parsing.
         completed: list[tuple[int, int, int]] = []
         rows: list[tuple[Any, ...]] = []
         for job, end in ends:
@@ -310,56 +318,60 @@ class Ledger:
                 rows.append(_finish_params(job, end, now))
         if completed:
             tx.execute(_COMPLETE, (now, *map(_array, zip(*completed, strict=True))))
-        for start in range(0, len(rows), _TOGETHER):
-            part = rows[start : start + _TOGETHER]
+        for start in range(0, len(rows), _FINISH_ROWS):
+            part = rows[start : start + _FINISH_ROWS]
             marks = ", ".join(["(?, ?, ?, ?, ?, ?, ?)"] * len(part))
-            sql = _FINISH_TOGETHER.replace("{rows}", marks)
-            tx.execute(sql, [value for row in part for value in row])
+            tx.execute(
+                _FINISH_MANY.replace("{rows}", marks), [value for row in part for value in row]
+            )
 
     def release(self, tx: Transaction, owner: str) -> set[str]:
         """Hand back all rows of a process that died; return the queues to wake.
 
-        Whatever it had claimed is under suspicion from now on, so that the next start is
-        recorded; only a row whose start had been recorded is charged with the crash.
+        Each of them becomes a suspect, so that its next start is recorded. A crash is counted
+        only for a row whose start had been recorded.
         """
         rows = tx.execute(
             "UPDATE rolehost_jobs SET crashes = crashes + (CASE WHEN state = 'running'"
             " AND suspect = 1 THEN 1 ELSE 0 END), suspect = 1, state = 'available',"
-            " owner = NULL WHERE owner = ? AND state IN ('claimed', 'running') RETURNING queue",
+            f" owner = NULL WHERE owner = ? AND {_HELD_SQL} RETURNING queue",
             (owner,),
         ).fetchall()
         return {row[0] for row in rows}
 
-    def hand_back(self, tx: Transaction, owner: str) -> None:
-        """Make available, uncounted, what a process still holds that ends in good order."""
-        tx.execute(
-            "UPDATE rolehost_jobs SET state = 'available', owner = NULL"
-            " WHERE owner = ? AND state IN ('claimed', 'running')",
-            (owner,),
-        )
-
-    def let_go(self, tx: Transaction, queue: str, owner: str, known: Sequence[int]) -> None:
-        """Make available, uncounted, what a process holds of a queue without knowing it.
-
-        A claim may have been committed although its answer was lost with the connection.
+    def hand_back(
+        self,
+        tx: Transaction,
+        owner: str,
+        queue: str | None = None,
+        known: Sequence[int] = (),
+    ) -> None:
+        """Make rows that a living process holds available again, without counting an attempt.
 
         Args:
             tx: an open transaction.
-            queue: the queue.
-            owner: id of the process.
-            known: ids of the rows that it knows it holds.
+            owner: the id of the process.
+            queue: only rows of this queue; None for all.
+            known: ids of rows to leave. If the answer to a claim was lost with the connection,
+                the process holds rows without knowing it: all except the known ones.
         """
-        others = f" AND id NOT IN ({', '.join('?' * len(known))})" if known else ""
-        tx.execute(
+        sql = (
             "UPDATE rolehost_jobs SET state = 'available', owner = NULL"
-            f" WHERE owner = ? AND queue = ? AND state IN ('claimed', 'running'){others}",
-            (owner, queue, *known),
+            f" WHERE owner = ? AND {_HELD_SQL}"
         )
+        params: list[Any] = [owner]
+        if queue is not None:
+            sql += " AND queue = ?"
+            params.append(queue)
+        if known:
+            sql += f" AND id NOT IN ({_marks(known)})"
+            params += known
+        tx.execute(sql, params)
 
     def strays(self) -> list[str]:
         """Return owners of claimed rows that have no presence, as after a process was frozen."""
         rows = self._database.read(
-            "SELECT DISTINCT owner FROM rolehost_jobs WHERE state IN ('claimed', 'running')"
+            f"SELECT DISTINCT owner FROM rolehost_jobs WHERE {_HELD_SQL}"
             " AND owner NOT IN (SELECT id FROM rolehost_processes)"
         )
         return [row[0] for row in rows]
@@ -367,47 +379,19 @@ class Ledger:
     def trim(
         self, tx: Transaction, states: Sequence[str], before: int, limit: int, now: int
     ) -> int:
-        """Delete up to ``limit`` finished rows older than ``before`` milliseconds.
+        """Delete up to ``limit`` finished rows older than ``before``, milliseconds.
 
-        Those stay that are unique for a period which is not over at ``now``.
+        Rows that are unique for a period stay until it is over.
         """
-        marks = ", ".join("?" * len(states))
         return tx.execute(
             "DELETE FROM rolehost_jobs WHERE id IN (SELECT id FROM rolehost_jobs"
-            f" WHERE state IN ({marks}) AND finished_at < ?"
+            f" WHERE state IN ({_marks(states)}) AND finished_at < ?"
             f" AND (unique_held <> {FOR_A_PERIOD} OR unique_until <= ?) LIMIT ?)",
             (*states, before, now, limit),
         ).rowcount
 
 
-_FINISH = (
-    "UPDATE rolehost_jobs SET state = ?, run_at = ?, attempt = attempt + ?, error = ?,"
-    " finished_at = ?, owner = NULL"
-    " WHERE id = ? AND token = ? AND state IN ('claimed', 'running')"
-)
-#: Rows given back by one statement.
-_TOGETHER = 500
-#: The same for many rows. A column of nothing but NULLs has to be told its type.
-_FINISH_TOGETHER = (
-    "UPDATE rolehost_jobs SET state = ends.column1, run_at = ends.column2,"
-    " attempt = attempt + ends.column3, error = ends.column4,"
-    " finished_at = CAST(ends.column5 AS BIGINT), owner = NULL"
-    " FROM (VALUES {rows}) AS ends"
-    " WHERE id = ends.column6 AND token = ends.column7 AND state IN ('claimed', 'running')"
-)
-#: The same for rows that are completed without more to say: their ids, tokens and times.
-_COMPLETE = (
-    "UPDATE rolehost_jobs SET state = 'completed', run_at = ends.at, attempt = attempt + 1,"
-    " error = NULL, finished_at = ?, owner = NULL"
-    " FROM unnest(CAST(? AS BIGINT[]), CAST(? AS BIGINT[]), CAST(? AS BIGINT[]))"
-    " AS ends (job, fence, at)"
-    " WHERE id = ends.job AND token = ends.fence AND state IN ('claimed', 'running')"
-)
-#: States of a job that is over.
-OVER = frozenset({"completed", "cancelled", "dead"})
-
-
-#: Columns of a claimed row that hold texts, and bytes; the others hold integers.
+#: Columns of a claimed row that hold texts and bytes; the others hold integers.
 _TEXTS = ("queue", "actor", "arguments", "key", "cause")
 _NAMES = _CLAIMED.split(", ")
 _INTEGERS = itemgetter(*(index for index, name in enumerate(_NAMES) if name not in _TEXTS))
@@ -415,7 +399,7 @@ _INTEGER = {int}
 
 
 def _flawed(row: Sequence[Any]) -> ClaimedJob:
-    """Make a job of a row that cannot be read, with zeros for what are no integers."""
+    """Make a job of a row that cannot be read, with 0 in place of values that are no integers."""
     columns = dict(zip(_NAMES, row, strict=True))
     wrong = [
         name for name, value in columns.items() if name not in _TEXTS and type(value) is not int
@@ -434,6 +418,10 @@ def _finish_params(job: ClaimedJob, end: Finish, now: int) -> tuple[Any, ...]:
         job.id,
         job.token,
     )
+
+
+def _marks(values: Collection[object]) -> str:
+    return ", ".join("?" * len(values))
 
 
 def _array(numbers: Iterable[int]) -> str:

@@ -141,7 +141,7 @@ class Relay:
                         outbox_id=row.id,
                         error=" ".join(text.split()),
                     )
-                    deadletters.bury_unpublished(tx, row, text, runtime.clock.now())
+                    deadletters.add_unpublished(tx, row, text, runtime.clock.now())
                 gone.append(row)
             outbox.remove(tx, gone)
         if gone:

@@ -1,4 +1,4 @@
-"""How the deployment stands at one moment, from the tables."""
+"""Counts of jobs, events, dead letters and processes at one moment, from the tables."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def collect(
 
     Args:
         database: the service database.
-        stream: the stream, when the deployment has one; while it is away there are no lags.
-        queue: the queue, when it carries ephemeral messages; while it is away nobody knows of
-            dead ones.
-        subscriptions: (topic, group) of the handlers whose lag is asked for.
+        stream: the stream, if the deployment has one; while it is away there are no lags.
+        queue: the queue, if it carries ephemeral messages; while it is away their dead letters
+            are not known.
+        subscriptions: (topic, group) of the handlers whose lag is wanted.
         clock: the time.
-        queues: named also when they are empty; those that are found are added.
-        roles: named also when no process of them lives.
-        restarts: role → reason → how many processes the supervisor replaced.
+        queues: queues to list even if they are empty; those found are added to it.
+        roles: roles to list even if no process of them lives.
+        restarts: by role and reason, how many processes the supervisor replaced.
     """
     now = clock.now()
     with database.session():
@@ -80,7 +80,7 @@ def collect(
 def processes(
     living: Mapping[str, int], roles: Sequence[str], restarts: Mapping[str, Mapping[str, int]]
 ) -> tuple[ProcessStatistics, ...]:
-    """Return the processes by role: those of the fleet that live, and replacements of our own."""
+    """Return the living processes of the fleet and our own replaced ones, by role."""
     return tuple(
         ProcessStatistics(role, living.get(role, 0), counts.get("death", 0), counts.get("hang", 0))
         for role in sorted({*living, *roles, *restarts})
@@ -89,7 +89,7 @@ def processes(
 
 
 def dead_messages(queue: Queue | None) -> int | None:
-    """Count the ephemeral messages that were given up; None: not known."""
+    """Count the dead messages of ephemeral actors; None if the number is not known."""
     if queue is None:
         return None
     try:
@@ -109,5 +109,5 @@ def _lags(
             for topic, group in sorted(set(subscriptions))
         )
     except StorageError:
-        # Not known while the stream is away, when all the rest is wanted most.
+        # The other numbers are needed most while the stream is away.
         return ()

@@ -1,4 +1,4 @@
-"""How the ticks of schedules went, as their rows tell."""
+"""The status of schedules, read from their rows; imports little, for the command line."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from typing import NamedTuple
 
 from rolehost.storage import Database
 
-#: Milliseconds by which a last tick may be ahead of the clock: clocks differ a little, and are
-#: set back a little. One that is further ahead was written by a wrong clock.
+#: Milliseconds by which a last tick may be ahead of the clock (*clock skew* between machines). One
+#: that is further ahead was written by a wrong clock.
 TOLERANCE = 60_000
-
-#: Seconds for which it is told that a schedule was set back.
-_TOLD = 7 * 86_400
+#: Milliseconds for which a correction of a schedule is shown.
+_SHOWN = 7 * 86_400_000
 
 
 class TickState(NamedTuple):
@@ -21,12 +20,11 @@ class TickState(NamedTuple):
     Attributes:
         schedule: its name.
         last_tick: the last tick that is over, whether it failed or not.
-        failures: how many failed since the row was made.
-        failed_at: when one failed last; None: never.
-        error: why.
-        set_back_at: when ``last_tick`` was corrected, because a clock had been ahead; None:
-            never.
-        set_back_from: what it was before.
+        failures: how many ticks failed since the row was inserted.
+        failed_at: when the last one failed; None if none did.
+        error: why it failed.
+        set_back_at: when ``last_tick`` was corrected because it was ahead of the clock, or None.
+        set_back_from: its value before that.
     """
 
     schedule: str
@@ -39,14 +37,7 @@ class TickState(NamedTuple):
 
 
 class TickProblem(NamedTuple):
-    """What is wrong with the ticks of one schedule.
-
-    Attributes:
-        code: ``schedule-fails``, ``schedule-ahead`` or ``schedule-set-back``.
-        schedule: its name.
-        what: what is wrong, in one sentence.
-        fix: what to do.
-    """
+    """A problem of one schedule: its code, and a sentence each for the problem and the fix."""
 
     code: str
     schedule: str
@@ -55,7 +46,7 @@ class TickProblem(NamedTuple):
 
 
 def read(database: Database) -> dict[str, TickState]:
-    """Return the rows by the name of the schedule; none where the schema is an older one.
+    """Return the rows by the name of the schedule; empty if the schema is an older one.
 
     Raises:
         StorageUnavailable: the database cannot be reached.
@@ -69,7 +60,7 @@ def read(database: Database) -> dict[str, TickState]:
 
 
 def problems(state: TickState, now: int) -> Iterator[TickProblem]:
-    """Yield what is wrong with a schedule at ``now``, milliseconds."""
+    """Yield the problems of a schedule at ``now``, milliseconds."""
     name = state.schedule
     if state.failed_at is not None and state.failed_at >= state.last_tick:
         yield TickProblem(
@@ -87,7 +78,7 @@ def problems(state: TickState, now: int) -> Iterator[TickProblem]:
             " the clock here",
             "look at the clocks of all machines; the leading scheduler sets the schedule back",
         )
-    if state.set_back_at is not None and state.set_back_at > now - _TOLD * 1000:
+    if state.set_back_at is not None and state.set_back_at > now - _SHOWN:
         ahead = (state.set_back_from or 0) - state.set_back_at
         yield TickProblem(
             "schedule-set-back",

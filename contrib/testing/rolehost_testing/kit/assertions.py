@@ -6,7 +6,7 @@ from typing import Any
 
 from rolehost.api import Actor
 from rolehost.composition import Composition
-from rolehost.delivery import deadletters, deadmessages
+from rolehost.delivery import deadletters
 from rolehost.delivery.deadletters import DeadLetter
 
 from rolehost_testing.kit import looking
@@ -50,7 +50,7 @@ class Assertions:
         with self._processes.within("command") as services:
             found = deadletters.listing(services.database) if "database" in kinds else []
             if "queue" in kinds:
-                found += deadmessages.listing(services.queue)
+                found += deadletters.list_messages(services.queue)
         return sorted(found, key=lambda letter: -letter.died_at)
 
     def assert_enqueued(self, actor: Actor | str, /, **arguments: Any) -> Enqueued:

@@ -108,13 +108,13 @@ class Events:
         if not records:
             return []
         runtime = self._runtime
-        careful = leases.crashed_lately(runtime.database, "consumer", runtime.clock.now())
+        suspect = leases.crashed_lately(runtime.database, "consumer", runtime.clock.now())
         ran: list[Ran] = []
         for handler, handling, part in self._parts(group, records):
-            if handler.batch > 1 and not careful:
+            if handler.batch > 1 and not suspect:
                 ran += self._batch(handler, handling, part)
             else:
-                ran += [self._single(handler, handling, each, careful) for each in part]
+                ran += [self._single(handler, handling, each, suspect) for each in part]
         failpoints.reach("consumer.before_offsets")
         subscription.commit(_after(records))
         failpoints.reach("consumer.after_offsets")
@@ -133,9 +133,9 @@ class Events:
             for start in range(0, len(mine), size):
                 yield handler, handling, mine[start : start + size]
 
-    def _single(self, handler: Handler, handling: Handling, record: Record, careful: bool) -> Ran:
+    def _single(self, handler: Handler, handling: Handling, record: Record, suspect: bool) -> Ran:
         self._raised.clear()
-        outcome = handling.handle(record, careful=careful)
+        outcome = handling.handle(record, suspect=suspect)
         return self._told(handler, record, outcome)
 
     def _batch(self, handler: Handler, handling: Handling, records: Sequence[Record]) -> list[Ran]:

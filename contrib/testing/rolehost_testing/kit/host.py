@@ -14,7 +14,7 @@ from rolehost import failpoints
 from rolehost.api import AnyEvent, Job, Role, Schedule, UnitOfWork
 from rolehost.api.contributions import ROLES
 from rolehost.composition import Composition, compose
-from rolehost.delivery import deadletters, deadmessages, envelope
+from rolehost.delivery import deadletters, envelope
 from rolehost.delivery.deadletters import DeadLetter
 from rolehost.delivery.guard import current
 from rolehost.delivery.scopes import unit_of_work
@@ -182,7 +182,7 @@ class Host(Assertions):
         kind, number = name.partition(":")[::2]
         services = self.services
         if kind == "message":
-            found = deadmessages.replay(services.queue, int(number))
+            found = deadletters.replay_message(services.queue, int(number))
         else:
             with unit_of_work(services.delivery) as work:
                 woken = deadletters.replay(work.transaction, name, self.clock.now())

@@ -237,7 +237,7 @@ class ConsumerGroup:
         taken = (each,)
         if self._assignments.start(taken):
             handling = self._handling[each.record.partition.topic]
-            handle = partial(handling.handle, each.record, careful=each.suspect)
+            handle = partial(handling.handle, each.record, suspect=each.suspect)
             self._assignments.settle(taken, self._decided(handle, each.assignment))
 
     def _handle_batches(self, topic: str) -> None:
@@ -313,7 +313,7 @@ class ConsumerGroup:
 
     def _handle_again(self, number: int, record: Record) -> None:
         def replay() -> None:
-            self._handling[record.partition.topic].handle(record, careful=True)
+            self._handling[record.partition.topic].handle(record, suspect=True)
             with self._runtime.database.session(), self._runtime.database.transaction() as tx:
                 deadletters.replayed(tx, number)
 

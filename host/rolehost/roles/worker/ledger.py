@@ -187,7 +187,7 @@ class LedgerConsumer(Consumer):
                     # Else they would be held, and never run, for as long as this process lives.
                     with self._lock:
                         known = sorted(self._known)
-                    runtime.ledger.let_go(tx, self._queue, self._owner, known)
+                    runtime.ledger.hand_back(tx, self._owner, self._queue, known)
                 if finished:
                     runtime.ledger.finish_many(tx, finished, now)
                 if room <= 0:
