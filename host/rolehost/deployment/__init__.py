@@ -1,16 +1,18 @@
 """Deployment files: TOML with includes, references and overrides, read into typed settings.
 
-:func:`load` is what a process calls; :func:`read` returns what could be read together with
-every mistake, so that a check can go on and report the composition's mistakes too.
+A process calls :func:`load`. :func:`read` returns the deployment together with every problem, so
+that ``rolehost check`` can go on and report the problems of the composition too.
 """
 
 from rolehost.deployment.decode import decode, fields_of
+from rolehost.deployment.describe import describe_type, redacted
+from rolehost.deployment.files import Sources
 from rolehost.deployment.model import Deployment, HostSettings, HttpSettings, Origin
-from rolehost.deployment.reading import HOST_SECTIONS, load, read
-from rolehost.deployment.sources import Sources
-from rolehost.deployment.wording import describe_type, describe_value, redacted, secrets_in
+from rolehost.deployment.reading import FAILURES, HOST_SECTIONS, load, read
+from rolehost.deployment.references import secrets_in
 
 __all__ = [
+    "FAILURES",
     "HOST_SECTIONS",
     "Deployment",
     "HostSettings",
@@ -19,7 +21,6 @@ __all__ = [
     "Sources",
     "decode",
     "describe_type",
-    "describe_value",
     "fields_of",
     "load",
     "read",

@@ -1,17 +1,87 @@
-"""One deployment file and what it includes, as a tree whose leaves know their origin."""
+"""The files of a deployment and its overrides, as trees whose leaves know their origin."""
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rolehost.deployment.lines import lines
-from rolehost.deployment.sources import Sources
 from rolehost.errors import Problem
+
+#: Prefix of the environment variables that set one key: ``ROLEHOST__SECTION__KEY``.
+PREFIX = "ROLEHOST__"
+
+#: The key with the list of enabled plugins.
+PLUGINS = "plugins"
+
+
+class ProblemList(list[Problem]):
+    """The problems of one deployment.
+
+    Args:
+        who: the deployment, for messages.
+    """
+
+    def __init__(self, who: str) -> None:
+        super().__init__()
+        self.who = who
+
+    def add(self, code: str, where: str, what: str, *, expected: str, got: str, fix: str) -> None:
+        """Add a problem; the parameters are the fields of :class:`Problem`."""
+        self.append(
+            Problem(
+                code=code,
+                who=self.who,
+                where=where,
+                what=what,
+                expected=expected,
+                got=got,
+                fix=fix,
+            )
+        )
+
+
+class Sources:
+    """Reads the texts of a deployment, once each, and keeps them.
+
+    A process that is restarted reads the texts that were accepted at the start or at the last
+    reload, not what somebody edits on disk. Secrets are among them, so they are kept in a file
+    without a name that processes inherit.
+
+    Args:
+        kept: path → text of files that are not read from disk.
+    """
+
+    def __init__(self, kept: Mapping[str, str] | None = None) -> None:
+        self._texts = dict(kept or {})
+
+    def text(self, path: Path) -> str:
+        """Return the text of a file.
+
+        Raises:
+            OSError: it cannot be read.
+            UnicodeDecodeError: it is not UTF-8.
+        """
+        key = os.path.normpath(path)
+        if key not in self._texts:
+            self._texts[key] = Path(path).read_text(encoding="utf-8")
+        return self._texts[key]
+
+    def write(self, number: int) -> None:
+        """Write the texts that were read to a file descriptor."""
+        with os.fdopen(os.dup(number), "wb") as file:
+            file.write(json.dumps(self._texts).encode())
+
+    @classmethod
+    def kept(cls, number: int) -> Sources:
+        """Read what :meth:`write` has written to a file descriptor."""
+        # ``pread``, because other processes share the position of the open file.
+        return cls(json.loads(os.pread(number, os.fstat(number).st_size, 0)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,17 +89,17 @@ class Leaf:
     """A value as it was written.
 
     Attributes:
-        value: anything TOML has but a table of its own; lists are leaves.
-        origin: ``file:line``, or the name of what overrode it.
-        folder: what relative ``${file:…}`` references in it start from.
+        value: anything in TOML except a table; lists are leaves.
+        origin: ``file:line``, or the name of the override.
+        folder: where relative ``${file:…}`` references in it start.
         elements: origins of the elements of a list.
-        typed: False when it was written as text outside TOML, so that its setting's type
-            decides what it is.
+        typed: False if it was written as text outside TOML, so that the type of its setting
+            decides what it means.
     """
 
     value: Any
     origin: str
-    folder: Path
+    folder: Path = Path()
     elements: tuple[str, ...] = ()
     typed: bool = True
 
@@ -38,85 +108,120 @@ class Leaf:
 Tree = dict[str, "Leaf | Tree"]
 
 
-@dataclass(slots=True)
 class Files:
     """Reads a file with its includes.
 
-    Attributes:
-        problems: every mistake met so far.
-        tables: dotted name of a table → ``file:line`` of its header.
+    Args:
         sources: gives the texts.
+        problems: takes the problems.
+
+    Attributes:
+        tables: dotted name of a table → ``file:line`` of its header.
     """
 
-    problems: list[Problem]
-    tables: dict[str, str]
-    sources: Sources = field(default_factory=Sources)
+    def __init__(self, sources: Sources, problems: ProblemList) -> None:
+        self._sources = sources
+        self._problems = problems
+        self.tables: dict[str, str] = {}
 
     def tree(self, path: Path, chain: tuple[Path, ...] = ()) -> Tree:
-        """Return the merged tree of a file: includes in their order, then its own values.
+        """Return the merged tree of a file: its includes in their order, then its own values.
 
-        Later values win; lists are replaced, tables merged.
+        Later values win; lists are replaced, tables are merged.
 
         Args:
             path: the file.
-            chain: the files that included it, outermost first.
+            chain: the files that include it, outermost first.
         """
-        normal = Path(os.path.normpath(path))
-        if normal in chain:
-            circle = " -> ".join(map(str, (*chain[chain.index(normal) :], normal)))
-            self.problems.append(_cycle(chain, circle))
+        file = Path(os.path.normpath(path))
+        if file in chain:
+            self._problems.add(
+                "include-cycle",
+                str(chain[-1]),
+                "files include each other in a circle",
+                expected="includes that end",
+                got=" -> ".join(map(str, (*chain[chain.index(file) :], file))),
+                fix="take one of these includes out",
+            )
             return {}
-        read = self._read(normal, chain)
-        if read is None:
-            return {}
-        document, positions = read
-        included = document.pop("include", [])
+        text = self._text(file, chain)
+        document = self._document(file, text)
+        positions = lines(text) if document else {}
         merged: Tree = {}
-        if isinstance(included, list) and all(isinstance(name, str) for name in included):
-            for name in included:
-                merge(merged, self.tree(normal.parent / name, (*chain, normal)))
-        else:
-            where = f"{normal}:{positions.get(('include',), 1)}"
-            self.problems.append(_include_type(normal, where, included))
-        merge(merged, self._branch(document, (), normal, positions))
+        for name in self._includes(file, document, positions):
+            merge(merged, self.tree(file.parent / name, (*chain, file)))
+        merge(merged, self._branch(document, (), file, positions))
         return merged
 
-    def _read(
-        self, path: Path, chain: tuple[Path, ...]
-    ) -> tuple[dict[str, Any], dict[tuple[str | int, ...], int]] | None:
+    def _text(self, file: Path, chain: tuple[Path, ...]) -> str:
         try:
-            text = self.sources.text(path)
-            document = tomllib.loads(text)
+            return self._sources.text(file)
         except OSError as error:
-            self.problems.append(_unreadable(path, chain, error.strerror or str(error)))
+            reason = error.strerror or str(error)
         except UnicodeDecodeError as error:
-            self.problems.append(_unreadable(path, chain, f"not UTF-8: {error.reason}"))
+            reason = f"not UTF-8: {error.reason}"
+        self._problems.add(
+            "unreadable-file",
+            f"{file}, included by {chain[-1]}" if chain else str(file),
+            "the file cannot be read",
+            expected="a readable TOML file in UTF-8",
+            got=reason,
+            fix="correct the path or the file's permissions",
+        )
+        return ""
+
+    def _document(self, file: Path, text: str) -> dict[str, Any]:
+        try:
+            return tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
-            self.problems.append(_syntax(path, str(error)))
-        else:
-            return document, lines(text)
-        return None
+            reason, _, position = str(error).partition(" (at ")
+            line = position.removeprefix("line ").partition(",")[0]
+            self._problems.add(
+                "invalid-toml",
+                f"{file}:{line}" if line.isdigit() else str(file),
+                "the file is not TOML",
+                expected="TOML 1.0: tables in [brackets], key = value, text in quotes",
+                got=str(error),
+                fix=f"correct the line: {reason[:1].lower()}{reason[1:]}",
+            )
+            return {}
+
+    def _includes(
+        self, file: Path, document: dict[str, Any], positions: Mapping[Any, int]
+    ) -> Sequence[str]:
+        included = document.pop("include", [])
+        if isinstance(included, list) and all(isinstance(name, str) for name in included):
+            return included
+        self._problems.add(
+            "wrong-type",
+            f"{file}:{positions.get(('include',), 1)}",
+            "include is not a list of files",
+            expected='a list of paths, relative to this file: include = ["base.toml"]',
+            got=repr(included),
+            fix="write the paths as text in a list",
+        )
+        return []
 
     def _branch(
         self,
         table: Mapping[str, Any],
-        above: tuple[str | int, ...],
+        above: tuple[str, ...],
         file: Path,
         positions: Mapping[tuple[str | int, ...], int],
     ) -> Tree:
+        def location(path: tuple[str | int, ...]) -> str:
+            return f"{file}:{positions.get(path, 1)}"
+
         tree: Tree = {}
         for key, value in table.items():
             path = (*above, key)
-            origin = f"{file}:{positions.get(path, 1)}"
             if isinstance(value, dict):
-                self.tables[".".join(map(str, path))] = origin
+                self.tables[".".join(path)] = location(path)
                 tree[key] = self._branch(value, path, file, positions)
             else:
                 count = len(value) if isinstance(value, list) else 0
-                elements = tuple(
-                    f"{file}:{positions.get((*path, number), 1)}" for number in range(count)
-                )
-                tree[key] = Leaf(value, origin, file.parent, elements)
+                elements = tuple(location((*path, number)) for number in range(count))
+                tree[key] = Leaf(value, location(path), file.parent, elements)
         return tree
 
 
@@ -130,51 +235,38 @@ def merge(into: Tree, later: Tree) -> None:
             into[key] = value
 
 
-def _cycle(chain: tuple[Path, ...], circle: str) -> Problem:
-    return Problem(
-        code="include-cycle",
-        who=f"deployment {chain[0]}",
-        where=str(chain[-1]),
-        what="files include each other in a circle",
-        expected="includes that end",
-        got=circle,
-        fix="take one of these includes out",
-    )
+def from_environment(environ: Mapping[str, str], sections: Iterable[str]) -> Tree:
+    """Return the overrides of the environment as a tree.
+
+    ``ROLEHOST__SECTION__KEY=value`` sets one key; a ``-`` in the name of a section is written
+    ``_``, and more double underscores go into nested tables. ``ROLEHOST__PLUGINS=a,b`` replaces
+    the enabled plugins.
+
+    Args:
+        environ: the environment variables.
+        sections: names of known sections, which decide between ``-`` and ``_``.
+    """
+    known = {name.lower().replace("-", "_"): name for name in sections}
+    tree: Tree = {}
+    for variable in sorted(environ):
+        if not variable.startswith(PREFIX):
+            continue
+        words = [word for word in variable.removeprefix(PREFIX).lower().split("__") if word]
+        origin = f"environment {variable}"
+        if words == [PLUGINS]:
+            tree[PLUGINS] = plugin_list(environ[variable].split(","), origin)
+        elif words:
+            if len(words) > 1:
+                name = words[0].replace("-", "_")
+                words[0] = known.get(name, words[0].replace("_", "-"))
+            branch: Tree = {words[-1]: Leaf(environ[variable], origin, typed=False)}
+            for word in reversed(words[:-1]):
+                branch = {word: branch}
+            merge(tree, branch)
+    return tree
 
 
-def _include_type(path: Path, where: str, got: object) -> Problem:
-    return Problem(
-        code="wrong-type",
-        who=f"deployment {path}",
-        where=where,
-        what="include is not a list of files",
-        expected='a list of paths, relative to this file: include = ["base.toml"]',
-        got=repr(got),
-        fix="write the paths as text in a list",
-    )
-
-
-def _unreadable(path: Path, chain: tuple[Path, ...], reason: str) -> Problem:
-    return Problem(
-        code="unreadable-file",
-        who=f"deployment {(*chain, path)[0]}",
-        where=f"{path}, included by {chain[-1]}" if chain else str(path),
-        what="the file cannot be read",
-        expected="a readable TOML file in UTF-8",
-        got=reason,
-        fix="correct the path or the file's permissions",
-    )
-
-
-def _syntax(path: Path, message: str) -> Problem:
-    reason, _, position = message.partition(" (at ")
-    line = position.removeprefix("line ").partition(",")[0]
-    return Problem(
-        code="invalid-toml",
-        who=f"deployment {path}",
-        where=f"{path}:{line}" if line.isdigit() else str(path),
-        what="the file is not TOML",
-        expected="TOML 1.0: tables in [brackets], key = value, text in quotes",
-        got=message,
-        fix=f"correct the line: {reason[:1].lower()}{reason[1:]}",
-    )
+def plugin_list(names: Sequence[str], origin: str) -> Leaf:
+    """Return a list of enabled plugins that an override gives."""
+    cleaned = [name.strip() for name in names if name.strip()]
+    return Leaf(cleaned, origin, elements=(origin,) * len(cleaned))

@@ -1,25 +1,24 @@
-"""On which line each key of a TOML document stands.
+"""The line of each key in a TOML document.
 
 ``tomllib`` gives values without positions. This scanner walks a document that ``tomllib`` has
-accepted, so it need not judge, only count. Source: the TOML 1.0.0 specification.
+accepted, so it does not check the syntax. Source: the TOML 1.0.0 specification.
 """
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 
-#: A key's path: table names and keys as text, positions in arrays as numbers.
+#: The path of a key: names of tables and keys as text, positions in arrays as numbers.
 Path = tuple[str | int, ...]
 
 _BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _SPACE = re.compile(r"[ \t]*")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _SCALAR = re.compile(r"[^,\]}#\n]+")
-_STRINGS = (
-    re.compile(r'"""(?:[^\\]|\\.)*?"{3,5}', re.DOTALL),
-    re.compile(r"'''.*?'{3,5}", re.DOTALL),
-    re.compile(r'"(?:[^"\\\n]|\\.)*"'),
-    re.compile(r"'[^'\n]*'"),
+#: The longer quotes first.
+_STRING = re.compile(
+    r'"""(?:[^\\]|\\.)*?"{3,5}' r"|'''.*?'{3,5}" r'|"(?:[^"\\\n]|\\.)*"' r"|'[^'\n]*'", re.DOTALL
 )
 
 
@@ -36,7 +35,7 @@ class _Scanner:
     def __init__(self, text: str) -> None:
         self.text = text
         self.at = 0
-        self.counted = (0, 1)
+        self.ends = [match.start() for match in re.finditer("\n", text)]
         self.found: dict[Path, int] = {}
 
     def scan(self) -> dict[Path, int]:
@@ -45,16 +44,16 @@ class _Scanner:
         arrays: dict[Path, int] = {}
         self.skip(_BLANK)
         while self.at < len(self.text):
-            line = self.line()
             if self.text[self.at] == "[":
-                double = self.text.startswith("[[", self.at)
-                self.at += 2 if double else 1
+                start = self.at
+                width = 2 if self.text.startswith("[[", start) else 1
+                self.at += width
                 table = self.key()
-                self.at += 2 if double else 1
-                if double:
+                self.at += width
+                if width == 2:
                     arrays[table] = arrays.get(table, -1) + 1
                     table = (*table, arrays[table])
-                self.note(table, line)
+                self.note(table, start)
             else:
                 self.pair(table)
             self.skip(_BLANK)
@@ -62,26 +61,21 @@ class _Scanner:
 
     def pair(self, table: Path) -> None:
         """Walk ``key = value``."""
-        line = self.line()
+        start = self.at
         path = (*table, *self.key())
         self.at += 1  # the equals sign
-        self.note(path, line)
+        self.note(path, start)
         self.skip(_BLANK)
         self.value(path)
 
     def key(self) -> Path:
-        """Walk a dotted key and return its parts; stops before what follows it."""
+        """Walk a dotted key and return its parts; stop before what follows it."""
         parts: list[str | int] = []
         while True:
             self.skip(_SPACE)
-            if self.text[self.at] in "\"'":
-                start = self.at
-                self.string()
-                parts.append(self.text[start + 1 : self.at - 1])
-            else:
-                start = self.at
-                self.skip(_BARE_KEY)
-                parts.append(self.text[start : self.at])
+            quoted = self.text[self.at] in "\"'"
+            part = self.skip(_STRING if quoted else _BARE_KEY)
+            parts.append(part[1:-1] if quoted else part)
             self.skip(_SPACE)
             if self.text[self.at] != ".":
                 return tuple(parts)
@@ -91,11 +85,9 @@ class _Scanner:
         """Walk one value of any type."""
         opening = self.text[self.at]
         if opening in "\"'":
-            self.string()
-        elif opening == "[":
-            self.items("]", path)
-        elif opening == "{":
-            self.items("}", path)
+            self.skip(_STRING)
+        elif opening in "[{":
+            self.items("]" if opening == "[" else "}", path)
         else:
             self.skip(_SCALAR)
 
@@ -106,7 +98,7 @@ class _Scanner:
         self.skip(_BLANK)
         while self.text[self.at] != closing:
             if closing == "]":
-                self.note((*path, position), self.line())
+                self.note((*path, position), self.at)
                 self.value((*path, position))
             else:
                 self.pair(path)
@@ -117,29 +109,15 @@ class _Scanner:
                 self.skip(_BLANK)
         self.at += 1
 
-    def string(self) -> None:
-        """Walk a string; the longer quotes are tried first."""
-        for pattern in _STRINGS:
-            match = pattern.match(self.text, self.at)
-            if match:
-                self.at = match.end()
-                return
-        raise ValueError(f"no string at position {self.at}: tomllib has not seen this text")
-
-    def skip(self, pattern: re.Pattern[str]) -> None:
-        """Move past what the pattern matches here, if anything."""
+    def skip(self, pattern: re.Pattern[str]) -> str:
+        """Move past the text that the pattern matches here, and return it."""
         match = pattern.match(self.text, self.at)
-        if match:
-            self.at = match.end()
+        assert match is not None, f"position {self.at}: tomllib has not seen this text"
+        self.at = match.end()
+        return match[0]
 
-    def note(self, path: Path, line: int) -> None:
+    def note(self, path: Path, at: int) -> None:
         """Keep the first line of a path and of the tables that its dots imply."""
+        line = bisect_left(self.ends, at) + 1
         for length in range(1, len(path) + 1):
             self.found.setdefault(path[:length], line)
-
-    def line(self) -> int:
-        """Return the line of the current position, counting on from the last call."""
-        position, line = self.counted
-        line += self.text.count("\n", position, self.at)
-        self.counted = (self.at, line)
-        return line

@@ -7,29 +7,33 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-import msgspec
-
 from rolehost.api.settings import Secret
-from rolehost.deployment.decode import decode
-from rolehost.deployment.files import Files, Leaf, Tree, merge
+from rolehost.deployment.decode import decode, fields_of
+from rolehost.deployment.describe import describe_value
+from rolehost.deployment.files import (
+    PLUGINS,
+    Files,
+    Leaf,
+    ProblemList,
+    Sources,
+    Tree,
+    from_environment,
+    merge,
+    plugin_list,
+)
 from rolehost.deployment.model import Deployment, Failure, HostSettings, Origin
-from rolehost.deployment.overrides import PLUGINS, from_command_line, from_environment
 from rolehost.deployment.references import Resolver, Written, holds
-from rolehost.deployment.sources import Sources
-from rolehost.deployment.wording import describe_value
 from rolehost.errors import ConfigurationError, Problem
 from rolehost.redaction import hide
 from rolehost.suggest import did_you_mean
 
 #: The host's own sections, by name.
-HOST_SECTIONS: dict[str, Any] = {
-    field.name: field.type for field in msgspec.structs.fields(HostSettings)
-}
+HOST_SECTIONS: dict[str, Any] = {field.name: field.type for field in fields_of(HostSettings)}
 
 #: The table that says what happens when a plugin fails.
 ON_FAILURE = "on_failure"
 
-#: Settings that are names. What a variable gives them is shown, unlike that of other settings.
+#: Settings that are names. The value that a variable gives them is shown, unlike others.
 NAMES = frozenset({"deployment.name", "fleet.name", "fleet.machine"})
 
 FAILURES = get_args(Failure)
@@ -46,13 +50,13 @@ def load(
 
     Args:
         path: the file; None reads overrides only.
-        plugins: what ``--plugins`` says; None keeps the file's list.
-        environ: environment variables; None takes the process's own.
-        sources: gives the texts of files and notes them; None reads from disk.
+        plugins: value of ``--plugins``; None keeps the list of the file.
+        environ: environment variables, by default those of the process.
+        sources: gives the texts of files and keeps them, by default from disk.
 
     Raises:
-        ConfigurationError: with every mistake in the files and in the host's own sections.
-            The plugins' sections are judged by composing.
+        ConfigurationError: with every problem in the files and in the host's own sections.
+            The sections of plugins are checked when they are composed.
     """
     deployment, problems = read(path, plugins=plugins, environ=environ, sources=sources)
     if problems:
@@ -67,54 +71,58 @@ def read(
     environ: Mapping[str, str] | None = None,
     sources: Sources | None = None,
 ) -> tuple[Deployment, list[Problem]]:
-    """Read a deployment and return it with its mistakes; wrong host sections have defaults.
+    """Read a deployment; return it with its problems. Wrong host sections have their defaults.
 
     Parameters as of :func:`load`.
     """
     environ = os.environ if environ is None else environ
-    who = f"deployment {path}" if path else "deployment (no file)"
     sources = Sources() if sources is None else sources
-    files = Files([], {}, sources)
+    problems = ProblemList(f"deployment {path}" if path else "deployment (no file)")
+    files = Files(sources, problems)
     tree: Tree = files.tree(path) if path else {}
-    named = [leaf] if isinstance(leaf := tree.get(PLUGINS), Leaf) else []
-    enabled = [str(name) for leaf in named if isinstance(leaf.value, list) for name in leaf.value]
-    merge(tree, from_environment(environ, (*HOST_SECTIONS, ON_FAILURE, *tree, *enabled)))
+    listed = _names(tree.get(PLUGINS))
+    merge(tree, from_environment(environ, (*HOST_SECTIONS, ON_FAILURE, *tree, *listed)))
     if plugins is not None:
-        merge(tree, from_command_line(plugins))
-    reader = _Reader(who, Resolver(environ, who, sources=sources))
-    for table, origin in files.tables.items():
-        reader.origins[table] = Origin(origin)
+        tree[PLUGINS] = plugin_list(plugins, "--plugins")
+    resolver = Resolver(environ, sources, problems)
+    reader = _Reader(problems, resolver, files.tables)
     values = reader.branch(tree, "")
     names = reader.plugin_names(values.pop(PLUGINS, []), tree.get(PLUGINS))
     sections = reader.sections(values)
     host = reader.host(sections, Path(path).parent if path else Path())
-    on_failure = reader.on_failure(sections.pop(ON_FAILURE, {}))
     deployment = Deployment(
         name=host.deployment.name or (Path(path).stem if path else "rolehost"),
         path=path,
         plugins=names,
         host=host,
+        on_failure=reader.on_failure(sections.pop(ON_FAILURE, {})),
         sections=sections,
         origins=reader.origins,
-        listed=tuple(enabled),
-        on_failure=on_failure,
+        listed=listed,
     )
-    hide(who, reader.resolver.files, reader.resolver.variables)
-    problems = [*files.problems, *reader.resolver.problems, *reader.problems]
+    hide(problems.who, resolver.files, resolver.variables)
     return deployment, deployment.discreet(problems)
 
 
-class _Reader:
-    """Turns a tree of leaves into plain values, keeping origins and mistakes."""
+def _names(node: Leaf | Tree | None) -> tuple[str, ...]:
+    """Return the items of a list as text; empty if it is not a list."""
+    if isinstance(node, Leaf) and isinstance(node.value, list):
+        return tuple(map(str, node.value))
+    return ()
 
-    def __init__(self, who: str, resolver: Resolver) -> None:
-        self.who = who
+
+class _Reader:
+    """Turns a tree of leaves into plain values, and keeps their origins."""
+
+    def __init__(
+        self, problems: ProblemList, resolver: Resolver, tables: Mapping[str, str]
+    ) -> None:
+        self.problems = problems
         self.resolver = resolver
-        self.origins: dict[str, Origin] = {}
-        self.problems: list[Problem] = []
+        self.origins = {table: Origin(location) for table, location in tables.items()}
 
     def branch(self, tree: Tree, above: str) -> dict[str, Any]:
-        """Return a tree's values, references resolved."""
+        """Return the values of a tree, references resolved."""
         values: dict[str, Any] = {}
         for key, node in tree.items():
             path = f"{above}{key}"
@@ -125,7 +133,7 @@ class _Reader:
         return values
 
     def leaf(self, leaf: Leaf, path: str) -> Any:
-        """Return one value and note where it came from."""
+        """Return one value and note its origin."""
         files, variables = self.resolver.files, self.resolver.variables
         before = len(files), len(variables)
         value = self.resolver.resolve(leaf.value, leaf.origin, leaf.folder)
@@ -138,55 +146,68 @@ class _Reader:
         return value
 
     def plugin_names(self, value: Any, node: Leaf | Tree | None) -> tuple[str, ...]:
-        """Return the enabled plugins, each with the line that enables it as an origin."""
+        """Return the enabled plugins; the line that enables each of them is an origin."""
         if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-            self.add(
+            self.problems.add(
                 "wrong-type",
-                PLUGINS,
+                self.location(PLUGINS),
                 "plugins is not a list of names",
-                'a list of text: plugins = ["embedded", "ops"]',
-                describe_value(value),
-                "write the names of the enabled plugins as text in a list",
+                expected='a list of text: plugins = ["embedded", "ops"]',
+                got=describe_value(value),
+                fix="write the names of the enabled plugins as text in a list",
             )
             return ()
         names: list[str] = []
-        for number, name in enumerate(map(str, value)):
-            if isinstance(node, Leaf):
-                where = node.elements[number]
-                if name in names:
-                    self.twice(name, where)
-                    continue
-                self.origins[f"{PLUGINS}.{name}"] = Origin(where)
-            if name in HOST_SECTIONS or name == ON_FAILURE:
-                self.reserved(name)
+        elements = node.elements if isinstance(node, Leaf) else ()
+        for name, location in zip(map(str, value), elements, strict=True):
+            path = f"{PLUGINS}.{name}"
+            if name in names:
+                self.problems.add(
+                    "plugin-twice",
+                    f"{self.origins[path].text}; {location}",
+                    f"the plugin {name} is enabled twice",
+                    expected="each plugin once",
+                    got=f"{name} at both places",
+                    fix="take one of them out",
+                )
                 continue
-            names.append(name)
+            self.origins[path] = Origin(location)
+            if name in HOST_SECTIONS or name == ON_FAILURE:
+                self.problems.add(
+                    "reserved-name",
+                    self.location(path),
+                    f"a plugin cannot be named {name}: its section would be the host's [{name}]",
+                    expected=f"a name other than {', '.join(HOST_SECTIONS)}",
+                    got=name,
+                    fix=f"take {name} out of plugins; its author must rename the entry point",
+                )
+            else:
+                names.append(name)
         return tuple(names)
 
     def sections(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the tables; anything else at the top is a mistake."""
-        tables: dict[str, Any] = {}
-        for name, value in values.items():
-            if isinstance(value, dict):
-                tables[name] = value
-            elif name in HOST_SECTIONS or name == ON_FAILURE:
-                self.add(
+        """Return the tables; anything else at the top level is a problem."""
+        tables = {name: value for name, value in values.items() if isinstance(value, dict)}
+        for name in values.keys() - tables.keys():
+            if name in HOST_SECTIONS or name == ON_FAILURE:
+                self.problems.add(
                     "wrong-type",
-                    name,
+                    self.location(name),
                     f"{name} is not a table",
-                    f"a section [{name}] with keys of its own",
-                    describe_value(value),
-                    f"write [{name}] on a line, and the keys below it",
+                    expected=f"a section [{name}] with keys of its own",
+                    got=describe_value(values[name]),
+                    fix=f"write [{name}] on a line, and the keys below it",
                 )
             else:
                 known = (PLUGINS, "include", ON_FAILURE, *HOST_SECTIONS)
-                self.add(
+                move = f"move {name} below the [section] it belongs to"
+                self.problems.add(
                     "unknown-key",
-                    name,
+                    self.location(name),
                     f"{name} is no setting",
-                    "plugins, include, or a [section]",
-                    name,
-                    did_you_mean(name, known) or f"move {name} below the [section] it belongs to",
+                    expected="plugins, include, or a [section]",
+                    got=name,
+                    fix=did_you_mean(name, known) or move,
                 )
         return tables
 
@@ -199,7 +220,7 @@ class _Reader:
                 sections.pop(name, {}),
                 section=name,
                 origins=self.origins,
-                who=self.who,
+                who=self.problems.who,
                 folder=folder,
             )
             self.problems.extend(problems)
@@ -208,59 +229,23 @@ class _Reader:
         return HostSettings(**decoded)
 
     def on_failure(self, values: Mapping[str, Any]) -> dict[str, Failure]:
-        """Return what happens when a plugin fails, by its name, where that is written well."""
+        """Return what happens when a plugin fails, by the name of the plugin."""
         known: dict[str, Failure] = {}
         for name, value in values.items():
             if value in FAILURES:
                 known[name] = FAILURES[FAILURES.index(value)]
             else:
-                self.add(
+                self.problems.add(
                     "wrong-value",
-                    f"{ON_FAILURE}.{name}",
+                    self.location(f"{ON_FAILURE}.{name}"),
                     f"{ON_FAILURE} of {name} is neither {' nor '.join(FAILURES)}",
-                    " or ".join(f'"{word}"' for word in FAILURES),
-                    describe_value(value),
-                    did_you_mean(str(value), FAILURES) or f'write {name} = "{FAILURES[0]}"',
+                    expected=" or ".join(f'"{word}"' for word in FAILURES),
+                    got=describe_value(value),
+                    fix=did_you_mean(str(value), FAILURES) or f'write {name} = "{FAILURES[0]}"',
                 )
         return known
 
-    def twice(self, name: str, where: str) -> None:
-        """Report a plugin that is enabled twice."""
-        first = self.origins[f"{PLUGINS}.{name}"].text
-        self.problems.append(
-            Problem(
-                code="plugin-twice",
-                who=self.who,
-                where=f"{first}; {where}",
-                what=f"the plugin {name} is enabled twice",
-                expected="each plugin once",
-                got=f"{name} at both places",
-                fix="take one of them out",
-            )
-        )
-
-    def reserved(self, name: str) -> None:
-        """Report a plugin whose section would be one of the host's own."""
-        self.add(
-            "reserved-name",
-            f"{PLUGINS}.{name}",
-            f"a plugin cannot be named {name}: its section would be the host's [{name}]",
-            f"a name other than {', '.join(HOST_SECTIONS)}",
-            name,
-            f"take {name} out of plugins; its author must rename the entry point",
-        )
-
-    def add(self, code: str, path: str, what: str, expected: str, got: str, fix: str) -> None:
-        """Report a mistake at a key."""
+    def location(self, path: str) -> str:
+        """Return the origin of a key, and the key."""
         origin = self.origins.get(path)
-        self.problems.append(
-            Problem(
-                code=code,
-                who=self.who,
-                where=f"{origin.text}, {path}" if origin else path,
-                what=what,
-                expected=expected,
-                got=got,
-                fix=fix,
-            )
-        )
+        return f"{origin.text}, {path}" if origin else path

@@ -1,21 +1,20 @@
 """References in the texts of a deployment: ``${NAME}``, ``${NAME:-default}``, ``${file:PATH}``.
 
-``$${`` stands for ``${`` itself. What came from a file is a :class:`~rolehost.api.Secret`
-from then on; what came from a variable is :class:`Written`, so that ``"${PORT}"`` may fill a
-number.
+``$${`` stands for ``${`` itself. A text from a file becomes a :class:`~rolehost.api.Secret`; a
+text from a variable becomes :class:`Written`, so that ``"${PORT}"`` may fill a number.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, final
 
+import msgspec
+
 from rolehost.api.settings import Secret
-from rolehost.deployment.sources import Sources
-from rolehost.errors import Problem
+from rolehost.deployment.files import ProblemList, Sources
 
 _REFERENCE = re.compile(r"\$\$\{|\$\{([^}]*)\}")
 _NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?\Z", re.DOTALL)
@@ -30,7 +29,7 @@ class Written(str):
 
 @final
 class Unresolved:
-    """Stands where a reference could not be resolved, so that no second mistake is made of it."""
+    """Stands for a text with a wrong reference, so that only one problem is reported."""
 
     __slots__ = ()
 
@@ -38,67 +37,60 @@ class Unresolved:
 UNRESOLVED = Unresolved()
 
 
-@dataclass(slots=True)
 class Resolver:
     """Replaces references.
 
-    Attributes:
+    Args:
         environ: the environment variables.
-        who: the deployment, for messages.
-        problems: every mistake met so far.
         sources: gives the texts of files.
-        files: texts that came from files, alone and with what is around them.
-        variables: likewise from environment variables; defaults are not among them.
+        problems: takes the problems.
+
+    Attributes:
+        files: texts that came from files, alone and with the text around them.
+        variables: texts that came from environment variables, likewise; not the defaults.
     """
 
-    environ: Mapping[str, str]
-    who: str
-    problems: list[Problem] = field(default_factory=list)
-    sources: Sources = field(default_factory=Sources)
-    files: list[str] = field(default_factory=list)
-    variables: list[str] = field(default_factory=list)
+    def __init__(self, environ: Mapping[str, str], sources: Sources, problems: ProblemList) -> None:
+        self._environ = environ
+        self._sources = sources
+        self._problems = problems
+        self.files: list[str] = []
+        self.variables: list[str] = []
 
     def resolve(self, value: Any, origin: str, folder: Path) -> Any:
         """Return a value with its references replaced, in lists and tables too.
 
         Args:
-            value: anything TOML has.
+            value: anything in TOML.
             origin: where it was written, for messages.
-            folder: what relative file references start from.
+            folder: where relative file references start.
 
         Returns:
-            The value; :data:`UNRESOLVED` in place of a text that has a mistake in it.
+            The value; :data:`UNRESOLVED` in place of a text with a problem.
         """
         if isinstance(value, str):
             text = self._text(value, origin, folder) if "${" in value else value
-            return self._without_nul(text, origin)
+            if isinstance(text, Unresolved) or "\0" not in reveal(text):
+                return text
+            # No path, host name, header or text of a database can hold a NUL.
+            self._problems.add(
+                "nul-in-text",
+                origin,
+                "a text has a NUL (U+0000)",
+                expected="a text without it",
+                got="a NUL, written here or in what a reference names",
+                fix="remove it; a file that a reference names is UTF-8, not UTF-16",
+            )
+            return UNRESOLVED
         if isinstance(value, list):
             return [self.resolve(item, origin, folder) for item in value]
         if isinstance(value, dict):
             return {key: self.resolve(item, origin, folder) for key, item in value.items()}
         return value
 
-    def _without_nul(
-        self, text: str | Secret | Unresolved, origin: str
-    ) -> str | Secret | Unresolved:
-        """Refuse a NUL, which no path, host name, header or text of a database can hold."""
-        plain = text.reveal() if isinstance(text, Secret) else text
-        if isinstance(plain, Unresolved) or "\0" not in plain:
-            return text
-        self._problem(
-            "nul-in-text",
-            origin,
-            "a text has a NUL (U+0000)",
-            "a text without it",
-            "a NUL, written here or in what a reference names",
-            "remove it; a file that a reference names is UTF-8, not UTF-16",
-        )
-        return UNRESOLVED
-
     def _text(self, text: str, origin: str, folder: Path) -> str | Secret | Unresolved:
-        mistakes = len(self.problems)
+        problems, variables = len(self._problems), len(self.variables)
         from_file = from_variable = False
-        named = len(self.variables)
 
         def replace(match: re.Match[str]) -> str:
             nonlocal from_file, from_variable
@@ -107,81 +99,63 @@ class Resolver:
                 return "${"
             if inner.startswith("file:"):
                 from_file = True
-                return self._file(inner.removeprefix("file:"), origin, folder)
+                return self._file(folder / inner.removeprefix("file:"), origin)
             from_variable = True
             return self._variable(inner, origin)
 
         result = _REFERENCE.sub(replace, text)
-        if len(self.problems) > mistakes:
+        if len(self._problems) > problems:
             return UNRESOLVED
         if from_file:
             self.files.append(result)
             return Secret(result)
-        if len(self.variables) > named:
+        if len(self.variables) > variables:
             self.variables.append(result)
         return Written(result) if from_variable else result
 
     def _variable(self, inner: str, origin: str) -> str:
         match = _NAME.match(inner)
         if match is None:
-            self._problem(
+            self._problems.add(
                 "invalid-reference",
                 origin,
                 f"${{{inner}}} is no reference",
-                "${NAME}, ${NAME:-default} or ${file:PATH}",
-                f"${{{inner}}}",
-                "correct the reference, or write $${ for a plain ${",
+                expected="${NAME}, ${NAME:-default} or ${file:PATH}",
+                got=f"${{{inner}}}",
+                fix="correct the reference, or write $${ for a plain ${",
             )
             return ""
         name, default = match.groups()
-        value = self.environ.get(name)
-        if value is not None:
-            self.variables.append(value)
-            return value
+        if name in self._environ:
+            self.variables.append(self._environ[name])
+            return self._environ[name]
         if default is None:
-            self._problem(
+            self._problems.add(
                 "missing-variable",
                 origin,
                 f"the environment variable {name} is not set",
-                f"a value in {name}, or a default: ${{{name}:-default}}",
-                "no such variable",
-                f"set {name} before starting, or give a default",
+                expected=f"a value in {name}, or a default: ${{{name}:-default}}",
+                got="no such variable",
+                fix=f"set {name} before starting, or give a default",
             )
-            return ""
-        return default
+        return default or ""
 
-    def _file(self, name: str, origin: str, folder: Path) -> str:
-        path = folder / name
+    def _file(self, path: Path, origin: str) -> str:
         try:
-            # One newline at the end is what editors and `echo` leave, not part of a secret.
-            text = self.sources.text(path).removesuffix("\n").removesuffix("\r")
+            # Editors and `echo` leave one newline at the end, which is not part of a secret.
+            text = self._sources.text(path).removesuffix("\n").removesuffix("\r")
         except (OSError, UnicodeDecodeError) as error:
-            self._problem(
+            self._problems.add(
                 "unreadable-secret",
                 origin,
                 f"the file {path} that a value refers to cannot be read",
-                "a readable text file that holds the value",
-                getattr(error, "strerror", None) or str(error),
-                "create or mount the file, or correct the path: it starts at the naming file",
+                expected="a readable text file that holds the value",
+                got=getattr(error, "strerror", None) or str(error),
+                fix="create or mount the file, or correct the path: it starts at the naming file",
             )
             return ""
         self.files.append(text)
         return text
-
-    def _problem(
-        self, code: str, origin: str, what: str, expected: str, got: str, fix: str
-    ) -> None:
-        self.problems.append(
-            Problem(
-                code=code,
-                who=self.who,
-                where=origin,
-                what=what,
-                expected=expected,
-                got=got,
-                fix=fix,
-            )
-        )
 
 
 def reveal(value: Any, written: Callable[[Written], Any] = str) -> Any:
@@ -198,9 +172,22 @@ def reveal(value: Any, written: Callable[[Written], Any] = str) -> Any:
 
 
 def holds(value: Any, kind: type[Any]) -> bool:
-    """Say whether a value is, or holds somewhere, an instance of ``kind``."""
-    if isinstance(value, Mapping):
-        return any(holds(item, kind) for item in value.values())
-    if isinstance(value, list | tuple):
-        return any(holds(item, kind) for item in value)
-    return isinstance(value, kind)
+    """Return whether a value is or contains an instance of ``kind``."""
+    return any(isinstance(leaf, kind) for leaf in _leaves(value))
+
+
+def secrets_in(value: Any) -> Iterator[str]:
+    """Yield the texts of all secrets in a decoded setting or section."""
+    return (leaf.reveal() for leaf in _leaves(value) if isinstance(leaf, Secret))
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, msgspec.Struct):
+        value = [getattr(value, name) for name in value.__struct_fields__]
+    elif isinstance(value, Mapping):
+        value = value.values()
+    elif not isinstance(value, list | tuple | set | frozenset):
+        yield value
+        return
+    for item in value:
+        yield from _leaves(item)

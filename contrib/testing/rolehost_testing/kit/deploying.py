@@ -8,9 +8,8 @@ from pathlib import Path, PurePath
 from typing import Any
 
 import msgspec
-from rolehost.deployment import HOST_SECTIONS, Deployment, HostSettings, Origin, decode
+from rolehost.deployment import FAILURES, HOST_SECTIONS, Deployment, HostSettings, Origin, decode
 from rolehost.deployment.model import StorageSettings
-from rolehost.deployment.reading import FAILURES
 from rolehost.errors import ConfigurationError, Problem
 
 #: What messages name as the place of a setting.
