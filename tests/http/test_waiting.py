@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from rolehost.deployment.model import SupervisorSettings
-from rolehost.roles.http.master import Backoff
+from rolehost.roles.backoff import Backoff
+from rolehost.roles.http.master import WorkerBackoff
 
 from tests.http.serving import Served, serving
 
@@ -73,7 +73,7 @@ def test_of_several_processes_one_tells_of_the_wait(waiting: tuple[Served, Path]
 
 
 def test_workers_that_die_young_are_replaced_after_a_growing_pause() -> None:
-    backoff = Backoff(SupervisorSettings(backoff=1.0, backoff_longest=4.0, stable=10.0))
+    backoff = WorkerBackoff(Backoff(first=1.0, longest=4.0, stable=10.0))
     opened = []
     now = 0.0
     for _ in range(4):
@@ -87,7 +87,7 @@ def test_workers_that_die_young_are_replaced_after_a_growing_pause() -> None:
 
 
 def test_the_pause_of_workers_that_served_ends_where_they_would_count_as_stable() -> None:
-    backoff = Backoff(SupervisorSettings(backoff=1.0, backoff_longest=60.0, stable=10.0))
+    backoff = WorkerBackoff(Backoff(first=1.0, longest=60.0, stable=10.0))
     for _ in range(10):
         backoff.died(0.5, 0.0, served=True)
     assert not backoff.open(9.9)
@@ -95,7 +95,7 @@ def test_the_pause_of_workers_that_served_ends_where_they_would_count_as_stable(
 
 
 def test_a_worker_that_was_stable_is_replaced_at_once() -> None:
-    backoff = Backoff(SupervisorSettings(backoff=1.0, backoff_longest=4.0, stable=10.0))
+    backoff = WorkerBackoff(Backoff(first=1.0, longest=4.0, stable=10.0))
     backoff.died(0.5, 0.0, served=False)
     assert not backoff.open(0.5)
     backoff.died(60.0, 100.0, served=True)

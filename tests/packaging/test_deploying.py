@@ -92,7 +92,7 @@ def test_a_rollout_that_fails_puts_back_what_was_rolled_out_before(
     assert deploying("processes") == 0
     former = tmp_path / "former"
     shutil.copytree(deploying.fleet, former)
-    deploying.change("api", "[supervisor]\nbackoff_longest = 20.0\n")
+    deploying.change("api", "[supervisor]\nstart_timeout = 50.0\n")
     # It is ready too late.
     deploying.change("worker", "[worker]\nthreads = 3\n[supervisor]\nstart_timeout = 0.001\n")
 

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from rolehost.roles.backoff import Backoff
 from rolehost.supervisor.control import RunningSupervisor
 from rolehost.supervisor.plan import PLAN_VARIABLE, ProcessPlan, RolePlan
 
@@ -167,6 +168,6 @@ def supervised(
 
 def planned(*roles: RolePlan, **settings: Any) -> ProcessPlan:
     """A plan of the test's programs."""
-    usual = {"backoff": 0.01, "log_level": "debug", "log_format": "json"}
+    usual = {"backoff": Backoff(0.01), "log_level": "debug", "log_format": "json"}
     programs = {"command": PROGRAM, "check_command": CHECK}
     return ProcessPlan(name="test", roles=roles, **{**usual, **programs, **settings})

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rolehost.roles.backoff import Backoff
 from rolehost.supervisor.plan import RolePlan
 
 from tests.supervisor.supervised import Supervised, planned, supervised
@@ -424,7 +425,7 @@ def test_who_asks_and_hangs_up_does_not_end_the_reload() -> None:
 
 
 def test_a_ready_process_that_is_killed_again_and_again_is_never_waited_for_long() -> None:
-    with supervised(WORKER, backoff=0.01, stable=0.02, backoff_longest=30.0) as running:
+    with supervised(WORKER, backoff=Backoff(0.01, 30.0, stable=0.02)) as running:
         ready(running)
         for _ in range(8):
             os.kill(running.pids()["worker.0"], signal.SIGKILL)

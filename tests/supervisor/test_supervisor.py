@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from rolehost.roles.backoff import Backoff
 from rolehost.supervisor.plan import ProcessPlan, RolePlan
 
 from tests.http.compositions import compose
@@ -59,9 +60,7 @@ def test_a_killed_child_is_started_again_and_the_others_keep_running() -> None:
 
 def test_the_delay_doubles_with_each_death_in_a_row_up_to_its_bound() -> None:
     behave = {"worker.0": {"exits": {"in": [1, 2, 3, 4, 5], "status": 1}}}
-    with supervised(
-        RolePlan("worker", 1), behave=behave, backoff=0.01, backoff_longest=0.05
-    ) as running:
+    with supervised(RolePlan("worker", 1), behave=behave, backoff=Backoff(0.01, 0.05)) as running:
         running.until("rolehost is ready")
         delays = [
             line["event"].rsplit(" ", 2)[1]
@@ -72,7 +71,7 @@ def test_the_delay_doubles_with_each_death_in_a_row_up_to_its_bound() -> None:
 
 
 def test_a_process_that_was_stable_starts_again_with_the_first_delay() -> None:
-    with supervised(RolePlan("worker", 1), stable=0.000001) as running:
+    with supervised(RolePlan("worker", 1), backoff=Backoff(0.01, stable=0.000001)) as running:
         running.until("rolehost is ready")
         for _ in range(3):
             os.kill(running.pids()["worker.0"], signal.SIGKILL)
@@ -157,7 +156,7 @@ def test_a_process_that_waits_for_a_backend_may_take_as_long_as_it_must() -> Non
         "http.0": {"silent": True},
     }
     with supervised(
-        HTTP, RolePlan("worker", 1), behave=behave, start_timeout=1.0, backoff=0.3
+        HTTP, RolePlan("worker", 1), behave=behave, start_timeout=1.0, backoff=Backoff(0.3)
     ) as running:
         for _ in range(2):
             running.until("http.0 was not ready in 1 s: killing it")
@@ -220,7 +219,9 @@ def test_the_parent_of_all_stays_small() -> None:
 
 
 def test_a_plan_survives_its_way_through_the_environment() -> None:
-    plan = ProcessPlan(name="x", roles=(HTTP, WORKERS), arguments=("--plugins", "a,b"), backoff=0.5)
+    plan = ProcessPlan(
+        name="x", roles=(HTTP, WORKERS), arguments=("--plugins", "a,b"), backoff=Backoff(0.5)
+    )
     assert ProcessPlan.from_json(plan.to_json()) == plan
 
 

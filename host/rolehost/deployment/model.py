@@ -199,10 +199,6 @@ class SupervisorSettings(Settings, frozen=True):
     """``[supervisor]``.
 
     Attributes:
-        backoff: seconds before the first restart of a process that died.
-        backoff_longest: upper bound of that delay, doubled at every death in a row.
-        stable: seconds after which a process counts as well and the delay starts anew; one that
-            was ready is never started again later than after so many.
         start_timeout: seconds in which a process must have become ready; then it is killed
             and started again.
         grace: seconds in which all processes must have stopped; then they are killed.
@@ -212,9 +208,6 @@ class SupervisorSettings(Settings, frozen=True):
             runs, so that a suspended machine is no hang. 0 watches nothing.
     """
 
-    backoff: Positive = 0.1
-    backoff_longest: Positive = 30.0
-    stable: Positive = 2.0
     start_timeout: Positive = 60.0
     grace: Positive = 35.0
     hang: Annotated[float, Meta(ge=0)] = 60.0

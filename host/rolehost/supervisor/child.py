@@ -199,21 +199,12 @@ class Slot:
         return ended
 
     def restart_after(self, now: float) -> float:
-        """Count a death; return the seconds until the restart, and set :attr:`due`.
-
-        The delay doubles with each death in a row (exponential back-off). For a process that was
-        ready it is at most ``stable``: after that time the deaths would count from 0 anyway, so
-        a machine that kills processes at random never waits long for one.
-        """
-        plan = self.plan
-        if now - self.began >= plan.stable:
+        """Count a death; return the seconds until the restart, and set :attr:`due`."""
+        backoff = self.plan.backoff
+        if now - self.began >= backoff.stable:
             self.deaths = 0
         self.deaths += 1
-        longest = plan.backoff_longest
-        if self.ready:
-            longest = min(longest, max(plan.stable, plan.backoff))
-        doubled: float = plan.backoff * 2 ** min(self.deaths - 1, 30)
-        delay = min(longest, doubled)
+        delay = backoff.delay(self.deaths, ready=self.ready)
         self.ready = False
         self.due = now + delay
         return delay

@@ -7,6 +7,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
+from rolehost.roles.backoff import Backoff
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
@@ -68,9 +70,7 @@ class ProcessPlan(NamedTuple):
         command: program of a role process; empty for ``python -m rolehost.roles``.
         check_command: program that checks a new deployment; empty for
             ``python -m rolehost.supervisor.check_program``.
-        backoff: delay before the first restart of a process; doubles with each death in a row.
-        backoff_longest: upper bound of that delay.
-        stable: after this time a process counts as stable and its deaths count from 0.
+        backoff: delay before a process that died is restarted.
         start_timeout: in this time a process must become ready, or it is killed. It does not
             apply while the process says that it waits for a backend.
         grace: in this time all processes must have stopped, or they are killed.
@@ -96,9 +96,7 @@ class ProcessPlan(NamedTuple):
     arguments: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     check_command: tuple[str, ...] = ()
-    backoff: float = 0.1
-    backoff_longest: float = 30.0
-    stable: float = 2.0
+    backoff: Backoff = Backoff()
     start_timeout: float = 60.0
     grace: float = 35.0
     hang: float = 60.0
@@ -146,9 +144,6 @@ class ProcessPlan(NamedTuple):
             name=deployment.name,
             roles=tuple(kinds[role] for role in chosen),
             arguments=tuple(arguments),
-            backoff=host.supervisor.backoff,
-            backoff_longest=host.supervisor.backoff_longest,
-            stable=host.supervisor.stable,
             start_timeout=host.supervisor.start_timeout,
             grace=host.supervisor.grace,
             hang=host.supervisor.hang,
@@ -176,6 +171,7 @@ class ProcessPlan(NamedTuple):
             if isinstance(value, list):
                 fields[name] = tuple(value)
         fields["roles"] = tuple(RolePlan(**role) for role in fields["roles"])
+        fields["backoff"] = Backoff(*fields["backoff"])
         fields["started"] = tuple(StartedProcess(*each) for each in fields["started"])
         return cls(**fields)
 

@@ -10,8 +10,9 @@ from typing import Any
 import structlog
 from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 
-from rolehost.deployment.model import HostSettings, SupervisorSettings
+from rolehost.deployment.model import HostSettings
 from rolehost.observe.progress import RunningClock, Watch
+from rolehost.roles.backoff import Backoff
 from rolehost.roles.beats import DUMP, Beats
 from rolehost.roles.http.worker import STOPPING
 from rolehost.roles.serving import leave
@@ -20,18 +21,18 @@ from rolehost.roles.status import RETIRE
 log = structlog.get_logger(__name__)
 
 
-class Backoff:
+class WorkerBackoff:
     """When the next worker may be started; the same rule as the supervisor's.
 
     gunicorn replaces a worker at once, however often it dies. All workers share one delay,
     because what kills one at its start kills the others too.
 
     Args:
-        settings: ``backoff``, ``backoff_longest`` and ``stable`` of ``[supervisor]``.
+        backoff: the rule.
     """
 
-    def __init__(self, settings: SupervisorSettings) -> None:
-        self._settings = settings
+    def __init__(self, backoff: Backoff) -> None:
+        self._backoff = backoff
         self._deaths = 0
         self._due = 0.0
 
@@ -47,15 +48,11 @@ class Backoff:
             now: monotonic seconds.
             served: it has accepted connections; the delay is then at most ``stable``.
         """
-        settings = self._settings
-        if lived >= settings.stable:
+        if lived >= self._backoff.stable:
             self._deaths = 0
             return
         self._deaths += 1
-        longest = settings.backoff_longest
-        if served:
-            longest = min(longest, max(settings.stable, settings.backoff))
-        delay = min(longest, settings.backoff * 2 ** min(self._deaths - 1, 30))
+        delay = self._backoff.delay(self._deaths, ready=served)
         self._due = now + delay
         if self._deaths > 1:
             log.error("http processes die young", deaths=self._deaths, next_start_in=delay)
@@ -72,7 +69,7 @@ class Master(Arbiter):  # type: ignore[misc]
     """
 
     def __init__(self, app: Any, host: HostSettings, beats: Beats, *, inherited: bool) -> None:
-        self._backoff = Backoff(host.supervisor)
+        self._backoff = WorkerBackoff(Backoff())
         self._beats = beats
         # Seconds after which a worker without progress hangs, 0: never; and after which it is
         # killed when it hangs and was told to stop.
