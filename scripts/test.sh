@@ -52,22 +52,7 @@ scripts/services.sh up --owner $$
 services=$(scripts/services.sh env)
 eval "$services"
 
-# Parts that run beside each other, for each waits much; each has a line at its end. One that fails
-# keeps no other from running.
 failed=
-beside() {
-    name=$1
-    shift
-    "$@" >"$folder/$name.log" 2>&1 &
-    eval "${name}_id=$!"
-    running="$running $!"
-}
-ended() {
-    step "$2"
-    eval "wait \"\$${1}_id\"" || failed=yes
-    cat "$folder/$1.log"
-}
-
 if [ "$matrix" = yes ]; then
     step "wheels"
     # Before anything else is made of the tree, where tox looks for them.
@@ -75,25 +60,34 @@ if [ "$matrix" = yes ]; then
     export ROLEHOST_TEST_WHEELS="$PWD/.tox/dist"
     skip=true
     [ "${CI:-}" != true ] || skip=false
-    beside tox .venv/bin/tox run-parallel -m short --parallel auto --parallel-no-spinner \
-        --skip-missing-interpreters "$skip"
-    # The rest of the tests runs against wheels.
+    # Each distribution with its own dependencies on one Python, the host alone on another.
+    .venv/bin/tox run-parallel -m short --parallel auto --parallel-no-spinner \
+        --skip-missing-interpreters "$skip" >"$folder/tox.log" 2>&1 &
+    tox=$!
     set -- tests/docs tests/packaging tests/proofs
 else
+    tox=
     set -- tests plugins contrib
 fi
-# Half of their time is that of brokers that stop and start.
-beside kafka .venv/bin/python -m pytest -q -m engine plugins/kafka
-beside engines .venv/bin/python -m pytest -q -m engine --ignore=plugins/kafka tests plugins contrib
-beside waiting .venv/bin/python -m pytest -q -m waiting tests/proofs
+# Most of their time is that of servers that stop and start.
+.venv/bin/python -m pytest -q -m "engine or waiting" tests plugins contrib >"$folder/engines.log" 2>&1 &
+engines=$!
+running="$tox $engines"
 
-step "documents, packages and the short proofs; beside them all that follows but the last"
+step "documents, packages and the short proofs; the tests on engines and tox run beside them"
 .venv/bin/python -m pytest -q -m "not engine and not waiting and not alone" "$@" || failed=yes
-ended waiting "the proofs whose engines stop and come back"
-ended kafka "the tests on Apache Kafka"
-ended engines "the tests on the other engines"
-[ "$matrix" = no ] || ended tox "tox: against wheels, on other Pythons"
+
+step "the tests on PostgreSQL, Redis, memcached and Apache Kafka"
+wait "$engines" || failed=yes
+cat "$folder/engines.log"
+
+if [ -n "$tox" ]; then
+    step "tox: each distribution by itself, against wheels"
+    wait "$tox" || failed=yes
+    cat "$folder/tox.log"
+fi
 running=
+
 step "what measures, alone"
 .venv/bin/python -m pytest -q -m alone tests/docs tests/proofs || failed=yes
 step "done"

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Builds the wheel of every distribution of this tree: `scripts/wheels.sh [FOLDER]`, default dist.
+# Beside them constraints.txt: the locked version of each package that tests use.
 # VENV names the environment with `build` and setuptools; default .venv.
 set -eu
 cd "$(dirname "$0")/.."
@@ -19,4 +20,5 @@ for folder in "$work" "$work"/plugins/*/ "$work"/contrib/*/; do
     [ -f "$folder/setup.cfg" ] || continue
     "$python" -m build --quiet --wheel --no-isolation --outdir "$target" "$folder" >&2
 done
+sed -n 's/^\([A-Za-z0-9._-]*==[^ ]*\( ;[^\\]*\)\{0,1\}\).*/\1/p' scripts/requirements/test.txt >"$target/constraints.txt"
 ls "$target"

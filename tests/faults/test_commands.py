@@ -80,6 +80,7 @@ def test_settings_show_what_happens_on_failure(file, capsys):
     assert rows["on_failure.faults_news"]["origin"] == f"{file}:3"
 
 
+@pytest.mark.needs("rolehost_fleet")
 def test_the_check_of_a_fleet_warns_of_it(file, capsys):
     assert invoke(["fleet", "check", file]) == 0
     assert "degraded: the plugin faults_news is degraded" in capsys.readouterr().out

@@ -88,6 +88,13 @@ def test_every_distribution_is_in_the_tox_matrix(folder: Path) -> None:
     assert name in words(metadata(ROOT / "tox.ini")["own"]["everything"])
 
 
+@pytest.mark.parametrize("folder", PLUGINS, ids=identity)
+def test_every_plugin_is_tested_with_its_own_dependencies_alone(folder: Path) -> None:
+    tox = (ROOT / "tox.ini").read_text("utf-8")
+    assert f"rolehost-{folder.name}[testing]" in tox
+    assert f" {folder.relative_to(ROOT)} {{posargs}}" in tox
+
+
 def test_every_room_of_the_host_is_closed_to_plugins() -> None:
     rooms = {f"rolehost.{path.stem}" for path in (ROOT / "host/rolehost").glob("[!_]*")}
     contracts = metadata(ROOT / ".importlinter")
