@@ -179,7 +179,17 @@ def test_help_lists_every_command_and_exit_status(shop: Shell):
     assert told.status == exits.OK
     assert all(f"  {name} " in told.out for name in HOST)
     assert all(f"  {code} " in told.out for code in exits.MEANINGS)
-    assert "Look into the shop" in told.out
+
+
+def test_help_imports_no_plugin_and_names_the_list_of_their_commands(shop: Shell):
+    (shop.folder / "shop.py").write_text("raise RuntimeError('imported')")
+    told = shop("--help")
+    assert (told.status, "rolehost commands" in told.out) == (exits.OK, True)
+
+
+def test_the_commands_of_plugins_are_listed(shop: Shell):
+    (command,) = shop("commands", "--json").json
+    assert command == {"name": "shop", "summary": "Look into the shop", "plugin": "shop"}
 
 
 def test_check_says_ok_for_each_good_deployment_and_tells_the_others_mistakes(shop: Shell):

@@ -13,10 +13,10 @@ from rolehost.composition.manifest import schema_of
 from rolehost.composition.metrics import described
 from rolehost.composition.model import Owned
 from rolehost.composition.routing import responders
+from rolehost.composition.schedules import actor_of
 
 from rolehost_fleet.findings import Notes
 from rolehost_fleet.model import Fleet, Member, named
-from rolehost_fleet.topology import actor_of
 
 #: A contribution, and the deployment that has it.
 Site = tuple[Member, Owned[Any]]

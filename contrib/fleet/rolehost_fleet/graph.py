@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 from rolehost.api.contributions import Role
 from rolehost.composition.routing import responders
+from rolehost.composition.schedules import actor_of
 
 from rolehost_fleet.model import Fleet, Member
-from rolehost_fleet.topology import actor_of
 
 NodeKind = Literal["processes", "queue", "topic", "outside"]
 EdgeKind = Literal["request", "job", "event"]

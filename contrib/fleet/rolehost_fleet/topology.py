@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from rolehost.api.contributions import Schedule
 from rolehost.composition.model import Owned
+from rolehost.composition.schedules import actor_of
 from rolehost.discovery import did_you_mean
 
 from rolehost_fleet.findings import Notes
@@ -20,11 +21,6 @@ def check(fleet: Fleet, notes: Notes) -> None:
     _schedules(fleet, notes)
     _roles(fleet, notes)
     _external(fleet, notes)
-
-
-def actor_of(schedule: Schedule) -> str:
-    """Return the name of the actor that a schedule enqueues."""
-    return schedule.actor if isinstance(schedule.actor, str) else schedule.actor.name
 
 
 def enqueuers(fleet: Fleet) -> dict[str, list[tuple[Member, str]]]:

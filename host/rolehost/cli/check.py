@@ -8,12 +8,10 @@ from pathlib import Path
 import click
 
 from rolehost.cli import exits
-from rolehost.cli.context import Context
+from rolehost.cli.context import Context, as_json
 from rolehost.cli.lazy import imported
-from rolehost.cli.options import as_json
 from rolehost.cli.output import document
-from rolehost.composition import Composition, examine, in_order
-from rolehost.deployment import read
+from rolehost.composition import Composition, in_order
 from rolehost.errors import Problem, RolehostError
 
 
@@ -31,23 +29,21 @@ def check(
     exit status 3 when there is any. Warnings, as of what is deprecated, leave it at 0.
     """
     names = tuple(plugins.split(",")) if plugins is not None else context.plugins
-    results = [(path, *_examined(path, names)) for path in (deployments or (context.path,))]
+    paths = deployments or (context.path,)
+    results = [(path, *_examined(Context(path, names))) for path in paths]
     if as_json:
         document([_as_dict(*result) for result in results])
     else:
-        for path, composition, found in results:
-            _tell(path, composition, found)
+        for result in results:
+            _print(*result)
     return exits.CONFIGURATION if any(found for _, _, found in results) else exits.OK
 
 
-def _examined(
-    path: Path | None, plugins: tuple[str, ...] | None
-) -> tuple[Composition | None, tuple[Problem, ...]]:
-    deployment, mistakes = read(path, plugins=plugins)
-    composition, problems = examine(deployment)
-    if composition is not None:
-        problems = tuple(_commands(composition))
-    return composition, in_order((*mistakes, *problems))
+def _examined(context: Context) -> tuple[Composition | None, tuple[Problem, ...]]:
+    found = context.examined
+    if found.composition is None:
+        return None, found.problems
+    return found.composition, in_order((*found.problems, *_commands(found.composition)))
 
 
 def _commands(composition: Composition) -> Iterator[Problem]:
@@ -81,7 +77,7 @@ def _as_dict(
     }
 
 
-def _tell(path: Path | None, composition: Composition | None, found: tuple[Problem, ...]) -> None:
+def _print(path: Path | None, composition: Composition | None, found: tuple[Problem, ...]) -> None:
     name = str(path) if path else "(no deployment file)"
     if found:
         for problem in found:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
+
+from rolehost.errors import ConfigurationError, Problem
 
 if TYPE_CHECKING:
     from rolehost.api import Services
@@ -16,11 +18,36 @@ if TYPE_CHECKING:
     from rolehost.deployment import Deployment, Sources
     from rolehost.roles.process import Process
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 #: Environment variable that names the deployment file.
 VARIABLE = "ROLEHOST_DEPLOYMENT"
 
 #: Files that are taken when none is named, first one that exists.
 USUAL = (Path("rolehost.toml"), Path("deploy/embedded.toml"))
+
+
+class Examined(NamedTuple):
+    """A deployment and what was found in it.
+
+    Attributes:
+        deployment: as far as it could be read.
+        unreadable: the errors of its files and settings.
+        composition: None if the deployment cannot be composed.
+        faulty: the errors of the plugins and of how they fit together.
+    """
+
+    deployment: Deployment
+    unreadable: Sequence[Problem]
+    composition: Composition | None
+    faulty: Sequence[Problem]
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """All errors, in order."""
+        from rolehost.composition import in_order
+
+        return in_order((*self.unreadable, *self.faulty))
 
 
 class Context:
@@ -32,10 +59,16 @@ class Context:
         owns_process: this process is there for the command alone, so that its logs may be set up.
     """
 
-    def __init__(self, *, owns_process: bool = False) -> None:
+    def __init__(
+        self,
+        given: Path | None = None,
+        plugins: tuple[str, ...] | None = None,
+        *,
+        owns_process: bool = False,
+    ) -> None:
+        self.given = given
+        self.plugins = plugins
         self.owns_process = owns_process
-        self.given: Path | None = None
-        self.plugins: tuple[str, ...] | None = None
 
     @property
     def path(self) -> Path | None:
@@ -55,32 +88,42 @@ class Context:
         return Sources()
 
     @cached_property
+    def _read(self) -> tuple[Deployment, Sequence[Problem]]:
+        from rolehost.deployment import read
+
+        return read(self.path, plugins=self.plugins, sources=self.sources)
+
+    @property
     def deployment(self) -> Deployment:
-        """The deployment, read.
+        """The deployment, read; no plugin is imported.
 
         Raises:
-            ConfigurationError: it has mistakes.
+            ConfigurationError: with every error of its files and settings.
         """
-        from rolehost.deployment import load
-
-        return load(self.path, plugins=self.plugins, sources=self.sources)
+        deployment, unreadable = self._read
+        if unreadable:
+            raise ConfigurationError(unreadable)
+        return deployment
 
     @cached_property
+    def examined(self) -> Examined:
+        """The deployment, read and composed as far as its errors allow."""
+        from rolehost.composition import examine
+
+        deployment, unreadable = self._read
+        return Examined(deployment, unreadable, *examine(deployment))
+
+    @property
     def composition(self) -> Composition:
         """The composition of the deployment.
 
         Raises:
-            ConfigurationError: with every mistake of the deployment and its plugins.
+            ConfigurationError: with every error of the deployment and its plugins.
         """
-        from rolehost.composition import examine, in_order
-        from rolehost.deployment import read
-        from rolehost.errors import ConfigurationError
-
-        deployment, mistakes = read(self.path, plugins=self.plugins, sources=self.sources)
-        composition, problems = examine(deployment)
-        if composition is None or mistakes:
-            raise ConfigurationError(in_order((*mistakes, *problems)))
-        return composition
+        found = self.examined
+        if found.composition is None or found.unreadable:
+            raise ConfigurationError(found.problems)
+        return found.composition
 
     def services(self) -> Services:
         """Provision and start the enabled plugins in this process; closed with the command.
@@ -99,7 +142,6 @@ class Context:
             ConfigurationError: with every mistake of every deployment.
         """
         from rolehost.composition.several import examine_all
-        from rolehost.errors import ConfigurationError
 
         composed, mistakes = examine_all(paths)
         if mistakes:
@@ -119,3 +161,59 @@ class Context:
         process.services.wait_for_writers()
         click.get_current_context().find_root().call_on_close(process.stop)
         return process
+
+
+def _take_path(ctx: click.Context, _parameter: click.Parameter, value: Path | None) -> None:
+    if value is not None:
+        ctx.ensure_object(Context).given = value
+
+
+def _take_plugins(ctx: click.Context, _parameter: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        names = (name.strip() for name in value.split(","))
+        ctx.ensure_object(Context).plugins = tuple(name for name in names if name)
+
+
+_argument = click.argument(
+    "deployment",
+    required=False,
+    type=click.Path(path_type=Path),
+    expose_value=False,
+    callback=_take_path,
+)
+_option = click.option(
+    "-d",
+    "--deployment",
+    "deployment_option",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help=f"Deployment file. Default: ${VARIABLE}, ./rolehost.toml, deploy/embedded.toml.",
+    expose_value=False,
+    callback=_take_path,
+)
+_plugins = click.option(
+    "--plugins",
+    metavar="A,B",
+    help="Enable these plugins instead of the deployment's.",
+    expose_value=False,
+    callback=_take_plugins,
+)
+
+#: Lets a command take ``--json``; the function gets it as ``as_json``.
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+def takes_deployment(*, argument: bool = True) -> Callable[[F], F]:
+    """Let a command take ``[DEPLOYMENT]``, ``-d/--deployment`` and ``--plugins``.
+
+    They change the :class:`Context` in ``ctx.obj``; the function gets no parameters of them.
+
+    Args:
+        argument: False leaves the positional one out, for commands with arguments of their own.
+    """
+
+    def wrap(function: F) -> F:
+        decorated = _option(_plugins(function))
+        return _argument(decorated) if argument else decorated
+
+    return wrap

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from rolehost.cli import exits
-from rolehost.cli.output import document
 from rolehost.errors import RolehostError, StartError
 
 if TYPE_CHECKING:
@@ -99,29 +97,3 @@ def for_each(items: Iterable[T], act: Callable[[T], str]) -> int:
             click.echo(str(error), err=True)
             status = exits.FAILED
     return status
-
-
-def moment(milliseconds: int | None) -> str | None:
-    """Show a time of the tables as RFC 3339 text in UTC."""
-    if milliseconds is None:
-        return None
-    shown = datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
-    return shown.replace("+00:00", "Z")
-
-
-def moments(record: dict[str, Any]) -> dict[str, Any]:
-    """Return a record with its times as text."""
-    return {
-        name: moment(value) if name.endswith("_at") else value for name, value in record.items()
-    }
-
-
-def shown(record: dict[str, Any], *, as_json: bool) -> None:
-    """Print one record: as JSON, or a line for each field."""
-    readable = moments(record)
-    if as_json:
-        document(readable)
-        return
-    width = max(map(len, readable))
-    for name, value in readable.items():
-        click.echo(f"{name:<{width}}  {'-' if value is None else value}")

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from rolehost.cli import exits
-from rolehost.cli.context import Context
-from rolehost.cli.database import Refused, acting, for_each, ledger, moment, shown
-from rolehost.cli.options import as_json, takes_deployment
-from rolehost.cli.output import listing
+from rolehost.cli.context import Context, as_json, takes_deployment
+from rolehost.cli.database import Refused, acting, for_each, ledger
+from rolehost.cli.output import listing, moment, shown
 from rolehost.errors import StorageError
 
 if TYPE_CHECKING:

@@ -8,12 +8,9 @@ from collections.abc import Iterator, Mapping
 import click
 
 from rolehost.cli import doctor_checks, exits
-from rolehost.cli.context import Context
+from rolehost.cli.context import Context, as_json, takes_deployment
 from rolehost.cli.doctor_checks import Level, Line
-from rolehost.cli.options import as_json, takes_deployment
 from rolehost.cli.output import document
-from rolehost.composition import examine, in_order
-from rolehost.deployment import read
 from rolehost.redaction import masked
 
 _COLOURS: Mapping[Level, str] = {"ok": "green", "warn": "yellow", "fail": "red"}
@@ -43,18 +40,17 @@ def doctor(context: Context, as_json: bool) -> int:
 
 
 def _lines(context: Context) -> Iterator[Line]:
-    deployment, mistakes = read(context.path, plugins=context.plugins)
-    composition, problems = examine(deployment)
+    examined = context.examined
+    composition = examined.composition
     yield from doctor_checks.versions(composition)
     yield doctor_checks.open_files()
-    found = in_order((*mistakes, *problems))
-    for problem in found:
+    for problem in examined.problems:
         text = f"{problem.code}: {problem.what} ({problem.where})"
         yield Line("fail", "deployment", text, problem.fix)
-    if composition is None or found:
+    if composition is None or examined.unreadable:
         return
     if "http" in composition.roles:
-        yield doctor_checks.address(deployment.host.http.bind)
+        yield doctor_checks.address(composition.deployment.host.http.bind)
     if composition.backends:
         from rolehost.services import ProcessServices
 

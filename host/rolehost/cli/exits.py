@@ -1,4 +1,4 @@
-"""Exit statuses; what each means stands in :mod:`rolehost.cli`."""
+"""Exit statuses of every command."""
 
 from __future__ import annotations
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import click
 
 from rolehost.cli import exits
-from rolehost.cli.context import Context
-from rolehost.cli.database import Refused, acting, for_each, ledger, moments, shown
-from rolehost.cli.options import as_json, takes_deployment
-from rolehost.cli.output import listing
+from rolehost.cli.context import Context, as_json, takes_deployment
+from rolehost.cli.database import Refused, acting, for_each, ledger
+from rolehost.cli.output import listing, moments, shown
 
 #: Columns of a listing; ``show`` and ``--json`` have all.
 _LISTED = ("id", "state", "actor", "queue", "attempt", "run_at", "error")

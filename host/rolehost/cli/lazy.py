@@ -1,4 +1,4 @@
-"""Commands that are imported when they are called, and groups of such."""
+"""Groups of commands that are imported when they are called."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from typing import Any
 import click
 
 from rolehost.errors import RolehostError
+
+#: Name → (``module:attribute`` of a click command, one line for the help).
+Targets = Mapping[str, tuple[str, str]]
 
 
 def imported(target: str) -> click.Command:
@@ -28,39 +31,51 @@ def imported(target: str) -> click.Command:
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are known by name and one line each, and imported when called.
+    """A group that knows its commands by name and help, and imports one when it is called.
 
     Args:
-        targets: name → (``module:attribute``, one line for the help).
+        targets: its commands.
     """
 
-    def __init__(self, *args: Any, targets: Mapping[str, tuple[str, str]], **options: Any) -> None:
+    def __init__(self, *args: Any, targets: Targets | None = None, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.targets = targets
+        self._targets = targets or {}
+
+    def targets(self) -> Targets:
+        """Return the commands; a subclass may find them when they are needed."""
+        return self._targets
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """Return all names."""
-        return sorted(self.targets)
+        return sorted(self.targets())
 
     def get_command(
         self,
         ctx: click.Context,  # noqa: ARG002
         cmd_name: str,
     ) -> click.Command | None:
-        """Import and return one command; None when there is none of this name."""
-        found = self.targets.get(cmd_name)
+        """Import and return one command; None if there is none of this name."""
+        found = self.targets().get(cmd_name)
         return imported(found[0]) if found else None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command; an unknown one is answered with the nearest."""
-        if args[0] not in self.targets and not args[0].startswith("-"):
-            from rolehost.suggest import did_you_mean
-
-            hint = did_you_mean(args[0], self.targets) or f"see {ctx.command_path} --help"
-            ctx.fail(f"{args[0]!r} is no command of {ctx.command_path}; {hint}")
+        """Find the command; an unknown name is answered with the nearest."""
+        if not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            ctx.fail(self.unknown(ctx, args[0]))
         return super().resolve_command(ctx, args)
+
+    def nearest(self, name: str) -> str:
+        """Return the hint at a command of a similar name, or empty text."""
+        from rolehost.suggest import did_you_mean
+
+        return did_you_mean(name, self.targets())
+
+    def unknown(self, ctx: click.Context, name: str) -> str:
+        """Return the message for a name that is no command."""
+        hint = self.nearest(name) or f"see {ctx.command_path} --help"
+        return f"{name!r} is no command of {ctx.command_path}; {hint}"
 
     def format_commands(
         self,
@@ -69,4 +84,4 @@ class LazyGroup(click.Group):
     ) -> None:
         """Write the commands without importing them."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in self.targets.items()])
+            formatter.write_dl([(name, line) for name, (_, line) in sorted(self.targets().items())])

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 import click
 
 import rolehost
 from rolehost.cli import exits
-from rolehost.cli.context import Context
-from rolehost.cli.lazy import imported
-from rolehost.cli.options import takes_deployment
+from rolehost.cli.context import Context, takes_deployment
+from rolehost.cli.lazy import LazyGroup, Targets, imported
 from rolehost.discovery.commands import HOST, OFFERED, tools
 from rolehost.errors import (
     ConfigurationError,
@@ -23,53 +21,47 @@ from rolehost.errors import (
 )
 
 
-class Commands(click.Group):
-    """Commands of the host, of installed tools and of the deployment's plugins, loaded lazily."""
+class Commands(LazyGroup):
+    """Commands of the host, of installed tools and of the deployment's plugins."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return all names; plugins' commands only where the deployment composes."""
-        return sorted({*_own(), *_contributed(ctx, quiet=True)})
+    def targets(self) -> Targets:
+        """Return the commands of the host and of installed tools."""
+        found = {name: command for name, command in tools().items() if " " not in name}
+        return {**found, **HOST}
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return one command; None when there is none of this name."""
+        """Import and return one command; a plugin's needs the composition."""
         if cmd_name in HOST:
             return imported(HOST[cmd_name][0])
-        own = _own()
-        if cmd_name in own:
-            return imported(own[cmd_name][0])
+        known = super().get_command(ctx, cmd_name)
+        if known is not None:
+            return known
         if cmd_name in OFFERED:
             ctx.fail(
                 f"{cmd_name!r} is a command of a tool that is not installed; "
                 f"pip install 'rolehost[{OFFERED[cmd_name]}]'"
             )
-        near = _near(cmd_name)
-        contributed = _contributed(ctx, quiet=bool(near))
-        if cmd_name in contributed:
-            return imported(contributed[cmd_name][0])
-        return None
+        try:
+            contributed = ctx.ensure_object(Context).composition.commands
+        except ConfigurationError:
+            if self.nearest(cmd_name):
+                return None  # more likely a misspelt command of the host
+            raise
+        named = (owned.value for owned in contributed if owned.value.name == cmd_name)
+        return next((imported(command.target) for command in named), None)
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command; an unknown one is answered with the nearest."""
-        command = self.get_command(ctx, args[0])
-        if command is None and not args[0].startswith("-"):
-            hint = _near(args[0]) or "see rolehost --help"
-            path = ctx.ensure_object(Context).path
-            where = f"the plugins of {path}" if path else "a plugin (no deployment was found)"
-            ctx.fail(f"{args[0]!r} is a command neither of the host nor of {where}; {hint}")
-        return super().resolve_command(ctx, args)
+    def unknown(self, ctx: click.Context, name: str) -> str:
+        """Return the message for a name that is no command."""
+        hint = self.nearest(name) or "see rolehost --help"
+        path = ctx.ensure_object(Context).path
+        where = f"the plugins of {path}" if path else "a plugin (no deployment was found)"
+        return f"{name!r} is a command neither of the host nor of {where}; {hint}"
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the commands without importing them, and what the exit statuses mean."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, summary) for name, (_, summary) in _own().items()])
-        contributed = _contributed(ctx, quiet=True)
-        if contributed:
-            with formatter.section(f"Commands of the plugins of {ctx.obj.path or '--plugins'}"):
-                formatter.write_dl(
-                    [(name, summary) for name, (_, summary) in sorted(contributed.items())]
-                )
+        """Write the commands without importing them, and the exit statuses."""
+        super().format_commands(ctx, formatter)
+        formatter.write_paragraph()
+        formatter.write_text("Plugins add commands: rolehost commands lists them.")
         with formatter.section("Exit status"):
             formatter.write_dl([(str(code), text) for code, text in exits.MEANINGS.items()])
 
@@ -94,19 +86,18 @@ def main() -> None:
 
 
 def invoke(arguments: Sequence[str], *, owns_process: bool = False) -> int:
-    """Run one command line.
+    """Run one command line and return its exit status.
 
     Args:
         arguments: what follows ``rolehost``.
         owns_process: see :class:`~rolehost.cli.context.Context`.
-
-    Returns:
-        The exit status; see :mod:`rolehost.cli`.
     """
     try:
-        context = Context(owns_process=owns_process)
         result = cli.main(
-            args=list(arguments), prog_name="rolehost", standalone_mode=False, obj=context
+            args=list(arguments),
+            prog_name="rolehost",
+            standalone_mode=False,
+            obj=Context(owns_process=owns_process),
         )
     except click.ClickException as error:
         error.show()
@@ -119,37 +110,13 @@ def invoke(arguments: Sequence[str], *, owns_process: bool = False) -> int:
 
         problems(error.problems)
         return exits.CONFIGURATION
-    except StorageRefused as error:
-        click.echo(f"rolehost: {error}", err=True)
-        return exits.CONFIGURATION
-    except (StartError, StorageError) as error:
-        click.echo(f"rolehost: {error}", err=True)
-        return exits.CANNOT_START
     except RolehostError as error:
         click.echo(f"rolehost: {error}", err=True)
-        return exits.FAILED
+        return _status(error)
     return result if type(result) is int else exits.OK
 
 
-def _own() -> dict[str, tuple[str, str]]:
-    """Return the commands of the host and of installed tools."""
-    found = {name: command for name, command in tools().items() if " " not in name}
-    return dict(sorted({**found, **HOST}.items()))
-
-
-def _contributed(ctx: click.Context, *, quiet: bool) -> dict[str, tuple[str, str]]:
-    """Return the plugins' commands; with ``quiet`` none when the deployment has mistakes."""
-    context: Any = ctx.ensure_object(Context)
-    try:
-        commands = context.composition.commands
-    except ConfigurationError:
-        if quiet:
-            return {}
-        raise
-    return {owned.value.name: (owned.value.target, owned.value.summary) for owned in commands}
-
-
-def _near(name: str) -> str:
-    from rolehost.suggest import did_you_mean
-
-    return did_you_mean(name, _own())
+def _status(error: RolehostError) -> int:
+    if isinstance(error, StorageRefused):
+        return exits.CONFIGURATION
+    return exits.CANNOT_START if isinstance(error, StartError | StorageError) else exits.FAILED

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from rolehost.cli import exits
-from rolehost.cli.context import Context
-from rolehost.cli.database import moment, opened
-from rolehost.cli.options import as_json, takes_deployment
-from rolehost.cli.output import listing
+from rolehost.cli.context import Context, as_json, takes_deployment
+from rolehost.cli.database import opened
+from rolehost.cli.output import listing, moment
 from rolehost.errors import StartError
 
 if TYPE_CHECKING:

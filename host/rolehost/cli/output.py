@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -40,6 +41,32 @@ def document(value: Any) -> None:
 def problems(found: Iterable[Problem]) -> None:
     """Print problems to standard error, a blank line between them."""
     click.echo("\n\n".join(str(problem) for problem in found), err=True)
+
+
+def moment(milliseconds: int | None) -> str | None:
+    """Show a time of the tables as RFC 3339 text in UTC."""
+    if milliseconds is None:
+        return None
+    shown = datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
+    return shown.replace("+00:00", "Z")
+
+
+def moments(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a record with its times as text."""
+    return {
+        name: moment(value) if name.endswith("_at") else value for name, value in record.items()
+    }
+
+
+def shown(record: dict[str, Any], *, as_json: bool) -> None:
+    """Print one record of the tables: as JSON, or a line for each field."""
+    readable = moments(record)
+    if as_json:
+        document(readable)
+        return
+    width = max(map(len, readable))
+    for name, value in readable.items():
+        click.echo(f"{name:<{width}}  {'-' if value is None else value}")
 
 
 def text(value: Any) -> str:

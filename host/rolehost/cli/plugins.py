@@ -1,62 +1,50 @@
-"""``rolehost plugins``: enabled, disabled, broken, and why; and how well they do."""
+"""``rolehost plugins``: which are installed, which are enabled, and why one is not."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import click
 
-from rolehost.cli import exits
-from rolehost.cli.context import Context
+from rolehost.api.contributions import PluginInfo
+from rolehost.cli import exits, pin
+from rolehost.cli.context import Context, Examined, as_json, takes_deployment
 from rolehost.cli.explain import extends
-from rolehost.cli.lazy import imported
-from rolehost.cli.options import as_json, takes_deployment
+from rolehost.cli.lazy import LazyGroup, Targets
 from rolehost.cli.output import listing
 from rolehost.cli.output import problems as tell
-from rolehost.composition import Composition, examine, probe
-from rolehost.deployment import Deployment, read
+from rolehost.composition import Composition, probe
+from rolehost.deployment import Deployment
 from rolehost.discovery import Found, installed
 from rolehost.discovery.commands import tools
-from rolehost.errors import ConfigurationError, Problem
+from rolehost.errors import Problem
 
 
-class Plugins(click.Group):
+class _Plugins(LazyGroup):
     """Lists when no other command is named, so that ``rolehost plugins FILE`` lists, too."""
+
+    def targets(self) -> Targets:
+        """Return ``list``, and what installed tools add, for example ``grade``."""
+        words = {name: target for name, target in tools().items() if name.startswith("plugins ")}
+        return {
+            "list": ("rolehost.cli.plugins:list_plugins", "List all installed plugins by name."),
+            **{name.removeprefix("plugins "): target for name, target in words.items()},
+        }
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put the command ``list`` before what is no command."""
-        if not args or (args[0] not in self.list_commands(ctx) and args[0] not in _HELP):
+        if not args or args[0] not in {*self.targets(), "-h", "--help"}:
             args = ["list", *args]
         return super().parse_args(ctx, args)
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names, with those of installed tools."""
-        return sorted({*super().list_commands(ctx), *_of_tools()})
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a command; one of a tool is imported."""
-        own = super().get_command(ctx, cmd_name)
-        if own is None and cmd_name in (found := _of_tools()):
-            return imported(found[cmd_name])
-        return own
-
-
-def _of_tools() -> dict[str, str]:
-    """Return name → target of what installed tools add to this group, for example ``grade``."""
-    words = ((name.split(), target) for name, (target, _) in tools().items())
-    return {name[1]: target for name, target in words if name[0] == "plugins" and len(name) == 2}
-
-
-_HELP = ("-h", "--help")
-
-
-@click.group(cls=Plugins)
+@click.group(cls=_Plugins)
 def plugins() -> None:
     """List installed plugins. Without a command: list."""
 
 
-@plugins.command("list")
+@click.command("list")
 @takes_deployment()
 @click.option("--probe", "probing", is_flag=True, help="Import disabled plugins too.")
 @click.option("--pin", "pinning", is_flag=True, help="Write down what the enabled plugins are.")
@@ -73,41 +61,71 @@ def list_plugins(context: Context, probing: bool, pinning: bool, as_json: bool) 
     file beside the deployment. One that names this file, pins = "…" in [deployment], refuses
     what differs from it.
     """
-    deployment, mistakes = read(context.path, plugins=context.plugins)
     if pinning:
-        from rolehost.cli.pin import write
-
-        if mistakes:
-            raise ConfigurationError(mistakes)
-        return write(deployment)
-    composition, problems = examine(deployment)
+        return pin.write(context.deployment)
+    examined = context.examined
     found = installed()
-    rows = [_row(plugin, deployment, [*mistakes, *problems], probing=probing) for plugin in found]
-    known = {plugin.name for plugin in found}
-    rows += [
-        _missing(name, deployment, problems) for name in deployment.plugins if name not in known
-    ]
-    summaries = (
-        {plugin.name: plugin.info.summary for plugin in composition.plugins} if composition else {}
-    )
-    for row in rows:
-        failed = composition and composition.left_out(row["name"])
-        if failed:
-            row["state"], row["why"] = "degraded", failed.reason
-    for row in rows:
-        row["summary"] = row["summary"] or summaries.get(row["name"], "")
-    for row in rows:
-        row["extensions"] = _extensions(composition, row["name"]) if composition else []
+    rows = [_row(plugin, examined, probing=probing) for plugin in found]
+    missing = set(examined.deployment.plugins) - {plugin.name for plugin in found}
+    rows += [_missing(name, examined) for name in missing]
     rows.sort(key=lambda row: (row["name"], row["distribution"] or ""))
     listing(rows, as_json=as_json, empty="no plugin is installed: pip install 'rolehost[standard]'")
-    if mistakes:
-        tell(mistakes)
+    if examined.unreadable:
+        tell(examined.unreadable)
         return exits.CONFIGURATION
     return exits.OK
 
 
-def _extensions(composition: Composition, name: str) -> list[str]:
+def _row(plugin: Found, examined: Examined, *, probing: bool) -> dict[str, Any]:
+    state, why, info = _state(plugin, examined, probing=probing)
+    return {
+        "name": plugin.name,
+        "state": state,
+        "distribution": plugin.distribution,
+        "version": plugin.version,
+        "why": why,
+        "summary": info.summary if info else "",
+        "extensions": _extensions(examined.composition, plugin.name),
+    }
+
+
+def _missing(name: str, examined: Examined) -> dict[str, Any]:
+    hint = next((each.fix for each in examined.faulty if each.got == name), "install it")
+    return {
+        "name": name,
+        "state": "missing",
+        "distribution": None,
+        "version": None,
+        "why": f"{_enabled_at(examined.deployment, name)}: not installed; {hint}",
+        "summary": "",
+        "extensions": [],
+    }
+
+
+def _state(
+    plugin: Found, examined: Examined, *, probing: bool
+) -> tuple[str, str, PluginInfo | None]:
+    """Return the state of an installed plugin, why it is in it, and what it says of itself."""
+    deployment, composition = examined.deployment, examined.composition
+    if plugin.name not in deployment.plugins:
+        seen = probe(deployment, plugin) if probing else None
+        if seen is not None and seen.problems:
+            return "broken", _text(seen.problems), seen.info
+        why = f"not in plugins of {deployment.path or '(no deployment file)'}"
+        return "disabled", why, seen.info if seen else None
+    own = [each for each in examined.problems if _concerns(each, plugin)]
+    if own:
+        return "broken", _text(own), None
+    if composition is not None and (failed := composition.left_out(plugin.name)):
+        return "degraded", failed.reason, None
+    info = composition.plugin(plugin.name).info if composition else None
+    return "enabled", _enabled_at(deployment, plugin.name), info
+
+
+def _extensions(composition: Composition | None, name: str) -> list[str]:
     """Return which extension points an enabled plugin offers, and which it gives something to."""
+    if composition is None:
+        return []
     offered = [
         f"offers {point.hook}"
         for plugin in composition.plugins
@@ -117,55 +135,14 @@ def _extensions(composition: Composition, name: str) -> list[str]:
     return offered + [f"extends {item}" for item in extends(composition, name)]
 
 
-def _row(
-    plugin: Found, deployment: Deployment, problems: Sequence[Problem], *, probing: bool
-) -> dict[str, Any]:
-    state, why, summary = "disabled", _not_listed(deployment), ""
-    if plugin.name in deployment.plugins:
-        own = [problem for problem in problems if _concerns(problem, plugin)]
-        state = "broken" if own else "enabled"
-        why = "; ".join(_line(problem) for problem in own) or enabled_at(deployment, plugin.name)
-    elif probing:
-        seen = probe(deployment, plugin)
-        summary = seen.info.summary if seen.info else ""
-        if seen.problems:
-            state = "broken"
-            why = "; ".join(_line(problem) for problem in seen.problems)
-    return {
-        "name": plugin.name,
-        "state": state,
-        "distribution": plugin.distribution,
-        "version": plugin.version,
-        "why": why,
-        "summary": summary,
-    }
-
-
-def _missing(name: str, deployment: Deployment, problems: Sequence[Problem]) -> dict[str, Any]:
-    hint = next((problem.fix for problem in problems if problem.got == name), "install it")
-    return {
-        "name": name,
-        "state": "missing",
-        "distribution": None,
-        "version": None,
-        "why": f"{enabled_at(deployment, name)}: not installed; {hint}",
-        "summary": "",
-    }
-
-
-def enabled_at(deployment: Deployment, name: str) -> str:
-    """Return the line that enables a plugin, or what overrode it."""
+def _enabled_at(deployment: Deployment, name: str) -> str:
     origin = deployment.origins.get(f"plugins.{name}")
     return f"enabled at {origin.text}" if origin else "enabled"
-
-
-def _not_listed(deployment: Deployment) -> str:
-    return f"not in plugins of {deployment.path or '(no deployment file)'}"
 
 
 def _concerns(problem: Problem, plugin: Found) -> bool:
     return plugin.who in problem.who or problem.who == f"plugin {plugin.name}"
 
 
-def _line(problem: Problem) -> str:
-    return f"{problem.code}: {problem.what} ({problem.where}): {problem.got}"
+def _text(problems: Iterable[Problem]) -> str:
+    return "; ".join(f"{each.code}: {each.what} ({each.where}): {each.got}" for each in problems)

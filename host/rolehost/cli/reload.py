@@ -8,8 +8,7 @@ from typing import Any
 
 import click
 
-from rolehost.cli.context import Context
-from rolehost.cli.options import as_json, takes_deployment
+from rolehost.cli.context import Context, as_json, takes_deployment
 from rolehost.cli.output import document, problems
 from rolehost.errors import Problem, RolehostError
 from rolehost.supervisor.control import RunningSupervisor, running_supervisors

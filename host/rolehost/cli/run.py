@@ -7,8 +7,7 @@ import time
 import click
 
 from rolehost.cli import exits
-from rolehost.cli.context import Context
-from rolehost.cli.options import takes_deployment
+from rolehost.cli.context import Context, takes_deployment
 from rolehost.cli.output import problems as tell
 from rolehost.composition import Composition
 from rolehost.errors import StorageRefused, StorageUnavailable

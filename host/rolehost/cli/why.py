@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import click
 
+from rolehost.api.contributions import Handler, PluginInfo
 from rolehost.api.metrics import Metric
 from rolehost.cli import exits
-from rolehost.cli.context import Context
-from rolehost.cli.explain import KINDS, MADE_BY, NAMED, Facts, contributed, explain
-from rolehost.cli.options import as_json, takes_deployment
+from rolehost.cli.context import Context, Examined, as_json, takes_deployment
+from rolehost.cli.explain import CONTRIBUTIONS, KINDS, MADE_BY, Facts, explain
+from rolehost.cli.listings import values
 from rolehost.cli.output import document
-from rolehost.cli.settings import values
-from rolehost.composition import Composition, Probe, examine, probe
-from rolehost.deployment import Deployment
+from rolehost.composition import Composition, Owned, probe
 from rolehost.discovery import Found, installed
 from rolehost.suggest import did_you_mean
 
@@ -34,16 +33,17 @@ def why(context: Context, subject: str, as_json: bool) -> int:
     rolehost fleet why.
     """
     kind, name = split(subject)
-    deployment = context.deployment
-    if kind == "plugin" and name in deployment.plugins:
-        composition, _ = examine(deployment)
-        if composition is None:
-            return answer(subject, False, _broken(deployment, name), as_json)
-    facts = explain(context.composition, kind, name)
+    examined = context.examined
+    deployment = examined.deployment
+    faulty = examined.composition is None and not examined.unreadable
+    if faulty and kind == "plugin" and name in deployment.plugins:
+        return answer(subject, False, _faulty(examined, name), as_json)
+    composition = context.composition
+    facts = explain(composition, kind, name)
     if facts is not None:
         return answer(subject, True, facts, as_json)
     file = str(deployment.path or "a deployment file")
-    return answer(subject, False, explain_off([context.composition], kind, name, file), as_json)
+    return answer(subject, False, explain_off([composition], kind, name, file), as_json)
 
 
 def split(subject: str) -> tuple[str, str]:
@@ -71,52 +71,58 @@ def answer(subject: str, on: bool, facts: Facts, as_json: bool) -> int:
     return exits.OK if on else exits.FAILED
 
 
-def _broken(deployment: Deployment, name: str) -> Facts:
-    _, problems = examine(deployment)
-    own = [
-        problem
-        for problem in problems
-        if problem.who.startswith(f"plugin {name} ") or problem.got == name
-    ]
-    return [
-        ("enabled at", deployment.origins[f"plugins.{name}"].text),
-        *((problem.code, f"{problem.what}; {problem.fix}") for problem in own or problems),
-    ]
-
-
 def explain_off(compositions: Sequence[Composition], kind: str, name: str, file: str) -> Facts:
-    """Return why a subject is off in deployments, and what would turn it on there."""
+    """Return why a subject is off in deployments, and what would turn it on there.
+
+    Args:
+        file: the deployment files, for the message.
+    """
     enabled = {plugin for each in compositions for plugin in each.deployment.plugins}
     disabled = [found for found in installed() if found.name not in enabled]
     degraded = [fact for each in compositions for fact in _degraded(each, kind, name)]
     if degraded:
         return degraded
     if kind == "plugin":
-        return _plugin_off(name, disabled, file)
+        return _not_enabled(name, disabled, file)
     if kind == "backend":
-        offered = list(
-            dict.fromkeys(fact for each in compositions for fact in _offered(each, name))
-        )
-        if offered:
-            return offered
+        unused = [fact for each in compositions for fact in _unused_backend(each, name)]
+        if unused:
+            return list(dict.fromkeys(unused))
     facts: Facts = []
     for found in disabled:
         seen = probe(compositions[0].deployment, found)
-        if _would_give(seen, kind, name):
+        settings = kind == "setting" and name.partition(".")[0] == found.name
+        infos = [seen.info] if seen.info else []
+        if settings or name in _names(kind, seen.contributions.of, infos):
             facts += [
                 ("would be given by", found.who),
                 ("to turn it on", f'add "{found.name}" to plugins in {file}'),
             ]
     if facts:
         return facts
-    known = {each for composition in compositions for each in _names(composition, kind)}
-    hint = did_you_mean(name, sorted(known))
-    because = ("because", f"no installed plugin gives it{'; ' + hint if hint else ''}")
-    return [because, *_installable(name)]
+    hint = did_you_mean(name, sorted(_known(compositions, kind)))
+    return [_because("no installed plugin gives it", hint), *_installable(name)]
+
+
+def _because(text: str, hint: str) -> tuple[str, str]:
+    return "because", f"{text}; {hint}" if hint else text
+
+
+def _faulty(examined: Examined, name: str) -> Facts:
+    """Return why an enabled plugin is off in a deployment that does not compose."""
+    own = [
+        problem
+        for problem in examined.faulty
+        if problem.who.startswith(f"plugin {name} ") or problem.got == name
+    ]
+    return [
+        ("enabled at", examined.deployment.origins[f"plugins.{name}"].text),
+        *((each.code, f"{each.what}; {each.fix}") for each in own or examined.faulty),
+    ]
 
 
 def _degraded(composition: Composition, kind: str, name: str) -> Facts:
-    """Say why a plugin was left out, or the plugin whose route this is."""
+    """Return why a plugin was left out, or the plugin that has this route."""
     facts: Facts = []
     for each in composition.degraded:
         gives = kind == "route" and any(owned.value.path == name for owned in each.routes)
@@ -131,33 +137,11 @@ def _degraded(composition: Composition, kind: str, name: str) -> Facts:
     return facts
 
 
-def _installable(name: str) -> Facts:
-    """Say how a plugin is had that is not installed, where the host's extras name it."""
-    from importlib import metadata
-
-    try:
-        extras = metadata.metadata("rolehost").get_all("Provides-Extra") or []
-        required = metadata.requires("rolehost") or []
-    except metadata.PackageNotFoundError:
-        return []
-    for extra in extras:
-        for text in required:
-            distribution = text.partition(";")[0].strip()
-            meant = re.search(rf"""extra\s*==\s*["']{re.escape(extra)}["']""", text)
-            if meant and extra == name and distribution == f"rolehost-{name}":
-                return [
-                    ("offered by", f"{distribution}, which is not installed"),
-                    ("to install it", f"pip install 'rolehost[{extra}]'"),
-                ]
-    return []
-
-
-def _plugin_off(name: str, disabled: Iterable[Found], file: str) -> Facts:
+def _not_enabled(name: str, disabled: Sequence[Found], file: str) -> Facts:
     match = next((found for found in disabled if found.name == name), None)
     if match is None:
         hint = did_you_mean(name, (found.name for found in installed()))
-        because = ("because", f"it is not installed{'; ' + hint if hint else ''}")
-        return [because, *_installable(name)]
+        return [_because("it is not installed", hint), *_installable(name)]
     return [
         ("installed", f"{match.distribution} {match.version}"),
         ("because", f"it is not in plugins of {file}"),
@@ -165,49 +149,76 @@ def _plugin_off(name: str, disabled: Iterable[Found], file: str) -> Facts:
     ]
 
 
-def _offered(composition: Composition, name: str) -> Facts:
+def _installable(name: str) -> Facts:
+    """Return how to install a plugin that an extra of the host names."""
+    from importlib import metadata
+
+    try:
+        extras = metadata.metadata("rolehost").get_all("Provides-Extra") or []
+        required = metadata.requires("rolehost") or []
+    except metadata.PackageNotFoundError:
+        return []
+    distribution = f"rolehost-{name}"
+    offered = {text.partition(";")[0].strip() for text in required}
+    if name not in extras or distribution not in offered:
+        return []
+    return [
+        ("offered by", f"{distribution}, which is not installed"),
+        ("to install it", f"pip install 'rolehost[{name}]'"),
+    ]
+
+
+def _unused_backend(composition: Composition, name: str) -> Facts:
     """Return why a backend that an enabled plugin offers is not used."""
     facts: Facts = []
     for found in installed():
-        if found.name in composition.deployment.plugins:
-            seen = probe(composition.deployment, found)
-            for owned in seen.contributions.of(NAMED["backend"][0]):
-                if owned.value.name == name:
-                    kind = owned.value.kind
-                    facts += [
-                        ("offered by", f"{found.who} for {kind}"),
-                        ("because", f"nothing needs it, or [storage] {kind} chooses another"),
-                        ("to turn it on", f'set [storage] {kind} = "{name}"'),
-                    ]
+        if found.name not in composition.deployment.plugins:
+            continue
+        contributions = probe(composition.deployment, found).contributions
+        for owned in contributions.of(CONTRIBUTIONS["backend"].type):
+            if owned.value.name == name:
+                kind = owned.value.kind
+                facts += [
+                    ("offered by", f"{found.who} for {kind}"),
+                    ("because", f"nothing needs it, or [storage] {kind} chooses another"),
+                    ("to turn it on", f'set [storage] {kind} = "{name}"'),
+                ]
     return facts
 
 
-def _would_give(seen: Probe, kind: str, name: str) -> bool:
-    if kind in NAMED:
-        cls, name_of = NAMED[kind]
-        return any(name_of(owned.value) == name for owned in seen.contributions.of(cls))
-    if kind == "metric":
-        return any(name in owned.value.series for owned in seen.contributions.of(Metric))
-    if kind == "extension" and seen.info is not None:
-        return any(point.hook == name for point in seen.info.extension_points)
-    if kind == "topic" and seen.info is not None:
-        consumed = [owned.value.topic for owned in seen.contributions.of(NAMED["handler"][0])]
-        return name in seen.info.publishes or name in consumed
-    if kind == "role":
-        return name in MADE_BY and bool(seen.contributions.of(NAMED[MADE_BY[name]][0]))
-    return kind == "setting" and name.partition(".")[0] == seen.found.name
+def _known(compositions: Sequence[Composition], kind: str) -> set[str]:
+    """Return the names of a kind that are on in some deployment."""
+    if kind == "setting":
+        return {row["key"] for each in compositions for row in values(each)}
+    names: set[str] = set()
+    for each in compositions:
+        by_type: dict[type[Any], Iterable[Owned[Any]]] = {Metric: each.metrics.values()}
+        by_type |= {entry.type: entry.of(each) for entry in CONTRIBUTIONS.values()}
+        names |= _names(kind, by_type.__getitem__, [plugin.info for plugin in each.plugins])
+    return names
 
 
-def _names(composition: Composition, kind: str) -> list[str]:
-    if kind in NAMED:
-        return [NAMED[kind][1](owned.value) for owned in contributed(composition, kind)]
+def _names(
+    kind: str,
+    contributed: Callable[[type[Any]], Iterable[Owned[Any]]],
+    infos: Iterable[PluginInfo],
+) -> set[str]:
+    """Return the names of a kind, other than settings, that plugins give.
+
+    Args:
+        contributed: returns their contributions of a class.
+        infos: what they say of themselves.
+    """
+    if kind in CONTRIBUTIONS:
+        entry = CONTRIBUTIONS[kind]
+        return {entry.name(owned.value) for owned in contributed(entry.type)}
     if kind == "metric":
-        return list(composition.metrics)
+        return {name for owned in contributed(Metric) for name in owned.value.series}
     if kind == "extension":
-        return list(composition.extensions)
+        return {point.hook for info in infos for point in info.extension_points}
     if kind == "topic":
-        topics = {owned.value.topic for owned in composition.handlers}
-        return sorted(composition.publishes | topics)
+        consumed = {owned.value.topic for owned in contributed(Handler)}
+        return consumed.union(*(info.publishes for info in infos))
     if kind == "role":
-        return list(composition.roles)
-    return [str(row["key"]) for row in values(composition)]
+        return {role for role, by in MADE_BY.items() if contributed(CONTRIBUTIONS[by].type)}
+    return set()

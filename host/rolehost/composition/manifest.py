@@ -22,6 +22,7 @@ import rolehost
 from rolehost.api.contributions import Actor, Handler, Route, Schedule
 from rolehost.composition import Composition, Owned, responders
 from rolehost.composition.effective import Effective, effective
+from rolehost.composition.schedules import actor_of, when
 from rolehost.delivery.arguments import resolve, structure
 from rolehost.deployment import HostSettings, redacted
 from rolehost.schema import HOST_SET
@@ -295,9 +296,7 @@ def _handler(owned: Owned[Handler]) -> HandlerEntry:
 
 def _schedule(owned: Owned[Schedule]) -> ScheduleEntry:
     each = owned.value
-    when = f"{each.cron} {each.timezone}" if each.cron is not None else f"every {each.every:g} s"
-    actor = each.actor if isinstance(each.actor, str) else each.actor.name
-    return ScheduleEntry(each.name, actor, when, owned.plugin)
+    return ScheduleEntry(each.name, actor_of(each), when(each), owned.plugin)
 
 
 def _route(owned: Owned[Route]) -> RouteEntry:

@@ -141,6 +141,14 @@ class Composition:
         """All topics that enabled plugins declare they publish to."""
         return frozenset(topic for plugin in self.plugins for topic in plugin.info.publishes)
 
+    def enqueuers(self, actor: str) -> list[str]:
+        """Return the names of the plugins that enqueue an actor, sorted."""
+        return sorted(each.name for each in self.plugins if actor in each.info.enqueues)
+
+    def publishers(self, topic: str) -> list[str]:
+        """Return the names of the plugins that publish to a topic, sorted."""
+        return sorted(each.name for each in self.plugins if topic in each.info.publishes)
+
     @property
     def running(self) -> tuple[Role, ...]:
         """The roles that its instances run: those that ``[fleet] roles`` names, else all."""

@@ -28,6 +28,18 @@ def check_schedules(
             _cron(owned, owned.value.cron, report)
 
 
+def actor_of(schedule: Schedule) -> str:
+    """Return the name of the actor that a schedule enqueues."""
+    return schedule.actor if isinstance(schedule.actor, str) else schedule.actor.name
+
+
+def when(schedule: Schedule) -> str:
+    """Return when a schedule ticks: the interval, or the cron expression and its time zone."""
+    if schedule.every is not None:
+        return f"every {schedule.every:g} s"
+    return f"{schedule.cron} {schedule.timezone}"
+
+
 def _actor(
     owned: Owned[Schedule],
     actors: Mapping[str, Owned[Actor]],
@@ -35,7 +47,7 @@ def _actor(
     report: Report,
 ) -> None:
     schedule = owned.value
-    name = schedule.actor if isinstance(schedule.actor, str) else schedule.actor.name
+    name = actor_of(schedule)
     found = actors.get(name)
     if found is None and name not in elsewhere:
         if not report.partial:

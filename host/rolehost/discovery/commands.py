@@ -21,23 +21,24 @@ GROUP = "rolehost.commands"
 Commands = Mapping[str, tuple[str, str]]
 
 HOST: Commands = {
-    "actors": ("rolehost.cli.actors:actors", "List actors, who enqueues and who works them."),
+    "actors": ("rolehost.cli.listings:actors", "List actors, who enqueues and who works them."),
     "check": ("rolehost.cli.check:check", "Check deployments without starting anything."),
+    "commands": ("rolehost.cli.listings:commands", "List the commands that plugins add."),
     "dead": ("rolehost.cli.dead:dead", "List, show, replay and discard dead letters."),
     "doctor": ("rolehost.cli.doctor:doctor", "Look whether a deployment can run here."),
     "failpoints": (
-        "rolehost.cli.failpoints:failpoints",
+        "rolehost.cli.listings:failpoints",
         "List the points at which tests make a process fail.",
     ),
-    "handlers": ("rolehost.cli.handlers:handlers", "List event handlers by topic and group."),
+    "handlers": ("rolehost.cli.listings:handlers", "List event handlers by topic and group."),
     "jobs": ("rolehost.cli.jobs:jobs", "List, show, retry and cancel jobs."),
     "migrate": ("rolehost.cli.migrate:migrate", "Apply and take back migrations."),
     "plugins": ("rolehost.cli.plugins:plugins", "List plugins: enabled, disabled, broken."),
     "reload": ("rolehost.cli.reload:reload", "Replace a running deployment by a changed one."),
-    "routes": ("rolehost.cli.routes:routes", "List HTTP routes."),
+    "routes": ("rolehost.cli.listings:routes", "List HTTP routes."),
     "run": ("rolehost.cli.run:run", "Run a deployment, all its roles, in the foreground."),
-    "schedules": ("rolehost.cli.schedules:schedules", "List schedules."),
-    "settings": ("rolehost.cli.settings:settings", "List settings, each with its origin."),
+    "schedules": ("rolehost.cli.listings:schedules", "List schedules."),
+    "settings": ("rolehost.cli.listings:settings", "List settings, each with its origin."),
     "why": ("rolehost.cli.why:why", "Say who gives something, or why it is off."),
 }
 

@@ -17,6 +17,7 @@ from rolehost.api.services import Clock, Job, Services, UnitOfWork
 from rolehost.api.settings import Settings
 from rolehost.caching import Caching, CachingKeywords, CachingOptions, Guard
 from rolehost.composition.model import Composition
+from rolehost.composition.schedules import actor_of
 from rolehost.delivery import statistics
 from rolehost.delivery.clock import SystemClock
 from rolehost.delivery.guarded import guard_of
@@ -376,7 +377,6 @@ class ProcessServices:
     def _make_runtime(self) -> DeliveryRuntime:
         composition = self.composition
         host = composition.deployment.host
-        scheduled = (owned.value.actor for owned in composition.schedules)
         return DeliveryRuntime(
             database=self.database,
             wake=self.queue.wake if "queue" in composition.backends else _wake_none,
@@ -386,7 +386,7 @@ class ProcessServices:
             declared=Declared(
                 actors=_durable(composition),
                 enqueues=composition.enqueues
-                | {actor if isinstance(actor, str) else actor.name for actor in scheduled},
+                | {actor_of(owned.value) for owned in composition.schedules},
                 publishes=composition.publishes,
                 strict=host.deployment.environment != "production",
             ),

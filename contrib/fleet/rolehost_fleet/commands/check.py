@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import click
 from rolehost.cli import exits
-from rolehost.cli.options import as_json
+from rolehost.cli.context import as_json
 from rolehost.cli.output import document
 from rolehost.composition.manifest import Manifest
 from rolehost.errors import Problem, StartError

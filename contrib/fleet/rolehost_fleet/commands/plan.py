@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 from rolehost.cli import exits
-from rolehost.cli.options import as_json
+from rolehost.cli.context import as_json
 from rolehost.cli.output import document
 from rolehost.errors import StartError
 

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rolehost.cli import exits
-from rolehost.cli.context import Context
-from rolehost.cli.database import moment
-from rolehost.cli.options import as_json
-from rolehost.cli.output import document, listing
+from rolehost.cli.context import Context, as_json
+from rolehost.cli.output import document, listing, moment
 from rolehost.errors import StartError
 
 from rolehost_fleet.commands.sources import connected, manifests_of, named_fleet, takes_fleet

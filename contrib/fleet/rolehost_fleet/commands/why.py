@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from rolehost.cli.context import as_json
 from rolehost.cli.explain import KINDS
-from rolehost.cli.options import as_json
 from rolehost.cli.why import answer, explain_off, split
 
 from rolehost_fleet.commands.explain import explain_fleet

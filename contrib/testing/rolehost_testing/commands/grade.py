@@ -8,8 +8,7 @@ from typing import Any
 
 import click
 from rolehost.cli import exits
-from rolehost.cli.context import Context
-from rolehost.cli.options import as_json
+from rolehost.cli.context import Context, as_json
 from rolehost.cli.output import document
 from rolehost.discovery import Found, did_you_mean, installed
 from rolehost.discovery.suggest import one_of

@@ -1,0 +1,198 @@
+"""The commands that list what a deployment's plugins contribute, and its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rolehost.cli.context import Context, as_json, takes_deployment
+from rolehost.cli.output import listing, moment
+from rolehost.composition import Composition, access_of, responders
+from rolehost.composition.effective import effective
+from rolehost.composition.schedules import actor_of, when
+from rolehost.deployment import redacted
+from rolehost.errors import StartError, StorageError
+from rolehost.redaction import HIDDEN
+
+if TYPE_CHECKING:
+    from rolehost.delivery.tickstate import TickState
+
+
+@click.command()
+@takes_deployment()
+@as_json
+@click.pass_obj
+def routes(context: Context, as_json: bool) -> None:
+    """List HTTP routes by path, each with its methods, plugin, site and what protects it."""
+    composition = context.composition
+    http = composition.deployment.host.http
+    rows = [
+        {
+            "path": owned.value.path,
+            "methods": sorted(responders(owned.value)),
+            "plugin": owned.plugin,
+            "access": access_of(owned, composition.authentications, http),
+            "idempotent": owned.value.idempotent,
+            "max_body": owned.value.max_body or http.max_body,
+            "site": owned.site,
+        }
+        for owned in composition.routes
+    ]
+    rows.sort(key=lambda row: (row["path"], row["methods"]))
+    listing(rows, as_json=as_json, empty="no enabled plugin contributes a route")
+
+
+@click.command()
+@takes_deployment()
+@as_json
+@click.pass_obj
+def actors(context: Context, as_json: bool) -> None:
+    """List actors by name: those worked here, and those that are only enqueued here."""
+    composition = context.composition
+    rows = []
+    for name in sorted({*composition.actors, *composition.enqueues}):
+        owned = composition.actors.get(name)
+        actor = owned.value if owned else None
+        rows.append(
+            {
+                "name": name,
+                "queue": actor.queue if actor else None,
+                "durable": actor.durable if actor else None,
+                "priority": actor.priority if actor else None,
+                "attempts": actor.retry.attempts if actor else None,
+                "plugin": owned.plugin if owned else None,
+                "enqueued_by": composition.enqueuers(name),
+                "site": owned.site if owned else "in another deployment",
+            }
+        )
+    listing(rows, as_json=as_json, empty="no enabled plugin contributes or enqueues an actor")
+
+
+@click.command()
+@takes_deployment()
+@as_json
+@click.pass_obj
+def handlers(context: Context, as_json: bool) -> None:
+    """List event handlers by topic and consumer group."""
+    composition = context.composition
+    rows = [
+        {
+            "topic": owned.value.topic,
+            "group": owned.value.group,
+            "name": owned.value.name,
+            "batch": owned.value.batch,
+            "attempts": owned.value.retry.attempts,
+            "plugin": owned.plugin,
+            "published_by": composition.publishers(owned.value.topic),
+            "site": owned.site,
+        }
+        for owned in composition.handlers
+    ]
+    rows.sort(key=lambda row: (row["topic"], row["group"]))
+    listing(rows, as_json=as_json, empty="no enabled plugin contributes a handler")
+
+
+@click.command()
+@takes_deployment()
+@click.option("--declared", is_flag=True, help="Only what plugins declare; ask no database.")
+@as_json
+@click.pass_obj
+def schedules(context: Context, declared: bool, as_json: bool) -> None:
+    """List schedules by name, each with when it ticks, what it enqueues, and how that went.
+
+    The last tick, how many failed, and why the last one failed are asked of the database; they
+    are left out when it cannot be asked.
+    """
+    states = None if declared else _states(context)
+    rows: list[dict[str, Any]] = [
+        {
+            "name": owned.value.name,
+            "when": when(owned.value),
+            "actor": actor_of(owned.value),
+            "arguments": dict(owned.value.arguments),
+            "missed": owned.value.missed,
+            "plugin": owned.plugin,
+            "site": owned.site,
+            **(_went(states.get(owned.value.name)) if states is not None else {}),
+        }
+        for owned in context.composition.schedules
+    ]
+    rows.sort(key=lambda row: str(row["name"]))
+    listing(rows, as_json=as_json, empty="no enabled plugin contributes a schedule")
+
+
+def _states(context: Context) -> Mapping[str, TickState] | None:
+    """Return how ticks went by schedule; None if the database cannot be asked."""
+    from rolehost.cli.database import ledger
+    from rolehost.delivery import tickstate
+
+    composition = context.composition
+    if not composition.schedules or "database" not in composition.backends:
+        return None
+    try:
+        with ledger(context) as database:
+            return tickstate.read(database)
+    except (StartError, StorageError) as error:
+        click.echo(f"how they went is not known: {str(error).splitlines()[0]}", err=True)
+        return None
+
+
+def _went(state: TickState | None) -> dict[str, Any]:
+    if state is None:
+        return {"last": None, "failures": 0, "error": None}
+    failed = state.failed_at is not None and state.failed_at >= state.last_tick
+    return {
+        "last": moment(state.last_tick),
+        "failures": state.failures,
+        "error": state.error if failed else None,
+    }
+
+
+@click.command()
+@takes_deployment()
+@as_json
+@click.pass_obj
+def settings(context: Context, as_json: bool) -> None:
+    """List every setting with its value and origin, defaults included; secrets as asterisks."""
+    rows = sorted(values(context.composition), key=lambda row: str(row["key"]))
+    listing(rows, as_json=as_json, empty="there are no settings")
+
+
+def values(composition: Composition) -> Iterator[dict[str, Any]]:
+    """Yield key, value and origin of every setting of the host and of enabled plugins."""
+    for key, value, origin in effective(composition):
+        yield {
+            "key": key,
+            "value": HIDDEN if origin.hidden else redacted(value),
+            "origin": origin.text,
+        }
+
+
+@click.command()
+@takes_deployment()
+@as_json
+@click.pass_obj
+def commands(context: Context, as_json: bool) -> None:
+    """List the commands that plugins add."""
+    rows = [
+        {"name": owned.value.name, "summary": owned.value.summary, "plugin": owned.plugin}
+        for owned in context.composition.commands
+    ]
+    rows.sort(key=lambda row: row["name"])
+    listing(rows, as_json=as_json, empty="no enabled plugin contributes a command")
+
+
+@click.command()
+@as_json
+def failpoints(as_json: bool) -> None:
+    """List the points at which a process can be made to fail, for tests.
+
+    ROLEHOST_FAIL=POINT:ACTION[@PROBABILITY],… arms them in the processes that are started with
+    it, except in production. Actions: kill, raise, delay=SECONDS.
+    """
+    from rolehost.failpoints import NAMES
+
+    rows = [{"point": name, "what has happened": text} for name, text in NAMES.items()]
+    listing(rows, as_json=as_json, empty="there are none")
