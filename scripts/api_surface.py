@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from rolehost import api
@@ -15,23 +15,34 @@ from rolehost.api.hooks import Hooks
 
 from scripts.docstrings import Docstring, parse
 
-#: What the page puts under each heading, by the last part of the module that defines it.
+#: Heading for the names of each module of the API, by the last part of its name; in the order of
+#: the page for plugin authors.
 SUBJECTS = {
     "contributions": "Contributions",
-    "hooks": "Hooks and contexts",
-    "services": "What running code is given",
-    "events": "Events",
+    "services": "Services and contexts",
     "retries": "Outcomes and retries",
     "unique": "Unique jobs",
+    "events": "Events",
     "settings": "Settings",
-    "versions": "Versions",
+    "errors": "Errors",
+    "caching": "Caching",
     "metrics": "Metrics of plugins",
     "observe": "Recorders and statistics",
-    "caching": "Caching",
+    "hooks": "Commands",
+    "versions": "Versions",
+}
+
+#: The same for the page for backend authors.
+BACKEND_SUBJECTS = {
     "storage": "Storage",
     "private": "Private files",
-    "errors": "Errors",
 }
+
+#: Other names that stand under a heading of the page for backend authors.
+MOVED = {"FleetFacts": "Storage"}
+
+#: Names that docs/hooks.md describes.
+IN_HOOKS = frozenset({"DeclareContext", "ProcessContext"})
 
 
 def public() -> Iterator[tuple[str, Any]]:
@@ -113,17 +124,17 @@ def _generated(thing: type[Any]) -> bool:
 def signature(function: Any) -> str:
     """Return parameters and result as they are written, without ``self``."""
     try:
-        told = inspect.signature(function)
+        plain = inspect.signature(function)
     except (TypeError, ValueError):
         return "(…)"
     parameters = []
-    for each in told.parameters.values():
+    for each in plain.parameters.values():
         if each.name == "self":
             continue
         if each.default is not each.empty:
             each = each.replace(default=_Plain(each.default))
         parameters.append(each)
-    return str(told.replace(parameters=parameters)).replace("'", "")
+    return str(plain.replace(parameters=parameters)).replace("'", "")
 
 
 class _Plain:
@@ -142,21 +153,31 @@ def _plain(value: Any) -> str:
 
 
 def page(note: str) -> str:
-    """Return the reference of everything that a plugin may import."""
+    """Return the reference for plugin authors."""
+    accepted = " and ".join(map(str, versions.ACCEPTED_APIS))
     parts = [
         note,
         "# The plugin API",
-        "Everything that a plugin may import of the host: `rolehost.api`, and for routes"
-        " `rolehost.api.http`, for queues `rolehost.api.broker`; tests import `rolehost_testing`"
-        " ([testing.md](testing.md)). The hooks, with what each may do, are in"
-        " [hooks.md](hooks.md). This is plugin API"
-        f" {versions.PLUGIN_API}; plugins of"
-        f" {' and '.join(map(str, versions.ACCEPTED_APIS))} are accepted.",
+        "A plugin may import `rolehost.api`, and for routes `rolehost.api.http`; its tests import"
+        " `rolehost_testing` ([testing.md](testing.md)). [hooks.md](hooks.md) describes the hooks"
+        " and contributions, [backend-api.md](backend-api.md) the storage interfaces behind"
+        " `services.database`, `services.cache`, `services.queue` and `services.stream`."
+        f" This is plugin API {versions.PLUGIN_API}; the host accepts plugins of {accepted}.",
     ]
-    grouped: dict[str, list[tuple[str, Any]]] = {}
-    for name, thing in public():
-        grouped.setdefault(_subject(name, thing), []).append((name, thing))
-    for subject in (*SUBJECTS.values(), "Constants", "HTTP", "Brokers"):
+    grouped = _grouped()
+    links = [
+        f"- [`{name}`](hooks.md#{name.lower()}): {_summary(thing)}"
+        for name, thing in grouped.pop("Contributions")
+        if inspect.isclass(thing)
+    ]
+    links += [
+        f"- [`{name}`](hooks.md#{name.lower()}): {_summary(getattr(api, name))}"
+        for name in sorted(IN_HOOKS)
+    ]
+    parts += ["## Contributions", "\n".join(links)]
+    for name in ("actor", "handler"):
+        parts += _entry(name, getattr(api, name))
+    for subject in (*SUBJECTS.values(), "HTTP", "Constants"):
         if subject in grouped:
             parts.append(f"## {subject}")
             for name, thing in grouped[subject]:
@@ -164,13 +185,50 @@ def page(note: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def backend_page(note: str) -> str:
+    """Return the reference for the authors of storage backends."""
+    parts = [
+        note,
+        "# The backend API",
+        "A storage backend imports `rolehost.api`, and for a queue `rolehost.api.broker`. It"
+        " implements one of four interfaces: `Database`, `Cache`, `Queue` or `Stream`. A plugin"
+        " offers it with [`Backend`](hooks.md#backend) in the hook"
+        " [`rolehost_backends`](hooks.md#rolehost_backends). Begin with `rolehost new backend NAME"
+        " --kind cache`, which writes a package that passes the conformance suite"
+        " ([conformance.md](conformance.md)). Backends raise the `Storage…` errors of"
+        " [plugin-api.md](plugin-api.md#errors).",
+    ]
+    grouped = _grouped()
+    for subject in (*BACKEND_SUBJECTS.values(), "Brokers"):
+        parts.append(f"## {subject}")
+        for name, thing in grouped[subject]:
+            parts += _entry(name, thing)
+    return "\n\n".join(parts) + "\n"
+
+
+def _grouped() -> dict[str, list[tuple[str, Any]]]:
+    """Return the public names by heading; not those that docs/hooks.md describes."""
+    grouped: dict[str, list[tuple[str, Any]]] = {}
+    for name, thing in public():
+        if not isinstance(thing, TypeVar) and name not in IN_HOOKS:
+            grouped.setdefault(_subject(name, thing), []).append((name, thing))
+    return grouped
+
+
 def _subject(name: str, thing: Any) -> str:
     if name.startswith("http."):
         return "HTTP"
     if name.startswith("broker."):
         return "Brokers"
+    if name in MOVED:
+        return MOVED[name]
+    headings = SUBJECTS | BACKEND_SUBJECTS
     parts = getattr(thing, "__module__", "").split(".")
-    return next((SUBJECTS[part] for part in parts if part in SUBJECTS), "Constants")
+    return next((headings[part] for part in parts if part in headings), "Constants")
+
+
+def _summary(thing: Any) -> str:
+    return parse(thing).body[0]
 
 
 def _entry(name: str, thing: Any) -> Iterator[str]:
@@ -185,7 +243,7 @@ def _entry(name: str, thing: Any) -> Iterator[str]:
         return
     yield from _words(parse(thing))
     if inspect.isclass(thing):
-        rows = [line for member, line in _methods(thing) if member]
+        rows = methods(thing)
         if rows:
             yield "\n".join(rows)
 
@@ -201,21 +259,24 @@ def _words(documented: Docstring) -> Iterator[str]:
         yield f"Returns: {' '.join(documented.sections['Returns'].split())}"
 
 
-def _methods(thing: type[Any]) -> Iterator[tuple[str, str]]:
+def methods(thing: Any) -> list[str]:
+    """Return a line for each public property and method of a class."""
+    rows = []
     for name, member in vars(thing).items():
         if name.startswith("_"):
             continue
         if isinstance(member, property):
-            yield name, f"- `{name}` – {_first(member.fget)}"
+            rows.append(f"- `{name}` – {_first(member.fget)}")
         elif inspect.isfunction(member):
             text = re.sub(r"\s+", " ", signature(member))
-            yield name, f"- `{name}{text}` – {_first(member)}"
+            rows.append(f"- `{name}{text}` – {_first(member)}")
+    return rows
 
 
 def _first(function: Any) -> str:
     documented = parse(function)
-    told = [*documented.body[:1]]
+    words = [*documented.body[:1]]
     for section in ("Returns", "Raises"):
         if section in documented.sections:
-            told.append(f"{section}: {' '.join(documented.sections[section].split())}")
-    return " ".join(told)
+            words.append(f"{section}: {' '.join(documented.sections[section].split())}")
+    return " ".join(words)

@@ -39,7 +39,6 @@ OWN = (
 )
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-README = "../README.md"
 NOTE = (
     "<!-- Written by scripts/generate_docs.py; change the code instead, then run `just docs`. -->"
 )
@@ -86,7 +85,7 @@ def hooks_page() -> str:
     parts += ["# Contributions", *parse(contributions).body]
     for kind in _declarations():
         parts += _declaration(kind)
-    parts += ["# Contexts", "What the hooks are given."]
+    parts += ["# Contexts", "A hook takes one of these as `context`, or nothing."]
     for kind in (hooks.DeclareContext, hooks.ProcessContext):
         parts += _declaration(kind)
     parts += _extension_points()
@@ -97,8 +96,9 @@ def _extension_points() -> Iterator[str]:
     """Yield the part about hooks that plugins add."""
     yield "# Extension points"
     yield (
-        "Hooks that plugins of this repository add, for other plugins to implement. They are"
-        " declared and called as any plugin's are: by `extension_points` of its `PluginInfo`."
+        "A plugin may add hooks for other plugins to implement: extension points, in"
+        " `extension_points` of its `PluginInfo`. These are the extension points of the plugins in"
+        " this repository."
     )
     for kind in (contributions.ExtensionPoint, contributions.Extension):
         yield from _declaration(kind)
@@ -129,7 +129,10 @@ def _declaration(kind: type[Any]) -> list[str]:
         for field in kind.__dataclass_fields__.values()
     ]
     head = ("field", "type", "default", "meaning")
-    return [f"## `{kind.__name__}`", *documented.body, table(head, rows)]
+    parts = [f"## `{kind.__name__}`", *documented.body, table(head, rows)]
+    if methods := api_surface.methods(kind):
+        parts.append("\n".join(methods))
+    return parts
 
 
 def _default(field: Any) -> str:
@@ -152,12 +155,12 @@ def settings_page() -> str:
     parts = [
         NOTE,
         "# Settings",
-        "Every key of a deployment file. Where a value came from in a given deployment: "
-        "`rolehost settings DEPLOYMENT`. How files, includes, references and overrides work: "
-        "[deployment.md](deployment.md).",
-        "Beside the sections stand `plugins`, the list of enabled plugins, `include`, and "
-        '`[on_failure]`, which maps a plugin to `"abort"` (the default) or `"degrade"`: '
-        "[failures.md](failures.md).",
+        "This page lists every key of a deployment file. `rolehost settings DEPLOYMENT` shows the "
+        "values of a deployment and the origin of each. [deployment.md](deployment.md) explains "
+        "files, includes, references and overrides.",
+        "Outside of the sections below there are `plugins`, the list of enabled plugins; "
+        "`include`, the files to read first; and `[on_failure]`, which maps a plugin to "
+        '`"abort"` (the default) or `"degrade"` ([failures.md](failures.md)).',
         "## Of the host",
     ]
     for field in msgspec.structs.fields(HostSettings):
@@ -236,10 +239,10 @@ def commands_page() -> str:
     parts = [
         NOTE,
         "# Commands",
-        "`rolehost COMMAND --help` has the options; every listing takes `--json`.",
+        "`rolehost COMMAND --help` shows the options. Every listing takes `--json`.",
         table(("command", "does"), own),
         "## Of the plugins in this repository",
-        "There when the deployment enables the plugin.",
+        "A command exists if the deployment enables its plugin.",
         table(("command", "does"), contributed),
         "## Exit status",
         table(("status", "meaning"), statuses),
@@ -247,43 +250,32 @@ def commands_page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def promises() -> str:
-    """Return the table of promises."""
-    rows = [(each.promise, f"`{each.command}`", each.duration) for each in proofs().values()]
-    return table(("promise", "command", "usually takes"), rows)
-
-
 def proofs_page() -> str:
     """Return the page of promises."""
+    rows = [(each.promise, f"`{each.command}`", each.duration) for each in proofs().values()]
     parts = [
         NOTE,
         "# Proofs",
-        "What rolehost promises, and the command that shows it on your machine. Each starts what "
-        "it needs, prints a progress bar and ends with one line of figures; the exit status is 1 "
-        "when the promise does not hold. `--seed N` repeats a run, `--short` is the smaller run "
-        "that the tests use, `--json` prints one object.",
-        promises(),
+        "This page lists every promise of rolehost, with the command that checks it on your "
+        "machine. A proof starts what it needs, shows a progress bar and prints one line of "
+        "figures. Its exit status is 1 if the promise does not hold, 2 if the usage is wrong, and "
+        "3 if it cannot run here.",
+        "`--seed N` repeats a run, `--short` is the smaller run that the tests use, `--json` "
+        "prints one object. `scripts/prove --list` prints this list.",
+        table(("promise", "command", "usually takes"), rows),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def readme() -> str:
-    """Return the README with its table of promises brought up to date."""
-    text = (DOCS / README).read_text("utf-8")
-    head, begin, rest = text.partition("<!-- promises -->\n")
-    _, end, tail = rest.partition("<!-- end of promises -->\n")
-    return f"{head}{begin}{promises()}\n{end}{tail}"
-
-
-#: Every page that is generated, or of which a part is, by its path in ``docs/``.
+#: Every page that is generated, or has a generated part, by its path in ``docs/``.
 PAGES: dict[str, Callable[[], str]] = {
     "hooks.md": hooks_page,
     "plugin-api.md": lambda: api_surface.page(NOTE),
+    "backend-api.md": lambda: api_surface.backend_page(NOTE),
     "grades.md": grades_page.page,
     "settings.md": settings_page,
     "commands.md": commands_page,
     "proofs.md": proofs_page,
-    README: readme,
 }
 
 

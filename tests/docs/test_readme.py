@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -45,16 +44,6 @@ def test_every_command_of_the_readme_that_only_looks_is_run() -> None:
                 assert command.wait() == 0, command.output
             looked += 1
     assert looked >= 3
-
-
-def test_every_plugin_of_the_repository_is_named() -> None:
-    text = README.read_text("utf-8")
-    with running([ROLEHOST, "plugins", "--json"], ROOT) as command:
-        assert command.wait() == 0
-        listed = json.loads(command.output)
-    for plugin in listed:
-        if str(plugin["distribution"]).startswith("rolehost-"):
-            assert f"`{plugin['name']}`" in text
 
 
 @pytest.mark.parametrize("name", ["scripts/run.sh", "scripts/test.sh"])

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.needs("rolehost_embedded")
 
 FOUR = [ROOT / "deploy" / f"{name}.toml" for name in ("api", "worker", "events", "scheduler")]
 #: Pages that show the fleet of ``deploy/``, in a block between these two comments.
-PAGES = (ROOT / "README.md", ROOT / "docs" / "fleet.md")
+PAGES = (ROOT / "docs" / "fleet.md",)
 BEGIN, END = "<!-- fleet -->\n```mermaid\n", "```\n<!-- end of fleet -->\n"
 
 
