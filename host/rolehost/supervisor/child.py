@@ -138,11 +138,11 @@ class Slot:
             os.close(writing)
         self._started(pid, reading, now)
 
-    def adopt(self, started: StartedProcess, now: float) -> None:
-        """Take over the first process, which ``rolehost run`` forked before its ``exec``."""
+    def adopt(self, first: StartedProcess, now: float) -> None:
+        """Take over the first process, which ``rolehost run`` has forked before its ``exec``."""
         self.incarnation = 1
-        os.set_inheritable(started.status, False)
-        self._started(started.pid, started.status, now)
+        os.set_inheritable(first.status, False)
+        self._started(first.pid, first.status, now)
 
     def _started(self, pid: int, status: int, now: float) -> None:
         os.set_blocking(status, False)

@@ -75,7 +75,7 @@ def _fork(
         leave(reported(role, lambda: serve(reduced, role, number, 1, migrates=migrates)))
     os.close(writing)
     os.set_inheritable(reading, True)
-    return StartedProcess(role, number, pid, reading)
+    return StartedProcess(pid, reading)
 
 
 def _reduced_to(role: str, composition: Composition) -> Composition:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from itertools import zip_longest
 from typing import Any
 
 from rolehost.observe.board import Board
@@ -73,9 +74,7 @@ class Supervisor:
         """
         signals = signal_pipe((*STOPPING, signal.SIGCHLD))
         self._watch(signals, lambda: self._signalled(os.read(signals, 4096)))
-        started = {(each.role, each.number): each for each in self._plan.started}
-        for slot in self._slots:
-            first = started.get((slot.role.role, slot.number))
+        for slot, first in zip_longest(self._slots, self._plan.started):
             if first is None:
                 self._start(slot)
             else:

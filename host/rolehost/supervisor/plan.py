@@ -45,17 +45,13 @@ class RolePlan(NamedTuple):
 
 
 class StartedProcess(NamedTuple):
-    """A first process, a child of the command that becomes the supervisor.
+    """The first process of a slot, a child of the command that becomes the supervisor.
 
     Attributes:
-        role: its role.
-        number: number of its slot.
         pid: its process id.
         status: file descriptor, the read end of its status pipe.
     """
 
-    role: str
-    number: int
     pid: int
     status: int
 
@@ -78,7 +74,7 @@ class ProcessPlan(NamedTuple):
         log_level: ``debug``, ``info``, ``warning`` or ``error``.
         log_format: ``auto``, ``console`` or ``json``.
         began: :func:`time.monotonic` when the command began; 0.0 for the supervisor's start.
-        started: first processes that run already.
+        started: first processes that run already: one for each slot, or none.
         path: the deployment file, absolute, or empty. Symbolic links in it are not resolved, as
             a deployment may be changed by another target of a link.
         only: roles that ``--role`` named; empty for all.
