@@ -17,7 +17,7 @@ from rolehost.errors import Problem
 from rolehost.redaction import without
 from rolehost.storage.capabilities import Kind
 
-#: What happens when a plugin fails: nothing is started, or the rest goes on without it.
+#: What happens if a plugin fails: nothing is started, or the rest runs without it.
 Failure = Literal["abort", "degrade"]
 
 Positive = Annotated[float, Meta(gt=0)]
@@ -28,16 +28,17 @@ class DeploymentSettings(Settings, frozen=True):
     """``[deployment]``.
 
     Attributes:
-        name: name of the deployment; empty takes the file's stem.
+        name: name of the deployment; by default the name of the file without its suffix.
         environment: ``production`` counts undeclared enqueues and publications, the others
             refuse them.
-        roles: what this deployment claims to be; anything else found is a mistake. None claims
-            nothing.
+        roles: the roles that this deployment must have; other roles are an error. By default
+            they are not checked.
         migrate: ``run`` applies pending migrations before the roles start (those of the phase
-            *post* only when no process of the fleet is alive), ``check`` refuses to start when
-            there are any of the phase *pre*. None is ``check`` in production, else ``run``.
+            *post* only if no process of the fleet is alive), ``check`` refuses to start if
+            migrations of the phase *pre* are pending. The default is ``check`` in production,
+            else ``run``.
         pins: file that ``rolehost plugins --pin`` wrote; a plugin that differs from it is not
-            imported. None pins nothing.
+            imported. By default nothing is pinned.
     """
 
     name: str = ""
@@ -51,12 +52,13 @@ class StorageSettings(Settings, frozen=True):
     """``[storage]``: which backend implements each kind.
 
     Attributes:
-        database: name of the database backend; None takes the only one offered.
-        cache: name of the cache backend; None takes the only one offered.
-        queue: name of the queue backend; None takes the only one offered.
-        stream: name of the stream backend; None takes the only one offered.
-        optional: kinds without which the service goes on, more slowly perhaps: a start does not
-            wait for them, and a process is ready without them. What they refuse still ends it.
+        database: name of the database backend; by default the only one that the plugins offer.
+        cache: name of the cache backend; by default the only one that the plugins offer.
+        queue: name of the queue backend; by default the only one that the plugins offer.
+        stream: name of the stream backend; by default the only one that the plugins offer.
+        optional: kinds that the service can run without, perhaps more slowly: a start does not
+            wait for them, and a process is ready without them. If one refuses the settings, for
+            example the password, the start still fails.
     """
 
     database: str | None = None
@@ -71,27 +73,27 @@ class HttpSettings(Settings, frozen=True):
 
     Attributes:
         bind: ``host:port`` or ``unix:/path``.
-        token: what clients send as ``Authorization: Bearer`` to every route whose plugin has no
-            authentication of its own and does not say that it is open: metrics, documents,
-            GraphQL, plugins of yours. None, or an empty one: see ``authentication``.
-        authentication: what protects the routes for which there is no token. ``required``:
-            nothing else does; then the deployment binds a loopback address (or a Unix socket)
-            alone, and answers requests only that programs of this machine send, never a web
-            page. ``proxy``: what stands before it authenticates every client, and nobody reaches
-            it past that. ``none``: everybody who reaches it may use these routes.
-        processes: how many gunicorn workers.
-        threads: threads for synchronous responders, in each process; as many again for
-            functions of ``services.run``, when there are any.
+        token: the token that clients send as ``Authorization: Bearer`` to every route that is
+            not open and whose plugin has no authentication: metrics, documents, GraphQL, your
+            own plugins. If it is empty or not set, see ``authentication``.
+        authentication: protection of these routes if there is no token. ``required``: the
+            deployment must bind a loopback address or a Unix socket, and it answers only
+            requests from programs on this machine, never from a web page. ``proxy``: a proxy
+            authenticates every client, and no client can go around it. ``none``: every client
+            may use these routes.
+        processes: number of gunicorn workers.
+        threads: threads for synchronous responders in each process, and the same number for
+            functions of ``services.run``, if any are used.
         max_body: largest request body, bytes.
-        keep_alive: seconds an idle connection is kept.
-        head_timeout: seconds in which the head of a new connection's first request must have
-            come; later ones have ``keep_alive``.
-        body_timeout: seconds in which a request's body must have come.
+        keep_alive: seconds that an idle connection is kept.
+        head_timeout: seconds in which the head of the first request on a connection must arrive;
+            later requests have ``keep_alive``.
+        body_timeout: seconds in which the body of a request must arrive.
         write_timeout: seconds without progress after which a client that does not read its
-            answer is cut off; answers and streams may take any time while it reads.
-        grace: seconds a request may take to finish when the process stops.
-        shutdown_delay: seconds between turning unready and closing the listener, for a load
-            balancer to notice.
+            response is disconnected; while it reads, a response or stream may take any time.
+        grace: seconds that a request may take to finish when the process stops.
+        shutdown_delay: seconds between the process becoming unready and the listener being
+            closed, so that a load balancer can notice.
         request_id: give every request an id, in logs and as ``X-Request-Id``.
         access_log: one structured log line for each request.
     """
@@ -116,12 +118,12 @@ class WorkerSettings(Settings, frozen=True):
     """``[worker]``.
 
     Attributes:
-        processes: how many processes.
-        threads: jobs that one process runs at once.
-        queues: queues to take from; None takes those of all its actors.
-        prefetch: most rows one process claims ahead of its threads.
-        grace: seconds a running job may take to finish when the process stops; then it is
-            interrupted and handed back, uncounted.
+        processes: number of processes.
+        threads: number of jobs that one process runs at the same time.
+        queues: queues to take jobs from; by default those of all its actors.
+        prefetch: maximum number of rows that one process claims ahead of its threads.
+        grace: seconds that a running job may take to finish when the process stops; after that
+            it is interrupted and handed back, and the attempt is not counted.
     """
 
     processes: Count = 1
@@ -135,10 +137,10 @@ class ConsumerSettings(Settings, frozen=True):
     """``[consumer]``.
 
     Attributes:
-        processes: how many processes.
-        threads: handlers that one process runs at once.
-        in_flight: most events taken and not yet finished; polling pauses above it.
-        grace: seconds running handlers may take to finish when the process stops.
+        processes: number of processes.
+        threads: number of handlers that one process runs at the same time.
+        in_flight: maximum number of events in flight; above it polling pauses.
+        grace: seconds that running handlers may take to finish when the process stops.
     """
 
     processes: Count = 1
@@ -151,10 +153,9 @@ class SchedulerSettings(Settings, frozen=True):
     """``[scheduler]``.
 
     Attributes:
-        lease: seconds for which one scheduler leads without renewing; a dead leader is
-            replaced after it.
+        lease: seconds that the lease of the leader lasts; a dead leader is replaced after it.
         sweep: seconds between sweeps for leases of dead processes.
-        retention: seconds between removals of what the retention settings let go.
+        retention: seconds between removals of rows that are older than the retention settings.
     """
 
     lease: Positive = 15.0
@@ -163,13 +164,13 @@ class SchedulerSettings(Settings, frozen=True):
 
 
 class LimitSettings(Settings, frozen=True):
-    """``[limits]``: how long one plugin may take, before it counts as failed.
+    """``[limits]``: how long one plugin may take before it counts as failed.
 
     Attributes:
-        declare: seconds for its import, and for each of its declaring hooks. They are those of the
-            clock: a large library takes ten of them on a machine that starts much else.
-        start: seconds for its ``rolehost_start``; never more than half of the supervisor's
-            ``start_timeout``, at which the process is killed.
+        declare: seconds for its import, and for each of its declaring hooks. This is wall-clock
+            time: on a busy machine a large library may take ten seconds.
+        start: seconds for its ``rolehost_start``; at most half of ``[supervisor]
+            start_timeout``, after which the process is killed.
         stop: seconds for its ``rolehost_stop``; the others are stopped all the same.
     """
 
@@ -182,12 +183,12 @@ class LogSettings(Settings, frozen=True):
     """``[log]``.
 
     Attributes:
-        level: the least level that is written.
-        format: ``console`` for people, ``json`` a JSON object for each line; ``auto`` is
-            console on a terminal and JSON elsewhere.
-        long_write: seconds for which a transaction may hold the write lock of the database
-            before a warning names its actor, handler or responder and the place in the code.
-            Only for databases with one writer at a time (``embedded``).
+        level: the lowest level that is written.
+        format: ``console`` for people, ``json`` for one JSON object a line; ``auto`` is
+            ``console`` on a terminal and ``json`` elsewhere.
+        long_write: seconds that a transaction may hold the write lock of the database before a
+            warning names its actor, handler or responder and the place in the code. Only for
+            databases with one writer at a time (``embedded``).
     """
 
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -199,13 +200,13 @@ class SupervisorSettings(Settings, frozen=True):
     """``[supervisor]``.
 
     Attributes:
-        start_timeout: seconds in which a process must have become ready; then it is killed
-            and started again.
-        grace: seconds in which all processes must have stopped; then they are killed.
-        hang: seconds without progress after which a process counts as hung: it is reported with
-            the stacks of its threads, makes the deployment unready, is told to stop, and is
-            killed after the grace of its role and replaced. Measured while the supervisor itself
-            runs, so that a suspended machine is no hang. 0 watches nothing.
+        start_timeout: seconds in which a process must become ready; after that it is killed and
+            restarted.
+        grace: seconds in which all processes must stop; after that they are killed.
+        hang: seconds without progress after which a process is hung: it is logged with the
+            stacks of its threads and makes the deployment unready. It gets TERM, is killed after
+            the grace of its role, and is replaced. Only the time in which the supervisor itself
+            runs counts, so a suspended machine is not a hang. 0 disables this.
     """
 
     start_timeout: Positive = 60.0
@@ -214,26 +215,26 @@ class SupervisorSettings(Settings, frozen=True):
 
 
 class FleetSettings(Settings, frozen=True):
-    """``[fleet]``: how this deployment runs beside others; what ``rolehost fleet`` must know.
+    """``[fleet]``: how this deployment runs beside others, for ``rolehost fleet``.
 
     Attributes:
-        name: name of the fleet. Deployments of other names are another fleet; one without a
-            name belongs to the fleet that it is checked with.
-        replicas: how many instances of this deployment run (pods, machines); 0: none for now.
-        surge: how many more of them run while a new version rolls out.
-        roles: those of its roles that its instances run, unless ``rolehost run --role`` says
-            otherwise; None: all.
-        machine: where its instances run, any name; deployments of the same machine may share
-            what one machine has: a database file, an address. None: each may run anywhere.
-        migrations: who brings the schema up: ``process``, one of the processes, if
-            ``deployment.migrate`` lets them; ``job``, a ``rolehost migrate up`` with this file
+        name: name of the fleet. Deployments with other names are another fleet; a deployment
+            without one belongs to the fleet that it is checked with.
+        replicas: number of instances of this deployment (pods, machines); 0 if none run now.
+        surge: number of additional instances while a new version rolls out.
+        roles: the roles that its instances run, unless ``rolehost run --role`` names others; by
+            default all.
+        machine: name of the machine where its instances run. Deployments on the same machine may
+            share a database file or conflict over an address. By default each instance may run
+            on any machine.
+        migrations: how the schema is migrated: ``process``, by one of the processes, if
+            ``deployment.migrate`` allows it; ``job``, by a ``rolehost migrate up`` with this file
             that runs before them.
-        external: topics and actors whose other side is outside the fleet, ``topic:orders``
-            (published or handled elsewhere) and ``actor:reports.build`` (worked elsewhere).
-        grace: seconds between TERM and KILL that whatever starts the instances gives them
-            (Kubernetes: ``terminationGracePeriodSeconds``); None: not known.
-        database_connections: connections that the database server leaves to the fleet; None:
-            not known.
+        external: topics and actors whose other side is outside the fleet: ``topic:orders``
+            (published or handled elsewhere), ``actor:reports.build`` (its jobs run elsewhere).
+        grace: seconds between TERM and KILL that the orchestrator gives the instances
+            (Kubernetes: ``terminationGracePeriodSeconds``), if known.
+        database_connections: connections that the database server has for the fleet, if known.
     """
 
     name: str = ""
@@ -270,7 +271,7 @@ class Origin:
 
     Attributes:
         text: the place.
-        secret: whether the value is, or holds, a secret; what came from a file is one.
+        secret: whether the value is or contains a secret; a text from a file is one.
         given: the texts that references in the value resolved to.
     """
 
@@ -280,7 +281,7 @@ class Origin:
 
     @property
     def hidden(self) -> bool:
-        """Whether the value is not shown, because it is a secret or references gave it."""
+        """Whether the value is not shown, because it is a secret or comes from references."""
         return self.secret or bool(self.given)
 
 
@@ -292,14 +293,13 @@ class Deployment:
         name: its name.
         path: the file; None for one made in memory.
         plugins: enabled plugins, as written.
-        listed: plugins that the files name, even where an override enables others; their
-            sections may stay.
+        listed: plugins that the files enable, even if an override enables others; their sections
+            are allowed.
         host: the host's sections.
         sections: plugin name → its section as plain values, references resolved to
             :class:`~rolehost.api.Secret` where the type asks for it.
         origins: dotted key → where its value came from.
-        on_failure: what happens when a plugin fails, by its name; what is not named is
-            ``abort``.
+        on_failure: plugin name → what happens if it fails; the default is ``abort``.
     """
 
     name: str
@@ -312,7 +312,7 @@ class Deployment:
     on_failure: Mapping[str, Failure] = field(default_factory=dict)
 
     def discreet(self, problems: Iterable[Problem]) -> list[Problem]:
-        """Return problems that do not show what references gave to the settings they are about.
+        """Return the problems without the texts that references gave to their settings.
 
         Args:
             problems: each names its settings in ``where``, as ``origin, section.key`` or
@@ -322,7 +322,7 @@ class Deployment:
         return [_discreet(problem, references) for problem in problems]
 
     def may_degrade(self, plugin: str) -> bool:
-        """Say whether the process goes on without a plugin that fails."""
+        """Return whether the process runs without a plugin that fails."""
         return self.on_failure.get(plugin) == "degrade"
 
 
