@@ -124,7 +124,7 @@ def test_when_a_process_cannot_start_those_that_came_before_are_taken_back() -> 
         running.seen.clear()
         result = running.reload(planned(HTTP, WORKER), behave=behave)
         assert (result["outcome"], result["status"]) == ("rolled back", 1)
-        assert result["words"].startswith("http.0 no such thing; the deployment is what it was")
+        assert result["words"].startswith("http.0 no such thing; the old deployment runs again")
         running.until("reload: rolled back")
         assert events(running, "runs", "told to stop") == [
             ("runs", "worker.0"),
@@ -363,7 +363,7 @@ def test_an_address_that_cannot_be_had_changes_nothing(listeners: list[socket.so
         result = running.reload(planned(HTTP, bind=name_of(second)))
         assert (result["outcome"], result["status"]) == ("refused", 4)
         assert f"cannot listen on {name_of(second)}: the address is in use" in result["words"]
-        assert f"the address {bind} of the present one is served until the end" in result["words"]
+        assert f"the old address {bind} stays in use until the end" in result["words"]
 
 
 def test_the_role_that_listens_can_come_and_go(listeners: list[socket.socket]) -> None:

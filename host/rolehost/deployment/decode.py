@@ -79,10 +79,10 @@ class _Decoder:
             self.problems.add(
                 "unknown-key",
                 self._location(path),
-                f"{path} is no setting",
+                f"{path} is not a setting",
                 expected=f"one of {one_of(known)}",
                 got=key,
-                fix=did_you_mean(key, known) or f"take {key} out",
+                fix=did_you_mean(key, known) or f"remove {key}",
             )
         decoded: dict[str, Any] = {}
         for key, field in known.items():
@@ -104,10 +104,10 @@ class _Decoder:
             self.problems.add(
                 "invalid-settings",
                 self._location(section),
-                f"the settings of [{section}] do not go together",
-                expected="settings that the section's own rule accepts",
+                f"the settings of [{section}] are not consistent",
+                expected="settings that pass the check of this section",
                 got=str(error),
-                fix="change the keys that the rule names",
+                fix="change the settings that the message names",
             )
             return None
 
@@ -164,7 +164,7 @@ class _Decoder:
         if holds(value, Secret) or "a secret" in expected or (origin and origin.secret):
             shown = "a secret text"
         elif origin and origin.hidden:
-            shown = "what a reference gives, which is not shown"
+            shown = "the value of a reference, which is not shown"
         else:
             shown = describe_value(got)
         choices = re.findall(r'"([^"]+)"', expected)

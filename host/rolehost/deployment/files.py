@@ -141,7 +141,7 @@ class Files:
                 "files include each other in a circle",
                 expected="includes that end",
                 got=" -> ".join(map(str, (*chain[chain.index(file) :], file))),
-                fix="take one of these includes out",
+                fix="remove one of these includes",
             )
             return {}
         text = self._text(file, chain)

@@ -168,7 +168,7 @@ class _Reader:
                     f"the plugin {name} is enabled twice",
                     expected="each plugin once",
                     got=f"{name} at both places",
-                    fix="take one of them out",
+                    fix="remove one of them",
                 )
                 continue
             self.origins[path] = Origin(location)
@@ -179,7 +179,7 @@ class _Reader:
                     f"a plugin cannot be named {name}: its section would be the host's [{name}]",
                     expected=f"a name other than {', '.join(HOST_SECTIONS)}",
                     got=name,
-                    fix=f"take {name} out of plugins; its author must rename the entry point",
+                    fix=f"remove {name} from plugins; its author must rename the entry point",
                 )
             else:
                 names.append(name)
@@ -194,9 +194,9 @@ class _Reader:
                     "wrong-type",
                     self.location(name),
                     f"{name} is not a table",
-                    expected=f"a section [{name}] with keys of its own",
+                    expected=f"a section [{name}] with its keys",
                     got=describe_value(values[name]),
-                    fix=f"write [{name}] on a line, and the keys below it",
+                    fix=f"write [{name}] on a line, with the keys below it",
                 )
             else:
                 known = (PLUGINS, "include", ON_FAILURE, *HOST_SECTIONS)
@@ -204,7 +204,7 @@ class _Reader:
                 self.problems.add(
                     "unknown-key",
                     self.location(name),
-                    f"{name} is no setting",
+                    f"{name} is not a setting",
                     expected="plugins, include, or a [section]",
                     got=name,
                     fix=did_you_mean(name, known) or move,

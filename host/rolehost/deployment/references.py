@@ -78,8 +78,8 @@ class Resolver:
                 origin,
                 "a text has a NUL (U+0000)",
                 expected="a text without it",
-                got="a NUL, written here or in what a reference names",
-                fix="remove it; a file that a reference names is UTF-8, not UTF-16",
+                got="a NUL, in this file or in the text that a reference gives",
+                fix="remove it; a file in a reference must be UTF-8, not UTF-16",
             )
             return UNRESOLVED
         if isinstance(value, list):
@@ -119,7 +119,7 @@ class Resolver:
             self._problems.add(
                 "invalid-reference",
                 origin,
-                f"${{{inner}}} is no reference",
+                f"${{{inner}}} is not a reference",
                 expected="${NAME}, ${NAME:-default} or ${file:PATH}",
                 got=f"${{{inner}}}",
                 fix="correct the reference, or write $${ for a plain ${",
@@ -151,7 +151,8 @@ class Resolver:
                 f"the file {path} that a value refers to cannot be read",
                 expected="a readable text file that holds the value",
                 got=getattr(error, "strerror", None) or str(error),
-                fix="create or mount the file, or correct the path: it starts at the naming file",
+                fix="create or mount the file, or correct its path, which starts at the folder of"
+                " the file with the reference",
             )
             return ""
         self.files.append(text)

@@ -93,7 +93,7 @@ def _check(options: argparse.Namespace, kept: int, output: int) -> dict[str, Any
     for role in only:
         if role not in composition.roles:
             raise NothingToRun(
-                f"the new deployment has no role {role}, which is to be run (--role {role});"
+                f"the new deployment has no role {role}, but --role {role} was given;"
                 f" its roles: {', '.join(composition.roles) or 'none'}"
             )
     plan = ProcessPlan.of(composition, only=only)

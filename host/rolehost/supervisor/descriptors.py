@@ -32,8 +32,8 @@ def listening_socket(bind: str, old: ProcessPlan | None = None) -> int:
         if old is None or old.listener < 0:
             raise
         raise StartError(
-            f"{error} (in a reload, the address {old.bind} of the present one is served until"
-            " the end: the new one must not overlap it)"
+            f"{error} (during a reload the old address {old.bind} stays in use until the end,"
+            " so the new address must not overlap it)"
         ) from None
 
 

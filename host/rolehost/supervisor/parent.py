@@ -83,7 +83,7 @@ class Supervisor:
         try:
             self._control.open()
         except (NotPrivate, OSError) as error:
-            self._report("warning", f"no rolehost reload, only SIGHUP: {error}")
+            self._report("warning", f"rolehost reload is not available, only SIGHUP: {error}")
         # A child may have died before its SIGCHLD was listened for.
         self._reap()
         while any(slot.pid for slot in self._slots) or self._drain is None:

@@ -115,7 +115,7 @@ class Reload:
             raise
         if failure:
             _close(new, keep=old)
-            words = f"{failure}; the deployment is what it was before"
+            words = f"{failure}; the old deployment runs again"
             return self._result("rolled back", EXIT_FAILED, words=words)
         self.plan = new
         _close(old, keep=new)
