@@ -25,7 +25,7 @@ def test_files_are_read_in_the_order_of_their_numbers(write: Write) -> None:
     assert first.up == ("CREATE TABLE a (b)", "CREATE TABLE c (d)")
     assert first.down == ("DROP TABLE c",)
     assert (second.label, second.phase) == ("sample/0002_second", "post")
-    assert second.site == f"{package}: 0002_second.sql"
+    assert second.location == f"{package}: 0002_second.sql"
 
 
 def test_a_file_says_when_it_needs_to_run_outside_of_a_transaction(write: Write) -> None:

@@ -11,7 +11,7 @@ from rolehost.delivery import leases, ticks, tickstate
 from rolehost.delivery.statistics import dead_messages
 from rolehost.delivery.tickstate import TickState
 from rolehost.errors import StorageError
-from rolehost.schema.drift import Drift
+from rolehost.schema import Drift
 from rolehost.services import manifests
 from rolehost.storage import Database, Queue, Stream
 

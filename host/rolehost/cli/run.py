@@ -107,7 +107,7 @@ def migrated(composition: Composition) -> bool:
         database = backend.value.factory()
         try:
             for migration in bring_up(composition, database):
-                click.echo(f"migrated {migration.site}", err=True)
+                click.echo(f"migrated {migration.location}", err=True)
         finally:
             database.close()
     except StorageRefused:

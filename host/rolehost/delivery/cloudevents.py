@@ -7,7 +7,7 @@ RFC 3339, section 5.6; RFC 3986, section 4.1.
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -25,21 +25,22 @@ RESERVED = frozenset(
 _NONCHARACTERS = "".join(
     chr(plane << 16 | last) for plane in range(17) for last in (0xFFFE, 0xFFFF)
 )
-#: What a String may not hold: control characters, surrogates, noncharacters.
+#: Characters that a String must not have: control characters, surrogates, noncharacters.
 _FORBIDDEN = re.compile(f"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef{_NONCHARACTERS}]")
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
 _EXTENSION = re.compile(r"[a-z0-9]{1,20}")
 _URI = re.compile(r"(?:[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=]|%[0-9A-Fa-f]{2})+")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+\-.]*:")
-#: A scheme or a path: the first segment of a relative reference has no colon.
+#: A scheme, or a path whose first segment has no colon.
 _REFERENCE = re.compile(r"(?:[A-Za-z][A-Za-z0-9+\-.]*:|[^:/?#]*(?:[/?#]|\Z)).*", re.DOTALL)
 _TOKEN = r"[A-Za-z0-9!#$%&'*+\-.^_`|~]+"
 _MEDIA_TYPE = re.compile(
     rf'{_TOKEN}/{_TOKEN}(?:\s*;\s*{_TOKEN}=(?:{_TOKEN}|"(?:[^"\\]|\\.)*"))*\s*', re.ASCII
 )
 _TIME = re.compile(
-    r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]+))?"
-    r"(?:[Zz]|([+-])([0-9]{2}):([0-9]{2}))"
+    r"(\d{4}-\d{2}-\d{2}[Tt](?:[01]\d|2[0-3]):\d{2}:)(\d{2})(?:\.\d+)?"
+    r"([Zz]|[+-](\d{2}):(\d{2}))",
+    re.ASCII,
 )
 
 
@@ -55,18 +56,12 @@ def parse_time(text: str) -> datetime:
     found = _TIME.fullmatch(text)
     if found is None:
         raise ValueError(f"expected a time as RFC 3339 writes it, got {text[:60]!r}")
-    year, month, day, hour, minute, second = map(int, found.groups()[:6])
-    fraction, sign, hours, minutes = found.groups()[6:]
-    zone = UTC
-    if sign:
-        if int(hours) > 23 or int(minutes) > 59:
-            raise ValueError(f"expected an offset of less than a day, got {text[-6:]!r}")
-        offset = timedelta(hours=int(hours), minutes=int(minutes))
-        zone = timezone(-offset if sign == "-" else offset)
-    leap = second == 60
-    microsecond = 0 if leap else int((fraction or "0")[:6].ljust(6, "0"))
+    start, second, zone, hours, minutes = found.groups()
+    if hours and (int(hours) > 23 or int(minutes) > 59):
+        raise ValueError(f"expected an offset of less than a day, got {text[-6:]!r}")
+    leap = second == "60"
+    moment = datetime.fromisoformat((f"{start}59{zone}" if leap else text).upper())
     try:
-        moment = datetime(year, month, day, hour, minute, 59 if leap else second, microsecond, zone)
         utc = moment.astimezone(UTC)
         if leap:
             if (utc.hour, utc.minute) != (23, 59):
@@ -78,7 +73,7 @@ def parse_time(text: str) -> datetime:
 
 
 def format_time(moment: datetime) -> str:
-    """Return a moment in UTC as RFC 3339 writes it.
+    """Return a moment as an RFC 3339 ``date-time`` in UTC.
 
     Raises:
         ValueError: it has no time zone, or is beyond the years 1 to 9999 in UTC.
@@ -92,22 +87,13 @@ def format_time(moment: datetime) -> str:
 
 
 def is_json(content_type: str) -> bool:
-    """Whether data of a media type is JSON (RFC 6839, section 3.1: the suffix ``+json``)."""
+    """Return whether a media type is JSON (RFC 6839, section 3.1: the suffix ``+json``)."""
     media = content_type.partition(";")[0].strip().lower()
     return media.endswith(("/json", "+json"))
 
 
 def check(event: AnyEvent, event_id: str, source: str) -> None:
-    """Check an event that is to be published.
-
-    Args:
-        event: the event.
-        event_id: its id.
-        source: its source.
-
-    Raises:
-        PayloadError: CloudEvents 1.0 does not allow one of its attributes.
-    """
+    """Raise PayloadError if CloudEvents 1.0 does not allow an attribute of an event to publish."""
     try:
         _string("topic", event.topic)
         _string("type", event.type)
@@ -136,7 +122,7 @@ def _string(name: str, value: Any, *, empty: bool = False) -> None:
         raise ValueError(f"{name}: expected str, got {type(value).__name__}")
     if not value and not empty:
         raise ValueError(f"{name}: expected a text that is not empty, got ''")
-    # PERF: what is printable ASCII holds nothing that is forbidden.
+    # PERF: printable ASCII has no forbidden characters.
     if value.isascii() and value.isprintable():
         return
     if (found := _FORBIDDEN.search(value)) is not None:
@@ -177,13 +163,10 @@ def _check_extension(name: Any, value: Any) -> None:
 
 
 def check_read(attributes: dict[str, str]) -> None:
-    """Check the attributes of an event that another producer wrote.
+    """Raise ValueError if the attributes of an event by another producer are not allowed.
 
     Without ``specversion`` a missing id, source or type is accepted, because simple producers
-    name only what they know.
-
-    Raises:
-        ValueError: one of them is not allowed.
+    write only some attributes.
     """
     version = attributes.get("specversion")
     if version is not None:
@@ -196,6 +179,6 @@ def check_read(attributes: dict[str, str]) -> None:
         if attributes.get(name) == "":
             raise ValueError(f"{name}: expected a text that is not empty, got ''")
     source = attributes.get("source", "")
-    # Other producers write characters beyond ASCII as they are (an IRI, RFC 3987).
+    # Other producers write characters beyond ASCII unescaped (an IRI, RFC 3987).
     if source and not _is_reference(_BEYOND_ASCII.sub("x", source)):
         raise ValueError(f"source: expected a URI reference, got {source[:60]!r}")

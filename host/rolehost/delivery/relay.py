@@ -1,12 +1,12 @@
-"""The relay: takes events from the outbox to the stream, in the order of each key.
+"""The relay of the *transactional outbox*: publishes events to the stream, in order by key.
 
 One process at a time holds the lease of a shard, so that two writers of one key cannot
-overtake each other. A relay that was frozen past its lease may publish its batch again; since
-every relay publishes the rows of a shard in order, the *first* appearance of each event keeps
-the order, and the inbox drops the second.
+overtake each other. Delivery is *at least once*: a relay that was frozen past its lease may
+publish its batch again. Every relay publishes the rows of a shard in order, so the *first*
+appearance of each event keeps the order, and the inbox drops the second.
 
-Topics stand apart. What the stream has stored of one leaves the outbox at once; a topic that
-cannot be published to is held, and tried again with a back-off of its own.
+Topics are independent. Events that the stream has stored leave the outbox at once. A topic that
+cannot be published to is held, and retried with its own back-off.
 """
 
 from __future__ import annotations
@@ -27,10 +27,9 @@ log = structlog.get_logger(__name__)
 
 #: Most rows handed to the stream at once.
 BATCH = 500
-#: Milliseconds until a topic that failed is tried again, doubled with each failure up to the
-#: second number.
+#: Milliseconds until a topic that failed is retried, doubled with each failure, and the longest.
 FIRST_RETRY, LONGEST_RETRY = 1_000, 30_000
-#: Rows of a topic that failed which are tried first.
+#: Rows with which a failed topic is retried.
 PROBE = 10
 
 
@@ -38,7 +37,7 @@ class _Held(NamedTuple):
     """A topic whose last publication failed.
 
     Attributes:
-        until: milliseconds since the epoch; not tried before.
+        until: milliseconds since the epoch; it is not retried before.
         delay: milliseconds from the last failure to ``until``.
     """
 
@@ -60,7 +59,7 @@ class Relay:
         self._more = False
 
     def step(self) -> int:
-        """Publish a batch of the shards whose leases are ours; return how many rows left.
+        """Publish a batch of the shards whose leases we hold; return how many rows were removed.
 
         Raises:
             StorageUnavailable: database or stream cannot be reached; step again later.
@@ -74,7 +73,7 @@ class Relay:
         with self._runtime.database.session():
             for topic, rows in self._batches(now):
                 if self._runtime.clock.now() >= self._renew_at:
-                    # Topics that failed took so long that the leases may end.
+                    # Failed topics took so long that the leases may end.
                     self._more = True
                     break
                 failpoints.reach("outbox.before_relay")
@@ -84,7 +83,7 @@ class Relay:
     def rest(self, longest: float) -> float:
         """Return how many seconds to wait for a wake-up before the next step; at most ``longest``.
 
-        It is 0 if more rows wait, and ends when a held topic is to be tried.
+        The wait is 0 if more rows are ready, and ends when a held topic is due.
         """
         if self._more:
             return 0.0
@@ -92,12 +91,12 @@ class Relay:
         return min([longest, *(max(0, held.until - now) / 1000 for held in self._held.values())])
 
     def _batches(self, now: int) -> list[tuple[str, list[Waiting]]]:
-        """Return the oldest rows by topic, those of topics that failed before last."""
+        """Return the oldest rows by topic; held topics that are due come last."""
         if not self._held:
             rows = self._waiting(BATCH)
             self._more = len(rows) == BATCH
             return _by_topic(rows)
-        # A held topic may have any number of rows: the others are looked for by their names.
+        # A held topic may have any number of rows, so the others are queried by their names.
         ready = outbox.topics(self._runtime.database)
         found = [(topic, self._waiting(BATCH, topic)) for topic in ready if topic not in self._held]
         found += [
@@ -107,7 +106,7 @@ class Relay:
         ]
         for topic, rows in found:
             if not rows:
-                # Another relay has its lease, or nothing waits any more.
+                # Another relay has its lease, or it has no rows any more.
                 self._held.pop(topic, None)
         self._more = any(len(rows) in (BATCH, PROBE) for _, rows in found)
         return [(topic, rows) for topic, rows in found if rows]
@@ -119,7 +118,7 @@ class Relay:
         )
 
     def _relay(self, topic: str, rows: Sequence[Waiting]) -> int:
-        """Publish rows of one topic; return how many have left the outbox.
+        """Publish rows of one topic; return how many were removed from the outbox.
 
         Raises:
             StorageUnavailable: the stream is away, not only this topic.
@@ -158,12 +157,12 @@ class Relay:
         except StorageUnavailable as error:
             return [error] * len(rows)
         except Exception as error:
-            # A fault of the backend, which other topics need not have.
+            # An error of the backend, which other topics may not have.
             log.exception("the stream failed to publish", topic=topic)
             return [StorageUnavailable(f"{type(error).__name__}: {error}")] * len(rows)
 
     def _hold(self, topic: str, error: StorageUnavailable) -> None:
-        """Leave a topic alone for a while.
+        """Do not publish to a topic for a while.
 
         Raises:
             StorageUnavailable: the stream does not answer at all.
@@ -192,11 +191,11 @@ class Relay:
                 policy.lease,
             )
         ]
-        # Held leases are renewed three times within their life; free ones are tried as often.
+        # Leases are renewed three times within their duration; free ones are tried as often.
         self._renew_at = now + int(policy.lease * 1000 / 3)
 
     def try_leases(self) -> None:
-        """Try for leases at the next step, because their owner may have died."""
+        """Try to take leases at the next step, because their owner may have died."""
         self._renew_at = 0
 
 

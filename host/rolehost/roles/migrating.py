@@ -38,7 +38,7 @@ def bring_up(composition: Composition, database: Database) -> list[Migration]:
             if later:
                 log.warning(
                     "migrations wait until older processes are gone",
-                    migrations=[migration.site for migration in later],
+                    migrations=[migration.location for migration in later],
                     then="rolehost migrate up --phase post",
                 )
             return list(applied)

@@ -190,7 +190,7 @@ class Process:
         try:
             if self._migrates:
                 for migration in bring_up(self.composition, services.database):
-                    log.info("migrated", migration=migration.site)
+                    log.info("migrated", migration=migration.location)
             services.bind_models()
             self._start_plugins(services)
             if self._has_background:

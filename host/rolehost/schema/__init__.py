@@ -1,10 +1,8 @@
 """The schema of the service database: migration files and the runner that applies them."""
 
-from rolehost.schema.drift import Drift, Schema, compared
-from rolehost.schema.files import Migration, Phase, SchemaError, Set, load
+from rolehost.schema.files import Migration, Phase, SchemaError, Set, load, new
+from rolehost.schema.history import Drift, MigrationStatus, Schema, compared, status
 from rolehost.schema.runner import down, last, pending, require_pre, up
-from rolehost.schema.status import MigrationStatus, status
-from rolehost.schema.writer import new
 
 #: The host's own set of migrations, which comes before those of all plugins.
 HOST_SET = ("rolehost", "rolehost.migrations")

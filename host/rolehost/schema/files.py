@@ -1,7 +1,7 @@
-"""Reads the migration files of a package, strictly.
+"""Reads the migration files of a package, strictly, and writes new ones.
 
 A file is named ``NNNN_name.sql``, or ``NNNN_name.sqlite.sql`` and ``NNNN_name.postgresql.sql``
-where the dialects differ. Its lines ``-- up`` and ``-- down`` begin the statements of each
+if the dialects differ. The lines ``-- up`` and ``-- down`` begin the statements of each
 direction. Before them may stand ``-- phase: post``, so that it runs after the code rolled out,
 and ``-- transaction: none`` for statements that cannot run in one.
 """
@@ -16,29 +16,31 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Literal, NamedTuple, cast
 
-from rolehost.errors import ConfigurationError, Problem
+from rolehost.errors import ConfigurationError, Problem, StartError
 from rolehost.schema.statements import split
 
-#: When a migration runs: before the code rolls out, or after the last of the old code is gone.
+#: When a migration runs: before the code rolls out, or after the last old process has ended.
 Phase = Literal["pre", "post"]
 
-#: A set of migrations: who owns it, and the import name of the package with the files.
+#: A set of migrations: its owner, and the import name of the package with the files.
 Set = tuple[str, str]
 
 _NAME = re.compile(r"(?P<number>\d{4})_(?P<name>[a-z0-9_]+)(?:\.(?P<dialect>[a-z]+))?\.sql")
 _DIALECTS = ("sqlite", "postgresql")
 _MARK = re.compile(r"^--[ \t]*(?P<mark>up|down)[ \t]*$", re.MULTILINE)
-#: What may be said before ``-- up``, with its values; the first is meant when it is not said.
-_SAYINGS = {"phase": ("pre", "post"), "transaction": ("one", "none")}
-_SAYING = re.compile(
-    rf"^--[ \t]*(?P<name>{'|'.join(_SAYINGS)})[ \t]*:[ \t]*(?P<value>.*?)[ \t]*$", re.MULTILINE
+#: The options that may stand before ``-- up``, with their values; the first is the default.
+_OPTIONS = {"phase": ("pre", "post"), "transaction": ("one", "none")}
+_OPTION = re.compile(
+    rf"^--[ \t]*(?P<name>{'|'.join(_OPTIONS)})[ \t]*:[ \t]*(?P<value>.*?)[ \t]*$", re.MULTILINE
 )
+_TEMPLATE = "-- phase: {phase}\n-- Say why this is needed.\n\n-- up\n\n\n-- down\n\n"
 
 
 class SchemaError(ConfigurationError):
-    """Migration files that cannot be used, or that no longer are what was applied."""
+    """Migration files that cannot be used, or that differ from what was applied."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +52,11 @@ class Migration:
         number: position in the owner's set, from 1.
         name: what it does, as in the file's name.
         phase: ``pre`` runs before the code rolls out, ``post`` after it.
-        alone: its statements run one by one, outside of a transaction, where the database has
+        alone: its statements run one by one, outside of a transaction, if the database has
             statements that need it.
-        site: package and file.
+        location: package and file.
         up: statements that apply it.
-        down: statements that take it back.
+        down: statements that revert it.
         checksum: SHA-256 of the text, in hex; line ends do not count.
     """
 
@@ -63,14 +65,14 @@ class Migration:
     name: str
     phase: Phase
     alone: bool
-    site: str
+    location: str
     up: tuple[str, ...]
     down: tuple[str, ...]
     checksum: str
 
     @property
     def label(self) -> str:
-        """Owner, number and name as people write them: ``rolehost/0001_delivery``."""
+        """Owner, number and name: ``rolehost/0001_delivery``."""
         return f"{self.owner}/{self.number:04d}_{self.name}"
 
 
@@ -78,8 +80,9 @@ def load(sets: Iterable[Set], dialect: str) -> tuple[Migration, ...]:
     """Read the sets in their order, each by number.
 
     Args:
-        sets: owner and package of each; packages may be the same for no two owners.
-        dialect: ``sqlite`` or ``postgresql``; files of the other one are only checked by name.
+        sets: owner and package of each; no two owners may have the same package.
+        dialect: ``sqlite`` or ``postgresql``; only the names of the other dialect's files are
+            checked.
 
     Raises:
         SchemaError: every problem of every file, at once.
@@ -87,7 +90,8 @@ def load(sets: Iterable[Set], dialect: str) -> tuple[Migration, ...]:
     problems: list[Problem] = []
     found: list[Migration] = []
     for owner, package in sets:
-        found.extend(_load_set(owner, package, dialect, problems))
+        reader = _Reader(owner, package, problems)
+        found.extend(reader.migrations(dialect))
     if problems:
         raise SchemaError(problems)
     return tuple(found)
@@ -96,44 +100,50 @@ def load(sets: Iterable[Set], dialect: str) -> tuple[Migration, ...]:
 def outline(sets: Iterable[Set]) -> set[tuple[str, int, str, str]]:
     """Return owner, number, name and phase of every migration, of all dialects.
 
-    What :func:`load` would refuse is passed over: it is quick, and for comparing.
+    Quick, for comparisons; ignores everything that :func:`load` would refuse.
     """
     found = set()
     for owner, package in sets:
-        try:
-            folder = resources.files(importlib.import_module(package))
-        except ImportError:
-            continue
-        for file in _named(folder, owner, package, []):
+        for file in _Reader(owner, package, []).files():
             head = _MARK.split(file.entry.read_bytes().decode(errors="replace"), maxsplit=1)[0]
-            said = {match["name"]: match["value"] for match in _SAYING.finditer(head)}
-            found.add((owner, file.number, file.name, said.get("phase", "pre")))
+            options = {match["name"]: match["value"] for match in _OPTION.finditer(head)}
+            found.add((owner, file.number, file.name, options.get("phase", "pre")))
     return found
 
 
-def _load_set(
-    owner: str, package: str, dialect: str, problems: list[Problem]
-) -> Iterator[Migration]:
+def new(
+    package: str, name: str, *, dialects: tuple[str, ...] = (), phase: Phase = "pre"
+) -> tuple[Path, ...]:
+    """Write the next migration of a package, without statements yet; return the files.
+
+    Args:
+        package: import name of the package with the migration files.
+        name: what it will do; becomes lower-case words joined by ``_``.
+        dialects: one file for each; empty writes one for all dialects.
+        phase: when it is to run.
+
+    Raises:
+        StartError: the package is not a folder that can be written to, or the name is empty.
+    """
+    words = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+    if not words:
+        raise StartError(f"{name!r} has no letter or digit: say what the migration does")
     try:
         folder = resources.files(importlib.import_module(package))
     except ImportError as error:
-        problems.append(
-            Problem(
-                code="migrations-missing",
-                who=owner,
-                where=package,
-                what="the package with the migration files cannot be imported",
-                expected="an importable package that holds .sql files",
-                got=str(error),
-                fix="correct Migrations(package=…), or list the package in the distribution",
-            )
-        )
-        return
-    files = list(_named(folder, owner, package, problems))
-    for file in _chosen(files, owner, package, dialect, problems):
-        migration = _parse(file, owner, package, dialect, problems)
-        if migration is not None:
-            yield migration
+        raise StartError(f"the package {package} cannot be imported: {error}") from error
+    if not isinstance(folder, Path):
+        raise StartError(f"the package {package} is not a folder: install it editable")
+    numbers = [int(file.name[:4]) for file in folder.glob("[0-9][0-9][0-9][0-9]_*.sql")]
+    stem = f"{max(numbers, default=0) + 1:04d}_{words}"
+    files = [folder / f"{stem}.{dialect}.sql" for dialect in dialects] or [folder / f"{stem}.sql"]
+    try:
+        for file in files:
+            with file.open("x", encoding="utf-8") as stream:
+                stream.write(_TEMPLATE.format(phase=phase))
+    except OSError as error:
+        raise StartError(f"{error.filename}: cannot be written: {error.strerror}") from error
+    return tuple(files)
 
 
 class _File(NamedTuple):
@@ -143,116 +153,129 @@ class _File(NamedTuple):
     entry: Traversable
 
 
-def _named(
-    folder: Traversable, owner: str, package: str, problems: list[Problem]
-) -> Iterator[_File]:
-    """Return the files whose names are right, by name."""
-    entries = [entry for entry in folder.iterdir() if entry.name.endswith(".sql")]
-    for entry in sorted(entries, key=lambda entry: entry.name):
-        match = _NAME.fullmatch(entry.name)
-        if match and match["number"] != "0000" and match["dialect"] in (None, *_DIALECTS):
-            number = int(match["number"])
-            yield _File(number, match["name"], match["dialect"] or "", entry)
-        else:
-            problems.append(
-                Problem(
-                    code="migration-name",
-                    who=owner,
-                    where=f"{package}: {entry.name}",
-                    what="this is no name of a migration file",
-                    expected="NNNN_name.sql, NNNN_name.sqlite.sql or NNNN_name.postgresql.sql,"
-                    " counted from 0001, in lower case",
-                    got=entry.name,
-                    fix="rename the file",
-                )
-            )
+class _Refused(Exception):
+    """A problem of a file's content: what is wrong, expected, got, fix."""
 
 
-def _chosen(
-    files: list[_File], owner: str, package: str, dialect: str, problems: list[Problem]
-) -> list[_File]:
-    """Return what this dialect runs, by number; complain of duplicates and gaps."""
-    chosen: list[_File] = []
-    for number, group in itertools.groupby(files, key=lambda file: file.number):
-        variants = list(group)
-        dialects = [file.dialect for file in variants]
-        one_name = len({file.name for file in variants}) == 1
-        if not one_name or len(set(dialects)) < len(dialects) or ("" in dialects and dialects[1:]):
-            names = [file.entry.name for file in variants]
-            problems.append(
-                Problem(
-                    code="migration-duplicate",
-                    who=owner,
-                    where="; ".join(f"{package}: {name}" for name in names),
-                    what=f"several files have the number {number:04d}",
-                    expected="one file for all dialects, or one of the same name for each",
-                    got=", ".join(names),
-                    fix="renumber or remove one of them",
-                )
-            )
-        chosen.extend([file for file in variants if file.dialect in ("", dialect)][:1])
-    for position, file in enumerate(chosen, start=1):
-        if file.number != position:
-            problems.append(
-                Problem(
-                    code="migration-gap",
-                    who=owner,
-                    where=f"{package}: {file.entry.name}",
-                    what=f"there is a gap before number {file.number:04d}",
-                    expected=f"a migration {position:04d} for {dialect}",
-                    got=file.entry.name,
-                    fix="number the files 0001, 0002, … without gaps, for every dialect",
-                )
-            )
-            break
-    return chosen
+class _Reader:
+    """Reads one set, and adds its problems to a list."""
 
+    def __init__(self, owner: str, package: str, problems: list[Problem]) -> None:
+        self._owner = owner
+        self._package = package
+        self._problems = problems
 
-class _Wrong(Exception):
-    """What is wrong with a file's content: what, expected, got, fix."""
+    def _location(self, *files: Traversable) -> str:
+        return "; ".join(f"{self._package}: {file.name}" for file in files)
 
-
-def _parse(
-    file: _File, owner: str, package: str, dialect: str, problems: list[Problem]
-) -> Migration | None:
-    site = f"{package}: {file.entry.name}"
-    try:
-        text = _text(file)
-        head, body, back = _parts(text)
-        said = _said(text, head)
-        up, down = _statements(head, body, back, dialect)
-    except _Wrong as wrong:
-        what, expected, got, fix = wrong.args
-        problems.append(
+    def _problem(self, code: str, where: str, what: str, expected: str, got: str, fix: str) -> None:
+        self._problems.append(
             Problem(
-                code="migration-content",
-                who=owner,
-                where=site,
+                code=code,
+                who=self._owner,
+                where=where,
                 what=what,
                 expected=expected,
                 got=got,
                 fix=fix,
             )
         )
-        return None
-    return Migration(
-        owner=owner,
-        number=file.number,
-        name=file.name,
-        phase=cast("Phase", said["phase"]),
-        alone=said["transaction"] == "none",
-        site=site,
-        up=up,
-        down=down,
-        checksum=hashlib.sha256(text.encode()).hexdigest(),
-    )
+
+    def migrations(self, dialect: str) -> Iterator[Migration]:
+        for file in self._chosen(list(self.files()), dialect):
+            migration = self._parse(file, dialect)
+            if migration is not None:
+                yield migration
+
+    def files(self) -> Iterator[_File]:
+        """Yield the files whose names are right, by name."""
+        try:
+            folder = resources.files(importlib.import_module(self._package))
+        except ImportError as error:
+            self._problem(
+                "migrations-missing",
+                self._package,
+                "the package with the migration files cannot be imported",
+                "an importable package that holds .sql files",
+                str(error),
+                "correct Migrations(package=…), or list the package in the distribution",
+            )
+            return
+        entries = [entry for entry in folder.iterdir() if entry.name.endswith(".sql")]
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            match = _NAME.fullmatch(entry.name)
+            if match and match["number"] != "0000" and match["dialect"] in (None, *_DIALECTS):
+                yield _File(int(match["number"]), match["name"], match["dialect"] or "", entry)
+                continue
+            self._problem(
+                "migration-name",
+                self._location(entry),
+                "this is no name of a migration file",
+                "NNNN_name.sql, NNNN_name.sqlite.sql or NNNN_name.postgresql.sql,"
+                " counted from 0001, in lower case",
+                entry.name,
+                "rename the file",
+            )
+
+    def _chosen(self, files: list[_File], dialect: str) -> list[_File]:
+        """Return the files of a dialect, by number; report duplicates and gaps."""
+        chosen: list[_File] = []
+        for number, group in itertools.groupby(files, key=lambda file: file.number):
+            variants = list(group)
+            dialects = [file.dialect for file in variants]
+            one_name = len({file.name for file in variants}) == 1
+            unclear = len(set(dialects)) < len(dialects) or ("" in dialects and dialects[1:])
+            if not one_name or unclear:
+                self._problem(
+                    "migration-duplicate",
+                    self._location(*(file.entry for file in variants)),
+                    f"several files have the number {number:04d}",
+                    "one file for all dialects, or one of the same name for each",
+                    ", ".join(file.entry.name for file in variants),
+                    "renumber or remove one of them",
+                )
+            chosen.extend([file for file in variants if file.dialect in ("", dialect)][:1])
+        for position, file in enumerate(chosen, start=1):
+            if file.number != position:
+                self._problem(
+                    "migration-gap",
+                    self._location(file.entry),
+                    f"there is a gap before number {file.number:04d}",
+                    f"a migration {position:04d} for {dialect}",
+                    file.entry.name,
+                    "number the files 0001, 0002, … without gaps, for every dialect",
+                )
+                break
+        return chosen
+
+    def _parse(self, file: _File, dialect: str) -> Migration | None:
+        location = self._location(file.entry)
+        try:
+            text = _text(file)
+            head, body, back = _parts(text)
+            options = _options(text, head)
+            up, down = _statements(head, body, back, dialect)
+        except _Refused as refused:
+            self._problem("migration-content", location, *refused.args)
+            return None
+        return Migration(
+            owner=self._owner,
+            number=file.number,
+            name=file.name,
+            phase=cast("Phase", options["phase"]),
+            alone=options["transaction"] == "none",
+            location=location,
+            up=up,
+            down=down,
+            checksum=hashlib.sha256(text.encode()).hexdigest(),
+        )
 
 
 def _text(file: _File) -> str:
     try:
         return file.entry.read_text(encoding="utf-8").replace("\r\n", "\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise _Wrong(
+        raise _Refused(
             "the file cannot be read", "UTF-8 text", str(error), "mend the file"
         ) from error
 
@@ -261,7 +284,7 @@ def _parts(text: str) -> tuple[str, str, str]:
     """Divide a text before ``-- up``, before ``-- down`` and after it."""
     marks = list(_MARK.finditer(text))
     if [mark["mark"] for mark in marks] != ["up", "down"]:
-        raise _Wrong(
+        raise _Refused(
             "the parts of the migration are not marked",
             "a line `-- up`, then a line `-- down`, once each",
             ", ".join(f"-- {mark['mark']}" for mark in marks) or "neither",
@@ -271,23 +294,22 @@ def _parts(text: str) -> tuple[str, str, str]:
     return text[: up.start()], text[up.end() : down.start()], text[down.end() :]
 
 
-def _said(text: str, head: str) -> dict[str, str]:
-    """Return what the head says of phase and transaction."""
-    said = {name: values[0] for name, values in _SAYINGS.items()}
-    everywhere = [(match["name"], match["value"]) for match in _SAYING.finditer(text)]
-    for name, values in _SAYINGS.items():
-        told = [match["value"] for match in _SAYING.finditer(head) if match["name"] == name]
-        got = [value for each, value in everywhere if each == name]
-        if len(got) > 1 or got != told or not set(told) <= set(values):
-            raise _Wrong(
+def _options(text: str, head: str) -> dict[str, str]:
+    """Return the options, which may only stand in the head."""
+    options = {name: values[0] for name, values in _OPTIONS.items()}
+    for name, values in _OPTIONS.items():
+        in_head = [match["value"] for match in _OPTION.finditer(head) if match["name"] == name]
+        got = [match["value"] for match in _OPTION.finditer(text) if match["name"] == name]
+        if len(got) > 1 or got != in_head or not set(in_head) <= set(values):
+            raise _Refused(
                 f"the {name} is not clear",
                 f"at most one line `-- {name}: {values[0]}` or `-- {name}: {values[1]}`,"
                 " before `-- up`",
                 ", ".join(got),
                 "correct, move or remove the line",
             )
-        said.update((name, value) for value in told)
-    return said
+        options.update((name, value) for value in in_head)
+    return options
 
 
 def _statements(
@@ -297,7 +319,7 @@ def _statements(
     up, down = split(body, dialect), split(back, dialect)
     if split(head, dialect) or not up or not down:
         empty = [mark for mark, statements in (("up", up), ("down", down)) if not statements]
-        raise _Wrong(
+        raise _Refused(
             "statements are missing or misplaced",
             "comments before `-- up`, and statements after both marks",
             f"no statement after `-- {empty[0]}`" if empty else "statements before `-- up`",

@@ -1,10 +1,16 @@
-"""The table ``rolehost_migrations``: which migrations a database has had."""
+"""Which migrations a database has had, and how they differ from those of the running code.
+
+The table ``rolehost_migrations`` has a row for each applied migration.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, NamedTuple
 
-from rolehost.schema.files import Migration
+from rolehost.schema.files import Migration, Set, load
 from rolehost.storage import Database, Transaction
 
 TABLE = "rolehost_migrations"
@@ -21,13 +27,12 @@ CREATE TABLE IF NOT EXISTS {TABLE} (
 )
 """
 
+#: Seconds for which :class:`Schema` caches its result.
+KEPT = 5.0
+
 
 class Applied(NamedTuple):
-    """One row.
-
-    Attributes:
-        applied_at: milliseconds since the epoch.
-    """
+    """One row; ``applied_at`` is in milliseconds since the epoch."""
 
     owner: str
     number: int
@@ -36,12 +41,22 @@ class Applied(NamedTuple):
     checksum: str
     applied_at: int
 
+    @property
+    def label(self) -> str:
+        """As :attr:`Migration.label`."""
+        return f"{self.owner}/{self.number:04d}_{self.name}"
 
-def read(database: Database) -> dict[tuple[str, int], Applied]:
-    """Return what was applied, by owner and number; nothing when the table is not there yet.
+    def is_same(self, migration: Migration) -> bool:
+        """Return whether the migration's file is still what was applied."""
+        return (self.checksum, self.name) == (migration.checksum, migration.name)
 
-    Changes nothing, not even an empty database.
-    """
+
+#: Applied migrations by owner and number.
+History = dict[tuple[str, int], Applied]
+
+
+def read(database: Database) -> History:
+    """Return the applied migrations; empty if there is no table yet. Changes nothing."""
     with database.session():
         if not database.peewee.table_exists(TABLE):
             return {}
@@ -51,28 +66,179 @@ def read(database: Database) -> dict[tuple[str, int], Applied]:
 
 
 def create(database: Database) -> None:
-    """Make the table where it is missing. Call it under the migration lock."""
+    """Create the table if it is missing. Call it under the migration lock."""
     with database.transaction() as transaction:
         transaction.execute(_CREATE)
 
 
 def add(transaction: Transaction, migration: Migration, now: int) -> None:
-    """Note that a migration was applied at ``now``, in milliseconds since the epoch."""
+    """Record that a migration was applied at ``now``, in milliseconds since the epoch."""
+    m = migration
     transaction.execute(
         f"INSERT INTO {TABLE} ({', '.join(Applied._fields)}) VALUES (?, ?, ?, ?, ?, ?)",
-        (
-            migration.owner,
-            migration.number,
-            migration.name,
-            migration.phase,
-            migration.checksum,
-            now,
-        ),
+        (m.owner, m.number, m.name, m.phase, m.checksum, now),
     )
 
 
 def remove(transaction: Transaction, migration: Migration) -> None:
-    """Note that a migration was taken back."""
-    transaction.execute(
-        f"DELETE FROM {TABLE} WHERE owner = ? AND number = ?", (migration.owner, migration.number)
+    """Record that a migration was reverted."""
+    sql = f"DELETE FROM {TABLE} WHERE owner = ? AND number = ?"
+    transaction.execute(sql, (migration.owner, migration.number))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MigrationStatus:
+    """One line of ``rolehost migrate status``.
+
+    Attributes:
+        owner: the plugin, or ``rolehost``.
+        number: position in the owner's set.
+        name: what it does.
+        phase: ``pre`` or ``post``.
+        state: ``pending``; ``applied``; ``changed``: the file is not what was applied;
+            ``gone``: applied, but no enabled plugin has the file.
+        applied_at: milliseconds since the epoch; None if pending.
+    """
+
+    owner: str
+    number: int
+    name: str
+    phase: str
+    state: Literal["pending", "applied", "changed", "gone"]
+    applied_at: int | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as a dict, for ``--json``."""
+        return asdict(self)
+
+
+def status(database: Database, sets: Iterable[Set]) -> tuple[MigrationStatus, ...]:
+    """List the migrations of the sets in their order, then applied ones without a file.
+
+    Changes nothing.
+
+    Raises:
+        SchemaError: files are wrong.
+        StorageUnavailable: the database cannot be reached.
+    """
+    applied = read(database)
+    lines = []
+    for migration in load(sets, database.dialect):
+        row = applied.pop((migration.owner, migration.number), None)
+        if row is None:
+            lines.append(_line(migration, "pending", None))
+        else:
+            state: Any = "applied" if row.is_same(migration) else "changed"
+            lines.append(_line(migration, state, row.applied_at))
+    lines += [_line(row, "gone", row.applied_at) for row in sorted(applied.values())]
+    return tuple(lines)
+
+
+def _line(
+    of: Migration | Applied,
+    state: Literal["pending", "applied", "changed", "gone"],
+    applied_at: int | None,
+) -> MigrationStatus:
+    return MigrationStatus(
+        owner=of.owner,
+        number=of.number,
+        name=of.name,
+        phase=of.phase,
+        state=state,
+        applied_at=applied_at,
     )
+
+
+class Drift(NamedTuple):
+    """How a schema differs from what the code needs; labels such as ``rolehost/0001_delivery``.
+
+    Attributes:
+        missing: migrations of the phase *pre* that are not applied, or were reverted.
+        changed: migrations whose file is not what was applied.
+        beyond: migrations of the phase *post* that were applied and are unknown to this code:
+            it is too old for the schema.
+        newer: the same of the phase *pre*, beside which older code may run during a rollout.
+    """
+
+    missing: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    beyond: tuple[str, ...] = ()
+    newer: tuple[str, ...] = ()
+
+    @property
+    def fault(self) -> str:
+        """What keeps the code from working, in one line; empty if nothing does."""
+        said = (
+            ("not applied", self.missing),
+            ("changed since they were applied", self.changed),
+            ("applied, and unknown to this older code", self.beyond),
+        )
+        return "; ".join(f"migrations {what}: {', '.join(which)}" for what, which in said if which)
+
+    @property
+    def notice(self) -> str:
+        """What is worth knowing and no fault, in one line; empty if there is nothing."""
+        which = ", ".join(self.newer)
+        return f"the schema is newer than this code: {which}" if which else ""
+
+
+def compared(migrations: Iterable[Migration], applied: History) -> Drift:
+    """Compare the migrations of the code with those of a database.
+
+    Migrations of owners that the code does not know are ignored: other applications may share
+    the database.
+    """
+    known = {(each.owner, each.number): each for each in migrations}
+    owners = {owner for owner, _ in known}
+    missing = [m.label for key, m in known.items() if key not in applied and m.phase == "pre"]
+    changed = [
+        m.label for key, m in known.items() if key in applied and not applied[key].is_same(m)
+    ]
+    unknown = [
+        row for key, row in sorted(applied.items()) if key not in known and row.owner in owners
+    ]
+    return Drift(
+        tuple(missing),
+        tuple(changed),
+        beyond=tuple(row.label for row in unknown if row.phase == "post"),
+        newer=tuple(row.label for row in unknown if row.phase != "post"),
+    )
+
+
+class Schema:
+    """Compares repeatedly at a low cost: reads the files once, and the table every few seconds.
+
+    Args:
+        database: returns the service database; called at the first comparison.
+        sets: owners and packages.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        database: Callable[[], Database],
+        sets: Sequence[Set],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._sets = tuple(sets)
+        self._clock = clock
+        self._files: tuple[Migration, ...] | None = None
+        self._drift = Drift()
+        self._due = 0.0
+
+    def drift(self) -> Drift:
+        """Return how the schema differs; the result is cached for ``KEPT`` seconds.
+
+        Raises:
+            SchemaError: files are wrong.
+            StorageUnavailable: the database cannot be reached.
+        """
+        now = self._clock()
+        if now >= self._due:
+            database = self._database()
+            if self._files is None:
+                self._files = load(self._sets, database.dialect)
+            self._drift = compared(self._files, read(database))
+            self._due = now + KEPT
+        return self._drift

@@ -1,22 +1,24 @@
-"""Applies migrations and takes them back: one at a time, each in a transaction of its own.
+"""Applies migrations and reverts them: one at a time, each in its own transaction.
 
-A migration that has to wait for others gives up soon and tries again, so that it never holds up
-the service: whoever comes after a statement that waits for a lock waits behind it.
+A migration that waits for a lock gives up soon and tries again (a short *lock timeout* with
+retries). Otherwise it would hold up the service, because every later statement that needs a
+conflicting lock queues behind one that waits.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rolehost.errors import Problem, StartError, StorageBusy, StorageUnavailable
 from rolehost.schema import history
 from rolehost.schema.files import Migration, Phase, SchemaError, Set, load
+from rolehost.schema.history import Applied, History
 from rolehost.storage import Database, Transaction
 
-#: How often a migration is tried that finds others in its way, and the seconds between: doubled
-#: each time, up to the longest. About five minutes in all, without what each try waits itself.
+#: How often a migration is tried while others hold its locks, and the seconds between tries:
+#: doubled each time, up to the longest. About five minutes, without the lock timeouts.
 _TRIES, _FIRST_PAUSE, _LONGEST_PAUSE = 36, 0.25, 10.0
 
 
@@ -26,6 +28,7 @@ def pending(
     """Return the migrations that ``up`` would apply, in its order. Changes nothing.
 
     Args:
+        database: the service database.
         sets: owners and packages, in the order in which they depend on each other.
         phase: only those of this phase; None is both.
 
@@ -33,21 +36,16 @@ def pending(
         SchemaError: files are wrong, or one that was applied has been changed since.
         StorageUnavailable: the database cannot be reached.
     """
-    migrations = load(sets, database.dialect)
-    return _pending(migrations, history.read(database), phase)
+    return _pending(load(sets, database.dialect), history.read(database), phase)
 
 
 def require_pre(database: Database, sets: Iterable[Set]) -> None:
-    """Refuse to go on while migrations of the phase *pre* are pending.
-
-    Raises:
-        StartError: some are; it names them.
-    """
+    """Raise StartError, with their names, if migrations of the phase *pre* are pending."""
     waiting = pending(database, sets, phase="pre")
     if waiting:
-        sites = ", ".join(migration.site for migration in waiting)
+        locations = ", ".join(migration.location for migration in waiting)
         raise StartError(
-            f"{len(waiting)} migrations are pending ({sites}): run rolehost migrate up first"
+            f"{len(waiting)} migrations are pending ({locations}): run rolehost migrate up first"
         )
 
 
@@ -59,19 +57,20 @@ def up(
     now: Callable[[], float] = time.time,
     pause: Callable[[float], object] = time.sleep,
 ) -> tuple[Migration, ...]:
-    """Apply what is pending and return it; of processes that do so at once, one does the work.
+    """Apply what is pending and return it. If several processes do so at once, one does the work.
 
-    When one fails, those before it stay applied and it leaves nothing behind.
+    If a migration fails, those before it stay applied and it leaves nothing behind.
 
     Args:
+        database: the service database.
         sets: owners and packages, in the order in which they depend on each other.
         phase: only those of this phase; None is both.
         now: seconds since the epoch, for the record.
-        pause: waits so many seconds for others to get out of the way.
+        pause: waits so many seconds between tries.
 
     Raises:
         SchemaError: files are wrong, one that was applied was changed, or a statement failed.
-        StorageBusy: others were in the way of one again and again.
+        StorageBusy: others held the locks of a migration in every try.
         StorageUnavailable: the database cannot be reached.
     """
     migrations = load(sets, database.dialect)
@@ -83,22 +82,17 @@ def up(
         history.create(database)
         todo = _pending(migrations, history.read(database), phase)
         for migration in todo:
-            with _told(migration, "up"):
+            with _named(migration, "up"):
                 _run(database, migration, migration.up, pause, note)
     return todo
 
 
 def last(database: Database, owned: Set, steps: int) -> tuple[str, ...]:
-    """Return the labels of the migrations that :func:`down` would take back, newest first."""
-    return tuple(
-        f"{row.owner}/{row.number:04d}_{row.name}"
-        for row in _newest(history.read(database), owned, steps)
-    )
+    """Return the labels of the migrations that :func:`down` would revert, newest first."""
+    return tuple(row.label for row in _newest(history.read(database), owned, steps))
 
 
-def _newest(
-    applied: Mapping[tuple[str, int], history.Applied], owned: Set, steps: int
-) -> list[history.Applied]:
+def _newest(applied: History, owned: Set, steps: int) -> list[Applied]:
     return sorted((row for row in applied.values() if row.owner == owned[0]), reverse=True)[:steps]
 
 
@@ -109,16 +103,17 @@ def down(
     steps: int = 1,
     pause: Callable[[float], object] = time.sleep,
 ) -> tuple[Migration, ...]:
-    """Take back the last migrations of one owner, newest first, and return them.
+    """Revert the last migrations of one owner, newest first, and return them.
 
     Args:
+        database: the service database.
         owned: owner and package.
-        steps: how many, at least 1; more than were applied takes all of them.
-        pause: waits so many seconds for others to get out of the way.
+        steps: how many, at least 1; more than were applied reverts all of them.
+        pause: waits so many seconds between tries.
 
     Raises:
         SchemaError: files are wrong, changed or gone, or a statement failed.
-        StorageBusy: others were in the way of one again and again.
+        StorageBusy: others held the locks of a migration in every try.
         StorageUnavailable: the database cannot be reached.
         ValueError: ``steps`` is less than 1.
     """
@@ -132,8 +127,8 @@ def down(
             if row.number not in known:
                 raise SchemaError([_gone(row)])
             migration = known[row.number]
-            refuse_drift([migration], applied)
-            with _told(migration, "down"):
+            _refuse_changed([migration], applied)
+            with _named(migration, "down"):
                 _run(database, migration, migration.down, pause, history.remove)
             done.append(migration)
     return tuple(done)
@@ -146,11 +141,7 @@ def _run(
     pause: Callable[[float], object],
     note: Callable[[Transaction, Migration], None],
 ) -> None:
-    """Run the statements and note it, again when others were in the way.
-
-    Raises:
-        StorageBusy: they were in the way every time.
-    """
+    """Run the statements and record it; try again while others hold the locks."""
     for attempt in range(_TRIES):
         try:
             with database.session():
@@ -168,38 +159,10 @@ def _run(
             pause(min(_FIRST_PAUSE * 2**attempt, _LONGEST_PAUSE))
 
 
-def refuse_drift(
-    migrations: Sequence[Migration], applied: Mapping[tuple[str, int], history.Applied]
-) -> None:
-    """Raise when files no longer say what was applied.
-
-    Raises:
-        SchemaError: one problem for each such file.
-    """
-    problems = [
-        Problem(
-            code="migration-changed",
-            who=migration.owner,
-            where=migration.site,
-            what=f"{migration.label} was changed after it had been applied",
-            expected=f"{row.name}, checksum {row.checksum[:12]}",
-            got=f"{migration.name}, checksum {migration.checksum[:12]}",
-            fix="restore the file, and put the change into a new migration",
-        )
-        for migration in migrations
-        if (row := applied.get((migration.owner, migration.number)))
-        and (row.checksum, row.name) != (migration.checksum, migration.name)
-    ]
-    if problems:
-        raise SchemaError(problems)
-
-
 def _pending(
-    migrations: Sequence[Migration],
-    applied: Mapping[tuple[str, int], history.Applied],
-    phase: Phase | None,
+    migrations: Sequence[Migration], applied: History, phase: Phase | None
 ) -> tuple[Migration, ...]:
-    refuse_drift(migrations, applied)
+    _refuse_changed(migrations, applied)
     return tuple(
         migration
         for migration in migrations
@@ -207,9 +170,28 @@ def _pending(
     )
 
 
+def _refuse_changed(migrations: Sequence[Migration], applied: History) -> None:
+    """Raise SchemaError for each file that is no longer what was applied."""
+    problems = [
+        Problem(
+            code="migration-changed",
+            who=migration.owner,
+            where=migration.location,
+            what=f"{migration.label} was changed after it had been applied",
+            expected=f"{row.name}, checksum {row.checksum[:12]}",
+            got=f"{migration.name}, checksum {migration.checksum[:12]}",
+            fix="restore the file, and put the change into a new migration",
+        )
+        for migration in migrations
+        if (row := applied.get((migration.owner, migration.number))) and not row.is_same(migration)
+    ]
+    if problems:
+        raise SchemaError(problems)
+
+
 @contextmanager
-def _told(migration: Migration, direction: str) -> Iterator[None]:
-    """Let an error of a statement name the migration; outages of the storage pass through."""
+def _named(migration: Migration, direction: str) -> Iterator[None]:
+    """Add the migration to the error of a statement; outages of the storage pass through."""
     try:
         yield
     except StorageBusy as error:
@@ -217,30 +199,25 @@ def _told(migration: Migration, direction: str) -> Iterator[None]:
     except StorageUnavailable:
         raise
     except Exception as error:
-        raise SchemaError(
-            [
-                Problem(
-                    code="migration-failed",
-                    who=migration.owner,
-                    where=migration.site,
-                    what=f"{migration.label} failed ({direction}); "
-                    + (
-                        "what came before was kept" if migration.alone else "nothing of it was kept"
-                    ),
-                    expected="statements that this database accepts",
-                    got=str(error),
-                    fix="mend the statement and run the command again",
-                )
-            ]
-        ) from error
+        kept = "what came before was kept" if migration.alone else "nothing of it was kept"
+        problem = Problem(
+            code="migration-failed",
+            who=migration.owner,
+            where=migration.location,
+            what=f"{migration.label} failed ({direction}); {kept}",
+            expected="statements that this database accepts",
+            got=str(error),
+            fix="mend the statement and run the command again",
+        )
+        raise SchemaError([problem]) from error
 
 
-def _gone(row: history.Applied) -> Problem:
+def _gone(row: Applied) -> Problem:
     return Problem(
         code="migration-gone",
         who=row.owner,
         where=f"table {history.TABLE}",
-        what=f"{row.owner}/{row.number:04d}_{row.name} was applied, but its file is not here",
+        what=f"{row.label} was applied, but its file is not here",
         expected="the version of the plugin that applied it, or a newer one",
         got="no file of this number",
         fix="take it back with that version",

@@ -1,12 +1,12 @@
-"""Divides SQL text into statements, knowing what a semicolon may be hidden in."""
+"""Splits SQL text into statements; knows the syntax in which a semicolon ends none."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 
-#: What is passed over as a whole: texts, quoted names, comments, dollar quotes. One that is
-#: never closed reaches to the end of the text, and the database will say so.
+#: Syntax that is skipped as a whole: texts, quoted names, comments, dollar quotes. If one is
+#: never closed, it extends to the end of the text, and the database reports the error.
 _OPAQUE = re.compile(
     r"""
       '(?:[^']|'')*(?:'|\Z)
@@ -29,8 +29,8 @@ def split(sql: str, dialect: str) -> tuple[str, ...]:
 
     Args:
         sql: any number of statements.
-        dialect: ``sqlite``, where a trigger's body holds statements of its own and comments
-            do not nest, or ``postgresql``.
+        dialect: ``sqlite``, where the body of a trigger has statements and comments do not nest,
+            or ``postgresql``.
     """
     return tuple(
         statement for statement in _statements(sql, dialect) if _without_comments(statement)

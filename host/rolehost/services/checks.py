@@ -7,7 +7,7 @@ import time
 from rolehost.api.contributions import Check
 from rolehost.api.services import Services
 from rolehost.observe.board import Board, Hang
-from rolehost.schema.drift import Drift, Schema
+from rolehost.schema import Drift, Schema
 
 
 class Unhealthy(Exception):

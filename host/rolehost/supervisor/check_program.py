@@ -106,7 +106,7 @@ def _check(options: argparse.Namespace, kept: int, output: int) -> dict[str, Any
     with _database(composition) as database:
         if database is not None:
             if policy_of(composition) == "run":
-                answer["migrated"] = [each.site for each in up(database, sets, phase="pre")]
+                answer["migrated"] = [each.location for each in up(database, sets, phase="pre")]
                 answer["later"] = bool(pending(database, sets))
             else:
                 require_pre(database, sets)
@@ -126,8 +126,8 @@ def _migrate_post(options: argparse.Namespace, kept: int) -> dict[str, Any]:
     with _database(composition) as database:
         assert database is not None
         if set(options.after).intersection(living(database)):
-            return {"waiting": [each.site for each in pending(database, sets)]}
-        return {"migrated": [each.site for each in up(database, sets)]}
+            return {"waiting": [each.location for each in pending(database, sets)]}
+        return {"migrated": [each.location for each in up(database, sets)]}
 
 
 def _compose(options: argparse.Namespace, sources: Sources) -> Composition:
