@@ -10,15 +10,16 @@ import sys
 from rolehost.cli.main import invoke
 from rolehost.discovery import entries
 
-_all = entries._candidates
+_all = entries._distributions
 
 
 def _ours_hidden(group, path):
-    for texts in _all(group, path):
-        if group != entries.GROUP or not entries._identity(texts.headers)[0].startswith("rolehost"):
-            yield texts
+    for each in _all(group, path):
+        name = entries._NAME.search(each.headers)[1].strip()
+        if group != entries.GROUP or not name.startswith("rolehost"):
+            yield each
 
 
 if __name__ == "__main__":
-    entries._candidates = _ours_hidden
+    entries._distributions = _ours_hidden
     sys.exit(invoke(sys.argv[1:]))

@@ -8,7 +8,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from rolehost.discovery.watching import Overdue, bounded, bounded_here, contained
+from rolehost.discovery.bounded import Overdue, bounded
+from rolehost.discovery.loading import contained
 
 LITTLE = 0.1
 
@@ -35,7 +36,7 @@ def elsewhere(call):
 
 def test_what_ends_in_time_gives_its_result_and_leaves_no_alarm():
     before = signal.getsignal(signal.SIGALRM)
-    assert bounded(lambda: 5, 60) == bounded_here(lambda: 5, 60) == 5
+    assert bounded(lambda: 5, 60) == bounded(lambda: 5, 60, same_thread=True) == 5
     assert signal.getsignal(signal.SIGALRM) is before
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
@@ -87,7 +88,7 @@ def test_somebody_elses_alarm_is_left_alone():
     try:
         with pytest.raises(Overdue):
             bounded(hangs, LITTLE)
-        assert bounded_here(lambda: 5, LITTLE) == 5
+        assert bounded(lambda: 5, LITTLE, same_thread=True) == 5
         os.kill(os.getpid(), signal.SIGALRM)
         assert heard == [signal.SIGALRM]
     finally:

@@ -90,7 +90,7 @@ def test_contributions_decide_the_roles():
     )
     assert composition.roles == ("http", "scheduler", "consumer", "worker")
     assert composition.actors["work"].plugin == "a"
-    assert composition.actors["work"].site.startswith("tests.host.test_composition:")
+    assert composition.actors["work"].location.startswith("tests.host.test_composition:")
 
 
 def test_dependencies_come_first_and_ties_keep_the_order_of_the_file():

@@ -64,7 +64,7 @@ def test_items_come_in_the_order_of_plugins_with_owner_and_site(points: Any):
     composition = composed(menu=points.menu, b=cook("b"), a=cook("a"))
     given = composition.extensions["menu_dishes"]
     assert [(each.value.name, each.plugin) for each in given] == [("b", "b"), ("a", "a")]
-    assert all(each.site.startswith(f"{__name__}:") for each in given)
+    assert all(each.location.startswith(f"{__name__}:") for each in given)
     assert given[0].who == "plugin b (given in code -)"
 
 

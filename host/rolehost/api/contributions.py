@@ -66,13 +66,13 @@ class Extension(Generic[T]):
         value: one item of the list that it returned.
         plugin: name of the plugin that gave it.
         who: that plugin with distribution and version, for messages.
-        site: where it was written, ``module:line``.
+        location: where it is written, ``module:line``.
     """
 
     value: T
     plugin: str
     who: str
-    site: str
+    location: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

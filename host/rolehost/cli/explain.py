@@ -126,7 +126,7 @@ def explain(composition: Composition, kind: str, name: str) -> Facts | None:
 
 def provided(composition: Composition, owned: Owned[Any]) -> Facts:
     """Say who gives a contribution, what enables it, and where it was written."""
-    return [*origin(composition, owned.plugin), ("written at", owned.site)]
+    return [*origin(composition, owned.plugin), ("written at", owned.location)]
 
 
 def origin(composition: Composition, name: str) -> Facts:
@@ -196,7 +196,7 @@ def _extension(composition: Composition, hook: str) -> Facts:
             if point.hook == hook:
                 classes = " or ".join(each.__name__ for each in point.classes)
                 given = [
-                    ("given to it", f"{each.who} at {each.site}")
+                    ("given to it", f"{each.who} at {each.location}")
                     for each in composition.extensions.get(hook, ())
                 ]
                 return [

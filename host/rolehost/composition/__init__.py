@@ -1,15 +1,14 @@
 """Composition: a deployment and its plugins become one checked, immutable object.
 
-:func:`compose` raises with every mistake; :func:`examine` returns them, so that a check can
-report the deployment's mistakes beside them. Both only import and declare: no I/O.
+:func:`compose` raises an exception with every problem. :func:`examine` returns the problems, so
+that a check can report those of the deployment beside them. Both only import and declare: no I/O.
 """
 
 from rolehost.composition.access import access_of
-from rolehost.composition.composing import compose, examine
+from rolehost.composition.composing import Probe, compose, examine, probe
 from rolehost.composition.model import Composition, Owned, Plugin
-from rolehost.composition.probing import Probe, probe
-from rolehost.composition.report import in_order
-from rolehost.composition.routing import responders
+from rolehost.composition.problems import in_order
+from rolehost.composition.routes import responders
 
 __all__ = [
     "Composition",

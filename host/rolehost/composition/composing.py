@@ -15,31 +15,24 @@ from rolehost.api.contributions import (
     Handler,
     Middleware,
     Migrations,
+    PluginInfo,
     Role,
     Route,
     Schedule,
 )
 from rolehost.api.metrics import Metric
-from rolehost.api.settings import Secret
-from rolehost.composition import (
-    access,
-    calls,
-    conflicts,
-    faults,
-    metrics,
-    routing,
-    rules,
-)
-from rolehost.composition.choices import choose
-from rolehost.composition.declare import Contributions, declare, hooks_for
+from rolehost.composition import access, budgets, callables, degrading, names, routes, topology
+from rolehost.composition.calling import Loaded
+from rolehost.composition.declaring import declare
+from rolehost.composition.degrading import Gathered
 from rolehost.composition.extensions import collect, given_to
-from rolehost.composition.faults import Attempt
-from rolehost.composition.model import Composition, Degraded, Plugin
+from rolehost.composition.loading import Selection
+from rolehost.composition.model import Composition, Contributions, Degraded, Plugin
 from rolehost.composition.order import ordered
-from rolehost.composition.report import Report, in_order
-from rolehost.composition.sections import check_sections, settings_of
-from rolehost.composition.selection import Loaded, Selection
-from rolehost.deployment import HOST_SECTIONS, Deployment, Origin, fields_of, secrets_in
+from rolehost.composition.problems import Problems, in_order
+from rolehost.composition.settings import check_sections, settings_of, with_origins
+from rolehost.composition.storage import choose
+from rolehost.deployment import Deployment, secrets_in
 from rolehost.discovery import Found
 from rolehost.errors import ConfigurationError, Problem
 from rolehost.redaction import hide
@@ -58,11 +51,11 @@ def compose(
         deployment: as :func:`rolehost.deployment.load` returns it.
         extra: plugin objects by name, besides the installed ones; for tests.
         role: leave out what a process of this role does not read, and with it the imports
-            of, say, routes in a worker; None composes everything, to be checked.
-        found: the installed plugins, when it was looked for them just now; None looks.
+            of, for example, routes in a worker. None, the default, composes everything.
+        found: the installed plugins, if the caller has just looked for them.
 
     Raises:
-        ConfigurationError: with every mistake found, sorted.
+        ConfigurationError: with every problem found, sorted.
     """
     composition, problems = examine(deployment, extra=extra, role=role, found=found)
     if composition is None:
@@ -77,104 +70,55 @@ def examine(
     role: Role | None = None,
     found: Sequence[Found] | None = None,
 ) -> tuple[Composition | None, tuple[Problem, ...]]:
-    """Compose a deployment and return the composition, or None and every mistake.
+    """Compose a deployment and return the composition, or None and every problem.
 
-    Parameters as of :func:`compose`.
+    The parameters are those of :func:`compose`. If plugins failed that the deployment may go on
+    without, it is composed again without them.
     """
     degraded: dict[str, Degraded] = {}
     while True:
-        composition, attempt = _attempt(deployment, extra or {}, role, degraded, found)
+        problems = Problems(deployment, degraded=degraded, incomplete=role is not None)
+        gathered = _gather(Selection(problems, extra or {}, found), role)
+        composition = _checked(gathered)
         if composition is not None:
             return composition, ()
-        more = faults.absorbed(attempt)
-        if not more:
-            why = (problem for each in degraded.values() for problem in each.why)
-            problems = faults.own((*attempt.report.problems, *why))
-            return None, in_order(deployment.discreet(problems))
-        degraded |= more
+        failed = degrading.to_leave_out(gathered)
+        if not failed:
+            earlier = (problem for each in degraded.values() for problem in each.why)
+            remaining = degrading.without_consequences((*problems.found, *earlier))
+            return None, in_order(deployment.discreet(remaining))
+        degraded |= failed
 
 
-def _attempt(
-    deployment: Deployment,
-    extra: Mapping[str, Any],
-    role: Role | None,
-    degraded: Mapping[str, Degraded],
-    found: Sequence[Found] | None,
-) -> tuple[Composition | None, Attempt]:
-    """Compose without the plugins that are degraded; None when there are mistakes."""
-    report = Report(deployment, degraded=degraded)
-    report.incomplete = role is not None
-    hooks = tuple(hooks_for(role))
-    selection = Selection(report, extra, found)
-    names = [name for name in deployment.plugins if name not in degraded]
-    loaded = ordered(selection.load(names), report, selection.known)
-    check_sections(report, selection.known)
-    faults.check_names(report, selection.known)
-    configured = _configured(loaded, report)
-    extensions = collect(configured, role, selection.known, report)
+def _gather(selection: Selection, role: Role | None) -> Gathered:
+    """Load the enabled plugins and ask them for their contributions."""
+    problems = selection.problems
+    deployment = problems.deployment
+    enabled = [name for name in deployment.plugins if name not in problems.degraded]
+    loaded = ordered(selection.load(enabled), problems, selection.known)
+    check_sections(problems, selection.known)
+    configured: list[tuple[Loaded, Any]] = []
+    for plugin in loaded:
+        settings, right = settings_of(plugin, problems)
+        if right:
+            hide(f"{problems.who}, {plugin.found.name}", secrets_in(settings))
+            configured.append((plugin, settings))
+        else:
+            problems.incomplete = True
+    extensions = collect(configured, role, selection.known, problems)
     contributions = Contributions()
     plugins = []
     for plugin, settings in configured:
-        declare(plugin, settings, hooks, report, contributions, given_to(plugin, extensions))
-        metrics.collect(plugin, report, contributions)
-        topics = [each.value for each in contributions.of(str) if each.plugin == plugin.found.name]
-        plugins.append(_enabled(plugin, settings, topics))
-    conflicts.check(contributions, report)
-    metrics.check(contributions.of(Metric), report)
-    routing.check(contributions.of(Route), report)
-    calls.check(contributions, report)
-    authentications = access.check(contributions, report)
-    backends = choose(plugins, contributions, report, selection.known)
-    middleware = tuple(contributions.of(Middleware))
-    roles = rules.roles(contributions, degraded.values())
-    rules.check(plugins, contributions, roles, report)
-    faults.check(plugins, contributions, backends, report)
-    attempt = Attempt(report, selection, configured, contributions)
-    if report.problems:
-        return None, attempt
-    composition = Composition(
-        deployment=_with_defaults(deployment, plugins),
-        plugins=tuple(plugins),
-        backends=MappingProxyType(backends),
-        migrations=contributions.of(Migrations),
-        routes=contributions.of(Route),
-        error_formats=contributions.of(ErrorFormat),
-        middleware=middleware,
-        actors=MappingProxyType({item.value.name: item for item in contributions.of(Actor)}),
-        handlers=contributions.of(Handler),
-        schedules=contributions.of(Schedule),
-        checks=contributions.of(Check),
-        commands=contributions.of(Command),
-        roles=roles,
-        authentications=MappingProxyType(dict(authentications)),
-        extensions=MappingProxyType(extensions),
-        metrics=MappingProxyType({item.value.name: item for item in contributions.of(Metric)}),
-        warnings=in_order(
-            deployment.discreet((*report.warnings, *faults.warnings(degraded.values())))
-        ),
-        degraded=tuple(degraded.values()),
-    )
-    return composition, attempt
+        given = given_to(plugin, extensions)
+        declare(plugin, settings, role, problems, contributions, given)
+        plugins.append(_plugin(plugin, settings, contributions))
+    return Gathered(problems, selection, configured, plugins, contributions, extensions)
 
 
-def _configured(loaded: Sequence[Loaded], report: Report) -> list[tuple[Loaded, Any]]:
-    """Return the plugins whose settings fit, with them; what others would declare stays unknown."""
-    configured = []
-    for plugin in loaded:
-        mistakes = len(report.problems)
-        settings, fits = settings_of(plugin, report)
-        if fits:
-            hide(f"{report.who}, {plugin.found.name}", secrets_in(settings))
-            configured.append((plugin, settings))
-        else:
-            report.settled.update(report.problems[mistakes:])
-            report.incomplete = True
-    return configured
-
-
-def _enabled(plugin: Loaded, settings: Any, topics: Sequence[str]) -> Plugin:
-    """Return the plugin; what it publishes holds the topics that its settings name, too."""
-    found, info = plugin.found, plugin.info
+def _plugin(loaded: Loaded, settings: Any, contributions: Contributions) -> Plugin:
+    """Return the plugin; the topics that its settings name are added to ``publishes``."""
+    found, info = loaded.found, loaded.info
+    topics = [each.value for each in contributions.of(str) if each.plugin == found.name]
     published = tuple(dict.fromkeys((*info.publishes, *topics)))
     return Plugin(
         name=found.name,
@@ -182,24 +126,78 @@ def _enabled(plugin: Loaded, settings: Any, topics: Sequence[str]) -> Plugin:
         version=found.version,
         info=dataclasses.replace(info, publishes=published),
         settings=settings,
-        module=plugin.module,
+        module=loaded.module,
     )
 
 
-def _with_defaults(deployment: Deployment, plugins: Sequence[Plugin]) -> Deployment:
-    """Return the deployment with an origin for every value, defaults and secrets marked."""
-    origins = dict(deployment.origins)
-    sections: list[tuple[str, Any]] = [
-        (name, getattr(deployment.host, name)) for name in HOST_SECTIONS
-    ]
-    sections += [
-        (plugin.name, plugin.settings) for plugin in plugins if plugin.settings is not None
-    ]
-    for section, settings in sections:
-        for field in fields_of(type(settings)):
-            key = f"{section}.{field.encode_name}"
-            origin = origins.get(key, Origin("default"))
-            if isinstance(getattr(settings, field.name), Secret):
-                origin = Origin(origin.text, secret=True, given=origin.given)
-            origins[key] = origin
-    return dataclasses.replace(deployment, origins=MappingProxyType(origins))
+def _checked(gathered: Gathered) -> Composition | None:
+    """Check everything that was gathered; return the composition if there is no problem."""
+    problems, contributions = gathered.problems, gathered.contributions
+    plugins, degraded = tuple(gathered.plugins), tuple(problems.degraded.values())
+    roles = topology.roles_of(contributions, degraded)
+    names.check(contributions, problems)
+    routes.check(contributions.of(Route), problems)
+    callables.check(contributions, problems)
+    topology.check(plugins, contributions, roles, problems)
+    budgets.check(contributions, roles, problems)
+    authentications = access.check(contributions, problems)
+    backends = choose(plugins, contributions, problems, gathered.selection.known)
+    degrading.check(gathered, backends)
+    if problems.found:
+        return None
+    warnings = (*problems.warnings, *degrading.warnings(degraded))
+    return Composition(
+        deployment=with_origins(problems.deployment, plugins),
+        plugins=plugins,
+        backends=MappingProxyType(backends),
+        migrations=contributions.of(Migrations),
+        routes=contributions.of(Route),
+        error_formats=contributions.of(ErrorFormat),
+        middleware=contributions.of(Middleware),
+        actors=MappingProxyType({item.value.name: item for item in contributions.of(Actor)}),
+        handlers=contributions.of(Handler),
+        schedules=contributions.of(Schedule),
+        checks=contributions.of(Check),
+        commands=contributions.of(Command),
+        roles=roles,
+        authentications=MappingProxyType(dict(authentications)),
+        extensions=MappingProxyType(dict(gathered.extensions)),
+        metrics=MappingProxyType({item.value.name: item for item in contributions.of(Metric)}),
+        warnings=in_order(problems.deployment.discreet(warnings)),
+        degraded=degraded,
+    )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Probe:
+    """One plugin, examined by itself.
+
+    Attributes:
+        found: the plugin.
+        info: its description; None if it could not be loaded.
+        contributions: what it would give with the deployment's settings.
+        problems: why it is broken; empty if it is not.
+    """
+
+    found: Found
+    info: PluginInfo | None
+    contributions: Contributions
+    problems: tuple[Problem, ...]
+
+
+def probe(deployment: Deployment, found: Found) -> Probe:
+    """Import one installed plugin and ask for its contributions, whether it is enabled or not.
+
+    Args:
+        deployment: the deployment whose settings the plugin gets.
+        found: the plugin, as :func:`rolehost.discovery.installed` returns it.
+    """
+    problems = Problems(deployment)
+    contributions = Contributions()
+    loaded = Selection(problems, {}).introduce(found)
+    if loaded is not None:
+        settings, right = settings_of(loaded, problems)
+        if right:
+            declare(loaded, settings, None, problems, contributions, {})
+    info = loaded.info if loaded is not None else None
+    return Probe(found, info, contributions, problems.sorted())

@@ -39,8 +39,8 @@ class Plugin:
         name: its entry point's name.
         distribution: the package that ships it.
         version: that package's version.
-        info: what it says of itself.
-        settings: its decoded section; None when it has no settings.
+        info: its description of itself.
+        settings: its decoded section; None if it has no settings.
         module: the object whose functions are its hooks.
     """
 
@@ -54,29 +54,44 @@ class Plugin:
 
 @dataclass(frozen=True, slots=True)
 class Owned(Generic[T]):
-    """A contribution and whose it is.
+    """A contribution and its plugin.
 
     Attributes:
         value: the contribution.
         plugin: name of the plugin that gave it.
-        site: where it was written, ``module:line``, as well as that can be told.
+        location: where it is written, ``module:line``, as far as that is known.
     """
 
     value: T
     plugin: str
-    site: str
+    location: str
+
+
+@dataclass(slots=True)
+class Contributions:
+    """All contributions of the enabled plugins, by class, in the order of plugins."""
+
+    by_class: dict[type[Any], list[Owned[Any]]] = field(default_factory=dict)
+
+    def of(self, kind: type[Any]) -> tuple[Owned[Any], ...]:
+        """Return the contributions of one class."""
+        return tuple(self.by_class.get(kind, ()))
+
+    def add(self, owned: Owned[Any]) -> None:
+        """Keep one contribution."""
+        self.by_class.setdefault(type(owned.value), []).append(owned)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Degraded:
-    """A plugin that failed, and that the rest goes on without.
+    """A plugin that failed and is left out.
 
     Attributes:
         name: its entry point's name.
         distribution: the package that ships it.
         version: that package's version.
-        why: what is wrong with it.
-        routes: its routes, where it could declare them; they answer 503.
+        why: its problems.
+        routes: its routes, if they could be declared; they answer 503.
     """
 
     name: str
@@ -87,7 +102,7 @@ class Degraded:
 
     @property
     def reason(self) -> str:
-        """Why, in one line: for logs, listings and probes."""
+        """The problems in one line: for logs, listings and probes."""
         return "; ".join(f"{each.code}: {each.what} ({each.where})" for each in self.why)
 
 
@@ -96,14 +111,14 @@ class Composition:
     """Everything a process needs to know, checked. Contributions keep the order of plugins.
 
     Attributes:
-        deployment: what it was made of.
+        deployment: the deployment that was composed.
         plugins: enabled plugins in the order of their dependencies.
         backends: the chosen backend of each kind that something needs.
-        roles: what the contributions make of it, in the order of ``ROLES``.
-        authentications: who may use the routes of a plugin, by its name.
-        extensions: what was given to each extension point of the enabled plugins, by hook.
+        roles: the roles that the contributions make, in the order of ``ROLES``.
+        authentications: the authentication of a plugin's routes, by the name of the plugin.
+        extensions: the items of each extension point of the enabled plugins, by hook.
         metrics: the plugins' own metrics, by name.
-        warnings: what works now and has to be changed, sorted.
+        warnings: problems that do not keep it from starting, sorted.
         degraded: enabled plugins that failed and are left out; not among ``plugins``.
     """
 
@@ -127,7 +142,7 @@ class Composition:
     degraded: tuple[Degraded, ...] = ()
 
     def extensions_of(self, plugin: str) -> Mapping[str, tuple[Extension[Any], ...]]:
-        """Return what was given to the extension points of one enabled plugin, by hook."""
+        """Return the items of the extension points of one enabled plugin, by hook."""
         points = self.plugin(plugin).info.extension_points
         return {point.hook: self.extensions.get(point.hook, ()) for point in points}
 
@@ -166,47 +181,38 @@ class Composition:
         )
 
     def without(self, failed: Degraded, *, backends: bool = True) -> Composition:
-        """Return the composition without what a plugin contributes; its routes answer 503.
+        """Return the composition without the contributions of a plugin that did not start.
 
-        For a process in which the plugin did not start. Its migrations stay, and what other
-        plugins were given; its backends too, unless it is they that failed.
+        Its routes answer 503. Its migrations stay, and its items in extension points of others.
+
+        Args:
+            failed: the plugin.
+            backends: keep its backends: False if they are what failed.
         """
-
-        def others(contributions: tuple[Owned[T], ...]) -> tuple[Owned[T], ...]:
-            return tuple(owned for owned in contributions if owned.plugin != failed.name)
-
+        kept: dict[str, Any] = {}
+        for name in (
+            "routes", "error_formats", "middleware", "handlers", "schedules", "checks", "commands"
+        ):  # fmt: skip
+            contributions = getattr(self, name)
+            kept[name] = tuple(owned for owned in contributions if owned.plugin != failed.name)
+        for name in ("actors", "authentications", "metrics", *(() if backends else ("backends",))):
+            kept[name] = MappingProxyType(
+                {
+                    key: owned
+                    for key, owned in getattr(self, name).items()
+                    if owned.plugin != failed.name
+                }
+            )
         routes = tuple(owned for owned in self.routes if owned.plugin == failed.name)
         return replace(
             self,
             plugins=tuple(plugin for plugin in self.plugins if plugin.name != failed.name),
-            backends=MappingProxyType(
-                {
-                    kind: owned
-                    for kind, owned in self.backends.items()
-                    if backends or owned.plugin != failed.name
-                }
-            ),
-            routes=others(self.routes),
-            error_formats=others(self.error_formats),
-            middleware=others(self.middleware),
-            actors=MappingProxyType(
-                {name: owned for name, owned in self.actors.items() if owned.plugin != failed.name}
-            ),
-            handlers=others(self.handlers),
-            schedules=others(self.schedules),
-            checks=others(self.checks),
-            commands=others(self.commands),
-            authentications=MappingProxyType(
-                {name: owned for name, owned in self.authentications.items() if name != failed.name}
-            ),
-            metrics=MappingProxyType(
-                {name: owned for name, owned in self.metrics.items() if owned.plugin != failed.name}
-            ),
             degraded=(*self.degraded, replace(failed, routes=routes)),
+            **kept,
         )
 
     def left_out(self, name: str) -> Degraded | None:
-        """Return a degraded plugin by name; None: it is not degraded."""
+        """Return a degraded plugin by name; None if it is not degraded."""
         return next((each for each in self.degraded if each.name == name), None)
 
     def plugin(self, name: str) -> Plugin:

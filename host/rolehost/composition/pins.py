@@ -1,13 +1,13 @@
 """Pins: the distributions a deployment was tested with, by version and content.
 
-The content is what the distribution's ``RECORD`` lists, as it is on disk, so that what somebody
-changed after the installation is seen too. Sources: the specifications "Recording installed
-projects" and "Binary distribution format" of packaging.python.org. Left out is what differs
-from one installation to the next: byte code, scripts outside of the packages, the notes of the
-installer.
+The content is the files that the distribution's ``RECORD`` lists, as they are on disk, so that
+changes after the installation are seen too. Sources: the specifications "Recording installed
+projects" and "Binary distribution format" of packaging.python.org. Files that differ from one
+installation to the next are left out: byte code, scripts outside of the packages, the notes of
+the installer.
 
-Pins find drift and accidents before anything is imported. Who may write to the installed files
-may change Python itself: against them they are no protection.
+Pins find drift and accidents before anything is imported. They do not protect against a user who
+may write to the installed files, because that user may change Python itself.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rolehost.composition.report import Report
+from rolehost.composition.problems import Problems
 from rolehost.discovery import Found
 
 #: Names in a ``.dist-info`` folder that say how something was installed, not what.
@@ -93,66 +93,48 @@ def changed(found: Found) -> list[str]:
 
 
 class Pins:
-    """The pins of one deployment; nothing is pinned where it names no file.
+    """The pins of one deployment; nothing is pinned if it names no file.
 
     Args:
-        report: takes what differs, and a file that cannot be read.
+        problems: receives what differs, and a file that cannot be read.
     """
 
-    def __init__(self, report: Report) -> None:
-        self._report = report
-        self.path = report.deployment.host.deployment.pins
+    def __init__(self, problems: Problems) -> None:
+        self._problems = problems
+        self.path = problems.deployment.host.deployment.pins
         self._pins = self._read(self.path) if self.path is not None else None
         self._seen: dict[str, Pin] = {}
 
     def allow(self, found: Found) -> bool:
-        """Say whether a plugin is what it is pinned to; the report says why not."""
+        """Return whether a plugin is what it is pinned to; report why not."""
         if self.path is None:
             return True
         if self._pins is None:
             return False
         wanted = self._pins.get(found.name)
         if wanted is None:
-            self._add(
-                "unpinned-plugin",
-                found,
-                f"the plugin {found.name} is enabled and not pinned",
-                "a pin for every enabled plugin",
-                f"pins for {', '.join(sorted(self._pins)) or 'none'}",
-                f"{COMMAND}, when it is to be trusted",
-            )
+            pinned = ", ".join(sorted(self._pins)) or "none"
+            self._add("unpinned-plugin", found, pinned=pinned)
             return False
         try:
             actual = self._seen.get(found.metadata) or pin(found)
         except CannotPin as error:
-            self._differs(found, wanted, str(error), "install it from its wheel again")
-            return False
-        self._seen[found.metadata] = actual
-        if actual == wanted:
-            return True
-        if actual[:2] != wanted[:2]:
-            got = f"{actual.distribution} {actual.version}"
-            fix = f"install {wanted.distribution}=={wanted.version}, or {COMMAND}"
+            got, fix = str(error), "install it from its wheel again"
         else:
-            files = changed(found)
-            got = "; ".join(files) or f"another build of {actual.distribution} {actual.version}"
-            fix = f"install {wanted.distribution}=={wanted.version} again, or {COMMAND}"
-        self._differs(found, wanted, got, fix)
+            self._seen[found.metadata] = actual
+            if actual == wanted:
+                return True
+            got = f"{actual.distribution} {actual.version}"
+            again = ""
+            if actual[:2] == wanted[:2]:
+                got, again = "; ".join(changed(found)) or f"another build of {got}", " again"
+            fix = f"install {wanted.distribution}=={wanted.version}{again}, or {COMMAND}"
+        self._add("changed-plugin", found, got=got, fix=fix, **wanted._asdict())
         return False
 
-    def _differs(self, found: Found, wanted: Pin, got: str, fix: str) -> None:
-        self._add(
-            "changed-plugin",
-            found,
-            f"the plugin {found.name} is not what it is pinned to; it was not imported",
-            f"{wanted.distribution} {wanted.version}, {wanted.hash}",
-            got,
-            fix,
-        )
-
-    def _add(self, code: str, found: Found, what: str, expected: str, got: str, fix: str) -> None:
-        where = f"{self.path}; {self._report.enabled_at(found.name)}"
-        self._report.add(code, where, what, who=found.who, expected=expected, got=got, fix=fix)
+    def _add(self, message: str, found: Found, **values: str) -> None:
+        where = f"{self.path}; {self._problems.enabled_at(found.name)}"
+        self._problems.add(message, where, who=str(found.who), name=found.name, **values)
 
     def _read(self, path: Path) -> dict[str, Pin] | None:
         try:
@@ -162,14 +144,8 @@ class Pins:
             got = error.strerror or str(error)
         except (ValueError, TypeError) as error:  # not TOML, not UTF-8, other keys
             got = str(error)
-        self._report.add(
-            "unreadable-pins",
-            self._report.at("deployment.pins"),
-            f"the pins in {path} cannot be read, so nothing may be imported",
-            expected="a file that rolehost plugins --pin wrote",
-            got=got,
-            fix=f"{COMMAND}, or take pins out of [deployment]",
-        )
+        where = self._problems.at("deployment.pins")
+        self._problems.add("unreadable-pins", where, path=path, error=got)
         return None
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from rolehost.composition.composing import examine
 from rolehost.composition.model import Composition
-from rolehost.composition.report import in_order
+from rolehost.composition.problems import in_order
 from rolehost.deployment import read
 from rolehost.errors import Problem
 

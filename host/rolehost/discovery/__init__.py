@@ -1,12 +1,11 @@
-"""Which plugins are installed, found without importing them; and loading those that are meant.
+"""Finding the installed plugins without importing them, and importing the enabled ones.
 
-An entry point of the group ``rolehost`` is a plugin. :func:`installed` reads metadata only, so a
-plugin whose import raises can still be listed; :meth:`Found.load` imports, and tells a failure
-with plugin, distribution, version and the line that raised.
+An entry point of the group ``rolehost`` is a plugin. :func:`installed` reads only metadata, so it
+also lists a plugin whose import raises. :meth:`Found.load` imports the plugin; its errors name the
+plugin, distribution, version and the line that raised.
 """
 
 from rolehost.discovery.entries import Found, installed
 from rolehost.discovery.hooks import HookTable, implementation
-from rolehost.suggest import did_you_mean
 
-__all__ = ["Found", "HookTable", "did_you_mean", "implementation", "installed"]
+__all__ = ["Found", "HookTable", "implementation", "installed"]

@@ -10,6 +10,7 @@ import pluggy
 
 from rolehost.api.hooks import GROUP, Hooks
 from rolehost.errors import Problem
+from rolehost.messages import problem
 from rolehost.suggest import did_you_mean, one_of
 
 PREFIX = f"{GROUP}_"
@@ -24,7 +25,7 @@ HOOKS = tuple(name for name in vars(Hooks) if name.startswith(PREFIX))
 def implementation(plugin: Any, hook: str) -> Callable[[Any], Any] | None:
     """Return a plugin's implementation of a hook as a callable of the context, or None.
 
-    An implementation may be written without the parameter; the result takes it all the same.
+    The implementation itself may be written without the parameter.
     """
     function = getattr(plugin, hook, None)
     if function is None or getattr(function, MARK, None) is None:
@@ -42,22 +43,20 @@ class HookTable:
         self._manager.add_hookspecs(Hooks)
 
     def register(self, name: str, plugin: Any, who: str) -> list[Problem]:
-        """Check the hooks of a plugin, and register it when nothing is wrong with them.
+        """Check the hooks of a plugin, and register it if they have no problem.
 
         Args:
             name: the plugin's name.
             plugin: module or object whose functions are its hooks.
             who: plugin, distribution and version, for messages.
-
-        Returns:
-            Every mistake found; the plugin is registered when there is none.
         """
         if inspect.isclass(plugin):
-            return [_is_class(plugin, who)]
+            where = f"{plugin.__module__}:{plugin.__qualname__}"
+            return [problem("plugin-is-class", who=who, where=where, name=plugin.__qualname__)]
         problems = [
-            problem
-            for hook, function in _functions(plugin)
-            for problem in _mistakes(hook, function, who)
+            found
+            for hook, function in _routines(plugin, host=True)
+            for found in _hook_problems(hook, function, who)
         ]
         if problems:
             return problems
@@ -67,122 +66,68 @@ class HookTable:
             # register() leaves the hooks it had added before it raised.
             if self._manager.get_plugin(name) is not None:
                 self._manager.unregister(name=name)
-            return [_refused(plugin, who, error)]
+            where = getattr(plugin, "__name__", type(plugin).__name__)
+            text = " ".join(str(error).split())
+            return [problem("plugin-refused", who=who, where=where, error=text)]
         return []
 
 
 def additional(plugin: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the marked functions of a plugin that are no hooks of the host, sorted by name."""
-    for name in sorted(dir(plugin)):
-        if not name.startswith(PREFIX):
-            function = getattr(plugin, name, None)
-            if inspect.isroutine(function) and getattr(function, MARK, None) is not None:
-                yield name, function
+    """Yield the marked functions of a plugin that are not hooks of the host, sorted by name."""
+    for name, function in _routines(plugin, host=False):
+        if getattr(function, MARK, None) is not None:
+            yield name, function
 
 
 def line_of(function: Any) -> str:
-    """Return ``module:line`` of a function, or its module alone when that is all there is."""
+    """Return ``module:line`` of a function; the module alone if the line is not known."""
     module = getattr(function, "__module__", None) or "?"
     code = getattr(inspect.unwrap(function), "__code__", None)
     return f"{module}:{code.co_firstlineno}" if code else module
 
 
-def _functions(plugin: Any) -> Iterator[tuple[str, Any]]:
+def _routines(plugin: Any, *, host: bool) -> Iterator[tuple[str, Any]]:
+    """Yield functions of a plugin: those with the prefix of the host's hooks, or the others."""
     for name in sorted(dir(plugin)):
-        if name.startswith(PREFIX):
+        if name.startswith(PREFIX) == host:
             function = getattr(plugin, name, None)
             if inspect.isroutine(function):
                 yield name, function
 
 
-def _mistakes(hook: str, function: Any, who: str) -> Iterator[Problem]:
-    if hook not in HOOKS:
-        yield Problem(
-            code="unknown-hook",
-            who=who,
-            where=line_of(function),
-            what=f"{hook} is no hook of this host",
-            expected=f"one of {one_of(HOOKS)}",
-            got=hook,
-            fix=did_you_mean(hook, HOOKS) or f"rename the function so that it lacks {PREFIX}",
-        )
-        return
-    yield from form(hook, function, who)
+def _hook_problems(hook: str, function: Any, who: str) -> Iterator[Problem]:
+    if hook in HOOKS:
+        yield from form_problems(hook, function, who)
+    else:
+        hint, known = did_you_mean(hook, HOOKS), one_of(HOOKS)
+        where = line_of(function)
+        yield problem("unknown-hook", who=who, where=where, hint=hint, hook=hook, known=known)
 
 
-def form(hook: str, function: Any, who: str) -> Iterator[Problem]:
+def form_problems(hook: str, function: Any, who: str) -> Iterator[Problem]:
     """Yield what keeps the host from calling a function as the hook of its name."""
-    site = line_of(function)
+    where = line_of(function)
     options = getattr(function, MARK, None)
     if options is None:
-        yield Problem(
-            code="unmarked-hook",
-            who=who,
-            where=site,
-            what=f"{hook} is not marked, so the host would never call it",
-            expected="@hookimpl above the function",
-            got="a plain function",
-            fix="write @rolehost.api.hookimpl above it",
-        )
+        yield problem("unmarked-hook", who=who, where=where, hook=hook)
         return
-    extra = [name for name in _required(function) if name != "context"]
-    if extra:
-        yield Problem(
-            code="hook-arguments",
-            who=who,
-            where=site,
-            what=f"{hook} asks for an argument that the host does not pass",
-            expected=f"def {hook}(context) or def {hook}()",
-            got=f"def {hook}({', '.join(inspect.signature(function).parameters)})",
-            fix=did_you_mean(extra[0], ["context"]) or "take context, or nothing",
+    parameters = inspect.signature(function).parameters
+    unknown = [
+        name
+        for name, parameter in parameters.items()
+        if parameter.default is parameter.empty and name != "context"
+    ]
+    if unknown:
+        hint, shown = did_you_mean(unknown[0], ["context"]), ", ".join(parameters)
+        yield problem(
+            "hook-arguments", who=who, where=where, hint=hint, hook=hook, parameters=shown
         )
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-        yield _shape(hook, site, who, "a coroutine function", "write def instead of async def")
+        got, fix = "a coroutine function", "write def instead of async def"
     elif inspect.isgeneratorfunction(function):
-        yield _shape(hook, site, who, "a generator function", "return a list instead of yielding")
+        got, fix = "a generator function", "return a list instead of yielding"
     elif options.get("wrapper") or options.get("hookwrapper"):
-        yield _shape(hook, site, who, "a wrapper", "take wrapper=True out of hookimpl")
-
-
-def _required(function: Any) -> list[str]:
-    return [
-        name
-        for name, parameter in inspect.signature(function).parameters.items()
-        if parameter.default is parameter.empty or name == "context"
-    ]
-
-
-def _shape(hook: str, site: str, who: str, got: str, fix: str) -> Problem:
-    return Problem(
-        code="hook-shape",
-        who=who,
-        where=site,
-        what=f"{hook} is of a form that the host does not call",
-        expected="a plain function that returns frozen declarations",
-        got=got,
-        fix=fix,
-    )
-
-
-def _is_class(plugin: type[Any], who: str) -> Problem:
-    return Problem(
-        code="plugin-is-class",
-        who=who,
-        where=f"{plugin.__module__}:{plugin.__qualname__}",
-        what="the entry point names a class",
-        expected="a module, or an object whose methods are marked with hookimpl",
-        got=f"the class {plugin.__qualname__}",
-        fix=f"name an instance of {plugin.__qualname__} in the entry point",
-    )
-
-
-def _refused(plugin: Any, who: str, error: Exception) -> Problem:
-    return Problem(
-        code="plugin-refused",
-        who=who,
-        where=getattr(plugin, "__name__", type(plugin).__name__),
-        what="the plugin's hooks cannot be registered",
-        expected="hooks as rolehost.api.hooks specifies them, each object under one name",
-        got=" ".join(str(error).split()),
-        fix="correct the hook, or let each entry point name an object of its own",
-    )
+        got, fix = "a wrapper", "take wrapper=True out of hookimpl"
+    else:
+        return
+    yield problem("hook-shape", who=who, where=where, hook=hook, got=got, fix=fix)

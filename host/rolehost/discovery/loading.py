@@ -1,14 +1,29 @@
-"""Importing one plugin, and saying where it broke when it does."""
+"""Importing one plugin: where it broke if it did, and what it did to the process."""
 
 from __future__ import annotations
 
 import functools
 import importlib
+import os
+import signal
+import sys
+import threading
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from rolehost.discovery.watching import Overdue
+from rolehost.discovery.bounded import Overdue
 from rolehost.errors import ConfigurationError, Problem
+from rolehost.messages import problem
+
+#: Signals whose handlers belong to the host.
+SIGNALS = tuple(
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGQUIT", "SIGHUP", "SIGCHLD", "SIGUSR1", "SIGUSR2")
+)
 
 
 def load(target: str, *, who: str, name: str) -> Any:
@@ -20,9 +35,9 @@ def load(target: str, *, who: str, name: str) -> Any:
         name: the plugin's name, for messages.
 
     Raises:
-        ConfigurationError: importing raised, whatever it was but an interrupt from the
-            keyboard; or the attribute is missing.
-        Overdue: interrupted, see :func:`~rolehost.discovery.watching.bounded_here`.
+        ConfigurationError: the import raised anything but KeyboardInterrupt, or the attribute
+            is missing.
+        Overdue: the import was interrupted, see :func:`~rolehost.discovery.bounded.bounded`.
     """
     module_name, _, attribute = target.partition(":")
     try:
@@ -36,42 +51,95 @@ def load(target: str, *, who: str, name: str) -> Any:
     try:
         return functools.reduce(getattr, attribute.strip().split("."), module)
     except AttributeError as error:
-        problem = Problem(
-            code="plugin-target",
+        missing = problem(
+            "plugin-target",
             who=who,
             where=f"entry point {name} = {target}",
-            what=f"the module {module_name} has no attribute {attribute}",
-            expected="an entry point that names a module, or an object of a module",
-            got=str(error),
-            fix="correct the entry point in the distribution's metadata and install it again",
+            module=module_name,
+            attribute=attribute,
+            error=error,
         )
-        raise ConfigurationError([problem]) from error
+        raise ConfigurationError([missing]) from error
 
 
 def _import_problem(error: BaseException, target: str, who: str, name: str) -> Problem:
-    if isinstance(error, ModuleNotFoundError) and error.name:
-        fix = f"install what brings the module {error.name}, or take {name} out of plugins"
-    else:
-        fix = f"mend the line above, or take {name} out of plugins"
-    return Problem(
-        code="plugin-import",
+    missing = error.name if isinstance(error, ModuleNotFoundError) else None
+    return problem(
+        "plugin-import.missing" if missing else "plugin-import",
         who=who,
-        where=_chain(error) or f"entry point {name} = {target}",
-        what=f"importing {target.partition(':')[0]} raised {type(error).__name__}",
-        expected="a module that imports without error and without doing anything",
-        got=traceback.format_exception_only(error)[-1].strip(),
-        fix=fix,
+        where=_importing_lines(error) or f"entry point {name} = {target}",
+        module=target.partition(":")[0],
+        type=type(error).__name__,
+        error=traceback.format_exception_only(error)[-1].strip(),
+        missing=missing,
+        name=name,
     )
 
 
-def _chain(error: BaseException) -> str:
-    """Return the lines that imported each other, the one that raised last."""
-    sites = [
+def _importing_lines(error: BaseException) -> str:
+    """Return the lines that imported each other; the last one raised."""
+    lines = [
         f"{frame.filename}:{frame.lineno}"
         for frame in traceback.extract_tb(error.__traceback__)
         if not frame.filename.startswith("<frozen")
         and frame.filename not in (__file__, importlib.__file__)
     ]
     if isinstance(error, SyntaxError) and error.filename:
-        sites.append(f"{error.filename}:{error.lineno}")
-    return " -> ".join(sites)
+        lines.append(f"{error.filename}:{error.lineno}")
+    return " -> ".join(lines)
+
+
+@dataclass(slots=True)
+class Effects:
+    """What an import did to the process besides defining things.
+
+    Attributes:
+        undone: changes that were undone: the working directory, signal handlers.
+        left: changes that stay: environment variables, threads.
+    """
+
+    undone: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def contained() -> Iterator[Effects]:
+    """Record what code does to the process; redirect its standard output to standard error.
+
+    The standard output of a command may be a JSON document.
+    """
+    effects = Effects()
+    folder = _working_directory()
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    environment = dict(_variables())
+    threads = set(threading.enumerate())
+    try:
+        with redirect_stdout(sys.stderr):
+            yield effects
+    finally:
+        if folder and (now := _working_directory()) != folder:
+            os.chdir(folder)
+            effects.undone.append(f"the working directory became {now}")
+        for number, handler in handlers.items():
+            if handler is not None and signal.getsignal(number) is not handler:
+                with suppress(ValueError):  # only the main thread can change handlers
+                    signal.signal(number, handler)
+                effects.undone.append(f"{signal.Signals(number).name} got another handler")
+        changed = {os.fsdecode(name) for name, _ in _variables().items() ^ environment.items()}
+        effects.left += [f"the variable {name} was changed" for name in sorted(changed)]
+        started = [thread for thread in threading.enumerate() if thread not in threads]
+        effects.left += [f"the thread {thread.name} was started" for thread in started]
+
+
+def _variables() -> dict[Any, Any]:
+    """Return the environment as Python keeps it; PERF: ``os.environ`` decodes every value."""
+    kept: dict[Any, Any] = vars(os.environ).get("_data", {})
+    return kept
+
+
+def _working_directory() -> str | None:
+    """Return the working directory; None if it no longer exists."""
+    try:
+        return str(Path.cwd())
+    except OSError:
+        return None

@@ -12,7 +12,7 @@ import structlog
 from rolehost.api.hooks import ProcessContext
 from rolehost.api.services import Clock
 from rolehost.composition.model import Composition, Plugin
-from rolehost.composition.needs import needing
+from rolehost.composition.storage import needing
 from rolehost.delivery.leases import Identity
 from rolehost.deployment.model import LimitSettings
 from rolehost.errors import RolehostError, StorageRefused, StorageUnavailable

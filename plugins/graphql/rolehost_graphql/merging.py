@@ -109,7 +109,7 @@ def _wrong(part: Part) -> Iterator[Problem]:
             yield Problem(
                 code="graphql-type",
                 who=part.who,
-                where=part.site,
+                where=part.location,
                 what=f"{attribute} of the plugin's Schema is no strawberry type",
                 expected="a class under @strawberry.type, or None",
                 got=repr(kind),
@@ -121,10 +121,10 @@ def _twice(subject: str, one: Part, other: Part) -> Problem:
     return Problem(
         code="graphql-conflict",
         who=", ".join(sorted({one.who, other.who})),
-        where=f"{one.site}; {other.site}",
+        where=f"{one.location}; {other.location}",
         what=f"{subject} is claimed twice",
         expected="one owner",
-        got=f"{one.plugin} at {one.site}, {other.plugin} at {other.site}",
+        got=f"{one.plugin} at {one.location}, {other.plugin} at {other.location}",
         fix=f"rename it in one of them, or enable only one of {one.plugin}, {other.plugin}",
     )
 
@@ -150,7 +150,7 @@ def _why(parts: Sequence[Part], error: Exception) -> Iterator[Problem]:
             types = _types(part)
         except Exception as own:
             found = True
-            yield _invalid(part.who, part.site, own)
+            yield _invalid(part.who, part.location, own)
             continue
         for name, definition in types.items():
             other, theirs = claimed.setdefault(name, (part, definition))
@@ -158,7 +158,7 @@ def _why(parts: Sequence[Part], error: Exception) -> Iterator[Problem]:
                 found = True
                 yield _twice(f"the type {name}", other, part)
     if not found:
-        sites = "; ".join(part.site for part in parts)
+        sites = "; ".join(part.location for part in parts)
         yield _invalid(", ".join(part.who for part in parts), sites, error)
 
 

@@ -12,7 +12,7 @@ import falcon
 import falcon.asgi
 import structlog
 
-from rolehost.composition.sites import line_of
+from rolehost.composition.locations import line_of
 
 log = structlog.get_logger(__name__)
 

@@ -65,7 +65,7 @@ def rolehost_routes(context: DeclareContext) -> list[Route]:
                 Problem(
                     code="duplicate-dish",
                     who=f"{other.who}, {each.who}",
-                    where=f"{other.site}; {each.site}",
+                    where=f"{other.location}; {each.location}",
                     what=f"the dish {each.value.name} is on the menu twice",
                     expected="one cook",
                     got=f"{other.plugin} and {each.plugin}",

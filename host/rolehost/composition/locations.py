@@ -1,4 +1,4 @@
-"""Where a contribution was written: ``module:line``, as well as that can be told."""
+"""The source location of a contribution: ``module:line``, as far as it is known."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from rolehost.api.contributions import (
 )
 
 
-def site(contribution: Any, hook: Any) -> str:
-    """Return where a contribution was written; its hook's own place when nothing nearer is known.
+def location(contribution: Any, hook: Any) -> str:
+    """Return the source location of a contribution.
 
     Args:
         contribution: any contribution.
-        hook: the function that returned it.
+        hook: the function that returned it; its location is used if nothing nearer is known.
     """
     match contribution:
         case Actor(fn=fn) | Handler(fn=fn) | Check(fn=fn):
             return line_of(fn)
-        case Route(resource=thing) | Middleware(component=thing) if not _foreign(type(thing)):
+        case Route(resource=thing) | Middleware(component=thing) if not _builtin(type(thing)):
             return line_of(type(thing))
-        case ErrorFormat(render=thing) | Backend(factory=thing) if not _foreign(thing):
+        case ErrorFormat(render=thing) | Backend(factory=thing) if not _builtin(thing):
             return line_of(thing)
-        case Authentication(admits=thing) if callable(thing) and not _foreign(thing):
+        case Authentication(admits=thing) if callable(thing) and not _builtin(thing):
             return line_of(thing)
         case Migrations(package=package):
             return package
@@ -43,10 +43,10 @@ def site(contribution: Any, hook: Any) -> str:
     return line_of(hook)
 
 
-def _foreign(thing: Any) -> bool:
-    """Say whether a thing is Python's own, so that its place tells nothing."""
+def _builtin(thing: Any) -> bool:
+    """Return whether a thing is Python's own, so that its location says nothing."""
     if isinstance(thing, functools.partial):
-        return _foreign(thing.func)
+        return _builtin(thing.func)
     return getattr(thing, "__module__", None) in (None, "builtins")
 
 
@@ -64,9 +64,10 @@ def line_of(thing: Any) -> str:
 
 
 def _line_of_class(cls: type[Any]) -> int:
-    """Return the line of a class's first method, else of the class; 0 when neither is known.
+    """Return the line of a class's first method, else of the class; 0 if neither is known.
 
-    Only Python 3.13 knows the lines of classes: methods give every version the same answer.
+    Only Python 3.13 knows the lines of classes. The first method gives the same line in every
+    version.
     """
     lines = [
         inspect.unwrap(function).__code__.co_firstlineno

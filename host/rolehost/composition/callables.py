@@ -1,0 +1,333 @@
+"""Contributed functions, compared with how the host is going to call them.
+
+:func:`mismatch` binds the arguments of the host's call to the signature of the function. If a
+decorator replaced a function, the replacement is checked, because the host calls that one.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+from rolehost.api.contributions import (
+    Actor,
+    Authentication,
+    Backend,
+    Check,
+    ErrorFormat,
+    Handler,
+    Middleware,
+    Route,
+)
+from rolehost.api.services import JobContext, Services
+from rolehost.composition.locations import line_of
+from rolehost.composition.model import Contributions, Owned
+from rolehost.composition.problems import Problems
+from rolehost.composition.routes import Field, fields_of, responders, wrong_types
+from rolehost.delivery import arguments
+
+#: Methods of a Falcon ASGI middleware and the positional arguments that Falcon calls each with.
+MIDDLEWARE: dict[str, tuple[str, ...]] = {
+    "process_startup": ("scope", "event"),
+    "process_shutdown": ("scope", "event"),
+    "process_request": ("req", "resp"),
+    "process_resource": ("req", "resp", "resource", "params"),
+    "process_response": ("req", "resp", "resource", "req_succeeded"),
+    "process_request_ws": ("req", "ws"),
+    "process_resource_ws": ("req", "ws", "resource", "params"),
+}
+
+#: What is wrong with a function, and the fix.
+_Fault = tuple[str, str]
+
+
+def mismatch(
+    fn: Callable[..., Any], positional: Collection[str], keywords: Collection[str] = ()
+) -> bool:
+    """Return whether a call with these arguments would raise TypeError.
+
+    Args:
+        fn: the function. If its signature is not known, for example in C, it passes.
+        positional: names of the positional arguments, for counting.
+        keywords: names of the keyword arguments.
+    """
+    try:
+        signature = inspect.signature(fn, follow_wrapped=False)
+    except (TypeError, ValueError):
+        return False
+    try:
+        signature.bind(*positional, **dict.fromkeys(keywords))
+    except TypeError:
+        return True
+    return False
+
+
+def is_coroutine(fn: Any) -> bool:
+    """Return whether calling a function makes a coroutine, also for partials and ``__call__``."""
+    fn = _bare(fn)
+    return callable(fn) and (
+        inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(type(fn).__call__)
+    )
+
+
+def is_generator(fn: Any) -> bool:
+    """Return whether calling a function only makes a generator, whose body would not run."""
+    fn = _bare(fn)
+    return inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn)
+
+
+def check(contributions: Contributions, problems: Problems) -> None:
+    """Report every contributed function that the host could not call."""
+    middleware = contributions.of(Middleware)
+    for owned in middleware:
+        _check_middleware(owned, problems)
+    # Falcon lets such a middleware add arguments for the responder, and remove some.
+    open_ended = any(hasattr(each.value.component, "process_resource") for each in middleware)
+    for owned in contributions.of(Route):
+        _check_route(owned, problems, open_ended=open_ended)
+    for owned, code, subject, fn, positional in _plain_functions(contributions):
+        taken = ", ".join(positional)
+        for got, fix in _plain_faults(fn, positional):
+            problems.about(
+                owned,
+                "signature",
+                code=code,
+                where=line_of(fn) if callable(fn) else owned.location,
+                subject=subject,
+                expected=f"def {_name(fn)}({taken})",
+                got=got,
+                fix=fix,
+            )
+    for owned in contributions.of(Actor):
+        _check_actor(owned, problems)
+
+
+def _plain_functions(
+    contributions: Contributions,
+) -> Iterator[tuple[Owned[Any], str, str, Any, tuple[str, ...]]]:
+    """Yield the functions that threads call: owner, code, subject, function, arguments."""
+    for owned in contributions.of(Authentication):
+        subject = f"admits of the authentication of {owned.plugin}"
+        yield owned, "authentication-signature", subject, owned.value.admits, ("req",)
+    for owned in contributions.of(Handler):
+        subject = f"the handler {owned.value.name}"
+        yield owned, "handler-signature", subject, owned.value.fn, ("context", "event")
+    for owned in contributions.of(Check):
+        subject = f"the health check {owned.value.name}"
+        yield owned, "check-signature", subject, owned.value.fn, ("services",)
+    for owned in contributions.of(ErrorFormat):
+        subject = f"render of the error format of {owned.value.prefix or '/'}"
+        taken = ("status", "title", "detail", "code")
+        yield owned, "error-format-signature", subject, owned.value.render, taken
+    for owned in contributions.of(Backend):
+        subject = f"the factory of the {owned.value.kind} backend {owned.value.name}"
+        yield owned, "backend-signature", subject, owned.value.factory, ()
+
+
+def _plain_faults(fn: Any, positional: tuple[str, ...]) -> Iterator[_Fault]:
+    if not callable(fn):
+        yield f"{type(fn).__name__}, which cannot be called", "give a function"
+    elif fault := _async_fault(fn):
+        yield fault
+    elif mismatch(fn, positional):
+        yield shown(fn), f"let it take {', '.join(positional) or 'nothing'}"
+
+
+def _async_fault(fn: Callable[..., Any]) -> _Fault | None:
+    """Return what is wrong if a thread would call a coroutine function or a generator."""
+    if is_coroutine(fn):
+        return "a coroutine function", "write def instead of async def"
+    if is_generator(fn):
+        return "a generator function, whose body would never run", "take yield out of it"
+    return None
+
+
+def _check_route(owned: Owned[Route], problems: Problems, *, open_ended: bool) -> None:
+    route = owned.value
+    if isinstance(route.resource, type):
+        _report_class(owned, f"the resource of {route.path}", route.resource, problems)
+        return
+    fields = fields_of(route.path)
+    for method, name in responders(route).items():
+        responder = getattr(route.resource, name)
+        first = ("req", "ws") if method == "WEBSOCKET" else ("req", "resp")
+        taken = dict.fromkeys(("self", *first, *(field.name for field in fields)))
+        shape = f"def {name}({', '.join(taken)})"
+        faults = _responder_faults(responder, method, first, fields, open_ended=open_ended)
+        for got, fix in faults:
+            problems.about(
+                owned,
+                "responder-signature",
+                where=line_of(responder),
+                name=name,
+                resource=type(route.resource).__name__,
+                path=route.path,
+                expected=f"async {shape}" if method == "WEBSOCKET" else shape,
+                got=got,
+                fix=fix,
+            )
+
+
+def _responder_faults(
+    responder: Callable[..., Any],
+    method: str,
+    first: tuple[str, ...],
+    fields: Sequence[Field],
+    *,
+    open_ended: bool,
+) -> Iterator[_Fault]:
+    if is_generator(responder):
+        yield "a generator function, whose body would never run", "set resp.stream to the generator"
+        return
+    if method == "WEBSOCKET" and not is_coroutine(responder):
+        yield "a synchronous function", "write async def instead of def"
+        return
+    names = list(dict.fromkeys(field.name for field in fields))
+    # If a middleware changes the arguments, only the number of the first ones is checked.
+    keywords = _own_keywords(responder, first) if open_ended else names
+    if mismatch(responder, first, keywords):
+        yield shown(responder), f"let it take {', '.join((*first, *names))}"
+        return
+    for name, wanted, annotation in wrong_types(responder, fields):
+        yield (
+            f"{name}: {annotation}, and the path gives {wanted}",
+            f"annotate {name} with {wanted}, or choose another converter, as in {{{name}:int}}",
+        )
+
+
+def _own_keywords(responder: Callable[..., Any], first: tuple[str, ...]) -> list[str]:
+    """Return the parameters of a responder after the first ones that can be given by name."""
+    parameters = list(inspect.signature(responder, follow_wrapped=False).parameters.values())
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [each.name for each in parameters[len(first) :] if each.kind in named]
+
+
+def _report_class(owned: Owned[Any], subject: str, given: type, problems: Problems) -> None:
+    values = {"where": line_of(given), "subject": subject, "name": given.__name__}
+    problems.about(owned, "class-not-object", **values)
+
+
+def _check_middleware(owned: Owned[Middleware], problems: Problems) -> None:
+    component, middleware = owned.value.component, owned.value.name
+    if isinstance(component, type):
+        _report_class(owned, f"the middleware {middleware}", component, problems)
+        return
+    found = False
+    for method, positional in MIDDLEWARE.items():
+        # Falcon prefers a variant of the method that ends in _async.
+        preferred = getattr(component, f"{method}_async", None)
+        name = method if preferred is None else f"{method}_async"
+        function = getattr(component, name, None)
+        if function is None:
+            continue
+        found = True
+        taken = ", ".join(positional)
+        if callable(function) and not is_coroutine(function):
+            got, fix = "a synchronous function", "write async def instead of def"
+        elif not callable(function) or mismatch(function, positional):
+            got, fix = shown(function), f"let it take {taken}"
+        else:
+            continue
+        problems.about(
+            owned,
+            "signature",
+            code="middleware-signature",
+            where=line_of(function) if callable(function) else owned.location,
+            subject=f"{name} of the middleware {middleware}",
+            expected=f"async def {name}(self, {taken})",
+            got=got,
+            fix=fix,
+        )
+    if not found:
+        values = {"middleware": middleware, "known": ", ".join(MIDDLEWARE)}
+        problems.about(owned, "middleware-signature", type=type(component).__name__, **values)
+
+
+def _check_actor(owned: Owned[Actor], problems: Problems) -> None:
+    actor = owned.value
+    if fault := _actor_fault(actor):
+        problems.about(
+            owned,
+            "signature",
+            code="actor-signature",
+            subject=f"the actor {actor.name}",
+            expected=f"def {actor.name.rpartition('.')[2]}(job, …)",
+            got=fault[0],
+            fix=fault[1],
+        )
+        return
+    try:
+        arguments.check(actor)
+    except TypeError as error:
+        problems.about(owned, "actor-arguments", name=actor.name, error=error)
+
+
+def _actor_fault(actor: Actor) -> _Fault | None:
+    fn = actor.fn
+    if fault := _async_fault(fn):
+        return fault
+    line = f"def {getattr(fn, '__name__', 'actor')}{inspect.signature(fn)}"
+    parameters = list(inspect.signature(fn).parameters.values())
+    places = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    if parameters and parameters[0].kind is inspect.Parameter.VAR_POSITIONAL:
+        return f"*{parameters[0].name} instead of the context", "let it take job first"
+    if not parameters or parameters[0].kind not in places:
+        return line, "let it take job first"
+    unnamed: dict[Any, str] = {
+        inspect.Parameter.VAR_POSITIONAL: "*{}",
+        inspect.Parameter.VAR_KEYWORD: "**{}",
+        inspect.Parameter.POSITIONAL_ONLY: "{}, which is positional-only",
+    }
+    for parameter in parameters[1:]:
+        if text := unnamed.get(parameter.kind):
+            return text.format(parameter.name), "name each argument: def f(job, name: type)"
+    if _has_wrong_context(actor, parameters[0]):
+        context = "JobContext" if actor.durable else "Services"
+        return line, f"let it take the {context} first, before {parameters[0].name}"
+    return None
+
+
+def _has_wrong_context(actor: Actor, first: inspect.Parameter) -> bool:
+    """Return whether the first parameter is annotated with another type than its context."""
+    if first.annotation is first.empty:
+        return False
+    try:
+        kind = arguments.annotation(actor, first)
+    except TypeError:
+        return False  # a name for type checkers only: most are imported for this parameter
+    context, other = (JobContext, Services) if actor.durable else (Services, JobContext)
+    union = typing.get_origin(kind) in (typing.Union, types.UnionType)
+    for option in typing.get_args(kind) if union else (kind,):
+        origin = typing.get_origin(option) or option
+        if origin in (Any, object, context) or isinstance(origin, typing.TypeVar):
+            return False
+        # The plugin's own protocol may describe the part of the context that it uses.
+        if origin is not other and getattr(origin, "_is_protocol", False):
+            return False
+    return True
+
+
+def _bare(fn: Any) -> Any:
+    while isinstance(fn, partial):
+        fn = fn.func
+    return fn
+
+
+def _name(fn: Any) -> str:
+    return getattr(_bare(fn), "__name__", type(_bare(fn)).__name__)
+
+
+def shown(fn: Any) -> str:
+    """Return a function's name and signature as a line of code."""
+    if not callable(fn):
+        return f"{type(fn).__name__}, which cannot be called"
+    signature = inspect.signature(fn, follow_wrapped=False)
+    bare = [each.replace(annotation=each.empty) for each in signature.parameters.values()]
+    if inspect.ismethod(fn):
+        bare.insert(0, inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY))
+    text = str(inspect.Signature(bare)).replace("(self, /", "(self")
+    return f"{'async def' if is_coroutine(fn) else 'def'} {_name(fn)}{text}"

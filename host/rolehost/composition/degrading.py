@@ -1,0 +1,169 @@
+"""Plugins that failed, and which of them a deployment may go on without.
+
+``[on_failure]`` says of a plugin that it may be degraded: it is left out with its contributions,
+and reported. Errors of the operator stay errors, and three kinds of plugins are never left out:
+those with security middleware, the chosen database, and plugins that another one needs which may
+not be left out itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rolehost.api.contributions import Backend, Middleware, Route
+from rolehost.api.hooks import DECLARING
+from rolehost.composition.calling import Loaded, call_list_hook, context_of
+from rolehost.composition.loading import Selection
+from rolehost.composition.model import Contributions, Degraded, Owned, Plugin
+from rolehost.composition.problems import Problems
+from rolehost.composition.storage import needs
+from rolehost.errors import Problem
+from rolehost.storage import Kind
+
+MIDDLEWARE = "rolehost_middleware"
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What one attempt to compose has gathered.
+
+    Attributes:
+        problems: its problems.
+        selection: the plugins that were found and imported.
+        configured: plugins that were asked for contributions, with their settings.
+        plugins: the same, as a composition has them.
+        contributions: their contributions.
+        extensions: the items of extension points, by hook.
+    """
+
+    problems: Problems
+    selection: Selection
+    configured: Sequence[tuple[Loaded, Any]]
+    plugins: Sequence[Plugin]
+    contributions: Contributions
+    extensions: Mapping[str, Any]
+
+
+def to_leave_out(gathered: Gathered) -> dict[str, Degraded]:
+    """Return the plugins to leave out of the next attempt; empty if the problems stand.
+
+    A name that several plugins claim is taken from all those that may be degraded, so that the
+    order of the deployment's list decides nothing.
+    """
+    problems = gathered.problems
+    failed: dict[str, list[Problem]] = {}
+    for problem in problems.found:
+        at_fault = _at_fault(problem, problems)
+        if not at_fault:
+            return {}
+        for name in at_fault:
+            failed.setdefault(name, []).append(problem)
+    refused = [name for name in failed if not _has_no_security(name, gathered)]
+    for name in refused:
+        codes = ", ".join(dict.fromkeys(problem.code for problem in failed[name]))
+        who = str(failed[name][0].who)
+        where = problems.at(f"on_failure.{name}")
+        problems.add("cannot-degrade", where, who=who, name=name, codes=codes)
+    return {} if refused else {name: _degraded(name, why, gathered) for name, why in failed.items()}
+
+
+def _at_fault(problem: Problem, problems: Problems) -> list[str]:
+    """Return the plugins whose fault a problem is and that may be degraded."""
+    plugins = getattr(problem.who, "plugins", ())
+    may_degrade = problems.deployment.may_degrade
+    return [
+        name
+        for name in problems.deployment.plugins
+        if name in plugins and may_degrade(name) and name not in problems.degraded
+    ]
+
+
+def _has_no_security(name: str, gathered: Gathered) -> bool:
+    """Return whether it is known that a plugin that failed gives no security middleware."""
+    problems, selection = gathered.problems, gathered.selection
+    if all(found.degradable for found in selection.sources(name)):
+        return True
+    module = selection.modules.get(name)
+    if module is None or (name, MIDDLEWARE) in problems.unknown:
+        return False
+    if getattr(module, MIDDLEWARE, None) is None:
+        return True
+    for plugin, settings in gathered.configured:
+        if plugin.found.name == name:
+            # A process of a role without routes has not called this hook yet.
+            ignored = Problems(problems.deployment)
+            context = context_of(plugin.found, ignored, settings)
+            allowed = DECLARING[MIDDLEWARE]
+            items, whole = call_list_hook(ignored, plugin, MIDDLEWARE, allowed, context)
+            return whole and not any(item.security for item in items)
+    return False
+
+
+def _degraded(name: str, problems: Sequence[Problem], gathered: Gathered) -> Degraded:
+    sources = gathered.selection.sources(name)
+    routes = gathered.contributions.of(Route)
+    if (name, "rolehost_routes") in gathered.problems.unknown:
+        routes = ()
+    return Degraded(
+        name=name,
+        distribution=", ".join(found.distribution for found in sources),
+        version=", ".join(found.version for found in sources),
+        why=tuple(problems),
+        routes=tuple(owned for owned in routes if owned.plugin == name),
+    )
+
+
+def without_consequences(problems: Iterable[Problem]) -> Iterator[Problem]:
+    """Leave out problems that follow from the failure of a plugin, which is reported itself."""
+    return (problem for problem in problems if problem.code != "degraded-dependency")
+
+
+def warnings(degraded: Iterable[Degraded]) -> Iterator[Problem]:
+    """Yield a warning for each problem of each degraded plugin."""
+    for each in degraded:
+        for problem in each.why:
+            what = f"the plugin {each.name} is degraded, {problem.code}: {problem.what}"
+            yield replace(problem, code="degraded", what=what)
+
+
+def check(gathered: Gathered, backends: Mapping[Kind, Owned[Backend]]) -> None:
+    """Report plugins that ``[on_failure]`` may not name, because nothing can go on without them.
+
+    Args:
+        gathered: the plugins and their contributions; receives the problems.
+        backends: the chosen backends.
+    """
+    problems = gathered.problems
+    may_degrade = problems.deployment.may_degrade
+
+    def never(code: str, name: str, **values: str) -> None:
+        where, who = problems.at(f"on_failure.{name}"), str(problems.whose([name]))
+        problems.add(code, where, who=who, name=name, **values)
+
+    for owned in gathered.contributions.of(Middleware):
+        if owned.value.security and may_degrade(owned.plugin):
+            values = {"middleware": owned.value.name, "location": owned.location}
+            never("degrade-security", owned.plugin, **values)
+    database = backends.get("database")
+    if database is not None and may_degrade(database.plugin):
+        never("degrade-database", database.plugin, database=database.value.name)
+    reported: set[tuple[str, str]] = set()
+    for name, by, why in _needed(gathered, backends):
+        if may_degrade(name) and not may_degrade(by) and (name, by) not in reported:
+            reported.add((name, by))
+            never("degrade-required", name, by=by, why=why)
+
+
+def _needed(
+    gathered: Gathered, backends: Mapping[Kind, Owned[Backend]]
+) -> Iterator[tuple[str, str, str]]:
+    """Yield each plugin that another one needs, that other one, and why."""
+    for plugin in gathered.plugins:
+        for other in plugin.info.depends:
+            yield other, plugin.name, "depends on it"
+    for need in needs(gathered.plugins, gathered.contributions):
+        owned = backends.get(need.kind)
+        if owned is not None and need.plugin != owned.plugin:
+            yield owned.plugin, need.plugin, f"needs its {need.kind} ({need.why})"

@@ -1,0 +1,103 @@
+"""The problems of one composition, as they are collected."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rolehost.composition.model import Degraded, Owned
+from rolehost.deployment.model import Deployment
+from rolehost.errors import Problem, Who
+from rolehost.messages import problem
+
+_DIGITS = re.compile(r"(\d+)")
+
+
+@dataclass(slots=True)
+class Problems:
+    """Every problem found so far.
+
+    ``Problem.who`` says whose fault a problem is: a :class:`~rolehost.errors.Who` names the
+    plugins that have failed, and the deployment may go on without them. Any other text, also one
+    that names a plugin, makes it an error of the operator.
+
+    Attributes:
+        deployment: the deployment that is composed.
+        degraded: plugins that are left out, because they failed before.
+        incomplete: some contributions are not known, so a missing one is not reported.
+        found: the problems, in the order they were found.
+        warnings: problems that do not keep the deployment from starting.
+        owners: name of a loaded plugin → plugin, distribution and version.
+        unknown: plugin and hook → it is not known what the hook gives, because it failed.
+    """
+
+    deployment: Deployment
+    degraded: Mapping[str, Degraded] = field(default_factory=dict)
+    incomplete: bool = False
+    found: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+    owners: dict[str, str] = field(default_factory=dict)
+    unknown: set[tuple[str, str]] = field(default_factory=set)
+
+    @property
+    def who(self) -> str:
+        """The deployment, as messages name it."""
+        path = self.deployment.path
+        return f"deployment {path}" if path else "deployment (no file)"
+
+    @property
+    def partial(self) -> bool:
+        """Whether contributions are not known or left out, so a missing one is not reported."""
+        return self.incomplete or bool(self.degraded)
+
+    def whose(self, plugins: Iterable[str]) -> Who:
+        """Return plugins with distribution and version, sorted, as messages name them."""
+        names = sorted(set(plugins))
+        return Who(", ".join(self.owners.get(name, f"plugin {name}") for name in names), names)
+
+    def enabled_at(self, plugin: str) -> str:
+        """Return where a plugin is enabled: ``file:line``, or what overrode it."""
+        origins = self.deployment.origins
+        origin = origins.get(f"plugins.{plugin}") or origins.get("plugins")
+        return origin.text if origin else self.who
+
+    def at(self, key: str) -> str:
+        """Return the source location of a setting, with its key."""
+        origin = self.deployment.origins.get(key)
+        return f"{origin.text}, {key}" if origin else f"default, {key}"
+
+    def add(self, message: str, where: str, *, who: str = "", **values: Any) -> None:
+        """Add a problem.
+
+        Args:
+            message: as of :func:`rolehost.messages.problem`, like ``values``.
+            where: its source location.
+            who: whose fault it is, see the class; empty means the deployment.
+        """
+        self.found.append(problem(message, who=who or self.who, where=where, **values))
+
+    def about(self, owned: Owned[Any] | Iterable[Owned[Any]], message: str, **values: Any) -> None:
+        """Add a problem of contributions, which is the fault of their plugins."""
+        several = [owned] if isinstance(owned, Owned) else list(owned)
+        values.setdefault("where", "; ".join(each.location for each in several))
+        self.add(message, who=self.whose(each.plugin for each in several), **values)
+
+    def sorted(self) -> tuple[Problem, ...]:
+        """Return all problems once each, in an order that never depends on chance."""
+        return in_order(self.found)
+
+
+def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Return problems once each, by source location; numbers in locations count as numbers."""
+    return tuple(
+        sorted(
+            dict.fromkeys(problems),
+            key=lambda item: (_natural(item.where), item.code, _natural(item.what)),
+        )
+    )
+
+
+def _natural(text: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdigit() else (0, part) for part in _DIGITS.split(text)]

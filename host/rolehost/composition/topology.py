@@ -1,0 +1,155 @@
+"""What the contributions make of a deployment, and whether its parts find each other."""
+
+from __future__ import annotations
+
+import zoneinfo
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
+
+from rolehost.api.contributions import ROLES, Actor, Handler, Role, Route, Schedule
+from rolehost.composition.model import Contributions, Degraded, Owned, Plugin
+from rolehost.composition.problems import Problems
+from rolehost.delivery.arguments import Signature
+from rolehost.errors import PayloadError
+from rolehost.suggest import did_you_mean, one_of
+
+#: The contribution that makes a deployment a role, and its name in messages.
+MAKES: dict[Role, tuple[type, str]] = {
+    "http": (Route, "a route"),
+    "worker": (Actor, "an actor"),
+    "consumer": (Handler, "a handler"),
+    "scheduler": (Schedule, "a schedule"),
+}
+
+
+def roles_of(contributions: Contributions, degraded: Collection[Degraded]) -> tuple[Role, ...]:
+    """Return the roles that the contributions make, in the order of ``ROLES``.
+
+    The routes of degraded plugins count too: they answer 503.
+    """
+    makes = {role for role in ROLES if contributions.of(MAKES[role][0])}
+    if any(each.routes for each in degraded):
+        makes.add("http")
+    return tuple(role for role in ROLES if role in makes)
+
+
+def check(
+    plugins: Sequence[Plugin],
+    contributions: Contributions,
+    roles: Sequence[Role],
+    problems: Problems,
+) -> None:
+    """Report claims, queues, topics and schedules that do not fit the contributions."""
+    _check_claims(roles, contributions, problems)
+    _check_queues(contributions, problems)
+    elsewhere = {name for plugin in plugins for name in plugin.info.enqueues}
+    for owned in contributions.of(Schedule):
+        _check_actor(owned, contributions, elsewhere, problems)
+        _check_timezone(owned, problems)
+        if owned.value.cron is not None:
+            _check_cron(owned, owned.value.cron, problems)
+
+
+def actor_of(schedule: Schedule) -> str:
+    """Return the name of the actor that a schedule enqueues."""
+    return schedule.actor if isinstance(schedule.actor, str) else schedule.actor.name
+
+
+def when(schedule: Schedule) -> str:
+    """Return when a schedule ticks: the interval, or the cron expression and its time zone."""
+    if schedule.every is not None:
+        return f"every {schedule.every:g} s"
+    return f"{schedule.cron} {schedule.timezone}"
+
+
+def _check_claims(roles: Sequence[Role], contributions: Contributions, problems: Problems) -> None:
+    claimed = problems.deployment.host.deployment.roles
+    if claimed is None:
+        return
+    where = problems.at("deployment.roles")
+    for role in ROLES:
+        kind, noun = MAKES[role]
+        if role in claimed and role not in roles and not problems.incomplete:
+            found = ", ".join(roles) or "none"
+            problems.add("role-missing", where, role=role, noun=noun, found=found)
+        if role in roles and role not in claimed:
+            owners = ", ".join(sorted({owned.plugin for owned in contributions.of(kind)}))
+            claims = ", ".join(claimed) or "(none)"
+            values = {"role": role, "noun": noun, "claimed": claims, "owners": owners}
+            problems.add("role-unclaimed", where, **values)
+
+
+def _check_queues(contributions: Contributions, problems: Problems) -> None:
+    known = {owned.value.queue for owned in contributions.of(Actor)}
+    for name in problems.deployment.host.worker.queues or ():
+        if name not in known and not problems.partial:
+            hint, where = did_you_mean(name, known), problems.at("worker.queues")
+            problems.add("unknown-queue", where, hint=hint, name=name, known=one_of(known))
+
+
+def _check_actor(
+    owned: Owned[Schedule], contributions: Contributions, elsewhere: set[str], problems: Problems
+) -> None:
+    schedule = owned.value
+    name = actor_of(schedule)
+    actors = {each.value.name: each for each in contributions.of(Actor)}
+    found = actors.get(name)
+    if found is None and name not in elsewhere:
+        if not problems.partial:
+            known = actors.keys() | elsewhere
+            hint = did_you_mean(name, known)
+            values = {"schedule": schedule.name, "actor": name, "known": one_of(known)}
+            problems.about(owned, "unknown-actor", hint=hint, **values)
+        return
+    actor = schedule.actor if found is None else found.value
+    if isinstance(actor, str):
+        return  # an actor of another deployment: `rolehost fleet check` knows it
+    if not actor.durable:
+        at = f" at {found.location}" if found else ""
+        problems.about(owned, "ephemeral-schedule", schedule=schedule.name, actor=name, at=at)
+    try:
+        signature = Signature(actor)
+    except TypeError:
+        return  # reported as a problem of the actor
+    try:
+        signature.encode(schedule.arguments)
+    except PayloadError as error:
+        problems.about(
+            owned,
+            "schedule-arguments",
+            schedule=schedule.name,
+            actor=name,
+            known=one_of(actor.arguments),
+            error=error,
+        )
+
+
+def _check_timezone(owned: Owned[Schedule], problems: Problems) -> None:
+    name = owned.value.timezone
+    if name == "UTC":
+        return
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        hint = did_you_mean(name, zoneinfo.available_timezones())
+        schedule = owned.value.name
+        problems.about(owned, "unknown-timezone", hint=hint, schedule=schedule, name=name)
+
+
+def _check_cron(owned: Owned[Schedule], expression: str, problems: Problems) -> None:
+    schedule = owned.value.name
+    # Only the scheduler needs this library: a host without schedules runs without it.
+    try:
+        from cronsim import CronSim, CronSimError
+    except ImportError:
+        problems.about(owned, "missing-extra", schedule=schedule)
+        return
+    try:
+        if len(expression.split()) != 5:
+            raise CronSimError("not five fields")
+        # CronSim gives up if there is no tick within 50 years.
+        if next(CronSim(expression, datetime.now(UTC)), None) is None:
+            raise CronSimError("it never ticks")
+    except (CronSimError, ValueError, OverflowError) as error:
+        values = {"schedule": schedule, "cron": expression, "error": error}
+        problems.about(owned, "invalid-cron", **values)

@@ -1,0 +1,119 @@
+"""A time limit for code of plugins.
+
+In the main thread a signal interrupts the code: it raises an exception in the frame that hangs.
+In other threads the code runs in a thread of its own, which is abandoned when it hangs. Neither
+helps against C code that never releases the interpreter.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from contextvars import copy_context
+from pathlib import Path
+from types import FrameType
+from typing import TypeVar
+
+T = TypeVar("T")
+
+#: Seconds after which code that caught its interruption is interrupted again.
+AGAIN = 0.5
+
+#: How many lines of a stack are shown, the innermost ones.
+LINES = 3
+
+#: The folder of the host's own code.
+HOST = str(Path(__file__).resolve().parents[1])
+
+
+class Overdue(BaseException):
+    """The code of a plugin exceeded its time limit.
+
+    Not an :class:`Exception`, so that ``except Exception`` in a loop that hangs does not catch it.
+
+    Attributes:
+        seconds: the limit.
+        where: the lines that it was at, the innermost last.
+    """
+
+    def __init__(self, seconds: float, where: str) -> None:
+        super().__init__(f"not done after {seconds:g} seconds, at {where or 'an unknown line'}")
+        self.seconds = seconds
+        self.where = where
+
+
+def bounded(call: Callable[[], T], seconds: float, *, same_thread: bool = False) -> T:
+    """Call a function with a time limit and return its result.
+
+    Args:
+        call: the function.
+        seconds: the limit.
+        same_thread: never call it in another thread: outside of the main thread there is no
+            limit then. For imports, which hold locks and may require the main thread.
+
+    Raises:
+        Overdue: the limit was exceeded.
+    """
+    if threading.current_thread() is threading.main_thread() and _alarm_is_free():
+        return _interrupted(call, seconds)
+    return call() if same_thread else _in_new_thread(call, seconds)
+
+
+def _alarm_is_free() -> bool:
+    unused = (signal.SIG_DFL, signal.SIG_IGN)
+    return (
+        signal.getsignal(signal.SIGALRM) in unused and not signal.getitimer(signal.ITIMER_REAL)[0]
+    )
+
+
+def _interrupted(call: Callable[[], T], seconds: float) -> T:
+    over = False
+
+    def expire(_number: int, frame: FrameType | None) -> None:
+        if not over:
+            raise Overdue(seconds, _lines(frame))
+
+    before = signal.signal(signal.SIGALRM, expire)
+    signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN)
+    try:
+        return call()
+    finally:
+        over = True
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _in_new_thread(call: Callable[[], T], seconds: float) -> T:
+    results: list[T] = []
+    errors: list[BaseException] = []
+    context = copy_context()
+
+    def run() -> None:
+        try:
+            results.append(context.run(call))
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run, name="plugin hook", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if errors:
+        raise errors[0]
+    if not results:
+        raise Overdue(seconds, _lines(sys._current_frames().get(thread.ident or 0)))
+    return results[0]
+
+
+def _lines(frame: FrameType | None) -> str:
+    """Return the innermost lines of a stack, ``file:line -> file:line``, without the host's."""
+    found: list[str] = []
+    while frame is not None and len(found) < LINES:
+        name = frame.f_code.co_filename
+        if name == __file__:
+            break
+        if not name.startswith((HOST, "<frozen")):
+            found.append(f"{name}:{frame.f_lineno}")
+        frame = frame.f_back
+    return " -> ".join(reversed(found))
