@@ -10,10 +10,10 @@ from rolehost.api.contributions import Actor, Schedule
 from rolehost.api.metrics import Metric
 from rolehost.composition.compatibility import misfits
 from rolehost.composition.manifest import schema_of
-from rolehost.composition.metrics import described
 from rolehost.composition.model import Owned
-from rolehost.composition.routing import responders
-from rolehost.composition.schedules import actor_of
+from rolehost.composition.names import described
+from rolehost.composition.routes import responders
+from rolehost.composition.topology import actor_of
 
 from rolehost_fleet.findings import Notes
 from rolehost_fleet.model import Fleet, Member, named
@@ -77,7 +77,9 @@ def _groups(fleet: Fleet, notes: Notes) -> None:
         unlike = list(members.values())
         if all(held == unlike[0] for held in unlike):
             continue
-        sites = [o.site for m in members for o in m.composition.handlers if o.value.group == group]
+        sites = [
+            o.location for m in members for o in m.composition.handlers if o.value.group == group
+        ]
         topics = {topic for held in unlike for topic in held}
         if all(held.keys() == topics for held in unlike):
             what = "handle the same topics in different ways, and which of them gets an event is"
@@ -205,7 +207,7 @@ def _metrics(fleet: Fleet, notes: Notes) -> None:
             notes.warning(
                 "metric-differs",
                 [member for member, _ in sites],
-                [owned.site for _, owned in sites],
+                [owned.location for _, owned in sites],
                 f"the name {name} at /metrics means another thing in each deployment: a query or"
                 " an alert over all of them mixes what does not belong together",
                 expected="one type, the same labels and the same buckets in the whole fleet",
@@ -240,7 +242,7 @@ def _same(
             note(
                 code,
                 [member for member, _ in found],
-                [owned.site for _, owned in found],
+                [owned.location for _, owned in found],
                 what.format(name),
                 expected="one definition in the whole fleet",
                 got=named((member, describe(owned)) for member, owned in found),
@@ -263,7 +265,7 @@ def _payloads(fleet: Fleet, notes: Notes) -> None:
                 notes.mistake(
                     "payload-differs",
                     [member, other],
-                    [member.enabled_at(plugin), owned.site],
+                    [member.enabled_at(plugin), owned.location],
                     f"what {plugin} publishes to {topic} cannot be read by the handler"
                     f" {owned.value.name}: it ends among the dead letters",
                     expected=f"payloads that fit {_name(owned.value.payload)}",
@@ -293,8 +295,8 @@ def _typed(fleet: Fleet) -> Iterator[tuple[Member, str, str, Any]]:
 def _once(readers: Sequence[Site]) -> Iterator[Site]:
     seen = set()
     for member, owned in readers:
-        if owned.site not in seen:
-            seen.add(owned.site)
+        if owned.location not in seen:
+            seen.add(owned.location)
             yield member, owned
 
 

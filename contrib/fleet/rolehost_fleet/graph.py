@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from rolehost.api.contributions import Role
-from rolehost.composition.routing import responders
-from rolehost.composition.schedules import actor_of
+from rolehost.composition.routes import responders
+from rolehost.composition.topology import actor_of
 
 from rolehost_fleet.model import Fleet, Member
 

@@ -112,7 +112,7 @@ def _ephemeral(member: Member, notes: Notes) -> None:
         notes.warning(
             "time-limit-over-grace",
             [member],
-            [owned.site, member.at("worker.grace")],
+            [owned.location, member.at("worker.grace")],
             f"the ephemeral actor {owned.value.name} may run longer than a stopping worker waits:"
             " it is interrupted and begins anew, with the effects it had",
             expected=f"a time limit of at most worker.grace, {grace:g} seconds",

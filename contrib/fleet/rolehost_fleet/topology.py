@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from rolehost.api.contributions import Schedule
 from rolehost.composition.model import Owned
-from rolehost.composition.schedules import actor_of
-from rolehost.discovery import did_you_mean
+from rolehost.composition.topology import actor_of
+from rolehost.suggest import did_you_mean
 
 from rolehost_fleet.findings import Notes
 from rolehost_fleet.model import Fleet, Member
@@ -34,7 +34,7 @@ def enqueuers(fleet: Fleet) -> dict[str, list[tuple[Member, str]]]:
                 where = f"{member.enabled_at(plugin.name)}, plugin {plugin.name}"
                 found.setdefault(name, []).append((member, where))
         for owned in member.ticked():
-            where = f"{owned.site}, schedule {owned.value.name}"
+            where = f"{owned.location}, schedule {owned.value.name}"
             found.setdefault(actor_of(owned.value), []).append((member, where))
     return found
 
@@ -142,7 +142,7 @@ def _handlers(fleet: Fleet, notes: Notes) -> None:
         for owned in member.consumed():
             topic = owned.value.topic
             if topic not in published and not fleet.external(f"topic:{topic}"):
-                told.setdefault(topic, []).append((member, owned.site))
+                told.setdefault(topic, []).append((member, owned.location))
     for topic, sites in told.items():
         near = did_you_mean(topic, published)
         notes.warning(
@@ -166,7 +166,7 @@ def _schedules(fleet: Fleet, notes: Notes) -> None:
         notes.mistake(
             "schedule-without-scheduler",
             members,
-            (owned.site for _, owned in sites),
+            (owned.location for _, owned in sites),
             f"no deployment runs the schedule {name}: it never ticks",
             expected="a deployment that has it and runs the role scheduler",
             got="; ".join(_runs(member) for member in dict.fromkeys(members)),

@@ -19,7 +19,7 @@ from rolehost.api.contributions import (
 )
 from rolehost.cli.listings import values
 from rolehost.composition import Composition, Owned, responders
-from rolehost.composition.schedules import actor_of, when
+from rolehost.composition.topology import actor_of, when
 
 #: Label and text, in the order in which they are shown.
 Facts = list[tuple[str, str]]

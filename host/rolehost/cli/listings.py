@@ -10,8 +10,8 @@ import click
 from rolehost.cli.context import Context, as_json, takes_deployment
 from rolehost.cli.output import listing, moment
 from rolehost.composition import Composition, access_of, responders
-from rolehost.composition.effective import effective
-from rolehost.composition.schedules import actor_of, when
+from rolehost.composition.settings import effective
+from rolehost.composition.topology import actor_of, when
 from rolehost.deployment import redacted
 from rolehost.errors import StartError, StorageError
 from rolehost.redaction import HIDDEN

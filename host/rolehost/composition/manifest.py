@@ -21,8 +21,8 @@ import msgspec
 import rolehost
 from rolehost.api.contributions import Actor, Handler, Route, Schedule
 from rolehost.composition import Composition, Owned, responders
-from rolehost.composition.effective import Effective, effective
-from rolehost.composition.schedules import actor_of, when
+from rolehost.composition.settings import Effective, effective
+from rolehost.composition.topology import actor_of, when
 from rolehost.delivery.arguments import resolve, structure
 from rolehost.deployment import HostSettings, redacted
 from rolehost.schema import HOST_SET

@@ -41,9 +41,7 @@ def ordered(
     return tuple(result)
 
 
-def _report_cycle(
-    first: Mapping[str, set[str]], waiting: Sequence[str], problems: Problems
-) -> str:
+def _report_cycle(first: Mapping[str, set[str]], waiting: Sequence[str], problems: Problems) -> str:
     """Report one cycle among the plugins that wait for each other; return its first name."""
     chain = [waiting[0]]
     while True:

@@ -87,8 +87,8 @@ def check(routes: Sequence[Owned[Route]], problems: Problems) -> None:
         route = owned.value
         _check_path(owned, problems)
         for what, expected, got, fix in _field_problems(route.path):
-            values = {"path": route.path, "what": what, "expected": expected}
-            problems.about(owned, "route-fields", got=got, fix=fix, **values)
+            words = {"what": what, "expected": expected, "got": got, "fix": fix}
+            problems.about(owned, "route-fields", path=route.path, **words)
         if not responders(route):
             suffix = f"_{route.suffix}" if route.suffix else ""
             kind = type(route.resource).__name__

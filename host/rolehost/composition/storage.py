@@ -195,13 +195,13 @@ def _explain(
             names=", ".join(names),
         )
     elif problems.degraded and plugins:
-        values = {"kind": kind, "why": why, "degraded": ", ".join(problems.degraded)}
-        problems.add("degraded-storage", where, who=problems.whose(plugins), **values)
+        failed = ", ".join(problems.degraded)
+        who = problems.whose(plugins)
+        problems.add("degraded-storage", where, who=who, kind=kind, why=why, degraded=failed)
     elif problems.incomplete:
         pass  # a plugin that is not read may offer it
     elif named is None:
-        values = {"kind": kind, "why": why, "advice": _advice(kind, known)}
-        problems.add("missing-storage", where, **values)
+        problems.add("missing-storage", where, kind=kind, why=why, advice=_advice(kind, known))
     elif names or plugins:  # else the file is shared, and other deployments of the fleet have it
         problems.add(
             "unknown-backend",

@@ -7,8 +7,8 @@ import structlog
 from rolehost.api.contributions import Backend
 from rolehost.api.hooks import ProcessContext
 from rolehost.composition.model import Degraded, Owned, Plugin
+from rolehost.discovery.bounded import Overdue, bounded
 from rolehost.discovery.hooks import implementation
-from rolehost.discovery.watching import Overdue, bounded
 from rolehost.errors import Problem, RolehostError, StartError, StorageUnavailable
 
 log = structlog.get_logger(__name__)
@@ -80,7 +80,7 @@ def backend_failed(plugin: Plugin, backend: Owned[Backend], error: Exception) ->
     return Problem(
         code="backend-failed",
         who=_who(plugin),
-        where=backend.site,
+        where=backend.location,
         what=f"its {kind} backend {name} raised {type(error).__name__}",
         expected="a backend, or StorageUnavailable while it is away",
         got=str(error),

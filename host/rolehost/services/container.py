@@ -17,7 +17,7 @@ from rolehost.api.services import Clock, Job, Services, UnitOfWork
 from rolehost.api.settings import Settings
 from rolehost.caching import Caching, CachingKeywords, CachingOptions, Guard
 from rolehost.composition.model import Composition
-from rolehost.composition.schedules import actor_of
+from rolehost.composition.topology import actor_of
 from rolehost.delivery import statistics
 from rolehost.delivery.clock import SystemClock
 from rolehost.delivery.guarded import guard_of

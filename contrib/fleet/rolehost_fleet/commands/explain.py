@@ -8,7 +8,7 @@ from typing import Any
 from rolehost.api.contributions import Role
 from rolehost.cli.explain import Facts, explain, origin, provided
 from rolehost.composition import Owned
-from rolehost.composition.schedules import actor_of, when
+from rolehost.composition.topology import actor_of, when
 
 from rolehost_fleet import Fleet, Member
 

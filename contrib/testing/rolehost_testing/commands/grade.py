@@ -10,8 +10,8 @@ import click
 from rolehost.cli import exits
 from rolehost.cli.context import Context, as_json
 from rolehost.cli.output import document
-from rolehost.discovery import Found, did_you_mean, installed
-from rolehost.discovery.suggest import one_of
+from rolehost.discovery import Found, installed
+from rolehost.suggest import did_you_mean, one_of
 
 from rolehost_testing.grading import LEVELS, Grade, State, grade
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rolehost.api import Services
 from rolehost.composition import Composition
-from rolehost.discovery import did_you_mean
+from rolehost.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from click.testing import Result

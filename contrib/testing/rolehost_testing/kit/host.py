@@ -21,11 +21,11 @@ from rolehost.delivery.scopes import unit_of_work
 from rolehost.delivery.ticks import Ticker
 from rolehost.delivery.work import new_id
 from rolehost.deployment import Deployment, load
-from rolehost.discovery import did_you_mean
 from rolehost.errors import RolehostError
 from rolehost.services import ProcessServices
 from rolehost.services.runtime import runtime_place
 from rolehost.storage import Record
+from rolehost.suggest import did_you_mean
 
 from rolehost_testing.kit.absence import absent
 from rolehost_testing.kit.assertions import Assertions

@@ -13,10 +13,10 @@ from rolehost.api.contributions import Actor, Backend, Handler, Role, Route, Sch
 from rolehost.api.settings import Secret
 from rolehost.composition import Probe, examine, probe
 from rolehost.deployment import Sources, describe_type, read
-from rolehost.discovery import did_you_mean, installed
-from rolehost.discovery.suggest import one_of
+from rolehost.discovery import installed
 from rolehost.errors import Problem, RolehostError
 from rolehost.storage import KINDS
+from rolehost.suggest import did_you_mean, one_of
 
 #: The contribution that makes a deployment each role.
 _MAKES: dict[type[Any], Role] = {
