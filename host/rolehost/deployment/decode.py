@@ -63,6 +63,16 @@ def decode(
     return (None if decoder.problems else settings), decoder.problems
 
 
+def location(path: str, origins: Mapping[str, Origin]) -> str:
+    """Return the origin of a key, or of the nearest table around it, and the key."""
+    parts = path.split(".")
+    around = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+    for name in (*around, f"plugins.{parts[0]}"):
+        if name in origins:
+            return f"{origins[name].text}, {path}"
+    return path
+
+
 class _Decoder:
     def __init__(self, origins: Mapping[str, Origin], folder: Path, problems: ProblemList) -> None:
         self.origins = origins
@@ -78,7 +88,7 @@ class _Decoder:
             path = f"{section}.{key}"
             self.problems.add(
                 "unknown-key",
-                self._location(path),
+                location(path, self.origins),
                 f"{path} is not a setting",
                 expected=f"one of {one_of(known)}",
                 got=key,
@@ -103,7 +113,7 @@ class _Decoder:
         except (TypeError, ValueError) as error:
             self.problems.add(
                 "invalid-settings",
-                self._location(section),
+                location(section, self.origins),
                 f"the settings of [{section}] are not consistent",
                 expected="settings that pass the check of this section",
                 got=str(error),
@@ -133,21 +143,12 @@ class _Decoder:
     def _path(self, kind: type[PurePath], value: str | PurePath) -> PurePath:
         return kind(os.path.normpath(self.folder.absolute() / value))
 
-    def _location(self, path: str) -> str:
-        """Return the origin of a key, or of the nearest table around it, and the key."""
-        parts = path.split(".")
-        around = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
-        for name in (*around, f"plugins.{parts[0]}"):
-            if name in self.origins:
-                return f"{self.origins[name].text}, {path}"
-        return path
-
     def _missing(self, section: str, key: str, kind: Any) -> None:
         path = f"{section}.{key}"
         variable = PREFIX + path.upper().replace("-", "_").replace(".", "__")
         self.problems.add(
             "missing-key",
-            self._location(path),
+            location(path, self.origins),
             f"{path} is required and not set",
             expected=describe_type(kind),
             got="nothing",
@@ -171,7 +172,7 @@ class _Decoder:
         nearest = did_you_mean(got, choices) if isinstance(got, str) else ""
         self.problems.add(
             "wrong-type" if ", got `" in message else "wrong-value",
-            self._location(path),
+            location(path, self.origins),
             f"{path}{item} does not take this value",
             expected=expected,
             got=shown,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from rolehost.api.settings import Secret
-from rolehost.deployment.decode import decode, fields_of
+from rolehost.deployment.decode import decode, fields_of, location
 from rolehost.deployment.describe import describe_value
 from rolehost.deployment.files import (
     PLUGINS,
@@ -119,7 +119,7 @@ class _Reader:
     ) -> None:
         self.problems = problems
         self.resolver = resolver
-        self.origins = {table: Origin(location) for table, location in tables.items()}
+        self.origins = {table: Origin(line) for table, line in tables.items()}
 
     def branch(self, tree: Tree, above: str) -> dict[str, Any]:
         """Return the values of a tree, references resolved."""
@@ -150,7 +150,7 @@ class _Reader:
         if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
             self.problems.add(
                 "wrong-type",
-                self.location(PLUGINS),
+                location(PLUGINS, self.origins),
                 "plugins is not a list of names",
                 expected='a list of text: plugins = ["embedded", "ops"]',
                 got=describe_value(value),
@@ -159,23 +159,23 @@ class _Reader:
             return ()
         names: list[str] = []
         elements = node.elements if isinstance(node, Leaf) else ()
-        for name, location in zip(map(str, value), elements, strict=True):
+        for name, line in zip(map(str, value), elements, strict=True):
             path = f"{PLUGINS}.{name}"
             if name in names:
                 self.problems.add(
                     "plugin-twice",
-                    f"{self.origins[path].text}; {location}",
+                    f"{self.origins[path].text}; {line}",
                     f"the plugin {name} is enabled twice",
                     expected="each plugin once",
                     got=f"{name} at both places",
                     fix="remove one of them",
                 )
                 continue
-            self.origins[path] = Origin(location)
+            self.origins[path] = Origin(line)
             if name in HOST_SECTIONS or name == ON_FAILURE:
                 self.problems.add(
                     "reserved-name",
-                    self.location(path),
+                    location(path, self.origins),
                     f"a plugin cannot be named {name}: its section would be the host's [{name}]",
                     expected=f"a name other than {', '.join(HOST_SECTIONS)}",
                     got=name,
@@ -192,7 +192,7 @@ class _Reader:
             if name in HOST_SECTIONS or name == ON_FAILURE:
                 self.problems.add(
                     "wrong-type",
-                    self.location(name),
+                    location(name, self.origins),
                     f"{name} is not a table",
                     expected=f"a section [{name}] with its keys",
                     got=describe_value(values[name]),
@@ -203,7 +203,7 @@ class _Reader:
                 move = f"move {name} below the [section] it belongs to"
                 self.problems.add(
                     "unknown-key",
-                    self.location(name),
+                    location(name, self.origins),
                     f"{name} is not a setting",
                     expected="plugins, include, or a [section]",
                     got=name,
@@ -237,15 +237,10 @@ class _Reader:
             else:
                 self.problems.add(
                     "wrong-value",
-                    self.location(f"{ON_FAILURE}.{name}"),
+                    location(f"{ON_FAILURE}.{name}", self.origins),
                     f"{ON_FAILURE} of {name} is neither {' nor '.join(FAILURES)}",
                     expected=" or ".join(f'"{word}"' for word in FAILURES),
                     got=describe_value(value),
                     fix=did_you_mean(str(value), FAILURES) or f'write {name} = "{FAILURES[0]}"',
                 )
         return known
-
-    def location(self, path: str) -> str:
-        """Return the origin of a key, and the key."""
-        origin = self.origins.get(path)
-        return f"{origin.text}, {path}" if origin else path

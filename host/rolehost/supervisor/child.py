@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, NoReturn
 
@@ -56,61 +57,44 @@ class Exit(NamedTuple):
     def __str__(self) -> str:
         if self.status >= 0:
             return f"exited with status {self.status}"
-        try:
-            name = signal.Signals(-self.status).name
-        except ValueError:
-            name = f"signal {-self.status}"
-        return f"was killed by {name}"
+        names = {signum.value: signum.name for signum in signal.Signals}
+        return f"was killed by {names.get(-self.status, f'signal {-self.status}')}"
 
 
+@dataclass(eq=False)
 class Slot:
-    """A place for one role process, which is restarted when it dies.
+    """A place for one role process, which is restarted when it dies."""
 
-    Args:
-        role: kind of the process.
-        number: number among the slots of its role, from 0.
-        plan: plan of its deployment.
-        after: the slot that it replaces in a reload; ``incarnation`` continues to count from there.
+    role: RolePlan
+    #: Number among the slots of its role, from 0.
+    number: int
+    plan: ProcessPlan
+    #: How often its process was started; a reload continues to count.
+    incarnation: int = 0
+    phase: Phase = Phase.RUNNING
+    #: The process that runs now, and the read end of its status pipe.
+    pid: int | None = None
+    status: int | None = None
+    #: Whether the process has said that it is ready.
+    ready: bool = False
+    #: When it was started, monotonic seconds.
+    began: float = 0.0
+    #: When the supervisor must act: start it, or kill it because it is not ready or has not ended.
+    due: float | None = None
+    #: Deaths in a row before it was stable.
+    deaths: int = 0
+    #: Why the last process could not start, as it said itself.
+    reason: str = ""
+    watch: Watch = field(default_factory=Watch)
+    _unread: bytes = b""
 
-    Attributes:
-        name: ``worker.0``.
-        incarnation: how often it was started; 0 before the first start.
-        pid: the process that runs now, or None.
-        status: read end of its status pipe, or None.
-        ready: whether the process has said that it is ready.
-        began: when it was started, monotonic seconds.
-        due: when the supervisor must act: start it (it does not run), or kill it because it is
-            not ready or has not ended. None if there is nothing to wait for.
-        deaths: how often in a row it died before it was stable.
-        reason: why the last process could not start, as it said itself, or empty.
-        watch: the progress of the process that runs now.
-    """
-
-    def __init__(
-        self, role: RolePlan, number: int, plan: ProcessPlan, after: Slot | None = None
-    ) -> None:
-        self.role = role
-        self.number = number
-        self.plan = plan
-        self.phase = Phase.RUNNING
-        self.name = f"{role.role}.{number}"
-        self.incarnation: int = after.incarnation if after else 0
-        self.pid: int | None = None
-        self.status: int | None = None
-        self.ready = False
-        self.began = 0.0
-        self.due: float | None = None
-        self.deaths = 0
-        self.reason = ""
-        self.watch = Watch()
-        self._unread = b""
+    @property
+    def name(self) -> str:
+        """``worker.0``."""
+        return f"{self.role.role}.{self.number}"
 
     def start(self, now: float) -> None:
-        """Start the process.
-
-        Raises:
-            OSError: no process can be made at this moment.
-        """
+        """Start the process; raise OSError if none can be made at this moment."""
         self.incarnation += 1
         plan = self.plan
         command = [
@@ -125,9 +109,8 @@ class Slot:
             STATUS_VARIABLE: writing,
             SOURCES_VARIABLE: plan.sources,
             BOARD_VARIABLE: plan.board,
+            LISTENER_VARIABLE: plan.listener if self.role.role == "http" else -1,
         }
-        if self.role.role == "http":
-            descriptors[LISTENER_VARIABLE] = plan.listener
         variables = {REPLACES_VARIABLE: "1"} if self.phase is Phase.JOINING else {}
         try:
             pid = spawn(command, descriptors, variables)

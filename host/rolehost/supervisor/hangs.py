@@ -15,6 +15,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rolehost.observe.board import Board, Hang, Notice
@@ -33,25 +34,24 @@ LINES = 200
 STATES = {"T": "stopped", "t": "traced", "D": "waiting for a device", "R": "running", "S": "asleep"}
 
 
+@dataclass(eq=False)
 class HungProcess:
-    """A hang that is not over yet.
+    """A hang that is not over yet."""
 
-    Attributes:
-        hang: the entry on the board.
-        slot: the slot of the process; for a worker process of http, that of its master.
-        own: whether it is the process of the slot itself, and so is ended here.
-        stacks: the lines of stacks that it has written.
-        due: when the next step is due, monotonic seconds; None while its death is waited for.
-        logged: whether it was logged.
-    """
+    #: The entry on the board.
+    hang: Hang
+    #: The slot of the process; for a worker process of http, that of its master.
+    slot: Slot
+    #: When the next step is due, monotonic seconds; None while its death is waited for.
+    due: float | None
+    #: The lines of stacks that it has written.
+    stacks: list[str] = field(default_factory=list)
+    logged: bool = False
 
-    def __init__(self, hang: Hang, slot: Slot) -> None:
-        self.hang = hang
-        self.slot = slot
-        self.own = hang.process == slot.name
-        self.stacks: list[str] = []
-        self.due: float | None = hang.since + STACKS
-        self.logged = False
+    @property
+    def own(self) -> bool:
+        """Whether it is the process of the slot itself, and so is ended here."""
+        return self.hang.process == self.slot.name
 
 
 class HangMonitor:
@@ -141,7 +141,8 @@ class HangMonitor:
                 self._remove(hung)
 
     def _add(self, name: str, slot: Slot, pid: int, part: str, silent: float) -> None:
-        self._hung[name] = HungProcess(Hang(name, pid, part, time.monotonic(), silent), slot)
+        now = time.monotonic()
+        self._hung[name] = HungProcess(Hang(name, pid, part, now, silent), slot, now + STACKS)
         self._publish()
 
     def _step(self, hung: HungProcess, at: float, now: float) -> None:

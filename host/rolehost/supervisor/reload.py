@@ -21,17 +21,11 @@ EXIT_CANNOT_START = 4
 
 
 class Replacement(NamedTuple):
-    """Start one process, wait until it is ready, then stop another one and wait for its end.
-
-    Attributes:
-        old: the process to stop, or None.
-        new: the process to start, or None.
-        must_succeed: restart ``new`` until it succeeds, instead of failing; this is for
-            a rollback.
-    """
+    """Start the new process, wait until it is ready, then stop the old one; either may be None."""
 
     old: Slot | None
     new: Slot | None
+    #: For a rollback: restart the new process until it is ready, instead of failing.
     must_succeed: bool = False
 
 
@@ -168,9 +162,9 @@ class Reload:
 
     def _roll_back(self, done: Iterable[Replacement]) -> Generator[Replacement, str, None]:
         for step in reversed([*done]):
-            old = step.old
-            again = old and Slot(old.role, old.number, self.plan, after=step.new or old)
-            yield Replacement(step.new, again, must_succeed=True)
+            old, new = step.old, step.new
+            again = old and Slot(old.role, old.number, self.plan, (new or old).incarnation)
+            yield Replacement(new, again, must_succeed=True)
 
     def _migrate_post(self, older: list[str]) -> Generator[CheckProcess, Any, dict[str, Any]]:
         """Apply the migrations that had to wait for the end of the older processes."""
@@ -201,7 +195,8 @@ def replacements(slots: Sequence[Slot], plan: ProcessPlan) -> list[Replacement]:
     for role in sorted(plan.roles, key=lambda role: -DRAIN_ORDER.index(role.role)):
         for number in range(role.processes):
             old = running.pop((role.role, number), None)
-            found.append(Replacement(old, Slot(role, number, plan, after=old)))
+            count = old.incarnation if old else 0
+            found.append(Replacement(old, Slot(role, number, plan, count)))
     leaving = sorted(running.values(), key=lambda slot: DRAIN_ORDER.index(slot.role.role))
     return [*found, *(Replacement(slot, None) for slot in leaving)]
 
