@@ -181,7 +181,7 @@ class _Decoder:
 
 
 def _readings(value: Any) -> Iterator[tuple[Any, bool]]:
-    """Yield what a value may mean, best first, with msgspec's ``strict``.
+    """Yield the possible readings of a value, best first, with msgspec's ``strict``.
 
     Text from outside TOML is first read as TOML, then as text, then as text that msgspec may
     convert to numbers and booleans, and at last as a list with commas between its items.

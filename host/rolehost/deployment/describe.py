@@ -1,4 +1,4 @@
-"""Types and values in the words of a person who writes a deployment file."""
+"""Types and values in words for the author of a deployment file."""
 
 from __future__ import annotations
 

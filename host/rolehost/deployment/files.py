@@ -50,7 +50,7 @@ class Sources:
     """Reads the texts of a deployment, once each, and keeps them.
 
     A process that is restarted reads the texts that were accepted at the start or at the last
-    reload, not what somebody edits on disk. Secrets are among them, so they are kept in a file
+    reload, not a file that is being edited. Secrets are among them, so they are kept in a file
     without a name that processes inherit.
 
     Args:
@@ -79,7 +79,7 @@ class Sources:
 
     @classmethod
     def kept(cls, number: int) -> Sources:
-        """Read what :meth:`write` has written to a file descriptor."""
+        """Read the texts from a file descriptor that :meth:`write` has written to."""
         # ``pread``, because other processes share the position of the open file.
         return cls(json.loads(os.pread(number, os.fstat(number).st_size, 0)))
 

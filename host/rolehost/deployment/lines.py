@@ -69,7 +69,7 @@ class _Scanner:
         self.value(path)
 
     def key(self) -> Path:
-        """Walk a dotted key and return its parts; stop before what follows it."""
+        """Walk a dotted key and return its parts; stop before the next character."""
         parts: list[str | int] = []
         while True:
             self.skip(_SPACE)

@@ -30,7 +30,7 @@ from rolehost.suggest import did_you_mean
 #: The host's own sections, by name.
 HOST_SECTIONS: dict[str, Any] = {field.name: field.type for field in fields_of(HostSettings)}
 
-#: The table that says what happens when a plugin fails.
+#: The table with the rule for each plugin that fails: abort or degrade.
 ON_FAILURE = "on_failure"
 
 #: Settings that are names. The value that a variable gives them is shown, unlike others.
@@ -229,7 +229,7 @@ class _Reader:
         return HostSettings(**decoded)
 
     def on_failure(self, values: Mapping[str, Any]) -> dict[str, Failure]:
-        """Return what happens when a plugin fails, by the name of the plugin."""
+        """Return plugin name → what happens if it fails."""
         known: dict[str, Failure] = {}
         for name, value in values.items():
             if value in FAILURES:

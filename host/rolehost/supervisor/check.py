@@ -61,7 +61,7 @@ class CheckProcess:
 
         Returns:
             ``status``: exit status for the command that asked. If it is not 0, ``problems`` or
-            ``words`` say why; else the answer is that of :mod:`rolehost.supervisor.check_program`.
+            ``words`` say why; else see :mod:`rolehost.supervisor.check_program`.
         """
         try:
             data = os.read(self.output, 65_536)

@@ -159,7 +159,7 @@ class Slot:
             self.status = None
 
     def send(self, signum: int) -> None:
-        """Send a signal to the process alone; it forwards what its own children need."""
+        """Send a signal to the process alone; its children get no signal."""
         if self.pid is not None:
             os.kill(self.pid, signum)
 

@@ -1,8 +1,8 @@
 """The control socket: how ``rolehost reload`` reaches a running supervisor.
 
-Only the user of the supervisor can open it, and both ends check the other one: the command uses
-only a socket and a folder of its own user and asks the kernel who listens; the supervisor drops
-connections of other users, except root.
+Only the user of the supervisor can open it, and each end checks the other one: the command uses
+only a socket and a folder of its own user, and checks the user of the process that listens. The
+supervisor drops connections of other users, except root.
 
 The protocol is one JSON object a line. The supervisor greets each connection with the deployment
 that it runs. After :data:`RELOAD` it sends the progress of the reload, and ``result`` at the end.

@@ -40,7 +40,7 @@ class HungProcess:
 
     #: The entry on the board.
     hang: Hang
-    #: The slot of the process; for a worker process of http, that of its master.
+    #: The slot of the process; for a worker process of http, the slot of its master.
     slot: Slot
     #: When the next step is due, monotonic seconds; None while its death is waited for.
     due: float | None
@@ -55,7 +55,7 @@ class HungProcess:
 
 
 class HangMonitor:
-    """Finds the processes that hang, ends them, and counts what was replaced.
+    """Finds the processes that hang, ends them, and counts the replaced processes.
 
     Args:
         board: shows the hung processes and the counts.
@@ -101,7 +101,7 @@ class HangMonitor:
                         hung.stacks.append(line)
 
     def check(self, slots: Sequence[Slot], now: float) -> None:
-        """Find what hangs, and do the next step for what was found."""
+        """Find processes that hang, and do the next step for each."""
         at = self._clock.look(now)
         for slot in slots:
             watched = slot.phase is Phase.RUNNING and slot.ready and slot.plan.hang

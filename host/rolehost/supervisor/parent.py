@@ -38,7 +38,7 @@ class Supervisor:
     """Parent of the role processes of one deployment.
 
     Args:
-        plan: what to run.
+        plan: the processes to run.
     """
 
     def __init__(self, plan: ProcessPlan) -> None:
@@ -114,7 +114,7 @@ class Supervisor:
         return max(0.0, min(due) - time.monotonic()) if due else None
 
     def _act(self, now: float) -> None:
-        """Do what is due."""
+        """Act on the deadlines that have passed."""
         if self._drain is not None:
             self._drain.act(now)
             return
@@ -133,14 +133,14 @@ class Supervisor:
         # Deaths first: a drain must know which processes have ended.
         self._reap()
         for number in numbers:
-            # A terminal that is closed sends SIGHUP too, to stop what runs in it.
+            # A terminal that is closed sends SIGHUP too, to stop its processes.
             if number == signal.SIGHUP and not (os.isatty(0) or os.isatty(2)):
                 self._hung_up()
             elif number != signal.SIGCHLD:
                 self._stop(signal.Signals(number).name)
 
     def _stop(self, why: str) -> None:
-        """Begin to drain; kill what is left if draining has begun already."""
+        """Begin to drain; if draining has begun already, kill the processes that are left."""
         if self._drain is None:
             self._report("info", f"stopping on {why}: draining; a second signal ends at once")
             self._begin_drain("info")
@@ -185,7 +185,7 @@ class Supervisor:
         )
 
     def _read_status(self, slot: Slot) -> None:
-        """Read what a child has written to its status pipe."""
+        """Read the lines that a child has written to its status pipe."""
         lines = slot.read()
         if lines is None:
             self._close_status(slot)
@@ -242,7 +242,7 @@ class Supervisor:
                     self._died(slots[pid], os.waitstatus_to_exitcode(status))
 
     def _died(self, slot: Slot, status: int) -> None:
-        """Record the end of a process; what follows depends on the state of its slot."""
+        """Handle the end of a process; the next step depends on the phase of its slot."""
         if slot.status is not None:
             self._read_status(slot)
         self._close_status(slot)
@@ -344,7 +344,7 @@ class Supervisor:
         self._check = None
 
     def _joined(self, slot: Slot) -> None:
-        """Go on with a replacement whose new process is ready."""
+        """Continue a replacement whose new process is ready."""
         slot.phase = Phase.RUNNING
         self._let_leave(self._replacement.old)
 

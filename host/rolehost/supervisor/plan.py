@@ -161,7 +161,7 @@ class ProcessPlan(NamedTuple):
 
     @classmethod
     def from_json(cls, text: str) -> ProcessPlan:
-        """Read what :meth:`to_json` has written."""
+        """Read a plan from JSON."""
         fields: dict[str, Any] = json.loads(text)
         for name, value in fields.items():
             if isinstance(value, list):

@@ -33,13 +33,14 @@ class Reload:
     """One reload, from the check of the new deployment to the result.
 
     Args:
-        plan: what runs now.
+        plan: the plan that runs now.
         slots: its processes.
         notify: takes the progress, and the result.
         report: writes log lines.
 
     Attributes:
-        plan: what runs; the new plan as soon as all of its processes have replaced the old ones.
+        plan: the plan that runs; the new one as soon as all of its processes have replaced the
+            old ones.
     """
 
     def __init__(
@@ -179,13 +180,13 @@ class Reload:
         return {"words": f"migrations of the phase post were not applied: {words}"}
 
     def _result(self, outcome: str, status: int = 0, **fields: Any) -> dict[str, Any]:
-        """Return what the command shows; ``status`` is its exit status."""
+        """Return the result for the command; ``status`` is its exit status."""
         seconds = round(time.monotonic() - self._began, 2)
         return {"outcome": outcome, "status": status, "seconds": seconds, **fields}
 
 
 def replacements(slots: Sequence[Slot], plan: ProcessPlan) -> list[Replacement]:
-    """Return the steps from the processes that run to those of a plan.
+    """Return the steps that replace the running processes by the processes of a plan.
 
     Consumers of work come before its producers: workers know the actors of a new plugin before
     requests enqueue for them. Processes without a successor go last, in the order of a drain.

@@ -1,4 +1,4 @@
-"""The supervisor's own log lines, in the same formats as those of its children."""
+"""The supervisor's own log lines, in the same formats as the lines of its children."""
 
 from __future__ import annotations
 
