@@ -144,7 +144,7 @@ def test_plugins_of_the_command_line_win_over_environment_and_file(write):
     assert deployment.origins["plugins.d"].text == "--plugins"
 
 
-def test_all_mistakes_are_raised_at_once(write):
+def test_all_problems_are_raised_at_once(write):
     path = write('[http]\nthreads = "x"\nnothing = 1\nbind = "${NO}"\n[log]\nlevel = "loud"')
     with pytest.raises(ConfigurationError) as raised:
         loaded(path)
@@ -152,7 +152,7 @@ def test_all_mistakes_are_raised_at_once(write):
     assert found == ["missing-variable", "unknown-key", "wrong-type", "wrong-value"]
 
 
-def test_a_reference_that_fails_is_one_mistake_not_two(write):
+def test_a_reference_that_fails_is_one_problem_not_two(write):
     assert codes(write('[http]\nthreads = "${NO}"')) == ["missing-variable"]
 
 
@@ -186,7 +186,7 @@ def test_a_setting_may_be_an_optional_secret_and_text_may_come_from_a_file():
     assert settings == Acme(url="u", token=Secret("hush"), folder=Path("/srv/conf/data"))
 
 
-def test_every_wrong_key_is_told_and_no_secret_is_shown():
+def test_every_wrong_key_is_reported_and_no_secret_is_shown():
     settings, problems = decoded(
         {"url": 5, "token": ["hush"], "mode": "fsat", "size": 0, "names": ["a", 1], "x": 1}
     )

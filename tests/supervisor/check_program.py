@@ -1,4 +1,4 @@
-"""Stands for ``rolehost.supervisor.check_program``: answers what the file ``OFFER`` says."""
+"""Stands for ``rolehost.supervisor.check_program``: answers with the file ``OFFER``."""
 
 from __future__ import annotations
 

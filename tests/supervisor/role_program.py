@@ -1,6 +1,6 @@
-"""Stands for ``python -m rolehost.roles``; behaves as ``BEHAVE`` (JSON by slot) says.
+"""Stands for ``python -m rolehost.roles``; ``BEHAVE`` (JSON by slot) is its behaviour.
 
-After a reload it is what the accepted deployment says instead.
+After a reload the behaviour comes from the accepted deployment.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def address(listener: int) -> list[object]:
 
 
 def beat_until_frozen(status_pipe: int, behaviour: dict[str, float]) -> None:
-    """Beat as a role process does; freeze at SIGUSR1, where nothing but signals goes on."""
+    """Beat as a role process does, until SIGUSR1; then only signals are handled."""
     import time
 
     from rolehost.roles.beats import Beats

@@ -60,7 +60,7 @@ class Supervised:
                 return line
 
     def rest(self) -> list[dict[str, Any]]:
-        """Wait for the end; return the lines that had not been waited for."""
+        """Wait for the end; return the remaining lines."""
         lines: list[dict[str, Any]] = []
         if self._ended:
             return lines
@@ -76,16 +76,16 @@ class Supervised:
 
     @property
     def control(self) -> Path:
-        """The socket on which it can be asked."""
+        """The control socket."""
         return self.folder / f"rolehost-supervisors-{os.getuid()}" / f"{self.process.pid}.sock"
 
     def offer(self, plan: ProcessPlan | None = None, **said: Any) -> None:
-        """Say what the next check of a deployment answers.
+        """Set the answer of the next check of a deployment.
 
         Args:
-            plan: it is well, and this is what is to run.
-            said: more of the answer; ``behave`` is what the new deployment's processes do,
-                ``hangs`` and ``silent`` what the process that checks does itself.
+            plan: the plan of a deployment without problems.
+            said: more fields of the answer; ``behave`` is the behaviour of the new processes,
+                ``hangs`` and ``silent`` that of the process that checks.
         """
         if plan is not None:
             said = {"status": 0, "plan": plan.to_json(), **said}
@@ -108,7 +108,7 @@ class Supervised:
 
 
 class Asked:
-    """A reload that somebody waits for."""
+    """A reload that a client waits for."""
 
     def __init__(self, control: Path) -> None:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -118,11 +118,11 @@ class Asked:
         self._told = self.found.reload(PATIENCE)
 
     def first(self) -> dict[str, Any]:
-        """Wait until something is told, and return it."""
+        """Wait for the next line of progress, and return it."""
         return next(self._told)
 
     def result(self) -> dict[str, Any]:
-        """Wait for the end, after which the supervisor hangs up."""
+        """Wait for the result, after which the supervisor closes the connection."""
         result: dict[str, Any]
         (result,) = (told["result"] for told in self._told if "result" in told)
         self.found.close()

@@ -1,4 +1,4 @@
-"""Processes that live and make no progress: seen, told, replaced."""
+"""Processes that hang: found, logged and replaced."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def freeze(running: Supervised, signum: int) -> int:
 
 
 @pytest.mark.processes
-def test_a_process_that_stops_beating_is_told_with_its_stacks_and_replaced() -> None:
+def test_a_process_that_stops_beating_is_logged_with_its_stacks_and_replaced() -> None:
     with supervised(WORKER, behave=beating(), hang=HANG) as running:
         pid = freeze(running, signal.SIGUSR1)
         hung = running.until(f"worker.0 (pid {pid}) hangs")
@@ -71,7 +71,7 @@ def test_the_part_that_is_silent_for_longest_is_named_unless_all_of_them_are() -
     assert watch.silent(30.0) == (WHOLE, 30.0)
 
 
-def test_what_is_on_the_board_is_read_whole_also_when_it_has_become_shorter() -> None:
+def test_the_board_is_read_whole_even_if_a_notice_is_shorter_than_the_last() -> None:
     number = anonymous_file()
     board, seen = Board(number), Board(number)
     assert seen.read() == Notice()

@@ -1,4 +1,4 @@
-"""Real supervisors that take changed deployments, or do not."""
+"""Reloads of real supervisors."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def ready(running: Supervised) -> dict[str, int]:
 
 
 def events(running: Supervised, *wanted: str) -> list[tuple[str, str]]:
-    """What the role processes said, with their names."""
+    """Return the events of the role processes, with their names."""
     return [
         (line["event"], line["child"])
         for line in running.seen
@@ -51,12 +51,12 @@ def events(running: Supervised, *wanted: str) -> list[tuple[str, str]]:
 
 
 def restarted(running: Supervised, name: str, pid: int) -> dict[str, Any]:
-    """Kill a process; return what the next one of its slot says first."""
+    """Kill a process; return the first line of its successor."""
     os.kill(pid, signal.SIGKILL)
     return running.until(lambda line: line["event"] == "runs" and line["child"] == name)
 
 
-def test_each_process_comes_before_the_one_goes_whose_place_it_takes() -> None:
+def test_each_new_process_is_ready_before_the_old_one_stops() -> None:
     with supervised(HTTP, WORKERS) as running:
         old = ready(running)
         running.seen.clear()
@@ -79,7 +79,7 @@ def test_each_process_comes_before_the_one_goes_whose_place_it_takes() -> None:
         assert all(line["incarnation"] == 2 for line in begun)
 
 
-def test_how_far_it_is_is_told() -> None:
+def test_progress_is_reported() -> None:
     with supervised(HTTP, WORKER) as running:
         ready(running)
         running.offer(planned(HTTP, WORKER))
@@ -101,7 +101,7 @@ def test_a_process_that_dies_after_a_reload_is_started_from_the_deployment_that_
         assert not again["replaces"]
 
 
-def test_a_deployment_with_mistakes_changes_nothing() -> None:
+def test_a_deployment_with_errors_changes_nothing() -> None:
     with supervised(HTTP, WORKER) as running:
         old = ready(running)
         result = running.reload(status=3, problems=[PROBLEM], behave=NEW)
@@ -117,7 +117,7 @@ def test_a_deployment_with_mistakes_changes_nothing() -> None:
         assert running.status() == 0
 
 
-def test_when_a_process_cannot_start_those_that_came_before_are_taken_back() -> None:
+def test_a_process_that_cannot_start_rolls_back_the_processes_before_it() -> None:
     behave = {**NEW, "http.0": {"says": ["failed no such thing"], "exits": {"status": 4}}}
     with supervised(HTTP, WORKER) as running:
         old = ready(running)
@@ -138,7 +138,7 @@ def test_when_a_process_cannot_start_those_that_came_before_are_taken_back() -> 
         assert restarted(running, "http.0", old["http.0"])["deployment"] == ""
 
 
-def test_a_process_that_never_gets_ready_is_killed_and_all_stays_as_it_was() -> None:
+def test_a_process_that_is_never_ready_is_killed_and_nothing_changes() -> None:
     behave = {**NEW, "worker.0": {"silent": True, "says": ["waiting"]}}
     with supervised(WORKER) as running:
         old = ready(running)
@@ -151,7 +151,7 @@ def test_a_process_that_never_gets_ready_is_killed_and_all_stays_as_it_was() -> 
         assert running.status() == 0
 
 
-def test_one_that_dies_while_it_is_taken_back_is_started_until_it_lives() -> None:
+def test_a_process_that_dies_in_a_rollback_is_restarted_until_it_lives() -> None:
     behave = {"worker.0": {"exits": {"in": [3, 4], "status": 1}}}
     with supervised(HTTP, WORKER, behave=behave) as running:
         ready(running)
@@ -177,7 +177,7 @@ def test_roles_and_processes_come_and_go() -> None:
         assert ended == ["http.0", "consumer.0", "worker.0"]
 
 
-def test_a_role_that_came_with_a_deployment_that_is_taken_back_goes_again() -> None:
+def test_a_rollback_stops_the_roles_of_the_new_deployment() -> None:
     behave = {**NEW, "http.0": {"exits": {"status": 4}}}
     with supervised(HTTP, WORKERS) as running:
         ready(running)
@@ -199,7 +199,7 @@ def test_a_second_reload_is_refused_while_one_runs() -> None:
         first.found.close()
 
 
-def test_a_check_that_does_not_end_is_ended() -> None:
+def test_a_check_that_does_not_end_is_killed() -> None:
     with supervised(WORKER, start_timeout=1.0) as running:
         ready(running)
         result = running.reload(planned(WORKER), hangs=True)
@@ -208,14 +208,14 @@ def test_a_check_that_does_not_end_is_ended() -> None:
         assert running.reload(planned(WORKER))["outcome"] == "reloaded"
 
 
-def test_a_check_that_breaks_changes_nothing() -> None:
+def test_a_check_without_an_answer_changes_nothing() -> None:
     with supervised(WORKER) as running:
         ready(running)
         result = running.reload(silent=True)
         assert (result["outcome"], result["status"]) == ("refused", 1)
 
 
-def test_a_hang_up_reloads_and_one_during_a_reload_is_not_forgotten() -> None:
+def test_sighup_reloads_and_one_during_a_reload_is_remembered() -> None:
     with supervised(WORKER) as running:
         ready(running)
         running.offer(planned(WORKER), behave={**NEW, "worker.0": {"silent": True}})
@@ -255,7 +255,7 @@ def test_it_can_be_stopped_while_it_checks() -> None:
         assert running.status() == 0
 
 
-def test_migrations_that_wait_for_the_older_processes_are_applied_after_them() -> None:
+def test_post_migrations_are_applied_after_the_older_processes() -> None:
     with supervised(WORKER) as running:
         ready(running)
         result = running.reload(
@@ -271,7 +271,7 @@ def test_migrations_that_wait_for_the_older_processes_are_applied_after_them() -
         assert said.index("ended") < len(said) - 1 - said[::-1].index("checks")
 
 
-def test_migrations_that_cannot_be_applied_afterwards_are_told() -> None:
+def test_post_migrations_that_fail_are_reported() -> None:
     with supervised(WORKER) as running:
         ready(running)
         after = {"status": 4, "words": "the database is away"}
@@ -280,7 +280,7 @@ def test_migrations_that_cannot_be_applied_afterwards_are_told() -> None:
         assert result["words"].endswith("were not applied: the database is away")
 
 
-def test_it_can_be_stopped_while_migrations_are_applied_afterwards(
+def test_it_can_be_stopped_during_post_migrations(
     listeners: list[socket.socket],
 ) -> None:
     first, second = listeners
@@ -355,7 +355,7 @@ def test_another_address_is_served_before_the_former_one_is_closed(
             socket.create_connection((host, int(port)))
 
 
-def test_an_address_that_cannot_be_had_changes_nothing(listeners: list[socket.socket]) -> None:
+def test_an_address_that_cannot_be_bound_changes_nothing(listeners: list[socket.socket]) -> None:
     first, second = listeners
     bind = name_of(first)
     with supervised(HTTP, bind=bind, listener=first.fileno()) as running:
@@ -384,7 +384,7 @@ def free_address(bind: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def test_only_its_user_may_ask_and_nothing_is_left_behind() -> None:
+def test_only_its_user_may_connect_and_no_socket_is_left_behind() -> None:
     with supervised(WORKER, path="/srv/x.toml") as running:
         ready(running)
         assert stat.S_IMODE(running.control.stat().st_mode) == 0o600
@@ -416,7 +416,7 @@ def test_reloads_leave_nothing_open(listeners: list[socket.socket]) -> None:
         assert opened[1:] == opened[:-1]
 
 
-def test_who_asks_and_hangs_up_does_not_end_the_reload() -> None:
+def test_a_client_that_disconnects_does_not_end_the_reload() -> None:
     with supervised(WORKER) as running:
         ready(running)
         running.offer(planned(WORKER))
@@ -424,7 +424,7 @@ def test_who_asks_and_hangs_up_does_not_end_the_reload() -> None:
         running.until("reload: reloaded")
 
 
-def test_a_ready_process_that_is_killed_again_and_again_is_never_waited_for_long() -> None:
+def test_a_ready_process_that_is_killed_repeatedly_is_restarted_soon() -> None:
     with supervised(WORKER, backoff=Backoff(0.01, 30.0, stable=0.02)) as running:
         ready(running)
         for _ in range(8):

@@ -131,7 +131,7 @@ def test_a_changed_file_is_taken_with_its_migrations_of_both_phases(folder: Path
         assert host.worker() != before
 
 
-def test_a_file_with_mistakes_changes_nothing_and_is_not_read_by_what_starts_again(
+def test_a_file_with_errors_changes_nothing_and_restarted_processes_do_not_read_it(
     folder: Path,
 ) -> None:
     with started(folder) as host:
@@ -174,7 +174,7 @@ def test_a_file_behind_a_link_is_found_when_the_link_means_another(folder: Path)
         assert host.reload("d.toml").returncode == 0
 
 
-def test_a_role_that_was_asked_for_must_be_there(folder: Path) -> None:
+def test_a_role_that_was_named_must_exist(folder: Path) -> None:
     with started(folder, "--role", "worker") as host:
         host.write('"embedded"')
         result = host.reloaded()
@@ -182,7 +182,7 @@ def test_a_role_that_was_asked_for_must_be_there(folder: Path) -> None:
         assert "has no role worker" in result["words"]
 
 
-def test_it_tells_which_supervisors_there_are(folder: Path) -> None:
+def test_it_lists_the_running_supervisors(folder: Path) -> None:
     with started(folder) as host:
         (folder / "other.toml").write_text("")
         done = host.reload("other.toml")
@@ -193,7 +193,7 @@ def test_it_tells_which_supervisors_there_are(folder: Path) -> None:
         assert host.reload("d.toml", "--plugins", "ops").returncode == 2
 
 
-def test_a_socket_of_one_that_was_killed_is_removed(folder: Path) -> None:
+def test_the_socket_of_a_killed_supervisor_is_removed(folder: Path) -> None:
     with started(folder) as host:
         os.kill(host.supervisor.pid, signal.SIGKILL)
         host.supervisor.wait()

@@ -34,7 +34,7 @@ def wait_for_death(*pids: int) -> None:
             assert select.select([descriptor], [], [], 30)[0], f"{pid} lives"
 
 
-def test_it_says_once_when_every_process_is_ready() -> None:
+def test_it_logs_once_when_every_process_is_ready() -> None:
     with supervised(HTTP, WORKERS) as running:
         assert running.until("rolehost is ready")["event"].startswith(
             "rolehost is ready: http worker in "
@@ -138,7 +138,7 @@ def test_a_first_start_that_cannot_succeed_stops_everything_with_its_status(stat
         wait_for_death(*running.pids().values())
 
 
-def test_why_several_cannot_start_is_told_once() -> None:
+def test_the_reason_why_several_cannot_start_is_logged_once() -> None:
     behaves = {"says": ["failed redis: wrong password"], "exits": {"status": 3}}
     with supervised(WORKERS, behave={"worker.0": behaves, "worker.1": behaves}) as running:
         running.rest()
@@ -150,7 +150,7 @@ def test_why_several_cannot_start_is_told_once() -> None:
         assert not [line for line in running.seen if line.get("level") == "warning"]
 
 
-def test_a_process_that_waits_for_a_backend_may_take_as_long_as_it_must() -> None:
+def test_a_process_that_waits_for_a_backend_has_no_time_limit() -> None:
     behave = {
         "worker.0": {"silent": True, "says": ["waiting"]},
         "http.0": {"silent": True},
@@ -210,7 +210,7 @@ def test_nothing_but_the_standard_library_is_imported() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_the_parent_of_all_stays_small() -> None:
+def test_the_supervisor_stays_small() -> None:
     with supervised(HTTP, WORKERS) as running:
         running.until("rolehost is ready")
         status = Path(f"/proc/{running.process.pid}/status").read_text()
