@@ -182,7 +182,7 @@ def test_a_thread_that_ends_within_a_transaction_gives_its_connection_back(
             with database.session():
                 assert database.read("SELECT count(*) FROM things") == [(0,)]
         finally:
-            kept.pop()._driver.close()
+            kept.pop().driver.close()
     database.close()
 
 
