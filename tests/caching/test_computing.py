@@ -105,7 +105,7 @@ def test_a_value_is_computed_early_by_how_long_it_took(cache: Cache, took: float
     # -ln(1 - 0.6321) = 1: early by exactly the time that computing took.
     values = open_values(cache, now=lambda: now[0], chance=Chance(0.6321205588))
     data = values._serializer.dump_computed("old", 1060.0, took)
-    values._entries.store("key", data, 100, ())
+    values._entries.store("key", data, 100)
     now[0] = 1057.9
     assert values.get_or_compute("key", lambda: "new") == "old"
     now[0] = 1058.1
@@ -115,13 +115,15 @@ def test_a_value_is_computed_early_by_how_long_it_took(cache: Cache, took: float
 
 def test_early_computing_can_be_turned_off(cache: Cache) -> None:
     values = open_values(cache, chance=Chance(0.999), eagerness=0.0)
-    values._entries.store("key", values._serializer.dump_computed("old", 1000.1, 50.0), 100, ())
+    data = values._serializer.dump_computed("old", 1000.1, 50.0)
+    values._entries.store("key", data, 100)
     assert values.get_or_compute("key", lambda: "new") == "old"
 
 
 def test_when_an_early_computation_fails_the_value_is_served(cache: Cache) -> None:
     values = open_values(cache, chance=Chance(0.999))
-    values._entries.store("key", values._serializer.dump_computed("old", 1001.0, 50.0), 100, ())
+    data = values._serializer.dump_computed("old", 1001.0, 50.0)
+    values._entries.store("key", data, 100)
     assert values.get_or_compute("key", Origin(OSError("no origin"))) == "old"
 
 
@@ -229,7 +231,7 @@ def _die(channel: Connection, make: Callable[[], Cache]) -> None:
 def test_a_waiter_whose_patience_ends_computes_itself(make_shared: Callable[[], Cache]) -> None:
     cache = make_shared()
     values = open_values(cache, patience=0.2)
-    cache.add(f"{values._entries.prefix()}!{digest('key')}", b"", 3600)
+    cache.add(f"{values._entries.generation.prefix()}!{digest('key')}", b"", 3600)
     assert values.get_or_compute("key", lambda: "ours") == "ours"
     assert values.get("key") == "ours"
     cache.close()

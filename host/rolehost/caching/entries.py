@@ -1,13 +1,13 @@
-"""The entries of one namespace in the cache, and what happens when the cache fails."""
+"""Reading and writing the entries of one namespace, also while the cache fails."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Generic, TypeVar
 
-from rolehost.caching.generations import Generation
 from rolehost.caching.guard import Guard
-from rolehost.caching.keys import LONGEST, digest, within
+from rolehost.caching.keys import LONGEST, Generation, digest, within
+from rolehost.caching.options import CachingOptions
 from rolehost.caching.serializers import Entry, Serializer, Unreadable
 from rolehost.errors import CapabilityMissing, StorageError, StorageUnavailable
 
@@ -16,59 +16,50 @@ R = TypeVar("R")
 
 
 class Entries(Generic[T]):
-    """Reads and writes entries through the guard. Thread-safe.
-
-    Args:
-        guard: the cache of this process.
-        namespace: name of the namespace.
-        serializer: makes bytes of values.
-        invalidate_within: seconds after which its generation is asked anew.
-        strict: True: a cache that is away raises.
-    """
+    """The entries of a namespace. Thread-safe."""
 
     def __init__(
-        self,
-        guard: Guard,
-        namespace: str,
-        serializer: Serializer[T],
-        *,
-        invalidate_within: float,
-        strict: bool,
+        self, guard: Guard, namespace: str, serializer: Serializer[T], options: CachingOptions
     ) -> None:
         self.cache = guard.cache
         self.namespace = namespace
         self.serializer = serializer
-        self.strict = strict
-        self.generation = Generation(guard.cache, namespace, invalidate_within)
+        self.generation = Generation(guard.cache, namespace, options.invalidate_within)
+        self._strict = options.strict
         self._guard = guard
 
     def find(self, key: str) -> Entry[T] | None:
-        """Return what is kept under a key, fresh or not; counts only what fails."""
+        """Return the entry of a key, fresh or not; counts failures only."""
         guard = self._guard
-        # PERF: attempt() without its closure; this is on the way of every get.
+        # PERF: attempt() without its closure, because every get comes here.
         if guard.failing and not guard.admit():
-            return self._given_up(guard.refusal(), None, "error", False)
+            return self._failed(guard.refusal(), None)
         try:
             data = self.cache.get(within(self.generation.prefix(), key))
         except StorageError as error:
             guard.failed(self.namespace, error)
-            return self._given_up(error, None, "error", False)
+            return self._failed(error, None)
         if guard.failing:
             guard.succeeded()
-        if data is None:
-            return None
-        try:
-            return self.serializer.load(data)
-        except Unreadable:
-            self._guard.count(self.namespace, "discarded")
-            return None
+        return None if data is None else self.readable(data)
+
+    def find_many(self, keys: Sequence[str]) -> dict[str, Entry[T]]:
+        """Return the entries of several keys, fresh or not; counts failures only."""
+
+        def read() -> dict[str, bytes]:
+            places = {self.place(key): key for key in keys}
+            return {places[place]: data for place, data in self.cache.get_many(places).items()}
+
+        nothing: dict[str, bytes] = {}
+        found = {key: self.readable(data) for key, data in self.attempt(read, nothing).items()}
+        return {key: entry for key, entry in found.items() if entry is not None}
 
     def readable(self, data: bytes) -> Entry[T] | None:
-        """Return the value of an entry, or None when it is not of this type or format."""
+        """Return the value of an entry, or None if it is not of this type or format."""
         try:
             return self.serializer.load(data)
         except Unreadable:
-            self._guard.count(self.namespace, "discarded")
+            self.count("discarded")
             return None
 
     def store(
@@ -76,24 +67,24 @@ class Entries(Generic[T]):
         key: str,
         data: bytes,
         ttl: float | None,
-        tags: Collection[str],
+        tags: Collection[str] = (),
         *,
         prefix: str | None = None,
     ) -> None:
-        """Store bytes; with ``prefix`` those of a computation that began under it."""
-        self.need_tags(tags)
+        """Store bytes; with ``prefix``, those of a computation that began under it."""
+        names = self.tags(tags)
 
         def write() -> None:
             place = within(self.generation.prefix() if prefix is None else prefix, key)
             try:
-                if tags:
-                    self.cache.set_tagged(place, data, [self.tag(tag) for tag in tags], ttl)
+                if names:
+                    self.cache.set_tagged(place, data, names, ttl)
                 else:
                     self.cache.set(place, data, ttl)
             except StorageUnavailable:
                 raise
             except StorageError:
-                self.cache.delete(place)  # what was there before is wrong now
+                self.cache.delete(place)  # the value that was there before is wrong now
                 raise
 
         self.attempt(write, None, outcome="dropped", replaces=prefix is None)
@@ -102,14 +93,9 @@ class Entries(Generic[T]):
         """Return the key in the cache.
 
         Raises:
-            StorageError: the generation has to be asked, and the cache is away.
+            StorageError: the generation has to be read, and the cache is away.
         """
         return within(self.generation.prefix(), key)
-
-    def prefix(self) -> str | None:
-        """Return what keys begin with now; None when the cache is away."""
-        nothing: str | None = None
-        return self.attempt(self.generation.prefix, nothing)
 
     def attempt(
         self,
@@ -120,18 +106,18 @@ class Entries(Generic[T]):
         replaces: bool = False,
         strict: bool = False,
     ) -> R:
-        """Make a call that the cache may fail.
+        """Call the cache; return ``otherwise`` if that fails.
 
         Args:
-            call: asks the cache.
-            otherwise: what is returned when it failed.
-            outcome: how that is counted.
-            replaces: True: when it is lost, older values are wrong.
-            strict: True: it raises instead.
+            call: calls the cache.
+            otherwise: the answer of a call that failed.
+            outcome: how a failure is counted.
+            replaces: if the call is lost, older values are wrong.
+            strict: raise the failure.
         """
         guard = self._guard
-        if not guard.admit():
-            return self._given_up(guard.refusal(), otherwise, outcome, replaces, strict)
+        if guard.failing and not guard.admit():
+            return self._failed(guard.refusal(), otherwise, outcome, replaces, strict)
         try:
             answer = call()
         except CapabilityMissing:
@@ -140,35 +126,42 @@ class Entries(Generic[T]):
         except StorageError as error:
             guard.failed(self.namespace, error)
             lost = replaces and isinstance(error, StorageUnavailable)
-            return self._given_up(error, otherwise, outcome, lost, strict)
+            return self._failed(error, otherwise, outcome, lost, strict)
         if guard.failing:
             guard.succeeded()
         return answer
 
-    def count(self, outcome: str, count: int = 1) -> None:
-        """Tell the recorder."""
-        self._guard.count(self.namespace, outcome, count)
-
-    def _given_up(
-        self, error: StorageError, otherwise: R, outcome: str, lost: bool, strict: bool = False
+    def _failed(
+        self,
+        error: StorageError,
+        otherwise: R,
+        outcome: str = "error",
+        lost: bool = False,
+        strict: bool = False,
     ) -> R:
-        self._guard.count(self.namespace, outcome)
+        self.count(outcome)
         if lost:
             self.generation.distrust()
-        if strict or self.strict:
+        if strict or self._strict:
             raise error
         return otherwise
 
-    def need_tags(self, tags: Collection[str]) -> None:
-        """Refuse tags where the backend has none.
+    def count(self, outcome: str, count: int = 1) -> None:
+        """Count what happened to values of the namespace."""
+        self._guard.count(self.namespace, outcome, count)
+
+    def tags(self, tags: Collection[str]) -> list[str]:
+        """Return the names of tags in the cache.
 
         Raises:
-            CapabilityMissing: it does not declare them.
+            CapabilityMissing: there are some, and the backend does not declare tags.
         """
-        if tags and "tags" not in self.cache.capabilities:
+        if not tags:
+            return []
+        if "tags" not in self.cache.capabilities:
             raise CapabilityMissing(f"{type(self.cache).__name__} does not declare 'tags'")
+        return [self._tag(tag) for tag in tags]
 
-    def tag(self, tag: str) -> str:
-        """Return the name of a tag in the cache."""
+    def _tag(self, tag: str) -> str:
         name = f"{self.namespace}:{tag}"
         return name if len(name) <= LONGEST and tag.isprintable() else digest(name)

@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import functools
 import inspect
-import threading
 import typing
 from collections.abc import Callable
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, Unpack, cast
 
 from rolehost.caching.keys import check_namespace, namespace_of, of_arguments
-from rolehost.caching.options import CachingOptions, SerializerName
+from rolehost.caching.options import CachingKeywords, CachingOptions
 from rolehost.caching.values import Caching
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
 
 class Provider(Protocol):
-    """What a cached function is given first; :class:`rolehost.api.Services` is one."""
+    """The first argument of a cached function; :class:`rolehost.api.Services` is one."""
 
     def caching_with(self, namespace: str, value_type: Any, options: CachingOptions) -> Any:
         """See :meth:`rolehost.api.Services.caching_with`."""
 
 
 class CachedFunction(Generic[P, T]):
-    """A function whose results are kept in a namespace of their own; made by :func:`cached`.
+    """A function whose results are kept in a namespace; made by :func:`cached`.
 
     Args:
         function: the function; its first argument is the services.
@@ -44,15 +45,16 @@ class CachedFunction(Generic[P, T]):
         key: Callable[P, str] | None,
     ) -> None:
         self._signature = _without_services(function)
-        self._plain = _count_of_plain(self._signature)
+        parameters = self._signature.parameters.values()
+        #: With so many positional arguments a call needs no binding; -1: it always does.
+        self._plain = len(parameters) if all(p.kind in _POSITIONAL for p in parameters) else -1
         functools.update_wrapper(self, function)
         check_namespace(namespace)
         self.namespace = namespace
         self.options = options
         self._function = function
-        self._type = value_type
+        self._given_type = value_type
         self._own_key = key
-        self._lock = threading.Lock()
 
     def __call__(self, services: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Return the kept result of these arguments, or call the function and keep its result."""
@@ -61,8 +63,8 @@ class CachedFunction(Generic[P, T]):
         )
 
     def values(self, services: Provider) -> Caching[T]:
-        """Return the namespace of the results, to invalidate it for instance."""
-        found = services.caching_with(self.namespace, self._value_type(), self.options)
+        """Return the namespace of the results, for example to invalidate it."""
+        found = services.caching_with(self.namespace, self._type, self.options)
         return cast("Caching[T]", found)
 
     def key(self, *args: P.args, **kwargs: P.kwargs) -> str:
@@ -87,14 +89,20 @@ class CachedFunction(Generic[P, T]):
             ) from error
 
     def forget(self, services: Provider, /, *args: P.args, **kwargs: P.kwargs) -> bool:
-        """Forget the result of these arguments; say whether there was one."""
+        """Forget the result of these arguments; return whether there was one."""
         return self.values(services).delete(self.key(*args, **kwargs))
 
-    def _value_type(self) -> Any:
-        if self._type is None:
-            with self._lock:
-                self._type = _annotated(self._function)
-        return self._type
+    @functools.cached_property
+    def _type(self) -> Any:
+        """The type of the results. Read late, because it may name what comes after it."""
+        if self._given_type is not None:
+            return self._given_type
+        # Only this annotation: the others may name what is imported for type checkers alone.
+        annotation = inspect.get_annotations(self._function).get("return", Any)
+        holder = type("Holder", (), {"__annotations__": {"return": annotation}})
+        names = getattr(self._function, "__globals__", {})
+        found = typing.get_type_hints(holder, globalns=names)["return"]
+        return type(None) if found is None else found
 
 
 def cached(
@@ -103,10 +111,7 @@ def cached(
     namespace: str | None = None,
     value_type: Any = None,
     key: Callable[..., str] | None = None,
-    stale: float = 0.0,
-    none_ttl: float | None = None,
-    serializer: SerializerName = "msgpack",
-    patience: float = 5.0,
+    **options: Unpack[CachingKeywords],
 ) -> Callable[[Callable[Concatenate[Any, P], T]], CachedFunction[P, T]]:
     """Keep the results of a function whose first argument is the services.
 
@@ -130,19 +135,16 @@ def cached(
         value_type: type of the results; None takes the annotation of what it returns.
         key: makes the key of the arguments after the services; None takes all of them, by
             value and type.
-        stale: see :class:`CachingOptions`; likewise ``none_ttl``, ``serializer`` and
-            ``patience``.
+        options: see :class:`CachingOptions`.
 
     Raises:
         TypeError: the function is a coroutine or generator function, or has no argument.
     """
-    options = CachingOptions(
-        ttl=ttl, stale=stale, none_ttl=none_ttl, serializer=serializer, patience=patience
-    )
+    behaviour = CachingOptions(ttl=ttl, **options)
 
     def decorate(function: Callable[Concatenate[Any, P], T]) -> CachedFunction[P, T]:
         name = namespace or namespace_of(f"{function.__module__}.{function.__qualname__}")
-        return CachedFunction(function, name, value_type, options, key)
+        return CachedFunction(function, name, value_type, behaviour, key)
 
     return decorate
 
@@ -156,26 +158,6 @@ def _without_services(function: Callable[..., Any]) -> inspect.Signature:
         )
     signature = inspect.signature(function)
     names = list(signature.parameters.values())
-    first = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    if not names or names[0].kind not in first:
+    if not names or names[0].kind not in _POSITIONAL:
         raise TypeError(f"{function.__qualname__} must take the services as its first argument")
     return signature.replace(parameters=names[1:])
-
-
-def _count_of_plain(signature: inspect.Signature) -> int:
-    """Return with how many positional arguments a call needs no binding; -1: it always does."""
-    kinds = {each.kind for each in signature.parameters.values()}
-    plain = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
-    return len(signature.parameters) if kinds <= plain else -1
-
-
-def _annotated(function: Callable[..., Any]) -> Any:
-    """Return the type that a function says it returns; anything when it says nothing.
-
-    Only that annotation is looked at: the others may name what is imported for checking alone.
-    """
-    annotation = inspect.get_annotations(function).get("return", Any)
-    holder = type("Holder", (), {"__annotations__": {"return": annotation}})
-    namespace = getattr(function, "__globals__", {})
-    found = typing.get_type_hints(holder, globalns=namespace)["return"]
-    return type(None) if found is None else found

@@ -13,7 +13,7 @@ from rolehost.storage import Cache
 
 log = logging.getLogger("rolehost.caching")
 
-#: Seconds for which nothing is asked of a cache that failed: at first, and at most.
+#: Seconds without calls after a failure: at first, and at most.
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 
 #: Seconds between two warnings about refused values of one namespace.
@@ -21,7 +21,7 @@ _QUIET = 60.0
 
 
 class CacheRecorder(Protocol):
-    """Is told of the work of the cache; a part of :class:`rolehost.api.Recorder`."""
+    """Counts the work of the cache; a part of :class:`rolehost.api.Recorder`."""
 
     def cache(self, namespace: str, outcome: str, count: int) -> None:
         """See :meth:`rolehost.api.Recorder.cache`."""
@@ -35,7 +35,7 @@ class Guard:
 
     Args:
         cache: the backend.
-        recorder: is told of hits and misses; None is nobody.
+        recorder: counts hits and misses.
         clock: returns seconds that never go back.
     """
 
@@ -47,7 +47,7 @@ class Guard:
     ) -> None:
         self.cache = cache
         self.recorder = recorder
-        #: Whether the last call failed; looked at before each call, without the lock.
+        #: Whether the last call failed; read before each call, without the lock.
         self.failing = False
         self._clock = clock
         self._lock = threading.Lock()
@@ -57,10 +57,10 @@ class Guard:
         self._since = 0.0
         self._reason = ""
         self._spared = 0
-        self._complained: dict[str, float] = {}
+        self._quiet_until: dict[str, float] = {}
 
     def admit(self) -> bool:
-        """Say whether a call may be made; while the cache fails True is for one, the probe."""
+        """Return whether a call may be made; while the cache fails, only to the probe."""
         if not self.failing:
             return True
         with self._lock:
@@ -68,12 +68,12 @@ class Guard:
             if now < self._closed_until:
                 self._spared += 1
                 return False
-            # Nobody else probes while this one may wait for its time-out.
+            # No other call is a probe while this one may wait for its time-out.
             self._probing, self._closed_until = True, now + LONGEST_PAUSE
             return True
 
     def succeeded(self) -> None:
-        """The cache answered; needed after a failure only."""
+        """Note that the cache answered; needed after a failure only."""
         with self._lock:
             if not self.failing:
                 return
@@ -82,7 +82,7 @@ class Guard:
         log.warning("the cache is back after %.1f s; %d calls were not made", seconds, spared)
 
     def failed(self, namespace: str, error: StorageError) -> None:
-        """A call failed: an outage when the cache is away, a complaint when it refuses."""
+        """Note a failure: an outage if the cache is away, a warning if it refuses the call."""
         if isinstance(error, StorageBusy):
             self._pause_again()
         elif isinstance(error, StorageUnavailable):
@@ -90,14 +90,19 @@ class Guard:
             return
         else:
             self.succeeded()  # it did answer
-        self._complain(namespace, error)
+        with self._lock:
+            now = self._clock()
+            if now < self._quiet_until.get(namespace, now):
+                return
+            self._quiet_until[namespace] = now + _QUIET
+        log.warning("the cache refuses a call of the namespace %s: %s", namespace, error)
 
     def refusal(self) -> StorageUnavailable:
         """Return the error of a call that is not made."""
         return StorageUnavailable(f"the cache did not answer lately: {self._reason}")
 
     def count(self, namespace: str, outcome: str, count: int = 1) -> None:
-        """Tell the recorder."""
+        """Count what happened to values of a namespace."""
         if self.recorder is not None:
             self.recorder.cache(namespace, outcome, count)
 
@@ -115,17 +120,9 @@ class Guard:
             self._pause_again()
 
     def _pause_again(self) -> None:
-        """Begin another pause when the probe failed; other calls that were under way do not."""
+        """Begin a longer pause if the probe failed; not for calls that were under way with it."""
         with self._lock:
             if self._probing:
                 self._probing = False
                 self._pause = min(2 * self._pause, LONGEST_PAUSE)
                 self._closed_until = self._clock() + self._pause
-
-    def _complain(self, namespace: str, error: StorageError) -> None:
-        with self._lock:
-            now = self._clock()
-            if now < self._complained.get(namespace, now):
-                return
-            self._complained[namespace] = now + _QUIET
-        log.warning("the cache refuses a call of the namespace %s: %s", namespace, error)

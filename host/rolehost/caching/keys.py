@@ -1,25 +1,30 @@
-"""Keys of the cache: of a namespace's values, and of a function's arguments."""
+"""Keys of the cache: of the values of a namespace, and of the arguments of a function."""
 
 from __future__ import annotations
 
 import re
+import secrets
+import threading
+import time
 from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any
 
 import msgspec
 
+from rolehost.storage import Cache
+
 #: Most characters of a key of the storage kind ``cache``.
 LONGEST = 200
-#: What a namespace is made of; most characters leave room for the rest of a key.
+#: At most 80 characters, which leaves room for the rest of a key.
 _NAMESPACE = re.compile(r"[A-Za-z0-9._/<>-]{1,80}")
-#: Types of arguments whose ``repr`` tells value and type.
+#: Types of arguments whose ``repr`` shows value and type.
 _PLAIN = frozenset({str, int, bool, float, type(None)})
 _encoder = msgspec.msgpack.Encoder(order="deterministic")
 
 
 def check_namespace(namespace: str) -> None:
-    """Refuse what is no name of a namespace.
+    """Refuse what cannot be the name of a namespace.
 
     Raises:
         ValueError: it is empty, longer than 80 characters, or has others than those allowed.
@@ -37,9 +42,9 @@ def digest(text: str) -> str:
 
 
 def within(prefix: str, key: str) -> str:
-    """Return a key that the cache takes; one that is too long or strange is hashed.
+    """Return a key that the cache takes; one that is too long or not printable is hashed.
 
-    The two are told apart by the sign before them, so that they cannot meet.
+    The two kinds cannot be equal, because the sign before them differs.
 
     Raises:
         ValueError: the key is empty.
@@ -54,9 +59,8 @@ def within(prefix: str, key: str) -> str:
 def of_arguments(arguments: Sequence[Any]) -> str:
     """Return a key for the arguments of a call; equal values of different types differ.
 
-    Plain ones stay readable. All others are hashed as msgspec writes them: lists, dicts, sets,
-    dates, Structs, dataclasses. Types are told apart within lists, tuples and dicts too, not
-    within others.
+    Plain arguments stay readable. All others are hashed as msgspec writes them: lists, dicts,
+    sets, dates, Structs, dataclasses. Types are told apart within lists, tuples and dicts too.
 
     Raises:
         TypeError: one of them cannot be written.
@@ -73,10 +77,79 @@ def namespace_of(function: str) -> str:
 
 
 def _types(value: Any) -> Any:
-    """Return the types that a value is made of, in its own shape."""
+    """Return the types of a value and of its parts, in the shape of the value."""
     name = f"{type(value).__module__}.{type(value).__qualname__}"
     if isinstance(value, (list, tuple)):
         return [name, [_types(each) for each in value]]
     if isinstance(value, dict):
         return [name, {key: _types(each) for key, each in value.items()}]
     return name
+
+
+class Generation:
+    """The generation of a namespace: a part of its keys, so that a new one hides all values.
+
+    It is kept in the cache beside the values, and read again every ``within`` seconds.
+    Thread-safe.
+    """
+
+    def __init__(self, cache: Cache, namespace: str, within: float) -> None:
+        self._cache = cache
+        self._namespace = namespace
+        self._key = f"{namespace}!"
+        self._keep = within
+        self._lock = threading.Lock()
+        self._prefix = ""
+        self._until = 0.0
+        self._distrusted = False
+
+    def prefix(self) -> str:
+        """Return the beginning of every key of the present generation.
+
+        Raises:
+            StorageError: the cache is away.
+        """
+        if time.monotonic() >= self._until:
+            with self._lock:
+                if self._distrusted:
+                    self._begin()
+                elif time.monotonic() >= self._until:
+                    self._remember(self._read())
+        return self._prefix
+
+    def begin(self) -> None:
+        """Begin a new generation: no value of the former is found again.
+
+        Raises:
+            StorageError: the cache is away.
+        """
+        with self._lock:
+            self._begin()
+
+    def distrust(self) -> None:
+        """Begin a new one before the next use: a write was lost, so an old value is wrong."""
+        with self._lock:
+            self._distrusted = True
+            self._until = 0.0
+
+    def _begin(self) -> None:
+        fresh = secrets.token_hex(4)
+        self._cache.set(self._key, fresh.encode())
+        self._distrusted = False
+        self._remember(fresh)
+
+    def _read(self) -> str:
+        known = self._cache.get(self._key)
+        if known is None:
+            # The cache forgot it. A random one is never one of the past, whose values are old.
+            fresh = secrets.token_hex(4).encode()
+            if "atomic-add" in self._cache.capabilities:
+                self._cache.add(self._key, fresh)
+            else:
+                self._cache.set(self._key, fresh)
+            known = self._cache.get(self._key) or fresh
+        return known.decode()
+
+    def _remember(self, generation: str) -> None:
+        self._prefix = f"{self._namespace}:{generation}"
+        self._until = time.monotonic() + self._keep

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Generic, TypeVar, overload
 
-from rolehost.caching.computing import Computing
+from rolehost.caching.computing import Computation, Computing
 from rolehost.caching.entries import Entries
 from rolehost.caching.guard import Guard
 from rolehost.caching.keys import check_namespace
@@ -62,13 +62,7 @@ class Caching(Generic[T]):
         self.options = options
         self._cache = guard.cache
         self._serializer: Serializer[T] = Serializer(options.serializer, value_type)
-        self._entries: Entries[T] = Entries(
-            guard,
-            namespace,
-            self._serializer,
-            invalidate_within=options.invalidate_within,
-            strict=options.strict,
-        )
+        self._entries: Entries[T] = Entries(guard, namespace, self._serializer, options)
         self._now = now
         self._computing: Computing[T] = Computing(self._entries, options, now, chance)
 
@@ -79,10 +73,7 @@ class Caching(Generic[T]):
     def get(self, key: str, default: Any = None) -> Any:
         """Return the value, or ``default`` when there is none or it is no longer fresh."""
         entry = self._entries.find(key)
-        if entry is None:
-            self._entries.count("miss")
-            return default
-        if entry.ends is not None and entry.ends <= self._now():
+        if entry is None or (entry.ends is not None and entry.ends <= self._now()):
             self._entries.count("miss")
             return default
         self._entries.count("hit")
@@ -126,19 +117,12 @@ class Caching(Generic[T]):
     def get_many(self, keys: Iterable[str]) -> dict[str, T]:
         """Return the values of those keys that have one."""
         wanted = list(dict.fromkeys(keys))
-
-        def read() -> dict[str, bytes]:
-            places = {self._entries.place(key): key for key in wanted}
-            found = self._cache.get_many(places)
-            return {places[place]: data for place, data in found.items()}
-
-        nothing: dict[str, bytes] = {}
-        values: dict[str, T] = {}
         now = self._now()
-        for key, data in self._entries.attempt(read, nothing).items():
-            entry = self._entries.readable(data)
-            if entry is not None and (entry.ends is None or entry.ends > now):
-                values[key] = entry.value
+        values = {
+            key: entry.value
+            for key, entry in self._entries.find_many(wanted).items()
+            if entry.ends is None or entry.ends > now
+        }
         if values:
             self._entries.count("hit", len(values))
         if len(values) < len(wanted):
@@ -214,12 +198,13 @@ class Caching(Generic[T]):
             CapabilityMissing: tags are given, and the backend does not declare them.
             TypeError: the value cannot be written.
         """
-        self._entries.need_tags(tags)
+        if tags:
+            self._entries.tags(tags)  # refused before anything is computed
         entry = self._entries.find(key)
         if entry is not None and self._computing.fresh(entry):
             self._entries.count("hit")
             return entry.value
-        return self._computing.run(key, compute, entry, self._ttl(ttl), tags)
+        return self._computing.run(Computation(key, compute, self._ttl(ttl), tags), entry)
 
     def invalidate(self) -> None:
         """Forget every value of the namespace, at the cost of one call.
@@ -241,8 +226,7 @@ class Caching(Generic[T]):
         Raises:
             CapabilityMissing: the backend does not declare tags.
         """
-        self._entries.need_tags(tags)
-        names = [self._entries.tag(tag) for tag in tags]
+        names = self._entries.tags(tags)
         return self._entries.attempt(
             lambda: self._cache.drop_tagged(names), 0, outcome="dropped", replaces=True
         )
