@@ -4,6 +4,6 @@ Nothing is connected to: a fleet is made of files and of what plugins declare.
 """
 
 from rolehost_fleet.loading import examine, load
-from rolehost_fleet.model import Fleet, Member
+from rolehost_fleet.model import Fleet, FleetMember
 
-__all__ = ["Fleet", "Member", "examine", "load"]
+__all__ = ["Fleet", "FleetMember", "examine", "load"]

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from rolehost_fleet.model import Fleet, Member
+from rolehost_fleet.model import Fleet, FleetMember
 
 Document = dict[str, Any]
 
@@ -49,7 +49,7 @@ class _Use:
         batch: most events that it takes at once.
     """
 
-    member: Member
+    member: FleetMember
     plugin: str
     topic: str
     action: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rolehost.api.contributions import Role
 
 from rolehost_fleet.findings import Notes
-from rolehost_fleet.model import Fleet, Member, named
+from rolehost_fleet.model import Fleet, FleetMember, named
 
 #: Connections that a process needs beside those of its threads: presence and sweep, relay.
 UPKEEP = 2
@@ -25,12 +25,12 @@ def check(fleet: Fleet, notes: Notes, connections: int | None) -> None:
         _pool(member, notes)
 
 
-def processes(member: Member) -> int:
+def processes(member: FleetMember) -> int:
     """Return how many processes of one instance connect to its database."""
     return sum(member.processes(role) for role in member.roles)
 
 
-def per_process(member: Member) -> int | None:
+def per_process(member: FleetMember) -> int | None:
     """Return the connections to the database server of one process; None: not known, or none.
 
     A queue of the same plugin in the same database opens some of its own.
@@ -46,13 +46,13 @@ def per_process(member: Member) -> int | None:
     )
 
 
-def demand(member: Member) -> int:
+def demand(member: FleetMember) -> int:
     """Return the most connections of all instances, with those of a rollout."""
     instances = member.replicas + member.settings.surge if member.replicas else 0
     return instances * processes(member) * (per_process(member) or 0)
 
 
-def limit(fleet: Fleet) -> tuple[int, Member] | None:
+def limit(fleet: Fleet) -> tuple[int, FleetMember] | None:
     """Return the least limit that the settings tell, and who tells it."""
     told = [
         (member.settings.database_connections, index)
@@ -88,7 +88,7 @@ def _total(fleet: Fleet, notes: Notes, asked: int | None) -> None:
     )
 
 
-def _sum(member: Member) -> str:
+def _sum(member: FleetMember) -> str:
     count, surge = str(member.replicas), member.settings.surge
     if surge:
         count = f"({count} + {surge} in a rollout)"
@@ -100,7 +100,7 @@ def _sum(member: Member) -> str:
 
 def _shares(fleet: Fleet, notes: Notes) -> None:
     """Note consumers that can never be given a partition."""
-    groups: dict[str, dict[Member, None]] = {}
+    groups: dict[str, dict[FleetMember, None]] = {}
     for member in fleet.members:
         for owned in member.consumed():
             groups.setdefault(owned.value.group, {})[member] = None
@@ -126,7 +126,7 @@ def _shares(fleet: Fleet, notes: Notes) -> None:
         )
 
 
-def _pool(member: Member, notes: Notes) -> None:
+def _pool(member: FleetMember, notes: Notes) -> None:
     database = member.composition.backends.get("database")
     if database is None or database.value.fleet.connections is None:
         return

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rolehost.composition.manifest import Manifest
 
-from rolehost_fleet import agreement, alike, budgets, shutdown, storage, topology, versions
+from rolehost_fleet import budgets, consistency, settings, shutdown, storage, topology, versions
 from rolehost_fleet.findings import Findings, Notes
 from rolehost_fleet.model import Fleet
 
@@ -25,8 +25,8 @@ def check(
     """
     notes = Notes()
     topology.check(fleet, notes)
-    alike.check(fleet, notes)
-    agreement.check(fleet, notes)
+    consistency.check(fleet, notes)
+    settings.check(fleet, notes)
     storage.check(fleet, notes)
     shutdown.check(fleet, notes)
     budgets.check(fleet, notes, connections)

@@ -8,27 +8,27 @@ from rolehost.composition.manifest import Manifest
 from rolehost.errors import Problem
 
 from rolehost_fleet.findings import Findings
-from rolehost_fleet.oddities import oddities
 from rolehost_fleet.orphans import orphans
-from rolehost_fleet.standing import Live, Standing, who
+from rolehost_fleet.status import FleetStatus, Live, who
+from rolehost_fleet.warnings import warnings
 
 
-def diagnose(standing: Standing, expected: Sequence[Manifest] = ()) -> Findings:
+def diagnose(status: FleetStatus, expected: Sequence[Manifest] = ()) -> Findings:
     """Judge a fleet.
 
     Args:
-        standing: how it stands.
+        status: how it stands.
         expected: what should run, of the deployments whose files were given.
     """
     mistakes = [
-        *_missing(standing, expected),
-        *_hanging(standing),
-        *_schema(standing),
-        *orphans(standing, expected),
-        *_mixed(standing),
-        *_differing(standing, expected),
+        *_missing(status, expected),
+        *_hanging(status),
+        *_schema(status),
+        *orphans(status, expected),
+        *_mixed(status),
+        *_differing(status, expected),
     ]
-    return Findings(mistakes=tuple(mistakes), warnings=tuple(oddities(standing, expected)))
+    return Findings(mistakes=tuple(mistakes), warnings=tuple(warnings(status, expected)))
 
 
 def differences(one: Manifest, other: Manifest) -> list[str]:
@@ -52,9 +52,9 @@ def differences(one: Manifest, other: Manifest) -> list[str]:
     return found
 
 
-def _missing(standing: Standing, expected: Iterable[Manifest]) -> Iterator[Problem]:
+def _missing(status: FleetStatus, expected: Iterable[Manifest]) -> Iterator[Problem]:
     lives: dict[str, set[str]] = {}
-    for process in standing.processes:
+    for process in status.processes:
         lives.setdefault(process.deployment, set()).add(process.role)
     for manifest in expected:
         wanted = [role for role in manifest.roles if manifest.processes.get(role, 1)]
@@ -76,10 +76,10 @@ def _missing(standing: Standing, expected: Iterable[Manifest]) -> Iterator[Probl
         )
 
 
-def _hanging(standing: Standing) -> Iterator[Problem]:
+def _hanging(status: FleetStatus) -> Iterator[Problem]:
     """Tell of processes that make no progress, as they and those beside them say."""
     said: dict[tuple[str, str], list[Live]] = {}
-    for process in standing.processes:
+    for process in status.processes:
         state, _, what = (process.state or "").partition(": ")
         if state == "hung":
             what = f"{process.role}.{process.slot} hangs"
@@ -97,9 +97,9 @@ def _hanging(standing: Standing) -> Iterator[Problem]:
         )
 
 
-def _schema(standing: Standing) -> Iterator[Problem]:
+def _schema(status: FleetStatus) -> Iterator[Problem]:
     """Tell of a schema that is not what the code wants."""
-    for deployment, drift in standing.drifts.items():
+    for deployment, drift in status.drifts.items():
         if drift.fault:
             yield Problem(
                 code="schema",
@@ -113,17 +113,17 @@ def _schema(standing: Standing) -> Iterator[Problem]:
             )
 
 
-def _mixed(standing: Standing) -> Iterator[Problem]:
+def _mixed(status: FleetStatus) -> Iterator[Problem]:
     """Tell of deployments whose processes run different things."""
     runs: dict[str, dict[str, list[Live]]] = {}
-    for process in standing.processes:
-        manifest = standing.manifest(process)
+    for process in status.processes:
+        manifest = status.manifest(process)
         core = manifest.core if manifest else "an older host"
         runs.setdefault(process.deployment, {}).setdefault(core, []).append(process)
     for deployment, by_core in runs.items():
         if len(by_core) < 2:
             continue
-        known = [m for m in (standing.manifest(each[0]) for each in by_core.values()) if m]
+        known = [m for m in (status.manifest(each[0]) for each in by_core.values()) if m]
         how = differences(known[0], known[1]) if len(known) > 1 else ["versions"]
         yield Problem(
             code="drift",
@@ -139,14 +139,14 @@ def _mixed(standing: Standing) -> Iterator[Problem]:
         )
 
 
-def _differing(standing: Standing, expected: Iterable[Manifest]) -> Iterator[Problem]:
+def _differing(status: FleetStatus, expected: Iterable[Manifest]) -> Iterator[Problem]:
     """Tell of deployments that run something else than their files say."""
     for manifest in expected:
         running = [
             known
-            for process in standing.processes
+            for process in status.processes
             if process.deployment == manifest.deployment
-            and (known := standing.manifest(process)) is not None
+            and (known := status.manifest(process)) is not None
         ]
         if not running or any(each.core == manifest.core for each in running):
             continue

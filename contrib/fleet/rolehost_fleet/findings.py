@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from rolehost.composition import in_order
 from rolehost.errors import Problem
 
-from rolehost_fleet.model import Member, who
+from rolehost_fleet.model import FleetMember, who
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,12 @@ class Notes:
     warnings: list[Problem] = field(default_factory=list)
 
     def mistake(
-        self, code: str, members: Iterable[Member], where: Iterable[str], what: str, **words: str
+        self,
+        code: str,
+        members: Iterable[FleetMember],
+        where: Iterable[str],
+        what: str,
+        **words: str,
     ) -> None:
         """Note a mistake.
 
@@ -46,7 +51,12 @@ class Notes:
         self.mistakes.append(_problem(code, members, where, what, words))
 
     def warning(
-        self, code: str, members: Iterable[Member], where: Iterable[str], what: str, **words: str
+        self,
+        code: str,
+        members: Iterable[FleetMember],
+        where: Iterable[str],
+        what: str,
+        **words: str,
     ) -> None:
         """Note a warning; parameters as of :meth:`mistake`."""
         self.warnings.append(_problem(code, members, where, what, words))
@@ -57,7 +67,11 @@ class Notes:
 
 
 def _problem(
-    code: str, members: Iterable[Member], where: Iterable[str], what: str, words: dict[str, str]
+    code: str,
+    members: Iterable[FleetMember],
+    where: Iterable[str],
+    what: str,
+    words: dict[str, str],
 ) -> Problem:
     concerned = tuple(dict.fromkeys(members))
     found = Problem(

@@ -14,7 +14,7 @@ from rolehost.api.contributions import Role
 from rolehost.composition.routes import responders
 from rolehost.composition.topology import actor_of
 
-from rolehost_fleet.model import Fleet, Member
+from rolehost_fleet.model import Fleet, FleetMember
 
 NodeKind = Literal["processes", "queue", "topic", "outside"]
 EdgeKind = Literal["request", "job", "event"]
@@ -118,11 +118,11 @@ def graph(fleet: Fleet) -> Graph:
     return Graph(name=fleet.name, nodes=tuple(builder.nodes.values()), edges=edges, storage=storage)
 
 
-def _id(member: Member, role: Role) -> str:
+def _id(member: FleetMember, role: Role) -> str:
     return f"{member.name}/{role}"
 
 
-def _about(member: Member, role: Role) -> Iterator[str]:
+def _about(member: FleetMember, role: Role) -> Iterator[str]:
     count = member.processes(role)
     instances = f"{member.replicas} instance{'s' if member.replicas > 1 else ''}"
     yield f"{instances} × {count} process{'es' if count > 1 else ''}"
@@ -143,7 +143,7 @@ def _about(member: Member, role: Role) -> Iterator[str]:
         yield ", ".join(dict.fromkeys(owned.plugin for owned in member.consumed()))
 
 
-def _roles(member: Member, plugin: str) -> tuple[Role, ...]:
+def _roles(member: FleetMember, plugin: str) -> tuple[Role, ...]:
     """Return the running roles in which a plugin may send something."""
     composition = member.composition
     owners: dict[Role, set[str]] = {

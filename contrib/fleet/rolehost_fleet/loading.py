@@ -9,7 +9,7 @@ from typing import Any
 from rolehost.composition.several import examine_all
 from rolehost.errors import ConfigurationError, Problem
 
-from rolehost_fleet.model import Fleet, Member
+from rolehost_fleet.model import Fleet, FleetMember
 
 
 def load(
@@ -49,6 +49,7 @@ def examine(
     if mistakes:
         return None, mistakes
     members = (
-        Member(path=path, deployment=each.deployment, composition=each) for path, each in composed
+        FleetMember(path=path, deployment=each.deployment, composition=each)
+        for path, each in composed
     )
     return Fleet(members=tuple(members)), ()

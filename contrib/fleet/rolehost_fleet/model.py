@@ -14,7 +14,7 @@ from rolehost.storage import Kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Member:
+class FleetMember:
     """One deployment of a fleet; compared by identity.
 
     Attributes:
@@ -109,7 +109,7 @@ class Fleet:
         members: in the order in which their files were given.
     """
 
-    members: tuple[Member, ...]
+    members: tuple[FleetMember, ...]
 
     @property
     def name(self) -> str:
@@ -125,12 +125,12 @@ class Fleet:
         names = list(dict.fromkeys(m.settings.name for m in self.members if m.settings.name))
         if len(names) < 2:
             return (self,)
-        groups: dict[str, list[Member]] = {}
+        groups: dict[str, list[FleetMember]] = {}
         for member in self.members:
             groups.setdefault(member.settings.name, []).append(member)
         return tuple(Fleet(members=tuple(members)) for members in groups.values())
 
-    def member(self, name: str) -> Member:
+    def member(self, name: str) -> FleetMember:
         """Return a member by the name of its deployment.
 
         Raises:
@@ -141,7 +141,7 @@ class Fleet:
                 return member
         raise LookupError(f"no deployment of the fleet is named {name!r}")
 
-    def using(self, kind: Kind) -> tuple[Member, ...]:
+    def using(self, kind: Kind) -> tuple[FleetMember, ...]:
         """Return the members that use a storage kind and run."""
         return tuple(m for m in self.members if m.replicas and kind in m.composition.backends)
 
@@ -150,12 +150,12 @@ class Fleet:
         return any(what in member.settings.external for member in self.members)
 
 
-def who(members: Iterable[Member]) -> str:
+def who(members: Iterable[FleetMember]) -> str:
     """Return members as messages name them: ``deployments a.toml, b.toml``."""
     names = [str(member.path or member.name) for member in members]
     return f"deployment{'s' if len(names) > 1 else ''} {', '.join(names)}"
 
 
-def named(pairs: Iterable[tuple[Member, Any]]) -> str:
+def named(pairs: Iterable[tuple[FleetMember, Any]]) -> str:
     """Return what each of several members has: ``api.toml: redis; worker.toml: postgres``."""
     return "; ".join(f"{member.path or member.name}: {value}" for member, value in pairs)

@@ -7,31 +7,31 @@ from collections.abc import Iterator, Sequence
 from rolehost.composition.manifest import Manifest
 from rolehost.errors import Problem
 
-from rolehost_fleet.standing import Standing, count
+from rolehost_fleet.status import FleetStatus, count
 
 
-def orphans(standing: Standing, expected: Sequence[Manifest]) -> Iterator[Problem]:
+def orphans(status: FleetStatus, expected: Sequence[Manifest]) -> Iterator[Problem]:
     """Yield what waits and will go on waiting.
 
     Args:
-        standing: how the fleet stands.
+        status: how the fleet stands.
         expected: what should run; named where starting it would help.
     """
-    live = standing.running()
-    yield from _jobs(standing, live, expected)
-    yield from _messages(standing, live)
-    yield from _groups(standing, live, expected)
-    yield from _schedules(standing, live, expected)
-    yield from _outbox(standing, live)
+    live = status.running()
+    yield from _jobs(status, live, expected)
+    yield from _messages(status, live)
+    yield from _groups(status, live, expected)
+    yield from _schedules(status, live, expected)
+    yield from _outbox(status, live)
 
 
 def _jobs(
-    standing: Standing, live: Sequence[Manifest], expected: Sequence[Manifest]
+    status: FleetStatus, live: Sequence[Manifest], expected: Sequence[Manifest]
 ) -> Iterator[Problem]:
-    if any(process.role == "worker" and not process.manifest for process in standing.processes):
+    if any(process.role == "worker" and not process.manifest for process in status.processes):
         return  # an older host does not tell what it works
     worked = {(entry.queue, name) for each in live for name, entry in each.worked.items()}
-    for jobs in standing.jobs:
+    for jobs in status.jobs:
         if not jobs.waiting or (jobs.queue, jobs.actor) in worked:
             continue
         queues = sorted({queue for queue, name in worked if name == jobs.actor})
@@ -43,17 +43,17 @@ def _jobs(
             " no living worker takes them",
             expected=f"a worker that registers {jobs.actor} on the queue {jobs.queue}",
             got=f"workers take it from {', '.join(queues)}" if queues else "none",
-            fix=_fix_actor(jobs.actor, jobs.queue, standing, expected),
+            fix=_fix_actor(jobs.actor, jobs.queue, status, expected),
         )
 
 
-def _fix_actor(actor: str, queue: str, standing: Standing, expected: Sequence[Manifest]) -> str:
-    for known, verb in ((expected, "start"), (tuple(standing.manifests.values()), "start again")):
+def _fix_actor(actor: str, queue: str, status: FleetStatus, expected: Sequence[Manifest]) -> str:
+    for known, verb in ((expected, "start"), (tuple(status.manifests.values()), "start again")):
         for manifest in known:
             entry = manifest.worked.get(actor)
             if entry is not None and entry.queue == queue:
                 return f"{verb} the worker of {manifest.deployment}, which works it"
-    for manifest in standing.manifests.values():
+    for manifest in status.manifests.values():
         for entry in manifest.actors:
             if entry.name == actor and entry.queue == queue:
                 return (
@@ -63,9 +63,9 @@ def _fix_actor(actor: str, queue: str, standing: Standing, expected: Sequence[Ma
     return "enable the plugin that gives it in a worker; or cancel them (rolehost jobs)"
 
 
-def _messages(standing: Standing, live: Sequence[Manifest]) -> Iterator[Problem]:
+def _messages(status: FleetStatus, live: Sequence[Manifest]) -> Iterator[Problem]:
     taken = {entry.queue for each in live for entry in each.worked.values() if not entry.durable}
-    for queue, waiting in standing.messages.items():
+    for queue, waiting in status.messages.items():
         if queue not in taken:
             yield Problem(
                 code="orphaned-messages",
@@ -80,15 +80,15 @@ def _messages(standing: Standing, live: Sequence[Manifest]) -> Iterator[Problem]
 
 
 def _groups(
-    standing: Standing, live: Sequence[Manifest], expected: Sequence[Manifest]
+    status: FleetStatus, live: Sequence[Manifest], expected: Sequence[Manifest]
 ) -> Iterator[Problem]:
-    if any(process.role == "consumer" and not process.manifest for process in standing.processes):
+    if any(process.role == "consumer" and not process.manifest for process in status.processes):
         return
     consumed = {key for each in live for key in each.consumed}
-    for unread in standing.unread:
+    for unread in status.unread:
         if not unread.records or (unread.topic, unread.group) in consumed:
             continue
-        known = (*expected, *standing.manifests.values())
+        known = (*expected, *status.manifests.values())
         whose = next(
             (each.deployment for each in known if (unread.topic, unread.group) in each.consumed),
             "",
@@ -108,9 +108,9 @@ def _groups(
 
 
 def _schedules(
-    standing: Standing, live: Sequence[Manifest], expected: Sequence[Manifest]
+    status: FleetStatus, live: Sequence[Manifest], expected: Sequence[Manifest]
 ) -> Iterator[Problem]:
-    if standing.leader is not None:
+    if status.leader is not None:
         return
     names = sorted({name for each in (*live, *expected) for name in each.ticked})
     if names:
@@ -126,15 +126,15 @@ def _schedules(
         )
 
 
-def _outbox(standing: Standing, live: Sequence[Manifest]) -> Iterator[Problem]:
-    if not standing.outbox or any(each.relays for each in live) or standing.relays:
+def _outbox(status: FleetStatus, live: Sequence[Manifest]) -> Iterator[Problem]:
+    if not status.outbox or any(each.relays for each in live) or status.relays:
         return
-    topics = ", ".join(each.topic for each in standing.outbox)
+    topics = ", ".join(each.topic for each in status.outbox)
     yield Problem(
         code="no-relay",
         who=f"topics {topics}",
         where="outbox",
-        what=f"{count(sum(each.events for each in standing.outbox), 'event')} will not reach"
+        what=f"{count(sum(each.events for each in status.outbox), 'event')} will not reach"
         " the stream: no living process relays the outbox",
         expected="a process of a deployment that publishes and has a stream",
         got="none",

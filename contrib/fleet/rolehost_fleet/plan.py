@@ -13,7 +13,7 @@ from rolehost_fleet.changes import Change, Sides, compare, migrations
 from rolehost_fleet.ordering import Edge, Node, draining, ordered, rolling
 from rolehost_fleet.queued import Unreadable
 from rolehost_fleet.rollout import Rules, rules
-from rolehost_fleet.standing import Standing
+from rolehost_fleet.status import FleetStatus
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -61,7 +61,7 @@ class Plan(msgspec.Struct, frozen=True):
 def make(
     old: Iterable[Manifest],
     new: Iterable[Manifest],
-    standing: Standing | None = None,
+    status: FleetStatus | None = None,
     unreadable: Iterable[Unreadable] = (),
     accept: Collection[str] = (),
 ) -> Plan:
@@ -70,12 +70,12 @@ def make(
     Args:
         old: what runs now.
         new: what is to run.
-        standing: how the fleet stands; None: nobody looked.
+        status: how the fleet stands; None: nobody looked.
         unreadable: what is queued and cannot be read by the new version.
         accept: whose mistakes are borne, as problems name them: ``actor NAME``.
     """
     sides = Sides(old, new)
-    found = rules(sides, standing)
+    found = rules(sides, status)
     for each in unreadable:
         _unreadable(found, each)
     nodes = [rolling(name) for name in sides.touched]

@@ -17,7 +17,7 @@ from rolehost.errors import Problem
 
 from rolehost_fleet.changes import Sides
 from rolehost_fleet.ordering import Edge, draining, rolling
-from rolehost_fleet.standing import Standing
+from rolehost_fleet.status import FleetStatus
 
 
 @dataclass(slots=True)
@@ -64,12 +64,12 @@ class Rules:
         )
 
 
-def rules(sides: Sides, standing: Standing | None) -> Rules:
+def rules(sides: Sides, status: FleetStatus | None) -> Rules:
     """Find what the rollout from one version to another must keep to.
 
     Args:
         sides: both versions.
-        standing: how the fleet stands; None: nobody looked.
+        status: how the fleet stands; None: nobody looked.
     """
     found = Rules()
     old = _by_name(sides.old, lambda manifest: manifest.worked)
@@ -77,13 +77,13 @@ def rules(sides: Sides, standing: Standing | None) -> Rules:
     for name in sorted(old.keys() | new.keys()):
         senders = (_sending(sides.old, name), _sending(sides.new, name))
         outside = any(f"actor:{name}" in each.external for each in sides.new.values())
-        _actor(found, name, (old.get(name, {}), new.get(name, {})), senders, standing, outside)
+        _actor(found, name, (old.get(name, {}), new.get(name, {})), senders, status, outside)
     was = _by_name(sides.old, lambda manifest: manifest.consumed)
     now = _by_name(sides.new, lambda manifest: manifest.consumed)
     for key in sorted(was.keys() | now.keys()):
-        _group(found, key, (was.get(key, {}), now.get(key, {})), sides, standing)
+        _group(found, key, (was.get(key, {}), now.get(key, {})), sides, status)
     _schedules(found, sides)
-    _outbox(found, sides, standing)
+    _outbox(found, sides, status)
     _storage(found, sides)
     return found
 
@@ -105,14 +105,14 @@ def _actor(
     name: str,
     workers: tuple[dict[str, ActorEntry], dict[str, ActorEntry]],
     senders: tuple[list[str], list[str]],
-    standing: Standing | None,
+    status: FleetStatus | None,
     outside: bool,
 ) -> None:
     old, new = workers
     if not old:
         found.before(new, senders[1], f"it works the actor {name}, which is new")
         return
-    left = _left(standing, name, old.values())
+    left = _left(status, name, old.values())
     if not new:
         _removed_actor(found, name, old, senders, left, outside)
         return
@@ -303,7 +303,7 @@ def _group(
     key: tuple[str, str],
     consumers: tuple[dict[str, HandlerEntry], dict[str, HandlerEntry]],
     sides: Sides,
-    standing: Standing | None,
+    status: FleetStatus | None,
 ) -> None:
     topic, group = key
     old, new = consumers
@@ -322,7 +322,7 @@ def _group(
                 fix="nothing, when that is meant; a renamed group reads everything again",
             )
         return
-    unread = _unread(standing, topic, group)
+    unread = _unread(status, topic, group)
     if not new:
         why = f"nobody reads {topic} in the group {group} any more"
         # Where others go on publishing there is no end to wait for but the moment's.
@@ -393,13 +393,13 @@ def _schedules(found: Rules, sides: Sides) -> None:
             found.before(workers, [deployment], f"it works what the schedule {name} enqueues")
 
 
-def _outbox(found: Rules, sides: Sides, standing: Standing | None) -> None:
-    if standing is None or not standing.outbox:
+def _outbox(found: Rules, sides: Sides, status: FleetStatus | None) -> None:
+    if status is None or not status.outbox:
         return
     if any(manifest.relays for manifest in sides.new.values()):
         return
-    topics = ", ".join(each.topic for each in standing.outbox)
-    left = sum(each.events for each in standing.outbox)
+    topics = ", ".join(each.topic for each in status.outbox)
+    left = sum(each.events for each in status.outbox)
     found.problem(
         True,
         "backlog",
@@ -455,25 +455,25 @@ def _written(
     return next(told, handler.payload or {})
 
 
-def _left(standing: Standing | None, actor: str, entries: Iterable[ActorEntry]) -> int | None:
+def _left(status: FleetStatus | None, actor: str, entries: Iterable[ActorEntry]) -> int | None:
     """Count what waits for an actor; of an ephemeral one, all that waits in its queue."""
-    if standing is None:
+    if status is None:
         return None
     queues = {entry.queue for entry in entries}
     if any(not entry.durable for entry in entries):
-        return sum(standing.messages.get(queue, 0) for queue in queues)
+        return sum(status.messages.get(queue, 0) for queue in queues)
     return sum(
         each.waiting + each.held
-        for each in standing.jobs
+        for each in status.jobs
         if each.actor == actor and each.queue in queues
     )
 
 
-def _unread(standing: Standing | None, topic: str, group: str) -> int | None:
-    if standing is None:
+def _unread(status: FleetStatus | None, topic: str, group: str) -> int | None:
+    if status is None:
         return None
     return next(
-        (each.records for each in standing.unread if (each.topic, each.group) == (topic, group)),
+        (each.records for each in status.unread if (each.topic, each.group) == (topic, group)),
         0,
     )
 

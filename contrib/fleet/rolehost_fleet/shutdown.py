@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rolehost_fleet.findings import Notes
-from rolehost_fleet.model import Fleet, Member
+from rolehost_fleet.model import Fleet, FleetMember
 
 
 def check(fleet: Fleet, notes: Notes) -> None:
@@ -17,7 +17,7 @@ def check(fleet: Fleet, notes: Notes) -> None:
             _ephemeral(member, notes)
 
 
-def graces(member: Member) -> dict[str, float]:
+def graces(member: FleetMember) -> dict[str, float]:
     """Return the seconds that each running role may take, shutdown delay of http apart."""
     host = member.deployment.host
     every = {
@@ -28,7 +28,7 @@ def graces(member: Member) -> dict[str, float]:
     return {role: seconds for role, seconds in every.items() if role in member.roles}
 
 
-def _orchestrator(member: Member, notes: Notes) -> None:
+def _orchestrator(member: FleetMember, notes: Notes) -> None:
     given = member.settings.grace
     needed = member.deployment.host.supervisor.grace
     if given is None or given > needed:
@@ -45,7 +45,7 @@ def _orchestrator(member: Member, notes: Notes) -> None:
     )
 
 
-def _supervisor(member: Member, notes: Notes) -> None:
+def _supervisor(member: FleetMember, notes: Notes) -> None:
     """Roles drain one after the other, http first; its delay is always spent in full."""
     host = member.deployment.host
     delay = host.http.shutdown_delay if "http" in member.roles else 0.0
@@ -64,7 +64,7 @@ def _supervisor(member: Member, notes: Notes) -> None:
             )
 
 
-def _polls(member: Member, notes: Notes) -> None:
+def _polls(member: FleetMember, notes: Notes) -> None:
     owned = member.composition.backends.get("stream")
     if owned is None or owned.value.fleet.poll_interval is None or "consumer" not in member.roles:
         return
@@ -83,7 +83,7 @@ def _polls(member: Member, notes: Notes) -> None:
     )
 
 
-def _publishing(member: Member, notes: Notes) -> None:
+def _publishing(member: FleetMember, notes: Notes) -> None:
     owned = member.composition.backends.get("stream")
     if owned is None or owned.value.fleet.publish_timeout is None:
         return
@@ -102,7 +102,7 @@ def _publishing(member: Member, notes: Notes) -> None:
     )
 
 
-def _ephemeral(member: Member, notes: Notes) -> None:
+def _ephemeral(member: FleetMember, notes: Notes) -> None:
     """A durable job is handed back, its effects undone; an ephemeral one begins anew."""
     grace = member.deployment.host.worker.grace
     for owned in member.worked():

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rolehost.storage import KINDS, Kind
 
 from rolehost_fleet.findings import Notes
-from rolehost_fleet.model import Fleet, Member, named
+from rolehost_fleet.model import Fleet, FleetMember, named
 
 #: What goes wrong when deployments do not share a kind.
 _APART: dict[Kind, str] = {
@@ -42,7 +42,7 @@ def check(fleet: Fleet, notes: Notes) -> None:
     _migrations(fleet, notes)
 
 
-def _place(kind: Kind, member: Member) -> str:
+def _place(kind: Kind, member: FleetMember) -> str:
     owned = member.composition.backends[kind]
     key = f"storage.{kind}"
     if member.deployment.origins.get(key) is not None:
@@ -50,7 +50,7 @@ def _place(kind: Kind, member: Member) -> str:
     return f"{member.enabled_at(owned.plugin)}, plugin {owned.plugin}"
 
 
-def _backends(kind: Kind, members: Sequence[Member], notes: Notes) -> bool:
+def _backends(kind: Kind, members: Sequence[FleetMember], notes: Notes) -> bool:
     """Note different backends of a kind; say whether it has one, and the same everywhere."""
     names = [(member, member.composition.backends[kind].value.name) for member in members]
     if len({name for _, name in names}) < 2:
@@ -67,7 +67,7 @@ def _backends(kind: Kind, members: Sequence[Member], notes: Notes) -> bool:
     return False
 
 
-def _identities(kind: Kind, members: Sequence[Member]) -> list[tuple[Member, str]]:
+def _identities(kind: Kind, members: Sequence[FleetMember]) -> list[tuple[FleetMember, str]]:
     """Return where members keep a kind, of those whose settings tell."""
     return [
         (member, backend.fleet.identity)
@@ -102,14 +102,14 @@ def _servers(plugin: str, kinds: Sequence[Kind], fleet: Fleet, notes: Notes) -> 
     )
 
 
-def _key(member: Member, plugin: str) -> str:
+def _key(member: FleetMember, plugin: str) -> str:
     """Return the key of a section that says most likely where the data is."""
     origins = member.deployment.origins
     given = [name for name in ("url", "servers", "path") if f"{plugin}.{name}" in origins]
     return given[0] if given else "url"
 
 
-def _on_one_machine(kind: Kind, members: Sequence[Member]) -> bool:
+def _on_one_machine(kind: Kind, members: Sequence[FleetMember]) -> bool:
     """Say whether the backend of a kind can be used on one machine only."""
     return any(
         "multi-host" not in member.composition.backends[kind].value.capabilities
@@ -133,7 +133,7 @@ def _one_machine(plugin: str, kinds: Sequence[Kind], fleet: Fleet, notes: Notes)
     )
 
 
-def _several(members: Sequence[Member]) -> bool:
+def _several(members: Sequence[FleetMember]) -> bool:
     """Say whether instances may be on more than one machine."""
     machines = {member.settings.machine for member in members}
     if None not in machines:
@@ -141,7 +141,7 @@ def _several(members: Sequence[Member]) -> bool:
     return sum(member.replicas + member.settings.surge for member in members) > 1
 
 
-def _instances(members: Sequence[Member]) -> str:
+def _instances(members: Sequence[FleetMember]) -> str:
     count = sum(member.replicas for member in members)
     more = sum(member.settings.surge for member in members)
     return (
@@ -150,7 +150,7 @@ def _instances(members: Sequence[Member]) -> str:
     )
 
 
-def _loopback(kind: Kind, members: Sequence[Member], notes: Notes) -> None:
+def _loopback(kind: Kind, members: Sequence[FleetMember], notes: Notes) -> None:
     """Note a server that each machine takes for itself, where machines are known to differ."""
     machines = {m.settings.machine for m in members if m.settings.machine is not None}
     if len(machines) < 2:
@@ -179,7 +179,7 @@ def _loopback(kind: Kind, members: Sequence[Member], notes: Notes) -> None:
 def _migrations(fleet: Fleet, notes: Notes) -> None:
     makers = [member for member in fleet.using("database") if _migrates(member)]
     made = {entry for member in makers for entry in member.composition.schema_sets}
-    owners: dict[str, list[tuple[Member, str]]] = {}
+    owners: dict[str, list[tuple[FleetMember, str]]] = {}
     for member in fleet.using("database"):
         for owner, package in member.composition.schema_sets:
             owners.setdefault(owner, []).append((member, package))
@@ -211,13 +211,13 @@ def _migrations(fleet: Fleet, notes: Notes) -> None:
             )
 
 
-def _migrates(member: Member) -> bool:
+def _migrates(member: FleetMember) -> bool:
     settings = member.deployment.host.deployment
     migrate = settings.migrate or ("check" if settings.environment == "production" else "run")
     return migrate == "run" or member.settings.migrations == "job"
 
 
-def _unmade(member: Member, owner: str, makers: Sequence[Member], notes: Notes) -> None:
+def _unmade(member: FleetMember, owner: str, makers: Sequence[FleetMember], notes: Notes) -> None:
     plugins = [
         owned.plugin
         for owned in member.composition.migrations

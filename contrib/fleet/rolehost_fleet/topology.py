@@ -10,7 +10,7 @@ from rolehost.composition.topology import actor_of
 from rolehost.suggest import did_you_mean
 
 from rolehost_fleet.findings import Notes
-from rolehost_fleet.model import Fleet, Member
+from rolehost_fleet.model import Fleet, FleetMember
 
 
 def check(fleet: Fleet, notes: Notes) -> None:
@@ -23,9 +23,9 @@ def check(fleet: Fleet, notes: Notes) -> None:
     _external(fleet, notes)
 
 
-def enqueuers(fleet: Fleet) -> dict[str, list[tuple[Member, str]]]:
+def enqueuers(fleet: Fleet) -> dict[str, list[tuple[FleetMember, str]]]:
     """Return, for each enqueued actor, the running members that may, each with the site."""
-    found: dict[str, list[tuple[Member, str]]] = {}
+    found: dict[str, list[tuple[FleetMember, str]]] = {}
     for member in fleet.members:
         if not member.roles:
             continue
@@ -39,9 +39,9 @@ def enqueuers(fleet: Fleet) -> dict[str, list[tuple[Member, str]]]:
     return found
 
 
-def publishers(fleet: Fleet) -> dict[str, list[tuple[Member, str]]]:
+def publishers(fleet: Fleet) -> dict[str, list[tuple[FleetMember, str]]]:
     """Return, for each topic, the running members that publish to it, each with the site."""
-    found: dict[str, list[tuple[Member, str]]] = {}
+    found: dict[str, list[tuple[FleetMember, str]]] = {}
     for member in fleet.members:
         for plugin in member.composition.plugins if member.roles else ():
             for topic in plugin.info.publishes:
@@ -53,7 +53,7 @@ def publishers(fleet: Fleet) -> dict[str, list[tuple[Member, str]]]:
 def _jobs(fleet: Fleet, notes: Notes) -> None:
     worked = {owned.value.name for member in fleet.members for owned in member.worked()}
     # What is missing for the same reason is told once.
-    idle: dict[tuple[str, str], dict[str, list[tuple[Member, str]]]] = {}
+    idle: dict[tuple[str, str], dict[str, list[tuple[FleetMember, str]]]] = {}
     for name, sites in enqueuers(fleet).items():
         if name not in worked and not fleet.external(f"actor:{name}"):
             why = _whereabouts(fleet, name), _worker(fleet, name)
@@ -137,7 +137,7 @@ def _topics(fleet: Fleet, notes: Notes) -> None:
 
 def _handlers(fleet: Fleet, notes: Notes) -> None:
     published = publishers(fleet)
-    told: dict[str, list[tuple[Member, str]]] = {}
+    told: dict[str, list[tuple[FleetMember, str]]] = {}
     for member in fleet.members:
         for owned in member.consumed():
             topic = owned.value.topic
@@ -176,15 +176,15 @@ def _schedules(fleet: Fleet, notes: Notes) -> None:
         )
 
 
-def _declared(fleet: Fleet) -> dict[str, list[tuple[Member, Owned[Schedule]]]]:
-    found: dict[str, list[tuple[Member, Owned[Schedule]]]] = {}
+def _declared(fleet: Fleet) -> dict[str, list[tuple[FleetMember, Owned[Schedule]]]]:
+    found: dict[str, list[tuple[FleetMember, Owned[Schedule]]]] = {}
     for member in fleet.members:
         for owned in member.composition.schedules:
             found.setdefault(owned.value.name, []).append((member, owned))
     return found
 
 
-def _runs(member: Member) -> str:
+def _runs(member: FleetMember) -> str:
     place = member.path or member.name
     if not member.replicas:
         return f"{place} has no replica"
@@ -220,7 +220,7 @@ def _external(fleet: Fleet, notes: Notes) -> None:
     handlers = (owned for member in fleet.members for owned in member.composition.handlers)
     known = {f"topic:{topic}" for topic in (*publishers(fleet), *(o.value.topic for o in handlers))}
     known |= {f"actor:{name}" for name in enqueuers(fleet)}
-    idle: dict[str, list[Member]] = {}
+    idle: dict[str, list[FleetMember]] = {}
     for member in fleet.members:
         for name in member.settings.external:
             if name not in known:
@@ -237,7 +237,7 @@ def _external(fleet: Fleet, notes: Notes) -> None:
         )
 
 
-def _missing(fleet: Fleet) -> Iterator[tuple[Member, str]]:
+def _missing(fleet: Fleet) -> Iterator[tuple[FleetMember, str]]:
     for member in fleet.members:
         for role in member.settings.roles or ():
             if role not in member.composition.roles:

@@ -9,7 +9,7 @@ from tests.proofs.kit import ROOT
 FLEET = ROOT / "contrib" / "fleet" / "rolehost_fleet"
 PAGE = ROOT / "docs" / "fleet.md"
 #: Modules whose findings are those of ``fleet check``.
-CHECKS = ("agreement", "alike", "budgets", "shutdown", "storage", "topology", "versions")
+CHECKS = ("consistency", "settings", "budgets", "shutdown", "storage", "topology", "versions")
 
 
 def found() -> set[str]:

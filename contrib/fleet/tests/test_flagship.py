@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from rolehost_testing.kit import Hosts
 from rolehost_webhooks.delivery.answer import Answer
 from rolehost_webhooks.delivery.sender import Sender
 
-DEPLOY = Path(__file__).parents[3] / "deploy"
+from tests.proofs.fleet_check_cases import ENVIRON
+from tests.proofs.kit import ROOT
+
+DEPLOY = ROOT / "deploy"
+CLIENT = {"Authorization": f"Bearer {ENVIRON['ROLEHOST_WEBHOOKS_TOKEN']}"}
 
 
 def test_a_message_goes_from_the_api_to_the_worker_and_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,7 +30,8 @@ def test_a_message_goes_from_the_api_to_the_worker_and_out(monkeypatch: pytest.M
             ("/app/endpoint", {"url": "https://example.com/hook"}),
             ("/app/msg", {"eventType": "paid", "payload": {"n": 1}}),
         ):
-            assert api.client.post(f"/api/v1/app{path}", json=body).status in (201, 202)
+            answer = api.client.post(f"/api/v1/app{path}", json=body, headers=CLIENT)
+            assert answer.status in (201, 202)
         for other in (api, events):
             assert other.drain() == []
         assert worker.drain().names == ["webhooks.fan_out", "webhooks.deliver"]

@@ -13,7 +13,7 @@ from rolehost.cli.output import document
 from rolehost.composition.manifest import Manifest
 from rolehost.errors import Problem, StartError
 
-from rolehost_fleet import Fleet, Member, examine
+from rolehost_fleet import Fleet, FleetMember, examine
 from rolehost_fleet.budgets import demand, processes
 from rolehost_fleet.checking import check as check_fleet
 from rolehost_fleet.commands.sources import expanded
@@ -108,7 +108,7 @@ class Result(NamedTuple):
     """
 
     name: str
-    members: tuple[Member, ...]
+    members: tuple[FleetMember, ...]
     findings: Findings
 
 
@@ -153,7 +153,7 @@ def _as_dict(result: Result) -> dict[str, object]:
     }
 
 
-def _member(member: Member) -> dict[str, object]:
+def _member(member: FleetMember) -> dict[str, object]:
     return {
         "path": str(member.path),
         "name": member.name,

@@ -10,7 +10,7 @@ from rolehost.cli.explain import Facts, explain, origin, provided
 from rolehost.composition import Owned
 from rolehost.composition.topology import actor_of, when
 
-from rolehost_fleet import Fleet, Member
+from rolehost_fleet import Fleet, FleetMember
 
 
 def explain_fleet(fleet: Fleet, kind: str, name: str) -> Facts | None:
@@ -176,20 +176,20 @@ def _plugin(fleet: Fleet, name: str) -> Facts:
     ]
 
 
-def _given(member: Member, owned: Owned[Any]) -> Facts:
+def _given(member: FleetMember, owned: Owned[Any]) -> Facts:
     return [
         (label, f"{text}, in {member.name}" if label == "enabled at" else text)
         for label, text in provided(member.composition, owned)
     ]
 
 
-def _at(member: Member, plugin: str) -> str:
+def _at(member: FleetMember, plugin: str) -> str:
     """Name a deployment, and the line that enables a plugin there."""
     line = dict(origin(member.composition, plugin))["enabled at"]
     return f"{member.name} ({line})"
 
 
-def _role_off(member: Member, role: Role) -> str:
+def _role_off(member: FleetMember, role: Role) -> str:
     """Say why a deployment runs no process of a role that its plugins make of it; else empty."""
     if not member.replicas:
         return f"{member.at('fleet.replicas')} is 0"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rolehost_fleet import Fleet
     from rolehost_fleet.plan import Plan
     from rolehost_fleet.queued import Unreadable
-    from rolehost_fleet.standing import Standing
+    from rolehost_fleet.status import FleetStatus
 
 #: What stands for the processes that live.
 LIVE = "live"
@@ -87,12 +87,12 @@ def plan(
     from rolehost_fleet.plan import make
 
     sides = (Side(old, fleet), Side(new, fleet))
-    standing, unreadable = _looked(sides, connect)
-    made = make(sides[0].manifests, sides[1].manifests, standing, unreadable, accept)
+    status, unreadable = _looked(sides, connect)
+    made = make(sides[0].manifests, sides[1].manifests, status, unreadable, accept)
     if as_json:
         document(made.as_dict())
     else:
-        _tell(made, looked=standing is not None)
+        _tell(made, looked=status is not None)
     return exits.FAILED if made.mistakes else exits.OK
 
 
@@ -109,7 +109,7 @@ def _saved(path: Path) -> tuple[Manifest, ...]:
 
 def _looked(
     sides: tuple[Side, Side], connect: Path | None
-) -> tuple[Standing | None, list[Unreadable]]:
+) -> tuple[FleetStatus | None, list[Unreadable]]:
     """Look at the living fleet, where that was asked for; fill in the side ``live``."""
     live = [side for side in sides if side.given == LIVE]
     if connect is None and not live:
@@ -120,19 +120,19 @@ def _looked(
     if fleet is None:
         raise StartError("live needs a database: name a deployment of the fleet with --connect")
     with connected(fleet) as shared:
-        standing = shared.look([manifest for side in sides for manifest in side.manifests])
+        status = shared.look([manifest for side in sides for manifest in side.manifests])
         for side in live:
-            side.manifests = _running(standing)
-        return standing, _tried(shared.database, sides[1])
+            side.manifests = _running(status)
+        return status, _tried(shared.database, sides[1])
 
 
-def _running(standing: Standing) -> tuple[Manifest, ...]:
+def _running(status: FleetStatus) -> tuple[Manifest, ...]:
     """Return what lives.
 
     Raises:
         StartError: two versions of a deployment do, or one that does not tell.
     """
-    running = standing.running()
+    running = status.running()
     names = [manifest.deployment for manifest in running]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -140,7 +140,7 @@ def _running(standing: Standing) -> tuple[Manifest, ...]:
             f"processes of {', '.join(twice)} run different versions (rolehost fleet status):"
             " finish that rollout first"
         )
-    silent = sorted({each.deployment for each in standing.processes} - set(names))
+    silent = sorted({each.deployment for each in status.processes} - set(names))
     if silent:
         raise StartError(f"{', '.join(silent)} does not tell what it runs: its host is older")
     return running

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from rolehost.services import ProcessServices
     from rolehost.storage import Database, Kind, Queue, Stream
 
-    from rolehost_fleet import Member
-    from rolehost_fleet.standing import Standing
+    from rolehost_fleet import FleetMember
+    from rolehost_fleet.status import FleetStatus
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -137,8 +137,8 @@ class Shared:
         self.stream = stream
         self.queue = queue
 
-    def look(self, expected: Collection[Manifest]) -> Standing:
-        """Return how the fleet stands now; ``expected`` as of :func:`rolehost_fleet.standing.read`.
+    def look(self, expected: Collection[Manifest]) -> FleetStatus:
+        """Return how the fleet stands now; ``expected`` as of :func:`rolehost_fleet.status.read`.
 
         Raises:
             StartError: the database has no tables yet.
@@ -146,7 +146,7 @@ class Shared:
         """
         from rolehost.schema import compared, history, load
 
-        from rolehost_fleet.standing import read
+        from rolehost_fleet.status import read
 
         if not self.database.peewee.table_exists("rolehost_processes"):
             raise StartError(
@@ -159,7 +159,7 @@ class Shared:
             name: compared(load(sets, self.database.dialect), applied)
             for name, sets in self.sets.items()
         }
-        seen: Standing = read(self.database, self.stream, now, expected, depth, self.queue)
+        seen: FleetStatus = read(self.database, self.stream, now, expected, depth, self.queue)
         return msgspec.structs.replace(seen, drifts=drifts)
 
 
@@ -186,7 +186,7 @@ def connected(fleet: Fleet) -> Iterator[Shared]:
     with ExitStack() as stack:
         opened: dict[str, ProcessServices] = {}
 
-        def services(member: Member) -> ProcessServices:
+        def services(member: FleetMember) -> ProcessServices:
             if member.name not in opened:
                 opened[member.name] = _opened(member, stack)
             return opened[member.name]
@@ -203,7 +203,7 @@ def connected(fleet: Fleet) -> Iterator[Shared]:
         )
 
 
-def _opened(member: Member, stack: ExitStack) -> ProcessServices:
+def _opened(member: FleetMember, stack: ExitStack) -> ProcessServices:
     from rolehost.services import ProcessServices
 
     services = ProcessServices(member.composition, role="command")
@@ -227,6 +227,6 @@ def _depth(queue: Queue | None) -> Callable[[str], int] | None:
     return lambda name: queue.depth(ephemeral_queue(name))
 
 
-def _having(fleet: Fleet, kind: Kind) -> list[Member]:
+def _having(fleet: Fleet, kind: Kind) -> list[FleetMember]:
     """Return the members that use a storage kind, those that are switched off too."""
     return [member for member in fleet.members if kind in member.composition.backends]

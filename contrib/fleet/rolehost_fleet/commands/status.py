@@ -17,7 +17,7 @@ from rolehost_fleet.commands.sources import connected, manifests_of, named_fleet
 
 if TYPE_CHECKING:
     from rolehost_fleet.findings import Findings
-    from rolehost_fleet.standing import Standing
+    from rolehost_fleet.status import FleetStatus
 
 
 @click.command()
@@ -54,25 +54,25 @@ def status(
 
     with connected(members) as shared:
         while True:
-            standing = shared.look(expected)
-            findings = diagnose(standing, expected)
+            status = shared.look(expected)
+            findings = diagnose(status, expected)
             if watch and not as_json:
                 click.clear()
             if as_json:
-                document(as_dict(members.name, standing, findings))
+                document(as_dict(members.name, status, findings))
             else:
-                _tell(members.name, standing, findings)
+                _tell(members.name, status, findings)
             if not watch:
                 return exits.FAILED if findings.mistakes else exits.OK
             time.sleep(every)
 
 
-def as_dict(name: str, standing: Standing, findings: Findings) -> dict[str, Any]:
+def as_dict(name: str, status: FleetStatus, findings: Findings) -> dict[str, Any]:
     """Return everything as plain data, for ``--json``; times in milliseconds since the epoch."""
     return {
         "fleet": name,
         "ok": not findings.mistakes,
-        "at": standing.now,
+        "at": status.now,
         "processes": [
             {
                 "deployment": each.deployment,
@@ -93,33 +93,33 @@ def as_dict(name: str, standing: Standing, findings: Findings) -> dict[str, Any]
                 "since": each.since,
                 "renewed": each.renewed,
             }
-            for each in standing.processes
-            for manifest in (standing.manifest(each),)
+            for each in status.processes
+            for manifest in (status.manifest(each),)
         ],
-        "queues": [each._asdict() for each in standing.jobs],
-        "groups": [each._asdict() for each in standing.unread],
-        "outbox": [each._asdict() for each in standing.outbox],
-        "messages": standing.messages,
-        "leader": standing.leader,
+        "queues": [each._asdict() for each in status.jobs],
+        "groups": [each._asdict() for each in status.unread],
+        "outbox": [each._asdict() for each in status.outbox],
+        "messages": status.messages,
+        "leader": status.leader,
         "mistakes": [problem.as_dict() for problem in findings.mistakes],
         "warnings": [problem.as_dict() for problem in findings.warnings],
     }
 
 
-def _tell(name: str, standing: Standing, findings: Findings) -> None:
-    count = len(standing.processes)
-    names = {process.deployment for process in standing.processes}
+def _tell(name: str, status: FleetStatus, findings: Findings) -> None:
+    count = len(status.processes)
+    names = {process.deployment for process in status.processes}
     click.echo(
         f"{name}: {count} process{'' if count == 1 else 'es'} of {len(names)} deployment"
-        f"{'' if len(names) == 1 else 's'}, {moment(standing.now)}"
+        f"{'' if len(names) == 1 else 's'}, {moment(status.now)}"
     )
-    listing(_processes(standing), as_json=False, empty="no process lives")
-    running = _running(standing)
+    listing(_processes(status), as_json=False, empty="no process lives")
+    running = _running(status)
     if running:
         listing(running, as_json=False, empty="")
-    waiting = _waiting(standing)
+    waiting = _waiting(status)
     listing(waiting, as_json=False, empty="nothing waits")
-    click.echo(f"leading scheduler: {standing.leader or 'none'}")
+    click.echo(f"leading scheduler: {status.leader or 'none'}")
     for problem in findings.mistakes:
         click.echo(f"\n{problem}")
     for problem in findings.warnings:
@@ -129,7 +129,7 @@ def _tell(name: str, standing: Standing, findings: Findings) -> None:
     click.echo(f"\n{', '.join(told) or 'all is well'}")
 
 
-def _processes(standing: Standing) -> list[dict[str, Any]]:
+def _processes(status: FleetStatus) -> list[dict[str, Any]]:
     return [
         {
             "deployment": each.deployment,
@@ -139,20 +139,20 @@ def _processes(standing: Standing) -> list[dict[str, Any]]:
             "host": each.host,
             "pid": each.pid,
             "starts": each.incarnation,
-            "up": _ago(standing.now - each.since),
+            "up": _ago(status.now - each.since),
             "rolehost": each.version,
             "runs": manifest.core if manifest else None,
         }
-        for each in standing.processes
-        for manifest in (standing.manifest(each),)
+        for each in status.processes
+        for manifest in (status.manifest(each),)
     ]
 
 
-def _running(standing: Standing) -> list[dict[str, Any]]:
+def _running(status: FleetStatus) -> list[dict[str, Any]]:
     rows = []
     seen = set()
-    for each in standing.processes:
-        manifest = standing.manifest(each)
+    for each in status.processes:
+        manifest = status.manifest(each)
         if manifest is None or (each.deployment, manifest.core) in seen:
             continue
         seen.add((each.deployment, manifest.core))
@@ -167,7 +167,7 @@ def _running(standing: Standing) -> list[dict[str, Any]]:
     return rows
 
 
-def _waiting(standing: Standing) -> list[dict[str, Any]]:
+def _waiting(status: FleetStatus) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = [
         {
             "what": f"jobs of {each.actor}",
@@ -175,9 +175,9 @@ def _waiting(standing: Standing) -> list[dict[str, Any]]:
             "waiting": each.waiting,
             "held": each.held,
             "dead": each.dead,
-            "oldest": None if each.oldest is None else _ago(standing.now - each.oldest),
+            "oldest": None if each.oldest is None else _ago(status.now - each.oldest),
         }
-        for each in standing.jobs
+        for each in status.jobs
     ]
     rows += [
         {
@@ -188,7 +188,7 @@ def _waiting(standing: Standing) -> list[dict[str, Any]]:
             "dead": each.dead,
             "oldest": None,
         }
-        for each in standing.unread
+        for each in status.unread
         if each.records or each.dead
     ]
     rows += [
@@ -198,9 +198,9 @@ def _waiting(standing: Standing) -> list[dict[str, Any]]:
             "waiting": each.events,
             "held": None,
             "dead": None,
-            "oldest": _ago(standing.now - each.oldest),
+            "oldest": _ago(status.now - each.oldest),
         }
-        for each in standing.outbox
+        for each in status.outbox
     ]
     rows += [
         {
@@ -211,16 +211,16 @@ def _waiting(standing: Standing) -> list[dict[str, Any]]:
             "dead": None,
             "oldest": None,
         }
-        for queue, count in standing.messages.items()
+        for queue, count in status.messages.items()
     ]
-    if standing.dead_messages:
+    if status.dead_messages:
         rows.append(
             {
                 "what": "ephemeral messages",
                 "where": "every queue",
                 "waiting": None,
                 "held": None,
-                "dead": standing.dead_messages,
+                "dead": status.dead_messages,
                 "oldest": None,
             }
         )

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from rolehost.api import Event, Schedule, actor, handler
 from rolehost.composition.manifest import MigrationEntry
-from rolehost_fleet import standing
+from rolehost_fleet import status
 from rolehost_fleet.ordering import Edge, ordered, rolling
 from rolehost_fleet.plan import make
 from rolehost_fleet.queued import readers, unreadable_events, unreadable_jobs
@@ -47,7 +47,7 @@ def wider(job, name: str | int) -> None: ...
 
 
 def look(services, *expected, stream=None):
-    return standing.read(services.database, stream, time.time_ns() // 1_000_000, expected)
+    return status.read(services.database, stream, time.time_ns() // 1_000_000, expected)
 
 
 def steps(plan):
@@ -303,7 +303,7 @@ def test_messages_of_an_ephemeral_actor_that_is_removed_are_told(fleet):
     services = fleet.services(composition)
     services.send(ping)
     old = [fleet.describe("app", actors=[ping], enqueues=("ping",))]
-    seen = standing.read(
+    seen = status.read(
         services.database, None, 0, old, lambda name: services.queue.depth(f"{name}.ephemeral")
     )
     assert (seen.messages, seen.dead_messages) == ({"pings": 1}, None)

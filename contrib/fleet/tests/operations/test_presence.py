@@ -9,7 +9,7 @@ from rolehost.api import actor
 from rolehost.composition.manifest import describe
 from rolehost.roles.process import Process
 from rolehost.services import manifests as stored
-from rolehost_fleet import standing
+from rolehost_fleet import status
 
 pytestmark = [
     pytest.mark.needs("rolehost_embedded"),
@@ -24,7 +24,7 @@ def greet(job, name: str) -> None: ...
 
 
 def look(services):
-    return standing.read(services.database, None, time.time_ns() // 1_000_000)
+    return status.read(services.database, None, time.time_ns() // 1_000_000)
 
 
 def until(services, wanted):
@@ -73,7 +73,7 @@ def test_processes_of_an_older_host_live_beside_newer_ones(any_fleet):
             " started_at, expires_at) VALUES ('old', 'app', 'http', 0, 1, 'elsewhere', 1, ?, ?)",
             (NOW, NOW + 10_000),
         )
-    found = standing.read(services.database, None, NOW)
+    found = status.read(services.database, None, NOW)
     (seen,) = found.processes
     assert (seen.manifest, seen.state, seen.in_flight) == (None, None, None)
     assert found.running() == ()
@@ -85,7 +85,7 @@ def test_a_fleet_can_be_looked_at_before_the_migration(any_fleet):
     services = any_fleet.services(any_fleet.compose())
     with services.database.session():
         schema.down(services.database, schema.HOST_SET)
-    found = standing.read(services.database, None, NOW)
+    found = status.read(services.database, None, NOW)
     assert found.processes == ()
     assert found.manifests == {}
 

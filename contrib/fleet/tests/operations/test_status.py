@@ -12,7 +12,7 @@ from rolehost.composition.manifest import describe
 from rolehost.delivery import leases
 from rolehost.roles.process import Process
 from rolehost.services import manifests as stored
-from rolehost_fleet import standing
+from rolehost_fleet import status
 from rolehost_fleet.diagnosis import diagnose
 
 pytestmark = [
@@ -50,7 +50,7 @@ def living(composition, *roles, incarnation=1):
 
 def judge(services, expected=(), *, stream=None):
     now = time.time_ns() // 1_000_000
-    return diagnose(standing.read(services.database, stream, now, expected), expected)
+    return diagnose(status.read(services.database, stream, now, expected), expected)
 
 
 def codes(findings):
@@ -177,7 +177,7 @@ def test_ephemeral_messages_that_were_given_up_are_dead_letters_too(fleet):
     assert services.statistics().dead_messages == 1
     with living(composition, "worker"):
         now = time.time_ns() // 1_000_000
-        seen = standing.read(services.database, None, now, queue=services.queue)
+        seen = status.read(services.database, None, now, queue=services.queue)
     (problem,) = diagnose(seen).warnings
     assert (problem.code, problem.got) == ("dead-letters", "1")
 
@@ -289,7 +289,7 @@ def test_what_lives_is_what_a_plan_against_live_compares_with(fleet):
     other = fleet.compose("app", "[worker]\nthreads = 3", actors=[greet])
 
     def look():
-        return standing.read(services.database, None, services.clock.now())
+        return status.read(services.database, None, services.clock.now())
 
     with living(one, "worker"):
         (running,) = _running(look())

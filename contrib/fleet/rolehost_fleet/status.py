@@ -85,7 +85,7 @@ class Outbox(NamedTuple):
     oldest: int
 
 
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
+class FleetStatus(msgspec.Struct, frozen=True, kw_only=True):
     """All of it.
 
     Attributes:
@@ -140,7 +140,7 @@ def read(
     expected: Collection[Manifest] = (),
     depth: Callable[[str], int] | None = None,
     queue: Queue | None = None,
-) -> Standing:
+) -> FleetStatus:
     """Look at a fleet.
 
     Args:
@@ -173,7 +173,7 @@ def read(
     leading = [process for name, process in held if name == ticks.LEASE]
     known = (*stored.values(), *expected)
     unread, asked = _unread(stream, known, {(row[0], row[1]): row[2] for row in dead})
-    return Standing(
+    return FleetStatus(
         now=now,
         processes=processes,
         manifests=stored,

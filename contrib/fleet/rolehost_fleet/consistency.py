@@ -16,10 +16,10 @@ from rolehost.composition.routes import responders
 from rolehost.composition.topology import actor_of
 
 from rolehost_fleet.findings import Notes
-from rolehost_fleet.model import Fleet, Member, named
+from rolehost_fleet.model import Fleet, FleetMember, named
 
 #: A contribution, and the deployment that has it.
-Site = tuple[Member, Owned[Any]]
+Site = tuple[FleetMember, Owned[Any]]
 
 
 def check(fleet: Fleet, notes: Notes) -> None:
@@ -34,13 +34,13 @@ def check(fleet: Fleet, notes: Notes) -> None:
     _payloads(fleet, notes)
 
 
-def _running(fleet: Fleet) -> list[Member]:
+def _running(fleet: Fleet) -> list[FleetMember]:
     return [member for member in fleet.members if member.roles]
 
 
 def _queues(fleet: Fleet, notes: Notes) -> None:
     """Every worker of a queue has every actor in it."""
-    queues: dict[str, dict[Member, set[str]]] = {}
+    queues: dict[str, dict[FleetMember, set[str]]] = {}
     for member in fleet.members:
         for owned in member.worked():
             held = queues.setdefault(owned.value.queue, {}).setdefault(member, set())
@@ -68,7 +68,7 @@ def _queues(fleet: Fleet, notes: Notes) -> None:
 
 def _groups(fleet: Fleet, notes: Notes) -> None:
     """Every member of a consumer group handles the same topics in the same way."""
-    groups: dict[str, dict[Member, dict[str, str]]] = {}
+    groups: dict[str, dict[FleetMember, dict[str, str]]] = {}
     for member in fleet.members:
         for owned in member.consumed():
             held = groups.setdefault(owned.value.group, {}).setdefault(member, {})
@@ -194,7 +194,7 @@ def _routes(fleet: Fleet, notes: Notes) -> None:
 
 def _metrics(fleet: Fleet, notes: Notes) -> None:
     """Note names at ``/metrics`` with two meanings: each is scraped, and queries mix them."""
-    names: dict[str, list[tuple[Member, Owned[Metric]]]] = {}
+    names: dict[str, list[tuple[FleetMember, Owned[Metric]]]] = {}
     for member in _running(fleet):
         for owned in member.composition.metrics.values():
             for name in owned.value.series:
@@ -282,7 +282,7 @@ def _misfits(written: Any, read: Any) -> list[str]:
     return misfits(schema_of(read), schema_of(written))
 
 
-def _typed(fleet: Fleet) -> Iterator[tuple[Member, str, str, Any]]:
+def _typed(fleet: Fleet) -> Iterator[tuple[FleetMember, str, str, Any]]:
     seen = set()
     for member in _running(fleet):
         for plugin in member.composition.plugins:

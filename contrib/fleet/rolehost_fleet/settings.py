@@ -9,7 +9,7 @@ import msgspec
 from rolehost.api.settings import Secret
 
 from rolehost_fleet.findings import Notes
-from rolehost_fleet.model import Fleet, Member, named
+from rolehost_fleet.model import Fleet, FleetMember, named
 
 #: What each process does by itself, so that it may differ.
 _OWN = frozenset({"poll", "heartbeat"})
@@ -28,7 +28,7 @@ def check(fleet: Fleet, notes: Notes) -> None:
 
 
 def _names(fleet: Fleet, notes: Notes) -> None:
-    names: dict[str, list[Member]] = {}
+    names: dict[str, list[FleetMember]] = {}
     for member in fleet.members:
         names.setdefault(member.name, []).append(member)
     for name, members in names.items():
@@ -46,7 +46,7 @@ def _names(fleet: Fleet, notes: Notes) -> None:
 
 
 def _differ(
-    members: Sequence[Member], key: str, values: Sequence[Any], notes: Notes, **words: str
+    members: Sequence[FleetMember], key: str, values: Sequence[Any], notes: Notes, **words: str
 ) -> None:
     """Note that a setting differs among members."""
     if any(value != values[0] for value in values):
@@ -60,7 +60,7 @@ def _differ(
         )
 
 
-def _environments(members: Sequence[Member], notes: Notes) -> None:
+def _environments(members: Sequence[FleetMember], notes: Notes) -> None:
     _differ(
         members,
         "deployment.environment",
@@ -74,7 +74,7 @@ def _environments(members: Sequence[Member], notes: Notes) -> None:
     )
 
 
-def _contract(members: Sequence[Member], notes: Notes) -> None:
+def _contract(members: Sequence[FleetMember], notes: Notes) -> None:
     users = [member for member in members if "database" in member.composition.backends]
     if not users:
         return
@@ -93,7 +93,7 @@ def _contract(members: Sequence[Member], notes: Notes) -> None:
             )
 
 
-def _leases(members: Sequence[Member], notes: Notes) -> None:
+def _leases(members: Sequence[FleetMember], notes: Notes) -> None:
     users = [member for member in members if "scheduler" in member.roles]
     _differ(
         users,
@@ -122,10 +122,10 @@ def _said(fleet: Fleet, notes: Notes) -> None:
     )
 
 
-def _plugins(members: Sequence[Member], notes: Notes) -> None:
+def _plugins(members: Sequence[FleetMember], notes: Notes) -> None:
     """Workers of the same jobs, and members of the same groups, behave alike."""
     # Who reads other topics does other work: that is for the check of consumer groups.
-    sections: dict[tuple[str, frozenset[str]], list[tuple[Member, Any]]] = {}
+    sections: dict[tuple[str, frozenset[str]], list[tuple[FleetMember, Any]]] = {}
     for member in members:
         taken: dict[str, set[str]] = {owned.plugin: set() for owned in member.worked()}
         for owned in member.consumed():
@@ -161,9 +161,9 @@ def _shown(value: Any) -> str:
     return "(another secret)" if isinstance(value, Secret) else repr(value)
 
 
-def _binds(members: Sequence[Member], notes: Notes) -> None:
+def _binds(members: Sequence[FleetMember], notes: Notes) -> None:
     """On one machine, each instance has an address of its own."""
-    places: dict[tuple[str, str], list[Member]] = {}
+    places: dict[tuple[str, str], list[FleetMember]] = {}
     for member in members:
         machine = member.settings.machine
         if machine is not None and "http" in member.roles:

@@ -9,7 +9,7 @@ from rolehost.composition.manifest import Manifest
 from rolehost.delivery.tickstate import problems
 from rolehost.errors import Problem
 
-from rolehost_fleet.standing import Standing, count, who
+from rolehost_fleet.status import FleetStatus, count, who
 
 #: Seconds that an event may wait in the outbox of a fleet that relays.
 LATE = 60.0
@@ -18,21 +18,21 @@ LATE = 60.0
 SKEW = 2.0
 
 
-def oddities(standing: Standing, expected: Iterable[Manifest]) -> Iterator[Problem]:
+def warnings(status: FleetStatus, expected: Iterable[Manifest]) -> Iterator[Problem]:
     """Yield warnings.
 
     Args:
-        standing: how the fleet stands.
+        status: how the fleet stands.
         expected: what should run.
     """
-    yield from _few(standing, expected)
-    yield from _dead(standing)
-    yield from _late(standing)
-    yield from _clocks(standing)
-    yield from _ticks(standing)
-    yield from _degraded(standing)
-    yield from _pythons(standing)
-    for deployment, drift in standing.drifts.items():
+    yield from _few(status, expected)
+    yield from _dead(status)
+    yield from _late(status)
+    yield from _clocks(status)
+    yield from _ticks(status)
+    yield from _degraded(status)
+    yield from _pythons(status)
+    for deployment, drift in status.drifts.items():
         if drift.notice:
             yield Problem(
                 code="newer-schema",
@@ -45,9 +45,9 @@ def oddities(standing: Standing, expected: Iterable[Manifest]) -> Iterator[Probl
             )
 
 
-def _dead(standing: Standing) -> Iterator[Problem]:
-    dead = sum(each.dead for each in standing.jobs) + sum(each.dead for each in standing.unread)
-    dead += standing.dead_messages or 0
+def _dead(status: FleetStatus) -> Iterator[Problem]:
+    dead = sum(each.dead for each in status.jobs) + sum(each.dead for each in status.unread)
+    dead += status.dead_messages or 0
     if dead:
         yield Problem(
             code="dead-letters",
@@ -60,19 +60,19 @@ def _dead(standing: Standing) -> Iterator[Problem]:
         )
 
 
-def _late(standing: Standing) -> Iterator[Problem]:
-    late = [each for each in standing.outbox if standing.now - each.oldest > LATE * 1000]
+def _late(status: FleetStatus) -> Iterator[Problem]:
+    late = [each for each in status.outbox if status.now - each.oldest > LATE * 1000]
     if late:
         yield Problem(
             code="late-outbox",
             who=f"topics {', '.join(each.topic for each in late)}",
             where="outbox",
-            what=f"events have waited for {(standing.now - late[0].oldest) / 1000:.0f} s",
+            what=f"events have waited for {(status.now - late[0].oldest) / 1000:.0f} s",
             expected=f"at most {LATE:.0f} s",
             got=count(sum(each.events for each in late), "event"),
             fix="look at the stream: rolehost doctor",
         )
-    if standing.stream is False:
+    if status.stream is False:
         yield Problem(
             code="stream-away",
             who="fleet",
@@ -84,8 +84,8 @@ def _late(standing: Standing) -> Iterator[Problem]:
         )
 
 
-def _clocks(standing: Standing) -> Iterator[Problem]:
-    ahead = [p for p in standing.processes if (p.renewed or 0) - standing.now > SKEW * 1000]
+def _clocks(status: FleetStatus) -> Iterator[Problem]:
+    ahead = [p for p in status.processes if (p.renewed or 0) - status.now > SKEW * 1000]
     if ahead:
         yield Problem(
             code="clock-skew",
@@ -93,14 +93,14 @@ def _clocks(standing: Standing) -> Iterator[Problem]:
             where=", ".join(sorted({each.host for each in ahead})),
             what="the clock there is ahead of this machine's",
             expected=f"less than {SKEW:g} s",
-            got=f"{max((each.renewed or 0) - standing.now for each in ahead) / 1000:.1f} s",
+            got=f"{max((each.renewed or 0) - status.now for each in ahead) / 1000:.1f} s",
             fix="synchronise the clocks: leases compare them",
         )
 
 
-def _ticks(standing: Standing) -> Iterator[Problem]:
-    for state in standing.ticks:
-        for problem in problems(state, standing.now):
+def _ticks(status: FleetStatus) -> Iterator[Problem]:
+    for state in status.ticks:
+        for problem in problems(state, status.now):
             yield Problem(
                 code=problem.code,
                 who=f"schedule {problem.schedule}",
@@ -116,8 +116,8 @@ def _moment(milliseconds: int) -> str:
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds")
 
 
-def _degraded(standing: Standing) -> Iterator[Problem]:
-    for manifest in standing.running():
+def _degraded(status: FleetStatus) -> Iterator[Problem]:
+    for manifest in status.running():
         if manifest.degraded:
             yield Problem(
                 code="degraded",
@@ -130,8 +130,8 @@ def _degraded(standing: Standing) -> Iterator[Problem]:
             )
 
 
-def _pythons(standing: Standing) -> Iterator[Problem]:
-    pythons = {process.python for process in standing.processes if process.python}
+def _pythons(status: FleetStatus) -> Iterator[Problem]:
+    pythons = {process.python for process in status.processes if process.python}
     if len(pythons) > 1:
         yield Problem(
             code="python-drift",
@@ -144,13 +144,13 @@ def _pythons(standing: Standing) -> Iterator[Problem]:
         )
 
 
-def _few(standing: Standing, expected: Iterable[Manifest]) -> Iterator[Problem]:
+def _few(status: FleetStatus, expected: Iterable[Manifest]) -> Iterator[Problem]:
     for manifest in expected:
         for role in manifest.roles:
             wanted = manifest.processes.get(role, 1)
             lives = sum(
                 (process.deployment, process.role) == (manifest.deployment, role)
-                for process in standing.processes
+                for process in status.processes
             )
             if 0 < lives < wanted:
                 yield Problem(
