@@ -163,14 +163,11 @@ class Ledger:
         )
 
     def insert(self, tx: Transaction, job: NewJob, conflict: str = "keep") -> tuple[int, bool]:
-        """Insert one job; ``conflict`` is as in :attr:`rolehost.api.Unique.conflict`.
-
-        Returns:
-            Its id and True. If its ``unique`` text is taken, the id of the job that has it and
-            False.
+        """Insert one job; return its id and True, or the id of the job with its ``unique`` text.
 
         Raises:
-            PayloadError: a job of another actor has it, and would be changed.
+            PayloadError: a job of another actor has the text, and would be changed: ``conflict``
+                is as in :attr:`rolehost.api.Unique.conflict`.
         """
         if job.unique is None:
             return tx.execute(f"{_INSERT} RETURNING id", job).fetchone()[0], True
@@ -243,10 +240,7 @@ class Ledger:
     def claim(
         self, tx: Transaction, queue: str, actors: Collection[str], owner: str, limit: int
     ) -> list[ClaimedJob]:
-        """Claim up to ``limit`` rows of a queue, by priority and age.
-
-        Rows of other actors are left for processes that have these actors.
-        """
+        """Claim up to ``limit`` rows of a queue, of these actors only, by priority and age."""
         sql = self._claim.replace("{actors}", _marks(actors))
         rows = tx.execute(sql, (owner, queue, *actors, limit)).fetchall()
         # PostgreSQL enforces the types of its columns; SQLite stores any type in any column.
@@ -293,11 +287,7 @@ class Ledger:
         return tx.execute(_FINISH, _finish_params(job, end, now)).rowcount == 1
 
     def conclude(self, tx: Transaction, job: ClaimedJob, end: Finish, now: int) -> bool:
-        """Give one claimed row back as the last statement of its transaction.
-
-        Returns:
-            False if the claim is lost; then the transaction must be rolled back.
-        """
+        """As :meth:`finish`, as the last statement of a transaction, which False must roll back."""
         return tx.conclude(_FINISH, _finish_params(job, end, now))
 
     def finish_many(
@@ -340,20 +330,12 @@ class Ledger:
         return {row[0] for row in rows}
 
     def hand_back(
-        self,
-        tx: Transaction,
-        owner: str,
-        queue: str | None = None,
-        known: Sequence[int] = (),
+        self, tx: Transaction, owner: str, queue: str | None = None, known: Sequence[int] = ()
     ) -> None:
         """Make rows that a living process holds available again, without counting an attempt.
 
-        Args:
-            tx: an open transaction.
-            owner: the id of the process.
-            queue: only rows of this queue; None for all.
-            known: ids of rows to leave. If the answer to a claim was lost with the connection,
-                the process holds rows without knowing it: all except the known ones.
+        If the answer to a claim was lost with the connection, a process holds rows of a queue
+        without knowing it: all except the ``known`` ones. Without ``queue``, all rows.
         """
         sql = (
             "UPDATE rolehost_jobs SET state = 'available', owner = NULL"
@@ -375,20 +357,6 @@ class Ledger:
             " AND owner NOT IN (SELECT id FROM rolehost_processes)"
         )
         return [row[0] for row in rows]
-
-    def trim(
-        self, tx: Transaction, states: Sequence[str], before: int, limit: int, now: int
-    ) -> int:
-        """Delete up to ``limit`` finished rows older than ``before``, milliseconds.
-
-        Rows that are unique for a period stay until it is over.
-        """
-        return tx.execute(
-            "DELETE FROM rolehost_jobs WHERE id IN (SELECT id FROM rolehost_jobs"
-            f" WHERE state IN ({_marks(states)}) AND finished_at < ?"
-            f" AND (unique_held <> {FOR_A_PERIOD} OR unique_until <= ?) LIMIT ?)",
-            (*states, before, now, limit),
-        ).rowcount
 
 
 #: Columns of a claimed row that hold texts and bytes; the others hold integers.

@@ -39,35 +39,18 @@ _OUTCOMES = {
 class Attempt:
     """The context an actor is given; implements :class:`rolehost.api.JobContext`."""
 
-    __slots__ = ("_limit", "_row", "_runtime", "services")
+    __slots__ = ("_row", "_runtime", "attempt", "enqueued_at", "id", "last_attempt", "services")
 
     def __init__(
         self, runtime: DeliveryRuntime, services: Services, row: ClaimedJob, limit: int
     ) -> None:
         self._runtime = runtime
         self._row = row
-        self._limit = limit
         self.services = services
-
-    @property
-    def id(self) -> int:
-        """The job's id."""
-        return self._row.id
-
-    @property
-    def attempt(self) -> int:
-        """Number of this attempt, from 1."""
-        return self._row.attempt + 1
-
-    @property
-    def last_attempt(self) -> bool:
-        """Whether a failure now makes the job a dead letter."""
-        return self._row.attempt + 1 >= self._limit
-
-    @property
-    def enqueued_at(self) -> int:
-        """When it was enqueued, milliseconds since the epoch."""
-        return self._row.enqueued_at
+        self.id = row.id
+        self.attempt = row.attempt + 1
+        self.last_attempt = self.attempt >= limit
+        self.enqueued_at = row.enqueued_at
 
     @property
     def cancelled(self) -> bool:

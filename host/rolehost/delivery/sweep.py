@@ -6,15 +6,12 @@ ends normally never waits for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-
 import structlog
 
 from rolehost.delivery import leases
+from rolehost.delivery.ledger import FOR_A_PERIOD
 from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.errors import StorageUnavailable
-from rolehost.storage import Transaction
 
 log = structlog.get_logger(__name__)
 
@@ -56,36 +53,25 @@ def _release(runtime: DeliveryRuntime, owner: str) -> int:
 def retain(runtime: DeliveryRuntime) -> int:
     """Delete finished jobs, marks and responses past their retention; return how many rows."""
     policy, now = runtime.policy, runtime.clock.now()
-    trim = partial(runtime.ledger.trim, limit=BATCH, now=now)
-    deletions: list[tuple[Callable[..., int], float]] = [
-        (partial(trim, states=("completed", "cancelled")), policy.keep_completed),
-        (partial(trim, states=("dead",)), policy.keep_dead),
-        (_rows("rolehost_inbox", "consumer_group, event", "handled_at"), policy.keep_inbox),
-        (
-            _rows("rolehost_started_events", "consumer_group, event", "started_at"),
-            policy.keep_inbox,
-        ),
-        (_rows("rolehost_requests", "key", "created_at"), policy.keep_idempotency),
-        (_rows("rolehost_dead_events", "id", "died_at"), policy.keep_dead),
-    ]
+    # A job that is unique for a period stays until the period is over.
+    ended = f"finished_at < ? AND (unique_held <> {FOR_A_PERIOD} OR unique_until <= {now})"
+    completed = f"state IN ('completed', 'cancelled') AND {ended}"
     total = 0
-    for delete, keep in deletions:
+    for table, key, condition, keep in (
+        ("jobs", "id", completed, policy.keep_completed),
+        ("jobs", "id", f"state = 'dead' AND {ended}", policy.keep_dead),
+        ("inbox", "consumer_group, event", "handled_at < ?", policy.keep_inbox),
+        ("started_events", "consumer_group, event", "started_at < ?", policy.keep_inbox),
+        ("requests", "key", "created_at < ?", policy.keep_idempotency),
+        ("dead_events", "id", "died_at < ?", policy.keep_dead),
+    ):
+        sql = (
+            f"DELETE FROM rolehost_{table} WHERE ({key}) IN"
+            f" (SELECT {key} FROM rolehost_{table} WHERE {condition} LIMIT ?)"
+        )
         count = BATCH
         while count == BATCH:
             with runtime.database.session(), runtime.database.transaction() as tx:
-                count = delete(tx, before=now - int(keep * 1000))
+                count = tx.execute(sql, (now - int(keep * 1000), BATCH)).rowcount
             total += count
     return total
-
-
-def _rows(table: str, key: str, column: str) -> Callable[..., int]:
-    """Return a function that deletes a batch of a table's rows older than ``before``."""
-    sql = (
-        f"DELETE FROM {table} WHERE ({key}) IN"
-        f" (SELECT {key} FROM {table} WHERE {column} < ? LIMIT ?)"
-    )
-
-    def delete(tx: Transaction, *, before: int) -> int:
-        return tx.execute(sql, (before, BATCH)).rowcount
-
-    return delete
