@@ -207,14 +207,14 @@ def test_what_has_not_begun_when_its_partition_moves_does_not_begin():
     assignments.assign([HERE, THERE], 0)
     first, second, other = assignments.take(delivered(HERE, 1, 2) + delivered(THERE, 1))
     with Hand() as one, Hand() as two:
-        assert one(assignments.start, [first]) == [first]
+        assert one(assignments.start, first)
         assert not assignments.revoke([HERE], 0.0)
-        assert two(assignments.start, [second, other]) == [other]
-        one(assignments.settle, [first], True)
+        assert [two(assignments.start, each) for each in (second, other)] == [False, True]
+        one(assignments.settle, first, True)
         assert assignments.revoke([HERE], 0.0)
         assert assignments.committable() == {HERE: 2}
         assignments.forget([HERE])
-        two(assignments.settle, [other], True)
+        two(assignments.settle, other, True)
     assert (assignments.in_flight, assignments.committable()) == (0, {THERE: 2})
 
 
@@ -222,33 +222,30 @@ def test_what_outlives_its_assignment_commits_nothing_in_the_next_one():
     assignments = Assignments()
     assignments.assign([HERE], 0)
     with Hand() as one, Hand() as two:
-        (slow,) = one(assignments.start, assignments.take(delivered(HERE, 5)))
+        (slow,) = assignments.take(delivered(HERE, 5))
+        assert one(assignments.start, slow)
         assignments.revoke([HERE], 0.0)
         assignments.forget([HERE])
         assignments.assign([HERE], 0)
-        two(assignments.start, assignments.take(delivered(HERE, 5)))
-        one(assignments.settle, [slow], True)
+        (again,) = assignments.take(delivered(HERE, 5))
+        assert two(assignments.start, again)
+        one(assignments.settle, slow, True)
     assert assignments.committable() == {}
     assert assignments.in_flight == 1
 
 
-def test_what_is_given_up_while_it_begins_is_kept_or_settled_and_never_forgotten():
-    class Leaving(threading.Event):
-        """Given up as soon as somebody has looked."""
-
-        def is_set(self):
-            there = super().is_set()
-            self.set()
-            return there
-
+def test_what_is_revoked_while_it_is_waited_for_is_kept_or_settled_and_never_forgotten():
     assignments = Assignments()
     assignments.assign([HERE, THERE], 0)
     here, there = assignments.take(delivered(HERE, 1) + delivered(THERE, 1))
-    here[1].revoked = Leaving()
-    there[1].revoked.set()
-    kept = assignments.start([here, there])
-    assert kept == [here]
-    assignments.settle(kept, True)
+    assert assignments.start(here)
+    with Hand() as hand:
+        left = hand.submit(assignments.revoke, [HERE, THERE], 20)
+        there.assignment.revoked.wait(20)
+        assert not assignments.start(there)
+        assert not left.done()
+        assignments.settle(here, True)
+        assert left.result(20)
     assert assignments.in_flight == 0
 
 
@@ -259,7 +256,8 @@ def test_who_waits_for_room_is_told_when_there_is_enough_of_it():
 
     def work():
         for each in taken[:5]:
-            assignments.settle(assignments.start([each]), True)
+            assert assignments.start(each)
+            assignments.settle(each, True)
 
     with Hand() as hand:
         waiting = hand.submit(work)
@@ -272,9 +270,11 @@ def test_an_offset_that_moved_while_it_was_committed_is_committed_again():
     assignments = Assignments()
     assignments.assign([HERE], 0)
     one, two = assignments.take(delivered(HERE, 1, 2))
-    assignments.settle(assignments.start([one]), True)
+    assert assignments.start(one)
+    assignments.settle(one, True)
     offsets = assignments.committable()
-    assignments.settle(assignments.start([two]), True)
+    assert assignments.start(two)
+    assignments.settle(two, True)
     assignments.committed(offsets)
     assert assignments.committable() == {HERE: 3}
     assignments.committed(assignments.committable())

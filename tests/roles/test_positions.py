@@ -21,7 +21,8 @@ def test_offsets_behind_the_last_record_are_committed_when_all_before_is_finishe
     for each in (second, first):
         assignments.read_up_to({PLACE: 6})
         assert assignments.committable() == {}, "a record before it is not finished"
-        assignments.settle(assignments.start([each]), True)
+        assert assignments.start(each)
+        assignments.settle(each, True)
     assignments.read_up_to({PLACE: 6})
     assert assignments.committable() == {PLACE: 6}
     assignments.committed({PLACE: 6})

@@ -1,8 +1,8 @@
 """The partitions that a group member owns, and which of their offsets may be committed.
 
 One thread polls and commits; the threads of the lanes say which records they begin and finish.
-All of them share one lock. It is held for about a microsecond, so an event pays the price of two
-uncontended lock acquisitions for it (measured: no difference in events a second).
+All of them share one lock, which is held for about a microsecond. Measured with eight threads, it
+costs an event no more than lock-free bookkeeping did.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import NamedTuple
+
+import msgspec
 
 from rolehost.storage import Partition, Record
 
@@ -71,7 +72,8 @@ class Assignment:
         self.running = 0
 
 
-class Taken(NamedTuple):
+# gc=False: it cannot be part of a cycle, and there is one for each event.
+class Taken(msgspec.Struct, frozen=True, gc=False):
     """A record in flight.
 
     Attributes:
@@ -129,30 +131,30 @@ class Assignments:
             self._in_flight += len(taken)
         return taken
 
-    def start(self, taken: Sequence[Taken]) -> Sequence[Taken]:
-        """Return the records that this thread may handle; it must :meth:`settle` them.
+    def start(self, taken: Taken) -> bool:
+        """Return whether a record may be handled; :meth:`settle` must follow.
 
-        The others are settled here, because their partition was revoked.
+        If its partition was revoked, it may not, and is settled.
         """
+        assignment = taken.assignment
         with self._lock:
-            kept = [each for each in taken if not each.assignment.revoked.is_set()]
-            for each in kept:
-                each.assignment.running += 1
-            if len(kept) < len(taken):
-                self._landed(len(taken) - len(kept))
-        return kept
+            if assignment.revoked.is_set():
+                self._landed()
+                return False
+            assignment.running += 1
+        return True
 
-    def settle(self, taken: Sequence[Taken], done: bool) -> None:
-        """End the handling of records; ``done``: their offsets may be committed."""
+    def settle(self, taken: Taken, done: bool) -> None:
+        """End the handling of a record; ``done``: its offset may be committed."""
+        assignment, record = taken.assignment, taken.record
         with self._lock:
-            for record, assignment, _ in taken:
-                assignment.running -= 1
-                if done and assignment.offsets.finish(record.offset):
-                    self._moved[record.partition] = assignment
-            self._landed(len(taken))
+            assignment.running -= 1
+            if done and assignment.offsets.finish(record.offset):
+                self._moved[record.partition] = assignment
+            self._landed()
 
-    def _landed(self, count: int) -> None:
-        self._in_flight -= count
+    def _landed(self) -> None:
+        self._in_flight -= 1
         if self._in_flight <= self._wake_at:
             self._changed.notify_all()
 

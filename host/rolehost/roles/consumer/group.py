@@ -232,25 +232,27 @@ class ConsumerGroup:
         items += [((self._group, topic), partial(self._handle_batches, topic)) for topic in batches]
         return items
 
-    def _handle(self, each: Taken) -> None:
+    def _handle(self, taken: Taken) -> None:
         """Handle one record, in the thread of its lane."""
-        taken = (each,)
         if self._assignments.start(taken):
-            handling = self._handling[each.record.partition.topic]
-            handle = partial(handling.handle, each.record, suspect=each.suspect)
-            self._assignments.settle(taken, self._decided(handle, each.assignment))
+            record = taken.record
+            handling = self._handling[record.partition.topic]
+            handle = partial(handling.handle, record, suspect=taken.suspect)
+            self._assignments.settle(taken, self._decided(handle, taken.assignment))
 
     def _handle_batches(self, topic: str) -> None:
         """Handle the records of a topic that have come, also those of later polls."""
         handling, size = self._handling[topic], self._handlers[topic].batch
         waiting = self._batched[topic]
         while waiting:
-            taken = [waiting.popleft() for _ in range(min(size, len(waiting)))]
-            kept = self._assignments.start(taken)
-            if kept:
-                bind_contextvars(event_id=f"{len(kept)} of {topic}", group=self._group)
-                handle = partial(handling.handle_batch, [each.record for each in kept])
-                self._assignments.settle(kept, self._decided(handle, None))
+            batch = [waiting.popleft() for _ in range(min(size, len(waiting)))]
+            batch = [each for each in batch if self._assignments.start(each)]
+            if batch:
+                bind_contextvars(event_id=f"{len(batch)} of {topic}", group=self._group)
+                handle = partial(handling.handle_batch, [each.record for each in batch])
+                done = self._decided(handle, None)
+                for each in batch:
+                    self._assignments.settle(each, done)
 
     def _decided(self, handle: Callable[[], object], assignment: Assignment | None) -> bool:
         """Call until it returns; return False if the partition was revoked before."""
