@@ -1,31 +1,29 @@
 """Named points at which a process can be made to fail, for tests of what must survive.
 
-The engine calls :func:`reach` where a crash would be worst: between a commit and its wake-up,
-between sending and forgetting, between claiming and running. Nothing is armed unless a test arms
-it (:func:`arm`) or the environment of a process does (``ROLEHOST_FAIL``), and then only outside
-of production. Unarmed, a point costs one look at one attribute of this module.
+The host calls :func:`reach` where a crash would be worst, for example between a commit and its
+wake-up. A test arms points with :func:`arm`; the environment of a process arms them with
+``ROLEHOST_FAIL``, except in production. An unarmed point costs one look at one attribute.
 
 ``ROLEHOST_FAIL`` is a list of ``POINT:ACTION`` or ``POINT:ACTION@PROBABILITY``::
 
     ROLEHOST_FAIL="outbox.after_commit:kill@0.01,work.before_commit:raise"
 
-The idea of failpoints is FreeBSD's (``fail(9)``); that of naming them in the environment is
-the ``fail`` crate's of TiKV.
+Failpoints are FreeBSD's idea (``fail(9)``); naming them in the environment is that of TiKV's
+``fail`` crate.
 """
 
 from __future__ import annotations
 
-import difflib
 import os
 import random
 import signal
 import time
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
 from rolehost.errors import RolehostError
+from rolehost.suggest import did_you_mean
 
 #: Every point, in the order in which work meets it, and what has happened when it is reached.
 NAMES: Mapping[str, str] = MappingProxyType(
@@ -60,53 +58,48 @@ class Injected(RolehostError):
 
 
 class Crash(BaseException):
-    """Stands for the death of a process within a process that goes on, as a test does.
+    """Stands for the death of a process within a test's process.
 
-    Whoever catches everything lets it pass; nothing is written on its way but what a database
-    does when a connection is lost: open transactions are rolled back.
+    Code that catches everything lets it pass. Nothing is written on its way; a database only
+    rolls open transactions back, as it does when a connection is lost.
     """
 
 
 class UnknownFailpoint(ValueError):
-    """No point has this name, or no action has this form; says what there is."""
+    """No point has this name, or no action has this form."""
 
 
 class Armed(NamedTuple):
-    """What waits at one point; several may."""
+    """One action that is armed at a point; there may be several."""
 
     action: Action
     probability: float
 
 
-#: What is armed, by point; empty but in tests. Replaced as a whole, never changed.
+#: The armed actions, by point. Replaced as a whole, never changed.
 armed: Mapping[str, tuple[Armed, ...]] = {}
 
 
 def reach(name: str) -> None:
-    """Do what is armed at a point; nothing, and that at once, when nothing is armed anywhere.
-
-    Args:
-        name: one of :data:`NAMES`.
-    """
+    """Do what is armed at a point, which is one of :data:`NAMES`."""
     if armed:
         for action, probability in armed.get(name, ()):
-            # Failures are the one thing whose chance no test replays through the engine's
-            # random source: that would make every run with failpoints another run.
+            # Not the engine's random source: then every run with failpoints would be another run.
             if probability >= 1 or random.random() < probability:
                 action(name)
 
 
 def arm(name: str, action: Action | str, *, probability: float = 1.0) -> Callable[[], None]:
-    """Let something happen whenever a point is reached in this process, by any thread.
+    """Let something happen whenever any thread of this process reaches a point.
 
     Args:
         name: one of :data:`NAMES`.
         action: a function, called with the name; or ``kill`` (SIGKILL to this process),
             ``raise`` (:class:`Injected`) or ``delay=SECONDS``.
-        probability: above 0, up to 1: with what chance it happens at each time.
+        probability: above 0, up to 1.
 
     Returns:
-        A function that disarms what was armed here; calling it twice does no harm.
+        A function that disarms this action; a second call does nothing.
 
     Raises:
         UnknownFailpoint: there is no such point or action.
@@ -118,7 +111,13 @@ def arm(name: str, action: Action | str, *, probability: float = 1.0) -> Callabl
         raise UnknownFailpoint(f"probability {probability} is not above 0 and up to 1")
     mine = Armed(_action(action) if isinstance(action, str) else action, probability)
     armed = {**armed, name: (*armed.get(name, ()), mine)}
-    return partial(_remove, name, mine)
+
+    def remove() -> None:
+        global armed
+        left = {**armed, name: tuple(each for each in armed.get(name, ()) if each is not mine)}
+        armed = {point: actions for point, actions in left.items() if actions}
+
+    return remove
 
 
 def disarm() -> None:
@@ -127,62 +126,51 @@ def disarm() -> None:
     armed = {}
 
 
-def parse(text: str) -> list[tuple[str, str, float]]:
-    """Return point, action and probability of each entry of a value of ``ROLEHOST_FAIL``.
-
-    Raises:
-        UnknownFailpoint: an entry has another form, or names what there is not.
-    """
-    entries = []
-    for entry in filter(None, (each.strip() for each in text.split(","))):
-        name, separator, rest = entry.partition(":")
-        action, at, chance = rest.partition("@")
-        if not separator:
-            raise UnknownFailpoint(f"{entry!r} is not POINT:ACTION or POINT:ACTION@PROBABILITY")
-        if name not in NAMES:
-            raise UnknownFailpoint(_unknown("failpoint", name, NAMES))
-        _action(action)
-        try:
-            probability = float(chance) if at else 1.0
-        except ValueError:
-            probability = 0.0
-        if not 0 < probability <= 1:
-            raise UnknownFailpoint(f"{entry!r}: the probability is above 0 and up to 1")
-        entries.append((name, action, probability))
-    return entries
-
-
 def arm_from(text: str) -> None:
-    """Arm what a value of ``ROLEHOST_FAIL`` says; all of it or, when it is wrong, nothing.
+    """Arm the entries of a value of ``ROLEHOST_FAIL``; none of them if one is wrong.
 
     Raises:
-        UnknownFailpoint: see :func:`parse`.
+        UnknownFailpoint: an entry has another form, or names an unknown point or action.
     """
-    for name, action, probability in parse(text):
-        arm(name, action, probability=probability)
-
-
-def _remove(name: str, mine: Armed) -> None:
     global armed
-    left = tuple(each for each in armed.get(name, ()) if each is not mine)
-    others = {each: waiting for each, waiting in armed.items() if each != name}
-    armed = {**others, name: left} if left else others
+    before = armed
+    try:
+        for entry in filter(None, (each.strip() for each in text.split(","))):
+            _arm_entry(entry)
+    except UnknownFailpoint:
+        armed = before
+        raise
+
+
+def _arm_entry(entry: str) -> None:
+    name, separator, rest = entry.partition(":")
+    action, at, chance = rest.partition("@")
+    if not separator:
+        raise UnknownFailpoint(f"{entry!r} is not POINT:ACTION or POINT:ACTION@PROBABILITY")
+    probability = _number(chance) if at else 1.0
+    if not 0 < probability <= 1:
+        raise UnknownFailpoint(f"{entry!r}: the probability is above 0 and up to 1")
+    arm(name, action, probability=probability)
 
 
 def _action(text: str) -> Action:
-    """Return what a word does."""
     if text in _ACTIONS:
         return _ACTIONS[text]
     word, _, seconds = text.partition("=")
-    if word == "delay":
-        try:
-            length = float(seconds)
-        except ValueError:
-            length = -1.0
-        if length >= 0:
-            return lambda _name: time.sleep(length)
+    if word != "delay":
+        known = [*_ACTIONS, "delay=SECONDS"]
+        raise UnknownFailpoint(_unknown("action of a failpoint", text, known))
+    length = _number(seconds)
+    if not length >= 0:  # also for NaN
         raise UnknownFailpoint(f"{text!r}: a delay is delay=SECONDS, such as delay=0.5")
-    raise UnknownFailpoint(_unknown("action of a failpoint", text, [*_ACTIONS, "delay=SECONDS"]))
+    return lambda _name: time.sleep(length)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return -1.0
 
 
 def _kill(_name: str) -> None:
@@ -198,7 +186,6 @@ def _raise(name: str) -> None:
 _ACTIONS: Mapping[str, Action] = {"kill": _kill, "raise": _raise}
 
 
-def _unknown(what: str, name: str, known: Mapping[str, str] | list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(known)}"
+def _unknown(what: str, name: str, known: Iterable[str]) -> str:
+    hint = did_you_mean(name, known) or f"there are {', '.join(known)}"
     return f"{name!r} is no {what}; {hint}"

@@ -18,7 +18,7 @@ from rolehost.cli.main import invoke
 from rolehost.delivery.failures import describe
 from rolehost.deployment.model import LogSettings
 from rolehost.errors import Problem, StartError
-from rolehost.observe import libraries, logs
+from rolehost.observe import logs
 from rolehost.redaction import HIDDEN, hide, masked
 from rolehost.supervisor.plan import ProcessPlan
 from rolehost.supervisor.report import StatusReport
@@ -346,7 +346,7 @@ def test_messages_are_written_without_their_arguments(written: io.StringIO) -> N
     assert "S3cr3t" not in said
 
 
-@pytest.mark.parametrize("library", libraries.QUIET)
+@pytest.mark.parametrize("library", logs.QUIET)
 def test_clients_of_engines_write_only_warnings(written: io.StringIO, library: str) -> None:
     logging.getLogger(f"{library}.connection").debug("sends S3cr3t")
     logging.getLogger(f"{library}.connection").warning("hangs")

@@ -1,6 +1,6 @@
-"""What the supervisor tells its processes: which of them hang, and how many it has replaced.
+"""What the supervisor shows its processes: which of them hang, and how many it has replaced.
 
-A file without a name that all of them inherit. The supervisor alone writes it; reading it costs
+It is an anonymous file that all of them inherit. Only the supervisor writes it; a look at it costs
 one system call.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 #: Environment variable with the number of the file.
@@ -57,19 +58,12 @@ class Board:
     """A process's view of the board.
 
     Args:
-        number: file descriptor; None: there is no supervisor, and the board stays empty.
+        number: file descriptor; None without a supervisor: the board stays empty.
     """
 
     def __init__(self, number: int | None = None) -> None:
         self._number = number
         self._last = Notice()
-
-    def write(self, notice: Notice) -> None:
-        """Put a notice up in place of the one before; for the supervisor."""
-        if self._number is not None:
-            data = json.dumps(notice).encode()
-            # Longer than all that was there, so that nothing of it is left behind.
-            os.pwrite(self._number, data.ljust(os.fstat(self._number).st_size), 0)
 
     @classmethod
     def inherited(cls) -> Board:
@@ -77,15 +71,19 @@ class Board:
         number = os.environ.get(BOARD_VARIABLE)
         return cls(int(number) if number else None)
 
+    def write(self, notice: Notice) -> None:
+        """Replace the notice; for the supervisor."""
+        if self._number is not None:
+            data = json.dumps(notice).encode()
+            # Padded, so that nothing of a longer notice before it is left.
+            os.pwrite(self._number, data.ljust(os.fstat(self._number).st_size), 0)
+
     def read(self) -> Notice:
-        """Return what is on it."""
-        if self._number is None:
-            return self._last
-        try:
-            data = os.pread(self._number, os.fstat(self._number).st_size, 0)
-            hangs, restarts = json.loads(data or b"[[], {}]")
-        except (OSError, ValueError):
-            # It is being written: what was read last holds for a moment longer.
-            return self._last
-        self._last = Notice(tuple(Hang(*each) for each in hangs), restarts)
+        """Return the notice."""
+        if self._number is not None:
+            # While it is written, the last one that could be read holds.
+            with suppress(OSError, ValueError):
+                data = os.pread(self._number, os.fstat(self._number).st_size, 0)
+                hangs, restarts = json.loads(data or b"[[], {}]")
+                self._last = Notice(tuple(Hang(*each) for each in hangs), restarts)
         return self._last

@@ -1,9 +1,13 @@
 """Structured logs: structlog and the standard library through one writer, on stderr.
 
 Standard output belongs to commands. A line is written with one call and flushed, so lines of
-several processes on one pipe do not mix. Ids that belong to a piece of work (``request_id``,
-``job_id``, ``event_id``) are bound with :func:`structlog.contextvars.bind_contextvars` by the
-role that runs it; whatever is logged below carries them.
+several processes on one pipe do not mix. The role that runs a piece of work binds its id
+(``request_id``, ``job_id``, ``event_id``) with :func:`structlog.contextvars.bind_contextvars`, and
+every line below carries it.
+
+Libraries log statements and names, and never the values that they work with: at the level
+``debug`` peewee logs the parameters of each statement, and clients of engines what they send and
+receive; Dramatiq logs the arguments of messages at every level.
 """
 
 from __future__ import annotations
@@ -20,16 +24,31 @@ from structlog.contextvars import get_contextvars, merge_contextvars
 from structlog.typing import EventDict, WrappedLogger
 
 from rolehost.delivery.failures import formatted
-from rolehost.observe import libraries, lines
+from rolehost.observe import lines
 from rolehost.redaction import hides, masked
 
 if TYPE_CHECKING:
     from rolehost.deployment.model import LogSettings
 
+#: Libraries of which only warnings and errors are written: at ``info`` they say nothing that an
+#: operator needs, and at ``debug`` they log requests, answers and keys.
+QUIET = (
+    "asyncio",
+    "confluent_kafka",
+    "dramatiq",
+    "httpcore",
+    "httpx",
+    "kafka",
+    "pymemcache",
+    "redis",
+    "requests",
+    "urllib3",
+)
+
 #: Integers of fewer bits are written in decimals; Python refuses to do that with large ones.
 _MOST_BITS = 10_000
 
-#: What :func:`configure` made; None before.
+#: Set by :func:`configure`.
 _writer: _Writer | None = None
 
 
@@ -38,41 +57,41 @@ def configure(settings: LogSettings, *, stream: TextIO | None = None, **bound: A
 
     Args:
         settings: ``[log]`` of the deployment.
-        stream: where lines go; None takes standard error.
-        bound: fields that every line carries: ``deployment``, ``role``, ``slot``.
+        stream: where lines go; default: standard error.
+        bound: fields of every line: ``deployment``, ``role``, ``slot``.
     """
     stream = stream or sys.stderr
     terminal = stream.isatty()
     console = settings.format == "console" or (settings.format == "auto" and terminal)
     level = getattr(logging, settings.level.upper())
-    writer = _Writer(stream, bound, level, console=console, colour=terminal)
     global _writer
-    _writer = writer
+    _writer = writer = _Writer(stream, bound, level, console=console, colour=terminal)
     structlog.configure(
         processors=[merge_contextvars, writer.render],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=writer.logger,
+        logger_factory=lambda *_: writer,
         cache_logger_on_first_use=True,
     )
     root = logging.getLogger()
     root.handlers[:] = [_Handler(writer)]
     root.setLevel(level)
-    libraries.quiet(level)
+    for name in QUIET:
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))
     logging.captureWarnings(True)
 
 
 def often(level: str, event: str) -> Callable[[dict[str, Any]], None] | None:
-    """Return what writes one kind of line that is written very often, the access log.
+    """Return a function that writes a line that is written very often, the access log.
 
-    PERF: half the cost of structlog's chain of processors; bound ids are merged all the same.
+    PERF: it costs half as much as structlog's chain of processors; bound ids are merged too.
 
     Args:
         level: level of the line.
         event: its text.
 
     Returns:
-        A function of the line's own fields; None when lines of this level are not written.
-        Before :func:`configure`, one that goes through structlog as it is then.
+        A function of the line's own fields; None if lines of this level are not written.
+        Before :func:`configure` it uses structlog.
     """
     writer = _writer
     if writer is None:
@@ -91,7 +110,7 @@ def often(level: str, event: str) -> Callable[[dict[str, Any]], None] | None:
 
 
 class _Writer:
-    """Renders the fields of a line and writes it."""
+    """Renders the fields of a line and writes it; structlog's last processor and its logger."""
 
     def __init__(
         self, stream: TextIO, bound: dict[str, Any], level: int, *, console: bool, colour: bool
@@ -103,12 +122,8 @@ class _Writer:
         self.colour = colour
         self.encoder = msgspec.json.Encoder(enc_hook=repr)
 
-    def logger(self, *_name: Any) -> _Logger:
-        """Make what structlog calls at the end of its chain."""
-        return _Logger(self)
-
     def render(self, _logger: WrappedLogger, method: str, fields: EventDict) -> str | bytes:
-        """Turn structlog's event dictionary into a line; the last processor of its chain."""
+        """Turn structlog's event dictionary into a line."""
         line: dict[str, Any] = {
             "timestamp": lines.timestamp(time.time()),
             "level": "error" if method == "exception" else method,
@@ -129,8 +144,8 @@ class _Writer:
                 return lines.as_console(line, colour=self.colour)
             return self.encoder.encode(line)
         except Exception:
-            # Lone surrogates, keys that are no text, integers beyond 64 bits, objects that
-            # cannot be shown: slower, never lost. A line must not fail the work that it tells of.
+            # Lone surrogates, keys that are not text, integers beyond 64 bits, objects whose
+            # repr() fails: slower, but never lost. A line must not fail the work that it is about.
             plain = {_shown(key): _shown(value) for key, value in line.items()}
             if self.console:
                 return lines.as_console(plain, colour=self.colour)
@@ -152,15 +167,7 @@ class _Writer:
         except (OSError, ValueError):
             return
 
-
-class _Logger:
-    """What structlog calls at the end: every level writes."""
-
-    __slots__ = ("critical", "debug", "error", "exception", "info", "msg", "warning")
-
-    def __init__(self, writer: _Writer) -> None:
-        for name in self.__slots__:
-            setattr(self, name, writer.write)
+    msg = debug = info = warning = error = critical = exception = write
 
 
 class _Handler(logging.Handler):
@@ -173,7 +180,7 @@ class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record with the ids that are bound where it was logged."""
         try:
-            fields: EventDict = {"event": libraries.message_of(record), "logger": record.name}
+            fields: EventDict = {"event": _message(record), "logger": record.name}
             if record.exc_info:
                 fields["exc_info"] = record.exc_info
             fields = merge_contextvars(None, "", fields)
@@ -182,21 +189,38 @@ class _Handler(logging.Handler):
             self.handleError(record)
 
 
+def _message(record: logging.LogRecord) -> str:
+    """Return the text of a record of the standard library, without values."""
+    if isinstance(record.msg, tuple) and record.name.partition(".")[0] == "peewee":
+        return str(record.msg[0])
+    given: Any = record.args
+    if isinstance(given, tuple) and any(map(_is_dramatiq_message, given)):
+        named = [f"{x.actor_name} {x.message_id}" if _is_dramatiq_message(x) else x for x in given]
+        return str(record.msg) % tuple(named)
+    return record.getMessage()
+
+
+def _is_dramatiq_message(value: Any) -> bool:
+    """Return whether it is a message or the proxy around one; does not import Dramatiq."""
+    return type(value).__module__.startswith("dramatiq") and hasattr(value, "message_id")
+
+
 def _shown(value: Any) -> Any:
-    """Return what can be written as JSON: the value, its text, or that it has none."""
+    """Return what can be written as JSON: the value, its text, or a note that it has none."""
     if value is None or isinstance(value, float):
         return value
     try:
         if isinstance(value, int):
             return value if value.bit_length() < _MOST_BITS else hex(value)
         return str(value) if isinstance(value, str) else repr(value)
-    except Exception as error:  # code of the object's own
+    except Exception as error:  # of the object's own repr()
         return f"({type(value).__name__}: cannot be shown: {type(error).__name__})"
 
 
 def _error(given: Any) -> BaseException | None:
+    """Return the error of structlog's ``exc_info``: an error, a tuple, or True."""
+    if isinstance(given, tuple):
+        given = given[1]
     if isinstance(given, BaseException):
         return given
-    if isinstance(given, tuple):
-        return given[1] if isinstance(given[1], BaseException) else None
     return sys.exc_info()[1] if given else None

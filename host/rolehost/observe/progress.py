@@ -1,14 +1,16 @@
-"""Watching processes for progress, in time in which the watcher itself ran.
+"""Watches processes for progress; how they report it is in :mod:`rolehost.roles.beats`.
 
-A process tells of progress part by part (:mod:`rolehost.roles.beats`). Silence is measured on a
-clock that stands still while the watcher does: after the machine was suspended, or everything was
-stopped in a debugger, nothing seems to have been silent for long.
+Silence is measured on a clock that stands still while the watcher itself does not run. So after
+the machine was suspended, or stopped in a debugger, nothing seems to have been silent for long.
 """
 
 from __future__ import annotations
 
 #: Times the interval between two looks that one look may add to the clock.
 SLACK = 2.0
+
+#: The part that is named if no part of a process makes progress.
+WHOLE = "the whole process"
 
 
 class RunningClock:
@@ -24,20 +26,11 @@ class RunningClock:
         self._time = 0.0
 
     def look(self, now: float) -> float:
-        """Return the time.
-
-        Args:
-            now: monotonic seconds. A step much longer than ``longest`` means that this process
-                did not run, and counts as that.
-        """
+        """Return the time; ``now`` is monotonic, and a step far over ``longest`` is cut."""
         if self._seen is not None:
             self._time += min(now - self._seen, SLACK * self.longest)
         self._seen = now
         return self._time
-
-
-#: Stands for all parts of a process, when none makes progress.
-WHOLE = "the whole process"
 
 
 class Watch:

@@ -1,23 +1,41 @@
-"""One :class:`~rolehost.api.Recorder` that tells several."""
+"""The recorders that plugins added, which are called for every piece of work."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
 
 from rolehost.api.metrics import Metric
 from rolehost.api.observe import Recorder
+from rolehost.composition.model import Owned
+from rolehost.errors import UndeclaredError
 
 log = structlog.get_logger(__name__)
 
 
-class Recorders:
-    """Hands every call to each recorder that was added, in the order of their adding.
+def _each(name: str) -> Callable[..., None]:
+    """Return a method that calls this method of each recorder that has it."""
 
-    A recorder that raises is logged and keeps its place: what records must not break what is
-    recorded. Adding is for the start of a process, before work; calling is thread-safe.
+    def call(self: Recorders, *values: Any) -> None:
+        for recorder in self._recorders:
+            try:
+                method = getattr(recorder, name, None)
+                if method is not None:
+                    method(*values)
+            except Exception:
+                recorder_type = type(recorder).__qualname__
+                log.exception("a recorder failed", recorder=f"{recorder_type}.{name}")
+
+    return call
+
+
+class Recorders:
+    """Calls each recorder that was added, in their order; see :class:`rolehost.api.Recorder`.
+
+    A recorder that raises is logged and stays: it must not break the work that it records. Add
+    recorders at the start of a process, before work; the other methods are thread-safe.
     """
 
     __slots__ = ("_recorders",)
@@ -26,11 +44,11 @@ class Recorders:
         self._recorders: tuple[Recorder, ...] = ()
 
     def add(self, recorder: Recorder) -> None:
-        """Tell this one as well from now on."""
+        """Call this recorder too from now on."""
         self._recorders = (*self._recorders, recorder)
 
     def checkpoint(self) -> Callable[[], None]:
-        """Return what takes back the recorders that are added from now on."""
+        """Return a function that removes the recorders that are added from now on."""
         before = self._recorders
 
         def undo() -> None:
@@ -39,63 +57,65 @@ class Recorders:
         return undo
 
     def __bool__(self) -> bool:
-        """Whether anybody listens; without listeners the callers skip their measuring."""
+        """Return whether there are recorders; without them callers skip their measuring."""
         return bool(self._recorders)
 
-    def request(self, method: str, route: str, status: int, seconds: float) -> None:
-        """See :meth:`rolehost.api.Recorder.request`."""
-        for recorder in self._recorders:
-            self._tell(recorder.request, method, route, status, seconds)
-
-    def job(self, actor: str, outcome: str, waited: float, ran: float) -> None:
-        """See :meth:`rolehost.api.Recorder.job`."""
-        for recorder in self._recorders:
-            self._tell(recorder.job, actor, outcome, waited, ran)
-
-    def event(self, topic: str, group: str, outcome: str, age: float, ran: float) -> None:
-        """See :meth:`rolehost.api.Recorder.event`."""
-        for recorder in self._recorders:
-            self._tell(recorder.event, topic, group, outcome, age, ran)
-
-    def relayed(self, count: int, age: float) -> None:
-        """See :meth:`rolehost.api.Recorder.relayed`."""
-        for recorder in self._recorders:
-            self._tell(recorder.relayed, count, age)
-
-    def undeclared(self, kind: str, name: str) -> None:
-        """See :meth:`rolehost.api.Recorder.undeclared`."""
-        for recorder in self._recorders:
-            self._tell(recorder.undeclared, kind, name)
-
-    def cache(self, namespace: str, outcome: str, count: int) -> None:
-        """See :meth:`rolehost.api.Recorder.cache`."""
-        for recorder in self._recorders:
-            try:  # PERF: not by way of _tell(), for this is told for every value that is read
-                recorder.cache(namespace, outcome, count)
-            except Exception:
-                _failed(recorder.cache)
-
-    def degraded(self, plugin: str) -> None:
-        """Tell those that want to know: the method came with plugin API 2."""
-        for recorder in self._recorders:
-            method = getattr(recorder, "degraded", None)
-            if method is not None:
-                self._tell(method, plugin)
-
-    def measured(self, metric: Metric, value: float, labels: tuple[str, ...]) -> None:
-        """Tell those that record metrics of plugins: the method came with plugin API 2."""
-        for recorder in self._recorders:
-            method = getattr(recorder, "measured", None)
-            if method is not None:
-                self._tell(method, metric, value, labels)
-
-    @staticmethod
-    def _tell(method: Callable[..., None], *arguments: Any) -> None:
-        try:
-            method(*arguments)
-        except Exception:
-            _failed(method)
+    request = _each("request")
+    job = _each("job")
+    event = _each("event")
+    relayed = _each("relayed")
+    undeclared = _each("undeclared")
+    cache = _each("cache")
+    degraded = _each("degraded")
+    measured = _each("measured")
 
 
-def _failed(method: Callable[..., None]) -> None:
-    log.exception("a recorder failed", recorder=getattr(method, "__qualname__", ""))
+class Measures:
+    """Gives measurements of plugins' own metrics to the recorders. Thread-safe.
+
+    Args:
+        recorders: of the process.
+        strict: raise an error for an undeclared metric; False: count it as such and drop it.
+    """
+
+    def __init__(self, recorders: Recorders, *, strict: bool) -> None:
+        self._recorders = recorders
+        self._strict = strict
+        self._warned: set[str] = set()
+
+    def record(
+        self,
+        declared: Mapping[str, Owned[Metric]],
+        metric: Metric,
+        value: float,
+        labels: tuple[str, ...],
+    ) -> None:
+        """Record a value of a metric, see :meth:`rolehost.api.Services.measure`.
+
+        Args:
+            declared: the metrics of the enabled plugins, by name.
+            metric: must be one of them: one name with two meanings would spoil a whole scrape.
+        """
+        known = declared.get(metric.name)
+        if known is None or (known.value is not metric and known.value != metric):
+            self._undeclared(metric)
+            return
+        if metric.kind not in ("counter", "histogram"):
+            raise TypeError(f"the {metric.kind} {metric.name} cannot be measured by the host")
+        if len(labels) != len(metric.labels):
+            raise ValueError(
+                f"{metric.name} has the labels ({', '.join(metric.labels)}), and was given"
+                f" {len(labels)} values"
+            )
+        self._recorders.measured(metric, value, labels)
+
+    def _undeclared(self, metric: Metric) -> None:
+        if self._strict:
+            raise UndeclaredError(
+                f"metric {metric.name!r} is in no enabled plugin's PluginInfo.metrics as it is"
+                " measured; add it there"
+            )
+        self._recorders.undeclared("metric", metric.name)
+        if metric.name not in self._warned:
+            self._warned.add(metric.name)
+            log.warning("undeclared", kind="metric", name=metric.name, add_to="PluginInfo.metrics")

@@ -24,6 +24,9 @@ from rolehost.storage import Listener, Stream
 
 log = structlog.get_logger(__name__)
 
+#: Seconds before another try after a failure of the host or of storage.
+PAUSE = 1.0
+
 #: Gives the state of a process and the number in flight.
 Vitals = Callable[[], tuple[str, int | None]]
 
@@ -48,7 +51,7 @@ class PollingListener(Listener):
         """Nothing to close."""
 
 
-class Loop:
+class _Loop:
     """A thread that repeats a step; an outage of storage is waited out and never ends it."""
 
     name: str
@@ -58,7 +61,6 @@ class Loop:
         self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
 
     def start(self) -> None:
-        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -83,13 +85,13 @@ class Loop:
                 outage.passed()
             except StorageUnavailable as error:
                 outage.failed(error)
-                self.stopping.wait(1.0)
+                self.stopping.wait(PAUSE)
             except Exception:
                 log.exception("loop failed, going on", loop=self.name)
-                self.stopping.wait(1.0)
+                self.stopping.wait(PAUSE)
 
 
-class MaintenanceLoop(Loop):
+class _MaintenanceLoop(_Loop):
     """Renews presence; sweeps and applies retention while this process holds the lease for it."""
 
     name = "maintenance"
@@ -108,8 +110,8 @@ class MaintenanceLoop(Loop):
         self._stream = stream
         self._vitals = vitals
         self._manifest = describe(composition)
-        self._nudged = threading.Event()
         self._presence = Presence(runtime.database, runtime.clock, runtime.policy.lease)
+        self._renew_now = threading.Event()
         settings = composition.deployment.host.scheduler
         self._every: dict[Callable[[], None], float] = {
             self._renew: runtime.policy.heartbeat,
@@ -119,7 +121,7 @@ class MaintenanceLoop(Loop):
         self._due = dict.fromkeys(self._every, 0.0)
 
     def start(self) -> None:
-        """Announce presence, hand back what a dead predecessor held, and start the thread."""
+        """Announce presence and hand back what a dead predecessor held, then start the thread."""
         manifests.keep(self._runtime.database, self._manifest, self._runtime.clock.now())
         self._renew()
         sweep.release_dead(self._runtime)
@@ -127,20 +129,19 @@ class MaintenanceLoop(Loop):
         super().start()
 
     def step(self) -> None:
-        """Do what is due, then wait for the next."""
         now = self._now()
         for act, seconds in self._every.items():
             if now >= self._due[act]:
                 self._due[act] = now + seconds
                 act()
-        if self._nudged.wait(max(0.01, min(self._due.values()) - self._now())):
-            self._nudged.clear()
+        if self._renew_now.wait(max(0.01, min(self._due.values()) - self._now())):
+            self._renew_now.clear()
             if not self.stopping.is_set():
                 self._renew()
 
     def interrupt(self) -> None:
-        """Wake the thread from its wait; it then renews the presence."""
-        self._nudged.set()
+        """Wake the thread from its wait; unless it stops, it renews the presence."""
+        self._renew_now.set()
 
     def stop(self) -> None:
         """Stop, and remove the presence so that others need not wait for it to expire."""
@@ -157,16 +158,13 @@ class MaintenanceLoop(Loop):
 
     def _renew(self) -> None:
         manifest, python = self._manifest, platform.python_version()
-        self._presence.renew(
-            self._me, Pulse(manifest.hash, manifest.version, python, *self._vitals())
-        )
+        pulse = Pulse(manifest.hash, manifest.version, python, *self._vitals())
+        self._presence.renew(self._me, pulse)
 
     def _leads(self) -> bool:
-        runtime = self._runtime
-        ttl = runtime.policy.lease
-        return (
-            leases.acquire(runtime.database, runtime.clock, "sweep", self._me.id, ttl) is not None
-        )
+        database, clock = self._runtime.database, self._runtime.clock
+        ttl = self._runtime.policy.lease
+        return leases.acquire(database, clock, "sweep", self._me.id, ttl) is not None
 
     def _sweep(self) -> None:
         if self._leads():
@@ -180,7 +178,7 @@ class MaintenanceLoop(Loop):
                 self._stream.trim()
 
 
-class LongWriteLoop(Loop):
+class LongWriteLoop(_Loop):
     """Reports transactions that hold the write lock of the database for long, each one once."""
 
     name = "long-writes"
@@ -202,7 +200,7 @@ class LongWriteLoop(Loop):
         self.stopping.wait(self._seconds / 4)
 
 
-class RelayLoop(Loop):
+class _RelayLoop(_Loop):
     """Takes events from the outbox to the stream as soon as they are committed."""
 
     name = "relay"
@@ -215,18 +213,15 @@ class RelayLoop(Loop):
         self._beats = beats
 
     def step(self) -> None:
-        """Relay one batch; wait for a wake-up if there is no more."""
         self._beats.beat("the relay of the outbox")
         self._relay.step()
         if "leases" in self._listener.wait(self._relay.rest(self._poll)):
             self._relay.try_leases()
 
     def interrupt(self) -> None:
-        """Wake the thread from its wait."""
         self._listener.interrupt()
 
     def stop(self) -> None:
-        """Stop, and close the listener."""
         super().stop()
         self._listener.close()
 
@@ -243,12 +238,12 @@ class BackgroundLoops:
         beats: Beats,
         listen: Callable[[Collection[str]], Listener],
     ) -> None:
-        self._loops: list[Loop] = []
+        self._loops: list[_Loop] = []
         if "database" not in composition.backends:
             return
         runtime = services.delivery
         stream = services.stream if "stream" in composition.backends else None
-        self._loops.append(MaintenanceLoop(composition, runtime, me, stream, vitals))
+        self._loops.append(_MaintenanceLoop(composition, runtime, me, stream, vitals))
         if runtime.guard.single_writer:
             self._loops.append(LongWriteLoop(runtime.guard, composition.deployment.host.log))
         if stream is not None and composition.publishes:
@@ -256,7 +251,7 @@ class BackgroundLoops:
             # A process of the role http is watched by its master, which does not see the relay.
             own = beats if me.role != "http" else Beats()
             listener = listen(["outbox", "leases"])
-            self._loops.append(RelayLoop(relay, listener, runtime.policy.poll, own))
+            self._loops.append(_RelayLoop(relay, listener, runtime.policy.poll, own))
 
     def start(self) -> None:
         """Announce presence, hand back what a predecessor held, and start the threads.
@@ -269,11 +264,10 @@ class BackgroundLoops:
 
     def renew_presence(self) -> None:
         """Renew the presence soon, because the state of the process has changed."""
-        for loop in self._loops[:1]:
-            loop.interrupt()
+        if self._loops:
+            self._loops[0].interrupt()
 
     def stop(self) -> None:
         """End the threads, then give up presence and leases. Idempotent."""
-        for loop in reversed(self._loops):
-            loop.stop()
-        self._loops = []
+        while self._loops:
+            self._loops.pop().stop()

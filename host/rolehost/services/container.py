@@ -25,8 +25,7 @@ from rolehost.delivery.inbox import RequestScope
 from rolehost.delivery.runtime import Declared, DeliveryRuntime
 from rolehost.delivery.scopes import unit_of_work
 from rolehost.observe.board import Board
-from rolehost.observe.measuring import Measures
-from rolehost.observe.recorders import Recorders
+from rolehost.observe.recorders import Measures, Recorders
 from rolehost.schema import HOST_SET, Schema
 from rolehost.services import elsewhere
 from rolehost.services.checks import own_checks
@@ -265,7 +264,7 @@ class ProcessServices:
 
     def measure(self, metric: Metric, value: float = 1.0, /, *labels: str) -> None:
         """Add to a counter, or observe something with a histogram."""
-        self._measures.tell(self.composition.metrics, metric, value, labels)
+        self._measures.record(self.composition.metrics, metric, value, labels)
 
     def unit_of_work(self) -> AbstractContextManager[UnitOfWork]:
         """Open a unit of work, or join the one that is open here."""
