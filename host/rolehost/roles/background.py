@@ -16,16 +16,12 @@ from rolehost.delivery.leases import Identity, Presence, Pulse
 from rolehost.delivery.relay import Relay
 from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.deployment.model import LogSettings
-from rolehost.errors import StorageUnavailable
 from rolehost.roles.beats import Beats
-from rolehost.roles.outages import Outage
+from rolehost.roles.loops import Loop
 from rolehost.services import ProcessServices, manifests
 from rolehost.storage import Listener, Stream
 
 log = structlog.get_logger(__name__)
-
-#: Seconds before another try after a failure of the host or of storage.
-PAUSE = 1.0
 
 #: Gives the state of a process and the number in flight.
 Vitals = Callable[[], tuple[str, int | None]]
@@ -51,50 +47,8 @@ class PollingListener(Listener):
         """Nothing to close."""
 
 
-class _Loop:
-    """A thread that repeats a step; an outage of storage is waited out and never ends it."""
-
-    name: str
-
-    def __init__(self) -> None:
-        self.stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop the thread and wait for it."""
-        self.stopping.set()
-        self.interrupt()
-        if self._thread.is_alive():
-            self._thread.join()
-
-    def interrupt(self) -> None:
-        """Wake the thread from its wait."""
-
-    def step(self) -> None:
-        """Do one round and wait for the next."""
-        raise NotImplementedError
-
-    def _run(self) -> None:
-        outage = Outage(loop=self.name)
-        while not self.stopping.is_set():
-            try:
-                self.step()
-                outage.passed()
-            except StorageUnavailable as error:
-                outage.failed(error)
-                self.stopping.wait(PAUSE)
-            except Exception:
-                log.exception("loop failed, going on", loop=self.name)
-                self.stopping.wait(PAUSE)
-
-
-class _MaintenanceLoop(_Loop):
+class _MaintenanceLoop(Loop):
     """Renews presence; sweeps and applies retention while this process holds the lease for it."""
-
-    name = "maintenance"
 
     def __init__(
         self,
@@ -104,7 +58,7 @@ class _MaintenanceLoop(_Loop):
         stream: Stream | None,
         vitals: Vitals,
     ) -> None:
-        super().__init__()
+        super().__init__("maintenance")
         self._runtime = runtime
         self._me = me
         self._stream = stream
@@ -178,13 +132,11 @@ class _MaintenanceLoop(_Loop):
                 self._stream.trim()
 
 
-class LongWriteLoop(_Loop):
+class LongWriteLoop(Loop):
     """Reports transactions that hold the write lock of the database for long, each one once."""
 
-    name = "long-writes"
-
     def __init__(self, guard: Guard, settings: LogSettings) -> None:
-        super().__init__()
+        super().__init__("long-writes")
         self._guard = guard
         self._seconds = settings.long_write
 
@@ -200,13 +152,11 @@ class LongWriteLoop(_Loop):
         self.stopping.wait(self._seconds / 4)
 
 
-class _RelayLoop(_Loop):
+class _RelayLoop(Loop):
     """Takes events from the outbox to the stream as soon as they are committed."""
 
-    name = "relay"
-
     def __init__(self, relay: Relay, listener: Listener, poll: float, beats: Beats) -> None:
-        super().__init__()
+        super().__init__("relay")
         self._relay = relay
         self._listener = listener
         self._poll = min(poll, beats.every)
@@ -238,7 +188,7 @@ class BackgroundLoops:
         beats: Beats,
         listen: Callable[[Collection[str]], Listener],
     ) -> None:
-        self._loops: list[_Loop] = []
+        self._loops: list[Loop] = []
         if "database" not in composition.backends:
             return
         runtime = services.delivery

@@ -1,7 +1,7 @@
-"""A process's heartbeat: each of its parts says that it makes progress.
+"""A process's heartbeat: each of its parts reports that it makes progress.
 
-A beat is written by the code whose progress counts, a poll loop for example, and never by a thread
-that would live on while that code hangs. The supervisor replaces a process of which a part has
+A beat is written by the code whose progress counts, for example a poll loop, and never by a thread
+that would live on while that code hangs. The supervisor replaces a process if a part of it has
 not beaten for ``[supervisor] hang`` seconds; see :mod:`rolehost.observe.progress`.
 """
 
@@ -21,7 +21,7 @@ DUMP = signal.SIGUSR2
 #: Beats in the time after which a silent part counts as hung, and the most seconds between two.
 BEATS, LONGEST = 6, 10.0
 
-#: What the lines of a dump that tell something begin with; they are written by faulthandler.
+#: What the useful lines of faulthandler's dump begin with.
 DUMPED = ("Current thread ", "Thread ", "  File ")
 
 
@@ -35,48 +35,43 @@ class Beats:
 
     Args:
         hang: ``[supervisor] hang``, seconds; 0: nothing is watched.
-        pipe: the status pipe, a file descriptor; None: there is no supervisor.
+        pipe: the status pipe, a file descriptor; None without a supervisor.
 
     Attributes:
         every: a part that waits for work must wake up after so many seconds to beat.
+        watched: a supervisor watches this process.
     """
 
     def __init__(self, hang: float = 0.0, pipe: int | None = None) -> None:
         self.every = interval(hang)
         self._pipe = pipe if hang else None
+        self.watched = self._pipe is not None
         self._due: dict[str, float] = {}
         self._lock = threading.Lock()
-        if self._pipe is not None:
-            self.dumps()
-
-    @property
-    def watched(self) -> bool:
-        """Whether a supervisor watches this process."""
-        return self._pipe is not None
+        self.dumps()
 
     def dumps(self) -> None:
-        """Let :data:`DUMP` write the stacks; again after something else took the signal."""
+        """Let :data:`DUMP` write the stacks; again after other code took the signal."""
         if self._pipe is not None:
-            # What is registered already would not be set up again.
+            # Unregistered first, because a second registration alone changes nothing.
             faulthandler.unregister(DUMP)
             faulthandler.register(DUMP, file=self._pipe, all_threads=True, chain=False)
 
     def beat(self, part: str) -> None:
-        """Say that a part makes progress. Cheap; written at most once in half of ``every``.
+        """Report progress of a part. Cheap; written at most once in half of ``every``.
 
         Args:
-            part: names it in the log, ``jobs of default``; watched from its first beat on.
+            part: its name in the log, ``jobs of default``; watched from its first beat on.
         """
         if self._pipe is None:
             return
         now = time.monotonic()
-        if now < self._due.get(part, 0.0):
-            return
-        self._due[part] = now + self.every / 2
-        self.tell(f"beat {part}")
+        if now >= self._due.get(part, 0.0):
+            self._due[part] = now + self.every / 2
+            self.tell(f"beat {part}")
 
     def tell(self, line: str) -> None:
-        """Write a line to the supervisor; dropped when it does not read, because it may hang."""
+        """Write a line to the supervisor; dropped if it does not read, because it may hang."""
         if self._pipe is None:
             return
         with self._lock, suppress(OSError):

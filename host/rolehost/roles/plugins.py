@@ -18,13 +18,20 @@ class StartFailed(StartError):
     """A plugin could not be started.
 
     Attributes:
-        problem: what is wrong, and with which plugin.
+        degraded: what a composition keeps of the plugin if the process goes on without it.
     """
 
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
+    def __init__(self, plugin: Plugin, code: str, **words: str) -> None:
+        who = f"plugin {plugin.name} ({plugin.distribution} {plugin.version})"
+        problem = Problem(code=code, who=who, **words)
         where = f" at {problem.where}" if problem.where else ""
-        super().__init__(f"{problem.who}: {problem.what}: {problem.got}{where}; {problem.fix}")
+        super().__init__(f"{who}: {problem.what}: {problem.got}{where}; {problem.fix}")
+        self.degraded = Degraded(
+            name=plugin.name,
+            distribution=plugin.distribution,
+            version=plugin.version,
+            why=(problem,),
+        )
 
 
 def start(plugin: Plugin, context: ProcessContext, seconds: float) -> None:
@@ -37,21 +44,26 @@ def start(plugin: Plugin, context: ProcessContext, seconds: float) -> None:
     hook = implementation(plugin.module, "rolehost_start")
     if hook is None:
         return
+    words = {
+        "where": "",
+        "expected": f"a start within {seconds:g} seconds, [limits] start",
+        "fix": f"mend it, or take {plugin.name} out of plugins",
+    }
     try:
         bounded(lambda: hook(context), seconds)
     except StorageUnavailable:
         raise
     except Overdue as error:
-        hung = f"interrupted after {seconds:g} seconds, [limits] start"
-        what = "rolehost_start did not end"
-        raise _start_failed("start-hung", plugin, what, hung, seconds, error.where) from error
+        words |= {"where": error.where, "what": "rolehost_start did not end"}
+        words["got"] = f"interrupted after {seconds:g} seconds, [limits] start"
+        raise StartFailed(plugin, "start-hung", **words) from error
     except BaseException as error:
         if not _of_plugin(error):
             raise
         if not isinstance(error, RolehostError):
             log.error("start failed", plugin=plugin.name, exc_info=error)
-        what = f"rolehost_start raised {type(error).__name__}"
-        raise _start_failed("start-raised", plugin, what, str(error), seconds) from error
+        words |= {"what": f"rolehost_start raised {type(error).__name__}", "got": str(error)}
+        raise StartFailed(plugin, "start-raised", **words) from error
 
 
 def stop(plugin: Plugin, context: ProcessContext, seconds: float) -> None:
@@ -59,27 +71,27 @@ def stop(plugin: Plugin, context: ProcessContext, seconds: float) -> None:
     hook = implementation(plugin.module, "rolehost_stop")
     if hook is None:
         return
-    words = {
-        "plugin": plugin.name,
-        "hook": "rolehost_stop",
-        "of": f"{plugin.distribution} {plugin.version}",
-    }
+    bound = log.bind(
+        plugin=plugin.name,
+        hook="rolehost_stop",
+        of=f"{plugin.distribution} {plugin.version}",
+    )
     try:
         bounded(lambda: hook(context), seconds)
     except Overdue as error:
-        log.error("hook did not end, going on", seconds=seconds, where=error.where, **words)
+        bound.error("hook did not end, going on", seconds=seconds, where=error.where)
     except BaseException as error:
         if not _of_plugin(error):
             raise
-        log.error("hook failed", exc_info=error, **words)
+        bound.error("hook failed", exc_info=error)
 
 
-def backend_failed(plugin: Plugin, backend: Owned[Backend], error: Exception) -> Problem:
-    """Return the problem of a backend that cannot be made, or fails when it is pinged."""
+def backend_failed(plugin: Plugin, backend: Owned[Backend], error: Exception) -> StartFailed:
+    """Return the error of a backend that cannot be made, or fails when it is pinged."""
     kind, name = backend.value.kind, backend.value.name
-    return Problem(
-        code="backend-failed",
-        who=_who(plugin),
+    return StartFailed(
+        plugin,
+        "backend-failed",
         where=backend.location,
         what=f"its {kind} backend {name} raised {type(error).__name__}",
         expected="a backend, or StorageUnavailable while it is away",
@@ -88,11 +100,11 @@ def backend_failed(plugin: Plugin, backend: Owned[Backend], error: Exception) ->
     )
 
 
-def dependency_failed(failed: Plugin, plugin: Plugin, deployment: str) -> Problem:
-    """Return the problem of a plugin that depends on one that failed."""
-    return Problem(
-        code="degraded-dependency",
-        who=_who(plugin),
+def dependency_failed(failed: Plugin, plugin: Plugin, deployment: str) -> StartFailed:
+    """Return the error of a plugin that depends on one that failed."""
+    return StartFailed(
+        plugin,
+        "degraded-dependency",
         where=f"depends of plugin {plugin.name}",
         what=f"the plugin {plugin.name} depends on {failed.name}, which has failed",
         expected=f"{failed.name} to work in {deployment}",
@@ -101,37 +113,7 @@ def dependency_failed(failed: Plugin, plugin: Plugin, deployment: str) -> Proble
     )
 
 
-def degraded(plugin: Plugin, problem: Problem) -> Degraded:
-    """Return what the composition keeps of a plugin that failed at its start."""
-    return Degraded(
-        name=plugin.name,
-        distribution=plugin.distribution,
-        version=plugin.version,
-        why=(problem,),
-    )
-
-
-def _who(plugin: Plugin) -> str:
-    return f"plugin {plugin.name} ({plugin.distribution} {plugin.version})"
-
-
 def _of_plugin(error: BaseException) -> bool:
     """Return False for an interrupt from the keyboard and for a simulated crash."""
     own = type(error).__module__.partition(".")[0] == "rolehost"
     return not isinstance(error, KeyboardInterrupt) and (not own or isinstance(error, Exception))
-
-
-def _start_failed(
-    code: str, plugin: Plugin, what: str, got: str, seconds: float, where: str = ""
-) -> StartFailed:
-    return StartFailed(
-        Problem(
-            code=code,
-            who=_who(plugin),
-            where=where,
-            what=what,
-            expected=f"a start within {seconds:g} seconds, [limits] start",
-            got=got,
-            fix=f"mend it, or take {plugin.name} out of plugins",
-        )
-    )

@@ -77,6 +77,8 @@ class Process:
         self._started: list[Plugin] = []
         self._background: BackgroundLoops | None = None
         self._ready = False
+        #: Its id in presence rows and leases; a new one after every fork.
+        self.identity: Identity
         #: Counts the requests, jobs or events in flight; set by the role.
         self.in_flight: Callable[[], int] | None = None
 
@@ -96,11 +98,6 @@ class Process:
     def draining(self) -> bool:
         """Whether the process was asked to stop."""
         return self._services is not None and self._services.draining
-
-    @property
-    def identity(self) -> Identity:
-        """The id of this process in presence rows and leases; a new one after every fork."""
-        return self._identity
 
     def listen(self, names: Collection[str]) -> Listener:
         """Listen for wake-ups; without a queue the listener only waits."""
@@ -144,16 +141,15 @@ class Process:
         whole = self._provisioned
         backend = whole.backends[kind]
         failed = whole.plugin(backend.plugin)
-        problem = plugins.backend_failed(failed, backend, error)
         log.error("backend failed", plugin=failed.name, kind=kind, exc_info=error)
+        failure = plugins.backend_failed(failed, backend, error)
         if not whole.deployment.may_degrade(failed.name):
-            raise plugins.StartFailed(problem) from error
+            raise failure from error
         kinds = [each for each, owned in whole.backends.items() if owned.plugin == failed.name]
-        rest = whole.without(plugins.degraded(failed, problem), backends=False)
+        rest = whole.without(failure.degraded, backends=False)
         for name in needing(rest, kinds):
-            other = whole.plugin(name)
-            why = plugins.dependency_failed(failed, other, rest.deployment.name)
-            rest = rest.without(plugins.degraded(other, why))
+            other = plugins.dependency_failed(failed, whole.plugin(name), services.deployment)
+            rest = rest.without(other.degraded)
         self._provisioned = services.composition = rest
 
     def _topics(self) -> frozenset[str]:
@@ -180,13 +176,8 @@ class Process:
             RolehostError: storage cannot be reached. The process may be started once more.
         """
         services = self._provision()
-        self._identity = Identity(
-            f"{self.role}.{self.slot}.{self.incarnation}-{os.getpid()}-{os.urandom(4).hex()}",
-            services.deployment,
-            self.role,
-            self.slot,
-            self.incarnation,
-        )
+        name = f"{self.role}.{self.slot}.{self.incarnation}-{os.getpid()}-{os.urandom(4).hex()}"
+        self.identity = Identity(name, services.deployment, self.role, self.slot, self.incarnation)
         try:
             if self._migrates:
                 for migration in bring_up(self.composition, services.database):
@@ -197,7 +188,7 @@ class Process:
                 self._background = BackgroundLoops(
                     self.composition,
                     services,
-                    self._identity,
+                    self.identity,
                     self._vitals,
                     self.beats,
                     self.listen,
@@ -276,16 +267,14 @@ class Process:
                 failed[plugin.name] = plugin
                 self._stop_last()
                 undo()
-                degraded = plugins.degraded(plugin, error.problem)
-                services.composition = services.composition.without(degraded)
+                services.composition = services.composition.without(error.degraded)
         for each in services.composition.degraded:
             services.recorders.degraded(each.name)
 
     def _start_plugin(self, plugin: Plugin, failed: Mapping[str, Plugin]) -> None:
         missing = next((name for name in plugin.info.depends if name in failed), None)
         if missing is not None:
-            problem = plugins.dependency_failed(failed[missing], plugin, self.services.deployment)
-            raise plugins.StartFailed(problem)
+            raise plugins.dependency_failed(failed[missing], plugin, self.services.deployment)
         # Less than the supervisor's patience, so that the hook is named before it kills.
         patience = self.composition.deployment.host.supervisor.start_timeout / 2
         plugins.start(plugin, self._context(plugin), min(self._limits.start, patience))

@@ -1,4 +1,4 @@
-"""Runs one role of a composition in this process, from logs to exit status."""
+"""Runs one role of a composition in this process: logs, failpoints, errors, exit status."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ from rolehost.errors import (
 )
 from rolehost.roles.status import AWAY, CANNOT_START, MISCONFIGURED, STATUS_VARIABLE
 
+log = structlog.get_logger(__name__)
+
 #: Characters of a reason that is written to the status pipe, which takes 4096 bytes at once.
 LONGEST_REASON = 1000
 
@@ -37,14 +39,10 @@ PINGING = "pings storage"
 def serve(
     composition: Composition, role: str, slot: int, incarnation: int, *, migrates: bool = False
 ) -> int:
-    """Run a role until the process is told to stop; return its exit status.
+    """Run a role until the process is asked to stop; return its exit status.
 
-    Args:
-        composition: what is run; parts that the role does not read may be left out.
-        role: which of its roles.
-        slot: number among the processes of the role, from 0.
-        incarnation: how often this slot was started, from 1.
-        migrates: see :class:`~rolehost.roles.process.Process`.
+    The parameters are those of :class:`~rolehost.roles.process.Process`; the composition may lack
+    parts that the role does not read.
 
     Raises:
         RolehostError: it cannot start here.
@@ -78,14 +76,14 @@ def serve(
 
 
 def reported(role: str, run: Callable[[], int]) -> int:
-    """Return what ``run`` returns; tell what it raises, as one line, and return its status."""
+    """Return what ``run`` returns; report an error that it raises, and return its status."""
     try:
         return run()
     except ConfigurationError as error:
         print(error, file=sys.stderr)
         return MISCONFIGURED
     except RolehostError as error:
-        tell_failure(role, error)
+        report_failure(role, error)
         return status_of(error)
 
 
@@ -96,10 +94,10 @@ def status_of(error: Exception) -> int:
     return AWAY if isinstance(error, StorageUnavailable) else CANNOT_START
 
 
-def tell_failure(role: str, error: RolehostError) -> None:
-    """Tell the supervisor why the process cannot start; without one, standard error.
+def report_failure(role: str, error: RolehostError) -> None:
+    """Report why the process cannot start: to the supervisor, else on standard error.
 
-    Several processes stumble over the same thing; the supervisor tells it once.
+    If several processes fail for one reason, the supervisor reports it once.
     """
     line = " ".join(str(error).split())
     if not _announce(f"failed {line[:LONGEST_REASON]}"):
@@ -107,13 +105,13 @@ def tell_failure(role: str, error: RolehostError) -> None:
 
 
 def _name_process(name: str) -> None:
-    """Let ``ps -e`` and ``top`` tell the roles apart, where the kernel has names of threads."""
+    """Show the role in ``ps -e`` and ``top``, if the kernel has names of threads."""
     with suppress(OSError):
         Path("/proc/self/comm").write_text(name[:15])
 
 
 def _announce(word: str) -> bool:
-    """Tell the supervisor; False: there is none."""
+    """Write a line to the supervisor; return False if there is none."""
     number = os.environ.get(STATUS_VARIABLE)
     if not number:
         return False
@@ -134,9 +132,9 @@ def arm_failpoints(deployment: Deployment) -> None:
     text = os.environ.get(failpoints.VARIABLE, "").strip()
     if not text:
         return
-    words = {}
+    refused: dict[str, str] = {}
     if deployment.host.deployment.environment == "production":
-        words = {
+        refused = {
             "code": "failpoints-in-production",
             "what": "failpoints are to be armed in production",
             "expected": f"no {failpoints.VARIABLE} where environment is production",
@@ -147,18 +145,16 @@ def arm_failpoints(deployment: Deployment) -> None:
         try:
             failpoints.arm_from(text)
         except failpoints.UnknownFailpoint as error:
-            words = {
+            refused = {
                 "code": "failpoint",
                 "what": str(error),
                 "expected": "POINT:ACTION or POINT:ACTION@PROBABILITY, separated by commas",
                 "fix": "rolehost failpoints lists the points and what each can do",
             }
-    if words:
+    if refused:
         who, where = f"deployment {deployment.name}", f"environment {failpoints.VARIABLE}"
-        raise ConfigurationError([Problem(who=who, where=where, got=text, **words)])
-    structlog.get_logger(__name__).warning(
-        "failpoints are armed, this process may fail on purpose", armed=text
-    )
+        raise ConfigurationError([Problem(who=who, where=where, got=text, **refused)])
+    log.warning("failpoints are armed, this process may fail on purpose", armed=text)
 
 
 def leave(status: int) -> NoReturn:

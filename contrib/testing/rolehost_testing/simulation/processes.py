@@ -99,7 +99,7 @@ class SimulatedProcess(Process):
             guard.strand = self.run.fibers.number
             guard.simulated_loop = self.run.fibers.in_coroutine
         self.start()
-        self._identity = Identity(
+        self.identity = Identity(
             self.name, services.deployment, self.role, self.slot, self.incarnation
         )
         if "database" not in self.composition.backends:
@@ -113,7 +113,7 @@ class SimulatedProcess(Process):
 
     def begin(self) -> None:
         """Announce its presence and begin to take work; see :mod:`rolehost.roles.background`."""
-        self._presence.renew(self._identity)
+        self._presence.renew(self.identity)
         sweep.release_dead(self.services.delivery)
         settings, now = self.composition.deployment.host.scheduler, self.run.clock.now()
         self._due = {
@@ -168,7 +168,7 @@ class SimulatedProcess(Process):
         self._due["renew"] = self.run.clock.now() + int(
             self.services.delivery.policy.heartbeat * 1000
         )
-        self._presence.renew(self._identity)
+        self._presence.renew(self.identity)
 
     def _leads(self) -> bool:
         runtime = self.services.delivery

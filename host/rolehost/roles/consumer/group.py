@@ -15,10 +15,10 @@ from rolehost import failpoints
 from rolehost.api.contributions import Handler
 from rolehost.delivery import deadletters, leases
 from rolehost.delivery.handling import Handling, Stopping
-from rolehost.errors import StorageError, StorageUnavailable
+from rolehost.errors import StorageError
 from rolehost.roles.consumer.assignments import Assignment, Assignments, Taken
 from rolehost.roles.consumer.lanes import Lanes, Work
-from rolehost.roles.outages import Outage
+from rolehost.roles.loops import PAUSE, Loop
 from rolehost.roles.process import Process
 from rolehost.storage import Partition, Record
 
@@ -34,8 +34,6 @@ COMMIT = 0.25
 RELEASE = 5.0
 #: Seconds to wait for room for many records before few are taken.
 ROOM = 0.02
-#: Seconds before another try after a failure of the host or of storage.
-PAUSE = 1.0
 #: Seconds for which all threads may be busy and settle nothing before the group counts as making
 #: no progress: handlers have no time limit, and a slow one is not a hang.
 HANDLING = 3600.0
@@ -73,8 +71,8 @@ class Progress:
         return same
 
 
-class ConsumerGroup:
-    """The handlers of one consumer group in one process, driven by :meth:`run` in a thread.
+class ConsumerGroup(Loop):
+    """The handlers of one consumer group in one process; its thread polls and commits.
 
     Args:
         process: the process, started.
@@ -86,6 +84,7 @@ class ConsumerGroup:
     def __init__(
         self, process: Process, group: str, handlers: Sequence[Handler], lanes: Lanes
     ) -> None:
+        super().__init__("consumer-group", group=group)
         services = process.services
         self._runtime = runtime = services.delivery
         self._stream = services.stream
@@ -108,7 +107,6 @@ class ConsumerGroup:
         self._replaying: set[int] = set()
         self._beats = process.beats
         self._progress = Progress()
-        self._stopping = threading.Event()
         self._stop_by = 0.0
         self._subscription = self._stream.subscribe(
             list(self._handlers),
@@ -122,31 +120,22 @@ class ConsumerGroup:
         """How many records are taken and not settled; for any thread."""
         return self._assignments.in_flight
 
-    def stop(self, deadline: float) -> None:
-        """Make :meth:`run` end: begin nothing more, wait for what runs, commit, leave.
+    def stop_by(self, deadline: float) -> None:
+        """Make the thread begin nothing more, wait for what runs, commit, and leave.
 
         Args:
             deadline: of ``time.monotonic()``, until which it waits.
         """
         self._stop_by = deadline
-        self._stopping.set()
+        self.stopping.set()
         self._subscription.interrupt()
 
-    def run(self) -> None:
-        """Poll until it is stopped, then leave; an outage of storage is waited out."""
-        outage = Outage(group=self._group)
-        while not self._stopping.is_set():
-            try:
-                self._round()
-                self._beats.beat(f"polling for {self._group}")
-                outage.passed()
-            except StorageUnavailable as error:
-                self._beats.beat(f"polling for {self._group}")
-                outage.failed(error)
-                self._stopping.wait(PAUSE)
-            except Exception:
-                log.exception("consumer group failed, going on", group=self._group)
-                self._stopping.wait(PAUSE)
+    def beat(self) -> None:
+        """Report that the thread polls."""
+        self._beats.beat(f"polling for {self._group}")
+
+    def leave(self) -> None:
+        """Give up the partitions: wait for what runs, commit, and end the subscription."""
         try:
             self._revoked(self._assignments.partitions())
         except Exception as error:
@@ -183,7 +172,8 @@ class ConsumerGroup:
         except StorageError:
             return 0
 
-    def _round(self) -> None:
+    def step(self) -> None:
+        """Poll once, commit what is finished, and replay dead letters."""
         # Few at a time cost as much as many; but one slow lane must not hold up the others.
         self._assignments.wait_for_room(self._most // 2, ROOM)
         room = self._most - self._assignments.in_flight
@@ -272,7 +262,7 @@ class ConsumerGroup:
     def _wait(self, seconds: float) -> bool:
         """Wait before a retry; return True if there is none, because the partition moves."""
         assignment: Assignment | None = getattr(self._current, "assignment", None)
-        return (assignment.revoked if assignment else self._stopping).wait(seconds)
+        return (assignment.revoked if assignment else self.stopping).wait(seconds)
 
     def _commit(self) -> None:
         self._assignments.read_up_to(self._subscription.positions())
@@ -291,7 +281,7 @@ class ConsumerGroup:
 
     def _revoked(self, partitions: Collection[Partition]) -> None:
         """Let what is being handled finish, within limits, so that it is not handled twice."""
-        stopping = self._stopping.is_set()
+        stopping = self.stopping.is_set()
         patience = max(0.0, self._stop_by - time.monotonic()) if stopping else RELEASE
         try:
             if not self._assignments.revoke(partitions, patience):
@@ -319,6 +309,6 @@ class ConsumerGroup:
             with self._runtime.database.session(), self._runtime.database.transaction() as tx:
                 deadletters.replayed(tx, number)
 
-        if not self._stopping.is_set():
+        if not self.stopping.is_set():
             self._decided(replay, None)
         self._replaying.discard(number)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 
 import structlog
@@ -38,10 +37,6 @@ class ConsumerRole:
             ConsumerGroup(process, group, handlers, self._lanes)
             for group, handlers in by_group.items()
         ]
-        self._threads = [
-            threading.Thread(target=group.run, name="consumer-group", daemon=True)
-            for group in self._groups
-        ]
         process.in_flight = self._in_flight
 
     def _in_flight(self) -> int:
@@ -49,8 +44,8 @@ class ConsumerRole:
 
     def start(self) -> None:
         """Start polling."""
-        for thread in self._threads:
-            thread.start()
+        for group in self._groups:
+            group.start()
 
     def look(self) -> None:
         """Beat for the groups that handle what they have taken, or have nothing to handle."""
@@ -61,9 +56,9 @@ class ConsumerRole:
         """Poll no more, let running handlers finish within the grace, commit, leave."""
         deadline = time.monotonic() + self._grace
         for group in self._groups:
-            group.stop(deadline)
-        for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()) + LEAVING)
-            if thread.is_alive():
+            group.stop_by(deadline)
+        for group in self._groups:
+            group.thread.join(max(0.0, deadline - time.monotonic()) + LEAVING)
+            if group.thread.is_alive():
                 log.warning("a consumer group did not leave in time")
         self._lanes.stop(max(0.1, deadline - time.monotonic()))

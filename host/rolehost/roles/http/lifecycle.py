@@ -15,7 +15,7 @@ from rolehost.roles.http.application import Application, StartupApplication, bui
 from rolehost.roles.http.scope import Asgi
 from rolehost.roles.lifecycle import answered, started
 from rolehost.roles.process import Process
-from rolehost.roles.serving import status_of, tell_failure
+from rolehost.roles.serving import report_failure, status_of
 
 log = structlog.get_logger(__name__)
 
@@ -141,7 +141,7 @@ class Lifecycle:
         if not self._marks[-1]:
             self._marks[-1] = 1
             if isinstance(error, RolehostError):
-                tell_failure("http", error)
+                report_failure("http", error)
             else:
                 log.error("the http role cannot start", exc_info=error)
         if not self.waiting:

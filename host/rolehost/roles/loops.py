@@ -1,0 +1,70 @@
+"""The loop that runs a part of a process in a thread: relay, scheduler, consumer group."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import structlog
+
+from rolehost.errors import StorageUnavailable
+from rolehost.roles.outages import Outage
+
+log = structlog.get_logger(__name__)
+
+#: Seconds before another try after a failure of the host or of storage.
+PAUSE = 1.0
+
+
+class Loop:
+    """A thread that repeats a step; an outage of storage is waited out and never ends it.
+
+    Args:
+        name: of the loop and its thread, in log lines.
+        bound: more fields of its log lines.
+    """
+
+    def __init__(self, name: str, **bound: str) -> None:
+        self._bound: dict[str, Any] = {"loop": name, **bound}
+        self.stopping = threading.Event()
+        self.thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self.thread.start()
+
+    def stop(self) -> None:
+        """Stop the thread and wait for it."""
+        self.stopping.set()
+        self.interrupt()
+        if self.thread.is_alive():
+            self.thread.join()
+
+    def interrupt(self) -> None:
+        """Wake the thread from its wait."""
+
+    def step(self) -> None:
+        """Do one round and wait for the next."""
+        raise NotImplementedError
+
+    def beat(self) -> None:
+        """Report progress, after a step that ended or found storage away."""
+
+    def leave(self) -> None:
+        """Give up what the steps used, in the thread, after the last one."""
+
+    def _run(self) -> None:
+        outage = Outage(**self._bound)
+        while not self.stopping.is_set():
+            try:
+                self.step()
+                self.beat()
+                outage.passed()
+            except StorageUnavailable as error:
+                self.beat()
+                outage.failed(error)
+                self.stopping.wait(PAUSE)
+            except Exception:
+                log.exception("loop failed, going on", **self._bound)
+                self.stopping.wait(PAUSE)
+        self.leave()
