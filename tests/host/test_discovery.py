@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from rolehost.discovery import Found, HookTable, implementation, installed
+from rolehost.discovery import Found, installed
+from rolehost.discovery.hooks import HookTable, implementation
 from rolehost.errors import ConfigurationError
 from rolehost.suggest import did_you_mean
 

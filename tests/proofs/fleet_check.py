@@ -14,8 +14,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from rolehost_fleet import examine
 from rolehost_fleet.checking import check
+from rolehost_fleet.loading import examine
 
 from tests.proofs.fleet_check_cases import CASES, ENVIRON, FOUR, Case, put
 from tests.proofs.kit import ROOT, Figures, Options

@@ -1,9 +1,5 @@
 """Several deployments that run together: composed each, then checked against each other.
 
-Nothing is connected to: a fleet is made of files and of what plugins declare.
+Nothing is connected to: a fleet is made of files and of what plugins declare. This package
+imports nothing by itself, because ``rolehost --help`` imports it to find its commands.
 """
-
-from rolehost_fleet.loading import examine, load
-from rolehost_fleet.model import Fleet, FleetMember
-
-__all__ = ["Fleet", "FleetMember", "examine", "load"]

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from rolehost.cli.main import invoke
-from rolehost_fleet import load
 from rolehost_fleet.asyncapi import asyncapi
+from rolehost_fleet.loading import load
 
 from tests.proofs.fleet_check_cases import ENVIRON, FOUR, Case
 from tests.proofs.fleet_check_plugins import Paid, Placed, actor, handler, plugin

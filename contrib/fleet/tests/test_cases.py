@@ -11,8 +11,8 @@ import re
 from pathlib import Path
 
 import pytest
-from rolehost_fleet import load
 from rolehost_fleet.checking import check
+from rolehost_fleet.loading import load
 
 from tests.proofs.fleet_check_cases import CASES, ENVIRON, Case
 

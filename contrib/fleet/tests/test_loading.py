@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 from rolehost.errors import ConfigurationError
-from rolehost_fleet import Fleet, load
+from rolehost_fleet.loading import load
+from rolehost_fleet.model import Fleet
 
 from tests.proofs.fleet_check_plugins import actor, handler, plugin
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from rolehost.api import Metric
-from rolehost_fleet import load
 from rolehost_fleet.checking import check
+from rolehost_fleet.loading import load
 
 from tests.proofs.fleet_check_cases import ENVIRON, Case
 from tests.proofs.fleet_check_plugins import counter, plugin

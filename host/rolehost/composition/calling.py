@@ -13,8 +13,9 @@ from rolehost.api.contributions import Extension, PluginInfo
 from rolehost.api.hooks import DeclareContext
 from rolehost.composition.locations import line_of
 from rolehost.composition.problems import Problems
-from rolehost.discovery import Found, implementation
+from rolehost.discovery import Found
 from rolehost.discovery.bounded import Overdue, bounded
+from rolehost.discovery.hooks import implementation
 from rolehost.errors import ConfigurationError, Problem, SettingRefused
 
 #: What :func:`call_hook` returns if the hook failed.

@@ -11,8 +11,9 @@ from rolehost.api.versions import ACCEPTED_APIS, PLUGIN_API
 from rolehost.composition.calling import FAILED, Loaded, call_hook, context_of, own_problems
 from rolehost.composition.pins import Pins
 from rolehost.composition.problems import Problems
-from rolehost.discovery import Found, HookTable, implementation, installed
+from rolehost.discovery import Found, installed
 from rolehost.discovery.bounded import Overdue, bounded
+from rolehost.discovery.hooks import HookTable, implementation
 from rolehost.discovery.loading import contained
 from rolehost.errors import ConfigurationError, Who
 from rolehost.messages import problem

@@ -6,6 +6,5 @@ plugin, distribution, version and the line that raised.
 """
 
 from rolehost.discovery.entries import Found, installed
-from rolehost.discovery.hooks import HookTable, implementation
 
-__all__ = ["Found", "HookTable", "implementation", "installed"]
+__all__ = ["Found", "installed"]

@@ -16,9 +16,12 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rolehost.api.hooks import GROUP
 from rolehost.discovery.loading import load
 from rolehost.errors import Who
+
+#: Entry-point group of plugins. It stands here and not in :mod:`rolehost.api.hooks`, so that
+#: commands can be found without importing the API.
+GROUP = "rolehost"
 
 #: Group in which a distribution lists its plugins that a service may go on without, because they
 #: give no security middleware. Read without importing anything.

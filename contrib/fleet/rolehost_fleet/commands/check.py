@@ -13,11 +13,12 @@ from rolehost.cli.output import document
 from rolehost.composition.manifest import Manifest
 from rolehost.errors import Problem, StartError
 
-from rolehost_fleet import Fleet, FleetMember, examine
 from rolehost_fleet.budgets import demand, processes
 from rolehost_fleet.checking import check as check_fleet
 from rolehost_fleet.commands.sources import expanded
 from rolehost_fleet.findings import Findings
+from rolehost_fleet.loading import examine
+from rolehost_fleet.model import Fleet, FleetMember
 from rolehost_fleet.saved import decode_all
 
 

@@ -10,7 +10,7 @@ from rolehost.cli.explain import Facts, explain, origin, provided
 from rolehost.composition import Owned
 from rolehost.composition.topology import actor_of, when
 
-from rolehost_fleet import Fleet, FleetMember
+from rolehost_fleet.model import Fleet, FleetMember
 
 
 def explain_fleet(fleet: Fleet, kind: str, name: str) -> Facts | None:

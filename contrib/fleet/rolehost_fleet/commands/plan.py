@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rolehost.composition.manifest import Manifest
     from rolehost.storage import Database
 
-    from rolehost_fleet import Fleet
+    from rolehost_fleet.model import Fleet
     from rolehost_fleet.plan import Plan
     from rolehost_fleet.queued import Unreadable
     from rolehost_fleet.status import FleetStatus

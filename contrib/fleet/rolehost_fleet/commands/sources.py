@@ -13,7 +13,8 @@ import click
 import msgspec
 from rolehost.errors import StartError
 
-from rolehost_fleet import Fleet, load
+from rolehost_fleet.loading import load
+from rolehost_fleet.model import Fleet
 
 if TYPE_CHECKING:
     from rolehost.composition.manifest import Manifest
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from rolehost.services import ProcessServices
     from rolehost.storage import Database, Kind, Queue, Stream
 
-    from rolehost_fleet import FleetMember
+    from rolehost_fleet.model import FleetMember
     from rolehost_fleet.status import FleetStatus
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -21,8 +21,8 @@ from rolehost.api.contributions import Actor, Backend, Handler, Migrations
 from rolehost.api.settings import Secret
 from rolehost.composition import Probe, compose, probe
 from rolehost.deployment import Deployment, read
-from rolehost.discovery import Found, implementation, installed
-from rolehost.discovery.hooks import HOOKS, line_of
+from rolehost.discovery import Found, installed
+from rolehost.discovery.hooks import HOOKS, implementation, line_of
 
 from rolehost_testing.grading.audit import Audit
 
