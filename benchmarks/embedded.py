@@ -13,18 +13,22 @@ from benchmarks.model import ROOT
 FILE = ROOT / "deploy" / "embedded.toml"
 
 
+def environment_of(folder: Path) -> dict[str, str]:
+    """Return the variables that keep the deployment's files in ``folder``, which is made."""
+    folder.mkdir(exist_ok=True)
+    return environment(folder) | {
+        "ROLEHOST__EMBEDDED__PATH": str(folder / "rolehost.db"),
+        "ROLEHOST__LOG__FORMAT": "json",
+    }
+
+
 @contextmanager
 def started(folder: Path, port: int | None = None, role: str = "") -> Iterator[Child]:
     """Run the deployment, or one role of it, with its database in ``folder``.
 
     The block is entered when the supervisor says that all of it is ready.
     """
-    folder.mkdir(exist_ok=True)
-    env = environment(folder) | {
-        "ROLEHOST__HTTP__BIND": f"127.0.0.1:{port or free_port()}",
-        "ROLEHOST__EMBEDDED__PATH": str(folder / "rolehost.db"),
-        "ROLEHOST__LOG__FORMAT": "json",
-    }
+    env = environment_of(folder) | {"ROLEHOST__HTTP__BIND": f"127.0.0.1:{port or free_port()}"}
     arguments = ["-m", "rolehost", "run", str(FILE), *(["--role", role] if role else [])]
     with running(arguments, folder, env) as child:
         child.await_line("rolehost is ready")

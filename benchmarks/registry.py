@@ -48,6 +48,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Bench], list[Figure]]]] = {
         pickup.on_engines,
     ),
     "startup": ("How long until everything is ready?", startup.run),
+    "commands": ("How long does a command take, as a whole process?", startup.commands),
     "memory": ("How much memory does each process hold?", memory.run),
     "kit": ("What does a test pay for a host of its own?", kit.run),
 }

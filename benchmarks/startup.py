@@ -1,10 +1,11 @@
-"""Time from the start of the command to the supervisor's word that all is ready."""
+"""How long starting takes: of a deployment until it is ready, and of whole commands."""
 
 from __future__ import annotations
 
 import time
 
 from benchmarks import embedded, quiet
+from benchmarks.children import finish
 from benchmarks.model import Bench, Figure, Goal
 
 #: What is started: (words, role or empty for all, a new database each time, goal).
@@ -42,4 +43,59 @@ def run(bench: Bench) -> list[Figure]:
             goal=goal,
         )
         for at, (what, _, _, goal) in enumerate(_KINDS)
+    ]
+
+
+#: Commands whose whole process is timed, and the seconds that it may take.
+_COMMANDS = {
+    "--help": 0.2,
+    "plugins": 0.35,
+    "commands": 0.35,
+    "routes": 0.35,
+    "actors": 0.35,
+    "handlers": 0.35,
+    "schedules": 0.35,
+    "settings": 0.35,
+    "failpoints": 0.35,
+    "jobs list": 0.35,
+    "dead list": 0.35,
+    "check": None,
+}
+
+#: Times that each command is run at least.
+_TIMES = 10
+
+
+def commands(bench: Bench) -> list[Figure]:
+    """Run the commands in turns on ``deploy/embedded.toml``; a first run of each is not counted."""
+    rounds = bench.rounds if bench.short else max(_TIMES, bench.rounds)
+    step = bench.begin(rounds * len(_COMMANDS), "commands")
+    folder = bench.folder / "commands"
+    env = embedded.environment_of(folder) | {"ROLEHOST_DEPLOYMENT": str(embedded.FILE)}
+
+    def run_once(words: str) -> float:
+        began = time.perf_counter()
+        finish(["-m", "rolehost", *words.split()], folder, env)
+        return time.perf_counter() - began
+
+    run_once("migrate up")
+    for words in _COMMANDS:
+        run_once(words)
+    seconds: dict[str, list[float]] = {words: [] for words in _COMMANDS}
+    quiets: list[bool] = []
+    for _ in range(rounds):
+        quiets.append(quiet.await_still(bench.patience))
+        for words in _COMMANDS:
+            seconds[words].append(run_once(words))
+            step()
+    return [
+        Figure(
+            benchmark="commands",
+            what=f"rolehost {words}, the whole process",
+            unit="s",
+            ours=seconds[words],
+            quiet=quiets,
+            goal=Goal(most=most) if most else None,
+        )
+        for words, most in _COMMANDS.items()
     ]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``did you mean "x"?`` for the known name nearest to ``name``, or empty text."""
+    import difflib
+
     names = {candidate.casefold(): candidate for candidate in known}
     # One exchanged pair of letters costs a short name a third of its likeness.
     cutoff = 0.6 if len(name) <= 4 else 0.7

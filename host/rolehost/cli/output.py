@@ -13,9 +13,6 @@ import click
 from rolehost.errors import Problem
 from rolehost.redaction import masked
 
-#: Width of a table that no terminal bounds, so that nothing is cut in a pipe.
-UNBOUNDED = 10_000
-
 
 def listing(rows: Sequence[Mapping[str, Any]], *, as_json: bool, empty: str) -> None:
     """Print rows of the same keys.
@@ -83,16 +80,29 @@ def text(value: Any) -> str:
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> None:
-    # Imported here: rich takes longer to load than a check takes to run.
+    head = [name.replace("_", " ") for name in rows[0]]
+    cells = [[masked(text(cell)) for cell in row.values()] for row in rows]
+    if sys.stdout.isatty():
+        _folded(head, cells)
+        return
+    lines = [head, *cells]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        click.echo("  ".join(padded).rstrip())
+
+
+def _folded(head: Sequence[str], cells: Iterable[Iterable[str]]) -> None:
+    """Print a table whose cells are folded to the width of the terminal."""
+    # Imported here: it takes longer than most commands do.
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in rows[0]:
-        table.add_column(name.replace("_", " "), overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(masked(text(cell))) for cell in row.values()))
-    console = Console(highlight=False) if sys.stdout.isatty() else Console(width=UNBOUNDED)
-    console.print(table)
+    for name in head:
+        table.add_column(name, overflow="fold")
+    for line in cells:
+        table.add_row(*map(Text, line))
+    Console(highlight=False).print(table)
