@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from rolehost_testing.kit import Host, open_host
+from rolehost_webhooks.domain import applications, endpoints
 from rolehost_webhooks.schemas.applications import ApplicationIn
 from rolehost_webhooks.schemas.endpoints import EndpointIn
-from rolehost_webhooks.services import applications, endpoints
 
 PLUGINS = ("webhooks-api", "webhooks-ingest", "webhooks-delivery")
 

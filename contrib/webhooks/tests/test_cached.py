@@ -14,6 +14,7 @@ from rolehost_testing.kit import Host, open_host
 from rolehost_testing.memory.cache import MemoryCache
 from rolehost_webhooks.delivery.answer import Answer
 from rolehost_webhooks.delivery.sender import Sender
+from rolehost_webhooks.domain import applications, endpoints, messages
 from rolehost_webhooks.errors import NotFound
 from rolehost_webhooks.models import Application, Endpoint
 from rolehost_webhooks.repositories import cached
@@ -26,7 +27,6 @@ from rolehost_webhooks.schemas.endpoints import (
     SecretRotateIn,
 )
 from rolehost_webhooks.schemas.messages import MessageIn
-from rolehost_webhooks.services import applications, endpoints, messages
 from rolehost_webhooks.signing import new_secret, signature
 
 OK = Answer(204, "", 1)
@@ -206,8 +206,8 @@ def test_a_change_that_is_rolled_back_leaves_nothing_in_the_cache(both: Processe
     with pytest.raises(RuntimeError), both.api.unit_of_work():
         endpoints.patch(both.api.services, "app", "ep", EndpointPatch(url=URL))
         renewed = Application.get()
-        [listener] = cached.listeners(both.api.services, renewed.id, renewed.revision)
-        assert listener.event_types is None
+        [recipient] = cached.recipients(both.api.services, renewed.id, renewed.revision)
+        assert recipient.event_types is None
         raise RuntimeError
     assert revision() == before
     both.change(CHANGES["filtered"][0])
@@ -232,19 +232,19 @@ def test_secrets_leave_the_process_only_if_the_operator_says_so(
 
         monkeypatch.setattr(kind, "set", keeping)
     with processes(sent, cache, secrets=secrets) as both:
-        headers = {"authorization": "Bearer of-the-receiver"}
+        headers = {"authorization": "Bearer of-the-target"}
         endpoints.set_headers(both.api.services, "app", "ep", headers)
         both.send()
         with both.api.services.database.session():
             secret = Endpoint.get().secret.encode()
     assert kept
-    for confidential in (secret, b"of-the-receiver"):
+    for confidential in (secret, b"of-the-target"):
         assert any(confidential in value for value in kept) == held
 
 
 def test_a_receiver_does_not_show_its_secrets() -> None:
-    receiver = cached.Receiver("app_1", URL, {"x-key": "k"}, False, False, "whsec_s", [])
-    assert repr(receiver) == "<receiver of app_1>"
+    target = cached.Target("app_1", URL, {"x-key": "k"}, False, False, "whsec_s", [])
+    assert repr(target) == "<target of app_1>"
 
 
 def test_a_message_costs_two_queries_less(sent: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,9 +16,9 @@ from rolehost_testing.kit import Host
 from rolehost_webhooks.delivery.answer import Answer
 from rolehost_webhooks.delivery.failure import explain
 from rolehost_webhooks.delivery.sender import Sender
+from rolehost_webhooks.domain import messages
 from rolehost_webhooks.models import Cause
 from rolehost_webhooks.schemas.messages import MessageIn
-from rolehost_webhooks.services import messages
 from rolehost_webhooks.settings import DeliverySettings
 
 from .inprocess import running

@@ -16,11 +16,11 @@ from rolehost.api.http import OPERATION, Operation
 from rolehost_testing.kit import Host, open_host
 from rolehost_webhooks.delivery.answer import Answer
 from rolehost_webhooks.delivery.sender import Sender
+from rolehost_webhooks.domain import applications, endpoints, messages
 from rolehost_webhooks.routes.table import NOT_OFFERED, RESOURCES
 from rolehost_webhooks.schemas.applications import ApplicationIn
 from rolehost_webhooks.schemas.endpoints import EndpointIn
 from rolehost_webhooks.schemas.messages import MessageIn
-from rolehost_webhooks.services import applications, endpoints, messages
 
 #: Segments of a path and values of a query, encoded.
 TEXTS = [

@@ -9,12 +9,12 @@ import msgspec
 import pytest
 from rolehost.api import Event
 from rolehost_testing.kit import open_host
+from rolehost_webhooks.domain import applications
 from rolehost_webhooks.errors import Rejected
 from rolehost_webhooks.handlers.ingest import message_of, of_source
 from rolehost_webhooks.models import Message
 from rolehost_webhooks.schemas import applications as schemas
 from rolehost_webhooks.schemas.common import Name
-from rolehost_webhooks.services import applications
 from svix.api import ApplicationIn, EndpointIn, MessageGetOptions, Svix
 
 from .conftest import Host, eventually

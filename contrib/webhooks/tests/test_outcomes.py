@@ -13,10 +13,10 @@ from rolehost_webhooks import outcomes
 from rolehost_webhooks.delivery.answer import Answer
 from rolehost_webhooks.delivery.sender import Sender
 from rolehost_webhooks.delivery.verdict import Verdict
+from rolehost_webhooks.domain import messages
 from rolehost_webhooks.models import Attempt, Status
 from rolehost_webhooks.plugins import delivery as plugin
 from rolehost_webhooks.schemas.messages import MessageIn
-from rolehost_webhooks.services import messages
 from rolehost_webhooks.settings import DeliverySettings
 
 from .inprocess import running

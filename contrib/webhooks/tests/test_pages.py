@@ -13,6 +13,7 @@ from rolehost_testing.kit import Host, open_host
 from rolehost_webhooks import ids
 from rolehost_webhooks.delivery.answer import Answer
 from rolehost_webhooks.delivery.sender import Sender
+from rolehost_webhooks.domain import applications, endpoints, event_types, messages
 from rolehost_webhooks.models import Message
 from rolehost_webhooks.repositories import messages as repository
 from rolehost_webhooks.repositories import ordering, paging
@@ -20,7 +21,6 @@ from rolehost_webhooks.schemas.applications import ApplicationIn
 from rolehost_webhooks.schemas.endpoints import EndpointIn
 from rolehost_webhooks.schemas.event_types import EventTypeIn
 from rolehost_webhooks.schemas.messages import MessageIn
-from rolehost_webhooks.services import applications, endpoints, event_types, messages
 
 ROWS = 7
 BYTES = 10_000

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from rolehost_testing.kit import Host, open_host
 from rolehost_webhooks import ids
+from rolehost_webhooks.domain import applications, endpoints, event_types, messages
 from rolehost_webhooks.models import Application, Endpoint, EventType, Message
 from rolehost_webhooks.repositories import ordering
 from rolehost_webhooks.schemas.applications import ApplicationIn, ApplicationPatch
@@ -26,7 +27,6 @@ from rolehost_webhooks.schemas.endpoints import (
 )
 from rolehost_webhooks.schemas.event_types import EventTypeIn, EventTypePatch, EventTypePut
 from rolehost_webhooks.schemas.messages import MessageIn
-from rolehost_webhooks.services import applications, endpoints, event_types, messages
 
 pytestmark = pytest.mark.engine
 

@@ -12,10 +12,10 @@ import pytest
 from rolehost.api import Event
 from rolehost_testing.kit import Host, open_host
 from rolehost_webhooks import rules
+from rolehost_webhooks.domain import applications
 from rolehost_webhooks.errors import NotFound, Rejected
 from rolehost_webhooks.models import Application, EventType, Message
 from rolehost_webhooks.schemas.applications import ApplicationIn
-from rolehost_webhooks.services import applications
 
 #: Texts that are no names.
 BAD = ["", "a b", "a\n", "\n", "ü", "a/b", "a\0", "a" * 257, "\U0001f600", "ａ", "a\u0660"]

@@ -18,7 +18,7 @@ from rolehost_webhooks.models import (
     Status,
 )
 from rolehost_webhooks.repositories import deliveries, messages
-from rolehost_webhooks.repositories.cached import Receiver
+from rolehost_webhooks.repositories.cached import Target
 
 NOW = 1_800_000_000_000
 DAY = 86_400_000
@@ -143,9 +143,9 @@ def test_a_delivery_begun_anew_keeps_its_count() -> None:
 
 def test_old_secrets_sign_until_they_expire() -> None:
     old = [{"key": "old", "expiresAt": NOW}, {"key": "older", "expiresAt": NOW - 1}]
-    receiver = Receiver("app_1", "http://x/", {}, False, False, "new", old)
-    assert receiver.signing_secrets(NOW - 1) == ["new", "old"]
-    assert receiver.signing_secrets(NOW) == ["new"]
+    target = Target("app_1", "http://x/", {}, False, False, "new", old)
+    assert target.signing_secrets(NOW - 1) == ["new", "old"]
+    assert target.signing_secrets(NOW) == ["new"]
 
 
 def test_a_message_may_go_to_thousands_of_endpoints() -> None:

@@ -16,6 +16,7 @@ from rolehost_webhooks.actors.fan_out import fan_out
 from rolehost_webhooks.actors.retention import BATCH
 from rolehost_webhooks.delivery.answer import Answer
 from rolehost_webhooks.delivery.sender import Sender
+from rolehost_webhooks.domain import endpoints, messages, recovery
 from rolehost_webhooks.errors import Conflict, Impossible, Rejected
 from rolehost_webhooks.models import Attempt, Delivery, Message, Status
 from rolehost_webhooks.plugins import delivery as plugin
@@ -23,7 +24,6 @@ from rolehost_webhooks.repositories import deliveries
 from rolehost_webhooks.repositories import messages as repository
 from rolehost_webhooks.schemas.endpoints import EndpointIn, EndpointPatch
 from rolehost_webhooks.schemas.messages import MessageIn
-from rolehost_webhooks.services import endpoints, messages, recovery
 from rolehost_webhooks.settings import DeliverySettings
 
 from .inprocess import running

@@ -15,7 +15,7 @@ from dramatiq.errors import ConnectionClosed
 from rolehost.api import StorageError, StorageUnavailable
 from rolehost.api.broker import Prefetch, rejection
 
-from rolehost_embedded.messages import Taken, wake_name
+from rolehost_embedded.messages import TakenMessage, wake_name
 
 if TYPE_CHECKING:
     from rolehost_embedded.broker import EmbeddedBroker
@@ -204,7 +204,7 @@ class _Proxy(MessageProxy):
     """A message, its row, and how many processes died running it."""
 
     def __init__(
-        self, broker: EmbeddedBroker, taken: Taken, message: dramatiq.Message[Any]
+        self, broker: EmbeddedBroker, taken: TakenMessage, message: dramatiq.Message[Any]
     ) -> None:
         super().__init__(message)
         self.row = taken.id

@@ -18,7 +18,7 @@ from rolehost_embedded.topics import Topic, Topics
 Place = tuple[int, int]
 
 
-class Standing(NamedTuple):
+class Rebalance(NamedTuple):
     """What a member finds when it reports.
 
     Attributes:
@@ -67,7 +67,7 @@ class Member:
         self._lease = lease
         self._clock = clock
 
-    def report(self, *, first: bool) -> Standing:
+    def report(self, *, first: bool) -> Rebalance:
         """Renew the lease, remove members whose lease ended, and compare shares.
 
         Args:
@@ -94,7 +94,7 @@ class Member:
                 share, mine, free = self._weigh(transaction, topic)
                 surplus.extend((topic.id, number) for number in mine[share:])
                 missing = missing or (len(mine) < share and free > 0)
-        return Standing(
+        return Rebalance(
             lost=not renewed and not first,
             changed=bool(expired) or not renewed,
             surplus=tuple(surplus),

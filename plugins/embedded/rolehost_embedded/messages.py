@@ -52,7 +52,7 @@ _SCHEMA = (
 _STEPS = {0: _SCHEMA, 1: (*_CRASHES, *_PRIORITIES), 2: _PRIORITIES}
 
 
-class Taken(NamedTuple):
+class TakenMessage(NamedTuple):
     """A message as it is handed out.
 
     Attributes:
@@ -109,7 +109,9 @@ class MessageStore:
             )
         return rows[0][0] if rows else None
 
-    def exchange(self, queue: str, owner: str, limit: int, finished: Sequence[int]) -> list[Taken]:
+    def exchange(
+        self, queue: str, owner: str, limit: int, finished: Sequence[int]
+    ) -> list[TakenMessage]:
         """Remove what the owner finished and take up to ``limit`` due messages, at once."""
         self._prepare()
         with self._database.transaction() as transaction:
@@ -132,7 +134,7 @@ class MessageStore:
                 (owner, queue, limit),
             ).fetchall()
         # No two have the same id, so that nothing after it is compared.
-        return [Taken(*row[1:]) for row in sorted(rows)]
+        return [TakenMessage(*row[1:]) for row in sorted(rows)]
 
     def start(self, id_: int, owner: str) -> bool:
         """Record that a suspect runs from now on; False: it is no longer the owner's."""

@@ -83,20 +83,20 @@ class EmbeddedSubscription(Subscription):
     def _share_out(self) -> None:
         """Report to the group and move towards this member's share."""
         try:
-            standing = self._member.report(first=not self._joined)
+            rebalance = self._member.report(first=not self._joined)
         except TopicsGone:
             self._revoke(tuple(self._positions))
             self._read([self._topics.again(name) for name in self._by_name])
-            standing = self._member.report(first=True)
+            rebalance = self._member.report(first=True)
         self._joined = True
-        tell = standing.changed
-        if standing.lost:
+        tell = rebalance.changed
+        if rebalance.lost:
             self._revoke(tuple(self._positions))
-        elif standing.surplus:
-            self._revoke(standing.surplus)
-            self._member.give_up(standing.surplus)
+        elif rebalance.surplus:
+            self._revoke(rebalance.surplus)
+            self._member.give_up(rebalance.surplus)
             tell = True
-        if standing.missing:
+        if rebalance.missing:
             taken = self._member.take()
             if taken:
                 self._positions.update(taken)

@@ -10,7 +10,7 @@ import pytest
 from dramatiq.errors import QueueJoinTimeout, QueueNotFound
 from rolehost.api import StorageError
 from rolehost_embedded.broker import EmbeddedBroker
-from rolehost_embedded.messages import _CRASHES, _PRIORITIES, _SCHEMA, MessageStore, Taken
+from rolehost_embedded.messages import _CRASHES, _PRIORITIES, _SCHEMA, MessageStore, TakenMessage
 from rolehost_embedded.queue import EmbeddedQueue
 from rolehost_embedded.settings import EmbeddedSettings
 from rolehost_embedded.wakes import Wakes
@@ -80,7 +80,7 @@ def test_an_owner_whose_lease_ended_can_finish_nothing(
 def test_a_suspect_is_charged_when_it_ran_and_not_when_it_was_only_fetched(
     store: MessageStore, clock: FakeClock
 ) -> None:
-    def take(owner: str) -> Taken:
+    def take(owner: str) -> TakenMessage:
         clock.now += 1001
         store.renew(owner, 1000)
         (taken,) = store.exchange("q", owner, 10, ())

@@ -16,7 +16,7 @@ from rolehost.api import Listener, StorageError
 from rolehost.api.broker import Prefetch, rejection, shortened
 
 from rolehost_redis.holding import Holding
-from rolehost_redis.messages import Taken
+from rolehost_redis.messages import TakenMessage
 
 log = logging.getLogger(__name__)
 
@@ -133,7 +133,7 @@ class RedisConsumer(Consumer):
             self._away = True
             log.warning("no messages of %s are taken: %s", self._holding, error)
 
-    def _decode(self, taken: Taken) -> None:
+    def _decode(self, taken: TakenMessage) -> None:
         """Make a message ready; put it aside when its bytes are none."""
         try:
             message = dramatiq.Message.decode(taken.data)
@@ -196,7 +196,9 @@ class RedisConsumer(Consumer):
 class _Proxy(MessageProxy):
     """A message, its number, and how many processes died running it."""
 
-    def __init__(self, holding: Holding, taken: Taken, message: dramatiq.Message[Any]) -> None:
+    def __init__(
+        self, holding: Holding, taken: TakenMessage, message: dramatiq.Message[Any]
+    ) -> None:
         super().__init__(message)
         self.number = taken.number
         #: See :meth:`rolehost.api.Queue.broker`.

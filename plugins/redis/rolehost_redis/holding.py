@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 from rolehost.api import StorageError
 
-from rolehost_redis.messages import MessageStore, Taken
+from rolehost_redis.messages import MessageStore, TakenMessage
 
 #: Most numbers of either kind that one exchange tells.
 _MOST = 1000
@@ -95,7 +95,7 @@ class Holding:
         with self._guard:
             self._returned += numbers
 
-    def exchange(self, most: int) -> tuple[list[Taken], float | None]:
+    def exchange(self, most: int) -> tuple[list[TakenMessage], float | None]:
         """Tell what is to be told, renew the lease, and take messages that are due.
 
         Returns:

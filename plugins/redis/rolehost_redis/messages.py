@@ -21,7 +21,7 @@ from rolehost_redis.servers import Place
 _PARTS = ("messages", "waiting", "taken", "owners", "calls", "crashes", "priorities")
 
 
-class Taken(NamedTuple):
+class TakenMessage(NamedTuple):
     """A message that was taken.
 
     Attributes:
@@ -46,7 +46,7 @@ class Exchanged(NamedTuple):
 
     lasted: bool
     due: float | None
-    taken: list[Taken]
+    taken: list[TakenMessage]
 
 
 class MessageStore:
@@ -126,7 +126,7 @@ class MessageStore:
             )
         crashes = dict(zip(suspects[::2], map(int, suspects[1::2]), strict=True))
         taken = [
-            Taken(number, data, crashes.get(number))
+            TakenMessage(number, data, crashes.get(number))
             for number, data in zip(rest[::2], rest[1::2], strict=True)
         ]
         return Exchanged(bool(lasted), None if due < 0 else due / 1000, taken)

@@ -10,7 +10,7 @@ import dramatiq
 import pytest
 import redis
 from rolehost.api import Secret
-from rolehost_redis.messages import MessageStore, Taken
+from rolehost_redis.messages import MessageStore, TakenMessage
 from rolehost_redis.queue import RedisQueue
 from rolehost_redis.settings import RedisSettings
 from rolehost_testing.services import Server
@@ -47,12 +47,12 @@ def _put(store: MessageStore) -> None:
     store.put(QUEUE, dramatiq.Message(QUEUE, "act", (), {}, {}).encode(), 0)
 
 
-def _take(store: MessageStore, owner: str = DEAD) -> Taken:
+def _take(store: MessageStore, owner: str = DEAD) -> TakenMessage:
     (taken,) = store.exchange(QUEUE, owner, time.monotonic_ns(), 1).taken
     return taken
 
 
-def _inherit(store: MessageStore, owner: str = OTHER) -> Taken:
+def _inherit(store: MessageStore, owner: str = OTHER) -> TakenMessage:
     """Take as a survivor does what another had when its lease ended."""
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:

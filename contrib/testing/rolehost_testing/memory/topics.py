@@ -39,7 +39,7 @@ class Member:
         self.reading: dict[Partition, int] = {}
 
 
-class Group:
+class GroupState:
     """A consumer group: who is in it, and how far it has come."""
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class Topics:
         self._partitions = partitions
         self._session = session
         self._records: dict[str, list[list[Kept]]] = {}
-        self._groups: dict[str, Group] = {}
+        self._groups: dict[str, GroupState] = {}
         self._numbers = itertools.count()
         self._spread = itertools.count()
 
@@ -97,11 +97,11 @@ class Topics:
             found = self._records[name] = [[] for _ in range(self._partitions)]
         return found
 
-    def group(self, name: str) -> Group:
+    def group(self, name: str) -> GroupState:
         """Return a group, made when it is new."""
-        return self._groups.setdefault(name, Group())
+        return self._groups.setdefault(name, GroupState())
 
-    def groups(self) -> dict[str, Group]:
+    def groups(self) -> dict[str, GroupState]:
         """Return every group by name."""
         return dict(self._groups)
 
@@ -129,7 +129,7 @@ class Topics:
         member.reading.clear()
         self.changed.notify_all()
 
-    def expire(self, group: Group) -> None:
+    def expire(self, group: GroupState) -> None:
         """Take members out that have not polled for too long."""
         if self._session is None:
             return
@@ -137,7 +137,7 @@ class Topics:
         for member in [each for each in group.members.values() if each.seen < oldest]:
             del group.members[member.number]
 
-    def share(self, group: Group, member: Member) -> set[Partition]:
+    def share(self, group: GroupState, member: Member) -> set[Partition]:
         """Return the partitions that a member ought to own."""
         mine = set()
         for topic in sorted(member.topics):

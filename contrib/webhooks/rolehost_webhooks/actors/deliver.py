@@ -18,7 +18,7 @@ from rolehost_webhooks.delivery.answer import Answer
 from rolehost_webhooks.delivery.verdict import Verdict, judge
 from rolehost_webhooks.models import Attempt, Message, Status, Trigger
 from rolehost_webhooks.repositories import attempts, cached, deliveries, endpoints
-from rolehost_webhooks.repositories.cached import Receiver
+from rolehost_webhooks.repositories.cached import Target
 from rolehost_webhooks.repositories.ordering import next_id
 from rolehost_webhooks.settings import DeliverySettings
 
@@ -48,15 +48,15 @@ def deliver(
     found = cached.delivery(services, message_id, endpoint_id)
     if found is None:
         return None  # removed meanwhile
-    delivery, receiver = found
+    delivery, target = found
     if delivery.status == Status.SUCCESS and not once:
         return None  # a manual attempt was faster
-    if not _sendable(delivery.message, receiver, once=once):
+    if not _sendable(delivery.message, target, once=once):
         with services.unit_of_work():
             deliveries.cancel(message_id, endpoint_id, services.clock.now())
         return None
     started = services.clock.now()
-    answer = _send(services, delivery.message, receiver, started)
+    answer = _send(services, delivery.message, target, started)
     settings: DeliverySettings = services.settings(PLUGIN)
     verdict = judge(
         answer,
@@ -66,10 +66,10 @@ def deliver(
         now=services.clock.now(),
     )
     attempt = Attempt(
-        app_id=receiver.app_id,
+        app_id=target.app_id,
         message_id=message_id,
         endpoint_id=endpoint_id,
-        url=receiver.url,
+        url=target.url,
         response=answer.body,
         response_status=answer.status,
         cause=answer.cause,
@@ -108,21 +108,21 @@ def policy(settings: DeliverySettings) -> RetryPolicy:
     )
 
 
-def _sendable(message: Message, receiver: Receiver, *, once: bool) -> bool:
+def _sendable(message: Message, target: Target, *, once: bool) -> bool:
     """Return whether there still is something to send and an endpoint to send it to."""
-    if message.payload is None or receiver.deleted:
+    if message.payload is None or target.deleted:
         return False
-    return not receiver.disabled or once
+    return not target.disabled or once
 
 
-def _send(services: Services, message: Message, receiver: Receiver, now: int) -> Answer:
+def _send(services: Services, message: Message, target: Target, now: int) -> Answer:
     # Imported here: who only enqueues this actor needs no HTTP client.
     from rolehost_webhooks.delivery.sender import Sender
 
     body = bytes(message.payload or b"")
-    signed = signing.headers(receiver.signing_secrets(now), message.id, now // 1000, body)
+    signed = signing.headers(target.signing_secrets(now), message.id, now // 1000, body)
     kind = {"content-type": message.content_type or JSON}
-    return services.get(Sender).post(receiver.url, {**receiver.headers, **kind, **signed}, body)
+    return services.get(Sender).post(target.url, {**target.headers, **kind, **signed}, body)
 
 
 def _record(

@@ -18,8 +18,10 @@ def fan_out(job: JobContext, message_id: str) -> None:
             return
         chosen = [
             each.id
-            for each in cached.listeners(job.services, message.app_id, message.application.revision)
-            if each.listens_to(message.event_type, message.channels)
+            for each in cached.recipients(
+                job.services, message.app_id, message.application.revision
+            )
+            if each.takes(message.event_type, message.channels)
         ]
         if chosen:
             deliveries.insert_pending(message_id, chosen, job.services.clock.now())

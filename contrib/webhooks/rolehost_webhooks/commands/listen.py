@@ -23,7 +23,7 @@ from rolehost_webhooks.commands.options import (
     host_url,
     settings_of,
 )
-from rolehost_webhooks.commands.receiver import Delivery, Receiver
+from rolehost_webhooks.commands.receiver import ReceivedRequest, Receiver
 
 EXAMPLE = '{"eventType":"invoice.paid","payload":{"id":"in_1","total":4200}}'
 
@@ -130,33 +130,33 @@ def _print(console: Console, receiver: Receiver, count: int | None, as_json: boo
     while count is None or seen < count:
         try:
             # Bounded, so that a signal is noticed on every platform.
-            delivery = receiver.deliveries.get(timeout=0.5)
+            request = receiver.requests.get(timeout=0.5)
         except queue.Empty:
             continue
         seen += 1
-        wrong += not delivery.verified
+        wrong += not request.verified
         if as_json:
-            click.echo(_line(delivery))
+            click.echo(_line(request))
         else:
-            _show(console, delivery)
+            _show(console, request)
     return wrong
 
 
-def _line(delivery: Delivery) -> str:
+def _line(request: ReceivedRequest) -> str:
     shown = {
-        "id": delivery.id,
-        "verified": delivery.verified,
-        "bytes": len(delivery.body),
-        "payload": delivery.body.decode("utf-8", "replace"),
+        "id": request.id,
+        "verified": request.verified,
+        "bytes": len(request.body),
+        "payload": request.body.decode("utf-8", "replace"),
     }
     return msgspec.json.encode(shown).decode()
 
 
-def _show(console: Console, delivery: Delivery) -> None:
-    verdict = "[green]verified[/]" if delivery.verified else f"[red]refused: {delivery.error}[/]"
+def _show(console: Console, request: ReceivedRequest) -> None:
+    verdict = "[green]verified[/]" if request.verified else f"[red]refused: {request.error}[/]"
     stamp = time.strftime("%H:%M:%S")
-    console.print(f"{stamp}  {delivery.id}  {len(delivery.body)} bytes  {verdict}")
-    text = delivery.body.decode("utf-8", "replace")
+    console.print(f"{stamp}  {request.id}  {len(request.body)} bytes  {verdict}")
+    text = request.body.decode("utf-8", "replace")
     try:
         console.print(JSON(text))
     except ValueError:

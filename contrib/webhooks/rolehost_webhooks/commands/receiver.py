@@ -14,7 +14,7 @@ LARGEST = 16_777_216
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class ReceivedRequest:
     """One request that arrived.
 
     Attributes:
@@ -49,7 +49,7 @@ class Receiver:
     """
 
     def __init__(self, host: str, port: int) -> None:
-        self.deliveries: queue.Queue[Delivery] = queue.Queue()
+        self.requests: queue.Queue[ReceivedRequest] = queue.Queue()
         self._webhook: Webhook | None = None
         receiver = self
 
@@ -62,11 +62,11 @@ class Receiver:
                     self.send_error(413)
                     return
                 body = self.rfile.read(length)
-                delivery = receiver.check(body, dict(self.headers.items()))
-                self.send_response(204 if delivery.verified else 401)
+                request = receiver.check(body, dict(self.headers.items()))
+                self.send_response(204 if request.verified else 401)
                 self.send_header("content-length", "0")
                 self.end_headers()
-                receiver.deliveries.put(delivery)
+                receiver.requests.put(request)
 
             def log_message(self, *_args: object) -> None:
                 """Say nothing: what arrives is printed by the command."""
@@ -80,17 +80,17 @@ class Receiver:
         """Verify with this secret from now on."""
         self._webhook = Webhook(secret)
 
-    def check(self, body: bytes, headers: dict[str, str]) -> Delivery:
+    def check(self, body: bytes, headers: dict[str, str]) -> ReceivedRequest:
         """Verify one request."""
         names = {name.lower(): value for name, value in headers.items()}
         identity = names.get("webhook-id", "")
         if self._webhook is None:
-            return Delivery(identity, False, body, "the secret is not known yet")
+            return ReceivedRequest(identity, False, body, "the secret is not known yet")
         try:
             self._webhook.verify(body, names, json_parse=False)
         except (WebhookVerificationError, ValueError) as error:
-            return Delivery(identity, False, body, str(error) or type(error).__name__)
-        return Delivery(identity, True, body)
+            return ReceivedRequest(identity, False, body, str(error) or type(error).__name__)
+        return ReceivedRequest(identity, True, body)
 
     def close(self) -> None:
         """Stop listening."""

@@ -6,6 +6,7 @@ from datetime import datetime
 
 import strawberry
 
+from rolehost_webhooks.domain import applications, endpoints, messages, recovery
 from rolehost_webhooks.graphql.inputs import (
     ApplicationChanges,
     ApplicationInput,
@@ -18,7 +19,6 @@ from rolehost_webhooks.graphql.types import Application, Endpoint, Info, Message
 from rolehost_webhooks.schemas.applications import ApplicationIn, ApplicationPatch
 from rolehost_webhooks.schemas.endpoints import EndpointIn, EndpointPatch, SecretRotateIn
 from rolehost_webhooks.schemas.messages import MessageIn
-from rolehost_webhooks.services import applications, endpoints, messages, recovery
 
 ID = strawberry.ID
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import strawberry
 
+from rolehost_webhooks.domain import applications, endpoints, event_types, messages
 from rolehost_webhooks.errors import NotFound
 from rolehost_webhooks.graphql.paging import USUAL, Connection, checked, connection, started
 from rolehost_webhooks.graphql.types import Application, Endpoint, EventType, Message
@@ -17,7 +18,6 @@ from rolehost_webhooks.repositories import messages as message_rows
 from rolehost_webhooks.repositories.paging import Cursor, by_id
 from rolehost_webhooks.rules import Name, converted
 from rolehost_webhooks.schemas.common import milliseconds
-from rolehost_webhooks.services import applications, endpoints, event_types, messages
 
 T = TypeVar("T")
 

@@ -12,14 +12,14 @@ from rolehost_graphql import Context, Refused
 from strawberry.scalars import JSON
 
 from rolehost_webhooks import models
+from rolehost_webhooks.domain.endpoints import SENSITIVE
+from rolehost_webhooks.domain.recovery import period
 from rolehost_webhooks.graphql import loaders
 from rolehost_webhooks.graphql.paging import USUAL, Connection, Wanted, checked, connection, started
 from rolehost_webhooks.repositories.paging import by_id
 from rolehost_webhooks.schemas import endpoints as endpoint_schemas
 from rolehost_webhooks.schemas.common import moment, moment_or_none
 from rolehost_webhooks.schemas.messages import shown_payload
-from rolehost_webhooks.services.endpoints import SENSITIVE
-from rolehost_webhooks.services.recovery import period
 
 Info = strawberry.Info[Context, None]
 

@@ -14,10 +14,10 @@ import hashlib
 import msgspec
 from rolehost.api import Event, EventContext, Handler, RetryPolicy, load_json
 
+from rolehost_webhooks.domain import messages
 from rolehost_webhooks.errors import Rejected
 from rolehost_webhooks.rules import Name, check_name
 from rolehost_webhooks.schemas.messages import MessageIn
-from rolehost_webhooks.services import messages
 from rolehost_webhooks.settings import IngestSettings
 
 GROUP = "webhooks-ingest"

@@ -24,21 +24,21 @@ T = TypeVar("T")
 TTL = 3600.0
 
 
-class Listener(Struct, frozen=True):
+class Recipient(Struct, frozen=True):
     """What decides which messages an enabled endpoint takes."""
 
     id: str
     event_types: list[str] | None
     channels: list[str] | None
 
-    def listens_to(self, event_type: str, channels: list[str] | None) -> bool:
+    def takes(self, event_type: str, channels: list[str] | None) -> bool:
         """Return whether messages of this type and these channels are sent to the endpoint."""
         if self.event_types and event_type not in self.event_types:
             return False
         return not self.channels or bool(set(self.channels) & set(channels or ()))
 
 
-class Receiver(Struct, frozen=True):
+class Target(Struct, frozen=True):
     """What a delivery needs of its endpoint. Holds secrets, which its ``repr`` does not show."""
 
     app_id: str
@@ -50,8 +50,8 @@ class Receiver(Struct, frozen=True):
     old_secrets: list[dict[str, Any]]
 
     @classmethod
-    def of(cls, endpoint: Endpoint) -> Receiver:
-        """Return the receiver that an endpoint's row describes."""
+    def of(cls, endpoint: Endpoint) -> Target:
+        """Return the target that an endpoint's row describes."""
         return cls(
             app_id=endpoint.app_id,
             url=endpoint.url,
@@ -64,7 +64,7 @@ class Receiver(Struct, frozen=True):
 
     def __repr__(self) -> str:
         """Name the application only."""
-        return f"<receiver of {self.app_id}>"
+        return f"<target of {self.app_id}>"
 
     def signing_secrets(self, now: int) -> list[str]:
         """Return the secrets that sign at this time (milliseconds), the newest first."""
@@ -88,37 +88,38 @@ def forget_application(services: Services, reference: str) -> None:
         services.caching("webhooks.applications", str | None, ttl=TTL, none_ttl=0).delete(reference)
 
 
-def listeners(services: Services, app_id: str, revision: int) -> list[Listener]:
+def recipients(services: Services, app_id: str, revision: int) -> list[Recipient]:
     """Return the enabled endpoints of an application, by id.
 
     Args:
         revision: of the application, read before this call.
     """
 
-    def read() -> list[Listener]:
+    def read() -> list[Recipient]:
         return [
-            Listener(each.id, each.event_types, each.channels) for each in endpoints.enabled(app_id)
+            Recipient(each.id, each.event_types, each.channels)
+            for each in endpoints.enabled(app_id)
         ]
 
-    return _kept(services, "webhooks.listeners", list[Listener], f"{app_id}:{revision}", read)
+    return _kept(services, "webhooks.recipients", list[Recipient], f"{app_id}:{revision}", read)
 
 
 def delivery(
     services: Services, message_id: str, endpoint_id: str
-) -> tuple[Delivery, Receiver] | None:
+) -> tuple[Delivery, Target] | None:
     """Return a delivery with its ``message``, and its endpoint, which may have been deleted."""
     if not _may_hold_secrets(services):
         both = deliveries.with_both(message_id, endpoint_id)
-        return None if both is None else (both, Receiver.of(both.endpoint))
+        return None if both is None else (both, Target.of(both.endpoint))
     found = deliveries.with_message(message_id, endpoint_id)
     if found is None:
         return None
 
-    def read() -> Receiver:
-        return Receiver.of(Endpoint.get_by_id(endpoint_id))
+    def read() -> Target:
+        return Target.of(Endpoint.get_by_id(endpoint_id))
 
     key = f"{endpoint_id}:{found.application.revision}"
-    return found, _kept(services, "webhooks.receivers", Receiver, key, read)
+    return found, _kept(services, "webhooks.targets", Target, key, read)
 
 
 def _may_hold_secrets(services: Services) -> bool:

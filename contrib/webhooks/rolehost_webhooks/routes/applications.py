@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rolehost_webhooks.domain import applications
 from rolehost_webhooks.repositories import applications as repository
 from rolehost_webhooks.routes.responder import (
     answer,
@@ -22,7 +23,6 @@ from rolehost_webhooks.schemas.applications import (
     CreateApplicationQuery,
 )
 from rolehost_webhooks.schemas.common import ListOut
-from rolehost_webhooks.services import applications
 
 TAG = "Application"
 

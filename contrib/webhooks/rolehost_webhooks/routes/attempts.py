@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rolehost_webhooks import rules
+from rolehost_webhooks.domain import endpoints, messages
 from rolehost_webhooks.errors import NotFound
 from rolehost_webhooks.models import Attempt, Status
 from rolehost_webhooks.models.delivery import COLLAPSED
@@ -29,7 +30,6 @@ from rolehost_webhooks.schemas.attempts import (
 )
 from rolehost_webhooks.schemas.common import Empty, ListOut, PageQuery
 from rolehost_webhooks.schemas.messages import MessageOut
-from rolehost_webhooks.services import endpoints, messages
 
 TAG = "Message Attempt"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from rolehost_webhooks.domain import endpoints, examples, recovery
 from rolehost_webhooks.models import Status
 from rolehost_webhooks.routes.responder import answer, body, nothing, query, responder
 from rolehost_webhooks.schemas.common import moment
@@ -21,7 +22,6 @@ from rolehost_webhooks.schemas.endpoints import (
     TaskOut,
 )
 from rolehost_webhooks.schemas.messages import MessageOut
-from rolehost_webhooks.services import endpoints, examples, recovery
 
 TAG = "Endpoint"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rolehost_webhooks.domain import applications, endpoints
 from rolehost_webhooks.repositories import endpoints as repository
 from rolehost_webhooks.routes.responder import (
     answer,
@@ -16,7 +17,6 @@ from rolehost_webhooks.routes.responder import (
 )
 from rolehost_webhooks.schemas.common import ListOut, PageQuery
 from rolehost_webhooks.schemas.endpoints import EndpointIn, EndpointOut, EndpointPatch, EndpointPut
-from rolehost_webhooks.services import applications, endpoints
 
 TAG = "Endpoint"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rolehost_webhooks.domain import event_types
 from rolehost_webhooks.repositories import event_types as repository
 from rolehost_webhooks.routes.responder import (
     answer,
@@ -23,7 +24,6 @@ from rolehost_webhooks.schemas.event_types import (
     EventTypePatch,
     EventTypePut,
 )
-from rolehost_webhooks.services import event_types
 
 TAG = "Event Type"
 

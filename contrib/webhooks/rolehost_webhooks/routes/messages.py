@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rolehost_webhooks.domain import applications, messages
 from rolehost_webhooks.repositories import messages as repository
 from rolehost_webhooks.routes.responder import (
     answer,
@@ -22,7 +23,6 @@ from rolehost_webhooks.schemas.messages import (
     MessageOut,
     PeriodAndKindQuery,
 )
-from rolehost_webhooks.services import applications, messages
 
 TAG = "Message"
 

@@ -7,6 +7,8 @@ from typing import Any
 from rolehost.api import Services
 
 from rolehost_webhooks import ids, rules, signing
+from rolehost_webhooks.domain import applications
+from rolehost_webhooks.domain.changes import given, save
 from rolehost_webhooks.errors import Conflict, Impossible, NotFound, Rejected
 from rolehost_webhooks.models import Endpoint
 from rolehost_webhooks.repositories import endpoints
@@ -20,8 +22,6 @@ from rolehost_webhooks.schemas.endpoints import (
     HeadersPatch,
     SecretRotateIn,
 )
-from rolehost_webhooks.services import applications
-from rolehost_webhooks.services.changes import given, save
 
 #: Old secrets that sign at once; a rotation beyond it is refused until one has expired.
 OLD_SECRETS = 10

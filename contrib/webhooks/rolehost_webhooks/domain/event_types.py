@@ -7,11 +7,11 @@ from typing import Any
 from rolehost.api import Services
 
 from rolehost_webhooks import rules
+from rolehost_webhooks.domain.changes import given, save
 from rolehost_webhooks.errors import Conflict, NotFound
 from rolehost_webhooks.models import EventType
 from rolehost_webhooks.repositories import event_types
 from rolehost_webhooks.schemas.event_types import EventTypeIn, EventTypePatch, EventTypePut
-from rolehost_webhooks.services.changes import given, save
 
 
 def get(name: str, *, lock: bool = False) -> EventType:

@@ -6,12 +6,12 @@ import msgspec
 from rolehost.api import Services
 
 from rolehost_webhooks import ids, rules
+from rolehost_webhooks.domain.changes import given, save
 from rolehost_webhooks.errors import Conflict, NotFound
 from rolehost_webhooks.models import Application
 from rolehost_webhooks.repositories import applications
 from rolehost_webhooks.repositories.ordering import next_id
 from rolehost_webhooks.schemas.applications import ApplicationIn, ApplicationPatch
-from rolehost_webhooks.services.changes import given, save
 
 #: How often a creation is tried again because the row that was in its way is gone.
 TRIES = 3

@@ -8,11 +8,11 @@ from rolehost.api import Services
 
 from rolehost_webhooks import ids
 from rolehost_webhooks.actors.recover import recover as recover_actor
+from rolehost_webhooks.domain import endpoints
 from rolehost_webhooks.errors import Rejected
 from rolehost_webhooks.models import Status
 from rolehost_webhooks.repositories import deliveries
 from rolehost_webhooks.schemas.common import milliseconds
-from rolehost_webhooks.services import endpoints
 
 #: The period that statistics cover when none is given: 28 days, in milliseconds.
 PERIOD = 28 * 24 * 3_600_000

@@ -8,12 +8,12 @@ from rolehost.api import Services
 
 from rolehost_webhooks import ids, rules
 from rolehost_webhooks.actors.deliver import deliver
+from rolehost_webhooks.domain import endpoints
 from rolehost_webhooks.errors import Impossible, NotFound
 from rolehost_webhooks.models import Message, Trigger
 from rolehost_webhooks.repositories import deliveries, event_types, messages
 from rolehost_webhooks.repositories.ordering import next_id
 from rolehost_webhooks.schemas.endpoints import ExampleIn
-from rolehost_webhooks.services import endpoints
 
 #: The event type whose example needs no catalogue.
 PING = "svix.ping"

@@ -7,14 +7,14 @@ from rolehost.api import Services
 from rolehost_webhooks import ids, rules
 from rolehost_webhooks.actors.deliver import JSON, deliver
 from rolehost_webhooks.actors.fan_out import fan_out
+from rolehost_webhooks.domain.applications import create as create_application
+from rolehost_webhooks.domain.endpoints import within as endpoint_within
 from rolehost_webhooks.errors import Conflict, Impossible, NotFound, Rejected
 from rolehost_webhooks.models import Endpoint, Message, Trigger
 from rolehost_webhooks.repositories import applications, cached, deliveries, messages
 from rolehost_webhooks.repositories.ordering import next_id
 from rolehost_webhooks.schemas.common import milliseconds
 from rolehost_webhooks.schemas.messages import MessageIn
-from rolehost_webhooks.services.applications import create as create_application
-from rolehost_webhooks.services.endpoints import within as endpoint_within
 
 HOUR = 3_600_000
 DAY = 24 * HOUR
