@@ -1,10 +1,10 @@
 """Folders, files and sockets that only the current user can use, from the moment they exist.
 
 Each is created with its final mode (mkdir(2), open(2), bind(2)), so there is no moment at which
-others can open it, and no umask can widen it. What is there already is checked before it is used:
-a thing that another user placed there is an error.
+other users can open it, and no umask can widen it. A path that exists is checked before it is
+used: it is an error if another user has put something there.
 
-Of the standard library alone, because the supervisor imports it.
+This module imports the standard library only, because the supervisor imports it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import pwd
 import socket
 import stat
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,14 +26,14 @@ _OTHERS = 0o077
 
 
 class NotPrivate(StartError):
-    """A file, folder or socket in this place is not the current user's, or others can use it.
+    """A file, folder or socket is not the current user's, or other users can use it.
 
-    The message is one line: path, what is wrong, how to fix it. Since plugin API 2.
+    The message is one line: path, error, fix. Since plugin API 2.
     """
 
 
 def private_folder(path: Path) -> Path:
-    """Make a folder that only the current user can use (0700), unless there is one.
+    """Make a folder that only the current user can use (mode 0700), if it does not exist.
 
     Since plugin API 2.
 
@@ -40,17 +41,16 @@ def private_folder(path: Path) -> Path:
         The path.
 
     Raises:
-        NotPrivate: what is there belongs to another user, is no folder (a symbolic link
-            included), or others can use it.
-        OSError: it cannot be made.
+        NotPrivate: the path is no folder (a symbolic link is none), belongs to another user, or
+            other users can use it.
+        OSError: the folder cannot be made.
     """
     _make_folder(path, parents=False)
     try:
         found = path.lstat()
     except FileNotFoundError:  # another process has just removed it, empty
         return private_folder(path)
-    if not stat.S_ISDIR(found.st_mode):
-        raise NotPrivate(f"{path}: {kind_of(found)} is in the place of a folder; remove it")
+    _check_kind(path, found, stat.S_ISDIR, "a folder")
     _check_owner(path, found)
     if found.st_mode & _OTHERS:
         raise NotPrivate(
@@ -60,25 +60,25 @@ def private_folder(path: Path) -> Path:
     return path
 
 
-def shelter_folder(path: Path) -> Path:
-    """Make a folder for private files, unless there is one; it may be the user's own, and open.
+def safe_folder(path: Path) -> Path:
+    """Make a folder for private files, if it does not exist; other users may list it.
 
-    One that is made gets the mode 0700, and so do the missing folders above it. Others can list
-    an open one, but not open the private files in it. Since plugin API 2.
+    A new folder gets the mode 0700, and so do missing folders above it. In a folder that exists,
+    other users cannot open private files, and this function checks that they cannot replace them.
+    Since plugin API 2.
 
     Returns:
         The path.
 
     Raises:
-        NotPrivate: it is no folder, it belongs to neither the current user nor root, or everybody
-            can replace files in it (writable by all, without the sticky bit).
-        OSError: it cannot be made.
+        NotPrivate: the path is no folder, belongs to neither the current user nor root, or every
+            user can replace files in it (writable by all, without the sticky bit).
+        OSError: the folder cannot be made.
     """
     _make_folder(path, parents=True)
     found = path.stat()
-    if not stat.S_ISDIR(found.st_mode):
-        raise NotPrivate(f"{path}: {kind_of(found)} is in the place of a folder; remove it")
-    if found.st_uid not in (os.geteuid(), 0):
+    _check_kind(path, found, stat.S_ISDIR, "a folder")
+    if found.st_uid != 0:
         _check_owner(path, found)
     if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
         raise NotPrivate(
@@ -88,51 +88,33 @@ def shelter_folder(path: Path) -> Path:
     return path
 
 
-def _make_folder(path: Path, *, parents: bool) -> None:
-    """Make a folder with the mode 0700; what is there stays as it is.
-
-    Raises:
-        OSError: it cannot be made.
-    """
-    try:
-        path.mkdir(mode=0o700)
-    except FileExistsError:
-        return
-    except FileNotFoundError:
-        if not parents or path.parent == path:
-            raise
-        _make_folder(path.parent, parents=True)
-        _make_folder(path, parents=True)
-        return
-    with suppress(FileNotFoundError):  # another process has just removed it, empty
-        if path.lstat().st_mode & 0o700 != 0o700:
-            path.chmod(0o700)  # the umask took rights from the owner
-
-
 def private_file(path: Path) -> int:
-    """Open a file for reading and writing that only the current user can open (0600).
+    """Open a file for reading and writing that only the current user can open (mode 0600).
 
-    It is made when it is missing. One of the current user that others can open is closed to them.
-    Never use it on a file that SQLite has open: closing any descriptor of it drops SQLite's locks
-    (https://www.sqlite.org/howtocorrupt.html, section 2.2). Since plugin API 2.
+    It is made if it does not exist. If it is the current user's and other users can open it, its
+    mode is changed. Never use it on a file that SQLite has open: closing any descriptor of a file
+    drops SQLite's locks (https://www.sqlite.org/howtocorrupt.html, section 2.2). Since plugin
+    API 2.
 
     Returns:
         A file descriptor, not inherited by programs that this process executes.
 
     Raises:
-        NotPrivate: what is there belongs to another user, or is no regular file (a symbolic link
-            included).
-        OSError: it cannot be opened or made.
+        NotPrivate: the path belongs to another user, or is no regular file (a symbolic link is
+            none).
+        OSError: the file cannot be opened or made.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
         descriptor = os.open(path, flags, 0o600)
     except OSError:
-        check_file(path)  # says whose it is, or what it is
+        check_file(path)  # a better error, if the file is the reason
         raise
     try:
-        check_file(path, os.fstat(descriptor))
-        if stat.S_IMODE(os.fstat(descriptor).st_mode) != 0o600:
+        found = os.fstat(descriptor)
+        _check_kind(path, found, stat.S_ISREG, "a file")
+        _check_owner(path, found)
+        if stat.S_IMODE(found.st_mode) != 0o600:
             os.fchmod(descriptor, 0o600)
     except BaseException:
         os.close(descriptor)
@@ -140,42 +122,30 @@ def private_file(path: Path) -> int:
     return descriptor
 
 
-def check_file(path: Path, found: os.stat_result | None = None) -> bool:
-    """Check that a path is free, or holds a regular file of the current user.
+def check_file(path: Path) -> bool:
+    """Check that a path is free or a regular file of the current user, without opening it.
 
-    Opens nothing. Since plugin API 2.
-
-    Args:
-        path: the file.
-        found: its status; None looks, and does not follow a symbolic link.
+    Since plugin API 2.
 
     Returns:
-        Whether it is there.
+        Whether the file exists.
 
     Raises:
-        NotPrivate: it belongs to another user or is no regular file.
+        NotPrivate: the path belongs to another user, or is no regular file.
     """
-    if found is None:
-        try:
-            found = path.lstat()
-        except OSError:
-            return False
-    if not stat.S_ISREG(found.st_mode):
-        raise NotPrivate(f"{path}: {kind_of(found)} is in the place of a file; remove it")
-    _check_owner(path, found)
-    return True
+    return _is_mine(path, stat.S_ISREG, "a file")
 
 
 def bind_private(listener: socket.socket, path: Path) -> None:
-    """Bind a Unix socket to a path so that only the current user can connect (0600).
+    """Bind a Unix socket to a path so that only the current user can connect (mode 0600).
 
-    On Linux the mode of the socket itself is that of the file from its first moment (unix(7)).
-    Elsewhere it is set afterwards: there, use a private folder. Since plugin API 2.
+    On Linux the socket has this mode from the beginning (unix(7)). On other systems it gets the
+    mode afterwards: use a private folder there. Since plugin API 2.
 
     Raises:
-        OSError: the address is in use, or cannot be made.
+        OSError: the address is in use, or the socket cannot be made.
     """
-    with suppress(OSError):  # only Linux lets the mode be set before
+    with suppress(OSError):  # only Linux allows this before bind(2)
         os.fchmod(listener.fileno(), 0o600)
     listener.bind(str(path))
     if stat.S_IMODE(path.lstat().st_mode) != 0o600:
@@ -183,22 +153,12 @@ def bind_private(listener: socket.socket, path: Path) -> None:
 
 
 def check_socket(path: Path) -> bool:
-    """Check that a path is free, or holds a socket of the current user.
-
-    Returns:
-        Whether it is there.
+    """Check that a path is free or a socket of the current user; return whether it exists.
 
     Raises:
-        NotPrivate: it belongs to another user or is no socket.
+        NotPrivate: the path belongs to another user, or is no socket.
     """
-    try:
-        found = path.lstat()
-    except FileNotFoundError:
-        return False
-    if not stat.S_ISSOCK(found.st_mode):
-        raise NotPrivate(f"{path}: {kind_of(found)} is in the place of a socket; remove it")
-    _check_owner(path, found)
-    return True
+    return _is_mine(path, stat.S_ISSOCK, "a socket")
 
 
 def peer_user(connection: socket.socket) -> int | None:
@@ -207,7 +167,7 @@ def peer_user(connection: socket.socket) -> int | None:
     ``SO_PEERCRED`` of unix(7) on Linux, ``LOCAL_PEERCRED`` of unix(4) on macOS and FreeBSD.
 
     Returns:
-        The effective user id; None where the system does not tell.
+        The effective user id; None if the system has no way to ask.
     """
     try:
         if hasattr(socket, "SO_PEERCRED"):
@@ -222,8 +182,50 @@ def peer_user(connection: socket.socket) -> int | None:
     return None
 
 
-def kind_of(found: os.stat_result) -> str:
-    """Return what a file is, with its article: ``a symbolic link``."""
+def _make_folder(path: Path, *, parents: bool) -> None:
+    try:
+        path.mkdir(mode=0o700)
+    except FileExistsError:
+        return
+    except FileNotFoundError:
+        if not parents or path.parent == path:
+            raise
+        # mkdir(parents=True) would give the folders above the mode that the umask leaves.
+        _make_folder(path.parent, parents=True)
+        _make_folder(path, parents=True)
+        return
+    with suppress(FileNotFoundError):  # another process has just removed it, empty
+        if path.lstat().st_mode & 0o700 != 0o700:
+            path.chmod(0o700)  # the umask took rights from the owner
+
+
+def _is_mine(path: Path, is_kind: Callable[[int], bool], kind: str) -> bool:
+    try:
+        found = path.lstat()
+    except OSError:
+        return False
+    _check_kind(path, found, is_kind, kind)
+    _check_owner(path, found)
+    return True
+
+
+def _check_kind(
+    path: Path, found: os.stat_result, is_kind: Callable[[int], bool], kind: str
+) -> None:
+    if not is_kind(found.st_mode):
+        raise NotPrivate(f"{path}: {_kind_of(found)} is in the place of {kind}; remove it")
+
+
+def _check_owner(path: Path, found: os.stat_result) -> None:
+    if found.st_uid != os.geteuid():
+        owner = _user(found.st_uid)
+        raise NotPrivate(
+            f"{path}: {_kind_of(found)} of user {owner} is in the place of one of"
+            f" {_user(os.geteuid())}; run rolehost as {owner} if it is meant, else remove it"
+        )
+
+
+def _kind_of(found: os.stat_result) -> str:
     kinds = {
         stat.S_IFLNK: "a symbolic link",
         stat.S_IFDIR: "a folder",
@@ -232,15 +234,6 @@ def kind_of(found: os.stat_result) -> str:
         stat.S_IFIFO: "a named pipe",
     }
     return kinds.get(stat.S_IFMT(found.st_mode), "a device")
-
-
-def _check_owner(path: Path, found: os.stat_result) -> None:
-    if found.st_uid != os.geteuid():
-        owner = _user(found.st_uid)
-        raise NotPrivate(
-            f"{path}: {kind_of(found)} of user {owner} is in the place of one of"
-            f" {_user(os.geteuid())}; run rolehost as {owner} if it is meant, else remove it"
-        )
 
 
 def _user(number: int) -> str:

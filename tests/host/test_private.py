@@ -21,7 +21,7 @@ from rolehost.private import (
     peer_user,
     private_file,
     private_folder,
-    shelter_folder,
+    safe_folder,
 )
 from rolehost.supervisor import control
 from rolehost.supervisor.plan import module_command
@@ -51,7 +51,7 @@ def mode(path: Path) -> int:
 
 def test_no_umask_changes_the_mode_of_what_is_made(umask: None, tmp_path: Path) -> None:
     folder = private_folder(tmp_path / "a")
-    sheltered = shelter_folder(tmp_path / "b" / "c")
+    sheltered = safe_folder(tmp_path / "b" / "c")
     os.close(private_file(folder / "file"))
     with socket.socket(socket.AF_UNIX) as listener:
         bind_private(listener, folder / "socket")
@@ -123,18 +123,18 @@ def test_a_folder_in_which_all_users_replace_files_shelters_none(tmp_path: Path)
     folder = tmp_path / "open"
     folder.mkdir()
     folder.chmod(0o755)
-    assert shelter_folder(folder) == folder
+    assert safe_folder(folder) == folder
     folder.chmod(0o1777)
-    assert shelter_folder(folder) == folder
+    assert safe_folder(folder) == folder
     folder.chmod(0o777)
     with pytest.raises(NotPrivate, match=f"mode 0777.*chmod o-w {folder}"):
-        shelter_folder(folder)
+        safe_folder(folder)
 
 
 def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(NotPrivate, match=f"{tmp_path}/file: a regular file is in the place"):
-        shelter_folder(tmp_path / "file")
+        safe_folder(tmp_path / "file")
 
 
 def test_the_user_at_the_other_end_is_known() -> None:

@@ -69,7 +69,7 @@ from rolehost.private import (
     check_file,
     private_file,
     private_folder,
-    shelter_folder,
+    safe_folder,
 )
 from rolehost.storage import (
     CAPABILITIES,
@@ -190,5 +190,5 @@ __all__ = [
     "message_priority",
     "private_file",
     "private_folder",
-    "shelter_folder",
+    "safe_folder",
 ]

@@ -13,7 +13,7 @@ import stat
 import threading
 from pathlib import Path
 
-from rolehost.api import NotPrivate, StorageRefused, check_file, private_file, shelter_folder
+from rolehost.api import NotPrivate, StorageRefused, check_file, private_file, safe_folder
 
 log = logging.getLogger("rolehost.embedded")
 
@@ -77,7 +77,7 @@ def prepare(path: Path) -> None:
             on a network file system, or a file of another user is there.
     """
     try:
-        shelter_folder(path.parent)
+        safe_folder(path.parent)
     except NotPrivate as error:
         raise refused(error) from error
     except OSError as error:

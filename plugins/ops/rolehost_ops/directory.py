@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
-from rolehost.api import NotPrivate, Services, StartError, private_file, shelter_folder
+from rolehost.api import NotPrivate, Services, StartError, private_file, safe_folder
 
 from rolehost_ops.settings import OpsSettings
 
@@ -58,7 +58,7 @@ class MetricFiles:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            shelter_folder(path)
+            safe_folder(path)
         except NotPrivate as error:
             raise StartError(f"[ops] metrics_dir: {error}") from None
         except OSError as error:
