@@ -228,3 +228,9 @@ def test_the_lines_of_tables_arrays_of_tables_and_dotted_keys_are_found():
     assert found[("c d", "e")] == 2
     assert found[("c d", "e", "f", 1)] == 5
     assert (found[("g", 0, "h")], found[("g", 1, "h")]) == (8, 10)
+
+
+def test_the_keys_of_an_inline_table_are_on_the_line_of_the_table(write):
+    origins = loaded(write("\nacme = {a = 1, b = {c = 2}}\n")).origins
+    assert origins["acme.a"].text == "rolehost.toml:2"
+    assert origins["acme.b.c"].text == "rolehost.toml:2"

@@ -210,7 +210,9 @@ class Files:
         positions: Mapping[tuple[str | int, ...], int],
     ) -> Tree:
         def location(path: tuple[str | int, ...]) -> str:
-            return f"{file}:{positions.get(path, 1)}"
+            # The keys of an inline table have no line; the table has.
+            known = (path[:length] for length in range(len(path), 0, -1))
+            return f"{file}:{next((positions[part] for part in known if part in positions), 1)}"
 
         tree: Tree = {}
         for key, value in table.items():
