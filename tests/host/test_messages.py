@@ -20,12 +20,13 @@ ADDS: dict[str, set[str]] = {
     "problem": set(),
     "_add": {"name"},
     "never": {"name"},
+    "_report": {"key", "path"},
 }
 
 
 def calls() -> Iterator[tuple[list[str], set[str] | None]]:
     """Yield the messages that each call may use, and its values; None if they are not known."""
-    for room in ("composition", "discovery"):
+    for room in ("composition", "deployment", "discovery"):
         for path in sorted((HOST / room).glob("*.py")):
             for function in ast.walk(ast.parse(path.read_text("utf-8"))):
                 if isinstance(function, ast.FunctionDef):

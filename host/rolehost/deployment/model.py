@@ -154,13 +154,9 @@ class SchedulerSettings(Settings, frozen=True):
 
     Attributes:
         lease: seconds that the lease of the leader lasts; a dead leader is replaced after it.
-        sweep: seconds between sweeps for leases of dead processes.
-        retention: seconds between removals of rows that are older than the retention settings.
     """
 
     lease: Positive = 15.0
-    sweep: Positive = 5.0
-    retention: Positive = 300.0
 
 
 class LimitSettings(Settings, frozen=True):

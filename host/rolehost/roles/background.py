@@ -47,6 +47,11 @@ class PollingListener(Listener):
         """Nothing to close."""
 
 
+#: Seconds between sweeps for leases of dead processes, and between removals of rows that are
+#: older than the retention settings.
+SWEEP_SECONDS, RETENTION_SECONDS = 5.0, 300.0
+
+
 class _MaintenanceLoop(Loop):
     """Renews presence; sweeps and applies retention while this process holds the lease for it."""
 
@@ -66,11 +71,10 @@ class _MaintenanceLoop(Loop):
         self._manifest = describe(composition)
         self._presence = Presence(runtime.database, runtime.clock, runtime.policy.lease)
         self._renew_now = threading.Event()
-        settings = composition.deployment.host.scheduler
         self._every: dict[Callable[[], None], float] = {
             self._renew: runtime.policy.heartbeat,
-            self._sweep: settings.sweep,
-            self._retain: settings.retention,
+            self._sweep: SWEEP_SECONDS,
+            self._retain: RETENTION_SECONDS,
         }
         self._due = dict.fromkeys(self._every, 0.0)
 

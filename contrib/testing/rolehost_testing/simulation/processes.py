@@ -16,6 +16,7 @@ from rolehost.delivery.ledger import Finish
 from rolehost.delivery.relay import Relay
 from rolehost.delivery.runner import Runner
 from rolehost.delivery.ticks import Ticker
+from rolehost.roles.background import RETENTION_SECONDS, SWEEP_SECONDS
 from rolehost.roles.process import Process
 from rolehost.roles.worker.ledger import LedgerConsumer
 from rolehost.storage import Listener
@@ -115,11 +116,11 @@ class SimulatedProcess(Process):
         """Announce its presence and begin to take work; see :mod:`rolehost.roles.background`."""
         self._presence.renew(self.identity)
         sweep.release_dead(self.services.delivery)
-        settings, now = self.composition.deployment.host.scheduler, self.run.clock.now()
+        now = self.run.clock.now()
         self._due = {
             "renew": now + int(self.services.delivery.policy.heartbeat * 1000),
-            "sweep": now + int(settings.sweep * 1000),
-            "retain": now + int(settings.retention * 1000),
+            "sweep": now + int(SWEEP_SECONDS * 1000),
+            "retain": now + int(RETENTION_SECONDS * 1000),
         }
         {"worker": self._work, "consumer": self._consume, "scheduler": self._schedule}.get(
             self.role, lambda: None
@@ -176,14 +177,12 @@ class SimulatedProcess(Process):
         return leases.acquire(runtime.database, runtime.clock, "sweep", self.name, ttl) is not None
 
     def _sweep(self) -> None:
-        settings = self.composition.deployment.host.scheduler
-        self._due["sweep"] = self.run.clock.now() + int(settings.sweep * 1000)
+        self._due["sweep"] = self.run.clock.now() + int(SWEEP_SECONDS * 1000)
         if self._leads():
             sweep.release_dead(self.services.delivery)
 
     def _retain(self) -> None:
-        settings = self.composition.deployment.host.scheduler
-        self._due["retain"] = self.run.clock.now() + int(settings.retention * 1000)
+        self._due["retain"] = self.run.clock.now() + int(RETENTION_SECONDS * 1000)
         if self._leads():
             sweep.retain(self.services.delivery)
 
