@@ -86,14 +86,7 @@ class _Decoder:
         known = {field.encode_name: field for field in fields_of(kind)}
         for key in values.keys() - known.keys():
             path = f"{section}.{key}"
-            self.problems.add(
-                "unknown-key",
-                location(path, self.origins),
-                f"{path} is not a setting",
-                expected=f"one of {one_of(known)}",
-                got=key,
-                fix=did_you_mean(key, known) or f"remove {key}",
-            )
+            self._add("unknown-key", path, known=one_of(known), hint=did_you_mean(key, known))
         decoded: dict[str, Any] = {}
         for key, field in known.items():
             path = f"{section}.{key}"
@@ -103,22 +96,23 @@ class _Decoder:
                 else:
                     decoded[field.name] = self._field(field.type, values[key], path)
             elif field.required:
-                self._missing(section, key, field.type)
-            elif isinstance(field.default, PurePath):
-                decoded[field.name] = self._path(type(field.default), field.default)
+                variable = PREFIX + path.upper().replace("-", "_").replace(".", "__")
+                expected = describe_type(field.type)
+                self._add(
+                    "missing-key", path, section=section, expected=expected, variable=variable
+                )
+            else:
+                default = field.default
+                if default is msgspec.NODEFAULT:
+                    default = field.default_factory()
+                if isinstance(default, PurePath):
+                    decoded[field.name] = self._path(type(default), default)
         if unresolved or len(self.problems) > problems:
             return None
         try:
             return kind(**decoded)
         except (TypeError, ValueError) as error:
-            self.problems.add(
-                "invalid-settings",
-                location(section, self.origins),
-                f"the settings of [{section}] are not consistent",
-                expected="settings that pass the check of this section",
-                got=str(error),
-                fix="change the settings that the message names",
-            )
+            self._add("invalid-settings", section, section=section, error=error)
             return None
 
     def _field(self, kind: Any, value: Any, path: str) -> Any:
@@ -143,18 +137,6 @@ class _Decoder:
     def _path(self, kind: type[PurePath], value: str | PurePath) -> PurePath:
         return kind(os.path.normpath(self.folder.absolute() / value))
 
-    def _missing(self, section: str, key: str, kind: Any) -> None:
-        path = f"{section}.{key}"
-        variable = PREFIX + path.upper().replace("-", "_").replace(".", "__")
-        self.problems.add(
-            "missing-key",
-            location(path, self.origins),
-            f"{path} is required and not set",
-            expected=describe_type(kind),
-            got="nothing",
-            fix=f"set {key} in [{section}], or in the environment as {variable}",
-        )
-
     def _wrong(self, kind: Any, value: Any, path: str, message: str) -> None:
         """Report a value that msgspec refuses."""
         expected = describe_type(kind)
@@ -170,14 +152,19 @@ class _Decoder:
             shown = describe_value(got)
         choices = re.findall(r'"([^"]+)"', expected)
         nearest = did_you_mean(got, choices) if isinstance(got, str) else ""
-        self.problems.add(
-            "wrong-type" if ", got `" in message else "wrong-value",
-            location(path, self.origins),
-            f"{path}{item} does not take this value",
+        self._add(
+            "wrong-value",
+            path,
+            code="wrong-type" if ", got `" in message else "",
+            item=item,
             expected=expected,
             got=shown,
-            fix=nearest or f"give {path} {expected}",
+            hint=nearest,
         )
+
+    def _add(self, message: str, path: str, **values: Any) -> None:
+        values = {"path": path, "key": path.rpartition(".")[2], **values}
+        self.problems.add(message, location(path, self.origins), **values)
 
 
 def _readings(value: Any) -> Iterator[tuple[Any, bool]]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from rolehost.deployment.lines import lines
 from rolehost.errors import Problem
+from rolehost.messages import problem
 
 #: Prefix of the environment variables that set one key: ``ROLEHOST__SECTION__KEY``.
 PREFIX = "ROLEHOST__"
@@ -31,19 +32,9 @@ class ProblemList(list[Problem]):
         super().__init__()
         self.who = who
 
-    def add(self, code: str, where: str, what: str, *, expected: str, got: str, fix: str) -> None:
-        """Add a problem; the parameters are the fields of :class:`Problem`."""
-        self.append(
-            Problem(
-                code=code,
-                who=self.who,
-                where=where,
-                what=what,
-                expected=expected,
-                got=got,
-                fix=fix,
-            )
-        )
+    def add(self, message: str, where: str, **values: Any) -> None:
+        """Add a problem; see :func:`rolehost.messages.problem`."""
+        self.append(problem(message, who=self.who, where=where, **values))
 
 
 class Sources:
@@ -135,14 +126,8 @@ class Files:
         """
         file = Path(os.path.normpath(path))
         if file in chain:
-            self._problems.add(
-                "include-cycle",
-                str(chain[-1]),
-                "files include each other in a circle",
-                expected="includes that end",
-                got=" -> ".join(map(str, (*chain[chain.index(file) :], file))),
-                fix="remove one of these includes",
-            )
+            circle = " -> ".join(map(str, (*chain[chain.index(file) :], file)))
+            self._problems.add("include-cycle", str(chain[-1]), circle=circle)
             return {}
         text = self._text(file, chain)
         document = self._document(file, text)
@@ -160,14 +145,8 @@ class Files:
             reason = error.strerror or str(error)
         except UnicodeDecodeError as error:
             reason = f"not UTF-8: {error.reason}"
-        self._problems.add(
-            "unreadable-file",
-            f"{file}, included by {chain[-1]}" if chain else str(file),
-            "the file cannot be read",
-            expected="a readable TOML file in UTF-8",
-            got=reason,
-            fix="correct the path or the file's permissions",
-        )
+        where = f"{file}, included by {chain[-1]}" if chain else str(file)
+        self._problems.add("unreadable-file", where, reason=reason)
         return ""
 
     def _document(self, file: Path, text: str) -> dict[str, Any]:
@@ -176,14 +155,9 @@ class Files:
         except tomllib.TOMLDecodeError as error:
             reason, _, position = str(error).partition(" (at ")
             line = position.removeprefix("line ").partition(",")[0]
-            self._problems.add(
-                "invalid-toml",
-                f"{file}:{line}" if line.isdigit() else str(file),
-                "the file is not TOML",
-                expected="TOML 1.0: tables in [brackets], key = value, text in quotes",
-                got=str(error),
-                fix=f"correct the line: {reason[:1].lower()}{reason[1:]}",
-            )
+            reason = f"{reason[:1].lower()}{reason[1:]}"
+            where = f"{file}:{line}" if line.isdigit() else str(file)
+            self._problems.add("invalid-toml", where, error=error, reason=reason)
             return {}
 
     def _includes(
@@ -192,14 +166,8 @@ class Files:
         included = document.pop("include", [])
         if isinstance(included, list) and all(isinstance(name, str) for name in included):
             return included
-        self._problems.add(
-            "wrong-type",
-            f"{file}:{positions.get(('include',), 1)}",
-            "include is not a list of files",
-            expected='a list of paths, relative to this file: include = ["base.toml"]',
-            got=repr(included),
-            fix="write the paths as text in a list",
-        )
+        where = f"{file}:{positions.get(('include',), 1)}"
+        self._problems.add("wrong-type.include", where, got=repr(included))
         return []
 
     def _branch(

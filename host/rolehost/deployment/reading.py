@@ -148,39 +148,20 @@ class _Reader:
     def plugin_names(self, value: Any, node: Leaf | Tree | None) -> tuple[str, ...]:
         """Return the enabled plugins; the line that enables each of them is an origin."""
         if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-            self.problems.add(
-                "wrong-type",
-                location(PLUGINS, self.origins),
-                "plugins is not a list of names",
-                expected='a list of text: plugins = ["embedded", "ops"]',
-                got=describe_value(value),
-                fix="write the names of the enabled plugins as text in a list",
-            )
+            self.add("wrong-type.plugins", PLUGINS, got=describe_value(value))
             return ()
         names: list[str] = []
         elements = node.elements if isinstance(node, Leaf) else ()
         for name, line in zip(map(str, value), elements, strict=True):
             path = f"{PLUGINS}.{name}"
             if name in names:
-                self.problems.add(
-                    "plugin-twice",
-                    f"{self.origins[path].text}; {line}",
-                    f"the plugin {name} is enabled twice",
-                    expected="each plugin once",
-                    got=f"{name} at both places",
-                    fix="remove one of them",
-                )
+                where = f"{self.origins[path].text}; {line}"
+                self.problems.add("plugin-twice", where, name=name)
                 continue
             self.origins[path] = Origin(line)
             if name in HOST_SECTIONS or name == ON_FAILURE:
-                self.problems.add(
-                    "reserved-name",
-                    location(path, self.origins),
-                    f"a plugin cannot be named {name}: its section would be the host's [{name}]",
-                    expected=f"a name other than {', '.join(HOST_SECTIONS)}",
-                    got=name,
-                    fix=f"remove {name} from plugins; its author must rename the entry point",
-                )
+                reserved = ", ".join(HOST_SECTIONS)
+                self.add("reserved-name.plugin", path, name=name, reserved=reserved)
             else:
                 names.append(name)
         return tuple(names)
@@ -190,25 +171,11 @@ class _Reader:
         tables = {name: value for name, value in values.items() if isinstance(value, dict)}
         for name in values.keys() - tables.keys():
             if name in HOST_SECTIONS or name == ON_FAILURE:
-                self.problems.add(
-                    "wrong-type",
-                    location(name, self.origins),
-                    f"{name} is not a table",
-                    expected=f"a section [{name}] with its keys",
-                    got=describe_value(values[name]),
-                    fix=f"write [{name}] on a line, with the keys below it",
-                )
+                got = describe_value(values[name])
+                self.add("wrong-type.section", name, name=name, got=got)
             else:
                 known = (PLUGINS, "include", ON_FAILURE, *HOST_SECTIONS)
-                move = f"move {name} below the [section] it belongs to"
-                self.problems.add(
-                    "unknown-key",
-                    location(name, self.origins),
-                    f"{name} is not a setting",
-                    expected="plugins, include, or a [section]",
-                    got=name,
-                    fix=did_you_mean(name, known) or move,
-                )
+                self.add("unknown-key.top", name, key=name, hint=did_you_mean(name, known))
         return tables
 
     def host(self, sections: dict[str, Any], folder: Path) -> HostSettings:
@@ -235,12 +202,15 @@ class _Reader:
             if value in FAILURES:
                 known[name] = FAILURES[FAILURES.index(value)]
             else:
-                self.problems.add(
-                    "wrong-value",
-                    location(f"{ON_FAILURE}.{name}", self.origins),
-                    f"{ON_FAILURE} of {name} is neither {' nor '.join(FAILURES)}",
-                    expected=" or ".join(f'"{word}"' for word in FAILURES),
+                self.add(
+                    "wrong-value.on-failure",
+                    f"{ON_FAILURE}.{name}",
+                    name=name,
                     got=describe_value(value),
-                    fix=did_you_mean(str(value), FAILURES) or f'write {name} = "{FAILURES[0]}"',
+                    hint=did_you_mean(str(value), FAILURES),
                 )
         return known
+
+    def add(self, message: str, path: str, **values: Any) -> None:
+        """Add a problem at a key."""
+        self.problems.add(message, location(path, self.origins), **values)

@@ -73,14 +73,7 @@ class Resolver:
             if isinstance(text, Unresolved) or "\0" not in reveal(text):
                 return text
             # No path, host name, header or text of a database can hold a NUL.
-            self._problems.add(
-                "nul-in-text",
-                origin,
-                "a text has a NUL (U+0000)",
-                expected="a text without it",
-                got="a NUL, in this file or in the text that a reference gives",
-                fix="remove it; a file in a reference must be UTF-8, not UTF-16",
-            )
+            self._problems.add("nul-in-text", origin)
             return UNRESOLVED
         if isinstance(value, list):
             return [self.resolve(item, origin, folder) for item in value]
@@ -116,28 +109,14 @@ class Resolver:
     def _variable(self, inner: str, origin: str) -> str:
         match = _NAME.match(inner)
         if match is None:
-            self._problems.add(
-                "invalid-reference",
-                origin,
-                f"${{{inner}}} is not a reference",
-                expected="${NAME}, ${NAME:-default} or ${file:PATH}",
-                got=f"${{{inner}}}",
-                fix="correct the reference, or write $${ for a plain ${",
-            )
+            self._problems.add("invalid-reference", origin, reference=inner)
             return ""
         name, default = match.groups()
         if name in self._environ:
             self.variables.append(self._environ[name])
             return self._environ[name]
         if default is None:
-            self._problems.add(
-                "missing-variable",
-                origin,
-                f"the environment variable {name} is not set",
-                expected=f"a value in {name}, or a default: ${{{name}:-default}}",
-                got="no such variable",
-                fix=f"set {name} before starting, or give a default",
-            )
+            self._problems.add("missing-variable", origin, name=name)
         return default or ""
 
     def _file(self, path: Path, origin: str) -> str:
@@ -145,15 +124,8 @@ class Resolver:
             # Editors and `echo` leave one newline at the end, which is not part of a secret.
             text = self._sources.text(path).removesuffix("\n").removesuffix("\r")
         except (OSError, UnicodeDecodeError) as error:
-            self._problems.add(
-                "unreadable-secret",
-                origin,
-                f"the file {path} that a value refers to cannot be read",
-                expected="a readable text file that holds the value",
-                got=getattr(error, "strerror", None) or str(error),
-                fix="create or mount the file, or correct its path, which starts at the folder of"
-                " the file with the reference",
-            )
+            reason = getattr(error, "strerror", None) or str(error)
+            self._problems.add("unreadable-secret", origin, path=path, reason=reason)
             return ""
         self.files.append(text)
         return text
