@@ -154,6 +154,7 @@ def test_all_problems_are_raised_at_once(write):
 
 def test_a_reference_that_fails_is_one_problem_not_two(write):
     assert codes(write('[http]\nthreads = "${NO}"')) == ["missing-variable"]
+    assert codes(write('plugins = ["${NO}"]')) == ["missing-variable"]
 
 
 class Acme(Settings, frozen=True):

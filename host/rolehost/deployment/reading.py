@@ -22,7 +22,7 @@ from rolehost.deployment.files import (
     plugin_list,
 )
 from rolehost.deployment.model import Deployment, Failure, HostSettings, Origin
-from rolehost.deployment.references import Resolver, Written, holds
+from rolehost.deployment.references import Resolver, Unresolved, Written, holds
 from rolehost.errors import ConfigurationError, Problem
 from rolehost.redaction import hide
 from rolehost.suggest import did_you_mean
@@ -148,7 +148,8 @@ class _Reader:
     def plugin_names(self, value: Any, node: Leaf | Tree | None) -> tuple[str, ...]:
         """Return the enabled plugins; the line that enables each of them is an origin."""
         if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-            self.add("wrong-type.plugins", PLUGINS, got=describe_value(value))
+            if not holds(value, Unresolved):
+                self.add("wrong-type.plugins", PLUGINS, got=describe_value(value))
             return ()
         names: list[str] = []
         elements = node.elements if isinstance(node, Leaf) else ()
