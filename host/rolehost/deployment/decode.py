@@ -86,7 +86,7 @@ class _Decoder:
         known = {field.encode_name: field for field in fields_of(kind)}
         for key in values.keys() - known.keys():
             path = f"{section}.{key}"
-            self._add("unknown-key", path, known=one_of(known), hint=did_you_mean(key, known))
+            self._report("unknown-key", path, known=one_of(known), hint=did_you_mean(key, known))
         decoded: dict[str, Any] = {}
         for key, field in known.items():
             path = f"{section}.{key}"
@@ -98,7 +98,7 @@ class _Decoder:
             elif field.required:
                 variable = PREFIX + path.upper().replace("-", "_").replace(".", "__")
                 expected = describe_type(field.type)
-                self._add(
+                self._report(
                     "missing-key", path, section=section, expected=expected, variable=variable
                 )
             else:
@@ -112,7 +112,7 @@ class _Decoder:
         try:
             return kind(**decoded)
         except (TypeError, ValueError) as error:
-            self._add("invalid-settings", section, section=section, error=error)
+            self._report("invalid-settings", section, section=section, error=error)
             return None
 
     def _field(self, kind: Any, value: Any, path: str) -> Any:
@@ -152,7 +152,7 @@ class _Decoder:
             shown = describe_value(got)
         choices = re.findall(r'"([^"]+)"', expected)
         nearest = did_you_mean(got, choices) if isinstance(got, str) else ""
-        self._add(
+        self._report(
             "wrong-value",
             path,
             code="wrong-type" if ", got `" in message else "",
@@ -162,7 +162,7 @@ class _Decoder:
             hint=nearest,
         )
 
-    def _add(self, message: str, path: str, **values: Any) -> None:
+    def _report(self, message: str, path: str, **values: Any) -> None:
         values = {"path": path, "key": path.rpartition(".")[2], **values}
         self.problems.add(message, location(path, self.origins), **values)
 
