@@ -180,48 +180,28 @@ class _RelayLoop(Loop):
         self._listener.close()
 
 
-class BackgroundLoops:
-    """The background loops that one process needs; without a database, none."""
+def background_loops(
+    composition: Composition,
+    services: ProcessServices,
+    me: Identity,
+    vitals: Vitals,
+    beats: Beats,
+    listen: Callable[[Collection[str]], Listener],
+) -> list[Loop]:
+    """Return the background loops that a process needs, maintenance first.
 
-    def __init__(
-        self,
-        composition: Composition,
-        services: ProcessServices,
-        me: Identity,
-        vitals: Vitals,
-        beats: Beats,
-        listen: Callable[[Collection[str]], Listener],
-    ) -> None:
-        self._loops: list[Loop] = []
-        if "database" not in composition.backends:
-            return
-        runtime = services.delivery
-        stream = services.stream if "stream" in composition.backends else None
-        self._loops.append(_MaintenanceLoop(composition, runtime, me, stream, vitals))
-        if runtime.guard.single_writer:
-            self._loops.append(LongWriteLoop(runtime.guard, composition.deployment.host.log))
-        if stream is not None and composition.publishes:
-            relay = Relay(runtime, stream, me.id)
-            # A process of the role http is watched by its master, which does not see the relay.
-            own = beats if me.role != "http" else Beats()
-            listener = listen(["outbox", "leases"])
-            self._loops.append(_RelayLoop(relay, listener, runtime.policy.poll, own))
-
-    def start(self) -> None:
-        """Announce presence, hand back what a predecessor held, and start the threads.
-
-        Raises:
-            StorageUnavailable: the database cannot be reached.
-        """
-        for loop in self._loops:
-            loop.start()
-
-    def renew_presence(self) -> None:
-        """Renew the presence soon, because the state of the process has changed."""
-        if self._loops:
-            self._loops[0].interrupt()
-
-    def stop(self) -> None:
-        """End the threads, then give up presence and leases. Idempotent."""
-        while self._loops:
-            self._loops.pop().stop()
+    Without a database it needs none.
+    """
+    if "database" not in composition.backends:
+        return []
+    runtime = services.delivery
+    stream = services.stream if "stream" in composition.backends else None
+    loops: list[Loop] = [_MaintenanceLoop(composition, runtime, me, stream, vitals)]
+    if runtime.guard.single_writer:
+        loops.append(LongWriteLoop(runtime.guard, composition.deployment.host.log))
+    if stream is not None and composition.publishes:
+        relay = Relay(runtime, stream, me.id)
+        # A process of the role http is watched by its master, which does not see the relay.
+        own = beats if me.role != "http" else Beats()
+        loops.append(_RelayLoop(relay, listen(["outbox", "leases"]), runtime.policy.poll, own))
+    return loops

@@ -18,8 +18,9 @@ from rolehost.deployment.model import LimitSettings
 from rolehost.errors import RolehostError, StorageRefused, StorageUnavailable
 from rolehost.observe.board import Board
 from rolehost.roles import plugins
-from rolehost.roles.background import BackgroundLoops, PollingListener
+from rolehost.roles.background import PollingListener, background_loops
 from rolehost.roles.beats import Beats
+from rolehost.roles.loops import Loop
 from rolehost.roles.migrating import bring_up
 from rolehost.services import ProcessServices
 from rolehost.storage import Kind, Listener
@@ -75,7 +76,8 @@ class Process:
         self._services: ProcessServices | None = None
         self._away: set[str] = set()
         self._started: list[Plugin] = []
-        self._background: BackgroundLoops | None = None
+        #: Running background loops, maintenance first.
+        self._loops: list[Loop] = []
         self._ready = False
         #: Its id in presence rows and leases; a new one after every fork.
         self.identity: Identity
@@ -185,15 +187,11 @@ class Process:
             services.bind_models()
             self._start_plugins(services)
             if self._has_background:
-                self._background = BackgroundLoops(
-                    self.composition,
-                    services,
-                    self.identity,
-                    self._vitals,
-                    self.beats,
-                    self.listen,
+                self._loops = background_loops(
+                    self.composition, services, self.identity, self._vitals, self.beats, self.listen
                 )
-                self._background.start()
+                for loop in self._loops:
+                    loop.start()
         except BaseException:
             self.stop()
             self._services = None
@@ -211,8 +209,11 @@ class Process:
     def takes_work(self) -> None:
         """Show in the presence row that this process takes work."""
         self._ready = True
-        if self._background is not None:
-            self._background.renew_presence()
+        self._renew_presence()
+
+    def _renew_presence(self) -> None:
+        if self._loops:
+            self._loops[0].interrupt()
 
     def announce_ready(self) -> None:
         """Announce that this process takes work."""
@@ -228,17 +229,15 @@ class Process:
         if self._services is None or self._services.draining:
             return
         self._services.draining = True
-        if self._background is not None:
-            self._background.renew_presence()
+        self._renew_presence()
         self._announce("draining")
 
     def stop(self) -> None:
         """Stop plugins in reverse, give up presence, close services. Idempotent."""
         if self._services is None:
             return
-        if self._background is not None:
-            self._background.stop()
-            self._background = None
+        while self._loops:
+            self._loops.pop().stop()
         while self._started:
             self._stop_last()
         self._services.close()
