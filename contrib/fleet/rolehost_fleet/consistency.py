@@ -8,13 +8,13 @@ from typing import Any
 
 from rolehost.api.contributions import Actor, Schedule
 from rolehost.api.metrics import Metric
-from rolehost.composition.compatibility import misfits
-from rolehost.composition.manifest import schema_of
 from rolehost.composition.model import Owned
 from rolehost.composition.names import described
 from rolehost.composition.routes import responders
+from rolehost.composition.schemas import schema_of
 from rolehost.composition.topology import actor_of
 
+from rolehost_fleet.compatibility import misfits
 from rolehost_fleet.findings import Notes
 from rolehost_fleet.model import Fleet, FleetMember, named
 

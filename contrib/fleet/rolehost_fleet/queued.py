@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import msgspec
 from rolehost.api.contributions import Actor
-from rolehost.composition.compatibility import refusal
-from rolehost.composition.manifest import ActorEntry, Manifest, Schema
+from rolehost.composition.manifest import ActorEntry, Manifest
+from rolehost.composition.schemas import Schema, refusal
 from rolehost.delivery import envelope
 from rolehost.delivery.arguments import Signature
 from rolehost.delivery.outbox import decode_headers

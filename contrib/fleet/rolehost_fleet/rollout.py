@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rolehost.composition.compatibility import fields, misfits, renamed
 from rolehost.composition.manifest import ActorEntry, HandlerEntry, Manifest
 from rolehost.errors import Problem
 
 from rolehost_fleet.changes import Sides
+from rolehost_fleet.compatibility import fields, misfits, renamed
 from rolehost_fleet.ordering import Edge, draining, rolling
 from rolehost_fleet.status import FleetStatus
 

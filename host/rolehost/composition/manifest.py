@@ -1,9 +1,9 @@
-"""What a composition is, as plain data: made, stored, compared; it needs no plugin to be read.
+"""The manifest of a composition: plain data to store and compare, readable without its plugins.
 
-A *manifest* holds what others rely on: actors with the types of their arguments, handlers with
-those of their payloads, what is published and enqueued, schedules, routes, migrations, versions.
-Of settings it holds a digest each and never a value; a secret is not even digested, for who
-reads the table could try passwords against the digest.
+It describes everything that other deployments and versions rely on: actors, handlers, schedules,
+routes, migrations, versions, and the types of arguments and payloads. It has a digest of each
+setting and never a value. A secret has no digest, because a reader of the table could try
+passwords against it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ import msgspec
 
 import rolehost
 from rolehost.api.contributions import Actor, Handler, Route, Schedule
-from rolehost.composition import Composition, Owned, responders
+from rolehost.composition.model import Composition, Owned
+from rolehost.composition.routes import responders
+from rolehost.composition.schemas import Schema, schema_of
 from rolehost.composition.settings import Effective, effective
 from rolehost.composition.topology import actor_of, when
 from rolehost.delivery.arguments import resolve, structure
@@ -30,12 +32,6 @@ from rolehost.schema.files import outline
 
 #: Version of the layout; a reader refuses others.
 FORMAT = 1
-
-#: A JSON Schema (https://json-schema.org/draft/2020-12), as msgspec makes it, without prose.
-Schema = dict[str, Any]
-
-#: What a schema says of a type that JSON Schema has no words for: its qualified name.
-CUSTOM = "x-type"
 
 
 class PluginEntry(msgspec.Struct, frozen=True):
@@ -149,23 +145,23 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def hash(self) -> str:
-        """Twelve hex digits of everything in it."""
+        """Twelve hex digits of the whole manifest."""
         return _digest(self)
 
     @cached_property
     def core(self) -> str:
-        """As :attr:`hash`, of what the processes of all roles know alike: not of routes."""
+        """As :attr:`hash`, without the routes and roles, which differ between its processes."""
         return _digest(msgspec.structs.replace(self, roles=(), routes=None))
 
     @cached_property
     def config(self) -> str:
-        """Twelve hex digits of its settings alone."""
+        """Twelve hex digits of its settings."""
         return _digest(self.settings)
 
     @property
     def enqueues(self) -> frozenset[str]:
-        """Names of the actors that its plugins enqueue, or its schedules where they tick."""
-        ticked = {each.actor for each in self.schedules} if "scheduler" in self.roles else set()
+        """Names of the actors that its plugins and its schedules enqueue."""
+        ticked = {each.actor for each in self.ticked.values()}
         return frozenset(name for plugin in self.plugins for name in plugin.enqueues) | ticked
 
     @property
@@ -176,45 +172,37 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @property
     def worked(self) -> dict[str, ActorEntry]:
         """The actors whose jobs its workers run, by name; none without the role."""
-        if "worker" not in self.roles:
-            return {}
-        return {
-            each.name: each
-            for each in self.actors
-            if self.queues is None or each.queue in self.queues
-        }
+        mine = [each for each in self.actors if self.queues is None or each.queue in self.queues]
+        return {each.name: each for each in mine} if "worker" in self.roles else {}
 
     @property
     def consumed(self) -> dict[tuple[str, str], HandlerEntry]:
         """The handlers that its consumers run, by topic and group; none without the role."""
-        if "consumer" not in self.roles:
-            return {}
-        return {(each.topic, each.group): each for each in self.handlers}
+        handlers = self.handlers if "consumer" in self.roles else ()
+        return {(each.topic, each.group): each for each in handlers}
 
     @property
     def ticked(self) -> dict[str, ScheduleEntry]:
-        """The schedules whose ticks it makes, by name; none without the role."""
-        return {each.name: each for each in self.schedules} if "scheduler" in self.roles else {}
+        """The schedules that it ticks, by name; none without the role."""
+        schedules = self.schedules if "scheduler" in self.roles else ()
+        return {each.name: each for each in schedules}
 
     @property
     def relays(self) -> bool:
-        """Whether its processes take events from the outbox to the stream."""
+        """Whether its processes relay events from the outbox to the stream."""
         return "stream" in self.backends and bool(self.publishes)
 
 
 def describe(composition: Composition) -> Manifest:
-    """Make the manifest of a composition.
+    """Return the manifest of a composition.
 
-    A composition that was made for one role gives the same :attr:`~Manifest.core`; routes it
-    has for the role http alone.
+    A composition for one role has the same :attr:`~Manifest.core`, and routes only for ``http``.
     """
     host = composition.deployment.host
-    chosen = host.fleet.roles
-    roles = composition.roles if host.fleet.replicas else ()
     return Manifest(
         deployment=composition.deployment.name,
         version=rolehost.__version__,
-        roles=roles if chosen is None else tuple(role for role in roles if role in chosen),
+        roles=composition.running if host.fleet.replicas else (),
         plugins=tuple(
             PluginEntry(
                 plugin.name,
@@ -263,16 +251,6 @@ def decode(data: bytes | str) -> Manifest:
     if manifest.format != FORMAT:
         raise ValueError(f"a manifest of layout {manifest.format}; this host reads {FORMAT}")
     return manifest
-
-
-def schema_of(kind: Any) -> Schema:
-    """Return the JSON Schema of a type, without prose."""
-    try:
-        made: Schema = _bare(msgspec.json.schema(kind, schema_hook=_custom))
-    except (TypeError, msgspec.MsgspecError):
-        # Several types of one name, or something that no JSON can be.
-        return {CUSTOM: inspect.formatannotation(kind)}
-    return made
 
 
 def _actor(owned: Owned[Actor]) -> ActorEntry:
@@ -339,27 +317,6 @@ def _setting(setting: Effective, composition: Composition, folder: Path) -> str:
         absolute = written is not None and PurePath(str(written)).is_absolute()
         plain = str(value) if absolute else os.path.relpath(value, folder)
     return _digest(plain)
-
-
-def _custom(kind: Any) -> Schema:
-    return {CUSTOM: f"{kind.__module__}.{kind.__qualname__}"}
-
-
-def _bare(schema: Any) -> Any:
-    """Return a schema without titles, descriptions and examples; names of fields stay."""
-    if isinstance(schema, list):
-        return [_bare(each) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    kept: Schema = {}
-    for word, value in schema.items():
-        if word in ("properties", "$defs"):
-            kept[word] = {name: _bare(each) for name, each in value.items()}
-        elif word in ("default", "const", "enum"):
-            kept[word] = value
-        elif word not in ("title", "description", "examples"):
-            kept[word] = _bare(value)
-    return kept
 
 
 def _sorted(entries: Iterable[Any]) -> tuple[Any, ...]:

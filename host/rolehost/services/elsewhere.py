@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from rolehost.composition.compatibility import refusal
 from rolehost.composition.manifest import ActorEntry
+from rolehost.composition.schemas import refusal
 from rolehost.delivery import arguments
 from rolehost.delivery.runtime import Target
 from rolehost.errors import PayloadError

@@ -8,8 +8,8 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from rolehost.composition.compatibility import misfits, refusal, renamed
-from rolehost.composition.manifest import schema_of
+from rolehost.composition.schemas import refusal, schema_of
+from rolehost_fleet.compatibility import misfits, renamed
 
 
 def structure(**fields: Any) -> Any:

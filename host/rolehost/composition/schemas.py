@@ -1,0 +1,187 @@
+"""JSON Schemas of types, and whether a value fits one.
+
+Covers the part of JSON Schema (https://json-schema.org/draft/2020-12) that msgspec writes.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+#: A JSON Schema without titles, descriptions and examples.
+Schema = dict[str, Any]
+
+#: The keyword for the qualified name of a type that JSON Schema cannot describe.
+CUSTOM = "x-type"
+
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    "object": (dict,),
+    "array": (list,),
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "null": (type(None),),
+}
+
+
+def schema_of(kind: Any) -> Schema:
+    """Return the JSON Schema of a type."""
+    try:
+        made: Schema = _without_prose(msgspec.json.schema(kind, schema_hook=_custom))
+    except (TypeError, msgspec.MsgspecError):
+        # Several types have one name, or JSON cannot hold a type.
+        return {CUSTOM: inspect.formatannotation(kind)}
+    return made
+
+
+def _custom(kind: Any) -> Schema:
+    return {CUSTOM: f"{kind.__module__}.{kind.__qualname__}"}
+
+
+def _without_prose(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_without_prose(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kept: Schema = {}
+    for word, value in schema.items():
+        if word in ("properties", "$defs"):  # their keys are names of fields and types
+            kept[word] = {name: _without_prose(each) for name, each in value.items()}
+        elif word in ("default", "const", "enum"):
+            kept[word] = value
+        elif word not in ("title", "description", "examples"):
+            kept[word] = _without_prose(value)
+    return kept
+
+
+def refusal(schema: Schema, value: Any, definitions: Schema | None = None, at: str = "") -> str:
+    """Return why a value, as JSON gives it, does not fit a schema; empty if it does.
+
+    Args:
+        schema: the schema.
+        value: the decoded JSON.
+        definitions: for the references in the schema; None takes its own ``$defs``.
+        at: the path of the value in a larger one.
+    """
+    defs = schema.get("$defs", {}) if definitions is None else definitions
+    reasons: list[tuple[Schema, str]] = []
+    for each in alternatives(schema, defs):
+        why = next(_refuse(each, value, defs, at), "")
+        if not why:
+            return ""
+        reasons.append((each, why))
+    # The alternative of the value's own type gives the best reason.
+    same = [why for each, why in reasons if is_of(each.get("type"), value)]
+    if len(same) == 1:
+        return same[0]
+    return f"{at or 'it'} takes {named([each for each, _ in reasons])}, not {_shown(value)}"
+
+
+def resolved(schema: Schema, definitions: Schema) -> Schema:
+    """Return a schema without a reference at its top."""
+    while "$ref" in schema:
+        schema = definitions[schema["$ref"].rpartition("/")[2]]
+    return schema
+
+
+def alternatives(schema: Schema, definitions: Schema) -> Iterator[Schema]:
+    """Yield the schemas of a union, or the schema itself; each value of an enum is one."""
+    schema = resolved(schema, definitions)
+    if "anyOf" in schema:
+        for each in schema["anyOf"]:
+            yield from alternatives(each, definitions)
+    elif "enum" in schema:
+        yield from ({"const": value} for value in schema["enum"])
+    else:
+        yield schema
+
+
+def _refuse(schema: Schema, value: Any, defs: Schema, at: str) -> Iterator[str]:
+    """Yield why a value does not fit a schema that is no union and no reference."""
+    it = at or "it"
+    kind = schema.get("type")
+    if "const" in schema:
+        if schema["const"] != value:
+            yield f"{it} is {schema['const']!r} alone, not {_shown(value)}"
+    elif kind is None:
+        if CUSTOM in schema:
+            yield f"{it} is a {schema[CUSTOM]}, which cannot be looked into here"
+    elif not is_of(kind, value):
+        yield f"{it} takes {named([schema])}, not {_shown(value)}"
+    elif kind == "object":
+        yield from _refuse_object(schema, value, defs, at)
+    elif kind == "array":
+        firsts = schema.get("prefixItems", [])
+        for number, item in enumerate(value):
+            each = firsts[number] if number < len(firsts) else schema.get("items", {})
+            if isinstance(each, dict):
+                yield from filter(None, [refusal(each, item, defs, f"{at}[{number}]")])
+        yield from _beyond(schema, "Items", len(value), it)
+    elif kind == "string":
+        yield from _beyond(schema, "Length", len(value), it)
+        if "pattern" in schema and not re.search(schema["pattern"], value):
+            yield f"{it} does not match {schema['pattern']}"
+    elif kind in ("integer", "number") and (
+        value < schema.get("minimum", value)
+        or value > schema.get("maximum", value)
+        or value <= schema.get("exclusiveMinimum", value - 1)
+        or value >= schema.get("exclusiveMaximum", value + 1)
+    ):
+        yield f"{it} is {value}, outside of its bounds"
+
+
+def _refuse_object(schema: Schema, value: dict[str, Any], defs: Schema, at: str) -> Iterator[str]:
+    known = schema.get("properties", {})
+    more = schema.get("additionalProperties", {})
+    for name in schema.get("required", ()):
+        if name not in value:
+            yield f"{path_of(at, name)} is missing"
+    for name, item in value.items():
+        each = known.get(name, more)
+        if each is False:
+            yield f"{path_of(at, name)} is not known"
+        elif isinstance(each, dict):
+            yield from filter(None, [refusal(each, item, defs, path_of(at, name))])
+
+
+def _beyond(schema: Schema, what: str, size: int, it: str) -> Iterator[str]:
+    if not schema.get(f"min{what}", 0) <= size <= schema.get(f"max{what}", size):
+        yield f"{it} is {size} long, outside of its bounds"
+
+
+def is_of(kind: object, value: object) -> bool:
+    """Return whether a value is of a JSON type."""
+    if isinstance(value, bool):
+        return kind == "boolean"
+    if kind == "integer" and isinstance(value, float):
+        return value.is_integer()
+    return isinstance(kind, str) and isinstance(value, _TYPES.get(kind, ()))
+
+
+def path_of(at: str, name: str) -> str:
+    """Return the path of a field."""
+    return f"{at}.{name}" if at else name
+
+
+def named(schemas: list[Schema]) -> str:
+    """Return the types that schemas describe, in words."""
+    return " or ".join(dict.fromkeys(map(_name, schemas)))
+
+
+def _name(schema: Schema) -> str:
+    if "const" in schema:
+        return repr(schema["const"])
+    if CUSTOM in schema:
+        return str(schema[CUSTOM])
+    kind = schema.get("type")
+    return "anything" if kind is None else f"{schema.get('format', '')} {kind}".strip()
+
+
+def _shown(value: Any) -> str:
+    """Return the type of a value; never the value, which may be private."""
+    return next((name for name in _TYPES if is_of(name, value)), type(value).__name__)
