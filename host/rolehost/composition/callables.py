@@ -50,10 +50,7 @@ def mismatch(
 ) -> bool:
     """Return whether a call with these arguments would raise TypeError.
 
-    Args:
-        fn: the function. If its signature is not known, for example in C, it passes.
-        positional: names of the positional arguments, for counting.
-        keywords: names of the keyword arguments.
+    A function whose signature is not known, for example one in C, passes.
     """
     try:
         signature = inspect.signature(fn, follow_wrapped=False)

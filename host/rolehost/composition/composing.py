@@ -22,8 +22,7 @@ from rolehost.api.contributions import (
 )
 from rolehost.api.metrics import Metric
 from rolehost.composition import access, budgets, callables, degrading, names, routes, topology
-from rolehost.composition.calling import Loaded
-from rolehost.composition.declaring import declare
+from rolehost.composition.declaring import Loaded, declare
 from rolehost.composition.degrading import Gathered
 from rolehost.composition.extensions import collect, given_to
 from rolehost.composition.loading import Selection
@@ -170,14 +169,7 @@ def _checked(gathered: Gathered) -> Composition | None:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Probe:
-    """One plugin, examined by itself.
-
-    Attributes:
-        found: the plugin.
-        info: its description; None if it could not be loaded.
-        contributions: what it would give with the deployment's settings.
-        problems: why it is broken; empty if it is not.
-    """
+    """One plugin, examined by itself; ``info`` is None if it could not be loaded."""
 
     found: Found
     info: PluginInfo | None
@@ -188,9 +180,7 @@ class Probe:
 def probe(deployment: Deployment, found: Found) -> Probe:
     """Import one installed plugin and ask for its contributions, whether it is enabled or not.
 
-    Args:
-        deployment: the deployment whose settings the plugin gets.
-        found: the plugin, as :func:`rolehost.discovery.installed` returns it.
+    It gets the settings of the deployment.
     """
     problems = Problems(deployment)
     contributions = Contributions()

@@ -1,17 +1,24 @@
-"""Asking each plugin for its contributions."""
+"""Asking plugins for their contributions: calling their declaring hooks, checking the results."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import inspect
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass, replace
 from typing import Any
 
-from rolehost.api.contributions import Extension, Role
-from rolehost.api.hooks import DECLARING
+from rolehost.api.contributions import Extension, PluginInfo, Role
+from rolehost.api.hooks import DECLARING, DeclareContext
 from rolehost.api.metrics import Metric
-from rolehost.composition.calling import Loaded, call_list_hook, context_of
 from rolehost.composition.locations import line_of, location
 from rolehost.composition.model import Contributions, Owned
 from rolehost.composition.problems import Problems
+from rolehost.discovery import Found
+from rolehost.discovery.bounded import Overdue, bounded
+from rolehost.discovery.hooks import implementation
+from rolehost.errors import ConfigurationError, Problem, SettingRefused
 
 #: Hooks whose contributions only one role reads, and the role; None: only commands do.
 READ_BY: dict[str, Role | None] = {
@@ -20,6 +27,18 @@ READ_BY: dict[str, Role | None] = {
     "rolehost_checks": "http",
     "rolehost_commands": None,
 }
+
+#: What :func:`call_hook` returns if the hook failed.
+FAILED: Any = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A plugin that is imported and has described itself; its settings are not decoded yet."""
+
+    found: Found
+    module: Any
+    info: PluginInfo
 
 
 def hooks_for(role: Role | None) -> Iterator[str]:
@@ -37,15 +56,9 @@ def declare(
     into: Contributions,
     extensions: Mapping[str, Sequence[Extension[Any]]],
 ) -> None:
-    """Collect the contributions of one plugin.
+    """Collect the contributions of one plugin, and the metrics in its description.
 
-    Args:
-        plugin: the plugin.
-        settings: its decoded settings.
-        role: as of :func:`hooks_for`.
-        problems: receives wrong results.
-        into: receives the contributions.
-        extensions: the items of the plugin's extension points.
+    ``extensions`` are the items of its extension points.
     """
     name = plugin.found.name
     context = context_of(plugin.found, problems, settings, extensions)
@@ -74,3 +87,133 @@ def _metrics(plugin: Loaded, problems: Problems) -> Iterator[Metric]:
     for got, fix in wrong:
         where = f"{plugin.found.target}, rolehost_plugin"
         problems.add("hook-result.metrics", where, who=plugin.found.who, got=got, fix=fix)
+
+
+def context_of(
+    found: Found,
+    problems: Problems,
+    settings: Any = None,
+    extensions: Mapping[str, Sequence[Extension[Any]]] | None = None,
+) -> DeclareContext[Any]:
+    """Return the context for the declaring hooks of a plugin."""
+    return DeclareContext(
+        plugin=found.name,
+        settings=settings,
+        deployment=problems.deployment.name,
+        environment=problems.deployment.host.deployment.environment,
+        extensions=extensions or {},
+    )
+
+
+def call_hook(
+    problems: Problems, found: Found, hook: str, module: Any, context: DeclareContext[Any]
+) -> Any:
+    """Return the result of one declaring hook of one plugin; None if it has no such hook.
+
+    Return ``FAILED``, with a problem, if it raised or exceeded its time limit.
+    """
+    function = implementation(module, hook)
+    if function is None:
+        return None
+    seconds = problems.deployment.host.limits.declare
+    try:
+        with redirect_stdout(sys.stderr):  # standard output may be a JSON document
+            return bounded(lambda: function(context), seconds, same_thread=True)
+    except KeyboardInterrupt:
+        raise
+    except ConfigurationError as error:
+        problems.found.extend(own_problems(found, error.problems))
+    except SettingRefused as error:
+        problems.found.append(_refused(problems, found, error))
+    except Overdue as error:
+        where = f"{error.where}, {hook}" if error.where else hook
+        names = {"hook": hook, "plugin": found.name}
+        problems.add("hook-hung", where, who=found.who, seconds=seconds, **names)
+    except BaseException as error:
+        problems.add(
+            "hook-raised",
+            f"{_raised_at(error)}, {hook}",
+            who=found.who,
+            hook=hook,
+            type=type(error).__name__,
+            error=error,
+            plugin=found.name,
+        )
+    problems.incomplete = True
+    problems.unknown.add((found.name, hook))
+    return FAILED
+
+
+def call_list_hook(
+    problems: Problems,
+    plugin: Loaded,
+    hook: str,
+    allowed: tuple[type[Any], ...],
+    context: DeclareContext[Any],
+) -> tuple[list[Any], bool]:
+    """Return the items of a hook that returns a list, and whether these are all.
+
+    They are not, and a problem is added, if it failed or returned something of a wrong type.
+    """
+    result = call_hook(problems, plugin.found, hook, plugin.module, context)
+    if result is None or result is FAILED:
+        return [], result is None
+    if inspect.iscoroutine(result):
+        result.close()
+    wrong = list(_wrong_results(result, allowed))
+    if not wrong:
+        return list(result), True
+    problems.incomplete = True
+    problems.unknown.add((plugin.found.name, hook))
+    where = f"{line_of(getattr(plugin.module, hook))}, {hook}"
+    names, who = _names(allowed), plugin.found.who
+    for got, fix in wrong:
+        problems.add("hook-result", where, who=who, hook=hook, names=names, got=got, fix=fix)
+    right = result if isinstance(result, list | tuple) else ()
+    return [item for item in right if isinstance(item, allowed)], False
+
+
+def _wrong_results(result: Any, allowed: tuple[type[Any], ...]) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with the result of a hook, and the fix."""
+    if isinstance(result, allowed):
+        yield f"a single {type(result).__name__}", "put it in a list"
+    elif not isinstance(result, list | tuple):
+        yield type(result).__name__, f"return a list of {_names(allowed)}"
+    else:
+        for number, item in enumerate(result):
+            if not isinstance(item, allowed):
+                plain = inspect.isroutine(item)
+                shown = f"the plain function {item.__name__}" if plain else type(item).__name__
+                yield f"{shown} at position {number}", f"return only {_names(allowed)}"
+
+
+def _names(classes: tuple[type[Any], ...]) -> str:
+    return " or ".join(each.__name__ for each in classes)
+
+
+def own_problems(found: Found, problems: Iterable[Problem]) -> Iterator[Problem]:
+    """Yield the problems that a plugin raised itself; those that name it are its fault."""
+    for problem in problems:
+        itself = problem.who in (found.who, f"plugin {found.name}")
+        yield replace(problem, who=found.who) if itself else problem
+
+
+def _refused(problems: Problems, found: Found, error: SettingRefused) -> Problem:
+    return Problem(
+        code="refused-setting",
+        # The operator's error, not the plugin's: going on without the plugin would hide it.
+        who=str(found.who),
+        where=problems.at(f"{found.name}.{error.setting}"),
+        what=str(error),
+        expected=error.expected,
+        got=error.got,
+        fix=error.fix,
+    )
+
+
+def _raised_at(error: BaseException) -> str:
+    """Return ``module:line`` of the innermost frame."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_globals.get('__name__')}:{trace.tb_lineno}" if trace else ""

@@ -14,7 +14,7 @@ from typing import Any
 
 from rolehost.api.contributions import Backend, Middleware, Route
 from rolehost.api.hooks import DECLARING
-from rolehost.composition.calling import Loaded, call_list_hook, context_of
+from rolehost.composition.declaring import Loaded, call_list_hook, context_of
 from rolehost.composition.loading import Selection
 from rolehost.composition.model import Contributions, Degraded, Owned, Plugin
 from rolehost.composition.problems import Problems
@@ -129,12 +129,7 @@ def warnings(degraded: Iterable[Degraded]) -> Iterator[Problem]:
 
 
 def check(gathered: Gathered, backends: Mapping[Kind, Owned[Backend]]) -> None:
-    """Report plugins that ``[on_failure]`` may not name, because nothing can go on without them.
-
-    Args:
-        gathered: the plugins and their contributions; receives the problems.
-        backends: the chosen backends.
-    """
+    """Report plugins that ``[on_failure]`` may not name, because nothing can go on without them."""
     problems = gathered.problems
     may_degrade = problems.deployment.may_degrade
 

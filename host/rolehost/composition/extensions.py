@@ -8,7 +8,7 @@ from typing import Any
 
 from rolehost.api.contributions import Extension, ExtensionPoint, Role
 from rolehost.api.hooks import GROUP
-from rolehost.composition.calling import Loaded, call_list_hook, context_of
+from rolehost.composition.declaring import Loaded, call_list_hook, context_of
 from rolehost.composition.locations import location
 from rolehost.composition.problems import Problems
 from rolehost.discovery.hooks import additional, form_problems, line_of
@@ -29,14 +29,8 @@ def collect(
 ) -> Extensions:
     """Call the implementations of every point that an enabled plugin offers.
 
-    A point that only other roles read has no items.
-
-    Args:
-        plugins: the enabled ones in their order, each with its settings.
-        role: as of :func:`rolehost.composition.compose`.
-        installed: names of all installed plugins, enabled or not.
-        problems: receives points that cannot be offered, misspelt and malformed implementations,
-            and wrong results.
+    A point that only other roles read has no items. ``installed`` are the names of all installed
+    plugins, enabled or not.
     """
     offered: _Offered = {}
     for plugin, _ in plugins:

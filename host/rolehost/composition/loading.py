@@ -8,7 +8,7 @@ from typing import Any
 import rolehost
 from rolehost.api.contributions import PluginInfo
 from rolehost.api.versions import ACCEPTED_APIS, PLUGIN_API
-from rolehost.composition.calling import FAILED, Loaded, call_hook, context_of, own_problems
+from rolehost.composition.declaring import FAILED, Loaded, call_hook, context_of, own_problems
 from rolehost.composition.pins import Pins
 from rolehost.composition.problems import Problems
 from rolehost.discovery import Found, installed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from rolehost.composition.calling import Loaded
+from rolehost.composition.declaring import Loaded
 from rolehost.composition.problems import Problems
 from rolehost.suggest import did_you_mean
 
@@ -15,12 +15,7 @@ def ordered(
     """Return plugins so that ``depends`` and ``after`` come first; ties keep their order.
 
     A plugin whose dependency is missing, or that is in a cycle, stays in the result, so that its
-    other problems are found too.
-
-    Args:
-        plugins: in the order of the deployment.
-        problems: receives missing dependencies and cycles.
-        known: names of all installed plugins.
+    other problems are found too. ``known`` are the names of all installed plugins.
     """
     enabled = {plugin.found.name: plugin for plugin in plugins}
     for plugin in plugins:

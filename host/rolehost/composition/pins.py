@@ -38,25 +38,11 @@ class CannotPin(Exception):
 
 
 class Pin(NamedTuple):
-    """What one plugin is pinned to.
-
-    Attributes:
-        distribution: the package that ships it.
-        version: that package's version.
-        hash: ``sha256:`` and the hexadecimal digest of its content.
-    """
+    """The distribution of a plugin: ``hash`` is ``sha256:`` and the digest of its content."""
 
     distribution: str
     version: str
     hash: str
-
-
-class _Listed(NamedTuple):
-    """One file of a distribution: its name and digest in ``RECORD``, and where it is."""
-
-    name: str
-    digest: str
-    path: Path
 
 
 def pin(found: Found) -> Pin:
@@ -65,39 +51,29 @@ def pin(found: Found) -> Pin:
     Raises:
         CannotPin: it was installed as editable, or not by a wheel.
     """
-    if _editable(found):
+    if _is_editable(found):
         raise CannotPin("it is an editable install, whose files may change at any time")
     total = hashlib.sha256()
-    for each in _listed(found):
-        try:
-            content = each.path.read_bytes()
-        except OSError as error:
-            raise CannotPin(f"{each.path} cannot be read: {error.strerror}") from None
-        total.update(f"{each.name} {hashlib.sha256(content).hexdigest()}\n".encode())
+    for name, _, path in _files(found):
+        total.update(f"{name} {hashlib.sha256(_read(path)).hexdigest()}\n".encode())
     return Pin(found.distribution, found.version, f"sha256:{total.hexdigest()}")
 
 
-def changed(found: Found) -> list[str]:
-    """Return the files that are not as they were installed, and why, by their ``RECORD``."""
-    words = []
-    for each in _listed(found):
-        algorithm, _, digest = each.digest.partition("=")
+def _changed(found: Found) -> Iterator[str]:
+    """Yield the files that are not as they were installed, and why, by their ``RECORD``."""
+    for _, recorded, path in _files(found):
         try:
-            content = each.path.read_bytes()
-        except OSError as error:
-            words.append(f"{each.path} cannot be read: {error.strerror}")
+            digest = hashlib.sha256(_read(path)).digest()
+        except CannotPin as error:
+            yield str(error)
             continue
-        if algorithm == "sha256" and digest != _encoded(content):
-            words.append(f"{each.path} was changed")
-    return words
+        encoded = urlsafe_b64encode(digest).rstrip(b"=").decode()
+        if recorded.startswith("sha256=") and recorded != f"sha256={encoded}":
+            yield f"{path} was changed"
 
 
 class Pins:
-    """The pins of one deployment; nothing is pinned if it names no file.
-
-    Args:
-        problems: receives what differs, and a file that cannot be read.
-    """
+    """The pins of one deployment; nothing is pinned if it names no file."""
 
     def __init__(self, problems: Problems) -> None:
         self._problems = problems
@@ -127,7 +103,7 @@ class Pins:
             got = f"{actual.distribution} {actual.version}"
             again = ""
             if actual[:2] == wanted[:2]:
-                got, again = "; ".join(changed(found)) or f"another build of {got}", " again"
+                got, again = "; ".join(_changed(found)) or f"another build of {got}", " again"
             fix = f"install {wanted.distribution}=={wanted.version}{again}, or {COMMAND}"
         self._add("changed-plugin", found, got=got, fix=fix, **wanted._asdict())
         return False
@@ -158,8 +134,8 @@ def render(pins: Mapping[str, Pin]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _listed(found: Found) -> Iterator[_Listed]:
-    """Yield the files of a distribution, sorted by name.
+def _files(found: Found) -> Iterator[tuple[str, str, Path]]:
+    """Yield the files of a distribution, sorted: name and digest in ``RECORD``, and the path.
 
     Raises:
         CannotPin: it has no ``RECORD``.
@@ -169,22 +145,25 @@ def _listed(found: Found) -> Iterator[_Listed]:
         text = (folder / "RECORD").read_text("utf-8")
     except OSError:
         raise CannotPin(f"{found.metadata or found.target} has no RECORD of its files") from None
-    for row in sorted(csv.reader(text.splitlines())):
+    for row in filter(None, sorted(csv.reader(text.splitlines()))):
         name, digest, *_ = [*row, ""]
         parts = Path(name).parts
         outside = ".." in parts or name.startswith("/")
-        note = parts[-1:] and parts[-1] in NOTES and len(parts) == 2 and parts[0] == folder.name
-        if row and not outside and not note and not name.endswith(".pyc"):
-            yield _Listed(name, digest, folder.parent / name)
+        note = len(parts) == 2 and parts[0] == folder.name and parts[1] in NOTES
+        if not outside and not note and not name.endswith(".pyc"):
+            yield name, digest, folder.parent / name
 
 
-def _editable(found: Found) -> bool:
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CannotPin(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _is_editable(found: Found) -> bool:
     try:
         written: Any = json.loads((Path(found.metadata) / "direct_url.json").read_text("utf-8"))
         return bool(written.get("dir_info", {}).get("editable"))
     except (OSError, ValueError, AttributeError):
         return False
-
-
-def _encoded(content: bytes) -> str:
-    return urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()

@@ -50,13 +50,9 @@ METHODS = (
 
 
 class Field(NamedTuple):
-    """One field of a path: ``{order_id}``, ``{number:int(min=1)}``.
+    """One field of a path, ``{number:int(min=1)}``: its name is that of an argument.
 
-    Attributes:
-        text: as it is written, with braces.
-        name: of the responder's argument.
-        converter: name of its converter; empty means none, and the argument is text.
-        arguments: of the converter, as written.
+    Without a converter the argument is text.
     """
 
     text: str

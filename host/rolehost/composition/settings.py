@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from rolehost.api.settings import Secret, Settings
-from rolehost.composition.calling import Loaded
+from rolehost.composition.declaring import Loaded
 from rolehost.composition.model import Composition, Plugin
 from rolehost.composition.problems import Problems
 from rolehost.deployment import HOST_SECTIONS, Deployment, Origin, decode, fields_of
@@ -86,13 +86,7 @@ def with_origins(deployment: Deployment, plugins: Sequence[Plugin]) -> Deploymen
 
 
 class Effective(NamedTuple):
-    """One setting as it takes effect.
-
-    Attributes:
-        key: section and key, ``http.bind``; of a plugin, its name and key.
-        value: decoded; may hold secrets.
-        origin: where it is set.
-    """
+    """One setting, ``http.bind``, with its decoded value, which may hold secrets."""
 
     key: str
     value: Any

@@ -1,4 +1,4 @@
-"""Several deployments, each composed, with every mistake of all of them at once."""
+"""Several deployments, each composed, with the problems of all of them at once."""
 
 from __future__ import annotations
 
@@ -24,28 +24,29 @@ def examine_all(
 
     Args:
         paths: their files.
-        environ: environment variables of all of them; None takes the process's own.
+        environ: environment variables of all of them; the default is the process's own.
         extra: plugin objects by name, besides the installed ones; for tests.
 
     Returns:
-        Those that compose, and the mistakes of all others, each naming its own deployments.
+        The compositions, and the problems of the other deployments. A problem of a file that
+        several deployments include is there once and names all of them.
     """
     composed: list[tuple[Path, Composition]] = []
-    mistakes: list[tuple[Path, Problem]] = []
+    all_problems: list[tuple[Path, Problem]] = []
     for path in paths:
         deployment, found = read(path, environ=environ)
         composition, problems = examine(deployment, extra=extra)
-        mistakes += [(path, problem) for problem in (*found, *problems)]
+        all_problems += [(path, problem) for problem in (*found, *problems)]
         if composition is not None:
             composed.append((path, composition))
-    return composed, _told(mistakes)
+    return composed, _merged(all_problems)
 
 
-def _told(mistakes: Sequence[tuple[Path, Problem]]) -> tuple[Problem, ...]:
-    """Return each mistake once, with all deployments that have it."""
+def _merged(found: Sequence[tuple[Path, Problem]]) -> tuple[Problem, ...]:
+    """Return each problem once, with all deployments that have it."""
     groups: dict[tuple[str, ...], tuple[Problem, list[str]]] = {}
-    for path, problem in mistakes:
-        # One in a file that several include has another ``who`` in each of them.
+    for path, problem in found:
+        # The ``who`` of a problem in an included file differs between the deployments.
         whose = problem.who.replace(f"deployment {path}", "deployment")
         key = (whose, *list(problem.as_dict().values())[2:], problem.code)
         _, paths = groups.setdefault(key, (problem, []))

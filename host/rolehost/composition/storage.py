@@ -49,11 +49,7 @@ def choose(
 ) -> dict[Kind, Owned[Backend]]:
     """Return the backend of each needed kind, in the order of ``KINDS``.
 
-    Args:
-        plugins: enabled plugins.
-        contributions: their contributions.
-        problems: receives backends that are missing, ambiguous or lack a capability.
-        known: names of all installed plugins, for advice.
+    ``known`` are the names of all installed plugins, for advice.
     """
     offered = contributions.of(Backend)
     for owned in offered:
@@ -80,35 +76,36 @@ def choose(
 
 def needs(plugins: Sequence[Plugin], contributions: Contributions) -> Iterator[Need]:
     """Yield every need of the plugins and their contributions."""
+
+    def each(plugin: str, why: str, *kinds: Kind) -> Iterator[Need]:
+        return (Need(kind, plugin, why) for kind in kinds)
+
     for plugin in plugins:
         for text in plugin.info.requires:
             need, _ = _requirement(plugin, text)
             if need is not None:
                 yield need
         for name in plugin.info.enqueues:
-            yield Need("database", plugin.name, f"enqueues {name}")
-            yield Need("queue", plugin.name, f"enqueues {name}")
+            yield from each(plugin.name, f"enqueues {name}", "database", "queue")
         for topic in plugin.info.publishes:
-            yield Need("database", plugin.name, f"publishes to {topic}")
-            yield Need("stream", plugin.name, f"publishes to {topic}")
-    for actor in contributions.of(Actor):
-        why = f"actor {actor.value.name}"
-        ability = frozenset() if actor.value.durable else frozenset({"ephemeral"})
-        yield Need("queue", actor.plugin, why, ability)
-        if actor.value.durable:
-            yield Need("database", actor.plugin, why)
-    for handler in contributions.of(Handler):
-        why = f"handler {handler.value.name}"
-        yield Need("database", handler.plugin, why)
-        yield Need("stream", handler.plugin, why, frozenset({"consumer-groups"}))
-    for schedule in contributions.of(Schedule):
-        yield Need("database", schedule.plugin, f"schedule {schedule.value.name}")
-        yield Need("queue", schedule.plugin, f"schedule {schedule.value.name}")
-    for migrations in contributions.of(Migrations):
-        yield Need("database", migrations.plugin, f"migrations {migrations.value.package}")
-    for route in contributions.of(Route):
-        if route.value.idempotent:
-            yield Need("database", route.plugin, f"idempotent route {route.value.path}")
+            yield from each(plugin.name, f"publishes to {topic}", "database", "stream")
+    for owned in contributions.of(Actor):
+        why = f"actor {owned.value.name}"
+        if owned.value.durable:
+            yield from each(owned.plugin, why, "queue", "database")
+        else:
+            yield Need("queue", owned.plugin, why, frozenset({"ephemeral"}))
+    for owned in contributions.of(Handler):
+        why = f"handler {owned.value.name}"
+        yield Need("database", owned.plugin, why)
+        yield Need("stream", owned.plugin, why, frozenset({"consumer-groups"}))
+    for owned in contributions.of(Schedule):
+        yield from each(owned.plugin, f"schedule {owned.value.name}", "database", "queue")
+    for owned in contributions.of(Migrations):
+        yield Need("database", owned.plugin, f"migrations {owned.value.package}")
+    for owned in contributions.of(Route):
+        if owned.value.idempotent:
+            yield Need("database", owned.plugin, f"idempotent route {owned.value.path}")
 
 
 def needing(composition: Composition, kinds: Collection[Kind]) -> list[str]:
@@ -128,11 +125,7 @@ def needing(composition: Composition, kinds: Collection[Kind]) -> list[str]:
 
 
 def _requirement(plugin: Plugin, text: str) -> tuple[Need | None, list[tuple[str, str]]]:
-    """Read one of a plugin's ``requires``.
-
-    Returns:
-        The need, and pairs of what was expected and the fix; None without a kind.
-    """
+    """Read one of a plugin's ``requires``: the need, and what was expected with the fix."""
     match = _REQUIREMENT.fullmatch(text.strip())
     if match is None:
         return None, [("kind or kind[capability,…]", f"write {KINDS[0]}[…]")]
@@ -143,11 +136,9 @@ def _requirement(plugin: Plugin, text: str) -> tuple[Need | None, list[tuple[str
         return None, [(f"one of {', '.join(KINDS)}", fix)]
     asked = {word.strip() for word in (inside or "").split(",") if word.strip()}
     known = CAPABILITIES[kind]
+    expected = f"a capability of {kind}: {one_of(known)}"
     wrong = [
-        (
-            f"a capability of {kind}: {one_of(known)}",
-            did_you_mean(word, known) or "name one of these capabilities",
-        )
+        (expected, did_you_mean(word, known) or "name one of these capabilities")
         for word in sorted(asked - known.keys())
     ]
     return Need(kind, plugin.name, f"requires {text}", frozenset(asked & known.keys())), wrong
