@@ -23,10 +23,10 @@ from rolehost.api import (
     handler,
 )
 from rolehost.delivery import runner
-from rolehost.delivery.completion import give_back
 from rolehost.delivery.failures import LONGEST_ERROR, ActorFailed, describe, harmless
 from rolehost.delivery.handling import Handling
 from rolehost.delivery.ledger import Finish
+from rolehost.delivery.runner import give_back
 from rolehost.deployment.model import LogSettings
 from rolehost.observe import logs
 

@@ -1,4 +1,4 @@
-"""Runs actors: claimed jobs, each attempt in one scope, and ephemeral messages."""
+"""Runs actors: the attempts of claimed jobs, how they end, and ephemeral messages."""
 
 from __future__ import annotations
 
@@ -231,15 +231,6 @@ def end_of_error(
     return _retry_or_dead(runtime, job, actor, text, now)
 
 
-def end_of_refused(runtime: DeliveryRuntime, job: ClaimedJob, text: str) -> Finish:
-    """Return how to give a job back whose real end the database refuses to store."""
-    now = runtime.clock.now()
-    actor = runtime.declared.actors.get(job.actor)
-    if actor is None:
-        return Finish("dead", now, True, text)
-    return _retry_or_dead(runtime, job, actor, text, now)
-
-
 def _retry_or_dead(
     runtime: DeliveryRuntime,
     job: ClaimedJob,
@@ -272,6 +263,67 @@ def _log_failure(job: ClaimedJob, end: Finish, now: int, raised: BaseException |
         return
     retry_in = round((end.run_at - now) / 1000, 3)
     report(log.warning, "job failed", raised, **fields, retry_in=retry_in)
+
+
+#: A claimed job, and how to give it back.
+End = tuple[ClaimedJob, Finish]
+
+
+def give_back(runtime: DeliveryRuntime, ends: Sequence[End]) -> None:
+    """Give jobs back after the database refused to store their ends together.
+
+    One row is the cause: the rows are halved (*bisection*) until it is found. That job fails, and
+    the others complete.
+
+    Raises:
+        StorageUnavailable: the database cannot be reached; some ends may be written. Writing one
+            again has no effect, because its claim is over.
+    """
+    _halve(runtime, list(ends), _refused)
+
+
+def _halve(
+    runtime: DeliveryRuntime,
+    ends: list[End],
+    on_refused: Callable[[DeliveryRuntime, End, Exception], None],
+) -> None:
+    try:
+        with runtime.database.session(), runtime.database.transaction() as tx:
+            runtime.ledger.finish_many(tx, ends, runtime.clock.now())
+    except StorageUnavailable:
+        raise
+    except Exception as error:
+        if len(ends) == 1:
+            on_refused(runtime, ends[0], error)
+            return
+        middle = len(ends) // 2
+        _halve(runtime, ends[:middle], on_refused)
+        _halve(runtime, ends[middle:], on_refused)
+
+
+def _refused(runtime: DeliveryRuntime, end: End, error: Exception) -> None:
+    job, refused = end
+    text = f"the database refuses how it ended ({refused.state}): {describe(error)}"
+    now = runtime.clock.now()
+    actor = runtime.declared.actors.get(job.actor)
+    replacement = Finish("dead", now, True, text)
+    if actor is not None:
+        replacement = _retry_or_dead(runtime, job, actor, text, now)
+    log.error(
+        "the end of a job cannot be written",
+        job_id=job.id,
+        actor=job.actor,
+        attempt=job.attempt + 1,
+        then=replacement.state,
+        error=text,
+    )
+    _halve(runtime, [(job, replacement)], _abandoned)
+
+
+def _abandoned(_runtime: DeliveryRuntime, end: End, error: Exception) -> None:
+    """Leave a row that nothing can be written to; its lease ends with this process."""
+    job, _ = end
+    log.error("a job cannot be given back", job_id=job.id, actor=job.actor, error=describe(error))
 
 
 def run_message(

@@ -24,9 +24,9 @@ import structlog
 from dramatiq.broker import Consumer, MessageProxy
 
 from rolehost import failpoints
-from rolehost.delivery.completion import give_back
 from rolehost.delivery.failures import describe
 from rolehost.delivery.ledger import OVER, ClaimedJob, Finish
+from rolehost.delivery.runner import give_back
 from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.errors import StorageError, StorageUnavailable
 from rolehost.roles.beats import Beats
