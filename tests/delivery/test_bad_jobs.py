@@ -243,7 +243,7 @@ def test_of_several_ends_the_one_that_the_database_refuses_fails_alone(bench):
     assert states == ["completed"] * 3 + ["retrying"] + ["completed"] * 3
     guilty = bench.job(jobs[3].id)
     assert guilty["attempt"] == 1
-    assert guilty["error"].startswith("the database refuses how it ended (scheduled): ")
+    assert guilty["error"].startswith("the database refuses to store its end (scheduled): ")
 
 
 def test_ends_are_kept_for_later_when_the_database_is_away(bench, monkeypatch):

@@ -132,7 +132,7 @@ def test_an_ephemeral_or_unknown_actor_is_not_enqueued(bench):
     with pytest.raises(UnknownActor, match="ephemeral"), unit_of_work(runtime) as work:
         work.enqueue(passing, n=1)
     lenient = bench.make_runtime(strict=False)
-    with pytest.raises(UnknownActor, match="not of this deployment"):
+    with pytest.raises(UnknownActor, match="not in this deployment"):
         with unit_of_work(lenient) as work:
             work.enqueue("nobody", n=1)
 

@@ -119,7 +119,7 @@ def test_a_number_that_no_job_has_is_an_error_in_a_line(deployment, capsys, numb
 def test_a_state_that_does_not_exist_is_told_with_those_that_do(deployment, capsys):
     status, _, err = told(capsys, "jobs", "list", "-d", str(deployment), "--state", "ready")
     assert status == 2
-    assert "'ready' is none of available, scheduled" in err
+    assert "'ready' is not one of available, scheduled" in err
 
 
 def test_a_dead_job_is_retried_and_a_waiting_one_cancelled(deployment, capsys):

@@ -30,7 +30,7 @@ def listing(
         ValueError: ``state`` is no state of the ledger.
     """
     if state is not None and state not in STATES:
-        raise ValueError(f"state {state!r} is none of {', '.join(STATES)}")
+        raise ValueError(f"state {state!r} is not one of {', '.join(STATES)}")
     given = {"state": state, "queue": queue, "actor": actor}
     chosen = {name: value for name, value in given.items() if value is not None}
     where = " AND ".join(f"{name} = ?" for name in chosen)

@@ -55,7 +55,7 @@ def parse_time(text: str) -> datetime:
     """
     found = _TIME.fullmatch(text)
     if found is None:
-        raise ValueError(f"expected a time as RFC 3339 writes it, got {text[:60]!r}")
+        raise ValueError(f"expected an RFC 3339 time, got {text[:60]!r}")
     start, second, zone, hours, minutes = found.groups()
     if hours and (int(hours) > 23 or int(minutes) > 59):
         raise ValueError(f"expected an offset of less than a day, got {text[-6:]!r}")

@@ -214,7 +214,7 @@ def _attributes(record: Record) -> tuple[dict[str, str], bytes]:
         if not attribute:
             continue
         if attribute in found:
-            raise PayloadError(f"header {name!r}: it is there twice")
+            raise PayloadError(f"header {name!r}: it occurs twice")
         try:
             found[attribute] = value.decode()
         except UnicodeDecodeError:
@@ -256,7 +256,7 @@ def _read_structured(content_type: str, value: bytes) -> tuple[dict[str, str], b
             if text is None:
                 continue
             if name.lower() in found:
-                raise ValueError(f"{name}: it is there twice")
+                raise ValueError(f"{name}: it occurs twice")
             found[name.lower()] = text
         if "specversion" not in found:
             raise ValueError("specversion: missing")

@@ -303,7 +303,7 @@ def _halve(
 
 def _refused(runtime: DeliveryRuntime, end: End, error: Exception) -> None:
     job, refused = end
-    text = f"the database refuses how it ended ({refused.state}): {describe(error)}"
+    text = f"the database refuses to store its end ({refused.state}): {describe(error)}"
     now = runtime.clock.now()
     actor = runtime.declared.actors.get(job.actor)
     replacement = Finish("dead", now, True, text)

@@ -138,8 +138,8 @@ class DeliveryRuntime:
         target = self._elsewhere(self.database, name)
         if target is None:
             raise UnknownActor(
-                f"actor {name!r} is not of this deployment, and no deployment that has run on this"
-                " database works it; start that one first, or enqueue the Actor itself"
+                f"actor {name!r} is not in this deployment, and no deployment that has run on this"
+                " database has it; start its deployment first, or enqueue the Actor object"
             )
         self._distant[name] = (target, now + _CACHED)
         return target

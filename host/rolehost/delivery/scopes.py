@@ -305,7 +305,7 @@ class unit_of_work:
         if isinstance(error, GeneratorExit) and own.joined:
             own.guard.lost(
                 f"the generator that opened the unit of work at {own.opened_at} was closed inside"
-                " it, so what other code had written in it was rolled back, too"
+                " it, so the writes of other code in it were rolled back, too"
             )
 
     def _leave(self) -> None:
@@ -331,7 +331,7 @@ def _outside() -> Iterator[None]:
 
 def _caught(failure: str) -> str:
     return (
-        f"{failure}. The error was caught, but what failed is part of this unit of work, which"
-        " cannot be committed in part: nothing of it was. Let the error pass, or put what may"
-        " fail into 'with services.database.peewee.atomic():'"
+        f"{failure}. The error was caught, but the code that failed is part of this unit of work,"
+        " which commits as a whole, so nothing was committed. Let the error propagate, or put the"
+        " code that may fail into 'with services.database.peewee.atomic():'"
     )

@@ -68,7 +68,7 @@ def problems(state: TickState, now: int) -> Iterator[TickProblem]:
             name,
             f"the schedule {name} failed the last time, {state.failures} times in all:"
             f" {state.error}",
-            "correct the schedule or its actor; rolehost check says what it can see",
+            "fix the schedule or its actor; rolehost check may find the error",
         )
     if state.last_tick > now + TOLERANCE:
         yield TickProblem(
@@ -76,16 +76,16 @@ def problems(state: TickState, now: int) -> Iterator[TickProblem]:
             name,
             f"the last tick of the schedule {name} is {_distance(state.last_tick - now)} ahead of"
             " the clock here",
-            "look at the clocks of all machines; the leading scheduler sets the schedule back",
+            "check the clocks of all machines; the leading scheduler sets the schedule back",
         )
     if state.set_back_at is not None and state.set_back_at > now - _SHOWN:
         ahead = (state.set_back_from or 0) - state.set_back_at
         yield TickProblem(
             "schedule-set-back",
             name,
-            f"the schedule {name} was set back, since its last tick was {_distance(ahead)} ahead of"
-            " the clock",
-            "look for a machine whose clock was wrong, and at jobs that were delayed then:"
+            f"the schedule {name} was set back, because its last tick was {_distance(ahead)} ahead"
+            " of the clock",
+            "find the machine that had a wrong clock, and check jobs that it delayed:"
             " rolehost jobs list --state scheduled",
         )
 

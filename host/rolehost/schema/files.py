@@ -210,7 +210,7 @@ class _Reader:
             self._problem(
                 "migration-name",
                 self._location(entry),
-                "this is no name of a migration file",
+                "the file name is not valid for a migration",
                 "NNNN_name.sql, NNNN_name.sqlite.sql or NNNN_name.postgresql.sql,"
                 " counted from 0001, in lower case",
                 entry.name,
@@ -276,7 +276,7 @@ def _text(file: _File) -> str:
         return file.entry.read_text(encoding="utf-8").replace("\r\n", "\n")
     except (OSError, UnicodeDecodeError) as error:
         raise _Refused(
-            "the file cannot be read", "UTF-8 text", str(error), "mend the file"
+            "the file cannot be read", "UTF-8 text", str(error), "fix the file"
         ) from error
 
 
@@ -302,7 +302,7 @@ def _options(text: str, head: str) -> dict[str, str]:
         got = [match["value"] for match in _OPTION.finditer(text) if match["name"] == name]
         if len(got) > 1 or got != in_head or not set(in_head) <= set(values):
             raise _Refused(
-                f"the {name} is not clear",
+                f"the option {name} is ambiguous or invalid",
                 f"at most one line `-- {name}: {values[0]}` or `-- {name}: {values[1]}`,"
                 " before `-- up`",
                 ", ".join(got),
@@ -323,6 +323,6 @@ def _statements(
             "statements are missing or misplaced",
             "comments before `-- up`, and statements after both marks",
             f"no statement after `-- {empty[0]}`" if empty else "statements before `-- up`",
-            "write how it is applied and how it is taken back",
+            "write the statements that apply and revert the migration",
         )
     return up, down

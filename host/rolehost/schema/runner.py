@@ -199,7 +199,7 @@ def _named(migration: Migration, direction: str) -> Iterator[None]:
     except StorageUnavailable:
         raise
     except Exception as error:
-        kept = "what came before was kept" if migration.alone else "nothing of it was kept"
+        kept = "the statements before it stay" if migration.alone else "it was rolled back"
         problem = Problem(
             code="migration-failed",
             who=migration.owner,
@@ -207,7 +207,7 @@ def _named(migration: Migration, direction: str) -> Iterator[None]:
             what=f"{migration.label} failed ({direction}); {kept}",
             expected="statements that this database accepts",
             got=str(error),
-            fix="mend the statement and run the command again",
+            fix="fix the statement and run the command again",
         )
         raise SchemaError([problem]) from error
 
@@ -220,5 +220,5 @@ def _gone(row: Applied) -> Problem:
         what=f"{row.label} was applied, but its file is not here",
         expected="the version of the plugin that applied it, or a newer one",
         got="no file of this number",
-        fix="take it back with that version",
+        fix="revert it with that version",
     )

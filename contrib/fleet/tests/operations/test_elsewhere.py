@@ -47,7 +47,7 @@ def test_arguments_are_checked_against_its_manifest(enqueuer, given):
 
 
 def test_an_actor_that_no_deployment_works_is_an_error_that_says_so(enqueuer):
-    with pytest.raises(UnknownActor, match="no deployment that has run on this database works it"):
+    with pytest.raises(UnknownActor, match="no deployment that has run on this database has it"):
         enqueuer.enqueue("reports.gone", day=1)
 
 
