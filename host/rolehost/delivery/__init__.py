@@ -1,6 +1,12 @@
-"""The delivery contract: everything that must survive, in the service database.
+"""The delivery contract: all work that must survive is in the service database.
 
-Unit of work, jobs ledger, outbox, inbox, dead letters, leases. The runtime takes clock, random
-source, database and wake-ups from outside, is driven step by step by the roles, and starts no
-thread of its own, so that a simulation can run it.
+- ``runtime``: the collaborators that all other modules share.
+- ``guard``, ``guarded``: rules for the use of the database. ``work``, ``scopes``: units of work.
+- ``ledger``: durable jobs. ``runner``: their attempts, and how these end.
+- ``outbox``, ``relay``: events to the stream. ``inbox``, ``handling``: events from the stream.
+- ``deadletters``, ``administration``: lists and actions for operators.
+- ``leases``, ``sweep``, ``ticks``: the duties of processes, and the takeover from dead ones.
+
+Clock, random source, database and wake-ups come from outside, the roles call each step, and no
+thread is started here, so that a simulation can run all of it.
 """

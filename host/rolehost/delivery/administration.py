@@ -43,7 +43,7 @@ def listing(
 
 
 def show(database: Database, number: int) -> dict[str, Any] | None:
-    """Return one job as a dict of its columns; None if there is none of that id."""
+    """Return one job as a dict of its columns; None if the id is unknown."""
     rows = database.read(f"SELECT {_COLUMNS} FROM rolehost_jobs WHERE id = ?", (number,))
     return _job(rows[0]) if rows else None
 

@@ -84,11 +84,11 @@ class Signature:
         plain = dict(arguments)
         body = encode(self._actor, plain)
         try:
-            # The first checks the values, the second what the worker will read: the content of an
-            # object that has the right type is only checked by the second.
+            # The first call checks the values, the second the JSON that the worker will read. Only
+            # the second checks the content of objects that already have the right type.
             msgspec.convert(plain, self._structure, str_keys=True)
             self._decoder.decode(body)
-        except Exception as error:  # a type may have code of its own
+        except Exception as error:  # types may run their own code
             raise _refused(self._actor, plain, error) from None
         return body
 

@@ -2,7 +2,7 @@
 
 A dead job stays a row of the ledger, ``job:12``. A dead event is kept with its headers, value,
 position and error, ``event:34``. A dead message of an ephemeral actor is kept by the queue
-backend, ``message:56``; its bytes are a Dramatiq message, or what other software put there.
+backend, ``message:56``; its bytes are a Dramatiq message, or were put there by other software.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def parse(letter: str) -> tuple[str, int]:
     """Split ``job:12``, ``event:34`` or ``message:56``.
 
     Raises:
-        ValueError: it is none of them.
+        ValueError: the text is not such an id.
     """
     kind, _, number = letter.partition(":")
     known = kind in ("job", "event", "message") and number.isdecimal() and len(number) < 20
@@ -131,7 +131,7 @@ def listing(database: Database, *, what: str | None = None, limit: int = 100) ->
 
 
 def show(database: Database, letter: str) -> dict[str, Any] | None:
-    """Return all fields of a dead job or event; None if there is none of that id.
+    """Return all fields of a dead job or event; None if the id is unknown.
 
     Raises:
         ValueError: the id is neither ``job:N`` nor ``event:N``.
@@ -229,7 +229,7 @@ def list_messages(queue: Queue, *, what: str | None = None, limit: int = 100) ->
 
 
 def show_message(queue: Queue, number: int) -> dict[str, Any] | None:
-    """Return all fields of a dead message; None if there is none of that number."""
+    """Return all fields of a dead message; None if the number is unknown."""
     found = queue.dead_message(number)
     if found is None:
         return None
@@ -260,7 +260,7 @@ def replay_message(queue: Queue, number: int) -> bool:
 
 
 def _message(data: bytes) -> dict[str, Any]:
-    """Return the fields of a Dramatiq message; empty if the bytes are none."""
+    """Return the fields of a Dramatiq message; empty if the bytes are not one."""
     try:
         fields = msgspec.json.decode(data, type=dict[str, Any])
     except msgspec.DecodeError:

@@ -164,7 +164,7 @@ def to_event(record: Record, decoder: msgspec.json.Decoder[Any] | None) -> AnyEv
     again as the same bytes.
 
     Args:
-        record: what the stream returned.
+        record: the record that the stream returned.
         decoder: decodes the JSON value; None leaves it as bytes.
 
     Raises:

@@ -56,7 +56,7 @@ def describe(error: BaseException) -> str:
     """
     name = _name(error)
     try:
-        # str() may return a subclass of str with methods of its own.
+        # str() may return a subclass of str that overrides methods.
         text = str.__str__(str(error))
     except BaseException as broken:  # __str__ may raise anything
         return f"{name}: (its text cannot be made: {_name(broken)})"
@@ -67,7 +67,7 @@ def describe(error: BaseException) -> str:
 
 
 def formatted(error: BaseException) -> str:
-    """Return the traceback of an exception, or the reason why there is none. Never raises.
+    """Return the traceback of an exception, or the reason why it cannot be made. Never raises.
 
     A long traceback is shortened. Of a very long chain only the last exception is shown.
     """
@@ -111,7 +111,7 @@ def report(
     Args:
         write: a logger's method.
         event: the text of the line.
-        raised: the exception; None if there is none.
+        raised: the exception, or None.
         fields: the fields of the line.
     """
     if raised is not None:

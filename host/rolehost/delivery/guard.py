@@ -69,7 +69,7 @@ class Unit:
         self._strand: Hashable = guard.strand()
         self._thread = threading.current_thread()
         self._statement = ""
-        #: Code, globals and line of the ``with`` statement that opened it; None if there is none.
+        #: Code, globals and line of the ``with`` statement that opened it, or None.
         self.opener: tuple[CodeType, dict[str, Any], int] | None = None
         #: Whether it has ended for good, so that no block can join it.
         self.over = False
@@ -132,7 +132,7 @@ class Writing:
     Attributes:
         since: when it began, monotonic seconds.
         thread: the ident of its thread.
-        unit: the unit of work that it belongs to; None if there is none.
+        unit: the unit of work that it belongs to, or None.
         reported: whether it was reported as long.
     """
 
@@ -145,7 +145,7 @@ class Writing:
         self.reported = False
 
     def holder(self) -> dict[str, str]:
-        """Return who holds it and where its code is now, as fields of a log line."""
+        """Return its holder and the location of its code now, as fields of a log line."""
         frame = sys._current_frames().get(self.thread)
         try:
             outer, inner = call_location(frame)
@@ -232,7 +232,7 @@ class Guard:
             return False
         try:
             return getattr(error, "origin", None) is self._database
-        except Exception:  # a plugin's subclass with code of its own
+        except Exception:  # a plugin's subclass may override it
             return False
 
     def statement_failed(self, error: BaseException) -> None:

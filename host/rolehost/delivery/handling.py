@@ -77,7 +77,7 @@ class Handling:
     Args:
         runtime: the delivery runtime.
         services: passed to the handler.
-        handler: what is called.
+        handler: the handler.
         wait: sleeps for some seconds before a retry; returns True if the process stops.
     """
 
@@ -103,7 +103,7 @@ class Handling:
         """Handle one record until it is handled, a duplicate or a dead letter.
 
         Args:
-            record: what the stream returned.
+            record: the record that the stream returned.
             suspect: record the start, because a process may have died while it handled this record.
 
         Returns:
@@ -197,7 +197,7 @@ class Handling:
         return "handled"
 
     def _commit(self, scope: Scope, call: Callable[[], object]) -> None:
-        """Call a function in a scope and commit what it wrote."""
+        """Call a function in a scope and commit its writes."""
         token = current.set(scope)
         try:
             call()
@@ -259,7 +259,7 @@ class Handling:
         Records that cannot be decoded become dead letters outside of the unit of work.
 
         Returns:
-            For each record what :meth:`handle` returns.
+            The outcome of each record, as :meth:`handle` returns it.
 
         Raises:
             Stopping: the process stops; nothing was decided.

@@ -1,4 +1,4 @@
-"""The inbox (*idempotent consumer*): marks of what was handled, committed with its effects.
+"""The inbox (*idempotent consumer*): marks of handled events, committed with their effects.
 
 Events have a mark per consumer group, HTTP requests one per idempotency key, with the stored
 response. A mark is the first statement of the unit of work. So a duplicate stops before its
@@ -110,7 +110,7 @@ class RequestScope(Scope):
         super().__init__(runtime, f"request:{key}", "an idempotent request")
         self._key = key
         self._fingerprint = fingerprint
-        #: The response of an earlier request with this key; None if there is none.
+        #: The response of an earlier request with this key, or None.
         self.stored: StoredResponse | None = None
 
     def __enter__(self) -> RequestScope:

@@ -1,6 +1,6 @@
 """Leases with *fencing tokens*, and the presence of live processes.
 
-A process renews one row of its own, its presence. When that row expires, everything the process
+Each process renews one row, its presence. When that row expires, everything the process
 holds is lost: claimed jobs and named leases. A named lease (the leading scheduler, a shard of the
 outbox) has a token that rises with every change of owner.
 """
@@ -38,7 +38,7 @@ class Pulse(NamedTuple):
     """The status that a process writes at each renewal.
 
     Attributes:
-        manifest: hash of the manifest of what it runs, which is stored once for all processes.
+        manifest: hash of its manifest, which is stored once for all processes.
         version: version of the host.
         python: version of Python.
         state: ``starting``, ``ready``, ``draining`` or ``hung``; ``unready: worker.0 hangs`` beside

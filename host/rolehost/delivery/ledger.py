@@ -6,8 +6,8 @@ recorded start · ``retrying`` waits for its next attempt · ``completed``, ``ca
 ``dead`` are over.
 
 A claim has a *fencing token*, which rises with every claim of the row. A process that finishes a
-row must present the token of its claim, so one whose claim was given to another process in the
-meantime changes nothing.
+row must present the token of its claim. If its claim has expired and another process has the row,
+the token is too low and nothing changes.
 """
 
 from __future__ import annotations
@@ -75,9 +75,9 @@ class NewJob(NamedTuple):
     """A row to be inserted, in the order of the columns.
 
     Attributes:
-        held: how long ``unique`` is taken: 0 (there is none), ``UNTIL_STARTED``,
+        held: how long ``unique`` is taken: 0 if the job has none, ``UNTIL_STARTED``,
             ``UNTIL_ENDED`` or ``FOR_A_PERIOD``.
-        until: when the period ends, milliseconds; None if there is none.
+        until: when the period ends, milliseconds, or None.
     """
 
     queue: str
@@ -293,7 +293,7 @@ class Ledger:
     def finish_many(
         self, tx: Transaction, ends: Iterable[tuple[ClaimedJob, Finish]], now: int
     ) -> None:
-        """Give several rows back; those whose claim is lost stay as they are."""
+        """Give several rows back; rows with a lost claim stay as they are."""
         if self._database.dialect == "sqlite":
             tx.executemany(_FINISH, [_finish_params(job, end, now) for job, end in ends])
             return
@@ -319,7 +319,7 @@ class Ledger:
         """Hand back all rows of a process that died; return the queues to wake.
 
         Each of them becomes a suspect, so that its next start is recorded. A crash is counted
-        only for a row whose start had been recorded.
+        only for a row with a recorded start.
         """
         rows = tx.execute(
             "UPDATE rolehost_jobs SET crashes = crashes + (CASE WHEN state = 'running'"

@@ -196,7 +196,7 @@ class Runner:
 def end_of_outcome(
     runtime: DeliveryRuntime, job: ClaimedJob, actor: Actor, outcome: Outcome, now: int
 ) -> Finish:
-    """Return how to give a job back whose actor returned an outcome.
+    """Return the end of a job after its actor returned an outcome.
 
     Raises:
         TypeError: the actor returned something else.
@@ -219,7 +219,7 @@ def end_of_outcome(
 def end_of_error(
     runtime: DeliveryRuntime, job: ClaimedJob, actor: Actor, error: BaseException
 ) -> Finish:
-    """Return how to give a job back whose attempt raised an error."""
+    """Return the end of a job after its attempt raised an error."""
     now = runtime.clock.now()
     text = describe(error)
     if runtime.guard.absent(error):
@@ -344,7 +344,7 @@ def run_message(
 
     Raises:
         PayloadError: the arguments do not fit.
-        Exception: the attempt failed: what the actor raised, or a description of it if that
+        Exception: the attempt failed: the error that the actor raised, or its description if it
             cannot be logged or stored with the message.
     """
     try:

@@ -62,7 +62,7 @@ class DeliveryRuntime:
         clock: the time.
         random: the random source; only its thread-safe methods based on ``random()`` are used.
         source: the CloudEvents ``source`` of events that have none.
-        declared: what may be enqueued and published.
+        declared: the actors and topics that may be used.
         policy: the settings ``[delivery]``.
         recorder: receives measurements.
         elsewhere: looks up the target of another deployment's actor in the database; None if no

@@ -1,4 +1,4 @@
-"""Scopes: what a unit of work belongs to, and how its transaction ends.
+"""Scopes: owners of units of work, which begin and end their transactions.
 
 A *scope* is one job, event or idempotent request, or only a ``with`` block. ``unit_of_work()``
 opens the scope's transaction at the first use and joins it afterwards. The scope commits it,
@@ -50,7 +50,7 @@ class Scope(Unit):
 
     Args:
         runtime: the process's delivery runtime.
-        cause: what the jobs that it enqueues record as their cause, for example ``job:12``.
+        cause: stored with the jobs that it enqueues, for example ``job:12``.
         label: its name in messages, for example ``actor shop.bill``; may be empty.
     """
 
@@ -92,7 +92,7 @@ class Scope(Unit):
                 log.warning("the database is busy, waiting", error=str(error))
 
     def opened(self, work: Work) -> None:
-        """Write what must come first; scopes with an inbox mark override it."""
+        """Write the first rows of the transaction; scopes with an inbox mark override it."""
 
     def commit(self, last: Callable[[Transaction], bool] | None = None) -> bool:
         """Commit the transaction, if one was opened.
@@ -153,7 +153,7 @@ class Scope(Unit):
         """Record the end of a block that had joined this scope.
 
         Args:
-            error: what left the block; None if it ended well.
+            error: the error that left the block, or None.
             first: the block opened the unit of work, so nothing else is in it: all of it is
                 rolled back, and the scope may go on with a new one.
             whole: the block's writes must commit or not as a whole.
@@ -230,7 +230,7 @@ class BlockScope(Scope):
 
 
 def current_scope() -> Scope | None:
-    """Return the scope that code in this context is part of; None if there is none."""
+    """Return the scope that code in this context is part of, or None."""
     unit = current.get()
     assert unit is None or isinstance(unit, Scope)  # only scopes are set
     return unit

@@ -1,4 +1,4 @@
-"""The sweep: hands back what dead processes held, and deletes rows past their retention.
+"""The sweep: hands back the work of dead processes, and deletes rows past their retention.
 
 Any process may sweep; a lease lets one at a time. Handing back is for crashes only: work that
 ends normally never waits for it.
@@ -36,7 +36,7 @@ def release_dead(runtime: DeliveryRuntime) -> int:
 
 
 def _release(runtime: DeliveryRuntime, owner: str) -> int:
-    """Hand back what one process held; return 1, or 0 if it lives."""
+    """Hand back the work of one process; return 1, or 0 if it lives."""
     now = runtime.clock.now()
     with runtime.database.session(), runtime.database.transaction() as tx:
         # It may have been late, and renewed its row since the list was read.

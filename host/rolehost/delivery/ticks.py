@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 LEASE = "scheduler"
 
-#: Seconds until a schedule is tried again whose ticks cannot be computed.
+#: Seconds until the next try, if the ticks of a schedule cannot be computed.
 _RETRY = 60.0
 
 #: How far back the last tick is searched, in milliseconds: one hour to 60 years. Each step runs
@@ -42,7 +42,7 @@ class Ticker:
 
     Args:
         runtime: the delivery runtime.
-        schedules: what to enqueue.
+        schedules: the schedules.
         owner: the id of this process.
         lease: seconds for which it leads without renewing.
     """
@@ -54,7 +54,7 @@ class Ticker:
         self._schedules = tuple(schedules)
         self._owner = owner
         self._lease = lease
-        # Logged errors of schedules whose ticks cannot be computed, so that each is logged once.
+        # Errors in computing ticks, by schedule, so that each is logged only once.
         self._broken: dict[str, str] = {}
 
     def lead(self) -> bool:
@@ -74,7 +74,7 @@ class Ticker:
         return min(waits, default=3600.0)
 
     def _step_one(self, schedule: Schedule, now: int) -> float:
-        """Do what is due of one schedule; its errors are recorded, not raised."""
+        """Enqueue the due job of one schedule; its errors are recorded, not raised."""
         try:
             upcoming = following(schedule, now)
             due = self._due(schedule, now)
@@ -164,7 +164,7 @@ class Ticker:
 
 
 def latest(schedule: Schedule, after: int, now: int) -> int | None:
-    """Return the last tick in ``(after, now]``, milliseconds; None if there is none.
+    """Return the last tick in ``(after, now]``, milliseconds, or None.
 
     The cost does not depend on ``after``.
     """
@@ -188,7 +188,7 @@ def following(schedule: Schedule, after: int) -> int:
     """Return the first tick after a moment, both in milliseconds since the epoch.
 
     Raises:
-        ValueError: there is none, or the time zone is unknown.
+        ValueError: it never ticks, or the time zone is unknown.
     """
     if schedule.every is not None:
         step = int(schedule.every * 1000)

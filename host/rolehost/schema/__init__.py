@@ -4,7 +4,7 @@ from rolehost.schema.files import Migration, Phase, SchemaError, Set, load, new
 from rolehost.schema.history import Drift, MigrationStatus, Schema, compared, status
 from rolehost.schema.runner import down, last, pending, require_pre, up
 
-#: The host's own set of migrations, which comes before those of all plugins.
+#: The host's own set of migrations, applied before the sets of all plugins.
 HOST_SET = ("rolehost", "rolehost.migrations")
 
 __all__ = [

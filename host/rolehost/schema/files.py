@@ -40,7 +40,7 @@ _TEMPLATE = "-- phase: {phase}\n-- Say why this is needed.\n\n-- up\n\n\n-- down
 
 
 class SchemaError(ConfigurationError):
-    """Migration files that cannot be used, or that differ from what was applied."""
+    """Migration files that cannot be used, or that were changed after they were applied."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ class Migration:
     Attributes:
         owner: the plugin, or ``rolehost``.
         number: position in the owner's set, from 1.
-        name: what it does, as in the file's name.
+        name: its description in the file's name.
         phase: ``pre`` runs before the code rolls out, ``post`` after it.
         alone: its statements run one by one, outside of a transaction, if the database has
             statements that need it.
@@ -118,7 +118,7 @@ def new(
 
     Args:
         package: import name of the package with the migration files.
-        name: what it will do; becomes lower-case words joined by ``_``.
+        name: its description; becomes lower-case words joined by ``_``.
         dialects: one file for each; empty writes one for all dialects.
         phase: when it is to run.
 
@@ -154,7 +154,7 @@ class _File(NamedTuple):
 
 
 class _Refused(Exception):
-    """A problem of a file's content: what is wrong, expected, got, fix."""
+    """A problem of a file's content: the sentence, expected, got, fix."""
 
 
 class _Reader:

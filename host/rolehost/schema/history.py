@@ -1,4 +1,4 @@
-"""Which migrations a database has had, and how they differ from those of the running code.
+"""The migrations that a database has had, compared with the migrations of the running code.
 
 The table ``rolehost_migrations`` has a row for each applied migration.
 """
@@ -47,7 +47,7 @@ class Applied(NamedTuple):
         return f"{self.owner}/{self.number:04d}_{self.name}"
 
     def is_same(self, migration: Migration) -> bool:
-        """Return whether the migration's file is still what was applied."""
+        """Return whether the migration's file was not changed since it was applied."""
         return (self.checksum, self.name) == (migration.checksum, migration.name)
 
 
@@ -93,9 +93,9 @@ class MigrationStatus:
     Attributes:
         owner: the plugin, or ``rolehost``.
         number: position in the owner's set.
-        name: what it does.
+        name: its description.
         phase: ``pre`` or ``post``.
-        state: ``pending``; ``applied``; ``changed``: the file is not what was applied;
+        state: ``pending``; ``applied``; ``changed``: the file was changed later;
             ``gone``: applied, but no enabled plugin has the file.
         applied_at: milliseconds since the epoch; None if pending.
     """
@@ -150,11 +150,11 @@ def _line(
 
 
 class Drift(NamedTuple):
-    """How a schema differs from what the code needs; labels such as ``rolehost/0001_delivery``.
+    """Differences between the schema and the code, as labels like ``rolehost/0001_delivery``.
 
     Attributes:
         missing: migrations of the phase *pre* that are not applied, or were reverted.
-        changed: migrations whose file is not what was applied.
+        changed: migrations whose file was changed after it was applied.
         beyond: migrations of the phase *post* that were applied and are unknown to this code:
             it is too old for the schema.
         newer: the same of the phase *pre*, beside which older code may run during a rollout.
@@ -183,7 +183,7 @@ class Drift(NamedTuple):
 
 
 def compared(migrations: Iterable[Migration], applied: History) -> Drift:
-    """Compare the migrations of the code with those of a database.
+    """Compare the migrations of the code with the migrations that a database has had.
 
     Migrations of owners that the code does not know are ignored: other applications may share
     the database.

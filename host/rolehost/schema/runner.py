@@ -30,7 +30,7 @@ def pending(
     Args:
         database: the service database.
         sets: owners and packages, in the order in which they depend on each other.
-        phase: only those of this phase; None is both.
+        phase: only migrations of this phase; None for both.
 
     Raises:
         SchemaError: files are wrong, or one that was applied has been changed since.
@@ -57,14 +57,15 @@ def up(
     now: Callable[[], float] = time.time,
     pause: Callable[[float], object] = time.sleep,
 ) -> tuple[Migration, ...]:
-    """Apply what is pending and return it. If several processes do so at once, one does the work.
+    """Apply and return the pending migrations.
 
-    If a migration fails, those before it stay applied and it leaves nothing behind.
+    If several processes call it at once, one does the work. If a migration fails, it leaves
+    nothing behind, and the migrations before it stay applied.
 
     Args:
         database: the service database.
         sets: owners and packages, in the order in which they depend on each other.
-        phase: only those of this phase; None is both.
+        phase: only migrations of this phase; None for both.
         now: seconds since the epoch, for the record.
         pause: waits so many seconds between tries.
 
@@ -171,7 +172,7 @@ def _pending(
 
 
 def _refuse_changed(migrations: Sequence[Migration], applied: History) -> None:
-    """Raise SchemaError for each file that is no longer what was applied."""
+    """Raise SchemaError if files were changed after they were applied."""
     problems = [
         Problem(
             code="migration-changed",
