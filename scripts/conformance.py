@@ -135,13 +135,15 @@ def page(collected: Counter[str], passed: Counter[str]) -> str:
     parts = [
         NOTE,
         "# Conformance",
-        "Every backend of a kind passes the same suite, of `rolehost_testing.conformance`: "
-        "concurrency in threads and processes, time-outs, values at the limits, unicode, empty "
-        "and binary ones, expiry, ordering, redelivery; and those with a server a second one, in "
-        "which the server is stopped and killed beneath a client that must work again. A "
-        "capability that is not declared is refused, which is tested, too; tests of what it "
-        "would do are left out. How a backend's own tests subclass a suite, in five lines, stands "
-        "in `contrib/testing/rolehost_testing/conformance/__init__.py`.",
+        "All backends of a storage kind pass the same suite of `rolehost_testing.conformance`. It "
+        "tests concurrency in threads and processes, time-outs, values at the limits, Unicode, "
+        "empty and binary values, expiry, order and redelivery. Backends with a server also pass "
+        "a second suite: it stops and kills the server while a client uses it, and the client "
+        "must work again.",
+        "If a backend does not declare a capability, its use must be refused, which is tested; the "
+        "tests of the capability are left out. "
+        "`contrib/testing/rolehost_testing/conformance/__init__.py` shows in five lines how the "
+        "tests of a backend subclass a suite.",
     ]
     for kind in CAPABILITIES:
         columns = [each for each in BACKENDS if each.kind == kind]
@@ -174,8 +176,8 @@ def _without(backend: Backend, collected: Counter[str], passed: Counter[str]) ->
     return str(collected[backend.restart] - passed[backend.restart])
 
 
-def told(text: str) -> Counter[str]:
-    """Return the counts of passed tests that a page tells, by test class."""
+def stated(text: str) -> Counter[str]:
+    """Return the counts of passed tests that a page states, by test class."""
     found: Counter[str] = Counter()
     for kind, section in re.findall(r"^## (\w+)\n\n(.*?)(?=\n\n|\Z)", text, re.M | re.S):
         columns = [each for each in BACKENDS if each.kind == kind.lower()]
@@ -200,7 +202,7 @@ def current() -> bool:
     if not PAGE.exists():
         return False
     text = PAGE.read_text("utf-8")
-    return page(collected(), told(text)) == text
+    return page(collected(), stated(text)) == text
 
 
 def main() -> int:
@@ -219,7 +221,7 @@ def main() -> int:
     if results.failed:
         print("docs/conformance.md is not written: a test failed")
         return 1
-    kept = told(PAGE.read_text("utf-8")) if PAGE.exists() else Counter()
+    kept = stated(PAGE.read_text("utf-8")) if PAGE.exists() else Counter()
     PAGE.write_text(page(there, Counter({**kept, **results.passed})), "utf-8")
     print("wrote docs/conformance.md")
     return 0

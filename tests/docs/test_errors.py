@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from rolehost.messages import texts as texts_of_problems
+
 from tests.proofs.kit import ROOT
 
 PAGE = ROOT / "docs/errors.md"
@@ -20,8 +22,8 @@ SNAKE = re.compile(r"[a-z]+(_[a-z]+)*")
 #: Functions whose string arguments look like codes and are none.
 OTHERS = re.compile(r"(get|setdefault|pop|startswith|endswith|removeprefix|join|field|Table)$")
 
-#: Literals in kebab case that are no codes.
-NO_CODES = {"generic_error", "x-type"}
+#: Names of this form that are no codes: a code of Svix's, and texts that several codes share.
+NO_CODES = {"claimed", "generic_error", "signature", "x-type"}
 
 #: Codes made of ``duplicate-`` and the kind of contribution.
 MADE = re.compile(r"duplicate-(actor|backend|check|command|middleware|schedule|subscription)")
@@ -66,6 +68,8 @@ def codes() -> set[str]:
                     found.update(each for each in texts(*node.args[:2]) if "-" in each)
             elif isinstance(node, ast.Assign) and reporting:
                 found.update(each for each in texts(node.value) if "-" in each)
+    # Tables are named after the code, and after a dot the variant.
+    found.update(name.partition(".")[0] for name in texts_of_problems())
     forms = (KEBAB, SNAKE)
     return {each for each in found if any(form.fullmatch(each) for form in forms)} - NO_CODES
 
@@ -87,7 +91,7 @@ def test_every_code_of_the_page_is_in_the_sources() -> None:
         for _, module in sources()
         for node in ast.walk(module)
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    }
+    } | {name.partition(".")[0] for name in texts_of_problems()}
     statuses = {"not_found", "content_too_large"}
     unknown = {each for each in named() - literals - statuses if not MADE.fullmatch(each)}
     assert sorted(unknown) == []
