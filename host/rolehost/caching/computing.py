@@ -37,26 +37,19 @@ _FARTHEST = 37.0
 
 @dataclass(slots=True, eq=False)
 class Computation(Generic[T]):
-    """One value to be computed, and its result for those who wait for it.
-
-    Attributes:
-        key: of the value.
-        compute: makes the value.
-        ttl: seconds for which it is fresh; None: no end.
-        tags: names of its tags.
-        prefix: the beginning of keys when it was begun; None: the cache is away.
-        done: set when there is a result.
-        copy: returns the value, to each caller another object; None: there is no value.
-        error: the exception of ``compute``.
-    """
+    """One value to be computed, and its result for those who wait for it."""
 
     key: str
     compute: Callable[[], T]
     ttl: float | None
     tags: Collection[str]
+    #: The beginning of keys when it began; None if the cache is away.
     prefix: str | None = None
+    #: Set when there is a result.
     done: threading.Event = field(default_factory=threading.Event)
+    #: Returns the value, to each caller another object.
     copy: Callable[[], T] | None = None
+    #: The exception of ``compute``.
     error: Exception | None = None
 
 
@@ -90,11 +83,7 @@ class Computing(Generic[T]):
         return now - math.log(1.0 - self._chance.random()) * ahead < entry.ends
 
     def run(self, wanted: Computation[T], entry: Entry[T] | None) -> T:
-        """Return a value: a fresh one, or ``entry`` while another caller computes a fresh one.
-
-        Raises:
-            Exception: ``compute`` raised it, and there is no ``entry``.
-        """
+        """Return a value: a fresh one, or ``entry`` while another caller computes a fresh one."""
         with self._lock:
             running = self._running.setdefault(wanted.key, wanted)
         if running is not wanted:
@@ -195,12 +184,7 @@ class Computing(Generic[T]):
                 self._entries.attempt(lambda: self._entries.cache.delete(lock), False)
 
     def _wait(self, key: str, lock: str) -> tuple[Entry[T] | None, bool]:
-        """Wait for the value of another process.
-
-        Returns:
-            The value, or None; and whether this process has the lock now. Neither: it took
-            longer than ``patience``.
-        """
+        """Return the value of another process, if it comes in time; and whether to compute."""
         deadline = time.monotonic() + self._options.patience
         pause = _FIRST_LOOK
         while time.monotonic() < deadline:

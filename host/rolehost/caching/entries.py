@@ -90,11 +90,7 @@ class Entries(Generic[T]):
         self.attempt(write, None, outcome="dropped", replaces=prefix is None)
 
     def place(self, key: str) -> str:
-        """Return the key in the cache.
-
-        Raises:
-            StorageError: the generation has to be read, and the cache is away.
-        """
+        """Return the key in the cache; raises if the generation cannot be read."""
         return within(self.generation.prefix(), key)
 
     def attempt(
@@ -108,12 +104,8 @@ class Entries(Generic[T]):
     ) -> R:
         """Call the cache; return ``otherwise`` if that fails.
 
-        Args:
-            call: calls the cache.
-            otherwise: the answer of a call that failed.
-            outcome: how a failure is counted.
-            replaces: if the call is lost, older values are wrong.
-            strict: raise the failure.
+        A failure is counted as ``outcome``. ``replaces``: if the call is lost, values that are
+        in the cache are wrong. ``strict``: raise the failure.
         """
         guard = self._guard
         if guard.failing and not guard.admit():
@@ -151,11 +143,7 @@ class Entries(Generic[T]):
         self._guard.count(self.namespace, outcome, count)
 
     def tags(self, tags: Collection[str]) -> list[str]:
-        """Return the names of tags in the cache.
-
-        Raises:
-            CapabilityMissing: there are some, and the backend does not declare tags.
-        """
+        """Return the names of tags in the cache, or raise CapabilityMissing."""
         if not tags:
             return []
         if "tags" not in self.cache.capabilities:

@@ -32,11 +32,6 @@ class Guard:
 
     The pause after a failure doubles from a tenth of a second to five; the call after it is
     the probe. An outage is logged once when it begins and once when it is over. Thread-safe.
-
-    Args:
-        cache: the backend.
-        recorder: counts hits and misses.
-        clock: returns seconds that never go back.
     """
 
     def __init__(

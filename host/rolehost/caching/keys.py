@@ -24,11 +24,7 @@ _encoder = msgspec.msgpack.Encoder(order="deterministic")
 
 
 def check_namespace(namespace: str) -> None:
-    """Refuse what cannot be the name of a namespace.
-
-    Raises:
-        ValueError: it is empty, longer than 80 characters, or has others than those allowed.
-    """
+    """Raise ValueError for what cannot be the name of a namespace."""
     if not _NAMESPACE.fullmatch(namespace):
         raise ValueError(
             f"a namespace of the cache is 1 to 80 of the characters A-Z a-z 0-9 . _ / < > -, not"
@@ -45,9 +41,6 @@ def within(prefix: str, key: str) -> str:
     """Return a key that the cache takes; one that is too long or not printable is hashed.
 
     The two kinds cannot be equal, because the sign before them differs.
-
-    Raises:
-        ValueError: the key is empty.
     """
     if not key:
         raise ValueError("a key must not be empty")
@@ -61,9 +54,6 @@ def of_arguments(arguments: Sequence[Any]) -> str:
 
     Plain arguments stay readable. All others are hashed as msgspec writes them: lists, dicts,
     sets, dates, Structs, dataclasses. Types are told apart within lists, tuples and dicts too.
-
-    Raises:
-        TypeError: one of them cannot be written.
     """
     if all(type(each) in _PLAIN for each in arguments):
         return f"({', '.join(map(repr, arguments))})"
@@ -104,11 +94,7 @@ class Generation:
         self._distrusted = False
 
     def prefix(self) -> str:
-        """Return the beginning of every key of the present generation.
-
-        Raises:
-            StorageError: the cache is away.
-        """
+        """Return the beginning of every key of the present generation."""
         if time.monotonic() >= self._until:
             with self._lock:
                 if self._distrusted:
@@ -118,11 +104,7 @@ class Generation:
         return self._prefix
 
     def begin(self) -> None:
-        """Begin a new generation: no value of the former is found again.
-
-        Raises:
-            StorageError: the cache is away.
-        """
+        """Begin a new generation: no value of the former is found again."""
         with self._lock:
             self._begin()
 

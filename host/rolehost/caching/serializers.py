@@ -1,10 +1,9 @@
-"""Values as bytes, with a byte in front that tells how they were written.
+"""Values as bytes, with a byte in front for the format.
 
-An entry is ``FORMAT payload``, or ``FORMAT+16 end took payload`` when it was computed: when it
-ceases to be fresh (seconds since the epoch, double) and how long computing it took (seconds,
-float), both big-endian. A whole number is its decimal text, so that a counter can go on from
-it. A byte that is not known, or a payload that is not of the type, is nobody's error: the
-value was written by another version of the program.
+An entry is ``FORMAT payload``. A computed one is ``FORMAT+16 end took payload``: the end of its
+freshness (seconds since the epoch, double) and how long computing it took (seconds, float),
+both big-endian. A whole number is its decimal text, so that a counter can continue from it. An
+unknown format or a payload of another type was written by another version of the program.
 """
 
 from __future__ import annotations
@@ -29,16 +28,12 @@ _DECIMAL = frozenset(b"-0123456789")
 
 
 class Entry(NamedTuple, Generic[T]):
-    """A value that was found.
-
-    Attributes:
-        value: the value.
-        ends: when it ceases to be fresh, seconds since the epoch; None: it is while it is there.
-        took: seconds that computing it took.
-    """
+    """A value that was found."""
 
     value: T
+    #: The end of its freshness, seconds since the epoch; None: it has none.
     ends: float | None
+    #: Seconds that computing it took.
     took: float
 
 
@@ -47,17 +42,11 @@ _entry: Any = tuple.__new__
 
 
 class Unreadable(Exception):
-    """These bytes are no value of this type in this format."""
+    """These bytes are not a value of this type in this format."""
 
 
 class Serializer(Generic[T]):
-    """Writes and reads values of one type.
-
-    Args:
-        name: the format.
-        value_type: anything msgspec decodes; None is always allowed besides. ``raw`` takes
-            ``bytes`` alone.
-    """
+    """Writes and reads values of one type, anything that msgspec decodes, or None."""
 
     def __init__(self, name: SerializerName, value_type: Any) -> None:
         if name == "raw" and value_type is not bytes:
@@ -68,30 +57,18 @@ class Serializer(Generic[T]):
         self._encode, self._decode = _codec(name, self._type)
 
     def dump(self, value: T) -> bytes:
-        """Return the entry of a value.
-
-        Raises:
-            TypeError: the value cannot be written in this format.
-        """
+        """Return the entry of a value."""
         if type(value) is int:
             return str(value).encode()
         return self._head + self._encode(value)
 
     def dump_computed(self, value: T, ends: float, took: float) -> bytes:
-        """Return the entry of a computed value.
-
-        Raises:
-            TypeError: the value cannot be written in this format.
-        """
+        """Return the entry of a computed value."""
         head = bytes([self._mark + _COMPUTED]) + _TIMES.pack(ends, took)
         return head + self._encode(value)
 
     def load(self, data: bytes) -> Entry[T]:
-        """Return the value of an entry.
-
-        Raises:
-            Unreadable: it is of another format or type.
-        """
+        """Return the value of an entry, or raise Unreadable."""
         try:
             mark = data[0]
             if mark == self._mark:
