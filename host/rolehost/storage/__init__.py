@@ -5,9 +5,9 @@ A backend implements one of :class:`Database`, :class:`Cache`, :class:`Queue` or
 tested by the conformance suite of its kind (:mod:`rolehost_testing.conformance`).
 """
 
-from rolehost.storage.about import About
 from rolehost.storage.cache import Cache, Lease, Quota
 from rolehost.storage.capabilities import CAPABILITIES, KINDS, Kind
+from rolehost.storage.client import About, StorageClient
 from rolehost.storage.database import Cursor, Database, Transaction
 from rolehost.storage.queue import DeadMessage, Listener, Queue, message_priority
 from rolehost.storage.queues import StoredQueue
@@ -31,6 +31,7 @@ __all__ = [
     "Queue",
     "Quota",
     "Record",
+    "StorageClient",
     "StoredQueue",
     "Stream",
     "Subscription",

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Collection, Iterable, Mapping
 from typing import ClassVar, NamedTuple
 
 from rolehost.errors import CapabilityMissing
-from rolehost.storage.about import About
+from rolehost.storage.client import StorageClient
 
 
 class Quota(NamedTuple):
@@ -38,7 +38,7 @@ class Lease(NamedTuple):
     token: int
 
 
-class Cache(ABC):
+class Cache(StorageClient):
     """A cache of bytes by key. Thread-safe.
 
     Keys are non-empty text of at most 200 characters without control characters; so are tags
@@ -148,27 +148,6 @@ class Cache(ABC):
     def release(self, lease: Lease) -> bool:
         """Give a lock back; False when it was lost already. Never releases another's."""
         raise self._missing("locks")
-
-    @abstractmethod
-    def ping(self) -> None:
-        """Return when the cache answers.
-
-        Raises:
-            StorageUnavailable: it does not; waiting may help.
-            StorageRefused: it does, and refuses what the deployment says.
-        """
-
-    def about(self) -> About | None:
-        """Return what the server says of itself; None, as here: it is not asked.
-
-        Raises:
-            StorageUnavailable: it cannot be asked.
-        """
-        return None
-
-    @abstractmethod
-    def close(self) -> None:
-        """Close connections. Idempotent, never raises."""
 
     def _missing(self, capability: str) -> CapabilityMissing:
         return CapabilityMissing(f"{type(self).__name__} does not declare {capability!r}")

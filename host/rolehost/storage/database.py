@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+from rolehost.storage.client import StorageClient
 
 if TYPE_CHECKING:
     import peewee
@@ -56,7 +58,7 @@ class Transaction(Protocol):
         """Run one statement for each row of parameters."""
 
 
-class Database(ABC):
+class Database(StorageClient):
     """One service database, used by one process; made after the fork.
 
     Connections belong to threads. Code run by the host (a request, a job, a handler, a tick)
@@ -128,15 +130,6 @@ class Database(ABC):
         with self.transaction() as transaction:
             transaction.execute(sql)
 
-    @abstractmethod
-    def ping(self) -> None:
-        """Return when the database answers.
-
-        Raises:
-            StorageUnavailable: it does not; waiting may help.
-            StorageRefused: it does, and refuses what the deployment says.
-        """
-
     def connection_limit(self) -> int | None:
         """Ask how many connections the server lets this user open to this database at once.
 
@@ -148,7 +141,3 @@ class Database(ABC):
             StorageUnavailable: the server cannot be reached.
         """
         return None
-
-    @abstractmethod
-    def close(self) -> None:
-        """Close every connection of this process. Idempotent, never raises."""

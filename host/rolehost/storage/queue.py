@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import msgspec
 
-from rolehost.storage.about import About
+from rolehost.storage.client import StorageClient
 
 if TYPE_CHECKING:
     import dramatiq
@@ -92,7 +92,7 @@ class Listener(ABC):
         """Stop listening. Idempotent, never raises."""
 
 
-class Queue(ABC):
+class Queue(StorageClient):
     """The queue transport of one process; made after the fork. Thread-safe."""
 
     #: What this backend can do: names of ``CAPABILITIES["queue"]``.
@@ -166,24 +166,3 @@ class Queue(ABC):
         """Delete one; say whether it was there."""
         del number
         return False
-
-    @abstractmethod
-    def ping(self) -> None:
-        """Return when the queue answers.
-
-        Raises:
-            StorageUnavailable: it does not; waiting may help.
-            StorageRefused: it does, and refuses what the deployment says.
-        """
-
-    def about(self) -> About | None:
-        """Return what the server says of itself; None, as here: it is not asked.
-
-        Raises:
-            StorageUnavailable: it cannot be asked.
-        """
-        return None
-
-    @abstractmethod
-    def close(self) -> None:
-        """Close connections and listeners. Idempotent, never raises."""

@@ -9,7 +9,7 @@ from typing import ClassVar, NamedTuple
 import msgspec
 
 from rolehost.errors import StorageError, StorageUnavailable
-from rolehost.storage.about import About
+from rolehost.storage.client import StorageClient
 
 
 class Partition(NamedTuple):
@@ -105,7 +105,7 @@ class Subscription(ABC):
         """Leave the group, so that others take over at once. Idempotent, never raises."""
 
 
-class Stream(ABC):
+class Stream(StorageClient):
     """The stream of one process; made after the fork. Thread-safe but for subscriptions."""
 
     #: What this backend can do: names of ``CAPABILITIES["stream"]``.
@@ -170,16 +170,7 @@ class Stream(ABC):
         A backend whose server does this by itself returns 0.
         """
 
-    @abstractmethod
-    def ping(self) -> None:
-        """Return when the stream answers.
-
-        Raises:
-            StorageUnavailable: it does not; waiting may help.
-            StorageRefused: it does, and refuses what the deployment says.
-        """
-
-    def verify(self, topics: Collection[str]) -> None:  # noqa: B027 - most have nothing to do
+    def verify(self, topics: Collection[str]) -> None:
         """Return when these topics may be used; asked before a process is ready.
 
         Nothing to do, as here, for a backend that makes topics when they are first used.
@@ -188,15 +179,3 @@ class Stream(ABC):
             StorageRefused: one is missing, and the deployment says that it is not made here.
             StorageUnavailable: the stream cannot be asked.
         """
-
-    def about(self) -> About | None:
-        """Return what the server says of itself; None, as here: it is not asked.
-
-        Raises:
-            StorageUnavailable: it cannot be asked.
-        """
-        return None
-
-    @abstractmethod
-    def close(self) -> None:
-        """Flush and close connections. Idempotent, never raises."""
