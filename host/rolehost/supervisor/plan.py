@@ -67,12 +67,8 @@ class ProcessPlan(NamedTuple):
         check_command: program that checks a new deployment; empty for
             ``python -m rolehost.supervisor.check_program``.
         backoff: delay before a process that died is restarted.
-        start_timeout: in this time a process must become ready, or it is killed. It does not
-            apply while the process says that it waits for a backend.
-        grace: in this time all processes must have stopped, or they are killed.
-        hang: a process without progress for this time is replaced; 0 for never.
-        log_level: ``debug``, ``info``, ``warning`` or ``error``.
-        log_format: ``auto``, ``console`` or ``json``.
+        start_timeout, grace, hang: see ``[supervisor]``.
+        log_level, log_format: see ``[log]``.
         began: :func:`time.monotonic` when the command began; 0.0 for the supervisor's start.
         started: first processes that run already: one for each slot, or none.
         path: the deployment file, absolute, or empty. Symbolic links in it are not resolved, as
