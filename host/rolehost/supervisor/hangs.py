@@ -153,7 +153,7 @@ class HangMonitor:
             return
         silence = slot.watch.silent(at)
         if hung.own and silence and silence[1] < slot.plan.hang:
-            self._report("warning", f"{hang}; it goes on again", pid=hang.pid)
+            self._report("warning", f"{hang}; it makes progress again", pid=hang.pid)
             self._remove(hung)
             return
         self._log(hung)
