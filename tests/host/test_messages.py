@@ -19,6 +19,7 @@ ADDS: dict[str, set[str]] = {
     "about": set(),
     "problem": set(),
     "_add": {"name"},
+    "_failed": {"name"},
     "never": {"name"},
     "_report": {"key", "path"},
 }
@@ -26,7 +27,7 @@ ADDS: dict[str, set[str]] = {
 
 def calls() -> Iterator[tuple[list[str], set[str] | None]]:
     """Yield the messages that each call may use, and its values; None if they are not known."""
-    for room in ("composition", "deployment", "discovery"):
+    for room in ("composition", "deployment", "discovery", "roles"):
         for path in sorted((HOST / room).glob("*.py")):
             for function in ast.walk(ast.parse(path.read_text("utf-8"))):
                 if isinstance(function, ast.FunctionDef):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import structlog
 
 from rolehost.api.contributions import Backend
@@ -10,6 +12,7 @@ from rolehost.composition.model import Degraded, Owned, Plugin
 from rolehost.discovery.bounded import Overdue, bounded
 from rolehost.discovery.hooks import implementation
 from rolehost.errors import Problem, RolehostError, StartError, StorageUnavailable
+from rolehost.messages import problem
 
 log = structlog.get_logger(__name__)
 
@@ -21,17 +24,20 @@ class StartFailed(StartError):
         degraded: what a composition keeps of the plugin if the process goes on without it.
     """
 
-    def __init__(self, plugin: Plugin, code: str, **words: str) -> None:
-        who = f"plugin {plugin.name} ({plugin.distribution} {plugin.version})"
-        problem = Problem(code=code, who=who, **words)
-        where = f" at {problem.where}" if problem.where else ""
-        super().__init__(f"{who}: {problem.what}: {problem.got}{where}; {problem.fix}")
+    def __init__(self, plugin: Plugin, why: Problem) -> None:
+        where = f" at {why.where}" if why.where else ""
+        super().__init__(f"{why.who}: {why.what}: {why.got}{where}; {why.fix}")
         self.degraded = Degraded(
             name=plugin.name,
             distribution=plugin.distribution,
             version=plugin.version,
-            why=(problem,),
+            why=(why,),
         )
+
+
+def _failed(plugin: Plugin, message: str, where: str, **values: Any) -> StartFailed:
+    who = f"plugin {plugin.name} ({plugin.distribution} {plugin.version})"
+    return StartFailed(plugin, problem(message, who=who, where=where, name=plugin.name, **values))
 
 
 def start(plugin: Plugin, context: ProcessContext, seconds: float) -> None:
@@ -44,26 +50,21 @@ def start(plugin: Plugin, context: ProcessContext, seconds: float) -> None:
     hook = implementation(plugin.module, "rolehost_start")
     if hook is None:
         return
-    words = {
-        "where": "",
-        "expected": f"a start within {seconds:g} seconds, [limits] start",
-        "fix": f"mend it, or take {plugin.name} out of plugins",
-    }
     try:
         bounded(lambda: hook(context), seconds)
     except StorageUnavailable:
         raise
     except Overdue as error:
-        words |= {"where": error.where, "what": "rolehost_start did not end"}
-        words["got"] = f"interrupted after {seconds:g} seconds, [limits] start"
-        raise StartFailed(plugin, "start-hung", **words) from error
+        raise _failed(plugin, "start-hung", error.where, seconds=seconds) from error
     except BaseException as error:
         if not _of_plugin(error):
             raise
         if not isinstance(error, RolehostError):
             log.error("start failed", plugin=plugin.name, exc_info=error)
-        words |= {"what": f"rolehost_start raised {type(error).__name__}", "got": str(error)}
-        raise StartFailed(plugin, "start-raised", **words) from error
+        kind = type(error).__name__
+        raise _failed(
+            plugin, "start-raised", "", type=kind, error=error, seconds=seconds
+        ) from error
 
 
 def stop(plugin: Plugin, context: ProcessContext, seconds: float) -> None:
@@ -88,28 +89,27 @@ def stop(plugin: Plugin, context: ProcessContext, seconds: float) -> None:
 
 def backend_failed(plugin: Plugin, backend: Owned[Backend], error: Exception) -> StartFailed:
     """Return the error of a backend that cannot be made, or fails when it is pinged."""
-    kind, name = backend.value.kind, backend.value.name
-    return StartFailed(
+    return _failed(
         plugin,
         "backend-failed",
-        where=backend.location,
-        what=f"its {kind} backend {name} raised {type(error).__name__}",
-        expected="a backend, or StorageUnavailable while it is away",
-        got=str(error),
-        fix=f"mend it, or choose another backend in [storage] {kind}",
+        backend.location,
+        kind=backend.value.kind,
+        backend=backend.value.name,
+        type=type(error).__name__,
+        error=error,
     )
 
 
 def dependency_failed(failed: Plugin, plugin: Plugin, deployment: str) -> StartFailed:
     """Return the error of a plugin that depends on one that failed."""
-    return StartFailed(
+    return _failed(
         plugin,
-        "degraded-dependency",
-        where=f"depends of plugin {plugin.name}",
-        what=f"the plugin {plugin.name} depends on {failed.name}, which has failed",
-        expected=f"{failed.name} to work in {deployment}",
-        got="its start failed",
-        fix=f"mend {failed.name} ({failed.distribution} {failed.version})",
+        "degraded-dependency.start",
+        f"depends of plugin {plugin.name}",
+        other=failed.name,
+        distribution=failed.distribution,
+        version=failed.version,
+        deployment=deployment,
     )
 
 

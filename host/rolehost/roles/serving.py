@@ -20,11 +20,11 @@ from rolehost.composition.model import Composition
 from rolehost.deployment.model import Deployment
 from rolehost.errors import (
     ConfigurationError,
-    Problem,
     RolehostError,
     StorageRefused,
     StorageUnavailable,
 )
+from rolehost.messages import problem
 from rolehost.roles.status import AWAY, CANNOT_START, MISCONFIGURED, STATUS_VARIABLE
 
 log = structlog.get_logger(__name__)
@@ -132,28 +132,15 @@ def arm_failpoints(deployment: Deployment) -> None:
     text = os.environ.get(failpoints.VARIABLE, "").strip()
     if not text:
         return
-    refused: dict[str, str] = {}
+    who, where = f"deployment {deployment.name}", f"environment {failpoints.VARIABLE}"
     if deployment.host.deployment.environment == "production":
-        refused = {
-            "code": "failpoints-in-production",
-            "what": "failpoints are to be armed in production",
-            "expected": f"no {failpoints.VARIABLE} where environment is production",
-            "fix": f"unset {failpoints.VARIABLE}, or set [deployment] environment = 'test'"
-            " if this is no production",
-        }
-    else:
-        try:
-            failpoints.arm_from(text)
-        except failpoints.UnknownFailpoint as error:
-            refused = {
-                "code": "failpoint",
-                "what": str(error),
-                "expected": "POINT:ACTION or POINT:ACTION@PROBABILITY, separated by commas",
-                "fix": "rolehost failpoints lists the points and what each can do",
-            }
-    if refused:
-        who, where = f"deployment {deployment.name}", f"environment {failpoints.VARIABLE}"
-        raise ConfigurationError([Problem(who=who, where=where, got=text, **refused)])
+        refused = problem("failpoints-in-production", who=who, where=where, value=text)
+        raise ConfigurationError([refused])
+    try:
+        failpoints.arm_from(text)
+    except failpoints.UnknownFailpoint as error:
+        unknown = problem("failpoint", who=who, where=where, error=error, value=text)
+        raise ConfigurationError([unknown]) from None
     log.warning("failpoints are armed, this process may fail on purpose", armed=text)
 
 
