@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, Unpack, ove
 
 import msgspec
 
+from rolehost.api.contributions import Actor, Check, ErrorFormat, Route
 from rolehost.api.events import AnyEvent
 from rolehost.api.metrics import Metric
 from rolehost.api.observe import Statistics
@@ -20,8 +21,6 @@ from rolehost.storage import Cache, Database, Kind, Queue, Stream
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm
-
-    from rolehost.api.contributions import Actor, Check, ErrorFormat, Route
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -23,7 +23,7 @@ from rolehost.roles.http.access import admissions
 from rolehost.roles.http.answers import Answers, Streams
 from rolehost.roles.http.body import Request
 from rolehost.roles.http.middleware import HostMiddleware
-from rolehost.roles.http.problems import install, unavailable
+from rolehost.roles.http.problems import NotStarted, error_for, install
 from rolehost.roles.http.responders import adapter
 from rolehost.roles.http.routes import Router
 from rolehost.roles.http.scope import Asgi
@@ -161,7 +161,7 @@ class StartupApplication(Application):
             self._services,
             Recorders(),
             composition.deployment.host,
-            not_found=lambda: unavailable("The service waits for a backend."),
+            not_found=lambda: error_for(NotStarted),
         )
         super().__init__(built.asgi, built.threads, built.streams)
 

@@ -11,7 +11,7 @@ import falcon
 import falcon.asgi
 from falcon.asgi.stream import BoundedStream
 
-from rolehost.roles.http.problems import BodyIncomplete, late_body, render
+from rolehost.roles.http.problems import BodyIncomplete, error_for, render
 from rolehost.roles.http.scope import RULES, Asgi, Receive, Scope, Send
 
 #: Seconds and bytes for which a refused body is still read and dropped. A client that sends its
@@ -95,7 +95,7 @@ async def call_within_limit(
     await app(scope, receive, send_noted)
     if not answered:
         # Falcon answers nothing if the body did not even begin to arrive.
-        await _answer(late_body(), scope, send)
+        await _answer(error_for(BodyIncomplete), scope, send)
     elif _REFUSED in scope:
         await _linger(receive)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import falcon
@@ -25,10 +25,10 @@ from rolehost.roles.http.scope import RULES, Scope
 
 log = structlog.get_logger(__name__)
 
-PROBLEM_TYPE = "application/problem+json"
+_PROBLEM_TYPE = "application/problem+json"
 
-#: Seconds after which a client may try again, when the host is short of something.
-RETRY_AFTER = "1"
+#: A client may try again after a second.
+_RETRY = {"Retry-After": "1"}
 
 #: Codes of statuses whose names changed between versions of Python (RFC 9110 renamed them).
 _RENAMED = {
@@ -41,6 +41,10 @@ _RENAMED = {
 
 class BodyIncomplete(Exception):
     """The client left, or stopped sending, before its body was complete."""
+
+
+class NotStarted(Exception):
+    """The process waits for its backends."""
 
 
 def render(scope: Scope, error: falcon.HTTPError) -> tuple[str, bytes]:
@@ -62,7 +66,7 @@ def render(scope: Scope, error: falcon.HTTPError) -> tuple[str, bytes]:
             error=f"{type(failure).__name__}: {failure}",
         )
         problem = {"type": "about:blank", "status": error.status_code}
-        return PROBLEM_TYPE, msgspec.json.encode(problem)
+        return _PROBLEM_TYPE, msgspec.json.encode(problem)
 
 
 def _rendered(scope: Scope, error: falcon.HTTPError) -> tuple[str, bytes]:
@@ -83,7 +87,7 @@ def _rendered(scope: Scope, error: falcon.HTTPError) -> tuple[str, bytes]:
         problem["instance"] = quote(identity, safe="-._~")
     if isinstance(error, Invalid):
         problem["errors"] = error.errors
-    return PROBLEM_TYPE, msgspec.json.encode(problem, enc_hook=str)
+    return _PROBLEM_TYPE, msgspec.json.encode(problem, enc_hook=str)
 
 
 def _code_of(error: falcon.HTTPError) -> str:
@@ -96,26 +100,6 @@ def _code_of(error: falcon.HTTPError) -> str:
         return HTTPStatus(error.status_code).name.lower()
     except ValueError:
         return f"status_{error.status_code}"
-
-
-def unavailable(description: str) -> falcon.HTTPServiceUnavailable:
-    """Make a 503 that asks the client to come again soon."""
-    return falcon.HTTPServiceUnavailable(
-        title="Unavailable",
-        description=description,
-        retry_after=int(RETRY_AFTER),
-        code="unavailable",
-    )
-
-
-def late_body() -> falcon.HTTPError:
-    """Make the 408 for a body that did not come."""
-    return falcon.HTTPError(
-        falcon.HTTP_408,
-        title="Request Timeout",
-        description="The body did not arrive in time.",
-        headers={"Connection": "close"},
-    )
 
 
 def _serialize(req: falcon.asgi.Request, resp: falcon.Response, error: Any) -> None:
@@ -139,54 +123,75 @@ async def _unhandled(
     raise falcon.HTTPInternalServerError(title="Internal Server Error")
 
 
-def _value_refused() -> falcon.HTTPError:
-    return falcon.HTTPUnprocessableEntity(
-        title="Value refused",
-        description="The request has a value that cannot be stored or looked for, such as a text"
+class _Answer(NamedTuple):
+    status: int
+    title: str
+    description: str
+    code: Any  # a text; Falcon declares an int
+    headers: dict[str, str] | None = None
+    #: Message of a log line at level ``warning``; empty: the error is not logged.
+    logged: str = ""
+
+    def error(self) -> falcon.HTTPError:
+        return falcon.HTTPError(
+            self.status,
+            title=self.title,
+            description=self.description,
+            headers=self.headers,
+            code=self.code,
+        )
+
+
+def _unavailable(description: str, logged: str = "") -> _Answer:
+    return _Answer(503, "Unavailable", description, "unavailable", _RETRY, logged)
+
+
+#: Errors of the host, with the answer to each.
+_ANSWERS: dict[type[Exception], _Answer] = {
+    StorageUnavailable: _unavailable(
+        "A storage that this needs is not available for now.", "storage is unavailable"
+    ),
+    Overloaded: _unavailable("Too many requests wait for a thread."),
+    NotStarted: _unavailable("The service waits for a backend."),
+    ValueRefused: _Answer(
+        422,
+        "Value refused",
+        "The request has a value that cannot be stored or looked for, such as a text"
         " with NUL (U+0000) or a number out of range.",
-        code="value_refused",
-    )
-
-
-def _conflict() -> falcon.HTTPError:
-    return falcon.HTTPUnprocessableEntity(
-        title="Idempotency key used before",
-        description="This Idempotency-Key was used before with another request.",
-        code="idempotency_conflict",
-    )
-
-
-def _in_progress() -> falcon.HTTPError:
-    return falcon.HTTPConflict(
-        title="Request in progress",
-        description="A request with this Idempotency-Key is being handled at this moment.",
-        headers={"Retry-After": RETRY_AFTER},
-        code="idempotency_in_progress",
-    )
-
-
-#: Errors of the host that a responder may raise, with the answer to each.
-_ANSWERS: dict[type[Exception], Callable[[], falcon.HTTPError]] = {
-    StorageUnavailable: lambda: unavailable("A storage that this needs is not available for now."),
-    ValueRefused: _value_refused,
-    Overloaded: lambda: unavailable("Too many requests wait for a thread."),
-    IdempotencyConflict: _conflict,
-    IdempotencyInProgress: _in_progress,
-    BodyIncomplete: late_body,
+        "value_refused",
+        logged="the database refused a value",
+    ),
+    IdempotencyConflict: _Answer(
+        422,
+        "Idempotency key used before",
+        "This Idempotency-Key was used before with another request.",
+        "idempotency_conflict",
+    ),
+    IdempotencyInProgress: _Answer(
+        409,
+        "Request in progress",
+        "A request with this Idempotency-Key is being handled at this moment.",
+        "idempotency_in_progress",
+        _RETRY,
+    ),
+    BodyIncomplete: _Answer(
+        408, "Request Timeout", "The body did not arrive in time.", None, {"Connection": "close"}
+    ),
 }
 
-#: Those of them that are logged, with the message.
-_LOGGED = {
-    StorageUnavailable: "storage is unavailable",
-    ValueRefused: "the database refused a value",
-}
+
+def error_for(kind: type[Exception]) -> falcon.HTTPError:
+    """Make the answer to an error of the host, which must have one."""
+    return _ANSWERS[kind].error()
 
 
 def _handler(kind: type[Exception]) -> Callable[..., Awaitable[None]]:
+    answer = _ANSWERS[kind]
+
     async def handle(req: falcon.asgi.Request, _resp: Any, error: Exception, _params: Any) -> None:
-        if kind in _LOGGED:
-            log.warning(_LOGGED[kind], method=req.method, path=req.path, error=str(error))
-        raise _ANSWERS[kind]()
+        if answer.logged:
+            log.warning(answer.logged, method=req.method, path=req.path, error=str(error))
+        raise answer.error()
 
     return handle
 
