@@ -1,4 +1,4 @@
-"""The one exception tree of the host, and the form every reported mistake takes."""
+"""The exceptions of the host, and the form of every reported problem."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from rolehost.redaction import masked
 
 
 class Who(str):
-    """Plugins as messages name them, and which ones these are.
+    """The text for one or more plugins in messages, with their names.
 
     Attributes:
-        plugins: their names, as a deployment lists them.
+        plugins: names of the plugins, as in a deployment.
     """
 
     plugins: tuple[str, ...]
 
     def __new__(cls, text: str, plugins: Iterable[str]) -> Who:
-        """Make one of a text and the names of the plugins."""
+        """Make one from a text and the names of the plugins."""
         made = super().__new__(cls, text)
         made.plugins = tuple(plugins)
         return made
@@ -29,16 +29,16 @@ class Who(str):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One mistake in a deployment or a plugin, told so that its reader can mend it.
+    """One error in a deployment or a plugin, with everything that is needed to fix it.
 
     Attributes:
-        code: stable kebab-case name of the kind of mistake (``unknown-plugin``).
-        who: whose it is: plugin, distribution and version, or the deployment.
-        where: file and line, settings key, hook, or several sites joined by ``; ``.
-        what: one sentence that says what is wrong.
-        expected: what would have been right.
-        got: what came instead; never a secret's value.
-        fix: what to do about it.
+        code: stable name of the kind of error, in kebab case, for example ``unknown-plugin``.
+        who: plugin with distribution and version, or the deployment.
+        where: file and line, settings key or hook; several locations are joined by ``; ``.
+        what: one sentence that describes the error.
+        expected: the right value or state.
+        got: the actual value or state; never the value of a secret.
+        fix: an instruction.
     """
 
     code: str
@@ -50,7 +50,7 @@ class Problem:
     fix: str
 
     def as_dict(self) -> dict[str, str]:
-        """Return the fields as a dict of strings, for ``--json``; secrets as asterisks."""
+        """Return the fields as a dict of strings, for ``--json``, with secrets as asterisks."""
         return {name: masked(text) for name, text in asdict(self).items()}
 
     def __str__(self) -> str:
@@ -61,14 +61,14 @@ class Problem:
 
 
 class RolehostError(Exception):
-    """Base of everything the host raises on purpose. Its text shows no secret of a deployment."""
+    """Base class of the host's exceptions. Its text never shows a secret of a deployment."""
 
     def __str__(self) -> str:
         return masked(super().__str__())
 
 
 class ConfigurationError(RolehostError):
-    """A deployment cannot be composed; carries every :class:`Problem` found, not the first."""
+    """A deployment cannot be composed. ``problems`` has every :class:`Problem`, not only the first."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
@@ -76,19 +76,19 @@ class ConfigurationError(RolehostError):
 
 
 class SettingRefused(RolehostError):
-    """A setting of a plugin that may be so elsewhere, and not in this deployment.
+    """A setting of a plugin is valid, but not allowed in this deployment.
 
-    Raised by a declaring hook that sees it, best by ``context.environment``: a default that suits
-    a laptop and would be a hole in production. ``check`` and ``run`` refuse the deployment, and
-    say whose the setting is and where it stands; it is the operator's mistake, so no
-    ``[on_failure]`` leaves the plugin out for it. Since plugin API 2.
+    A declaring hook raises it, for example if ``context.environment`` is ``production`` and a
+    default is safe only on a laptop. ``check`` and ``run`` then refuse the deployment and name the
+    plugin and the location of the setting. It is an error of the operator, so ``[on_failure]``
+    does not leave the plugin out. Since plugin API 2.
 
     Args:
-        setting: key in the plugin's section, ``token``.
-        what: one sentence that says what is wrong.
-        expected: what would be right, in this environment.
-        got: what is there; never a secret's value.
-        fix: what to do, and the way out for those to whom the danger is none.
+        setting: key in the section of the plugin, for example ``token``.
+        what: one sentence that describes the error.
+        expected: the right value in this environment.
+        got: the actual value; never the value of a secret.
+        fix: an instruction, and how to accept the risk on purpose.
     """
 
     def __init__(self, setting: str, what: str, *, expected: str, got: str, fix: str) -> None:
@@ -100,21 +100,20 @@ class SettingRefused(RolehostError):
 
 
 class StartError(RolehostError):
-    """A checked deployment cannot start here: port in use, database locked, unreadable file.
+    """A valid deployment cannot start here, for example because a port is in use.
 
-    The message is one line. One that a plugin raises is shown after the plugin's name,
-    distribution and version.
+    The message is one line. If a plugin raises it, the host adds the plugin's name, distribution
+    and version.
     """
 
 
 class StorageError(RolehostError):
-    """Base of what a storage backend raises.
+    """Base class of the errors of storage backends.
 
     Args:
-        message: one line: backend, setting, what was expected, what came, how to mend it; never
-            a secret.
-        backend: name of the backend (``postgres``); None where it is not known.
-        setting: what to look at, as it stands in the deployment file (``[postgres] url``).
+        message: one line with backend, setting, expected, got and fix; never a secret.
+        backend: name of the backend, for example ``postgres``; None: unknown.
+        setting: the setting to look at, for example ``[postgres] url``; None: unknown.
     """
 
     def __init__(
@@ -123,99 +122,97 @@ class StorageError(RolehostError):
         super().__init__(message)
         self.backend = backend
         self.setting = setting
-        #: The service database object that raised this, set by the host. None for any other
-        #: storage. Only the absence of the service database leaves an attempt uncounted.
+        #: The service database that raised the error, set by the host; None for other storage.
+        #: An attempt does not count if the service database is unavailable, and only then.
         self.origin: object | None = None
 
 
 class DatabaseMisused(StorageError):
-    """The service database was used where it must not be; nothing was written.
+    """The service database was used in a place where this is not allowed. Nothing was written.
 
-    For example on the event loop of the ``http`` role, by another thread than the one that a
-    unit of work belongs to, or through a unit of work that has ended. The message names the
-    code and the correct way. Since plugin API 2.
-    """
-
-
-class TransactionAborted(StorageError):
-    """A statement of the transaction had failed, so the database undid all of it.
-
-    A backend raises it at the commit, when the author caught the statement's own error. Since
+    For example on the event loop of the ``http`` role, in another thread than that of the unit of
+    work, or through a unit of work that has ended. The message names the code and the fix. Since
     plugin API 2.
     """
 
 
-class StorageUnavailable(StorageError):
-    """The backend cannot be reached or is full for now; the same call may succeed later.
+class TransactionAborted(StorageError):
+    """A statement of the transaction failed, so the database rolled back the transaction.
 
-    No such host (its name may come), a refused connection, a time-out, a server that starts up.
-    A process waits for it.
+    A backend raises it at the commit, if the error of the statement was caught. Since plugin API 2.
+    """
+
+
+class StorageUnavailable(StorageError):
+    """The backend cannot be reached, or is full. The same call may succeed later.
+
+    For example an unknown host, a refused connection, a timeout, or a server that is starting. A
+    process waits until the backend is available.
     """
 
 
 class StorageRefused(StorageUnavailable):
-    """The server was reached and refuses what the deployment says; waiting cannot help.
+    """The server can be reached and refuses the settings of the deployment, so waiting is useless.
 
-    Wrong password, no such database, TLS not spoken or not trusted, a version too old, a topic
-    missing under ``verify``. Only a process that is starting ends because of it, with the status
-    of a wrong configuration. To one that runs already it is an outage like any other, hence the
-    base class: it keeps what it holds, is unready and tries again.
+    For example a wrong password, an unknown database, a TLS error, a version that is too old, or a
+    topic that is missing with ``verify``. A process that is starting ends with the exit status of
+    a wrong configuration. For a running process it is an outage like any other (hence the base
+    class): it keeps its work, is unready, and tries again.
     """
 
 
 class StorageBusy(StorageUnavailable):
-    """The backend is reached but another writer holds what is needed (a lock timeout)."""
+    """The backend can be reached, but another writer did not release a lock in time."""
 
 
 class ValueRefused(StorageError, ValueError):
-    """The database cannot hold a value: NUL in a text, a number out of range, and the like.
+    """The database cannot store a value, for example a text with NUL or a number out of range.
 
-    The statement had no effect. In the role ``http`` it is the client's mistake: 422.
+    The statement had no effect. The ``http`` role answers with 422.
     """
 
 
 class CapabilityMissing(StorageError):
-    """The backend does not declare the capability that the call needs."""
+    """The call needs a capability that the backend does not declare."""
 
 
 class DeliveryError(RolehostError):
-    """Base of what the delivery contract raises."""
+    """Base class of the errors of the delivery contract."""
 
 
 class LeaseLost(DeliveryError):
-    """The row is held by someone else now: the fencing token is stale, nothing was written."""
+    """Another process holds the row now: the fencing token is stale. Nothing was written."""
 
 
 class UnitOfWorkFailed(DeliveryError):
-    """A part of the unit of work failed and its error was caught, so it cannot be committed.
+    """An inner block of the unit of work failed and its error was caught. Nothing was committed.
 
-    The message names the place and the type of the first error. Everything was rolled back.
-    Since plugin API 2.
+    The message names the location and the type of the first error. Since plugin API 2.
     """
 
 
 class UndeclaredError(DeliveryError):
-    """A plugin enqueued or published what it did not declare in its :class:`PluginInfo`."""
+    """A plugin used an actor, a topic or a metric that no ``PluginInfo`` declares."""
 
 
 class UnknownActor(DeliveryError):
-    """No actor of that name is known to this deployment."""
+    """The deployment has no actor with this name."""
 
 
 class PayloadError(DeliveryError):
-    """Arguments or a payload cannot be encoded, or do not fit the declared type."""
+    """Arguments or a payload have the wrong type, or cannot be encoded."""
 
 
 class Overloaded(RolehostError):
-    """Too many calls wait for a thread of this process; the same call may succeed later.
+    """Too many calls wait for a thread of this process. The same call may succeed later.
 
-    The ``http`` role answers it with 503. Since plugin API 2.
+    The ``http`` role answers with 503. Since plugin API 2.
     """
 
 
 class IdempotencyConflict(DeliveryError):
-    """The idempotency key was used before with another request body."""
+    """The idempotency key was used before, with another request."""
 
 
 class IdempotencyInProgress(DeliveryError):
-    """Another request with the same idempotency key is running at this moment."""
+    """Another request with the same idempotency key is running."""

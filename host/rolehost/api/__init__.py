@@ -1,6 +1,6 @@
-"""The plugin author's API: everything a plugin imports of the host.
+"""The plugin API: everything that a plugin imports from the host.
 
-Routes import :mod:`rolehost.api.http` besides; tests import :mod:`rolehost_testing`.
+Plugins with routes also import :mod:`rolehost.api.http`; tests import :mod:`rolehost_testing`.
 """
 
 from rolehost.api.contributions import (

@@ -1,7 +1,7 @@
-"""What a plugin gives: one frozen declaration class for each kind of contribution.
+"""Contributions: one frozen class for each kind of thing that a plugin adds.
 
-Declaring is pure: no I/O, no threads, no clients. What these say is all that ``check``,
-``why`` and the generated documents know of a plugin.
+A declaration is pure data. Making one does no I/O and starts no threads or clients. ``check``,
+``why`` and the generated documents know nothing about a plugin beyond its declarations.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ R = TypeVar("R")
 
 Role = Literal["http", "worker", "consumer", "scheduler"]
 
-#: The kinds of process, in the order they are started; they drain in this order too.
+#: The kinds of process, in the order in which they start. They drain in the same order.
 ROLES: tuple[Role, ...] = ("http", "scheduler", "consumer", "worker")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExtensionPoint:
-    """A hook that a plugin adds, for other plugins to implement; in ``PluginInfo``.
+    """A hook that a plugin adds and other plugins implement; see ``PluginInfo.extension_points``.
 
-    Who implements it writes a function of its name, marked with :data:`hookimpl`, that takes a
-    :class:`DeclareContext` or nothing and returns a list of what the point takes, or None. It is
-    declaring, as the host's own hooks are: called only where the offering plugin is enabled, and
-    before that plugin declares, which finds the results in ``context.extensions``. Since plugin
-    API 2.
+    An implementation is a function with the name of the hook, marked with :data:`hookimpl`. It
+    takes a :class:`DeclareContext` or no argument, and returns a list of items, or None for no
+    items. It is called only if the plugin with the extension point is enabled, and before the
+    declaring hooks of that plugin, which finds the items in ``context.extensions``. As in every
+    declaring hook, side effects are not allowed. Since plugin API 2.
 
     Attributes:
-        hook: name of the function: the offering plugin's name with ``_`` for ``-``, another
-            ``_``, and what it is for: ``graphql_schema``.
-        returns: class, or classes, of the items of the list.
+        hook: name of the function: the name of the plugin with ``_`` instead of ``-``, then ``_``
+            and the purpose, for example ``graphql_schema``.
+        returns: class of the items, or a tuple of classes.
         summary: one line for listings and documents.
-        role: the role whose processes alone read it, so that others import nothing for it;
-            None: all of them.
+        role: the only role whose processes need the items; other processes do not import them.
+            None: all roles need them.
     """
 
     hook: str
@@ -60,10 +60,10 @@ class ExtensionPoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extension(Generic[T]):
-    """What another plugin gave to an extension point.
+    """One item that a plugin gave to an extension point.
 
     Attributes:
-        value: one item of the list that it returned.
+        value: the item.
         plugin: name of the plugin that gave it.
         who: that plugin with distribution and version, for messages.
         location: where it is written, ``module:line``.
@@ -77,23 +77,24 @@ class Extension(Generic[T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PluginInfo:
-    """What a plugin says of itself; returned by ``rolehost_plugin``.
+    """The description of a plugin; returned by ``rolehost_plugin``.
 
     Attributes:
-        api: the plugin API it was written against: ``PLUGIN_API``, or the number itself where the
-            plugin is to be refused rather than trusted by a later host.
+        api: plugin API that the plugin was written for. Use ``PLUGIN_API``; write the number
+            itself if a host with a later plugin API must refuse the plugin.
         summary: one line for listings.
-        settings: type of its settings section; None when it has none. The section is named
-            like the plugin.
-        requires: storage it needs, with capabilities: ``("database", "cache[ttl,touch]")``.
-        depends: names of plugins that must be enabled too and come first.
-        after: names of plugins that come first when they are enabled.
-        enqueues: names of the actors it enqueues.
-        publishes: topics it publishes to.
-        payloads: topic → type of the payloads that it publishes there, as far as it says;
-            checked against the handlers' types, and described in documents.
+        settings: type of its section in the deployment file, which has the name of the plugin.
+            None: the plugin has no settings.
+        requires: storage kinds that it needs, with capabilities, for example
+            ``("database", "cache[ttl,touch]")``.
+        depends: names of plugins that must be enabled too; they come first.
+        after: names of plugins that come first if they are enabled.
+        enqueues: names of the actors whose jobs it enqueues.
+        publishes: topics that it publishes to.
+        payloads: topic → type of the payloads that it publishes there. Checked against the types
+            of handlers, and described in documents; topics may be left out.
         extension_points: hooks that it adds, for other plugins to implement.
-        metrics: its own metrics; names that another plugin claims as well are refused.
+        metrics: its own metrics. Two enabled plugins cannot have the same metric.
     """
 
     api: int
@@ -114,25 +115,25 @@ class Route:
     """One path of the HTTP API.
 
     Attributes:
-        path: Falcon URI template, ``/app/{app_id}``, written decoded. A literal segment of a
-            request has one spelling, the template's (a character outside of ASCII is
-            percent-encoded); every other spelling is 404. A variable takes any valid
-            percent-encoding except a slash and NUL, and is never empty, ``.`` or ``..``.
-        resource: object with ``on_get``, ``on_post`` … responders. Asynchronous ones run on
-            the event loop and must not block; synchronous ones run on a bounded pool of
-            threads, find the body as ``req.context.body`` (bytes) and may use
+        path: Falcon URI template, not percent-encoded, for example ``/app/{app_id}``. A literal
+            segment matches only the spelling in the template (characters outside ASCII are
+            percent-encoded in a request); every other spelling is 404. A variable matches every
+            valid percent-encoding except a slash and NUL, and is never empty, ``.`` or ``..``.
+        resource: object with responders ``on_get``, ``on_post`` and so on. A coroutine function
+            runs on the event loop and must not block. A synchronous responder runs on a bounded
+            pool of threads; it finds the body in ``req.context.body`` (bytes) and may use
             ``req.context.services.unit_of_work()``.
-        suffix: Falcon's responder suffix, or empty.
-        idempotent: honour ``Idempotency-Key`` on synchronous POST and PATCH responders: same
-            key and same body give the stored response, another body 422. A unit of work
-            opened in the responder commits together with the stored response.
-        max_body: largest body in bytes; None takes ``[http] max_body``.
-        waiting: answer also while the process waits for a backend at its start, when every
-            other route answers 503. No plugin has been started then, so the services are the
-            backends alone. For liveness and readiness; the path is without fields.
-        open: why the route needs no authentication, in a few words; empty: it needs it. The
-            words are shown by ``rolehost routes``. For probes.
-        trailing_slash: also answer when the path has one slash at its end.
+        suffix: Falcon's responder suffix; empty: none.
+        idempotent: honour the header ``Idempotency-Key`` in synchronous POST and PATCH responders.
+            The same key with the same body gets the stored response; with another body it gets
+            422. A unit of work that the responder opens commits together with the stored response.
+        max_body: largest body in bytes; None: ``[http] max_body``.
+        waiting: answer also while the process waits for a backend at its start; all other routes
+            answer 503 meanwhile. No plugin has started yet, so the responder has only the
+            backends. For liveness and readiness probes. The path must have no variables.
+        open: reason why the route needs no authentication, in a few words; ``rolehost routes``
+            shows it. Empty (the default): the route needs authentication. For probes.
+        trailing_slash: also match the path with one slash at its end.
     """
 
     path: str
@@ -147,19 +148,18 @@ class Route:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authentication:
-    """Decides who may use the routes of a plugin; given by ``rolehost_routes``, at most one.
+    """Decides who may use the routes of a plugin; ``rolehost_routes`` may return one.
 
-    It applies to every route of the plugin, except those with :attr:`Route.open`. The host asks it
-    after a route has matched and before its responder, for every method and for WebSockets. A
-    plugin without it is protected by ``[http] token``. :func:`rolehost.api.http.bearer` makes
+    It applies to every route of the plugin except those with :attr:`Route.open`. The host calls it
+    after a route has matched and before the responder, for every method and for WebSockets. If a
+    plugin has none, ``[http] token`` protects its routes. :func:`rolehost.api.http.bearer` makes
     one for a bearer token. Since plugin API 2.
 
     Attributes:
-        admits: called on the event loop with Falcon's request; it must not block, and it must
-            not read the body. The request is admitted if it returns True. Every other result
-            refuses the request with 401, so that a mistake never admits anybody; so does a
-            ``falcon.HTTPStatus``. A ``falcon.HTTPError`` is answered as it is, and any other
-            exception is an error 500.
+        admits: called on the event loop with Falcon's request; it must not block or read the body.
+            Only the result True admits the request. Every other result is answered with 401, so
+            that an error in the function admits nobody; so is ``falcon.HTTPStatus``. A
+            ``falcon.HTTPError`` is sent to the client; every other exception is an error 500.
         challenge: value of the header ``WWW-Authenticate`` of the 401.
         refusal: text of the 401 for the client.
     """
@@ -171,14 +171,15 @@ class Authentication:
 
 @dataclass(frozen=True, slots=True)
 class ErrorFormat:
-    """How errors look below a path prefix, instead of ``application/problem+json``.
+    """The format of errors below a path prefix, instead of ``application/problem+json``.
 
     Attributes:
-        prefix: path prefix, ``/api/v1``; the longest that matches decides. It is compared with
-            the template of the matched route; without one, with the path as it was sent.
-        render: given (status, title, detail, code) returns (media type, body). ``code`` is a
-            stable name of the error in snake case; ``detail`` may be a list of validation
-            errors, else text.
+        prefix: path prefix, for example ``/api/v1``. It is compared with the template of the
+            matched route or, if no route matches, with the path as it was sent. If several formats
+            match, the longest prefix is used.
+        render: called with (status, title, detail, code); returns (media type, body). ``code`` is
+            a stable name of the error in snake case. ``detail`` is text, or a list of validation
+            errors.
     """
 
     prefix: str
@@ -187,16 +188,17 @@ class ErrorFormat:
 
 @dataclass(frozen=True, slots=True)
 class Middleware:
-    """A Falcon ASGI middleware component.
+    """A Falcon ASGI middleware component. Middleware runs in the order of the plugins.
+
+    Middleware cannot authenticate. The route is matched before it runs, from the path that was
+    sent, and a change of ``req.path`` has no effect. See :class:`Authentication`.
 
     Attributes:
         name: unique name, for listings.
-        component: object with ``process_request``, ``process_resource`` or
-            ``process_response`` coroutines.
-        security: True refuses to run without it, whatever the failure policy.
-
-    Middleware does not authenticate: which route a request has is decided before it runs, from
-    the path that was sent, so changing ``req.path`` has no effect. See :class:`Authentication`.
+        component: object with the coroutine functions ``process_request``, ``process_resource`` or
+            ``process_response``.
+        security: True: the process must never run without it, so ``[on_failure]`` cannot leave out
+            its plugin.
     """
 
     name: str
@@ -204,33 +206,35 @@ class Middleware:
     security: bool = False
 
 
-#: Names that :meth:`UnitOfWork.enqueue` takes itself, so that no actor may use them.
+#: Names of the options of :meth:`UnitOfWork.enqueue`, which no argument of an actor may have.
 RESERVED_ARGUMENTS = frozenset({"delay", "key", "unique", "priority"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actor(Generic[P, R_co]):
-    """A unit of background work; made with :func:`actor`.
+    """A function that runs as a background job; made with the decorator :func:`actor`.
+
+    The type has the type of the function, for example ``Actor[[JobContext, str], Outcome]``.
 
     Attributes:
-        fn: the function; its first parameter is a :class:`JobContext` (ephemeral actors:
-            :class:`Services`), the others are its arguments, by name and type.
-        name: unique among all actors of the fleet.
-        queue: the queue it waits in.
-        durable: True: a row of the ledger, in a transaction, retried, effects once. False: a
-            Dramatiq message, fast, lost when the broker is.
-        priority: lower runs first.
+        fn: the function. Its first parameter is a :class:`JobContext` (for an ephemeral actor:
+            :class:`Services`). The others are the arguments of the job, by name and type.
+        name: unique in the fleet.
+        queue: name of its queue.
+        durable: True (the default): a job is a row in the service database, written in the unit of
+            work that enqueues it. It is retried, and its effects happen once. False: a job is a
+            Dramatiq message, which is faster, and lost if the queue is lost.
+        priority: jobs with a lower number run first.
         retry: when a failed attempt is repeated.
-        time_limit: seconds after which an attempt is interrupted and fails; None never.
-            Cannot interrupt C code that holds the GIL.
-        max_crashes: after so many processes died running it the job, or the ephemeral message,
-            is a dead letter; the first death is not counted.
-
-    Its type has the function's: ``Actor[[JobContext, str], Outcome]``; ``Actor`` alone is one of
-    any function.
+        time_limit: seconds after which an attempt is interrupted and fails; None: never. Code
+            written in C that holds the GIL cannot be interrupted.
+        max_crashes: number of processes that died while they ran the job, after which it becomes a
+            dead letter. The first death does not count, because the cause is not yet known.
 
     Raises:
-        TypeError, ValueError: a field is of the wrong type, or out of bounds.
+        TypeError: a field has the wrong type, or an argument has the name of an option of
+            ``enqueue``.
+        ValueError: a field is out of bounds.
     """
 
     fn: Callable[P, R_co]
@@ -265,7 +269,7 @@ class Actor(Generic[P, R_co]):
         return dict(parameters[1:])
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
-        """Call the function itself, as a test does."""
+        """Call the function directly, for example in a test."""
         return self.fn(*args, **kwargs)
 
 
@@ -279,10 +283,16 @@ def actor(
     time_limit: float | None = 600.0,
     max_crashes: int = 3,
 ) -> Callable[[Callable[Q, R]], Actor[Q, R]]:
-    """Make an unbound :class:`Actor` of a function; parameters as its attributes.
+    """Make an :class:`Actor` of the decorated function.
 
     Args:
-        name: None takes the function's name.
+        name: None: the name of the function.
+        queue: see :class:`Actor`, as for all other parameters.
+
+    Example::
+
+        @actor(queue="mail", retry=RetryPolicy(attempts=5))
+        def welcome(job: JobContext, address: str) -> Outcome: ...
     """
 
     def wrap(fn: Callable[Q, R]) -> Actor[Q, R]:
@@ -300,25 +310,28 @@ def actor(
     return wrap
 
 
-#: Events are retried in place, so the default schedule is short: about half a minute in all.
+#: Events are retried in place, so the default delays are short: about half a minute in total.
 EVENT_RETRY = RetryPolicy(attempts=6, delays=(0.1, 0.5, 2.0, 8.0, 20.0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handler(Generic[P, R_co]):
-    """A consumer of one topic in one consumer group; made with :func:`handler`.
+    """A function that handles the events of a topic; made with the decorator :func:`handler`.
 
     Attributes:
-        fn: called with an :class:`EventContext` and an :class:`Event` (with ``batch`` > 1: a
-            list of them). Its unit of work commits together with the inbox mark.
-        name: unique among the handlers of the deployment.
-        topic: topic it reads.
-        group: consumer group; every group sees every event.
-        payload: type that ``event.data`` is decoded to; ``bytes`` leaves it as it is.
-        batch: most events handed over at once; 1 hands them over singly, and those of one key one
-            after the other.
-        retry: repeated in place, so that the order of a key holds; then a dead letter.
-        max_crashes: after so many processes died handling it the event is a dead letter.
+        fn: called with an :class:`EventContext` and an :class:`Event`; with ``batch`` > 1, a list
+            of events. A unit of work that it opens commits together with the inbox mark, so its
+            effects happen once for each event.
+        name: unique in the deployment.
+        topic: topic that it reads.
+        group: consumer group. Every group gets every event.
+        payload: type that ``event.data`` is decoded to; ``bytes`` (the default): not decoded.
+        batch: most events for one call. 1 (the default): a single event, and the events of one key
+            one after the other.
+        retry: an event is retried in place, so that the order of its key holds; then it becomes a
+            dead letter.
+        max_crashes: number of processes that died while they handled an event, after which it
+            becomes a dead letter; see :class:`Actor`.
     """
 
     fn: Callable[P, R_co]
@@ -331,7 +344,7 @@ class Handler(Generic[P, R_co]):
     max_crashes: int = 3
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
-        """Call the function itself, as a test does."""
+        """Call the function directly, for example in a test."""
         return self.fn(*args, **kwargs)
 
 
@@ -345,7 +358,17 @@ def handler(
     retry: RetryPolicy = EVENT_RETRY,
     max_crashes: int = 3,
 ) -> Callable[[Callable[Q, R]], Handler[Q, R]]:
-    """Make a :class:`Handler` of a function; parameters as its attributes."""
+    """Make a :class:`Handler` of the decorated function.
+
+    Args:
+        topic: see :class:`Handler`, as for all other parameters.
+        name: None: the name of the function.
+
+    Example::
+
+        @handler(topic="orders", group="billing", payload=Order)
+        def bill(context: EventContext, event: Event[Order]) -> None: ...
+    """
 
     def wrap(fn: Callable[Q, R]) -> Handler[Q, R]:
         return Handler(
@@ -364,21 +387,29 @@ def handler(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """A job that the fleet's one leading scheduler enqueues again and again.
+    """A job that is enqueued again and again, by the scheduler that leads the fleet.
 
-    Exactly one of ``cron`` and ``every`` is given.
+    Exactly one of ``cron`` and ``every`` is required.
 
     Attributes:
-        name: unique among the schedules of the fleet.
-        actor: the durable actor, or its name; of another deployment too, once that has run.
-        arguments: its arguments.
-        cron: five fields, in ``timezone``. Where the clocks change, as in Debian's cron (cron(8)):
-            a fixed time within the hour that is left out ticks afterwards, one within the hour
-            that is repeated ticks once; ``*`` and ``*/n`` follow the real time.
-        every: seconds between ticks, from 0.001, counted from the epoch.
-        timezone: IANA name.
-        missed: what happens with ticks that passed while no scheduler ran: ``once`` makes
-            one job for all of them, ``skip`` none.
+        name: unique in the fleet.
+        actor: the durable actor, or its name. It may belong to another deployment, if that has run
+            before.
+        arguments: arguments of the job.
+        cron: five fields, in ``timezone``. When the clocks change, the rule is that of Debian's
+            cron (cron(8)): a fixed time in the hour that is left out ticks afterwards; a fixed
+            time in the hour that is repeated ticks once; ``*`` and ``*/n`` follow real time.
+        every: seconds between ticks, at least 0.001, counted from the epoch.
+        timezone: IANA name of the time zone.
+        missed: what to do with ticks that passed while no scheduler ran. ``once`` (the default):
+            one job for all of them; ``skip``: no job.
+
+    Raises:
+        TypeError: a field has the wrong type.
+        ValueError: a field is out of bounds, or not exactly one of ``cron`` and ``every`` is given.
+
+    Example:
+        ``Schedule(name="nightly", actor=tidy, cron="0 3 * * *", timezone="Europe/Vienna")``
     """
 
     name: str
@@ -408,10 +439,10 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetFacts:
-    """What a backend tells about its data and its server, for checks of a fleet.
+    """Facts about the data and the server of a backend, for checks of a fleet.
 
-    The host itself does not use it. ``rolehost fleet check`` and the AsyncAPI document do. All
-    fields are taken from the settings, without I/O.
+    The host itself does not use them. ``rolehost fleet check`` and the AsyncAPI document do. All
+    values are taken from the settings, without I/O.
 
     Attributes:
         identity: which data the backend holds, comparable between deployments: server, database
@@ -443,15 +474,16 @@ class Backend:
     """An implementation of a storage kind; a deployment chooses it by name.
 
     Attributes:
-        kind: what it implements.
-        name: how a deployment names it: ``[storage] cache = "redis"``.
+        kind: the storage kind.
+        name: its name in a deployment: ``[storage] cache = "redis"``.
         factory: called without arguments after the fork; returns a :class:`Database`,
-            :class:`Cache`, :class:`Queue` or :class:`Stream`. Must not connect yet.
+            :class:`Cache`, :class:`Queue` or :class:`Stream`. It must not connect.
         capabilities: names from :data:`rolehost.storage.CAPABILITIES`.
-        unavailable: why it cannot be used here (a driver is missing), or empty.
-        within: the kind in whose backend of the same plugin it keeps its data, so that it
-            cannot be chosen beside another; None: it stands alone.
-        fleet: facts that checks of a fleet compare; the default tells nothing.
+        unavailable: reason why it cannot be used here, for example a driver that is not installed;
+            empty: it can be used.
+        within: another kind: the backend keeps its data in the backend that this plugin has for
+            that kind, so it cannot be chosen beside another one. None: it is independent.
+        fleet: facts for checks of a fleet; by default nothing is known.
     """
 
     kind: Kind
@@ -465,19 +497,19 @@ class Backend:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Migrations:
-    """The SQL files of a plugin, and the peewee models that live in its tables.
+    """The SQL files of a plugin, and the peewee models of its tables.
 
-    Files are named ``0001_what_it_does.sql``, or ``0001_what_it_does.sqlite.sql`` and
-    ``….postgresql.sql`` where the dialects differ. Each has a line ``-- up`` and a line
-    ``-- down`` before the statements of each direction, and may have ``-- phase: post`` when
-    it runs after the code rolled out (default: pre).
+    A file is named ``0001_what_it_does.sql``, or ``0001_what_it_does.sqlite.sql`` and
+    ``0001_what_it_does.postgresql.sql`` if the dialects differ. It has a line ``-- up`` before the
+    statements that apply it and a line ``-- down`` before those that undo it. A line
+    ``-- phase: post`` makes it run after the new code has been rolled out (default: before).
 
     Attributes:
-        package: import name of the package that holds the files.
+        package: import name of the package with the files.
         models: peewee model classes; bound to the service database when a process starts.
-        owner: name under which they are recorded; empty is the plugin's. Plugins that share
-            tables, so that each may be enabled without the others, all declare the same
-            package and the same owner; the files run once.
+        owner: name under which applied files are recorded; empty: the name of the plugin. Plugins
+            that share tables declare the same package and the same owner, so that each can be
+            enabled without the others; the files are applied once.
     """
 
     package: str
@@ -487,15 +519,16 @@ class Migrations:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """A health check; one that is neither ``ready`` nor ``live`` is told as information.
+    """A health check. If it is neither ``ready`` nor ``live``, its result is only shown.
 
     Attributes:
-        name: unique among the checks of the deployment.
-        fn: called with :class:`Services` in a thread; returns None or a line of text when all
-            is well, raises when not.
-        ready: True: its failure takes the process out of rotation (``/readyz``).
-        live: True: its failure asks for a restart (``/healthz``). Rarely right.
-        timeout: seconds after which it counts as failed.
+        name: unique in the deployment.
+        fn: called with :class:`Services`, in a thread. If all is well it returns None or a line of
+            text; otherwise it raises an exception.
+        ready: True (the default): a failure makes the process unready (``/readyz``), so that it
+            gets no requests.
+        live: True: a failure asks for a restart of the process (``/healthz``). Rarely right.
+        timeout: seconds after which the check has failed.
     """
 
     name: str
@@ -507,12 +540,12 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """A command (or group) below ``rolehost``.
+    """A command, or a group of commands, below ``rolehost``.
 
     Attributes:
         name: first word after ``rolehost``.
-        target: ``module:attribute`` of a click command; imported when it is called. Its
-            ``ctx.obj`` is a :class:`rolehost.api.CommandContext`.
+        target: ``module:attribute`` of a click command; imported when the command is called.
+            ``ctx.obj`` of the command is a :class:`rolehost.api.CommandContext`.
         summary: one line for ``rolehost --help``.
     """
 

@@ -14,20 +14,23 @@ T = TypeVar("T")
 
 
 class Event(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
-    """One event. Publish it with :meth:`UnitOfWork.publish`; handlers receive it filled in.
+    """One event. :meth:`UnitOfWork.publish` publishes it; a handler gets it with all fields set.
 
     Attributes:
-        topic: the stream topic it goes to or came from.
-        type: CloudEvents ``type``: what happened (``invoice.paid``).
-        data: the payload. ``bytes`` and ``msgspec.Raw`` go out as they are; anything else is
-            encoded as JSON.
-        key: events of one key keep their order; None promises no order.
-        id: CloudEvents ``id``; empty on publishing: the unit of work gives a UUID version 7.
-        source: CloudEvents ``source``; empty on publishing: ``/NAME-OF-THE-DEPLOYMENT``.
+        topic: topic of the stream.
+        type: CloudEvents ``type``, for example ``invoice.paid``.
+        data: the payload. ``bytes`` and ``msgspec.Raw`` are published unchanged; every other value
+            is encoded as JSON.
+        key: events with the same key keep their order; None: no order.
+        id: CloudEvents ``id``. If it is empty, publishing sets a UUID version 7.
+        source: CloudEvents ``source``. If it is empty, publishing sets ``/NAME-OF-THE-DEPLOYMENT``.
         subject: CloudEvents ``subject``, or None.
-        time: when it happened; None on publishing: now, in UTC.
+        time: time of the event. If it is None, publishing sets the current time in UTC.
         content_type: media type of ``data``.
-        extensions: CloudEvents extension attributes, names in lower-case letters and digits.
+        extensions: CloudEvents extension attributes; names have lower-case letters and digits.
+
+    Example:
+        ``Event(topic="orders", type="order.placed", data=Placed(number=7), key="7")``
     """
 
     topic: str
@@ -42,5 +45,5 @@ class Event(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     extensions: dict[str, str] = {}
 
 
-#: An event of any payload.
+#: An event with any payload.
 AnyEvent = Event[Any]

@@ -1,9 +1,9 @@
-"""The hooks a plugin may implement, and the contexts they are given.
+"""The hooks that a plugin may implement, and the contexts that the host passes to them.
 
-A plugin is what an entry point of the group ``rolehost`` names: a module or an object whose
-functions are marked with :data:`hookimpl`. Every hook is optional but ``rolehost_plugin``; an
-implementation takes ``context`` or nothing. The host calls them plugin by plugin, in the order
-of dependencies; ``rolehost_stop`` in reverse.
+A plugin is the object of an entry point in the group ``rolehost``: a module, or an object, whose
+functions are marked with :data:`hookimpl`. Only ``rolehost_plugin`` is required. An implementation
+takes ``context`` or no argument. The host calls the plugins in the order of their dependencies,
+and in reverse for ``rolehost_stop``.
 """
 
 from __future__ import annotations
@@ -45,18 +45,19 @@ hookimpl = pluggy.HookimplMarker(GROUP)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeclareContext(Generic[S_co]):
-    """Given to every declaring hook.
+    """The argument of every declaring hook.
+
+    Annotate it as ``DeclareContext[MySettings]``, and ``context.settings`` has that type.
 
     Attributes:
-        plugin: the plugin's name.
-        settings: its typed settings, as :attr:`PluginInfo.settings` says; None without. A hook
-            whose parameter is a ``DeclareContext[MySettings]`` has their type.
+        plugin: name of the plugin.
+        settings: its typed settings (:attr:`PluginInfo.settings`); None if it has none.
         deployment: name of the deployment.
         environment: ``[deployment] environment``: ``production``, ``development`` or ``test``.
-        extensions: what other plugins gave to this plugin's extension points: hook → items in
-            the order of plugins. Every point is there, empty when nothing was given to it or
-            when processes of this role do not read it; one is missing when what was given could
-            not be told: a plugin failed to give, or this plugin is looked at by itself.
+        extensions: items that other plugins gave to the extension points of this plugin: hook →
+            items in the order of the plugins. A hook has an empty sequence if there are no items,
+            or if processes of this role do not need them. A hook is missing if the items are
+            unknown: a plugin failed to give them, or this plugin is examined alone.
     """
 
     plugin: str
@@ -68,14 +69,15 @@ class DeclareContext(Generic[S_co]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessContext(Generic[S_co]):
-    """Given to ``rolehost_start`` and ``rolehost_stop``.
+    """The argument of ``rolehost_start`` and ``rolehost_stop``.
 
     Attributes:
-        plugin: the plugin's name.
-        settings: its typed settings, as in :class:`DeclareContext`; None without.
+        plugin: name of the plugin.
+        settings: its typed settings, as in :class:`DeclareContext`.
         services: the services of this process.
-        role: what the process is.
-        record: adds a recorder of the host's work; in ``rolehost_start`` only.
+        role: role of the process: ``http``, ``worker``, ``consumer``, ``scheduler`` or
+            ``command``.
+        record: adds a :class:`Recorder`; only in ``rolehost_start``.
         extensions: as in :class:`DeclareContext`.
     """
 
@@ -88,45 +90,51 @@ class ProcessContext(Generic[S_co]):
 
 
 class CommandContext(Protocol):
-    """What ``ctx.obj`` is in a contributed command."""
+    """The object ``ctx.obj`` of a contributed command."""
 
     @property
     def composition(self) -> Any:
-        """The composition of the deployment, for listings; None when none was composed."""
+        """The composition of the deployment, for listings; None if there is no deployment."""
 
     def services(self) -> Services:
-        """Provision and start the enabled plugins in this process; closed at the end."""
+        """Start the enabled plugins in this process, and return its services.
+
+        They are closed when the command ends.
+        """
 
     def compositions(self, paths: Sequence[Path]) -> Sequence[Any]:
         """Compose several deployments, for documents of a fleet.
 
         Raises:
-            ConfigurationError: with every mistake of every deployment.
+            ConfigurationError: with every error of every deployment.
         """
 
 
 class Hooks:
     """The hook specifications, in the order of the lifecycle.
 
-    All but the last two are **declaring**: called by every command that composes, and in
-    every process that reads what they give (routes, middleware and checks in the role
-    ``http`` alone, commands in none), before anything is provisioned. No side effects are
-    allowed; raising, or taking longer than ``[limits] declare``, makes the deployment refuse to
-    start, naming plugin, distribution and hook, or go on without the plugin where
-    ``[on_failure]`` says so.
-    One that raises :class:`~rolehost.errors.ConfigurationError` is told by the problems that it
-    carries, in its own words; one that raises :class:`~rolehost.errors.SettingRefused` refuses a
-    setting that would be right elsewhere, in production for instance.
+    All hooks but the last two are **declaring** hooks. They must have no side effects. The host
+    calls them before anything is provisioned: in every command that composes the deployment, and
+    in every process that needs the result (routes, middleware and checks only in the role
+    ``http``; commands in no role).
 
-    A plugin may add hooks of its own (:class:`ExtensionPoint`), which others implement.
+    A declaring hook has failed if it raises an exception or takes longer than ``[limits]
+    declare``. The deployment then refuses to start, with an error that names plugin, distribution
+    and hook. If ``[on_failure]`` allows it, the process runs without the plugin instead. Two
+    exceptions have a meaning of their own: the problems of a
+    :class:`~rolehost.errors.ConfigurationError` are reported as they are, and
+    :class:`~rolehost.errors.SettingRefused` refuses a setting, for example a default that is not
+    safe in production.
+
+    A plugin may add hooks for other plugins: see :class:`ExtensionPoint`.
     """
 
     @hookspec
     def rolehost_plugin(self, context: DeclareContext) -> PluginInfo:
-        """Say what the plugin is and needs. Required; called first, with settings None.
+        """Describe the plugin. Required; called first, with ``context.settings`` None.
 
         Returns:
-            One :class:`PluginInfo`. None is an error.
+            One :class:`PluginInfo`; None is an error.
 
         Since plugin API 1. Used by every plugin.
         """
@@ -134,32 +142,32 @@ class Hooks:
 
     @hookspec
     def rolehost_backends(self, context: DeclareContext) -> Sequence[Backend] | None:
-        """Offer storage backends. Factories are called after the fork, in every process.
+        """Return storage backends. Their factories are called after the fork, in every process.
 
         Returns:
-            Backends; None is none.
+            Backends; None: no backends.
 
         Since plugin API 1. Used by ``embedded``.
         """
 
     @hookspec
     def rolehost_migrations(self, context: DeclareContext) -> Sequence[Migrations] | None:
-        """Name the plugin's SQL files and models; run in the order of plugins.
+        """Return SQL files and models of the plugin; applied in the order of the plugins.
 
         Returns:
-            Migrations; None is none.
+            Migrations; None: no migrations.
 
         Since plugin API 1. Used by ``webhooks-api``.
         """
 
     @hookspec
     def rolehost_topics(self, context: DeclareContext) -> Sequence[str] | None:
-        """Name the topics that it publishes to besides those of ``PluginInfo.publishes``.
+        """Return topics that the plugin publishes to, in addition to ``PluginInfo.publishes``.
 
-        For topics that the plugin's settings name: ``rolehost_plugin`` does not know them yet.
+        For topics that come from the plugin's settings, which ``rolehost_plugin`` does not get.
 
         Returns:
-            Topics; None is none.
+            Topics; None: no topics.
 
         Since plugin API 1. Used by ``webhooks-ingest``.
         """
@@ -168,98 +176,99 @@ class Hooks:
     def rolehost_routes(
         self, context: DeclareContext
     ) -> Sequence[Route | ErrorFormat | Authentication] | None:
-        """Give HTTP routes, who may use them, and error formats for path prefixes.
+        """Return HTTP routes, their authentication, and error formats for path prefixes.
 
-        A route makes the role ``http``.
+        A route adds the role ``http`` to the deployment.
 
         Returns:
-            Routes, error formats and at most one authentication; None is none.
+            Routes, error formats and at most one authentication; None: none of them.
 
         Since plugin API 1. Used by ``webhooks-api``, ``ops``, ``openapi``.
         """
 
     @hookspec
     def rolehost_middleware(self, context: DeclareContext) -> Sequence[Middleware] | None:
-        """Give Falcon ASGI middleware; runs around every route of the process.
+        """Return Falcon ASGI middleware; it runs around every route of the process.
 
         Returns:
-            Middleware; None is none.
+            Middleware; None: no middleware.
 
         Since plugin API 1. Used by the reference plugin in ``tests/plugins``.
         """
 
     @hookspec
     def rolehost_actors(self, context: DeclareContext) -> Sequence[Actor] | None:
-        """Give actors. Any makes the role ``worker``.
+        """Return actors. An actor adds the role ``worker`` to the deployment.
 
         Returns:
-            Actors; None is none.
+            Actors; None: no actors.
 
         Since plugin API 1. Used by ``webhooks-delivery``.
         """
 
     @hookspec
     def rolehost_handlers(self, context: DeclareContext) -> Sequence[Handler] | None:
-        """Give event handlers. Any makes the role ``consumer``.
+        """Return event handlers. A handler adds the role ``consumer`` to the deployment.
 
         Returns:
-            Handlers; None is none.
+            Handlers; None: no handlers.
 
         Since plugin API 1. Used by ``webhooks-ingest``.
         """
 
     @hookspec
     def rolehost_schedules(self, context: DeclareContext) -> Sequence[Schedule] | None:
-        """Give schedules. Any makes the role ``scheduler``.
+        """Return schedules. A schedule adds the role ``scheduler`` to the deployment.
 
         Returns:
-            Schedules; None is none.
+            Schedules; None: no schedules.
 
         Since plugin API 1. Used by ``webhooks-delivery``.
         """
 
     @hookspec
     def rolehost_checks(self, context: DeclareContext) -> Sequence[Check] | None:
-        """Give health checks; run when a probe asks, in a thread.
+        """Return health checks. They run in a thread when a probe asks.
 
         Returns:
-            Checks; None is none.
+            Checks; None: no checks.
 
         Since plugin API 1. Used by ``webhooks-delivery``.
         """
 
     @hookspec
     def rolehost_commands(self, context: DeclareContext) -> Sequence[Command] | None:
-        """Give commands below ``rolehost``; imported when called.
+        """Return commands below ``rolehost``. They are imported when they are called.
 
         Returns:
-            Commands; None is none.
+            Commands; None: no commands.
 
         Since plugin API 1. Used by ``webhooks-api``.
         """
 
     @hookspec
     def rolehost_start(self, context: ProcessContext) -> None:
-        """Register services and recorders of this process, after the fork, before work.
+        """Register services and recorders of this process, after the fork and before any work.
 
-        Threads may be started here; they must end in ``rolehost_stop``. Raising stops the
-        process, naming the plugin; what had started is stopped in reverse. Where
-        ``[on_failure]`` says so, the process goes on without the plugin instead. Taking longer
-        than ``[limits] start`` is a failure too.
+        The hook may start threads; they must end in ``rolehost_stop``. If it raises an exception
+        or takes longer than ``[limits] start``, the process stops with an error that names the
+        plugin, and the plugins that have started are stopped in reverse order. If ``[on_failure]``
+        allows it, the process runs without the plugin instead.
 
         Since plugin API 1. Used by ``ops``, ``webhooks-delivery``.
         """
 
     @hookspec
     def rolehost_stop(self, context: ProcessContext) -> None:
-        """Let go of everything; also called after a failed or partial start. Idempotent.
+        """Release everything. Must be idempotent; also called after a failed or partial start.
 
-        Raising is logged and stops nothing; nor does taking longer than ``[limits] stop``.
+        An exception is logged and does not keep other plugins from stopping; neither does a hook
+        that takes longer than ``[limits] stop``.
         Since plugin API 1. Used by ``ops``.
         """
 
 
-#: Hooks that return contributions, with the classes each may return.
+#: Hooks that return contributions, with the classes that each may return.
 DECLARING: dict[str, tuple[type[Any], ...]] = {
     "rolehost_backends": (Backend,),
     "rolehost_migrations": (Migrations,),

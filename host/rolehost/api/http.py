@@ -1,7 +1,7 @@
-"""What route plugins import besides Falcon: bodies, operations for documents, header names.
+"""For plugins with routes: bodies, authentication, and the description of responders.
 
-Kept out of :mod:`rolehost.api` itself, so that a host without HTTP imports no Falcon. Raise
-Falcon's own errors (``falcon.HTTPNotFound(description=…)``); the host renders them as
+It is a module of its own, so that a host without HTTP does not import Falcon. To answer with an
+error, raise an error of Falcon (``falcon.HTTPNotFound(description=…)``). The host renders it as
 ``application/problem+json`` (RFC 9457) or in the plugin's :class:`~rolehost.api.ErrorFormat`.
 """
 
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-#: Attribute of a responder under which :func:`operation` leaves its :class:`Operation`.
+#: Attribute of a responder in which :func:`operation` stores the :class:`Operation`.
 OPERATION = "__rolehost_operation__"
 
 
 class Invalid(falcon.HTTPUnprocessableEntity):
-    """A well-formed body or parameter that does not fit; status 422.
+    """Error 422: a body or a parameter is well-formed, and invalid.
 
     Attributes:
-        errors: one mapping for each mistake: ``loc`` (path as a list), ``msg``, ``type``.
+        errors: one mapping for each error: ``loc`` (path as a list), ``msg`` and ``type``.
     """
 
     def __init__(self, errors: Sequence[Mapping[str, Any]]) -> None:
@@ -48,13 +48,14 @@ def decode(body: bytes, kind: TypeForm[T]) -> T:
     """Decode a JSON body into ``kind``.
 
     Args:
-        body: ``req.context.body`` of a synchronous responder, or what ``await read(req)`` gave.
-        kind: anything msgspec decodes to.
+        body: ``req.context.body`` in a synchronous responder, the result of ``await read(req)`` in
+            an asynchronous one.
+        kind: any type that msgspec can decode.
 
     Raises:
         falcon.HTTPBadRequest: the body is not JSON, not UTF-8, or nested deeper than 200 levels
             (400, code ``malformed_json``).
-        Invalid: it is JSON of another form (422).
+        Invalid: it is JSON that is not valid for ``kind`` (422).
     """
     try:
         found: T = load_json(body, kind)
@@ -73,13 +74,13 @@ def bearer(token: Secret) -> Authentication:
     """Return the authentication of clients that send ``Authorization: Bearer TOKEN`` (RFC 6750).
 
     Args:
-        token: what they must send; an empty one admits nobody.
+        token: the token. An empty token admits no client.
     """
     expected = token.reveal().encode()
 
     def admits(req: Any) -> bool:
         scheme, _, given = (req.get_header("Authorization") or "").partition(" ")
-        # Takes the same time wherever they differ; only the length of the token shows.
+        # Constant time: it reveals only the length of the token.
         same = hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), expected)
         return same and scheme.lower() == "bearer" and bool(expected)
 
@@ -87,7 +88,7 @@ def bearer(token: Secret) -> Authentication:
 
 
 async def read(req: falcon.asgi.Request) -> bytes:
-    """Read the whole body of a request in an asynchronous responder.
+    """Return the whole body of a request, in an asynchronous responder.
 
     Raises:
         falcon.HTTPContentTooLarge: the body is larger than the route allows (413).
@@ -98,17 +99,17 @@ async def read(req: falcon.asgi.Request) -> bytes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """What the OpenAPI document says of a responder.
+    """The description of a responder in the OpenAPI document.
 
     Attributes:
         summary: one line.
-        request: type of the body; None when there is none.
-        responses: status → type of the JSON body; None for an empty one; a text is the media
-            type of a body that is no JSON (``text/plain``).
-        query: type whose fields are the query parameters; None when there are none.
-        tags: groups in the document; empty takes the plugin's name.
-        operation_id: unique name; empty makes one of method and path.
-        hidden: True leaves it out.
+        request: type of the body; None: no body.
+        responses: status → type of the JSON body; None: an empty body. A text is the media type of
+            a body that is not JSON, for example ``text/plain``.
+        query: type whose fields are the query parameters; None: no parameters.
+        tags: groups in the document; empty: the name of the plugin.
+        operation_id: unique name; empty: a name made of method and path.
+        hidden: True: the responder is not in the document.
     """
 
     summary: str = ""
@@ -130,7 +131,10 @@ def operation(
     operation_id: str = "",
     hidden: bool = False,
 ) -> Callable[[_F], _F]:
-    """Describe a responder for documents; keywords are the fields of :class:`Operation`."""
+    """Describe the decorated responder in the OpenAPI document.
+
+    The keywords are the fields of :class:`Operation`. The decorator does not change the responder.
+    """
     described = Operation(
         summary=summary,
         request=request,

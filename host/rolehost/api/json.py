@@ -1,4 +1,4 @@
-"""JSON of others: one limit of nesting and one encoding, on every way in."""
+"""Decoding of JSON from clients: one limit of nesting and one encoding."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 import msgspec
 
-#: Deepest nesting of arrays and objects in JSON that is taken. What Python itself bears differs
-#: between its versions and with the depth of the caller's stack.
+#: Deepest accepted nesting of arrays and objects. Python's own limit depends on its version and on
+#: the depth of the stack.
 DEEPEST = 200
 
-#: Texts of JSON, in which brackets mean nothing. Possessive, and content with a missing end, so
-#: that no body takes more than one pass.
+#: Strings in JSON, in which brackets do not count. Possessive quantifiers and the optional last
+#: quote keep the search linear in the length of the body.
 _TEXTS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 
 _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
@@ -22,16 +22,16 @@ _OTHERS = bytes(set(range(256)) - set(_STEPS))
 
 
 def load_json(body: bytes | str, kind: Any = Any) -> Any:
-    """Decode JSON that somebody else wrote.
+    """Decode JSON that comes from a client or another program.
 
     Args:
-        body: the text.
-        kind: anything msgspec decodes to.
+        body: JSON as text or UTF-8.
+        kind: any type that msgspec can decode.
 
     Raises:
-        msgspec.ValidationError: it is JSON of another form; a ValueError, too.
-        ValueError: it is no JSON, no UTF-8, or nested deeper than 200 levels; the message is for
-            the client.
+        msgspec.ValidationError: a ValueError; it is JSON that is not valid for ``kind``.
+        ValueError: it is not JSON, not UTF-8, or nested deeper than 200 levels. The message may be
+            shown to the client.
     """
     if isinstance(body, str):
         body = body.encode()
@@ -39,14 +39,14 @@ def load_json(body: bytes | str, kind: Any = Any) -> Any:
         raise ValueError(f"JSON is nested deeper than {DEEPEST} levels")
     try:
         if not body.isascii():
-            body.decode()  # msgspec does not look into what it skips
+            body.decode()  # msgspec does not check the texts that it skips
         return msgspec.json.decode(body, type=kind)
     except UnicodeDecodeError as error:
         raise ValueError(f"JSON is no UTF-8: {error.reason} (byte {error.start})") from None
 
 
 def _is_deep(body: bytes) -> bool:
-    # PERF: almost every body has fewer brackets than may be open at once.
+    # PERF: almost every body has fewer brackets than levels are allowed.
     if body.count(b"[") + body.count(b"{") <= DEEPEST:
         return False
     brackets = _TEXTS.sub(b"", body).translate(None, _OTHERS)

@@ -1,8 +1,4 @@
-"""What a plugin says of its own metrics: the names that it claims at ``/metrics``.
-
-Declared, so that two plugins that mean different things by one name are found before anything
-runs; told with :meth:`rolehost.api.Services.measure`, to whatever records metrics here.
-"""
+"""Metrics of plugins. They are declared, so that two plugins cannot use the same name."""
 
 from __future__ import annotations
 
@@ -11,12 +7,12 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-#: What the names of the host's own metrics begin with; no plugin may use it.
+#: Prefix of the host's own metrics; no plugin may use it.
 HOST_PREFIX = "rolehost_"
 
 MetricKind = Literal["counter", "gauge", "histogram", "summary"]
 
-#: What stands after a metric's name in the names of its samples, by kind.
+#: Suffixes of the names of samples, by kind.
 #: Source: OpenMetrics 1.0, "Metric types", https://prometheus.io/docs/specs/om/open_metrics_spec/
 SUFFIXES: dict[MetricKind, tuple[str, ...]] = {
     "counter": ("_total", "_created"),
@@ -25,7 +21,7 @@ SUFFIXES: dict[MetricKind, tuple[str, ...]] = {
     "summary": ("_count", "_sum", "_created"),
 }
 
-#: Labels that the formats use themselves.
+#: Labels that the exposition formats use themselves.
 _RESERVED_LABELS = {"histogram": "le", "summary": "quantile"}
 
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
@@ -34,22 +30,24 @@ _LABEL = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
-    """A metric of a plugin, in its ``PluginInfo.metrics``. Since plugin API 2.
+    """A metric of a plugin; declared in ``PluginInfo.metrics``. Since plugin API 2.
 
-    Counters and histograms are told with :meth:`Services.measure`. Gauges and summaries are for
-    plugins that make metrics with a library of their own: declared, they are compared with those
-    of others.
+    Use counters and histograms with :meth:`Services.measure`. Gauges and summaries are for plugins
+    with a metrics library of their own: if they are declared, the host checks their names too.
 
     Attributes:
-        name: as Prometheus has it, best begun with the plugin's; ``_total`` at the end of a
-            counter's may be left out.
-        kind: what it is.
-        summary: what it counts or measures, one sentence, with its unit.
-        labels: names of its labels. Their values must be few: never what a client sends.
-        buckets: upper bounds of a histogram, rising; none leaves them to what records it.
+        name: a name that Prometheus accepts; begin it with the name of the plugin. A counter may
+            omit ``_total``.
+        kind: ``counter``, ``gauge``, ``histogram`` or ``summary``.
+        summary: one sentence that says what is counted or measured, with the unit.
+        labels: names of the labels. A label must have few values, so never use input of clients.
+        buckets: upper bounds of a histogram, ascending. Empty: the recorder chooses them.
 
     Raises:
-        ValueError: a name that Prometheus does not take, or bounds that do not rise.
+        ValueError: Prometheus does not accept a name, or the bounds are not ascending.
+
+    Example:
+        ``Metric(name="shop_orders", kind="counter", summary="Orders placed.", labels=("country",))``
     """
 
     name: str
@@ -77,10 +75,10 @@ class Metric:
 
     @property
     def family(self) -> str:
-        """The name without the ``_total`` of a counter, which its samples have."""
+        """The name without ``_total``, which only the samples of a counter have."""
         return self.name.removesuffix("_total") if self.kind == "counter" else self.name
 
     @property
     def series(self) -> tuple[str, ...]:
-        """Every name that it takes at ``/metrics``: its own, and those of its samples."""
+        """All names that the metric has at ``/metrics``: its own and those of its samples."""
         return (self.family, *(self.family + suffix for suffix in SUFFIXES[self.kind]))

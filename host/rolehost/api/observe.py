@@ -1,8 +1,4 @@
-"""What the host tells about its work; a plugin that records it adds a :class:`Recorder`.
-
-A recorder is told of what happens as it happens; :class:`Statistics` say how things stand
-when they are asked for.
-"""
+"""Observation of the host's work: recorders get each event, statistics give current numbers."""
 
 from __future__ import annotations
 
@@ -12,43 +8,61 @@ import msgspec
 
 
 class Recorder(Protocol):
-    """Receives one call per finished piece of work. Must be cheap, thread-safe and not raise.
+    """Receives one call for each finished piece of work; added with ``ProcessContext.record``.
 
-    One that has a method ``degraded(plugin: str)`` besides is told, after the start, of each
-    plugin that failed and that the process goes on without; one that has
-    ``measured(metric: Metric, value: float, labels: tuple[str, ...])`` is told of the plugins' own
-    metrics, see :meth:`Services.measure`. Both since plugin API 2.
+    The methods must be fast and thread-safe, and must not raise exceptions. All times are in
+    seconds. Two methods are optional, since plugin API 2: ``degraded(plugin: str)`` is called after
+    the start for each plugin that failed and that the process runs without;
+    ``measured(metric: Metric, value: float, labels: tuple[str, ...])`` is called for the plugins'
+    own metrics, see :meth:`Services.measure`.
     """
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
-        """A request was answered; ``route`` is the template, empty when none matched."""
+        """A request was answered. ``route`` is the template of the route; empty if none matched."""
 
     def job(self, actor: str, outcome: str, waited: float, ran: float) -> None:
-        """An attempt at a job ended.
+        """An attempt of a job ended.
 
-        ``outcome`` is ``completed``, ``retrying``, ``snoozed``, ``dead``, ``cancelled``,
-        ``interrupted`` or ``lost`` (its lease was taken); ``waited`` is the seconds from when
-        it could run to its start, ``ran`` those of the attempt.
+        Args:
+            actor: name of the actor.
+            outcome: ``completed``, ``retrying``, ``snoozed``, ``dead``, ``cancelled``,
+                ``interrupted`` or ``lost`` (another process has the lease).
+            waited: seconds between the time at which the job could run and its start.
+            ran: seconds from start to end.
         """
 
     def event(self, topic: str, group: str, outcome: str, age: float, ran: float) -> None:
-        """A handler ended: ``handled``, ``duplicate``, ``retried`` or ``dead``; seconds."""
+        """An attempt to handle an event ended.
+
+        Args:
+            topic: the topic.
+            group: the consumer group.
+            outcome: ``handled``, ``duplicate``, ``retried`` or ``dead``.
+            age: seconds since the event was published.
+            ran: seconds from start to end.
+        """
 
     def relayed(self, count: int, age: float) -> None:
-        """Events left the outbox; ``age`` is that of the oldest of them, seconds."""
+        """``count`` events left the outbox; the oldest of them was ``age`` seconds old."""
 
     def undeclared(self, kind: str, name: str) -> None:
-        """A plugin enqueued (``actor``), published (``topic``) or measured (``metric``) what no
-        plugin had declared.
+        """A plugin used an actor, a topic or a metric that no plugin declares.
+
+        Args:
+            kind: ``actor``, ``topic`` or ``metric``.
+            name: its name.
         """
 
     def cache(self, namespace: str, outcome: str, count: int) -> None:
-        """Something happened to so many values of a namespace of the cache.
+        """Values of the cache were read or written.
 
-        Looked for and found (``hit``), found too old but served (``stale``), absent
-        (``miss``), there but of another format or type (``discarded``, and a ``miss``
-        besides), not asked for because the cache is away (``error``, likewise). ``computed``
-        by :meth:`~rolehost.caching.Caching.get_or_compute`; ``dropped``: not written.
+        Args:
+            namespace: the namespace of the values.
+            outcome: ``hit``: found. ``stale``: found, too old, and used. ``miss``: not found.
+                ``discarded``: found with another format or type; a ``miss`` too. ``error``: not
+                read because the cache is unavailable; a ``miss`` too. ``computed``: made by
+                :meth:`~rolehost.caching.Caching.get_or_compute`. ``dropped``: not written.
+            count: number of values.
         """
 
 
@@ -57,11 +71,9 @@ class QueueStatistics(msgspec.Struct, frozen=True):
 
     Attributes:
         queue: name of the queue.
-        state: a state of the ledger: ``available``, ``claimed``, ``retrying``, ``running`` or
-            ``scheduled``.
-        count: how many.
-        oldest: seconds since the oldest of those that could run now became ready; 0.0 when
-            none can.
+        state: ``available``, ``claimed``, ``retrying``, ``running`` or ``scheduled``.
+        count: number of jobs.
+        oldest: seconds since the oldest job that could run now became ready; 0.0 if there is none.
     """
 
     queue: str
@@ -71,12 +83,12 @@ class QueueStatistics(msgspec.Struct, frozen=True):
 
 
 class LagStatistics(msgspec.Struct, frozen=True):
-    """How far one consumer group is behind on one topic.
+    """The lag of one consumer group on one topic.
 
     Attributes:
         topic: name of the topic.
         group: name of the consumer group.
-        records: records published and not yet committed by the group, over all partitions.
+        records: records of all partitions that were published and that the group has not committed.
     """
 
     topic: str
@@ -85,14 +97,14 @@ class LagStatistics(msgspec.Struct, frozen=True):
 
 
 class ProcessStatistics(msgspec.Struct, frozen=True):
-    """The processes of one role, by their presence rows.
+    """The processes of one role.
 
     Attributes:
         role: the role.
-        alive: how many renew their presence.
-        restarts: how many that died this deployment's supervisor replaced since it started;
-            what a reload replaces is not counted.
-        hangs: how many that made no progress it replaced.
+        alive: processes that renew their presence.
+        restarts: processes that died and that the supervisor of this deployment has replaced since
+            it started. A reload does not count.
+        hangs: processes that made no progress and that it has replaced.
     """
 
     role: str
@@ -102,18 +114,18 @@ class ProcessStatistics(msgspec.Struct, frozen=True):
 
 
 class Statistics(msgspec.Struct, frozen=True, kw_only=True):
-    """How the deployment stands at one moment; without a database everything is empty.
+    """Numbers of the deployment at one moment. Without a database, everything is empty.
 
     Attributes:
-        queues: unfinished jobs by queue and state; sorted, with 0 where there are none.
-        outbox_count: events committed and not yet handed to the stream.
-        outbox_age: seconds since the oldest of them was committed; 0.0 when there is none.
+        queues: unfinished jobs by queue and state, sorted; a state without jobs has 0.
+        outbox_count: events that are committed and not yet in the stream.
+        outbox_age: seconds since the oldest of them was committed; 0.0 if there is none.
         dead_jobs: jobs that are dead letters.
         dead_events: events that are dead letters.
-        dead_messages: ephemeral messages that are dead letters; None: the deployment has no
-            ephemeral actors, or its queue cannot be asked.
-        lags: by topic and group of this deployment's handlers; sorted.
-        processes: by role; sorted.
+        dead_messages: ephemeral messages that are dead letters. None: the deployment has no
+            ephemeral actors, or its queue does not have this number.
+        lags: lags by topic and group of this deployment's handlers, sorted.
+        processes: processes by role, sorted.
     """
 
     queues: tuple[QueueStatistics, ...] = ()

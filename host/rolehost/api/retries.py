@@ -1,4 +1,4 @@
-"""How failed work is tried again, and what an actor or handler may answer besides success."""
+"""Retries of failed work, and the results that an actor may return."""
 
 from __future__ import annotations
 
@@ -10,25 +10,30 @@ from rolehost.api import values
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """When a failed job or event is tried again, and when it becomes a dead letter.
+    """When a failed job or event is retried, and when it becomes a dead letter.
 
-    The delay before attempt ``n + 1`` is ``delays[n - 1]`` when ``delays`` is given (its last
-    value repeats), else ``base * factor ** (n - 1)`` up to ``longest``; then spread by
-    ``± jitter`` (0.2 is ± 20 %). An attempt that a shutdown interrupted is not counted;
-    neither is a :class:`Snooze`.
+    The delay after attempt ``n`` is ``delays[n - 1]`` if ``delays`` is given (the last value
+    repeats), otherwise ``base * factor ** (n - 1)``, at most ``longest``. It is then changed at
+    random by at most ``± jitter``. For example, ``RetryPolicy(base=5, factor=2, jitter=0)`` waits
+    5, 10, 20 and 40 seconds. An attempt that a shutdown interrupted does not count; neither does a
+    :class:`Snooze`.
 
     Attributes:
-        attempts: how often work may be tried in all; 1 never retries.
-        base: seconds before the second attempt.
-        factor: growth of the delay per attempt.
-        longest: upper bound of a delay, seconds.
-        delays: explicit schedule in seconds, instead of base, factor and longest.
-        jitter: relative spread of every delay, from 0 to 1.
-        fatal: exception types that are never worth another attempt.
+        attempts: most attempts in total; 1: no retries.
+        base: seconds after the first attempt.
+        factor: factor by which the delay grows with each attempt.
+        longest: longest delay, seconds.
+        delays: delays in seconds, instead of ``base``, ``factor`` and ``longest``.
+        jitter: largest relative change of a delay, from 0 to 1; 0.2 is ± 20 %.
+        fatal: exception types after which the work is not retried.
+
+    Raises:
+        TypeError: a field has the wrong type.
+        ValueError: a field is out of bounds.
 
     Example:
         ``RetryPolicy(attempts=8, delays=(5, 300, 1800, 7200, 18000, 36000, 36000))`` is the
-        schedule that Standard Webhooks proposes.
+        schedule that Standard Webhooks recommends.
     """
 
     attempts: int = 20
@@ -54,7 +59,12 @@ class RetryPolicy:
                 raise TypeError(f"fatal names exception types, not {kind!r:.80}")
 
     def delay(self, attempt: int, source: random.Random) -> float:
-        """Return the seconds to wait after attempt number ``attempt`` (from 1) failed."""
+        """Return the delay after a failed attempt, in seconds.
+
+        Args:
+            attempt: number of the failed attempt, from 1.
+            source: random number generator for the jitter.
+        """
         if self.delays:
             plain = self.delays[min(attempt, len(self.delays)) - 1]
         else:
@@ -69,18 +79,18 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Returned by an actor: keep the effects, count the attempt, try again.
+    """Result of an actor: keep the effects, count the attempt, and retry the job.
 
-    Raising an exception undoes the effects of the attempt; returning this keeps them.
+    An exception rolls back the effects of the attempt; this result keeps them.
 
     Attributes:
-        reason: kept with the job, one line.
-        delay: seconds, at most 100 years; 0 or below is at once. None takes the delay of the
-            actor's policy.
+        reason: one line, stored with the job.
+        delay: seconds until the next attempt, at most 100 years; 0 or less: at once. None: the
+            delay of the actor's policy.
 
     Raises:
-        TypeError, ValueError: a field is of the wrong type, or out of bounds. In an actor that
-            is a failed attempt like any other.
+        TypeError: a field has the wrong type. In an actor, this is a failed attempt.
+        ValueError: a field is out of bounds; likewise.
     """
 
     reason: str
@@ -94,10 +104,10 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Snooze:
-    """Returned by an actor: keep the effects, run again later, count no attempt.
+    """Result of an actor: keep the effects and run the job again later, without counting an attempt.
 
     Attributes:
-        delay: seconds until it runs again, at most 100 years; 0 or below is at once.
+        delay: seconds until the job runs again, at most 100 years; 0 or less: at once.
 
     Raises:
         TypeError, ValueError: as :class:`Retry`.
@@ -111,13 +121,13 @@ class Snooze:
 
 @dataclass(frozen=True, slots=True)
 class Dead:
-    """Returned by an actor: keep the effects and give up; the job becomes a dead letter.
+    """Result of an actor: keep the effects, and make the job a dead letter.
 
     Attributes:
-        reason: kept with the job, one line.
+        reason: one line, stored with the job.
 
     Raises:
-        TypeError: the reason is no text.
+        TypeError: the reason is not a text.
     """
 
     reason: str
@@ -133,5 +143,5 @@ def _reason(outcome: str, reason: object) -> None:
         )
 
 
-#: What an actor may return; None is success.
+#: What an actor may return; None means success.
 Outcome = Retry | Snooze | Dead | None

@@ -1,4 +1,4 @@
-"""What running code is given: services, the unit of work, and the context of a delivery."""
+"""What running code gets: the services, the unit of work, and the contexts of jobs and events."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ S = TypeVar("S", bound=Settings)
 
 
 class Clock(Protocol):
-    """Where the time comes from; tests and simulations give their own."""
+    """The source of the time; tests and simulations replace it."""
 
     def now(self) -> int:
         """Return the milliseconds since the Unix epoch."""
 
 
 class Job(msgspec.Struct, frozen=True):
-    """What :meth:`UnitOfWork.enqueue` gives back.
+    """The result of :meth:`UnitOfWork.enqueue`.
 
     Attributes:
-        id: the row's id, unique in the service database.
+        id: id of the job, unique in the service database.
         actor: name of the actor.
-        created: False when the ``unique`` text was taken, and this is the job that has it.
+        created: False if a job with the same ``unique`` text exists; the id is then that job's.
     """
 
     id: int
@@ -49,11 +49,19 @@ class Job(msgspec.Struct, frozen=True):
 
 
 class UnitOfWork(Protocol):
-    """One database transaction with the jobs and events that leave with it."""
+    """One database transaction, with the jobs and events that are written in it.
+
+    Rows, jobs and events commit together or not at all::
+
+        with services.unit_of_work() as work:
+            Order.create(number=7)
+            work.enqueue(pack, number=7)
+            work.publish(Event(topic="orders", type="order.placed", data=placed, key="7"))
+    """
 
     @property
     def database(self) -> Database:
-        """The service database; statements run by this thread belong to the transaction."""
+        """The service database. Statements that this thread runs belong to the transaction."""
 
     def enqueue(
         self,
@@ -66,25 +74,25 @@ class UnitOfWork(Protocol):
         priority: int | None = None,
         **arguments: Any,
     ) -> Job:
-        """Enqueue a durable job; it exists when, and only when, the transaction commits.
+        """Enqueue a durable job. The job exists if the transaction commits, and only then.
 
         Args:
-            actor: the actor, or its name when it belongs to another deployment.
-            delay: seconds before it may run, at most 100 years; None, 0 or below is at once.
-            key: jobs of one key run one after the other, in the order of their enqueueing; 1 to
-                600 characters.
-            unique: while a job with this text exists that no process has taken yet, no second
-                one is made; see :class:`Unique` for other rules.
-            priority: lower runs first, 32 bits; None takes the actor's own.
-            arguments: the actor's arguments, by name, each of the annotated type or as JSON
-                writes that. At most 1 MiB as JSON and 100 levels deep, without NaN, infinity
-                and NUL characters.
+            actor: the actor, or its name if it belongs to another deployment.
+            delay: seconds until the job may run, at most 100 years; None, 0 or less: at once.
+            key: 1 to 600 characters. Jobs with the same key run one after the other, in the order
+                in which they were enqueued. None: no order.
+            unique: a text of 1 to 600 characters. If a job with this text exists and no process
+                has taken it yet, no second job is made. See :class:`Unique` for other rules.
+            priority: a 32-bit integer; lower numbers run first. None: the priority of the actor.
+            arguments: arguments of the actor, by name. Each has the annotated type, or the form
+                that JSON gives that type. Together at most 1 MiB as JSON and 100 levels deep,
+                without NaN, infinity and NUL characters.
 
         Raises:
             UndeclaredError: no enabled plugin declares that it enqueues this actor.
-            UnknownActor: a name that is neither an actor here nor declared.
-            PayloadError: an option or an argument does not fit, or cannot be stored; names the
-                actor and the option or argument. The same on every database.
+            UnknownActor: the name is neither an actor of this deployment nor declared.
+            PayloadError: an option or an argument has the wrong type or cannot be stored. The
+                message names both, and is the same for every database.
         """
 
     def enqueue_many(
@@ -95,14 +103,22 @@ class UnitOfWork(Protocol):
         delay: float | None = None,
         priority: int | None = None,
     ) -> int:
-        """Enqueue one job for each mapping of arguments, in bulk; return how many.
+        """Enqueue one job for each mapping of arguments, in bulk.
+
+        Much faster than a loop over :meth:`enqueue`, which it otherwise equals.
+
+        Returns:
+            The number of jobs.
 
         Raises:
             UndeclaredError, UnknownActor, PayloadError: as :meth:`enqueue`.
         """
 
     def publish(self, event: AnyEvent) -> str:
-        """Publish an event when, and only when, the transaction commits; return its id.
+        """Publish an event. It is published if the transaction commits, and only then.
+
+        Returns:
+            The id of the event.
 
         Raises:
             UndeclaredError: no enabled plugin declares that it publishes to this topic.
@@ -110,15 +126,18 @@ class UnitOfWork(Protocol):
         """
 
     def after_commit(self, callback: Callable[[], None]) -> None:
-        """Call ``callback`` after the commit, in this thread; never after a roll-back.
+        """Call ``callback`` after the commit, in this thread; not after a rollback.
 
-        For what may be lost (a cache entry, a local wake-up): a crash after the commit skips
-        it. An exception from it is logged, not raised.
+        If the process dies after the commit, the call is lost, so use it only for work that may be
+        lost, for example to delete a cache entry. An exception from it is logged, not raised.
         """
 
 
 class Services(Protocol):
-    """Everything a process has, built when first used and closed in reverse. Thread-safe."""
+    """What a process offers to its plugins. Thread-safe.
+
+    Each service is made when it is first used; all are closed in reverse order at the end.
+    """
 
     @property
     def deployment(self) -> str:
@@ -126,49 +145,49 @@ class Services(Protocol):
 
     @property
     def draining(self) -> bool:
-        """Whether this process has been told to stop: it is not ready, and takes no new work."""
+        """Whether this process was told to stop. It is then unready and takes no new work."""
 
     @property
     def runtime_directory(self) -> Path:
-        """A folder that exactly the processes of this deployment on this machine share.
+        """A folder that the processes of this deployment on this machine share, and no others.
 
-        Exists, belongs to the user and is closed to others; for sockets and shared memory.
-        What is in it outlives the processes, but perhaps not a restart of the machine.
+        It exists, and only the current user can use it. For sockets and shared memory. Its content
+        survives the processes, but perhaps not a restart of the machine.
         """
 
     @property
     def backends(self) -> Mapping[Kind, str]:
-        """The storage kinds that this deployment has, with the name of the backend of each.
+        """The storage kinds of this deployment, each with the name of its backend.
 
-        Asking for a kind that is not among them raises :class:`LookupError`.
+        :attr:`database`, :attr:`cache`, :attr:`queue` and :attr:`stream` raise
+        :class:`LookupError` if the deployment does not have the kind.
         """
 
     @property
     def optional(self) -> frozenset[Kind]:
-        """The kinds without which the service goes on: ``[storage] optional``."""
+        """The storage kinds that may be unavailable: ``[storage] optional``."""
 
     @property
     def degraded(self) -> Mapping[str, str]:
-        """The plugins that failed and are left out in this process, each with the reason.
+        """The plugins that failed and that this process runs without, each with the reason.
 
-        One line each, for operators: it names files and lines. Since plugin API 2.
+        A reason is one line for operators, with file and line. Since plugin API 2.
         """
 
     @property
     def routes(self) -> Sequence[tuple[str, Route]]:
-        """Every route of the composition after the name of its plugin, in the order of plugins.
+        """Pairs of plugin name and route, in the order of the plugins.
 
-        Empty in roles other than ``http``, which do not compose them; likewise error formats
-        and checks.
+        Empty in all roles but ``http``, as :attr:`error_formats` and :attr:`checks` are.
         """
 
     @property
     def error_formats(self) -> Sequence[tuple[str, ErrorFormat]]:
-        """Every error format of the composition after the name of its plugin."""
+        """Pairs of plugin name and error format, in the order of the plugins."""
 
     @property
     def checks(self) -> Sequence[tuple[str, Check]]:
-        """Every health check of the composition after the name of its plugin."""
+        """Pairs of plugin name and health check, in the order of the plugins."""
 
     @property
     def database(self) -> Database:
@@ -189,13 +208,13 @@ class Services(Protocol):
     ) -> Caching[T]:
         """Return the typed values of one namespace of the cache.
 
-        Asked for again with the same type and options it is the same object.
+        A second call with the same type and options returns the same object.
 
         Args:
-            namespace: its name, such as ``shop.prices``; the same in every process that shares
-                the values. Begin it with the plugin's name.
-            value_type: of the values: anything msgspec decodes.
-            ttl: seconds for which a value is fresh; None keeps it until the cache needs room.
+            namespace: its name, for example ``shop.prices``; the same in all processes that share
+                the values. Begin it with the name of the plugin.
+            value_type: type of the values: any type that msgspec can decode.
+            ttl: seconds for which a value is fresh; None: until the cache needs the space.
             options: fields of :class:`CachingOptions`.
 
         Raises:
@@ -206,11 +225,11 @@ class Services(Protocol):
     def caching_with(
         self, namespace: str, value_type: Any, options: CachingOptions
     ) -> Caching[Any]:
-        """As :meth:`caching`, with options that are made already."""
+        """Return the same as :meth:`caching`, for given options; for :func:`cached`."""
 
     @property
     def queue(self) -> Queue:
-        """The queue transport."""
+        """The queue."""
 
     @property
     def stream(self) -> Stream:
@@ -218,11 +237,11 @@ class Services(Protocol):
 
     @property
     def clock(self) -> Clock:
-        """The clock; use it instead of :func:`time.time`."""
+        """The clock. Use it instead of :func:`time.time`, so that tests can control the time."""
 
     @property
     def random(self) -> random.Random:
-        """The random source; seeded in tests and simulations."""
+        """The random number generator; seeded in tests and simulations."""
 
     @overload
     def settings(self, plugin: str) -> Any: ...
@@ -234,95 +253,110 @@ class Services(Protocol):
         """Return the typed settings of an enabled plugin.
 
         Args:
-            plugin: its name; or the type of its settings, which the result then has.
+            plugin: its name, or the type of its settings. With the type, the result is typed.
 
         Raises:
-            LookupError: no enabled plugin has this name, or settings of this type; or it has no
+            LookupError: no enabled plugin has this name or settings of this type, or it has no
                 settings.
         """
 
     def statistics(self) -> Statistics:
-        """Ask how queues, outbox, dead letters, lags and processes stand now.
+        """Return the current numbers of queues, outbox, dead letters, lags and processes.
 
-        Blocking: a few statements on the database and the stream; not for every request.
+        Blocking: it runs a few statements on the database and the stream. Do not call it for every
+        request.
 
         Raises:
-            StorageUnavailable: database or stream cannot be reached.
+            StorageUnavailable: the database or the stream cannot be reached.
         """
 
     def measure(self, metric: Metric, value: float = 1.0, /, *labels: str) -> None:
-        """Add to a counter, or observe something with a histogram. Since plugin API 2.
+        """Add to a counter, or observe a value with a histogram. Since plugin API 2.
 
-        Costs next to nothing where nothing records metrics.
+        If no plugin records metrics, the call costs almost nothing.
 
         Args:
-            metric: one of an enabled plugin's ``PluginInfo.metrics``.
-            value: what is added, not below 0; what is observed.
-            labels: the values of its labels, in their order.
+            metric: a metric of ``PluginInfo.metrics`` of an enabled plugin.
+            value: number to add to a counter, at least 0; or the observed value.
+            labels: values of the labels, in the order of ``metric.labels``.
 
         Raises:
-            UndeclaredError: no enabled plugin declares it; in production it is counted, and not
-                recorded.
-            ValueError: more or fewer values than it has labels.
-            TypeError: neither a counter nor a histogram.
+            UndeclaredError: no enabled plugin declares the metric. In production the call is only
+                counted.
+            ValueError: the number of labels is wrong.
+            TypeError: the metric is neither a counter nor a histogram.
         """
 
     def unit_of_work(self) -> AbstractContextManager[UnitOfWork]:
-        """Open a unit of work, or join the one that is open here.
+        """Open a unit of work, or join the one that is open.
 
-        Inside a job, a handler, or a route that is idempotent by key, it joins the delivery's
-        own: its effects commit with the delivery's completion when the actor, handler or
-        responder returns. Elsewhere it commits at the end of the ``with`` block. An exception
-        that leaves the block rolls everything back. Blocking: use it in synchronous code.
+        In an actor, a handler, or a responder of an idempotent route it joins the unit of work of
+        the job, event or request. That one commits when the function returns, together with the
+        completion, so the effects happen once. Elsewhere it commits at the end of the ``with``
+        block. An exception that leaves the block rolls everything back. The call blocks: use it in
+        synchronous code.
 
-        It belongs to one thread of execution. In another thread, a copied context does not join
-        it: a unit of work there is its own, and is refused while this one is open. A block that
-        fails keeps the unit of work around it from committing, even if its error is caught.
+        A unit of work belongs to one thread of execution. Another thread cannot join it, even with
+        a copied context; to open a second one there while this one is open is an error. If an
+        inner block fails, the outer one cannot commit, even if the error is caught.
 
         Raises:
-            DatabaseMisused: on the event loop of the ``http`` role (await :meth:`run` instead),
-                or while another thread, coroutine or generator has one open here.
-            UnitOfWorkFailed: at the end, when an inner block failed or has not ended.
-            StorageUnavailable: the database is away, or its write lock was not had in time.
+            DatabaseMisused: it was called on the event loop of the ``http`` role (await
+                :meth:`run` instead), or while another thread, coroutine or generator has a unit
+                of work open in this context.
+            UnitOfWorkFailed: at the end of the block, if an inner block failed or has not ended.
+            StorageUnavailable: the database cannot be reached, or its write lock was not released
+                in time.
         """
 
     async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call a function in a thread, with a session of the database, and wait for its result.
+        """Call a function in a thread, in a session of the database, and await its result.
 
-        The way to the database for async code: responders, middleware, WebSockets, tasks. The
-        function has the caller's context variables, with request id and logging context, and
-        opens units of work as any synchronous code does. The threads are as many as ``threads``
-        of the role says, apart from those of its own work. Since plugin API 2.
+        Asynchronous code (responders, middleware, WebSockets, tasks) uses the database in this
+        way. The function has the context variables of the caller, among them request id and
+        logging context, and may open units of work. The pool has as many threads as ``threads`` of
+        the role says, in addition to the threads of the role itself. Since plugin API 2.
 
-        When the caller is cancelled, a function that has begun runs to its end: a unit of work
-        in it commits or rolls back as it would have, and the result is dropped. One that has
-        not begun is not called. A process that stops waits for functions that run.
+        If the caller is cancelled before the function has begun, the function is not called. If it
+        has begun, it runs to its end: its unit of work commits or rolls back as usual, and the
+        result is dropped. A process that stops waits for running functions.
 
         Args:
-            function: a plain function.
+            function: a synchronous function.
             args: its arguments.
             kwargs: its arguments by name.
 
+        Returns:
+            The result of the function.
+
         Raises:
-            Overloaded: 32 calls wait for each thread already.
+            Overloaded: 32 calls are waiting for each thread.
             TypeError: the function is a coroutine function.
-            Exception: what the function raises.
+            Exception: any exception that the function raises.
+
+        Example::
+
+            async def on_get(self, req, resp):
+                resp.media = await req.context.services.run(read_orders, limit=50)
         """
 
     def enqueue(self, actor: Actor | str, /, **options_and_arguments: Any) -> Job:
-        """Open (or join) a unit of work for one :meth:`UnitOfWork.enqueue`."""
+        """Call :meth:`UnitOfWork.enqueue` in a unit of work that is opened or joined for it."""
 
     def publish(self, event: AnyEvent) -> str:
-        """Open (or join) a unit of work for one :meth:`UnitOfWork.publish`."""
+        """Call :meth:`UnitOfWork.publish` in a unit of work that is opened or joined for it."""
 
     def send(self, actor: Actor, /, *, delay: float | None = None, **arguments: Any) -> None:
-        """Send to an ephemeral actor (``durable=False``): at Dramatiq's speed and guarantees.
+        """Send a message to an ephemeral actor (``durable=False``), outside of any transaction.
 
-        Not part of any transaction. ``delay`` is in seconds.
+        Args:
+            actor: the actor.
+            delay: seconds until the message may run; None: at once.
+            arguments: arguments of the actor, by name.
 
         Raises:
-            PayloadError: the actor is durable, or the arguments do not fit it.
-            StorageUnavailable: the queue did not answer; the message was stored once or not at
+            PayloadError: the actor is durable, or an argument has the wrong type.
+            StorageUnavailable: the queue did not answer. The message was stored once or not at
                 all.
         """
 
@@ -333,25 +367,27 @@ class Services(Protocol):
         *,
         close: Callable[[T], None] | None = None,
     ) -> None:
-        """Offer a service of a plugin; call it in ``rolehost_start``.
+        """Register a service of a plugin. Call it in ``rolehost_start``.
 
-        ``factory`` runs once per process, when the service is first asked for; ``close`` at
-        the end, in reverse order of building.
+        Args:
+            service_type: type by which :meth:`get` finds the service.
+            factory: makes the service; called once in a process, at the first :meth:`get`.
+            close: called with the service at the end of the process, in reverse order of making.
 
         Raises:
-            ValueError: the type is registered already.
+            ValueError: the type is already registered.
         """
 
     def get(self, service_type: TypeForm[T]) -> T:
-        """Return the process's instance of a registered service.
+        """Return the instance of a registered service; there is one in each process.
 
         Raises:
-            LookupError: nothing registered that type in this process.
+            LookupError: no plugin registered that type in this process.
         """
 
 
 class JobContext(Protocol):
-    """First argument of every durable actor."""
+    """The first argument of a durable actor."""
 
     @property
     def services(self) -> Services:
@@ -359,11 +395,11 @@ class JobContext(Protocol):
 
     @property
     def id(self) -> int:
-        """The job's id: the same on every attempt."""
+        """The id of the job; the same in every attempt."""
 
     @property
     def attempt(self) -> int:
-        """Number of this attempt, from 1; interrupted ones are not counted."""
+        """The number of this attempt, from 1. Interrupted attempts do not count."""
 
     @property
     def last_attempt(self) -> bool:
@@ -371,15 +407,15 @@ class JobContext(Protocol):
 
     @property
     def enqueued_at(self) -> int:
-        """When it was enqueued, milliseconds since the epoch."""
+        """The time at which the job was enqueued, in milliseconds since the epoch."""
 
     @property
     def cancelled(self) -> bool:
-        """Whether someone asked to cancel this job; asks the database, so ask sparingly."""
+        """Whether the job is to be cancelled. Every access asks the database: use it rarely."""
 
 
 class EventContext(Protocol):
-    """First argument of every handler."""
+    """The first argument of a handler."""
 
     @property
     def services(self) -> Services:
@@ -391,4 +427,4 @@ class EventContext(Protocol):
 
     @property
     def attempt(self) -> int:
-        """Number of this attempt, from 1."""
+        """The number of this attempt, from 1."""

@@ -1,4 +1,4 @@
-"""Typed settings of plugins, and values that never print."""
+"""Typed settings of plugins, and secrets that are never printed."""
 
 from __future__ import annotations
 
@@ -8,15 +8,20 @@ import msgspec
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of a plugin's settings: one section of the deployment file, typed.
+    """Base class of a plugin's settings, which are one section of the deployment file.
 
-    Subclass it with annotated fields, ``class MySettings(Settings, frozen=True)``; a field
-    without a default is required and comes first (or write ``kw_only=True`` there too: msgspec
-    does not inherit it). Constraints are msgspec's
-    (``Annotated[int, msgspec.Meta(ge=1)]``). Name units in the field's name or in the class's
-    docstring: seconds and bytes are the rule. A field whose value is secret has the type
-    :class:`Secret`. A relative :class:`pathlib.Path`, given or default, starts at the folder of
-    the deployment file.
+    Subclass it with annotated fields. A field without a default is required, and comes first
+    unless the subclass has ``kw_only=True`` too (msgspec does not inherit it). Constraints are
+    those of msgspec. Use seconds and bytes, or name the unit in the docstring. A secret has the
+    type :class:`Secret`. A relative :class:`pathlib.Path`, also as a default, is relative to the
+    folder of the deployment file.
+
+    Example::
+
+        class MailSettings(Settings, frozen=True):
+            server: str
+            timeout: Annotated[float, msgspec.Meta(gt=0)] = 10.0
+            password: Secret = Secret("")
     """
 
 
@@ -24,8 +29,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class Secret:
     """A text that never appears in logs, errors, tracebacks or dumps.
 
-    ``str()``, ``repr()`` and ``format()`` show asterisks; :meth:`reveal` gives the text. It
-    can be neither pickled nor encoded as JSON.
+    ``str()``, ``repr()`` and ``format()`` return asterisks; :meth:`reveal` returns the text. A
+    secret cannot be pickled or encoded as JSON.
     """
 
     __slots__ = ("__text",)
@@ -34,7 +39,7 @@ class Secret:
         self.__text = text
 
     def reveal(self) -> str:
-        """Return the text itself; hand it to a driver, never to a log."""
+        """Return the text. Pass it to a driver, never to a log."""
         return self.__text
 
     def __repr__(self) -> str:

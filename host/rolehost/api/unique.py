@@ -1,4 +1,4 @@
-"""Unique jobs: how long a text is taken by one job, and what happens to the next."""
+"""Unique jobs: how long a text belongs to one job, and what happens to the next one."""
 
 from __future__ import annotations
 
@@ -10,32 +10,33 @@ from rolehost.api import values
 
 @dataclass(frozen=True, slots=True)
 class Unique:
-    """Makes at most one job of a text; an option of :meth:`UnitOfWork.enqueue`.
+    """Allows at most one job with a text; an option of :meth:`UnitOfWork.enqueue`.
 
-    A unique index of the database enforces it, also between processes that enqueue at once. A
-    transaction that is given an existing job holds it back until its own commit, so the job
-    runs when everything is committed that was written before it was enqueued again. Since
-    plugin API 2.
+    A unique index of the database enforces it, also between processes that enqueue at the same
+    time. If ``enqueue`` returns an existing job, that job does not start before the transaction
+    has committed, so it sees everything that the transaction wrote. Since plugin API 2.
 
     Attributes:
-        text: what is unique, 1 to 600 characters, among the jobs of all actors: begin it with
-            the name of the actor.
-        until: how long the text is taken. ``started``: until a process takes the job; one that
-            is enqueued while it runs is another job, so the newest data is always seen.
-            ``ended``: until the job is completed, dead or cancelled; one that is enqueued while
-            it runs is dropped, and what was written since it began may never be seen. A number:
-            for so many seconds from its enqueueing, whatever becomes of the job.
-        conflict: what an existing job that no process has taken yet gets of the one that is
-            not made. ``keep``: nothing. ``replace``: its arguments. ``move``: its time: now, or
-            after ``delay``. An existing job that runs, or is over, stays as it is.
+        text: 1 to 600 characters, unique among the jobs of all actors. Begin it with the name of
+            the actor.
+        until: how long the text is reserved. ``started`` (the default): until a process takes the
+            job. A job that is enqueued while the first one runs is a new job, so no change is
+            missed. ``ended``: until the job is completed, dead or cancelled. A job that is
+            enqueued while the first one runs is dropped, and changes that were made since the
+            first one began may be missed. A number: for this number of seconds after enqueueing,
+            in every state of the job.
+        conflict: what happens to an existing job that no process has taken yet. ``keep`` (the
+            default): nothing. ``replace``: it gets the new arguments. ``move``: it gets the new
+            time, which is now or after ``delay``. A job that runs or has ended does not change.
 
     Raises:
-        TypeError, ValueError: a field is of the wrong type, or out of bounds.
+        TypeError: a field has the wrong type.
+        ValueError: a field is out of bounds.
 
     Example:
-        ``Unique(f"shop.reprice {shop}", conflict="replace")`` runs once, with the arguments
-        that were given last; ``Unique(f"shop.save {cart}", conflict="move")`` with ``delay=5``
-        runs when nothing has come for five seconds.
+        ``Unique(f"shop.reprice {shop}", conflict="replace")`` runs once, with the latest
+        arguments. ``Unique(f"shop.save {cart}", conflict="move")`` with ``delay=5`` runs when
+        nothing was enqueued for five seconds (a debounce).
     """
 
     text: str

@@ -1,7 +1,6 @@
-"""Checks of the values that plugins give, made where they are given.
+"""Checks of values from plugins, made where the values are given.
 
-The bounds are those that every database can hold, so that a value is accepted everywhere or
-nowhere.
+The bounds are those of every database, so that a value is accepted by all of them or by none.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import Any
 #: The longest delay or interval, in seconds: 100 years.
 LONGEST_DELAY = 3_155_760_000.0
 
-#: Most characters of a text that is part of an index: PostgreSQL's entries take 2704 bytes.
+#: Most characters of a text in an index: an entry of PostgreSQL has at most 2704 bytes.
 LONGEST_TEXT = 600
 
 #: Bounds of PostgreSQL's INTEGER.
@@ -23,13 +22,13 @@ def seconds(what: str, value: Any, *, least: float = 0.0, most: float = LONGEST_
     """Return a duration in seconds.
 
     Args:
-        what: names the value in errors: ``Retry.delay``.
-        value: an ``int`` or a ``float``; a ``bool`` is neither.
-        least: the smallest that is accepted.
-        most: the largest that is accepted.
+        what: name of the value in errors, for example ``Retry.delay``.
+        value: an ``int`` or a ``float``, not a ``bool``.
+        least: smallest accepted value.
+        most: largest accepted value.
 
     Raises:
-        TypeError: it is no number.
+        TypeError: the value is not a number.
         ValueError: it is not finite, or out of bounds.
     """
     if not isinstance(value, int | float) or isinstance(value, bool):
@@ -44,7 +43,7 @@ def seconds(what: str, value: Any, *, least: float = 0.0, most: float = LONGEST_
 
 
 def delay(what: str, value: Any) -> float:
-    """Return a delay that was computed; one below 0 is over already, and becomes 0.
+    """Return a delay in seconds; a negative one becomes 0, because it is over already.
 
     Raises:
         TypeError, ValueError: as :func:`seconds`.
@@ -55,10 +54,10 @@ def delay(what: str, value: Any) -> float:
 def integer(
     what: str, value: Any, *, least: int = SMALLEST_INTEGER, most: int = LARGEST_INTEGER
 ) -> int:
-    """Return an integer within bounds; a ``bool`` is none.
+    """Return an integer within bounds.
 
     Raises:
-        TypeError: it is no ``int``.
+        TypeError: the value is not an ``int``, or is a ``bool``.
         ValueError: it is out of bounds.
     """
     if not isinstance(value, int) or isinstance(value, bool):
@@ -72,8 +71,8 @@ def text(what: str, value: Any, *, most: int = LONGEST_TEXT) -> str:
     """Return a text that every database can hold in an index.
 
     Raises:
-        TypeError: it is no ``str``.
-        ValueError: it is empty or too long, or has a NUL or half of a surrogate pair.
+        TypeError: the value is not a ``str``.
+        ValueError: it is empty or too long, or contains NUL or half of a surrogate pair.
     """
     if not isinstance(value, str):
         raise TypeError(f"{what} must be a str, not {type(value).__name__}")

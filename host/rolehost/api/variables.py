@@ -1,7 +1,7 @@
-"""Type variables of the generic names of the API; each has a default, so that ``Actor`` alone is
-``Actor[..., Any]`` and asks for no parameters under ``mypy --strict``.
+"""Type variables of the generic classes of the API.
 
-Source: PEP 696. Type checkers know ``typing_extensions`` by themselves; it is not imported.
+Each has a default (PEP 696), so that ``Actor`` without parameters is ``Actor[..., Any]``, also
+under ``mypy --strict``. Type checkers know ``typing_extensions``; it is not imported at run time.
 """
 
 from __future__ import annotations

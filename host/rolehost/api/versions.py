@@ -1,11 +1,11 @@
 """Versions of the plugin API.
 
-The number rises when a plugin could have to change: something was taken away, or means something
-else. What is merely added raises it too when a plugin may want to say that it needs it. It has
-nothing to do with the release of the host: a plugin never caps that.
+The number is increased if plugins may have to change, because something was removed or has another
+meaning. It may also be increased for an addition, so that a plugin can require it. It is independent
+of the version of the host, which a plugin should not limit.
 
 === ==========================================================================================
-api what it brought
+api changes
 === ==========================================================================================
 1   thirteen hooks, four storage kinds, the delivery contract
 2   extension points of plugins (``PluginInfo.extension_points``); the criticality words
@@ -15,7 +15,7 @@ api what it brought
 === ==========================================================================================
 """
 
-#: The version of the plugin API that this host speaks; it also accepts the one before.
+#: The version of the plugin API of this host. The host also accepts the previous one.
 PLUGIN_API = 2
 
 #: Versions of the plugin API that this host accepts, newest first.
