@@ -39,10 +39,12 @@ def parse(documented: object) -> Docstring:
     parsed = Docstring()
     for paragraph in markdown(inspect.getdoc(documented) or "").split("\n\n"):
         head, _, rest = paragraph.partition("\n")
-        if head.rstrip(":") in _SECTIONS and head.endswith(":"):
+        if head.removesuffix(":") in _SECTIONS:
             parsed.sections[head[:-1]] = textwrap.dedent(rest)
+        elif paragraph.startswith("    "):  # code, after a line that ends with "::"
+            parsed.body.append(f"```python\n{textwrap.dedent(paragraph)}\n```")
         elif paragraph.strip():
-            parsed.body.append(" ".join(paragraph.split()))
+            parsed.body.append(" ".join(paragraph.split()).replace("::", ":"))
     return parsed
 
 

@@ -68,7 +68,7 @@ class RolehostError(Exception):
 
 
 class ConfigurationError(RolehostError):
-    """A deployment cannot be composed. ``problems`` has every :class:`Problem`, not only the first."""
+    """A deployment cannot be composed. ``problems`` has every :class:`Problem` that was found."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)

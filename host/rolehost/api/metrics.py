@@ -47,7 +47,7 @@ class Metric:
         ValueError: Prometheus does not accept a name, or the bounds are not ascending.
 
     Example:
-        ``Metric(name="shop_orders", kind="counter", summary="Orders placed.", labels=("country",))``
+        ``Metric(name="shop_orders", kind="counter", summary="Orders.", labels=("country",))``
     """
 
     name: str

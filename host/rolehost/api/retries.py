@@ -104,7 +104,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Snooze:
-    """Result of an actor: keep the effects and run the job again later, without counting an attempt.
+    """Result of an actor: keep the effects, count no attempt, and run the job again later.
 
     Attributes:
         delay: seconds until the job runs again, at most 100 years; 0 or less: at once.
