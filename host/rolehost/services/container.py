@@ -27,7 +27,7 @@ from rolehost.delivery.scopes import unit_of_work
 from rolehost.observe.board import Board
 from rolehost.observe.recorders import Measures, Recorders
 from rolehost.schema import HOST_SET, Schema
-from rolehost.services import elsewhere
+from rolehost.services import manifests
 from rolehost.services.checks import own_checks
 from rolehost.services.models import conceal_parameters
 from rolehost.services.once import Once
@@ -70,9 +70,10 @@ class ProcessServices:
         board: Board | None = None,
     ) -> None:
         self.composition = composition
-        self._role = role
-        self._clock: Clock = clock or SystemClock()
-        self._random = random or Random()
+        self.role = role
+        self.deployment = composition.deployment.name
+        self.clock: Clock = clock or SystemClock()
+        self.random = random or Random()
         #: What was made so far; a simulation puts its own services there.
         self.once = Once()
         self._cachings: dict[str, tuple[Any, CachingOptions, Caching[Any]]] = {}
@@ -85,16 +86,6 @@ class ProcessServices:
         self._measures = Measures(self.recorders, strict=environment != "production")
         #: Set by the process when it begins to stop.
         self.draining = False
-
-    @property
-    def role(self) -> str:
-        """The role of this process."""
-        return self._role
-
-    @property
-    def deployment(self) -> str:
-        """The name of the deployment."""
-        return self.composition.deployment.name
 
     @property
     def runtime_directory(self) -> Path:
@@ -172,8 +163,8 @@ class ProcessServices:
                 namespace,
                 value_type,
                 options,
-                now=lambda: self._clock.now() / 1000,
-                chance=self._random,
+                now=lambda: self.clock.now() / 1000,
+                chance=self.random,
             )
             known = self._cachings.setdefault(namespace, (value_type, options, made))
         if known[:2] != (value_type, options):
@@ -192,16 +183,6 @@ class ProcessServices:
     def stream(self) -> Stream:
         """The stream."""
         return cast("Stream", self._backend("stream"))
-
-    @property
-    def clock(self) -> Clock:
-        """The clock."""
-        return self._clock
-
-    @property
-    def random(self) -> Random:
-        """The random source."""
-        return self._random
 
     @property
     def delivery(self) -> DeliveryRuntime:
@@ -256,7 +237,7 @@ class ProcessServices:
             self.stream if handlers else None,
             queue,
             [(handler.topic, handler.group) for handler in handlers],
-            self._clock,
+            self.clock,
             queues=self._queues,
             roles=self.composition.running,
             restarts=restarts,
@@ -365,7 +346,7 @@ class ProcessServices:
         return made
 
     def _make_threads(self) -> Threads:
-        settings = getattr(self.composition.deployment.host, self._role, None)
+        settings = getattr(self.composition.deployment.host, self.role, None)
         return Threads(getattr(settings, "threads", _THREADS), "run")
 
     def wait_for_writers(self) -> None:
@@ -379,8 +360,8 @@ class ProcessServices:
         return DeliveryRuntime(
             database=self.database,
             wake=self.queue.wake if "queue" in composition.backends else _wake_none,
-            clock=self._clock,
-            random=self._random,
+            clock=self.clock,
+            random=self.random,
             source=f"/{composition.deployment.name}",
             declared=Declared(
                 actors=_durable(composition),
@@ -391,7 +372,7 @@ class ProcessServices:
             ),
             policy=host.delivery,
             recorder=self.recorders,
-            elsewhere=elsewhere.target,
+            elsewhere=manifests.target,
         )
 
 

@@ -1,8 +1,21 @@
-"""The table ``rolehost_manifests``: each manifest once, however many processes run it."""
+"""The table ``rolehost_manifests``: what each deployment that shares the database consists of.
+
+Each manifest is stored once, however many processes run it. Jobs of actors that other deployments
+run are enqueued by it.
+"""
 
 from __future__ import annotations
 
-from rolehost.composition.manifest import Manifest, decode, encode
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from rolehost.composition.manifest import ActorEntry, Manifest, decode, encode
+from rolehost.composition.schemas import refusal
+from rolehost.delivery import arguments
+from rolehost.delivery.runtime import Target
+from rolehost.errors import PayloadError
 from rolehost.storage import Database
 
 TABLE = "rolehost_manifests"
@@ -48,3 +61,29 @@ def let_go(database: Database, now: int) -> int:
             " (SELECT manifest FROM rolehost_processes WHERE manifest IS NOT NULL)",
             (now - KEEP * 1000,),
         ).rowcount
+
+
+def target(database: Database, name: str) -> Target | None:
+    """Return where jobs of an actor go, by the newest manifest of a deployment that works it.
+
+    Arguments are checked against the schema in the manifest; the priority is 0, since no manifest
+    has that of an actor.
+
+    Raises:
+        StorageUnavailable: the database cannot be reached.
+    """
+    for manifest in read(database).values():
+        entry = manifest.worked.get(name)
+        if entry is not None and entry.durable:
+            return Target(name, entry.queue, 0, _encoder(entry))
+    return None
+
+
+def _encoder(entry: ActorEntry) -> arguments.Encoder:
+    def encode(given: Mapping[str, Any]) -> bytes:
+        body = arguments.encode(entry.name, dict(given))
+        if why := refusal(entry.arguments, msgspec.json.decode(body)):
+            raise PayloadError(f"arguments of actor {entry.name}: {why}")
+        return body
+
+    return encode
