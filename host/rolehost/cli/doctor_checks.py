@@ -224,12 +224,7 @@ def _schedules(services: ProcessServices) -> Iterator[Line]:
 
 
 def _within(seconds: float, ask: Callable[[], Any]) -> Any:
-    """Call a function in a thread, which is left behind if it takes too long.
-
-    Raises:
-        TimeoutError: it took too long.
-        Exception: what the function raises.
-    """
+    """Call a function in a thread, which is left behind if it takes too long."""
     future: Future[Any] = Future()
 
     def run() -> None:

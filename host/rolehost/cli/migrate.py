@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from rolehost.cli import exits
 from rolehost.cli.context import Context, as_json, takes_deployment
 from rolehost.cli.database import opened
-from rolehost.cli.output import listing, moment
+from rolehost.cli.output import listing, moments
 from rolehost.errors import StartError
 
 if TYPE_CHECKING:
     from rolehost.schema import Set
     from rolehost.storage import Database
+
+Phase = Literal["pre", "post", "all"]
 
 _phase = click.option(
     "--phase",
@@ -40,7 +42,7 @@ def migrate() -> None:
 @takes_deployment(argument=False)
 @_phase
 @click.pass_obj
-def up(context: Context, phase: Literal["pre", "post", "all"]) -> None:
+def up(context: Context, phase: Phase) -> None:
     """Apply what is pending.
 
     While older processes run, apply --phase pre; when the last of them is gone, --phase post.
@@ -84,11 +86,7 @@ def down(context: Context, owner: str, steps: int, yes: bool) -> None:
 
 
 def _refuse_while_used(database: Database) -> None:
-    """Raise while processes of the fleet live.
-
-    Raises:
-        StartError: some do; it names them.
-    """
+    """Raise StartError while processes of the fleet live."""
     from rolehost.roles.migrating import living
 
     alive = living(database)
@@ -101,12 +99,6 @@ def _refuse_while_used(database: Database) -> None:
 
 
 def _confirm(labels: Sequence[str]) -> None:
-    """Ask whether migrations are to be taken back.
-
-    Raises:
-        UsageError: nobody can be asked.
-        Abort: the answer is no.
-    """
     if sys.stdin is None or not sys.stdin.isatty():
         raise click.UsageError(
             f"{', '.join(labels)}: what these migrations made would be lost, and there is no"
@@ -122,19 +114,14 @@ def _confirm(labels: Sequence[str]) -> None:
 @_phase
 @as_json
 @click.pass_obj
-def status(
-    context: Context, check: bool, phase: Literal["pre", "post", "all"], as_json: bool
-) -> int:
+def status(context: Context, check: bool, phase: Phase, as_json: bool) -> int:
     """List migrations: pending, applied, changed since, or gone."""
     from rolehost import schema
 
     with opened(context) as database:
-        found = [
-            line for line in schema.status(database, _sets(context)) if phase in ("all", line.phase)
-        ]
-    rows: list[dict[str, Any]] = [
-        {**line.as_dict(), "applied_at": moment(line.applied_at)} for line in found
-    ]
+        lines = schema.status(database, _sets(context))
+    found = [line for line in lines if phase in ("all", line.phase)]
+    rows = [moments(line.as_dict()) for line in found]
     listing(rows, as_json=as_json, empty="no migrations")
     wanting = any(line.state in ("pending", "changed") for line in found)
     return exits.FAILED if check and wanting else exits.OK
@@ -181,11 +168,6 @@ def _sets(context: Context) -> list[Set]:
 
 
 def _set_of(context: Context, owner: str) -> Set:
-    """Return the set of an owner.
-
-    Raises:
-        BadParameter: there is none; names those there are.
-    """
     from rolehost.suggest import did_you_mean
 
     sets = dict(_sets(context))

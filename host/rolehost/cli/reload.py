@@ -57,16 +57,13 @@ def reload(context: Context, pid: int | None, timeout: float, as_json: bool) -> 
 def _chosen(
     found: list[RunningSupervisor], pid: int | None, path: Path | None
 ) -> RunningSupervisor:
-    """Return the supervisor that is meant.
-
-    Raises:
-        RolehostError: none is, or several are.
-    """
+    """Return the supervisor that is meant; RolehostError if it is not one."""
     if pid is not None:
         meant = [each for each in found if each.pid == pid]
         what = f"with process id {pid}"
     else:
-        meant = [each for each in found if _same(each.path, path)]
+        real = os.path.realpath(path) if path else ""
+        meant = [each for each in found if (each.path and os.path.realpath(each.path)) == real]
         what = f"runs {path}" if path else "runs without a deployment file"
     if len(meant) == 1:
         return meant[0]
@@ -77,18 +74,8 @@ def _chosen(
     raise RolehostError(f"no supervisor {what}; {others}; as another user, ask as that user")
 
 
-def _same(theirs: str, path: Path | None) -> bool:
-    if not theirs or path is None:
-        return not theirs and path is None
-    return os.path.realpath(theirs) == os.path.realpath(path)
-
-
 def _followed(supervisor: RunningSupervisor, timeout: float, *, quiet: bool) -> dict[str, Any]:
-    """Ask for the reload, tell how it goes, return its result.
-
-    Raises:
-        RolehostError: the end of it is not known.
-    """
+    """Ask for the reload, print its progress, return its result."""
     try:
         for told in supervisor.reload(timeout):
             if "result" in told:

@@ -39,8 +39,8 @@ def run(context: Context, only: tuple[str, ...]) -> int:
     if composition.warnings:
         tell(composition.warnings)
     if only or composition.running:
-        arguments = same_deployment(context)
-        if not migrated(composition):
+        arguments = _same_deployment(context)
+        if not _migrated(composition):
             arguments.append(MIGRATE)
         plan = ProcessPlan.of(composition, arguments, only=only, began=began)
         sources = anonymous_file()
@@ -77,7 +77,7 @@ def _nothing(context: Context, composition: Composition) -> int:
     return exits.NOTHING_TO_RUN
 
 
-def same_deployment(context: Context) -> list[str]:
+def _same_deployment(context: Context) -> list[str]:
     """Return the options by which a role process finds the same deployment again."""
     arguments = []
     if context.path is not None:
@@ -87,16 +87,11 @@ def same_deployment(context: Context) -> list[str]:
     return arguments
 
 
-def migrated(composition: Composition) -> bool:
-    """Bring the schema up before anything is started; False: the database is away.
+def _migrated(composition: Composition) -> bool:
+    """Bring the schema up before anything is started; return False if the database is away.
 
-    Then the processes are started all the same: they wait for it, answer liveness probes
-    meanwhile, and one of them brings the schema up when it comes.
-
-    Raises:
-        StorageRefused: the database refuses what the deployment says.
-        StartError: migrations are pending and the deployment wants them applied beforehand.
-        RolehostError: a migration failed.
+    The processes start without it: they wait for it, answer liveness probes meanwhile, and one of
+    them brings the schema up when it comes.
     """
     backend = composition.backends.get("database")
     if backend is None:
