@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from importlib.util import find_spec
 from os.path import abspath
 
@@ -42,26 +43,6 @@ def rolehost_backends(context: DeclareContext) -> Sequence[Backend]:
     """Offer the backends; drivers are imported when one is made."""
     settings: EmbeddedSettings = context.settings
 
-    def database() -> Database:
-        from rolehost_embedded.database import EmbeddedDatabase
-
-        return EmbeddedDatabase(settings)
-
-    def cache() -> Cache:
-        from rolehost_embedded.cache import EmbeddedCache
-
-        return EmbeddedCache(settings)
-
-    def queue() -> Queue:
-        from rolehost_embedded.queue import EmbeddedQueue
-
-        return EmbeddedQueue(settings)
-
-    def stream() -> Stream:
-        from rolehost_embedded.stream import EmbeddedStream
-
-        return EmbeddedStream(settings)
-
     # Not Path.resolve(): that would look at the file system, and declaring does not.
     file = abspath(settings.path)  # noqa: PTH100
     messages = abspath(settings.messages_path)  # noqa: PTH100
@@ -69,28 +50,54 @@ def rolehost_backends(context: DeclareContext) -> Sequence[Backend]:
         Backend(
             kind="database",
             name=NAME,
-            factory=database,
+            factory=partial(_database, settings),
             capabilities=abilities.DATABASE,
             fleet=FleetFacts(identity=file),
         ),
         # Of each process its own: there is nothing to compare.
-        Backend(kind="cache", name=NAME, factory=cache, capabilities=abilities.CACHE),
+        Backend(
+            kind="cache", name=NAME, factory=partial(_cache, settings), capabilities=abilities.CACHE
+        ),
         Backend(
             kind="queue",
             name=NAME,
-            factory=queue,
+            factory=partial(_queue, settings),
             capabilities=_queue_abilities(),
             fleet=FleetFacts(identity=messages),
         ),
         Backend(
             kind="stream",
             name=NAME,
-            factory=stream,
+            factory=partial(_stream, settings),
             capabilities=abilities.STREAM,
             within="database",
             fleet=FleetFacts(identity=file, partitions=settings.partitions),
         ),
     ]
+
+
+def _database(settings: EmbeddedSettings) -> Database:
+    from rolehost_embedded.database import EmbeddedDatabase
+
+    return EmbeddedDatabase(settings)
+
+
+def _cache(settings: EmbeddedSettings) -> Cache:
+    from rolehost_embedded.cache import EmbeddedCache
+
+    return EmbeddedCache(settings)
+
+
+def _queue(settings: EmbeddedSettings) -> Queue:
+    from rolehost_embedded.queue import EmbeddedQueue
+
+    return EmbeddedQueue(settings)
+
+
+def _stream(settings: EmbeddedSettings) -> Stream:
+    from rolehost_embedded.stream import EmbeddedStream
+
+    return EmbeddedStream(settings)
 
 
 def _queue_abilities() -> frozenset[str]:

@@ -55,8 +55,15 @@ def deliver(
         with services.unit_of_work():
             deliveries.cancel(message_id, endpoint_id, services.clock.now())
         return None
-    started = services.clock.now()
-    answer = _send(services, delivery.message, target, started)
+    attempt = Attempt(
+        app_id=target.app_id,
+        message_id=message_id,
+        endpoint_id=endpoint_id,
+        url=target.url,
+        trigger=trigger,
+        created_at=services.clock.now(),
+    )
+    answer = _send(services, delivery.message, target, attempt.created_at)
     settings: DeliverySettings = services.settings(PLUGIN)
     verdict = judge(
         answer,
@@ -65,34 +72,12 @@ def deliver(
         longest=settings.retry_after_longest,
         now=services.clock.now(),
     )
-    attempt = Attempt(
-        app_id=target.app_id,
-        message_id=message_id,
-        endpoint_id=endpoint_id,
-        url=target.url,
-        response=answer.body,
-        response_status=answer.status,
-        cause=answer.cause,
-        duration=answer.duration,
-        status=Status.SUCCESS if verdict.status == Status.SUCCESS else Status.FAIL,
-        trigger=trigger,
-        created_at=started,
-    )
-    told = None if delivery.message.event_type in outcomes.TYPES else settings.outcomes
-    ended = _record(services, attempt, verdict, told, once=once)
-    if once and verdict.status != Status.SUCCESS:
-        # The job itself is complete, so the host logs no failure.
-        log.warning(
-            "manual attempt failed: message %s, endpoint %s: %s",
-            message_id,
-            endpoint_id,
-            verdict.reason,
-        )
-    if once or not ended:
-        return None
-    if verdict.delay is not None:
-        return Retry(verdict.reason, verdict.delay)
-    return Dead(verdict.reason) if verdict.status == Status.FAIL else None
+    _note(attempt, answer, verdict)
+    topic = None if delivery.message.event_type in outcomes.TYPES else settings.outcomes
+    ended = _record(services, attempt, verdict, topic, once=once)
+    if once:
+        _log(attempt, verdict)
+    return None if once or not ended else _outcome(verdict)
 
 
 def configured(settings: DeliverySettings) -> Actor:
@@ -123,6 +108,32 @@ def _send(services: Services, message: Message, target: Target, now: int) -> Ans
     signed = signing.headers(target.signing_secrets(now), message.id, now // 1000, body)
     kind = {"content-type": message.content_type or JSON}
     return services.get(Sender).post(target.url, {**target.headers, **kind, **signed}, body)
+
+
+def _note(attempt: Attempt, answer: Answer, verdict: Verdict) -> None:
+    attempt.response = answer.body
+    attempt.response_status = answer.status
+    attempt.cause = answer.cause
+    attempt.duration = answer.duration
+    attempt.status = Status.SUCCESS if verdict.status == Status.SUCCESS else Status.FAIL
+
+
+def _outcome(verdict: Verdict) -> Outcome:
+    """Return the outcome of the job."""
+    if verdict.delay is not None:
+        return Retry(verdict.reason, verdict.delay)
+    return Dead(verdict.reason) if verdict.status == Status.FAIL else None
+
+
+def _log(attempt: Attempt, verdict: Verdict) -> None:
+    """Log a manual attempt that failed; its job is complete, so the host logs no failure."""
+    if verdict.status != Status.SUCCESS:
+        log.warning(
+            "manual attempt failed: message %s, endpoint %s: %s",
+            attempt.message_id,
+            attempt.endpoint_id,
+            verdict.reason,
+        )
 
 
 def _record(
