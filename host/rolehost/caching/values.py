@@ -6,6 +6,8 @@ import random
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Generic, TypeVar, overload
 
+from msgspec import UNSET, UnsetType
+
 from rolehost.caching.computing import Computation, Computing
 from rolehost.caching.entries import Entries
 from rolehost.caching.guard import Guard
@@ -18,13 +20,8 @@ T = TypeVar("T")
 D = TypeVar("D")
 
 
-class _Unset:
-    """Stands for the namespace's own time to live, where None means none."""
-
-
-#: Take the namespace's own time to live.
-OWN = _Unset()
-TTL = float | None | _Unset
+#: Seconds, None for no end, or UNSET for the namespace's own.
+TTL = float | None | UnsetType
 
 
 class Caching(Generic[T]):
@@ -79,7 +76,7 @@ class Caching(Generic[T]):
         self._entries.count("hit")
         return entry.value
 
-    def set(self, key: str, value: T, ttl: TTL = OWN, *, tags: Collection[str] = ()) -> None:
+    def set(self, key: str, value: T, ttl: TTL = UNSET, *, tags: Collection[str] = ()) -> None:
         """Store a value.
 
         Args:
@@ -94,7 +91,7 @@ class Caching(Generic[T]):
         """
         self._entries.store(key, self._serializer.dump(value), self._ttl(ttl), tags)
 
-    def add(self, key: str, value: T, ttl: TTL = OWN) -> bool:
+    def add(self, key: str, value: T, ttl: TTL = UNSET) -> bool:
         """Store a value only when there is none; say whether it was stored.
 
         Raises:
@@ -129,7 +126,7 @@ class Caching(Generic[T]):
             self._entries.count("miss", len(wanted) - len(values))
         return values
 
-    def set_many(self, values: Mapping[str, T], ttl: TTL = OWN) -> None:
+    def set_many(self, values: Mapping[str, T], ttl: TTL = UNSET) -> None:
         """Store several values with one time to live."""
         written = {key: self._serializer.dump(value) for key, value in values.items()}
         lifetime = self._ttl(ttl)
@@ -147,7 +144,7 @@ class Caching(Generic[T]):
 
         self._entries.attempt(write, None, outcome="dropped", replaces=True)
 
-    def incr(self, key: str, by: int = 1, ttl: TTL = OWN) -> int:
+    def incr(self, key: str, by: int = 1, ttl: TTL = UNSET) -> int:
         """Add to a counter that begins at 0; return its new value.
 
         A whole number that :meth:`set` stored is counted on; :meth:`get` reads counters where
@@ -162,7 +159,7 @@ class Caching(Generic[T]):
             lambda: self._cache.incr(self._entries.place(key), by, lifetime), 0, strict=True
         )
 
-    def touch(self, key: str, ttl: TTL = OWN) -> bool:
+    def touch(self, key: str, ttl: TTL = UNSET) -> bool:
         """Let a value live so long from now; say whether there is one.
 
         A value that :meth:`get_or_compute` made keeps the end of its freshness.
@@ -176,7 +173,7 @@ class Caching(Generic[T]):
         self,
         key: str,
         compute: Callable[[], T],
-        ttl: TTL = OWN,
+        ttl: TTL = UNSET,
         *,
         tags: Collection[str] = (),
     ) -> T:
@@ -232,4 +229,4 @@ class Caching(Generic[T]):
         )
 
     def _ttl(self, ttl: TTL) -> float | None:
-        return self.options.ttl if isinstance(ttl, _Unset) else ttl
+        return self.options.ttl if isinstance(ttl, UnsetType) else ttl
