@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from rolehost.discovery.bounded import Overdue, bounded
+from rolehost.bounded import Overdue, bounded
 from rolehost.discovery.loading import contained
 
 LITTLE = 0.1

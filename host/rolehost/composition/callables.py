@@ -1,6 +1,6 @@
 """Contributed functions, compared with how the host is going to call them.
 
-:func:`mismatch` binds the arguments of the host's call to the signature of the function. If a
+``_mismatch`` binds the arguments of the host's call to the signature of the function. If a
 decorator replaced a function, the replacement is checked, because the host calls that one.
 """
 
@@ -45,17 +45,14 @@ MIDDLEWARE: dict[str, tuple[str, ...]] = {
 _Fault = tuple[str, str]
 
 
-def mismatch(
+def _mismatch(
     fn: Callable[..., Any], positional: Collection[str], keywords: Collection[str] = ()
 ) -> bool:
-    """Return whether a call with these arguments would raise TypeError.
-
-    A function whose signature is not known, for example one in C, passes.
-    """
+    """Return whether a call with these arguments would raise TypeError."""
     try:
         signature = inspect.signature(fn, follow_wrapped=False)
     except (TypeError, ValueError):
-        return False
+        return False  # not known, for example of a function in C
     try:
         signature.bind(*positional, **dict.fromkeys(keywords))
     except TypeError:
@@ -63,7 +60,7 @@ def mismatch(
     return False
 
 
-def is_coroutine(fn: Any) -> bool:
+def _is_coroutine(fn: Any) -> bool:
     """Return whether calling a function makes a coroutine, also for partials and ``__call__``."""
     fn = _bare(fn)
     return callable(fn) and (
@@ -71,7 +68,7 @@ def is_coroutine(fn: Any) -> bool:
     )
 
 
-def is_generator(fn: Any) -> bool:
+def _is_generator(fn: Any) -> bool:
     """Return whether calling a function only makes a generator, whose body would not run."""
     fn = _bare(fn)
     return inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn)
@@ -87,18 +84,9 @@ def check(contributions: Contributions, problems: Problems) -> None:
     for owned in contributions.of(Route):
         _check_route(owned, problems, open_ended=open_ended)
     for owned, code, subject, fn, positional in _plain_functions(contributions):
-        taken = ", ".join(positional)
-        for got, fix in _plain_faults(fn, positional):
-            problems.about(
-                owned,
-                "signature",
-                code=code,
-                where=line_of(fn) if callable(fn) else owned.location,
-                subject=subject,
-                expected=f"def {_name(fn)}({taken})",
-                got=got,
-                fix=fix,
-            )
+        if fault := _plain_fault(fn, positional):
+            expected = f"def {_name(fn)}({', '.join(positional)})"
+            _report(owned, code, subject, fn, expected, fault, problems)
     for owned in contributions.of(Actor):
         _check_actor(owned, problems)
 
@@ -109,36 +97,51 @@ def _plain_functions(
     """Yield the functions that threads call: owner, code, subject, function, arguments."""
     for owned in contributions.of(Authentication):
         subject = f"admits of the authentication of {owned.plugin}"
-        yield owned, "authentication-signature", subject, owned.value.admits, ("req",)
+        yield owned, "authentication", subject, owned.value.admits, ("req",)
     for owned in contributions.of(Handler):
         subject = f"the handler {owned.value.name}"
-        yield owned, "handler-signature", subject, owned.value.fn, ("context", "event")
+        yield owned, "handler", subject, owned.value.fn, ("context", "event")
     for owned in contributions.of(Check):
         subject = f"the health check {owned.value.name}"
-        yield owned, "check-signature", subject, owned.value.fn, ("services",)
+        yield owned, "check", subject, owned.value.fn, ("services",)
     for owned in contributions.of(ErrorFormat):
         subject = f"render of the error format of {owned.value.prefix or '/'}"
         taken = ("status", "title", "detail", "code")
-        yield owned, "error-format-signature", subject, owned.value.render, taken
+        yield owned, "error-format", subject, owned.value.render, taken
     for owned in contributions.of(Backend):
         subject = f"the factory of the {owned.value.kind} backend {owned.value.name}"
-        yield owned, "backend-signature", subject, owned.value.factory, ()
+        yield owned, "backend", subject, owned.value.factory, ()
 
 
-def _plain_faults(fn: Any, positional: tuple[str, ...]) -> Iterator[_Fault]:
+def _report(
+    owned: Owned[Any],
+    code: str,
+    subject: str,
+    fn: Any,
+    expected: str,
+    fault: _Fault,
+    problems: Problems,
+) -> None:
+    where = line_of(fn) if callable(fn) else owned.location
+    words = {"subject": subject, "expected": expected, "got": fault[0], "fix": fault[1]}
+    problems.about(owned, "signature", code=f"{code}-signature", where=where, **words)
+
+
+def _plain_fault(fn: Any, positional: tuple[str, ...]) -> _Fault | None:
     if not callable(fn):
-        yield f"{type(fn).__name__}, which cannot be called", "give a function"
-    elif fault := _async_fault(fn):
-        yield fault
-    elif mismatch(fn, positional):
-        yield shown(fn), f"let it take {', '.join(positional) or 'nothing'}"
+        return f"{type(fn).__name__}, which cannot be called", "give a function"
+    if fault := _async_fault(fn):
+        return fault
+    if _mismatch(fn, positional):
+        return _shown(fn), f"let it take {', '.join(positional) or 'nothing'}"
+    return None
 
 
 def _async_fault(fn: Callable[..., Any]) -> _Fault | None:
     """Return what is wrong if a thread would call a coroutine function or a generator."""
-    if is_coroutine(fn):
+    if _is_coroutine(fn):
         return "a coroutine function", "write def instead of async def"
-    if is_generator(fn):
+    if _is_generator(fn):
         return "a generator function, whose body would never run", "take yield out of it"
     return None
 
@@ -177,17 +180,17 @@ def _responder_faults(
     *,
     open_ended: bool,
 ) -> Iterator[_Fault]:
-    if is_generator(responder):
+    if _is_generator(responder):
         yield "a generator function, whose body would never run", "set resp.stream to the generator"
         return
-    if method == "WEBSOCKET" and not is_coroutine(responder):
+    if method == "WEBSOCKET" and not _is_coroutine(responder):
         yield "a synchronous function", "write async def instead of def"
         return
     names = list(dict.fromkeys(field.name for field in fields))
     # If a middleware changes the arguments, only the number of the first ones is checked.
     keywords = _own_keywords(responder, first) if open_ended else names
-    if mismatch(responder, first, keywords):
-        yield shown(responder), f"let it take {', '.join((*first, *names))}"
+    if _mismatch(responder, first, keywords):
+        yield _shown(responder), f"let it take {', '.join((*first, *names))}"
         return
     for name, wanted, annotation in wrong_types(responder, fields):
         yield (
@@ -223,22 +226,15 @@ def _check_middleware(owned: Owned[Middleware], problems: Problems) -> None:
             continue
         found = True
         taken = ", ".join(positional)
-        if callable(function) and not is_coroutine(function):
-            got, fix = "a synchronous function", "write async def instead of def"
-        elif not callable(function) or mismatch(function, positional):
-            got, fix = shown(function), f"let it take {taken}"
+        if callable(function) and not _is_coroutine(function):
+            fault = "a synchronous function", "write async def instead of def"
+        elif not callable(function) or _mismatch(function, positional):
+            fault = _shown(function), f"let it take {taken}"
         else:
             continue
-        problems.about(
-            owned,
-            "signature",
-            code="middleware-signature",
-            where=line_of(function) if callable(function) else owned.location,
-            subject=f"{name} of the middleware {middleware}",
-            expected=f"async def {name}(self, {taken})",
-            got=got,
-            fix=fix,
-        )
+        subject = f"{name} of the middleware {middleware}"
+        expected = f"async def {name}(self, {taken})"
+        _report(owned, "middleware", subject, function, expected, fault, problems)
     if not found:
         values = {"middleware": middleware, "known": ", ".join(MIDDLEWARE)}
         problems.about(owned, "middleware-signature", type=type(component).__name__, **values)
@@ -247,15 +243,8 @@ def _check_middleware(owned: Owned[Middleware], problems: Problems) -> None:
 def _check_actor(owned: Owned[Actor], problems: Problems) -> None:
     actor = owned.value
     if fault := _actor_fault(actor):
-        problems.about(
-            owned,
-            "signature",
-            code="actor-signature",
-            subject=f"the actor {actor.name}",
-            expected=f"def {actor.name.rpartition('.')[2]}(job, …)",
-            got=fault[0],
-            fix=fault[1],
-        )
+        expected = f"def {actor.name.rpartition('.')[2]}(job, …)"
+        _report(owned, "actor", f"the actor {actor.name}", actor.fn, expected, fault, problems)
         return
     try:
         arguments.check(actor)
@@ -318,7 +307,7 @@ def _name(fn: Any) -> str:
     return getattr(_bare(fn), "__name__", type(_bare(fn)).__name__)
 
 
-def shown(fn: Any) -> str:
+def _shown(fn: Any) -> str:
     """Return a function's name and signature as a line of code."""
     if not callable(fn):
         return f"{type(fn).__name__}, which cannot be called"
@@ -327,4 +316,4 @@ def shown(fn: Any) -> str:
     if inspect.ismethod(fn):
         bare.insert(0, inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY))
     text = str(inspect.Signature(bare)).replace("(self, /", "(self")
-    return f"{'async def' if is_coroutine(fn) else 'def'} {_name(fn)}{text}"
+    return f"{'async def' if _is_coroutine(fn) else 'def'} {_name(fn)}{text}"

@@ -12,11 +12,11 @@ from typing import Any
 from rolehost.api.contributions import Extension, PluginInfo, Role
 from rolehost.api.hooks import DECLARING, DeclareContext
 from rolehost.api.metrics import Metric
+from rolehost.bounded import Overdue, bounded
 from rolehost.composition.locations import line_of, location
 from rolehost.composition.model import Contributions, Owned
 from rolehost.composition.problems import Problems
 from rolehost.discovery import Found
-from rolehost.discovery.bounded import Overdue, bounded
 from rolehost.discovery.hooks import implementation
 from rolehost.errors import ConfigurationError, Problem, SettingRefused
 

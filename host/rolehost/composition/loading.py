@@ -8,11 +8,11 @@ from typing import Any
 import rolehost
 from rolehost.api.contributions import PluginInfo
 from rolehost.api.versions import ACCEPTED_APIS, PLUGIN_API
+from rolehost.bounded import Overdue, bounded
 from rolehost.composition.declaring import FAILED, Loaded, call_hook, context_of, own_problems
 from rolehost.composition.pins import Pins
 from rolehost.composition.problems import Problems
 from rolehost.discovery import Found, installed
-from rolehost.discovery.bounded import Overdue, bounded
 from rolehost.discovery.hooks import HookTable, implementation
 from rolehost.discovery.loading import contained
 from rolehost.errors import ConfigurationError, Who

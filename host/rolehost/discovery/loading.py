@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rolehost.discovery.bounded import Overdue
+from rolehost.bounded import Overdue
 from rolehost.errors import ConfigurationError, Problem
 from rolehost.messages import problem
 
@@ -37,7 +37,7 @@ def load(target: str, *, who: str, name: str) -> Any:
     Raises:
         ConfigurationError: the import raised anything but KeyboardInterrupt, or the attribute
             is missing.
-        Overdue: the import was interrupted, see :func:`~rolehost.discovery.bounded.bounded`.
+        Overdue: the import was interrupted, see :func:`~rolehost.bounded.bounded`.
     """
     module_name, _, attribute = target.partition(":")
     try:

@@ -8,8 +8,8 @@ import structlog
 
 from rolehost.api.contributions import Backend
 from rolehost.api.hooks import ProcessContext
+from rolehost.bounded import Overdue, bounded
 from rolehost.composition.model import Degraded, Owned, Plugin
-from rolehost.discovery.bounded import Overdue, bounded
 from rolehost.discovery.hooks import implementation
 from rolehost.errors import Problem, RolehostError, StartError, StorageUnavailable
 from rolehost.messages import problem

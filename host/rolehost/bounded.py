@@ -25,7 +25,7 @@ AGAIN = 0.5
 LINES = 3
 
 #: The folder of the host's own code.
-HOST = str(Path(__file__).resolve().parents[1])
+HOST = str(Path(__file__).resolve().parent)
 
 
 class Overdue(BaseException):
