@@ -1,6 +1,6 @@
-"""Addresses to listen on, and which of them only programs of this machine can reach.
+"""Addresses to listen on, and whether only programs on this machine can reach them.
 
-Of the standard library alone, because the supervisor imports it.
+This module imports the standard library only, because the supervisor imports it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from ipaddress import IPv6Address, ip_address
 
 
 def names_loopback(host: str) -> bool:
-    """Say whether a host is ``localhost`` or a loopback address; no name is looked up.
+    """Return whether a host is ``localhost`` or a loopback address. No name is resolved.
 
     Args:
         host: a name or an address; an IPv6 address may stand in brackets.
@@ -28,9 +28,9 @@ def names_loopback(host: str) -> bool:
 
 
 def is_address(bind: str) -> bool:
-    """Say whether ``[http] bind`` has one of the forms that can be listened on.
+    """Return whether ``[http] bind`` has a valid form.
 
-    A path with a NUL has none: at its beginning it would mean an abstract socket (unix(7)), which
+    A path must not contain NUL. At the beginning it would mean an abstract socket (unix(7)), which
     has no permissions.
     """
     if "\0" in bind:
@@ -42,8 +42,8 @@ def is_address(bind: str) -> bool:
 
 
 def binds_locally(bind: str) -> bool:
-    """Say whether ``[http] bind`` is a Unix socket or certainly a loopback address.
+    """Return whether ``[http] bind`` is a Unix socket or certainly a loopback address.
 
-    A name other than ``localhost`` may resolve to anything, so it does not count.
+    A name other than ``localhost`` is not certain, because it may resolve to any address.
     """
     return bind.startswith("unix:") or names_loopback(bind.rpartition(":")[0])

@@ -1,12 +1,11 @@
-"""The one rule by which secrets and resolved references are kept out of what the host writes.
+"""Redaction of secrets and resolved references in all output of the host.
 
-A deployment reports here, when it is read, which texts came from references (``${file:…}``,
-``${NAME}``) and which are secrets. Every error of the host, every problem, every line of the log
-and every listing passes through :func:`masked`, which replaces these texts by asterisks. A value
-that is known to belong to such a setting is not printed at all: see
+A deployment registers the texts of its references (``${file:…}``, ``${NAME}``) and its secrets when
+it is read. All errors, problems, log lines and listings pass through :func:`masked`, which replaces
+these texts by asterisks. The value of such a setting is never printed: see
 :class:`rolehost.deployment.Origin`.
 
-Of the standard library alone, because the supervisor imports it.
+This module imports the standard library only, because the supervisor imports it.
 """
 
 from __future__ import annotations
@@ -16,21 +15,21 @@ import re
 from collections.abc import Iterable
 from urllib.parse import unquote, urlsplit
 
-#: Stands for a text that is not shown.
+#: Replaces a text that is not shown.
 HIDDEN = "********"
 
-#: Characters of the shortest text that is replaced; shorter ones would be found by chance.
+#: Length of the shortest text that is replaced. Shorter texts would match by chance.
 SHORTEST = 4
 
-#: Characters from which on a text is replaced inside of longer words too.
+#: Length from which a text is replaced inside longer words too.
 ANYWHERE = 12
 
-#: What a variable may hold without being hidden everywhere: a word, a number, a path. Such a text
-#: is part of many messages that have nothing to do with the variable.
+#: Values of variables that are not replaced: a word, a number, a path. Such a text is part of many
+#: unrelated messages.
 _PLAIN = re.compile(r"[A-Za-z_-]+|[0-9.]+|\.{0,2}/.*", re.DOTALL)
 
-#: Passwords that everybody knows, and names of engines that are often their passwords. They hide
-#: nothing, and are words of many messages.
+#: Well-known passwords, and names of engines that are often used as passwords. They are no secret,
+#: and are words of many messages.
 _COMMON = frozenset(
     [
         "admin",
@@ -51,7 +50,7 @@ _COMMON = frozenset(
     ]
 )
 
-#: Texts by the one that reported them, the longest first.
+#: Owner → texts that it registered, the longest first.
 _reported: dict[str, tuple[str, ...]] = {}
 
 
@@ -59,14 +58,13 @@ def hide(owner: str, secrets: Iterable[str], variables: Iterable[str] = ()) -> N
     """Replace these texts from now on, in this process.
 
     Args:
-        owner: who reports them; its earlier report is forgotten.
-        secrets: texts of secrets and of files; of a URL, its password too.
-        variables: texts of environment variables. One that is a word, a number or a path is
-            not hidden.
+        owner: name of the owner; replaces its earlier texts.
+        secrets: texts of secrets and files. If a text is a URL, its password is replaced too.
+        variables: texts of environment variables. Words, numbers and paths are not replaced.
     """
     texts = {*secrets, *(text for text in variables if not _PLAIN.fullmatch(text))}
     texts |= {part for text in texts for part in _passwords(text)}
-    # As a part of JSON, of a literal, and of lines that were joined.
+    # Also in the form that a text has in JSON, in a Python literal, and in joined lines.
     texts |= {json.dumps(text)[1:-1] for text in texts} | {repr(text)[1:-1] for text in texts}
     texts |= {" ".join(text.split()) for text in texts}
     texts = {text for text in texts if len(text) >= SHORTEST and text not in _COMMON}
@@ -77,12 +75,12 @@ def hide(owner: str, secrets: Iterable[str], variables: Iterable[str] = ()) -> N
 
 
 def hides() -> bool:
-    """Say whether any text is to be replaced."""
+    """Return whether there is any text to replace."""
     return bool(_reported)
 
 
 def masked(text: str) -> str:
-    """Return a text without what was reported to :func:`hide`."""
+    """Return a text in which asterisks replace the texts of :func:`hide`."""
     for texts in tuple(_reported.values()):
         for each in texts:
             if each in text:
@@ -91,7 +89,7 @@ def masked(text: str) -> str:
 
 
 def without(text: str, hidden: Iterable[str]) -> str:
-    """Return a text in which asterisks stand for other texts; short ones only as whole words."""
+    """Return a text in which asterisks replace other texts; short ones only as whole words."""
     for each in hidden:
         if len(each) >= ANYWHERE:
             text = text.replace(each, HIDDEN)
@@ -101,7 +99,7 @@ def without(text: str, hidden: Iterable[str]) -> str:
 
 
 def _passwords(text: str) -> set[str]:
-    """Return the password in a URL, as it is written and as it is meant."""
+    """Return the password in a URL, encoded and decoded."""
     try:
         password = urlsplit(text).password if "://" in text else None
     except ValueError:

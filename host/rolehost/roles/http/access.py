@@ -1,7 +1,7 @@
 """Admission of a request to the route that it matched.
 
-Each function takes Falcon's request, of HTTP or of a WebSocket, and returns if the request is
-admitted; otherwise it raises what the client is answered.
+An admission is a function that takes Falcon's request, of HTTP or of a WebSocket. It returns if the
+request is admitted, and raises the error for the client otherwise.
 """
 
 from __future__ import annotations
@@ -20,11 +20,10 @@ from rolehost.loopback import names_loopback
 
 Admission = Callable[[Any], None]
 
-#: What a browser says of a request that no page of another origin has caused
-#: (``Sec-Fetch-Site``, Fetch Metadata).
+#: Values of ``Sec-Fetch-Site`` (Fetch Metadata) if no page of another origin caused the request.
 _OWN_SITE = frozenset({b"same-origin", b"none"})
 
-#: Headers that proxies add (RFC 7239; RFC 9110, section 7.6.3; common names from before them).
+#: Headers that proxies add (RFC 7239; RFC 9110, section 7.6.3; common older names).
 _OF_PROXIES = frozenset(
     {b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip"}
 )
@@ -36,7 +35,7 @@ _TOKEN = "; programs elsewhere, and web pages, need a token: set token in [http]
 
 
 def admissions(composition: Composition) -> Callable[[Owned[Route]], Admission | None]:
-    """Return what tells the admission to each route of a composition; None admits everybody."""
+    """Return a function from a route to its admission; None admits every request."""
     http = composition.deployment.host.http
     by_plugin = {
         plugin: authenticated(owned.value) for plugin, owned in composition.authentications.items()
@@ -58,14 +57,14 @@ def admissions(composition: Composition) -> Callable[[Owned[Route]], Admission |
 
 
 def authenticated(authentication: Authentication) -> Admission:
-    """Return the admission of those whom an authentication admits."""
+    """Return an admission that asks an authentication."""
     admits = authentication.admits
 
     def admit(req: Any) -> None:
         try:
             admitted = admits(req)
         except falcon.HTTPStatus:
-            # Raised to answer at once, possibly with 200.
+            # Falcon sends it as a response, possibly with status 200.
             admitted = False
         except falcon.HTTPError as error:
             if error.status_code >= 400:
@@ -74,7 +73,7 @@ def authenticated(authentication: Authentication) -> Admission:
         except Exception:
             raise
         except BaseException as error:
-            # It would end the process, or leave the client without an answer.
+            # It would end the process, or leave the client without a response.
             raise without_ending(error) from error
         if admitted is not True:
             raise falcon.HTTPUnauthorized(
@@ -87,17 +86,18 @@ def authenticated(authentication: Authentication) -> Admission:
 
 
 def local(req: Any) -> None:
-    """Admit requests of programs of this machine, and of pages that this host serves itself.
+    """Admit requests from programs on this machine, and from pages that this host serves.
 
-    A page in a browser can send requests to a loopback address, too. Three things tell them: the
-    name that the page's address has (its DNS may resolve to 127.0.0.1), the page's origin, and a
-    body that a browser sends without asking the server first (Fetch, "CORS-safelisted").
+    A page in a browser can send requests to a loopback address too. Three headers reveal it:
+    ``Host``, because a name of the page's domain may resolve to 127.0.0.1 (DNS rebinding);
+    ``Origin`` or ``Sec-Fetch-Site``; and a ``Content-Type`` that a browser sends to other origins
+    without a preflight request (Fetch, "CORS-safelisted").
 
     Raises:
-        falcon.HTTPBadRequest: one of the headers that tell is there twice.
-        falcon.HTTPForbidden: the request came by another name or through a proxy, or a foreign page
-            sent it.
-        falcon.HTTPUnsupportedMediaType: its body is not JSON.
+        falcon.HTTPBadRequest: one of these headers is there twice.
+        falcon.HTTPForbidden: the request has another host name, came through a proxy, or was sent
+            by a page of another origin.
+        falcon.HTTPUnsupportedMediaType: the body is not JSON.
     """
     headers: dict[bytes, bytes] = dict(req.scope["headers"])
     judged = [name for name, _ in req.scope["headers"] if name in _JUDGED]
@@ -106,7 +106,7 @@ def local(req: Any) -> None:
             description="The headers Host, Origin, Sec-Fetch-Site and Content-Type have one value."
         )
     if not _OF_PROXIES.isdisjoint(headers):
-        # Whoever sent it to the proxy may be anywhere.
+        # The client of the proxy may be on another machine.
         raise _forbidden(f"Requests that a proxy forwards are refused{_TOKEN}.")
     host = headers.get(b"host", b"")
     if not _is_local(host):
@@ -128,7 +128,7 @@ def local(req: Any) -> None:
 
 @lru_cache(maxsize=256)
 def _is_local(host: bytes) -> bool:
-    """Say whether a header ``Host``, with or without a port, names loopback."""
+    """Return whether a header ``Host``, with or without a port, names loopback."""
     text = host.decode("latin-1")
     name, colon, port = text.rpartition(":")
     return names_loopback(name if colon and port.isascii() and port.isdecimal() else text)

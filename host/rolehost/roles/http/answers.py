@@ -1,4 +1,4 @@
-"""The last look at an answer: whether it can be sent, and whether it is an event stream."""
+"""The last check of a response, and the end of event streams."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ EVENTS = "text/event-stream"
 
 
 class Streams:
-    """The event streams of one process, which end when it drains."""
+    """The event streams of one process. They end when the process drains."""
 
     def __init__(self) -> None:
         self._ends = asyncio.Event()
 
     def end(self) -> None:
-        """End all of them, those that begin later too; called on the event loop."""
+        """End all event streams, including those that begin later. Call it on the event loop."""
         self._ends.set()
 
     async def until_drain(self, events: AsyncIterator[Any]) -> AsyncIterator[Any]:
-        """Yield what an emitter yields, until it ends or the process drains.
+        """Yield the events of an iterator until it ends or the process drains.
 
-        A generator that waits for its next event is cancelled there, so that its ``finally``
-        runs; the client is sent the regular end of the answer, and connects elsewhere.
+        If a generator waits for its next event, it is cancelled, so that its ``finally`` runs. The
+        client gets the regular end of the response, and reconnects to another process.
         """
         context = copy_context()
         iterator = aiter(events)
@@ -64,13 +64,13 @@ async def _next(iterator: AsyncIterator[Any]) -> Any:
 
 
 class Answers:
-    """Falcon middleware that stands outside of all others, and so sees an answer last.
+    """The outermost Falcon middleware, which gets each response last.
 
-    An answer that cannot be encoded is a problem document and one line in the log that names its
-    responder; Falcon would send an empty body, or nothing at all.
+    If a response cannot be encoded, the client gets a problem document, and one line in the log
+    names the responder. Falcon itself would send an empty body, or nothing.
 
     Args:
-        streams: the process's event streams.
+        streams: the event streams of the process.
     """
 
     def __init__(self, streams: Streams) -> None:
@@ -83,10 +83,10 @@ class Answers:
         resource: object,
         req_succeeded: bool,  # noqa: ARG002
     ) -> None:
-        """Encode the answer; Falcon keeps what was made of ``resp.media``.
+        """Encode the response. Falcon keeps the encoded ``resp.media``, so this costs nothing.
 
         Raises:
-            falcon.HTTPInternalServerError: it cannot be encoded.
+            falcon.HTTPInternalServerError: the response cannot be encoded.
         """
         try:
             data = await resp.render_body()
@@ -114,9 +114,9 @@ class Answers:
 
 
 def _check_headers(resp: falcon.asgi.Response) -> None:
-    """Raise when a header cannot be sent.
+    """Raise an exception if a header cannot be sent.
 
-    PERF: most headers are printable ASCII, which is quick to see.
+    PERF: most headers are printable ASCII, for which the check is fast.
     """
     if resp._extra_headers is None and resp._cookies is None:
         for value in resp._headers.values():
@@ -131,7 +131,7 @@ def _check_headers(resp: falcon.asgi.Response) -> None:
 
 
 def _emptied(resp: falcon.asgi.Response) -> None:
-    """Take everything from a response that could keep an error from being sent."""
+    """Clear a response, so that an error can be sent instead."""
     resp.text = resp.data = resp.media = resp.stream = resp.sse = None
     resp._headers.clear()
     resp._extra_headers = resp._cookies = None
@@ -139,7 +139,7 @@ def _emptied(resp: falcon.asgi.Response) -> None:
 
 
 def _named(req: falcon.asgi.Request, resource: object) -> str:
-    """Return the responder of a request with its line, as far as it is known."""
+    """Return the responder of a request with its line, for the log."""
     template = getattr(req, "uri_template", None) or req.path
     if resource is None:
         return f"{req.method} {template}"

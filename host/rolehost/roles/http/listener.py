@@ -12,12 +12,12 @@ from rolehost.loopback import names_loopback
 from rolehost.private import NotPrivate, bind_private, check_socket
 from rolehost.roles.status import LISTENER_VARIABLE
 
-#: Connections the kernel keeps for us while all processes are busy.
+#: Connections that the kernel keeps while all processes are busy.
 BACKLOG = 2048
 
 
 def inherited_listener() -> socket.socket | None:
-    """Return the socket that the supervisor has opened; None: it has not."""
+    """Return the socket that the supervisor has opened; None: there is none."""
     number = os.environ.pop(LISTENER_VARIABLE, None)
     return None if number is None else socket.socket(fileno=int(number))
 
@@ -29,7 +29,7 @@ def open_listener(bind: str) -> socket.socket:
         bind: ``host:port``, ``[v6-address]:port``, ``:port`` (all addresses) or ``unix:/path``.
 
     Raises:
-        StartError: it cannot be had; the message says why and what to do.
+        StartError: the socket cannot be opened; the message has the reason and the fix.
     """
     if bind.startswith("unix:"):
         return _unix(bind.removeprefix("unix:"))
@@ -45,7 +45,7 @@ def open_listener(bind: str) -> socket.socket:
         raise StartError(_reason(bind, error)) from None
     address = listener.getsockname()[0]
     if names_loopback(host) and not names_loopback(address):
-        # The deployment was composed as one that this machine alone reaches.
+        # The access rules of this deployment assume that only this machine can connect.
         listener.close()
         raise StartError(
             f"cannot listen on {bind}: {host} is {address} here, which is no loopback address;"
@@ -96,7 +96,7 @@ def _unix(path: str) -> socket.socket:
 
 
 def _remove_stale(path: Path) -> None:
-    """Remove a socket of this user that no process listens on; never one in use."""
+    """Remove a socket of this user on which no process listens."""
     if not check_socket(path):
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:

@@ -37,7 +37,7 @@ class WorkerBackoff:
         self._due = 0.0
 
     def open(self, now: float) -> bool:
-        """Whether a worker may be started; ``now`` in monotonic seconds."""
+        """Return whether a worker may be started at ``now`` (monotonic seconds)."""
         return now >= self._due
 
     def died(self, lived: float, now: float, *, served: bool) -> None:
@@ -59,20 +59,20 @@ class WorkerBackoff:
 
 
 class Master(Arbiter):  # type: ignore[misc]
-    """gunicorn's master: it replaces workers that die, with a growing delay, and that hang.
+    """gunicorn's master. It replaces workers that die, with a growing delay, or hang.
 
     Args:
-        app: the application as gunicorn knows it.
-        host: settings: ``[supervisor]`` and the grace of ``[http]``.
-        beats: of this process; reports workers that hang and that end, too.
-        inherited: another process has the listener too: its address stays when this one ends.
+        app: gunicorn's application.
+        host: settings; ``[supervisor]`` and the grace of ``[http]`` are used.
+        beats: reports the progress of this process, and workers that hang or end.
+        inherited: another process has the listener too; its address stays when this one ends.
     """
 
     def __init__(self, app: Any, host: HostSettings, beats: Beats, *, inherited: bool) -> None:
         self._backoff = WorkerBackoff(Backoff())
         self._beats = beats
-        # Seconds after which a worker without progress hangs, 0: never; and after which it is
-        # killed when it hangs and was told to stop.
+        # Seconds after which a worker without progress hangs (0: never), and after which a worker
+        # that hangs and was told to stop is killed.
         self._hang = host.supervisor.hang
         self._grace = host.http.grace + host.http.shutdown_delay
         self._clock = RunningClock(1.0)
@@ -85,7 +85,7 @@ class Master(Arbiter):  # type: ignore[misc]
         self.cfg.set("child_exit", self._died)
 
     def init_signals(self) -> None:
-        """Handle gunicorn's signals, but the one that asks for stacks."""
+        """Handle gunicorn's signals, except the one that asks for stacks."""
         super().init_signals()
         self._beats.dumps()
 
@@ -94,9 +94,9 @@ class Master(Arbiter):  # type: ignore[misc]
         return super().wait_for_signals(timeout=min(timeout, self._beats.every))
 
     def murder_workers(self) -> None:
-        """Beat, and end workers whose event loop makes no progress.
+        """Report progress, and end workers whose event loop makes no progress.
 
-        gunicorn's own rule would kill all of them when the machine was suspended.
+        gunicorn's own rule would kill all workers after the machine was suspended.
         """
         self._beats.beat("the master")
         now = time.monotonic()
@@ -115,45 +115,45 @@ class Master(Arbiter):  # type: ignore[misc]
                     self.kill_worker(pid, signal.SIGKILL)
             elif self._hang and silence and silence[1] >= self._hang and not self._retires:
                 worker.kill_at = at + self._grace
-                # First the line: the stacks are written to the same pipe, piece by piece.
+                # The line comes first, because the stacks are written to the same pipe in pieces.
                 self._beats.tell(f"hung {pid} {silence[1]:.1f}")
                 self.kill_worker(pid, DUMP)
                 self.kill_worker(pid, signal.SIGTERM)
 
     def stop(self, graceful: bool = True) -> None:
-        """Stop the workers; from now on none of them is missed."""
+        """Stop the workers; from now on their end is no loss."""
         self._stops = True
         super().stop(graceful)
 
     def handle_usr1(self) -> None:
-        """Retire: let the workers go, start no other, and end with the last of them."""
+        """Retire: tell the workers to retire, start no others, and end after the last one."""
         self._retires = True
         self.kill_workers(RETIRE)
 
     def manage_workers(self) -> None:
-        """Start and stop workers, so that there are as many as there should be."""
+        """Start and stop workers until their number is right."""
         if not self._retires:
             super().manage_workers()
         elif not self.WORKERS:
             raise StopIteration
 
     def spawn_workers(self) -> None:
-        """Start the workers that lack, unless it is too early for that."""
+        """Start missing workers, unless the delay has not passed yet."""
         if self._backoff.open(time.monotonic()):
             super().spawn_workers()
 
     def spawn_worker(self) -> int:
-        """Fork a worker; returns its process id in the master alone.
+        """Fork a worker; return its process id in the master, and not at all in the worker.
 
-        gunicorn's workers have the master's signal handlers until they set their own, and lose
-        what comes before. So signals wait until then: see :meth:`HostWorker.init_signals`.
+        A worker of gunicorn has the signal handlers of the master until it sets its own, and loses
+        signals that arrive before. So signals are blocked until :meth:`HostWorker.init_signals`.
         """
         signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         try:
             pid: int = super().spawn_worker()
             return pid
         except SystemExit as end:
-            # Of the worker: in the master nothing raises it here.
+            # This is the worker; the master raises no SystemExit here.
             leave(end.code if isinstance(end.code, int) else int(end.code is not None))
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
@@ -169,5 +169,5 @@ class Master(Arbiter):  # type: ignore[misc]
 def _born(_arbiter: Any, worker: Any) -> None:
     worker.born = time.monotonic()
     worker.beat, worker.watch, worker.kill_at = 0.0, Watch(), None
-    # Shared with the worker, which marks it.
+    # Shared with the worker, which sets it.
     worker.served = mmap.mmap(-1, 1)

@@ -1,8 +1,8 @@
-"""The one reading of a request's path.
+"""Decoding of a request's path. No other code of the host reads a path.
 
-A path is read from the bytes that the client sent (``raw_path`` of the ASGI scope), before
-percent-encoding is decoded, and nothing else of the host reads it again. Sources: RFC 3986,
-sections 2.1, 3.3 and 6.2.2; RFC 9112, section 3.2.
+It works on the bytes that the client sent (``raw_path`` of the ASGI scope), in which
+percent-encoding is not decoded. Sources: RFC 3986, sections 2.1, 3.3 and 6.2.2; RFC 9112,
+section 3.2.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from urllib.parse import quote, unquote_to_bytes
 
-#: Bytes that no path has: beyond printable ASCII; the number sign, which ends a path; and the
-#: backslash, which some programs take for a slash.
+#: Bytes that are not allowed in a path: all but printable ASCII; the number sign, which ends a path;
+#: and the backslash, which some programs treat as a slash.
 _FORBIDDEN = re.compile(rb"[^\x21\x22\x24-\x5b\x5d-\x7e]")
 
-#: A percent sign without two hexadecimal digits, and an encoded NUL, which no database stores.
+#: A percent sign without two hexadecimal digits, or an encoded NUL, which no database can store.
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})|%00")
 
 _DOT_SEGMENT = re.compile(r"/\.{1,2}(?:/|\Z)")
@@ -22,30 +22,30 @@ _DOT_SEGMENT = re.compile(r"/\.{1,2}(?:/|\Z)")
 #: A variable of a URI template, with its converter.
 _FIELD = re.compile(r"(\{[^}]*\})")
 
-#: What a client sends as it is; everything else of a literal segment is percent-encoded.
+#: Characters of a literal segment that a client does not percent-encode.
 _PLAIN = "!\"$&'()*+,-./:;<=>@[]^_`{|}~"
 
 
-#: The paths of nearly all requests: nothing is encoded, no segment is empty or begins with a dot.
+#: Matches most paths: nothing is encoded, and no segment is empty or begins with a dot.
 ORDINARY = re.compile(
     rb"(?:/[\x21\x22\x24\x26-\x2d\x30-\x5b\x5d-\x7e][\x21\x22\x24\x26-\x2e\x30-\x5b\x5d-\x7e]*+)++"
 )
 
 
 class MalformedPath(ValueError):
-    """The path is not one that a URI can have."""
+    """A URI cannot have this path."""
 
 
 def decoded(raw: bytes) -> str | None:
     """Return a path with its percent-encoding decoded.
 
     Returns:
-        The path; None if it is well-formed and no route can have it: it does not begin with a
-        slash (absolute-form, ``*``), or it has an empty segment, ``.``, ``..`` or an encoded
-        slash. One slash at the end is kept.
+        The path, with one slash at its end if it has one. None if the path is well-formed and no
+        route can match it: it does not begin with a slash (absolute-form, ``*``), or it has an
+        empty segment, ``.``, ``..`` or an encoded slash.
 
     Raises:
-        MalformedPath: it has a forbidden character, a malformed escape, or is not UTF-8.
+        MalformedPath: the path has a forbidden character or a malformed escape, or is not UTF-8.
     """
     if _FORBIDDEN.search(raw):
         raise MalformedPath
@@ -66,11 +66,11 @@ def decoded(raw: bytes) -> str | None:
 
 
 def spelling(template: str) -> re.Pattern[bytes]:
-    """Return the pattern of the paths, as sent, whose literal parts are those of a template."""
+    """Return a pattern for raw paths whose literal parts are spelled as in a template."""
     parts = []
     for part in _FIELD.split(template):
         if part.startswith("{"):
-            # The converter ``path`` takes several segments.
+            # The converter ``path`` matches several segments.
             parts.append(b".+" if ":path" in part else b"[^/]+")
         else:
             parts.append(re.escape(quote(part, safe=_PLAIN).encode("ascii")))

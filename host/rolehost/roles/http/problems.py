@@ -30,7 +30,7 @@ _PROBLEM_TYPE = "application/problem+json"
 #: A client may try again after a second.
 _RETRY = {"Retry-After": "1"}
 
-#: Codes of statuses whose names changed between versions of Python (RFC 9110 renamed them).
+#: Codes for statuses that RFC 9110 renamed; their names depend on the version of Python.
 _RENAMED = {
     413: "content_too_large",
     414: "uri_too_long",
@@ -51,11 +51,11 @@ def render(scope: Scope, error: falcon.HTTPError) -> tuple[str, bytes]:
     """Return the media type and the body of an error.
 
     Args:
-        scope: the ASGI scope of the request, for which the router has decided.
+        scope: the ASGI scope of the request, after its route was matched.
         error: the error.
 
     Returns:
-        If the error cannot be shown, or its format fails: a problem without details.
+        A problem without details if the plugin's format or the encoding fails.
     """
     try:
         return _rendered(scope, error)
@@ -91,7 +91,7 @@ def _rendered(scope: Scope, error: falcon.HTTPError) -> tuple[str, bytes]:
 
 
 def _code_of(error: falcon.HTTPError) -> str:
-    """Return the stable name, in snake case, of an error that names none itself."""
+    """Return the code of an error that has none: the name of its status in snake case."""
     if isinstance(error, falcon.MediaMalformedError):
         return "malformed_json"
     if error.status_code in _RENAMED:
@@ -108,7 +108,7 @@ def _serialize(req: falcon.asgi.Request, resp: falcon.Response, error: Any) -> N
 
 
 def _title(error: falcon.HTTPError) -> str:
-    """Return the title without the number that Falcon's default puts before it."""
+    """Return the title without the status number, with which Falcon's defaults begin."""
     head, _, rest = error.title.partition(" ")
     return rest if rest and head == str(error.status_code) else error.title
 

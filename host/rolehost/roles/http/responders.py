@@ -24,7 +24,7 @@ _LONGEST_KEY = 255
 
 
 def adapter(threads: Threads, session: Session, services: Services) -> Adapt:
-    """Return what makes responders fit for Falcon.
+    """Return the function that adapts responders to Falcon.
 
     A coroutine function stays as it is. A synchronous responder becomes a coroutine function that
     reads the body and calls the responder on a thread, inside a database session, with the
@@ -49,9 +49,9 @@ def adapter(threads: Threads, session: Session, services: Services) -> Adapt:
 def idempotent(responder: Responder, services: Any) -> Responder:
     """Make a synchronous responder honour ``Idempotency-Key``.
 
-    The key is scoped by method and path; the fingerprint is a SHA-256 over method, path, query,
-    ``Authorization`` and body, so that no client is sent what another one was answered. What the
-    responder raises is not stored: a repetition runs it again.
+    A key belongs to one method and path. The fingerprint is a SHA-256 over method, path, query,
+    ``Authorization`` and body, so that no client gets the response of another one. Errors that the
+    responder raises are not stored: a repetition calls it again.
     """
 
     def respond(req: Any, resp: Any, **params: Any) -> None:
@@ -87,7 +87,7 @@ def _repeat(resp: Any, stored: Any) -> None:
 
 
 def _rendered(resp: Any) -> tuple[int, dict[str, str], bytes]:
-    """Render a response now, so that the very bytes that are sent are the stored ones."""
+    """Encode a response now, so that the stored bytes are those that are sent."""
     if resp.text is not None:
         body = resp.text.encode() if isinstance(resp.text, str) else bytes(resp.text)
     elif resp.data is not None:
