@@ -20,11 +20,11 @@ from rolehost.deployment.model import HostSettings
 from rolehost.errors import StorageUnavailable
 from rolehost.observe.recorders import Recorders
 from rolehost.roles.http.access import admissions
-from rolehost.roles.http.answers import Answers, Streams
 from rolehost.roles.http.body import Request
 from rolehost.roles.http.middleware import HostMiddleware
 from rolehost.roles.http.problems import NotStarted, error_for, install
 from rolehost.roles.http.responders import adapter
+from rolehost.roles.http.responses import EventStreams, ResponseCheck
 from rolehost.roles.http.routes import Router
 from rolehost.roles.http.scope import Asgi
 from rolehost.services import ProcessServices
@@ -43,7 +43,7 @@ class Application:
         streams: its event streams.
     """
 
-    def __init__(self, asgi: Asgi, threads: Threads, streams: Streams) -> None:
+    def __init__(self, asgi: Asgi, threads: Threads, streams: EventStreams) -> None:
         self.asgi = asgi
         self.threads = threads
         self.streams = streams
@@ -86,20 +86,20 @@ def build(
         router.add(owned.value, admission_to(owned))
     _add_degraded(router, composition)
     router.compile()
-    streams = Streams()
+    streams = EventStreams()
     app = _falcon(composition, services, router, streams)
     return Application(HostMiddleware(app, router, http, recorders), threads, streams)
 
 
 def _falcon(
-    composition: Composition, services: Services, router: Any, streams: Streams
+    composition: Composition, services: Services, router: Any, streams: EventStreams
 ) -> falcon.asgi.App[Any, Any]:
     components: list[Any] = [owned.value.component for owned in composition.middleware]
     # As a class attribute of the context, the services cost a request nothing.
     context = type("Context", (falcon.Context,), {"services": services, "body": b""})
     app: falcon.asgi.App[Any, Any] = falcon.asgi.App(
         request_type=type("HostRequest", (Request,), {"context_type": context}),
-        middleware=[Answers(streams), *components],
+        middleware=[ResponseCheck(streams), *components],
         router=router,
     )
     handler = JSONHandler(dumps=msgspec.json.encode, loads=load_json)

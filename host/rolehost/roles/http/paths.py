@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from urllib.parse import quote, unquote_to_bytes
 
-#: Bytes that are not allowed in a path: all but printable ASCII; the number sign, which ends a path;
-#: and the backslash, which some programs treat as a slash.
+#: Bytes that a path must not have: all but printable ASCII; the number sign, which ends a path; and
+#: the backslash, which some programs treat as a slash.
 _FORBIDDEN = re.compile(rb"[^\x21\x22\x24-\x5b\x5d-\x7e]")
 
 #: A percent sign without two hexadecimal digits, or an encoded NUL, which no database can store.

@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 EVENTS = "text/event-stream"
 
 
-class Streams:
+class EventStreams:
     """The event streams of one process. They end when the process drains."""
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ async def _next(iterator: AsyncIterator[Any]) -> Any:
     return await anext(iterator)
 
 
-class Answers:
+class ResponseCheck:
     """The outermost Falcon middleware, which gets each response last.
 
     If a response cannot be encoded, the client gets a problem document, and one line in the log
@@ -73,7 +73,7 @@ class Answers:
         streams: the event streams of the process.
     """
 
-    def __init__(self, streams: Streams) -> None:
+    def __init__(self, streams: EventStreams) -> None:
         self._streams = streams
 
     async def process_response(

@@ -1,4 +1,4 @@
-"""Answers that cannot be encoded, and streams that end when the process drains."""
+"""ResponseCheck that cannot be encoded, and streams that end when the process drains."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import falcon.asgi
 import pytest
 from rolehost.api import ErrorFormat, Route
 from rolehost.observe.recorders import Recorders
-from rolehost.roles.http.answers import Streams
 from rolehost.roles.http.application import build
+from rolehost.roles.http.responses import EventStreams
 from structlog.testing import capture_logs
 
 from tests.http.asgi import ask
@@ -94,7 +94,7 @@ def test_what_cannot_be_encoded_is_a_problem_and_one_line(
     assert "x-evil" not in answer.headers
     (line,) = [each for each in logs if each["log_level"] == "error"]
     assert line["event"] == "an answer cannot be encoded"
-    assert "/things/{name}: Things at tests.http.test_answers:" in line["responder"]
+    assert "/things/{name}: Things at tests.http.test_responses:" in line["responder"]
 
 
 @pytest.mark.parametrize("value", ["plain", "caf\xe9", "with\ttab"])
@@ -141,11 +141,11 @@ def test_streams_end_at_their_next_wait_and_run_their_finally() -> None:
         finally:
             ended.append(name)
 
-    async def read(streams: Streams, name: str, count: int) -> list[int]:
+    async def read(streams: EventStreams, name: str, count: int) -> list[int]:
         return [event async for event in streams.until_drain(events(name, count))]
 
     async def run() -> tuple[list[int], list[int]]:
-        streams = Streams()
+        streams = EventStreams()
         waiting = asyncio.create_task(read(streams, "waits", 3))
         await asyncio.sleep(0.05)
         assert not waiting.done()
@@ -163,7 +163,7 @@ def test_a_stream_that_fails_fails_as_without_the_host() -> None:
         raise ValueError("the emitter fails")
 
     async def run() -> list[int]:
-        return [event async for event in Streams().until_drain(events())]
+        return [event async for event in EventStreams().until_drain(events())]
 
     with pytest.raises(ValueError, match="the emitter fails"):
         asyncio.run(run())
