@@ -7,7 +7,7 @@ import time
 from rolehost.api.contributions import Check
 from rolehost.api.services import Services
 from rolehost.observe.board import Board, Hang
-from rolehost.schema import Drift, Schema
+from rolehost.schema import Schema
 
 
 class Unhealthy(Exception):
@@ -31,17 +31,20 @@ def own_checks(board: Board, hang: float, schema: Schema | None) -> tuple[Check,
         now = time.monotonic()
         _raise(tuple(each for each in board.read().hangs if now - each.since >= hang))
 
-    def matches(_services: Services) -> str | None:
-        drift = schema.drift() if schema is not None else Drift()
-        if drift.fault:
-            raise Unhealthy(drift.fault)
-        return drift.notice or None
-
     checks = (
         Check(name="processes", fn=processes),
         Check(name="progress", fn=progress, ready=False, live=True),
     )
-    return checks if schema is None else (*checks, Check(name="schema", fn=matches))
+    if schema is None:
+        return checks
+
+    def matches(_services: Services) -> str | None:
+        drift = schema.drift()
+        if drift.fault:
+            raise Unhealthy(drift.fault)
+        return drift.notice or None
+
+    return (*checks, Check(name="schema", fn=matches))
 
 
 def _raise(hangs: tuple[Hang, ...]) -> None:
