@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -32,12 +32,9 @@ def opened(context: Context) -> Iterator[Database]:
         StartError: the deployment has no database.
         StorageUnavailable: it cannot be reached.
     """
-    database: Database = _with_database(context).backends["database"].value.factory()
-    try:
-        with database.session():
-            yield database
-    finally:
-        database.close()
+    backend = _with_database(context).backends["database"].value
+    with closing(backend.factory()) as database, database.session():
+        yield database
 
 
 @contextmanager
@@ -66,14 +63,14 @@ def acting(context: Context) -> Iterator[ProcessServices]:
     from rolehost.schema import HOST_SET, require_pre
     from rolehost.services import ProcessServices
 
-    services = ProcessServices(_with_database(context), role="command")
-    try:
-        with services.database.session():
-            require_pre(services.database, [HOST_SET])
-            services.wait_for_writers()
-            yield services
-    finally:
-        services.close()
+    composition = _with_database(context)
+    with (
+        closing(ProcessServices(composition, role="command")) as services,
+        services.database.session(),
+    ):
+        require_pre(services.database, [HOST_SET])
+        services.wait_for_writers()
+        yield services
 
 
 def _with_database(context: Context) -> Composition:

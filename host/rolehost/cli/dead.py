@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing, nullcontext
 from typing import TYPE_CHECKING
 
 import click
@@ -75,7 +75,7 @@ def show(context: Context, letter: str, as_json: bool) -> int:
     kind, number = _parsed(letter)
     if kind == "message":
         with _queue(context) as queue:
-            found = deadletters.show_message(queue, number) if queue is not None else None
+            found = deadletters.show_message(queue, number) if queue else None
     else:
         with ledger(context) as database:
             found = deadletters.show(database, letter)
@@ -143,17 +143,9 @@ def _discard(services: ProcessServices, letter: str, kind: str, number: int) -> 
         return deadletters.discard(work.transaction, letter)
 
 
-@contextmanager
-def _queue(context: Context) -> Iterator[Queue | None]:
+def _queue(context: Context) -> AbstractContextManager[Queue | None]:
     backend = context.composition.backends.get("queue")
-    if backend is None:
-        yield None
-        return
-    queue: Queue = backend.value.factory()
-    try:
-        yield queue
-    finally:
-        queue.close()
+    return closing(backend.value.factory()) if backend else nullcontext()
 
 
 def _has_queue(services: ProcessServices) -> bool:

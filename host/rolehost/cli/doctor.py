@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 
 import click
 
@@ -54,11 +55,8 @@ def _lines(context: Context) -> Iterator[Line]:
     if composition.backends:
         from rolehost.services import ProcessServices
 
-        services = ProcessServices(composition, role="command")
-        try:
+        with closing(ProcessServices(composition, role="command")) as services:
             yield from doctor_checks.engines(services)
-        finally:
-            services.close()
 
 
 def _print(line: Line) -> None:

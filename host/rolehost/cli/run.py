@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 
 import click
 
@@ -99,12 +100,9 @@ def _migrated(composition: Composition) -> bool:
     from rolehost.roles.migrating import bring_up
 
     try:
-        database = backend.value.factory()
-        try:
+        with closing(backend.value.factory()) as database:
             for migration in bring_up(composition, database):
                 click.echo(f"migrated {migration.location}", err=True)
-        finally:
-            database.close()
     except StorageRefused:
         raise
     except StorageUnavailable:
