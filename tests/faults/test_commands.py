@@ -64,6 +64,7 @@ def test_the_list_says_that_it_is_degraded_and_why(file, capsys):
     assert "hook-raised: rolehost_checks raised LookupError" in row["why"]
 
 
+@pytest.mark.needs("rolehost_fleet")
 @pytest.mark.parametrize("subject", ["plugin:faults_news", "route:/news"])
 def test_why_names_the_failure_of_a_plugin_and_of_its_routes(file, subject, capsys):
     assert invoke(["why", "-d", file, subject]) == 1

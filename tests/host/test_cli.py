@@ -246,6 +246,7 @@ def test_settings_have_origins_and_hide_secrets(shop: Shell):
     assert "hunter2" not in told.out
 
 
+@pytest.mark.needs("rolehost_fleet")
 @pytest.mark.parametrize(
     ("subject", "words"),
     [
@@ -269,6 +270,7 @@ def test_why_tells_who_gives_what_is_on(shop: Shell, subject: str, words: list[s
     assert all(word in told.out for word in words), told.out
 
 
+@pytest.mark.needs("rolehost_fleet")
 @pytest.mark.parametrize(
     ("subject", "words"),
     [
@@ -289,6 +291,7 @@ def test_why_tells_what_would_turn_on_what_is_off(shop: Shell, subject: str, wor
     assert all(word in told.out for word in words), told.out
 
 
+@pytest.mark.needs("rolehost_fleet")
 def test_a_plugin_whose_metrics_are_none_is_broken_and_stops_no_question(shop: Shell):
     wrong = APPLICATION.replace("/orders", "/wrong").replace("metrics=(Metric(", "metrics=(dict(")
     write_plugin(shop.folder, "wrong", wrong)
@@ -302,6 +305,7 @@ def test_a_plugin_whose_metrics_are_none_is_broken_and_stops_no_question(shop: S
     assert "something else than metrics" in rows["wrong"]["why"]
 
 
+@pytest.mark.needs("rolehost_fleet")
 def test_why_names_its_kinds_when_it_is_asked_for_another(shop: Shell):
     told = shop("why", "rout:/orders")
     assert told.status == exits.USAGE

@@ -112,20 +112,30 @@ def words(text: str) -> str:
     return " ".join(text.split())
 
 
-def test_listings_name_the_point_and_who_gives_to_it(tmp_path: Path):
+@pytest.fixture
+def restaurant(tmp_path: Path) -> Path:
+    """A folder with a deployment of both plugins, and their metadata."""
     for name in ("menu", "kitchen"):
         entry = f"{name} = rolehost_points.{name}"
         install(tmp_path / "site", f"rolehost-{name}", "0.1.0", entry)
     (tmp_path / "rolehost.toml").write_text('plugins = ["kitchen", "menu"]\n')
-    rows = json.loads(rolehost(tmp_path, "plugins", "--json"))
+    return tmp_path
+
+
+def test_listings_name_the_point_and_who_gives_to_it(restaurant: Path):
+    rows = json.loads(rolehost(restaurant, "plugins", "--json"))
     extensions = {row["name"]: row["extensions"] for row in rows if row["extensions"]}
     assert extensions == {
         "menu": ["offers menu_dishes"],
         "kitchen": ["extends menu_dishes of plugin menu"],
     }
-    why = words(rolehost(tmp_path, "why", "extension:menu_dishes"))
+
+
+@pytest.mark.needs("rolehost_fleet")
+def test_why_names_the_point_and_who_gives_to_it(restaurant: Path):
+    why = words(rolehost(restaurant, "why", "extension:menu_dishes"))
     assert "given by: plugin menu (rolehost-menu 0.1.0)" in why
     kitchen = "plugin kitchen (rolehost-kitchen 0.1.0) at rolehost_points.kitchen"
     assert f"given to it: {kitchen}" in why
-    told = words(rolehost(tmp_path, "why", "plugin:kitchen"))
+    told = words(rolehost(restaurant, "why", "plugin:kitchen"))
     assert "extends: menu_dishes of plugin menu" in told

@@ -123,6 +123,7 @@ def test_its_command_has_the_services_of_the_deployment(url: str, folder: Path, 
     assert "Count stored greetings" in rolehost(folder, environ, "--help")
 
 
+@pytest.mark.needs("rolehost_fleet")
 def test_the_chosen_cache_and_the_secret_are_explained(folder: Path, environ: dict[str, str]):
     why = rolehost(folder, environ, "why", "backend:forgetful")
     assert "rolehost.toml:5" in why

@@ -20,7 +20,7 @@ from typing import Any
 from tests.proofs.kit import ROOT, Unavailable
 
 #: Parts of the tree whose wheels a stranger would get from an index.
-PARTS = (".", "plugins/embedded", "plugins/ops", "contrib/testing")
+PARTS = (".", "plugins/embedded", "plugins/ops", "contrib/fleet", "contrib/testing")
 
 
 class Ground:
@@ -85,7 +85,7 @@ class Ground:
         venv.create(self.bin.parent, with_pip=False)
         done = self.pip(
             "install",
-            "rolehost[http,worker,scheduler,testing]",
+            "rolehost[http,worker,scheduler,fleet,testing]",
             "rolehost-embedded",
             "rolehost-ops",
         )

@@ -184,15 +184,11 @@ def commands(context: Context, as_json: bool) -> None:
     listing(rows, as_json=as_json, empty="no enabled plugin contributes a command")
 
 
-@click.command()
-@as_json
-def failpoints(as_json: bool) -> None:
-    """List the points at which a process can be made to fail, for tests.
-
-    ROLEHOST_FAIL=POINT:ACTION[@PROBABILITY],… arms them in the processes that are started with
-    it, except in production. Actions: kill, raise, delay=SECONDS.
-    """
-    from rolehost.failpoints import NAMES
-
-    rows = [{"point": name, "what has happened": text} for name, text in NAMES.items()]
-    listing(rows, as_json=as_json, empty="there are none")
+def extends(composition: Composition, plugin: str) -> list[str]:
+    """Return what a plugin gives to extension points: ``HOOK of plugin NAME``, sorted."""
+    return sorted(
+        f"{point.hook} of plugin {owner.name}"
+        for owner in composition.plugins
+        for point in owner.info.extension_points
+        if any(each.plugin == plugin for each in composition.extensions.get(point.hook, ()))
+    )

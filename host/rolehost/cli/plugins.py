@@ -10,8 +10,8 @@ import click
 from rolehost.api.contributions import PluginInfo
 from rolehost.cli import exits, pin
 from rolehost.cli.context import Context, Examined, as_json, takes_deployment
-from rolehost.cli.explain import extends
 from rolehost.cli.lazy import LazyGroup, Targets
+from rolehost.cli.listings import extends
 from rolehost.cli.output import listing
 from rolehost.cli.output import problems as tell
 from rolehost.composition import Composition, probe

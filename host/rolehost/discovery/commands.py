@@ -25,11 +25,6 @@ HOST: Commands = {
     "check": ("rolehost.cli.check:check", "Check deployments without starting anything."),
     "commands": ("rolehost.cli.listings:commands", "List the commands that plugins add."),
     "dead": ("rolehost.cli.dead:dead", "List, show, replay and discard dead letters."),
-    "doctor": ("rolehost.cli.doctor:doctor", "Look whether a deployment can run here."),
-    "failpoints": (
-        "rolehost.cli.listings:failpoints",
-        "List the points at which tests make a process fail.",
-    ),
     "handlers": ("rolehost.cli.listings:handlers", "List event handlers by topic and group."),
     "jobs": ("rolehost.cli.jobs:jobs", "List, show, retry and cancel jobs."),
     "migrate": ("rolehost.cli.migrate:migrate", "Apply and take back migrations."),
@@ -39,11 +34,17 @@ HOST: Commands = {
     "run": ("rolehost.cli.run:run", "Run a deployment, all its roles, in the foreground."),
     "schedules": ("rolehost.cli.listings:schedules", "List schedules."),
     "settings": ("rolehost.cli.listings:settings", "List settings, each with its origin."),
-    "why": ("rolehost.cli.why:why", "Say who gives something, or why it is off."),
 }
 
 #: Commands of tools of this project → the extra of ``rolehost`` that installs the tool.
-OFFERED: Mapping[str, str] = {"asyncapi": "fleet", "fleet": "fleet", "new": "testing"}
+OFFERED: Mapping[str, str] = {
+    "asyncapi": "fleet",
+    "doctor": "fleet",
+    "failpoints": "testing",
+    "fleet": "fleet",
+    "new": "testing",
+    "why": "fleet",
+}
 
 #: Names that no plugin's command can have, whether the tools are installed or not.
 RESERVED = frozenset({*HOST, *OFFERED})

@@ -163,6 +163,7 @@ def test_the_command_prints_the_schema(host: Hosts):
     assert "items(first: Int! = 10): [Item!]!" in printed
 
 
+@pytest.mark.needs("rolehost_fleet")
 def test_where_it_is_not_enabled_it_is_told_what_would_turn_it_on(tmp_path: Path):
     (tmp_path / "rolehost.toml").write_text("plugins = []\n")
     done = subprocess.run(

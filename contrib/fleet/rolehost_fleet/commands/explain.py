@@ -1,213 +1,241 @@
-"""What ``rolehost why`` says of several deployments: who sends what, and who takes it where."""
+"""The facts of something that is on, for ``rolehost why``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from operator import attrgetter
+from typing import Any, NamedTuple
 
-from rolehost.api.contributions import Role
-from rolehost.cli.explain import Facts, explain, origin, provided
-from rolehost.composition import Owned
+from rolehost.api.contributions import (
+    Actor,
+    Backend,
+    Check,
+    Command,
+    Handler,
+    Middleware,
+    Migrations,
+    Route,
+    Schedule,
+)
+from rolehost.cli.listings import extends, values
+from rolehost.composition import Composition, Owned, responders
 from rolehost.composition.topology import actor_of, when
 
-from rolehost_fleet.model import Fleet, FleetMember
+#: Label and text, in the order in which they are shown.
+Facts = list[tuple[str, str]]
 
 
-def explain_fleet(fleet: Fleet, kind: str, name: str) -> Facts | None:
-    """Return the facts of a subject that is on in some deployment of a fleet, or None.
+def _no_facts(_composition: Composition, _contribution: Any) -> Facts:
+    return []
+
+
+class Kind(NamedTuple):
+    """A kind of contribution.
+
+    Attributes:
+        type: its class.
+        name: returns the name of a contribution in ``KIND:NAME``.
+        of: returns the contributions of a composition; of backends the chosen ones.
+        facts: returns what ``why`` adds about one.
+    """
+
+    type: type[Any]
+    name: Callable[[Any], str]
+    of: Callable[[Composition], Iterable[Owned[Any]]]
+    facts: Callable[[Composition, Any], Facts] = _no_facts
+
+
+def _route(_composition: Composition, route: Route) -> Facts:
+    return [("answers", ", ".join(sorted(responders(route))))]
+
+
+def _actor(composition: Composition, actor: Actor) -> Facts:
+    facts = [("queue", actor.queue), *_enqueuers(composition, actor.name)]
+    facts += [
+        ("scheduled by", f"schedule {item.value.name} ({when(item.value)}) of {item.plugin}")
+        for item in composition.schedules
+        if actor_of(item.value) == actor.name
+    ]
+    queues = composition.deployment.host.worker.queues
+    if queues is not None and actor.queue not in queues:
+        return [*facts, ("not worked here", f"[worker] queues leaves {actor.queue} out")]
+    return [*facts, ("worked by", "the worker role of this deployment")]
+
+
+def _handler(composition: Composition, handler: Handler) -> Facts:
+    publishers = _publishers(composition, handler.topic)
+    return [
+        ("topic", handler.topic),
+        ("group", handler.group),
+        *(publishers or [("published by", "nobody in this deployment")]),
+    ]
+
+
+def _schedule(composition: Composition, schedule: Schedule) -> Facts:
+    name = actor_of(schedule)
+    here = composition.actors.get(name)
+    worked = f"plugin {here.plugin}, here" if here else "another deployment"
+    return [("ticks", when(schedule)), ("enqueues", name), ("worked by", worked)]
+
+
+def _backend(composition: Composition, backend: Backend) -> Facts:
+    line = composition.deployment.origins[f"storage.{backend.kind}"].text
+    chosen = "the only one offered" if line == "default" else line
+    capabilities = ", ".join(sorted(backend.capabilities))
+    return [("kind", backend.kind), ("chosen at", chosen), ("capabilities", capabilities)]
+
+
+_name = attrgetter("name")
+
+#: The kinds of contributions that have a name.
+CONTRIBUTIONS: Mapping[str, Kind] = {
+    "route": Kind(Route, attrgetter("path"), lambda each: each.routes, _route),
+    "actor": Kind(Actor, _name, lambda each: each.actors.values(), _actor),
+    "handler": Kind(Handler, _name, lambda each: each.handlers, _handler),
+    "schedule": Kind(Schedule, _name, lambda each: each.schedules, _schedule),
+    "backend": Kind(Backend, _name, lambda each: each.backends.values(), _backend),
+    "check": Kind(Check, _name, lambda each: each.checks),
+    "command": Kind(Command, _name, lambda each: each.commands),
+    "middleware": Kind(Middleware, _name, lambda each: each.middleware),
+    "migrations": Kind(Migrations, attrgetter("package"), lambda each: each.migrations),
+}
+
+#: What makes a deployment a role: role → kind of contribution.
+MADE_BY = {"http": "route", "worker": "actor", "consumer": "handler", "scheduler": "schedule"}
+
+
+def explain(composition: Composition, kind: str, name: str) -> Facts | None:
+    """Return the facts of a subject that is on in this composition, or None.
 
     Args:
-        fleet: the deployments.
-        kind: one of :data:`rolehost.cli.explain.KINDS`.
-        name: as of :func:`rolehost.cli.explain.explain`.
+        kind: one of :data:`KINDS`.
+        name: its name; ``section.key`` of a setting, the path of a route; a metric's is any name
+            that it has at ``/metrics``.
     """
-    across = _ACROSS.get(kind)
-    if across is None:
-        return list(dict.fromkeys(_anything(fleet, kind, name))) or None
-    by_label: dict[str, dict[str, None]] = {}
-    for label, text in across(fleet, name):
-        by_label.setdefault(label, {})[text] = None
-    return [(label, text) for label, texts in by_label.items() for text in texts] or None
-
-
-def _anything(fleet: Fleet, kind: str, name: str) -> Facts:
-    """Say of anything what each deployment says of it."""
+    if kind in _OTHERS:
+        return _OTHERS[kind](composition, name) or None
+    found = CONTRIBUTIONS[kind]
     facts: Facts = []
-    lacking = []
-    for member in fleet.members:
-        found = explain(member.composition, kind, name)
-        if found is None:
-            lacking.append(member.name)
-            continue
-        facts += [
-            (label, f"{text}, in {member.name}" if label in _OF_DEPLOYMENT else text)
-            for label, text in found
-        ]
-    if facts and lacking:
-        facts.append(("off in", ", ".join(lacking)))
-    return facts
+    for owned in found.of(composition):
+        if found.name(owned.value) == name:
+            facts += provided(composition, owned) + found.facts(composition, owned.value)
+    if kind == "actor" and not facts and name in composition.enqueues:
+        return [*_enqueuers(composition, name), ("worked by", "another deployment")]
+    return facts or None
 
 
-#: Facts that are another in each deployment.
-_OF_DEPLOYMENT = frozenset({"enabled at", "chosen at", "value", "set by", "because of"})
+def provided(composition: Composition, owned: Owned[Any]) -> Facts:
+    """Say who gives a contribution, what enables it, and where it was written."""
+    return [*origin(composition, owned.plugin), ("written at", owned.location)]
 
 
-def _actor(fleet: Fleet, name: str) -> Facts:
-    found: Facts = []
-    for member in fleet.members:
-        owned = member.composition.actors.get(name)
-        if owned is not None:
-            found += [*_given(member, owned), ("queue", owned.value.queue)]
-    sent = [*_enqueuers(fleet, name), *_schedulers(fleet, name)]
-    if not found and not sent:
-        return []
-    return [*found, *sent, *_workers(fleet, name)]
-
-
-def _enqueuers(fleet: Fleet, actor: str) -> Facts:
+def origin(composition: Composition, name: str) -> Facts:
+    """Say which distribution ships a plugin, and which line enables it."""
+    plugin = composition.plugin(name)
+    line = composition.deployment.origins.get(f"plugins.{name}")
     return [
-        ("enqueued by", f"plugin {plugin.name} in {_at(member, plugin.name)}")
-        for member in fleet.members
-        for plugin in member.composition.plugins
-        if actor in plugin.info.enqueues
+        ("given by", f"plugin {name} ({plugin.distribution} {plugin.version})"),
+        ("enabled at", line.text if line else "in code"),
     ]
 
 
-def _schedulers(fleet: Fleet, actor: str) -> Facts:
-    facts: Facts = []
-    for member in fleet.members:
-        for owned in member.composition.schedules:
-            if actor_of(owned.value) == actor:
-                words = f"schedule {owned.value.name} ({when(owned.value)}) in {member.name}"
-                off = _role_off(member, "scheduler")
-                facts.append(
-                    ("not scheduled by", f"{words}: {off}") if off else ("scheduled by", words)
-                )
-    return facts
-
-
-def _workers(fleet: Fleet, actor: str) -> Facts:
-    working: Facts = []
-    idle: Facts = []
-    for member in fleet.members:
-        owned = member.composition.actors.get(actor)
-        if owned is None:
-            continue
-        off = _role_off(member, "worker")
-        if not off and not member.works(owned.value.queue):
-            off = f"{member.at('worker.queues')} leaves {owned.value.queue} out"
-        if off:
-            idle.append(("not worked by", f"{member.name}: {off}"))
-        else:
-            working.append(("worked by", f"the role worker of {_at(member, owned.plugin)}"))
-    if not working:
-        working = [_nobody(fleet, "worked by", f"actor:{actor}")]
-    return [*working, *idle]
-
-
-def _topic(fleet: Fleet, name: str) -> Facts:
-    published: Facts = [
-        ("published by", f"plugin {plugin.name} in {_at(member, plugin.name)}")
-        for member in fleet.members
-        for plugin in member.composition.plugins
-        if name in plugin.info.publishes
-    ]
-    consumed: Facts = []
-    for member in fleet.members:
-        for owned in member.composition.handlers:
-            if owned.value.topic != name:
-                continue
-            words = f"handler {owned.value.name} in the group {owned.value.group}"
-            off = _role_off(member, "consumer")
-            consumed.append(
-                ("not consumed by", f"{words} of {member.name}: {off}")
-                if off
-                else ("consumed by", f"{words} of {_at(member, owned.plugin)}")
-            )
-    if not published and not consumed:
+def _plugin(composition: Composition, name: str) -> Facts:
+    plugin = next((item for item in composition.plugins if item.name == name), None)
+    if plugin is None:
         return []
-    if not any(label == "consumed by" for label, _ in consumed):
-        consumed.append(_nobody(fleet, "consumed by", f"topic:{name}"))
-    return [*(published or [_nobody(fleet, "published by", f"topic:{name}")]), *consumed]
-
-
-def _handler(fleet: Fleet, name: str) -> Facts:
-    facts: Facts = []
-    topics = []
-    for member in fleet.members:
-        for owned in member.composition.handlers:
-            if owned.value.name == name:
-                facts += [*_given(member, owned), ("topic", owned.value.topic)]
-                topics.append(owned.value.topic)
-    for topic in dict.fromkeys(topics):
-        facts += [
-            fact
-            for fact in _topic(fleet, topic)
-            if fact[0] == "published by" or f"handler {name} " in fact[1]
-        ]
-    return facts
-
-
-def _schedule(fleet: Fleet, name: str) -> Facts:
-    facts: Facts = []
-    actors = []
-    for member in fleet.members:
-        for owned in member.composition.schedules:
-            if owned.value.name == name:
-                actors.append(actor_of(owned.value))
-                facts += [*_given(member, owned), ("ticks", when(owned.value))]
-                off = _role_off(member, "scheduler")
-                facts.append(
-                    ("not ticked by", f"{member.name}: {off}")
-                    if off
-                    else ("ticked by", f"the role scheduler of {_at(member, owned.plugin)}")
-                )
-    for actor in dict.fromkeys(actors):
-        facts += [("enqueues", actor), *_workers(fleet, actor)]
-    return facts
-
-
-def _plugin(fleet: Fleet, name: str) -> Facts:
-    facts = _anything(fleet, "plugin", name)
-    return [fact for fact in facts if fact[0] != "off in"] + [
-        ("off in", f"{member.path or member.name}: it is not in plugins there")
-        for member in fleet.members
-        if facts and name not in member.deployment.plugins
+    info = plugin.info
+    needed_by = [item.name for item in composition.plugins if name in item.info.depends]
+    gives = [
+        f"{label} {kind.name(owned.value)}"
+        for label, kind in CONTRIBUTIONS.items()
+        for owned in kind.of(composition)
+        if owned.plugin == name
     ]
-
-
-def _given(member: FleetMember, owned: Owned[Any]) -> Facts:
+    metrics = composition.metrics.values()
+    gives += [f"metric {owned.value.name}" for owned in metrics if owned.plugin == name]
+    offers = [f"extension point {each.hook}: {each.summary}" for each in info.extension_points]
     return [
-        (label, f"{text}, in {member.name}" if label == "enabled at" else text)
-        for label, text in provided(member.composition, owned)
+        *origin(composition, name),
+        *([("summary", info.summary)] if info.summary else []),
+        *([("depends on", ", ".join(info.depends))] if info.depends else []),
+        *([("needed by", ", ".join(needed_by))] if needed_by else []),
+        *(("gives", item) for item in gives),
+        *(("offers", item) for item in offers),
+        *(("extends", item) for item in extends(composition, name)),
+        *(("enqueues", item) for item in info.enqueues),
+        *(("publishes to", item) for item in info.publishes),
     ]
 
 
-def _at(member: FleetMember, plugin: str) -> str:
-    """Name a deployment, and the line that enables a plugin there."""
-    line = dict(origin(member.composition, plugin))["enabled at"]
-    return f"{member.name} ({line})"
+def _metric(composition: Composition, name: str) -> Facts:
+    for owned in composition.metrics.values():
+        metric = owned.value
+        if name in metric.series:
+            return [
+                *provided(composition, owned),
+                ("kind", metric.kind),
+                *([("labels", ", ".join(metric.labels))] if metric.labels else []),
+                ("summary", metric.summary),
+            ]
+    return []
 
 
-def _role_off(member: FleetMember, role: Role) -> str:
-    """Say why a deployment runs no process of a role that its plugins make of it; else empty."""
-    if not member.replicas:
-        return f"{member.at('fleet.replicas')} is 0"
-    if role not in member.roles:
-        return f"{member.at('fleet.roles')} leaves the role {role} out"
-    return ""
+def _extension(composition: Composition, hook: str) -> Facts:
+    for plugin in composition.plugins:
+        for point in plugin.info.extension_points:
+            if point.hook == hook:
+                classes = " or ".join(each.__name__ for each in point.classes)
+                given = [
+                    ("given to it", f"{each.who} at {each.location}")
+                    for each in composition.extensions.get(hook, ())
+                ]
+                return [
+                    *origin(composition, plugin.name),
+                    ("summary", point.summary),
+                    ("takes", classes),
+                    *(given or [("given to it", "nothing by the enabled plugins")]),
+                ]
+    return []
 
 
-def _nobody(fleet: Fleet, label: str, what: str) -> tuple[str, str]:
-    if fleet.external(what):
-        return label, "somebody outside of the fleet, as it says"
-    return label, "nobody in these deployments"
+def _topic(composition: Composition, name: str) -> Facts:
+    consumers = [
+        ("consumed by", f"handler {item.value.name} in group {item.value.group} of {item.plugin}")
+        for item in composition.handlers
+        if item.value.topic == name
+    ]
+    return [*_publishers(composition, name), *consumers]
 
 
-_ACROSS: Mapping[str, Callable[[Fleet, str], Facts]] = {
-    "actor": _actor,
-    "topic": _topic,
-    "handler": _handler,
-    "schedule": _schedule,
+def _setting(composition: Composition, name: str) -> Facts:
+    row = next((row for row in values(composition) if row["key"] == name), None)
+    return [] if row is None else [("value", str(row["value"])), ("set by", row["origin"])]
+
+
+def _role(composition: Composition, name: str) -> Facts:
+    if name not in composition.roles:
+        return []
+    kind = MADE_BY[name]
+    owners = sorted({owned.plugin for owned in CONTRIBUTIONS[kind].of(composition)})
+    return [("because of", f"{kind}s of plugin {owner}") for owner in owners]
+
+
+def _enqueuers(composition: Composition, actor: str) -> Facts:
+    return [("enqueued by", f"plugin {name}") for name in composition.enqueuers(actor)]
+
+
+def _publishers(composition: Composition, topic: str) -> Facts:
+    return [("published by", f"plugin {name}") for name in composition.publishers(topic)]
+
+
+_OTHERS: Mapping[str, Callable[[Composition, str], Facts]] = {
     "plugin": _plugin,
+    "metric": _metric,
+    "extension": _extension,
+    "topic": _topic,
+    "setting": _setting,
+    "role": _role,
 }
+
+#: Every kind that ``why`` knows.
+KINDS = ("plugin", *CONTRIBUTIONS, "metric", "extension", "topic", "setting", "role")

@@ -12,7 +12,6 @@ SUBCOMMANDS = {
     "manifest": ("rolehost_fleet.commands.manifest:manifest", "Write down what a fleet is."),
     "plan": ("rolehost_fleet.commands.plan:plan", "Tell what a new version of the fleet changes."),
     "status": ("rolehost_fleet.commands.status:status", "Tell which processes of the fleet live."),
-    "why": ("rolehost_fleet.commands.why:why", "Say who gives, sends and takes something."),
 }
 
 

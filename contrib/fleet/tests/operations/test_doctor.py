@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import rolehost
 from rolehost.api import Schedule, actor
-from rolehost.cli import doctor_checks
 from rolehost.cli.main import invoke
+from rolehost_fleet.commands import doctor_checks
 
 pytestmark = [
     pytest.mark.needs("rolehost_embedded"),

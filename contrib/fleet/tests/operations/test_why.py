@@ -73,7 +73,7 @@ def why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         (tmp_path / f"{name}.toml").write_text(f"{textwrap.dedent(text)}{more}\n")
 
     def ask(subject: str, *files: str) -> tuple[int, list[tuple[str, str]]]:
-        status = invoke(["fleet", "why", subject, *(files or ("*.toml",)), "--json"])
+        status = invoke(["why", subject, *(files or ("*.toml",)), "--json"])
         told = json.loads(capsys.readouterr().out)
         return status, [(fact["label"], fact["text"]) for fact in told["facts"]]
 
@@ -136,7 +136,7 @@ def test_what_no_deployment_enables_names_the_plugin_that_would_give_it(why):
 
 
 def test_what_is_not_installed_names_the_distribution_that_offers_it(why, monkeypatch):
-    from rolehost.cli import why as module
+    from rolehost_fleet.commands import why as module
 
     monkeypatch.setattr(module, "installed", lambda: ())
     status, facts = why("plugin:redis")
@@ -144,7 +144,23 @@ def test_what_is_not_installed_names_the_distribution_that_offers_it(why, monkey
     assert ("to install it", "pip install 'rolehost[redis]'") in facts
 
 
-def test_the_host_s_command_tells_one_deployment_by_itself(why, capsys):
-    assert invoke(["why", "actor:shop.ship", "works.toml", "--json"]) == 0
-    facts = {fact["label"]: fact["text"] for fact in json.loads(capsys.readouterr().out)["facts"]}
-    assert facts["worked by"] == "the worker role of this deployment"
+def one(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, str]:
+    assert invoke(["why", "actor:shop.ship", "--json", *arguments]) == 0
+    return {fact["label"]: fact["text"] for fact in json.loads(capsys.readouterr().out)["facts"]}
+
+
+def test_one_deployment_is_explained_by_itself(why, capsys):
+    assert one(capsys, "works.toml")["worked by"] == "the worker role of this deployment"
+    assert one(capsys, "work*.toml")["worked by"] == "the worker role of this deployment"
+
+
+def test_without_a_deployment_the_usual_one_is_explained(why, tmp_path, capsys):
+    (tmp_path / "works.toml").rename(tmp_path / "rolehost.toml")
+    assert one(capsys)["enabled at"] == "rolehost.toml:1"
+    assert one(capsys, "-d", "ticks.toml")["enabled at"] == "ticks.toml:1"
+
+
+def test_other_plugins_are_for_one_deployment_alone(why, capsys):
+    assert one(capsys, "till.toml", "--plugins", "embedded,whyshop")["queue"] == "parcels"
+    assert invoke(["why", "actor:shop.ship", "*.toml", "--plugins", "whyshop"]) == 2
+    assert "--plugins is for one deployment" in capsys.readouterr().err

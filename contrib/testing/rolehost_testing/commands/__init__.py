@@ -2,6 +2,10 @@
 
 #: Name → (``module:attribute``, one line for the help).
 COMMANDS = {
+    "failpoints": (
+        "rolehost_testing.commands.failpoints:failpoints",
+        "List the points at which tests make a process fail.",
+    ),
     "new": (
         "rolehost_testing.commands.new:new",
         "Begin a plugin, a storage backend or a deployment.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import sqlite3
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 import rolehost
 from rolehost import failpoints
+from rolehost.cli.main import invoke
 
 from tests.host.installed import write_plugin
 
@@ -260,3 +262,9 @@ def test_a_process_refuses_failpoints_in_production_and_ones_that_it_does_not_kn
 ):
     status, said = deployed.work(**{"ROLEHOST_FAIL": "ledger.after_claim:kill", **environment})
     assert (status, code in said, told in said) == (3, True, True), said
+
+
+def test_the_command_lists_every_point(capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["failpoints", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {row["point"]: row["what has happened"] for row in rows} == dict(failpoints.NAMES)

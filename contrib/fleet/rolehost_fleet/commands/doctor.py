@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 
 import click
-
-from rolehost.cli import doctor_checks, exits
+from rolehost.cli import exits
 from rolehost.cli.context import Context, as_json, takes_deployment
-from rolehost.cli.doctor_checks import Level, Line
 from rolehost.cli.output import document
 from rolehost.redaction import masked
+
+from rolehost_fleet.commands import doctor_checks
+from rolehost_fleet.commands.doctor_checks import Level, Line
 
 _COLOURS: Mapping[Level, str] = {"ok": "green", "warn": "yellow", "fail": "red"}
 

@@ -1,0 +1,20 @@
+"""``rolehost failpoints``: the points at which tests make a process fail."""
+
+from __future__ import annotations
+
+import click
+from rolehost.cli.context import as_json
+from rolehost.cli.output import listing
+from rolehost.failpoints import NAMES
+
+
+@click.command()
+@as_json
+def failpoints(as_json: bool) -> None:
+    """List the points at which a process can be made to fail, for tests.
+
+    ROLEHOST_FAIL=POINT:ACTION[@PROBABILITY],… arms them in the processes that are started with
+    it, except in production. Actions: kill, raise, delay=SECONDS.
+    """
+    rows = [{"point": name, "what has happened": text} for name, text in NAMES.items()]
+    listing(rows, as_json=as_json, empty="there are none")
