@@ -1,8 +1,8 @@
-"""Typed values in the cache: what plugins use above the storage kind ``cache``.
+"""Typed values in the cache, for plugins; built on the storage kind ``cache``.
 
 :class:`Caching` is one namespace of values of one type; :func:`cached` keeps the results of a
-function in one. A cache that is away makes their reads misses and drops their writes, behind a
-circuit breaker (:class:`Guard`) that all namespaces of a process share.
+function in one. If the cache is away, reads are misses and writes are dropped. All namespaces of
+a process share a circuit breaker (:class:`Guard`).
 """
 
 from rolehost.caching.functions import CachedFunction, cached

@@ -1,4 +1,4 @@
-"""The cache of a process behind a circuit breaker: a dead server costs one call, not each."""
+"""A circuit breaker for the cache of a process: a dead server does not delay every call."""
 
 from __future__ import annotations
 

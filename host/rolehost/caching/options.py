@@ -1,4 +1,4 @@
-"""How a namespace of the cache behaves."""
+"""The options of a namespace of the cache."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Literal, TypedDict
 
 import msgspec
 
-#: How values become bytes; ``raw`` is for values that are bytes.
+#: Formats of values; ``raw`` is for values that are bytes.
 SerializerName = Literal["msgpack", "json", "raw"]
 
 
@@ -23,24 +23,25 @@ class CachingKeywords(TypedDict, total=False):
 
 
 class CachingOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What :meth:`rolehost.api.Services.caching` takes besides name and type.
+    """The options of :meth:`rolehost.api.Services.caching`, besides name and type.
 
     Attributes:
-        ttl: seconds for which a value is fresh; None keeps it until the cache needs the room.
-        stale: seconds beyond ``ttl`` for which
-            :meth:`~rolehost.caching.Caching.get_or_compute` may serve a value while another is
-            computed, or when computing one fails.
-        none_ttl: as ``ttl``, for a computed None; None treats it like every other value, 0
-            does not keep it.
-        serializer: how values become bytes.
-        strict: True: a cache that is away raises :class:`~rolehost.errors.StorageUnavailable`
-            from every call, for values that must not be missed.
-        patience: seconds for which others wait for the one that computes a value; then they
-            compute it themselves.
-        eagerness: how early a value is computed anew before it ends: 1.0 by about the time
-            that computing took, 0.0 never.
-        invalidate_within: seconds after which :meth:`~rolehost.caching.Caching.invalidate`
-            is seen by other processes at the latest.
+        ttl: seconds for which a value is fresh. None keeps it until the cache needs the space.
+        stale: seconds after ``ttl`` for which
+            :meth:`~rolehost.caching.Caching.get_or_compute` may return the old value, while
+            another is computed or if computing fails. Default 0.
+        none_ttl: as ``ttl``, for a computed None. None, the default, treats it like every other
+            value; 0 does not keep it.
+        serializer: the format of the bytes: ``msgpack`` (default), ``json``, or ``raw`` for
+            values that are bytes.
+        strict: raise :class:`~rolehost.errors.StorageUnavailable` from every call if the cache
+            is away. Default False.
+        patience: seconds for which callers wait for the one that computes a value; then they
+            compute it themselves. Default 5.
+        eagerness: how early a value is computed again before it ends: 1.0, the default, by
+            about the time that computing took; 0.0 never.
+        invalidate_within: seconds after which other processes see
+            :meth:`~rolehost.caching.Caching.invalidate` at the latest. Default 1.
     """
 
     ttl: float | None = None
@@ -53,7 +54,7 @@ class CachingOptions(msgspec.Struct, frozen=True, kw_only=True):
     invalidate_within: float = 1.0
 
     def __post_init__(self) -> None:
-        """Refuse numbers that mean nothing."""
+        """Raise ValueError for numbers without a meaning."""
         if self.ttl is not None and not self.ttl > 0:
             raise ValueError(f"ttl must be positive or None, not {self.ttl}")
         for name in ("stale", "patience", "eagerness", "invalidate_within"):

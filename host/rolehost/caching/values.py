@@ -25,21 +25,23 @@ TTL = float | None | UnsetType
 
 
 class Caching(Generic[T]):
-    """Values of one type under keys of any length. Thread-safe; blocking, as every storage.
+    """Values of one type by key. Thread-safe; blocking, like every storage.
 
-    While the cache is away nothing is raised: reads are misses, writes are dropped and made up
-    for by invalidating the namespace when it is back, since what they replaced is wrong. Two
-    calls have no harmless answer and raise :class:`~rolehost.errors.StorageUnavailable`:
-    :meth:`add` and :meth:`incr`; with ``strict`` all do. A value that another version of the
-    program wrote, and that is not of the type, is a miss.
+    If the cache is away, no error is raised: reads are misses, and writes are dropped. When it
+    is back, the namespace is invalidated, because it may hold values that a dropped write should
+    have replaced. Two calls have no harmless answer and raise
+    :class:`~rolehost.errors.StorageUnavailable`: :meth:`add` and :meth:`incr`. If ``strict`` is
+    set, every call raises it. A value of another type, which another version of the program
+    wrote, is a miss.
 
-    Plugins get one from :meth:`rolehost.api.Services.caching`.
+    :meth:`rolehost.api.Services.caching` returns one.
 
     Args:
         guard: the cache of this process.
         namespace: name of the namespace, the same in every process that shares the values.
-        value_type: of the values; they are decoded as this type, not checked when stored.
-        options: how it behaves.
+        value_type: type of the values. They are decoded as this type, but not checked when
+            stored.
+        options: options of the namespace.
         now: returns seconds since the epoch, the same on every machine.
         chance: random source of early computations.
     """
@@ -68,7 +70,7 @@ class Caching(Generic[T]):
     @overload
     def get(self, key: str, default: D) -> T | D: ...
     def get(self, key: str, default: Any = None) -> Any:
-        """Return the value, or ``default`` when there is none or it is no longer fresh."""
+        """Return the value, or ``default`` if there is no value or it is not fresh."""
         entry = self._entries.find(key)
         if entry is None or (entry.ends is not None and entry.ends <= self._now()):
             self._entries.count("miss")
@@ -81,18 +83,18 @@ class Caching(Generic[T]):
 
         Args:
             key: any text that is not empty.
-            value: one of the type.
-            ttl: seconds; the namespace's own unless given, None is no end.
-            tags: names by which :meth:`drop_tagged` finds it.
+            value: a value of the type.
+            ttl: seconds; the default is the namespace's own, and None is no end.
+            tags: names for :meth:`drop_tagged`.
 
         Raises:
-            CapabilityMissing: tags are given, and the backend does not declare them.
+            CapabilityMissing: there are tags, and the backend does not declare them.
             TypeError: the value cannot be written.
         """
         self._entries.store(key, self._serializer.dump(value), self._ttl(ttl), tags)
 
     def add(self, key: str, value: T, ttl: TTL = UNSET) -> bool:
-        """Store a value only when there is none; say whether it was stored.
+        """Store a value if there is none; return whether it was stored.
 
         Raises:
             StorageUnavailable: the cache is away.
@@ -103,7 +105,7 @@ class Caching(Generic[T]):
         )
 
     def delete(self, key: str) -> bool:
-        """Remove a value; say whether there was one."""
+        """Remove a value; return whether there was one."""
         return self._entries.attempt(
             lambda: self._cache.delete(self._entries.place(key)),
             False,
@@ -112,7 +114,7 @@ class Caching(Generic[T]):
         )
 
     def get_many(self, keys: Iterable[str]) -> dict[str, T]:
-        """Return the values of those keys that have one."""
+        """Return the values by key, without the keys that have no value."""
         wanted = list(dict.fromkeys(keys))
         now = self._now()
         values = {
@@ -145,14 +147,14 @@ class Caching(Generic[T]):
         self._entries.attempt(write, None, outcome="dropped", replaces=True)
 
     def incr(self, key: str, by: int = 1, ttl: TTL = UNSET) -> int:
-        """Add to a counter that begins at 0; return its new value.
+        """Add to a counter, which begins at 0; return its new value.
 
-        A whole number that :meth:`set` stored is counted on; :meth:`get` reads counters where
-        the type allows whole numbers. ``ttl`` applies when this call begins the counter.
+        It continues from a whole number that :meth:`set` stored. :meth:`get` reads counters if
+        the type allows whole numbers. ``ttl`` applies if this call creates the counter.
 
         Raises:
             StorageUnavailable: the cache is away; it may have counted.
-            ValueError: the value is no whole number.
+            ValueError: the value is not a whole number.
         """
         lifetime = self._ttl(ttl)
         return self._entries.attempt(
@@ -160,9 +162,9 @@ class Caching(Generic[T]):
         )
 
     def touch(self, key: str, ttl: TTL = UNSET) -> bool:
-        """Let a value live so long from now; say whether there is one.
+        """Set the time to live of a value again; return whether there is a value.
 
-        A value that :meth:`get_or_compute` made keeps the end of its freshness.
+        The value of :meth:`get_or_compute` is not fresh for longer.
         """
         lifetime = self._ttl(ttl)
         return self._entries.attempt(
@@ -177,22 +179,23 @@ class Caching(Generic[T]):
         *,
         tags: Collection[str] = (),
     ) -> T:
-        """Return the value; compute and store it when there is none that is fresh.
+        """Return the value; compute and store it if there is no fresh one.
 
-        Of all threads and processes that miss it at the same time one computes, the others
-        wait for its value, at most ``patience`` seconds. Shortly before a value ends, one
-        caller computes it anew while the others are served the old one; so is everybody, for
-        ``stale`` seconds, while that lasts or when it fails. An exception of ``compute`` is
-        raised, also to the threads that waited for it, and never kept.
+        If several threads and processes miss it at the same time, one computes it, and the
+        others wait for its value, at most ``patience`` seconds. Shortly before a value ends, one
+        caller computes it again, and the others get the old one. For ``stale`` seconds after its
+        end, the old value is returned while another is computed, and if computing fails. An
+        exception of ``compute`` is raised, also in the threads that waited for it, and is never
+        kept.
 
         Args:
             key: any text that is not empty.
             compute: makes the value; called without arguments in the calling thread.
-            ttl: seconds; the namespace's own unless given.
-            tags: as of :meth:`set`.
+            ttl: seconds; the default is the namespace's own.
+            tags: as for :meth:`set`.
 
         Raises:
-            CapabilityMissing: tags are given, and the backend does not declare them.
+            CapabilityMissing: there are tags, and the backend does not declare them.
             TypeError: the value cannot be written.
         """
         if tags:
@@ -204,10 +207,10 @@ class Caching(Generic[T]):
         return self._computing.run(Computation(key, compute, self._ttl(ttl), tags), entry)
 
     def invalidate(self) -> None:
-        """Forget every value of the namespace, at the cost of one call.
+        """Forget every value of the namespace, in one call.
 
         Other processes see it within ``invalidate_within`` seconds. A value that is being
-        computed meanwhile is not kept.
+        computed at that time is not kept.
         """
         self._entries.attempt(
             self._entries.generation.begin, None, outcome="dropped", replaces=True
@@ -216,9 +219,11 @@ class Caching(Generic[T]):
     def drop_tagged(self, *tags: str) -> int:
         """Forget every value of the namespace that was stored with one of these tags.
 
+        A value that is being computed at that time is kept. If it must not be, invalidate the
+        namespace.
+
         Returns:
-            How many there were. What is being computed meanwhile is kept: where that matters,
-            invalidate the namespace.
+            The number of values.
 
         Raises:
             CapabilityMissing: the backend does not declare tags.

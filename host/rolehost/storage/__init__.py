@@ -1,4 +1,4 @@
-"""The four kinds of storage as interfaces: what a backend must give and may promise.
+"""The interfaces of the four kinds of storage, and base classes for their backends.
 
 A backend implements one of :class:`Database`, :class:`Cache`, :class:`Queue` or
 :class:`Stream`, declares its capabilities (:mod:`rolehost.storage.capabilities`) and is

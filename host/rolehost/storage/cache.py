@@ -12,12 +12,12 @@ from rolehost.storage.client import StorageClient
 
 
 class Quota(NamedTuple):
-    """What :meth:`Cache.hit` answers.
+    """The answer of :meth:`Cache.hit`.
 
     Attributes:
-        allowed: whether the hit is within the limit; one that is not counts for nothing.
-        remaining: how many hits more would be allowed at this moment.
-        retry_after: seconds after which a hit like this one is allowed; 0.0 when it was.
+        allowed: whether the hit is within the limit. If not, it is not counted.
+        remaining: how many more hits would be allowed now.
+        retry_after: seconds after which a hit like this one is allowed; 0.0 if this one is.
     """
 
     allowed: bool
@@ -30,8 +30,9 @@ class Lease(NamedTuple):
 
     Attributes:
         name: name of the lock.
-        token: rises with every lease of the lock, so whoever is written to under it can refuse
-            a number lower than one it has seen: the writer has lost its lease since.
+        token: a fencing token: it rises with every lease of the lock. The resource that the
+            lock protects can refuse a token lower than one that it has seen, because that
+            writer has lost its lease.
     """
 
     name: str
@@ -41,48 +42,49 @@ class Lease(NamedTuple):
 class Cache(StorageClient):
     """A cache of bytes by key. Thread-safe.
 
-    Keys are non-empty text of at most 200 characters without control characters; so are tags
-    and names of limits and locks, which share nothing with keys. Values are bytes. ``ttl`` is in
-    seconds: None means no expiry, a value that is not above 0 raises ValueError.
+    Keys are non-empty text of at most 200 characters without control characters. The same is
+    true of tags and of the names of limits and locks, which are apart from keys. Values are
+    bytes. ``ttl`` is in seconds: None means no expiry, and 0 or less raises ValueError.
 
-    Errors, the same of every call:
+    Every call may raise these errors:
 
-    - ValueError: a key, value or number that no cache takes; nothing was asked of the server.
-    - :class:`~rolehost.errors.CapabilityMissing`: the call needs what is not declared.
-    - :class:`~rolehost.errors.StorageBusy`: no connection became free in time, or others
-      changed the entry all the time; nothing was done.
+    - ValueError: no cache takes this key, value or number; the server was not asked.
+    - :class:`~rolehost.errors.CapabilityMissing`: the backend does not declare the capability.
+    - :class:`~rolehost.errors.StorageBusy`: no connection became free in time, or other callers
+      kept changing the entry; nothing was done.
     - :class:`~rolehost.errors.StorageUnavailable`: no answer came within the backend's
-      time-out, or the server refuses for now. A write may have been done, once at most: no
-      backend repeats what would count twice.
-    - :class:`~rolehost.errors.StorageRefused`: the server refuses what the deployment says.
-    - another :class:`~rolehost.errors.StorageError`: this value or command is refused, such as
-      a value that is too large; repeating it cannot help.
+      time-out, or the server refuses temporarily. A write may have been done, at most once,
+      because no backend repeats a call that would count twice.
+    - :class:`~rolehost.errors.StorageRefused`: the server refuses the settings of the
+      deployment.
+    - another :class:`~rolehost.errors.StorageError`: the server refuses this value or command,
+      for example because the value is too large. Repeating it cannot help.
 
-    The layer above, :class:`rolehost.caching.Caching`, makes misses of most of them.
+    :class:`rolehost.caching.Caching`, the layer above, turns most of them into misses.
     """
 
-    #: What this backend can do: names of ``CAPABILITIES["cache"]``.
+    #: The capabilities of the backend: names of ``CAPABILITIES["cache"]``.
     capabilities: ClassVar[frozenset[str]]
 
     @abstractmethod
     def get(self, key: str) -> bytes | None:
-        """Return the value, or None when it is absent or expired."""
+        """Return the value, or None if it is absent or expired."""
 
     @abstractmethod
     def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
-        """Store a value, replacing what was there."""
+        """Store a value, or replace the one that is there."""
 
     @abstractmethod
     def add(self, key: str, value: bytes, ttl: float | None = None) -> bool:
-        """Store a value only when the key is absent; say whether it was stored."""
+        """Store a value if the key is absent; return whether it was stored."""
 
     @abstractmethod
     def delete(self, key: str) -> bool:
-        """Remove a key; say whether it was there."""
+        """Remove a key; return whether it was there."""
 
     @abstractmethod
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
-        """Return the values of those keys that are present."""
+        """Return the values by key, without the keys that are absent."""
 
     @abstractmethod
     def set_many(self, values: Mapping[str, bytes], ttl: float | None = None) -> None:
@@ -92,61 +94,62 @@ class Cache(StorageClient):
     def incr(self, key: str, by: int = 1, ttl: float | None = None) -> int:
         """Add to a decimal counter, starting at 0, and return its new value.
 
-        ``ttl`` applies when this call creates the counter. A negative ``by`` subtracts.
+        ``ttl`` applies if this call creates the counter. A negative ``by`` subtracts.
 
         Raises:
-            ValueError: the key holds something that is no decimal number.
+            ValueError: the value of the key is not a decimal number.
         """
 
     @abstractmethod
     def touch(self, key: str, ttl: float | None) -> bool:
-        """Set the time to live of an entry anew; say whether the entry was there."""
+        """Set the time to live of an entry again; return whether the entry was there."""
 
     @abstractmethod
     def clear(self) -> None:
-        """Drop every entry of this cache; limits and locks stay."""
+        """Remove every entry of this cache; limits and locks stay."""
 
     def set_tagged(
         self, key: str, value: bytes, tags: Collection[str], ttl: float | None = None
     ) -> None:
-        """Store a value that :meth:`drop_tagged` finds by each of these tags.
+        """Store a value with tags, for :meth:`drop_tagged`.
 
-        An entry that is set anew has the tags of the last time; no other call changes them.
+        Only this call changes the tags of an entry: it replaces them.
         """
         raise self._missing("tags")
 
     def drop_tagged(self, tags: Collection[str]) -> int:
-        """Remove every entry that has one of these tags; return how many were there."""
+        """Remove every entry that has one of these tags; return how many there were."""
         raise self._missing("tags")
 
     def hit(self, name: str, limit: int, period: float, cost: int = 1) -> Quota:
-        """Count one hit, or several at once, unless that is more than a limit allows; atomic.
+        """Count one or several hits if the limit allows them; atomic.
 
         The generic cell rate algorithm (ITU-T I.371): up to ``limit`` at once, and one more
         each ``period / limit`` seconds. A client that waits ``retry_after`` is served.
 
         Args:
-            name: of what is limited, such as ``login:10.0.0.1``; always with the same limit.
+            name: name of the limit, for example ``login:10.0.0.1``. Every call for a name has
+                the same ``limit`` and ``period``.
             limit: hits in a period, at least 1.
             period: seconds, above 0.
-            cost: hits that this one counts for, 1 to ``limit``; all of them or none.
+            cost: number of hits to count, 1 to ``limit``; all of them or none.
         """
         raise self._missing("rate-limit")
 
     def lock(self, name: str, ttl: float) -> Lease | None:
-        """Take a lock for ``ttl`` seconds; None when somebody holds it. Never waits.
+        """Take a lock for ``ttl`` seconds, or return None if it is held. Never waits.
 
-        It ends by itself, also under a holder that is merely slow, and a cache may lose it:
-        what must not happen twice is protected by whoever checks the token, not by the lock.
+        The lock ends by itself, even if its holder is only slow, and a cache may lose it. So it
+        does not protect an action that must not happen twice: check the token there.
         """
         raise self._missing("locks")
 
     def renew(self, lease: Lease, ttl: float) -> bool:
-        """Hold a lock for ``ttl`` seconds from now; False when it is lost, and stays so."""
+        """Hold a lock for ``ttl`` seconds from now; False if it is lost, which is final."""
         raise self._missing("locks")
 
     def release(self, lease: Lease) -> bool:
-        """Give a lock back; False when it was lost already. Never releases another's."""
+        """Release a lock; False if it was lost already. Never releases another holder's."""
         raise self._missing("locks")
 
     def _missing(self, capability: str) -> CapabilityMissing:

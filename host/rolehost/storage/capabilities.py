@@ -1,7 +1,7 @@
-"""The words in which a backend says what it can do and a plugin what it needs.
+"""The capabilities that backends declare and plugins require.
 
-A plugin requires a kind, and of it capabilities: ``"cache[ttl,atomic-incr]"``. Composition
-refuses a deployment whose chosen backend does not declare them, before anything runs.
+A plugin requires a kind and capabilities of it, for example ``"cache[ttl,atomic-incr]"``.
+Composition refuses a deployment if its backend does not declare them, before anything runs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What every storage backend has, whatever its kind."""
+"""The common part of all storage backends."""
 
 from __future__ import annotations
 

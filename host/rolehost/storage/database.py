@@ -1,4 +1,4 @@
-"""Storage kind ``database``: the service database that holds everything that must survive."""
+"""Storage kind ``database``: the service database, which holds all durable data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Cursor(Protocol):
 
     @property
     def rowcount(self) -> int:
-        """How many rows the statement changed."""
+        """The number of rows that the statement changed."""
 
     def fetchone(self) -> Any:
         """Return the next row as a tuple, or None."""
@@ -33,25 +33,25 @@ class Transaction(Protocol):
     """An open write transaction of the calling thread."""
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> Cursor:
-        """Run one statement; ``?`` marks a parameter whatever the driver's own style is.
+        """Run one statement; ``?`` marks a parameter, whatever the driver's style is.
 
         Raises:
             StorageUnavailable: the server is gone or full.
-            peewee.DatabaseError: the statement itself is at fault; a violated constraint is
-                peewee.IntegrityError, whatever the driver.
+            peewee.DatabaseError: the statement is wrong. A violated constraint is
+                peewee.IntegrityError with every driver.
         """
 
     def conclude(self, sql: str, params: Sequence[Any] = ()) -> bool:
-        """Run the last statement of this transaction, a writing one without RETURNING.
+        """Run the last statement of this transaction: a write without RETURNING.
 
-        A backend may commit together with it, so nothing but the end of the transaction may
+        A backend may commit in the same round trip. So only the end of the transaction may
         follow, and no savepoint may be open.
 
         Returns:
-            Whether it changed a row. When not, the transaction has to be rolled back.
+            Whether it changed a row. If not, the transaction must be rolled back.
 
         Raises:
-            StorageUnavailable: as :meth:`execute`; it may have been committed.
+            StorageUnavailable: as :meth:`execute`; the transaction may have been committed.
         """
 
     def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
@@ -59,16 +59,16 @@ class Transaction(Protocol):
 
 
 class Database(StorageClient):
-    """One service database, used by one process; made after the fork.
+    """The service database of one process; made after the fork.
 
-    Connections belong to threads. Code run by the host (a request, a job, a handler, a tick)
-    is inside :meth:`session`; a thread that a plugin starts by itself must enter it.
+    Connections belong to threads. The host enters :meth:`session` for a request, a job, a
+    handler or a tick. A thread that a plugin starts must enter it itself.
     """
 
-    #: What this backend can do: names of ``CAPABILITIES["database"]``.
+    #: The capabilities of the backend: names of ``CAPABILITIES["database"]``.
     capabilities: ClassVar[frozenset[str]]
 
-    #: Which SQL it speaks; selects migrations and statements that differ.
+    #: The SQL dialect; selects migrations and statements that differ.
     dialect: ClassVar[Literal["sqlite", "postgresql"]]
 
     #: The peewee database that models are bound to. ``peewee.atomic()`` inside
@@ -77,26 +77,26 @@ class Database(StorageClient):
 
     @abstractmethod
     def session(self) -> AbstractContextManager[None]:
-        """Let the calling thread use connections, lazily; give them back at the end.
+        """Let the calling thread use a connection, and give it back at the end. Re-entrant.
 
-        Entering costs nothing until the first statement. Re-entrant.
+        The connection is taken with the first statement.
         """
 
     @abstractmethod
     def transaction(self) -> AbstractContextManager[Transaction]:
         """Begin a write transaction in the calling thread; commit at the end, roll back on error.
 
-        Not re-entrant: the unit of work decides who joins whom.
+        Not re-entrant: joining a transaction is the task of the unit of work.
 
         Raises:
             StorageError: this thread has a transaction open already.
-            StorageBusy: the write lock was not had within the backend's timeout.
+            StorageBusy: the write lock did not become free within the backend's time-out.
             StorageUnavailable: the server cannot be reached or is full.
         """
 
     @abstractmethod
     def read(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Run one reading statement in the calling thread's session and return its rows.
+        """Run one read-only statement in the calling thread's session; return its rows.
 
         Takes no write lock. Inside :meth:`transaction` it reads within that transaction.
 
@@ -106,36 +106,36 @@ class Database(StorageClient):
 
     @abstractmethod
     def migration_lock(self) -> AbstractContextManager[None]:
-        """Hold the one lock under which migrations run, across all processes and hosts."""
+        """Hold the lock for migrations, which is one for all processes and machines."""
 
     def migration_transaction(self) -> AbstractContextManager[Transaction]:
         """Begin a transaction for a migration, under the lock and in a session.
 
-        A statement may take as long as it needs in it, but waits for others only so long that
-        those who queue up behind it are not held up.
+        A statement in it may run for any time. But it waits for locks only briefly, because
+        other statements would queue up behind it.
 
         Raises:
-            StorageBusy: others hold what it needs; it may be tried again.
+            StorageBusy: another transaction holds a lock that it needs; it may be tried again.
             StorageUnavailable: the server cannot be reached.
         """
         return self.transaction()
 
     def migration_statement(self, sql: str) -> None:
-        """Run one statement of a migration outside of any transaction, where that differs.
+        """Run one statement of a migration outside of a transaction, if that makes a difference.
 
         Raises:
             StorageUnavailable: the server cannot be reached.
-            peewee.DatabaseError: the statement is at fault.
+            peewee.DatabaseError: the statement is wrong.
         """
         with self.transaction() as transaction:
             transaction.execute(sql)
 
     def connection_limit(self) -> int | None:
-        """Ask how many connections the server lets this user open to this database at once.
+        """Return how many connections this user may have to this database at the same time.
 
         Returns:
-            The number, less those that it keeps for others; None: it has no limit, or there is
-            no server.
+            The server's limit without the connections that it reserves; None if there is no
+            limit or no server.
 
         Raises:
             StorageUnavailable: the server cannot be reached.

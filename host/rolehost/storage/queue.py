@@ -1,7 +1,7 @@
 """Storage kind ``queue``: wake-ups for durable work, and the transport of ephemeral messages.
 
-Durable jobs are rows of the service database, so a queue may lose everything it holds: a lost
-wake-up costs latency (the listener's fallback poll), a doubled one nothing.
+Durable jobs are rows of the service database, so a queue may lose everything. A lost wake-up
+costs latency, until the listener polls; a second one costs nothing.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ _decode = msgspec.json.Decoder(_Message).decode
 
 
 def message_priority(data: bytes) -> int:
-    """Return the priority of an ephemeral message: lower runs first; 0 if it has none.
+    """Return the priority of an ephemeral message: lower runs first; the default is 0.
 
     Args:
-        data: its bytes, as Dramatiq encodes a message; or anything else.
+        data: the bytes of a message, as Dramatiq encodes it; other bytes have the default.
     """
     try:
         priority = _decode(data).options.priority
@@ -46,22 +46,22 @@ def message_priority(data: bytes) -> int:
     return max(-_FURTHEST, min(priority, _FURTHEST))
 
 
-#: The most that a priority differs from 0.
+#: Priorities are clamped to this range around 0.
 _FURTHEST = 2**31 - 1
 
-#: Most dead messages that are counted one by one.
+#: Default limit for counting dead messages one by one.
 COUNTED = 10_000
 
 
 class DeadMessage(NamedTuple):
-    """An ephemeral message that was given up, or that was none.
+    """An ephemeral message that was given up, or bytes that are not a message.
 
     Attributes:
-        number: its own among the dead messages of the deployment.
+        number: unique among the dead messages of the deployment.
         queue: name of the Dramatiq queue.
-        reason: why.
+        reason: why it was given up.
         died_at: milliseconds since the epoch.
-        data: its bytes as they were.
+        data: the bytes, unchanged.
     """
 
     number: int
@@ -72,20 +72,20 @@ class DeadMessage(NamedTuple):
 
 
 class Listener(ABC):
-    """One waiter for wake-ups. Used by one thread; :meth:`interrupt` by any."""
+    """Waits for wake-ups. Used by one thread; any thread may call :meth:`interrupt`."""
 
     @abstractmethod
     def wait(self, timeout: float) -> frozenset[str]:
         """Block until a wake-up arrives or ``timeout`` seconds pass.
 
         Returns:
-            The names that were woken, merged; empty after a timeout or an interrupt. A
-            wake-up that came between two waits is returned by the next one at once.
+            The names that were woken, without duplicates; empty after a time-out or an
+            interrupt. A wake-up that came between two waits ends the next one at once.
         """
 
     @abstractmethod
     def interrupt(self) -> None:
-        """Make a running or the next :meth:`wait` return at once."""
+        """Make the running :meth:`wait`, or else the next one, return at once."""
 
     @abstractmethod
     def close(self) -> None:
@@ -95,7 +95,7 @@ class Listener(ABC):
 class Queue(StorageClient):
     """The queue transport of one process; made after the fork. Thread-safe."""
 
-    #: What this backend can do: names of ``CAPABILITIES["queue"]``.
+    #: The capabilities of the backend: names of ``CAPABILITIES["queue"]``.
     capabilities: ClassVar[frozenset[str]]
 
     @abstractmethod
@@ -113,18 +113,19 @@ class Queue(StorageClient):
     def broker(self) -> dramatiq.Broker:
         """Make a Dramatiq broker, without middleware, that carries ephemeral messages.
 
-        Call it once per process. Its consumers must wake without polling where the backend
-        declares ``wake-up``.
+        Call it once per process. If the backend declares ``wake-up``, its consumers wake without
+        polling.
 
-        Of the messages that are due, those of the lowest :func:`message_priority` are taken
-        first, and among them those that were put first.
+        Messages that are due are taken in the order of their :func:`message_priority`, and with
+        the same priority in the order in which they were put.
 
-        What a process held that died without giving it back is handed out again, and is suspect
-        from then on: its proxy has ``crashes``, how many processes died after its ``start()``,
-        which records that it runs from now on, and answers False when others have it or may have
-        it; an acknowledgement then means nothing. Of all others ``crashes`` is None. What was
-        fetched and not started is charged with nothing, what was given back neither, and what
-        became a dead message begins anew when it is replayed.
+        If a process dies, the messages that it had taken are delivered again as possible poison
+        messages. The proxy of such a message has ``crashes``, the number of processes that died
+        after its ``start()``. ``start()`` records that the message runs from now on. It returns
+        False if another process has the message or may have it; then an acknowledgement has no
+        effect. The proxy of every other message has ``crashes`` None. A message that was fetched
+        but not started, or given back, is not counted as a crash. A dead message that is
+        replayed begins again without crashes.
 
         Raises:
             CapabilityMissing: the backend does not declare ``ephemeral``.
@@ -132,20 +133,21 @@ class Queue(StorageClient):
 
     @abstractmethod
     def depth(self, queue_name: str) -> int:
-        """Return how many ephemeral messages wait in a queue (taken ones excluded)."""
+        """Return how many ephemeral messages wait in a queue, without those that were taken."""
 
     def dead_messages(self, limit: int) -> list[DeadMessage]:
         """Return ephemeral messages that were given up, newest first.
 
-        A backend that does not declare ``ephemeral`` has none.
+        Without the capability ``ephemeral`` there are none.
         """
         del limit
         return []
 
     def count_dead_messages(self) -> int:
-        """Return how many there are; as here, 10,000 at most.
+        """Return the number of dead messages; the default counts up to 10,000.
 
-        Asked at every scrape of metrics: a backend that can tell without reading them does so.
+        Called at every scrape of metrics, so a backend should override it if it can count
+        without reading the messages.
 
         Raises:
             StorageUnavailable: the queue cannot be asked.
@@ -153,16 +155,16 @@ class Queue(StorageClient):
         return len(self.dead_messages(COUNTED))
 
     def dead_message(self, number: int) -> DeadMessage | None:
-        """Return one of them; None when there is none of that number."""
+        """Return the dead message of this number, or None."""
         del number
         return None
 
     def replay_message(self, letter: DeadMessage, data: bytes) -> bool:
-        """Let one be taken again, as ``data``; say whether it was still there."""
+        """Put a dead message into its queue again, as ``data``; return whether it was there."""
         del letter, data
         return False
 
     def discard_message(self, number: int) -> bool:
-        """Delete one; say whether it was there."""
+        """Delete a dead message; return whether it was there."""
         del number
         return False

@@ -1,4 +1,4 @@
-"""A queue whose ephemeral messages lie in a store, for authors of ``queue`` backends."""
+"""A queue that keeps its ephemeral messages in a store, for authors of ``queue`` backends."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class MessageStore(Protocol):
 
 
 class StoredQueue(Queue):
-    """Answers what is asked of ephemeral messages from their store.
+    """A queue whose calls about ephemeral messages go to their store.
 
     Args:
         store: the messages.
@@ -49,7 +49,7 @@ class StoredQueue(Queue):
         self._guard = threading.Lock()
 
     def make_broker(self) -> dramatiq.Broker:
-        """Make the broker of this process; an ImportError means that Dramatiq is missing."""
+        """Make the broker of this process. An ImportError means that Dramatiq is not installed."""
         raise NotImplementedError
 
     def broker(self) -> dramatiq.Broker:

@@ -17,7 +17,7 @@ class Partition(NamedTuple):
 
     Attributes:
         topic: name of the topic.
-        number: the partition's, from 0.
+        number: number of the partition, from 0.
     """
 
     topic: str
@@ -34,10 +34,10 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         topic: name of the topic.
-        value: the payload, as it is; never re-encoded.
+        value: the payload; never decoded or encoded again.
         key: records of one key keep their order; None spreads over the partitions.
         headers: name and value, in order; a name may repeat. Bytes of a name that are not UTF-8
-            are surrogate escapes (PEP 383); a value that is null in the stream is empty.
+            are surrogate escapes (PEP 383). A value that is null in the stream is empty.
         partition: where it was read; ``("", -1)`` if it was not. Ignored by :meth:`Stream.publish`.
         offset: its position in the partition; offsets rise but may have gaps.
         timestamp: when it was published, in milliseconds since the epoch.
@@ -52,20 +52,20 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     timestamp: int = 0
 
     def read_at(self, partition: Partition, offset: int, timestamp: int) -> Record:
-        """Return this record as a subscription returns it that read it there."""
+        """Return this record as a subscription would that read it there."""
         return msgspec.structs.replace(
             self, partition=partition, offset=offset, timestamp=timestamp
         )
 
 
 class Subscription(ABC):
-    """One member of a consumer group. Used by one thread; :meth:`interrupt` by any."""
+    """A member of a consumer group. Used by one thread; any may call :meth:`interrupt`."""
 
     @abstractmethod
     def poll(self, timeout: float, limit: int) -> list[Record]:
-        """Return at most ``limit`` records that follow those returned before.
+        """Return the next records, at most ``limit``.
 
-        Waits up to ``timeout`` seconds for the first. Keeps the membership alive: call it at
+        Waits up to ``timeout`` seconds for the first one. Keeps the membership alive: call it at
         least every ``heartbeat`` seconds. May call ``on_revoked`` and ``on_assigned``, in this
         thread, before it returns. Never decodes a value.
 
@@ -75,16 +75,16 @@ class Subscription(ABC):
 
     @abstractmethod
     def commit(self, offsets: Mapping[Partition, int]) -> None:
-        """Store for each partition the next offset to read; a restart begins there.
+        """Store the next offset to read of each partition; a restart begins there.
 
-        Partitions that this member no longer owns are left alone.
+        Partitions that this member no longer owns are ignored.
         """
 
     def positions(self) -> Mapping[Partition, int]:
         """Return the next offset to read of owned partitions whose records were all returned.
 
-        It may lie behind offsets that hold no record for a reader: markers of transactions,
-        aborted records, compacted ones. Nothing, as here, if offsets have no such gaps.
+        It may be after offsets without a record for readers: markers of transactions, aborted
+        records, compacted ones. Empty, the default, if the offsets have no such gaps.
         """
         return {}
 
@@ -98,17 +98,17 @@ class Subscription(ABC):
 
     @abstractmethod
     def interrupt(self) -> None:
-        """Make a running or the next :meth:`poll` return at once."""
+        """Make the running :meth:`poll`, or else the next one, return at once."""
 
     @abstractmethod
     def close(self) -> None:
-        """Leave the group, so that others take over at once. Idempotent, never raises."""
+        """Leave the group, so that other members take over at once. Idempotent, never raises."""
 
 
 class Stream(StorageClient):
-    """The stream of one process; made after the fork. Thread-safe but for subscriptions."""
+    """The stream of one process; made after the fork. Thread-safe, except subscriptions."""
 
-    #: What this backend can do: names of ``CAPABILITIES["stream"]``.
+    #: The capabilities of the backend: names of ``CAPABILITIES["stream"]``.
     capabilities: ClassVar[frozenset[str]]
 
     @abstractmethod
@@ -116,18 +116,18 @@ class Stream(StorageClient):
         """Append records, in order; return when all of them are stored durably.
 
         Raises:
-            StorageUnavailable: some may have been stored; publishing all again is right, for
-                consumers recognise an event by its id.
-            StorageError: another one: a record is refused for what it is (too large), and
-                repeating it cannot help.
+            StorageUnavailable: some may have been stored. Publish all again, because consumers
+                recognise an event by its id.
+            StorageError: another one: the stream refuses a record, for example because it is too
+                large. Repeating it cannot help.
         """
 
     def publish_each(self, records: Sequence[Record]) -> list[StorageError | None]:
-        """Append records, in order; return for each why it was not stored, None if it was.
+        """Append records, in order; return the error of each, or None if it was stored.
 
-        StorageUnavailable: the record may be stored if it is published again. Another
-        StorageError: it never will be. The default divides the records until those that
-        :meth:`publish` refuses are found; a backend that is told of each record overrides it.
+        After StorageUnavailable the record may be published again. After another StorageError
+        it never can be. The default bisects the records until it finds those that
+        :meth:`publish` refuses. Override it if the server answers for each record.
         """
         try:
             self.publish(records)
@@ -156,7 +156,7 @@ class Stream(StorageClient):
         """Join a consumer group; a group without offsets starts at the oldest record.
 
         ``on_revoked`` is called before a partition goes to another member, and may still
-        commit it.
+        commit its offset.
         """
 
     @abstractmethod
@@ -165,17 +165,17 @@ class Stream(StorageClient):
 
     @abstractmethod
     def trim(self) -> int:
-        """Drop records beyond the configured retention; return how many were dropped.
+        """Delete records beyond the configured retention; return how many were deleted.
 
-        A backend whose server does this by itself returns 0.
+        Returns 0 if the server does this by itself.
         """
 
     def verify(self, topics: Collection[str]) -> None:
-        """Return when these topics may be used; asked before a process is ready.
+        """Return if these topics can be used; called before a process is ready.
 
-        Nothing to do, as here, for a backend that makes topics when they are first used.
+        The default does nothing, for backends that create topics when they are first used.
 
         Raises:
-            StorageRefused: one is missing, and the deployment says that it is not made here.
-            StorageUnavailable: the stream cannot be asked.
+            StorageRefused: a topic is missing, and the deployment does not let it be created.
+            StorageUnavailable: the stream does not answer.
         """

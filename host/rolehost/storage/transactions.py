@@ -1,4 +1,4 @@
-"""A write transaction that peewee's models join, for authors of ``database`` backends."""
+"""A write transaction for peewee's models, for authors of ``database`` backends."""
 
 from __future__ import annotations
 
@@ -16,19 +16,18 @@ class PeeweeTransaction(ABC):
     """One write transaction of the calling thread; implements :class:`Transaction`.
 
     It enters a session, begins, and registers a transaction with peewee, so that
-    ``peewee.atomic()`` within it is a savepoint. At the end it commits, or rolls back on an
-    error, also on one of the commit itself.
+    ``peewee.atomic()`` within it is a savepoint. At the end it commits. If there is an error,
+    also one of the commit, it rolls back.
 
     Args:
         connections: the peewee database of the backend. Its ``driver()`` returns the calling
-            thread's connection; its ``begin``, ``commit`` and ``rollback`` may do more than
-            peewee's, and may be called in a session only.
+            thread's connection.
         session: a session of the backend.
-        place: what error messages call the database, for example its path.
+        place: the name of the database in error messages, for example its path.
 
     Attributes:
-        connections: as given.
-        driver: the connection, once the transaction has begun.
+        connections: the argument.
+        driver: the connection, after the transaction has begun.
     """
 
     __slots__ = ("_place", "_session", "connections", "driver")

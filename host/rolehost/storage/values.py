@@ -1,4 +1,4 @@
-"""Values that no database can be trusted to hold, refused alike by every backend."""
+"""Values that not every database can hold; every backend refuses them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ RANGE = "an integer has more than 64 bits"
 
 
 def check_values(values: Iterable[Any]) -> None:
-    """Refuse what one of the databases could not hold; for backends whose database can.
+    """Raise for values that one of the databases cannot hold.
+
+    A backend calls it even if its own database can hold them.
 
     Args:
         values: parameters of a statement.
