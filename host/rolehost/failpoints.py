@@ -29,19 +29,19 @@ from rolehost.suggest import did_you_mean
 NAMES: Mapping[str, str] = MappingProxyType(
     {
         "work.before_commit": "a unit of work has written everything and is not committed",
-        "work.after_commit": "a unit of work is committed, and nobody has been told",
-        "outbox.after_commit": "a unit of work with events is committed, no relay was woken",
-        "requests.after_commit": "a request with an idempotency key is committed, not answered",
+        "work.after_commit": "a unit of work is committed; no wake-up was sent",
+        "outbox.after_commit": "a unit of work with events is committed; no relay was woken",
+        "requests.after_commit": "a request with an idempotency key is committed, but not answered",
         "ledger.after_claim": "jobs are claimed, and the claim is committed; none has begun",
         "runner.before_actor": "an attempt begins: arguments are decoded, the actor not called",
         "runner.after_actor": "an actor has returned; its unit of work is still open",
-        "ledger.before_complete": "an attempt is over, and its end is not written",
+        "ledger.before_complete": "an attempt has ended; its end is not written",
         "outbox.before_relay": "events were read from the outbox; the stream has none of them",
         "relay.after_send": "the stream has the events; they are still in the outbox",
         "inbox.after_mark": "an event is marked as handled, in a transaction that is open",
         "consumer.before_offsets": "events are handled; their offsets are not committed",
         "consumer.after_offsets": "offsets are committed",
-        "lease.after_acquire": "a lease was taken or prolonged, and its holder does not know",
+        "lease.after_acquire": "a lease was taken or renewed; its holder does not know it yet",
         "ticks.after_enqueue": "a tick and its job are written, in a transaction that is open",
     }
 )
@@ -108,7 +108,7 @@ def arm(name: str, action: Action | str, *, probability: float = 1.0) -> Callabl
     if name not in NAMES:
         raise UnknownFailpoint(_unknown("failpoint", name, NAMES))
     if not 0 < probability <= 1:
-        raise UnknownFailpoint(f"probability {probability} is not above 0 and up to 1")
+        raise UnknownFailpoint(f"the probability must be above 0 and at most 1, not {probability}")
     mine = Armed(_action(action) if isinstance(action, str) else action, probability)
     armed = {**armed, name: (*armed.get(name, ()), mine)}
 
@@ -149,7 +149,7 @@ def _arm_entry(entry: str) -> None:
         raise UnknownFailpoint(f"{entry!r} is not POINT:ACTION or POINT:ACTION@PROBABILITY")
     probability = _number(chance) if at else 1.0
     if not 0 < probability <= 1:
-        raise UnknownFailpoint(f"{entry!r}: the probability is above 0 and up to 1")
+        raise UnknownFailpoint(f"{entry!r}: the probability must be above 0 and at most 1")
     arm(name, action, probability=probability)
 
 
@@ -159,10 +159,10 @@ def _action(text: str) -> Action:
     word, _, seconds = text.partition("=")
     if word != "delay":
         known = [*_ACTIONS, "delay=SECONDS"]
-        raise UnknownFailpoint(_unknown("action of a failpoint", text, known))
+        raise UnknownFailpoint(_unknown("failpoint action", text, known))
     length = _number(seconds)
     if not length >= 0:  # also for NaN
-        raise UnknownFailpoint(f"{text!r}: a delay is delay=SECONDS, such as delay=0.5")
+        raise UnknownFailpoint(f"{text!r}: a delay is delay=SECONDS, for example delay=0.5")
     return lambda _name: time.sleep(length)
 
 
@@ -187,5 +187,5 @@ _ACTIONS: Mapping[str, Action] = {"kill": _kill, "raise": _raise}
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> str:
-    hint = did_you_mean(name, known) or f"there are {', '.join(known)}"
-    return f"{name!r} is no {what}; {hint}"
+    hint = did_you_mean(name, known) or f"expected one of {', '.join(known)}"
+    return f"there is no {what} {name!r}; {hint}"

@@ -69,7 +69,7 @@ def test_in_production_it_is_counted_and_not_recorded(
 
 
 def test_the_values_of_labels_are_as_many_as_the_labels(services: ProcessServices):
-    with pytest.raises(ValueError, match=r"\(kind\), and was given 2 values"):
+    with pytest.raises(ValueError, match=r"\(kind\), but got 2 values"):
         services.measure(ORDERS, 1.0, "book", "pen")
 
 

@@ -101,10 +101,10 @@ class Measures:
             self._undeclared(metric)
             return
         if metric.kind not in ("counter", "histogram"):
-            raise TypeError(f"the {metric.kind} {metric.name} cannot be measured by the host")
+            raise TypeError(f"the host cannot measure the {metric.kind} {metric.name}")
         if len(labels) != len(metric.labels):
             raise ValueError(
-                f"{metric.name} has the labels ({', '.join(metric.labels)}), and was given"
+                f"{metric.name} has the labels ({', '.join(metric.labels)}), but got"
                 f" {len(labels)} values"
             )
         self._recorders.measured(metric, value, labels)
@@ -112,8 +112,8 @@ class Measures:
     def _undeclared(self, metric: Metric) -> None:
         if self._strict:
             raise UndeclaredError(
-                f"metric {metric.name!r} is in no enabled plugin's PluginInfo.metrics as it is"
-                " measured; add it there"
+                f"no enabled plugin declares the metric {metric.name!r} as it is measured; add it"
+                " to PluginInfo.metrics"
             )
         self._recorders.undeclared("metric", metric.name)
         if metric.name not in self._warned:

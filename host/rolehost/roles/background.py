@@ -109,7 +109,7 @@ class _MaintenanceLoop(Loop):
                 self._runtime.ledger.hand_back(tx, self._me.id)
             self._presence.leave(self._me)
         except Exception as error:  # the end of a process must not hide why it ends
-            log.warning("presence not given up, it will expire", error=str(error))
+            log.warning("the presence row was not deleted, it will expire", error=str(error))
 
     def _now(self) -> float:
         return self._runtime.clock.now() / 1000
@@ -148,8 +148,8 @@ class LongWriteLoop(Loop):
         """Look once, and wait for the next look."""
         for write in self._guard.long_writes(self._seconds):
             log.warning(
-                "a transaction has held the write lock for long: nothing else can write; write"
-                " last, after what takes long",
+                "a transaction has held the write lock for a long time and blocks all other"
+                " writers; do slow work before the first write",
                 seconds=self._seconds,
                 **write.holder(),
             )

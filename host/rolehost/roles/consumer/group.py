@@ -255,7 +255,7 @@ class ConsumerGroup(Loop):
             except Stopping:
                 return False
             except BaseException:
-                log.exception("event not handled, tried again", group=self._group)
+                log.exception("event not handled, trying again", group=self._group)
                 gone = self._wait(PAUSE)
         return False
 
@@ -285,7 +285,7 @@ class ConsumerGroup(Loop):
         patience = max(0.0, self._stop_by - time.monotonic()) if stopping else RELEASE
         try:
             if not self._assignments.revoke(partitions, patience):
-                log.warning("partitions left while events are being handled", group=self._group)
+                log.warning("partitions given up while events are still handled", group=self._group)
             self._commit()
         finally:
             self._assignments.forget(partitions)

@@ -168,7 +168,7 @@ class LedgerConsumer(Consumer):
         except Exception as error:
             if not finished:
                 raise
-            log.warning("jobs given back apart", queue=self._queue, error=describe(error))
+            log.warning("finished jobs are written one by one", queue=self._queue, error=describe(error))
             give_back(self._runtime, finished)
             return []
 
@@ -268,7 +268,7 @@ class LedgerConsumer(Consumer):
             with runtime.database.session():
                 self._cancels = runtime.ledger.cancelled(self._owner)
         except StorageUnavailable as error:
-            log.warning("cancelled jobs are not known", queue=self._queue, error=str(error))
+            log.warning("cancelled jobs cannot be read", queue=self._queue, error=str(error))
         return self._cancels
 
     def idles(self) -> bool:
