@@ -168,7 +168,9 @@ class LedgerConsumer(Consumer):
         except Exception as error:
             if not finished:
                 raise
-            log.warning("finished jobs are written one by one", queue=self._queue, error=describe(error))
+            log.warning(
+                "finished jobs are written one by one", queue=self._queue, error=describe(error)
+            )
             give_back(self._runtime, finished)
             return []
 
