@@ -76,7 +76,10 @@ def _guarded_database(original: type[Any]) -> type[Any]:
 
 @cache
 def _guarded_peewee(original: type[Any]) -> type[Any]:
-    """Return a class of peewee databases with the checks before its methods."""
+    """Return a class of peewee databases with the checks before its methods.
+
+    A subclass, not a mixin: with a second base class, ``__class__`` cannot be assigned.
+    """
 
     class Guarded(original):  # type: ignore[misc]
         __slots__ = ()

@@ -5,12 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from rolehost.api.observe import (
-    LagStatistics,
-    ProcessStatistics,
-    QueueStatistics,
-    Statistics,
-)
+from rolehost.api.observe import LagStatistics, ProcessStatistics, QueueStatistics, Statistics
 from rolehost.api.services import Clock
 from rolehost.errors import StorageError
 from rolehost.storage import Database, Queue, Stream
@@ -34,12 +29,11 @@ def collect(
 
     Args:
         database: the service database.
-        stream: the stream, if the deployment has one; while it is away there are no lags.
-        queue: the queue, if it carries ephemeral messages; while it is away their dead letters
-            are not known.
+        stream: the stream, or None; while it is away there are no lags.
+        queue: the queue, if it carries ephemeral messages, or None.
         subscriptions: (topic, group) of the handlers whose lag is wanted.
         clock: the time.
-        queues: queues to list even if they are empty; those found are added to it.
+        queues: queues to list even if they are empty; the found ones are added.
         roles: roles to list even if no process of them lives.
         restarts: by role and reason, how many processes the supervisor replaced.
     """
@@ -54,12 +48,12 @@ def collect(
         dead_jobs = database.read("SELECT count(*) FROM rolehost_jobs WHERE state = 'dead'")
         dead_events = database.read("SELECT count(*) FROM rolehost_dead_events")
         living = database.read(
-            "SELECT role, sum(CASE WHEN expires_at >= ? THEN 1 ELSE 0 END)"
-            " FROM rolehost_processes GROUP BY role",
+            "SELECT role, count(CASE WHEN expires_at >= ? THEN 1 END) FROM rolehost_processes"
+            " GROUP BY role",
             (now,),
         )
-    queues.update(queue for queue, *_ in rows)
     found = {(queue, state): (count, oldest) for queue, state, count, oldest in rows}
+    queues.update(queue for queue, _ in found)
     return Statistics(
         queues=tuple(
             QueueStatistics(queue, state, count, max(0.0, (now - oldest) / 1000))
