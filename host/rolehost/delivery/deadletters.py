@@ -213,11 +213,7 @@ def to_replay(database: Database, group: str, limit: int) -> list[tuple[int, str
 
 
 def list_messages(queue: Queue, *, what: str | None = None, limit: int = 100) -> list[DeadLetter]:
-    """Return dead messages of ephemeral actors, newest first; ``what`` selects one actor.
-
-    Raises:
-        StorageUnavailable: the queue cannot be reached.
-    """
+    """Return dead messages of ephemeral actors, newest first; ``what`` selects one actor."""
     letters = [
         DeadLetter(
             id=f"message:{each.number}", what=_message(each.data).get("actor_name", ""),

@@ -44,14 +44,7 @@ def to_record(
     now: int,
     mode: Literal["binary", "structured"] = "binary",
 ) -> Record:
-    """Make the record of an event.
-
-    Args:
-        event: the event.
-        event_id: its id.
-        source: the default source.
-        now: the default time, milliseconds since the epoch.
-        mode: how it is written.
+    """Make the record of an event; ``source`` and ``now`` (milliseconds) are its defaults.
 
     Raises:
         PayloadError: CloudEvents does not allow an attribute, or the payload cannot be encoded.
@@ -161,11 +154,7 @@ def to_event(record: Record, decoder: msgspec.json.Decoder[Any] | None) -> AnyEv
     """Make the event of a record that was read; records of other producers need no headers.
 
     Bytes of the key that are not UTF-8 become surrogate escapes (PEP 383), and are published
-    again as the same bytes.
-
-    Args:
-        record: the record that the stream returned.
-        decoder: decodes the JSON value; None leaves it as bytes.
+    again as the same bytes. Without a decoder the data stays bytes.
 
     Raises:
         PayloadError: attributes or value cannot be decoded.

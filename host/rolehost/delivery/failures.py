@@ -106,14 +106,7 @@ def harmless(error: BaseException) -> BaseException:
 def report(
     write: Callable[..., None], event: str, raised: BaseException | None, **fields: Any
 ) -> None:
-    """Log a failure with its traceback, or without it if the logger cannot show that.
-
-    Args:
-        write: a logger's method.
-        event: the text of the line.
-        raised: the exception, or None.
-        fields: the fields of the line.
-    """
+    """Call a logger's method with the exception, or without it if the logger cannot show it."""
     if raised is not None:
         try:
             write(event, exc_info=harmless(raised), **fields)

@@ -74,11 +74,7 @@ class EventScope(Scope):
 class Handling:
     """Runs one handler in one process; thread-safe.
 
-    Args:
-        runtime: the delivery runtime.
-        services: passed to the handler.
-        handler: the handler.
-        wait: sleeps for some seconds before a retry; returns True if the process stops.
+    ``wait`` sleeps for some seconds before a retry, and returns True if the process stops.
     """
 
     def __init__(

@@ -80,15 +80,7 @@ def append(tx: Transaction, records: Sequence[tuple[Record, str]], now: int) -> 
 def waiting(
     database: Database, shards: Sequence[int], of: int, limit: int, topic: str | None = None
 ) -> list[Waiting]:
-    """Return the oldest rows of some of ``of`` lease shards, in order.
-
-    Args:
-        database: the service database.
-        shards: the lease shards.
-        of: how many lease shards there are.
-        limit: the largest number of rows.
-        topic: the only topic; None for all.
-    """
+    """Return the oldest rows of some of ``of`` lease shards, in order, of all topics or one."""
     conditions, params = list[str](), list[int | str]()
     if topic is not None:
         conditions.append("topic = ?")

@@ -118,11 +118,7 @@ class Relay:
         )
 
     def _relay(self, topic: str, rows: Sequence[Waiting]) -> int:
-        """Publish rows of one topic; return how many were removed from the outbox.
-
-        Raises:
-            StorageUnavailable: the stream is away, not only this topic.
-        """
+        """Publish rows of one topic; return how many were removed from the outbox."""
         runtime = self._runtime
         outcomes = self._publish(topic, rows)
         failpoints.reach("relay.after_send")
@@ -162,11 +158,7 @@ class Relay:
             return [StorageUnavailable(f"{type(error).__name__}: {error}")] * len(rows)
 
     def _hold(self, topic: str, error: StorageUnavailable) -> None:
-        """Do not publish to a topic for a while.
-
-        Raises:
-            StorageUnavailable: the stream does not answer at all.
-        """
+        """Do not publish to a topic for a while; raise if the stream does not answer at all."""
         self._stream.ping()
         before = self._held.get(topic)
         delay = FIRST_RETRY if before is None else min(2 * before.delay, LONGEST_RETRY)

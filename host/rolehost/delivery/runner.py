@@ -333,14 +333,9 @@ def run_message(
     arguments: Mapping[str, Any],
     interrupts: tuple[type[BaseException], ...] = (),
 ) -> None:
-    """Run an ephemeral actor once.
+    """Run an ephemeral actor once, with arguments in JSON's own types.
 
-    Args:
-        actor: the actor.
-        signature: the actor's signature.
-        services: passed to the actor.
-        arguments: in JSON's own types.
-        interrupts: exception types that are raised unchanged, whatever they contain.
+    Exceptions of the types ``interrupts`` are raised unchanged, whatever they contain.
 
     Raises:
         PayloadError: the arguments do not fit.

@@ -97,11 +97,8 @@ class Scope(Unit):
     def commit(self, last: Callable[[Transaction], bool] | None = None) -> bool:
         """Commit the transaction, if one was opened.
 
-        Args:
-            last: runs the last statement (:meth:`rolehost.api.Transaction.conclude`).
-
-        Returns:
-            False if ``last`` returned False, and everything was rolled back.
+        ``last`` runs the last statement (:meth:`rolehost.api.Transaction.conclude`). If it returns
+        False, everything is rolled back, and the result is False.
 
         Raises:
             UnitOfWorkFailed: a part failed or has not ended; everything was rolled back.
@@ -150,13 +147,11 @@ class Scope(Unit):
         self._context = None
 
     def end_block(self, error: BaseException | None, *, first: bool, whole: bool) -> None:
-        """Record the end of a block that had joined this scope.
+        """Record the end of a block that had joined this scope, and the error that left it.
 
-        Args:
-            error: the error that left the block, or None.
-            first: the block opened the unit of work, so nothing else is in it: all of it is
-                rolled back, and the scope may go on with a new one.
-            whole: the block's writes must commit or not as a whole.
+        If the block was the ``first`` to open the unit of work, nothing else is in it: it is
+        rolled back, and the scope may go on with a new one. Otherwise, if the block's writes
+        belong together (``whole``), the scope cannot commit any more.
         """
         self.blocks -= 1
         if error is None or self.work is None:
@@ -239,10 +234,8 @@ def current_scope() -> Scope | None:
 class unit_of_work:
     """``with services.unit_of_work()``: joins the scope of this context, or makes one.
 
-    Args:
-        runtime: the process's delivery runtime.
-        single: the block is one call of the unit of work. If it fails, it has written nothing,
-            so the unit of work that it had joined can still commit.
+    A ``single`` block is one call of the unit of work. If it fails, it has written nothing, so
+    the unit of work that it had joined can still commit.
     """
 
     __slots__ = ("_first", "_own", "_runtime", "_scope", "_single", "_token")

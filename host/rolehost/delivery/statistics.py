@@ -35,7 +35,7 @@ def collect(
         clock: the time.
         queues: queues to list even if they are empty; the found ones are added.
         roles: roles to list even if no process of them lives.
-        restarts: by role and reason, how many processes the supervisor replaced.
+        restarts: how many processes the supervisor replaced, by role and reason.
     """
     now = clock.now()
     with database.session():

@@ -40,11 +40,7 @@ _STEPS = tuple(
 class Ticker:
     """The schedules of one deployment, driven by :meth:`step`; used by one thread.
 
-    Args:
-        runtime: the delivery runtime.
-        schedules: the schedules.
-        owner: the id of this process.
-        lease: seconds for which it leads without renewing.
+    The process ``owner`` leads for ``lease`` seconds after each renewal.
     """
 
     def __init__(
@@ -64,11 +60,7 @@ class Ticker:
         return token is not None
 
     def step(self) -> float:
-        """Enqueue the jobs of all ticks that are due; return the seconds until the next tick.
-
-        Raises:
-            StorageUnavailable: the database cannot be reached.
-        """
+        """Enqueue the jobs of all ticks that are due; return the seconds until the next tick."""
         now = self._runtime.clock.now()
         waits = [self._step_one(schedule, now) for schedule in self._schedules]
         return min(waits, default=3600.0)

@@ -46,11 +46,7 @@ class TickProblem(NamedTuple):
 
 
 def read(database: Database) -> dict[str, TickState]:
-    """Return the rows by the name of the schedule; empty if the schema is an older one.
-
-    Raises:
-        StorageUnavailable: the database cannot be reached.
-    """
+    """Return the rows by the name of the schedule; empty if the schema is an older one."""
     with database.session():
         known = {column.name for column in database.peewee.get_columns("rolehost_ticks")}
         if not known.issuperset(TickState._fields):

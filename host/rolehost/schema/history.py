@@ -113,14 +113,7 @@ class MigrationStatus:
 
 
 def status(database: Database, sets: Iterable[Set]) -> tuple[MigrationStatus, ...]:
-    """List the migrations of the sets in their order, then applied ones without a file.
-
-    Changes nothing.
-
-    Raises:
-        SchemaError: files are wrong.
-        StorageUnavailable: the database cannot be reached.
-    """
+    """List the migrations of the sets in their order, then applied ones without a file."""
     applied = read(database)
     lines = []
     for migration in load(sets, database.dialect):
@@ -208,10 +201,7 @@ def compared(migrations: Iterable[Migration], applied: History) -> Drift:
 class Schema:
     """Compares repeatedly at a low cost: reads the files once, and the table every few seconds.
 
-    Args:
-        database: returns the service database; called at the first comparison.
-        sets: owners and packages.
-        clock: monotonic seconds.
+    ``database`` is called at the first comparison; ``clock`` returns monotonic seconds.
     """
 
     def __init__(
@@ -228,12 +218,7 @@ class Schema:
         self._due = 0.0
 
     def drift(self) -> Drift:
-        """Return how the schema differs; the result is cached for ``KEPT`` seconds.
-
-        Raises:
-            SchemaError: files are wrong.
-            StorageUnavailable: the database cannot be reached.
-        """
+        """Return how the schema differs; the result is cached for ``KEPT`` seconds."""
         now = self._clock()
         if now >= self._due:
             database = self._database()

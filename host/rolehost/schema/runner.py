@@ -25,16 +25,10 @@ _TRIES, _FIRST_PAUSE, _LONGEST_PAUSE = 36, 0.25, 10.0
 def pending(
     database: Database, sets: Iterable[Set], *, phase: Phase | None = None
 ) -> tuple[Migration, ...]:
-    """Return the migrations that ``up`` would apply, in its order. Changes nothing.
-
-    Args:
-        database: the service database.
-        sets: owners and packages, in the order in which they depend on each other.
-        phase: only migrations of this phase; None for both.
+    """Return the migrations that :func:`up` would apply, in its order. Changes nothing.
 
     Raises:
-        SchemaError: files are wrong, or one that was applied has been changed since.
-        StorageUnavailable: the database cannot be reached.
+        SchemaError: files are wrong, or one was changed after it was applied.
     """
     return _pending(load(sets, database.dialect), history.read(database), phase)
 
