@@ -54,7 +54,7 @@ class Scope(Unit):
         label: its name in messages, for example ``actor shop.bill``; may be empty.
     """
 
-    __slots__ = ("_context", "_failure", "_runtime", "blocks", "cause", "work")
+    __slots__ = ("_context", "_failure", "_runtime", "blocks", "cause")
 
     def __init__(self, runtime: DeliveryRuntime, cause: str | None = None, label: str = "") -> None:
         super().__init__(runtime.guard, label)
