@@ -120,7 +120,7 @@ def test_every_process_starts_drains_and_stops_it_once(folder: Path, environ: di
 def test_its_command_has_the_services_of_the_deployment(url: str, folder: Path, environ):
     assert ask(url, {"id": "g1", "name": "Ada"})[0] == 201
     assert rolehost(folder, environ, "reference") == "1 greetings\n"
-    assert "Count stored greetings" in rolehost(folder, environ, "--help")
+    assert "Count stored greetings" in rolehost(folder, environ, "commands")
 
 
 @pytest.mark.needs("rolehost_fleet")
