@@ -43,6 +43,9 @@ def parse(documented: object) -> Docstring:
             parsed.sections[head[:-1]] = textwrap.dedent(rest)
         elif paragraph.startswith("    "):  # code, after a line that ends with "::"
             parsed.body.append(f"```python\n{textwrap.dedent(paragraph)}\n```")
+        elif paragraph.startswith("- "):
+            items = re.split(r"\n(?=- )", paragraph)
+            parsed.body.append("\n".join(" ".join(item.split()) for item in items))
         elif paragraph.strip():
             parsed.body.append(" ".join(paragraph.split()).replace("::", ":"))
     return parsed
