@@ -1,5 +1,5 @@
 """The command line. Each command is imported when it is called.
 
-Listings go to standard output, sorted; with ``--json`` as one JSON document. Problems go to
-standard error. The exit statuses stand in :mod:`rolehost.cli.exits`.
+Listings are sorted and go to standard output, with ``--json`` as one JSON document. Problems go
+to standard error. :mod:`rolehost.cli.exits` has the exit statuses.
 """

@@ -1,4 +1,4 @@
-"""``rolehost check``: everything that can be known without starting anything."""
+"""``rolehost check``: all checks that need no running process and no connection."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def check(
 ) -> int:
     """Check deployments: files, settings, plugins and how they fit together.
 
-    Nothing is connected to, and nothing is started. All mistakes of all deployments are told;
-    exit status 3 when there is any. Warnings, as of what is deprecated, leave it at 0.
+    The check connects to nothing and starts nothing. It reports all errors of all deployments and
+    exits with status 3 if there is one. Warnings leave the status at 0.
     """
     names = tuple(plugins.split(",")) if plugins is not None else context.plugins
     paths = deployments or (context.path,)
@@ -47,7 +47,7 @@ def _examined(context: Context) -> tuple[Composition | None, tuple[Problem, ...]
 
 
 def _commands(composition: Composition) -> Iterator[Problem]:
-    """Yield the plugins' commands that could not be called; only here are they imported."""
+    """Yield a problem for each command of a plugin that cannot be imported."""
     for owned in composition.commands:
         try:
             imported(owned.value.target)
@@ -85,7 +85,7 @@ def _print(path: Path | None, composition: Composition | None, found: tuple[Prob
         count = f"{len(found)} mistake{'s' if len(found) > 1 else ''}"
         click.echo(f"{name}: {count}")
         return
-    assert composition is not None  # examine() gives one where it finds nothing wrong
+    assert composition is not None  # a deployment without problems composes
     for warning in composition.warnings:
         click.echo(f"{warning}\n")
     if not composition.plugins:

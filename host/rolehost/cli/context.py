@@ -1,4 +1,4 @@
-"""Which deployment a command is about, composed when first asked for."""
+"""The deployment of a command, read and composed when it is first needed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 #: Environment variable that names the deployment file.
 VARIABLE = "ROLEHOST_DEPLOYMENT"
 
-#: Files that are taken when none is named, first one that exists.
+#: Default deployment files; the first that exists is used.
 USUAL = (Path("rolehost.toml"), Path("deploy/embedded.toml"))
 
 
@@ -31,10 +31,10 @@ class Examined(NamedTuple):
     """A deployment and what was found in it.
 
     Attributes:
-        deployment: as far as it could be read.
+        deployment: the deployment, with defaults where it could not be read.
         unreadable: the errors of its files and settings.
         composition: None if the deployment cannot be composed.
-        faulty: the errors of the plugins and of how they fit together.
+        faulty: the errors of the plugins and of their combination.
     """
 
     deployment: Deployment
@@ -54,9 +54,9 @@ class Context:
     """``ctx.obj`` of every command; implements :class:`rolehost.api.CommandContext`.
 
     Attributes:
-        given: the deployment file named on the command line; None when none was.
-        plugins: what ``--plugins`` says; None keeps the file's list.
-        owns_process: this process is there for the command alone, so that its logs may be set up.
+        given: the deployment file named on the command line, or None.
+        plugins: the value of ``--plugins``; None keeps the list of the file.
+        owns_process: this process runs only the command, so the command may configure logging.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Context:
 
     @property
     def path(self) -> Path | None:
-        """The deployment file: named, from the environment, or a usual one; None: there is none."""
+        """The deployment file: named, from the environment, or a default; None if there is none."""
         if self.given is not None:
             return self.given
         named = os.environ.get(VARIABLE)
@@ -82,7 +82,7 @@ class Context:
 
     @cached_property
     def sources(self) -> Sources:
-        """The texts that the deployment is made of, noted as they are read."""
+        """The texts that the deployment was read from."""
         from rolehost.deployment import Sources
 
         return Sources()
@@ -107,7 +107,7 @@ class Context:
 
     @cached_property
     def examined(self) -> Examined:
-        """The deployment, read and composed as far as its errors allow."""
+        """The deployment, read and composed if its errors allow it."""
         from rolehost.composition import examine
 
         deployment, unreadable = self._read
@@ -126,20 +126,20 @@ class Context:
         return found.composition
 
     def services(self) -> Services:
-        """Provision and start the enabled plugins in this process; closed with the command.
+        """Provision and start the enabled plugins in this process; they stop with the command.
 
         Raises:
-            ConfigurationError: the deployment has mistakes.
+            ConfigurationError: the deployment has errors.
             RolehostError: storage cannot be reached, or a plugin's start failed.
         """
         services: Services = self._process.services
         return services
 
     def compositions(self, paths: Sequence[Path]) -> Sequence[Composition]:
-        """Compose several deployments, for documents of a fleet.
+        """Compose several deployments, for a document about a fleet.
 
         Raises:
-            ConfigurationError: with every mistake of every deployment.
+            ConfigurationError: with every error of every deployment.
         """
         from rolehost.composition.several import examine_all
 
@@ -154,7 +154,7 @@ class Context:
         from rolehost.roles.process import Process
 
         if self.owns_process:
-            # To standard error: what the command prints may be a JSON document.
+            # Logs go to standard error, because the command may print a JSON document.
             logs.configure(self.composition.deployment.host.log)
         process = Process(self.composition, role="command")
         process.start()
@@ -199,17 +199,17 @@ _plugins = click.option(
     callback=_take_plugins,
 )
 
-#: Lets a command take ``--json``; the function gets it as ``as_json``.
+#: Adds the option ``--json`` to a command; the function gets it as ``as_json``.
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
 def takes_deployment(*, argument: bool = True) -> Callable[[F], F]:
     """Let a command take ``[DEPLOYMENT]``, ``-d/--deployment`` and ``--plugins``.
 
-    They change the :class:`Context` in ``ctx.obj``; the function gets no parameters of them.
+    They change the :class:`Context` in ``ctx.obj``; the function gets no parameter for them.
 
     Args:
-        argument: False leaves the positional one out, for commands with arguments of their own.
+        argument: False omits the positional argument, for commands that have other arguments.
     """
 
     def wrap(function: F) -> F:

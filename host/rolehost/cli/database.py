@@ -1,4 +1,4 @@
-"""What the commands for jobs and dead letters share."""
+"""The service database for commands, and actions on several jobs or dead letters."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ T = TypeVar("T")
 
 
 class Refused(RolehostError):
-    """An action on one job or dead letter is not possible; the message says why."""
+    """A job or dead letter does not allow the action; the message says why."""
 
 
 @contextmanager
 def opened(context: Context) -> Iterator[Database]:
-    """Open the service database alone, inside a session.
+    """Open only the service database, inside a session.
 
     Raises:
         StartError: the deployment has no database.
@@ -42,7 +42,7 @@ def ledger(context: Context) -> Iterator[Database]:
     """Open the service database to read its jobs, dead letters or ticks.
 
     Raises:
-        StartError: the deployment has no database, or the host's tables are not there.
+        StartError: the deployment has no database, or the host's tables do not exist.
         StorageUnavailable: it cannot be reached.
     """
     from rolehost.schema import HOST_SET, require_pre
@@ -54,10 +54,10 @@ def ledger(context: Context) -> Iterator[Database]:
 
 @contextmanager
 def acting(context: Context) -> Iterator[ProcessServices]:
-    """Provide the services of a process to change jobs or dead letters; start no plugin.
+    """Provide the services that change jobs or dead letters; no plugin is started.
 
     Raises:
-        StartError: as :func:`ledger`.
+        StartError: see :func:`ledger`.
         StorageUnavailable: the database cannot be reached.
     """
     from rolehost.schema import HOST_SET, require_pre
@@ -82,9 +82,9 @@ def _with_database(context: Context) -> Composition:
 
 
 def for_each(items: Iterable[T], act: Callable[[T], str]) -> int:
-    """Call ``act`` for each item and print what it returns; return the exit status.
+    """Call ``act`` for each item and print its result; return the exit status.
 
-    An item for which it raises :class:`Refused` is reported, and the others follow.
+    If ``act`` raises :class:`Refused`, the error is printed and the next item follows.
     """
     status = exits.OK
     for item in items:

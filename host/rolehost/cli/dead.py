@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rolehost.services import ProcessServices
     from rolehost.storage import Queue
 
-    #: Acts on a dead letter, given its id, kind and number; False if there is none.
+    #: Takes the id, kind and number of a dead letter; returns False if it does not exist.
     Act = Callable[[ProcessServices, str, str, int], bool]
 
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def dead() -> None:
     """List, show, replay and discard dead letters.
 
-    A dead letter's id is job:N, event:N, or message:N of an ephemeral actor.
+    A dead letter has the id job:N, event:N, or message:N if its actor is ephemeral.
     """
 
 
@@ -69,7 +69,7 @@ def list_letters(context: Context, what: str | None, limit: int, as_json: bool) 
 @as_json
 @click.pass_obj
 def show(context: Context, letter: str, as_json: bool) -> int:
-    """Show everything known of one dead letter."""
+    """Show all fields of one dead letter."""
     from rolehost.delivery import deadletters
 
     kind, number = _parsed(letter)
@@ -91,7 +91,7 @@ def show(context: Context, letter: str, as_json: bool) -> int:
 @takes_deployment(argument=False)
 @click.pass_obj
 def replay(context: Context, letters: tuple[str, ...]) -> int:
-    """Try dead letters again, from their first attempt."""
+    """Run dead letters again, starting with their first attempt."""
     return _each(context, letters, _replay, "will be tried again")
 
 
@@ -100,7 +100,7 @@ def replay(context: Context, letters: tuple[str, ...]) -> int:
 @takes_deployment(argument=False)
 @click.pass_obj
 def discard(context: Context, letters: tuple[str, ...]) -> int:
-    """Delete dead letters for good."""
+    """Delete dead letters; they cannot be restored."""
     return _each(context, letters, _discard, "discarded")
 
 

@@ -9,10 +9,10 @@ from rolehost.cli.context import Context, as_json, takes_deployment
 from rolehost.cli.database import Refused, acting, for_each, ledger
 from rolehost.cli.output import listing, moments, shown
 
-#: Columns of a listing; ``show`` and ``--json`` have all.
+#: Columns of a table; ``show`` and ``--json`` have all columns.
 _LISTED = ("id", "state", "actor", "queue", "attempt", "run_at", "error")
 
-#: Ids of jobs, as the tables hold them.
+#: The range of job ids in the database.
 _NUMBER = click.IntRange(1, 2**63 - 1)
 
 
@@ -59,7 +59,7 @@ def list_jobs(
 @as_json
 @click.pass_obj
 def show(context: Context, number: int, as_json: bool) -> int:
-    """Show everything known of one job."""
+    """Show all fields of one job."""
     from rolehost.delivery import administration
 
     with ledger(context) as database:
@@ -76,7 +76,7 @@ def show(context: Context, number: int, as_json: bool) -> int:
 @takes_deployment(argument=False)
 @click.pass_obj
 def retry(context: Context, numbers: tuple[int, ...]) -> int:
-    """Run dead, cancelled or waiting jobs now, with all their attempts before them."""
+    """Run dead, cancelled or waiting jobs now, starting with their first attempt."""
     from rolehost.delivery import administration
     from rolehost.delivery.scopes import unit_of_work
 
@@ -103,7 +103,7 @@ def retry(context: Context, numbers: tuple[int, ...]) -> int:
 @takes_deployment(argument=False)
 @click.pass_obj
 def cancel(context: Context, numbers: tuple[int, ...]) -> int:
-    """Cancel waiting jobs; ask running ones to stop."""
+    """Cancel waiting jobs, and ask running jobs to stop."""
     from rolehost.delivery import administration
     from rolehost.delivery.scopes import unit_of_work
 

@@ -18,12 +18,12 @@ def imported(target: str) -> click.Command:
     """Import the click command that ``module:attribute`` names.
 
     Raises:
-        RolehostError: there is none.
+        RolehostError: the module or the command cannot be loaded.
     """
     module, _, attribute = target.partition(":")
     try:
         command = getattr(importlib.import_module(module), attribute)
-    except Exception as error:  # a module may raise anything when it is imported
+    except Exception as error:  # importing a module may raise any error
         raise RolehostError(f"the command {target} cannot be loaded: {error}") from error
     if not isinstance(command, click.Command):
         raise RolehostError(f"the command {target} is no click command")
@@ -31,10 +31,10 @@ def imported(target: str) -> click.Command:
 
 
 class LazyGroup(click.Group):
-    """A group that knows its commands by name and help, and imports one when it is called.
+    """A group that imports a command when it is called; ``--help`` imports none.
 
     Args:
-        targets: its commands.
+        targets: the commands.
     """
 
     def __init__(self, *args: Any, targets: Targets | None = None, **options: Any) -> None:
@@ -42,7 +42,7 @@ class LazyGroup(click.Group):
         self._targets = targets or {}
 
     def targets(self) -> Targets:
-        """Return the commands; a subclass may find them when they are needed."""
+        """Return the commands."""
         return self._targets
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
@@ -54,26 +54,26 @@ class LazyGroup(click.Group):
         ctx: click.Context,  # noqa: ARG002
         cmd_name: str,
     ) -> click.Command | None:
-        """Import and return one command; None if there is none of this name."""
+        """Import and return a command; None if the name is unknown."""
         found = self.targets().get(cmd_name)
         return imported(found[0]) if found else None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command; an unknown name is answered with the nearest."""
+        """Find the command; the error for an unknown name suggests a similar one."""
         if not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
             ctx.fail(self.unknown(ctx, args[0]))
         return super().resolve_command(ctx, args)
 
     def nearest(self, name: str) -> str:
-        """Return the hint at a command of a similar name, or empty text."""
+        """Return a hint that names a similar command, or empty text."""
         from rolehost.suggest import did_you_mean
 
         return did_you_mean(name, self.targets())
 
     def unknown(self, ctx: click.Context, name: str) -> str:
-        """Return the message for a name that is no command."""
+        """Return the error message for an unknown command."""
         hint = self.nearest(name) or f"see {ctx.command_path} --help"
         return f"{name!r} is no command of {ctx.command_path}; {hint}"
 

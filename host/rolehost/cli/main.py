@@ -1,4 +1,4 @@
-"""``rolehost``: finds the command, runs it, turns what it raised into text and exit status."""
+"""``rolehost``: finds a command, runs it, and converts errors to text and an exit status."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Commands(LazyGroup):
         return {**found, **HOST}
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return one command; a plugin's needs the composition."""
+        """Import and return a command; the composition has the commands of plugins."""
         if cmd_name in HOST:
             return imported(HOST[cmd_name][0])
         known = super().get_command(ctx, cmd_name)
@@ -51,7 +51,7 @@ class Commands(LazyGroup):
         return next((imported(command.target) for command in named), None)
 
     def unknown(self, ctx: click.Context, name: str) -> str:
-        """Return the message for a name that is no command."""
+        """Return the error message for an unknown command."""
         hint = self.nearest(name) or "see rolehost --help"
         path = ctx.ensure_object(Context).path
         where = f"the plugins of {path}" if path else "a plugin (no deployment was found)"
@@ -71,11 +71,11 @@ class Commands(LazyGroup):
 @takes_deployment(argument=False)
 @click.pass_context
 def cli(ctx: click.Context) -> None:
-    """One host process, any role: what the enabled plugins contribute decides what it is.
+    """One host process for any role; the contributions of the enabled plugins decide its roles.
 
-    Most commands are about a deployment file: the one that is named, else the one in
-    ROLEHOST_DEPLOYMENT, else ./rolehost.toml, else deploy/embedded.toml. Options before the
-    command hold for commands of plugins too.
+    Most commands use a deployment file: the file that is named, or the file in
+    ROLEHOST_DEPLOYMENT, or ./rolehost.toml, or deploy/embedded.toml. Options before the command
+    also apply to commands of plugins.
     """
     ctx.ensure_object(Context)
 
@@ -89,7 +89,7 @@ def invoke(arguments: Sequence[str], *, owns_process: bool = False) -> int:
     """Run one command line and return its exit status.
 
     Args:
-        arguments: what follows ``rolehost``.
+        arguments: the arguments after ``rolehost``.
         owns_process: see :class:`~rolehost.cli.context.Context`.
     """
     try:

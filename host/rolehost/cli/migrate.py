@@ -31,10 +31,10 @@ _phase = click.option(
 
 @click.group()
 def migrate() -> None:
-    """Apply and take back migrations of the service database.
+    """Apply and revert migrations of the service database.
 
-    Each plugin brings its own, the host too (owner: rolehost). Of processes that migrate at
-    once, one does the work.
+    Plugins and the host (owner: rolehost) have migrations. If several processes migrate at the
+    same time, one does the work.
     """
 
 
@@ -43,9 +43,9 @@ def migrate() -> None:
 @_phase
 @click.pass_obj
 def up(context: Context, phase: Phase) -> None:
-    """Apply what is pending.
+    """Apply pending migrations.
 
-    While older processes run, apply --phase pre; when the last of them is gone, --phase post.
+    While older processes run, apply --phase pre; when the last one has ended, --phase post.
     """
     from rolehost import schema
 
@@ -64,9 +64,10 @@ def up(context: Context, phase: Phase) -> None:
 @takes_deployment(argument=False)
 @click.pass_obj
 def down(context: Context, owner: str, steps: int, yes: bool) -> None:
-    """Take back the last migrations of OWNER, newest first. What they held is lost.
+    """Revert the last migrations of OWNER, newest first. Their data is lost.
 
-    Asks first, and refuses while processes of the fleet live: their code needs the tables.
+    The command asks first. It refuses while processes of the fleet run, because they need the
+    tables.
     """
     from rolehost import schema
 
@@ -76,7 +77,7 @@ def down(context: Context, owner: str, steps: int, yes: bool) -> None:
         last = schema.last(database, owned, steps)
         if last and not yes:
             _confirm(last)
-            # The answer may have taken a while.
+            # A process may have started since the question was asked.
             _refuse_while_used(database)
         taken_back = schema.down(database, owned, steps=steps)
     for migration in taken_back:
@@ -86,7 +87,7 @@ def down(context: Context, owner: str, steps: int, yes: bool) -> None:
 
 
 def _refuse_while_used(database: Database) -> None:
-    """Raise StartError while processes of the fleet live."""
+    """Raise StartError while processes of the fleet run."""
     from rolehost.roles.migrating import living
 
     alive = living(database)
@@ -115,7 +116,7 @@ def _confirm(labels: Sequence[str]) -> None:
 @as_json
 @click.pass_obj
 def status(context: Context, check: bool, phase: Phase, as_json: bool) -> int:
-    """List migrations: pending, applied, changed since, or gone."""
+    """List migrations and their states: pending, applied, changed or gone."""
     from rolehost import schema
 
     with opened(context) as database:
@@ -153,7 +154,7 @@ def new(
     dialects: tuple[str, ...],
     phase: Literal["pre", "post"],
 ) -> None:
-    """Write the next migration file of OWNER, a plugin, to be filled in."""
+    """Create the next migration file of the plugin OWNER."""
     from rolehost import schema
 
     _, package = _set_of(context, owner)

@@ -18,9 +18,9 @@ def listing(rows: Sequence[Mapping[str, Any]], *, as_json: bool, empty: str) -> 
     """Print rows of the same keys.
 
     Args:
-        rows: in the order in which they are shown.
-        as_json: one JSON array instead of a table.
-        empty: what to say instead of a table without rows.
+        rows: the rows, in the order of the output.
+        as_json: print one JSON array instead of a table.
+        empty: the text to print if there are no rows.
     """
     if as_json:
         document(rows)
@@ -36,12 +36,12 @@ def document(value: Any) -> None:
 
 
 def problems(found: Iterable[Problem]) -> None:
-    """Print problems to standard error, a blank line between them."""
+    """Print problems to standard error, separated by blank lines."""
     click.echo("\n\n".join(str(problem) for problem in found), err=True)
 
 
 def moment(milliseconds: int | None) -> str | None:
-    """Show a time of the tables as RFC 3339 text in UTC."""
+    """Return a time of the database as RFC 3339 text in UTC."""
     if milliseconds is None:
         return None
     shown = datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
@@ -49,14 +49,14 @@ def moment(milliseconds: int | None) -> str | None:
 
 
 def moments(record: dict[str, Any]) -> dict[str, Any]:
-    """Return a record with its times as text."""
+    """Return a record of the database with its times as text."""
     return {
         name: moment(value) if name.endswith("_at") else value for name, value in record.items()
     }
 
 
 def shown(record: dict[str, Any], *, as_json: bool) -> None:
-    """Print one record of the tables: as JSON, or a line for each field."""
+    """Print one record of the database: as JSON, or a line for each field."""
     readable = moments(record)
     if as_json:
         document(readable)
@@ -94,7 +94,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> None:
 
 def _folded(head: Sequence[str], cells: Iterable[Iterable[str]]) -> None:
     """Print a table whose cells are folded to the width of the terminal."""
-    # Imported here: it takes longer than most commands do.
+    # Imported here because importing rich takes a tenth of the time of a listing.
     from rich import box
     from rich.console import Console
     from rich.table import Table

@@ -1,4 +1,4 @@
-"""``rolehost plugins --pin``: writes down what a deployment's plugins are."""
+"""``rolehost plugins --pin``: writes the version and hash of each enabled plugin to a file."""
 
 from __future__ import annotations
 

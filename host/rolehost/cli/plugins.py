@@ -1,4 +1,4 @@
-"""``rolehost plugins``: which are installed, which are enabled, and why one is not."""
+"""``rolehost plugins``: the installed plugins, and why each is enabled, disabled or broken."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from rolehost.errors import Problem
 
 
 class _Plugins(LazyGroup):
-    """Lists when no other command is named, so that ``rolehost plugins FILE`` lists, too."""
+    """A group whose default command is ``list``: ``rolehost plugins FILE`` lists."""
 
     def targets(self) -> Targets:
-        """Return ``list``, and what installed tools add, for example ``grade``."""
+        """Return ``list`` and the commands of installed tools, for example ``grade``."""
         words = {name: target for name, target in tools().items() if name.startswith("plugins ")}
         return {
             "list": ("rolehost.cli.plugins:list_plugins", "List all installed plugins by name."),
@@ -33,7 +33,7 @@ class _Plugins(LazyGroup):
         }
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put the command ``list`` before what is no command."""
+        """Insert the command ``list`` if the first argument is not a command."""
         if not args or args[0] not in {*self.targets(), "-h", "--help"}:
             args = ["list", *args]
         return super().parse_args(ctx, args)
@@ -41,7 +41,7 @@ class _Plugins(LazyGroup):
 
 @click.group(cls=_Plugins)
 def plugins() -> None:
-    """List installed plugins. Without a command: list."""
+    """List installed plugins. Default command: list."""
 
 
 @click.command("list")
@@ -53,13 +53,12 @@ def plugins() -> None:
 def list_plugins(context: Context, probing: bool, pinning: bool, as_json: bool) -> int:
     """List all installed plugins by name.
 
-    Plugins that are not enabled are not imported, so one that is broken is listed as disabled;
-    --probe imports it and says what is wrong. What cannot be read in the deployment itself is told
-    after the list; exit status 3 then.
+    Plugins that are not enabled are not imported, so a broken one is listed as disabled; --probe
+    imports it and reports the error. If the deployment file itself has errors, they follow the
+    list, and the exit status is 3.
 
-    --pin lists nothing: it writes distribution, version and hash of each enabled plugin into a
-    file beside the deployment. One that names this file, pins = "…" in [deployment], refuses
-    what differs from it.
+    --pin lists nothing: it writes distribution, version and hash of each enabled plugin to a file
+    next to the deployment. If [deployment] pins names this file, a plugin that differs is refused.
     """
     if pinning:
         return pin.write(context.deployment)
@@ -105,7 +104,7 @@ def _missing(name: str, examined: Examined) -> dict[str, Any]:
 def _state(
     plugin: Found, examined: Examined, *, probing: bool
 ) -> tuple[str, str, PluginInfo | None]:
-    """Return the state of an installed plugin, why it is in it, and what it says of itself."""
+    """Return the state of an installed plugin, the reason, and its PluginInfo if it was loaded."""
     deployment, composition = examined.deployment, examined.composition
     if plugin.name not in deployment.plugins:
         seen = probe(deployment, plugin) if probing else None
@@ -123,7 +122,7 @@ def _state(
 
 
 def _extensions(composition: Composition | None, name: str) -> list[str]:
-    """Return which extension points an enabled plugin offers, and which it gives something to."""
+    """Return the extension points that an enabled plugin offers and those that it extends."""
     if composition is None:
         return []
     offered = [

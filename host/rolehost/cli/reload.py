@@ -1,4 +1,4 @@
-"""``rolehost reload``: ask a running supervisor to take a changed deployment."""
+"""``rolehost reload``: asks a running supervisor to load the changed deployment file."""
 
 from __future__ import annotations
 
@@ -28,13 +28,12 @@ from rolehost.supervisor.control import RunningSupervisor, running_supervisors
 @as_json
 @click.pass_obj
 def reload(context: Context, pid: int | None, timeout: float, as_json: bool) -> int:
-    """Replace the processes of a running deployment by those of its changed file.
+    """Replace the processes of a running deployment after its file has changed.
 
-    The new deployment is composed and checked first: mistakes are printed, nothing is changed,
-    and the status is that of a wrong configuration. Then its processes come, one by one, each
-    before the one goes whose place it takes. When one does not become ready, those of the
-    former deployment come back. No request fails and no work is lost meanwhile. TERM of the
-    supervisor ends it all.
+    The new deployment is composed and checked first. If it has errors, they are printed, nothing
+    changes, and the exit status is 3. Otherwise processes are replaced one by one: each new process
+    is ready before the old one stops. If one does not become ready, the reload is rolled back. No
+    request fails and no work is lost. TERM to the supervisor cancels the reload.
     """
     if context.plugins is not None:
         raise click.UsageError(
@@ -57,7 +56,7 @@ def reload(context: Context, pid: int | None, timeout: float, as_json: bool) -> 
 def _chosen(
     found: list[RunningSupervisor], pid: int | None, path: Path | None
 ) -> RunningSupervisor:
-    """Return the supervisor that is meant; RolehostError if it is not one."""
+    """Return the one supervisor that matches; RolehostError if none or several do."""
     if pid is not None:
         meant = [each for each in found if each.pid == pid]
         what = f"with process id {pid}"
@@ -75,7 +74,7 @@ def _chosen(
 
 
 def _followed(supervisor: RunningSupervisor, timeout: float, *, quiet: bool) -> dict[str, Any]:
-    """Ask for the reload, print its progress, return its result."""
+    """Request the reload, print its progress, return its result."""
     try:
         for told in supervisor.reload(timeout):
             if "result" in told:
@@ -117,7 +116,7 @@ def _tell(result: dict[str, Any]) -> None:
             click.echo(result["words"], err=True)
 
 
-#: Of what a reload may have brought with it, in the order in which it is told.
+#: Key of the result → label, in the order of the output.
 LABELS = {
     "enabled": "enabled:",
     "disabled": "disabled:",

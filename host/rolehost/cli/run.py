@@ -1,4 +1,4 @@
-"""``rolehost run``: check, bring the schema up, then become the supervisor of the roles."""
+"""``rolehost run``: check, apply migrations, then become the supervisor of the roles."""
 
 from __future__ import annotations
 
@@ -23,11 +23,10 @@ from rolehost.supervisor.plan import MIGRATE, ProcessPlan, become_supervisor
 @click.option("--role", "only", multiple=True, help="Run only this role; may be repeated.")
 @click.pass_obj
 def run(context: Context, only: tuple[str, ...]) -> int:
-    """Run a deployment in the foreground: every role that its plugins make of it.
+    """Run all roles of a deployment in the foreground.
 
-    The deployment is checked first, and pending migrations are applied (or, with
-    deployment.migrate = "check", refused). TERM or Ctrl-C drains and stops; a second one ends at
-    once.
+    The deployment is checked first, and pending migrations are applied; with deployment.migrate =
+    "check" they are an error. TERM or Ctrl-C drains and stops; a second one stops at once.
     """
     began = time.monotonic()
     composition = context.composition
@@ -79,7 +78,7 @@ def _nothing(context: Context, composition: Composition) -> int:
 
 
 def _same_deployment(context: Context) -> list[str]:
-    """Return the options by which a role process finds the same deployment again."""
+    """Return the options that name the same deployment to a role process."""
     arguments = []
     if context.path is not None:
         arguments += ["--deployment", str(context.path)]
@@ -89,10 +88,10 @@ def _same_deployment(context: Context) -> list[str]:
 
 
 def _migrated(composition: Composition) -> bool:
-    """Bring the schema up before anything is started; return False if the database is away.
+    """Apply migrations before anything starts; return False if the database cannot be reached.
 
-    The processes start without it: they wait for it, answer liveness probes meanwhile, and one of
-    them brings the schema up when it comes.
+    In that case the processes start without the database. They answer liveness probes while they
+    wait for it, and one of them applies the migrations later.
     """
     backend = composition.backends.get("database")
     if backend is None:

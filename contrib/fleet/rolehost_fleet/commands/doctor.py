@@ -23,10 +23,10 @@ _COLOURS: Mapping[Level, str] = {"ok": "green", "warn": "yellow", "fail": "red"}
 @as_json
 @click.pass_obj
 def doctor(context: Context, as_json: bool) -> int:
-    """Look whether a deployment can run here: this machine, its engines, its schema.
+    """Check whether a deployment can run here: this machine, its engines, its schema.
 
-    Every line is ok, warn or fail; a warning and a failure come with what to do. Engines are
-    asked, and nothing is changed. Exit status 1 when anything fails.
+    Every line is ok, warn or fail; warnings and failures come with a fix. The command connects to
+    the engines and changes nothing. It exits with status 1 if a check fails.
     """
     lines = []
     for line in _lines(context):

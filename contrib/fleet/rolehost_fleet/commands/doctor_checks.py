@@ -22,19 +22,20 @@ from rolehost.storage import About, Database, Kind
 if TYPE_CHECKING:
     from rolehost.services import ProcessServices
 
-#: Open files that a process needs at least: connections of clients and to backends.
+#: Minimum limit of open files: each connection of a client or to a backend is one.
 FILES = 1024
 
-#: Seconds after which an engine that has not answered is given up.
+#: Seconds to wait for the answer of an engine.
 PATIENCE = 15.0
 
-#: Milliseconds above which an answer is slow: a job or a request needs several.
+#: Milliseconds above which an answer is slow: a job or a request waits for several answers.
 SLOW = 50.0
 
-#: Seconds by which clocks may differ: leases and schedules compare them.
+#: Clock difference in seconds that is a warning, and that is a failure: leases and schedules
+#: compare clocks.
 SKEW, LARGE_SKEW = 1.0, 5.0
 
-#: Bytes below which a disk is short of room, and below which it is as good as full.
+#: Free bytes on the disk below which is a warning, and below which is a failure.
 ROOM, LITTLE = 2**30, 2**27
 
 _SQL = {
@@ -51,10 +52,10 @@ class Line(NamedTuple):
     """The result of one check.
 
     Attributes:
-        level: ``fail``: the deployment will not work; ``warn``: it will, with a risk.
-        subject: what was checked, in one or two words.
-        text: what was found.
-        fix: what to do about it; empty when nothing is wrong.
+        level: ``fail``: the deployment does not work; ``warn``: it works, with a risk.
+        subject: one or two words, for example ``open files``.
+        text: the result.
+        fix: how to fix it; empty if nothing is wrong.
     """
 
     level: Level
@@ -105,7 +106,7 @@ def engines(services: ProcessServices) -> Iterator[Line]:
     """Check each engine, then the schema, the disk and the schedules of the database.
 
     Args:
-        services: of a process that was not started.
+        services: the services of a process that was not started.
     """
     for kind, name in services.backends.items():
         yield from _engine(services, kind, f"{kind} {name}")
@@ -118,7 +119,7 @@ def engines(services: ProcessServices) -> Iterator[Line]:
                 yield from _disk(services.database)
         yield from _schedules(services)
     except StorageError:
-        return  # _engine() has said that the database does not answer
+        return  # _engine() has reported that the database does not answer
 
 
 def _engine(services: ProcessServices, kind: Kind, subject: str) -> Iterator[Line]:
@@ -148,7 +149,7 @@ def _engine(services: ProcessServices, kind: Kind, subject: str) -> Iterator[Lin
 
 
 def _asked(backend: Any) -> tuple[list[float], About | None, float]:
-    """Return three latencies in milliseconds, what the server is, and when it was asked."""
+    """Return three latencies in milliseconds, the server's version and clock, and our clock."""
     answers = []
     for _ in range(3):  # the first one connects
         began = time.perf_counter()
