@@ -72,7 +72,7 @@ class Context:
 
     @property
     def path(self) -> Path | None:
-        """The deployment file: named, from the environment, or a default; None if there is none."""
+        """The deployment file: named, from the environment, or a default; None without a file."""
         if self.given is not None:
             return self.given
         named = os.environ.get(VARIABLE)

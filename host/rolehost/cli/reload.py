@@ -33,7 +33,7 @@ def reload(context: Context, pid: int | None, timeout: float, as_json: bool) -> 
     The new deployment is composed and checked first. If it has errors, they are printed, nothing
     changes, and the exit status is 3. Otherwise processes are replaced one by one: each new process
     is ready before the old one stops. If one does not become ready, the reload is rolled back. No
-    request fails and no work is lost. TERM to the supervisor cancels the reload.
+    request fails and no work is lost. TERM to the supervisor stops the deployment at any time.
     """
     if context.plugins is not None:
         raise click.UsageError(

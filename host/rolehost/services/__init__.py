@@ -1,4 +1,4 @@
-"""The services of a process: storage, settings, unit of work, and what plugins register."""
+"""The services of a process: storage, settings, unit of work, and services of plugins."""
 
 from rolehost.services.container import ProcessServices
 

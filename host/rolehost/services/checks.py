@@ -1,4 +1,4 @@
-"""The host's own health checks, asked beside those of the plugins."""
+"""The host's own health checks; plugins add others."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from rolehost.schema import Schema
 
 
 class Unhealthy(Exception):
-    """What a check of the host found."""
+    """A health check of the host failed; the message says why."""
 
 
 def own_checks(board: Board, hang: float, schema: Schema | None) -> tuple[Check, ...]:
     """Return the checks of one process.
 
     Args:
-        board: what the supervisor tells.
+        board: the reports of the supervisor.
         hang: ``[supervisor] hang``, seconds.
-        schema: that of the service database; None: there is none.
+        schema: the schema of the service database; None without a database.
     """
 
     def processes(_services: Services) -> None:
         _raise(board.read().hangs)
 
     def progress(_services: Services) -> None:
-        # The supervisor replaces what hangs. This asks for more when that has not helped.
+        # The supervisor replaces a process that hangs. This check fails if that did not help.
         now = time.monotonic()
         _raise(tuple(each for each in board.read().hangs if now - each.since >= hang))
 

@@ -1,4 +1,4 @@
-"""The services of one process, built when first used and closed in reverse."""
+"""The services of one process, created on first use and closed in reverse order."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 S = TypeVar("S", bound=Settings)
 
-#: Threads for :meth:`ProcessServices.run` where the role has no setting for its threads.
+#: Threads for :meth:`ProcessServices.run` if the role has no setting for its threads.
 _THREADS = 4
-#: Seconds that a command of a person waits while other writers keep the database busy.
+#: Seconds that a command waits if other writers keep the database busy.
 _PATIENCE = 30.0
 
 
@@ -53,7 +53,7 @@ class ProcessServices:
     """Implements :class:`rolehost.api.Services` for a composition; made after the fork.
 
     Args:
-        composition: what this process is made of; replaced when plugins of it fail to start.
+        composition: the composition; replaced if one of its plugins fails to start.
         role: the role of the process; ``command`` for a command line.
         clock: default: the system's.
         random: the random source; default: a fresh one.
@@ -74,12 +74,12 @@ class ProcessServices:
         self.deployment = composition.deployment.name
         self.clock: Clock = clock or SystemClock()
         self.random = random or Random()
-        #: What was made so far; a simulation puts its own services there.
+        #: The objects that exist so far; a simulation adds its own.
         self.once = Once()
         self._cachings: dict[str, tuple[Any, CachingOptions, Caching[Any]]] = {}
         self._factories: dict[Any, tuple[Callable[[Services], Any], Any]] = {}
         self._board = board
-        #: Queues that statistics include when they are empty: our own, and any that was seen.
+        #: Queues that statistics include even if they are empty: our own, and all seen so far.
         self._queues = {actor.queue for actor in _durable(composition).values()}
         self.recorders = Recorders()
         environment = composition.deployment.host.deployment.environment
@@ -89,12 +89,12 @@ class ProcessServices:
 
     @property
     def runtime_directory(self) -> Path:
-        """A folder shared by the processes of this deployment on this machine."""
+        """A folder that the processes of this deployment on this machine share."""
         return self.once.get("runtime", lambda: runtime_directory(self.composition.deployment))
 
     @property
     def backends(self) -> Mapping[Kind, str]:
-        """The storage kinds that this deployment has, with the name of the backend of each."""
+        """The storage kinds of this deployment, with the name of the backend of each."""
         return {kind: owned.value.name for kind, owned in self.composition.backends.items()}
 
     @property
@@ -104,17 +104,17 @@ class ProcessServices:
 
     @property
     def routes(self) -> Sequence[tuple[str, Route]]:
-        """Every route after the name of its plugin."""
+        """Every route, with the name of its plugin."""
         return [(owned.plugin, owned.value) for owned in self.composition.routes]
 
     @property
     def error_formats(self) -> Sequence[tuple[str, ErrorFormat]]:
-        """Every error format after the name of its plugin."""
+        """Every error format, with the name of its plugin."""
         return [(owned.plugin, owned.value) for owned in self.composition.error_formats]
 
     @property
     def checks(self) -> Sequence[tuple[str, Check]]:
-        """Every health check after the name of its plugin; the host's own come first."""
+        """Every health check, with the name of its plugin; the host's own come first."""
         return [
             *(("rolehost", check) for check in self.once.get("checks", self._own_checks)),
             *((owned.plugin, owned.value) for owned in self.composition.checks),
@@ -154,7 +154,7 @@ class ProcessServices:
     def caching_with(
         self, namespace: str, value_type: Any, options: CachingOptions
     ) -> Caching[Any]:
-        """As :meth:`caching`, with options that are made already."""
+        """Like :meth:`caching`, with an options object."""
         known = self._cachings.get(namespace)
         if known is None:
             guard = self.once.get("guard", lambda: Guard(self.cache, self.recorders))
@@ -186,7 +186,7 @@ class ProcessServices:
 
     @property
     def delivery(self) -> DeliveryRuntime:
-        """What delivery code shares; for the host's own roles.
+        """The runtime of the delivery code; for the host's own roles.
 
         Raises:
             LookupError: the deployment has no database.
@@ -195,12 +195,12 @@ class ProcessServices:
 
     @property
     def transport(self) -> Transport:
-        """Where ephemeral messages go; for the host's own roles."""
+        """The transport of ephemeral messages; for the host's own roles."""
         return self.once.get("transport", lambda: Transport(self.queue.broker()))
 
     @property
     def degraded(self) -> Mapping[str, str]:
-        """The plugins that failed and are left out in this process, each with the reason."""
+        """The plugins that failed and are not part of this process, each with the reason."""
         return {each.name: each.reason for each in self.composition.degraded}
 
     @overload
@@ -222,7 +222,7 @@ class ProcessServices:
         return settings
 
     def statistics(self) -> Statistics:
-        """Ask how queues, outbox, dead letters, lags and processes stand now."""
+        """Return the current state of queues, outbox, dead letters, lags and processes."""
         passing = any(not owned.value.durable for owned in self.composition.actors.values())
         queue = self.queue if passing and "queue" in self.composition.backends else None
         restarts = self._board.read().restarts if self._board is not None else {}
@@ -244,11 +244,11 @@ class ProcessServices:
         )
 
     def measure(self, metric: Metric, value: float = 1.0, /, *labels: str) -> None:
-        """Add to a counter, or observe something with a histogram."""
+        """Add to a counter, or observe a value in a histogram."""
         self._measures.record(self.composition.metrics, metric, value, labels)
 
     def unit_of_work(self) -> AbstractContextManager[UnitOfWork]:
-        """Open a unit of work, or join the one that is open here."""
+        """Open a unit of work, or join the open one."""
         return unit_of_work(self.delivery)
 
     async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -275,7 +275,7 @@ class ProcessServices:
         self.transport.send(actor, arguments, delay)
 
     def request_scope(self, key: str, fingerprint: bytes) -> RequestScope:
-        """Return the scope of an idempotent request; see there. For the role ``http``."""
+        """Return the scope of an idempotent request, for the role ``http``."""
         return RequestScope(self.delivery, key, fingerprint)
 
     def register(
@@ -285,7 +285,7 @@ class ProcessServices:
         *,
         close: Callable[[T], None] | None = None,
     ) -> None:
-        """Offer a service of a plugin."""
+        """Register a service of a plugin."""
         added = (factory, close)
         if self._factories.setdefault(service_type, added) is not added:
             raise ValueError(f"service {service_type.__qualname__} is registered already")
@@ -305,7 +305,7 @@ class ProcessServices:
         return cast("T", self.once.get(service_type, lambda: factory(self), close))
 
     def checkpoint(self) -> Callable[[], None]:
-        """Return what takes back the services and recorders that are added from now on."""
+        """Return a function that removes all services and recorders added after this call."""
         factories, recorders = dict(self._factories), self.recorders.checkpoint()
 
         def undo() -> None:
@@ -350,7 +350,7 @@ class ProcessServices:
         return Threads(getattr(settings, "threads", _THREADS), "run")
 
     def wait_for_writers(self) -> None:
-        """Let units of work wait for a busy database as long as a person would."""
+        """Let units of work wait longer for a busy database, because a person waits anyway."""
         if "database" in self.composition.backends:
             self.delivery.patience = _PATIENCE
 
@@ -382,4 +382,4 @@ def _durable(composition: Composition) -> dict[str, Actor]:
 
 
 def _wake_none(_names: Collection[str]) -> None:
-    """Do nothing: without a queue, waiting processes poll."""
+    """Do nothing, because without a queue, waiting processes poll."""

@@ -1,7 +1,7 @@
-"""The table ``rolehost_manifests``: what each deployment that shares the database consists of.
+"""The table ``rolehost_manifests``: the contents of each deployment that uses the database.
 
-Each manifest is stored once, however many processes run it. Jobs of actors that other deployments
-run are enqueued by it.
+Each manifest is stored once, even if many processes run it. With it, this deployment can enqueue
+jobs for actors of other deployments.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from rolehost.storage import Database
 
 TABLE = "rolehost_manifests"
 
-#: Seconds for which a manifest that no process runs is kept: what ran before is what is asked
-#: about when something that it worked is left over.
+#: Seconds for which a manifest is kept after the last process has run it, because jobs of its
+#: actors may still be in the database.
 KEEP = 30 * 86400
 
 
 def keep(database: Database, manifest: Manifest, now: int) -> None:
-    """Store a manifest, or note that it is still in use; ``now`` in milliseconds."""
+    """Store a manifest, or update the time of its last use; ``now`` is in milliseconds."""
     with database.session(), database.transaction() as tx:
         tx.execute(
             f"INSERT INTO {TABLE} (hash, deployment, content, seen_at) VALUES (?, ?, ?, ?)"
@@ -36,9 +36,9 @@ def keep(database: Database, manifest: Manifest, now: int) -> None:
 
 
 def read(database: Database) -> dict[str, Manifest]:
-    """Return every stored manifest by its hash, newest first; none before the table is there.
+    """Return all stored manifests by hash, newest first; empty if the table does not exist.
 
-    One that a newer host wrote, and this one cannot read, is left out.
+    Manifests that a newer host wrote and this host cannot read are omitted.
     """
     with database.session():
         if not database.peewee.table_exists(TABLE):
@@ -54,7 +54,7 @@ def read(database: Database) -> dict[str, Manifest]:
 
 
 def let_go(database: Database, now: int) -> int:
-    """Delete manifests that nobody has run for long; return how many. ``now`` in milliseconds."""
+    """Delete unused manifests, see :data:`KEEP`; return how many. ``now`` is in milliseconds."""
     with database.session(), database.transaction() as tx:
         return tx.execute(
             f"DELETE FROM {TABLE} WHERE seen_at < ? AND hash NOT IN"
@@ -64,10 +64,10 @@ def let_go(database: Database, now: int) -> int:
 
 
 def target(database: Database, name: str) -> Target | None:
-    """Return where jobs of an actor go, by the newest manifest of a deployment that works it.
+    """Return the queue and encoder for jobs of another deployment's actor; None if unknown.
 
-    Arguments are checked against the schema in the manifest; the priority is 0, since no manifest
-    has that of an actor.
+    The newest manifest with this actor is used. Arguments are checked against its schema. The
+    priority is 0, because manifests do not contain priorities.
 
     Raises:
         StorageUnavailable: the database cannot be reached.

@@ -1,4 +1,4 @@
-"""The plugins' peewee models, once they are bound to the service database."""
+"""The plugins' peewee models that are bound to the service database."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 
 def conceal_parameters(models: Iterable[Any]) -> None:
-    """Let the ``DoesNotExist`` of each model show no statement and no parameters.
+    """Remove the statement and its parameters from the text of each ``DoesNotExist``.
 
-    peewee puts both into its text, which would reach logs and the table of jobs.
+    peewee adds both to the text, which goes to logs and to the table of jobs.
     """
     for model in models:
         model.DoesNotExist.__str__ = _first_line

@@ -1,4 +1,4 @@
-"""Objects that a process makes when they are first used and closes in reverse."""
+"""Objects that a process creates on first use and closes in reverse order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Once:
     """The objects of one process by key: a name or a type. Thread-safe."""
 
     def __init__(self) -> None:
-        #: The objects that were made.
+        #: The objects that exist so far.
         self.made: dict[Any, Any] = {}
         self._lock = threading.RLock()
         self._closers: list[tuple[str, Callable[[], None]]] = []
@@ -26,7 +26,7 @@ class Once:
     def get(
         self, key: Any, factory: Callable[[], T], close: Callable[[T], None] | None = None
     ) -> T:
-        """Return the object of a key; the first call makes it."""
+        """Return the object of a key; the first call creates it."""
         found: T | None = self.made.get(key)
         if found is not None:  # PERF: without the lock
             return found
@@ -40,7 +40,7 @@ class Once:
             return cast("T", self.made[key])
 
     def close(self) -> None:
-        """Close the objects in reverse; a failure is logged and stops nothing. Idempotent."""
+        """Close the objects in reverse order; errors are logged. Idempotent."""
         while True:
             with self._lock:
                 if not self._closers:

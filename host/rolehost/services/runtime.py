@@ -1,4 +1,4 @@
-"""The folder that the processes of one deployment on one machine share."""
+"""The runtime directory: a folder that the processes of a deployment on one machine share."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from rolehost.private import NotPrivate, private_folder
 
 
 def runtime_place(deployment: Deployment) -> Path:
-    """Return where the deployment's folder is, below the runtime directory of the user.
+    """Return the path of the deployment's folder, in the runtime directory of the user.
 
-    The name holds a hash of the deployment file's path, or of the working directory when there
-    is no file, so that two checkouts do not meet.
+    The name contains a hash of the deployment file's path, or of the working directory if there
+    is no file, so that two checkouts do not share a folder.
     """
     base = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
     origin = str((deployment.path or Path.cwd()).resolve())
@@ -25,10 +25,10 @@ def runtime_place(deployment: Deployment) -> Path:
 
 
 def runtime_directory(deployment: Deployment) -> Path:
-    """Return the deployment's folder, see :func:`runtime_place`, made when it is missing.
+    """Return the deployment's folder, see :func:`runtime_place`; create it if it is missing.
 
     Raises:
-        StartError: it belongs to somebody else, or cannot be made.
+        StartError: the folder belongs to another user, or cannot be created.
     """
     folder = runtime_place(deployment)
     try:

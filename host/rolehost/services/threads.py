@@ -1,4 +1,4 @@
-"""Threads on which coroutines have functions called, behind a bounded queue."""
+"""A thread pool with a bounded queue, for coroutines that call blocking functions."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 Session = Callable[[], AbstractContextManager[None]]
 
-#: Calls that may wait for each thread; one more is refused. With functions of 5 ms, the last in
-#: the queue waits 32 x 5 = 160 ms.
+#: Calls that may wait for each thread; another call is refused. For example, if functions take
+#: 5 ms, the last call in the queue waits 32 x 5 = 160 ms.
 QUEUE_PER_THREAD = 32
 
 
@@ -32,8 +32,8 @@ class Threads:
     """A pool of threads for the coroutines of one process.
 
     Args:
-        count: how many threads.
-        name: prefix of their names.
+        count: number of threads.
+        name: prefix of the thread names.
     """
 
     def __init__(self, count: int, name: str) -> None:
@@ -50,15 +50,15 @@ class Threads:
     async def run(self, work: Callable[[], T], session: Session) -> T:
         """Call ``work`` in a thread, inside a session, with this task's context variables.
 
-        When the waiting task is cancelled, a call that has begun runs to its end, and its result
-        is dropped; one that has not begun is not made.
+        If the waiting task is cancelled, a call that has begun runs to its end, and its result is
+        dropped. A call that has not begun is skipped.
 
         Raises:
-            Overloaded: too many calls wait already.
-            Exception: what ``work`` raises; a RuntimeError in place of ``SystemExit`` and the like.
+            Overloaded: too many calls are waiting.
+            Exception: the error of ``work``; RuntimeError instead of ``SystemExit`` and similar.
         """
         if getattr(self._here, "busy", False):
-            # From an event loop on one of these threads: another could wait for this one.
+            # This is an event loop on a thread of the pool. A second thread could deadlock.
             return _call(work, session)
         if not self._places.acquire(blocking=False):
             raise Overloaded("too many calls wait for a thread of this process")
@@ -77,9 +77,9 @@ class Threads:
             raise
 
     def stuck(self, seconds: float) -> bool:
-        """Say whether calls wait and no thread has ended one for so long.
+        """Return whether calls are waiting and no thread has finished a call for ``seconds``.
 
-        Asked again and again by one thread; calls begin in that thread, too.
+        One thread calls this method repeatedly; calls also begin in that thread.
         """
         now = time.monotonic()
         if self._ended != self._seen or self._begun - self._ended <= self._count:
@@ -87,7 +87,7 @@ class Threads:
         return now - self._moved >= seconds
 
     def close(self) -> None:
-        """Wait for what runs and end the threads."""
+        """Wait for running calls and end the threads."""
         self._executor.shutdown(wait=True, cancel_futures=True)
 
     def _inside(self, work: Callable[[], T], session: Session) -> T:
@@ -109,7 +109,7 @@ def _call(work: Callable[[], T], session: Session) -> T:
     except ENDINGS as error:
         if isinstance(error, Exception):  # an ExceptionGroup
             raise
-        # The event loop would end with it, and with the loop the process.
+        # This error would end the event loop and with it the process.
         raise without_ending(error) from error
 
 

@@ -1,4 +1,4 @@
-"""Ephemeral messages: straight to the queue backend's Dramatiq broker."""
+"""Sends ephemeral messages to the Dramatiq broker of the queue backend."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def ephemeral_queue(queue: str) -> str:
-    """Name the Dramatiq queue of a queue's ephemeral messages; its durable jobs are rows."""
+    """Return the name of the Dramatiq queue for a queue's ephemeral messages."""
     return f"{queue}.ephemeral"
 
 
@@ -37,7 +37,7 @@ class Transport:
 
         Raises:
             PayloadError: the actor is durable, or the arguments do not fit it.
-            StorageError: the queue did not answer (StorageUnavailable) or refuses; the message
+            StorageError: the queue did not answer (StorageUnavailable) or refused; the message
                 was stored once or not at all.
         """
         import dramatiq  # loaded by the broker already
@@ -47,7 +47,7 @@ class Transport:
             wait = None if delay is None else int(values.delay("delay", delay) * 1000)
         except (TypeError, ValueError) as error:
             raise PayloadError(f"sending to actor {actor.name}: {error}") from None
-        # Checked here as JSON, so that a mistake is the sender's and not the worker's.
+        # Checked here as JSON, so that the sender gets the error and not the worker.
         plain = msgspec.json.decode(signature.encode(arguments))
         message: dramatiq.Message[Any] = dramatiq.Message(
             queue_name=ephemeral_queue(actor.queue),
@@ -59,7 +59,7 @@ class Transport:
         try:
             self.broker.enqueue(message, delay=wait)
         except dramatiq.errors.BrokerConnectionError as error:
-            # Dramatiq's own threads want this one; a sender knows the host's errors.
+            # Dramatiq's threads expect this error; a sender expects the host's errors.
             if isinstance(error.__cause__, StorageError):
                 raise error.__cause__ from None
             raise StorageUnavailable(str(error)) from error
