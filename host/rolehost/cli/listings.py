@@ -1,4 +1,4 @@
-"""The commands that list what a deployment's plugins contribute, and its settings."""
+"""The commands that list the contributions of plugins, and the settings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @as_json
 @click.pass_obj
 def routes(context: Context, as_json: bool) -> None:
-    """List HTTP routes by path, each with its methods, plugin, site and what protects it."""
+    """List HTTP routes by path, with methods, plugin, access and source location."""
     composition = context.composition
     http = composition.deployment.host.http
     rows = [
@@ -49,7 +49,7 @@ def routes(context: Context, as_json: bool) -> None:
 @as_json
 @click.pass_obj
 def actors(context: Context, as_json: bool) -> None:
-    """List actors by name: those worked here, and those that are only enqueued here."""
+    """List actors by name: actors of this deployment, and actors it only enqueues."""
     composition = context.composition
     rows = []
     for name in sorted({*composition.actors, *composition.enqueues}):
@@ -100,10 +100,10 @@ def handlers(context: Context, as_json: bool) -> None:
 @as_json
 @click.pass_obj
 def schedules(context: Context, declared: bool, as_json: bool) -> None:
-    """List schedules by name, each with when it ticks, what it enqueues, and how that went.
+    """List schedules by name, with their times, actors, last ticks and failures.
 
-    The last tick, how many failed, and why the last one failed are asked of the database; they
-    are left out when it cannot be asked.
+    The last tick, the number of failures and the last error are read from the database. They are
+    omitted if the database cannot be reached.
     """
     states = None if declared else _states(context)
     rows: list[dict[str, Any]] = [
@@ -124,7 +124,7 @@ def schedules(context: Context, declared: bool, as_json: bool) -> None:
 
 
 def _states(context: Context) -> Mapping[str, TickState] | None:
-    """Return how ticks went by schedule; None if the database cannot be asked."""
+    """Return the state of each schedule by name; None if the database cannot be read."""
     from rolehost.cli.database import ledger
     from rolehost.delivery import tickstate
 
@@ -155,7 +155,7 @@ def _went(state: TickState | None) -> dict[str, Any]:
 @as_json
 @click.pass_obj
 def settings(context: Context, as_json: bool) -> None:
-    """List every setting with its value and origin, defaults included; secrets as asterisks."""
+    """List every setting with its value and origin, including defaults; secrets are asterisks."""
     rows = sorted(values(context.composition), key=lambda row: str(row["key"]))
     listing(rows, as_json=as_json, empty="there are no settings")
 

@@ -1,4 +1,4 @@
-"""The facts of something that is on, for ``rolehost why``."""
+"""The facts about a subject that is on, for ``rolehost why``."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Kind(NamedTuple):
         type: its class.
         name: returns the name of a contribution in ``KIND:NAME``.
         of: returns the contributions of a composition; of backends the chosen ones.
-        facts: returns what ``why`` adds about one.
+        facts: returns additional facts about a contribution.
     """
 
     type: type[Any]
@@ -100,7 +100,7 @@ CONTRIBUTIONS: Mapping[str, Kind] = {
     "migrations": Kind(Migrations, attrgetter("package"), lambda each: each.migrations),
 }
 
-#: What makes a deployment a role: role → kind of contribution.
+#: Role → the kind of contribution that needs it.
 MADE_BY = {"http": "route", "worker": "actor", "consumer": "handler", "scheduler": "schedule"}
 
 
@@ -109,8 +109,8 @@ def explain(composition: Composition, kind: str, name: str) -> Facts | None:
 
     Args:
         kind: one of :data:`KINDS`.
-        name: its name; ``section.key`` of a setting, the path of a route; a metric's is any name
-            that it has at ``/metrics``.
+        name: its name: for a setting ``section.key``, for a route its path, for a metric any of
+            its names at ``/metrics``.
     """
     if kind in _OTHERS:
         return _OTHERS[kind](composition, name) or None
@@ -125,12 +125,12 @@ def explain(composition: Composition, kind: str, name: str) -> Facts | None:
 
 
 def provided(composition: Composition, owned: Owned[Any]) -> Facts:
-    """Say who gives a contribution, what enables it, and where it was written."""
+    """Return which plugin gives a contribution, the line that enables it, and its location."""
     return [*origin(composition, owned.plugin), ("written at", owned.location)]
 
 
 def origin(composition: Composition, name: str) -> Facts:
-    """Say which distribution ships a plugin, and which line enables it."""
+    """Return the distribution of a plugin, and the line that enables it."""
     plugin = composition.plugin(name)
     line = composition.deployment.origins.get(f"plugins.{name}")
     return [
@@ -237,5 +237,5 @@ _OTHERS: Mapping[str, Callable[[Composition, str], Facts]] = {
     "role": _role,
 }
 
-#: Every kind that ``why`` knows.
+#: All kinds of ``rolehost why``.
 KINDS = ("plugin", *CONTRIBUTIONS, "metric", "extension", "topic", "setting", "role")

@@ -1,4 +1,4 @@
-"""``rolehost why KIND:NAME``: who gives something; or why it is off, and what would turn it on."""
+"""``rolehost why KIND:NAME``: which plugin gives a subject, or why it is off."""
 
 from __future__ import annotations
 
@@ -29,13 +29,11 @@ from rolehost_fleet.commands.sources import expanded, fleet_of
 @as_json
 @click.pass_obj
 def why(context: Context, subject: str, deployments: tuple[Path, ...], as_json: bool) -> int:
-    """Say who gives a thing, what enables it, who sends and who takes it; exit status 1: it is off.
+    """Explain where a route, actor, setting or other subject comes from, or why it is off.
 
-    DEPLOYMENTs are files, folders or quoted patterns. Several are explained together: who sends
-    in one of them and who takes in another.
-
-    For something that is off, the installed plugins that are not enabled are imported, to tell
-    which of them would give it. Examples: route:/healthz, actor:deliver, plugin:ops,
+    DEPLOYMENTs are files, folders or quoted patterns; several are explained together. If the
+    subject is off, the exit status is 1, and installed plugins that are not enabled are imported
+    to find one that gives it. Examples: route:/healthz, actor:deliver, plugin:ops,
     backend:embedded, setting:http.bind, topic:orders, role:worker.
     """
     kind, name = split(subject)
@@ -80,7 +78,7 @@ def split(subject: str) -> tuple[str, str]:
     """Return kind and name of a subject, ``KIND:NAME``.
 
     Raises:
-        click.BadParameter: it is not written so, or the kind is unknown.
+        click.BadParameter: the subject has no colon, or the kind is unknown.
     """
     kind, separator, name = subject.partition(":")
     if not separator or kind not in KINDS:
@@ -102,10 +100,10 @@ def answer(subject: str, on: bool, facts: Facts, as_json: bool) -> int:
 
 
 def explain_off(compositions: Sequence[Composition], kind: str, name: str, file: str) -> Facts:
-    """Return why a subject is off in deployments, and what would turn it on there.
+    """Return why a subject is off in all of the deployments, and how to turn it on.
 
     Args:
-        file: the deployment files, for the message.
+        file: the names of the deployment files, for the messages.
     """
     enabled = {plugin for each in compositions for plugin in each.deployment.plugins}
     disabled = [found for found in installed() if found.name not in enabled]
@@ -152,7 +150,7 @@ def _faulty(examined: Examined, name: str) -> Facts:
 
 
 def _degraded(composition: Composition, kind: str, name: str) -> Facts:
-    """Return why a plugin was left out, or the plugin that has this route."""
+    """Return why a degraded plugin is off, or the degraded plugin that has this route."""
     facts: Facts = []
     for each in composition.degraded:
         gives = kind == "route" and any(owned.value.path == name for owned in each.routes)
@@ -180,7 +178,7 @@ def _not_enabled(name: str, disabled: Sequence[Found], file: str) -> Facts:
 
 
 def _installable(name: str) -> Facts:
-    """Return how to install a plugin that an extra of the host names."""
+    """Return how to install a plugin that is an extra of the host."""
     from importlib import metadata
 
     try:
@@ -233,11 +231,11 @@ def _names(
     contributed: Callable[[type[Any]], Iterable[Owned[Any]]],
     infos: Iterable[PluginInfo],
 ) -> set[str]:
-    """Return the names of a kind, other than settings, that plugins give.
+    """Return the names of a kind, except settings, that plugins give.
 
     Args:
-        contributed: returns their contributions of a class.
-        infos: what they say of themselves.
+        contributed: returns the plugins' contributions of a class.
+        infos: the PluginInfo of each plugin.
     """
     if kind in CONTRIBUTIONS:
         entry = CONTRIBUTIONS[kind]
