@@ -1,8 +1,8 @@
 """A Dramatiq broker over a SQLite file, for ephemeral actors.
 
-Delayed messages stay in the table until they are due, so they wait in nobody's memory and
-behind nobody. Messages are taken and acknowledged in batches; those of a process that died
-come back when its lease ends.
+Delayed messages stay in the table until they are due, so they use no memory of a worker and
+delay no other message. Messages are taken and acknowledged in batches. If a process dies, its
+messages are delivered again when its lease ends.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class EmbeddedBroker(MessageBroker):
     Args:
         store: the messages.
         wakes: wakes consumers.
-        lease: seconds after which a process that does not renew has lost what it took.
+        lease: seconds after which a process loses its messages if it does not renew the lease.
     """
 
     def __init__(self, store: MessageStore, wakes: Wakes, *, lease: float) -> None:
@@ -52,7 +52,7 @@ class EmbeddedBroker(MessageBroker):
         return self.store.depth(queue_name, taken=True)
 
     def ensure_lease(self) -> bool:
-        """Have a lease; True when there was none, so that others may have what was taken."""
+        """Take a lease if there is none; return True then, because others may have our messages."""
         return self._keeper.ensure()
 
     def flush(self, queue_name: str) -> None:
@@ -60,7 +60,7 @@ class EmbeddedBroker(MessageBroker):
         self.store.empty(queue_name)
 
     def close(self) -> None:
-        """Give back what this process had taken. Idempotent."""
+        """Give back the messages of this process. Idempotent."""
         if self._closed:
             return
         self._closed = True

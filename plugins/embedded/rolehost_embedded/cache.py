@@ -16,7 +16,7 @@ from rolehost_embedded.cache_limits import Limits
 from rolehost_embedded.cache_locks import Locks
 from rolehost_embedded.settings import EmbeddedSettings
 
-#: What an entry costs beside its key and value, in bytes; about what CPython takes.
+#: Bytes of an entry besides key and value; about the overhead of CPython.
 _OVERHEAD = 200
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _NUMBER = re.compile(rb"-?[0-9]+")
@@ -30,7 +30,7 @@ class _Entry(NamedTuple):
 
 
 class EmbeddedCache(Cache):
-    """Least recently used entries leave first when it is full. Each process has its own.
+    """A cache for each process. If it is full, the least recently used entries are removed.
 
     Args:
         settings: the plugin's settings.
@@ -199,7 +199,7 @@ class EmbeddedCache(Cache):
         self._drop(key)
         size = len(key) + len(value) + _OVERHEAD * (1 + len(tags))
         if size > self._most_bytes:
-            return  # larger than the whole cache: as if it had left at once
+            return  # larger than the whole cache: as if it were removed at once
         self._entries[key] = _Entry(value, ends, size, tags)
         for tag in tags:
             self._tagged.setdefault(tag, set()).add(key)

@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 from rolehost.api import Quota
 
-#: Names above which those that have all their hits back are forgotten.
+#: With more names than this, those with all their hits available are forgotten.
 _TIDY = 10_000
 
 
 class Limits:
-    """The generic cell rate algorithm: of each name, when it will have all its hits back.
+    """The generic cell rate algorithm: for each name, the time when all its hits are available.
 
     Thread-safe.
 
@@ -35,7 +35,7 @@ class Limits:
             now = self._clock()
             full_again = max(self._full_again.get(name, now), now)
             wanted = full_again + cost * each
-            # A billionth of a period: what was waited for is not refused for a rounding.
+            # A billionth of a period: a hit after ``retry_after`` must not fail by rounding.
             over = wanted - now - period * (1 + 1e-9)
             if over > 0:
                 return Quota(False, _whole((now + period - full_again) / each), over)

@@ -10,7 +10,7 @@ from rolehost.api import Lease
 
 
 class Locks:
-    """Who holds what until when. Thread-safe.
+    """The holders of locks. Thread-safe.
 
     Args:
         clock: returns seconds that never go back.
@@ -19,7 +19,7 @@ class Locks:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._held: dict[str, tuple[int, float]] = {}
-        # From the time, so that it is above what the process before this one gave.
+        # From the time, so that tokens are above those of the process before this one.
         self._last = time.time_ns() // 1000
         self._guard = threading.Lock()
 
@@ -51,7 +51,7 @@ class Locks:
             return True
 
     def _token(self, name: str) -> int | None:
-        """Return the token under which a lock is held now; forget one that ended."""
+        """Return the token of the lease that holds a lock now; forget a lease that has ended."""
         token, ends = self._held.get(name, (None, 0.0))
         if token is not None and ends <= self._clock():
             del self._held[name]

@@ -17,20 +17,20 @@ from rolehost_embedded.failures import raised, storage_error
 from rolehost_embedded.location import close_to_others, create, prepare
 from rolehost_embedded.locks import FileLock, lock_of
 
-#: Cursors after which those that are gone are forgotten.
+#: After so many cursors, references to those that are gone are removed.
 _CURSORS = 64
-#: Statements each connection keeps prepared.
+#: Prepared statements that each connection keeps.
 _STATEMENTS = 512
-#: The write-ahead log is cut back to this many bytes after a checkpoint.
+#: Bytes to which the write-ahead log is truncated after a checkpoint.
 _LOG_LIMIT = 67_108_864
 
 
 class Connection(sqlite3.Connection):
     """A connection that can end all its reads.
 
-    A cursor with rows left keeps SQLite's snapshot: every later statement of the connection reads
-    the database as it was then. Something that outlives the session may hold a cursor, for example
-    the traceback of an exception that was stored.
+    While a cursor has rows left, SQLite keeps its snapshot: every later statement of the
+    connection reads the database as it was then. A cursor may live longer than the session, for
+    example in the traceback of an exception that was stored.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -38,7 +38,7 @@ class Connection(sqlite3.Connection):
         self._cursors: list[weakref.ref[sqlite3.Cursor]] = []
 
     def cursor(self, *args: Any, **options: Any) -> Any:
-        """Return a cursor; ``execute`` of the connection makes its own here, too."""
+        """Return a cursor; ``execute`` of the connection calls this too."""
         made = super().cursor(*args, **options)
         if len(self._cursors) >= _CURSORS:
             self._cursors = [each for each in self._cursors if each() is not None]
@@ -46,7 +46,7 @@ class Connection(sqlite3.Connection):
         return made
 
     def end_reads(self) -> None:
-        """Close the cursors that are still there."""
+        """Close the cursors that still exist."""
         cursors, self._cursors = self._cursors, []
         for each in cursors:
             found = each()
@@ -55,12 +55,12 @@ class Connection(sqlite3.Connection):
 
 
 class ThreadState:
-    """What one thread has of one database.
+    """The part of one thread in one database.
 
     Attributes:
         depth: how many sessions the thread is in, one within the other.
         connection: its connection; None before the first statement.
-        guard: held while the thread is in a session, so that closing waits for nobody.
+        guard: held while the thread is in a session, so that ``close_all()`` leaves it alone.
     """
 
     __slots__ = ("__weakref__", "closer", "connection", "depth", "guard")
@@ -72,7 +72,7 @@ class ThreadState:
         self.closer: weakref.finalize[Any, ThreadState] | None = None
 
     def keep(self, connection: Connection, lock: FileLock) -> None:
-        """Keep a connection, which closes at the latest when the thread ends."""
+        """Keep a connection; it is closed when the thread ends, at the latest."""
         self.connection = connection
         self.closer = weakref.finalize(self, _end, connection, lock)
 
@@ -84,7 +84,7 @@ class ThreadState:
 
 
 def _end(connection: sqlite3.Connection, lock: FileLock) -> None:
-    """Close the connection of a thread; one that ended within a transaction lets others write."""
+    """Close the connection of a thread that ended; release the write lock if it had it."""
     connection.close()
     lock.release_abandoned()
 
@@ -105,7 +105,7 @@ class Connections(peewee.SqliteDatabase):
         self._states_guard = threading.Lock()
         self._checked = False
         super().__init__(
-            # mode=rw: SQLite never makes the file, create() does, so that it is private.
+            # mode=rw: SQLite never creates the file; create() does, so that it is private.
             f"file:{quote(os.fsencode(path))}?mode=rw",
             uri=True,
             pragmas={
@@ -116,7 +116,7 @@ class Connections(peewee.SqliteDatabase):
             },
             timeout=timeout,
             returning_clause=True,
-            check_same_thread=False,  # only so that close() may close those of ended threads
+            check_same_thread=False,  # so that close() may close connections of ended threads
             cached_statements=_STATEMENTS,
             factory=Connection,
         )
@@ -129,7 +129,7 @@ class Connections(peewee.SqliteDatabase):
 
     @autoconnect.setter
     def autoconnect(self, value: bool) -> None:
-        """peewee's constructor sets a default that means nothing here."""
+        """Ignore the default that peewee's constructor sets."""
 
     @property
     def state(self) -> ThreadState:
@@ -143,7 +143,7 @@ class Connections(peewee.SqliteDatabase):
             return state
 
     def driver(self) -> sqlite3.Connection:
-        """Return the calling thread's connection, opened when there is none.
+        """Return the calling thread's connection; open it if there is none.
 
         Raises:
             StorageError: the thread is in no session, or the database was closed.
@@ -190,7 +190,7 @@ class Connections(peewee.SqliteDatabase):
     def _use_write_ahead_log(self, connection: sqlite3.Connection) -> None:
         if connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
             return
-        # Several processes that meet a new file at once: SQLite's busy time-out does not
+        # For several processes that open a new file at once. SQLite's busy time-out does not
         # cover the change of the mode.
         self.lock.acquire(self._wait)
         try:
@@ -208,7 +208,7 @@ class Connections(peewee.SqliteDatabase):
             conn.close()
 
     def execute_sql(self, sql: str, params: Any = None) -> Any:
-        """Run a statement of peewee's; a failure of the storage itself is the host's error."""
+        """Run a statement of peewee; raise the host's error if the storage fails."""
         check_values(params or ())
         try:
             return super().execute_sql(sql, params)
@@ -232,7 +232,7 @@ class Connections(peewee.SqliteDatabase):
             raise
 
     def commit(self) -> None:
-        """Commit; when that fails the caller still has to roll back."""
+        """Commit; if that fails, the caller must roll back."""
         try:
             self.driver().execute("COMMIT")
         except sqlite3.Error as error:
@@ -240,7 +240,7 @@ class Connections(peewee.SqliteDatabase):
         self._stop_writing(self.state)
 
     def rollback(self) -> None:
-        """Roll back what is not rolled back or committed by now, and let the next writer in."""
+        """Roll back, unless it is rolled back or committed already; release the write lock."""
         try:
             connection = self.driver()
             if connection.in_transaction:
@@ -255,7 +255,7 @@ class Connections(peewee.SqliteDatabase):
             self.lock.release()
 
     def abandon(self, state: ThreadState) -> None:
-        """At the end of a session: end its reads, and a transaction that was left open."""
+        """At the end of a session, end its reads and a transaction that was left open."""
         if state.connection is not None:
             state.connection.end_reads()
         open_still = state.connection is not None and state.connection.in_transaction
@@ -278,7 +278,7 @@ class Connections(peewee.SqliteDatabase):
         self.lock.discard()
 
     def forget_after_fork(self) -> None:
-        """In a forked child: use none of the parent's connections, and close none."""
+        """In a forked child, neither use nor close the parent's connections."""
         for state in list(self._states):
             if state.closer is not None:
                 state.closer.detach()
@@ -291,9 +291,9 @@ class Connections(peewee.SqliteDatabase):
         self._state.reset()
 
 
-#: In a forked child, the parent's connections by path. They are neither used nor closed, and
-#: no other one to their file is opened: within a process SQLite shares what it knows of a
-#: file's locks among connections, and the child would inherit locks that are not its own
+#: In a forked child, the parent's connections by path. They are neither used nor closed, and no
+#: other connection to the same file is opened. Within a process, SQLite shares its record of
+#: file locks among connections, so the child would inherit locks that are not its own
 #: (https://www.sqlite.org/howtocorrupt.html, section 2.6).
 _inherited: dict[Path, list[sqlite3.Connection]] = {}
 _open_databases: weakref.WeakSet[Connections] = weakref.WeakSet()

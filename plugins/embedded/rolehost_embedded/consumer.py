@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from rolehost_embedded.broker import EmbeddedBroker
     from rolehost_embedded.wakes import WakeListener
 
-#: Seconds after which what was taken ahead and is not handed out is given back.
+#: Seconds after which messages that were taken ahead and not handed out are given back.
 _STALE = 0.2
-#: Seconds an acknowledgement may wait for others to go with it, while messages run.
+#: Seconds that an acknowledgement may wait for others, to be written together.
 _GATHER = 0.02
 
 
@@ -35,14 +35,14 @@ class Finished:
         self._guard = threading.Lock()
 
     def add(self, ids: Iterable[int]) -> bool:
-        """Note acknowledged messages; True when they are the first since :meth:`take`."""
+        """Add acknowledged messages; return True if they are the first since :meth:`take`."""
         with self._guard:
             first = not self._ids
             self._ids.extend(ids)
         return first
 
     def take(self) -> list[int]:
-        """Return what was noted since the last call."""
+        """Return the messages that were added since the last call."""
         with self._guard:
             ids, self._ids = self._ids, []
         return ids
@@ -79,8 +79,8 @@ class EmbeddedConsumer(Consumer):
         deadline = time.monotonic() + self._timeout
         while True:
             if self._broker.ensure_lease() or time.monotonic() > self._stale_at:
-                # Others may have these, or should: they were taken for quick ones, and meanwhile
-                # some may wait that come first. What is still ours would be so while we live.
+                # Others may have these messages by now. Or they took longer than expected, and
+                # messages with a higher priority may wait. Given back, any process can take them.
                 self._give_back_ready()
             if self._ready and len(self._running) < self._prefetch:
                 message = self._ready.popleft()
@@ -100,7 +100,7 @@ class EmbeddedConsumer(Consumer):
             self._broker.store.give_back([each.row for each in ready], self._broker.owner)
 
     def _fill(self) -> bool:
-        """Take a batch when something is due; True when there is something to hand out."""
+        """Take a batch if messages are due; return whether there is something to hand out."""
         store = self._broker.store
         due = store.next_due(self._queue)
         self._due = due
@@ -129,9 +129,9 @@ class EmbeddedConsumer(Consumer):
         return bool(taken)
 
     def _wait(self, left: float) -> None:
-        """Wait for a wake-up, a free place, or the time at which something is due."""
+        """Wait for a wake-up, a free place, or the time at which a message is due."""
         full = len(self._running) >= self._prefetch
-        # From here on acknowledgements interrupt; what they did before is seen below.
+        # From here on acknowledgements interrupt the wait; earlier ones are seen below.
         self._waiting = True
         try:
             if not full and self._due is not None and not self._ready:
@@ -156,9 +156,10 @@ class EmbeddedConsumer(Consumer):
                 raise
 
     def ack(self, message: MessageProxy) -> None:
-        """Note that a message is done; the row goes with the next transaction.
+        """Note that a message is done; its row is deleted in the next transaction.
 
-        That of a suspect goes at once, so that it is not charged with what comes next.
+        The row of a possible poison message is deleted at once. Otherwise a later crash of this
+        process would count against it.
         """
         first = self._broker.finished.add((message.row,))
         if message.crashes is not None:
@@ -170,7 +171,7 @@ class EmbeddedConsumer(Consumer):
             self._listener.interrupt()
 
     def nack(self, message: MessageProxy) -> None:
-        """Keep a rejected message among the dead ones."""
+        """Make a rejected message a dead message."""
         try:
             self._broker.store.bury((message.row,), self._broker.owner, rejection(message))
         except StorageUnavailable as error:
@@ -180,7 +181,7 @@ class EmbeddedConsumer(Consumer):
             self._listener.interrupt()
 
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
-        """Give messages back that were not run."""
+        """Give back messages that were not run."""
         rows = [message.row for message in messages]
         if not rows:
             return
@@ -192,7 +193,7 @@ class EmbeddedConsumer(Consumer):
         self._broker.wakes.wake((wake_name(self._queue),))
 
     def close(self) -> None:
-        """Give back what was not handed out."""
+        """Give back the messages that were not handed out."""
         self._listener.close()
         ready, self._ready = list(self._ready), deque()
         self.requeue(ready)
@@ -213,7 +214,7 @@ class _Proxy(MessageProxy):
         self._broker = broker
 
     def start(self) -> bool:
-        """Record that it runs from now on; False: others have it.
+        """Record that the message runs from now on; False if another process has it.
 
         Raises:
             StorageUnavailable: the file cannot be written to.

@@ -17,7 +17,7 @@ from rolehost_embedded.location import absolute
 from rolehost_embedded.locks import lock_of
 from rolehost_embedded.settings import EmbeddedSettings
 
-#: Seconds a process waits for another one to finish its migrations.
+#: Seconds that a process waits for the migrations of another one.
 _MIGRATION_WAIT = 600.0
 
 
@@ -60,7 +60,7 @@ class EmbeddedDatabase(Database):
     def migration_lock(self) -> Iterator[None]:
         """See :meth:`rolehost.api.Database.migration_lock`."""
         with self._session:
-            self.peewee.driver()  # makes the folder that the lock lies in
+            self.peewee.driver()  # creates the folder of the lock file
         lock = lock_of(self.path.with_name(self.path.name + "-migrate-lock"))
         lock.acquire(_MIGRATION_WAIT)
         try:
@@ -80,7 +80,7 @@ class EmbeddedDatabase(Database):
 
 
 class _Session:
-    """Lets a thread connect; has no state of its own, so one serves all threads."""
+    """Lets a thread connect. Without own state, so one object serves all threads."""
 
     __slots__ = ("_connections",)
 
@@ -124,7 +124,7 @@ class _Transaction(PeeweeTransaction):
     driver: sqlite3.Connection
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> Cursor:
-        """Run one statement; an error that is not the storage's own is peewee's class for it."""
+        """Run one statement; an error of the statement is raised as peewee's class for it."""
         check_values(params)
         try:
             return self.driver.execute(sql, params)

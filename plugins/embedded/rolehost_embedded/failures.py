@@ -1,4 +1,4 @@
-"""What SQLite's errors mean to the host, told with the path of the file."""
+"""The host's errors for SQLite's errors, with the path of the file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import peewee
 from rolehost.api import StorageBusy, StorageError, StorageRefused, StorageUnavailable
 
-#: SQLite's primary result codes (https://www.sqlite.org/rescode.html) and what to say.
+#: SQLite's primary result codes (https://www.sqlite.org/rescode.html) with the host's errors.
 _BUSY = {
     sqlite3.SQLITE_BUSY: "the database is locked by another program",
     sqlite3.SQLITE_LOCKED: "the database is locked by another statement",
@@ -27,7 +27,7 @@ _LASTING = {
 
 
 def storage_error(error: BaseException, path: Path) -> StorageError | None:
-    """Return the host's error for a failure of the storage itself; None for any other.
+    """Return the host's error if the storage itself failed, or None.
 
     Args:
         error: a driver's error, or peewee's around one.
@@ -38,7 +38,7 @@ def storage_error(error: BaseException, path: Path) -> StorageError | None:
     code = getattr(cause, "sqlite_errorcode", None)
     if code is None:
         return None
-    primary = code & 0xFF  # the upper bits tell the kind of input/output error and the like
+    primary = code & 0xFF  # the upper bits are details, for example the kind of input/output error
     detail = getattr(cause, "sqlite_errorname", "")
     for meanings, kind in ((_BUSY, StorageBusy), (_UNAVAILABLE, StorageUnavailable)):
         if primary in meanings:
@@ -53,7 +53,7 @@ def storage_error(error: BaseException, path: Path) -> StorageError | None:
 
 
 def raised(error: sqlite3.Error, path: Path) -> Exception:
-    """Return what to raise for a driver's error: the host's, or peewee's of the same name."""
+    """Return the error to raise for a driver's error: the host's, or peewee's of the same name."""
     known = storage_error(error, path)
     if known is not None:
         return known

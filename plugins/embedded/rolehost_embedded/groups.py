@@ -1,8 +1,8 @@
-"""Who of a consumer group owns which partition: leases and claims in tables.
+"""The partition assignment of a consumer group: leases and claims in tables.
 
-Every member works its own share out, from the same rows, and moves towards it in two steps:
-it first gives up what is above its share, then takes what nobody has. So a partition has at
-most one owner at any time, and members agree without a leader.
+Every member calculates its own share from the same rows, and moves towards it in two steps. It
+first gives up partitions above its share, then takes free ones. So a partition has at most one
+owner at any time, and the members agree without a leader.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ Place = tuple[int, int]
 
 
 class Rebalance(NamedTuple):
-    """What a member finds when it reports.
+    """The changes that a member has to make after a report.
 
     Attributes:
-        lost: the lease had ended, and with it all claims.
-        changed: others have to look again, for members left or partitions became free.
+        lost: the lease had ended, and all claims with it.
+        changed: other members must rebalance too, because members left or partitions are free.
         surplus: own partitions above the fair share, to be given up.
-        missing: how many partitions it may take of those that nobody has.
+        missing: whether it may take free partitions.
     """
 
     lost: bool
@@ -35,18 +35,18 @@ class Rebalance(NamedTuple):
 
 
 class TopicsGone(Exception):
-    """The topics that a member reads are not those of the tables: these were emptied."""
+    """The tables were emptied, so the topics of a member are not those of the tables."""
 
 
 class Member:
-    """One member's rows.
+    """The rows of one member.
 
     Args:
         topics: the stream's topics.
         group: the consumer group.
         name: unique among all members ever.
-        subscribed: what it reads.
-        lease: milliseconds that a report is good for.
+        subscribed: the topics that it reads.
+        lease: milliseconds for which a report is valid.
         clock: returns the milliseconds since the epoch.
     """
 
@@ -71,10 +71,10 @@ class Member:
         """Renew the lease, remove members whose lease ended, and compare shares.
 
         Args:
-            first: this is the joining itself, so a missing lease is no loss.
+            first: the member joins, so a missing lease is not a loss.
 
         Raises:
-            TopicsGone: :meth:`read` what is there now, then report again.
+            TopicsGone: call :meth:`read` with the present topics, then report again.
         """
         now = self._clock()
         with self._database.transaction() as transaction:
@@ -102,7 +102,7 @@ class Member:
         )
 
     def read(self, topics: Sequence[Topic]) -> None:
-        """Read these topics from now on, which have other ids."""
+        """Read these topics from now on; they have other ids."""
         self._topics = topics
 
     def _exists(self, transaction: Transaction, topic: Topic) -> bool:
@@ -138,7 +138,7 @@ class Member:
             )
 
     def _weigh(self, transaction: Transaction, topic: Topic) -> tuple[int, list[int], int]:
-        """Return the fair share of a topic, what this member has of it, and what is free."""
+        """Return the fair share of a topic, this member's partitions, and how many are free."""
         members = [
             member
             for (member,) in transaction.execute(
@@ -152,7 +152,7 @@ class Member:
             " ORDER BY number",
             (self._group, topic.id),
         ).fetchall()
-        # What does not divide evenly goes to other members for other topics.
+        # The remainder goes to other members for other topics.
         rank = (members.index(self._name) + topic.id) % len(members)
         each, rest = divmod(topic.partitions, len(members))
         share = each + (1 if rank < rest else 0)
@@ -160,7 +160,7 @@ class Member:
         return share, mine, topic.partitions - len(claims)
 
     def give_up(self, places: Collection[Place]) -> None:
-        """Let others have these partitions."""
+        """Release these partitions."""
         with self._database.transaction() as transaction:
             transaction.executemany(
                 "DELETE FROM embedded_claims WHERE group_name = ? AND topic_id = ?"
@@ -202,7 +202,7 @@ class Member:
         return row is not None
 
     def commit(self, positions: Mapping[Place, int]) -> None:
-        """Store the next position to read of those partitions that this member owns."""
+        """Store the next position to read of partitions that this member owns."""
         with self._database.transaction() as transaction:
             for (topic_id, number), position in positions.items():
                 transaction.execute(

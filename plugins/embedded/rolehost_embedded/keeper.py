@@ -1,4 +1,4 @@
-"""Keeps the lease under which a process holds the ephemeral messages it took."""
+"""Renews the lease under which a process holds its ephemeral messages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Keeper:
-    """A thread that renews this process's lease and returns what dead processes had taken."""
+    """A thread that renews the lease of this process and returns the messages of dead ones."""
 
     def __init__(self, broker: EmbeddedBroker, lease: float) -> None:
         self._broker = broker
@@ -48,7 +48,7 @@ class Keeper:
 
     def _run(self) -> None:
         while not self._stop.wait(self._lease / 3):
-            # After a freeze the lease may be over: then ensure() has to tell the consumers.
+            # After a freeze the lease may have ended: then ensure() must report that to consumers.
             if time.monotonic() - self._renewed < self._lease:
                 with contextlib.suppress(StorageUnavailable):
                     self._renew()

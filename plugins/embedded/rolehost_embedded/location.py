@@ -1,8 +1,8 @@
-"""Where the database file is, and who can open it.
+"""The place of the database file, and its access rights.
 
-Refused in one clear line when SQLite could not work there. The file and those that SQLite puts
-beside it belong to the current user alone (0600): they hold the data of every plugin, secrets of
-receivers included.
+A place where SQLite cannot work is refused with one clear error. Only the current user may read
+the file and those that SQLite puts beside it (0600): they hold the data of every plugin, for
+example secrets.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from rolehost.api import NotPrivate, StorageRefused, check_file, private_file, s
 
 log = logging.getLogger("rolehost.embedded")
 
-#: What SQLite puts beside a database (https://www.sqlite.org/tempfiles.html), after its name. It
-#: gives them the mode of the database.
+#: Suffixes of the files that SQLite puts beside a database, with the database's mode
+#: (https://www.sqlite.org/tempfiles.html).
 _BESIDE = ("-wal", "-shm", "-journal")
 
-#: Held while a database file is made, so that no other thread has it open when it is closed.
+#: Held while a database file is created, so that no other thread has it open when it is closed.
 _making = threading.Lock()
 
-#: File systems on which SQLite's shared memory and locks do not work among machines.
+#: File systems on which SQLite's shared memory and locks do not work between machines.
 NETWORK_FILE_SYSTEMS = frozenset(
     {
         "afs",
@@ -46,7 +46,7 @@ NETWORK_FILE_SYSTEMS = frozenset(
 
 
 def refused(text: object) -> StorageRefused:
-    """Return the error for a path where no database can be."""
+    """Return the error for a path that cannot hold a database."""
     setting = "[embedded] path"
     return StorageRefused(f"embedded: {setting}: {text}", backend="embedded", setting=setting)
 
@@ -55,8 +55,8 @@ def absolute(path: Path) -> Path:
     """Return the absolute path of a database file.
 
     Raises:
-        StorageRefused: the path means memory, which processes cannot share, or is a symbolic
-            link of another user.
+        StorageRefused: the path is SQLite's name for memory, which processes cannot share, or a
+            symbolic link of another user.
     """
     if path.name in ("", ":memory:") or path.name.startswith("file:"):
         raise refused(
@@ -70,10 +70,10 @@ def absolute(path: Path) -> Path:
 
 
 def prepare(path: Path) -> None:
-    """Make a database file and its folder when they are missing, and check that they can be used.
+    """Create a database file and its folder if they are missing, and check them.
 
     Raises:
-        StorageRefused: the folder cannot be made, access is denied, the path is a folder, lies
+        StorageRefused: the folder cannot be created, access is denied, the path is a folder or
             on a network file system, or a file of another user is there.
     """
     try:
@@ -98,13 +98,13 @@ def prepare(path: Path) -> None:
 
 
 def create(path: Path) -> None:
-    """Make an empty database file unless there is one, and check what lies there.
+    """Create an empty database file if there is none, and check the one that is there.
 
-    SQLite itself would make it with the mode that the umask leaves.
+    SQLite itself would create it with the mode that the umask leaves.
 
     Raises:
-        StorageRefused: a file of another user, or no regular file, is in its place or in that of
-            one beside it.
+        StorageRefused: a file of another user, or one that is not regular, has its name or the
+            name of a file beside it.
     """
     try:
         for suffix in _BESIDE:
@@ -119,9 +119,9 @@ def create(path: Path) -> None:
 
 
 def close_to_others(path: Path) -> None:
-    """Take the rights of other users from a database that an earlier version left open to them.
+    """Remove the rights of other users from a database of an earlier version.
 
-    Only after SQLite has read it, so that a wrong path changes the mode of no other file.
+    Call it after SQLite has read the file, so that a wrong path changes no other file's mode.
     """
     for each in (path, *(path.with_name(path.name + suffix) for suffix in _BESIDE)):
         try:
@@ -134,7 +134,7 @@ def close_to_others(path: Path) -> None:
 
 
 def file_system(folder: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str:
-    """Return the type of the file system that holds a folder, or "" where it cannot be told.
+    """Return the type of the file system of a folder, or "" if it is not known.
 
     Args:
         folder: an existing folder.

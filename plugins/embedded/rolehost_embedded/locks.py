@@ -1,9 +1,9 @@
 """A lock on a file, fair among the threads and processes of one machine, with a bounded wait.
 
-SQLite lets a writer that finds the database busy sleep and try again, so that under load some
-wait for seconds. Here writers queue before they begin: the threads of a process in the order
-they came, and one of each process at a time in the kernel (``flock``), which wakes the next
-one at once and forgets a holder that dies.
+If the database is busy, SQLite lets a writer sleep and try again. Under load some writers would
+wait for seconds. Here writers queue before they begin: the threads of a process in the order of
+their calls, and one thread of each process in the kernel (``flock``). The kernel wakes the next
+one at once, and releases the lock if its holder dies.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from rolehost_embedded.location import refused
 class FileLock:
     """The lock of one file in this process; get it from :func:`lock_of`. Not re-entrant.
 
-    The lock file stays where it is: removing one that others have open would split them.
+    The lock file is never removed: those that have it open would no longer exclude others.
     """
 
     def __init__(self, path: Path) -> None:
@@ -44,17 +44,17 @@ class FileLock:
     def acquire(self, timeout: float, holder: object = None) -> None:
         """Take the lock, waiting up to ``timeout`` seconds.
 
-        Nothing is held after an exception, one that a signal handler or another thread raised
-        in this thread included.
+        After an exception the lock is not held, even if a signal handler or another thread
+        raised it in this thread.
 
         Args:
             timeout: seconds.
-            holder: what :meth:`held_by` is asked with; kept weakly.
+            holder: the argument of :meth:`held_by`; a weak reference is kept.
 
         Raises:
-            StorageBusy: it was not to be had in time.
+            StorageBusy: it did not become free in time.
             StorageError: this thread holds it already.
-            StorageRefused: another user's file is in the place of the lock file.
+            StorageRefused: the lock file belongs to another user.
             StorageUnavailable: the lock file cannot be opened.
         """
         if self._thread == threading.get_ident():
@@ -75,17 +75,17 @@ class FileLock:
             raise
 
     def held_by(self, holder: object) -> bool:
-        """Say whether this thread holds the lock, and took it for this holder."""
+        """Return whether this thread holds the lock and took it for this holder."""
         known = None if self._holder is None else self._holder()
         return self._thread == threading.get_ident() and known is holder
 
     def release_abandoned(self) -> None:
-        """Give the lock to the next in line when the one that it was taken for is gone."""
+        """Release the lock if its holder no longer exists."""
         if self._holder is not None and self._holder() is None:
             self.release()
 
     def release(self) -> None:
-        """Give the lock to the next in line. Only for the thread that holds it."""
+        """Release the lock to the next in the queue. Only for the thread that holds it."""
         self._thread = self._holder = None
         try:
             if self._descriptor is not None:
@@ -94,7 +94,7 @@ class FileLock:
             self._pass_on()
 
     def discard(self) -> None:
-        """Close the lock file when nobody in this process needs it; a later use opens it anew."""
+        """Close the lock file if nothing in this process needs it; a later use opens it again."""
         with self._mutex:
             if self._taken or (self._waiter is not None and not self._waiter.stop()):
                 return
@@ -115,13 +115,13 @@ class FileLock:
                 raise StorageBusy(self._late(timeout))
         except StorageBusy:
             raise
-        except BaseException:  # the line goes on without this thread
+        except BaseException:  # the queue moves on without this thread
             if not self._left(turn):
                 self._pass_on()
             raise
 
     def _left(self, turn: threading.Lock) -> bool:
-        """Step out of the line; False when the turn has come already."""
+        """Leave the queue; False if this thread is the next one already."""
         with self._mutex:
             if turn in self._turns:
                 self._turns.remove(turn)
@@ -139,7 +139,7 @@ class FileLock:
         if self._descriptor is None:
             self._descriptor = self._open()
         if self._waiter is not None and self._waiter.pending():
-            return False  # an earlier wait was given up but still stands in the kernel's queue
+            return False  # an earlier wait was given up, but is still in the kernel's queue
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -167,7 +167,7 @@ class FileLock:
         return f"{self.path}: another writer held the lock for {timeout:g} s"
 
     def forget_after_fork(self) -> None:
-        """In a forked child: let go of everything without unlocking what the parent holds."""
+        """In a forked child, drop everything without releasing the lock of the parent."""
         if self._descriptor is not None:
             os.close(self._descriptor)
         self._reset()
@@ -176,8 +176,8 @@ class FileLock:
 class _Waiter:
     """A thread that waits in ``flock``, which itself knows no time limit.
 
-    A wait that is given up stays in the kernel's queue: the next waiter of this process takes
-    it over, and when there is none the lock is let go as soon as it is had.
+    A wait that is given up stays in the kernel's queue. The next waiter of this process takes it
+    over. If there is none, the lock is released as soon as it is taken.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -191,12 +191,12 @@ class _Waiter:
         threading.Thread(target=self._run, name="rolehost-file-lock", daemon=True).start()
 
     def pending(self) -> bool:
-        """Whether a wait of this process, given up or not, stands in the kernel's queue."""
+        """Whether a wait of this process is in the kernel's queue, given up or not."""
         with self._mutex:
             return self._pending
 
     def stop(self) -> bool:
-        """End the thread; False when it stands in the kernel's queue and cannot end."""
+        """End the thread; False if it is in the kernel's queue and cannot end."""
         with self._mutex:
             if self._pending:
                 return False
@@ -205,7 +205,7 @@ class _Waiter:
         return True
 
     def wait(self, timeout: float) -> bool:
-        """Wait up to ``timeout`` seconds; True when the lock is had."""
+        """Wait up to ``timeout`` seconds; return whether the lock was taken."""
         with self._mutex:
             self._wanted = True
             if not self._pending:
@@ -220,7 +220,7 @@ class _Waiter:
         return self._give_up()
 
     def _give_up(self) -> bool:
-        """Stop wanting; True when the lock came at the last moment."""
+        """Stop waiting; True if the lock was taken at the last moment."""
         with self._mutex:
             self._wanted = False
             return self._granted.acquire(blocking=False)
@@ -245,8 +245,8 @@ _registry = threading.Lock()
 
 
 def lock_of(path: Path) -> FileLock:
-    """Return this process's one lock of a file, shared by everything that uses the file."""
-    # Not of the lock file itself: a symbolic link in its place is refused, not followed.
+    """Return the lock of a file, one in each process, which all users of the file share."""
+    # Not the lock file itself: a symbolic link in its place is refused, not followed.
     resolved = Path(os.path.realpath(path.parent)) / path.name
     with _registry:
         lock = _locks.get(resolved)

@@ -1,4 +1,4 @@
-"""The SQLite file that carries ephemeral messages, apart from the service database."""
+"""The SQLite file of ephemeral messages, apart from the service database."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from rolehost_embedded.database import EmbeddedDatabase
 from rolehost_embedded.settings import EmbeddedSettings
 
 _VERSION = 3
-#: A message that a process held when it died has a count of ``crashes`` from then on, and is
-#: ``started`` while one runs it. Defaults, for processes of an older version write here too.
+#: A message has a count of ``crashes`` after a process died that had taken it, and is ``started``
+#: while a process runs it. With defaults, because processes of an older version write here too.
 _CRASHES = (
     "ALTER TABLE messages ADD COLUMN crashes INTEGER",
     "ALTER TABLE messages ADD COLUMN started INTEGER NOT NULL DEFAULT 0",
 )
-#: One that is due has ``due`` 0, so that the lowest priority is found, and among them the one that
-#: was put first, however many wait.
+#: A message that is due has ``due`` 0. So an index finds the first one of the lowest priority,
+#: however many wait.
 _PRIORITIES = (
     "ALTER TABLE messages ADD COLUMN priority INTEGER NOT NULL DEFAULT 0",
     "DROP INDEX IF EXISTS messages_waiting",
@@ -48,17 +48,17 @@ _SCHEMA = (
     "CREATE INDEX dead_messages_age ON dead_messages (died_at)",
     "CREATE TABLE owners (id TEXT PRIMARY KEY, expires_at INTEGER NOT NULL)",
 )
-#: What brings a file of a version to this one; a new file is of version 0.
+#: Statements that upgrade a file of each version; a new file has version 0.
 _STEPS = {0: _SCHEMA, 1: (*_CRASHES, *_PRIORITIES), 2: _PRIORITIES}
 
 
 class TakenMessage(NamedTuple):
-    """A message as it is handed out.
+    """A message that was taken.
 
     Attributes:
         id: its row.
         data: its bytes.
-        crashes: how many processes died running it; None: none died that held it.
+        crashes: how many processes died while running it; None if no process died that had it.
     """
 
     id: int
@@ -72,7 +72,7 @@ def milliseconds() -> int:
 
 
 class MessageStore:
-    """Messages that wait, those that processes have taken, and dead ones. Thread-safe.
+    """Messages that wait, messages that processes have taken, and dead messages. Thread-safe.
 
     Times are milliseconds since the epoch. All methods may raise ``StorageUnavailable``.
 
@@ -100,7 +100,7 @@ class MessageStore:
             )
 
     def next_due(self, queue: str) -> int | None:
-        """Return when the next waiting message may be taken, 0 at once; None when none waits."""
+        """Return when the next message may be taken: 0 is at once, None is no message."""
         self._prepare()
         with self._database.session():
             rows = self._database.read(
@@ -112,7 +112,7 @@ class MessageStore:
     def exchange(
         self, queue: str, owner: str, limit: int, finished: Sequence[int]
     ) -> list[TakenMessage]:
-        """Remove what the owner finished and take up to ``limit`` due messages, at once."""
+        """Delete the owner's finished messages and take up to ``limit``, in one transaction."""
         self._prepare()
         with self._database.transaction() as transaction:
             if finished:
@@ -133,17 +133,17 @@ class MessageStore:
                 " ORDER BY priority, id LIMIT ?) RETURNING priority, id, data, crashes",
                 (owner, queue, limit),
             ).fetchall()
-        # No two have the same id, so that nothing after it is compared.
+        # Ids are unique, so nothing after them is compared.
         return [TakenMessage(*row[1:]) for row in sorted(rows)]
 
     def start(self, id_: int, owner: str) -> bool:
-        """Record that a suspect runs from now on; False: it is no longer the owner's."""
+        """Record that a possible poison message runs; False if it is no longer the owner's."""
         with self._database.transaction() as transaction:
             sql = "UPDATE messages SET started = 1 WHERE id = ? AND owner = ?"
             return transaction.execute(sql, (id_, owner)).rowcount == 1
 
     def give_back(self, ids: Sequence[int], owner: str) -> None:
-        """Let others take messages that this owner had taken."""
+        """Give back messages of this owner, for any process."""
         with self._database.transaction() as transaction:
             transaction.executemany(
                 "UPDATE messages SET owner = NULL, started = 0 WHERE id = ? AND owner = ?",
@@ -151,7 +151,7 @@ class MessageStore:
             )
 
     def bury(self, ids: Sequence[int], owner: str, reason: str) -> None:
-        """Make messages that this owner had taken dead ones."""
+        """Make messages of this owner dead messages."""
         with self._database.transaction() as transaction:
             for id_ in ids:
                 transaction.execute(
@@ -162,10 +162,10 @@ class MessageStore:
                 transaction.execute("DELETE FROM messages WHERE id = ? AND owner = ?", (id_, owner))
 
     def renew(self, owner: str, lease: int) -> list[str]:
-        """Renew an owner's lease; return to the queues what owners without one had taken.
+        """Renew an owner's lease; return the messages of owners without a lease to their queues.
 
-        That is suspect from then on; what of it was suspect and had started is charged with a
-        crash. Also drops dead messages past their time.
+        These are possible poison messages from then on: if one of them was already, and had
+        started, it counts one more crash. Also deletes dead messages past their retention.
 
         Args:
             lease: milliseconds from now.
@@ -193,7 +193,7 @@ class MessageStore:
         return sorted({queue for (queue,) in returned})
 
     def leave(self, owner: str) -> None:
-        """End an owner's lease and return what it had taken."""
+        """End an owner's lease and return its messages."""
         with self._database.transaction() as transaction:
             transaction.execute(
                 "UPDATE messages SET owner = NULL, started = 0 WHERE owner = ?", (owner,)
@@ -201,7 +201,7 @@ class MessageStore:
             transaction.execute("DELETE FROM owners WHERE id = ?", (owner,))
 
     def depth(self, queue: str, *, taken: bool = False) -> int:
-        """Count the messages that wait in a queue, delayed ones too; ``taken``: all."""
+        """Count the messages that wait in a queue, with delayed ones; with ``taken``, all."""
         self._prepare()
         condition = "" if taken else " AND owner IS NULL"
         with self._database.session():
@@ -235,7 +235,7 @@ class MessageStore:
         return count
 
     def revive(self, letter: DeadMessage, data: bytes) -> bool:
-        """Let a dead message wait again, with these bytes; say whether it was there."""
+        """Put a dead message into its queue again, with new bytes; return whether it was there."""
         with self._database.transaction() as transaction:
             if not self._forget(transaction, letter.number):
                 return False
@@ -246,7 +246,7 @@ class MessageStore:
         return True
 
     def forget(self, number: int) -> bool:
-        """Delete a dead message; say whether it was there."""
+        """Delete a dead message; return whether it was there."""
         self._prepare()
         with self._database.transaction() as transaction:
             return self._forget(transaction, number)
@@ -256,13 +256,13 @@ class MessageStore:
         return transaction.execute(sql, (number,)).rowcount == 1
 
     def empty(self, queue: str) -> None:
-        """Drop every message that waits in a queue."""
+        """Delete every message that waits in a queue."""
         self._prepare()
         with self._database.transaction() as transaction:
             transaction.execute("DELETE FROM messages WHERE queue = ? AND owner IS NULL", (queue,))
 
     def ping(self) -> None:
-        """Return when the file answers."""
+        """Return if the file can be read."""
         self._prepare()
         self._database.ping()
 
@@ -271,14 +271,14 @@ class MessageStore:
         self._database.close()
 
     def _prepare(self) -> None:
-        """Make the tables when the file is new, and what an older version's lacks."""
+        """Create the tables of a new file, and upgrade an older file."""
         if self._ready:
             return
         with self._guard, self._database.session():
             version = self._version()
             if version in _STEPS:
                 with self._database.transaction() as transaction:
-                    # Another process may have done it meanwhile.
+                    # Another process may have done it in the meantime.
                     steps = _STEPS.get(self._version(), ())
                     for statement in steps:
                         transaction.execute(statement)

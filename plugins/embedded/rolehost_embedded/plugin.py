@@ -24,13 +24,13 @@ from rolehost.api import (
 from rolehost_embedded import abilities
 from rolehost_embedded.settings import EmbeddedSettings
 
-#: How a deployment names these backends: ``[storage] cache = "embedded"``.
+#: The name of these backends in a deployment: ``[storage] cache = "embedded"``.
 NAME = "embedded"
 
 
 @hookimpl
 def rolehost_plugin() -> PluginInfo:
-    """Say what it is."""
+    """Describe the plugin."""
     return PluginInfo(
         api=PLUGIN_API,
         summary="Storage without a server: SQLite database, queue and stream; cache in memory",
@@ -40,10 +40,10 @@ def rolehost_plugin() -> PluginInfo:
 
 @hookimpl
 def rolehost_backends(context: DeclareContext) -> Sequence[Backend]:
-    """Offer the backends; drivers are imported when one is made."""
+    """Offer the backends; a driver is imported when its backend is made."""
     settings: EmbeddedSettings = context.settings
 
-    # Not Path.resolve(): that would look at the file system, and declaring does not.
+    # Not Path.resolve(), which reads the file system: declaring does no I/O.
     file = abspath(settings.path)  # noqa: PTH100
     messages = abspath(settings.messages_path)  # noqa: PTH100
     return [
@@ -54,7 +54,7 @@ def rolehost_backends(context: DeclareContext) -> Sequence[Backend]:
             capabilities=abilities.DATABASE,
             fleet=FleetFacts(identity=file),
         ),
-        # Of each process its own: there is nothing to compare.
+        # Each process has its own, so there is nothing to compare.
         Backend(
             kind="cache", name=NAME, factory=partial(_cache, settings), capabilities=abilities.CACHE
         ),
@@ -101,7 +101,7 @@ def _stream(settings: EmbeddedSettings) -> Stream:
 
 
 def _queue_abilities() -> frozenset[str]:
-    """Return what the queue can do with what is installed; looks, but imports nothing."""
+    """Return the capabilities of the queue with the installed packages; imports nothing."""
     if find_spec("dramatiq") is None:
         return abilities.QUEUE - {"ephemeral"}
     return abilities.QUEUE
@@ -109,5 +109,5 @@ def _queue_abilities() -> frozenset[str]:
 
 @hookimpl
 def rolehost_migrations() -> Sequence[Migrations]:
-    """The stream's tables live in the service database."""
+    """Return the migrations of the stream, whose tables are in the service database."""
     return [Migrations(package="rolehost_embedded.migrations")]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class EmbeddedQueue(StoredQueue):
-    """Wakes without polling; its messages survive processes, but not the loss of power."""
+    """Wakes without polling; its messages survive the end of processes, but not a power failure."""
 
     capabilities: ClassVar[frozenset[str]] = abilities.QUEUE
 

@@ -19,17 +19,17 @@ _LONGEST_BASE = 40
 
 
 def folder_of(folder: Path, name: str) -> Path:
-    """Return the folder with the links of everybody who listens to a name."""
+    """Return the folder with the links of all listeners of a name."""
     return folder / hashlib.blake2s(name.encode(), digest_size=6).hexdigest()
 
 
 def socket_folder(path: Path) -> Path:
-    """Make the folder of a database's sockets, ``$XDG_RUNTIME_DIR/rolehost-…`` or in the
+    """Create the folder of a database's sockets, ``$XDG_RUNTIME_DIR/rolehost-…`` or in the
     temporary directory; a socket's path holds 108 bytes, so it is not beside the database.
 
     Raises:
-        StorageUnavailable: it cannot be made.
-        StorageRefused: another user made it, or others could use it.
+        StorageUnavailable: it cannot be created.
+        StorageRefused: it belongs to another user, or other users may enter it.
     """
     digest = hashlib.blake2s(os.fsencode(os.path.realpath(path)), digest_size=8).hexdigest()
     bases = (os.environ.get("XDG_RUNTIME_DIR", ""), tempfile.gettempdir(), "/tmp")
@@ -53,7 +53,7 @@ def datagram_socket() -> socket.socket:
 
 
 def unread(sender: socket.socket) -> int:
-    """Return how many bytes of a socket's buffer wait in other sockets (tty_ioctl(4))."""
+    """Return how many bytes of a socket's buffer wait to be read (tty_ioctl(4))."""
     (held,) = struct.unpack("i", fcntl.ioctl(sender, termios.TIOCOUTQ, bytes(4)))
     return int(held)
 
@@ -73,6 +73,6 @@ def remove(path: str) -> None:
 
 
 def vacate(folder: Path) -> None:
-    """Take a folder away unless somebody has something in it; whoever needs it makes it again."""
+    """Remove a folder if it is empty; a later use creates it again."""
     with contextlib.suppress(OSError):
         folder.rmdir()

@@ -22,7 +22,7 @@ from rolehost_embedded.wakes import Wakes
 
 
 class EmbeddedStream(Stream):
-    """Topics whose partitions are shared out among the members of a group by leases.
+    """Topics whose partitions are assigned to the members of a group by leases.
 
     Args:
         settings: the plugin's settings.

@@ -1,4 +1,4 @@
-"""One member of a consumer group: polls, hands records over, keeps its lease."""
+"""One member of a consumer group: reads records and keeps its lease."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ def records_name(topic: str) -> str:
 
 
 def group_name(group: str) -> str:
-    """Return the name that wakes the members of a group to share out anew."""
+    """Return the name that wakes the members of a group to rebalance."""
     return f"group:{group}"
 
 
 class EmbeddedSubscription(Subscription):
-    """Reads the partitions it owns, taking turns among them.
+    """Reads its partitions in turn.
 
     Args:
         topics: the records.
-        subscribed: the topics it reads.
-        member: its rows in the group's tables.
+        subscribed: the topics that it reads.
+        member: its rows in the tables of the group.
         listener: wakes it.
         heartbeat: seconds between reports; a third of the lease.
         tell_group: wakes the other members.
-        on_assigned: called with partitions that it owns from now on.
+        on_assigned: called with new partitions.
         on_revoked: called with partitions before it gives them up, or after it lost them.
     """
 
@@ -111,7 +111,7 @@ class EmbeddedSubscription(Subscription):
         self._member.read(topics)
 
     def _revoke(self, places: Collection[Place]) -> None:
-        """Stop reading; the callback may still commit, so the claims go after it."""
+        """Stop reading. The callback may still commit, so the claims end after it."""
         owned = [place for place in places if place in self._positions]
         if owned:
             self._on_revoked([self._partition(place) for place in owned])

@@ -16,16 +16,16 @@ from rolehost.api import Partition, Record, StorageRefused, Transaction
 
 from rolehost_embedded.database import EmbeddedDatabase
 
-#: Records removed in one transaction, so that trimming never holds writers up for long.
+#: Records deleted in one transaction, so that trimming does not delay writers.
 _TRIM_BATCH = 1000
 _decode = msgspec.msgpack.Decoder(tuple[tuple[str, bytes], ...]).decode
-#: The same where a name is not UTF-8.
+#: The same if a name is not UTF-8.
 _decode_raw = msgspec.msgpack.Decoder(tuple[tuple[bytes, bytes], ...]).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 
 class Topic(NamedTuple):
-    """A topic as it stands in the tables."""
+    """A topic in the tables."""
 
     id: int
     name: str
@@ -33,11 +33,11 @@ class Topic(NamedTuple):
 
 
 class _Gone(Exception):
-    """A topic that was there is no more."""
+    """A topic no longer exists."""
 
 
 def _write_headers(headers: tuple[tuple[str, bytes], ...]) -> bytes:
-    """Encode headers; if a name is not UTF-8, all names as the bytes that they are."""
+    """Encode headers; if a name is not UTF-8, all names are written as bytes."""
     try:
         return _encode(headers)
     except UnicodeEncodeError:
@@ -58,7 +58,7 @@ class Topics:
 
     Args:
         database: where the tables are.
-        partitions: how many partitions a new topic gets.
+        partitions: number of partitions of a new topic.
         clock: returns the milliseconds since the epoch.
     """
 
@@ -72,7 +72,7 @@ class Topics:
         self._spread = itertools.count(random.randrange(1 << 16))
 
     def get(self, name: str) -> Topic:
-        """Return a topic, made when it is new.
+        """Return a topic; create it if it is new.
 
         Raises:
             StorageRefused: the tables are missing.
@@ -85,13 +85,13 @@ class Topics:
         return topic
 
     def again(self, name: str) -> Topic:
-        """Return a topic as it stands in the tables now, made when it is missing there."""
+        """Return a topic as it is in the tables now; create it if it is missing."""
         self._known.pop(name, None)
         return self.get(name)
 
     @contextmanager
     def _tables(self) -> Iterator[None]:
-        """Say what to do if the tables are missing: waiting for them loses no record."""
+        """Raise an error with a fix if the tables are missing; no record is lost by waiting."""
         try:
             yield
         except peewee.OperationalError as error:
@@ -130,7 +130,7 @@ class Topics:
             try:
                 self._append(records)
             except _Gone:
-                # The tables were emptied since the topics were looked up.
+                # The tables were emptied after the topics were read.
                 self._known.clear()
                 self._append(records)
 
@@ -211,8 +211,8 @@ class Topics:
         return sum(max(end - start, 0) for end, start in rows)
 
     def trim(self, *, oldest: int, most: int) -> int:
-        """Drop records published before ``oldest``, and all but the last ``most`` of each
-        partition; return how many were dropped.
+        """Delete records published before ``oldest``, and all but the last ``most`` of each
+        partition; return how many were deleted.
         """
         with self.database.session():
             partitions = self.database.read(

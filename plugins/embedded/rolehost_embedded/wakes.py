@@ -1,9 +1,9 @@
 """Wake-ups among the threads and processes of one machine, without polling.
 
-Every listener has a Unix datagram socket in a folder that is derived from the database's path,
-and for each name it listens to a link to that socket in a folder of the name. Waking a name
-sends a datagram to each link there. A socket that is full belongs to somebody who is awake
-already; one whose owner died refuses, and is removed by whoever notices.
+Every listener has a Unix datagram socket in a folder that is derived from the database's path.
+For each of its names, it has a link to that socket in the folder of the name. Waking a name
+sends a datagram to each link in the folder. If a socket is full, its listener is awake already.
+If it refuses, its listener died, and the sender removes the link.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from rolehost_embedded.sockets import (
     vacate,
 )
 
-#: A folder's time of change has the granularity of the kernel's tick (up to 10 ms); a listing
-#: younger than this many nanoseconds is not relied on.
+#: The time of change of a folder has the granularity of the kernel's tick, up to 10 ms. So a
+#: listing younger than this many nanoseconds is not reused.
 _TICK = 50_000_000
-#: How often a listener is made anew when its folder was taken away meanwhile.
+#: How often making a listener is tried if its folder is removed at the same time.
 _TRIES = 100
-#: Largest name in bytes; more would be cut off by the receiver.
+#: Largest name in bytes; the receiver truncates longer ones.
 _LONGEST = 4096
 _numbers = itertools.count(1)
 
@@ -45,7 +45,7 @@ class Wakes:
     """Sends and receives the wake-ups of one database file. Thread-safe.
 
     Args:
-        path: the database file; its absolute path says who belongs together.
+        path: the database file; its absolute path identifies the deployment.
     """
 
     def __init__(self, path: Path) -> None:
@@ -69,7 +69,7 @@ class Wakes:
                 for target in self._targets(name):
                     self._send(sender, name.encode(), target)
         except (OSError, StorageUnavailable):
-            return  # a wake-up may be lost: whoever waits looks by itself now and then
+            return  # a wake-up may be lost, because listeners also poll now and then
 
     def listen(self, names: Collection[str]) -> WakeListener:
         """Listen for these names from now on.
@@ -78,12 +78,12 @@ class Wakes:
             StorageUnavailable: the folder of sockets cannot be used.
         """
         for _ in range(_TRIES):
-            folder = self._folder = socket_folder(self._path)  # anew: the last one took it away
+            folder = self._folder = socket_folder(self._path)  # again: the last listener removed it
             self._folders.clear()
             try:
                 listener = WakeListener(self, folder, frozenset(names))
             except FileNotFoundError:
-                continue  # somebody else's last listener has just closed
+                continue  # the last listener of another process has just closed
             with self._guard:
                 self._listeners.add(listener)
             return listener
@@ -122,15 +122,15 @@ class Wakes:
         return self._socket
 
     def _targets(self, name: str) -> tuple[str, ...]:
-        """Return the links of a name, from memory unless the folder has changed since."""
-        # PERF: texts, not paths: this is on the way of every commit.
+        """Return the links of a name, from memory if the folder has not changed."""
+        # PERF: strings, not paths, because every commit comes here.
         folder = self._folders.get(name)
         if folder is None:
             folder = self._folders[name] = str(folder_of(self._ensure_folder(), name))
         try:
             changed = os.stat(folder).st_mtime_ns  # noqa: PTH116
         except FileNotFoundError:
-            return ()  # nobody listens to it
+            return ()  # it has no listener
         known = self._known.get(name)
         if known is not None and known[0] == changed:
             return known[1]
@@ -147,21 +147,21 @@ class Wakes:
         try:
             sender.sendto(payload, target)
         except BlockingIOError:
-            # This listener is full and so awake already; unless listeners that do not read
-            # hold all the buffer of our socket, in which case another socket can send.
+            # This listener is full, so it is awake already. Or listeners that do not read use
+            # all of the buffer of our socket; then another socket can send.
             if unread(sender) > self._buffer // 2:
                 with contextlib.suppress(OSError), datagram_socket() as another:
                     another.sendto(payload, target)
         except (ConnectionRefusedError, FileNotFoundError):
-            remove(os.path.realpath(target))  # the socket that the link leads to
+            remove(os.path.realpath(target))  # the target of the link
             remove(target)
 
 
 class WakeListener(Listener):
-    """Waits on a socket of its own.
+    """Waits on its own socket.
 
     Raises:
-        FileNotFoundError: a folder was taken away meanwhile; to be tried again.
+        FileNotFoundError: a folder was removed at the same time; try again.
         StorageUnavailable: the folder of sockets cannot be used.
     """
 
@@ -176,7 +176,7 @@ class WakeListener(Listener):
         self._poll = select.poll()
         self._poll.register(self._socket, select.POLLIN)
         try:
-            remove(self._path)  # left by a dead process that had our number
+            remove(self._path)  # of a dead process with our process id
             bind_private(self._socket, Path(self._path))
             for name in names:
                 self._links.append(self._link(folder_of(folder, name)))
@@ -201,7 +201,7 @@ class WakeListener(Listener):
             self._poll.poll(math.ceil(timeout * 1000))
             received = self._drain()
         if len(received) >= self._full:
-            return self._names  # the queue was full: names that did not fit in may be lost
+            return self._names  # the queue was full, so names may be lost
         return self._names.intersection(payload.decode() for payload in received)
 
     def _drain(self) -> list[bytes]:
@@ -213,7 +213,7 @@ class WakeListener(Listener):
 
     def interrupt(self) -> None:
         """See :meth:`rolehost.api.Listener.interrupt`."""
-        with contextlib.suppress(OSError):  # full: it has a reason to wake already
+        with contextlib.suppress(OSError):  # full: it wakes already
             self._socket.sendto(b"", self._path)
 
     def close(self) -> None:
