@@ -17,12 +17,12 @@ from rolehost_memcached.servers import Servers
 from rolehost_memcached.settings import MemcachedSettings
 
 _NUMBER = re.compile(rb"-?[0-9]+")
-#: Makes the entry to store of the one that is there; None leaves it as it is.
+#: Returns the entry to store instead of the present one; None changes nothing.
 Change = Callable[[Entry | None], Entry | None]
 
 
 class MemcachedCache(Cache):
-    """Entries on one or several servers; the least recently used leave first when one is full.
+    """Entries on one or several servers. A full server removes the least recently used ones.
 
     Args:
         settings: the plugin's settings.
@@ -135,9 +135,9 @@ class MemcachedCache(Cache):
         self._servers.close()
 
     def _place(self, key: str) -> str:
-        """Return the key under which memcached keeps it."""
+        """Return the key in memcached."""
         if not key or len(key) > 200 or not key.isprintable():
-            check(key)  # before anything is asked of a server
+            check(key)  # before a server is asked
         return encode(self._generation.prefix(), key)
 
     def _entry(self, key: str, value: bytes, ends: int) -> Entry:
@@ -149,10 +149,10 @@ class MemcachedCache(Cache):
         return Entry(bytes(value), ends)
 
     def _change(self, key: str, change: Change) -> bool:
-        """Replace an entry by what ``change`` makes of it, atomically; say whether it did.
+        """Replace an entry by the result of ``change``, atomically; return whether it did.
 
         Raises:
-            StorageBusy: others changed it all the time.
+            StorageBusy: others kept changing it.
         """
         place = self._place(key)
         server = self._servers.of(place)
@@ -167,7 +167,7 @@ class MemcachedCache(Cache):
         raise StorageBusy(f"memcached {server.name}: others changed {key!r} all the time")
 
     def _swap(self, place: str, entry: Entry, mark: bytes | None) -> bool:
-        """Store an entry unless another was stored since ``mark`` was read; None: none was."""
+        """Store an entry if none was stored since ``mark`` was read; None: there was none then."""
         server, expiry = self._servers.of(place), entry.server_expiry()
         if mark is None:
             return bool(server.run(lambda client: client.add(place, entry, expiry), again=False))

@@ -1,7 +1,7 @@
-"""pymemcache's client, with the two commands that matter written out.
+"""pymemcache's client, with fast versions of the two most frequent commands.
 
-Its own go through what serves every command and option, which costs as much again as the call
-of the system. See protocol.txt of memcached: "Retrieval commands", "Storage commands".
+Those of pymemcache use code for all commands and options, which costs as much as the system
+call itself. See protocol.txt of memcached: "Retrieval commands", "Storage commands".
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from pymemcache.exceptions import MemcacheUnexpectedCloseError, MemcacheUnknownE
 
 from rolehost_memcached.entries import LAYOUT, Entry, EntrySerde
 
-#: Bytes asked of the system at once.
+#: Bytes to receive in one system call.
 _PART = 65_536
 _TAIL = b"\r\nEND\r\n"
 
 
 class EntryClient(Client):  # type: ignore[misc]
-    """One connection; not for several threads at once. Close it after anything it raises."""
+    """One connection; not thread-safe. Close it after an exception."""
 
     def fetch(self, place: str) -> Entry | None:
-        """Return the entry under a key; None when there is none, or it is not ours.
+        """Return the entry of a key; None if there is none, or if it is not ours.
 
         Raises:
             OSError, MemcacheError: as the other commands.
@@ -70,13 +70,13 @@ class EntryClient(Client):  # type: ignore[misc]
         return part
 
     def _strange(self, line: bytes, command: bytes) -> Exception:
-        """Return the error of an answer that is none; raises what it says itself."""
+        """Return the error for an unexpected answer; an error that it names is raised."""
         self._raise_errors(line, command)
         return MemcacheUnknownError(line[:32])
 
 
 def connect(address: Any, *, connect_timeout: float, timeout: float) -> EntryClient:
-    """Make a client whose answers are true; it connects with its first command."""
+    """Make a client that waits for answers; it connects with its first command."""
     return EntryClient(
         address,
         serde=EntrySerde(),

@@ -1,4 +1,4 @@
-"""What goes wrong between here and memcached, as one line that names the setting."""
+"""Errors of memcached and of connections to it, in one line that names the setting."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BACKEND, SETTING = "memcached", "[memcached] servers"
 
 
 def unreachable(error: Exception, server: str) -> StorageUnavailable:
-    """Return the error for a server that gave no answer, or one that means nothing."""
+    """Return the error for a server without an answer, or with an unreadable one."""
     if isinstance(error, socket.gaierror):
         meaning = "there is no such host, or not yet; correct the name if it is wrong"
     elif isinstance(error, ConnectionRefusedError):
@@ -30,7 +30,7 @@ def unreachable(error: Exception, server: str) -> StorageUnavailable:
 
 
 def refusal(error: StorageUnavailable, server: str) -> StorageRefused | None:
-    """Return the error for a server that answers a ping and is no memcached; None for another."""
+    """Return the error for a server that answers a ping but is not memcached, or None."""
     if not isinstance(error.__cause__, MemcacheUnknownError):
         return None
     refused = StorageRefused(

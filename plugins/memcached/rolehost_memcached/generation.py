@@ -1,8 +1,8 @@
-"""Which entries of the namespace count: clearing begins a new generation of keys.
+"""The generation of a namespace: ``clear()`` begins a new one, with other keys.
 
-``flush_all`` would drop what others keep on the same servers. Every server keeps the generation,
-and the newest counts: so one that fails takes no other's entries with it, and one that comes
-back with its memory does not bring back what was cleared meanwhile.
+``flush_all`` would also remove the entries of other users of the servers. Every server has the
+generation, and the newest counts. So if one server fails, the entries of the others stay. If it
+comes back with old memory, entries that were cleared in the meantime stay hidden.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rolehost_memcached.settings import MemcachedSettings
 
 
 class Generation:
-    """The generation that this process knows of; asked anew from time to time. Thread-safe."""
+    """The present generation, read again from time to time. Thread-safe."""
 
     def __init__(self, servers: Servers, settings: MemcachedSettings) -> None:
         self._servers = servers
@@ -32,7 +32,7 @@ class Generation:
         self._until = 0.0
 
     def prefix(self) -> str:
-        """Return what every key of the present generation begins with."""
+        """Return the beginning of every key of the present generation."""
         if time.monotonic() >= self._until:
             with self._guard:
                 if time.monotonic() >= self._until:
@@ -40,7 +40,7 @@ class Generation:
         return self._prefix
 
     def begin(self) -> None:
-        """Begin a new one: nothing of the former is found again.
+        """Begin a new generation: no entry of the former is found again.
 
         Raises:
             StorageUnavailable: no server answers.
@@ -48,14 +48,14 @@ class Generation:
         with self._guard:
             fresh = self._fresh(self._ask())
             for server in self._servers.present():
-                with suppress(StorageUnavailable):  # it is told by whoever asks it next
+                with suppress(StorageUnavailable):  # the next process that reads it writes it there
                     self._tell(server, fresh)
             self._remember(fresh)
 
     def _ask(self) -> str:
-        """Return the newest generation that a server knows of; begin one when all forgot.
+        """Return the newest generation of all servers; begin one if all have lost it.
 
-        A forgotten one is never guessed again, for old entries would be back.
+        A new one never repeats an old one, because old entries would be found again.
         """
         known: dict[Server, str] = {}
         failure: StorageUnavailable | None = None
@@ -76,7 +76,7 @@ class Generation:
         return newest
 
     def _first(self, known: dict[Server, str]) -> str:
-        """Begin the first generation; of processes that do at once one is heard."""
+        """Begin the first generation; if several processes do, one of them wins."""
         fresh = self._fresh("")
         server = next(iter(known))
         server.run(lambda client: client.add(self._key, Entry(fresh.encode(), 0)), again=True)
@@ -90,7 +90,7 @@ class Generation:
 
     @staticmethod
     def _fresh(last: str) -> str:
-        """Return a generation newer than another: the microseconds, and chance."""
+        """Return a generation newer than another: microseconds and a random number."""
         now = time.time_ns() // 1000
         if last:
             now = max(now, int(last[:-4], 16) + 1)

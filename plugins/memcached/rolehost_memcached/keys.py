@@ -1,4 +1,4 @@
-"""Keys of the host as memcached allows them: at most 250 bytes, no blanks, ASCII."""
+"""Encodes keys for memcached, which allows at most 250 bytes of ASCII without blanks."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import re
 from hashlib import sha256
 from urllib.parse import quote
 
-#: Most bytes of a key that memcached takes.
+#: Most bytes of a key in memcached.
 LONGEST = 250
-#: What is not percent-encoded, beside letters and digits, and keys of nothing else.
+#: Characters that are not percent-encoded, besides letters and digits; and keys of only these.
 _SAFE = "/:;,.?&=@+!$*()~-_|<>{}[]"
 _PLAIN = re.compile(f"[A-Za-z0-9{re.escape(_SAFE)}]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def check(key: str) -> None:
-    """Refuse what is no cache key of the host.
+    """Raise for text that is not a cache key.
 
     Raises:
         ValueError: it is empty, longer than 200 characters, or has control characters.
@@ -27,13 +27,13 @@ def check(key: str) -> None:
 
 
 def encode(prefix: str, key: str) -> str:
-    """Return the key under which memcached keeps an entry.
+    """Return the key of an entry in memcached.
 
-    What memcached does not take is percent-encoded; what is too long then is hashed. The two
-    are told apart by the sign before them, so that they cannot meet.
+    Characters that memcached refuses are percent-encoded; the result is hashed if it is too long.
+    The two kinds cannot be equal, because the sign before them differs.
 
     Raises:
-        ValueError: it is no key; see :func:`check`.
+        ValueError: it is not a key; see :func:`check`.
     """
     readable = f"{prefix}={key}"
     if len(readable) <= LONGEST and len(key) <= 200 and _PLAIN.fullmatch(key):

@@ -18,13 +18,13 @@ from rolehost.api import (
 from rolehost_memcached import abilities
 from rolehost_memcached.settings import MemcachedSettings
 
-#: How a deployment names this backend: ``[storage] cache = "memcached"``.
+#: The name of this backend in a deployment: ``[storage] cache = "memcached"``.
 NAME = "memcached"
 
 
 @hookimpl
 def rolehost_plugin() -> PluginInfo:
-    """Say what it is."""
+    """Describe the plugin."""
     return PluginInfo(
         api=PLUGIN_API,
         summary="Cache on memcached, one server or several",
@@ -34,7 +34,7 @@ def rolehost_plugin() -> PluginInfo:
 
 @hookimpl
 def rolehost_backends(context: DeclareContext) -> Sequence[Backend]:
-    """Offer the cache; its driver is imported when one is made."""
+    """Offer the cache; its driver is imported when the cache is made."""
     settings: MemcachedSettings = context.settings
 
     def cache() -> Cache:

@@ -1,4 +1,4 @@
-"""The memcached servers of one process: which keeps a key, and connections to each."""
+"""The memcached servers of one process: connections, and the choice of a server for a key."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from rolehost_memcached.settings import MemcachedSettings
 
 T = TypeVar("T")
 
-#: What a connection raises that is of no more use.
+#: Errors of a broken connection.
 _BROKEN = (OSError, MemcacheUnexpectedCloseError, MemcacheUnknownError)
 
 
 class Server:
     """One memcached server, with its connections. Thread-safe.
 
-    pymemcache's own pool raises when it is full, and costs as much as the command; here a call
-    waits for its turn, and takes a client that is not lent.
+    pymemcache's pool raises if it is full, and costs as much as the command. Here a call waits
+    for its turn and takes an idle client.
     """
 
     def __init__(self, name: str, settings: MemcachedSettings) -> None:
         self.name = name
-        #: time.monotonic() until which it is left alone when another answers.
+        #: time.monotonic() until which it is not used if another answers.
         self.dead_until = 0.0
         self._settings = settings
-        # PERF: a tenth of what a semaphore costs, which is not written in C.
+        # PERF: a tenth of the cost of a semaphore, which is not written in C.
         self._turns: SimpleQueue[None] = SimpleQueue()
         for _ in range(settings.connections):
             self._turns.put(None)
@@ -51,16 +51,16 @@ class Server:
         """Run one command.
 
         Args:
-            command: given the client.
-            again: True: it may run twice, so a connection that broke while it lay idle is
-                replaced and the command repeated.
+            command: called with the client.
+            again: the command may run twice. So if an idle connection broke, it is replaced and
+                the command is repeated.
 
         Raises:
-            StorageUnavailable: no answer; the server is left alone for a while.
+            StorageUnavailable: no answer; the server is not used for a while.
             StorageBusy: no connection became free in time.
-            StorageError: memcached refuses what was asked.
+            StorageError: memcached refuses the command.
         """
-        # PERF: without a context manager; this is on the way of every get().
+        # PERF: without a context manager, because every get() comes here.
         try:
             self._turns.get(True, self._wait)
         except Empty:
@@ -104,7 +104,7 @@ class Server:
                 f"memcached {self.name}: {reason(error)}", backend=BACKEND, setting=SETTING
             ) from error
         except BaseException as error:
-            client.close()  # an answer may still be on its way
+            client.close()  # an answer may still arrive
             if isinstance(error, MemcacheError):
                 raise StorageError(f"memcached {self.name}: {reason(error)}") from error
             raise
@@ -112,11 +112,11 @@ class Server:
         return answer
 
     def close(self) -> None:
-        """Close the connections that nobody uses."""
+        """Close the idle connections."""
         while True:
             try:
                 client = self._idle.pop()
-            except IndexError:  # not asked before: others take from it too
+            except IndexError:  # no test before: other threads take from it too
                 return
             client.close()
 
@@ -129,31 +129,31 @@ class Servers:
         self._only = self._servers[settings.servers[0]] if len(settings.servers) == 1 else None
 
     def of(self, key: str) -> Server:
-        """Return the server that keeps a key now; another when its own has failed lately."""
+        """Return the server of a key: another one if its own has failed lately."""
         if self._only is not None:
             return self._only
         node = RendezvousHash([each.name for each in self.present()]).get_node(key)
         return self._servers[node]
 
     def present(self) -> list[Server]:
-        """Return those that have not failed lately; all when all have."""
+        """Return the servers that have not failed lately; all if all have."""
         now = time.monotonic()
         alive = [each for each in self._servers.values() if each.dead_until <= now]
         return alive or list(self._servers.values())
 
     def share(self, keys: Iterable[str]) -> dict[Server, list[str]]:
-        """Return which keys to ask of which server."""
+        """Return the keys of each server."""
         shares: dict[Server, list[str]] = {}
         for key in keys:
             shares.setdefault(self.of(key), []).append(key)
         return shares
 
     def ping(self) -> None:
-        """Return when one server answers.
+        """Return if one server answers.
 
         Raises:
-            StorageUnavailable: none does.
-            StorageRefused: and what answers in their place is no memcached.
+            StorageUnavailable: no server answers.
+            StorageRefused: another program than memcached answers.
         """
         self.version()
 
@@ -161,8 +161,8 @@ class Servers:
         """Return the version of one server that answers.
 
         Raises:
-            StorageUnavailable: none does.
-            StorageRefused: and what answers in their place is no memcached.
+            StorageUnavailable: no server answers.
+            StorageRefused: another program than memcached answers.
         """
         failures = []
         for server in self._servers.values():
@@ -185,7 +185,7 @@ class Servers:
 
 
 def _address(name: str) -> Any:
-    """Return ``(host, port)``, or the path of a socket, as pymemcache takes it."""
+    """Return ``(host, port)``, or the path of a socket, for pymemcache."""
     if name.startswith("/"):
         return name
     host, colon, port = name.rpartition(":")

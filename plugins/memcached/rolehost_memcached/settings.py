@@ -16,17 +16,17 @@ class MemcachedSettings(Settings, frozen=True):
     """``[memcached]``; the same in every deployment that shares the cache.
 
     Attributes:
-        servers: where memcached listens; the port is 11211 unless given. The order does not
-            matter, the texts do: they decide which server keeps which key.
-        namespace: keys begin with it, so that several caches can share a server.
-        connect_timeout: seconds in which a connection must stand.
-        timeout: seconds a command may wait for its answer.
+        servers: addresses of memcached; the default port is 11211. The server of a key depends
+            on the texts, not on their order.
+        namespace: prefix of keys, so that several caches can share a server.
+        connect_timeout: seconds for connecting.
+        timeout: seconds that a command waits for its answer.
         connections: most connections to each server, of each process.
         connection_wait: seconds a call waits for a free connection; then ``StorageBusy``.
-        max_value: most bytes of a value; no more than the server's ``-I`` less about 400.
-        retry_after: seconds for which a server that failed is left alone while another answers.
-        clear_within: seconds after which a ``clear()`` is seen by other processes at the
-            latest; each process asks so often.
+        max_value: most bytes of a value; at most the server's ``-I`` minus about 400.
+        retry_after: seconds for which a server that failed is not used if another answers.
+        clear_within: seconds after which other processes see a ``clear()`` at the latest; each
+            process reads the generation at this interval.
     """
 
     servers: Annotated[tuple[Server, ...], Meta(min_length=1)] = ("127.0.0.1:11211",)
@@ -40,7 +40,7 @@ class MemcachedSettings(Settings, frozen=True):
     clear_within: Annotated[float, Meta(ge=0)] = 1.0
 
     def __post_init__(self) -> None:
-        """Refuse what would be two servers in one place."""
+        """Raise ValueError if two servers are the same."""
         if len(set(self.servers)) < len(self.servers):
             raise ValueError("servers names one of them twice")
         for server in self.servers:

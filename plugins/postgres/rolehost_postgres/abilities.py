@@ -1,4 +1,4 @@
-"""What each backend declares it can do, told without importing it or its driver."""
+"""The capabilities of each backend, apart so that no driver is imported to read them."""
 
 from __future__ import annotations
 

@@ -9,17 +9,17 @@ from typing import Any
 
 from rolehost_postgres.placeholders import many_rows
 
-#: Most rows, and about how many bytes, that go to the server at once.
+#: Most rows, and about how many bytes, that are sent together.
 _ROWS = 1000
 _BYTES = 4_194_304
 
-#: Least rows for COPY, which costs a round trip more than INSERT.
+#: Fewest rows for COPY, which costs one round trip more than INSERT.
 _COPIED = 50
 
 _TARGET = re.compile(
     r"\s*INSERT\s+INTO\s+(?P<table>[\w.\"]+)\s*(?P<columns>\([^()]*\))\s*VALUES\s*", re.IGNORECASE
 )
-#: What COPY's text format escapes
+#: Characters that COPY's text format escapes
 #: (https://www.postgresql.org/docs/current/sql-copy.html, "Text Format").
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
@@ -27,8 +27,8 @@ _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 def run_many(cursor: Any, sql: str, rows: Sequence[Sequence[Any]]) -> None:
     """Run a translated statement for each row.
 
-    A plain INSERT of many rows becomes COPY, of few one INSERT of several rows; other
-    statements are sent one after the other, without waiting for each answer.
+    A plain INSERT becomes COPY if there are many rows, and otherwise one INSERT of several rows.
+    Other statements are sent one after the other, without waiting for each answer.
     """
     parts = many_rows(sql)
     if parts is None:
@@ -49,7 +49,7 @@ def run_many(cursor: Any, sql: str, rows: Sequence[Sequence[Any]]) -> None:
 
 
 def _copied(rows: Sequence[Sequence[Any]]) -> str | None:
-    """Return rows in COPY's text format; None with a value that the driver must translate."""
+    """Return rows in COPY's text format, or None if the driver must translate a value."""
     try:
         return "".join(
             ["\t".join([_WRITERS[type(value)](value) for value in row]) + "\n" for row in rows]
@@ -62,7 +62,7 @@ def _text(value: str) -> str:
     if "\0" in value:
         raise ValueError("a text cannot hold NUL")
     if not value.isascii():
-        value.encode()  # raises for half of a surrogate pair
+        value.encode()  # raises for an unpaired surrogate
     return value.translate(_ESCAPES)
 
 

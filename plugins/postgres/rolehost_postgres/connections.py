@@ -19,31 +19,31 @@ from rolehost_postgres.wire import Connection
 
 
 class _Held:
-    """What a thread has taken from the pool; given back at the latest when the thread ends."""
+    """The connection that a thread has taken; given back when the thread ends, at the latest."""
 
     __slots__ = ("__weakref__",)
 
 
 class _ThreadState(threading.local):
-    """One thread's part.
+    """The part of one thread.
 
     Attributes:
         depth: how many sessions the thread is in, one within the other.
-        held: the connection that it has taken; empty without one.
+        held: the connection that it has taken, if any.
     """
 
     def __init__(self, pool: Pool) -> None:
         self.depth = 0
         self.held: list[Connection] = []
-        # Goes with the thread, when also a suspended generator still refers to the connection.
+        # Ends with the thread, even if a suspended generator still refers to the connection.
         self._mark = _Held()
         finalizer = weakref.finalize(self._mark, _thread_ended, pool, self.held, os.getpid())
         finalizer.atexit = False
 
 
 def _thread_ended(pool: Pool, held: list[Connection], process: int) -> None:
-    """Give back what a thread had that ended within a session; the server undoes what was open."""
-    # In a forked child the threads of its parent are gone; the parent uses their connections.
+    """Give back the connection of a thread that ended within a session; the server rolls back."""
+    # In a forked child the threads of its parent are gone, but the parent uses their connections.
     if os.getpid() == process:
         while held:
             connection = held.pop()
@@ -54,13 +54,13 @@ def _thread_ended(pool: Pool, held: list[Connection], process: int) -> None:
 class Connections(peewee.PostgresqlDatabase):
     """Connects by itself, but only inside a session of the thread.
 
-    A thread that ends within a session gives its connection back all the same. A broken
-    connection stays with its thread until the transaction is over, so that no statement of it
-    runs elsewhere; the next statement after that has a new one.
+    If a thread ends within a session, its connection is given back. A broken connection stays
+    with its thread until the transaction is over, so that none of its statements runs on another
+    connection. The next statement after that gets a new one.
 
     Args:
-        pool: where connections come from.
-        place: names backend, host and database, for messages.
+        pool: gives connections.
+        place: backend, host and database, for messages.
     """
 
     def __init__(self, pool: Pool, place: str) -> None:
@@ -77,14 +77,14 @@ class Connections(peewee.PostgresqlDatabase):
 
     @autoconnect.setter
     def autoconnect(self, value: bool) -> None:
-        """peewee's constructor sets a default that means nothing here."""
+        """Ignore the default that peewee's constructor sets."""
 
     def driver(self) -> Connection:
-        """Return the calling thread's connection, taken from the pool when there is none.
+        """Return the calling thread's connection; take one from the pool if there is none.
 
         Raises:
             StorageError: the thread is in no session, or the database was closed.
-            StorageUnavailable: none can be had.
+            StorageUnavailable: no connection can be opened, or none became free in time.
         """
         held = self._state.conn
         if held is not None:
@@ -97,7 +97,7 @@ class Connections(peewee.PostgresqlDatabase):
         return self._state.conn
 
     def connect(self, reuse_if_open: bool = False) -> bool:
-        """Take a connection from the pool, without peewee's lock around the wait for it."""
+        """Take a connection from the pool, without holding peewee's lock while waiting."""
         if self._state.conn is not None:
             if reuse_if_open:
                 return False
@@ -110,7 +110,7 @@ class Connections(peewee.PostgresqlDatabase):
             self._set_server_version(connection)
         return True
 
-    #: Known after the first connection.
+    #: Set with the first connection.
     server_version: int | None = None
 
     def cursor(self, named_cursor: str | None = None) -> Any:
@@ -123,12 +123,12 @@ class Connections(peewee.PostgresqlDatabase):
         self.pool.give(conn)
 
     def _forget(self) -> None:
-        """In a forked child: the connection of its thread is the parent's."""
+        """In a forked child, drop the connection of its thread: it is the parent's."""
         self.thread.held.clear()
         self._state.reset()
 
     def give_back(self) -> None:
-        """Give the calling thread's connection back to the pool, undoing what is open on it."""
+        """Give the calling thread's connection back to the pool; roll back an open transaction."""
         connection = self._state.conn
         if connection is None:
             return
@@ -141,7 +141,7 @@ class Connections(peewee.PostgresqlDatabase):
             self.pool.give(connection)
 
     def execute_sql(self, sql: str, params: Any = None) -> Any:
-        """Run a statement of peewee's; a failure of the storage itself is the host's error."""
+        """Run a statement of peewee; raise the host's error if the storage fails."""
         try:
             return super().execute_sql(sql, params)
         except peewee.PeeweeException as error:
@@ -151,7 +151,7 @@ class Connections(peewee.PostgresqlDatabase):
             raise
 
     def begin(self, isolation_level: Any = None) -> None:
-        """Begin a transaction; the server is told with its first statement."""
+        """Begin a transaction; BEGIN is sent with its first statement."""
         if isolation_level is not None:
             super().begin(isolation_level)
             return
@@ -161,14 +161,14 @@ class Connections(peewee.PostgresqlDatabase):
         """Commit.
 
         Raises:
-            TransactionAborted: a statement of it had failed, so the server undid everything.
-            StorageUnavailable: the connection was lost; whether it committed is not known.
+            TransactionAborted: a statement of it had failed, so the server rolled back.
+            StorageUnavailable: the connection was lost; it may have committed.
         """
-        # Not driver(): for one that was lost that would be another connection.
+        # Not driver(): if the connection was lost, that would return another one.
         connection = self._state.conn
         if (
             not connection.closed and connection.idle
-        ):  # it never ran a statement, or it was concluded
+        ):  # it ran no statement, or conclude() committed it
             connection.begins = False
             return
         try:
@@ -177,7 +177,7 @@ class Connections(peewee.PostgresqlDatabase):
                 status = cursor.statusmessage
         except psycopg2.Error as error:
             raise raised(error, self.place) from error
-        # A COMMIT after a failed statement is answered with ROLLBACK, and is no error.
+        # After a failed statement, the server answers COMMIT with ROLLBACK, without an error.
         if status != "COMMIT":
             raise aborted(self.place)
 
@@ -189,13 +189,13 @@ class Connections(peewee.PostgresqlDatabase):
             params: its parameters.
 
         Returns:
-            False when it changed none: then the transaction can only be rolled back.
+            False if it changed no row: then the transaction must be rolled back.
 
         Raises:
-            TransactionAborted: a statement of it had failed, so the server undid everything.
-            StorageUnavailable: the connection was lost; whether it committed is not known.
+            TransactionAborted: a statement of it had failed, so the server rolled back.
+            StorageUnavailable: the connection was lost; it may have committed.
         """
-        # A division by zero ends the whole text, so nothing is committed.
+        # A division by zero stops the whole text, so nothing is committed.
         text = f"WITH changed AS ({sql} RETURNING 1) SELECT 1 / count(*) FROM changed;COMMIT"
         try:
             with self.driver().cursor() as cursor:
@@ -207,14 +207,14 @@ class Connections(peewee.PostgresqlDatabase):
         return True
 
     def rollback(self) -> None:
-        """Roll back; with the connection lost, the server does it by itself."""
+        """Roll back; if the connection is lost, the server does it."""
         connection = self._state.conn
         if connection is not None and not connection.closed:
             _end_transaction(connection)
 
 
 def _end_transaction(connection: Connection) -> None:
-    """Undo what is open; a connection on which that fails is closed."""
+    """Roll back an open transaction; close the connection if that fails."""
     connection.begins = False
     try:
         if not connection.idle:

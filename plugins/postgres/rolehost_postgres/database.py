@@ -21,16 +21,16 @@ from rolehost_postgres.server import Server
 from rolehost_postgres.settings import PostgresSettings
 from rolehost_postgres.wire import Connection
 
-#: Seconds a process waits for another one to finish its migrations.
+#: Seconds that a process waits for the migrations of another one.
 _MIGRATION_WAIT = 600.0
-#: Seconds between looks whether it has.
+#: Seconds between two attempts.
 _MIGRATION_LOOK = 0.1
-#: Milliseconds that a statement of a migration waits for a lock. Whoever uses the table queues
-#: up behind it meanwhile, so it is short, and tried again.
+#: Milliseconds that a statement of a migration waits for a lock. Other statements on the table
+#: queue up behind it, so the time is short, and the migration is tried again.
 _MIGRATION_PATIENCE = 1000
-#: Number of the advisory lock under which migrations run: "rolehost" in ASCII.
+#: Number of the advisory lock for migrations: "rolehost" in ASCII.
 _MIGRATION_LOCK = int.from_bytes(b"rolehost", "big")
-#: What the server keeps for superusers and for roles of reservation is not ours; -1 is no limit.
+#: The server's limit without its reserved connections; -1 is no limit.
 #: Source: https://www.postgresql.org/docs/current/runtime-config-connection.html.
 _LIMIT = """
     SELECT least(
@@ -83,7 +83,7 @@ class PostgresDatabase(Database):
 
     @contextmanager
     def migration_lock(self) -> Iterator[None]:
-        """See :meth:`rolehost.api.Database.migration_lock`; has a connection of its own."""
+        """See :meth:`rolehost.api.Database.migration_lock`; uses a separate connection."""
         holder = self._server.connect()
         try:
             try:
@@ -95,8 +95,8 @@ class PostgresDatabase(Database):
             holder.close()
 
     def _await_migrations(self, holder: Connection) -> None:
-        # Asked for again and again: a statement that waits would be a transaction that
-        # CREATE INDEX CONCURRENTLY, under this very lock, waits for in its turn.
+        # Polled: a statement that waits is a transaction, and CREATE INDEX CONCURRENTLY, which
+        # runs under this lock, would wait for that transaction.
         until = time.monotonic() + _MIGRATION_WAIT
         with holder.cursor() as cursor:
             while True:
@@ -122,8 +122,8 @@ class PostgresDatabase(Database):
     def migration_statement(self, sql: str) -> None:
         """See :meth:`rolehost.api.Database.migration_statement`.
 
-        Without time limits, for what cannot run in a transaction locks nobody out, and would
-        leave an unfinished index behind; on a connection of its own.
+        Without time limits: such a statement blocks no other one, and a time-out would leave an
+        invalid index. It runs on a separate connection.
         """
         connection = self._server.connect()
         try:
@@ -152,7 +152,7 @@ class PostgresDatabase(Database):
 
 
 class _Session:
-    """Lets a thread connect; has no state of its own, so one serves all threads."""
+    """Lets a thread connect. Without own state, so one object serves all threads."""
 
     __slots__ = ("_connections",)
 
@@ -180,7 +180,7 @@ class _Transaction(PeeweeTransaction):
     connections: Connections
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> Cursor:
-        """Run one statement; an error that is not the storage's own is peewee's class for it."""
+        """Run one statement; an error of the statement is raised as peewee's class for it."""
         try:
             cursor = self.driver.cursor()
             _execute(cursor, sql, params)

@@ -1,4 +1,4 @@
-"""What PostgreSQL's errors mean to the host."""
+"""The host's errors for PostgreSQL's errors."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from rolehost.api import (
     check_values,
 )
 
-#: A value in a message of the server.
+#: A quoted value in a message of the server.
 _QUOTED = re.compile(r'".*"', re.DOTALL)
 
-#: What every error names, for whoever reads it by program.
+#: Fields of every error, for programs.
 _BACKEND = "postgres"
 
 #: Codes (https://www.postgresql.org/docs/current/errcodes-appendix.html) after which the same
-#: transaction may succeed: others were in the way.
+#: transaction may succeed, because it conflicted with others.
 _BUSY = {
     "40001": "another transaction changed the same rows",
     "40P01": "the transaction was in a deadlock with another one",
@@ -44,7 +44,7 @@ _UNAVAILABLE = {
 }
 
 
-#: Codes of values that the server cannot hold, and what to say.
+#: Codes of values that the server cannot hold, with the texts of the errors.
 _VALUES = {
     "22001": "a text is longer than its column",
     "22003": "a number is out of range",
@@ -58,14 +58,14 @@ _VALUES = {
 
 
 def storage_error(error: BaseException, place: str) -> StorageError | None:
-    """Return the host's error for a failure of the storage itself; None for any other.
+    """Return the host's error if the storage itself failed, or None.
 
-    A statement that took longer than ``statement_timeout`` is at fault itself: it stays
-    :class:`peewee.OperationalError`.
+    If a statement took longer than ``statement_timeout``, the statement is the problem: the error
+    stays :class:`peewee.OperationalError`.
 
     Args:
         error: the driver's error, or peewee's around one.
-        place: names backend, host and database, for the message.
+        place: backend, host and database, for the message.
     """
     cause = getattr(error, "orig", error) if isinstance(error, peewee.PeeweeException) else error
     if not isinstance(cause, psycopg2.Error):
@@ -86,7 +86,7 @@ def storage_error(error: BaseException, place: str) -> StorageError | None:
 
 
 def refused(error: ValueError, params: Any) -> ValueError | ValueRefused:
-    """Return what to raise when the driver could not put parameters into a statement."""
+    """Return the error if the driver could not put parameters into a statement."""
     try:
         check_values(params if isinstance(params, (list, tuple)) else ())
     except ValueRefused as known:
@@ -102,13 +102,13 @@ def lost(place: str, error: psycopg2.Error) -> StorageUnavailable:
 
 
 class _Sign(NamedTuple):
-    """A reason not to get a connection. Connecting fails without a code, so words must do.
+    """A reason for a failed connection. Such errors have no code, so words are compared.
 
     Attributes:
         words: part of libpq's or the server's message, in lower case.
-        meaning: what is wrong, in our words.
-        setting: the setting to look at.
-        fix: what to do.
+        meaning: the problem, for the message.
+        setting: the setting to check.
+        fix: the fix, for the message.
     """
 
     words: str
@@ -150,7 +150,7 @@ _PASSING = (
           "name the primary, or wait for one of them to become it"),
 )  # fmt: skip
 
-#: Waiting cannot help. The first that fits counts, so what is special comes first.
+#: Waiting cannot help. The first match counts, so special ones come first.
 _LASTING = (
     _Sign("password authentication failed", "wrong user or password", _PASSWORD,
           "give those of a role of this server, there or in the url"),
@@ -198,13 +198,13 @@ _LASTING = (
 
 
 def not_connected(error: psycopg2.Error, place: str) -> StorageUnavailable:
-    """Return the host's error for a connection that could not be had.
+    """Return the host's error for a connection that could not be opened.
 
-    Of several hosts one may be away and another refuse: then waiting can help.
+    With several hosts, one may be away and another may refuse: then waiting can help.
 
     Args:
-        error: the driver's; it names no password.
-        place: names backend, host and database, for the message.
+        error: the driver's error; its text has no password.
+        place: backend, host and database, for the message.
     """
     text = str(error).lower()
     for signs, kind in ((_PASSING, StorageUnavailable), (_LASTING, StorageRefused)):
@@ -216,7 +216,7 @@ def not_connected(error: psycopg2.Error, place: str) -> StorageUnavailable:
 
 
 def no_uri() -> StorageRefused:
-    """Return the host's error for a ``url`` that is none; it shows nothing of it."""
+    """Return the host's error for an invalid ``url``, without showing it."""
     return StorageRefused(
         "postgres: [postgres] url is no connection URI;"
         " expected postgresql://user:password@host:5432/name",
@@ -226,14 +226,14 @@ def no_uri() -> StorageRefused:
 
 
 def replica(place: str) -> StorageUnavailable:
-    """Return the host's error for a server that takes no writes; it may yet be promoted."""
+    """Return the host's error for a read-only server; it may be promoted later."""
     meaning = "expected a server that takes writes, got a read-only replica"
     fix = "name the primary, or several hosts and target_session_attrs=read-write"
     return _told(StorageUnavailable, place, meaning, _URL, fix)
 
 
 def too_old(place: str, version: int) -> StorageRefused:
-    """Return the host's error for a server below the oldest that is supported."""
+    """Return the host's error for a server that is older than supported."""
     meaning = f"expected PostgreSQL 12 or newer, got {version // 10000}"
     return _told(StorageRefused, place, meaning, _URL, "name a newer server")
 
@@ -246,14 +246,14 @@ def _told(kind: type[_T], place: str, meaning: str, setting: str, fix: str) -> _
 
 
 def aborted(place: str) -> TransactionAborted:
-    """Return the host's error for the use of a transaction that a failed statement ended."""
+    """Return the host's error for a statement in a transaction that has failed."""
     return TransactionAborted(
         f"{place}: a statement of this transaction had failed, so nothing of it was committed"
     )
 
 
 def raised(error: psycopg2.Error, place: str) -> Exception:
-    """Return what to raise for a driver's error: the host's, or peewee's of the same name."""
+    """Return the error to raise for a driver's error: the host's, or peewee's of the same name."""
     if isinstance(error, errors.InFailedSqlTransaction):
         return aborted(place)
     known = storage_error(error, place)
@@ -267,17 +267,17 @@ def raised(error: psycopg2.Error, place: str) -> Exception:
 
 
 def conceal(error: BaseException | None) -> None:
-    """Take the values out of the text of the driver's errors, and of those before it.
+    """Remove values from the text of a driver's error, and of the errors that it came from.
 
     The server repeats values of rows and parameters in its details (``Key (name)=(…) already
-    exists``, ``Failing row contains (…)``), and the driver a part of the statement, into which it
-    has written the values. These texts would reach logs and the table of jobs. What the server
-    said is left in ``error.diag``.
+    exists``, ``Failing row contains (…)``). The driver repeats a part of the statement, with
+    values. These texts would reach logs and the table of jobs. The full text stays in
+    ``error.diag``.
     """
     while error is not None:
         if isinstance(error, psycopg2.Error) and error.pgcode is not None:
             said = error.diag.message_primary or type(error).__name__
-            if error.pgcode.startswith("22"):  # a value is wrong, and quoted
+            if error.pgcode.startswith("22"):  # the text quotes a wrong value
                 said = _QUOTED.sub('"…"', said)
             place, hint = error.diag.statement_position, error.diag.message_hint
             said += f" (at character {place} of the statement)" if place else ""

@@ -1,4 +1,4 @@
-"""Which database the settings mean, told without the driver and without a secret."""
+"""The database of the settings, without the driver and without a secret."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rolehost_postgres.settings import PostgresSettings
 
 
 def identity(settings: PostgresSettings) -> str:
-    """Return ``host:port/database``; empty when libpq's environment decides, or part of it.
+    """Return ``host:port/database``; empty if libpq's environment decides a part of it.
 
     The forms of a URI: https://www.postgresql.org/docs/current/libpq-connect.html.
     """
@@ -30,5 +30,5 @@ def identity(settings: PostgresSettings) -> str:
 
 
 def _port(host: str, port: str) -> str:
-    """Return ``:port`` for a host that does not say one; the brackets are of IPv6 addresses."""
+    """Return ``:port`` for a host without a port; IPv6 addresses have brackets."""
     return "" if ":" in host.rpartition("]")[2] else f":{port}"

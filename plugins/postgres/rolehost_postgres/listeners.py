@@ -14,12 +14,12 @@ from rolehost_postgres.payloads import CHANNEL, token, tokens_of
 from rolehost_postgres.server import Server
 from rolehost_postgres.wire import Connection
 
-#: Seconds between attempts to connect anew: the first, and the longest.
+#: Seconds between attempts to connect again: the first, and the longest.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
 
 
 class WakeListener(Listener):
-    """Waits for names that the process's connection receives."""
+    """Waits for names that the connection of the process receives."""
 
     def __init__(self, listeners: Listeners, names: Collection[str]) -> None:
         self._listeners = listeners
@@ -49,7 +49,7 @@ class WakeListener(Listener):
         self.interrupt()
 
     def received(self, tokens: frozenset[str] | None) -> None:
-        """Note names that were woken; None is all, for some may have been missed."""
+        """Note names that were woken; None is all, because some may have been missed."""
         here = self._names.keys() if tokens is None else self._names.keys() & tokens
         if here:
             with self._changed:
@@ -58,10 +58,10 @@ class WakeListener(Listener):
 
 
 class Listeners:
-    """The listeners of one process; connects when the first one comes, and again when cut off.
+    """The listeners of one process; connects for the first one, and again if cut off.
 
     Args:
-        server: where the connection comes from.
+        server: opens the connection.
     """
 
     def __init__(self, server: Server) -> None:
@@ -138,7 +138,7 @@ class Listeners:
                 pause = min(pause * 2, _LONGEST_PAUSE)
 
     def _receive(self, connection: Connection) -> None:
-        """Hand over notifications until this is closed.
+        """Pass notifications on until this is closed.
 
         Raises:
             psycopg2.Error: the connection was lost.
@@ -161,7 +161,7 @@ class Listeners:
             listener.received(tokens)
 
     def _stops_within(self, seconds: float) -> bool:
-        """Wait, and say whether this was closed meanwhile."""
+        """Wait; return whether this was closed."""
         poll = select.poll()
         poll.register(self._stopped.fileno(), select.POLLIN)
         return bool(poll.poll(int(seconds * 1000)))

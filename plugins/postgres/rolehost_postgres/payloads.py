@@ -1,4 +1,4 @@
-"""How names travel in notifications: bounded, whatever the names are."""
+"""Names in the payloads of notifications, which have a limited size."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ CHANNEL = "rolehost"
 #: Most bytes of a payload; the server takes less than 8000
 #: (https://www.postgresql.org/docs/current/sql-notify.html).
 _LONGEST = 7000
-#: A name of more bytes travels as its digest.
+#: A longer name is sent as its digest.
 _LONGEST_NAME = 200
 _SEPARATOR = "\n"
 
 
 def token(name: str) -> str:
-    """Return what stands for a name in a payload; the same in every process."""
+    """Return the token of a name in a payload; the same in every process."""
     if _SEPARATOR in name or "\0" in name or len(name.encode()) > _LONGEST_NAME:
         return "#" + hashlib.blake2b(name.encode(), digest_size=20).hexdigest()
     return name
 
 
 def payloads(names: Iterable[str]) -> Iterator[str]:
-    """Put names into as few payloads as they fit in."""
+    """Put names into as few payloads as possible."""
     tokens: list[str] = []
     size = 0
     for each in sorted(token(name) for name in names):

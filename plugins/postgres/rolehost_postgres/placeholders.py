@@ -1,12 +1,12 @@
-"""Statements in the host's style of parameters, ``?``, made into the driver's, ``%s``."""
+"""Translates statements from the host's parameter style, ``?``, to the driver's, ``%s``."""
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
 
-#: What a question mark may stand in without being a parameter: texts, quoted names, comments,
-#: dollar quotes (https://www.postgresql.org/docs/current/sql-syntax-lexical.html).
+#: Where a question mark is not a parameter: in texts, quoted names, comments and dollar quotes
+#: (https://www.postgresql.org/docs/current/sql-syntax-lexical.html).
 _PARTS = re.compile(
     r"""
       (?P<opaque>
@@ -32,7 +32,7 @@ _INSERT = re.compile(
 
 @lru_cache(maxsize=1024)
 def translate(sql: str) -> str:
-    """Return a statement with ``%s`` for each parameter and every other ``%`` doubled."""
+    """Return a statement with ``%s`` for each parameter, and every other ``%`` doubled."""
     return _PARTS.sub(_part, sql)
 
 
@@ -47,11 +47,11 @@ def many_rows(sql: str) -> tuple[str, str, str] | None:
     """Divide a translated INSERT of one row before, at and after its row of parameters.
 
     Returns:
-        None when the statement is no such INSERT, or when several rows in one statement would
-        not be the same as several statements (``ON CONFLICT … DO UPDATE``, ``RETURNING``).
+        None if the statement is not such an INSERT, or if one statement with several rows would
+        differ from several statements (``ON CONFLICT … DO UPDATE``, ``RETURNING``).
     """
     match = _INSERT.fullmatch(sql)
     if match is None:
         return None
-    # Head and tail are not formatted, so what was doubled for that becomes single again.
+    # Head and tail are not formatted, so doubled percent signs become single again.
     return match["head"].replace("%%", "%"), match["row"], match["tail"].replace("%%", "%")

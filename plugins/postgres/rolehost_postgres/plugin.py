@@ -20,7 +20,7 @@ from rolehost_postgres import abilities
 from rolehost_postgres.identity import identity
 from rolehost_postgres.settings import PostgresSettings
 
-#: How a deployment names these backends: ``[storage] database = "postgres"``.
+#: The name of these backends in a deployment: ``[storage] database = "postgres"``.
 NAME = "postgres"
 
 #: Most connections of the queue in one process: one listens, one notifies, one answers a health
@@ -30,7 +30,7 @@ QUEUE_CONNECTIONS = 3
 
 @hookimpl
 def rolehost_plugin() -> PluginInfo:
-    """Say what it is."""
+    """Describe the plugin."""
     return PluginInfo(
         api=PLUGIN_API,
         summary="PostgreSQL: the service database, and a queue by LISTEN and NOTIFY",
@@ -40,7 +40,7 @@ def rolehost_plugin() -> PluginInfo:
 
 @hookimpl
 def rolehost_backends(context: DeclareContext) -> Sequence[Backend]:
-    """Offer the backends; the driver is imported when one is made."""
+    """Offer the backends; the driver is imported when a backend is made."""
     settings: PostgresSettings = context.settings
 
     def database() -> Database:
@@ -75,7 +75,7 @@ def rolehost_backends(context: DeclareContext) -> Sequence[Backend]:
 
 
 def _missing_driver() -> str:
-    """Say what to install when the driver is missing; looks, but imports nothing."""
+    """Return what to install if the driver is missing; imports nothing."""
     if find_spec("psycopg2") is None:
         return "psycopg2 is not installed; pip install psycopg2-binary"
     return ""

@@ -18,13 +18,13 @@ from rolehost_postgres.wire import Connection
 
 
 class Pool:
-    """Opens connections when they are first needed; the one given back last is used first.
+    """Opens connections on demand; the one that was given back last is used first.
 
     Args:
-        server: where they come from.
-        size: most connections at once.
+        server: opens connections.
+        size: most connections at the same time.
         timeout: seconds to wait for one.
-        check_idle: seconds unused after which one is asked for a sign of life.
+        check_idle: seconds of disuse after which a connection is tested.
     """
 
     def __init__(self, server: Server, *, size: int, timeout: float, check_idle: float) -> None:
@@ -32,7 +32,7 @@ class Pool:
         self._size = size
         self._timeout = timeout
         self._check_idle = check_idle
-        #: Called in a forked child, for whoever holds a connection of the parent.
+        #: Called in a forked child, for objects that hold a connection of the parent.
         self.on_fork: Callable[[], None] | None = None
         self._start_empty()
         self._closed = False
@@ -44,11 +44,11 @@ class Pool:
         self._idle: list[tuple[Connection, float]] = []
 
     def take(self) -> Connection:
-        """Take a connection that works, as far as can be told; give it back when done.
+        """Take a connection that works, as far as is known; give it back when done.
 
         Raises:
             StorageError: the pool was closed.
-            StorageUnavailable: all are in use for too long, or none can be opened.
+            StorageUnavailable: none became free in time, or none can be opened.
         """
         if self._closed:
             raise StorageError(f"{self._server.place}: it was closed in this process")
@@ -69,7 +69,7 @@ class Pool:
             raise
 
     def give(self, connection: Connection) -> None:
-        """Give a connection back; one that is broken or in a transaction is closed."""
+        """Give a connection back; close it if it is broken or in a transaction."""
         try:
             connection.begins = False
             fit = not connection.closed and connection.idle
@@ -83,7 +83,7 @@ class Pool:
             self._free.release()
 
     def close(self) -> None:
-        """Close what lies unused; what is in use is closed when given back. Idempotent."""
+        """Close the idle connections; others are closed when given back. Idempotent."""
         with self._guard:
             self._closed = True
             idle, self._idle = self._idle, []
@@ -95,8 +95,8 @@ class Pool:
             return self._idle.pop() if self._idle else None
 
     def _works(self, connection: Connection, since: float) -> bool:
-        # PERF: a server that closed the connection has left something to read, so looking at
-        # the socket finds it in microseconds; only a silent loss needs a round trip.
+        # PERF: if the server closed the connection, the socket is readable, which takes
+        # microseconds to find out. Only a silent loss needs a round trip.
         if connection.closed or _readable(connection.fileno()):
             return False
         if time.monotonic() - since < self._check_idle:
@@ -107,7 +107,7 @@ class Pool:
         return False
 
     def forget_after_fork(self) -> None:
-        """In a forked child: use none of the parent's connections; the driver closes none."""
+        """In a forked child, use none of the parent's connections; the driver closes none."""
         self._start_empty()
         if self.on_fork is not None:
             self.on_fork()

@@ -1,4 +1,4 @@
-"""Storage kind ``queue`` by LISTEN and NOTIFY: wake-ups only, the jobs are in the ledger."""
+"""Storage kind ``queue`` by LISTEN and NOTIFY. Wake-ups only: jobs are in the ledger."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class PostgresQueue(Queue):
         )
 
     def depth(self, queue_name: str) -> int:  # noqa: ARG002 - the interface's
-        """Return 0: it carries no messages."""
+        """Return 0, because it carries no messages."""
         return 0
 
     def ping(self) -> None:

@@ -1,4 +1,4 @@
-"""Sends wake-ups: whoever commits only leaves the names here, a thread notifies."""
+"""Sends wake-ups in a thread, so that a commit does not wait for them."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from rolehost.api import RolehostError
 from rolehost_postgres.payloads import CHANNEL, payloads
 from rolehost_postgres.pool import Pool
 
-#: Seconds after a failure in which wake-ups are dropped: waiters look by themselves then.
+#: Seconds after a failure in which wake-ups are dropped; listeners poll then.
 _PAUSE = 1.0
-#: Seconds between two notifications: under load one tells of many commits.
+#: Seconds between two notifications: under load one is for many commits.
 _GAP = 0.005
-#: Seconds that closing waits for what is still to be sent.
+#: Seconds that closing waits for names that are not sent yet.
 _FLUSH = 2.0
 
 
 class Sender:
-    """Merges names while a notification is under way and shortly after it; the first one after
-    a while goes out at once.
+    """Merges names during a notification and shortly after it. After a pause, the first name is
+    sent at once.
 
     Args:
-        pool: gives the connection to notify on.
+        pool: gives the connection for NOTIFY.
     """
 
     def __init__(self, pool: Pool) -> None:
@@ -37,8 +37,8 @@ class Sender:
         self._not_before = 0.0
 
     def send(self, names: Collection[str]) -> None:
-        """Have these names sent soon. Never blocks, never raises."""
-        # They will be sent, and after what they tell of: no lock for that.
+        """Send these names soon. Never blocks, never raises."""
+        # They will be sent, and later than the commit that they announce: no lock is needed.
         if self._names.issuperset(names):
             return
         with self._changed:
@@ -53,7 +53,7 @@ class Sender:
             self._changed.notify()
 
     def close(self) -> None:
-        """Send what is left, for at most a moment, and stop. Idempotent."""
+        """Send the rest, for a short time at most, and stop. Idempotent."""
         with self._changed:
             self._closed = True
             thread = self._thread
@@ -67,7 +67,7 @@ class Sender:
             with self._changed:
                 while not self._names and not self._closed:
                     self._changed.wait()
-                # What comes meanwhile goes with it.
+                # Names that arrive now go with it.
                 self._changed.wait_for(lambda: self._closed, sent + _GAP - time.monotonic())
                 if not self._names:
                     return
@@ -86,5 +86,5 @@ class Sender:
             finally:
                 self._pool.give(connection)
         except (RolehostError, psycopg2.Error, ValueError):
-            # A wake-up may be lost, and one that cannot be sent must not hold up the next.
+            # A wake-up may be lost, and a failure must not delay the next one.
             self._not_before = time.monotonic() + _PAUSE

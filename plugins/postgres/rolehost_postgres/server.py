@@ -1,4 +1,4 @@
-"""Opens connections to one PostgreSQL database, and says plainly why one cannot be had."""
+"""Opens connections to one PostgreSQL database, with clear errors if that fails."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rolehost_postgres.failures import lost, no_uri, not_connected, replica, too
 from rolehost_postgres.settings import PostgresSettings
 from rolehost_postgres.wire import Connection, Cursor
 
-#: The oldest server that is supported, as the driver numbers versions.
+#: The oldest supported server, as the driver numbers versions.
 OLDEST = 120_000
 
 #: Type oid of bytea.
@@ -26,8 +26,8 @@ def _as_bytes(value: Any, cursor: Any) -> bytes | None:
 
 _BYTES = new_type((_BYTEA,), "BYTES", _as_bytes)
 
-#: When a host that says nothing any more is given up, about half a minute: the system's own
-#: limits are hours (https://www.postgresql.org/docs/current/libpq-connect.html).
+#: A host that no longer answers is given up after about half a minute. The defaults of the system
+#: are hours (https://www.postgresql.org/docs/current/libpq-connect.html).
 _SILENCE = {
     "keepalives_idle": "15",
     "keepalives_interval": "5",
@@ -37,21 +37,21 @@ _SILENCE = {
 
 
 class Server:
-    """Where connections come from; thread-safe, and holds none itself.
+    """Opens connections; thread-safe, and keeps none.
 
     Args:
         settings: the plugin's settings.
         purpose: shown by ``pg_stat_activity`` as part of ``application_name``.
 
     Raises:
-        StorageRefused: the setting ``url`` is no connection URI.
+        StorageRefused: the setting ``url`` is not a connection URI.
     """
 
     def __init__(self, settings: PostgresSettings, purpose: str) -> None:
         try:
             parts = {} if settings.url is None else parse_dsn(settings.url.reveal())
         except psycopg2.Error:
-            # Without the driver's text: it shows the URI, and so the password.
+            # Without the driver's text, which shows the URI with the password.
             raise no_uri() from None
         given = {
             "password": None if settings.password is None else settings.password.reveal(),
@@ -63,7 +63,7 @@ class Server:
         parts.setdefault("connect_timeout", str(settings.connect_timeout))
         for name, value in _SILENCE.items():
             parts.setdefault(name, value)
-        #: What errors call it: backend, host, port, database, user.
+        #: Its name in errors: backend, host, port, database, user.
         self.place = _place(parts)
         self._dsn = make_dsn(**parts)
         self._settings = settings
@@ -72,8 +72,8 @@ class Server:
         """Open a connection in autocommit mode, with this plugin's time limits.
 
         Raises:
-            StorageRefused: it cannot be had with these settings.
-            StorageUnavailable: it cannot be had for now.
+            StorageRefused: these settings cannot work.
+            StorageUnavailable: the server cannot be reached now.
         """
         try:
             opened = psycopg2.connect(
@@ -97,7 +97,7 @@ class Server:
         return opened
 
     def _prepare(self, opened: Connection) -> bool:
-        """Set limits, and say whether the server takes no writes; one round trip."""
+        """Set limits and return whether the server is read-only, in one round trip."""
         settings = self._settings
         with opened.cursor() as cursor:
             cursor.execute(
@@ -110,7 +110,7 @@ class Server:
 
 
 def _place(parts: Mapping[str, str]) -> str:
-    """Name a server by the URI's parts and by libpq's environment, as libpq does."""
+    """Return the name of a server from the URI and libpq's environment, as libpq reads them."""
 
     def part(name: str, variable: str, otherwise: str) -> str:
         return parts.get(name) or os.environ.get(variable) or otherwise
@@ -123,5 +123,5 @@ def _place(parts: Mapping[str, str]) -> str:
 
 
 def _milliseconds(seconds: float) -> int:
-    """Return what PostgreSQL takes; 0 is no limit, and nothing else becomes 0."""
+    """Return milliseconds; 0 is no limit, and no other value becomes 0."""
     return 0 if seconds == 0 else max(1, round(seconds * 1000))

@@ -18,21 +18,21 @@ class PostgresSettings(Settings, frozen=True):
     """``[postgres]``; database and queue use the same server.
 
     Attributes:
-        url: where the database is, ``postgresql://user:password@host:5432/name``; anything
-            that libpq takes as a connection URI, so several hosts and parameters too. None
-            leaves it to libpq's environment (PGHOST, PGDATABASE, PGSERVICE and the like).
+        url: the database, ``postgresql://user:password@host:5432/name``; any connection URI of
+            libpq, also with several hosts and parameters. None, the default, takes it from
+            libpq's environment (PGHOST, PGDATABASE, PGSERVICE and others).
         password: the password, instead of one in ``url``.
-        sslmode: how much TLS; None leaves it to ``url``, else to libpq (``prefer``).
+        sslmode: the level of TLS; None takes it from ``url``, or libpq's default (``prefer``).
         sslrootcert: file with the certificates that ``verify-ca`` and ``verify-full`` trust.
-        pool_size: most connections the service database opens in each process. At least as
-            many as the process has threads that use it at once, or they wait.
+        pool_size: most connections of the service database in each process. If it is less than
+            the number of threads that use the database at the same time, they wait.
         pool_timeout: seconds a thread waits for a connection; then ``StorageUnavailable``.
-        connect_timeout: seconds after which connecting has failed; whole seconds, at least 2.
+        connect_timeout: seconds after which connecting fails; whole seconds, at least 2.
         statement_timeout: seconds after which the server ends a statement; 0 is never.
-        lock_timeout: seconds a statement waits for a row or table that somebody else holds;
-            then ``StorageBusy``. 0 is for ever.
-        check_idle: a connection that lay unused for so many seconds is asked for a sign of
-            life before it is used. Closed ones are noticed without asking.
+        lock_timeout: seconds a statement waits for a row or table that another transaction
+            holds; then ``StorageBusy``. 0 waits for ever.
+        check_idle: seconds of disuse after which a connection is tested before it is used.
+            Closed connections are noticed without a test.
     """
 
     url: Secret | None = None

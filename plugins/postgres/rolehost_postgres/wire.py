@@ -1,7 +1,7 @@
 """The driver's connection and cursor, with ``BEGIN`` sent together with the first statement.
 
-PERF: a transaction of one statement costs two round trips instead of three, and one that never
-runs a statement costs none.
+PERF: a transaction of one statement costs two round trips instead of three, and one without a
+statement costs none.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _without_values(method: F) -> F:
-    """Let no error of a method show values of rows or parameters; see :func:`conceal`."""
+    """Wrap a method so that its errors show no values of rows or parameters."""
 
     @wraps(method)
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -38,7 +38,7 @@ class Connection(DriverConnection):
     """A connection in autocommit mode on which transactions begin with a statement.
 
     Attributes:
-        begins: whether a transaction was begun and the server does not know of it yet.
+        begins: whether a transaction was begun, but BEGIN was not sent yet.
     """
 
     begins = False
@@ -50,7 +50,7 @@ class Connection(DriverConnection):
 
 
 class Cursor(DriverCursor):
-    """A cursor that begins the transaction of its connection when it has not begun yet."""
+    """A cursor that sends BEGIN before the first statement of a transaction."""
 
     connection: Connection
 
@@ -128,8 +128,8 @@ class Cursor(DriverCursor):
             super().execute(both, params)
         except psycopg2.Error:
             if not self.connection.closed and self.connection.idle:
-                # The server reads all of a text before it runs any: with a mistake in its
-                # grammar nothing has begun. Fail again, in a transaction that knows of it.
+                # The server parses all of a text before it runs any of it. After a syntax error
+                # BEGIN did not run, so fail again, in a transaction.
                 self._begin()
                 super().execute(query, params)
             self.connection.begins = False
