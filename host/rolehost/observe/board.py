@@ -20,11 +20,11 @@ class Hang(NamedTuple):
     """One process that hangs.
 
     Attributes:
-        process: ``worker.0``, or of a process of the role http its number, ``http 1234``.
+        process: ``worker.0``; for a process of the role http, ``http`` and its process id.
         pid: its process id.
-        part: which part of it makes no progress.
-        since: :func:`time.monotonic` of the supervisor when it was found.
-        silent: seconds without progress until then.
+        part: the part of it that makes no progress.
+        since: when the supervisor found it, :func:`time.monotonic`.
+        silent: seconds without progress before that.
     """
 
     process: str
@@ -34,7 +34,7 @@ class Hang(NamedTuple):
     silent: float
 
     def __str__(self) -> str:
-        """Say it in one line."""
+        """Describe it in one line."""
         return (
             f"{self.process} (pid {self.pid}) hangs: no progress of {self.part}"
             f" for {self.silent:.1f} s"
@@ -42,12 +42,12 @@ class Hang(NamedTuple):
 
 
 class Notice(NamedTuple):
-    """What is on the board.
+    """The content of the board.
 
     Attributes:
         hangs: the processes that hang and are not replaced yet.
-        restarts: role → reason (``death`` or ``hang``) → processes replaced since the
-            supervisor started. What a reload replaces is not counted.
+        restarts: role → reason (``death`` or ``hang``) → number of processes replaced since the
+            supervisor started, without those that a reload replaced.
     """
 
     hangs: tuple[Hang, ...] = ()

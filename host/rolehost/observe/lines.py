@@ -1,7 +1,7 @@
-"""The two forms of a log line, made of the standard library alone.
+"""The two forms of a log line, with the standard library alone.
 
-The supervisor writes its own lines with these, so that the output of parent and children
-looks the same although the parent imports nothing else.
+The supervisor, which imports little, writes its lines with these functions, so that its output
+looks like that of its children.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 #: ANSI colours of the levels on a terminal.
 _COLOURS = {"debug": "2", "info": "32", "warning": "33", "error": "31", "critical": "1;31"}
 
-#: Fields that have a place of their own in a console line.
+#: Fields with a fixed place in a console line.
 _PLACED = frozenset({"timestamp", "level", "event", "exception"})
 
 _second: tuple[int, str] = (-1, "")
@@ -32,15 +32,15 @@ def timestamp(now: float) -> str:
 
 
 def as_json(fields: Mapping[str, Any]) -> str:
-    """Render one line as JSON; what JSON does not know is shown by its ``repr``."""
+    """Render one line as JSON; values that JSON cannot represent are shown by their ``repr``."""
     return json.dumps(fields, default=repr, separators=(",", ":"))
 
 
 def as_console(fields: Mapping[str, Any], *, colour: bool) -> str:
     """Render one line for people: time, level, event, then the other fields as ``key=value``.
 
-    Values with blanks or control characters are quoted, so that no value can look like
-    another line. A traceback follows on lines of its own.
+    Values with spaces or control characters are quoted, so that no value can look like another
+    line. A traceback follows on the next lines.
     """
     level = str(fields.get("level", "info"))
     shown = f"{level:<8}"

@@ -1,4 +1,4 @@
-"""A process that ends when its parent does, so that a killed parent leaves no orphans at work."""
+"""Ends a process when its parent dies, so that a killed parent leaves no orphans."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ def follow_parent(parent: int, signum: int = signal.SIGTERM) -> None:
     """Ask the kernel for a signal when the parent dies; call it in the child after the fork.
 
     Survives ``exec``. The request is bound to the parent's *thread* that forked, so the parent
-    must fork from its main thread. Only Linux can do this; elsewhere the call does nothing,
-    and a child outlives a parent that was killed until somebody ends it.
+    must fork from its main thread. Only Linux can do this. Elsewhere the call does nothing, and a
+    child goes on after its parent was killed.
 
     Args:
         parent: the parent's process id, taken before the fork.
-        signum: what the child receives; when the parent is gone already, at once.
+        signum: what the child receives; at once if the parent is dead already.
     """
     if sys.platform != "linux":
         return

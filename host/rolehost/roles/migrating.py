@@ -1,4 +1,4 @@
-"""Bringing the schema up at the start of a deployment, as ``[deployment] migrate`` says."""
+"""Migrations at the start of a deployment, as ``[deployment] migrate`` says."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ log = structlog.get_logger(__name__)
 def bring_up(composition: Composition, database: Database) -> list[Migration]:
     """Apply pending migrations, or refuse to start with them; return what was applied.
 
-    Those of the phase *post* need that no older code runs any more. They are applied when no
-    process is there at all; else they wait for ``rolehost migrate up``, and refuse no start.
-    Of processes that do this at once, one does the work.
+    Migrations of the phase *post* need that no older code runs. They are applied if no process of
+    the fleet runs; otherwise they wait for ``rolehost migrate up``, and the start goes on. If
+    several processes do this at once, one of them does the work.
 
     Raises:
-        StartError: there are pending ones and the deployment wants them applied beforehand.
+        StartError: migrations are pending, and the deployment expects them to be applied before.
         RolehostError: the database cannot be reached, or a migration failed.
     """
     from rolehost.schema import HOST_SET, pending, require_pre, up
@@ -47,13 +47,13 @@ def bring_up(composition: Composition, database: Database) -> list[Migration]:
 
 
 def policy_of(composition: Composition) -> Literal["run", "check"]:
-    """Return what a start does about pending migrations."""
+    """Return whether a start runs pending migrations, or only checks that there are none."""
     own = composition.deployment.host.deployment
     return own.migrate or ("check" if own.environment == "production" else "run")
 
 
 def living(database: Database) -> list[str]:
-    """Return the ids of all processes of the fleet that live, whose code may be an older one."""
+    """Return the ids of all running processes of the fleet; they may run older code."""
     if not database.peewee.table_exists("rolehost_processes"):
         return []
     return Presence(database, SystemClock(), 0.0).living()

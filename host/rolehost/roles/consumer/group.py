@@ -1,4 +1,4 @@
-"""One consumer group in one process: polls, hands records to lanes, commits offsets."""
+"""One consumer group in one process: polls, gives records to lanes, commits offsets."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ from rolehost.storage import Partition, Record
 
 log = structlog.get_logger(__name__)
 
-#: Seconds a poll waits; a revoked partition or a stop is noticed within it.
+#: Seconds that a poll waits for records.
 POLL = 0.5
-#: Most records one poll returns.
+#: Upper bound of the records of one poll.
 RECORDS = 500
-#: Seconds between commits while there is work; a crash repeats at most what was finished since.
+#: Seconds between commits while there is work; a crash repeats the records finished since the last.
 COMMIT = 0.25
-#: Seconds for which a revoked partition is kept until its running records have ended.
+#: Seconds to wait for the running records of a revoked partition.
 RELEASE = 5.0
-#: Seconds to wait for room for many records before few are taken.
+#: Seconds to wait for room for many records before a poll for few.
 ROOM = 0.02
-#: Seconds for which all threads may be busy and settle nothing before the group counts as making
-#: no progress: handlers have no time limit, and a slow one is not a hang.
+#: Seconds for which all threads may be busy without settling a record. After that the group hangs:
+#: handlers have no time limit, so a slow one must not count as a hang earlier.
 HANDLING = 3600.0
-#: Dead letters replayed at once.
+#: Upper bound of dead letters that are replayed together.
 REPLAYS = 20
 
 
 class Progress:
-    """What a group has done between two looks of the thread that beats for it.
+    """What a group has done since the main thread looked last.
 
     Attributes:
         polled: how many records were taken.
@@ -56,7 +56,7 @@ class Progress:
         self._lag = 0
 
     def moved(self, settled: int, now: float) -> bool:
-        """Return whether more was settled than at the last call."""
+        """Return whether more records are settled than at the last call."""
         moved = settled != self._settled
         self._settled = settled
         if moved:
@@ -65,7 +65,7 @@ class Progress:
         return moved
 
     def stays(self, lag: int) -> bool:
-        """Return whether the lag is the one of the last call, so that no member reads."""
+        """Return whether the lag is above 0 and the same as at the last call: no member reads."""
         same = lag > 0 and lag == self._lag
         self._lag = lag
         return same
@@ -75,10 +75,10 @@ class ConsumerGroup(Loop):
     """The handlers of one consumer group in one process; its thread polls and commits.
 
     Args:
-        process: the process, started.
+        process: a started process.
         group: name of the group.
         handlers: its handlers, one for each topic.
-        lanes: the threads that handle; shared by all groups of the process.
+        lanes: run the handlers; shared by all groups of the process.
     """
 
     def __init__(
@@ -95,11 +95,11 @@ class ConsumerGroup(Loop):
         }
         self._lanes = lanes
         in_flight = process.composition.deployment.host.consumer.in_flight
-        # Twice, so that one batch is read while another is handled.
+        # Two batches, so that one is read while the other is handled.
         self._most = max(in_flight, *(2 * handler.batch for handler in handlers))
         self._batched: dict[str, deque[Taken]] = {topic: deque() for topic in self._handlers}
         self._assignments = Assignments()
-        #: The assignment of the record that a thread handles: its revocation ends a retry's wait.
+        #: The assignment of each thread's record; its revocation ends the wait before a retry.
         self._current = threading.local()
         self._commit_at = 0.0
         self._replays = process.listen([f"replay:{group}"])
@@ -121,7 +121,7 @@ class ConsumerGroup(Loop):
         return self._assignments.in_flight
 
     def stop_by(self, deadline: float) -> None:
-        """Make the thread begin nothing more, wait for what runs, commit, and leave.
+        """Make the thread start no more records, wait for the running ones, commit, and leave.
 
         Args:
             deadline: of ``time.monotonic()``, until which it waits.
@@ -131,11 +131,11 @@ class ConsumerGroup(Loop):
         self._subscription.interrupt()
 
     def beat(self) -> None:
-        """Report that the thread polls."""
+        """Report that the group polls."""
         self._beats.beat(f"polling for {self._group}")
 
     def leave(self) -> None:
-        """Give up the partitions: wait for what runs, commit, and end the subscription."""
+        """Give up all partitions and close the subscription."""
         try:
             self._revoked(self._assignments.partitions())
         except Exception as error:
@@ -143,7 +143,7 @@ class ConsumerGroup(Loop):
         self._subscription.close()
 
     def look(self) -> None:
-        """Beat unless what was taken is not handled, or what there is to read is not taken."""
+        """Beat if taken records are handled, and new ones are read."""
         if self._progresses(time.monotonic()):
             self._beats.beat(f"handling for {self._group}")
 
@@ -155,7 +155,7 @@ class ConsumerGroup(Loop):
             slow = self._lanes.full and now - progress.since >= HANDLING
             return not slow or not self._database_answers()
         reads = progress.polled and self._assignments.partitions()
-        # A lag that changes is another member's: it reads, or is written to.
+        # If the lag changes, another member reads, or its partitions are written to.
         return not reads or not progress.stays(self._lag())
 
     def _database_answers(self) -> bool:
@@ -174,7 +174,7 @@ class ConsumerGroup(Loop):
 
     def step(self) -> None:
         """Poll once, commit what is finished, and replay dead letters."""
-        # Few at a time cost as much as many; but one slow lane must not hold up the others.
+        # A poll for few costs as much as one for many; but a slow lane must not delay the others.
         self._assignments.wait_for_room(self._most // 2, ROOM)
         room = self._most - self._assignments.in_flight
         records: Sequence[Record] = ()
@@ -191,7 +191,7 @@ class ConsumerGroup(Loop):
         self._replay(now)
 
     def _stay(self) -> None:
-        """Stay a member of the group while there is no room for records."""
+        """Stay a member of the group while there is no room for more records."""
         if self._assignments.wait_for_room(self._most - 1, POLL):
             return
         partitions = self._assignments.partitions()
@@ -202,7 +202,7 @@ class ConsumerGroup(Loop):
             self._subscription.resume(partitions)
 
     def _work(self, taken: Sequence[Taken]) -> list[tuple[Hashable, Work]]:
-        """Return each record's lane and work."""
+        """Return the lane and the work of each record."""
         items: list[tuple[Hashable, Work]] = []
         batches: set[str] = set()
         for each in taken:
@@ -218,12 +218,12 @@ class ConsumerGroup(Loop):
             elif (key := each.record.key) is not None:
                 lane = self._group, partition, key
             items.append((lane, partial(self._handle, each)))
-        # Batches of a topic are serial, so that their order is that of the stream.
+        # The batches of a topic run one after the other, in the order of the stream.
         items += [((self._group, topic), partial(self._handle_batches, topic)) for topic in batches]
         return items
 
     def _handle(self, taken: Taken) -> None:
-        """Handle one record, in the thread of its lane."""
+        """Handle one record; in a thread of the lanes."""
         if self._assignments.start(taken):
             record = taken.record
             handling = self._handling[record.partition.topic]
@@ -231,7 +231,7 @@ class ConsumerGroup(Loop):
             self._assignments.settle(taken, self._decided(handle, taken.assignment))
 
     def _handle_batches(self, topic: str) -> None:
-        """Handle the records of a topic that have come, also those of later polls."""
+        """Handle the waiting records of a topic, also those of later polls; in a thread of the lanes."""
         handling, size = self._handling[topic], self._handlers[topic].batch
         waiting = self._batched[topic]
         while waiting:
@@ -245,7 +245,7 @@ class ConsumerGroup(Loop):
                     self._assignments.settle(each, done)
 
     def _decided(self, handle: Callable[[], object], assignment: Assignment | None) -> bool:
-        """Call until it returns; return False if the partition was revoked before."""
+        """Call ``handle`` until it succeeds; return False if the assignment or process ends before."""
         self._current.assignment = assignment
         gone = False
         while not gone:
@@ -260,7 +260,7 @@ class ConsumerGroup(Loop):
         return False
 
     def _wait(self, seconds: float) -> bool:
-        """Wait before a retry; return True if there is none, because the partition moves."""
+        """Wait before a retry; return True if the assignment or the process ends."""
         assignment: Assignment | None = getattr(self._current, "assignment", None)
         return (assignment.revoked if assignment else self.stopping).wait(seconds)
 
@@ -275,12 +275,12 @@ class ConsumerGroup(Loop):
 
     def _assigned(self, partitions: Collection[Partition]) -> None:
         runtime = self._runtime
-        # After a crash the first records may be those that were in flight when it happened.
+        # After a crash the first records may have been in flight when it happened.
         crashed = leases.crashed_lately(runtime.database, "consumer", runtime.clock.now())
         self._assignments.assign(partitions, self._most if crashed else 0)
 
     def _revoked(self, partitions: Collection[Partition]) -> None:
-        """Let what is being handled finish, within limits, so that it is not handled twice."""
+        """Wait for running records, within limits, so that no other member handles them again."""
         stopping = self.stopping.is_set()
         patience = max(0.0, self._stop_by - time.monotonic()) if stopping else RELEASE
         try:
@@ -291,7 +291,7 @@ class ConsumerGroup(Loop):
             self._assignments.forget(partitions)
 
     def _replay(self, now: float) -> None:
-        """Handle dead letters again that were marked so; looks when woken, or now and then."""
+        """Handle dead letters that are marked for replay; looks when woken, or when the poll is due."""
         if not self._replays.wait(0.0) and now < self._replay_at:
             return
         runtime = self._runtime

@@ -1,4 +1,4 @@
-"""Runs work in lanes: serial within one, parallel across them, on a bounded set of threads."""
+"""Runs work in lanes on a pool of threads: in order within a lane, in parallel across lanes."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ Work = Callable[[], None]
 
 
 class _Lane:
-    """What waits in one lane while something of it is runnable or runs."""
+    """One lane, from its first work until it runs empty."""
 
     __slots__ = ("closed", "lock", "name", "waiting")
 
     def __init__(self, name: Hashable) -> None:
         self.name = name
-        # One for each, so that threads at work in different lanes never meet.
+        # One lock for each lane, so that threads in different lanes do not contend.
         self.lock = threading.Lock()
-        #: None until something waits: in most lanes nothing ever does.
+        #: None until work waits: in most lanes none ever does.
         self.waiting: deque[Work] | None = None
-        #: It ran empty, and is another's turn when more comes.
+        #: It ran empty; later work of its name gets a new lane.
         self.closed = False
 
 
 class Lanes:
-    """A pool of threads that keeps the order of each lane; thread-safe.
+    """A pool of threads that keeps the order within each lane; thread-safe.
 
     Args:
         threads: how many lanes run at once.
@@ -46,15 +46,15 @@ class Lanes:
 
     @property
     def full(self) -> bool:
-        """Whether every thread is at work."""
+        """Whether every thread is busy."""
         return len(self._busy) >= len(self._threads)
 
     def submit(self, items: Iterable[tuple[Hashable, Work]]) -> None:
-        """Run each work after everything submitted to its lane before. None must raise.
+        """Run each work after all earlier work of its lane. Work must not raise.
 
         Args:
-            items: lane and work; what has the lane None waits for nothing. A lane is always
-                submitted to by the same thread.
+            items: lane and work; work of the lane None waits for no other. Work for one lane
+                must always be submitted by the same thread.
         """
         for name, work in items:
             if name is None:
@@ -72,7 +72,7 @@ class Lanes:
             self._runnable.put((lane, work))
 
     def stop(self, timeout: float) -> bool:
-        """End the threads after the work that each is doing; what waits is dropped.
+        """End each thread after its current work; waiting work is dropped.
 
         Returns:
             Whether all ended within ``timeout`` seconds.
@@ -94,7 +94,7 @@ class Lanes:
                 continue
             with lane.lock:
                 if lane.waiting:
-                    # To the end of the line, so that a long lane does not keep a thread to itself.
+                    # To the end of the queue, so that a long lane does not occupy a thread.
                     self._runnable.put((lane, lane.waiting.popleft()))
                 else:
                     lane.closed = True

@@ -14,7 +14,7 @@ from rolehost.roles.process import Process
 
 log = structlog.get_logger(__name__)
 
-#: Seconds that leaving the groups may take, after the grace.
+#: Seconds for leaving the groups, after the grace.
 LEAVING = 15.0
 
 
@@ -48,12 +48,12 @@ class ConsumerRole:
             group.start()
 
     def look(self) -> None:
-        """Beat for the groups that handle what they have taken, or have nothing to handle."""
+        """Beat for the groups that make progress."""
         for group in self._groups:
             group.look()
 
     def stop(self) -> None:
-        """Poll no more, let running handlers finish within the grace, commit, leave."""
+        """Stop polling, let running handlers finish within the grace, commit, leave the groups."""
         deadline = time.monotonic() + self._grace
         for group in self._groups:
             group.stop_by(deadline)

@@ -1,9 +1,9 @@
 """The Dramatiq broker of the worker role, which uses Dramatiq as a pool of threads.
 
-Ephemeral messages are Dramatiq's own: this broker passes them through to and from the broker of
-the queue backend. Durable jobs are not messages. For a durable queue the broker hands out *worker
-slots* (:mod:`rolehost.roles.worker.ledger`), in which the host runs rows of the jobs ledger. So
-one set of threads runs both, with Dramatiq's actors and middleware.
+Ephemeral messages are ordinary Dramatiq messages. This broker passes them to and from the broker of
+the queue backend. Durable jobs are not messages. For a durable queue the broker gives out *worker
+slots* (:mod:`rolehost.roles.worker.ledger`), in which the host runs jobs of the ledger. So one set
+of threads runs both, with Dramatiq's actors and middleware.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rolehost.roles.worker.ledger import LedgerConsumer
 
 
 class HostBroker(dramatiq.Broker):
-    """Consumes the ledger, and the ephemeral messages of the queue backend.
+    """Gives Dramatiq worker slots, and the ephemeral messages of the queue backend.
 
     Args:
         middleware: Dramatiq middleware.
@@ -39,7 +39,7 @@ class HostBroker(dramatiq.Broker):
         self._ephemeral = ephemeral
 
     def add_middleware(self, middleware: Middleware, **where: Any) -> None:
-        """Add a middleware; Dramatiq's worker adds one of its own."""
+        """Add a middleware; Dramatiq's worker adds one too."""
         super().add_middleware(middleware, **where)
         self._hooks.clear()
 
@@ -64,8 +64,8 @@ class HostBroker(dramatiq.Broker):
     def _implemented(self, name: str) -> list[Callable[..., None]]:
         """Return the hooks of this name that middleware implements.
 
-        PERF: Dramatiq calls the hook of every middleware for each of a message's four signals,
-        and most of them do nothing; that was a tenth of the cost of a job.
+        PERF: Dramatiq calls the hook of every middleware for each of the four signals of a
+        message. Most hooks do nothing, and calling them was a tenth of the cost of a message.
         """
         hooks = self._hooks.get(name)
         if hooks is None:
@@ -82,7 +82,7 @@ class HostBroker(dramatiq.Broker):
         return set(self.queues)
 
     def declare_queue(self, queue_name: str) -> None:
-        """Declare a queue; Dramatiq then starts a consumer for it."""
+        """Declare a queue; the worker then starts a consumer for it."""
         if queue_name in self.queues:
             return
         self.emit_before("declare_queue", queue_name)
@@ -94,7 +94,7 @@ class HostBroker(dramatiq.Broker):
     def enqueue(
         self, message: dramatiq.Message[Any], *, delay: int | None = None
     ) -> dramatiq.Message[Any]:
-        """Put an ephemeral message back that its middleware delays or retries."""
+        """Enqueue an ephemeral message that a middleware delays or retries."""
         if self._ephemeral is None:
             raise LookupError(f"no ephemeral actor uses queue {message.queue_name}")
         self.emit_before("enqueue", message, delay)

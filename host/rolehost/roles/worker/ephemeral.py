@@ -1,7 +1,7 @@
-"""Dramatiq middleware for ephemeral messages: poison messages, and one log line for each failure.
+"""Dramatiq middleware for ephemeral messages: poison messages, and log lines of failures.
 
-The broker of the queue backend counts how many processes died running a message, as the ledger
-does for jobs; see ``max_crashes`` of an actor.
+The broker of the queue backend counts how many processes died while they ran a message, as the
+ledger does for jobs; see ``max_crashes`` of an actor.
 """
 
 from __future__ import annotations
@@ -21,28 +21,27 @@ from rolehost.errors import StorageError
 
 log = structlog.get_logger(__name__)
 
-#: Dramatiq's loggers that log failures too: in several lines, and without the attempt.
+#: Loggers of Dramatiq that log failures too, in several lines and without the attempt.
 REPLACED = ("dramatiq.worker.WorkerThread", "dramatiq.middleware.retries.Retries")
 
 
 class Crashed(SkipMessage):
-    """A message is given up: as many processes died running it as its actor allows."""
+    """A message is a dead letter: it killed as many processes as its actor allows."""
 
 
 class NotOurs(SkipMessage):
-    """A message was given to another process, because this one seemed to be dead."""
+    """A message was given to another process, because this one seemed dead."""
 
 
 class PoisonMessages(Middleware):
-    """Gives up messages that killed too many processes; runs those that killed some one by one.
+    """Gives up poison messages, and runs suspects one at a time. Thread-safe.
 
-    The broker marks a message that a process held when it died with its number of ``crashes``.
-    The start of such a message is recorded before it runs. If ``crashes`` is not 0, it runs
-    while no other such message runs in this process, so that a second crash is its own.
-    Thread-safe.
+    A message that a process held when it died is a suspect: the broker gives it the attribute
+    ``crashes``. Its start is recorded before it runs. If ``crashes`` is above 0, it waits until
+    no other such message runs in this process, so that the next crash is certainly its own.
 
     Args:
-        actors: the ephemeral actors, by name; messages of others are left alone.
+        actors: the ephemeral actors, by name; other messages are not checked.
         given_up: called with the name of the actor of each message that is given up.
     """
 
@@ -62,7 +61,7 @@ class PoisonMessages(Middleware):
             NotOurs: another process has it, so it does not run here.
         """
         del broker
-        self._leave()  # after a message that could not be acknowledged
+        self._leave()  # if the message before could not be acknowledged
         crashes = getattr(message, "crashes", None)
         actor = self._actors.get(message.actor_name) if crashes is not None else None
         if crashes is None or actor is None:
@@ -78,19 +77,19 @@ class PoisonMessages(Middleware):
         try:
             ours = message.start()
         except StorageError as error:
-            # It runs all the same, like every message that was taken before the queue was away.
+            # It runs anyway, like every message that was taken before the queue was away.
             log.warning("start not recorded", actor=message.actor_name, error=str(error))
             ours = True
         if not ours:
             raise NotOurs("it was given to another process meanwhile")
 
     def after_ack(self, broker: dramatiq.Broker, message: Any) -> None:
-        """Let the next suspect message run: this one is done."""
+        """Let the next suspect run: this message is done."""
         del broker, message
         self._leave()
 
     def after_nack(self, broker: dramatiq.Broker, message: Any) -> None:
-        """Let the next suspect message run: this one is a dead letter."""
+        """Let the next suspect run: this message is a dead letter."""
         del broker, message
         self._leave()
 
@@ -101,10 +100,10 @@ class PoisonMessages(Middleware):
 
 
 class FailureLog(Middleware):
-    """Logs failed attempts; placed before Retries, so that it sees whether it retries.
+    """Logs each failed attempt in one line; before Retries, so that it sees whether that retries.
 
     Args:
-        actors: names of the ephemeral actors; any other failure is the host's own.
+        actors: names of the ephemeral actors; a failure of another actor is one of the host.
     """
 
     def __init__(self, actors: Collection[str]) -> None:
@@ -114,7 +113,7 @@ class FailureLog(Middleware):
             logging.getLogger(name).setLevel(logging.CRITICAL)
 
     def before_enqueue(self, broker: dramatiq.Broker, message: Any, delay: int | None) -> None:
-        """Note that this thread's message is to be tried again; ``delay`` in milliseconds."""
+        """Note that this thread's message is retried; ``delay`` in milliseconds."""
         del broker
         self._retry.of = (message.message_id, delay or 0)
 
@@ -126,7 +125,7 @@ class FailureLog(Middleware):
         result: Any = None,
         exception: BaseException | None = None,
     ) -> None:
-        """Log how an attempt failed, and whether there is another one."""
+        """Log why an attempt failed, and whether there is another one."""
         del broker, result
         identity, delay = getattr(self._retry, "of", ("", 0))
         self._retry.of = ("", 0)

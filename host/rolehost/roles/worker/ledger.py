@@ -1,13 +1,13 @@
 """Claims jobs of one durable queue in batches, and gives them back in batches.
 
-One transaction of the consumer thread writes the jobs that the worker threads have finished, makes
-rows available whose time has come, and claims the next batch. How much is claimed ahead follows
-the speed of the jobs: about a tenth of a second of work, so that slow jobs are not hoarded.
+In one transaction the consumer thread writes the jobs that the worker threads have finished, makes
+rows available that are due, and claims the next batch. It claims about a tenth of a second of work
+ahead, so that slow jobs are not hoarded.
 
-The message that Dramatiq hands to a thread is not a job but a *worker slot*: the thread runs
-claimed jobs of this queue in it, one after the other. A slot costs as much as a message does, so
-quick jobs share one; and no job waits behind another while a thread is free. Slots are stored
-nowhere: ``ack``, ``nack`` and ``requeue`` do nothing, because the ledger has the state of jobs.
+The message that Dramatiq gives to a thread is not a job but a *worker slot*: in it, the thread runs
+claimed jobs of this queue one after the other. A slot costs as much as a message, so quick jobs
+share one; and no job waits behind another while a thread is free. Slots are not stored: ``ack``,
+``nack`` and ``requeue`` do nothing, because the state of jobs is in the ledger.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ log = structlog.get_logger(__name__)
 #: Seconds of work that are claimed ahead.
 AHEAD = 0.1
 
-#: Seconds within which a cancellation prevents a claimed job from beginning.
+#: Seconds after which a cancellation certainly prevents a claimed job from starting.
 CANCEL_LOOK = 0.01
 
-#: Seconds after which finished jobs are written even when there is room for no new ones.
+#: Seconds after which finished jobs are written, even if there is no room for new ones.
 FLUSH = 0.05
 
 #: Seconds before another try after a failure of the host or of storage.
@@ -48,7 +48,7 @@ PAUSE = 1.0
 
 
 def slot_actor(queue: str) -> str:
-    """Name the Dramatiq actor whose messages are worker slots of a durable queue."""
+    """Return the name of the Dramatiq actor whose messages are worker slots of a queue."""
     return f"rolehost.slot.{queue}"
 
 
@@ -58,11 +58,11 @@ class LedgerConsumer(Consumer):
     Args:
         runtime: the delivery runtime.
         queue: name of the queue.
-        actors: names of its actors that this process runs; jobs of others are left alone.
+        actors: names of its actors that this process runs; it claims no other jobs.
         owner: id of this process.
-        threads: worker threads, which is the least that is claimed.
-        most: the most rows claimed and unfinished at once.
-        listener: woken when there may be something to claim.
+        threads: number of worker threads; at least so many jobs are claimed.
+        most: upper bound of jobs claimed and unfinished at once.
+        listener: woken when there may be jobs to claim.
         beats: of the process.
     """
 
@@ -91,15 +91,15 @@ class LedgerConsumer(Consumer):
         )
         self._stopping = threading.Event()
         self._lock = threading.Lock()
-        self._slots_used = 0  # handed to Dramatiq and not over
-        self._slots_free = 0  # to be handed to Dramatiq
+        self._slots_used = 0  # given to Dramatiq and not ended
+        self._slots_free = 0  # to be given to Dramatiq
         self._ready: deque[ClaimedJob] = deque()
         self._outstanding = 0  # jobs claimed and unfinished
         self._finished: list[tuple[ClaimedJob, Finish]] = []
-        self._write_at = 0.0  # when finished jobs are to be written at the latest
+        self._write_at = 0.0  # monotonic; finished jobs are written then, or earlier
         self._known: set[int] = set()  # rows this process holds, as far as it knows
-        self._doubtful = False  # it may hold others: the answer to a claim was lost
-        self._seconds = AHEAD  # a running mean of how long a job takes
+        self._doubtful = False  # it may hold more: the response to a claim was lost
+        self._seconds = AHEAD  # a running mean of the duration of a job
         self._waiting = False
         self._cancels: Collection[tuple[int, int]] = ()
         self._cancels_at = 0.0  # when they were read
@@ -122,13 +122,13 @@ class LedgerConsumer(Consumer):
             log.warning("storage unavailable, no jobs taken", queue=self._queue, error=str(error))
             self._stopping.wait(PAUSE)
         except Exception:
-            # Dramatiq would make another consumer, and lose what this one has to write.
+            # Else Dramatiq would make another consumer, and lose the finished jobs of this one.
             log.exception("taking jobs failed, going on", queue=self._queue)
             self._stopping.wait(PAUSE)
         return None
 
     def _cycle(self) -> bool:
-        """Write finished jobs and claim new ones in one transaction; return whether any came."""
+        """Write finished jobs and claim new ones in one transaction; return whether it claimed."""
         stopping = self._stopping.is_set()
         with self._lock:
             room = 0 if stopping else self._room()
@@ -160,7 +160,7 @@ class LedgerConsumer(Consumer):
     def _exchange_or_give_back(
         self, finished: list[tuple[ClaimedJob, Finish]], room: int
     ) -> list[ClaimedJob]:
-        """Exchange; if one of the finished jobs makes that fail, give each back apart."""
+        """Exchange; if a finished job makes that fail, write the finished jobs one by one."""
         try:
             return self._exchange(finished, room)
         except StorageUnavailable:
@@ -178,7 +178,7 @@ class LedgerConsumer(Consumer):
         runtime = self._runtime
         now = runtime.clock.now()
         with runtime.database.session():
-            # An idle worker looks without the write lock before it asks for it.
+            # Read first, so that an idle worker does not take the write lock.
             idle = not finished and not self._doubtful
             if idle and (room <= 0 or not self._has_work(now)):
                 return []
@@ -186,7 +186,7 @@ class LedgerConsumer(Consumer):
                 failpoints.reach("ledger.before_complete")
             with runtime.database.transaction() as tx:
                 if self._doubtful:
-                    # Else they would be held, and never run, for as long as this process lives.
+                    # Otherwise they would stay claimed and never run while this process lives.
                     with self._lock:
                         known = sorted(self._known)
                     runtime.ledger.hand_back(tx, self._owner, self._queue, known)
@@ -206,9 +206,9 @@ class LedgerConsumer(Consumer):
         return (due is not None and due <= now) or ledger.ready(self._queue, self._actors)
 
     def _room(self) -> int:
-        """Return how many rows to claim now: none while enough are claimed and not started.
+        """Return how many jobs to claim now: none while enough are claimed and not started.
 
-        PERF: a few rows at a time would be a transaction each, in the way of those of the jobs.
+        PERF: a few jobs at a time would need many transactions, which delay those of the jobs.
         """
         limit = self._limit()
         if len(self._ready) * 2 > limit - self._threads:
@@ -222,13 +222,13 @@ class LedgerConsumer(Consumer):
     def _wait(self) -> None:
         with self._lock:
             busy = bool(self._outstanding or self._finished) or self._stopping.is_set()
-            # From here on a thread that has finished enough jobs interrupts the wait.
+            # From now on a thread that has finished enough jobs interrupts the wait.
             self._waiting = True
         self._listener.wait(FLUSH if busy else self._until_due())
         self._waiting = False
 
     def _until_due(self) -> float:
-        """Return the seconds until a waiting row is due; at most until the next look."""
+        """Return the seconds until a job is due, at most those between two polls."""
         runtime = self._runtime
         with runtime.database.session():
             due = runtime.ledger.next_due()
@@ -243,9 +243,9 @@ class LedgerConsumer(Consumer):
         return self._outstanding
 
     def take(self) -> ClaimedJob | None:
-        """Return the next claimed job for a thread to run; None if there is none to start.
+        """Return the next claimed job for a thread to run, or None.
 
-        A job that was cancelled after its claim is marked so, and the runner does not run it.
+        A job that was cancelled after its claim is marked, and the runner does not run it.
         """
         if self._stopping.is_set():
             return None
@@ -259,8 +259,8 @@ class LedgerConsumer(Consumer):
         return job
 
     def _cancelled(self) -> Collection[tuple[int, int]]:
-        """Return the cancelled jobs, as they were at most ``CANCEL_LOOK`` seconds ago."""
-        # PERF: one look for many quick jobs.
+        """Return the cancelled jobs of at most ``CANCEL_LOOK`` seconds ago."""
+        # PERF: one query for many quick jobs.
         now = time.monotonic()
         if now - self._cancels_at < CANCEL_LOOK:
             return self._cancels
@@ -274,13 +274,13 @@ class LedgerConsumer(Consumer):
         return self._cancels
 
     def idles(self) -> bool:
-        """Say whether claimed jobs wait and no thread has taken one since this was asked last."""
+        """Return whether claimed jobs wait and no thread has taken one since the last call."""
         idle = bool(self._ready) and self._taken == self._seen
         self._seen = self._taken
         return idle
 
     def waits(self) -> bool:
-        """Say whether a job waits for a thread of this process."""
+        """Return whether a job waits for a thread of this process."""
         if self._ready:
             return True
         try:
@@ -290,12 +290,12 @@ class LedgerConsumer(Consumer):
             return False
 
     def done(self, job: ClaimedJob, end: Finish | None, seconds: float) -> None:
-        """Count one job that a thread has run.
+        """Take back a job that a thread has run.
 
         Args:
-            job: the row.
-            end: how it is to be given back; None when that was committed with its effects.
-            seconds: how long it took.
+            job: the job.
+            end: the end of the attempt; None if it was committed with the effects.
+            seconds: duration of the attempt.
         """
         with self._lock:
             self._outstanding -= 1
@@ -304,7 +304,7 @@ class LedgerConsumer(Consumer):
                 self._known.discard(job.id)
             else:
                 self._finished.append((job, end))
-            # Half of what was claimed is done: time to write it and to fetch more.
+            # Half of the claimed jobs are done: time to write them and to claim more.
             wake = self._waiting and self._outstanding * 2 < self._limit()
             if wake:
                 self._waiting = False
@@ -312,7 +312,7 @@ class LedgerConsumer(Consumer):
             self._listener.interrupt()
 
     def slot_over(self) -> None:
-        """Count a worker slot that has ended; another is offered if jobs are left."""
+        """End a worker slot; offer another one if jobs are left."""
         with self._lock:
             self._slots_used -= 1
             wake = bool(self._ready) and not self._stopping.is_set()
@@ -325,18 +325,18 @@ class LedgerConsumer(Consumer):
         """Nothing to do for a worker slot."""
 
     def nack(self, message: MessageProxy) -> None:
-        """Nothing to do: the ledger has the end of each attempt."""
+        """Nothing to do: the end of each attempt is in the ledger."""
 
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
-        """Nothing to do: :meth:`close` hands back jobs that were claimed and not started."""
+        """Nothing to do: :meth:`close` hands back jobs that were not started."""
 
     def stop_taking(self) -> None:
-        """Claim and start nothing more; what is finished is still written."""
+        """Claim and start no more jobs; finished ones are still written."""
         self._stopping.set()
         self._listener.interrupt()
 
     def close(self) -> None:
-        """Hand back, uncounted, what was not started; write what is finished; stop listening."""
+        """Hand back jobs that were not started, uncounted; write finished ones; stop listening."""
         self._stopping.set()
         with self._lock:
             unstarted = list(self._ready)
@@ -348,6 +348,6 @@ class LedgerConsumer(Consumer):
         try:
             self._cycle()
         except StorageUnavailable as error:
-            # The rows stay claimed until this process's lease expires.
+            # The jobs stay claimed until the lease of this process expires.
             log.warning("finished jobs not written", queue=self._queue, error=str(error))
         self._listener.close()

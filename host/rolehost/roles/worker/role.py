@@ -39,7 +39,7 @@ from rolehost.services.transport import ephemeral_queue
 
 log = structlog.get_logger(__name__)
 
-#: Milliseconds after which idle Dramatiq threads look whether they were stopped.
+#: Milliseconds after which idle Dramatiq threads check whether they are to stop.
 IDLE = 200
 
 #: Seconds after which a thread leaves its worker slot, so that other queues get one.
@@ -48,7 +48,7 @@ SLOT = 0.05
 #: Milliseconds in which an interrupted job must end.
 INTERRUPTED = 2000
 
-#: What structlog adds to every line of a job. PERF: binding them by name costs much more.
+#: Fields of every log line of a job. PERF: binding them by name costs much more.
 _BOUND = copy_context().run(bind_contextvars, job_id=0, actor="")
 _JOB_ID, _ACTOR = _BOUND["job_id"].var, _BOUND["actor"].var
 
@@ -59,7 +59,7 @@ def run(process: Process) -> int:
 
 
 class WorkerRole:
-    """The Dramatiq worker of a process, over the ledger and the ephemeral transport."""
+    """The Dramatiq worker of a process, with the ledger and the ephemeral transport behind it."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
@@ -74,7 +74,7 @@ class WorkerRole:
         self._consumers: dict[str, LedgerConsumer] = {}
         self._limits: Any = TimeLimit()
         self._time_limit = {actor.name: _milliseconds(actor.time_limit) for actor in actors}
-        #: Until when the job of each busy thread may run, monotonic seconds.
+        #: Thread → the end of the time limit of its job, monotonic seconds.
         self._busy: dict[int, float] = {}
         self._broker = HostBroker(
             # A broker for each worker, because a stopped worker leaves its middleware behind.
@@ -103,13 +103,13 @@ class WorkerRole:
 
     def start(self) -> None:
         """Start consumers and threads."""
-        # TimeLimit and ShutdownNotifications begin their timers at process boot, which only
-        # Dramatiq's own command line announces.
+        # TimeLimit and ShutdownNotifications start their timers at this signal; otherwise only
+        # Dramatiq's command line emits it.
         self._broker.emit_after("process_boot")
         self._worker.start()
 
     def look(self) -> None:
-        """Beat for the threads, unless all of them are late, or idle beside claimed jobs."""
+        """Beat, unless all threads are past their time limit, or none takes the claimed jobs."""
         now = time.perf_counter()
         late = sum(until < now for until in list(self._busy.values()))
         consumers = list(self._consumers.values())
@@ -121,7 +121,7 @@ class WorkerRole:
             self._beats.beat("threads, beside jobs that were claimed for them")
 
     def stop(self) -> None:
-        """Take nothing more, let running jobs finish within the grace, hand back the rest."""
+        """Take no more jobs, let running ones finish within the grace, hand back the rest."""
         for consumer in self._consumers.values():
             consumer.stop_taking()
         for thread in self._worker.workers:
@@ -129,7 +129,7 @@ class WorkerRole:
         deadline = time.monotonic() + self._settings.grace
         for thread in self._worker.workers:
             thread.join(max(0.0, deadline - time.monotonic()))
-        # Interrupts what still runs, then hands back what was claimed and not started.
+        # Interrupts running jobs, then hands back those that were claimed and not started.
         self._worker.stop(timeout=INTERRUPTED)
         self._broker.close()
 
@@ -144,7 +144,7 @@ class WorkerRole:
             actor_name=slot_actor(queue),
             queue_name=queue,
             priority=0,
-            # Time limits are those of the jobs within.
+            # Each job in the slot has its own time limit.
             options={"time_limit": float("inf"), "max_retries": 0},
         )
 
@@ -177,7 +177,7 @@ class WorkerRole:
         return consumer
 
     def _run_slot(self, consumer: LedgerConsumer, runner: Runner) -> None:
-        """Run claimed jobs of a queue until there are none, or other queues have waited enough."""
+        """Run claimed jobs of a queue until no more is claimed, or for :data:`SLOT` seconds."""
         until = time.perf_counter() + SLOT
         try:
             while (job := consumer.take()) is not None:
@@ -187,8 +187,8 @@ class WorkerRole:
             consumer.slot_over()
 
     def _run(self, consumer: LedgerConsumer, runner: Runner, job: ClaimedJob) -> float:
-        """Run one attempt and give its end to the consumer; return when it was over."""
-        # An interrupt that strikes outside the attempt decides nothing.
+        """Run one attempt and give its end to the consumer; return when it ended."""
+        # For an interrupt just outside the attempt: the job is available again.
         end: Finish | None = Finish("available", job.run_at, False, None)
         thread = threading.get_ident()
         limit = self._time_limit[job.actor]
@@ -196,7 +196,7 @@ class WorkerRole:
         try:
             self._busy[thread] = began + limit / 1000
             self._limits.manager.add_timeout(thread, limit)
-            # Context variables that are set within, also by an actor, end with the copy.
+            # Context variables that the attempt sets end with the copy.
             end = copy_context().run(self._attempt, runner, job)
         finally:
             self._limits.manager.remove_timeout(thread)
@@ -228,12 +228,12 @@ class WorkerRole:
                 run_message(actor, signature, services, arguments, (Interrupt,))
                 outcome = "completed"
             except Again as error:
-                if error.delay is not None:  # else the message would be lost in the middleware
+                if error.delay is not None:  # otherwise the middleware would lose the message
                     values.integer("delay of dramatiq.errors.Retry", error.delay, least=0)
                 raise
             finally:
                 self._busy.pop(thread, None)
-                # How long it waited is known to the transport alone.
+                # Only the transport knows how long it waited.
                 recorder.job(actor.name, outcome, 0.0, time.perf_counter() - began)
 
         return call
