@@ -1,4 +1,4 @@
-"""Named points at which a process can be made to fail, for tests of what must survive.
+"""Named points at which tests make a process fail.
 
 The host calls :func:`reach` where a crash would be worst, for example between a commit and its
 wake-up. A test arms points with :func:`arm`; the environment of a process arms them with
@@ -54,14 +54,14 @@ Action = Callable[[str], object]
 
 
 class Injected(RolehostError):
-    """What the action ``raise`` raises: an error like any other."""
+    """The error that the action ``raise`` raises."""
 
 
 class Crash(BaseException):
-    """Stands for the death of a process within a test's process.
+    """Simulates the death of a process within the process of a test.
 
-    Code that catches everything lets it pass. Nothing is written on its way; a database only
-    rolls open transactions back, as it does when a connection is lost.
+    Code that catches every exception lets it pass, and writes nothing. A database rolls open
+    transactions back, as it does when a connection is lost.
     """
 
 
@@ -84,7 +84,7 @@ def reach(name: str) -> None:
     """Do what is armed at a point, which is one of :data:`NAMES`."""
     if armed:
         for action, probability in armed.get(name, ()):
-            # Not the engine's random source: then every run with failpoints would be another run.
+            # Not the random source of the host, whose values failpoints must not change.
             if probability >= 1 or random.random() < probability:
                 action(name)
 
@@ -175,7 +175,7 @@ def _number(text: str) -> float:
 
 def _kill(_name: str) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
-    # The signal may take a moment to be delivered, in which nothing more must happen.
+    # Do nothing more until the signal is delivered.
     time.sleep(60)
 
 

@@ -1,1 +1,1 @@
-"""Logs, and the recorders that plugins add to see the host's work."""
+"""Logs, the recorders that plugins add, and the watching of processes for progress."""

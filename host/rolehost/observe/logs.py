@@ -30,8 +30,8 @@ from rolehost.redaction import hides, masked
 if TYPE_CHECKING:
     from rolehost.deployment.model import LogSettings
 
-#: Libraries of which only warnings and errors are written: at ``info`` they say nothing that an
-#: operator needs, and at ``debug`` they log requests, answers and keys.
+#: Libraries of which only warnings and errors are written: at ``info`` they log nothing that an
+#: operator needs, and at ``debug`` requests, responses and keys.
 QUIET = (
     "asyncio",
     "confluent_kafka",
@@ -45,7 +45,7 @@ QUIET = (
     "urllib3",
 )
 
-#: Integers of fewer bits are written in decimals; Python refuses to do that with large ones.
+#: Integers with fewer bits are written in decimals; Python refuses that for large ones.
 _MOST_BITS = 10_000
 
 #: Set by :func:`configure`.
@@ -144,8 +144,8 @@ class _Writer:
                 return lines.as_console(line, colour=self.colour)
             return self.encoder.encode(line)
         except Exception:
-            # Lone surrogates, keys that are not text, integers beyond 64 bits, objects whose
-            # repr() fails: slower, but never lost. A line must not fail the work that it is about.
+            # For example lone surrogates, keys that are not text, integers beyond 64 bits, or a
+            # repr() that fails. Slower, but no line is lost, and none makes its work fail.
             plain = {_shown(key): _shown(value) for key, value in line.items()}
             if self.console:
                 return lines.as_console(plain, colour=self.colour)

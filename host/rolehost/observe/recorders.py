@@ -1,4 +1,4 @@
-"""The recorders that plugins added, which are called for every piece of work."""
+"""Calls the recorders that plugins added, for each job, event, request and measurement."""
 
 from __future__ import annotations
 

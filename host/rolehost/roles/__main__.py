@@ -1,4 +1,4 @@
-"""How the supervisor starts a role process; not for people."""
+"""The entry point of a role process, for the supervisor and not for users."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(given: argparse.Namespace) -> int:
-    # A start makes hundreds of thousands of objects and no garbage worth collecting.
+    # A start makes hundreds of thousands of objects, and little garbage.
     gc.disable()
     from rolehost.composition import compose
     from rolehost.deployment import Sources, load

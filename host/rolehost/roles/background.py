@@ -1,4 +1,4 @@
-"""What every process does besides its role, each in a thread: presence, sweep, retention, relay."""
+"""The background loops of every process: presence, sweep, retention, long writes, relay."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from rolehost.storage import Listener, Stream
 
 log = structlog.get_logger(__name__)
 
-#: Gives the state of a process and the number in flight.
+#: Returns the state of a process, and the number of jobs, events or requests in flight.
 Vitals = Callable[[], tuple[str, int | None]]
 
 
 class PollingListener(Listener):
-    """The listener of a process without a queue: nothing wakes it, so its owner polls."""
+    """The listener of a process without a queue: no wake-ups come, so its owner polls."""
 
     def __init__(self) -> None:
         self._interrupted = threading.Event()
@@ -53,7 +53,7 @@ SWEEP_SECONDS, RETENTION_SECONDS = 5.0, 300.0
 
 
 class _MaintenanceLoop(Loop):
-    """Renews presence; sweeps and applies retention while this process holds the lease for it."""
+    """Renews presence; sweeps and applies retention if this process holds the lease for that."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class _MaintenanceLoop(Loop):
         self._due = dict.fromkeys(self._every, 0.0)
 
     def start(self) -> None:
-        """Announce presence and hand back what a dead predecessor held, then start the thread."""
+        """Announce presence, take over from a dead predecessor, then start the thread."""
         manifests.keep(self._runtime.database, self._manifest, self._runtime.clock.now())
         self._renew()
         sweep.release_dead(self._runtime)
@@ -102,13 +102,13 @@ class _MaintenanceLoop(Loop):
         self._renew_now.set()
 
     def stop(self) -> None:
-        """Stop, and remove the presence so that others need not wait for it to expire."""
+        """Stop, and delete the presence row, so that others need not wait until it expires."""
         super().stop()
         try:
             with self._runtime.database.session(), self._runtime.database.transaction() as tx:
                 self._runtime.ledger.hand_back(tx, self._me.id)
             self._presence.leave(self._me)
-        except Exception as error:  # the end of a process must not hide why it ends
+        except Exception as error:  # it must not hide why the process ends
             log.warning("the presence row was not deleted, it will expire", error=str(error))
 
     def _now(self) -> float:
@@ -137,7 +137,7 @@ class _MaintenanceLoop(Loop):
 
 
 class LongWriteLoop(Loop):
-    """Reports transactions that hold the write lock of the database for long, each one once."""
+    """Logs transactions that hold the write lock of the database for a long time, each one once."""
 
     def __init__(self, guard: Guard, settings: LogSettings) -> None:
         super().__init__("long-writes")
@@ -201,7 +201,7 @@ def background_loops(
         loops.append(LongWriteLoop(runtime.guard, composition.deployment.host.log))
     if stream is not None and composition.publishes:
         relay = Relay(runtime, stream, me.id)
-        # A process of the role http is watched by its master, which does not see the relay.
+        # The master watches a process of the role http, and does not see the beats of the relay.
         own = beats if me.role != "http" else Beats()
         loops.append(_RelayLoop(relay, listen(["outbox", "leases"]), runtime.policy.poll, own))
     return loops

@@ -1,8 +1,8 @@
 """A process's heartbeat: each of its parts reports that it makes progress.
 
-A beat is written by the code whose progress counts, for example a poll loop, and never by a thread
-that would live on while that code hangs. The supervisor replaces a process if a part of it has
-not beaten for ``[supervisor] hang`` seconds; see :mod:`rolehost.observe.progress`.
+The code whose progress counts writes the beats, for example a poll loop; never a second thread,
+which would go on while that code hangs. The supervisor replaces a process if a part of it has not beaten
+for ``[supervisor] hang`` seconds; see :mod:`rolehost.observe.progress`.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from contextlib import suppress
 #: The signal at which a process writes the stacks of all its threads to the status pipe.
 DUMP = signal.SIGUSR2
 
-#: Beats in the time after which a silent part counts as hung, and the most seconds between two.
+#: Beats within the time after which a silent part hangs, and the most seconds between two.
 BEATS, LONGEST = 6, 10.0
 
-#: What the useful lines of faulthandler's dump begin with.
+#: The beginnings of the useful lines of faulthandler's dump.
 DUMPED = ("Current thread ", "Thread ", "  File ")
 
 

@@ -1,4 +1,4 @@
-"""The life of a role process: wait for backends, start, ready, until a signal, drain, stop."""
+"""The life of a role process: wait for backends, start, run until a signal, drain, stop."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from rolehost.roles.outages import StartWait
 from rolehost.roles.process import Process
 from rolehost.roles.serving import PINGING
 
-#: Seconds within which a signal is heeded while a backend is pinged.
+#: Seconds after which a signal takes effect while a backend is pinged.
 HEEDED = 0.1
 
 
 class Role(Protocol):
-    """What a role does between ready and drain, in threads of its own."""
+    """What a role does between ready and drain, in its own threads."""
 
     def start(self) -> None:
-        """Begin to take work."""
+        """Start to take work."""
 
     def look(self) -> None:
-        """Beat for what only counters show; called now and then by the main thread."""
+        """Beat for progress that only counters show; the main thread calls it now and then."""
 
     def stop(self) -> None:
-        """Take no more, finish what runs within the grace, hand back the rest."""
+        """Take no more work, finish what runs within the grace, hand back the rest."""
 
 
 def live(process: Process, role_of: Callable[[Process], Role]) -> int:
@@ -49,7 +49,7 @@ def live(process: Process, role_of: Callable[[Process], Role]) -> int:
     try:
         role = role_of(process)
         role.start()
-        # What there is now stays, and need not be looked at by every full collection.
+        # The objects so far stay, so that a full garbage collection need not visit them.
         gc.freeze()
         process.beats.beat("the main loop")
         process.announce_ready()
@@ -72,9 +72,9 @@ def started(
     Args:
         process: not yet started.
         stop: set when the process is to stop.
-        speak: log the wait at level ``warning``; False, for one of several processes that wait
-            together: at ``debug``.
-        refused: raise StorageRefused; False, for a process that ran before: wait then too.
+        speak: log the wait at level ``warning``; False: at ``debug``, because another process of
+            several that wait together logs it.
+        refused: raise StorageRefused; False: wait then too, because the process ran before.
 
     Raises:
         StorageRefused: a backend refuses the settings of the deployment.
@@ -98,15 +98,15 @@ def started(
 
 
 def answered(ask: Callable[[], None], stop: threading.Event, limit: float | None = None) -> bool:
-    """Run a blocking function in a thread, so that a signal is heeded; raise what it raises.
+    """Run a blocking function in a thread, so that signals take effect; raise its error.
 
     Args:
-        ask: for example tries to connect.
-        stop: ends the wait for it.
-        limit: seconds after which the wait ends; None: no limit.
+        ask: the function; for example, it connects.
+        stop: ends the wait when it is set.
+        limit: seconds after which the wait ends; default: no limit.
 
     Returns:
-        False: it has not ended.
+        False: the function has not ended.
     """
     raised: list[BaseException] = []
     over = threading.Event()
@@ -125,7 +125,7 @@ def answered(ask: Callable[[], None], stop: threading.Event, limit: float | None
         if stop.is_set() or (deadline is not None and time.monotonic() > deadline):
             return False
     if raised:
-        # Taken out, or error and frame keep each other alive, and with them the clients that
-        # the frames of the error refer to.
+        # pop(): otherwise error and frame would keep each other alive, and with them the clients
+        # in the frames of the error.
         raise raised.pop()
     return True

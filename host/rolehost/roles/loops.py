@@ -1,4 +1,4 @@
-"""The loop that runs a part of a process in a thread: relay, scheduler, consumer group."""
+"""A loop in a thread: the base of relay, maintenance, scheduler and consumer groups."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ class Loop:
         raise NotImplementedError
 
     def beat(self) -> None:
-        """Report progress, after a step that ended or found storage away."""
+        """Report progress; called after a step that succeeded or found storage away."""
 
     def leave(self) -> None:
-        """Give up what the steps used, in the thread, after the last one."""
+        """Give up what the steps used; called in the thread after the last step."""
 
     def _run(self) -> None:
         outage = Outage(**self._bound)

@@ -1,4 +1,4 @@
-"""Log lines about outages of storage: when one begins, ever more rarely, and when it ended."""
+"""Log lines about outages of storage: at the start, then ever more rarely, and at the end."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from rolehost.errors import StorageUnavailable
 
 log = structlog.get_logger(__name__)
 
-#: Seconds without a failure after which an outage is over, because some clients are silent in
-#: between; and the fewest seconds between two lines about one outage.
+#: Seconds without a failure after which an outage is over: some clients fail only now and then.
+#: Also the fewest seconds between two lines about one outage.
 CALM = 10.0
 
-#: Seconds before the second attempt of a start, and the most between two; each is drawn from the
-#: upper half, so that the processes of a fleet do not connect in step when an engine is back.
+#: Seconds before the second attempt of a start, and the most between two attempts. Each delay is
+#: drawn from the upper half, so that processes do not all connect at once when an engine is back.
 FIRST, LONGEST = 0.25, 5.0
 
 
 class Outage:
-    """The outages that one thread waits out, at level ``warning``.
+    """Logs the outages that one thread waits out, at level ``warning``.
 
     Args:
         clock: monotonic seconds.
-        bound: fields of every line: who is hit.
+        bound: fields of every line.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic, **bound: Any) -> None:
@@ -37,7 +37,7 @@ class Outage:
         self._last = self._due = 0.0
 
     def failed(self, error: Exception) -> None:
-        """Log the first failure, and later ones each time the outage lasted twice as long."""
+        """Log the first failure, and another one each time the outage has lasted twice as long."""
         now = self._last = self._clock()
         if self._began is None:
             self._began = now
@@ -48,7 +48,7 @@ class Outage:
         log.warning("storage unavailable", error=str(error), lasted=round(lasted, 1), **self._bound)
 
     def passed(self) -> None:
-        """Log the end of an outage once it has been calm for a while."""
+        """Log the end of an outage, :data:`CALM` seconds after its last failure."""
         if self._began is None or self._clock() - self._last < CALM:
             return
         log.warning("storage answers", lasted=round(self._last - self._began, 1), **self._bound)
@@ -56,11 +56,11 @@ class Outage:
 
 
 class StartWait:
-    """How long a start waits for storage before the next attempt, and its log lines.
+    """The delays between the attempts of a start, and its log lines.
 
     Args:
         random: draws the delays.
-        speak: log at level ``warning``, not ``debug``.
+        speak: log at level ``warning``; False: at ``debug``.
         clock: monotonic seconds.
     """
 
@@ -75,7 +75,7 @@ class StartWait:
         self._last = ""
 
     def failed(self, error: StorageUnavailable) -> float:
-        """Return the seconds before the next attempt; log the error if it is new or lasts."""
+        """Return the seconds before the next attempt; log an error that is new or lasts."""
         now = self._clock()
         text = str(error)
         if not self._last:

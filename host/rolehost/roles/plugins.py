@@ -1,4 +1,4 @@
-"""Runs the start and stop hooks of plugins: each has a time limit, its errors name the plugin."""
+"""Runs the start and stop hooks of plugins, with a time limit; errors name the plugin."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def start(plugin: Plugin, context: ProcessContext, seconds: float) -> None:
 
     Raises:
         StartFailed: it raised, or did not end within so many seconds.
-        StorageUnavailable: the hook raised it: a backend is away, the start is tried again.
+        StorageUnavailable: the hook raised it; the start is tried again when the backend is back.
     """
     hook = implementation(plugin.module, "rolehost_start")
     if hook is None:
@@ -88,7 +88,7 @@ def stop(plugin: Plugin, context: ProcessContext, seconds: float) -> None:
 
 
 def backend_failed(plugin: Plugin, backend: Owned[Backend], error: Exception) -> StartFailed:
-    """Return the error of a backend that cannot be made, or fails when it is pinged."""
+    """Return the error for a backend that cannot be made or fails its ping."""
     return _failed(
         plugin,
         "backend-failed",
@@ -101,7 +101,7 @@ def backend_failed(plugin: Plugin, backend: Owned[Backend], error: Exception) ->
 
 
 def dependency_failed(failed: Plugin, plugin: Plugin, deployment: str) -> StartFailed:
-    """Return the error of a plugin that depends on one that failed."""
+    """Return the error for a plugin that depends on a failed one."""
     return _failed(
         plugin,
         "degraded-dependency.start",

@@ -1,4 +1,4 @@
-"""One role process: provision, start, ready, drain, stop – the same in every role."""
+"""One process of any role: provision, start, ready, drain, stop."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ class Process:
         composition: what the process runs.
         role: ``http``, ``worker``, ``consumer``, ``scheduler`` or ``command``.
         slot: number among the processes of its role, from 0.
-        incarnation: how often this slot was started, from 1.
+        incarnation: how many times this slot was started, from 1.
         announce: called with ``waiting``, ``ready`` and ``draining``.
         migrates: apply pending migrations at the start.
         clock: the time; default: the system's.
         random: the random source; default: a new one.
-        beats: how the supervisor sees progress.
-        board: what the supervisor shows.
-        background: run the background loops; False if a test or a simulation drives the process
-            step by step.
+        beats: reports progress to the supervisor.
+        board: what the supervisor shows its processes.
+        background: run the background loops; False for a test or a simulation, which drives the
+            process step by step.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Process:
         board: Board | None = None,
         background: bool = True,
     ) -> None:
-        #: Without the plugins whose backend failed; a start may leave out more.
+        #: The composition without the plugins whose backend failed. A start may leave out more.
         self._provisioned = composition
         self.role = role
         self.slot = slot
@@ -93,7 +93,7 @@ class Process:
 
     @property
     def composition(self) -> Composition:
-        """What this process runs: the composition without the plugins that failed here."""
+        """What this process runs: the composition without the plugins that failed in it."""
         return self._provisioned if self._services is None else self._services.composition
 
     @property
@@ -107,13 +107,13 @@ class Process:
         return self.services.queue.listen(names) if has_queue else PollingListener()
 
     def ping(self) -> None:
-        """Return if every backend answers and accepts the settings of the deployment.
+        """Return when every backend has answered and accepted the settings of the deployment.
 
         An optional backend that is away is logged once, and the process goes on.
 
         Raises:
-            StorageUnavailable: a backend is away; StorageRefused, a subclass: waiting cannot help.
-            StartError: a backend raised something else.
+            StorageUnavailable: a backend is away; its subclass StorageRefused: waiting cannot help.
+            StartError: a backend raised another error.
         """
         services = self._provision()
         for kind in tuple(services.backends):
@@ -138,7 +138,7 @@ class Process:
         """Go on without the plugin whose backend failed, and without those that need it.
 
         Raises:
-            StartFailed: the plugin must not fail.
+            StartFailed: the deployment does not allow that plugin to fail.
         """
         whole = self._provisioned
         backend = whole.backends[kind]
@@ -175,7 +175,7 @@ class Process:
 
         Raises:
             StartError: a plugin's start failed; those that had started are stopped again.
-            RolehostError: storage cannot be reached. The process may be started once more.
+            RolehostError: storage cannot be reached. The process may be started again.
         """
         services = self._provision()
         name = f"{self.role}.{self.slot}.{self.incarnation}-{os.getpid()}-{os.urandom(4).hex()}"
@@ -225,7 +225,7 @@ class Process:
         self._announce("waiting")
 
     def drain(self) -> None:
-        """Become unready; the role itself stops taking work."""
+        """Become unready. The role itself stops taking work."""
         if self._services is None or self._services.draining:
             return
         self._services.draining = True
@@ -247,10 +247,10 @@ class Process:
         plugins.stop(plugin, self._context(plugin), self._limits.stop)
 
     def _start_plugins(self, services: ProcessServices) -> None:
-        """Start the plugins in order, without those that fail and are allowed to."""
-        # An earlier start may have left plugins out, and ended because a backend was away.
+        """Start the plugins in order, and leave out those that fail and are allowed to fail."""
+        # An earlier start may have left out plugins before a backend was away.
         services.composition = self._provisioned
-        if self.role != "command":  # the output of a command is for something else
+        if self.role != "command":  # the output of a command is about something else
             for each in self._provisioned.degraded:
                 log.error("plugin degraded", plugin=each.name, error=each.reason)
         failed: dict[str, Plugin] = {}
@@ -274,7 +274,7 @@ class Process:
         missing = next((name for name in plugin.info.depends if name in failed), None)
         if missing is not None:
             raise plugins.dependency_failed(failed[missing], plugin, self.services.deployment)
-        # Less than the supervisor's patience, so that the hook is named before it kills.
+        # Less than the supervisor's timeout: it would kill the process before the hook is named.
         patience = self.composition.deployment.host.supervisor.start_timeout / 2
         plugins.start(plugin, self._context(plugin), min(self._limits.start, patience))
 

@@ -14,7 +14,7 @@ def run(process: Process) -> int:
 
 
 class SchedulerRole(Loop):
-    """The schedules of a process; their lease ends with the presence of the process."""
+    """The schedules of a process; its lease for them ends with its presence."""
 
     def __init__(self, process: Process) -> None:
         super().__init__("scheduler")
@@ -28,10 +28,10 @@ class SchedulerRole(Loop):
         self._beats = process.beats
 
     def look(self) -> None:
-        """Nothing to look at: the loop beats."""
+        """Nothing to do: the loop beats in each step."""
 
     def step(self) -> None:
-        """Tick when this process leads; wait until there is something to do again."""
+        """Tick if this process leads; wait until the next tick is due."""
         self._beats.beat("the schedules")
         wait = self._ticker.step() if self._ticker.lead() else self._lease
         # A leader renews three times within its lease; others try as often.

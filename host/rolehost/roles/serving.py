@@ -68,7 +68,7 @@ def serve(
         board=Board.inherited(),
     )
     module = importlib.import_module(f"rolehost.roles.{role}")
-    # What was made so far stays: it need not be looked at again, nor copied after a fork.
+    # The objects so far stay: garbage collection need not visit them, nor copy them after a fork.
     gc.freeze()
     gc.enable()
     status: int = module.run(process)
@@ -126,8 +126,8 @@ def arm_failpoints(deployment: Deployment) -> None:
     """Arm the failpoints that ``ROLEHOST_FAIL`` names, except in production.
 
     Raises:
-        ConfigurationError: it cannot be read, or the deployment is in production: a forgotten
-            variable must not kill processes there.
+        ConfigurationError: an entry is wrong, or the deployment is in production, where a
+            forgotten variable must not kill processes.
     """
     text = os.environ.get(failpoints.VARIABLE, "").strip()
     if not text:

@@ -146,7 +146,7 @@ class Assignments:
         return True
 
     def settle(self, taken: Taken, done: bool) -> None:
-        """Take a record out of flight; ``done``: it is finished, and its offset may be committed."""
+        """End the handling of a record; ``done``: it is finished, its offset may be committed."""
         assignment, record = taken.assignment, taken.record
         with self._lock:
             assignment.running -= 1

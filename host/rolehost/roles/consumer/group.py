@@ -231,7 +231,7 @@ class ConsumerGroup(Loop):
             self._assignments.settle(taken, self._decided(handle, taken.assignment))
 
     def _handle_batches(self, topic: str) -> None:
-        """Handle the waiting records of a topic, also those of later polls; in a thread of the lanes."""
+        """Handle the waiting records of a topic, also those of later polls."""
         handling, size = self._handling[topic], self._handlers[topic].batch
         waiting = self._batched[topic]
         while waiting:
@@ -245,7 +245,7 @@ class ConsumerGroup(Loop):
                     self._assignments.settle(each, done)
 
     def _decided(self, handle: Callable[[], object], assignment: Assignment | None) -> bool:
-        """Call ``handle`` until it succeeds; return False if the assignment or process ends before."""
+        """Call ``handle`` until it succeeds; return False if the assignment ends before."""
         self._current.assignment = assignment
         gone = False
         while not gone:
@@ -291,7 +291,7 @@ class ConsumerGroup(Loop):
             self._assignments.forget(partitions)
 
     def _replay(self, now: float) -> None:
-        """Handle dead letters that are marked for replay; looks when woken, or when the poll is due."""
+        """Handle dead letters that are marked for replay; looks when woken, or after a while."""
         if not self._replays.wait(0.0) and now < self._replay_at:
             return
         runtime = self._runtime
