@@ -1,8 +1,8 @@
 """A process's heartbeat: each of its parts reports that it makes progress.
 
-The code whose progress counts writes the beats, for example a poll loop; never a second thread,
-which would go on while that code hangs. The supervisor replaces a process if a part of it has not beaten
-for ``[supervisor] hang`` seconds; see :mod:`rolehost.observe.progress`.
+A beat is written by the code whose progress counts, for example a poll loop. A second thread must
+not write it, because it would go on while that code hangs. The supervisor replaces a process if a
+part of it has not beaten for ``[supervisor] hang`` seconds; see :mod:`rolehost.observe.progress`.
 """
 
 from __future__ import annotations
