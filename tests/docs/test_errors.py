@@ -25,8 +25,11 @@ OTHERS = re.compile(r"(get|setdefault|pop|startswith|endswith|removeprefix|join|
 #: Names of this form that are no codes: a code of Svix's, and texts that several codes share.
 NO_CODES = {"claimed", "generic_error", "signature", "x-type"}
 
-#: Codes made of ``duplicate-`` and the kind of contribution.
-MADE = re.compile(r"duplicate-(actor|backend|check|command|middleware|schedule|subscription)")
+#: Codes that the sources put together from the kind of contribution.
+MADE = re.compile(
+    r"duplicate-(actor|backend|check|command|middleware|schedule|subscription)"
+    r"|(actor|authentication|backend|check|error-format|handler|middleware|responder)-signature"
+)
 
 #: Packages in which a literal of the form of a code is one.
 REPORTING = re.compile(
