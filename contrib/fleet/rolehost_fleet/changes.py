@@ -147,11 +147,12 @@ def _actor(old: Any, new: Any) -> str:
         if getattr(old, field) != getattr(new, field)
     ]
     if old.arguments != new.arguments or old.types != new.types:
-        words.append(f"({_signature(old.types)}) → ({_signature(new.types)})")
+        words.append(f"({signature(old.types)}) → ({signature(new.types)})")
     return ", ".join(words)
 
 
-def _signature(types: Iterable[tuple[str, str]]) -> str:
+def signature(types: Iterable[tuple[str, str]]) -> str:
+    """Return arguments with their types: ``order: int, note: str``."""
     return ", ".join(f"{name}: {kind}" for name, kind in types)
 
 

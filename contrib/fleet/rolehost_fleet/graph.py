@@ -19,6 +19,14 @@ from rolehost_fleet.model import Fleet, FleetMember
 NodeKind = Literal["processes", "queue", "topic", "outside"]
 EdgeKind = Literal["request", "job", "event"]
 
+#: Kind of node → the brackets of its shape in Mermaid.
+_SHAPES: dict[NodeKind, tuple[str, str]] = {
+    "processes": ("[", "]"),
+    "queue": ("[[", "]]"),
+    "topic": ("[(", ")]"),
+    "outside": ("([", "])"),
+}
+
 #: Most lines of one node; what is more is counted.
 LINES = 8
 
@@ -259,3 +267,31 @@ def cut(lines: list[str]) -> tuple[str, ...]:
     if len(lines) <= LINES:
         return tuple(lines)
     return (*lines[: LINES - 1], f"and {len(lines) - LINES + 1} more")
+
+
+def mermaid(graph: Graph) -> str:
+    """Return a Mermaid flowchart (https://mermaid.js.org/syntax/flowchart.html) of a topology."""
+    ids = {node.id: f"n{index}" for index, node in enumerate(graph.nodes)}
+    lines = ["flowchart LR"]
+    deployments = dict.fromkeys(node.deployment for node in graph.nodes if node.deployment)
+    for index, deployment in enumerate(deployments):
+        lines.append(f"    subgraph d{index} [{_quoted(deployment)}]")
+        lines += [
+            f"        {_node(ids, node)}" for node in graph.nodes if node.deployment == deployment
+        ]
+        lines.append("    end")
+    lines += [f"    {_node(ids, node)}" for node in graph.nodes if not node.deployment]
+    for edge in graph.edges:
+        arrow = "-.->" if edge.kind == "request" else "-->"
+        label = f"|{_quoted('<br>'.join(edge.names))}|" if edge.names else ""
+        lines.append(f"    {ids[edge.source]} {arrow}{label} {ids[edge.target]}")
+    return "\n".join(lines) + "\n"
+
+
+def _node(ids: dict[str, str], node: Node) -> str:
+    left, right = _SHAPES[node.kind]
+    return f"{ids[node.id]}{left}{_quoted('<br>'.join((node.title, *node.lines)))}{right}"
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("&", "&amp;").replace('"', "&quot;") + '"'

@@ -130,17 +130,6 @@ class Fleet:
             groups.setdefault(member.settings.name, []).append(member)
         return tuple(Fleet(members=tuple(members)) for members in groups.values())
 
-    def member(self, name: str) -> FleetMember:
-        """Return a member by the name of its deployment.
-
-        Raises:
-            LookupError: there is none.
-        """
-        for member in self.members:
-            if member.name == name:
-                return member
-        raise LookupError(f"no deployment of the fleet is named {name!r}")
-
     def using(self, kind: Kind) -> tuple[FleetMember, ...]:
         """Return the members that use a storage kind and run."""
         return tuple(m for m in self.members if m.replicas and kind in m.composition.backends)

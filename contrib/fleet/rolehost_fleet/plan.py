@@ -12,7 +12,8 @@ from rolehost.errors import Problem
 from rolehost_fleet.changes import Change, Sides, compare, migrations
 from rolehost_fleet.ordering import Edge, Node, draining, ordered, rolling
 from rolehost_fleet.queued import Unreadable
-from rolehost_fleet.rollout import Rules, rules
+from rolehost_fleet.rollout import rules
+from rolehost_fleet.rules import Rules
 from rolehost_fleet.status import FleetStatus
 
 
@@ -126,8 +127,7 @@ def _reason(edge: Edge) -> str:
 
 def _unreadable(found: Rules, each: Unreadable) -> None:
     kind = "group" if "/" in each.name else "actor"
-    found.problem(
-        True,
+    found.mistake(
         "queued-unreadable",
         f"{kind} {each.name}",
         f"{each.failed} of {each.looked} that are queued for {each.name} cannot be read by the"
@@ -141,8 +141,7 @@ def _unreadable(found: Rules, each: Unreadable) -> None:
 
 def _no_order(found: Rules, ring: tuple[Edge, ...]) -> None:
     names = sorted({node.name for edge in ring for node in (edge.first, edge.then)})
-    found.problem(
-        True,
+    found.mistake(
         "no-order",
         f"deployments {', '.join(names)}",
         "no order of these rollouts is right",

@@ -158,33 +158,24 @@ def read(
     with database.session():
         processes = _processes(database, now)
         jobs = _jobs(database, now)
-        outbox = database.read(
-            "SELECT topic, count(*), min(created_at) FROM rolehost_outbox"
-            " GROUP BY topic ORDER BY topic"
-        )
-        leased = "SELECT name, owner FROM rolehost_leases WHERE expires_at >= ? AND owner <> ''"
-        held = database.read(leased, (now,))
-        dead = database.read(
-            "SELECT topic, consumer_group, count(*) FROM rolehost_dead_events"
-            " GROUP BY topic, consumer_group"
-        )
-    living = {process.id: process for process in processes}
-    held = [(name, living[owner]) for name, owner in held if owner in living]
-    leading = [process for name, process in held if name == ticks.LEASE]
+        outbox = _outbox(database)
+        leases_held = _leases(database, now, processes)
+        dead = _dead_events(database)
+    leading = [process for name, process in leases_held if name == ticks.LEASE]
     known = (*stored.values(), *expected)
-    unread, asked = _unread(stream, known, {(row[0], row[1]): row[2] for row in dead})
+    unread, asked = _unread(stream, known, dead)
     return FleetStatus(
         now=now,
         processes=processes,
         manifests=stored,
         jobs=jobs,
         unread=unread,
-        outbox=tuple(Outbox(*row) for row in outbox),
+        outbox=outbox,
         messages=_messages(depth, known),
         dead_messages=dead_messages(queue),
         leader=who(leading[0]) if leading else None,
         ticks=_ticks(database, known),
-        relays=sum(name.startswith("relay:") for name, _ in held),
+        relays=sum(name.startswith("relay:") for name, _ in leases_held),
         stream=asked,
     )
 
@@ -250,6 +241,30 @@ def _jobs(database: Database, now: int) -> tuple[Jobs, ...]:
             known = known._replace(waiting=known.waiting + count, oldest=min(due, default=None))
         found[queue, actor] = known
     return tuple(found[key] for key in sorted(found))
+
+
+def _outbox(database: Database) -> tuple[Outbox, ...]:
+    rows = database.read(
+        "SELECT topic, count(*), min(created_at) FROM rolehost_outbox GROUP BY topic ORDER BY topic"
+    )
+    return tuple(Outbox(*row) for row in rows)
+
+
+def _leases(database: Database, now: int, processes: Iterable[Live]) -> list[tuple[str, Live]]:
+    """Return the names of leases that living processes hold, each with its holder."""
+    living = {process.id: process for process in processes}
+    rows = database.read(
+        "SELECT name, owner FROM rolehost_leases WHERE expires_at >= ? AND owner <> ''", (now,)
+    )
+    return [(name, living[owner]) for name, owner in rows if owner in living]
+
+
+def _dead_events(database: Database) -> dict[tuple[str, str], int]:
+    rows = database.read(
+        "SELECT topic, consumer_group, count(*) FROM rolehost_dead_events"
+        " GROUP BY topic, consumer_group"
+    )
+    return {(topic, group): count for topic, group, count in rows}
 
 
 def _unread(

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 from rolehost.api import Schedule
 from rolehost.cli.main import invoke
-from rolehost_fleet.graph import LINES, Graph, cut, graph
+from rolehost_fleet.graph import LINES, Graph, cut, graph, mermaid
 from rolehost_fleet.loading import load
-from rolehost_fleet.mermaid import mermaid
 
 from tests.proofs.fleet_check_cases import ENVIRON
 from tests.proofs.fleet_check_plugins import actor, handler, plugin

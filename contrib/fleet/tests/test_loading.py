@@ -102,4 +102,4 @@ def test_a_fleet_has_the_name_that_a_member_gives_it(tmp_path: Path) -> None:
 
     assert fleet(plain).name == "fleet"
     assert fleet(plain, named).name == "shop"
-    assert fleet(plain, named).member("two").path == named
+    assert [m.path for m in fleet(plain, named).members if m.name == "two"] == [named]

@@ -11,7 +11,7 @@ from rolehost.cli import exits
 from rolehost.cli.context import as_json
 from rolehost.cli.output import document
 from rolehost.composition.manifest import Manifest
-from rolehost.errors import Problem, StartError
+from rolehost.errors import StartError
 
 from rolehost_fleet.budgets import demand, processes
 from rolehost_fleet.checking import check as check_fleet
@@ -20,6 +20,7 @@ from rolehost_fleet.findings import Findings
 from rolehost_fleet.loading import examine
 from rolehost_fleet.model import Fleet, FleetMember
 from rolehost_fleet.saved import decode_all
+from rolehost_fleet.status import count
 
 
 @click.command()
@@ -66,28 +67,7 @@ def check(
     Exit status 0 when they fit, also with warnings (but with --strict); 3 when there is a
     mistake; 4 when a file cannot be read, or --connect does not reach the database.
     """
-    paths = expanded(deployments)
-    elsewhere = _read(manifests)
-    whole, problems = examine(paths)
-    if whole is None:
-        names = ", ".join(map(str, paths))
-        results = [Result(names, (), Findings(mistakes=problems))]
-    else:
-        members = tuple(member for member in whole.members if member.composition.plugins)
-        if not members:
-            raise StartError(f"{', '.join(map(str, paths))}: no deployment here enables a plugin")
-        results = [
-            Result(
-                fleet.name,
-                fleet.members,
-                check_fleet(
-                    fleet,
-                    connections=_limit(fleet) if connect else None,
-                    manifests=elsewhere,
-                ),
-            )
-            for fleet in Fleet(members=members).split()
-        ]
+    results = _results(expanded(deployments), _read(manifests), connect)
     failed = any(
         result.findings.mistakes or (strict and result.findings.warnings) for result in results
     )
@@ -111,6 +91,24 @@ class Result(NamedTuple):
     name: str
     members: tuple[FleetMember, ...]
     findings: Findings
+
+
+def _results(paths: Sequence[Path], elsewhere: Sequence[Manifest], connect: bool) -> list[Result]:
+    """Check the fleets of these files, or return the mistakes of the deployments by themselves."""
+    whole, problems = examine(paths)
+    if whole is None:
+        return [Result(", ".join(map(str, paths)), (), Findings(mistakes=problems))]
+    members = tuple(member for member in whole.members if member.composition.plugins)
+    if not members:
+        raise StartError(f"{', '.join(map(str, paths))}: no deployment here enables a plugin")
+    return [
+        Result(
+            fleet.name,
+            fleet.members,
+            check_fleet(fleet, connections=_limit(fleet) if connect else None, manifests=elsewhere),
+        )
+        for fleet in Fleet(members=members).split()
+    ]
 
 
 def _read(files: Sequence[Path]) -> tuple[Manifest, ...]:
@@ -172,15 +170,6 @@ def _tell(result: Result) -> None:
         click.echo(f"warning: {problem}\n")
     for member in result.members:
         click.echo(f"{member.path}: {member.replicas} × {', '.join(member.roles) or 'nothing'}")
-    told = (
-        _count(result.findings.mistakes, "mistake"),
-        _count(result.findings.warnings, "warning"),
-    )
-    summary = ", ".join(filter(None, told)) or "ok: the deployments fit together"
-    click.echo(f"{result.name}: {summary}")
-
-
-def _count(found: Sequence[Problem], noun: str) -> str:
-    if not found:
-        return ""
-    return f"{len(found)} {noun}{'s' if len(found) > 1 else ''}"
+    found = (("mistake", result.findings.mistakes), ("warning", result.findings.warnings))
+    counts = [count(len(problems), noun) for noun, problems in found if problems]
+    click.echo(f"{result.name}: {', '.join(counts) or 'ok: the deployments fit together'}")

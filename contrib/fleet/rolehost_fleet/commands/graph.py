@@ -11,9 +11,8 @@ from rolehost.errors import StartError
 from rolehost.redaction import masked
 
 from rolehost_fleet.commands.sources import named_fleet, takes_fleet
-from rolehost_fleet.graph import Graph
+from rolehost_fleet.graph import Graph, mermaid
 from rolehost_fleet.graph import graph as topology
-from rolehost_fleet.mermaid import mermaid
 
 _FORMATS = ("mermaid", "json")
 

@@ -168,63 +168,57 @@ def _running(status: FleetStatus) -> list[dict[str, Any]]:
 
 
 def _waiting(status: FleetStatus) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = [
-        {
-            "what": f"jobs of {each.actor}",
-            "where": f"queue {each.queue}",
-            "waiting": each.waiting,
-            "held": each.held,
-            "dead": each.dead,
-            "oldest": None if each.oldest is None else _ago(status.now - each.oldest),
-        }
+    jobs = [
+        _row(
+            f"jobs of {each.actor}",
+            f"queue {each.queue}",
+            waiting=each.waiting,
+            held=each.held,
+            dead=each.dead,
+            oldest=None if each.oldest is None else _ago(status.now - each.oldest),
+        )
         for each in status.jobs
     ]
-    rows += [
-        {
-            "what": f"events of {each.topic}",
-            "where": f"group {each.group}",
-            "waiting": each.records,
-            "held": None,
-            "dead": each.dead,
-            "oldest": None,
-        }
+    unread = [
+        _row(f"events of {each.topic}", f"group {each.group}", waiting=each.records, dead=each.dead)
         for each in status.unread
         if each.records or each.dead
     ]
-    rows += [
-        {
-            "what": f"events of {each.topic}",
-            "where": "outbox",
-            "waiting": each.events,
-            "held": None,
-            "dead": None,
-            "oldest": _ago(status.now - each.oldest),
-        }
+    outbox = [
+        _row(
+            f"events of {each.topic}",
+            "outbox",
+            waiting=each.events,
+            oldest=_ago(status.now - each.oldest),
+        )
         for each in status.outbox
     ]
-    rows += [
-        {
-            "what": "ephemeral messages",
-            "where": f"queue {queue}",
-            "waiting": count,
-            "held": None,
-            "dead": None,
-            "oldest": None,
-        }
+    messages = [
+        _row("ephemeral messages", f"queue {queue}", waiting=count)
         for queue, count in status.messages.items()
     ]
     if status.dead_messages:
-        rows.append(
-            {
-                "what": "ephemeral messages",
-                "where": "every queue",
-                "waiting": None,
-                "held": None,
-                "dead": status.dead_messages,
-                "oldest": None,
-            }
-        )
-    return rows
+        messages.append(_row("ephemeral messages", "every queue", dead=status.dead_messages))
+    return [*jobs, *unread, *outbox, *messages]
+
+
+def _row(
+    what: str,
+    where: str,
+    *,
+    waiting: int | None = None,
+    held: int | None = None,
+    dead: int | None = None,
+    oldest: str | None = None,
+) -> dict[str, Any]:
+    return {
+        "what": what,
+        "where": where,
+        "waiting": waiting,
+        "held": held,
+        "dead": dead,
+        "oldest": oldest,
+    }
 
 
 def _ago(milliseconds: int) -> str:

@@ -1,0 +1,190 @@
+"""What the consumer groups of two versions ask of a rollout: readers, backlog, payloads, outbox."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rolehost.composition.manifest import HandlerEntry, Manifest
+
+from rolehost_fleet.changes import Sides
+from rolehost_fleet.compatibility import misfits
+from rolehost_fleet.rules import Rules, by_name
+from rolehost_fleet.status import FleetStatus, count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """One consumer group on one topic in both versions.
+
+    Attributes:
+        topic: the topic.
+        name: the group.
+        old: deployment that reads it → its handler, in the old version.
+        new: the same, in the new version.
+        publishers_old: deployments that publish to the topic, in the old version.
+        publishers_new: the same, in the new version.
+        unread: how many events it has not read; None: not known.
+    """
+
+    topic: str
+    name: str
+    old: Mapping[str, HandlerEntry]
+    new: Mapping[str, HandlerEntry]
+    publishers_old: Sequence[str]
+    publishers_new: Sequence[str]
+    unread: int | None
+
+    @property
+    def who(self) -> str:
+        """The group, as problems name it."""
+        return f"group {self.name}"
+
+
+def check_events(found: Rules, sides: Sides, status: FleetStatus | None) -> None:
+    """Note what every consumer group and the outbox ask of the rollout.
+
+    Args:
+        found: takes what is found.
+        sides: both versions.
+        status: how the fleet stands; None: nobody looked.
+    """
+    old = by_name(sides.old, lambda manifest: manifest.consumed)
+    new = by_name(sides.new, lambda manifest: manifest.consumed)
+    for key in sorted(old.keys() | new.keys()):
+        topic, name = key
+        group = Group(
+            topic=topic,
+            name=name,
+            old=old.get(key, {}),
+            new=new.get(key, {}),
+            publishers_old=_publishers(sides.old, topic),
+            publishers_new=_publishers(sides.new, topic),
+            unread=_unread(status, topic, name),
+        )
+        if not group.old:
+            _appears(found, group)
+        elif not group.new:
+            _removed(found, group)
+        else:
+            gained = sorted(group.new.keys() - group.old.keys())
+            lost = sorted(group.old.keys() - group.new.keys())
+            found.before(gained, lost, f"it takes over {topic} for the group {name}")
+            _payloads(found, group, sides)
+    _outbox(found, sides, status)
+
+
+def _publishers(manifests: Mapping[str, Manifest], topic: str) -> list[str]:
+    return sorted(name for name, manifest in manifests.items() if topic in manifest.publishes)
+
+
+def _unread(status: FleetStatus | None, topic: str, group: str) -> int | None:
+    if status is None:
+        return None
+    return next(
+        (each.records for each in status.unread if (each.topic, each.group) == (topic, group)),
+        0,
+    )
+
+
+def _appears(found: Rules, group: Group) -> None:
+    """A group without offsets begins with the oldest event of its topic."""
+    topic, name = group.topic, group.name
+    found.before(group.new, group.publishers_new, f"it reads the topic {topic} in the group {name}")
+    if group.publishers_old:
+        found.warning(
+            "new-group",
+            group.who,
+            f"the group {name} is new on {topic}, which has been published before: it"
+            " begins with the oldest event that is kept",
+            expected="a handler that bears old events",
+            got="a group without offsets",
+            fix="nothing, when that is meant; a renamed group reads everything again",
+        )
+
+
+def _removed(found: Rules, group: Group) -> None:
+    """Nothing reads the topic for the group any more: what is unread stays unread."""
+    topic, name = group.topic, group.name
+    # If others go on publishing, no rollout of a publisher can come before the wait.
+    first = [] if group.publishers_new else group.publishers_old
+    found.drain(
+        f"events of {topic} for {name}",
+        group.unread,
+        first,
+        group.old,
+        f"nobody reads {topic} in the group {name} any more",
+    )
+    if group.unread is None:
+        found.warning(
+            "backlog-unknown",
+            group.who,
+            f"the group {name} is taken away; nobody looked what of {topic} is unread",
+            expected="none unread",
+            got="not known",
+            fix="plan with --connect, or against live",
+        )
+    elif group.unread:
+        unread = count(group.unread, "event")
+        found.mistake(
+            "backlog",
+            group.who,
+            f"the group {name} is taken away with {unread} of {topic} unread",
+            expected="none unread",
+            got=unread,
+            fix="let it read them first; or, when they may stay unread, plan with"
+            f' --accept "group {name}"',
+        )
+
+
+def _payloads(found: Rules, group: Group, sides: Sides) -> None:
+    """Compare the payloads: new handlers meet old events, and old handlers meet new events."""
+    topic = group.topic
+    before, after = next(iter(group.old.values())), next(iter(group.new.values()))
+    written_before = _written(sides.old, topic, before)
+    written_after = _written(sides.new, topic, after)
+    if before.payload == after.payload and written_before == written_after:
+        return
+    forwards = misfits(after.payload or {}, written_before)
+    backwards = misfits(before.payload or {}, written_after)
+    if forwards:
+        note = found.warning if group.unread == 0 else found.mistake
+        unread = group.unread
+        note(
+            "payload-incompatible",
+            group.who,
+            f"the new handler {after.name} refuses events of {topic} that old processes"
+            f" publish: {'; '.join(forwards)}",
+            expected="a type that reads what was published before",
+            got="not known how many" if unread is None else f"{count(unread, 'event')} unread",
+            fix="let the handler take both forms until what was published before is read",
+        )
+    elif backwards:
+        why = f"its handler of {topic} knows the new payload"
+        found.before(sorted(group.new), group.publishers_new, why)
+
+
+def _written(
+    manifests: Mapping[str, Manifest], topic: str, handler: HandlerEntry
+) -> dict[str, Any]:
+    """Return the schema of what is published; if no publisher declares one, the handler's."""
+    declared = (each.payloads[topic] for each in manifests.values() if topic in each.payloads)
+    return next(declared, handler.payload or {})
+
+
+def _outbox(found: Rules, sides: Sides, status: FleetStatus | None) -> None:
+    if status is None or not status.outbox:
+        return
+    if any(manifest.relays for manifest in sides.new.values()):
+        return
+    topics = ", ".join(each.topic for each in status.outbox)
+    left = count(sum(each.events for each in status.outbox), "event")
+    found.mistake(
+        "backlog",
+        "outbox",
+        f"nobody will relay the outbox any more, and {left} of {topics} wait in it",
+        expected="an empty outbox",
+        got=left,
+        fix="let the old version relay them first (rolehost fleet status)",
+    )

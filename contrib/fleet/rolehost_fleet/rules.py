@@ -1,0 +1,76 @@
+"""What a rollout must keep to, while it is collected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from rolehost.composition.manifest import Manifest
+from rolehost.errors import Problem
+
+from rolehost_fleet.ordering import Edge, draining, rolling
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+@dataclass(slots=True)
+class Rules:
+    """What a rollout must keep to, while it is collected.
+
+    Attributes:
+        edges: what comes before what.
+        drains: what must be worked off → how many there are now; None: not known.
+        mistakes: what forbids it.
+        warnings: what to be careful of.
+    """
+
+    edges: list[Edge] = field(default_factory=list)
+    drains: dict[str, int | None] = field(default_factory=dict)
+    mistakes: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+
+    def before(self, first: Iterable[str], then: Iterable[str], why: str) -> None:
+        """Let some deployments roll out before others; none waits for itself."""
+        for one in first:
+            self.edges += [
+                Edge(rolling(one), rolling(other), why) for other in then if other != one
+            ]
+
+    def drain(
+        self, what: str, left: int | None, first: Iterable[str], then: Iterable[str], why: str
+    ) -> None:
+        """Let something be worked off after some deployments have changed, before others do.
+
+        One that is among both cannot change before and after it: it changes after.
+        """
+        node = draining(what)
+        later = set(then)
+        self.drains[what] = left
+        self.edges += [Edge(rolling(one), node, why) for one in first if one not in later]
+        self.edges += [Edge(node, rolling(other), why) for other in sorted(later)]
+
+    def mistake(self, code: str, who: str, what: str, **words: str) -> None:
+        """Note what forbids the rollout."""
+        self.mistakes.append(_problem(code, who, what, words))
+
+    def warning(self, code: str, who: str, what: str, **words: str) -> None:
+        """Note what to be careful of."""
+        self.warnings.append(_problem(code, who, what, words))
+
+
+def _problem(code: str, who: str, what: str, words: dict[str, str]) -> Problem:
+    words.setdefault("where", "old and new version")
+    return Problem(code=code, who=who, what=what, **words)
+
+
+def by_name(
+    manifests: Mapping[str, Manifest], of: Callable[[Manifest], Mapping[K, V]]
+) -> dict[K, dict[str, V]]:
+    """Return the entries of several deployments: name → deployment → entry."""
+    found: dict[K, dict[str, V]] = {}
+    for deployment, manifest in manifests.items():
+        for name, entry in of(manifest).items():
+            found.setdefault(name, {})[deployment] = entry
+    return found
