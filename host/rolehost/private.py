@@ -213,15 +213,15 @@ def _check_kind(
     path: Path, found: os.stat_result, is_kind: Callable[[int], bool], kind: str
 ) -> None:
     if not is_kind(found.st_mode):
-        raise NotPrivate(f"{path}: {_kind_of(found)} is in the place of {kind}; remove it")
+        raise NotPrivate(f"{path}: expected {kind}, found {_kind_of(found)}; remove it")
 
 
 def _check_owner(path: Path, found: os.stat_result) -> None:
     if found.st_uid != os.geteuid():
         owner = _user(found.st_uid)
         raise NotPrivate(
-            f"{path}: {_kind_of(found)} of user {owner} is in the place of one of"
-            f" {_user(os.geteuid())}; run rolehost as {owner} if it is meant, else remove it"
+            f"{path}: {_kind_of(found)} belongs to the user {owner}, not to {_user(os.geteuid())};"
+            f" run rolehost as {owner}, or remove it"
         )
 
 

@@ -92,9 +92,9 @@ def test_an_open_file_of_this_user_is_closed_to_others(tmp_path: Path) -> None:
 def test_no_file_of_another_kind_is_taken_for_ours(tmp_path: Path, make, what: str) -> None:
     path = tmp_path / "lock"
     make(path)
-    with pytest.raises(NotPrivate, match=f"{path}: {what} is in the place of a file; remove it"):
+    with pytest.raises(NotPrivate, match=f"{path}: expected a file, found {what}; remove it"):
         private_file(path)
-    with pytest.raises(NotPrivate, match=f"{path}: {what} is in the place of a socket; remove it"):
+    with pytest.raises(NotPrivate, match=f"{path}: expected a socket, found {what}; remove it"):
         check_socket(path)
 
 
@@ -102,10 +102,13 @@ def test_what_another_user_left_is_named_with_its_owner(tmp_path: Path, another_
     made = tmp_path / "lock"
     made.touch()
     (tmp_path / "folder").mkdir(mode=0o700)
-    said = re.escape(f"{made}: a regular file of user") + ".*; run rolehost as .* else remove it"
+    said = (
+        re.escape(f"{made}: a regular file belongs to the user")
+        + ".*; run rolehost as .* or remove it"
+    )
     with pytest.raises(NotPrivate, match=said):
         private_file(made)
-    with pytest.raises(NotPrivate, match="folder: a folder of user"):
+    with pytest.raises(NotPrivate, match="folder: a folder belongs to the user"):
         private_folder(tmp_path / "folder")
 
 
@@ -115,7 +118,7 @@ def test_an_open_folder_is_not_private(tmp_path: Path) -> None:
     (tmp_path / "open").chmod(0o750)
     with pytest.raises(NotPrivate, match=r"mode 0750.*chmod 700"):
         private_folder(tmp_path / "open")
-    with pytest.raises(NotPrivate, match="a symbolic link is in the place of a folder"):
+    with pytest.raises(NotPrivate, match="expected a folder, found a symbolic link"):
         private_folder(tmp_path / "link")
 
 
@@ -133,7 +136,7 @@ def test_a_folder_in_which_all_users_replace_files_shelters_none(tmp_path: Path)
 
 def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(NotPrivate, match=f"{tmp_path}/file: a regular file is in the place"):
+    with pytest.raises(NotPrivate, match="/file: expected a folder, found a regular file"):
         safe_folder(tmp_path / "file")
 
 
@@ -154,7 +157,9 @@ def test_the_address_of_the_role_http_is_of_one_user(
     with open_listener(f"unix:{tmp_path}/http.sock"):  # no process listened there any more
         pass
     monkeypatch.setattr(private.os, "geteuid", lambda: os.getuid() + 1)
-    with pytest.raises(NotPrivate, match=r"http\.sock: a socket of user .* set \[http\] bind"):
+    with pytest.raises(
+        NotPrivate, match=r"http\.sock: a socket belongs to the user .* set \[http\] bind"
+    ):
         open_listener(f"unix:{tmp_path}/http.sock")
 
 

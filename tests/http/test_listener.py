@@ -58,7 +58,7 @@ def test_localhost_that_is_another_address_here_is_not_listened_on(
     listener.open_listener("localhost:0").close()
     # As if /etc/hosts said so: the name counts as loopback, the address that it gave does not.
     monkeypatch.setattr(listener, "names_loopback", lambda host: host == "localhost")
-    with pytest.raises(StartError, match="no loopback address"):
+    with pytest.raises(StartError, match="not a loopback address"):
         listener.open_listener("localhost:0")
 
 
@@ -74,7 +74,7 @@ def test_an_address_in_use_is_named_as_it_was_written_and_no_part_of_it_apart() 
 
 @pytest.mark.parametrize("bind", ["a..b:8000", f"{'a' * 64}.example:8000"])
 def test_a_name_that_cannot_exist_is_one_line(bind: str) -> None:
-    with pytest.raises(StartError, match=f"cannot listen on {bind}: the host name is not known"):
+    with pytest.raises(StartError, match=f"cannot listen on {bind}: the host name is unknown"):
         listener.open_listener(bind)
 
 

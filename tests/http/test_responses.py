@@ -1,4 +1,4 @@
-"""ResponseCheck that cannot be encoded, and streams that end when the process drains."""
+"""Responses that cannot be encoded, and streams that end when the process drains."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_what_cannot_be_encoded_is_a_problem_and_one_line(
     assert answer.json["code"] == "unencodable_answer"
     assert "x-evil" not in answer.headers
     (line,) = [each for each in logs if each["log_level"] == "error"]
-    assert line["event"] == "an answer cannot be encoded"
+    assert line["event"] == "a response cannot be encoded"
     assert "/things/{name}: Things at tests.http.test_responses:" in line["responder"]
 
 

@@ -193,7 +193,7 @@ def test_clients_that_do_not_read_are_cut_off_and_those_that_read_slowly_are_not
             assert all(cut(connection) for connection in (kept, *streams))
             for _ in streams:
                 served.out.until("the stream ended")
-            served.err.until("did not read its answer")
+            served.err.until("did not read its response")
         finally:
             hurry.set()
         assert taken.result(PATIENCE) >= 4_000_000
@@ -352,11 +352,11 @@ def test_a_port_in_use_is_one_clear_line_and_status_4() -> None:
 @pytest.mark.parametrize(
     ("bind", "words"),
     [
-        ("nonsense", "is no address: expected host:port or unix:/path"),
-        ("127.0.0.1:99999", "is no address"),
+        ("nonsense", "is not an address: expected host:port or unix:/path"),
+        ("127.0.0.1:99999", "is not an address"),
         ("198.51.100.1:8000", "this machine has no such address"),
         ("unix:/nowhere/at/all.sock", "No such file or directory"),
-        ("unix:", "names no path"),
+        ("unix:", "has no path"),
     ],
 )
 def test_an_address_that_cannot_be_had_is_one_clear_line(bind: str, words: str) -> None:

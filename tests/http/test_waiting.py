@@ -1,4 +1,4 @@
-"""The http role while a backend is away, and workers that die young."""
+"""The http role while a backend is away, and workers that die soon after their start."""
 
 from __future__ import annotations
 

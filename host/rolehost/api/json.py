@@ -42,7 +42,7 @@ def load_json(body: bytes | str, kind: Any = Any) -> Any:
             body.decode()  # msgspec does not check the texts that it skips
         return msgspec.json.decode(body, type=kind)
     except UnicodeDecodeError as error:
-        raise ValueError(f"JSON is no UTF-8: {error.reason} (byte {error.start})") from None
+        raise ValueError(f"JSON is not UTF-8: {error.reason} (byte {error.start})") from None
 
 
 def _is_deep(body: bytes) -> bool:

@@ -58,20 +58,20 @@ class Metric:
 
     def __post_init__(self) -> None:
         if self.kind not in SUFFIXES:
-            raise ValueError(f"metric {self.name}: kind is {' or '.join(SUFFIXES)}")
+            raise ValueError(f"metric {self.name}: kind must be {' or '.join(SUFFIXES)}")
         if not _NAME.fullmatch(self.name) or not self.family:
-            raise ValueError(f"metric {self.name!r}: Prometheus takes no such name")
+            raise ValueError(f"metric {self.name!r}: Prometheus does not accept this name")
         for label in self.labels:
             if not _LABEL.fullmatch(label) or label == _RESERVED_LABELS.get(self.kind):
                 raise ValueError(
                     f"metric {self.name}: {label!r} cannot be a label of a {self.kind}"
                 )
         if len(set(self.labels)) < len(self.labels):
-            raise ValueError(f"metric {self.name}: a label stands twice")
+            raise ValueError(f"metric {self.name}: a label is repeated")
         if self.buckets and self.kind != "histogram":
             raise ValueError(f"metric {self.name}: a {self.kind} has no buckets")
         if any(low >= high for low, high in itertools.pairwise(self.buckets)):
-            raise ValueError(f"metric {self.name}: its buckets do not rise")
+            raise ValueError(f"metric {self.name}: the buckets must be ascending")
 
     @property
     def family(self) -> str:

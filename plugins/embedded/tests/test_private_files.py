@@ -93,7 +93,7 @@ def test_nothing_else_is_taken_for_one_of_the_files(
     database = EmbeddedDatabase(settings)
     path = settings.path.with_name(settings.path.name + suffix)
     make(path)
-    with pytest.raises(StorageRefused, match=f"{path}: {what} is in the place of a file"):
+    with pytest.raises(StorageRefused, match=f"{path}: expected a file, found {what}"):
         write(database)
     database.close()
 
@@ -105,7 +105,9 @@ def test_a_file_of_another_user_is_named(settings: EmbeddedSettings, suffix: str
     path.touch()
     os.chown(path, 65_534, 65_534)
     database = EmbeddedDatabase(settings)
-    with pytest.raises(StorageRefused, match=rf"{path}: a regular file of user .*\(65534\)"):
+    with pytest.raises(
+        StorageRefused, match=rf"{path}: a regular file belongs to the user .*\(65534\)"
+    ):
         write(database)
     database.close()
 

@@ -64,7 +64,7 @@ def test_a_link_in_place_of_the_folder_is_refused(base: Path, wakes: Wakes) -> N
     folder = _folder(base)
     folder.rename(base / "moved")
     folder.symlink_to(base / "moved")
-    with pytest.raises(StorageUnavailable, match="a symbolic link is in the place of a folder"):
+    with pytest.raises(StorageUnavailable, match="expected a folder, found a symbolic link"):
         Wakes(Path("/data/service.db")).listen({"a"})
 
 

@@ -31,7 +31,7 @@ _OF_PROXIES = frozenset(
 #: Headers by which :func:`local` decides.
 _JUDGED = frozenset({b"host", b"origin", b"sec-fetch-site", b"content-type"})
 
-_TOKEN = "; programs elsewhere, and web pages, need a token: set token in [http]"
+_TOKEN = "; other programs and web pages need a token: set token in [http]"
 
 
 def admissions(composition: Composition) -> Callable[[Owned[Route]], Admission | None]:

@@ -132,8 +132,8 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
         waiting = self.transport.get_write_buffer_size()
         if self._progress.stalled(waiting, now, http.write_timeout):
             self.log.warning(
-                "a client was cut off: for %g s it did not read its answer, of which %d bytes"
-                " are left",
+                "a client was disconnected: it did not read its response for %g s, and %d bytes"
+                " were left",
                 http.write_timeout,
                 waiting,
             )

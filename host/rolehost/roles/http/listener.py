@@ -48,7 +48,7 @@ def open_listener(bind: str) -> socket.socket:
         # The access rules of this deployment assume that only this machine can connect.
         listener.close()
         raise StartError(
-            f"cannot listen on {bind}: {host} is {address} here, which is no loopback address;"
+            f"cannot listen on {bind}: {host} is {address} here, which is not a loopback address;"
             " correct it in /etc/hosts, or write 127.0.0.1 in [http] bind"
         )
     return listener
@@ -58,7 +58,7 @@ def _address(bind: str) -> tuple[str, int]:
     host, colon, port = bind.rpartition(":")
     if not colon or not port.isdecimal() or int(port) > 65_535:
         raise StartError(
-            f"[http] bind = {bind!r} is no address: expected host:port or unix:/path,"
+            f"[http] bind = {bind!r} is not an address: expected host:port or unix:/path,"
             ' for example "127.0.0.1:8000"'
         )
     return host.strip("[]") or "0.0.0.0", int(port)
@@ -73,13 +73,13 @@ def _reason(bind: str, error: Exception) -> str:
     }
     reason = reasons.get(error.errno or 0) if isinstance(error, OSError) else None
     if isinstance(error, (socket.gaierror, UnicodeError)):
-        reason = "the host name is not known here; set [http] bind"
+        reason = "the host name is unknown here; set [http] bind"
     return f"cannot listen on {bind}: {reason or error}"
 
 
 def _unix(path: str) -> socket.socket:
     if not path:
-        raise StartError('[http] bind = "unix:" names no path; expected unix:/path')
+        raise StartError('[http] bind = "unix:" has no path; expected unix:/path')
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         _remove_stale(Path(path))

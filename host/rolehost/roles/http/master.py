@@ -55,7 +55,11 @@ class WorkerBackoff:
         delay = self._backoff.delay(self._deaths, ready=served)
         self._due = now + delay
         if self._deaths > 1:
-            log.error("http processes die young", deaths=self._deaths, next_start_in=delay)
+            log.error(
+                "http processes die soon after their start",
+                deaths=self._deaths,
+                next_start_in=delay,
+            )
 
 
 class Master(Arbiter):  # type: ignore[misc]

@@ -149,15 +149,15 @@ def _unavailable(description: str, logged: str = "") -> _Answer:
 #: Errors of the host, with the answer to each.
 _ANSWERS: dict[type[Exception], _Answer] = {
     StorageUnavailable: _unavailable(
-        "A storage that this needs is not available for now.", "storage is unavailable"
+        "A storage that this request needs is not available.", "storage is unavailable"
     ),
-    Overloaded: _unavailable("Too many requests wait for a thread."),
-    NotStarted: _unavailable("The service waits for a backend."),
+    Overloaded: _unavailable("Too many requests are waiting for a thread."),
+    NotStarted: _unavailable("The service is waiting for a backend."),
     ValueRefused: _Answer(
         422,
         "Value refused",
-        "The request has a value that cannot be stored or looked for, such as a text"
-        " with NUL (U+0000) or a number out of range.",
+        "The request has a value that cannot be stored or searched for, for example a"
+        " text with NUL (U+0000) or a number out of range.",
         "value_refused",
         logged="the database refused a value",
     ),
@@ -170,7 +170,7 @@ _ANSWERS: dict[type[Exception], _Answer] = {
     IdempotencyInProgress: _Answer(
         409,
         "Request in progress",
-        "A request with this Idempotency-Key is being handled at this moment.",
+        "A request with this Idempotency-Key is being handled.",
         "idempotency_in_progress",
         _RETRY,
     ),

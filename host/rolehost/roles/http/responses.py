@@ -93,12 +93,12 @@ class ResponseCheck:
             if data is not None and not isinstance(data, bytes | bytearray | memoryview):
                 raise TypeError(f"the body is {type(data).__name__}, not bytes")
             if resp.status_code < 200:
-                raise ValueError(f"the status {resp.status} ends no answer")
+                raise ValueError(f"the status {resp.status} cannot end a response")
             _check_headers(resp)
         except Exception as error:
             _emptied(resp)
             log.error(
-                "an answer cannot be encoded",
+                "a response cannot be encoded",
                 responder=_named(req, resource),
                 error=f"{type(error).__name__}: {error}",
             )
