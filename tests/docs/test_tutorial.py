@@ -120,7 +120,7 @@ def test_the_changed_plugin_passes_its_tests_and_its_migration_goes_both_ways(
     assert " passed" in said
     assert "ok: 2 plugins, roles: http, scheduler, consumer, worker" in said
     assert "applied guestbook/0002_likes" in said
-    assert "took back guestbook/0002_likes" in said
+    assert "reverted guestbook/0002_likes" in said
 
 
 def test_it_is_graded_as_the_page_says(workshop: Workshop) -> None:

@@ -187,4 +187,4 @@ def test_what_no_wheel_brought_cannot_be_pinned(place, capsys):
 def test_what_is_not_installed_cannot_be_pinned(place, capsys):
     place.write('plugins = ["nobody"]\n')
     assert invoke(["plugins", "--pin", str(place.file)]) == 1
-    assert "cannot pin nobody: no installed distribution brings it" in capsys.readouterr().err
+    assert "cannot pin nobody: no installed distribution provides it" in capsys.readouterr().err

@@ -102,7 +102,11 @@ def test_a_job_whose_arguments_no_longer_fit_is_not_tried_again(tmp_path, capsys
         services.close()
         for command in (["dead", "replay", "job:1"], ["jobs", "retry", "3"]):
             status, _, err = told(capsys, *command, "-d", str(path))
-            assert (status, "would fail at once" in err, "Expected `int`" in err) == (1, True, True)
+            assert (status, "would fail immediately" in err, "Expected `int`" in err) == (
+                1,
+                True,
+                True,
+            )
     finally:
         sys.path.remove(str(tmp_path))
         sys.modules.pop("shop_plugin", None)
@@ -127,7 +131,7 @@ def test_a_dead_job_is_retried_and_a_waiting_one_cancelled(deployment, capsys):
     assert told(capsys, "jobs", "cancel", "1", "-d", str(deployment))[1] == "job 1: cancelled\n"
     status, _, err = told(capsys, "jobs", "cancel", "3", "99", "-d", str(deployment))
     assert status == 1
-    assert "job 99 does not exist or is over" in err
+    assert "job 99 does not exist or has finished" in err
 
 
 def test_dead_letters_are_listed_shown_replayed_and_discarded(deployment, capsys):

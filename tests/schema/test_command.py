@@ -36,10 +36,10 @@ def test_a_schema_goes_up_and_down(run, tmp_path: Path) -> None:
     assert "applied rolehost/0001_" in out
     assert "applied embedded/0001_stream" in out
     assert (tmp_path / "data" / "service.db").exists()
-    assert run("up")[1] == "nothing is pending\n"
+    assert run("up")[1] == "no migrations are pending\n"
     assert run("status", "--check")[0] == exits.OK
-    assert "took back embedded/0001_stream" in run("down", "embedded", "--yes")[1]
-    assert run("down", "embedded")[1] == "nothing of embedded is applied\n"
+    assert "reverted embedded/0001_stream" in run("down", "embedded", "--yes")[1]
+    assert run("down", "embedded")[1] == "no migrations of embedded are applied\n"
 
 
 def test_without_a_terminal_nothing_is_taken_back_that_was_not_confirmed(run) -> None:
@@ -60,8 +60,8 @@ def test_at_a_terminal_it_is_asked_first(
     monkeypatch.setattr(terminal, "isatty", lambda: True)
     monkeypatch.setattr("sys.stdin", terminal)
     _, out, _ = run("down", "embedded")
-    assert "with all that they hold: embedded/0001_stream" in out
-    assert ("took back" in out) is not kept
+    assert "and their data lost: embedded/0001_stream" in out
+    assert ("reverted embedded" in out) is not kept
     assert (run("status", "--check")[0] == exits.OK) is kept
 
 

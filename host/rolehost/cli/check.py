@@ -17,7 +17,7 @@ from rolehost.errors import Problem, RolehostError
 
 @click.command()
 @click.argument("deployments", nargs=-1, type=click.Path(path_type=Path), metavar="[DEPLOYMENT]...")
-@click.option("--plugins", metavar="A,B", help="Enable these plugins instead of the deployment's.")
+@click.option("--plugins", metavar="A,B", help="Enable these plugins, not those of the file.")
 @as_json
 @click.pass_obj
 def check(
@@ -57,7 +57,7 @@ def _commands(composition: Composition) -> Iterator[Problem]:
                 code="command-target",
                 who=f"plugin {plugin.name} ({plugin.distribution} {plugin.version})",
                 where=owned.value.target,
-                what=f"the command {owned.value.name} could not be called",
+                what=f"the command {owned.value.name} cannot be imported",
                 expected="module:attribute of a click command",
                 got=str(error),
                 fix="correct the target, or the module that it names",
@@ -82,7 +82,7 @@ def _print(path: Path | None, composition: Composition | None, found: tuple[Prob
     if found:
         for problem in found:
             click.echo(f"{problem}\n")
-        count = f"{len(found)} mistake{'s' if len(found) > 1 else ''}"
+        count = f"{len(found)} error{'s' if len(found) > 1 else ''}"
         click.echo(f"{name}: {count}")
         return
     assert composition is not None  # a deployment without problems composes

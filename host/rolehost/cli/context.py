@@ -194,7 +194,7 @@ _option = click.option(
 _plugins = click.option(
     "--plugins",
     metavar="A,B",
-    help="Enable these plugins instead of the deployment's.",
+    help="Enable these plugins, not those of the file.",
     expose_value=False,
     callback=_take_plugins,
 )

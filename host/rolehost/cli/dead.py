@@ -32,8 +32,8 @@ def dead() -> None:
 
 @dead.command("list")
 @takes_deployment(argument=False)
-@click.option("--of", "what", help="Only those of this actor or handler.")
-@click.option("--limit", default=100, show_default=True, help="Most letters, newest first.")
+@click.option("--of", "what", help="Only dead letters of this actor or handler.")
+@click.option("--limit", default=100, show_default=True, help="Maximum number of dead letters.")
 @as_json
 @click.pass_obj
 def list_letters(context: Context, what: str | None, limit: int, as_json: bool) -> None:
@@ -47,7 +47,7 @@ def list_letters(context: Context, what: str | None, limit: int, as_json: bool) 
             if queue is not None:
                 found += deadletters.list_messages(queue, what=what, limit=limit)
     except StorageError as error:
-        click.echo(f"without those of ephemeral actors: {error}", err=True)
+        click.echo(f"dead letters of ephemeral actors are missing: {error}", err=True)
     found = sorted(found, key=lambda letter: -letter.died_at)[:limit]
     rows = [
         {
@@ -92,7 +92,7 @@ def show(context: Context, letter: str, as_json: bool) -> int:
 @click.pass_obj
 def replay(context: Context, letters: tuple[str, ...]) -> int:
     """Run dead letters again, starting with their first attempt."""
-    return _each(context, letters, _replay, "will be tried again")
+    return _each(context, letters, _replay, "will run again")
 
 
 @dead.command()
@@ -125,7 +125,7 @@ def _replay(services: ProcessServices, letter: str, kind: str, number: int) -> b
     if kind == "job":
         why = administration.misfit(services.database, services.delivery.signatures, number)
         if why:
-            raise Refused(f"{letter} would fail at once: {why}")
+            raise Refused(f"{letter} would fail immediately: {why}")
     with unit_of_work(services.delivery) as work:
         wake = deadletters.replay(work.transaction, letter, services.clock.now())
         if wake is not None:
@@ -162,4 +162,4 @@ def _parsed(letter: str) -> tuple[str, int]:
 
 
 def _missing(letter: str) -> str:
-    return f"there is no dead letter {letter}; rolehost dead list shows those there are"
+    return f"dead letter {letter} does not exist; rolehost dead list lists the dead letters"

@@ -12,11 +12,11 @@ INTERRUPTED = 130
 
 #: One line each, for ``rolehost --help``.
 MEANINGS = {
-    OK: "done; it holds",
-    FAILED: "a check does not hold, or a command failed",
-    USAGE: "wrong usage",
-    CONFIGURATION: "mistakes in the deployment or in a plugin, or a backend refuses its settings",
-    CANNOT_START: "cannot start here: port, database, file",
+    OK: "the command succeeded, the check passed",
+    FAILED: "a check or the command failed",
+    USAGE: "the command, an option or an argument is wrong",
+    CONFIGURATION: "the deployment or a plugin has errors, or a backend refuses its settings",
+    CANNOT_START: "the deployment cannot start here: a port, a database, a file",
     NOTHING_TO_RUN: "no enabled plugin contributes anything to run",
     INTERRUPTED: "interrupted",
 }

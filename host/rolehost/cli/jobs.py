@@ -26,7 +26,7 @@ def jobs() -> None:
 @click.option("--state", help="Only jobs in this state.")
 @click.option("--queue", help="Only jobs of this queue.")
 @click.option("--actor", help="Only jobs of this actor.")
-@click.option("--limit", default=100, show_default=True, help="Most jobs, newest first.")
+@click.option("--limit", default=100, show_default=True, help="Maximum number of jobs.")
 @as_json
 @click.pass_obj
 def list_jobs(
@@ -50,7 +50,7 @@ def list_jobs(
     rows = [moments(job) for job in found]
     if not as_json:
         rows = [{name: row[name] for name in _LISTED} for row in rows]
-    listing(rows, as_json=as_json, empty="no such jobs")
+    listing(rows, as_json=as_json, empty="no jobs match")
 
 
 @jobs.command()
@@ -65,7 +65,7 @@ def show(context: Context, number: int, as_json: bool) -> int:
     with ledger(context) as database:
         job = administration.show(database, number)
     if job is None:
-        click.echo(f"there is no job {number}; rolehost jobs list shows those there are", err=True)
+        click.echo(f"job {number} does not exist; rolehost jobs list lists the jobs", err=True)
         return exits.FAILED
     shown(job, as_json=as_json)
     return exits.OK
@@ -85,12 +85,12 @@ def retry(context: Context, numbers: tuple[int, ...]) -> int:
         def retried(number: int) -> str:
             why = administration.misfit(services.database, services.delivery.signatures, number)
             if why:
-                raise Refused(f"job {number} would fail at once: {why}")
+                raise Refused(f"job {number} would fail immediately: {why}")
             with unit_of_work(services.delivery) as work:
                 wake = administration.retry(work.transaction, number, services.clock.now())
                 if wake is None:
                     raise Refused(
-                        f"job {number} neither waits nor is dead, or its unique text is taken"
+                        f"job {number} is not waiting or dead, or another job has its unique text"
                     )
                 work.wake(wake)
             return f"job {number} is available"
@@ -113,7 +113,7 @@ def cancel(context: Context, numbers: tuple[int, ...]) -> int:
             with unit_of_work(services.delivery) as work:
                 done = administration.cancel(work.transaction, number, services.clock.now())
             if done is None:
-                raise Refused(f"job {number} does not exist or is over")
+                raise Refused(f"job {number} does not exist or has finished")
             return f"job {number}: {done}"
 
         return for_each(numbers, cancelled)

@@ -26,7 +26,7 @@ def imported(target: str) -> click.Command:
     except Exception as error:  # importing a module may raise any error
         raise RolehostError(f"the command {target} cannot be loaded: {error}") from error
     if not isinstance(command, click.Command):
-        raise RolehostError(f"the command {target} is no click command")
+        raise RolehostError(f"{target} is not a click command")
     return command
 
 
@@ -75,7 +75,7 @@ class LazyGroup(click.Group):
     def unknown(self, ctx: click.Context, name: str) -> str:
         """Return the error message for an unknown command."""
         hint = self.nearest(name) or f"see {ctx.command_path} --help"
-        return f"{name!r} is no command of {ctx.command_path}; {hint}"
+        return f"{ctx.command_path} has no command {name!r}; {hint}"
 
     def format_commands(
         self,

@@ -36,7 +36,7 @@ def routes(context: Context, as_json: bool) -> None:
             "access": access_of(owned, composition.authentications, http),
             "idempotent": owned.value.idempotent,
             "max_body": owned.value.max_body or http.max_body,
-            "site": owned.location,
+            "location": owned.location,
         }
         for owned in composition.routes
     ]
@@ -64,7 +64,7 @@ def actors(context: Context, as_json: bool) -> None:
                 "attempts": actor.retry.attempts if actor else None,
                 "plugin": owned.plugin if owned else None,
                 "enqueued_by": composition.enqueuers(name),
-                "site": owned.location if owned else "in another deployment",
+                "location": owned.location if owned else "in another deployment",
             }
         )
     listing(rows, as_json=as_json, empty="no enabled plugin contributes or enqueues an actor")
@@ -86,7 +86,7 @@ def handlers(context: Context, as_json: bool) -> None:
             "attempts": owned.value.retry.attempts,
             "plugin": owned.plugin,
             "published_by": composition.publishers(owned.value.topic),
-            "site": owned.location,
+            "location": owned.location,
         }
         for owned in composition.handlers
     ]
@@ -96,7 +96,7 @@ def handlers(context: Context, as_json: bool) -> None:
 
 @click.command()
 @takes_deployment()
-@click.option("--declared", is_flag=True, help="Only what plugins declare; ask no database.")
+@click.option("--declared", is_flag=True, help="List only declarations; do not read the database.")
 @as_json
 @click.pass_obj
 def schedules(context: Context, declared: bool, as_json: bool) -> None:
@@ -114,7 +114,7 @@ def schedules(context: Context, declared: bool, as_json: bool) -> None:
             "arguments": dict(owned.value.arguments),
             "missed": owned.value.missed,
             "plugin": owned.plugin,
-            "site": owned.location,
+            "location": owned.location,
             **(_went(states.get(owned.value.name)) if states is not None else {}),
         }
         for owned in context.composition.schedules
@@ -135,7 +135,7 @@ def _states(context: Context) -> Mapping[str, TickState] | None:
         with ledger(context) as database:
             return tickstate.read(database)
     except (StartError, StorageError) as error:
-        click.echo(f"how they went is not known: {str(error).splitlines()[0]}", err=True)
+        click.echo(f"the state of the schedules is unknown: {str(error).splitlines()[0]}", err=True)
         return None
 
 

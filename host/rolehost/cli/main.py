@@ -38,7 +38,7 @@ class Commands(LazyGroup):
             return known
         if cmd_name in OFFERED:
             ctx.fail(
-                f"{cmd_name!r} is a command of a tool that is not installed; "
+                f"{cmd_name!r} is a command of a distribution that is not installed; "
                 f"pip install 'rolehost[{OFFERED[cmd_name]}]'"
             )
         try:
@@ -54,14 +54,14 @@ class Commands(LazyGroup):
         """Return the error message for an unknown command."""
         hint = self.nearest(name) or "see rolehost --help"
         path = ctx.ensure_object(Context).path
-        where = f"the plugins of {path}" if path else "a plugin (no deployment was found)"
-        return f"{name!r} is a command neither of the host nor of {where}; {hint}"
+        where = f"the plugins of {path}" if path else "plugins (no deployment file was found)"
+        return f"neither the host nor {where} have a command {name!r}; {hint}"
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands without importing them, and the exit statuses."""
         super().format_commands(ctx, formatter)
         formatter.write_paragraph()
-        formatter.write_text("Plugins add commands: rolehost commands lists them.")
+        formatter.write_text("Plugins add commands; rolehost commands lists them.")
         with formatter.section("Exit status"):
             formatter.write_dl([(str(code), text) for code, text in exits.MEANINGS.items()])
 

@@ -25,7 +25,7 @@ _phase = click.option(
     type=click.Choice(["pre", "post", "all"]),
     default="all",
     show_default=True,
-    help="Only those that run before (pre) or after (post) the code rolls out.",
+    help="Only migrations that run before (pre) or after (post) the rollout of the code.",
 )
 
 
@@ -54,13 +54,13 @@ def up(context: Context, phase: Phase) -> None:
     for migration in applied:
         click.echo(f"applied {migration.label}")
     if not applied:
-        click.echo("nothing is pending")
+        click.echo("no migrations are pending")
 
 
 @migrate.command()
 @click.argument("owner")
 @click.option("--steps", type=click.IntRange(min=1), default=1, show_default=True)
-@click.option("--yes", is_flag=True, help="Do not ask; needed where there is no terminal.")
+@click.option("--yes", is_flag=True, help="Do not ask; required without a terminal.")
 @takes_deployment(argument=False)
 @click.pass_obj
 def down(context: Context, owner: str, steps: int, yes: bool) -> None:
@@ -81,9 +81,9 @@ def down(context: Context, owner: str, steps: int, yes: bool) -> None:
             _refuse_while_used(database)
         taken_back = schema.down(database, owned, steps=steps)
     for migration in taken_back:
-        click.echo(f"took back {migration.label}")
+        click.echo(f"reverted {migration.label}")
     if not taken_back:
-        click.echo(f"nothing of {owner} is applied")
+        click.echo(f"no migrations of {owner} are applied")
 
 
 def _refuse_while_used(database: Database) -> None:
@@ -94,24 +94,24 @@ def _refuse_while_used(database: Database) -> None:
     if alive:
         count = f"{len(alive)} process{'' if len(alive) == 1 else 'es'} of the fleet"
         raise StartError(
-            f"{count} would lose the tables that they use ({', '.join(alive)}): stop them first;"
-            " one that was killed counts until its lease ends ([delivery] lease)"
+            f"{count} would lose the tables they use ({', '.join(alive)}); stop them first."
+            " A killed process counts until its lease ends ([delivery] lease)"
         )
 
 
 def _confirm(labels: Sequence[str]) -> None:
     if sys.stdin is None or not sys.stdin.isatty():
         raise click.UsageError(
-            f"{', '.join(labels)}: what these migrations made would be lost, and there is no"
-            " terminal to ask: give --yes"
+            f"{', '.join(labels)}: the data of these migrations would be lost, and there is no"
+            " terminal to confirm; use --yes"
         )
-    click.echo(f"To be taken back, with all that they hold: {', '.join(labels)}")
-    click.confirm("Go on?", abort=True)
+    click.echo(f"These migrations will be reverted and their data lost: {', '.join(labels)}")
+    click.confirm("Continue?", abort=True)
 
 
 @migrate.command()
 @takes_deployment(argument=False)
-@click.option("--check", is_flag=True, help="Exit with 1 unless everything is applied as written.")
+@click.option("--check", is_flag=True, help="Exit with 1 if a migration is pending or changed.")
 @_phase
 @as_json
 @click.pass_obj
@@ -136,14 +136,14 @@ def status(context: Context, check: bool, phase: Phase, as_json: bool) -> int:
     "dialects",
     multiple=True,
     type=click.Choice(["sqlite", "postgresql"]),
-    help="Write a file for this dialect only; may be repeated. Default: one file for all.",
+    help="Create a file for this dialect only; can be repeated. Default: one file for all.",
 )
 @click.option(
     "--phase",
     type=click.Choice(["pre", "post"]),
     default="pre",
     show_default=True,
-    help="When it is to run: before or after the code rolls out.",
+    help="When the migration runs: before or after the rollout of the code.",
 )
 @takes_deployment(argument=False)
 @click.pass_obj

@@ -26,7 +26,7 @@ def write(deployment: Deployment) -> int:
         sources = [each for each in found if each.name == name]
         if len(sources) != 1:
             count = "no installed distribution" if not sources else "more than one distribution"
-            refused.append(f"{name}: {count} brings it")
+            refused.append(f"{name}: {count} provides it")
             continue
         try:
             pins[name] = pin(sources[0])
@@ -44,7 +44,7 @@ def write(deployment: Deployment) -> int:
     click.echo(f"{path}: {len(pins)} plugins pinned")
     if deployment.host.deployment.pins is None:
         beside = os.path.relpath(path, deployment.path.parent if deployment.path else None)
-        click.echo(f'To have them checked: pins = "{beside}" in [deployment]')
+        click.echo(f'To check the pins at every start: pins = "{beside}" in [deployment]')
     return exits.OK
 
 

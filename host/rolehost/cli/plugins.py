@@ -46,8 +46,13 @@ def plugins() -> None:
 
 @click.command("list")
 @takes_deployment()
-@click.option("--probe", "probing", is_flag=True, help="Import disabled plugins too.")
-@click.option("--pin", "pinning", is_flag=True, help="Write down what the enabled plugins are.")
+@click.option("--probe", "probing", is_flag=True, help="Also import disabled plugins.")
+@click.option(
+    "--pin",
+    "pinning",
+    is_flag=True,
+    help="Pin the enabled plugins in a file.",
+)
 @as_json
 @click.pass_obj
 def list_plugins(context: Context, probing: bool, pinning: bool, as_json: bool) -> int:

@@ -16,14 +16,14 @@ from rolehost.supervisor.control import RunningSupervisor, running_supervisors
 
 @click.command()
 @takes_deployment()
-@click.option("--pid", type=int, help="Process id of the supervisor, where several run this file.")
+@click.option("--pid", type=int, help="Process id of the supervisor, if several run this file.")
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
     default=300.0,
     show_default=True,
     metavar="SECONDS",
-    help="How long to wait for each step. The reload goes on without the command.",
+    help="Maximum time to wait for each step; the reload continues without the command.",
 )
 @as_json
 @click.pass_obj
@@ -36,9 +36,7 @@ def reload(context: Context, pid: int | None, timeout: float, as_json: bool) -> 
     request fails and no work is lost. TERM to the supervisor stops the deployment at any time.
     """
     if context.plugins is not None:
-        raise click.UsageError(
-            "--plugins cannot be changed by a reload: it holds as it was given to rolehost run"
-        )
+        raise click.UsageError("a reload cannot change --plugins; rolehost run keeps its value")
     found = running_supervisors()
     try:
         supervisor = _chosen(found, pid, context.path)
@@ -68,9 +66,9 @@ def _chosen(
         return meant[0]
     known = ", ".join(f"{each.pid} ({each.path or each.name})" for each in found)
     if meant:
-        raise RolehostError(f"several supervisors run {path}; name one by --pid: {known}")
-    others = f"those that run: {known}" if known else "none of this user runs on this machine"
-    raise RolehostError(f"no supervisor {what}; {others}; as another user, ask as that user")
+        raise RolehostError(f"several supervisors run {path}; choose one with --pid: {known}")
+    others = f"running: {known}" if known else "this user runs none on this machine"
+    raise RolehostError(f"no supervisor {what}; {others}; another user may run one")
 
 
 def _followed(supervisor: RunningSupervisor, timeout: float, *, quiet: bool) -> dict[str, Any]:
@@ -84,19 +82,21 @@ def _followed(supervisor: RunningSupervisor, timeout: float, *, quiet: bool) -> 
                 click.echo(_progress(told), err=True)
     except TimeoutError:
         raise RolehostError(
-            f"the reload goes on, but nothing came for {timeout:g} s; its end will be in the"
-            f" log of the supervisor {supervisor.pid}"
+            f"the reload continues, but there was no progress for {timeout:g} s; the log of the"
+            f" supervisor {supervisor.pid} will have the result"
         ) from None
     except OSError as error:
-        raise RolehostError(f"the supervisor {supervisor.pid} hung up: {error}") from None
-    raise RolehostError(f"the supervisor {supervisor.pid} ended before the reload did")
+        raise RolehostError(
+            f"the supervisor {supervisor.pid} closed the connection: {error}"
+        ) from None
+    raise RolehostError(f"the supervisor {supervisor.pid} ended before the reload was complete")
 
 
 def _progress(told: dict[str, Any]) -> str:
     if "accepted" in told:
-        return f"{told['accepted']} is well; replacing {told['of']} processes"
+        return f"{told['accepted']} is valid; replacing {told['of']} processes"
     if "failed" in told:
-        return f"{told['failed']}; bringing back the former deployment"
+        return f"{told['failed']}; rolling back to the previous deployment"
     return f"{told['done']}/{told['of']} {told['process']}"
 
 
@@ -104,7 +104,7 @@ def _tell(result: dict[str, Any]) -> None:
     found = [Problem(**problem) for problem in result.get("problems", ())]
     if found:
         problems(found)
-        click.echo("\nNothing was changed: the deployment that runs goes on.", err=True)
+        click.echo("\nNothing was changed; the running deployment continues.", err=True)
     elif result["status"]:
         click.echo(f"rolehost: {result['outcome']}: {result['words']}", err=True)
     else:
@@ -121,5 +121,5 @@ LABELS = {
     "enabled": "enabled:",
     "disabled": "disabled:",
     "migrated": "migrated:",
-    "waiting": "wait until older processes are gone (rolehost migrate up --phase post):",
+    "waiting": "pending until older processes have ended (rolehost migrate up --phase post):",
 }

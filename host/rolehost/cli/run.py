@@ -20,7 +20,7 @@ from rolehost.supervisor.plan import MIGRATE, ProcessPlan, become_supervisor
 
 @click.command()
 @takes_deployment()
-@click.option("--role", "only", multiple=True, help="Run only this role; may be repeated.")
+@click.option("--role", "only", multiple=True, help="Run only this role; can be repeated.")
 @click.pass_obj
 def run(context: Context, only: tuple[str, ...]) -> int:
     """Run all roles of a deployment in the foreground.
@@ -33,7 +33,7 @@ def run(context: Context, only: tuple[str, ...]) -> int:
     for role in only:
         if role not in composition.roles:
             raise click.BadParameter(
-                f"{role} is none of this deployment's roles: {one_of(composition.roles)}",
+                f"the deployment has no role {role}; its roles: {one_of(composition.roles)}",
                 param_hint="--role",
             )
     if composition.warnings:
@@ -58,20 +58,20 @@ def _nothing(context: Context, composition: Composition) -> int:
     click.echo(f"rolehost: nothing to run ({name}).", err=True)
     if composition.roles:
         click.echo(
-            f"Its plugins make it {', '.join(composition.roles)}, and [fleet] roles names none of"
-            " these. Name one there, or with --role.",
+            f"Its plugins need the roles {', '.join(composition.roles)}, but [fleet] roles has"
+            " none of these. Add one there, or use --role.",
             err=True,
         )
     elif enabled:
         click.echo(
             f"The enabled plugins ({', '.join(enabled)}) contribute no route, actor, handler or"
-            " schedule. Enable one that does; rolehost plugins lists what is installed.",
+            " schedule. Enable one that does; rolehost plugins lists the installed plugins.",
             err=True,
         )
     else:
         click.echo(
-            "No plugin is enabled. Install some, pip install 'rolehost[standard]', and name them:"
-            ' plugins = ["embedded", "ops"] in rolehost.toml, or --plugins embedded,ops.',
+            "No plugin is enabled. Install plugins, pip install 'rolehost[standard]', and enable"
+            ' them: plugins = ["embedded", "ops"] in rolehost.toml, or --plugins embedded,ops.',
             err=True,
         )
     return exits.NOTHING_TO_RUN

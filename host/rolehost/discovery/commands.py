@@ -21,19 +21,31 @@ GROUP = "rolehost.commands"
 Commands = Mapping[str, tuple[str, str]]
 
 HOST: Commands = {
-    "actors": ("rolehost.cli.listings:actors", "List actors, who enqueues and who works them."),
-    "check": ("rolehost.cli.check:check", "Check deployments without starting anything."),
+    "actors": (
+        "rolehost.cli.listings:actors",
+        "List actors and their plugins.",
+    ),
+    "check": ("rolehost.cli.check:check", "Check deployments; start nothing."),
     "commands": ("rolehost.cli.listings:commands", "List the commands that plugins add."),
     "dead": ("rolehost.cli.dead:dead", "List, show, replay and discard dead letters."),
-    "handlers": ("rolehost.cli.listings:handlers", "List event handlers by topic and group."),
+    "handlers": (
+        "rolehost.cli.listings:handlers",
+        "List event handlers by topic and group.",
+    ),
     "jobs": ("rolehost.cli.jobs:jobs", "List, show, retry and cancel jobs."),
-    "migrate": ("rolehost.cli.migrate:migrate", "Apply and take back migrations."),
-    "plugins": ("rolehost.cli.plugins:plugins", "List plugins: enabled, disabled, broken."),
-    "reload": ("rolehost.cli.reload:reload", "Replace a running deployment by a changed one."),
+    "migrate": ("rolehost.cli.migrate:migrate", "Apply and revert migrations."),
+    "plugins": (
+        "rolehost.cli.plugins:plugins",
+        "List installed plugins and their states.",
+    ),
+    "reload": (
+        "rolehost.cli.reload:reload",
+        "Reload a deployment after its file has changed.",
+    ),
     "routes": ("rolehost.cli.listings:routes", "List HTTP routes."),
-    "run": ("rolehost.cli.run:run", "Run a deployment, all its roles, in the foreground."),
-    "schedules": ("rolehost.cli.listings:schedules", "List schedules."),
-    "settings": ("rolehost.cli.listings:settings", "List settings, each with its origin."),
+    "run": ("rolehost.cli.run:run", "Run all roles of a deployment in the foreground."),
+    "schedules": ("rolehost.cli.listings:schedules", "List schedules with their last ticks."),
+    "settings": ("rolehost.cli.listings:settings", "List settings with their values and origins."),
 }
 
 #: Commands of tools of this project → the extra of ``rolehost`` that installs the tool.
