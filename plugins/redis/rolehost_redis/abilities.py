@@ -1,8 +1,8 @@
-"""What each backend declares it can do, told without importing its driver."""
+"""The capabilities of each backend, apart so that no driver is imported to read them."""
 
 from __future__ import annotations
 
-# Not ``lru``: which entries leave first is the server's maxmemory-policy, not ours.
+# Not ``lru``: the server's maxmemory-policy decides which entries are removed first.
 CACHE = frozenset(
     {
         "ttl",

@@ -17,13 +17,13 @@ from rolehost_redis.wakes import Hub
 class RedisBroker(MessageBroker):
     """Carries messages among processes on any machine.
 
-    Not Dramatiq's own: that one polls, keeps delayed messages in the memory of workers, and
-    finds those of a dead worker by chance.
+    Dramatiq's own broker polls, keeps delayed messages in the memory of workers, and recovers
+    the messages of a dead worker by chance.
 
     Args:
         store: the messages.
         hub: wakes consumers.
-        lease: seconds after which others get what a process took and did not renew.
+        lease: seconds after which a process loses its messages if it does not renew them.
     """
 
     def __init__(self, store: MessageStore, hub: Hub, *, lease: float) -> None:
@@ -51,7 +51,7 @@ class RedisBroker(MessageBroker):
         return self.store.depth(queue_name, taken=True)
 
     def holding(self, queue_name: str) -> Holding:
-        """Return this process's part of a queue; renewed from the first call on."""
+        """Return the messages of a queue that this process holds; renewed from the first call on."""
         with self._guard:
             holding = self._holdings.get(queue_name)
             if holding is None:
@@ -70,9 +70,9 @@ class RedisBroker(MessageBroker):
         self.store.empty(queue_name)
 
     def close(self) -> None:
-        """Renew nothing more; what is still held goes to others. Idempotent.
+        """Stop renewing, and give back the messages that are still held. Idempotent.
 
-        Another worker may consume from it afterwards, as after none.
+        The broker may be used again afterwards.
         """
         with self._guard:
             self._closed.set()
@@ -85,7 +85,7 @@ class RedisBroker(MessageBroker):
                 holding.leave()
 
     def _keep(self, closed: threading.Event) -> None:
-        """Renew leases three times as often as needed; a failure is made good by the next."""
+        """Renew leases three times as often as needed, so one failure does no harm."""
         while not closed.wait(self._lease / 3):
             with self._guard:
                 holdings = list(self._holdings.values())

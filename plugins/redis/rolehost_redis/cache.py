@@ -19,9 +19,9 @@ from rolehost_redis.settings import RedisSettings
 from rolehost_redis.tags import Tags
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-#: Milliseconds above which an entry is kept for ever: 10,000 years.
+#: Milliseconds from which an entry is kept for ever: 10,000 years.
 _EVER = 315_000_000_000_000
-#: How many keys are looked through, or dropped, in one command while clearing.
+#: Keys that one command of ``clear()`` scans or deletes.
 _SCAN = 1000
 
 
@@ -83,7 +83,7 @@ class RedisCache(Cache):
         name, expiry = self._name(key), _milliseconds(ttl)
         commands: list[tuple[Any, ...]] = [("INCRBY", name, by)]
         if expiry is not None:
-            # One transaction: between the two the entry could end, and count for ever.
+            # One transaction: otherwise the entry could expire between the two, and then never end.
             start = (*_setting(name, b"0", expiry), "NX")
             commands = [("MULTI",), start, *commands, ("EXEC",)]
         answers = self._connections.run_all(commands)
@@ -94,7 +94,7 @@ class RedisCache(Cache):
             raise ValueError(f"the entry {key!r} holds no decimal number")
         if "overflow" in str(number) or "out of range" in str(number):
             raise ValueError(f"the entry {key!r} would leave 64 bits")
-        # The first says why: a transaction with a refused command only says that it is refused.
+        # The first error has the reason: the transaction's own only says that a command was refused.
         raise self._connections.refusal(
             next(each for each in answers if isinstance(each, redis.RedisError))
         )
@@ -161,7 +161,7 @@ class RedisCache(Cache):
         self._connections.close()
 
     def _answers(self, commands: list[tuple[Any, ...]], *, again: bool) -> None:
-        """Run commands whose answers say nothing unless they are errors."""
+        """Run commands whose answers matter only if they are errors."""
         for answer in self._connections.run_all(commands, again=again):
             if isinstance(answer, redis.RedisError):
                 raise self._connections.refusal(answer)
@@ -170,7 +170,7 @@ class RedisCache(Cache):
         """Return the key in Redis.
 
         Raises:
-            ValueError: it is no cache key.
+            ValueError: it is not a cache key.
         """
         return f"{self._prefix}:{self._checked(key)}"
 
@@ -184,17 +184,17 @@ class RedisCache(Cache):
 
 
 def _setting(name: str, value: bytes, expiry: int | None) -> tuple[Any, ...]:
-    """Return the words of the command that stores a value."""
+    """Return the command that stores a value."""
     if expiry is None:
         return ("SET", name, value)
     return ("SET", name, value, "PX", expiry)
 
 
 def _milliseconds(ttl: float | None) -> int | None:
-    """Return a time to live as Redis takes it; None for ever.
+    """Return a time to live in milliseconds; None is for ever.
 
     Raises:
-        ValueError: it is no positive number.
+        ValueError: it is not a positive number.
     """
     if ttl is None:
         return None

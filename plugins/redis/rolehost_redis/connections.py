@@ -1,7 +1,7 @@
-"""Connections of the cache: one command, one answer, nothing repeated that would count twice.
+"""Connections of the cache. No command is repeated that would count twice.
 
-redis-py's client does the same through a pool that measures, locks and dispatches events on
-every call; that costs more than the command itself. Here its connections are used directly.
+redis-py's client uses a pool that measures, locks and dispatches events on every call, which
+costs more than the command itself. Here its connections are used directly.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Command = Sequence[Any]
 
 
 class Script:
-    """A Lua script that the server knows by its number.
+    """A Lua script that the server knows by its digest.
 
     Args:
         source: its text.
@@ -31,12 +31,12 @@ class Script:
 
     def __init__(self, source: str) -> None:
         self.source = source
-        # The server's name for it, not a secret.
+        # Its name on the server, not a secret.
         self.number = sha1(source.encode(), usedforsecurity=False).hexdigest()
 
 
 class Connections:
-    """At most ``connections`` to one server; a call waits for its turn. Thread-safe.
+    """The connections to one server, up to a limit; a call waits for a free one. Thread-safe.
 
     Args:
         place: the server.
@@ -46,11 +46,11 @@ class Connections:
         settings = place.settings
         self._place = place
         self._most, self._wait = settings.connections, settings.connection_wait
-        # PERF: a tenth of what a semaphore costs, which is not written in C.
+        # PERF: a tenth of the cost of a semaphore, which is not written in C.
         self._turns: SimpleQueue[None] = SimpleQueue()
         for _ in range(settings.connections):
             self._turns.put(None)
-        # Makes connections, by way of Sentinels too; its own lending is not used.
+        # Makes connections, also through Sentinels; the rest of the pool is not used.
         self._pool = place.client().connection_pool
         self._idle: deque[Any] = deque()
 
@@ -58,15 +58,15 @@ class Connections:
         """Run a command and return its answer.
 
         Args:
-            command: its words.
-            again: True: it may run twice, so it is repeated once when a connection broke that
-                had lain idle; after a restart of the server all of them have.
+            command: name and arguments.
+            again: the command may run twice. So it is repeated once if an idle connection broke,
+                as all of them do after a restart of the server.
 
         Raises:
             StorageBusy: no connection became free in time.
-            StorageUnavailable: the server cannot be reached, did not answer in time, or
-                refuses for now.
-            StorageError: it refuses this command.
+            StorageUnavailable: the server cannot be reached, did not answer in time, or refuses
+                temporarily.
+            StorageError: the server refuses this command.
         """
 
         def exchange(connection: Any) -> Any:
@@ -76,7 +76,7 @@ class Connections:
         return self._lend(exchange, again)
 
     def run_all(self, commands: Iterable[Command], *, again: bool = False) -> list[Any]:
-        """Run several commands in one round trip; return their answers, some may be errors.
+        """Run several commands in one round trip; return their answers, which may be errors.
 
         Raises:
             StorageBusy, StorageUnavailable: as :meth:`run`.
@@ -90,7 +90,7 @@ class Connections:
         return self._lend(exchange, again)
 
     def run_script(self, script: Script, keys: Sequence[str], *arguments: Any) -> Any:
-        """Run a script; the server is taught it when it does not know it."""
+        """Run a script; load it if the server does not know it."""
         words = (len(keys), *keys, *arguments)
         try:
             return self.run("EVALSHA", script.number, *words)
@@ -98,20 +98,20 @@ class Connections:
             return self.run("EVAL", script.source, *words)
 
     def refusal(self, error: redis.RedisError) -> StorageError:
-        """Return the host's error for an answer that is one."""
+        """Return the host's error for an answer that is an error."""
         return translate(self._place, error)
 
     def close(self) -> None:
-        """Close the connections that nobody uses. Idempotent."""
+        """Close the idle connections. Idempotent."""
         while True:
             try:
                 connection = self._idle.pop()
-            except IndexError:  # not asked before: others take from it too
+            except IndexError:  # no test before: other threads take from it too
                 return
             connection.disconnect()
 
     def _lend(self, exchange: Callable[[Any], T], again: bool) -> T:
-        # PERF: without a context manager; this is on the way of every get().
+        # PERF: without a context manager, because every get() comes here.
         try:
             self._turns.get(True, self._wait)
         except Empty:
@@ -134,10 +134,10 @@ class Connections:
             if used and not again:
                 self._look(connection)
             if connection._sock is None:
-                connection.connect()  # sending would connect too, but past the Sentinels
+                connection.connect()  # sending would connect too, but without the Sentinels
             answer = exchange(connection)
         except redis.ResponseError as error:
-            self._idle.append(connection)  # the next command connects it when it is not
+            self._idle.append(connection)  # if it is not connected, the next command connects it
             if isinstance(error, redis.exceptions.NoScriptError):
                 raise
             raise translate(self._place, error) from None
@@ -148,13 +148,13 @@ class Connections:
                 return self._exchange(exchange, False)
             raise translate(self._place, error) from None
         except BaseException:
-            connection.disconnect()  # an answer may still be on its way
+            connection.disconnect()  # an answer may still arrive
             raise
         self._idle.append(connection)
         return answer
 
     def _look(self, connection: Any) -> None:
-        """Connect anew when the server closed the connection while it lay idle."""
+        """Connect again if the server closed the connection while it was idle."""
         try:
             stale = connection.can_read()
         except redis.RedisError:

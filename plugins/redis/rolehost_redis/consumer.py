@@ -20,24 +20,24 @@ from rolehost_redis.messages import TakenMessage
 
 log = logging.getLogger(__name__)
 
-#: Seconds after which a consumer looks although nobody woke it; for wake-ups that Redis refused.
+#: Seconds after which a consumer polls without a wake-up, because Redis may have refused one.
 _LONGEST = 10.0
-#: Seconds between two looks while Redis is away; who listens is woken when it is back.
+#: Seconds between two polls while Redis is away; listeners are woken when it is back.
 _OUTAGE = 1.0
-#: Seconds after which what was taken ahead and is not handed out is given back.
+#: Seconds after which messages that were taken ahead and not handed out are given back.
 _STALE = 0.2
-#: Seconds an acknowledgement may wait for others to go with it, while messages run.
+#: Seconds that an acknowledgement may wait for others, to be sent together.
 _GATHER = 0.02
 
 
 class RedisConsumer(Consumer):
     """Iterated by one thread, acknowledged by any.
 
-    An outage ends nothing: what was taken stays with Dramatiq, what is acknowledged meanwhile
-    is told to Redis when it is back.
+    An outage of Redis ends nothing: messages that were taken go on, and acknowledgements are
+    sent when Redis is back.
 
     Args:
-        holding: this process's part of the queue.
+        holding: the messages of the queue that this process holds.
         listener: woken by messages of the queue.
         prefetch: most messages that are handed out and not acknowledged.
         timeout: seconds after which an idle iteration ends.
@@ -52,7 +52,7 @@ class RedisConsumer(Consumer):
         self._lives = holding.lives
         self._ready: deque[_Proxy] = deque()
         self._running: set[bytes] = set()
-        #: time.monotonic() before which nothing is due unless a wake-up says so.
+        #: time.monotonic() before which nothing is due, unless there is a wake-up.
         self._look_at = 0.0
         self._waiting = False
         self._away = False
@@ -63,8 +63,8 @@ class RedisConsumer(Consumer):
         while True:
             if self._ready:
                 if self._lives != self._holding.lives or time.monotonic() > self._stale_at:
-                    # Others may have these, or should: they were taken for quick ones, and
-                    # meanwhile some may wait that come first.
+                    # Others may have these messages by now. Or they took longer than expected,
+                    # and messages with a higher priority may wait.
                     self._drop_ready()
                     self._look_at = 0.0
                 elif len(self._running) < self._prefetch:
@@ -84,9 +84,9 @@ class RedisConsumer(Consumer):
         return not self._ready and len(self._running) < self._prefetch
 
     def _wait(self, now: float, deadline: float) -> None:
-        """Wait for a wake-up, a free place, or the time at which something is due."""
+        """Wait for a wake-up, a free place, or the time at which a message is due."""
         full = len(self._running) >= self._prefetch
-        # From here on acknowledgements interrupt; what they did before is seen below.
+        # From here on acknowledgements interrupt the wait; earlier ones are seen below.
         self._waiting = True
         try:
             until = deadline if full or self._ready else min(deadline, self._look_at)
@@ -103,7 +103,7 @@ class RedisConsumer(Consumer):
             self._settle()
 
     def _fill(self) -> None:
-        """Take what is due, and note when more may be."""
+        """Take messages that are due, and note when more may be due."""
         most = self._pace.wanted(len(self._running))
         try:
             taken, due = self._holding.exchange(most)
@@ -121,7 +121,7 @@ class RedisConsumer(Consumer):
         self._look_at = time.monotonic() + min(_LONGEST if due is None else due, _LONGEST)
 
     def _settle(self) -> None:
-        """Tell Redis what is done, when that has waited long enough."""
+        """Send the acknowledgements to Redis."""
         if self._holding.unsettled and not self._away:
             try:
                 self._holding.exchange(0)
@@ -134,10 +134,10 @@ class RedisConsumer(Consumer):
             log.warning("no messages of %s are taken: %s", self._holding, error)
 
     def _decode(self, taken: TakenMessage) -> None:
-        """Make a message ready; put it aside when its bytes are none."""
+        """Make a message ready, or a dead message if it cannot be decoded."""
         try:
             message = dramatiq.Message.decode(taken.data)
-        except Exception as error:  # whatever the encoder raises for bytes of others
+        except Exception as error:  # the encoder may raise anything for foreign bytes
             try:
                 self._holding.bury(taken.number, shortened(f"undecodable: {error}"))
             except StorageError:
@@ -146,10 +146,11 @@ class RedisConsumer(Consumer):
             self._ready.append(_Proxy(self._holding, taken, message))
 
     def ack(self, message: MessageProxy) -> None:
-        """Note that a message is done; Redis is told with the next exchange.
+        """Note that a message is done; Redis gets the acknowledgement with the next exchange.
 
-        Of a suspect it is told at once, so that it is not charged with what comes next. One that
-        others have by now, and that was not run here, is theirs to finish.
+        The acknowledgement of a possible poison message is sent at once. Otherwise a later crash
+        of this process would count against it. A message that another process has by now, and
+        that did not run here, is not acknowledged.
         """
         first = message.lost or self._holding.finish(message.number)
         if message.crashes is not None:
@@ -158,7 +159,7 @@ class RedisConsumer(Consumer):
         self._done(message.number, first)
 
     def nack(self, message: MessageProxy) -> None:
-        """Keep a rejected message among the dead ones."""
+        """Make a rejected message a dead message."""
         try:
             self._holding.bury(message.number, rejection(message))
         except StorageError as failure:
@@ -172,7 +173,7 @@ class RedisConsumer(Consumer):
             self._listener.interrupt()
 
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
-        """Give messages back that were not run; without Redis once it is there again."""
+        """Give back messages that were not run, as soon as Redis answers."""
         numbers = [message.number for message in messages]
         self._running.difference_update(numbers)
         self._holding.give_back(numbers)
@@ -180,7 +181,7 @@ class RedisConsumer(Consumer):
             self._holding.exchange(0)
 
     def close(self) -> None:
-        """Give back what was not handed out."""
+        """Give back the messages that were not handed out."""
         self._listener.close()
         self._drop_ready()
         if self._holding.unsettled:
@@ -207,7 +208,7 @@ class _Proxy(MessageProxy):
         self._holding = holding
 
     def start(self) -> bool:
-        """Record that it runs from now on; False: others have it.
+        """Record that the message runs from now on; False if another process has it.
 
         Raises:
             StorageError: Redis did not answer.

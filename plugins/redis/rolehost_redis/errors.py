@@ -1,4 +1,4 @@
-"""What Redis and its client raise, as the host's errors: one line, no password."""
+"""The host's errors for those of Redis and its client: one line, without passwords."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _BACKEND = "redis"
 
 
 class _Sign(NamedTuple):
-    """What an answer of Redis, or a failure to connect, means.
+    """The meaning of an error of Redis, or of a failed connection.
 
     Attributes:
         words: part of the driver's message.
-        meaning: what is wrong, in our words.
-        fix: what to do.
+        meaning: the problem, for the message.
+        fix: the fix, for the message.
     """
 
     words: str
@@ -80,7 +80,7 @@ _PASSING = (
     _Sign("timed out", "no answer in time", "correct host and port, or look at the server"),
 )  # fmt: skip
 
-#: What a connection says whose ends may speak different languages.
+#: Errors of a connection if only one side may use TLS.
 _DOUBTFUL = ("closed by server", "reset by peer", "SSL", "EOF occurred")
 
 
@@ -90,8 +90,8 @@ def translated(place: Place) -> Iterator[None]:
 
     Raises:
         StorageBusy: no connection became free in time.
-        StorageUnavailable: the server cannot be reached, or refuses for now.
-        StorageRefused: waiting cannot help: wrong password, wrong database, no permission, TLS.
+        StorageUnavailable: the server cannot be reached, or refuses temporarily.
+        StorageRefused: waiting cannot help, for example with a wrong password.
         StorageError: the server refuses this command.
     """
     try:
@@ -101,9 +101,9 @@ def translated(place: Place) -> Iterator[None]:
 
 
 def translate(place: Place, error: redis.RedisError) -> StorageError:
-    """Return the host's error for one of the driver's.
+    """Return the host's error for an error of the driver.
 
-    The driver's is not kept as the cause: its traceback holds the password.
+    The driver's error is not kept as the cause, because its traceback holds the password.
     """
     reason = place.redact(" ".join(str(error).split()) or type(error).__name__)
     if isinstance(error, redis.MaxConnectionsError) or reason.startswith("No connection avail"):
@@ -137,7 +137,7 @@ def translate(place: Place, error: redis.RedisError) -> StorageError:
 
 
 def _other_language(place: Place, reason: str) -> StorageRefused | None:
-    """Return the error for TLS where the server has none, or wants more of it."""
+    """Return the error if only one side uses TLS, or if the server asks for more of it."""
     address = place.address
     doubtful = any(word in reason for word in _DOUBTFUL) or (place.secure and "Timeout" in reason)
     if address is None or not doubtful:
@@ -155,7 +155,7 @@ def _other_language(place: Place, reason: str) -> StorageRefused | None:
 
 
 def _certificate_refused(place: Place, alert: str) -> StorageRefused | None:
-    """Return the error for a server that hangs up on this client, after what it said."""
+    """Return the error for a server that refuses the client's certificate."""
     if not alert:
         return None
     if place.shown[0] is None:

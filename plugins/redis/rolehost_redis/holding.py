@@ -1,4 +1,4 @@
-"""What one process holds of a queue: its lease, and what is still to be told to Redis."""
+"""The messages of a queue that one process holds: its lease, and changes not sent to Redis yet."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from rolehost.api import StorageError
 
 from rolehost_redis.messages import MessageStore, TakenMessage
 
-#: Most numbers of either kind that one exchange tells.
+#: Most numbers of either kind in one exchange.
 _MOST = 1000
 
 
 class Steadiness:
-    """Knows since when this process has reached Redis without a gap.
+    """Measures for how long this process has reached Redis without a gap.
 
-    After an outage of Redis, or of this process, the leases of all have ended though nobody
-    died. Only who has been in touch for as long as a lease takes may therefore judge others.
+    After an outage of Redis, or of this process, all leases have ended, although no process died.
+    So only a process that has reached Redis for as long as a lease may take messages of others.
 
     Args:
         lease: seconds.
@@ -32,14 +32,14 @@ class Steadiness:
         self._last = 0.0
 
     def reached(self) -> None:
-        """Note an answer."""
+        """Note that Redis answered."""
         now = self._clock()
         if self._since is None or now - self._last > self._lease:
             self._since = now
         self._last = now
 
     def missed(self) -> None:
-        """Note that no answer came."""
+        """Note that Redis did not answer."""
         self._since = None
 
     def __bool__(self) -> bool:
@@ -52,13 +52,13 @@ class Steadiness:
 
 
 class Holding:
-    """This process's part of one queue. Thread-safe.
+    """The messages of one queue that this process holds. Thread-safe.
 
     Args:
         store: the messages.
         queue: name of the queue.
         owner: this process.
-        steady: of this process.
+        steady: shared by the queues of this process.
     """
 
     def __init__(self, store: MessageStore, queue: str, owner: str, steady: Steadiness) -> None:
@@ -68,11 +68,11 @@ class Holding:
         self._steady = steady
         self._done: list[bytes] = []
         self._returned: list[bytes] = []
-        # Greater than those of an earlier life of this process's broker.
+        # Greater than those of an earlier broker of this process.
         self._calls = time.monotonic_ns() // 1000
         self._guard = threading.Lock()
         self._exchanging = threading.Lock()
-        #: How often the lease has ended; what was taken before belongs to others.
+        #: How often the lease has ended; messages that were taken before belong to others.
         self.lives = 0
 
     def __str__(self) -> str:
@@ -80,30 +80,30 @@ class Holding:
 
     @property
     def unsettled(self) -> bool:
-        """Whether there is something to be told."""
+        """Whether there are changes to send."""
         return bool(self._done or self._returned)
 
     def finish(self, number: bytes) -> bool:
-        """Note a message that is done; True when it is the first since the last exchange."""
+        """Note a message that is done; return True for the first since the last exchange."""
         with self._guard:
             first = not self._done
             self._done.append(number)
         return first
 
     def give_back(self, numbers: Iterable[bytes]) -> None:
-        """Note messages that others may have."""
+        """Note messages to give back."""
         with self._guard:
             self._returned += numbers
 
     def exchange(self, most: int) -> tuple[list[TakenMessage], float | None]:
-        """Tell what is to be told, renew the lease, and take messages that are due.
+        """Send the changes, renew the lease, and take messages that are due.
 
         Returns:
-            The messages, and in how many seconds more may be due; None when nothing is there.
+            The messages, and the seconds until more may be due; None if there are none.
 
         Raises:
-            StorageError: Redis did not answer. What was to be told stays so, and what it took
-                although nobody heard of it is given back by the next exchange.
+            StorageError: Redis did not answer. The changes are kept. If Redis did take messages,
+                the next exchange gives them back.
         """
         with self._exchanging:
             judge = bool(self._steady)
@@ -136,7 +136,7 @@ class Holding:
             return answer.taken, answer.due
 
     def start(self, number: bytes) -> bool:
-        """Record that a suspect runs from now on; False: others have it.
+        """Record that a possible poison message runs; False if another process has it.
 
         Raises:
             StorageError: Redis did not answer.
@@ -144,14 +144,14 @@ class Holding:
         return self._store.start(self._queue, number, self._owner)
 
     def bury(self, number: bytes, reason: str) -> None:
-        """Put a message aside among the dead ones."""
+        """Make a message a dead message."""
         self._store.bury(self._queue, number, reason)
 
     def leave(self) -> None:
-        """Tell what is to be told, and let others have the rest.
+        """Send the changes, and give back the rest.
 
         Raises:
-            StorageError: Redis did not answer; others have it when the lease ends.
+            StorageError: Redis did not answer; the lease ends by itself.
         """
         while self.unsettled:
             self.exchange(0)

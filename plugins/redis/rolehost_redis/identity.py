@@ -1,4 +1,4 @@
-"""Which keys of which server the settings mean, told without the driver and without a secret."""
+"""The server and the keys of the settings, without the driver and without a secret."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Hits counted against limits, in Redis.
 
-The generic cell rate algorithm (ITU-T I.371): of each name one number is kept, the time at
-which it will have all its hits back. The times are the server's, in milliseconds, counted from
-a day from which a fraction of a microsecond can still be told.
+The generic cell rate algorithm (ITU-T I.371) keeps one number for each name: the time at which
+all its hits will be available. Times are the server's, in milliseconds since a recent day, so
+that a double still holds fractions of a microsecond.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from rolehost.api import Quota
 
 from rolehost_redis.connections import Connections, Script
 
-# KEYS: the limit. ARGV: limit, period, cost. A hundredth of an interval is forgiven: rounding.
+# KEYS: the limit. ARGV: limit, period, cost. A hundredth of an interval is allowed for rounding.
 _HIT = Script("""
 local time = redis.call('TIME')
 local now = (time[1] - 1700000000) * 1000 + time[2] / 1000
@@ -34,7 +34,7 @@ class Limits:
 
     Args:
         connections: to the server.
-        prefix: of their keys.
+        prefix: the beginning of their keys.
     """
 
     def __init__(self, connections: Connections, prefix: str) -> None:

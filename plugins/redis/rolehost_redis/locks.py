@@ -1,8 +1,8 @@
 """Locks in Redis, with tokens that only rise.
 
 A lock is one key that holds the token of its lease and ends by itself. The token is the server's
-time in microseconds, or one more than the last when that is no less: it rises also when Redis
-was emptied in between, as long as the server's clock is not set back at the same time.
+time in microseconds, or the last token plus one if that is greater. So it rises even if Redis was
+emptied, unless the server's clock is set back at the same time.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Locks:
 
     Args:
         connections: to the server.
-        prefix: of their keys.
+        prefix: the beginning of their keys.
     """
 
     def __init__(self, connections: Connections, prefix: str) -> None:

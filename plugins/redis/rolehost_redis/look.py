@@ -1,4 +1,4 @@
-"""A look at what answers where Redis should be, after a connection failed."""
+"""Finds out what answers at the address of Redis, after a connection failed."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Literal
 #: Seconds for each of the two attempts.
 PATIENCE = 1.0
 
-#: What speaks there: Redis without TLS, something with TLS, or neither.
+#: The protocol of the port: Redis without TLS, any with TLS, or neither.
 Spoken = Literal["plain", "tls", "neither"]
 
 
 def look(host: str, port: int) -> Spoken:
-    """Ask a port which language it speaks; sends no secret.
+    """Return whether a port speaks Redis or TLS; sends no secret.
 
-    A server that is asked in the wrong one is silent, or hangs up, and says nothing of it.
+    A server that gets the wrong protocol is silent or closes the connection, without a reason.
     """
     with contextlib.suppress(OSError), _connected(host, port) as connection:
         # An inline command (https://redis.io/docs/latest/develop/reference/protocol-spec/); a
@@ -38,17 +38,17 @@ def look(host: str, port: int) -> Spoken:
 def complaint(
     host: str, port: int, certificate: str | None, key: str | None, password: str | None
 ) -> str:
-    """Ask a port that speaks TLS what it has against a client; its alert, "" for none.
+    """Return the TLS alert with which a port refuses a client; "" for none.
 
-    In TLS 1.3 the handshake is over before a server says what it thinks of the certificate, and
-    who has written meanwhile may lose its word (RFC 8446, 6.2); so this one only listens.
+    In TLS 1.3 the handshake ends before the server judges the certificate. If the client writes
+    in the meantime, the alert may be lost (RFC 8446, 6.2). So this client only reads.
 
     Args:
         host: of the server.
         port: of the server.
-        certificate: PEM file that the client shows; None shows none.
-        key: PEM file of its key; None when ``certificate`` holds it.
-        password: what the key is encrypted with.
+        certificate: PEM file of the client's certificate; None sends none.
+        key: PEM file of its key; None if ``certificate`` holds it.
+        password: password of the key.
     """
     context = _trusting()
     try:

@@ -1,7 +1,7 @@
-"""Ephemeral messages in Redis: due times, owners and their leases, and what was rejected.
+"""Ephemeral messages in Redis: due times, owners and their leases, and dead messages.
 
-Delayed messages wait in Redis, so they hold up nobody and outlive everybody. A process has one
-lease for all it took of a queue; what one whose lease ended had taken is due again.
+Delayed messages wait in Redis, so they delay no other message and survive every worker. A process
+has one lease for all its messages of a queue. If the lease ends, they are due again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rolehost_redis import scripts
 from rolehost_redis.errors import translated
 from rolehost_redis.servers import Place
 
-#: Keys of what a queue's messages and their owners are.
+#: The keys of a queue's messages and their owners.
 _PARTS = ("messages", "waiting", "taken", "owners", "calls", "crashes", "priorities")
 
 
@@ -25,9 +25,9 @@ class TakenMessage(NamedTuple):
     """A message that was taken.
 
     Attributes:
-        number: its own within the namespace.
+        number: unique in the namespace.
         data: its bytes.
-        crashes: how many processes died running it; None: none died that held it.
+        crashes: how many processes died while running it; None if no process died that had it.
     """
 
     number: bytes
@@ -36,11 +36,11 @@ class TakenMessage(NamedTuple):
 
 
 class Exchanged(NamedTuple):
-    """What an exchange brought.
+    """The result of an exchange.
 
     Attributes:
-        lasted: the lease held until now; False: what was taken under it went to others.
-        due: seconds until more may be due; None when nothing is there.
+        lasted: whether the lease held until now. If not, other processes have its messages.
+        due: seconds until more may be due; None if there are none.
         taken: the messages, in the order in which they are to run.
     """
 
@@ -54,9 +54,9 @@ class MessageStore:
 
     Args:
         place: the server.
-        channel: where wake-ups are published.
-        presence: channels of the processes begin with it; one subscribes its own, so that all
-            know that it lives.
+        channel: the channel of wake-ups.
+        presence: prefix of the channels of processes. A process subscribes its own, so that
+            others know that it lives.
     """
 
     def __init__(self, place: Place, channel: str, presence: str) -> None:
@@ -79,7 +79,7 @@ class MessageStore:
         self._revive = _Script(self._client, scripts.REVIVE, keys=5)
 
     def put(self, queue: str, data: bytes, delay: int) -> None:
-        """Store a message, due in ``delay`` milliseconds, and wake who waits for it."""
+        """Store a message, due in ``delay`` milliseconds, and wake consumers."""
         keys = self._keys(queue, "messages", "waiting")
         keys += [f"{self._namespace}:numbers", *self._keys(queue, "priorities")]
         priority = message_priority(data)
@@ -97,17 +97,16 @@ class MessageStore:
         returned: Sequence[bytes] = (),
         judge: bool = False,
     ) -> Exchanged:
-        """Renew the owner's lease, give up what is done or returned, and take what is due.
+        """Renew the owner's lease, delete done messages, give back others, and take due ones.
 
         Args:
             queue: the queue.
-            owner: who asks.
+            owner: the process.
             call: greater than those of the owner's earlier calls for this queue.
             most: most messages to take.
-            done: numbers to forget.
-            returned: numbers that others may have at once; ``#CALL`` means all that the call of
-                this number took.
-            judge: whether those whose lease ended lose what they took.
+            done: numbers of messages to delete.
+            returned: numbers of messages to give back; ``#CALL`` means all that this call took.
+            judge: whether processes whose lease has ended lose their messages.
         """
         with translated(self._place):
             lasted, due, suspects, *rest = self._exchange(
@@ -132,18 +131,18 @@ class MessageStore:
         return Exchanged(bool(lasted), None if due < 0 else due / 1000, taken)
 
     def start(self, queue: str, number: bytes, owner: str) -> bool:
-        """Record that a suspect runs from now on; False: it is no longer the owner's."""
+        """Record that a possible poison message runs; False if it is no longer the owner's."""
         keys = self._keys(queue, "taken", "waiting")
         with translated(self._place):
             return bool(self._start(*keys, self._dead[0], number, owner))
 
     def leave(self, queue: str, owner: str) -> None:
-        """End an owner's lease; others may have at once what it took."""
+        """End an owner's lease and give back its messages."""
         with translated(self._place):
             self._leave(*self._keys(queue, *_PARTS), owner, self._channel, self._wake(queue))
 
     def bury(self, queue: str, number: bytes, reason: str) -> None:
-        """Put a message aside among the dead ones, as it is."""
+        """Make a message a dead message, unchanged."""
         header = json.dumps([queue, reason]).encode() + b"\n"
         keys = self._keys(queue, "messages", "waiting", "taken", "crashes")
         with translated(self._place):
@@ -157,14 +156,14 @@ class MessageStore:
             )
 
     def depth(self, queue: str, *, taken: bool = False) -> int:
-        """Return how many messages wait, delayed ones too; with ``taken`` those as well."""
+        """Return how many messages wait, with delayed ones; with ``taken``, also those that run."""
         waiting, held = self._keys(queue, "waiting", "taken")
         with translated(self._place), self._client.pipeline(transaction=True) as pipeline:
             counts = pipeline.zcard(waiting).hlen(held).execute()
         return int(sum(counts)) if taken else int(counts[0])
 
     def empty(self, queue: str) -> None:
-        """Drop every message of a queue but the dead ones."""
+        """Delete every message of a queue, except dead ones."""
         with translated(self._place):
             parts = ("messages", "waiting", "taken", "crashes", "priorities")
             self._client.unlink(*self._keys(queue, *parts))
@@ -187,7 +186,7 @@ class MessageStore:
         return count
 
     def dead_one(self, number: int) -> DeadMessage | None:
-        """Return one dead message; None when there is none of that number."""
+        """Return the dead message of this number, or None."""
         with translated(self._place), self._client.pipeline(transaction=True) as pipeline:
             died, data = (
                 pipeline.zscore(self._dead[0], str(number))
@@ -197,7 +196,7 @@ class MessageStore:
         return None if died is None or data is None else _dead(b"%d" % number, died, data)
 
     def revive(self, letter: DeadMessage, data: bytes) -> bool:
-        """Let a dead message wait again, with these bytes; say whether it was there."""
+        """Put a dead message into its queue again, with new bytes; return whether it was there."""
         keys = self._keys(letter.queue, "messages", "waiting")
         wake = self._wake(letter.queue)
         with translated(self._place):
@@ -214,7 +213,7 @@ class MessageStore:
         return bool(found)
 
     def forget(self, number: int) -> bool:
-        """Delete a dead message; say whether it was there."""
+        """Delete a dead message; return whether it was there."""
         with translated(self._place), self._client.pipeline(transaction=True) as pipeline:
             pipeline.zrem(self._dead[0], str(number)).hdel(self._dead[1], str(number))
             return bool(pipeline.execute()[0])
@@ -234,7 +233,7 @@ class MessageStore:
 
 
 class _Script:
-    """One script, called by its digest; sent again when the server has forgotten it."""
+    """A script, called by its digest; sent again if the server does not have it."""
 
     def __init__(self, client: redis.Redis, text: str, *, keys: int) -> None:
         self._client = client
@@ -245,7 +244,7 @@ class _Script:
         try:
             return self._client.evalsha(self._script.sha, self._keys, *args)
         except redis.exceptions.NoScriptError:
-            # Nothing of it was run.
+            # The script did not run.
             return self._client.eval(self._script.script, self._keys, *args)
 
 
@@ -256,5 +255,5 @@ def _dead(number: bytes, died: float, kept: bytes) -> DeadMessage:
 
 
 def wake_name(queue: str) -> str:
-    """Name the wake-up of a queue's messages."""
+    """Return the name that wakes the consumers of a queue."""
     return f"message:{queue}"

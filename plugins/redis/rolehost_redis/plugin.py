@@ -20,13 +20,13 @@ from rolehost_redis import abilities
 from rolehost_redis.identity import identity
 from rolehost_redis.settings import RedisSettings
 
-#: How a deployment names these backends: ``[storage] cache = "redis"``.
+#: The name of these backends in a deployment: ``[storage] cache = "redis"``.
 NAME = "redis"
 
 
 @hookimpl
 def rolehost_plugin() -> PluginInfo:
-    """Say what it is."""
+    """Describe the plugin."""
     return PluginInfo(
         api=PLUGIN_API,
         summary="Cache and queue on Redis",
@@ -36,7 +36,7 @@ def rolehost_plugin() -> PluginInfo:
 
 @hookimpl
 def rolehost_backends(context: DeclareContext) -> Sequence[Backend]:
-    """Offer the backends; the driver is imported when one is made."""
+    """Offer the backends; the driver is imported when a backend is made."""
     settings: RedisSettings = context.settings
 
     def cache() -> Cache:
@@ -73,7 +73,7 @@ def rolehost_backends(context: DeclareContext) -> Sequence[Backend]:
 
 
 def _queue_abilities() -> frozenset[str]:
-    """Return what the queue can do with what is installed; looks, but imports nothing."""
+    """Return the capabilities of the queue with the installed packages; imports nothing."""
     if find_spec("dramatiq") is None:
         return abilities.QUEUE - {"ephemeral"}
     return abilities.QUEUE

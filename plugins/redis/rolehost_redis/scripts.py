@@ -1,17 +1,17 @@
-"""The Lua scripts by which ephemeral messages change: each happens as a whole or not at all.
+"""The Lua scripts that change ephemeral messages; each is atomic.
 
 Keys of a queue: ``messages`` (hash: number to bytes), ``waiting`` (sorted set: number by the
-time it is due; of those that are due by the priority, far below zero), ``priorities`` (hash:
-number to priority, where that is not 0), ``taken`` (hash: number to its owner and the call by
+time it is due; a due one by its priority, far below zero), ``priorities`` (hash:
+number to priority, if it is not 0), ``taken`` (hash: number to its owner and the call by
 which it was taken), ``owners`` (sorted set: owner by the end of its lease), ``calls`` (hash:
 owner to the number of its newest call), ``crashes`` (hash: number to how many processes died
 running it). Keys of the namespace: ``numbers``, and of dead messages ``dead`` (sorted set: number
 by the time it died) and ``dead-messages`` (hash). All times are the server's, in milliseconds, so
 that clocks of machines do not matter.
 
-What a process held that died is suspect: it stands in ``crashes``, and from the moment it runs
-its holder in ``taken`` ends in ``!``. Where nobody dies there is no ``crashes``, and one look for
-it is all that it costs.
+If a process dies, its messages are possible poison messages: they are in ``crashes``, and while
+one runs, its holder in ``taken`` ends in ``!``. As long as no process dies there is no
+``crashes``, and the only cost is one test for it.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 """
 
-# For scripts that let messages be taken. Lower runs first; numbers of one priority are in the
-# order of their putting, for they have the same length.
+# For scripts that make messages available. Lower runs first; numbers of one priority are in the
+# order in which they were put, because they have the same length.
 _READY = """
 local function ready(waiting, number, priority)
   redis.call('ZADD', waiting, string.format('%.0f', -1e15 + (priority or 0)), number)
@@ -57,8 +57,8 @@ end
 """
 
 # KEYS: messages, waiting, numbers, priorities. ARGV: data, delay, channel, wake-up, priority.
-# Only what stands first is told: who waits was woken by, or wakes in time for, an earlier one,
-# and looks again until nothing is due.
+# Only the first message is announced: consumers were woken for an earlier one, or wake in time
+# for it, and take messages until none is due.
 PUT = f"""{_NOW}{_READY}
 -- With the time in it no number comes twice, not even after Redis was emptied.
 local number = string.format('%d%06d', now, redis.call('INCR', KEYS[3]) % 1000000)
@@ -73,11 +73,11 @@ if redis.call('ZRANK', KEYS[2], number) == 0 then redis.call('PUBLISH', ARGV[3],
 """
 
 # KEYS: messages, waiting, taken, owners, calls, crashes, priorities.
-# ARGV: owner, number of this call, lease, most, stall (-1: do not judge others), prefix of
+# ARGV: owner, number of this call, lease, most, stall (-1: leave others alone), prefix of
 #   presence channels, channel, wake-up, count of done ones, numbers that are done, numbers that
-#   are given back or ``#CALL`` for what a call took that got no answer.
+#   are given back, or ``#CALL`` for those of a call without an answer.
 # Answers: whether the lease held until now, milliseconds until more may be due (-1: never),
-#   numbers and crashes of the suspects that were taken, then numbers and data of all.
+#   numbers and crashes of possible poison messages, then numbers and data of all.
 EXCHANGE = f"""{_NOW}{_GIVE_BACK}
 local owner, call, lease, stall = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[5])
 -- Nobody waits any more for the answer of a call that a later one has overtaken.
@@ -150,8 +150,8 @@ return answer
 """
 
 # KEYS: taken, waiting, dead. ARGV: number, owner.
-# Answers: 0 when others have, or may have, the message, or gave it up. What Redis knows nothing
-#   of, for it was emptied, nobody else has.
+# Answers: 0 if others have or may have the message, or gave it up. If Redis was emptied and does
+#   not know the message, no other process has it.
 START = """
 local holder = redis.call('HGET', KEYS[1], ARGV[1])
 if not holder then

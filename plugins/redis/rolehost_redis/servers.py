@@ -1,4 +1,4 @@
-"""Where Redis is, and clients of it that repeat nothing by themselves."""
+"""The address of Redis, and clients that repeat no command."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from rolehost.api import About, Secret
 
 from rolehost_redis.settings import RedisSettings
 
-#: Where it is unless a setting says otherwise.
+#: The default URL.
 _LOCAL = "redis://127.0.0.1:6379/0"
 
 
 class _BlockingSentinelPool(SentinelConnectionPool, redis.BlockingConnectionPool):
-    """Asks Sentinels where the server is; waits for a free connection instead of raising."""
+    """Asks Sentinels for the server; waits for a free connection instead of raising."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Place:
     setting: str
     url: Secret
     settings: RedisSettings
-    #: The URL, taken apart; holds the password.
+    #: The parts of the URL, with the password.
     options: dict[str, Any] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -53,12 +53,12 @@ class Place:
 
     @property
     def section_key(self) -> str:
-        """The setting that names it, as it stands in the deployment file."""
+        """The setting that names it, as in the deployment file."""
         return "[redis] sentinels" if self.settings.sentinels else f"[redis] {self.setting}"
 
     @property
     def address(self) -> tuple[str, int] | None:
-        """Host and port; None where Sentinels tell them, and for a socket's path."""
+        """Host and port; None with Sentinels, and for the path of a socket."""
         if self.settings.sentinels or self.options.get("path"):
             return None
         return self.options.get("host", "localhost"), int(self.options.get("port", 6379))
@@ -70,12 +70,12 @@ class Place:
 
     @property
     def shown(self) -> tuple[str | None, str | None, str | None]:
-        """Certificate of the client, its key, and what the key is encrypted with."""
+        """Certificate of the client, its key, and the password of the key."""
         given = self.options.get
         return given("ssl_certfile"), given("ssl_keyfile"), given("ssl_password")
 
     def redact(self, text: str) -> str:
-        """Return the text without the passwords that it may hold."""
+        """Return the text without passwords."""
         sentinel = self.settings.sentinel_password
         key = self.options.get("ssl_password")
         for secret in (self.options.get("password"), key, sentinel and sentinel.reveal()):
@@ -86,11 +86,11 @@ class Place:
     def client(self, *, blocking: bool = False) -> redis.Redis:
         """Make a client; does not connect yet.
 
-        The driver repeats commands ten times unless told otherwise, which counts twice and
-        sends twice; here nothing is repeated.
+        By default the driver repeats commands ten times, so they may count or be sent twice.
+        This client repeats nothing.
 
         Args:
-            blocking: True: for reads that wait for ever, on a connection of its own.
+            blocking: for reads without a time-out, on a separate connection.
         """
         settings = self.settings
         options = {
@@ -113,7 +113,7 @@ class Place:
 
     def _sentinel_pool(self, options: dict[str, Any]) -> redis.ConnectionPool:
         secret = self.settings.sentinel_password
-        options.pop("connection_class", None)  # the pool has one of its own
+        options.pop("connection_class", None)  # the pool has its own
         tls = {name: value for name, value in options.items() if name.startswith("ssl_")}
         sentinels = Sentinel(
             [_host_and_port(each) for each in self.settings.sentinels],
@@ -138,7 +138,7 @@ class Place:
 
 
 def place_of(settings: RedisSettings, kind: Literal["cache", "queue"]) -> Place:
-    """Return where a kind of storage is kept."""
+    """Return the place of a kind of storage."""
     own = settings.cache_url if kind == "cache" else settings.queue_url
     if own is not None:
         return Place(f"{kind}_url", own, settings)
@@ -153,10 +153,10 @@ def _host_and_port(text: str) -> tuple[str, int]:
 
 
 def about(info: Any, time: Any) -> About:
-    """Return what a server says of itself.
+    """Return version and clock of a server.
 
     Args:
-        info: the answer to ``INFO server``, raw or as redis-py reads it.
+        info: the answer to ``INFO server``, raw or parsed by redis-py.
         time: the answer to ``TIME``: seconds and microseconds.
     """
     if not isinstance(info, dict):

@@ -18,26 +18,26 @@ class RedisSettings(Settings, frozen=True):
 
     Attributes:
         url: ``redis://[[user]:password@]host[:port][/db]``, ``rediss://`` with TLS, or
-            ``unix://path?db=0``. TLS options stand behind ``?``: ``ssl_ca_certs=/path``,
-            ``ssl_certfile=``, ``ssl_keyfile=``, ``ssl_cert_reqs=``. None is
+            ``unix://path?db=0``. TLS options follow ``?``: ``ssl_ca_certs=/path``,
+            ``ssl_certfile=``, ``ssl_keyfile=``, ``ssl_cert_reqs=``. The default is
             ``redis://127.0.0.1:6379/0``.
         cache_url: server of the cache; None takes ``url``.
         queue_url: server of the queue; None takes ``url``.
-        sentinels: Sentinels to ask where the server is; host and port of the URLs do not
-            count then. Empty: no Sentinel.
-        sentinel_service: name under which the Sentinels know the server.
-        sentinel_password: password of the Sentinels themselves; None: they have none.
-        namespace: keys and channels begin with it, so that several can share a server.
-        connect_timeout: seconds in which a connection must stand.
-        timeout: seconds a command may wait for its answer.
+        sentinels: Sentinels that know the server; host and port of the URLs are ignored then.
+            Empty, the default, uses none.
+        sentinel_service: name of the server in the Sentinels.
+        sentinel_password: password of the Sentinels; None if they have none.
+        namespace: prefix of keys and channels, so that several can share a server.
+        connect_timeout: seconds for connecting.
+        timeout: seconds that a command waits for its answer.
         connections: most connections of the cache, of each process.
         connection_wait: seconds a call waits for a free connection; then ``StorageBusy``.
-        heartbeat: seconds of silence after which a listener makes sure that the server is
-            still there; twice as long and it connects anew.
-        message_lease: seconds after which a process that died has lost the ephemeral messages it
-            took; they are handed out again.
-        message_stall: seconds for which a process that does not renew, but whose connection
-            stands, keeps them: a job holds the interpreter, or the process is frozen.
+        heartbeat: seconds of silence after which a listener tests its connection; after twice
+            as long it connects again.
+        message_lease: seconds after which the ephemeral messages of a dead process are delivered
+            again.
+        message_stall: seconds for which a process keeps them if it does not renew its lease but
+            its connection is open, for example because a job blocks the interpreter.
         keep_dead_messages: most rejected ephemeral messages that are kept.
     """
 
@@ -58,7 +58,7 @@ class RedisSettings(Settings, frozen=True):
     keep_dead_messages: Annotated[int, Meta(ge=1)] = 10_000
 
     def __post_init__(self) -> None:
-        """Refuse what is no URL of Redis; never shows one."""
+        """Raise ValueError for a wrong URL, without showing it."""
         for name in ("url", "cache_url", "queue_url"):
             secret: Secret | None = getattr(self, name)
             if secret is not None and not _valid(secret.reveal()):

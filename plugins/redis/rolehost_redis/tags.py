@@ -1,8 +1,8 @@
 """Entries by tag, in Redis.
 
-Of each tag there is a sorted set of its entries by the time they end, so that those that are
-gone leave it; of each tagged entry the set of its tags, which ends with it and tells
-:meth:`Tags.touch` where a longer life has to be written down. Every change is one script.
+Each tag has a sorted set of its entries by the time of their end, so that expired ones can be
+removed. Each tagged entry has a set of its tags, which ends with it; :meth:`Tags.touch` reads it
+to change the end of the entry in the sets of its tags. Every change is one script.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Collection
 
 from rolehost_redis.connections import Connections, Script
 
-# Writes an entry's end, '' for never, into one of its tags' sets.
+# Writes the end of an entry, '' for never, into the set of one of its tags.
 _ENTER = """
 local function enter(tag, entry, span, now)
   redis.call('ZADD', tag, span == '' and '+inf' or string.format('%.0f', now + span), entry)
@@ -68,7 +68,7 @@ class Tags:
 
     Args:
         connections: to the server.
-        prefix: with which the names of their keys begin.
+        prefix: the beginning of their keys.
     """
 
     def __init__(self, connections: Connections, prefix: str) -> None:
@@ -83,12 +83,12 @@ class Tags:
         self._connections.run_script(_SET, self._keys(key), value, span, self._tag, *tags)
 
     def touch(self, key: str, expiry: int | None) -> bool:
-        """Set the time to live of an entry anew, tagged or not."""
+        """Set the time to live of an entry again, tagged or not."""
         span = "" if expiry is None else expiry
         return bool(self._connections.run_script(_TOUCH, self._keys(key), span, self._tag))
 
     def drop(self, tags: Collection[str]) -> int:
-        """Drop every entry of these tags; return how many were there."""
+        """Delete every entry of these tags; return how many there were."""
         if not tags:
             return 0
         return int(self._connections.run_script(_DROP, [self._tag + tag for tag in tags]))

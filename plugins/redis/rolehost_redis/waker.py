@@ -1,4 +1,4 @@
-"""Publishes wake-ups in a thread of its own, so that nobody who commits waits for Redis."""
+"""Publishes wake-ups in a separate thread, so that a commit does not wait for Redis."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import redis
 
 from rolehost_redis.servers import Place
 
-#: Seconds for which nothing is tried after a failure; listeners wake by themselves meanwhile.
+#: Seconds after a failure in which nothing is published; listeners poll then.
 _PAUSE = 0.2
 
 
@@ -38,7 +38,7 @@ class Waker:
             self._changed.notify()
 
     def close(self) -> None:
-        """Publish what is left, if Redis answers in time. Idempotent."""
+        """Publish the rest, if Redis answers in time. Idempotent."""
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -52,12 +52,12 @@ class Waker:
             try:
                 self._client.publish(self._channel, msgspec.json.encode(names))
             except (redis.RedisError, OSError):
-                # A lost wake-up costs latency only: the listeners' own look comes anyway.
+                # A lost wake-up costs only latency, because listeners also poll.
                 with self._changed:
                     self._changed.wait_for(lambda: self._closed, _PAUSE)
 
     def _next(self) -> list[str]:
-        """Return the names to publish; empty when closed."""
+        """Return the names to publish; empty if closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._names or self._closed)
             names = sorted(self._names)

@@ -1,8 +1,8 @@
-"""Wake-ups over one channel of Redis: who waits is told, and nobody asks.
+"""Wake-ups over one channel of Redis, without polling.
 
-A message carries the names that were woken; every process of the fleet reads the channel with
-one connection and hands on what its own listeners wait for. What is published while nobody is
-connected is lost, so whoever connects anew wakes all its listeners.
+A message has the names that were woken. Every process of the fleet reads the channel with one
+connection and wakes its own listeners. Messages that are published while a process is not
+connected are lost for it, so it wakes all its listeners when it connects again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
 
 
 class WakeListener(Listener):
-    """One waiter; the names that came since its last wait lie here."""
+    """Waits for names; keeps those that were woken since its last wait."""
 
     def __init__(self, names: Collection[str], hub: Hub) -> None:
         self.names = frozenset(names)
@@ -53,7 +53,7 @@ class WakeListener(Listener):
         self._hub.forget(self)
 
     def woken(self, names: frozenset[str]) -> None:
-        """Take note of names that were woken; those of others do not count."""
+        """Note which of its names were woken."""
         mine = names & self.names
         if mine:
             with self._changed:
@@ -64,19 +64,19 @@ class WakeListener(Listener):
 class Hub:
     """Reads the channel for all listeners of a process, from the first one on. Thread-safe.
 
-    It also subscribes a channel on which nobody publishes: as long as its connection stands,
-    which the kernel ends with the process, others can ask Redis whether this process lives.
+    It also subscribes a channel on which nothing is published. The kernel closes the connection
+    when the process ends, so other processes can ask Redis whether this one lives.
 
     Args:
         place: the server.
-        channel: where wake-ups are published.
-        presence: the name of the other channel begins with it.
+        channel: the channel of wake-ups.
+        presence: prefix of the name of the other channel.
     """
 
     def __init__(self, place: Place, channel: str, presence: str) -> None:
         self._client = place.client(blocking=True)
         self._channel = channel
-        #: Of this process, in this life; not a secret.
+        #: Identifies this process; not a secret.
         self.owner = uuid.uuid4().hex
         self._presence = presence + self.owner
         self._patience = place.settings.connect_timeout + place.settings.timeout
@@ -87,14 +87,13 @@ class Hub:
         self._subscription: redis.client.PubSub | None = None
         self._connected = threading.Event()
         self._closed = threading.Event()
-        #: Whether wake-ups may have been published that nobody here has read.
+        #: Whether wake-ups may have been missed.
         self._missed = False
 
     def listen(self, names: Collection[str]) -> WakeListener:
         """Return a listener that is woken from now on.
 
-        With Redis away it is woken once it is back; its waits end with their timeout until
-        then.
+        If Redis is away, it is woken when Redis is back; until then its waits time out.
         """
         listener = WakeListener(names, self)
         with self._guard:
@@ -106,7 +105,7 @@ class Hub:
         return listener
 
     def forget(self, listener: WakeListener) -> None:
-        """Wake a listener no more."""
+        """Remove a listener."""
         with self._guard:
             self._listeners.discard(listener)
 
@@ -117,7 +116,7 @@ class Hub:
             thread, subscription = self._thread, self._subscription
             self._thread = None
         if subscription is not None and subscription.connection is not None:
-            subscription.connection.disconnect()  # ends the read that is waiting
+            subscription.connection.disconnect()  # ends the waiting read
         if thread is not None:
             thread.join(self._patience)
         self._client.connection_pool.disconnect()
@@ -136,7 +135,7 @@ class Hub:
             pause = min(pause * 2, _LONGEST_PAUSE)
 
     def _read(self) -> None:
-        """Subscribe, and hand on what comes, until the connection breaks."""
+        """Subscribe, and pass messages on until the connection breaks."""
         with self._client.pubsub() as subscription:
             subscription.subscribe(self._presence, self._channel)
             with self._guard:
@@ -168,7 +167,7 @@ class Hub:
             self._hand_on(names)
 
     def _hand_on(self, names: frozenset[str] | None) -> None:
-        """Wake the listeners of these names; None: of all, for anything may have been missed."""
+        """Wake the listeners of these names; None is all, because messages may have been missed."""
         with self._guard:
             listeners = list(self._listeners)
         for listener in listeners:
