@@ -1,4 +1,4 @@
-"""What the backend declares it can do, told without importing its driver."""
+"""The capabilities of the backend, apart so that no driver is imported to read them."""
 
 from __future__ import annotations
 

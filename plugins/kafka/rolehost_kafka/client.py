@@ -1,4 +1,4 @@
-"""What the stream needs of a Kafka client; there are two."""
+"""The interface of a Kafka client; there are two implementations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rolehost_kafka.runs import Outcomes
 #: A topic by its name in Kafka, and the number of one of its partitions.
 Place = tuple[str, int]
 
-#: Told of partitions that a member owns from now on, or gives up.
+#: Called with partitions that a member owns from now on, or gives up.
 Told = Callable[[Collection[Partition]], None]
 
 
@@ -23,37 +23,37 @@ class Questions(Protocol):
     """
 
     def ping(self) -> None:
-        """Return when a broker answers."""
+        """Return if a broker answers."""
 
     def partitions(self, topics: Collection[str]) -> dict[str, list[int]]:
-        """Return the partitions of those of the topics that exist."""
+        """Return the partitions of the topics that exist."""
 
     def ids(self, topics: Collection[str]) -> dict[str, str]:
-        """Return the ids of those of the topics that exist; one that is made again has another."""
+        """Return the ids of the topics that exist; a topic that is created again has another id."""
 
     def create(self, topic: str, partitions: int, replication: int | None) -> None:
-        """Make a topic; fine when it is there already."""
+        """Create a topic if it does not exist."""
 
     def committed(self, group: str, places: Collection[Place]) -> dict[Place, int]:
-        """Return the offsets that a group has committed."""
+        """Return the committed offsets of a group."""
 
     def ends(
         self, places: Collection[Place], which: Literal["oldest", "newest"]
     ) -> dict[Place, int]:
-        """Return the first offset that is kept, or the one behind the last readable record.
+        """Return the first offset, or the one after the last readable record.
 
-        Records of open transactions, and what follows them, are not readable.
+        Records of open transactions, and later ones, are not readable.
         """
 
     def limit(self, topic: str) -> int | None:
-        """Return the most bytes of a batch that a topic takes; None if it is missing."""
+        """Return the most bytes of a batch for a topic; None if the topic is missing."""
 
     def close(self) -> None:
         """Close connections. Idempotent, never raises."""
 
 
 class Client(Protocol):
-    """A Kafka client of one process; makes nothing before it is used."""
+    """The Kafka client of one process; it connects when it is used first."""
 
     #: Asks the brokers.
     questions: Questions
@@ -63,13 +63,13 @@ class Client(Protocol):
     ) -> None:
         """Send records in order, and wait until every one is confirmed or has failed.
 
-        What was not sent in time is thrown away, and is not sent later.
+        Records that were not sent in time are dropped; they are not sent later.
 
         Args:
             records: topics by their names here.
-            run: places of those to send.
+            run: places of the records to send.
             deadline: of ``time.monotonic()``.
-            outcomes: at each of the places, why the record was not stored; None if it was.
+            outcomes: gets the error of each place; None if the record was stored.
 
         Raises:
             StorageUnavailable: nothing was sent.
@@ -91,9 +91,9 @@ class Client(Protocol):
             topics: topics to read.
             group: the group to join.
             ensure: called before it joins.
-            check: called after some silence; says whether to join again, for topics were made
-                anew; raises if brokers or topics are not there.
-            on_assigned: called with partitions that it owns from now on.
+            check: called after some silence. Returns whether to join again, because a topic was
+                created again; raises if brokers or topics are missing.
+            on_assigned: called with new partitions.
             on_revoked: called with partitions before it gives them up, or after it lost them.
         """
 

@@ -1,6 +1,6 @@
-"""What goes wrong between here and the brokers, as one line that names the setting.
+"""Errors of brokers and of connections to them, in one line that names the setting.
 
-Whatever client is used: each has a module that knows which of its own errors is which of these.
+Both clients use them: a module of each translates its own errors.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def login(settings: KafkaSettings) -> StorageRefused:
 
 
 def mechanism(settings: KafkaSettings) -> StorageRefused:
-    """Return the error for a way to log in that the brokers do not offer."""
+    """Return the error for a login mechanism that the brokers do not offer."""
     return _refused(
         "sasl_mechanism",
         f"the brokers do not offer {settings.sasl_mechanism} at that port; choose another, or none",
@@ -38,7 +38,7 @@ def mechanism(settings: KafkaSettings) -> StorageRefused:
 
 
 def too_old(error: object) -> StorageRefused:
-    """Return the error for brokers that lack what is needed."""
+    """Return the error for brokers that are too old."""
     return _refused("servers", f"the brokers are too old ({error}); 2.5 or newer is needed")
 
 
@@ -53,7 +53,7 @@ def unreadable(error: object) -> StorageRefused:
 
 
 def missing(topics: Collection[str]) -> StorageRefused:
-    """Return the error for topics (their names in Kafka) that nobody has made."""
+    """Return the error for topics (by their names in Kafka) that do not exist."""
     return StorageRefused(
         f"kafka: topics missing: {', '.join(sorted(topics))}; make them, or let them be made: "
         '[kafka] topics = "create-if-missing"',
@@ -63,7 +63,7 @@ def missing(topics: Collection[str]) -> StorageRefused:
 
 
 def forbidden(doing: str, error: object) -> StorageRefused:
-    """Return the error for something that this login may not do."""
+    """Return the error for a missing permission of this login."""
     return StorageRefused(
         f"kafka: {doing}: the brokers do not allow it ({error}); see [kafka] sasl_username and "
         "their access control lists",
@@ -73,7 +73,7 @@ def forbidden(doing: str, error: object) -> StorageRefused:
 
 
 def too_large(error: object) -> StorageError:
-    """Return the error for a record that is never going to be taken."""
+    """Return the error for a record that is too large."""
     return StorageError(
         f"kafka: publishing: {error}; see [kafka] max_message",
         backend="kafka",
@@ -82,12 +82,12 @@ def too_large(error: object) -> StorageError:
 
 
 def refused_record(error: object) -> StorageError:
-    """Return the error for a record that is never going to be taken, but not for its size."""
+    """Return the error for a record that is refused for another reason than its size."""
     return StorageError(f"kafka: publishing: the record is refused: {error}", backend="kafka")
 
 
 def codec_missing(error: object) -> StorageRefused:
-    """Return the error for records that another producer compressed, and that need a package."""
+    """Return the error for compressed records of other producers that need a package."""
     return _refused(
         "client",
         f"records cannot be read: {error}; install the codec with an extra, such as"
@@ -96,12 +96,12 @@ def codec_missing(error: object) -> StorageRefused:
 
 
 def passing(doing: str, error: object) -> StorageUnavailable:
-    """Return the error for what may work at another time."""
+    """Return the error for a call that may succeed later."""
     return StorageUnavailable(f"kafka: {doing}: {error}", backend="kafka")
 
 
 def file_missing(settings: KafkaSettings) -> StorageRefused | None:
-    """Return the error for a file of the settings that is not there; None when all are."""
+    """Return the error for a missing file of the settings, or None."""
     for name in ("tls_ca", "tls_certificate", "tls_key"):
         path = getattr(settings, name)
         if settings.tls and path is not None and not path.is_file():
@@ -110,9 +110,9 @@ def file_missing(settings: KafkaSettings) -> StorageRefused | None:
 
 
 def unreachable(settings: KafkaSettings) -> StorageUnavailable:
-    """Look at the files and servers of the settings; return the error that says what is wrong.
+    """Check the files and servers of the settings; return the error with the reason.
 
-    One server that may come is worth waiting for, whatever the others say.
+    If one server may come back, waiting can help, whatever the others answer.
     """
     if (gone := file_missing(settings)) is not None:
         return gone
@@ -127,12 +127,12 @@ def unreachable(settings: KafkaSettings) -> StorageUnavailable:
 
 
 def refuse_old(settings: KafkaSettings) -> None:
-    """Raise what says that the brokers are too old, when the first that answers is.
+    """Raise if the first broker that answers is too old.
 
-    The clients would begin to work with them, and fail at the first thing that they lack.
+    The clients would start to work with it, and fail later.
 
     Raises:
-        StorageRefused: it is.
+        StorageRefused: it is too old.
     """
     for server in settings.servers:
         found = look(settings, server)

@@ -1,8 +1,8 @@
-"""Whether brokers take a login, asked as a client asks it.
+"""Tests a login with a broker.
 
-kafka-python loses the answer of a broker that refuses a login and hangs up in the same moment.
-The messages are those of https://kafka.apache.org/protocol#sasl_handshake, the tokens in them
-those of RFC 4616 (PLAIN) and RFC 5802 (SCRAM).
+If a broker refuses a login and closes the connection at once, kafka-python loses its answer. The
+messages are described in https://kafka.apache.org/protocol#sasl_handshake, their tokens in RFC
+4616 (PLAIN) and RFC 5802 (SCRAM).
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from rolehost_kafka.settings import KafkaSettings
 _HANDSHAKE, _AUTHENTICATE = 17, 36
 _FAILED = 58
 
-#: What became of it; "unknown": the broker offers the mechanism, and said no more.
+#: The result; "unknown": the broker offers the mechanism, but did not answer the login.
 Login = Literal["taken", "refused", "not offered", "unknown"]
 
-#: Given a request's key, version and content, returns the body of the answer, None for none.
+#: Sends a request (key, version, content); returns the body of the answer, or None.
 Ask = Callable[[int, int, bytes], bytes | None]
 
 
@@ -29,7 +29,7 @@ def try_login(settings: KafkaSettings, ask: Ask) -> Login:
 
     Args:
         settings: with a mechanism.
-        ask: of a connection that is as secure as the settings say.
+        ask: sends requests, on a connection that is as secure as the settings say.
     """
     mechanism = settings.sasl_mechanism or ""
     answer = ask(_HANDSHAKE, 1, struct.pack(">h", len(mechanism)) + mechanism.encode())
@@ -48,11 +48,11 @@ def try_login(settings: KafkaSettings, ask: Ask) -> Login:
         except StopIteration:
             return "taken"
         except (ValueError, KeyError, struct.error):
-            return "unknown"  # no such answer is in RFC 5802
+            return "unknown"  # RFC 5802 has no such answer
 
 
 def _tokens(settings: KafkaSettings) -> Generator[bytes, bytes, None]:
-    """Yield what a client says of its name and password, given what the broker answered."""
+    """Yield the client's tokens, given the answers of the broker."""
     name = settings.sasl_username
     password = "" if settings.sasl_password is None else settings.sasl_password.reveal()
     if settings.sasl_mechanism == "PLAIN":
@@ -66,7 +66,7 @@ def _tokens(settings: KafkaSettings) -> Generator[bytes, bytes, None]:
 
 
 def _challenge(answer: bytes) -> bytes:
-    """Return the broker's token: it stands behind a code and a text, which may be null."""
+    """Return the broker's token, which follows a code and a text that may be null."""
     (text,) = struct.unpack_from(">h", answer, 2)
     start = 4 + max(text, 0)
     (length,) = struct.unpack_from(">i", answer, start)

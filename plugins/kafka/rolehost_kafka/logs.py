@@ -1,19 +1,18 @@
-"""What the clients write to logs by themselves."""
+"""The log lines of the clients."""
 
 from __future__ import annotations
 
 import logging
 
-#: Loggers of kafka-python, and where librdkafka's lines go.
+#: The loggers of kafka-python, and the one for librdkafka's lines.
 _LOGGERS = ("kafka", "rolehost_kafka.librdkafka")
 
 
 def quieten() -> None:
-    """Let the clients write only where the root logger lets ``debug`` through.
+    """Let the clients log only if the root logger has the level ``debug``.
 
-    Both write several lines, as errors, for every attempt to connect, some each second while
-    brokers are away. What is wrong is in the errors that this plugin raises, and whoever waits
-    tells it once.
+    Both log several errors for every attempt to connect, some every second while brokers are
+    away. The errors that this plugin raises have the reason, and the host logs them once.
     """
     if not logging.getLogger().isEnabledFor(logging.DEBUG):
         for name in _LOGGERS:

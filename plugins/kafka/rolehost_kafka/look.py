@@ -1,8 +1,8 @@
-"""A look at what answers where brokers should be, after a client could not use them.
+"""Finds out what answers at the addresses of brokers, after a client could not use them.
 
-Clients say little of why they cannot connect, and each says something else. What is asked here
-holds for both. A password is sent as a client sends it: to a broker that asked for it, and
-encrypted where the settings say so.
+The errors of the clients have few details, and differ. These tests work for both. A password is
+sent only as a client would send it: to a broker that asks for it, and encrypted if the settings
+say so.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import NamedTuple
 from rolehost_kafka.logins import try_login
 from rolehost_kafka.settings import KafkaSettings
 
-#: Seconds that looking at one server may take, for each connection that is tried.
+#: Seconds for one server, for each connection that is tried.
 PATIENCE = 2.0
 
 #: Requests of the protocol (https://kafka.apache.org/protocol): key, oldest version of each.
@@ -26,22 +26,22 @@ _API_VERSIONS, _METADATA, _INIT_PRODUCER_ID = 18, 3, 22
 #: The version of InitProducerId that came with Kafka 2.5.
 _NEEDED = 3
 
-#: Alerts of a server that knows its clients by their certificates: Java's sends the second to
-#: who shows none, others the first of RFC 8446, 6.2; the third is about one of a stranger.
+#: Alerts of a server that asks for client certificates. Without one, Java's servers send the
+#: second, others the first (RFC 8446, 6.2). The third is for an unknown one.
 _WANTS_CERTIFICATE = ("CERTIFICATE_REQUIRED", "ALERT_BAD_CERTIFICATE", "ALERT_CERTIFICATE_UNKNOWN")
 
-#: An answer to ApiVersions is some hundred bytes; what is longer is no answer.
+#: An answer to ApiVersions has some hundred bytes; longer bytes are not an answer.
 _LONGEST = 65_536
 
 
 class Found(NamedTuple):
-    """What was found at a server.
+    """The result for one server.
 
     Attributes:
-        words: what is wrong, and what to do; empty when nothing was found wrong.
-        setting: the setting to look at, without its section.
+        words: problem and fix; empty if no problem was found.
+        setting: the setting to check, without its section.
         lasting: whether waiting cannot help.
-        old: whether it is a broker that is too old.
+        old: whether the broker is too old.
     """
 
     words: str
@@ -51,7 +51,7 @@ class Found(NamedTuple):
 
 
 def look(settings: KafkaSettings, server: str) -> Found:
-    """Say what is wrong with a server of the settings."""
+    """Return the problem of a server of the settings."""
     host, _, port = server.rpartition(":")
     if not host or not port.isdecimal():
         host, port = server, "9092"
@@ -122,7 +122,7 @@ def _without_tls(address: tuple[str, int], error: OSError) -> Found:
 
 
 def _judged(settings: KafkaSettings, connection: socket.socket, versions: dict[int, int]) -> Found:
-    """Say what is wrong with something that speaks Kafka."""
+    """Return the problem of a server that speaks Kafka's protocol."""
     if versions.get(_INIT_PRODUCER_ID, -1) < _NEEDED:
         words = "the broker is too old: expected Kafka 2.5 or newer, got an older one"
         return Found(words, "servers", True, old=True)
@@ -155,10 +155,10 @@ _NO_KAFKA = Found("connects, but does not answer as Kafka does; another port?", 
 
 
 def _versions(connection: socket.socket) -> dict[int, int] | None:
-    """Return the newest version of each request that a broker knows; None: it is no broker.
+    """Return the newest version of each request of a broker; None if it is not a broker.
 
     Raises:
-        TimeoutError: no answer; a broker that is starting may do so.
+        TimeoutError: no answer, for example because the broker is starting.
     """
     body = _asked(connection, _API_VERSIONS, b"")
     if body is None or len(body) < 6:
@@ -173,7 +173,7 @@ def _versions(connection: socket.socket) -> dict[int, int] | None:
 def _asked(
     connection: socket.socket, request: int, content: bytes, version: int = 0
 ) -> bytes | None:
-    """Ask with a request; return the answer's body, None when it is none."""
+    """Send a request; return the body of the answer, or None if it is not an answer of Kafka."""
     asked = struct.pack(">hhih", request, version, 1, -1) + content
     try:
         connection.sendall(struct.pack(">i", len(asked)) + asked)
@@ -189,7 +189,7 @@ def _asked(
 
 
 def _received(connection: socket.socket, length: int) -> bytes | None:
-    """Return so many bytes; None: the other end hung up before."""
+    """Return so many bytes, or None if the other side closed the connection before."""
     data = b""
     while len(data) < length:
         chunk = connection.recv(length - len(data))

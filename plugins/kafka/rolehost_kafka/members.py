@@ -1,4 +1,4 @@
-"""Who a member of a consumer group is: its client id names its machine and process."""
+"""Client ids of members of consumer groups, which name machine and process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def member_name(client_id: str) -> str:
 
 
 def is_departed(name: str) -> bool:
-    """Say whether a client id names a process of this machine that has ended."""
+    """Return whether a client id names a process of this machine that has ended."""
     rest, _, pid = name.rpartition("-")
     if rest.rpartition("-")[2] != _machine() or not pid.isdigit():
         return False
@@ -31,7 +31,7 @@ def is_departed(name: str) -> bool:
 
 @cache
 def _machine() -> str:
-    """Name this machine and its process-id namespace, within which a pid means something."""
+    """Return the name of this machine and its process-id namespace, in which a pid is unique."""
     known = [socket.gethostname()]
     with contextlib.suppress(OSError):
         known.append(Path("/proc/sys/kernel/random/boot_id").read_text())

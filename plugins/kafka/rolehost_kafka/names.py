@@ -1,4 +1,4 @@
-"""Names of topics and groups: plugins' on one side, with the prefix on Kafka's."""
+"""Names of topics and groups, of plugins and, with the prefix, in Kafka."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from rolehost.api import Partition
 
 
 class Names:
-    """Puts the prefix before names and takes it off.
+    """Adds the prefix to names, and removes it.
 
     Args:
-        prefix: what stands before every name in Kafka; may be empty.
+        prefix: the beginning of every name in Kafka; may be empty.
     """
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
-        #: Those that were named before: every record names one.
+        #: Cached, because every record has one.
         self._inside: dict[tuple[str, int], Partition] = {}
 
     def outside(self, name: str) -> str:
-        """Return the name that a topic or group has in Kafka."""
+        """Return the name of a topic or group in Kafka."""
         return self._prefix + name
 
     def inside(self, topic: str, number: int) -> Partition:
-        """Return a partition as plugins name it; ``topic`` is its name in Kafka."""
+        """Return a partition with the plugins' name of the topic; ``topic`` is that in Kafka."""
         partition = self._inside.get((topic, number))
         if partition is None:
             partition = Partition(topic.removeprefix(self._prefix), number)

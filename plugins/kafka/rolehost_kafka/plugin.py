@@ -18,16 +18,16 @@ from rolehost.api import (
 from rolehost_kafka import abilities
 from rolehost_kafka.settings import KafkaSettings
 
-#: How a deployment names this backend: ``[storage] stream = "kafka"``.
+#: The name of this backend in a deployment: ``[storage] stream = "kafka"``.
 NAME = "kafka"
 
-#: Module that each way of compressing needs.
+#: The module that each compression needs.
 _CODECS = {"lz4": "lz4", "snappy": "snappy", "zstd": "zstandard"}
 
 
 @hookimpl
 def rolehost_plugin() -> PluginInfo:
-    """Say what it is."""
+    """Describe the plugin."""
     return PluginInfo(api=PLUGIN_API, summary="Apache Kafka as the stream", settings=KafkaSettings)
 
 
@@ -52,7 +52,7 @@ def rolehost_backends(context: DeclareContext) -> Sequence[Backend]:
                 identity=_identity(settings),
                 poll_interval=settings.poll_interval,
                 publish_timeout=settings.publish_timeout,
-                # Whoever makes the topics decides how many they have.
+                # The owner of the topics decides how many partitions they have.
                 partitions=settings.partitions if settings.topics == "create-if-missing" else None,
                 protocol="kafka",
                 prefix=settings.prefix,
@@ -62,15 +62,15 @@ def rolehost_backends(context: DeclareContext) -> Sequence[Backend]:
 
 
 def _identity(settings: KafkaSettings) -> str:
-    """Return the brokers and the prefix; deployments of a fleet name the same ones."""
+    """Return the brokers and the prefix, which are the same in all deployments of a fleet."""
     prefix = f" {settings.prefix}" if settings.prefix else ""
     return f"{','.join(sorted(settings.servers))}{prefix}"
 
 
 def _missing(settings: KafkaSettings) -> str:
-    """Return which module is missing and how to get it, or nothing; imports none of them."""
+    """Return the missing module and how to install it, or nothing; imports nothing."""
     if settings.client == "confluent":
-        # Its wheels bring every way of compressing.
+        # Its wheels have every compression.
         if find_spec("confluent_kafka") is None:
             return "[kafka] client = \"confluent\" needs: pip install 'rolehost-kafka[confluent]'"
         return ""

@@ -1,4 +1,4 @@
-"""Divides records into runs that a broker takes or refuses for their own size alone."""
+"""Divides records into runs, so that a broker refuses a record only for its own size."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterator, Sequence
 
 from rolehost.api import Record, StorageError, StorageUnavailable
 
-#: For each record why it was not stored, None if it was.
+#: The error of each record; None if it was stored.
 Outcomes = list[StorageError | None]
 
-#: Bytes that a batch has besides its records (KIP-98, record batch of format 2), and the most
-#: that a record has besides key, value and headers: its lengths, offset and time.
+#: Bytes of a batch besides its records (KIP-98, record batch of format 2), and the most bytes of a
+#: record besides key, value and headers: its lengths, offset and time.
 _BATCH, _RECORD, _HEADER = 61, 36, 10
 
 
 def size(record: Record) -> int:
-    """Return how many bytes a record takes at most, uncompressed."""
+    """Return the most bytes of a record, uncompressed."""
     return (
         _RECORD
         + len(record.value)
@@ -27,16 +27,16 @@ def size(record: Record) -> int:
 def runs(
     records: Sequence[Record], limit: Callable[[str], int], batch_bytes: int
 ) -> Iterator[list[int]]:
-    """Yield places of records, in order, that can be on their way at once.
+    """Yield places of records, in order, that can be sent together.
 
-    Brokers refuse a batch as a whole that is larger than the topic allows, and a batch that is
-    refused is overtaken by those after it. A record that may be too large is therefore a run of
-    its own, and no run has more bytes than the topic allows if a batch could have more.
+    Brokers refuse a whole batch if it is larger than the topic allows, and the batches after it
+    overtake it. So a record that may be too large is a separate run, and no run has more bytes
+    than the topic allows if a batch could have more.
 
     Args:
-        records: what is to be published.
+        records: the records to publish.
         limit: returns the most bytes of a batch of a topic.
-        batch_bytes: most bytes of a batch that the client makes.
+        batch_bytes: most bytes of a batch of the client.
     """
     run: list[int] = []
     bytes_ = _BATCH
@@ -61,13 +61,13 @@ def publish_runs(
     batch_bytes: int,
     send: Callable[[Sequence[int], Outcomes], None],
 ) -> Outcomes:
-    """Publish records in runs, one after the other; return what became of each record.
+    """Publish records in runs, one after the other; return the outcome of each record.
 
     Args:
-        records: what is to be published.
+        records: the records to publish.
         limit: returns the most bytes of a batch of a topic.
-        batch_bytes: most bytes of a batch that the client makes.
-        send: sends the records of some places, and notes at these what became of them; raises
+        batch_bytes: most bytes of a batch of the client.
+        send: sends the records of some places, and stores their outcomes; raises
             StorageUnavailable if it sent nothing.
     """
     outcomes: Outcomes = [None] * len(records)
@@ -83,12 +83,12 @@ def publish_runs(
         attempt(run)
         failed = [place for place in run if outcomes[place] is not None]
         if len(run) > 1 and not any(passing(outcomes[place]) for place in failed):
-            # Brokers refuse a batch for one of its records: each is sent alone.
+            # Brokers refuse a batch because of one of its records, so each is sent alone.
             for place in failed:
                 attempt([place])
         failure = next((outcomes[place] for place in run if passing(outcomes[place])), None)
         if failure is not None:
-            # What comes later must not overtake it.
+            # Later records must not overtake it.
             for place in range(run[-1] + 1, len(records)):
                 outcomes[place] = failure
             break
@@ -96,5 +96,5 @@ def publish_runs(
 
 
 def passing(error: StorageError | None) -> bool:
-    """Whether what failed may succeed at another time."""
+    """Return whether a record that failed may succeed later."""
     return isinstance(error, StorageUnavailable)

@@ -16,41 +16,41 @@ class KafkaSettings(Settings, frozen=True):
     """``[kafka]``; ``prefix`` and ``topics`` the same in every deployment of a fleet.
 
     Attributes:
-        client: the driver: ``kafka-python`` is Python through and through; ``confluent``
-            is the C library librdkafka and needs the extra of that name:
-            ``rolehost-kafka[confluent]``. Topics, groups and offsets are the same with both.
-        servers: brokers to ask first, as ``host:port``; the others are learned from them.
-        client_id: how the brokers name this client in their logs and quotas; members of groups
-            add their machine and process, so that one that was killed is known by them.
-        prefix: put before the names of topics and groups in Kafka, so that several fleets may
+        client: the driver. ``kafka-python``, the default, is written in Python. ``confluent``
+            is the C library librdkafka and needs the extra ``rolehost-kafka[confluent]``.
+            Topics, groups and offsets are the same with both.
+        servers: the first brokers to ask, as ``host:port``; they name the others.
+        client_id: name of this client in the brokers' logs and quotas. Members of groups add
+            their machine and process, so that a killed one can be recognised.
+        prefix: prefix of the names of topics and groups in Kafka, so that several fleets may
             share a cluster; plugins never see it.
-        topics: ``create-if-missing`` makes a topic when it is first used, ``verify`` refuses
-            to use one that is missing, ``none`` leaves it to the brokers.
-        partitions: partitions of a topic that is made here.
-        replication: copies of a topic that is made here; None is the brokers' default.
-        compression: how batches are compressed; all but ``none`` and ``gzip`` need an extra
-            of the same name: ``rolehost-kafka[zstd]``.
-        linger: seconds a batch may wait for more records; a call of ``publish`` never waits
-            for it, for it flushes.
+        topics: ``create-if-missing`` creates a topic when it is first used, ``verify`` refuses
+            a missing one, ``none`` leaves it to the brokers.
+        partitions: partitions of a topic that is created here.
+        replication: copies of a topic that is created here; None is the brokers' default.
+        compression: compression of batches; all but ``none`` and ``gzip`` need an extra of the
+            same name, for example ``rolehost-kafka[zstd]``.
+        linger: seconds that a batch may wait for more records. ``publish`` does not wait for it,
+            because it flushes.
         batch_bytes: most bytes of one batch of one partition.
         max_message: most bytes of one record, key and headers included; the brokers'
             ``message.max.bytes`` must allow it.
-        publish_timeout: seconds in which brokers must confirm what is published; well below
-            ``[delivery] lease``, for the relay that publishes holds a lease meanwhile.
+        publish_timeout: seconds in which brokers must confirm published records. Keep it well
+            below ``[delivery] lease``, because the relay holds a lease while it publishes.
         connect_timeout: seconds for the first connection.
         request_timeout: seconds for one answer of a broker; at least 1.
-        session_timeout: seconds without a heartbeat after which the brokers give a member's
+        session_timeout: seconds without a heartbeat after which the brokers assign a member's
             partitions to others; within the brokers' ``group.min.session.timeout.ms`` (6 s)
             and ``group.max.session.timeout.ms``.
         poll_interval: seconds without a poll after which a member leaves its group.
-        sasl_mechanism: how to log in; None does not.
-        sasl_username: the name to log in with.
-        sasl_password: the password to log in with.
+        sasl_mechanism: the login mechanism; None does not log in.
+        sasl_username: the user name.
+        sasl_password: the password.
         tls: whether connections are encrypted.
         tls_ca: PEM file of the authorities to trust; None trusts the system's.
         tls_certificate: PEM file of the client's certificate.
-        tls_key: PEM file of its key; None when ``tls_certificate`` holds it.
-        tls_key_password: what the key is encrypted with.
+        tls_key: PEM file of its key; None if ``tls_certificate`` holds it.
+        tls_key_password: password of the key.
         tls_verify_hostname: whether a broker's certificate must name its host.
     """
 

@@ -26,7 +26,7 @@ from rolehost_kafka.topics import Topics
 
 
 class KafkaStream(Stream):
-    """The stream of one process. Makes no connection, and no thread, before it needs one.
+    """The stream of one process. Connections and threads are made when they are needed.
 
     Args:
         settings: the plugin's settings.
@@ -39,7 +39,7 @@ class KafkaStream(Stream):
         self._settings = settings
         self._client = _client(settings, names)
         self._topics = Topics(settings, names, self._client.questions)
-        # Held, so that one that its owner forgot is closed with the stream: its thread lives on.
+        # Kept, so that a subscription that was not closed ends with the stream, and its thread.
         self._subscriptions: list[Subscription] = []
         self._guard = threading.Lock()
 
@@ -75,7 +75,7 @@ class KafkaStream(Stream):
         except StorageUnavailable as error:
             self._topics.forget(topics)
             return [error] * len(records)
-        # A topic may have been deleted, or configured anew, since it was looked at.
+        # A topic may have been deleted or configured again since it was checked.
         failed = {
             record.topic
             for record, error in zip(records, outcomes, strict=True)
@@ -108,7 +108,7 @@ class KafkaStream(Stream):
         return subscription
 
     def _before_joining(self, topics: Collection[str], group: str, known: dict[str, str]) -> None:
-        # librdkafka cannot take members out of a group; kafka-python is there in any case.
+        # librdkafka cannot remove members from a group; kafka-python is always installed.
         from rolehost_kafka.kafka_python.departed import remove_departed
 
         self._topics.ensure(topics)
@@ -117,10 +117,10 @@ class KafkaStream(Stream):
         remove_departed(self._settings, self._names.outside(group))
 
     def _in_silence(self, topics: Collection[str], known: dict[str, str]) -> bool:
-        """Look whether topics that are read are still there, and are the same.
+        """Check whether the topics that are read still exist, and are the same.
 
-        One that was deleted is made again, as ``[kafka] topics`` says. A member that reads a
-        topic which was made again has to join again: its offsets mean other records there.
+        A deleted topic is created again if ``[kafka] topics`` says so. If a topic was created
+        again, its members must join again, because their offsets mean other records there.
         """
         self._topics.forget(topics)
         self._topics.ensure(topics)
@@ -131,7 +131,7 @@ class KafkaStream(Stream):
         return self._topics.lag(set(topics), group)
 
     def trim(self) -> int:
-        """Return 0: the brokers drop old records themselves, as ``retention.ms`` says."""
+        """Return 0: the brokers delete old records themselves, by ``retention.ms``."""
         return 0
 
     def ping(self) -> None:

@@ -1,4 +1,4 @@
-"""Topics as plugins name them: made when missing, and how far groups are behind in them."""
+"""Topics by the names of plugins: creating missing ones, and the lag of groups."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Topics:
 
     Args:
         settings: the plugin's settings.
-        names: puts the prefix before names.
+        names: adds the prefix to names.
         questions: asks the brokers.
     """
 
@@ -29,11 +29,11 @@ class Topics:
         self._limits: dict[str, int] = {}
 
     def ensure(self, topics: Collection[str]) -> None:
-        """Make topics that are missing, or refuse them, as ``[kafka] topics`` says.
+        """Create missing topics, or refuse them, as ``[kafka] topics`` says.
 
         Raises:
-            StorageRefused: one is missing and is not to be made.
-            StorageUnavailable: the brokers cannot be asked.
+            StorageRefused: a topic is missing and may not be created.
+            StorageUnavailable: the brokers do not answer.
         """
         wanted = set(topics) - self._known
         if not wanted or self._settings.topics == "none":
@@ -51,13 +51,13 @@ class Topics:
         return self._questions.ids({self._names.outside(topic) for topic in topics})
 
     def forget(self, topics: Collection[str]) -> None:
-        """Look again whether topics exist, and what they allow, before they are used again."""
+        """Check topics again before they are used again."""
         self._known.difference_update(topics)
         for topic in topics:
             self._limits.pop(topic, None)
 
     def limit(self, topic: str) -> int:
-        """Return the most bytes of a batch that the brokers take for a topic.
+        """Return the most bytes of a batch for a topic.
 
         ``[kafka] max_message`` if the topic is missing or its configuration may not be read.
         """

@@ -51,7 +51,7 @@ class RedisBroker(MessageBroker):
         return self.store.depth(queue_name, taken=True)
 
     def holding(self, queue_name: str) -> Holding:
-        """Return the messages of a queue that this process holds; renewed from the first call on."""
+        """Return this process's messages of a queue; renewed from the first call on."""
         with self._guard:
             holding = self._holdings.get(queue_name)
             if holding is None:

@@ -94,7 +94,7 @@ class RedisCache(Cache):
             raise ValueError(f"the entry {key!r} holds no decimal number")
         if "overflow" in str(number) or "out of range" in str(number):
             raise ValueError(f"the entry {key!r} would leave 64 bits")
-        # The first error has the reason: the transaction's own only says that a command was refused.
+        # The first error has the reason; the transaction's only says that a command was refused.
         raise self._connections.refusal(
             next(each for each in answers if isinstance(each, redis.RedisError))
         )

@@ -20,7 +20,7 @@ class Confluent(Client):
 
     Args:
         settings: the plugin's settings.
-        names: puts the prefix before names.
+        names: adds the prefix to names.
     """
 
     def __init__(self, settings: KafkaSettings, names: Names) -> None:
@@ -48,7 +48,7 @@ class Confluent(Client):
         """See :meth:`Client.subscribe`."""
 
         def ready() -> None:
-            # librdkafka only tries on, in silence, when no broker can be used.
+            # If no broker can be used, librdkafka tries again and again, without an error.
             self.questions.ping()
             ensure()
 

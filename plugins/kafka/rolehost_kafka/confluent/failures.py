@@ -1,4 +1,4 @@
-"""Which of librdkafka's errors is which of ours."""
+"""Translates librdkafka's errors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rolehost.api import StorageError
 from rolehost_kafka import failures
 from rolehost_kafka.settings import KafkaSettings
 
-#: The brokers do not allow it.
+#: The brokers do not permit it.
 _FORBIDDEN = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.GROUP_AUTHORIZATION_FAILED,
@@ -16,7 +16,7 @@ _FORBIDDEN = {
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
 }
 
-#: No broker can be used; why, was told before.
+#: No broker can be used; the reason was reported before.
 _NO_BROKER = {
     KafkaError._TRANSPORT,
     KafkaError._ALL_BROKERS_DOWN,
@@ -26,7 +26,7 @@ _NO_BROKER = {
     KafkaError._AUTHENTICATION,
 }
 
-#: What a record is refused for as often as it is sent.
+#: Errors of a record that come again as often as it is sent.
 _TOO_LARGE = {
     KafkaError.MSG_SIZE_TOO_LARGE,
     KafkaError.INVALID_MSG_SIZE,
@@ -41,27 +41,27 @@ _REFUSED = {
 
 
 class Heard:
-    """What a client says of its connections, outside of any call.
+    """The last error of a client's connections.
 
-    librdkafka goes on trying for ever, and a call that needs a broker only times out; what it
-    was that kept it from connecting is told to a callback. :meth:`tell` is that callback.
+    librdkafka tries for ever, and a call that needs a broker only times out. It reports the
+    reason to a callback, which is :meth:`tell`.
     """
 
     def __init__(self) -> None:
         self._last: KafkaError | None = None
 
     def tell(self, error: KafkaError) -> None:
-        """Remember what a client says."""
-        # "All brokers are down" follows every reason and is none.
+        """Keep an error that a client reports."""
+        # "All brokers are down" follows every reason and adds nothing.
         if error.code() != KafkaError._ALL_BROKERS_DOWN:
             self._last = error
 
     def connected(self) -> None:
-        """Forget it: a call went well."""
+        """Forget the error, because a call succeeded."""
         self._last = None
 
     def of(self, settings: KafkaSettings, doing: str, error: KafkaError) -> StorageError:
-        """Return what to raise for an error of a call, given what was heard before."""
+        """Return the error to raise for a call, with the reason that was reported before."""
         code = error.code()
         if code in _FORBIDDEN:
             return failures.forbidden(doing, error.str())
@@ -85,7 +85,7 @@ class Heard:
     def _connecting(self, settings: KafkaSettings, error: KafkaError) -> StorageError:
         why = self._last if self._last is not None else error
         if why.code() in (KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED):
-            # The text of a wrong password names the mechanism, too.
+            # The text for a wrong password names the mechanism too.
             if "mechanism handshake failed" in why.str():
                 return failures.mechanism(settings)
             return failures.login(settings)
@@ -93,7 +93,7 @@ class Heard:
 
 
 def refused_setting(settings: KafkaSettings, error: KafkaException) -> StorageError:
-    """Return what to raise when a client cannot be made from its options."""
+    """Return the error for options from which no client can be made."""
     if (gone := failures.file_missing(settings)) is not None:
         return gone
     if "ssl" in str(error).lower():

@@ -11,12 +11,12 @@ from rolehost.api import Secret
 from rolehost_kafka.members import member_name
 from rolehost_kafka.settings import KafkaSettings
 
-#: Where librdkafka's own lines go, instead of to standard error.
+#: The logger for librdkafka's lines, instead of standard error.
 _log = logging.getLogger("rolehost_kafka.librdkafka")
 
-#: Most kilobytes, and records of a partition, that are fetched before they are asked for.
+#: Most kilobytes, and most records of a partition, that are fetched ahead.
 _AHEAD_KBYTES, _AHEAD_RECORDS = 16_384, 10_000
-#: Milliseconds after which it is seen whether there is room for more.
+#: Milliseconds after which librdkafka checks for room for more.
 _LOOK_AGAIN = 20
 
 
@@ -26,11 +26,11 @@ def milliseconds(seconds: float) -> int:
 
 
 def common(settings: KafkaSettings, heard: Callable[[Any], None]) -> dict[str, Any]:
-    """Return what every client is given: brokers, time-outs, security.
+    """Return the options of every client: brokers, time-outs, security.
 
     Args:
         settings: the plugin's settings.
-        heard: told of errors that belong to no call.
+        heard: gets errors that belong to no call.
     """
     protocol = ("SASL_" if settings.sasl_mechanism else "") + (
         "SSL" if settings.tls else "PLAINTEXT"
@@ -41,7 +41,7 @@ def common(settings: KafkaSettings, heard: Callable[[Any], None]) -> dict[str, A
         "error_cb": heard,
         "logger": _log,
         "socket.connection.setup.timeout.ms": max(1000, milliseconds(settings.connect_timeout)),
-        # Half a second at most between attempts: an outage is over when the broker is back.
+        # At most half a second between attempts, so an outage ends when the broker is back.
         "reconnect.backoff.max.ms": 500,
         "security.protocol": protocol,
     }
@@ -90,14 +90,14 @@ def producer(settings: KafkaSettings, heard: Callable[[Any], None]) -> dict[str,
         "message.max.bytes": max(1000, settings.max_message),
         "delivery.timeout.ms": timeout,
         "request.timeout.ms": min(milliseconds(settings.request_timeout), timeout),
-        # The partition of a key is the one that Java's clients and kafka-python choose.
+        # The same partition of a key as Java's clients and kafka-python choose.
         "partitioner": "murmur2_random",
         "allow.auto.create.topics": settings.topics == "none",
     }
 
 
 def consumer(settings: KafkaSettings, group: str, heard: Callable[[Any], None]) -> dict[str, Any]:
-    """Return the options of a consumer that commits nothing by itself."""
+    """Return the options of a consumer without automatic commits."""
     session = milliseconds(settings.session_timeout)
     return common(settings, heard) | {
         "client.id": member_name(settings.client_id),
@@ -107,9 +107,9 @@ def consumer(settings: KafkaSettings, group: str, heard: Callable[[Any], None]) 
         "enable.auto.offset.store": False,
         "auto.offset.reset": "earliest",
         "isolation.level": "read_committed",
-        # Told where a partition ends, behind markers of transactions.
+        # Report the end of a partition, after markers of transactions.
         "enable.partition.eof": True,
-        # Fetches wait for half a second, and librdkafka wants a second more.
+        # Fetches wait for half a second, and librdkafka needs a second more.
         "socket.timeout.ms": max(2000, milliseconds(settings.request_timeout)),
         "session.timeout.ms": session,
         "heartbeat.interval.ms": max(1, min(3000, session // 10)),
@@ -117,7 +117,7 @@ def consumer(settings: KafkaSettings, group: str, heard: Callable[[Any], None]) 
         "fetch.message.max.bytes": max(1000, settings.max_message),
         "queued.max.messages.kbytes": _AHEAD_KBYTES,
         "queued.min.messages": _AHEAD_RECORDS,
-        # When so much is there, librdkafka looks again after a second, in which it is handled.
+        # With so much fetched, librdkafka checks again after a second, in which it is handled.
         "fetch.queue.backoff.ms": _LOOK_AGAIN,
         "allow.auto.create.topics": settings.topics == "none",
     }

@@ -1,4 +1,4 @@
-"""The producer of a process: records in, confirmations awaited."""
+"""The producer of a process: sends records and waits for confirmations."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from rolehost_kafka.names import Names
 from rolehost_kafka.runs import Outcomes, passing
 from rolehost_kafka.settings import KafkaSettings
 
-#: Seconds for which reports are awaited at a time.
+#: Seconds of one wait for reports.
 _STEP = 0.1
 
 
 class _Reports:
-    """What became of the records of one run.
+    """The outcomes of the records of one run.
 
     Args:
         places: of its records.
@@ -33,12 +33,12 @@ class _Reports:
     __slots__ = ("failed", "left")
 
     def __init__(self, places: Sequence[int]) -> None:
-        #: Places of records of which nothing was heard yet.
+        #: Places of records without a report yet.
         self.left = set(places)
         self.failed: dict[int, KafkaError] = {}
 
     def heard(self, place: int, error: KafkaError | None, _: object = None) -> None:
-        """Note a report; called by whichever thread flushes, one at a time."""
+        """Note a report; called by one thread at a time, one that flushes."""
         self.left.discard(place)
         if error is not None:
             self.failed[place] = error
@@ -49,7 +49,7 @@ class Publisher:
 
     Args:
         settings: the plugin's settings.
-        names: puts the prefix before names.
+        names: adds the prefix to names.
     """
 
     def __init__(self, settings: KafkaSettings, names: Names) -> None:
@@ -75,7 +75,7 @@ class Publisher:
                 reports.left.discard(place)
                 outcomes[place] = failures.refused_record(f"{type(error).__name__}: {error}")
         while reports.left and (left := deadline - time.monotonic()) > 0:
-            # Sends what lingers; returns when nothing of any thread is unconfirmed.
+            # Sends lingering records; returns when no record of any thread is unconfirmed.
             producer.flush(min(left, _STEP))
         silent = KafkaError(KafkaError._TIMED_OUT)
         failed = {**reports.failed, **dict.fromkeys(reports.left, silent)}
@@ -91,7 +91,7 @@ class Publisher:
     ) -> None:
         topic, headers = self._names.outside(record.topic), list(record.headers)
         for name, _ in headers:
-            # Raises for what is not UTF-8, at which confluent-kafka 2.16 crashes.
+            # Raises for text that is not UTF-8, with which confluent-kafka 2.16 crashes.
             name.encode()
         while True:
             try:
@@ -99,7 +99,7 @@ class Publisher:
                     topic, record.value, record.key, headers=headers, on_delivery=heard
                 )
             except BufferError as error:
-                # Its memory is full of what others publish, or this call does.
+                # Its memory is full of records of other calls, or of this one.
                 if time.monotonic() >= deadline:
                     raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from error
                 producer.flush(_STEP)
@@ -123,7 +123,7 @@ class Publisher:
             return self._producer
 
     def _forget(self, producer: Any) -> None:
-        """Throw away what a producer has not sent: it may not come after what is sent next."""
+        """Drop the records that a producer has not sent: they may not follow later ones."""
         with self._lock:
             if self._producer is producer:
                 self._producer = None

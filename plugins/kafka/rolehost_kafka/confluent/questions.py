@@ -57,7 +57,7 @@ class AdminQuestions(Questions):
     def _described(self, topics: Collection[str]) -> list[Any]:
         if not topics:
             return []
-        # What may not be described is left out: other topics can be used.
+        # Topics that may not be described are left out: others can be used.
         return self._answers(
             "topics",
             lambda client, wait: list(
@@ -69,7 +69,7 @@ class AdminQuestions(Questions):
     def create(self, topic: str, partitions: int, replication: int | None) -> None:
         """See :meth:`Questions.create`."""
         wanted = NewTopic(topic, partitions, -1 if replication is None else replication)
-        # Another process that made it in the meantime has done what was wanted.
+        # Another process has created it in the meantime.
         self._answers(
             f"creating topic {topic}; see [kafka] topics, replication",
             lambda client, wait: list(client.create_topics([wanted], **wait).values()),
@@ -129,7 +129,7 @@ class AdminQuestions(Questions):
         ask: Callable[[Any, dict[str, float]], list[Future[Any]]],
         but: Collection[int] = (),
     ) -> list[Any]:
-        """Return the answers; those that fail with one of the codes ``but`` are left out."""
+        """Return the answers, without those that fail with one of the codes ``but``."""
         client = self._connected()
         # The first answer needs a connection.
         timeout = (
@@ -144,7 +144,7 @@ class AdminQuestions(Questions):
                     if error.args[0].code() not in but:
                         raise
         except KafkaException as error:
-            client.poll(0)  # calls what tells why
+            client.poll(0)  # calls the callback with the reason
             self._forget(client)
             raise self._heard.of(self._settings, doing, error.args[0]) from error
         self._answered = True
@@ -152,7 +152,7 @@ class AdminQuestions(Questions):
         return found
 
     def _forget(self, client: Any) -> None:
-        """Ask with another client next time: this one may wait for a controller that is gone."""
+        """Use another client next time: this one may wait for a controller that is gone."""
         with self._lock:
             if self._client is client:
                 self._client = None

@@ -21,14 +21,14 @@ from rolehost_kafka.kafka_python.lenient import HeaderReader
 from rolehost_kafka.names import Names
 from rolehost_kafka.settings import KafkaSettings
 
-#: Seconds of one wait; an interruption is noticed within it, for librdkafka has none.
+#: Seconds of one wait. librdkafka cannot be interrupted, so this is the delay of an interrupt.
 _STEP = 0.1
-#: Seconds of silence after which the brokers are asked whether they are there.
+#: Seconds of silence after which the brokers are checked.
 _SILENCE = 5.0
 #: Seconds that leaving the group may take.
 _LEAVING = 10.0
 
-#: Kafka takes no commits of this member for now, or takes none of it any more.
+#: Kafka refuses commits of this member temporarily, or for ever.
 _NOT_NOW = {
     KafkaError.REBALANCE_IN_PROGRESS,
     KafkaError.ILLEGAL_GENERATION,
@@ -37,18 +37,18 @@ _NOT_NOW = {
     KafkaError._STATE,
 }
 
-#: Calls ``Message.headers()`` so that an error which it leaves behind is always raised: a call
-#: that CPython has specialised does not look for one.
+#: Calls ``Message.headers()`` so that an error that it leaves set is always raised: a call that
+#: CPython has specialised does not check for it.
 _headers = methodcaller("headers")
 
 
 class _Committing(threading.Thread):
-    """One commit. librdkafka waits for brokers that are away for as long as they are.
+    """One commit. While brokers are away, librdkafka waits without a time-out.
 
     Args:
-        consumer: whose offsets.
-        offsets: what is committed.
-        places: the same, as the consumer takes it.
+        consumer: the consumer.
+        offsets: the offsets to commit.
+        places: the same in the types of the consumer.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class _Committing(threading.Thread):
         self._consumer = consumer
         self._places = places
         self.offsets = offsets
-        #: Why it failed; None when it did not.
+        #: The error, if it failed.
         self.error: KafkaError | None = None
 
     def run(self) -> None:
@@ -68,22 +68,22 @@ class _Committing(threading.Thread):
         except KafkaException as error:
             self.error = error.args[0]
         except RuntimeError:
-            # The consumer was closed meanwhile.
+            # The consumer was closed in the meantime.
             self.error = KafkaError(KafkaError._STATE)
 
 
 class DirectSubscription(Subscription):
-    """Joins the group at the first poll. librdkafka calls back in the thread that polls.
+    """Joins the group at the first poll. librdkafka calls back in the polling thread.
 
     Args:
         settings: the plugin's settings.
-        names: puts the prefix before names and takes it off.
+        names: adds the prefix to names, and removes it.
         topics: topics to read.
         group: the group to join.
-        ready: called before a consumer is made; raises when the brokers or topics are not there.
-        check: says whether to join again; raises if brokers or topics are not there, for a
-            consumer only falls silent.
-        on_assigned: called with partitions that it owns from now on.
+        ready: called before a consumer is made; raises if brokers or topics are missing.
+        check: returns whether to join again; raises if brokers or topics are missing, because a
+            consumer does not report that.
+        on_assigned: called with new partitions.
         on_revoked: called with partitions before it gives them up, or after it lost them.
     """
 
@@ -112,16 +112,16 @@ class DirectSubscription(Subscription):
         self._consumer: Any = None
         self._owned: set[Partition] = set()
         self._paused: set[Partition] = set()
-        #: Paused where the records come from, too: one came while it was paused here.
+        #: Paused in the consumer too, because a record came while it was paused here.
         self._stopped: set[Partition] = set()
-        #: Where partitions ended of which nothing was read since.
+        #: The ends of partitions from which no record was read since.
         self._ends: dict[Partition, int] = {}
-        #: Records that came while their partition was paused, or more than was asked for.
+        #: Records that came while their partition was paused, or beyond the limit.
         self._held: deque[Record] = deque()
         #: Offsets that could not be committed while the group was rebalancing.
         self._owed: dict[Partition, int] = {}
         self._committing: _Committing | None = None
-        #: Whether librdkafka is calling back at this moment.
+        #: Whether librdkafka is calling back now.
         self._calling = False
         self._failure: Exception | None = None
         self._heard_at = 0.0
@@ -140,7 +140,7 @@ class DirectSubscription(Subscription):
             self.commit({})
         while True:
             left = deadline - time.monotonic()
-            # Also when enough is held: rebalances are noticed in a poll.
+            # Also if enough records are held, because rebalances happen in a poll.
             self._fetch(0.0 if self._held else max(0.0, min(left, _STEP)), limit)
             failure, self._failure = self._failure, None
             if failure is not None:
@@ -168,11 +168,11 @@ class DirectSubscription(Subscription):
         self._consumer = consumer
 
     def _fetch(self, wait: float, limit: int) -> None:
-        """Add to what is held, up to ``limit``; rebalances call back from here."""
+        """Fetch records, up to ``limit`` with held ones; rebalances call back from here."""
         consumer = self._consumer
         try:
-            # A call for many waits until so many have come, so it is asked only for what is
-            # there; and one message more than that may be what woke it up.
+            # A call for many records waits until so many have come, so it asks only for those
+            # that are there, and one more, which may have ended the wait.
             first = consumer.poll(wait)
             if first is None:
                 return self._watch()
@@ -199,7 +199,7 @@ class DirectSubscription(Subscription):
         return None
 
     def _watch(self) -> None:
-        """Ask after some silence whether there are brokers."""
+        """Check the brokers after some silence."""
         now = time.monotonic()
         if now - self._heard_at > _SILENCE:
             self._heard_at = now
@@ -218,7 +218,7 @@ class DirectSubscription(Subscription):
             self._stopped.add(partition)
             self._consumer.pause(self._there([partition]))
         self._ends.pop(partition, None)
-        # Other producers may write records that have no value.
+        # Other producers may write records without a value.
         headers = self._headers(message)
         self._held.append(
             Record(
@@ -237,8 +237,8 @@ class DirectSubscription(Subscription):
         try:
             headers = tuple(_headers(message) or ())
         except SystemError:
-            # A name is not UTF-8. What confluent-kafka 2.16 returns then has holes; whoever
-            # touches one ends the process.
+            # A name is not UTF-8. Then confluent-kafka 2.16 returns a list with invalid items;
+            # reading one crashes the process.
             place = message.topic(), message.partition()
             return self._reader.headers(place, message.offset())
         for _, value in headers:
@@ -273,13 +273,13 @@ class DirectSubscription(Subscription):
 
     def _lost(self, _: Any, places: Collection[TopicPartition]) -> None:
         gone = [each for each in self._here(places) if each in self._owned]
-        # Others own them already: whatever the callback commits must not be theirs.
+        # Others own them already, so the callback must not commit them.
         self._owned.difference_update(gone)
         self._tell(self._on_revoked, gone)
         self._give_up(gone)
 
     def _tell(self, told: Told, partitions: Sequence[Partition]) -> None:
-        """Call back; what it raises waits until the records at hand are safe."""
+        """Call back; its exception is raised after the records at hand are safe."""
         if partitions and not self._closed:
             self._calling = True
             try:
@@ -322,7 +322,7 @@ class DirectSubscription(Subscription):
                 ],
             )
             if self._calling:
-                # librdkafka answers no other thread before its callback has returned.
+                # librdkafka answers no other thread before its callback returns.
                 committing.run()
             else:
                 committing.start()
@@ -332,7 +332,7 @@ class DirectSubscription(Subscription):
             raise failures.passing("committing", "no answer in time")
         self._committing = None
         if committing.error is None:
-            # It may have been that of an earlier call, which took too long.
+            # It may be the result of an earlier call, which took too long.
             if committing.offsets == wanted:
                 self._owed = {}
         elif committing.error.code() not in _NOT_NOW:
@@ -380,12 +380,12 @@ class DirectSubscription(Subscription):
             self._replace()
 
     def _replace(self) -> None:
-        """Leave with this consumer; the next poll makes another one."""
+        """Close this consumer; the next poll makes another one."""
         consumer, self._consumer = self._consumer, None
         self._committing = None
         if consumer is None:
             return
-        # In a thread, for it has no time-out and waits for brokers that are away.
+        # In a thread, because it waits without a time-out for brokers that are away.
         leaving = threading.Thread(target=consumer.close, name="kafka-leaving", daemon=True)
         leaving.start()
         leaving.join(_LEAVING)

@@ -27,7 +27,7 @@ class KafkaPython(Client):
 
     Args:
         settings: the plugin's settings.
-        names: puts the prefix before names.
+        names: adds the prefix to names.
     """
 
     def __init__(self, settings: KafkaSettings, names: Names) -> None:
@@ -65,7 +65,7 @@ class KafkaPython(Client):
             names = [self._names.outside(topic) for topic in topics]
             make_lenient(consumer)
             consumer.subscribe(names, listener=listener)
-            # Known before it joins: else it might share out topics that it has not heard of.
+            # Loaded before it joins, otherwise it might assign topics without their partitions.
             for name in names:
                 consumer.partitions_for_topic(name)
             return consumer

@@ -1,8 +1,8 @@
-"""Members of a group whose process was killed: taken out, instead of waited for.
+"""Removes members of a group whose process was killed.
 
-Brokers notice after ``session_timeout`` seconds only that a member is gone; until then they keep
-its partitions for it and hold up every rebalance. The process that is started in its place on
-the same machine knows better.
+Brokers notice only after ``session_timeout`` seconds that a member is gone. Until then they keep
+its partitions and delay every rebalance. The process that replaces it on the same machine can
+see that it is gone.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from rolehost_kafka.settings import KafkaSettings
 
 
 def remove_departed(settings: KafkaSettings, group: str) -> None:
-    """Take members out of a group whose process has ended on this machine.
+    """Remove members of a group whose process has ended on this machine.
 
-    A failure costs nothing but the time until the brokers notice themselves.
+    If it fails, the brokers notice later.
     """
     with contextlib.suppress(StorageError, *DRIVER_ERRORS):
         client = connected(settings, KafkaAdminClient, **options.administration(settings))

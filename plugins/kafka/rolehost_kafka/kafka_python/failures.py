@@ -1,4 +1,4 @@
-"""Which of kafka-python's errors is which of ours."""
+"""Translates kafka-python's errors."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from rolehost.api import StorageError
 from rolehost_kafka import failures
 from rolehost_kafka.settings import KafkaSettings
 
-#: What kafka-python raises when the cluster cannot be used for now; RuntimeError comes from a
-#: client whose input and output thread has ended.
+#: Errors of kafka-python if the cluster cannot be used now; RuntimeError comes from a client
+#: whose input and output thread has ended.
 DRIVER_ERRORS = (KafkaError, OSError, RuntimeError)
 
-#: What a record is refused for as often as it is sent. The last ones are raised for arguments
-#: that kafka-python does not take, such as an impossible name of a topic.
+#: Errors of a record that come again as often as it is sent. The last ones are raised for invalid
+#: arguments, for example an invalid name of a topic.
 _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 _REFUSED = (
     InvalidRecordError,
@@ -49,14 +49,13 @@ def connected(settings: KafkaSettings, kind: Callable[..., object], **options: o
     """Return a connected producer, consumer or administration client.
 
     Args:
-        settings: the plugin's settings, to look at when it fails.
+        settings: the plugin's settings, for the message of an error.
         kind: the class.
         options: its options.
 
     Raises:
-        StorageUnavailable: it cannot connect; the message says to which server, why, and which
-            setting to look at.
-        StorageRefused: and trying again cannot help.
+        StorageUnavailable: it cannot connect; the message names server, reason and setting.
+        StorageRefused: it cannot connect, and trying again cannot help.
     """
     begun: list[Any] = []
 
@@ -67,7 +66,7 @@ def connected(settings: KafkaSettings, kind: Callable[..., object], **options: o
     try:
         return kind(kafka_client=network, **options)
     except (KafkaError, OSError, RuntimeError, ValueError, AssertionError) as error:
-        # A constructor that raises leaves its thread running and its sockets open.
+        # If a constructor raises, its thread goes on and its sockets stay open.
         for client in begun:
             with contextlib.suppress(Exception):
                 client.close()
@@ -75,7 +74,7 @@ def connected(settings: KafkaSettings, kind: Callable[..., object], **options: o
 
 
 def unpublished(error: Exception) -> StorageError:
-    """Return why a record was not stored: StorageUnavailable if it may be at another time."""
+    """Return the error of a record: StorageUnavailable if it may be stored later."""
     if isinstance(error, _TOO_LARGE):
         return failures.too_large(error)
     if isinstance(error, _REFUSED):
@@ -84,7 +83,7 @@ def unpublished(error: Exception) -> StorageError:
 
 
 def unavailable(doing: str, error: Exception) -> StorageError:
-    """Return what to raise for a failure of a client that was connected."""
+    """Return the error for a failure of a connected client."""
     if isinstance(error, StorageError):
         return error
     if isinstance(error, AuthorizationError):

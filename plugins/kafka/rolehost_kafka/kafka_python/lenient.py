@@ -1,8 +1,8 @@
 """Reads records whose header names are not UTF-8.
 
-kafka-python decodes the names while it takes a fetched batch apart, and gives the whole
-partition up if one is not UTF-8: its poll raises for ever. Here such bytes become surrogate
-escapes (PEP 383), so that the record comes through and nothing else is lost.
+kafka-python decodes the names while it parses a fetched batch. If one is not UTF-8, every later
+poll of the partition raises. Here such bytes become surrogate escapes (PEP 383), so that no record
+is lost.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ _UNKNOWN: Headers = (("\udcff", b""),)
 
 
 class _Name(str):
-    """The name of a header; it encodes to the bytes that it was."""
+    """The name of a header; it encodes to its original bytes."""
 
     __slots__ = ()
 
     def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
-        """Return the bytes; the fetcher counts them."""
+        """Return the bytes, which the fetcher counts."""
         del errors
         return str.encode(self, encoding, "surrogateescape")
 
 
 class _Bytes(bytearray):
-    """A buffer whose parts decode whatever they are."""
+    """A buffer whose parts decode any bytes."""
 
     def __getitem__(self, at: Any) -> Any:
         found = super().__getitem__(at)
         return _Bytes(found) if isinstance(at, slice) else found
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """Return the text, with surrogate escapes for what is not of the encoding."""
+        """Return the text, with surrogate escapes for other bytes."""
         del errors
         return _Name(bytes(self).decode(encoding, "surrogateescape"))
 
@@ -58,19 +58,19 @@ class _Batch(DefaultRecordBatch):  # type: ignore[misc]
         try:
             return super()._read_msg()
         except UnicodeDecodeError:
-            # It has not moved on, and takes this record and the rest of the batch again.
+            # It has not moved on, and reads this record and the rest of the batch again.
             self._buffer = _Bytes(self._buffer)
             return super()._read_msg()
 
 
 class _Records:
-    """The batches of a fetch, as a fetcher asks for them."""
+    """The batches of a fetch."""
 
     def __init__(self, records: Any) -> None:
         self._records = records
 
     def next_batch(self) -> Any:
-        """Return the next batch; None behind the last."""
+        """Return the next batch; None after the last."""
         batch = self._records.next_batch()
         if type(batch) is DefaultRecordBatch:
             batch.__class__ = _Batch
@@ -105,18 +105,18 @@ class HeaderReader:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
-        #: By place and offset, what the last fetch brought: such records come one after the other.
+        #: The last fetch, by place and offset, because such records often follow each other.
         self._read: dict[tuple[Place, int], Headers] = {}
 
     def headers(self, place: Place, offset: int) -> Headers:
         """Return the headers of one record.
 
-        If they cannot be read, because brokers do not answer or the record is gone, there is
-        one whose name is not UTF-8 and that stands for them.
+        If they cannot be read, because brokers do not answer or the record is gone, return one
+        header instead, whose name is not UTF-8.
 
         Args:
-            place: topic, by its name in Kafka, and partition.
-            offset: of the record.
+            place: name of the topic in Kafka, and partition.
+            offset: offset of the record.
         """
         if (place, offset) not in self._read:
             try:

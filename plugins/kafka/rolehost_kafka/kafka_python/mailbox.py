@@ -1,4 +1,4 @@
-"""What passes between the caller's thread and the thread that owns the consumer."""
+"""The state that the caller's thread and the consumer's thread share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rolehost_kafka.names import Names
 
 
 class Call(NamedTuple):
-    """A callback that the caller's thread owes; the group waits for the answer."""
+    """A callback that the caller's thread has to make; the group waits for it."""
 
     kind: Literal["assigned", "revoked", "lost"]
     partitions: tuple[Partition, ...]
@@ -28,14 +28,14 @@ class Mailbox:
 
     Attributes:
         changed: notified at every change.
-        records: what was read and not yet handed over, in order.
-        positions: where owned partitions were read next after the last round.
+        records: records that were read and not returned yet, in order.
+        positions: next offsets of owned partitions after the last round.
         calls: callbacks to be made, in order.
-        failure: why the last round failed.
+        failure: the error of the last round.
         wanted: most records of the next round; 0 asks for none.
         running: whether a round is under way.
-        paused: partitions that hand over nothing.
-        interrupted: whether a poll is to return at once.
+        paused: partitions whose records are not returned.
+        interrupted: whether a poll must return at once.
         closing: set once; the consumer leaves its group.
         ended: whether the consumer has left.
     """
@@ -60,7 +60,7 @@ class Mailbox:
             self.changed.notify_all()
 
     def take(self, limit: int) -> list[Record]:
-        """Return the next records of partitions that are not paused; holds the rest."""
+        """Return the next records of partitions that are not paused; keep the rest."""
         if not self.paused:
             return [self.records.popleft() for _ in range(min(limit, len(self.records)))]
         taken: list[Record] = []
@@ -74,13 +74,13 @@ class Mailbox:
         return taken
 
     def drop(self, partitions: Collection[Partition]) -> None:
-        """Forget records of partitions that are owned no longer, and that they were paused."""
+        """Drop the records and pauses of partitions that are no longer owned."""
         self.records = deque(d for d in self.records if d.partition not in partitions)
         self.forget_positions(partitions)
         self.paused.difference_update(partitions)
 
     def forget_positions(self, partitions: Collection[Partition]) -> None:
-        """Forget where partitions were read: they are read elsewhere meanwhile."""
+        """Forget the positions of partitions, which other members read now."""
         for partition in partitions:
             self.positions.pop(partition, None)
 
@@ -91,14 +91,14 @@ class Mailbox:
 
 
 class Bridge(AsyncConsumerRebalanceListener):
-    """Hands rebalances to the caller's thread and waits without holding up heartbeats.
+    """Passes rebalances to the caller's thread, and waits without delaying heartbeats.
 
-    kafka-python calls a listener in its input and output thread, where a commit cannot be
-    waited for and anything slow costs the membership.
+    kafka-python calls a listener in its input and output thread. There nothing can wait for a
+    commit, and slow code costs the membership.
 
     Args:
-        mailbox: where the caller's thread finds the calls.
-        names: takes the prefix off names.
+        mailbox: gets the calls.
+        names: removes the prefix from names.
     """
 
     def __init__(self, mailbox: Mailbox, names: Names) -> None:
@@ -106,15 +106,15 @@ class Bridge(AsyncConsumerRebalanceListener):
         self._names = names
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
-        """Wait until the caller knows what it owns."""
+        """Wait until the caller knows its partitions."""
         await self._ask("assigned", assigned)
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
-        """Wait until the caller has let go; it may commit until then."""
+        """Wait until the caller has released them; it may commit until then."""
         await self._ask("revoked", revoked)
 
     async def on_partitions_lost(self, lost: Collection[TopicPartition]) -> None:
-        """Wait until the caller has let go of what others own already."""
+        """Wait until the caller has released partitions that others own already."""
         await self._ask("lost", lost)
 
     async def _ask(

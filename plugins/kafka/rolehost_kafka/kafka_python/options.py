@@ -1,4 +1,4 @@
-"""From settings to the options of kafka-python's clients."""
+"""The options of kafka-python's clients, from the settings."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from rolehost_kafka.settings import KafkaSettings
 
 
 def milliseconds(seconds: float) -> int:
-    """Return whole milliseconds, at least 1 for anything above 0."""
+    """Return whole milliseconds, at least 1 for seconds above 0."""
     return max(1, round(seconds * 1000)) if seconds > 0 else 0
 
 
 def common(settings: KafkaSettings) -> dict[str, Any]:
-    """Return what every client is given: brokers, time-outs, security."""
+    """Return the options of every client: brokers, time-outs, security."""
     protocol = ("SASL_" if settings.sasl_mechanism else "") + (
         "SSL" if settings.tls else "PLAINTEXT"
     )
@@ -24,7 +24,7 @@ def common(settings: KafkaSettings) -> dict[str, Any]:
         "bootstrap_servers": list(settings.servers),
         "client_id": settings.client_id,
         "bootstrap_timeout_ms": milliseconds(settings.connect_timeout),
-        # Half a second at most between attempts: an outage is over when the broker is back.
+        # At most half a second between attempts, so an outage ends when the broker is back.
         "reconnect_backoff_max_ms": 500,
         "security_protocol": protocol,
     }
@@ -80,8 +80,8 @@ def producer(settings: KafkaSettings) -> dict[str, Any]:
 def consumer(settings: KafkaSettings, group: str) -> dict[str, Any]:
     """Return the options of a consumer; there are no deserializers.
 
-    A deserializer that raises makes kafka-python's next poll spin for ever; values are decoded
-    after the poll, by the host.
+    If a deserializer raises, the next poll of kafka-python loops for ever. The host decodes
+    values after the poll.
     """
     session = milliseconds(settings.session_timeout)
     return common(settings) | {

@@ -1,4 +1,4 @@
-"""The producer of a process: records in, confirmations awaited."""
+"""The producer of a process: sends records and waits for confirmations."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Publisher:
 
     Args:
         settings: the plugin's settings.
-        names: puts the prefix before names.
+        names: adds the prefix to names.
     """
 
     def __init__(self, settings: KafkaSettings, names: Names) -> None:
@@ -51,14 +51,14 @@ class Publisher:
             except (*DRIVER_ERRORS, TypeError, ValueError, AssertionError) as error:
                 outcomes[place] = failure = unpublished(error)
                 if passing(failure):
-                    # The next one would wait as long, for the same metadata.
+                    # The next record would wait as long, for the same metadata.
                     for later in run:
                         if later > place:
                             outcomes[later] = failure
                     break
         failed = False
         try:
-            # Sends what lingers; then each report is there or is a failure.
+            # Sends lingering records; then each has a report or has failed.
             producer.flush(max(0.0, deadline - time.monotonic()))
         except DRIVER_ERRORS:
             failed = True
@@ -69,9 +69,9 @@ class Publisher:
                 outcomes[place] = unpublished(error)
                 failed = True
         if failed or any(passing(outcomes[place]) for place in run):
-            # After a batch that was not stored, kafka-python's producer may count on from its
-            # sequence number, or send nothing more after its brokers were away: seen with
-            # 3.0.12 for as long as one looked. A new one sends at once.
+            # After a batch that was not stored, kafka-python's producer may continue from its
+            # sequence number, or send nothing more after its brokers were away (seen with
+            # 3.0.12). A new one sends at once.
             self._forget(producer)
 
     def close(self) -> None:
@@ -100,7 +100,7 @@ class Publisher:
 
 
 def _abandon(producer: Any) -> None:
-    """Close a producer without what it has not sent: else its thread stays, and tries for ever."""
+    """Close a producer and drop its unsent records; otherwise its thread would try for ever."""
     with contextlib.suppress(Exception):
         producer._sender.force_close()
         producer.close(timeout=1.0)

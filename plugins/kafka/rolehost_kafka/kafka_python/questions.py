@@ -61,7 +61,7 @@ class AdminQuestions(Questions):
             "num_partitions": partitions,
             "replication_factor": -1 if replication is None else replication,
         }
-        # Another process that made it in the meantime has done what was wanted.
+        # Another process has created it in the meantime.
         with contextlib.suppress(TopicAlreadyExistsError):
             self._ask(
                 f"creating topic {topic}; see [kafka] topics, replication",

@@ -17,28 +17,28 @@ from rolehost_kafka.kafka_python.lenient import plain_headers
 from rolehost_kafka.kafka_python.mailbox import Mailbox
 from rolehost_kafka.names import Names
 
-#: Seconds of one round; a partition that is resumed is noticed within it. It does not follow
-#: the caller's time-out: a poll that ends while the group is being joined may join it anew.
+#: Seconds of one round, which is the delay until a resumed partition is read. It does not follow
+#: the caller's time-out, because a poll that ends during a join may start the join again.
 ROUND = 0.5
-#: Seconds of silence after which the brokers are asked whether they and the topics are there.
+#: Seconds of silence after which the brokers and topics are checked.
 SILENCE = 5.0
 #: Milliseconds that leaving the group may take.
 LEAVING = 5000
 
 
 class Reader(threading.Thread):
-    """Polls as often as it is asked to, so that the caller's thread is free for callbacks.
+    """Polls on demand, so that the caller's thread is free for callbacks.
 
-    It polls only on demand: a caller that is stuck loses its membership after
-    ``poll_interval`` seconds, as it should.
+    If the caller hangs, no poll follows, and it loses its membership after ``poll_interval``
+    seconds, as it should.
 
     Args:
-        mailbox: where demand comes from and records go.
-        names: takes the prefix off names.
+        mailbox: has the demand and gets the records.
+        names: removes the prefix from names.
         connect: returns a subscribed consumer.
-        check: says whether to join again; raises if brokers or topics are not there, for a
-            consumer only falls silent.
-        patience: seconds that joining the group may take before it is begun anew.
+        check: returns whether to join again; raises if brokers or topics are missing, because a
+            consumer does not report that.
+        patience: seconds after which joining the group starts again.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Reader(threading.Thread):
         self._patience = patience
         self._heard = 0.0
         self._settled = 0.0
-        #: The consumer, once it is connected.
+        #: The consumer, after it has connected.
         self.consumer: Any = None
 
     def run(self) -> None:
@@ -82,7 +82,7 @@ class Reader(threading.Thread):
                 found = self._round(limit, paused)
                 positions = self._positions()
             except Exception as error:
-                # Whatever it is, the caller is to hear of it and may poll again.
+                # The caller gets any error, and may poll again.
                 failure = unavailable("polling", error)
             with mailbox.changed:
                 mailbox.running = False
@@ -121,9 +121,9 @@ class Reader(threading.Thread):
         return [self._record(each) for records in found.values() for each in records]
 
     def _watch(self, now: float) -> None:
-        """Take another consumer when this one is stuck between two generations of the group.
+        """Replace a consumer that is stuck between two generations of the group.
 
-        Its heartbeats are off in that state, so it would be out of the group unawares.
+        In that state it sends no heartbeats, so it would leave the group without notice.
         """
         if self.consumer.group_metadata().state == MemberState.STABLE:
             self._settled = now
@@ -131,7 +131,7 @@ class Reader(threading.Thread):
             self._replace()
 
     def _replace(self) -> None:
-        """Leave with this consumer; the next round makes another one."""
+        """Close this consumer; the next round makes another one."""
         try:
             self.consumer.close(autocommit=False, timeout_ms=LEAVING)
         finally:
@@ -139,7 +139,7 @@ class Reader(threading.Thread):
 
     def _record(self, record: Any) -> Record:
         place = self._names.inside(record.topic, record.partition)
-        # Other producers may write records that have no value.
+        # Other producers may write records without a value.
         headers = plain_headers(record.headers)
         return Record(
             place.topic,
@@ -152,7 +152,7 @@ class Reader(threading.Thread):
         )
 
     def _positions(self) -> dict[Partition, int]:
-        """Return where each owned partition is read next, behind markers of transactions, too."""
+        """Return the next offset of each owned partition, also after markers of transactions."""
         if self.consumer is None:
             return {}
         return {
@@ -163,12 +163,12 @@ class Reader(threading.Thread):
 
 
 def _keep_joining(consumer: Any) -> None:
-    """Let a poll go on with a join that an earlier one began.
+    """Let a poll continue a join that an earlier poll began.
 
-    kafka-python 3.0 joins again when a topic has changed, until its leader has assigned
-    partitions by what it knows now; when the poll ended before that, it takes the reason for
-    gone, never looks at what it was assigned, and stays out with its heartbeats off. Java's
-    client remembers that it wanted to join (KAFKA-9815).
+    kafka-python 3.0 joins again if a topic has changed, until the leader has assigned partitions
+    with its present metadata. If a poll ends before that, it forgets the reason, ignores its
+    assignment, and stays out of the group without heartbeats. Java's client remembers that it
+    wanted to join (KAFKA-9815).
     """
     coordinator = consumer._coordinator
     if coordinator.rejoining:

@@ -1,4 +1,4 @@
-"""One member of a consumer group, as the caller's thread sees it."""
+"""One member of a consumer group: the part of the caller's thread."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ from rolehost_kafka.kafka_python.options import milliseconds
 from rolehost_kafka.kafka_python.reader import Reader
 from rolehost_kafka.names import Names
 
-#: Seconds that :meth:`PolledSubscription.close` waits for the member to have left.
+#: Seconds that :meth:`PolledSubscription.close` waits until the member has left.
 CLOSING = 10.0
 
 
 class PolledSubscription(Subscription):
     """Joins the group at the first poll.
 
-    A thread of its own polls the consumer, and only while this one asks: kafka-python cannot
-    be interrupted, and it completes a rebalance inside its poll, where no callback can commit.
+    A separate thread polls the consumer, only on demand. kafka-python cannot be interrupted, and
+    it completes a rebalance inside its poll, where no callback can commit.
 
     Args:
-        names: puts the prefix before names and takes it off.
+        names: adds the prefix to names, and removes it.
         connect: returns a consumer that is subscribed with a listener.
-        check: says after some silence whether to join again; raises if brokers are not there.
-        request_timeout: seconds a commit may take.
-        patience: seconds that joining the group may take before it is begun anew.
-        on_assigned: called with partitions that it owns from now on.
+        check: returns, after some silence, whether to join again; raises if brokers are missing.
+        request_timeout: seconds for a commit.
+        patience: seconds after which joining the group starts again.
+        on_assigned: called with new partitions.
         on_revoked: called with partitions before it gives them up, or after it lost them.
     """
 
@@ -108,7 +108,7 @@ class PolledSubscription(Subscription):
             self._make(call)
 
     def _make(self, call: Call) -> None:
-        """Make a callback; the group waits for it, however it ends."""
+        """Make a callback; the group waits for its end, also of one that fails."""
         try:
             if call.kind == "assigned":
                 with self._mailbox.changed:
@@ -119,7 +119,7 @@ class PolledSubscription(Subscription):
                 self._give_up(call)
         finally:
             call.answer.success(None)
-            # Wakes kafka-python's thread, which does not watch answers of other threads.
+            # Wakes kafka-python's thread, which does not notice answers for other threads.
             with contextlib.suppress(*DRIVER_ERRORS):
                 if (consumer := self._reader.consumer) is not None:
                     consumer.commit({})
@@ -127,7 +127,7 @@ class PolledSubscription(Subscription):
     def _give_up(self, call: Call) -> None:
         gone = set(call.partitions) & self._owned
         if call.kind == "lost":
-            # Others own them already: whatever the callback commits must not be theirs.
+            # Others own them already, so the callback must not commit them.
             self._owned -= gone
         try:
             if gone:
