@@ -63,9 +63,7 @@ def test_any_other_is_refused_and_both_sides_are_named(api: int, side: str):
     assert problem.code == "plugin-api"
     assert "plugin acme (given in code -)" in problem.who
     assert f"plugin API {api}" in problem.got
-    assert (
-        f"rolehost {rolehost.__version__} speaks 2 and accepts the one before" in problem.expected
-    )
+    assert f"rolehost {rolehost.__version__} has 2 and accepts the previous one" in problem.expected
     assert problem.fix.startswith("upgrade rolehost" if side == "rolehost" else "upgrade given")
 
 

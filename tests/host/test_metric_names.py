@@ -83,7 +83,7 @@ def test_names_of_the_host_are_not_to_be_had():
 def test_what_is_no_metric_is_told(given: Any):
     wrong = plugin(PluginInfo(api=PLUGIN_API, metrics=given))
     assert mistakes(a=wrong) == [
-        ("hook-result", "PluginInfo.metrics holds something else than metrics")
+        ("hook-result", "PluginInfo.metrics has items that are not metrics")
     ]
 
 

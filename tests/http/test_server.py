@@ -371,7 +371,7 @@ def test_a_plugin_that_cannot_start_ends_the_role_with_its_one_line() -> None:
         assert served.status() == 4
         assert served.err.all() == [
             "rolehost http: plugin sample (sample 1): rolehost_start raised StartError:"
-            " the sample cannot start here; fix it, or take sample out of plugins"
+            " the sample cannot start here; fix it, or remove sample from plugins"
         ]
 
 

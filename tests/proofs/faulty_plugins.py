@@ -240,7 +240,7 @@ class Ground:
         said = text + words
         assert status in (3, 4), (status, said)
         line = next((line for line in said.splitlines() if case.who in line), "")
-        assert case.words in line and f"take {case.name} out of plugins" in line, said
+        assert case.words in line and f"remove {case.name} from plugins" in line, said
 
     def never(self) -> int:
         """Security, the database and what others need are refused as degradable."""

@@ -76,7 +76,7 @@ def test_a_start_that_fails_ends_the_process_and_names_the_plugin(tmp_path, faul
     with pytest.raises(StartError) as raised:
         process.start()
     assert f"plugin shop (given in code -): {words}" in str(raised.value)
-    assert "take shop out of plugins" in str(raised.value)
+    assert "remove shop from plugins" in str(raised.value)
     assert (shop.called, other.called) == (["start", "stop"], ["start", "stop"])
 
 

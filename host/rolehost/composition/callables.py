@@ -86,7 +86,7 @@ def check(contributions: Contributions, problems: Problems) -> None:
     for owned, code, subject, fn, positional in _plain_functions(contributions):
         if fault := _plain_fault(fn, positional):
             expected = f"def {_name(fn)}({', '.join(positional)})"
-            _report(owned, code, subject, fn, expected, fault, problems)
+            _cannot_call(owned, code, subject, fn, expected, fault, problems)
     for owned in contributions.of(Actor):
         _check_actor(owned, problems)
 
@@ -97,23 +97,23 @@ def _plain_functions(
     """Yield the functions that threads call: owner, code, subject, function, arguments."""
     for owned in contributions.of(Authentication):
         subject = f"admits of the authentication of {owned.plugin}"
-        yield owned, "authentication", subject, owned.value.admits, ("req",)
+        yield owned, "authentication-signature", subject, owned.value.admits, ("req",)
     for owned in contributions.of(Handler):
         subject = f"the handler {owned.value.name}"
-        yield owned, "handler", subject, owned.value.fn, ("context", "event")
+        yield owned, "handler-signature", subject, owned.value.fn, ("context", "event")
     for owned in contributions.of(Check):
         subject = f"the health check {owned.value.name}"
-        yield owned, "check", subject, owned.value.fn, ("services",)
+        yield owned, "check-signature", subject, owned.value.fn, ("services",)
     for owned in contributions.of(ErrorFormat):
         subject = f"render of the error format of {owned.value.prefix or '/'}"
         taken = ("status", "title", "detail", "code")
-        yield owned, "error-format", subject, owned.value.render, taken
+        yield owned, "error-format-signature", subject, owned.value.render, taken
     for owned in contributions.of(Backend):
         subject = f"the factory of the {owned.value.kind} backend {owned.value.name}"
-        yield owned, "backend", subject, owned.value.factory, ()
+        yield owned, "backend-signature", subject, owned.value.factory, ()
 
 
-def _report(
+def _cannot_call(
     owned: Owned[Any],
     code: str,
     subject: str,
@@ -124,16 +124,18 @@ def _report(
 ) -> None:
     where = line_of(fn) if callable(fn) else owned.location
     words = {"subject": subject, "expected": expected, "got": fault[0], "fix": fault[1]}
-    problems.about(owned, "signature", code=f"{code}-signature", where=where, **words)
+    problems.about(owned, "signature", code=code, where=where, **words)
 
 
 def _plain_fault(fn: Any, positional: tuple[str, ...]) -> _Fault | None:
     if not callable(fn):
-        return f"{type(fn).__name__}, which cannot be called", "give a function"
+        return f"{type(fn).__name__}, which cannot be called", "use a function"
     if fault := _async_fault(fn):
         return fault
     if _mismatch(fn, positional):
-        return _shown(fn), f"let it take {', '.join(positional) or 'nothing'}"
+        return _shown(
+            fn
+        ), f"use the parameters {', '.join(positional)}" if positional else "use no parameters"
     return None
 
 
@@ -142,7 +144,7 @@ def _async_fault(fn: Callable[..., Any]) -> _Fault | None:
     if _is_coroutine(fn):
         return "a coroutine function", "write def instead of async def"
     if _is_generator(fn):
-        return "a generator function, whose body would never run", "take yield out of it"
+        return "a generator function, whose body would not run", "remove yield"
     return None
 
 
@@ -181,7 +183,7 @@ def _responder_faults(
     open_ended: bool,
 ) -> Iterator[_Fault]:
     if _is_generator(responder):
-        yield "a generator function, whose body would never run", "set resp.stream to the generator"
+        yield "a generator function, whose body would not run", "set resp.stream to the generator"
         return
     if method == "WEBSOCKET" and not _is_coroutine(responder):
         yield "a synchronous function", "write async def instead of def"
@@ -190,7 +192,7 @@ def _responder_faults(
     # If a middleware changes the arguments, only the number of the first ones is checked.
     keywords = _own_keywords(responder, first) if open_ended else names
     if _mismatch(responder, first, keywords):
-        yield _shown(responder), f"let it take {', '.join((*first, *names))}"
+        yield _shown(responder), f"use the parameters {', '.join((*first, *names))}"
         return
     for name, wanted, annotation in wrong_types(responder, fields):
         yield (
@@ -229,12 +231,12 @@ def _check_middleware(owned: Owned[Middleware], problems: Problems) -> None:
         if callable(function) and not _is_coroutine(function):
             fault = "a synchronous function", "write async def instead of def"
         elif not callable(function) or _mismatch(function, positional):
-            fault = _shown(function), f"let it take {taken}"
+            fault = _shown(function), f"use the parameters {taken}"
         else:
             continue
         subject = f"{name} of the middleware {middleware}"
         expected = f"async def {name}(self, {taken})"
-        _report(owned, "middleware", subject, function, expected, fault, problems)
+        _cannot_call(owned, "middleware-signature", subject, function, expected, fault, problems)
     if not found:
         values = {"middleware": middleware, "known": ", ".join(MIDDLEWARE)}
         problems.about(owned, "middleware-signature", type=type(component).__name__, **values)
@@ -244,7 +246,9 @@ def _check_actor(owned: Owned[Actor], problems: Problems) -> None:
     actor = owned.value
     if fault := _actor_fault(actor):
         expected = f"def {actor.name.rpartition('.')[2]}(job, …)"
-        _report(owned, "actor", f"the actor {actor.name}", actor.fn, expected, fault, problems)
+        _cannot_call(
+            owned, "actor-signature", f"the actor {actor.name}", actor.fn, expected, fault, problems
+        )
         return
     try:
         arguments.check(actor)
@@ -260,9 +264,9 @@ def _actor_fault(actor: Actor) -> _Fault | None:
     parameters = list(inspect.signature(fn).parameters.values())
     places = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     if parameters and parameters[0].kind is inspect.Parameter.VAR_POSITIONAL:
-        return f"*{parameters[0].name} instead of the context", "let it take job first"
+        return f"*{parameters[0].name} instead of the context", "make job the first parameter"
     if not parameters or parameters[0].kind not in places:
-        return line, "let it take job first"
+        return line, "make job the first parameter"
     unnamed: dict[Any, str] = {
         inspect.Parameter.VAR_POSITIONAL: "*{}",
         inspect.Parameter.VAR_KEYWORD: "**{}",
@@ -273,7 +277,7 @@ def _actor_fault(actor: Actor) -> _Fault | None:
             return text.format(parameter.name), "name each argument: def f(job, name: type)"
     if _has_wrong_context(actor, parameters[0]):
         context = "JobContext" if actor.durable else "Services"
-        return line, f"let it take the {context} first, before {parameters[0].name}"
+        return line, f"make the {context} the first parameter, before {parameters[0].name}"
     return None
 
 

@@ -111,7 +111,7 @@ def _field_problems(path: str) -> Iterator[tuple[str, str, str, str]]:
     for field in fields_of(path):
         if not field.name.isidentifier():
             yield (
-                "has a field that is no name of an argument",
+                "has a field that is not a valid argument name",
                 "an identifier in braces, such as {order_id}",
                 field.text,
                 "name the field as the responder's argument",
@@ -130,14 +130,14 @@ def _converter_problems(field: Field) -> Iterator[tuple[str, str, str, str]]:
             "names a converter that Falcon does not have",
             f"one of {', '.join(_CONVERTERS)}",
             field.text,
-            did_you_mean(field.converter, _CONVERTERS) or "take the converter out",
+            did_you_mean(field.converter, _CONVERTERS) or "remove the converter",
         )
         return
     signature = inspect.signature(eval(f"lambda {_CONVERTERS[field.converter][1]}: None"))
     try:
         eval(f"bind({field.arguments})", {"bind": signature.bind})  # as Falcon reads them
     except Exception as error:
-        what = f"has a converter with arguments that it refuses: {error}"
+        what = f"has a converter with wrong arguments: {error}"
         yield what, f"{field.converter}{signature}", field.text, "correct the arguments"
 
 

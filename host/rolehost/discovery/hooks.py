@@ -127,7 +127,7 @@ def form_problems(hook: str, function: Any, who: str) -> Iterator[Problem]:
     elif inspect.isgeneratorfunction(function):
         got, fix = "a generator function", "return a list instead of yielding"
     elif options.get("wrapper") or options.get("hookwrapper"):
-        got, fix = "a wrapper", "take wrapper=True out of hookimpl"
+        got, fix = "a wrapper", "remove wrapper=True from hookimpl"
     else:
         return
     yield problem("hook-shape", who=who, where=where, hook=hook, got=got, fix=fix)
