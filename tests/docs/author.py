@@ -1,4 +1,4 @@
-"""What an author or operator does who follows a page: install, run tests, ask over HTTP."""
+"""The steps of a reader who follows a page: install, run tests, send requests."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def install(source: Path, target: Path) -> dict[str, str]:
 
 
 def run_suite(page: Path, folder: Path) -> str:
-    """Write a page's files and run its tests, which pass; return what pytest said."""
+    """Write a page's files and run its tests, which pass; return pytest's output."""
     extract(page, folder)
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider"],

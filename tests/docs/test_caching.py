@@ -40,7 +40,7 @@ def folder(tmp_path: Path) -> Path:
 
 @hookimpl
 def rolehost_plugin() -> PluginInfo:
-    """This module is the plugin of the deployment: it needs what the examples use."""
+    """This module is the plugin of the deployment; it requires the capabilities of the examples."""
     return PluginInfo(api=1, requires=("database", "cache[rate-limit,locks]"))
 
 

@@ -1,4 +1,4 @@
-"""The table of conformance fits the suites and the capabilities that there are."""
+"""docs/conformance.md fits the suites and the capabilities."""
 
 from __future__ import annotations
 

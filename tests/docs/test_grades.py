@@ -34,7 +34,7 @@ def ours() -> list[Found]:
 
 @pytest.fixture(scope="module")
 def grades() -> dict[str, Grade]:
-    # Beside other work importing takes longer: how light they are is judged alone, below.
+    # Importing takes longer beside other work, so the criterion `light` is tested alone, below.
     with ThreadPoolExecutor(2) as pool, pytest.MonkeyPatch.context() as patch:
         patch.setattr(judging, "IMPORT_LIMIT", math.inf)
         made = pool.map(lambda found: grade(found, source=source_of(found)), ours())
@@ -69,7 +69,7 @@ def test_the_page_lists_ours(grades: dict[str, Grade]):
 
 @pytest.mark.alone
 def test_all_of_our_plugins_are_light() -> None:
-    # The least of two, since other work only adds.
+    # The better of two runs, because other work only adds time.
     heavy = [
         found.name
         for found in ours()

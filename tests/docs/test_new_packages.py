@@ -19,7 +19,7 @@ from tests.docs.author import install
 def test_its_tests_pass_and_it_checks(kind: str, tmp_path: Path) -> None:
     folder = made(kind, "guest-book", tmp_path)
     environ = install(folder, tmp_path / "site")
-    # Of the conformance suites a few tests; the whole of them is run by whoever changes one.
+    # A few tests of the conformance suites; the plugins of this repository run all of them.
     said = run(folder, "pytest", "-q", "-k", "not conformance or wake or capabilities", **environ)
     assert "passed" in said
     assert "ok: 2 plugins" in run(folder, "rolehost", "check", **environ)

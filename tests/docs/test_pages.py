@@ -1,4 +1,4 @@
-"""Links lead somewhere, examples are well-formed, and the commands that are named exist."""
+"""Links have targets, examples are well-formed, and the named commands exist."""
 
 from __future__ import annotations
 

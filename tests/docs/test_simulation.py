@@ -1,4 +1,4 @@
-"""The example of docs/simulation.md runs, and its table names what there is."""
+"""The example of docs/simulation.md runs, and its table names every argument."""
 
 from __future__ import annotations
 

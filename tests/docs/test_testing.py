@@ -1,4 +1,4 @@
-"""The examples of docs/testing.md are a suite that passes, and its table is that of the code."""
+"""The examples of docs/testing.md are a suite that passes, and its table fits the code."""
 
 from __future__ import annotations
 

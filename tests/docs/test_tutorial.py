@@ -1,4 +1,4 @@
-"""What docs/writing-a-plugin.md tells an author to do works as it stands there."""
+"""The commands, files and changes of docs/writing-a-plugin.md work."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from tests.proofs.running import READY, eventually, free_port, running
 PAGE = ROOT / "docs/writing-a-plugin.md"
 BIN = ROLEHOST.parent
 
-#: Where the page says that the host answers.
+#: The address of the host in the page.
 ADDRESS = "127.0.0.1:8000"
 
 
-def told(name: str) -> list[str]:
+def commands(name: str) -> list[str]:
     """The commands of one block of the page, ``run=NAME``."""
     (block,) = [each for each in blocks(PAGE) if each.attributes.get("run") == name]
     return block.text.strip().splitlines()
@@ -48,9 +48,9 @@ class Workshop:
         }
 
     def follow(self, name: str) -> str:
-        """Run the commands of a block; return what they said."""
+        """Run the commands of a block; return their output."""
         said = ""
-        for line in told(name):
+        for line in commands(name):
             words = shlex.split(line.replace(ADDRESS, f"127.0.0.1:{self.port}"))
             if words[0] == "cd":
                 self.folder /= words[1]
@@ -71,8 +71,8 @@ class Workshop:
         return done.stdout
 
     def install(self) -> None:
-        """Install as the page says, but into a folder of its own and without an index."""
-        assert told("install") == ["pip install -e '.[test]'"]
+        """Install as the page says, but into a separate folder and without an index."""
+        assert commands("install") == ["pip install -e '.[test]'"]
         install(self.folder, self.top / "site")
 
     def change(self) -> None:
@@ -85,7 +85,7 @@ class Workshop:
         subprocess.run(
             ["git", "apply", "--whitespace=nowarn", "-"],
             cwd=self.top / block.attributes["patch"],
-            # Of no repository that may be around the folder.
+            # Not in a repository that may be around the folder.
             env=os.environ | {"GIT_CEILING_DIRECTORIES": str(self.top.parent)},
             input=block.text,
             text=True,
@@ -95,7 +95,7 @@ class Workshop:
 
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    """The plugin as it was begun and then changed, each tested as the page says."""
+    """The plugin as it was generated and then changed, each tested as the page says."""
     shop = Workshop(tmp_path_factory.mktemp("tutorial"))
     shop.follow("begin")
     shop.install()
@@ -107,7 +107,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
 
 @pytest.fixture
 def host(workshop: Workshop) -> Iterator[Workshop]:
-    command = shlex.split(told("run")[0])
+    command = shlex.split(commands("run")[0])
     with running([BIN / command[0], *command[1:]], workshop.folder, workshop.environ) as host:
         host.until(READY)
         yield workshop
@@ -124,13 +124,13 @@ def test_the_changed_plugin_passes_its_tests_and_its_migration_goes_both_ways(
 
 
 def test_it_is_graded_as_the_page_says(workshop: Workshop) -> None:
-    (line,) = told("grade")
+    (line,) = commands("grade")
     said = workshop.run(*shlex.split(line), "--source", ".")
     assert "guestbook (rolehost-guestbook 0.1.0): gold" in said
 
 
 def test_an_item_and_a_like_go_through_every_role(host: Workshop) -> None:
-    created, listed = told("use")
+    created, listed = commands("use")
     item = _answer(host, created)
     assert _answer(host, created) == item
     # A job writes the text, and an event counts: either may come first.
@@ -151,7 +151,7 @@ def _answer(workshop: Workshop, line: str) -> Any:
 
 
 def test_it_builds(workshop: Workshop) -> None:
-    (line,) = told("build")
+    (line,) = commands("build")
     workshop.run(sys.executable, *shlex.split(line)[1:], "--wheel", "--no-isolation")
     assert [path.name for path in (workshop.folder / "dist").iterdir()] == [
         "rolehost_guestbook-0.1.0-py3-none-any.whl"

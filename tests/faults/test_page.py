@@ -66,6 +66,6 @@ def test_the_examples_say_what_the_command_says(folder, output, status):
 
 
 def test_every_code_that_the_proof_provokes_is_explained():
-    told = set(re.findall(r"`([a-z-]+)`", CODES.read_text("utf-8")))
+    named = set(re.findall(r"`([a-z-]+)`", CODES.read_text("utf-8")))
     provoked = {case.code for case in cases(short=False) if case.code}
-    assert provoked | {code for _, code in NEVER.values()} <= told
+    assert provoked | {code for _, code in NEVER.values()} <= named
