@@ -41,8 +41,8 @@ def private_folder(path: Path) -> Path:
         The path.
 
     Raises:
-        NotPrivate: the path is no folder (a symbolic link is none), belongs to another user, or
-            other users can use it.
+        NotPrivate: the path is not a folder (also if it is a symbolic link), belongs to another
+            user, or other users can use it.
         OSError: the folder cannot be made.
     """
     _make_folder(path, parents=False)
@@ -71,7 +71,7 @@ def safe_folder(path: Path) -> Path:
         The path.
 
     Raises:
-        NotPrivate: the path is no folder, belongs to neither the current user nor root, or every
+        NotPrivate: the path is not a folder, belongs to neither the current user nor root, or every
             user can replace files in it (writable by all, without the sticky bit).
         OSError: the folder cannot be made.
     """
@@ -100,8 +100,8 @@ def private_file(path: Path) -> int:
         A file descriptor, not inherited by programs that this process executes.
 
     Raises:
-        NotPrivate: the path belongs to another user, or is no regular file (a symbolic link is
-            none).
+        NotPrivate: the path belongs to another user, or is not a regular file (also if it is a
+            symbolic link).
         OSError: the file cannot be opened or made.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -131,7 +131,7 @@ def check_file(path: Path) -> bool:
         Whether the file exists.
 
     Raises:
-        NotPrivate: the path belongs to another user, or is no regular file.
+        NotPrivate: the path belongs to another user, or is not a regular file.
     """
     return _is_mine(path, stat.S_ISREG, "a file")
 
@@ -156,7 +156,7 @@ def check_socket(path: Path) -> bool:
     """Check that a path is free or a socket of the current user; return whether it exists.
 
     Raises:
-        NotPrivate: the path belongs to another user, or is no socket.
+        NotPrivate: the path belongs to another user, or is not a socket.
     """
     return _is_mine(path, stat.S_ISSOCK, "a socket")
 

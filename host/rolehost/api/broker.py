@@ -1,6 +1,6 @@
-"""What every Dramatiq broker of a ``queue`` backend does.
+"""Base class for the Dramatiq broker of a ``queue`` backend.
 
-Kept out of :mod:`rolehost.api` itself, so that a host without Dramatiq does not import it.
+It is a module of its own, so that a host without Dramatiq does not import it.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from rolehost.errors import StorageError
 
 #: Most characters of the reason that is kept with a dead message.
 _REASON = 500
-#: Seconds of work, and most messages, that are taken ahead of what Dramatiq prefetches.
+#: Seconds of work, and most messages, that are taken in addition to Dramatiq's prefetch.
 _AHEAD, _BATCH = 0.05, 128
 
 
 class MessageBroker(dramatiq.Broker):
-    """Carries ephemeral messages; has no middleware, and no queue for delayed messages."""
+    """A broker for ephemeral messages, without middleware and queues for delayed messages."""
 
     def __init__(self) -> None:
         super().__init__(middleware=[])
 
     @abstractmethod
     def put(self, queue_name: str, data: bytes, delay: int) -> None:
-        """Store a message, to be taken after ``delay`` milliseconds, and wake a consumer."""
+        """Store a message that may be taken after ``delay`` milliseconds, and wake a consumer."""
 
     @abstractmethod
     def open_consumer(self, queue_name: str, prefetch: int, timeout: float) -> Consumer:
@@ -37,7 +37,7 @@ class MessageBroker(dramatiq.Broker):
 
     @abstractmethod
     def unfinished(self, queue_name: str) -> int:
-        """Return how many messages of a queue wait or run."""
+        """Return the number of messages of a queue that wait or run."""
 
     def declare_queue(self, queue_name: str) -> None:
         """Declare a queue."""
@@ -49,10 +49,10 @@ class MessageBroker(dramatiq.Broker):
     def enqueue(
         self, message: dramatiq.Message[Any], *, delay: int | None = None
     ) -> dramatiq.Message[Any]:
-        """Store a message, to be taken after ``delay`` milliseconds.
+        """Store a message that may be taken after ``delay`` milliseconds.
 
         Raises:
-            ConnectionClosed: the store did not answer; the message was stored once or not at all.
+            ConnectionClosed: the server did not answer. The message was stored once or not at all.
         """
         self.emit_before("enqueue", message, delay)
         try:
@@ -69,7 +69,7 @@ class MessageBroker(dramatiq.Broker):
         return self.open_consumer(queue_name, prefetch, timeout / 1000)
 
     def flush_all(self) -> None:
-        """Drop the waiting messages of all declared queues."""
+        """Delete the waiting messages of all declared queues."""
         for queue_name in self.queues:
             self.flush(queue_name)
 
@@ -78,11 +78,11 @@ class MessageBroker(dramatiq.Broker):
 
         Args:
             queue_name: the queue.
-            interval: milliseconds between two looks.
-            timeout: milliseconds; None waits for ever.
+            interval: milliseconds between two checks.
+            timeout: milliseconds; None: no limit.
 
         Raises:
-            QueueJoinTimeout: it took longer.
+            QueueJoinTimeout: the timeout has passed.
         """
         deadline = None if timeout is None else time.monotonic() + timeout / 1000
         while self.unfinished(queue_name):
@@ -92,13 +92,13 @@ class MessageBroker(dramatiq.Broker):
 
 
 class Prefetch:
-    """How many messages a consumer takes at once.
+    """The number of messages that a consumer takes at once.
 
-    What Dramatiq asks for, and more of those that are quick. Slow ones are not hoarded, because
-    another process may be idle.
+    It is Dramatiq's prefetch, and more if messages are fast. A consumer does not hoard slow
+    messages, because another process may be idle.
 
     Args:
-        most: messages that Dramatiq holds at the same time.
+        most: most messages that Dramatiq holds at the same time.
     """
 
     def __init__(self, most: int) -> None:
@@ -107,11 +107,11 @@ class Prefetch:
         self._since = 0.0
 
     def finished(self) -> None:
-        """Count a message that has run."""
+        """Count a finished message."""
         self._finished += 1
 
     def wanted(self, running: int) -> int:
-        """Return how many to take now, by the pace since the last call."""
+        """Return the number of messages to take now, from the rate since the last call."""
         room, now = self.most - running, time.monotonic()
         pace = self._finished / max(now - self._since, 1e-3)
         self._since, self._finished = now, 0
@@ -119,11 +119,11 @@ class Prefetch:
 
 
 def rejection(message: MessageProxy) -> str:
-    """Return the reason of a rejected message that is kept with it."""
+    """Return the reason that is stored with a rejected message."""
     error: BaseException | None = getattr(message, "_exception", None)
     return shortened("rejected" if error is None else f"{type(error).__name__}: {error}")
 
 
 def shortened(reason: str) -> str:
-    """Return as much of a reason as is kept with a dead message."""
+    """Return the part of a reason that is stored with a dead message."""
     return reason[:_REASON]

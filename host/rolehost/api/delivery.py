@@ -1,4 +1,4 @@
-"""The settings of the delivery contract; for the host, not exported to plugins."""
+"""The settings of the delivery contract. The host uses them; plugins do not."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ Positive = Annotated[float, Meta(gt=0)]
 
 
 class DeliverySettings(Settings, frozen=True):
-    """``[delivery]``: the contract's own numbers; the same in every deployment of a fleet.
+    """``[delivery]``: limits of the delivery contract; the same in every deployment of a fleet.
 
     Attributes:
-        lease: seconds after which a process that does not renew has lost what it held.
+        lease: seconds after which a process that does not renew its lease loses its work.
         heartbeat: seconds between renewals; at most a third of ``lease``.
-        poll: seconds after which a waiter looks by itself, in case a wake-up was lost.
-        relay_shards: over how many leases the outbox is divided by key.
+        poll: seconds between polls, in case a wake-up was lost.
+        relay_shards: number of leases over which the outbox is divided by key.
         keep_completed: seconds for which finished jobs stay listed.
         keep_dead: seconds for which dead letters are kept.
         keep_inbox: seconds for which a handled event is recognised as a duplicate.
-        keep_idempotency: seconds for which a response is repeated for its idempotency key.
-        content_modes: by topic, how its events are written: ``binary`` (the default) puts the
-            attributes into headers and the data into the value, ``structured`` puts the whole
-            event into the value, as JSON. Both are read, whatever is written.
+        keep_idempotency: seconds for which a response is stored for its idempotency key.
+        content_modes: topic → how its events are written. ``binary`` (the default): attributes in
+            headers, data in the value. ``structured``: the whole event in the value, as JSON. Both
+            can always be read.
     """
 
     lease: Positive = 30.0

@@ -133,7 +133,7 @@ async def _answer(error: falcon.HTTPError, scope: Scope, send: Send) -> None:
 
 
 async def _linger(receive: Receive) -> None:
-    """Read and drop what the client still sends of a body that was refused."""
+    """Read and drop the rest of a body that was refused."""
     left = LINGER_BYTES
     with suppress(TimeoutError):
         async with asyncio.timeout(LINGER_SECONDS):

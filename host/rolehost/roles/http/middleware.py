@@ -47,8 +47,8 @@ class HostMiddleware:
         app: the application.
         router: matches routes.
         http: ``[http]``: whether there are request ids and an access log.
-        recorders: receive each request; those that are added later are not used if there is none
-            at this moment.
+        recorders: receive each request. If there are none now, recorders that are added later are
+            not used.
     """
 
     def __init__(self, app: Asgi, router: Router, http: HttpSettings, recorders: Recorders) -> None:

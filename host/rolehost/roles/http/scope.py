@@ -1,4 +1,4 @@
-"""The ASGI scope of a request, and what the router leaves in it for the rest of the host."""
+"""The ASGI scope of a request, and the data that the router stores in it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-#: Keys of the scope: what Falcon's router found, and the :class:`Rules` of the request.
+#: Keys of the scope: the result of Falcon's router, and the :class:`Rules` of the request.
 FOUND, RULES = "rolehost.found", "rolehost.rules"
 
 

@@ -121,7 +121,7 @@ class HostWorker(ASGIWorker):  # type: ignore[misc]
         self._stop.set()
 
     def run(self) -> None:
-        """Serve until told to stop; then drain and stop the process."""
+        """Serve until the worker must stop; then drain and stop the process."""
         try:
             super().run()
         finally:
