@@ -1,5 +1,4 @@
-"""Several deployments that run together: composed each, then checked against each other.
+"""Commands that inspect deployments, and checks of several deployments that run together.
 
-Nothing is connected to: a fleet is made of files and of what plugins declare. This package
-imports nothing by itself, because ``rolehost --help`` imports it to find its commands.
+The package itself imports nothing, because ``rolehost --help`` imports it to find its commands.
 """

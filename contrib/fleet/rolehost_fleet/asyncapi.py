@@ -1,4 +1,4 @@
-"""The events of a fleet as an AsyncAPI 3.0 document: who sends and who receives what, and how.
+"""The events of a fleet as an AsyncAPI 3.0 document: senders, receivers, channels, messages.
 
 Sources: AsyncAPI 3.0.0 (https://www.asyncapi.com/docs/reference/specification/v3.0.0), its Kafka
 bindings 0.5.0, and the Kafka protocol binding of CloudEvents 1.0.2 in binary mode.
@@ -20,7 +20,7 @@ Document = dict[str, Any]
 _SCHEMAS = "#/components/schemas/"
 _KAFKA = {"bindingVersion": "0.5.0"}
 
-#: Attributes of CloudEvents that every event has, and those that it may have.
+#: Required and optional attributes of CloudEvents.
 _ALWAYS = {
     "ce_specversion": {"type": "string", "const": "1.0"},
     "ce_id": {"type": "string", "description": "With the source, unique: deduplicate by it."},
@@ -44,9 +44,9 @@ class _Use:
         topic: the topic.
         action: ``send`` or ``receive``.
         name: last part of the operation's name.
-        kind: type of the payloads; None: not told.
+        kind: type of the payloads; None if it is not declared.
         group: consumer group of a handler.
-        batch: most events that it takes at once.
+        batch: maximum number of events in one call of the handler.
     """
 
     member: FleetMember
@@ -60,10 +60,10 @@ class _Use:
 
 
 def asyncapi(fleet: Fleet) -> Document:
-    """Return the document; the same fleet gives the same one.
+    """Return the document; the same fleet always gives the same document.
 
-    Of several deployments, an operation is named after its deployment. Roles that no instance
-    runs have none.
+    If there are several deployments, the name of an operation begins with its deployment. Roles
+    that no instance runs have no operations.
     """
     uses = list(_uses(fleet))
     schemas = _Schemas(use.kind for use in uses)
@@ -141,7 +141,7 @@ def _operation_name(use: _Use, fleet: Fleet) -> str:
 
 
 def _stream(use: _Use) -> tuple[str, str]:
-    """Return the protocol of the member's stream, and what stands before names there."""
+    """Return the protocol of the member's stream, and the prefix of its topics and groups."""
     facts = use.member.composition.backends["stream"].value.fleet
     return facts.protocol, facts.prefix
 
@@ -202,7 +202,7 @@ def _message(use: _Use, name: str, schemas: _Schemas) -> Document:
 
 
 def _structured(data: Document | None) -> Document:
-    """Return what describes a message that is a whole event in the JSON format."""
+    """Return the description of a message that holds a whole event in the JSON format."""
     attributes = {**_ALWAYS, **_MAYBE, "ce_datacontenttype": {"type": "string"}}
     del attributes["content-type"]
     named = {name.removeprefix("ce_"): schema for name, schema in attributes.items()}
@@ -218,7 +218,7 @@ def _structured(data: Document | None) -> Document:
 
 
 class _Schemas:
-    """The schemas of all payload types, those with a name as components."""
+    """The schemas of all payload types; named types are components."""
 
     def __init__(self, kinds: Iterable[Any]) -> None:
         self.components: Document = {}
@@ -236,12 +236,12 @@ class _Schemas:
             return {"description": f"{kind}, which JSON Schema cannot describe"}
         for name, component in components.items():
             if self.components.setdefault(name, component) != component:
-                # Two types of one name: the second is written where it is used.
+                # Two types have the same name: the schema of the second is inlined.
                 return msgspec.json.schema(kind, schema_hook=_custom)
         return schema
 
     def of(self, kind: Any) -> Document:
-        """Return the schema of a type: most often a reference to a component."""
+        """Return the schema of a type, usually a reference to a component."""
         return next(schema for known, schema in self._of if known == kind)
 
     def name(self, kind: Any) -> str:

@@ -1,4 +1,4 @@
-"""Whether the engines carry what the processes ask of them: connections, shares of a topic."""
+"""Check that the engines have enough connections and partitions for all processes."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from rolehost.api.contributions import Role
 from rolehost_fleet.findings import Notes
 from rolehost_fleet.model import Fleet, FleetMember, named
 
-#: Connections that a process needs beside those of its threads: presence and sweep, relay.
+#: Connections that a process needs in addition to one for each thread: maintenance and relay.
 UPKEEP = 2
 
 
 def check(fleet: Fleet, notes: Notes, connections: int | None) -> None:
-    """Note a database that is asked for too many connections, and pools that are too small.
+    """Report too many database connections, pools that are too small, and idle consumers.
 
     Args:
         fleet: the fleet.
-        notes: takes what is found.
-        connections: the server's limit; None takes that of the settings.
+        notes: collects the problems.
+        connections: the server's limit; None: the limit in the settings counts.
     """
     _total(fleet, notes, connections)
     _shares(fleet, notes)
@@ -31,9 +31,9 @@ def processes(member: FleetMember) -> int:
 
 
 def per_process(member: FleetMember) -> int | None:
-    """Return the connections to the database server of one process; None: not known, or none.
+    """Return the database connections of one process, or None if unknown or none.
 
-    A queue of the same plugin in the same database opens some of its own.
+    A queue of the same plugin in the same database opens additional connections.
     """
     database = member.composition.backends.get("database")
     if database is None or database.value.fleet.connections is None:
@@ -47,13 +47,13 @@ def per_process(member: FleetMember) -> int | None:
 
 
 def demand(member: FleetMember) -> int:
-    """Return the most connections of all instances, with those of a rollout."""
+    """Return the maximum number of connections of all instances, during a rollout too."""
     instances = member.replicas + member.settings.surge if member.replicas else 0
     return instances * processes(member) * (per_process(member) or 0)
 
 
 def limit(fleet: Fleet) -> tuple[int, FleetMember] | None:
-    """Return the least limit that the settings tell, and who tells it."""
+    """Return the lowest limit in the settings, and the member that sets it."""
     told = [
         (member.settings.database_connections, index)
         for index, member in enumerate(fleet.members)
@@ -99,7 +99,7 @@ def _sum(member: FleetMember) -> str:
 
 
 def _shares(fleet: Fleet, notes: Notes) -> None:
-    """Note consumers that can never be given a partition."""
+    """Report consumers that can never get a partition."""
     groups: dict[str, dict[FleetMember, None]] = {}
     for member in fleet.members:
         for owned in member.consumed():

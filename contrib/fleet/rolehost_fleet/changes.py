@@ -1,4 +1,4 @@
-"""What appears, disappears and changes between two versions of a fleet."""
+"""Differences between two versions of a fleet."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ class Change(NamedTuple):
     """One difference.
 
     Attributes:
-        sign: ``+`` appears, ``-`` disappears, ``~`` changes.
+        sign: ``+`` is added, ``-`` is removed, ``~`` is changed.
         kind: ``deployment``, ``plugin``, ``actor``, ``topic``, ``group``, ``schedule``,
             ``route``, ``migration``, ``backend`` or ``settings``.
-        name: of what.
+        name: name of the changed thing.
         where: the deployments, by name.
-        detail: what of it changes; else empty.
+        detail: the change; empty if the sign says all.
     """
 
     sign: Sign
@@ -33,8 +33,8 @@ class Sides:
     """Two versions of a fleet, by deployment.
 
     Args:
-        old: what runs now.
-        new: what is to run.
+        old: manifests of the running version.
+        new: manifests of the new version.
     """
 
     def __init__(self, old: Iterable[Manifest], new: Iterable[Manifest]) -> None:
@@ -43,7 +43,7 @@ class Sides:
 
     @property
     def touched(self) -> tuple[str, ...]:
-        """Deployments that are started, rolled out anew or stopped, sorted."""
+        """Deployments that are started, replaced or stopped, sorted."""
         return tuple(
             name
             for name in sorted(self.old.keys() | self.new.keys())
@@ -52,7 +52,7 @@ class Sides:
 
 
 def migrations(sides: Sides, phase: str) -> tuple[MigrationEntry, ...]:
-    """Return the migrations of a phase that the new version brings, by owner and number."""
+    """Return the new migrations of a phase, by owner and number."""
     before = {each for manifest in sides.old.values() for each in manifest.migrations}
     after = {each for manifest in sides.new.values() for each in manifest.migrations}
     return tuple(sorted(each for each in after - before if each.phase == phase))
@@ -69,7 +69,7 @@ def compare(sides: Sides) -> tuple[Change, ...]:
 def _same(one: Manifest | None, other: Manifest | None) -> bool:
     if one is None or other is None:
         return one is other
-    # What serves no HTTP does not know its routes; roles show themselves in what they work.
+    # A process without HTTP does not know the routes, so they are compared if both are known.
     known = one.routes == other.routes or None in (one.routes, other.routes)
     return one.core == other.core and known and set(one.roles) == set(other.roles)
 

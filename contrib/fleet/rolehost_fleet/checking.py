@@ -1,4 +1,4 @@
-"""Every check of a fleet: each looks at all deployments and notes what does not fit."""
+"""All checks of a fleet."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from rolehost_fleet.model import Fleet
 def check(
     fleet: Fleet, *, connections: int | None = None, manifests: Sequence[Manifest] = ()
 ) -> Findings:
-    """Check how the deployments of a fleet fit together. Pure: nothing is connected to.
+    """Check whether the deployments of a fleet fit together. Connects to nothing.
 
     Args:
-        fleet: deployments that compose, each by itself without a mistake.
-        connections: what the database server says it leaves to the fleet, where it was asked;
-            None takes ``[fleet] database_connections``.
-        manifests: of deployments of the fleet that run with what is installed elsewhere; their
-            versions must be those of here.
+        fleet: deployments without errors of their own.
+        connections: connection limit of the database server; None: the limit in
+            ``[fleet] database_connections`` counts.
+        manifests: manifests from other images of this fleet; they must have the versions that
+            are installed here.
     """
     notes = Notes()
     topology.check(fleet, notes)

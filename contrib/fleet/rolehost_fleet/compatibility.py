@@ -1,7 +1,7 @@
-"""Whether what was written with one type can be read with another: JSON Schemas, compared.
+"""Compare two JSON Schemas: can a reader decode what a writer encodes?
 
-A difference that cannot be compared counts as a misfit: a rollout that waits for a person costs
-less than a job that cannot be read.
+A difference that cannot be compared counts as incompatible: a rollout that waits for a person
+costs less than a job that cannot be decoded.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rolehost.composition.schemas import (
     resolved,
 )
 
-#: Bounds: word → whether the reader's must be at most (-1) or at least (+1) the writer's.
+#: Bound → -1 if the reader's must be at most the writer's, +1 if it must be at least that.
 _BOUNDS = {
     "minimum": -1,
     "exclusiveMinimum": -1,
@@ -31,22 +31,22 @@ _BOUNDS = {
     "maxItems": 1,
     "maxProperties": 1,
 }
-#: Words that must be the same in both where the reader has them.
+#: Keywords that must be equal in both schemas if the reader has them.
 _SAME = ("pattern", "format", "contentEncoding", "multipleOf", CUSTOM)
 
 
 def misfits(reader: Schema, writer: Schema) -> list[str]:
-    """Say what a writer may write that a reader refuses; empty: everything can be read.
+    """Return what the writer may encode and the reader refuses; empty if they are compatible.
 
     Args:
         reader: schema of the type that decodes.
-        writer: schema of the type that was, or will be, encoded.
+        writer: schema of the type that encodes.
     """
     return list(dict.fromkeys(_Comparison(reader, writer).differ(reader, writer, "")))
 
 
 def renamed(old: Schema, new: Schema) -> tuple[str, str] | None:
-    """Return the old and the new name where one field of the same type took another name."""
+    """Return the old and the new name of a renamed field, or None if no field was renamed."""
     before, after = fields(old), fields(new)
     gone, come = before.keys() - after.keys(), after.keys() - before.keys()
     if len(gone) == len(come) == 1:
@@ -57,7 +57,7 @@ def renamed(old: Schema, new: Schema) -> tuple[str, str] | None:
 
 
 def fields(schema: Schema) -> dict[str, Schema]:
-    """Return the schemas of a structure's fields, by name."""
+    """Return the schemas of the fields of a structure, by name."""
     found: dict[str, Schema] = resolved(schema, schema.get("$defs", {})).get("properties", {})
     return found
 
@@ -67,19 +67,19 @@ def _typed(schema: Schema) -> Schema:
 
 
 class _Comparison:
-    """A reader's schema against a writer's, each with its own definitions."""
+    """The comparison of a reader's and a writer's schema, each with its own definitions."""
 
     def __init__(self, reader: Schema, writer: Schema) -> None:
         self._defs = (reader.get("$defs", {}), writer.get("$defs", {}))
-        self._open: set[tuple[int, int]] = set()  # being compared: types may hold themselves
+        self._open: set[tuple[int, int]] = set()  # being compared now: types may be recursive
 
     def differ(self, reader: Schema, writer: Schema, at: str) -> Iterator[str]:
-        """Yield what the writer may write and the reader refuses."""
+        """Yield what the writer may encode and the reader refuses."""
         readings = list(alternatives(reader, self._defs[0]))
         for written in alternatives(writer, self._defs[1]):
             found = [list(self._one(reading, written, at)) for reading in readings]
             if not any(not each for each in found):
-                # The reading of the same kind tells best what is wrong.
+                # The alternative of the same type gives the best message.
                 same = [
                     each
                     for reading, each in zip(readings, found, strict=True)
@@ -88,7 +88,7 @@ class _Comparison:
                 yield from same[0] if len(same) == 1 else [_other(at, readings, written)]
 
     def _one(self, reader: Schema, writer: Schema, at: str) -> Iterator[str]:
-        """Compare two schemas that are no union and no reference."""
+        """Compare two schemas that are neither a union nor a reference."""
         if not reader.keys() - {"default"}:
             return
         if "const" in writer:
@@ -120,7 +120,7 @@ class _Comparison:
                 yield from self.differ(known[name], schema, path_of(at, name))
             elif more is False:
                 yield f"{path_of(at, name)} is not known"
-        # A structure writes its own fields alone; a dict writes any.
+        # A structure encodes its own fields only; a dict encodes any fields.
         rest = writer.get("additionalProperties", {} if not written else False)
         if rest is not False and more is False:
             yield f"{at or 'it'} takes no other fields than its own"

@@ -1,4 +1,4 @@
-"""Whether what several deployments have under one name is the same thing."""
+"""Check that a name means the same in all deployments."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Site = tuple[FleetMember, Owned[Any]]
 
 
 def check(fleet: Fleet, notes: Notes) -> None:
-    """Note unlike workers of a queue, unlike members of a group, and names with two meanings."""
+    """Report different workers of a queue or members of a group, and names with two meanings."""
     _queues(fleet, notes)
     _groups(fleet, notes)
     _actors(fleet, notes)
@@ -39,7 +39,7 @@ def _running(fleet: Fleet) -> list[FleetMember]:
 
 
 def _queues(fleet: Fleet, notes: Notes) -> None:
-    """Every worker of a queue has every actor in it."""
+    """Every worker of a queue must have all actors of the queue."""
     queues: dict[str, dict[FleetMember, set[str]]] = {}
     for member in fleet.members:
         for owned in member.worked():
@@ -67,7 +67,7 @@ def _queues(fleet: Fleet, notes: Notes) -> None:
 
 
 def _groups(fleet: Fleet, notes: Notes) -> None:
-    """Every member of a consumer group handles the same topics in the same way."""
+    """Every member of a consumer group must have the same handlers."""
     groups: dict[str, dict[FleetMember, dict[str, str]]] = {}
     for member in fleet.members:
         for owned in member.consumed():
@@ -116,7 +116,7 @@ def _actor(owned: Owned[Actor]) -> str:
 
 
 def _argument(parameter: inspect.Parameter) -> str:
-    """Return an argument with its type; a default is not shown, for its text may be an address."""
+    """Return an argument with its type; the text of a default may contain a memory address."""
     text = parameter.name
     if parameter.annotation is not parameter.empty:
         text += f": {inspect.formatannotation(parameter.annotation)}"
@@ -193,7 +193,7 @@ def _routes(fleet: Fleet, notes: Notes) -> None:
 
 
 def _metrics(fleet: Fleet, notes: Notes) -> None:
-    """Note names at ``/metrics`` with two meanings: each is scraped, and queries mix them."""
+    """Report names at ``/metrics`` with two meanings, because queries would mix them."""
     names: dict[str, list[tuple[FleetMember, Owned[Metric]]]] = {}
     for member in _running(fleet):
         for owned in member.composition.metrics.values():
@@ -224,15 +224,15 @@ def _same(
     what: str,
     fix: str,
 ) -> None:
-    """Note names whose contributions are not described alike.
+    """Report names whose contributions have different descriptions.
 
     Args:
-        sites: names, each with who has it.
-        describe: returns what must be equal.
-        note: takes what is found.
-        code: kind of mistake.
-        what: a sentence with a place for the name.
-        fix: what to do.
+        sites: names, each with a contribution and its deployment.
+        describe: returns the text that must be equal.
+        note: reports a problem.
+        code: error code.
+        what: message with a placeholder for the name.
+        fix: how to fix it.
     """
     groups: dict[str, list[Site]] = {}
     for name, site in sites:
@@ -251,7 +251,7 @@ def _same(
 
 
 def _payloads(fleet: Fleet, notes: Notes) -> None:
-    """What is published can be read by all who handle it, as far as the publisher says."""
+    """Every handler must be able to decode the payload types that publishers declare."""
     for member, plugin, topic, kind in _typed(fleet):
         readers = [
             (other, owned)
@@ -276,7 +276,7 @@ def _payloads(fleet: Fleet, notes: Notes) -> None:
 
 
 def _misfits(written: Any, read: Any) -> list[str]:
-    """Say what a handler would refuse of what is published; ``bytes`` says nothing of it."""
+    """Return what a handler refuses of a published type; ``bytes`` is never compared."""
     if bytes in (written, read):
         return []
     return misfits(schema_of(read), schema_of(written))

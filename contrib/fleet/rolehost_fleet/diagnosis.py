@@ -1,4 +1,4 @@
-"""What is wrong with a fleet that runs: orphans, drift, what should live and does not."""
+"""Errors of a running fleet: orphans, drift, missing and hanging processes."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from rolehost_fleet.warnings import warnings
 
 
 def diagnose(status: FleetStatus, expected: Sequence[Manifest] = ()) -> Findings:
-    """Judge a fleet.
+    """Return the errors and warnings of a running fleet.
 
     Args:
-        status: how it stands.
-        expected: what should run, of the deployments whose files were given.
+        status: its status.
+        expected: manifests of the deployments that should run.
     """
     mistakes = [
         *_missing(status, expected),
@@ -32,7 +32,7 @@ def diagnose(status: FleetStatus, expected: Sequence[Manifest] = ()) -> Findings
 
 
 def differences(one: Manifest, other: Manifest) -> list[str]:
-    """Say in a few words how two manifests of one deployment differ."""
+    """Return the differences between two manifests of one deployment, in a few words each."""
     found = []
     if one.version != other.version:
         found.append(f"rolehost {one.version} and {other.version}")
@@ -77,7 +77,7 @@ def _missing(status: FleetStatus, expected: Iterable[Manifest]) -> Iterator[Prob
 
 
 def _hanging(status: FleetStatus) -> Iterator[Problem]:
-    """Tell of processes that make no progress, as they and those beside them say."""
+    """Yield an error for each process that makes no progress."""
     said: dict[tuple[str, str], list[Live]] = {}
     for process in status.processes:
         state, _, what = (process.state or "").partition(": ")
@@ -98,7 +98,7 @@ def _hanging(status: FleetStatus) -> Iterator[Problem]:
 
 
 def _schema(status: FleetStatus) -> Iterator[Problem]:
-    """Tell of a schema that is not what the code wants."""
+    """Yield an error for each deployment whose code needs another schema."""
     for deployment, drift in status.drifts.items():
         if drift.fault:
             yield Problem(
@@ -114,7 +114,7 @@ def _schema(status: FleetStatus) -> Iterator[Problem]:
 
 
 def _mixed(status: FleetStatus) -> Iterator[Problem]:
-    """Tell of deployments whose processes run different things."""
+    """Yield an error for each deployment whose processes have different manifests."""
     runs: dict[str, dict[str, list[Live]]] = {}
     for process in status.processes:
         manifest = status.manifest(process)
@@ -140,7 +140,7 @@ def _mixed(status: FleetStatus) -> Iterator[Problem]:
 
 
 def _differing(status: FleetStatus, expected: Iterable[Manifest]) -> Iterator[Problem]:
-    """Tell of deployments that run something else than their files say."""
+    """Yield an error for each deployment whose processes do not run what its file says."""
     for manifest in expected:
         running = [
             known

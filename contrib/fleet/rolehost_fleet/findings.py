@@ -1,4 +1,4 @@
-"""Collecting what is wrong, or worth a look, in how deployments fit together."""
+"""Errors and warnings of the checks of a fleet."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from rolehost_fleet.model import FleetMember, who
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What a check of a fleet found.
+    """The result of a check of a fleet.
 
     Attributes:
-        mistakes: what would lose, delay for ever or break something.
-        warnings: what works and may not be meant.
+        mistakes: errors: work would be lost, delayed for ever, or fail.
+        warnings: it works, but it may not be intended.
     """
 
     mistakes: tuple[Problem, ...] = ()
@@ -39,12 +39,12 @@ class Notes:
         what: str,
         **words: str,
     ) -> None:
-        """Note a mistake.
+        """Add an error.
 
         Args:
-            code: kebab-case name of the kind of mistake.
-            members: whose it is; nobody: the fleet's.
-            where: sites.
+            code: error code, in kebab case.
+            members: deployments that have the error; empty: the whole fleet.
+            where: source locations.
             what: one sentence.
             words: ``expected``, ``got``, ``fix``.
         """
@@ -58,11 +58,11 @@ class Notes:
         what: str,
         **words: str,
     ) -> None:
-        """Note a warning; parameters as of :meth:`mistake`."""
+        """Add a warning; the parameters are the same as for :meth:`mistake`."""
         self.warnings.append(_problem(code, members, where, what, words))
 
     def findings(self) -> Findings:
-        """Return everything once, in an order that never depends on chance."""
+        """Return every error and warning once, in a deterministic order."""
         return Findings(in_order(self.mistakes), in_order(self.warnings))
 
 

@@ -1,7 +1,7 @@
-"""Who runs, sends and takes what, as nodes and edges: what documents and drawings are made of.
+"""The topology of a fleet as nodes and edges.
 
-Plugins declare what they send, not in which role. So an edge begins at the roles in which the
-sending plugin has something to run; of a plugin that never runs anything, at all of them.
+Plugins declare what they send, but not in which role. Therefore an edge begins at each role in
+which the sending plugin has something to run. If it has nothing to run, it begins at all roles.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ _SHAPES: dict[NodeKind, tuple[str, str]] = {
     "outside": ("([", "])"),
 }
 
-#: Most lines of one node; what is more is counted.
+#: Maximum number of lines of a node; the last line counts the rest.
 LINES = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One thing of the topology.
+    """A node of the topology.
 
     Attributes:
         id: unique name.
-        kind: what it is.
-        title: its name for people.
-        lines: more about it, a line each.
-        deployment: name of the deployment that it is part of; empty: of none.
+        kind: kind of node.
+        title: name to show.
+        lines: details, one for each line.
+        deployment: name of its deployment; empty if it belongs to none.
     """
 
     id: str
@@ -52,13 +52,13 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """What goes from one node to another.
+    """An edge between two nodes.
 
     Attributes:
         source: id of a node.
         target: id of a node.
-        kind: what goes there.
-        names: requests: none; jobs: actors; events: topics or groups.
+        kind: kind of edge.
+        names: for jobs the actors, for events the groups; empty for requests.
     """
 
     source: str
@@ -73,7 +73,7 @@ class Graph:
 
     Attributes:
         name: of the fleet.
-        nodes: in the order of deployments, then queues, topics and what is outside.
+        nodes: processes in the order of deployments, then queues, topics and nodes outside.
         edges: sorted by their ends.
         storage: storage kind → backend's name → names of the deployments that use it.
     """
@@ -99,7 +99,7 @@ class _Builder:
 
 
 def graph(fleet: Fleet) -> Graph:
-    """Return the topology of a fleet; what no instance runs is not in it."""
+    """Return the topology of a fleet, without roles that no instance runs."""
     builder = _Builder()
     for member in fleet.members:
         for role in member.roles:
@@ -152,7 +152,7 @@ def _about(member: FleetMember, role: Role) -> Iterator[str]:
 
 
 def _roles(member: FleetMember, plugin: str) -> tuple[Role, ...]:
-    """Return the running roles in which a plugin may send something."""
+    """Return the running roles in which a plugin may send jobs or events."""
     composition = member.composition
     owners: dict[Role, set[str]] = {
         "http": {owned.plugin for owned in composition.routes},
@@ -165,7 +165,7 @@ def _roles(member: FleetMember, plugin: str) -> tuple[Role, ...]:
 
 
 def _folded(fleet: Fleet, builder: _Builder) -> None:
-    """Tell a role that neither sends nor takes in a line of one of its deployment that does."""
+    """Merge each role without edges into a node of the same deployment that has edges."""
     tied = {end for source, target, _ in builder.edges for end in (source, target)}
     for member in fleet.members:
         mine = [_id(member, role) for role in member.roles]
@@ -179,7 +179,7 @@ def _folded(fleet: Fleet, builder: _Builder) -> None:
 
 
 def _requests(fleet: Fleet, builder: _Builder) -> None:
-    """Clients call those who do more with a request than answer probes."""
+    """Draw an edge from clients to each deployment whose routes may send jobs or events."""
     for member in fleet.members:
         if "http" not in member.roles:
             continue
@@ -263,7 +263,7 @@ def _outside(builder: _Builder, topic: str, read_here: bool) -> None:
 
 
 def cut(lines: list[str]) -> tuple[str, ...]:
-    """Return at most :data:`LINES` lines, the last of which counts those that are left out."""
+    """Return at most :data:`LINES` lines; the last one counts the omitted lines."""
     if len(lines) <= LINES:
         return tuple(lines)
     return (*lines[: LINES - 1], f"and {len(lines) - LINES + 1} more")

@@ -1,4 +1,4 @@
-"""From deployment files to a :class:`Fleet`, with every mistake of all of them at once."""
+"""Load a :class:`Fleet` from deployment files, and report all errors together."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def load(
 
     Args:
         paths: their files.
-        environ: environment variables of all of them; None takes the process's own.
-        extra: plugin objects by name, besides the installed ones; for tests.
+        environ: environment variables of all deployments; None: those of this process.
+        extra: plugin objects by name, in addition to the installed plugins; for tests.
 
     Raises:
-        ConfigurationError: with every mistake of every deployment, each naming its own. How
-            the deployments fit together is judged by :func:`rolehost_fleet.check.check`.
+        ConfigurationError: with every error of every deployment.
+            :func:`rolehost_fleet.checking.check` checks how the deployments fit together.
     """
     fleet, problems = examine(paths, environ=environ, extra=extra)
     if fleet is None:
@@ -41,9 +41,9 @@ def examine(
     environ: Mapping[str, str] | None = None,
     extra: Mapping[str, Any] | None = None,
 ) -> tuple[Fleet | None, tuple[Problem, ...]]:
-    """Read and compose deployments; return the fleet, or None and every mistake.
+    """Read and compose deployments; return the fleet, or None and every error.
 
-    Parameters as of :func:`load`.
+    The parameters are the same as for :func:`load`.
     """
     composed, mistakes = examine_all(paths, environ=environ, extra=extra)
     if mistakes:

@@ -1,4 +1,4 @@
-"""The fleet as data: its members, which of their roles run, and how often."""
+"""The fleet as data: its members, their running roles, and the number of instances."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class FleetMember:
     """One deployment of a fleet; compared by identity.
 
     Attributes:
-        path: its file; None for one made in memory.
-        deployment: as it was read.
-        composition: what it and its plugins make.
+        path: its file; None if it was made in memory.
+        deployment: the deployment as it was read.
+        composition: the composition of the deployment and its plugins.
     """
 
     path: Path | None
@@ -44,16 +44,16 @@ class FleetMember:
 
     @property
     def replicas(self) -> int:
-        """How many instances of it run; 0: it is switched off for now."""
+        """Number of instances; 0: it is switched off."""
         return self.settings.replicas
 
     @property
     def roles(self) -> tuple[Role, ...]:
-        """The roles that its instances run, in the order of ``ROLES``; none without replicas."""
+        """The roles that its instances run, in the order of ``ROLES``; empty without replicas."""
         return self.composition.running if self.replicas else ()
 
     def processes(self, role: Role) -> int:
-        """How many processes of a role one instance runs."""
+        """Return how many processes of a role one instance runs."""
         if role not in self.roles:
             return 0
         host = self.deployment.host
@@ -65,19 +65,19 @@ class FleetMember:
         return counts.get(role, 1)
 
     def at(self, key: str) -> str:
-        """Return where a setting stands, with its key: ``deploy/api.toml:12, http.bind``."""
+        """Return the location of a setting with its key: ``deploy/api.toml:12, http.bind``."""
         origin = self.deployment.origins.get(key)
         text = origin.text if origin else "default"
         return f"{text}, {key}" if text != "default" else f"{self.path or self.name}, {key}"
 
     def enabled_at(self, plugin: str) -> str:
-        """Return where a plugin is enabled: ``file:line``, or what overrode it."""
+        """Return where a plugin is enabled: ``file:line``, or the override."""
         origins = self.deployment.origins
         origin = origins.get(f"plugins.{plugin}") or origins.get("plugins")
         return origin.text if origin else str(self.path or self.name)
 
     def works(self, queue: str) -> bool:
-        """Say whether its workers take from a queue."""
+        """Return whether its workers take jobs from a queue."""
         if "worker" not in self.roles:
             return False
         chosen = self.deployment.host.worker.queues
@@ -85,7 +85,7 @@ class FleetMember:
         return queue in (queues if chosen is None else chosen)
 
     def worked(self) -> Iterator[Owned[Actor]]:
-        """Yield the actors whose jobs its workers take."""
+        """Yield the actors that its workers run."""
         for owned in self.composition.actors.values():
             if self.works(owned.value.queue):
                 yield owned
@@ -96,7 +96,7 @@ class FleetMember:
             yield from self.composition.handlers
 
     def ticked(self) -> Iterator[Owned[Schedule]]:
-        """Yield the schedules whose ticks its scheduler makes."""
+        """Yield the schedules that its scheduler runs."""
         if "scheduler" in self.roles:
             yield from self.composition.schedules
 
@@ -113,14 +113,14 @@ class Fleet:
 
     @property
     def name(self) -> str:
-        """Its name; ``fleet`` where no member gives one."""
+        """Its name; default: ``fleet``."""
         return next((m.settings.name for m in self.members if m.settings.name), "fleet")
 
     def split(self) -> tuple[Fleet, ...]:
-        """Return the fleets that deployments of several names are, in the order of their files.
+        """Return a fleet for each name, in the order of the files.
 
-        Deployments that give no name belong to the one fleet that is named; where there are
-        several, to one of their own.
+        Deployments without a name belong to the named fleet if there is one only. If there are
+        several, they are a fleet without a name.
         """
         names = list(dict.fromkeys(m.settings.name for m in self.members if m.settings.name))
         if len(names) < 2:
@@ -131,20 +131,20 @@ class Fleet:
         return tuple(Fleet(members=tuple(members)) for members in groups.values())
 
     def using(self, kind: Kind) -> tuple[FleetMember, ...]:
-        """Return the members that use a storage kind and run."""
+        """Return the members with replicas that use a storage kind."""
         return tuple(m for m in self.members if m.replicas and kind in m.composition.backends)
 
     def external(self, what: str) -> bool:
-        """Say whether ``topic:NAME`` or ``actor:NAME`` has its other side outside the fleet."""
+        """Return whether ``topic:NAME`` or ``actor:NAME`` has its other side outside the fleet."""
         return any(what in member.settings.external for member in self.members)
 
 
 def who(members: Iterable[FleetMember]) -> str:
-    """Return members as messages name them: ``deployments a.toml, b.toml``."""
+    """Return members for messages: ``deployments a.toml, b.toml``."""
     names = [str(member.path or member.name) for member in members]
     return f"deployment{'s' if len(names) > 1 else ''} {', '.join(names)}"
 
 
 def named(pairs: Iterable[tuple[FleetMember, Any]]) -> str:
-    """Return what each of several members has: ``api.toml: redis; worker.toml: postgres``."""
+    """Return a value for each member, for messages: ``api.toml: redis; worker.toml: postgres``."""
     return "; ".join(f"{member.path or member.name}: {value}" for member, value in pairs)

@@ -1,4 +1,4 @@
-"""Who goes before whom: what must come first, put into one order."""
+"""The order of a rollout: a topological sort that reports a cycle."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from typing import NamedTuple
 
 
 class Node(NamedTuple):
-    """One thing to do in a rollout.
+    """One step of a rollout.
 
     Attributes:
-        kind: ``roll``: a deployment takes its new form; ``drain``: wait until something is
-            worked off.
-        name: the deployment; or what is waited for.
+        kind: ``roll``: a deployment is replaced; ``drain``: wait until a backlog is empty.
+        name: the deployment, or the backlog.
     """
 
     kind: str
@@ -20,7 +19,7 @@ class Node(NamedTuple):
 
 
 class Edge(NamedTuple):
-    """One thing to be done before another, and why."""
+    """A node that must come before another, and why."""
 
     first: Node
     then: Node
@@ -28,28 +27,28 @@ class Edge(NamedTuple):
 
 
 def rolling(deployment: str) -> Node:
-    """The rollout of a deployment."""
+    """Return the node for the rollout of a deployment."""
     return Node("roll", deployment)
 
 
 def draining(what: str) -> Node:
-    """The wait until something is worked off."""
+    """Return the node for the wait until a backlog is empty."""
     return Node("drain", what)
 
 
 def ordered(
     nodes: Iterable[Node], edges: Iterable[Edge], last: Collection[Node] = ()
 ) -> tuple[tuple[Node, ...], tuple[Edge, ...]]:
-    """Put nodes into an order that keeps the edges, else by name.
+    """Sort nodes topologically, otherwise by name.
 
     Args:
-        nodes: what is to be done.
-        edges: what comes before what; those of other nodes do not count.
-        last: nodes that come as late as the edges let them.
+        nodes: the nodes.
+        edges: constraints; edges to other nodes are ignored.
+        last: nodes that come as late as the edges allow.
 
     Returns:
-        The order; and the edges of a ring, when there is one: no order keeps all of them, so
-        the one returned breaks one of these.
+        The order, and the edges of a cycle or an empty tuple. If there is a cycle, the order
+        breaks one of its edges.
     """
     left = set(nodes)
     open_edges = {edge for edge in edges if edge.first in left and edge.then in left}
@@ -57,7 +56,7 @@ def ordered(
     ring: tuple[Edge, ...] = ()
     while left:
         blocked = {edge.then for edge in open_edges}
-        # A wait comes late: others can be rolled out meanwhile.
+        # A wait comes late, because other deployments can be rolled out before it.
         free = sorted(
             left - blocked, key=lambda node: (node in last, node.kind == "drain", node.name)
         )
@@ -73,9 +72,9 @@ def ordered(
 
 
 def _ring(edges: Iterable[Edge]) -> tuple[Edge, ...]:
-    """Return edges of which each begins where the one before ends, and the last closes it."""
+    """Return the edges of a cycle, in order."""
     arriving = {edge.then: edge for edge in sorted(edges, reverse=True)}
-    # Going back from what is blocked never ends, so it comes by some node twice.
+    # Every node here has a predecessor, so walking back must reach a node twice.
     node = min(arriving)
     seen: list[Node] = []
     while node not in seen:

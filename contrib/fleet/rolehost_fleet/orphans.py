@@ -1,4 +1,4 @@
-"""Orphans of a fleet: work that nobody who lives looks after."""
+"""Orphans: work that no living process takes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from rolehost_fleet.status import FleetStatus, count
 
 
 def orphans(status: FleetStatus, expected: Sequence[Manifest]) -> Iterator[Problem]:
-    """Yield what waits and will go on waiting.
+    """Yield an error for each backlog that no living process takes.
 
     Args:
-        status: how the fleet stands.
-        expected: what should run; named where starting it would help.
+        status: status of the fleet.
+        expected: manifests that should run; the fixes name them.
     """
     live = status.running()
     yield from _jobs(status, live, expected)
@@ -29,7 +29,7 @@ def _jobs(
     status: FleetStatus, live: Sequence[Manifest], expected: Sequence[Manifest]
 ) -> Iterator[Problem]:
     if any(process.role == "worker" and not process.manifest for process in status.processes):
-        return  # an older host does not tell what it works
+        return  # an older host does not store its actors
     worked = {(entry.queue, name) for each in live for name, entry in each.worked.items()}
     for jobs in status.jobs:
         if not jobs.waiting or (jobs.queue, jobs.actor) in worked:

@@ -1,4 +1,4 @@
-"""The plan of a rollout: what changes, the steps in their order, what forbids it."""
+"""The plan of a rollout: changes, ordered steps, and problems."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Step(msgspec.Struct, frozen=True):
 
     Attributes:
         kind: ``migrate``, ``start``, ``roll``, ``stop`` or ``wait``.
-        what: the deployment, the migrations' phase, or what is waited for.
-        text: what to do, for people.
-        why: why it comes here; empty where the order does not matter.
+        what: the deployment, the phase of the migrations, or the backlog to wait for.
+        text: the instruction to show.
+        why: reasons for its position; empty if the position does not matter.
     """
 
     kind: str
@@ -37,10 +37,10 @@ class Plan(msgspec.Struct, frozen=True):
     """A rollout.
 
     Attributes:
-        changes: what differs.
-        steps: in the order in which they are done.
-        mistakes: what forbids it.
-        warnings: what to be careful of.
+        changes: the differences.
+        steps: the steps, in order.
+        mistakes: errors that forbid the rollout.
+        warnings: risks.
     """
 
     changes: tuple[Change, ...]
@@ -49,7 +49,7 @@ class Plan(msgspec.Struct, frozen=True):
     warnings: tuple[Problem, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as plain data, for ``--json``."""
+        """Return the plan as plain data, for ``--json``."""
         return {
             "ok": not self.mistakes,
             "changes": [each._asdict() for each in self.changes],
@@ -69,18 +69,18 @@ def make(
     """Plan the rollout of a new version.
 
     Args:
-        old: what runs now.
-        new: what is to run.
-        status: how the fleet stands; None: nobody looked.
-        unreadable: what is queued and cannot be read by the new version.
-        accept: whose mistakes are borne, as problems name them: ``actor NAME``.
+        old: manifests of the running version.
+        new: manifests of the new version.
+        status: status of the fleet; None: unknown.
+        unreadable: queued work that the new version cannot decode.
+        accept: ``who`` of errors that become warnings, for example ``actor NAME``.
     """
     sides = Sides(old, new)
     found = rules(sides, status)
     for each in unreadable:
         _unreadable(found, each)
     nodes = [rolling(name) for name in sides.touched]
-    # What need not change never holds up the others.
+    # Edges of deployments that do not change are ignored.
     nodes += [draining(what) for what in found.drains]
     order, ring = ordered(nodes, found.edges, [rolling(n) for n in sides.old if n not in sides.new])
     if ring:

@@ -1,4 +1,4 @@
-"""What is queued at this moment, tried against the types that are to read it."""
+"""Try to decode queued jobs and events with the types of a new version."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from rolehost.delivery.outbox import decode_headers
 from rolehost.errors import PayloadError
 from rolehost.storage import Database, Record
 
-#: Jobs of one actor, and events of one topic, that are looked at; the oldest ones.
+#: Maximum number of jobs of one actor, or events of one topic, to decode; the oldest ones.
 MOST = 1000
 
-#: Raises ValueError, saying why, for bytes that cannot be read.
+#: Raises ValueError with the reason if it cannot decode the bytes.
 Reader = Callable[[bytes], object]
 
 
 class Unreadable(NamedTuple):
-    """Queued work that the new version could not read.
+    """Queued work that the new version cannot decode.
 
     Attributes:
-        name: the actor, or the topic.
-        failed: how many of those that were looked at.
-        looked: how many were looked at.
-        example: id of the first of them.
-        why: what its reader said of it; shows no value.
+        name: the actor, or the topic and the group.
+        failed: number that cannot be decoded.
+        looked: number that was tried.
+        example: id of the first that failed.
+        why: the error of the first that failed, without values.
     """
 
     name: str
@@ -43,12 +43,11 @@ class Unreadable(NamedTuple):
 def readers(
     manifests: Iterable[Manifest], actors: Iterable[Mapping[str, Actor]] = ()
 ) -> dict[str, Reader]:
-    """Return how the arguments of each worked actor are read.
+    """Return a decoder for the arguments of each actor.
 
     Args:
-        manifests: what is to run.
-        actors: the actors themselves by name, where they are installed here: then their own
-            types read, which know more than a schema.
+        manifests: manifests of the new version.
+        actors: installed actors by name; their types check more than a schema can.
     """
     known = {name: actor for each in actors for name, actor in each.items()}
     made: dict[str, Reader] = {}
@@ -63,7 +62,7 @@ def readers(
 def unreadable_jobs(
     database: Database, manifests: Iterable[Manifest], reading: Mapping[str, Reader]
 ) -> list[Unreadable]:
-    """Try to read the arguments of unfinished jobs as their new workers will."""
+    """Try to decode the arguments of unfinished jobs as the new workers do."""
     entries: dict[str, ActorEntry] = {}
     for manifest in manifests:
         entries.update(manifest.worked)
@@ -81,7 +80,7 @@ def unreadable_jobs(
 
 
 def unreadable_events(database: Database, manifests: Iterable[Manifest]) -> list[Unreadable]:
-    """Try to read the payloads of events in the outbox as their new handlers will."""
+    """Try to decode the payloads of events in the outbox as the new handlers do."""
     found = []
     for manifest in manifests:
         for (topic, group), entry in sorted(manifest.consumed.items()):
@@ -120,7 +119,7 @@ def _by_type(actor: Actor, by_schema: Reader) -> Reader:
         try:
             return signature.decode(body)
         except PayloadError as error:
-            by_schema(body)  # says why without showing a value, where it can say it
+            by_schema(body)  # its reason shows no value
             raise ValueError(str(error)) from None
 
     return read

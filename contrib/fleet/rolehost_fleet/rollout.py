@@ -1,8 +1,9 @@
-"""In which order a new version of a fleet rolls out, and what forbids it.
+"""The constraints on the order of a rollout, and the errors that forbid it.
 
-Consumers go before producers for what appears, producers before consumers for what disappears,
-and what is queued is worked off in between. While it rolls out, old and new processes live side
-by side: old jobs meet new workers, and new jobs old ones.
+If something is added, its consumers roll out before its producers. If something is removed, its
+producers roll out first, then its backlog is worked off, then its consumers roll out. During a
+rollout old and new processes run side by side, so old jobs meet new workers and new jobs meet old
+workers.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from rolehost_fleet.status import FleetStatus
 
 
 def rules(sides: Sides, status: FleetStatus | None) -> Rules:
-    """Find what the rollout from one version to another must keep to.
+    """Return the constraints and problems of a rollout from one version to another.
 
     Args:
         sides: both versions.
-        status: how the fleet stands; None: nobody looked.
+        status: status of the fleet; None: unknown.
     """
     found = Rules()
     check_actors(found, sides, status)

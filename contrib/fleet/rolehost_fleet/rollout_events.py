@@ -1,4 +1,4 @@
-"""What the consumer groups of two versions ask of a rollout: readers, backlog, payloads, outbox."""
+"""Constraints of consumer groups on a rollout: readers, backlog, payloads, outbox."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Group:
         new: the same, in the new version.
         publishers_old: deployments that publish to the topic, in the old version.
         publishers_new: the same, in the new version.
-        unread: how many events it has not read; None: not known.
+        unread: number of events that it has not read; None: unknown.
     """
 
     topic: str
@@ -38,17 +38,17 @@ class Group:
 
     @property
     def who(self) -> str:
-        """The group, as problems name it."""
+        """The group, for the ``who`` of problems."""
         return f"group {self.name}"
 
 
 def check_events(found: Rules, sides: Sides, status: FleetStatus | None) -> None:
-    """Note what every consumer group and the outbox ask of the rollout.
+    """Add the constraints and problems of every consumer group and of the outbox.
 
     Args:
-        found: takes what is found.
+        found: collects them.
         sides: both versions.
-        status: how the fleet stands; None: nobody looked.
+        status: status of the fleet; None: unknown.
     """
     old = by_name(sides.old, lambda manifest: manifest.consumed)
     new = by_name(sides.new, lambda manifest: manifest.consumed)
@@ -105,9 +105,9 @@ def _appears(found: Rules, group: Group) -> None:
 
 
 def _removed(found: Rules, group: Group) -> None:
-    """Nothing reads the topic for the group any more: what is unread stays unread."""
+    """No handler reads the topic for the group any more: unread events stay unread."""
     topic, name = group.topic, group.name
-    # If others go on publishing, no rollout of a publisher can come before the wait.
+    # If some deployments still publish, the wait cannot come after the last publisher.
     first = [] if group.publishers_new else group.publishers_old
     found.drain(
         f"events of {topic} for {name}",
@@ -168,7 +168,7 @@ def _payloads(found: Rules, group: Group, sides: Sides) -> None:
 def _written(
     manifests: Mapping[str, Manifest], topic: str, handler: HandlerEntry
 ) -> dict[str, Any]:
-    """Return the schema of what is published; if no publisher declares one, the handler's."""
+    """Return the schema of published payloads; default: the schema of the handler."""
     declared = (each.payloads[topic] for each in manifests.values() if topic in each.payloads)
     return next(declared, handler.payload or {})
 

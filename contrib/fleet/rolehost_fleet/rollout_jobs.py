@@ -1,4 +1,4 @@
-"""What the actors of two versions ask of a rollout: order of workers and senders, backlog."""
+"""Constraints of actors on a rollout: order of workers and senders, backlog."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Actor:
         new: the same, in the new version.
         senders_old: deployments that enqueue it, in the old version.
         senders_new: the same, in the new version.
-        left: how many of its jobs wait; None: not known.
-        external: the fleet says that other workers take its jobs.
+        left: number of its jobs that wait; None: unknown.
+        external: workers outside the fleet take its jobs.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Actor:
 
     @property
     def who(self) -> str:
-        """The actor, as problems name it."""
+        """The actor, for the ``who`` of problems."""
         return f"actor {self.name}"
 
     @property
@@ -52,12 +52,12 @@ class Actor:
 
 
 def check_actors(found: Rules, sides: Sides, status: FleetStatus | None) -> None:
-    """Note what every actor asks of the rollout.
+    """Add the constraints and problems of every actor.
 
     Args:
-        found: takes what is found.
+        found: collects them.
         sides: both versions.
-        status: how the fleet stands; None: nobody looked.
+        status: status of the fleet; None: unknown.
     """
     old = by_name(sides.old, lambda manifest: manifest.worked)
     new = by_name(sides.new, lambda manifest: manifest.worked)
@@ -82,7 +82,7 @@ def _senders(manifests: Mapping[str, Manifest], actor: str) -> list[str]:
 
 
 def _left(status: FleetStatus | None, actor: str, entries: Iterable[ActorEntry]) -> int | None:
-    """Count what waits for an actor; of an ephemeral one, all that waits in its queue."""
+    """Count the jobs of an actor; for an ephemeral actor, all messages of its queue."""
     if status is None:
         return None
     queues = {entry.queue for entry in entries}
@@ -110,7 +110,7 @@ def _actor(found: Rules, actor: Actor) -> None:
 
 
 def _removed(found: Rules, actor: Actor) -> None:
-    """Nothing works the actor any more: senders stop first, then the backlog is worked off."""
+    """No worker has the actor any more: senders stop first, then the backlog is worked off."""
     name, workers = actor.name, ", ".join(sorted(actor.old))
     if actor.senders_new and not actor.external:
         found.mistake(
@@ -139,7 +139,7 @@ def _removed(found: Rules, actor: Actor) -> None:
 
 
 def _backlog(found: Rules, actor: Actor) -> None:
-    """Note jobs of a removed actor that wait, or that may wait."""
+    """Report jobs of a removed actor that wait or may wait."""
     workers = ", ".join(sorted(actor.old))
     if actor.left is None:
         found.warning(
@@ -152,7 +152,7 @@ def _backlog(found: Rules, actor: Actor) -> None:
             fix="plan with --connect, or against live",
         )
     elif actor.left:
-        # Ephemeral messages are known by their queue alone.
+        # A queue counts its ephemeral messages, but not by actor.
         if actor.before.durable:
             waiting = f"{count(actor.left, 'job')} of it"
         else:
@@ -236,7 +236,7 @@ def _arguments(found: Rules, actor: Actor) -> None:
 def _incompatible(
     found: Rules, actor: Actor, forwards: Sequence[str], backwards: Sequence[str]
 ) -> None:
-    """No order of workers and senders lets every job be read."""
+    """No order of workers and senders lets workers decode every job."""
     what = f"new workers of {actor.name} refuse jobs of old processes: {'; '.join(forwards)}"
     if backwards:
         what += f"; and old workers those of new ones: {'; '.join(backwards)}"
@@ -254,7 +254,7 @@ def _incompatible(
 
 
 def _overlap(found: Rules, actor: Actor, at_once: Sequence[str], backwards: Sequence[str]) -> None:
-    """A deployment that sends and works: its new senders meet its own old workers."""
+    """A deployment sends and works: jobs of its new processes meet its own old workers."""
     found.warning(
         "argument-overlap",
         actor.who,
@@ -267,7 +267,7 @@ def _overlap(found: Rules, actor: Actor, at_once: Sequence[str], backwards: Sequ
 
 
 def _signatures(actor: Actor) -> dict[str, str]:
-    """Return where the arguments are used, what was there, and what there is now."""
+    """Return workers and senders, the old signature, and the new signature."""
     senders = ", ".join(sorted({*actor.senders_old, *actor.senders_new}))
     return {
         "where": f"worked by {', '.join(sorted(actor.new))}; enqueued by {senders or 'nobody'}",
@@ -277,7 +277,7 @@ def _signatures(actor: Actor) -> dict[str, str]:
 
 
 def _untyped(entry: ActorEntry) -> dict[str, str]:
-    """Return the types of those arguments of which the schema says no more than: text."""
+    """Return the types of arguments whose schema is only "string", so it compares nothing."""
     known = fields(entry.arguments)
     return {
         name: kind

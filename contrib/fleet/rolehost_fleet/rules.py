@@ -1,4 +1,4 @@
-"""What a rollout must keep to, while it is collected."""
+"""Collect the constraints on a rollout, and its problems."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ V = TypeVar("V")
 
 @dataclass(slots=True)
 class Rules:
-    """What a rollout must keep to, while it is collected.
+    """Constraints on the order of a rollout, and problems.
 
     Attributes:
-        edges: what comes before what.
-        drains: what must be worked off → how many there are now; None: not known.
-        mistakes: what forbids it.
-        warnings: what to be careful of.
+        edges: constraints on the order.
+        drains: backlog that must be worked off → its size now; None: unknown.
+        mistakes: errors that forbid the rollout.
+        warnings: risks.
     """
 
     edges: list[Edge] = field(default_factory=list)
@@ -32,7 +32,7 @@ class Rules:
     warnings: list[Problem] = field(default_factory=list)
 
     def before(self, first: Iterable[str], then: Iterable[str], why: str) -> None:
-        """Let some deployments roll out before others; none waits for itself."""
+        """Roll out some deployments before others; a deployment never waits for itself."""
         for one in first:
             self.edges += [
                 Edge(rolling(one), rolling(other), why) for other in then if other != one
@@ -41,9 +41,9 @@ class Rules:
     def drain(
         self, what: str, left: int | None, first: Iterable[str], then: Iterable[str], why: str
     ) -> None:
-        """Let something be worked off after some deployments have changed, before others do.
+        """Work off a backlog after some deployments are rolled out and before others are.
 
-        One that is among both cannot change before and after it: it changes after.
+        A deployment in both lists is rolled out after the backlog is worked off.
         """
         node = draining(what)
         later = set(then)
@@ -52,11 +52,11 @@ class Rules:
         self.edges += [Edge(node, rolling(other), why) for other in sorted(later)]
 
     def mistake(self, code: str, who: str, what: str, **words: str) -> None:
-        """Note what forbids the rollout."""
+        """Add an error, which forbids the rollout."""
         self.mistakes.append(_problem(code, who, what, words))
 
     def warning(self, code: str, who: str, what: str, **words: str) -> None:
-        """Note what to be careful of."""
+        """Add a warning."""
         self.warnings.append(_problem(code, who, what, words))
 
 

@@ -1,4 +1,4 @@
-"""Manifests of several deployments in one file, as ``rolehost fleet manifest`` writes it."""
+"""The file of ``rolehost fleet manifest``: manifests of several deployments."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from rolehost.composition.manifest import FORMAT, Manifest
 
 
 class Saved(msgspec.Struct, frozen=True, kw_only=True):
-    """The file; ``format`` is that of the manifests in it."""
+    """The content of the file; ``format`` is the format of its manifests."""
 
     format: int = FORMAT
     deployments: tuple[Manifest, ...]
 
 
 def encode_all(manifests: Iterable[Manifest]) -> str:
-    """Return the text of a file, the same for the same manifests."""
+    """Return the text of a file; the same manifests always give the same text."""
     saved = Saved(deployments=tuple(sorted(manifests, key=lambda each: each.deployment)))
     data = msgspec.json.encode(saved, order="deterministic")
     return msgspec.json.format(data, indent=1).decode() + "\n"
 
 
 def decode_all(text: str) -> tuple[Manifest, ...]:
-    """Read such a file.
+    """Return the manifests in the text of a file.
 
     Raises:
-        ValueError: it is none, or of another layout.
+        ValueError: the text does not contain manifests, or they have another format.
     """
     try:
         saved = msgspec.json.decode(text, type=Saved)

@@ -1,4 +1,4 @@
-"""Whether settings that hold for the fleet are the same in all of its deployments."""
+"""Check that settings of the whole fleet are the same in all deployments."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from rolehost.api.settings import Secret
 from rolehost_fleet.findings import Notes
 from rolehost_fleet.model import Fleet, FleetMember, named
 
-#: What each process does by itself, so that it may differ.
+#: Settings of a single process, which may differ.
 _OWN = frozenset({"poll", "heartbeat"})
 
 
 def check(fleet: Fleet, notes: Notes) -> None:
-    """Note settings that differ and must not, or that claim the same thing twice."""
+    """Report settings that must be equal and differ, and names or addresses that are used twice."""
     running = [member for member in fleet.members if member.replicas]
     _names(fleet, notes)
     _environments(running, notes)
@@ -48,7 +48,7 @@ def _names(fleet: Fleet, notes: Notes) -> None:
 def _differ(
     members: Sequence[FleetMember], key: str, values: Sequence[Any], notes: Notes, **words: str
 ) -> None:
-    """Note that a setting differs among members."""
+    """Report a setting that differs between members."""
     if any(value != values[0] for value in values):
         notes.mistake(
             words.pop("code"),
@@ -108,7 +108,7 @@ def _leases(members: Sequence[FleetMember], notes: Notes) -> None:
 
 
 def _said(fleet: Fleet, notes: Notes) -> None:
-    """What several deployments say of the fleet as a whole is the same."""
+    """Settings about the whole fleet must be equal in all deployments that set them."""
     said = [m for m in fleet.members if m.settings.database_connections is not None]
     _differ(
         said,
@@ -123,8 +123,8 @@ def _said(fleet: Fleet, notes: Notes) -> None:
 
 
 def _plugins(members: Sequence[FleetMember], notes: Notes) -> None:
-    """Workers of the same jobs, and members of the same groups, behave alike."""
-    # Who reads other topics does other work: that is for the check of consumer groups.
+    """Workers of the same jobs and members of the same groups must have equal plugin settings."""
+    # Deployments that read different topics are left to the check of consumer groups.
     sections: dict[tuple[str, frozenset[str]], list[tuple[FleetMember, Any]]] = {}
     for member in members:
         taken: dict[str, set[str]] = {owned.plugin: set() for owned in member.worked()}
@@ -162,7 +162,7 @@ def _shown(value: Any) -> str:
 
 
 def _binds(members: Sequence[FleetMember], notes: Notes) -> None:
-    """On one machine, each instance has an address of its own."""
+    """Instances on one machine must have different addresses."""
     places: dict[tuple[str, str], list[FleetMember]] = {}
     for member in members:
         machine = member.settings.machine

@@ -1,4 +1,4 @@
-"""Whether everybody who stops is given the time that stopping takes."""
+"""Check that grace periods leave enough time to stop."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from rolehost_fleet.model import Fleet, FleetMember
 
 
 def check(fleet: Fleet, notes: Notes) -> None:
-    """Note grace periods, time limits and intervals that contradict each other."""
+    """Report grace periods, time limits and intervals that contradict each other."""
     for member in fleet.members:
         if member.roles:
             _orchestrator(member, notes)
@@ -18,7 +18,7 @@ def check(fleet: Fleet, notes: Notes) -> None:
 
 
 def graces(member: FleetMember) -> dict[str, float]:
-    """Return the seconds that each running role may take, shutdown delay of http apart."""
+    """Return the grace period of each running role in seconds, without the shutdown delay."""
     host = member.deployment.host
     every = {
         "http": host.http.grace,
@@ -46,7 +46,7 @@ def _orchestrator(member: FleetMember, notes: Notes) -> None:
 
 
 def _supervisor(member: FleetMember, notes: Notes) -> None:
-    """Roles drain one after the other, http first; its delay is always spent in full."""
+    """Roles drain one after the other, http first; its delay always takes its full time."""
     host = member.deployment.host
     delay = host.http.shutdown_delay if "http" in member.roles else 0.0
     for role, seconds in graces(member).items():
@@ -103,7 +103,7 @@ def _publishing(member: FleetMember, notes: Notes) -> None:
 
 
 def _ephemeral(member: FleetMember, notes: Notes) -> None:
-    """A durable job is handed back, its effects undone; an ephemeral one begins anew."""
+    """A durable job is released and its effects are rolled back; an ephemeral job starts again."""
     grace = member.deployment.host.worker.grace
     for owned in member.worked():
         limit = owned.value.time_limit

@@ -1,4 +1,4 @@
-"""How a fleet stands at one moment, read from its database and its stream; changes nothing."""
+"""The status of a fleet, read from its database, stream and queue. Changes nothing."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from rolehost.schema import Drift
 from rolehost.services import manifests
 from rolehost.storage import Database, Queue, Stream
 
-#: States of jobs that a process has.
+#: States of jobs that a process has claimed.
 _HELD = ("claimed", "running")
 
 
 class Live(msgspec.Struct, frozen=True, kw_only=True):
-    """One process that lives, as far as its presence row tells.
+    """A living process, from its presence row.
 
     Attributes:
         host: name of its machine.
-        manifest: hash of what it runs; None of an older host, which does not tell.
+        manifest: hash of its manifest; None if its host is older.
         state: ``starting``, ``ready`` or ``draining``; ``hung``: a part of it makes no progress;
-            ``unready``, and after a colon which process of its deployment hangs. None of an
-            older host.
-        in_flight: requests, jobs or events that it is busy with; None: not told.
-        since: when it started, milliseconds since the epoch.
-        renewed: when it renewed its presence, by its own clock; None of an older host.
+            ``unready: `` and the hanging process of the same deployment. None if its host is
+            older.
+        in_flight: number of requests, jobs or events in flight; None: unknown.
+        since: start time, milliseconds since the epoch.
+        renewed: when it renewed its presence, by its own clock; None if its host is older.
     """
 
     id: str
@@ -53,11 +53,11 @@ class Jobs(NamedTuple):
     """The jobs of one actor in one queue.
 
     Attributes:
-        waiting: how many are to be taken, now or later.
-        held: how many a process has.
-        dead: how many are dead letters.
-        oldest: when the oldest one that could run became ready, milliseconds since the epoch;
-            None: none could.
+        waiting: number of jobs to run, now or later.
+        held: number of jobs that a process has claimed.
+        dead: number of dead letters.
+        oldest: when the oldest ready job became ready, milliseconds since the epoch; None if no
+            job is ready.
     """
 
     queue: str
@@ -69,7 +69,7 @@ class Jobs(NamedTuple):
 
 
 class Unread(NamedTuple):
-    """What one consumer group has not read of one topic; ``records`` None: cannot be asked."""
+    """Unread records of a topic for one consumer group; ``records`` is None if it is unknown."""
 
     topic: str
     group: str
@@ -78,7 +78,7 @@ class Unread(NamedTuple):
 
 
 class Outbox(NamedTuple):
-    """Events of one topic that are committed and not relayed; ``oldest`` in milliseconds."""
+    """Committed events of one topic that are not relayed; ``oldest`` in milliseconds."""
 
     topic: str
     events: int
@@ -86,23 +86,22 @@ class Outbox(NamedTuple):
 
 
 class FleetStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """All of it.
+    """The status of a fleet.
 
     Attributes:
         now: when it was read, milliseconds since the epoch.
-        processes: those that live, by deployment, role and slot.
-        manifests: of those that live and of those that ran in the last weeks, by hash.
-        jobs: by queue and actor.
-        unread: by topic and group.
-        outbox: by topic.
-        messages: queue → ephemeral messages that wait in it; queues without any left out.
-        dead_messages: how many ephemeral messages are dead letters; None: not known.
-        leader: the deployment, role and slot of the leading scheduler; None: nobody leads.
-        relays: how many shards of the outbox a living process holds.
-        stream: whether the stream could be asked; None: there is none.
-        drifts: deployment → how the schema differs from what its code here wants; of those
-            whose files were given.
-        ticks: how the ticks of each known schedule went.
+        processes: living processes, sorted by deployment, role and slot.
+        manifests: hash → manifest, of living processes and of those of the last weeks.
+        jobs: jobs, sorted by queue and actor.
+        unread: unread events, sorted by topic and group.
+        outbox: events in the outbox, sorted by topic.
+        messages: queue → number of waiting ephemeral messages, without empty queues.
+        dead_messages: number of dead ephemeral messages; None: unknown.
+        leader: deployment, role and slot of the leading scheduler; None: no process leads.
+        relays: number of outbox shards that living processes hold.
+        stream: whether the stream answered; None if the fleet has no stream.
+        drifts: deployment → differences between the schema and its code, if its file is given.
+        ticks: state of each known schedule.
     """
 
     now: int
@@ -120,11 +119,11 @@ class FleetStatus(msgspec.Struct, frozen=True, kw_only=True):
     ticks: tuple[TickState, ...] = ()
 
     def manifest(self, process: Live) -> Manifest | None:
-        """Return what a process runs; None when that is not known."""
+        """Return the manifest of a process, or None if it is unknown."""
         return self.manifests.get(process.manifest) if process.manifest else None
 
     def running(self) -> tuple[Manifest, ...]:
-        """Return what runs: a manifest for each deployment and hash, with its living roles."""
+        """Return the running manifests, one for each deployment and hash, with the living roles."""
         roles: dict[tuple[str, str], dict[str, Manifest]] = {}
         for process in self.processes:
             manifest = self.manifest(process)
@@ -141,15 +140,15 @@ def read(
     depth: Callable[[str], int] | None = None,
     queue: Queue | None = None,
 ) -> FleetStatus:
-    """Look at a fleet.
+    """Read the status of a fleet.
 
     Args:
         database: the service database.
-        stream: the stream; None: the fleet has none.
-        now: milliseconds.
-        expected: whose groups and queues are asked for beside those that live or lived.
-        depth: returns how many ephemeral messages wait in a queue; None: not asked.
-        queue: what carries them, asked for dead ones; None: not asked.
+        stream: the stream; None if the fleet has no stream.
+        now: milliseconds since the epoch.
+        expected: manifests whose groups and queues are read, in addition to the stored ones.
+        depth: returns how many ephemeral messages wait in a queue; None: do not count them.
+        queue: the queue of ephemeral messages; None: do not count dead ones.
 
     Raises:
         StorageUnavailable: the database cannot be reached.
@@ -181,12 +180,12 @@ def read(
 
 
 def who(process: Live) -> str:
-    """Name a process for people: ``api http.0``."""
+    """Return the name of a process: ``api http.0``."""
     return f"{process.deployment} {process.role}.{process.slot}"
 
 
 def count(number: int, noun: str) -> str:
-    """Return a number of things for people: ``1 job``, ``3 jobs``."""
+    """Return a number with its noun: ``1 job``, ``3 jobs``."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
@@ -195,7 +194,7 @@ def _processes(database: Database, now: int) -> tuple[Live, ...]:
         column.name == "manifest" for column in database.peewee.get_columns("rolehost_processes")
     )
     told = "manifest, version, python, state, in_flight, renewed_at"
-    if not tells:  # the schema is that of an older host
+    if not tells:  # the schema is older
         told = "NULL, NULL, NULL, NULL, NULL, NULL"
     rows = database.read(
         f"SELECT id, deployment, role, slot, incarnation, host, pid, started_at, expires_at,"
@@ -279,14 +278,14 @@ def _unread(
             try:
                 records = stream.lag([topic], group)
             except StorageError:
-                # Not known while the stream is away, when all the rest is wanted most.
+                # During an outage of the stream, the rest of the status is needed most.
                 asked = False
         counted.append(Unread(topic, group, records, dead.get((topic, group), 0)))
     return tuple(counted), asked
 
 
 def _ticks(database: Database, manifests: Iterable[Manifest]) -> tuple[TickState, ...]:
-    """Return the states of schedules that some deployment has; others left a row behind."""
+    """Return the states of schedules that a deployment has; removed schedules leave rows."""
     names = {schedule.name for manifest in manifests for schedule in manifest.schedules}
     states = tickstate.read(database)
     return tuple(states[name] for name in sorted(names & states.keys()))
@@ -303,11 +302,11 @@ def _messages(depth: Callable[[str], int] | None, manifests: Iterable[Manifest])
         try:
             found[queue] = depth(queue)
         except StorageError:
-            return {}  # not known while the queue is away
+            return {}  # unknown during an outage of the queue
     return {queue: count for queue, count in found.items() if count}
 
 
 def _merged(by_role: dict[str, Manifest]) -> Manifest:
-    """Return one manifest of what processes of several roles run, with these roles."""
+    """Merge the manifests of processes of several roles into one with all these roles."""
     best = max(by_role.values(), key=lambda manifest: len(manifest.routes or ()))
     return msgspec.structs.replace(best, roles=tuple(sorted(by_role)))

@@ -1,4 +1,4 @@
-"""Whether all deployments mean the same data, and somebody makes its tables."""
+"""Check that all deployments share their storage, and that one creates the tables."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rolehost.storage import KINDS, Kind
 from rolehost_fleet.findings import Notes
 from rolehost_fleet.model import Fleet, FleetMember, named
 
-#: What goes wrong when deployments do not share a kind.
+#: Consequence if deployments do not share a storage kind.
 _APART: dict[Kind, str] = {
     "database": "jobs, outbox, inbox and leases of one are not seen by the others",
     "queue": "a wake-up of one reaches nobody who waits at the other",
@@ -17,12 +17,12 @@ _APART: dict[Kind, str] = {
     "cache": "what one invalidates, the others keep",
 }
 
-#: Names by which a machine means itself.
+#: Beginnings of addresses and paths on the machine itself.
 _LOOPBACK = ("127.", "localhost", "[::1]", "::1", "/", "%2F")
 
 
 def check(fleet: Fleet, notes: Notes) -> None:
-    """Note kinds of storage that are not shared or cannot be, and tables that nobody makes."""
+    """Report storage that is not or cannot be shared, and tables that no deployment creates."""
     alike = [kind for kind in KINDS if _backends(kind, fleet.using(kind), notes)]
     apart: dict[tuple[str, str], list[Kind]] = {}
     local: dict[str, list[Kind]] = {}
@@ -51,7 +51,7 @@ def _place(kind: Kind, member: FleetMember) -> str:
 
 
 def _backends(kind: Kind, members: Sequence[FleetMember], notes: Notes) -> bool:
-    """Note different backends of a kind; say whether it has one, and the same everywhere."""
+    """Report different backends of a kind; return whether all members have the same one."""
     names = [(member, member.composition.backends[kind].value.name) for member in members]
     if len({name for _, name in names}) < 2:
         return bool(names)
@@ -68,7 +68,7 @@ def _backends(kind: Kind, members: Sequence[FleetMember], notes: Notes) -> bool:
 
 
 def _identities(kind: Kind, members: Sequence[FleetMember]) -> list[tuple[FleetMember, str]]:
-    """Return where members keep a kind, of those whose settings tell."""
+    """Return the identities of a storage kind, without members whose settings do not tell."""
     return [
         (member, backend.fleet.identity)
         for member in members
@@ -103,14 +103,14 @@ def _servers(plugin: str, kinds: Sequence[Kind], fleet: Fleet, notes: Notes) -> 
 
 
 def _key(member: FleetMember, plugin: str) -> str:
-    """Return the key of a section that says most likely where the data is."""
+    """Return the key of a section that most likely contains the address of the data."""
     origins = member.deployment.origins
     given = [name for name in ("url", "servers", "path") if f"{plugin}.{name}" in origins]
     return given[0] if given else "url"
 
 
 def _on_one_machine(kind: Kind, members: Sequence[FleetMember]) -> bool:
-    """Say whether the backend of a kind can be used on one machine only."""
+    """Return whether the backend of a kind works on one machine only."""
     return any(
         "multi-host" not in member.composition.backends[kind].value.capabilities
         for member in members
@@ -134,7 +134,7 @@ def _one_machine(plugin: str, kinds: Sequence[Kind], fleet: Fleet, notes: Notes)
 
 
 def _several(members: Sequence[FleetMember]) -> bool:
-    """Say whether instances may be on more than one machine."""
+    """Return whether instances may run on more than one machine."""
     machines = {member.settings.machine for member in members}
     if None not in machines:
         return len(machines) > 1
@@ -151,7 +151,7 @@ def _instances(members: Sequence[FleetMember]) -> str:
 
 
 def _loopback(kind: Kind, members: Sequence[FleetMember], notes: Notes) -> None:
-    """Note a server that each machine takes for itself, where machines are known to differ."""
+    """Report a loopback address if the instances run on different machines."""
     machines = {m.settings.machine for m in members if m.settings.machine is not None}
     if len(machines) < 2:
         return

@@ -1,4 +1,4 @@
-"""Whether everything that is sent has somebody who takes it, and what is to happen happens."""
+"""Check that jobs have workers, topics have handlers, and schedules have a scheduler."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rolehost_fleet.model import Fleet, FleetMember
 
 
 def check(fleet: Fleet, notes: Notes) -> None:
-    """Note jobs without a worker, topics without a handler or a publisher, idle schedules."""
+    """Report jobs without a worker, topics without a handler or publisher, and idle schedules."""
     _jobs(fleet, notes)
     _topics(fleet, notes)
     _handlers(fleet, notes)
@@ -24,7 +24,7 @@ def check(fleet: Fleet, notes: Notes) -> None:
 
 
 def enqueuers(fleet: Fleet) -> dict[str, list[tuple[FleetMember, str]]]:
-    """Return, for each enqueued actor, the running members that may, each with the site."""
+    """Return actor → running members that may enqueue it, each with the location."""
     found: dict[str, list[tuple[FleetMember, str]]] = {}
     for member in fleet.members:
         if not member.roles:
@@ -40,7 +40,7 @@ def enqueuers(fleet: Fleet) -> dict[str, list[tuple[FleetMember, str]]]:
 
 
 def publishers(fleet: Fleet) -> dict[str, list[tuple[FleetMember, str]]]:
-    """Return, for each topic, the running members that publish to it, each with the site."""
+    """Return topic → running members that publish to it, each with the location."""
     found: dict[str, list[tuple[FleetMember, str]]] = {}
     for member in fleet.members:
         for plugin in member.composition.plugins if member.roles else ():
@@ -52,7 +52,7 @@ def publishers(fleet: Fleet) -> dict[str, list[tuple[FleetMember, str]]]:
 
 def _jobs(fleet: Fleet, notes: Notes) -> None:
     worked = {owned.value.name for member in fleet.members for owned in member.worked()}
-    # What is missing for the same reason is told once.
+    # Actors without a worker for the same reason are one error.
     idle: dict[tuple[str, str], dict[str, list[tuple[FleetMember, str]]]] = {}
     for name, sites in enqueuers(fleet).items():
         if name not in worked and not fleet.external(f"actor:{name}"):
@@ -75,7 +75,7 @@ def _jobs(fleet: Fleet, notes: Notes) -> None:
 
 
 def _whereabouts(fleet: Fleet, name: str) -> str:
-    """Say where an actor is that no worker takes."""
+    """Return where an actor without a worker is defined, and why no worker takes its jobs."""
     parts = []
     for member in fleet.members:
         owned = member.composition.actors.get(name)
@@ -216,7 +216,7 @@ def _roles(fleet: Fleet, notes: Notes) -> None:
 
 
 def _external(fleet: Fleet, notes: Notes) -> None:
-    """Names of what is outside silence other checks, so a misspelt one must not go unnoticed."""
+    """Report misspelt names in ``[fleet] external``, because such names silence other checks."""
     handlers = (owned for member in fleet.members for owned in member.composition.handlers)
     known = {f"topic:{topic}" for topic in (*publishers(fleet), *(o.value.topic for o in handlers))}
     known |= {f"actor:{name}" for name in enqueuers(fleet)}

@@ -1,4 +1,4 @@
-"""Whether deployments that run from another image have the same versions, told by manifests."""
+"""Compare installed versions with the manifests of other images."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from rolehost_fleet.model import Fleet
 
 
 def check(fleet: Fleet, manifests: Sequence[Manifest], notes: Notes) -> None:
-    """Note versions that are not those of here, and migrations that one side does not know.
+    """Report different versions, and migrations that only one side has.
 
     Args:
-        fleet: deployments with what is installed here.
-        manifests: of deployments, as another machine or image has them installed.
-        notes: takes what is found.
+        fleet: deployments with the distributions that are installed here.
+        manifests: manifests from another machine or image.
+        notes: collects the problems.
     """
     here = _here(fleet)
     unlike: dict[tuple[str, str, str], list[str]] = {}
@@ -41,7 +41,7 @@ def check(fleet: Fleet, manifests: Sequence[Manifest], notes: Notes) -> None:
 
 
 def _here(fleet: Fleet) -> dict[str, str]:
-    """Return the versions of the host and of the distributions that the fleet's plugins need."""
+    """Return the versions of the host and of the distributions of the fleet's plugins."""
     versions = {"rolehost": rolehost.__version__}
     for member in fleet.members:
         for plugin in member.composition.plugins:

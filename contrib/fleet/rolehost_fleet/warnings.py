@@ -1,4 +1,4 @@
-"""What is odd about a fleet that runs, and may be meant: worth a look, and no alarm."""
+"""Warnings of a running fleet."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rolehost.errors import Problem
 
 from rolehost_fleet.status import FleetStatus, count, who
 
-#: Seconds that an event may wait in the outbox of a fleet that relays.
+#: Seconds that an event may wait in the outbox.
 LATE = 60.0
 
 #: Seconds by which a process's clock may be ahead of this one's.
@@ -22,8 +22,8 @@ def warnings(status: FleetStatus, expected: Iterable[Manifest]) -> Iterator[Prob
     """Yield warnings.
 
     Args:
-        status: how the fleet stands.
-        expected: what should run.
+        status: status of the fleet.
+        expected: manifests that should run.
     """
     yield from _few(status, expected)
     yield from _dead(status)

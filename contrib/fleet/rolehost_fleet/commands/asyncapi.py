@@ -1,4 +1,4 @@
-"""``rolehost asyncapi``: the events of deployments as a document, without starting anything."""
+"""``rolehost asyncapi``: print the AsyncAPI document of deployments."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from rolehost_fleet.commands.sources import named_fleet, takes_fleet
 def asyncapi(
     context: Context, deployments: tuple[Path, ...], compact: bool, fleet: str | None
 ) -> None:
-    """Print the AsyncAPI 3.0 document of deployments: which events they send and receive.
+    """Print the AsyncAPI 3.0 document of the events that deployments send and receive.
 
-    It is made from what plugins declare: topics, handlers with their groups, and the types of
-    payloads that are told. Of several deployments it is one document of the fleet.
+    It contains what plugins declare: topics, handlers with their groups, and payload types.
+    Several deployments make one document of the fleet.
     """
     from rolehost_fleet.asyncapi import asyncapi as made
 

@@ -1,4 +1,4 @@
-"""``rolehost fleet check``: whether deployments fit together, told before any of them runs."""
+"""``rolehost fleet check``: check that deployments fit together before they run."""
 
 from __future__ import annotations
 
@@ -56,16 +56,17 @@ def check(
 ) -> int:
     """Check that deployments fit together as one fleet.
 
-    Each is checked by itself first; where all are right, they are checked against each other:
-    jobs without a worker, topics without a handler, schedules without a scheduler, storage that
-    is not shared, budgets of time and connections. What must be known for it of each stands in
-    its section [fleet].
+    Each deployment is checked alone first. If all are correct, they are checked against each
+    other: jobs without a worker, topics without a handler, schedules without a scheduler, storage
+    that is not shared, grace periods, and database connections. The section [fleet] of each
+    deployment says what the checks need to know.
 
-    Folders and patterns may be named too; files that enable no plugin are for others to include.
-    Deployments of different [fleet] names are several fleets, each checked by itself.
+    DEPLOYMENTs are files, folders or quoted patterns. Files that enable no plugin are ignored:
+    other files include them. Deployments with different [fleet] names are different fleets, and
+    each fleet is checked alone.
 
-    Exit status 0 when they fit, also with warnings (but with --strict); 3 when there is a
-    mistake; 4 when a file cannot be read, or --connect does not reach the database.
+    Exit status 0 if there is no error (with --strict: no warning either), 3 if there is one, 4 if
+    a file cannot be read or --connect cannot reach the database.
     """
     results = _results(expanded(deployments), _read(manifests), connect)
     failed = any(
@@ -80,12 +81,12 @@ def check(
 
 
 class Result(NamedTuple):
-    """What was found in one fleet.
+    """The result for one fleet.
 
     Attributes:
-        name: its name; where a deployment is wrong by itself, the files.
-        members: its deployments; none where one is wrong by itself.
-        findings: what was found.
+        name: its name; the files if a deployment alone has errors.
+        members: its deployments; empty if a deployment alone has errors.
+        findings: its errors and warnings.
     """
 
     name: str
@@ -94,7 +95,7 @@ class Result(NamedTuple):
 
 
 def _results(paths: Sequence[Path], elsewhere: Sequence[Manifest], connect: bool) -> list[Result]:
-    """Check the fleets of these files, or return the mistakes of the deployments by themselves."""
+    """Check each fleet of these files, if each deployment alone is correct."""
     whole, problems = examine(paths)
     if whole is None:
         return [Result(", ".join(map(str, paths)), (), Findings(mistakes=problems))]
@@ -112,10 +113,10 @@ def _results(paths: Sequence[Path], elsewhere: Sequence[Manifest], connect: bool
 
 
 def _read(files: Sequence[Path]) -> tuple[Manifest, ...]:
-    """Read what other images have installed.
+    """Read the manifests of other images.
 
     Raises:
-        StartError: a file is none of manifests.
+        StartError: a file does not contain manifests.
     """
     found: list[Manifest] = []
     for file in files:
@@ -127,7 +128,7 @@ def _read(files: Sequence[Path]) -> tuple[Manifest, ...]:
 
 
 def _limit(fleet: Fleet) -> int | None:
-    """Ask the database server how many connections it leaves to us; None: it has no limit.
+    """Return the connection limit of the database server, or None if it has no limit.
 
     Raises:
         StorageError: it cannot be reached.

@@ -1,4 +1,4 @@
-"""What ``rolehost why`` says of several deployments: who sends what, and who takes it where."""
+"""The facts about a subject in several deployments, for ``rolehost why``."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from rolehost_fleet.model import Fleet, FleetMember
 
 
 def explain_fleet(fleet: Fleet, kind: str, name: str) -> Facts | None:
-    """Return the facts of a subject that is on in some deployment of a fleet, or None.
+    """Return the facts of a subject, or None if it is off in every deployment of the fleet.
 
     Args:
         fleet: the deployments.
         kind: one of :data:`rolehost_fleet.commands.explain.KINDS`.
-        name: as of :func:`rolehost_fleet.commands.explain.explain`.
+        name: see :func:`rolehost_fleet.commands.explain.explain`.
     """
     across = _ACROSS.get(kind)
     if across is None:
@@ -31,7 +31,7 @@ def explain_fleet(fleet: Fleet, kind: str, name: str) -> Facts | None:
 
 
 def _anything(fleet: Fleet, kind: str, name: str) -> Facts:
-    """Say of anything what each deployment says of it."""
+    """Return the facts that each deployment gives, and the deployments where it is off."""
     facts: Facts = []
     lacking = []
     for member in fleet.members:
@@ -48,7 +48,7 @@ def _anything(fleet: Fleet, kind: str, name: str) -> Facts:
     return facts
 
 
-#: Facts that are another in each deployment.
+#: Facts that can differ between deployments.
 _OF_DEPLOYMENT = frozenset({"enabled at", "chosen at", "value", "set by", "because of"})
 
 
@@ -184,13 +184,13 @@ def _given(member: FleetMember, owned: Owned[Any]) -> Facts:
 
 
 def _at(member: FleetMember, plugin: str) -> str:
-    """Name a deployment, and the line that enables a plugin there."""
+    """Return a deployment, and the line that enables a plugin there."""
     line = dict(origin(member.composition, plugin))["enabled at"]
     return f"{member.name} ({line})"
 
 
 def _role_off(member: FleetMember, role: Role) -> str:
-    """Say why a deployment runs no process of a role that its plugins make of it; else empty."""
+    """Return why a deployment runs no process of a role, or an empty text if it runs one."""
     if not member.replicas:
         return f"{member.at('fleet.replicas')} is 0"
     if role not in member.roles:

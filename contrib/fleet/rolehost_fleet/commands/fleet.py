@@ -17,4 +17,4 @@ SUBCOMMANDS = {
 
 @click.group(cls=LazyGroup, targets=SUBCOMMANDS)
 def fleet() -> None:
-    """Several deployments that run together: checked, drawn, compared and watched."""
+    """Check, draw, compare and watch deployments that run together."""

@@ -1,4 +1,4 @@
-"""``rolehost fleet graph``: a fleet's topology as a Mermaid flowchart or as JSON."""
+"""``rolehost fleet graph``: print a fleet's topology as a Mermaid flowchart or as JSON."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ _FORMATS = ("mermaid", "json")
 def graph(
     deployments: tuple[Path, ...], form: str | None, output: Path | None, fleet: str | None
 ) -> None:
-    """Draw a fleet: deployments with their roles, queues, topics, and what goes between them.
+    """Draw a fleet: deployments with their roles, queues, topics, and the edges between them.
 
-    Made from what plugins declare; nothing is connected to. GitHub and most editors show the
-    Mermaid text as a picture.
+    The graph shows what plugins declare; the command connects to nothing. GitHub and most editors
+    show the Mermaid text as a picture.
     """
     if form is None:
         form = "json" if output and output.suffix == ".json" else "mermaid"

@@ -1,4 +1,4 @@
-"""``rolehost fleet manifest``: what deployments are, as a file to compare with later."""
+"""``rolehost fleet manifest``: write the manifests of deployments."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from rolehost_fleet.commands.sources import manifests_of, named_fleet, takes_fle
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file.")
 @takes_fleet
 def manifest(deployments: tuple[Path, ...], output: Path | None, fleet: str | None) -> int:
-    """Write what deployments are with the plugins that are installed here, as JSON.
+    """Write the manifests of deployments as JSON, with the plugins that are installed here.
 
-    The file can be given to rolehost fleet plan, later and elsewhere: it needs neither the
-    deployment files nor the plugins, and it holds no value of any setting.
+    rolehost fleet plan reads the file, also later and on another machine: it needs neither the
+    deployment files nor the plugins. The file contains no values of settings.
     """
     from rolehost_fleet.saved import encode_all
 

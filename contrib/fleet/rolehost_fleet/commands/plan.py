@@ -1,4 +1,4 @@
-"""``rolehost fleet plan``: what a new version changes, in which order it rolls out."""
+"""``rolehost fleet plan``: print the changes of a new version, and its rollout order."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from rolehost_fleet.queued import Unreadable
     from rolehost_fleet.status import FleetStatus
 
-#: What stands for the processes that live.
+#: Name of the version that runs now.
 LIVE = "live"
 
 
 class Side:
-    """One of the two versions, as it was named on the command line.
+    """One of the two versions on the command line.
 
     Attributes:
         given: a file, a folder, a pattern, or ``live``.
-        fleet: the deployments, where their files were named.
-        manifests: what they are; empty for ``live`` until somebody looked.
+        fleet: its deployments; None for ``live`` and for a file of manifests.
+        manifests: their manifests; empty for ``live`` until the database has been read.
     """
 
     def __init__(self, given: str, fleet: str | None) -> None:
@@ -74,15 +74,15 @@ def plan(
     fleet: str | None,
     as_json: bool,
 ) -> int:
-    """Tell what NEW changes against OLD, in which order to roll it out, and what forbids it.
+    """Print what changes from OLD to NEW, in which order to roll out, and what forbids it.
 
-    OLD and NEW are deployment files, a folder or a quoted pattern of them, read with the plugins
-    that are installed here; a file (.json) that rolehost fleet manifest wrote; or live: what the
-    living processes say they run. With live or --connect it looks at what is queued, and tries
-    to read it with the types of NEW.
+    OLD and NEW are each a deployment file, a folder or a quoted pattern, read with the plugins
+    that are installed here; or a file (.json) of rolehost fleet manifest; or "live" for the
+    running processes. With live or --connect, the command also tries to decode queued jobs and
+    events with the types of NEW.
 
-    Exit status 0 when nothing forbids the rollout, 1 when something does, 3 when the files have
-    mistakes, 4 when the database cannot be reached.
+    Exit status 0 if the rollout is possible, 1 if something forbids it, 3 if the files have
+    errors, 4 if the database cannot be reached.
     """
     from rolehost_fleet.plan import make
 
@@ -110,7 +110,7 @@ def _saved(path: Path) -> tuple[Manifest, ...]:
 def _looked(
     sides: tuple[Side, Side], connect: Path | None
 ) -> tuple[FleetStatus | None, list[Unreadable]]:
-    """Look at the living fleet, where that was asked for; fill in the side ``live``."""
+    """Read the status of the running fleet if options need it; set the manifests of ``live``."""
     live = [side for side in sides if side.given == LIVE]
     if connect is None and not live:
         return None, []
@@ -127,10 +127,10 @@ def _looked(
 
 
 def _running(status: FleetStatus) -> tuple[Manifest, ...]:
-    """Return what lives.
+    """Return the manifests that run.
 
     Raises:
-        StartError: two versions of a deployment do, or one that does not tell.
+        StartError: two versions of a deployment run, or a process has no manifest.
     """
     running = status.running()
     names = [manifest.deployment for manifest in running]

@@ -1,4 +1,4 @@
-"""What ``rolehost fleet`` commands are given: files, folders, patterns; and their storage."""
+"""The deployments that a command names (files, folders, patterns), and their storage."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def expanded(given: Sequence[Path]) -> list[Path]:
-    """Return the deployment files that files, folders and patterns name; each once.
+    """Return the deployment files that files, folders and patterns name, each once.
 
     Raises:
-        StartError: a folder or a pattern names none.
+        StartError: a folder or a pattern contains no deployment file.
     """
     found: list[Path] = []
     for path in given:
@@ -50,11 +50,11 @@ def expanded(given: Sequence[Path]) -> list[Path]:
 
 
 def fleet_of(given: Sequence[Path]) -> Fleet:
-    """Read and compose deployments; files that enable no plugin are for others to include.
+    """Read and compose deployments; ignore files without plugins, which other files include.
 
     Raises:
-        ConfigurationError: with every mistake of every deployment.
-        StartError: nothing is left.
+        ConfigurationError: with every error of every deployment.
+        StartError: no file enables a plugin.
     """
     fleet = load(expanded(given))
     members = tuple(member for member in fleet.members if member.composition.plugins)
@@ -64,11 +64,11 @@ def fleet_of(given: Sequence[Path]) -> Fleet:
 
 
 def one_fleet(given: Sequence[Path]) -> Fleet:
-    """Read and compose deployments, all of one fleet.
+    """Read and compose the deployments of one fleet.
 
     Raises:
-        ConfigurationError: with every mistake of every deployment.
-        StartError: nothing is left, or they are several fleets.
+        ConfigurationError: with every error of every deployment.
+        StartError: no file enables a plugin, or the files belong to several fleets.
     """
     fleet = fleet_of(given)
     fleets = fleet.split()
@@ -82,15 +82,15 @@ def one_fleet(given: Sequence[Path]) -> Fleet:
 
 
 def named_fleet(given: Sequence[Path], name: str | None) -> Fleet:
-    """Read and compose deployments, and take the fleet of a name out of them.
+    """Read and compose deployments, and return the fleet of a name.
 
     Args:
         given: files, folders, patterns.
-        name: of the fleet; None: they are to be of one fleet.
+        name: name of the fleet; None: all files must belong to one fleet.
 
     Raises:
-        ConfigurationError: with every mistake of every deployment.
-        StartError: there is no fleet of that name, or without a name there are several.
+        ConfigurationError: with every error of every deployment.
+        StartError: no fleet has that name, or there are several and no name is given.
     """
     if name is None:
         return one_fleet(given)
@@ -103,26 +103,26 @@ def named_fleet(given: Sequence[Path], name: str | None) -> Fleet:
 
 
 def takes_fleet(function: F) -> F:
-    """Let a command take ``--fleet NAME``; it is given as ``fleet``."""
+    """Add the option ``--fleet NAME`` to a command; the parameter is ``fleet``."""
     return click.option(
         "--fleet", metavar="NAME", help="Of several fleets among the files, this one."
     )(function)
 
 
 def manifests_of(fleet: Fleet) -> tuple[Manifest, ...]:
-    """Describe every member."""
+    """Return the manifest of every member."""
     from rolehost.composition.manifest import describe
 
     return tuple(describe(member.composition) for member in fleet.members)
 
 
 class Shared:
-    """What the deployments of a fleet share, opened for a look.
+    """The storage that the deployments of a fleet share, open for reading.
 
     Attributes:
         database: the service database; the thread is in a session of it.
-        stream: the stream; None: the fleet has none.
-        queue: what carries ephemeral messages; None: no backend of the fleet carries any.
+        stream: the stream, or None if the fleet has no stream.
+        queue: the queue of ephemeral messages, or None if no backend carries them.
         sets: deployment → the owners and packages of its migrations.
     """
 
@@ -139,7 +139,7 @@ class Shared:
         self.queue = queue
 
     def look(self, expected: Collection[Manifest]) -> FleetStatus:
-        """Return how the fleet stands now; ``expected`` as of :func:`rolehost_fleet.status.read`.
+        """Return the status of the fleet; for ``expected`` see :func:`rolehost_fleet.status.read`.
 
         Raises:
             StartError: the database has no tables yet.
@@ -166,10 +166,10 @@ class Shared:
 
 @contextmanager
 def connected(fleet: Fleet) -> Iterator[Shared]:
-    """Open what a fleet shares: its database, and its stream and queue when it has them.
+    """Open the database of a fleet, and its stream and queue if it has them.
 
     Raises:
-        StartError: no member has a database, or they have different ones.
+        StartError: no member has a database, or their databases are different.
     """
     members = _having(fleet, "database")
     if not members:
@@ -220,7 +220,7 @@ def _carrier(services: ProcessServices) -> Queue | None:
 
 
 def _depth(queue: Queue | None) -> Callable[[str], int] | None:
-    """Return what tells how many ephemeral messages wait in a queue of that name."""
+    """Return a function that counts the ephemeral messages of a queue, or None."""
     from rolehost.services.transport import ephemeral_queue
 
     if queue is None:
@@ -229,5 +229,5 @@ def _depth(queue: Queue | None) -> Callable[[str], int] | None:
 
 
 def _having(fleet: Fleet, kind: Kind) -> list[FleetMember]:
-    """Return the members that use a storage kind, those that are switched off too."""
+    """Return the members that use a storage kind, including those without replicas."""
     return [member for member in fleet.members if kind in member.composition.backends]

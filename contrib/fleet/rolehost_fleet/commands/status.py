@@ -1,4 +1,4 @@
-"""``rolehost fleet status``: what lives, what waits, and what nobody looks after."""
+"""``rolehost fleet status``: print the processes, backlogs and problems of a running fleet."""
 
 from __future__ import annotations
 
@@ -37,12 +37,13 @@ def status(
     fleet: str | None,
     as_json: bool,
 ) -> int:
-    """Tell which processes live, what waits, and what nobody looks after.
+    """Print which processes live, what waits, and work that no living process takes.
 
-    DEPLOYMENTs are files, folders or quoted patterns; their database tells of the whole fleet.
-    Deployments that are given are expected to run, and to run what their files say.
+    DEPLOYMENTs are files, folders or quoted patterns. Their database has the status of the whole
+    fleet. It is an error if a named deployment does not run, or runs something else than its file
+    says.
 
-    Exit status 0 when all is well (warnings may be told), 1 when something is wrong, 4 when the
+    Exit status 0 if there are no errors (there may be warnings), 1 if there are errors, 4 if the
     database cannot be reached.
     """
     given = deployments or ((context.path,) if context.path else ())
@@ -68,7 +69,7 @@ def status(
 
 
 def as_dict(name: str, status: FleetStatus, findings: Findings) -> dict[str, Any]:
-    """Return everything as plain data, for ``--json``; times in milliseconds since the epoch."""
+    """Return the status as plain data for ``--json``; times are milliseconds since the epoch."""
     return {
         "fleet": name,
         "ok": not findings.mistakes,
