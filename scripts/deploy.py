@@ -116,10 +116,10 @@ def _plan(target: Target, options: argparse.Namespace) -> list[Step]:
     if not found.stdout.strip():
         raise Failed(found.stderr.strip() or f"rolehost {shlex.join(arguments)} failed")
     plan: dict[str, Any] = json.loads(found.stdout)
-    for problem in [*plan["mistakes"], *plan["warnings"]]:
+    for problem in [*plan["errors"], *plan["warnings"]]:
         print(f"deploy: {problem['code']}: {problem['what']}; {problem['fix']}", file=sys.stderr)
-    if plan["mistakes"]:
-        raise Failed(f"{len(plan['mistakes'])} in the way")
+    if plan["errors"]:
+        raise Failed(f"the plan has {len(plan['errors'])} errors")
     return [Step(each["kind"], each["what"], each["text"]) for each in plan["steps"]]
 
 

@@ -83,10 +83,10 @@ def mistaken(case: Case) -> str:
         if fleet is None:
             return f"a deployment is wrong by itself: {problems[0]}"
         findings = check(fleet)
-    told = "\n".join(map(str, (*findings.mistakes, *findings.warnings)))
+    told = "\n".join(map(str, (*findings.errors, *findings.warnings)))
     if "hunter2" in told:
         return f"a secret is shown: {told}"
-    found, others = findings.mistakes, findings.warnings
+    found, others = findings.errors, findings.warnings
     if case.warning:
         found, others = others, found
     if [problem.code for problem in found] != [case.code] or others:
@@ -117,7 +117,7 @@ def alarm(paths: Sequence[Path], environ: Mapping[str, str]) -> str:
     if fleet is None:
         return "\n".join(map(str, problems))
     findings = check(fleet)
-    return "\n".join(map(str, (*findings.mistakes, *findings.warnings)))
+    return "\n".join(map(str, (*findings.errors, *findings.warnings)))
 
 
 def in_pods(folder: Path) -> list[Path]:

@@ -153,7 +153,7 @@ CASES = (
             "mail": plugin(actor("mail.send", queue="mail")),
         },
         fix='add "mail" to [worker] queues of',
-        got="does not take from its queue mail",
+        got="do not take from the queue mail",
     ),
     Case(
         name="outcomes are published and nobody reads them",
@@ -268,7 +268,7 @@ CASES = (
         whose=("embedded",),
         fleet=("embedded",),
         settings={"embedded": {"fleet": {"replicas": 2}}},
-        fix="choose other backends for database, queue and stream",
+        fix="choose other backends for database, cache, queue and stream",
     ),
     Case(
         name="a rollout puts a second pod beside the one with the database file",
@@ -299,7 +299,7 @@ CASES = (
             "base": {"fleet": {"machine": "one"}},
             "worker": {"fleet": {"machine": "two"}},
         },
-        fix="name the server in [postgres]",
+        fix="set an address in [postgres]",
         got="127.0.0.1:5432/rolehost",
     ),
     Case(
@@ -310,14 +310,14 @@ CASES = (
             "base": {"fleet": {"machine": "one"}},
             "events": {"http": {"bind": "127.0.0.1:8000"}},
         },
-        fix="give each another http.bind",
+        fix="set a different http.bind in each",
     ),
     Case(
         name="two instances on one machine want one port",
         code="bind-taken",
         whose=("api",),
         settings={"base": {"fleet": {"machine": "one"}}, "api": {"fleet": {"replicas": 2}}},
-        fix="give each another http.bind",
+        fix="set a different http.bind in each",
         got="2 × 127.0.0.1:8000",
     ),
     Case(
@@ -585,7 +585,7 @@ CASES = (
         code="role-missing",
         whose=("api",),
         settings={"api": {"fleet": {"roles": ["http", "worker"]}}},
-        fix="take worker out of [fleet] roles",
+        fix="remove worker from [fleet] roles",
     ),
     Case(
         name="instances without anything to run",
@@ -608,7 +608,7 @@ CASES = (
         code="fleet-differs",
         whose=FOUR,
         settings={"events": {"fleet": {"database_connections": 400}}},
-        fix="say it once",
+        fix="set it once",
     ),
     Case(
         name="workers of one queue have different settings",

@@ -77,14 +77,14 @@ def _total(fleet: Fleet, notes: Notes, asked: int | None) -> None:
     total = sum(demand(member) for member in users)
     if total <= most:
         return
-    notes.mistake(
+    notes.error(
         "too-many-connections",
         users,
         [where],
-        "all processes together may open more connections than the database leaves to them",
+        "all processes together may open more connections than the database allows",
         expected=f"at most {most}",
         got=f"{total}: {named((member, _sum(member)) for member in users)}",
-        fix="lower replicas, processes or the pool, or let the server take more",
+        fix="lower replicas, processes or the pool, or raise the limit of the server",
     )
 
 
@@ -117,12 +117,12 @@ def _shares(fleet: Fleet, notes: Notes) -> None:
             members,
             (member.at("consumer.processes") for member in members),
             f"the consumer group {group} has more processes than its topics have partitions: some"
-            " are never given an event",
+            " never get an event",
             expected=f"at most {most} consumer processes, or more partitions",
             got=f"{total}: "
             + named((m, f"{m.replicas} × {m.processes('consumer')}") for m in members),
             fix=f"lower replicas or [consumer] processes; or raise [{plugin}] partitions before a"
-            " topic is made",
+            " topic is created",
         )
 
 
@@ -142,9 +142,10 @@ def _pool(member: FleetMember, notes: Notes) -> None:
                 "pool-too-small",
                 [member],
                 [member.at(f"{database.plugin}.pool_size"), member.at(f"{role}.threads")],
-                f"the threads of a {role} process wait for each other's database connections",
+                f"the connection pool of a {role} process is too small: its threads wait for each"
+                " other's connections",
                 expected=f"at least {count + UPKEEP}: {count} of {role}.threads and {UPKEEP} for"
-                " the host's own upkeep",
-                got=f"{database.value.fleet.connections} connections a process",
+                " maintenance of the host",
+                got=f"{database.value.fleet.connections} connections in each process",
                 fix=f"enlarge the pool of [{database.plugin}], or lower {role}.threads",
             )

@@ -50,19 +50,19 @@ def _queues(fleet: Fleet, notes: Notes) -> None:
         lacking = [(member, sorted(every - held)) for member, held in members.items()]
         lacking = [(member, names) for member, names in lacking if names]
         if lacking:
-            notes.mistake(
+            notes.error(
                 "queue-differs",
                 members,
                 (member.at("worker.queues") for member in members),
-                f"not every worker of the queue {queue} has all of its actors: a job may be"
-                " handed to one that cannot run it, and goes round",
-                expected=f"every deployment that works {queue} to have {', '.join(sorted(every))}",
+                f"not every worker of the queue {queue} has all of its actors: a worker may claim a"
+                " job that it cannot run, and must release it again",
+                expected=f"{', '.join(sorted(every))} in every deployment with workers of {queue}",
                 got="; ".join(
                     f"{member.path or member.name} lacks {', '.join(names)}"
                     for member, names in lacking
                 ),
-                fix="enable the plugins of the missing actors there; or give them a queue of"
-                f" their own; or leave {queue} out of [worker] queues there",
+                fix="enable the plugins of the missing actors there, or give these actors another"
+                f" queue, or remove {queue} from [worker] queues there",
             )
 
 
@@ -82,21 +82,21 @@ def _groups(fleet: Fleet, notes: Notes) -> None:
         ]
         topics = {topic for held in unlike for topic in held}
         if all(held.keys() == topics for held in unlike):
-            what = "handle the same topics in different ways, and which of them gets an event is"
+            what = "have different handlers for the same topics"
         else:
-            what = "read different topics, and whether anybody handles an event is"
-        notes.mistake(
+            what = "read different topics"
+        notes.error(
             "group-differs",
             members,
             sites,
-            f"deployments of the consumer group {group} {what} left to chance",
+            f"deployments of the consumer group {group} {what}: which of them gets an event, or"
+            " whether one handles it, is random",
             expected="the same topics and handlers in every deployment of a group",
             got=named(
                 (member, ", ".join(f"{t} by {h}" for t, h in sorted(held.items())))
                 for member, held in members.items()
             ),
-            fix="enable the same plugins of this group in all of them, or give them groups of"
-            " their own",
+            fix="enable the same plugins of this group in all of them, or use different groups",
         )
 
 
@@ -138,10 +138,10 @@ def _actors(fleet: Fleet, notes: Notes) -> None:
             for owned in member.composition.actors.values()
         ),
         _actor,
-        notes.mistake,
+        notes.error,
         "actor-differs",
-        "the actor {} is another one in each deployment: what one enqueues, another runs",
-        "enable only one of the plugins that claim the name, or rename the actor in one of them",
+        "the actor {} has different definitions: a job of one deployment runs the actor of another",
+        "enable only one of the plugins with this name, or rename the actor in one of them",
     )
 
 
@@ -153,9 +153,9 @@ def _schedules(fleet: Fleet, notes: Notes) -> None:
             for owned in member.ticked()
         ),
         _schedule,
-        notes.mistake,
+        notes.error,
         "schedule-differs",
-        "the schedule {} is another one in each deployment: which of them ticks is left to chance",
+        "the schedule {} has different definitions: which of them ticks is random",
         "give its plugin the same settings in all of them, or rename it in one of them",
     )
 
@@ -170,7 +170,7 @@ def _commands(fleet: Fleet, notes: Notes) -> None:
         lambda owned: f"{owned.value.target} of {owned.plugin}",
         notes.warning,
         "command-differs",
-        "rolehost {} does something else in each deployment",
+        "rolehost {} has different definitions",
         "rename the command in one of the plugins",
     )
 
@@ -187,8 +187,8 @@ def _routes(fleet: Fleet, notes: Notes) -> None:
         lambda owned: f"plugin {owned.plugin}",
         notes.warning,
         "route-differs",
-        "{} is answered by another plugin in each deployment",
-        "give one of them another path, or never put the two behind one address",
+        "{} belongs to different plugins",
+        "give one of them another path, or never put both behind one address",
     )
 
 
@@ -208,11 +208,11 @@ def _metrics(fleet: Fleet, notes: Notes) -> None:
                 "metric-differs",
                 [member for member, _ in sites],
                 [owned.location for _, owned in sites],
-                f"the name {name} at /metrics means another thing in each deployment: a query or"
-                " an alert over all of them mixes what does not belong together",
+                f"the name {name} at /metrics has different definitions: queries and alerts over"
+                " all deployments would mix them",
                 expected="one type, the same labels and the same buckets in the whole fleet",
                 got=named((m, f"{described(o.value)}, of {o.plugin}") for m, o in sites),
-                fix="rename the metric in one of the plugins, or declare it alike in both",
+                fix="rename the metric in one of the plugins, or declare it equally in both",
             )
 
 
@@ -262,16 +262,16 @@ def _payloads(fleet: Fleet, notes: Notes) -> None:
         for other, owned in _once(readers):
             wrong = _misfits(kind, owned.value.payload)
             if wrong:
-                notes.mistake(
+                notes.error(
                     "payload-differs",
                     [member, other],
                     [member.enabled_at(plugin), owned.location],
-                    f"what {plugin} publishes to {topic} cannot be read by the handler"
-                    f" {owned.value.name}: it ends among the dead letters",
+                    f"the handler {owned.value.name} cannot decode the payloads that {plugin}"
+                    f" publishes to {topic}: they become dead letters",
                     expected=f"payloads that fit {_name(owned.value.payload)}",
                     got=f"{_name(kind)}: {'; '.join(wrong)}",
-                    fix="let the handler's type take what is published, new fields with a default;"
-                    " or publish to another topic",
+                    fix="let the handler accept the published type (new fields with a default), or"
+                    " publish to another topic",
                 )
 
 

@@ -20,7 +20,7 @@ def diagnose(status: FleetStatus, expected: Sequence[Manifest] = ()) -> Findings
         status: its status.
         expected: manifests of the deployments that should run.
     """
-    mistakes = [
+    errors = [
         *_missing(status, expected),
         *_hanging(status),
         *_schema(status),
@@ -28,7 +28,7 @@ def diagnose(status: FleetStatus, expected: Sequence[Manifest] = ()) -> Findings
         *_mixed(status),
         *_differing(status, expected),
     ]
-    return Findings(mistakes=tuple(mistakes), warnings=tuple(warnings(status, expected)))
+    return Findings(errors=tuple(errors), warnings=tuple(warnings(status, expected)))
 
 
 def differences(one: Manifest, other: Manifest) -> list[str]:
@@ -72,7 +72,7 @@ def _missing(status: FleetStatus, expected: Iterable[Manifest]) -> Iterator[Prob
             else f"{name} has no process of the role {', '.join(lacking)}",
             expected=f"processes of the role {', '.join(wanted)}",
             got="none" if nothing else f"only {', '.join(sorted(lives[name]))}",
-            fix="start it, or leave it out of the files; [fleet] roles and replicas say what runs",
+            fix="start it, or do not name its file; [fleet] roles and replicas set what runs",
         )
 
 
@@ -92,8 +92,8 @@ def _hanging(status: FleetStatus) -> Iterator[Problem]:
             where="presence",
             what=f"{what}: it makes no progress, and the deployment is not ready",
             expected="progress, or its replacement by the supervisor ([supervisor] hang)",
-            got=f"said by {', '.join(who(each) for each in processes)}",
-            fix="the supervisor's log has the stacks of its threads; docs/operations.md says more",
+            got=f"reported by {', '.join(who(each) for each in processes)}",
+            fix="the supervisor's log has the stacks of its threads; see docs/operations.md",
         )
 
 
@@ -105,11 +105,11 @@ def _schema(status: FleetStatus) -> Iterator[Problem]:
                 code="schema",
                 who=f"deployment {deployment}",
                 where="table rolehost_migrations",
-                what="the schema is not that of the code",
-                expected="all migrations of the phase pre, as their files say, and none beyond",
+                what="the schema does not fit the code",
+                expected="all migrations of the phase pre, unchanged, and no newer ones",
                 got=drift.fault,
-                fix="rolehost migrate status lists them, rolehost migrate up applies what is"
-                " pending; run the version of the code that the schema has",
+                fix="rolehost migrate status lists them, rolehost migrate up applies pending"
+                " ones; or run the version of the code that fits the schema",
             )
 
 
@@ -129,8 +129,8 @@ def _mixed(status: FleetStatus) -> Iterator[Problem]:
             code="drift",
             who=f"deployment {deployment}",
             where="presence",
-            what=f"processes of {deployment} run different things",
-            expected="one manifest in all of them, but during a rollout",
+            what=f"processes of {deployment} have different manifests",
+            expected="one manifest in all of them, except during a rollout",
             got="; ".join(
                 f"{core}: {', '.join(who(each) for each in processes)}"
                 for core, processes in by_core.items()
@@ -155,9 +155,9 @@ def _differing(status: FleetStatus, expected: Iterable[Manifest]) -> Iterator[Pr
             code="not-rolled-out",
             who=f"deployment {manifest.deployment}",
             where="presence",
-            what=f"{manifest.deployment} runs something else than its file says",
+            what=f"{manifest.deployment} does not run what its file says",
             expected=f"manifest {manifest.core}",
             got=", ".join(sorted({each.core for each in running})),
-            fix=f"roll it out (rolehost fleet plan live FILES), or give the file that runs;"
+            fix=f"roll it out (rolehost fleet plan live FILES), or name the file that runs;"
             f" they differ in {', '.join(how)}",
         )

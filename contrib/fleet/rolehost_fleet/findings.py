@@ -16,11 +16,11 @@ class Findings:
     """The result of a check of a fleet.
 
     Attributes:
-        mistakes: errors: work would be lost, delayed for ever, or fail.
+        errors: work would be lost, never be done, or fail.
         warnings: it works, but it may not be intended.
     """
 
-    mistakes: tuple[Problem, ...] = ()
+    errors: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
 
 
@@ -28,10 +28,10 @@ class Findings:
 class Notes:
     """Findings while they are collected."""
 
-    mistakes: list[Problem] = field(default_factory=list)
+    errors: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
 
-    def mistake(
+    def error(
         self,
         code: str,
         members: Iterable[FleetMember],
@@ -48,7 +48,7 @@ class Notes:
             what: one sentence.
             words: ``expected``, ``got``, ``fix``.
         """
-        self.mistakes.append(_problem(code, members, where, what, words))
+        self.errors.append(_problem(code, members, where, what, words))
 
     def warning(
         self,
@@ -58,12 +58,12 @@ class Notes:
         what: str,
         **words: str,
     ) -> None:
-        """Add a warning; the parameters are the same as for :meth:`mistake`."""
+        """Add a warning; the parameters are the same as for :meth:`error`."""
         self.warnings.append(_problem(code, members, where, what, words))
 
     def findings(self) -> Findings:
         """Return every error and warning once, in a deterministic order."""
-        return Findings(in_order(self.mistakes), in_order(self.warnings))
+        return Findings(in_order(self.errors), in_order(self.warnings))
 
 
 def _problem(

@@ -45,9 +45,9 @@ def examine(
 
     The parameters are the same as for :func:`load`.
     """
-    composed, mistakes = examine_all(paths, environ=environ, extra=extra)
-    if mistakes:
-        return None, mistakes
+    composed, errors = examine_all(paths, environ=environ, extra=extra)
+    if errors:
+        return None, errors
     members = (
         FleetMember(path=path, deployment=each.deployment, composition=each)
         for path, each in composed

@@ -39,28 +39,28 @@ def _jobs(
             code="orphaned-jobs",
             who=f"actor {jobs.actor}",
             where=f"queue {jobs.queue}",
-            what=f"{count(jobs.waiting, 'job')} of {jobs.actor} will not be worked:"
+            what=f"{count(jobs.waiting, 'job')} of {jobs.actor} will never be done:"
             " no living worker takes them",
-            expected=f"a worker that registers {jobs.actor} on the queue {jobs.queue}",
+            expected=f"a worker with {jobs.actor} on the queue {jobs.queue}",
             got=f"workers take it from {', '.join(queues)}" if queues else "none",
             fix=_fix_actor(jobs.actor, jobs.queue, status, expected),
         )
 
 
 def _fix_actor(actor: str, queue: str, status: FleetStatus, expected: Sequence[Manifest]) -> str:
-    for known, verb in ((expected, "start"), (tuple(status.manifests.values()), "start again")):
+    for known, verb in ((expected, "start"), (tuple(status.manifests.values()), "restart")):
         for manifest in known:
             entry = manifest.worked.get(actor)
             if entry is not None and entry.queue == queue:
-                return f"{verb} the worker of {manifest.deployment}, which works it"
+                return f"{verb} the worker of {manifest.deployment}, which has it"
     for manifest in status.manifests.values():
         for entry in manifest.actors:
             if entry.name == actor and entry.queue == queue:
                 return (
-                    f"run a worker with the plugin {entry.plugin}, which gave it in"
+                    f"run a worker with the plugin {entry.plugin}, which had it in"
                     f" {manifest.deployment}; or cancel them (rolehost jobs)"
                 )
-    return "enable the plugin that gives it in a worker; or cancel them (rolehost jobs)"
+    return "enable its plugin in a worker; or cancel them (rolehost jobs)"
 
 
 def _messages(status: FleetStatus, live: Sequence[Manifest]) -> Iterator[Problem]:
@@ -71,7 +71,7 @@ def _messages(status: FleetStatus, live: Sequence[Manifest]) -> Iterator[Problem
                 code="orphaned-messages",
                 who=f"queue {queue}",
                 where=f"queue {queue}",
-                what=f"{count(waiting, 'ephemeral message')} in {queue} will not be taken:"
+                what=f"{count(waiting, 'ephemeral message')} in {queue} will never be taken:"
                 " no living worker has an ephemeral actor there",
                 expected=f"a worker with an ephemeral actor on the queue {queue}",
                 got="none",
@@ -97,13 +97,13 @@ def _groups(
             code="orphaned-group",
             who=f"group {unread.group}",
             where=f"topic {unread.topic}",
-            what=f"{count(unread.records, 'event')} of {unread.topic} will not be read by the"
-            f" group {unread.group}: no consumer of it lives",
+            what=f"{count(unread.records, 'event')} of {unread.topic} will never be read by the"
+            f" group {unread.group}: no living consumer has it",
             expected=f"a consumer with a handler of {unread.topic} in the group {unread.group}",
             got="none",
             fix=f"start the consumer of {whose}, which reads it"
             if whose
-            else "enable the plugin that reads it in a consumer",
+            else "enable the plugin with its handler in a consumer",
         )
 
 
@@ -120,7 +120,7 @@ def _schedules(
             where="lease scheduler",
             what=f"{count(len(names), 'schedule')} will not tick: no living scheduler leads",
             expected="one scheduler that holds the lease",
-            got="nobody holds it",
+            got="none",
             fix="start a deployment with the role scheduler; a dead leader is replaced after"
             " [scheduler] lease seconds",
         )

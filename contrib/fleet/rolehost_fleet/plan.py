@@ -39,22 +39,22 @@ class Plan(msgspec.Struct, frozen=True):
     Attributes:
         changes: the differences.
         steps: the steps, in order.
-        mistakes: errors that forbid the rollout.
+        errors: problems that forbid the rollout.
         warnings: risks.
     """
 
     changes: tuple[Change, ...]
     steps: tuple[Step, ...]
-    mistakes: tuple[Problem, ...]
+    errors: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the plan as plain data, for ``--json``."""
         return {
-            "ok": not self.mistakes,
+            "ok": not self.errors,
             "changes": [each._asdict() for each in self.changes],
             "steps": [msgspec.structs.asdict(each) for each in self.steps],
-            "mistakes": [each.as_dict() for each in self.mistakes],
+            "errors": [each.as_dict() for each in self.errors],
             "warnings": [each.as_dict() for each in self.warnings],
         }
 
@@ -85,12 +85,12 @@ def make(
     order, ring = ordered(nodes, found.edges, [rolling(n) for n in sides.old if n not in sides.new])
     if ring:
         _no_order(found, ring)
-    borne = [problem for problem in found.mistakes if problem.who in accept]
+    accepted = [problem for problem in found.errors if problem.who in accept]
     return Plan(
         changes=compare(sides),
         steps=tuple(_steps(sides, order, found)),
-        mistakes=_once(problem for problem in found.mistakes if problem not in borne),
-        warnings=_once([*borne, *found.warnings]),
+        errors=_once(problem for problem in found.errors if problem not in accepted),
+        warnings=_once([*accepted, *found.warnings]),
     )
 
 
@@ -127,29 +127,29 @@ def _reason(edge: Edge) -> str:
 
 def _unreadable(found: Rules, each: Unreadable) -> None:
     kind = "group" if "/" in each.name else "actor"
-    found.mistake(
+    found.error(
         "queued-unreadable",
         f"{kind} {each.name}",
-        f"{each.failed} of {each.looked} that are queued for {each.name} cannot be read by the"
-        " new version",
+        f"the new version cannot decode {each.failed} of {each.looked} that are queued for"
+        f" {each.name}",
         where=each.example,
         expected="arguments that fit",
         got=each.why,
-        fix="let the old version work them off first, or let the new one take both forms",
+        fix="let the old version work them off first, or let the new version accept both forms",
     )
 
 
 def _no_order(found: Rules, ring: tuple[Edge, ...]) -> None:
     names = sorted({node.name for edge in ring for node in (edge.first, edge.then)})
-    found.mistake(
+    found.error(
         "no-order",
         f"deployments {', '.join(names)}",
-        "no order of these rollouts is right",
-        expected="changes of which one can go first",
+        "no order of these rollouts keeps all constraints",
+        expected="changes that have an order",
         got="; ".join(
             f"{edge.first.name} before {edge.then.name}, for {edge.why}" for edge in ring
         ),
-        fix="make two rollouts: first what appears, then what disappears",
+        fix="make two rollouts: first the additions, then the removals",
     )
 
 

@@ -38,7 +38,7 @@ def _schedules(found: Rules, sides: Sides) -> None:
         for name, entry in manifest.ticked.items():
             if name not in ticked:
                 workers = [each for each, one in sides.new.items() if entry.actor in one.worked]
-                found.before(workers, [deployment], f"it works what the schedule {name} enqueues")
+                found.before(workers, [deployment], f"it has the workers for the schedule {name}")
 
 
 def _backends(found: Rules, sides: Sides) -> None:
@@ -46,11 +46,11 @@ def _backends(found: Rules, sides: Sides) -> None:
         before, after = sides.old[name].backends, sides.new[name].backends
         for kind in ("database", "stream"):
             if before.get(kind) and after.get(kind) and before[kind] != after[kind]:
-                found.mistake(
+                found.error(
                     "backend-changed",
                     f"deployment {name}",
-                    f"{name} changes its {kind} from {before[kind]} to {after[kind]}, and what"
-                    " is in the old one stays there",
+                    f"{name} changes its {kind} from {before[kind]} to {after[kind]}, and the data"
+                    " stays in the old one",
                     expected=f"{before[kind]}",
                     got=f"{after[kind]}",
                     fix="move the data while nothing runs; then plan with"
@@ -68,6 +68,6 @@ def _migrations(found: Rules, sides: Sides) -> None:
             f"the new version does not have {', '.join(each.label for each in gone)}",
             expected="every migration that the old version has",
             got="fewer",
-            fix="when this is a step back, take them back with the old version"
+            fix="if this is a downgrade, revert them with the old version"
             " (rolehost migrate down) after its processes are gone",
         )

@@ -91,16 +91,20 @@ def _unread(status: FleetStatus | None, topic: str, group: str) -> int | None:
 def _appears(found: Rules, group: Group) -> None:
     """A group without offsets begins with the oldest event of its topic."""
     topic, name = group.topic, group.name
-    found.before(group.new, group.publishers_new, f"it reads the topic {topic} in the group {name}")
+    found.before(
+        group.new,
+        group.publishers_new,
+        f"it has the handlers of the group {name} for the topic {topic}",
+    )
     if group.publishers_old:
         found.warning(
             "new-group",
             group.who,
-            f"the group {name} is new on {topic}, which has been published before: it"
-            " begins with the oldest event that is kept",
-            expected="a handler that bears old events",
+            f"the group {name} is new on {topic}, which has old events: it begins with the"
+            " oldest event that is kept",
+            expected="a handler that accepts old events",
             got="a group without offsets",
-            fix="nothing, when that is meant; a renamed group reads everything again",
+            fix="nothing, if this is intended; a renamed group reads everything again",
         )
 
 
@@ -114,26 +118,26 @@ def _removed(found: Rules, group: Group) -> None:
         group.unread,
         first,
         group.old,
-        f"nobody reads {topic} in the group {name} any more",
+        f"the group {name} does not read {topic} any more",
     )
     if group.unread is None:
         found.warning(
             "backlog-unknown",
             group.who,
-            f"the group {name} is taken away; nobody looked what of {topic} is unread",
+            f"the group {name} is removed; it is unknown how many events of {topic} are unread",
             expected="none unread",
-            got="not known",
+            got="unknown",
             fix="plan with --connect, or against live",
         )
     elif group.unread:
         unread = count(group.unread, "event")
-        found.mistake(
+        found.error(
             "backlog",
             group.who,
-            f"the group {name} is taken away with {unread} of {topic} unread",
+            f"the group {name} is removed with {unread} of {topic} unread",
             expected="none unread",
             got=unread,
-            fix="let it read them first; or, when they may stay unread, plan with"
+            fix="let it read them first; or, if they may stay unread, plan with"
             f' --accept "group {name}"',
         )
 
@@ -149,16 +153,16 @@ def _payloads(found: Rules, group: Group, sides: Sides) -> None:
     forwards = misfits(after.payload or {}, written_before)
     backwards = misfits(before.payload or {}, written_after)
     if forwards:
-        note = found.warning if group.unread == 0 else found.mistake
+        note = found.warning if group.unread == 0 else found.error
         unread = group.unread
         note(
             "payload-incompatible",
             group.who,
-            f"the new handler {after.name} refuses events of {topic} that old processes"
-            f" publish: {'; '.join(forwards)}",
-            expected="a type that reads what was published before",
-            got="not known how many" if unread is None else f"{count(unread, 'event')} unread",
-            fix="let the handler take both forms until what was published before is read",
+            f"the new handler {after.name} refuses events of {topic} from old processes:"
+            f" {'; '.join(forwards)}",
+            expected="a type that accepts events of the old version",
+            got="unknown" if unread is None else f"{count(unread, 'event')} unread",
+            fix="let the handler accept both forms until the old events are read",
         )
     elif backwards:
         why = f"its handler of {topic} knows the new payload"
@@ -180,10 +184,10 @@ def _outbox(found: Rules, sides: Sides, status: FleetStatus | None) -> None:
         return
     topics = ", ".join(each.topic for each in status.outbox)
     left = count(sum(each.events for each in status.outbox), "event")
-    found.mistake(
+    found.error(
         "backlog",
         "outbox",
-        f"nobody will relay the outbox any more, and {left} of {topics} wait in it",
+        f"no process will relay the outbox any more, and {left} of {topics} wait in it",
         expected="an empty outbox",
         got=left,
         fix="let the old version relay them first (rolehost fleet status)",

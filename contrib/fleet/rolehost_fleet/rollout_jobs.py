@@ -97,7 +97,9 @@ def _left(status: FleetStatus | None, actor: str, entries: Iterable[ActorEntry])
 
 def _actor(found: Rules, actor: Actor) -> None:
     if not actor.old:
-        found.before(actor.new, actor.senders_new, f"it works the actor {actor.name}, which is new")
+        found.before(
+            actor.new, actor.senders_new, f"it has the workers of the new actor {actor.name}"
+        )
     elif not actor.new:
         _removed(found, actor)
     else:
@@ -113,16 +115,16 @@ def _removed(found: Rules, actor: Actor) -> None:
     """No worker has the actor any more: senders stop first, then the backlog is worked off."""
     name, workers = actor.name, ", ".join(sorted(actor.old))
     if actor.senders_new and not actor.external:
-        found.mistake(
+        found.error(
             "actor-without-worker",
             actor.who,
-            f"{name} is enqueued by {', '.join(actor.senders_new)} and worked by nobody any more",
+            f"{', '.join(actor.senders_new)} still enqueues {name}, but no worker has it any more",
             expected="a worker for every actor that is enqueued",
-            got=f"it was worked by {workers}",
-            fix="keep a worker for it, or take the enqueueing out too",
+            got=f"workers in {workers} before, none now",
+            fix="keep a worker for it, or stop enqueueing it too",
         )
     found.drain(
-        f"jobs of {name}", actor.left, actor.senders_old, actor.old, f"the actor {name} goes"
+        f"jobs of {name}", actor.left, actor.senders_old, actor.old, f"the actor {name} is removed"
     )
     _backlog(found, actor)
     stopping = set(actor.senders_old) & set(actor.old) - set(actor.senders_new)
@@ -130,11 +132,11 @@ def _removed(found: Rules, actor: Actor) -> None:
         found.warning(
             "removed-at-once",
             actor.who,
-            f"{', '.join(sorted(stopping))} stops enqueueing and stops working {name} in one"
-            " rollout: what its old processes enqueue meanwhile stays behind",
-            expected="one rollout that stops enqueueing, another that takes the actor away",
+            f"{', '.join(sorted(stopping))} stops enqueueing and stops consuming {name} in one"
+            " rollout: jobs that its old processes enqueue meanwhile stay in the queue",
+            expected="one rollout that stops enqueueing, and another that removes the actor",
             got="both at once",
-            fix="make two rollouts, or look at rolehost fleet status afterwards",
+            fix="make two rollouts, or check rolehost fleet status afterwards",
         )
 
 
@@ -145,10 +147,10 @@ def _backlog(found: Rules, actor: Actor) -> None:
         found.warning(
             "backlog-unknown",
             actor.who,
-            f"{actor.name} is taken away; nobody looked whether jobs of it wait",
+            f"{actor.name} is removed; it is unknown whether jobs of it wait",
             expected="none waiting",
-            got="not known",
-            where=f"worked by {workers}",
+            got="unknown",
+            where=f"workers in {workers}",
             fix="plan with --connect, or against live",
         )
     elif actor.left:
@@ -157,14 +159,14 @@ def _backlog(found: Rules, actor: Actor) -> None:
             waiting = f"{count(actor.left, 'job')} of it"
         else:
             waiting = f"{count(actor.left, 'message')} of the queue {actor.before.queue}"
-        found.mistake(
+        found.error(
             "backlog",
             actor.who,
-            f"{actor.name} is taken away with {waiting} waiting",
+            f"{actor.name} is removed with {waiting} in the backlog",
             expected="none waiting",
             got=waiting,
-            where=f"worked by {workers}",
-            fix=f"let {workers} work them off once nobody enqueues them, or cancel them"
+            where=f"workers in {workers}",
+            fix=f"stop enqueueing them and let {workers} work them off, or cancel them"
             " (rolehost jobs); then plan again",
         )
 
@@ -184,17 +186,17 @@ def _moved(found: Rules, actor: Actor) -> None:
     else:
         what = f"{actor.name} becomes {'durable' if after.durable else 'ephemeral'}"
     if actor.left == 0:
-        then = "; jobs that old processes enqueue meanwhile stay behind"
+        then = "; jobs that old processes enqueue meanwhile stay in the old queue"
     else:
-        then = f", and jobs that wait in {before.queue} will not be worked there any more"
-    note, code = (found.mistake, "backlog") if actor.left else (found.warning, "queue-moved")
+        then = f", and no worker will take jobs that wait in {before.queue}"
+    note, code = (found.error, "backlog") if actor.left else (found.warning, "queue-moved")
     note(
         code,
         actor.who,
         what + then,
         expected=f"no job of it in {before.queue}",
         got="an unknown number of jobs" if actor.left is None else count(actor.left, "job"),
-        fix=f"let them be worked off first; or keep an actor of another name for {after.queue}",
+        fix=f"work them off first, or use an actor with another name for {after.queue}",
     )
 
 
@@ -218,7 +220,7 @@ def _arguments(found: Rules, actor: Actor) -> None:
             f" {'; '.join(forwards)}",
         )
     elif backwards:
-        why = f"its workers of {actor.name} know what is new in its arguments"
+        why = f"its workers know the new arguments of {actor.name}"
         found.before(workers, apart, why)
         if at_once:
             _overlap(found, actor, at_once, backwards)
@@ -226,9 +228,9 @@ def _arguments(found: Rules, actor: Actor) -> None:
         found.warning(
             "argument-types",
             actor.who,
-            f"the types of the arguments of {actor.name} are others, and whether one reads what"
-            " the other writes cannot be told",
-            fix="compare them; rolehost fleet plan --connect tries what is queued",
+            f"the argument types of {actor.name} have changed, and their schemas do not show"
+            " whether they are compatible",
+            fix="compare them; rolehost fleet plan --connect decodes queued jobs",
             **_signatures(actor),
         )
 
@@ -239,16 +241,16 @@ def _incompatible(
     """No order of workers and senders lets workers decode every job."""
     what = f"new workers of {actor.name} refuse jobs of old processes: {'; '.join(forwards)}"
     if backwards:
-        what += f"; and old workers those of new ones: {'; '.join(backwards)}"
+        what += f"; and old workers refuse jobs of new processes: {'; '.join(backwards)}"
     rename = renamed(actor.before.arguments, actor.after.arguments)
     if rename:
         what += f"; {rename[0]} was renamed to {rename[1]}"
-    found.mistake(
+    found.error(
         "argument-incompatible",
         actor.who,
         what,
-        fix="make two rollouts: first let the actor take both forms (a new argument with a"
-        " default), then let the old one go; or give the new form a name of its own",
+        fix="make two rollouts: first let the actor accept both forms (a new argument with a"
+        " default), then remove the old form; or give the new form another name",
         **_signatures(actor),
     )
 
@@ -260,8 +262,8 @@ def _overlap(found: Rules, actor: Actor, at_once: Sequence[str], backwards: Sequ
         actor.who,
         f"while {', '.join(at_once)} rolls out, its old workers refuse what its new"
         f" processes enqueue for {actor.name}: {'; '.join(backwards)}",
-        fix="do not use it before the rollout is over, or split enqueueing and working"
-        " into two rollouts; what was refused can be replayed (rolehost dead)",
+        fix="do not enqueue it before the rollout is over, or split enqueueing and working"
+        " into two rollouts; refused jobs can be replayed (rolehost dead)",
         **_signatures(actor),
     )
 
@@ -270,8 +272,9 @@ def _signatures(actor: Actor) -> dict[str, str]:
     """Return workers and senders, the old signature, and the new signature."""
     senders = ", ".join(sorted({*actor.senders_old, *actor.senders_new}))
     return {
-        "where": f"worked by {', '.join(sorted(actor.new))}; enqueued by {senders or 'nobody'}",
-        "expected": f"({signature(actor.before.types)}), or what reads and writes it too",
+        "where": f"workers in {', '.join(sorted(actor.new))};"
+        f" enqueued by {senders or 'no deployment'}",
+        "expected": f"({signature(actor.before.types)}), or a compatible signature",
         "got": f"({signature(actor.after.types)})",
     }
 

@@ -22,13 +22,13 @@ class Rules:
     Attributes:
         edges: constraints on the order.
         drains: backlog that must be worked off → its size now; None: unknown.
-        mistakes: errors that forbid the rollout.
+        errors: problems that forbid the rollout.
         warnings: risks.
     """
 
     edges: list[Edge] = field(default_factory=list)
     drains: dict[str, int | None] = field(default_factory=dict)
-    mistakes: list[Problem] = field(default_factory=list)
+    errors: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
 
     def before(self, first: Iterable[str], then: Iterable[str], why: str) -> None:
@@ -51,9 +51,9 @@ class Rules:
         self.edges += [Edge(rolling(one), node, why) for one in first if one not in later]
         self.edges += [Edge(node, rolling(other), why) for other in sorted(later)]
 
-    def mistake(self, code: str, who: str, what: str, **words: str) -> None:
+    def error(self, code: str, who: str, what: str, **words: str) -> None:
         """Add an error, which forbids the rollout."""
-        self.mistakes.append(_problem(code, who, what, words))
+        self.errors.append(_problem(code, who, what, words))
 
     def warning(self, code: str, who: str, what: str, **words: str) -> None:
         """Add a warning."""

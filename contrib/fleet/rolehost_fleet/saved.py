@@ -31,8 +31,8 @@ def decode_all(text: str) -> tuple[Manifest, ...]:
     try:
         saved = msgspec.json.decode(text, type=Saved)
     except msgspec.MsgspecError as error:
-        raise ValueError(f"no file of manifests: {error}") from None
+        raise ValueError(f"not a file of manifests: {error}") from None
     for layout in (saved.format, *(manifest.format for manifest in saved.deployments)):
         if layout != FORMAT:
-            raise ValueError(f"manifests of layout {layout}; this host reads {FORMAT}")
+            raise ValueError(f"manifests of format {layout}; this host reads format {FORMAT}")
     return saved.deployments

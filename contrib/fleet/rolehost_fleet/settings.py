@@ -33,13 +33,13 @@ def _names(fleet: Fleet, notes: Notes) -> None:
         names.setdefault(member.name, []).append(member)
     for name, members in names.items():
         if len(members) > 1:
-            notes.mistake(
+            notes.error(
                 "deployment-twice",
                 members,
                 (member.at("deployment.name") for member in members),
                 f"{len(members)} deployments are named {name}: their processes, metrics and logs"
-                " cannot be told apart",
-                expected="a name of its own for each deployment",
+                " cannot be distinguished",
+                expected="a different name for each deployment",
                 got=named((member, name) for member in members),
                 fix="set [deployment] name in all but one of them",
             )
@@ -50,7 +50,7 @@ def _differ(
 ) -> None:
     """Report a setting that differs between members."""
     if any(value != values[0] for value in values):
-        notes.mistake(
+        notes.error(
             words.pop("code"),
             members,
             (member.at(key) for member in members),
@@ -67,10 +67,10 @@ def _environments(members: Sequence[FleetMember], notes: Notes) -> None:
         [member.deployment.host.deployment.environment for member in members],
         notes,
         code="environment-differs",
-        what="deployments of one fleet run in different environments: what one counts, another"
-        " refuses",
-        expected="one environment for all",
-        fix="set [deployment] environment to the same in all of them",
+        what="deployments of one fleet have different environments: undeclared names are refused"
+        " in one and only counted in another",
+        expected="one environment for all deployments",
+        fix="set [deployment] environment to the same value in all of them",
     )
 
 
@@ -86,8 +86,8 @@ def _contract(members: Sequence[FleetMember], notes: Notes) -> None:
                 [getattr(member.deployment.host.delivery, field.name) for member in users],
                 notes,
                 code="delivery-differs",
-                what=f"delivery.{field.name} differs, and is part of the contract that all"
-                " processes keep in one database",
+                what=f"delivery.{field.name} differs, but all processes on one database must have"
+                " the same value",
                 expected=f"the same delivery.{field.name} in all deployments",
                 fix="set it in a file that all of them include",
             )
@@ -101,7 +101,7 @@ def _leases(members: Sequence[FleetMember], notes: Notes) -> None:
         [member.deployment.host.scheduler.lease for member in users],
         notes,
         code="scheduler-differs",
-        what="schedulers take turns with leases of different length",
+        what="schedulers use leases of different length",
         expected="the same scheduler.lease in all deployments that run the role scheduler",
         fix="set it in a file that all of them include",
     )
@@ -116,9 +116,9 @@ def _said(fleet: Fleet, notes: Notes) -> None:
         [member.settings.database_connections for member in said],
         notes,
         code="fleet-differs",
-        what="the deployments disagree about how many connections the database leaves to them",
+        what="deployments set different connection limits for the database",
         expected="one fleet.database_connections",
-        fix="say it once, in a file that all of them include",
+        fix="set it once, in a file that all of them include",
     )
 
 
@@ -139,9 +139,9 @@ def _plugins(members: Sequence[FleetMember], notes: Notes) -> None:
                 "settings-differ",
                 (member for member, _ in found),
                 (member.at(f"{name}.{key}") for member, _ in found),
-                f"{name}.{key} differs among deployments that do the same work: how it is done"
-                " is left to chance",
-                expected="the same value wherever its jobs or events are taken",
+                f"{name}.{key} differs between deployments that do the same work: which value"
+                " applies is random",
+                expected="the same value in all deployments that take its jobs or events",
                 got=named((member, _shown(getattr(settings, key))) for member, settings in found),
                 fix="set it in a file that all of them include",
             )
@@ -171,14 +171,14 @@ def _binds(members: Sequence[FleetMember], notes: Notes) -> None:
             places.setdefault((machine, bind), []).extend([member] * member.replicas)
     for (machine, bind), claims in places.items():
         if len(claims) > 1 and not bind.endswith(":0"):
-            notes.mistake(
+            notes.error(
                 "bind-taken",
                 claims,
                 (member.at("http.bind") for member in claims),
                 f"{len(claims)} instances on the machine {machine} want to listen on {bind}",
-                expected="an address of its own for each instance on a machine",
+                expected="a different address for each instance on a machine",
                 got=named(
                     (member, f"{member.replicas} × {bind}") for member in dict.fromkeys(claims)
                 ),
-                fix="give each another http.bind, or spread them over machines",
+                fix="set a different http.bind in each, or use different machines",
             )

@@ -33,14 +33,14 @@ def _orchestrator(member: FleetMember, notes: Notes) -> None:
     needed = member.deployment.host.supervisor.grace
     if given is None or given > needed:
         return
-    notes.mistake(
+    notes.error(
         "orchestrator-grace",
         [member],
         [member.at("fleet.grace"), member.at("supervisor.grace")],
-        "whatever runs the instances kills them before their supervisor has stopped them",
+        "the orchestrator kills the instances before their supervisor has stopped them",
         expected=f"more than supervisor.grace, {needed:g} seconds",
         got=f"fleet.grace of {given:g} seconds",
-        fix="lengthen the orchestrator's grace period (and fleet.grace, which tells it), or"
+        fix="lengthen the orchestrator's grace period (and set fleet.grace to it), or"
         " shorten supervisor.grace",
     )
 
@@ -51,12 +51,12 @@ def _supervisor(member: FleetMember, notes: Notes) -> None:
     delay = host.http.shutdown_delay if "http" in member.roles else 0.0
     for role, seconds in graces(member).items():
         if delay + seconds > host.supervisor.grace:
-            notes.mistake(
+            notes.error(
                 "shutdown-budget",
                 [member],
                 [member.at("supervisor.grace"), member.at(f"{role}.grace")],
-                f"the supervisor kills the {role} role before its grace is over: the roles stop"
-                " one after the other, and http waits its shutdown_delay first",
+                f"the supervisor kills the {role} role before its grace period is over: the roles"
+                " stop one after the other, and http waits for its shutdown_delay first",
                 expected=f"supervisor.grace of at least {delay + seconds:g} seconds:"
                 f" {delay:g} of http.shutdown_delay and {seconds:g} of {role}.grace",
                 got=f"{host.supervisor.grace:g} seconds",
@@ -71,12 +71,12 @@ def _polls(member: FleetMember, notes: Notes) -> None:
     grace = member.deployment.host.consumer.grace
     if owned.value.fleet.poll_interval > grace:
         return
-    notes.mistake(
+    notes.error(
         "poll-interval",
         [member],
         [member.at(f"{owned.plugin}.poll_interval"), member.at("consumer.grace")],
-        "a consumer that gives partitions back waits for its handlers without polling, and loses"
-        " its membership meanwhile: what it finishes is handled twice",
+        "a consumer that gives partitions back waits for its handlers without polling. It may"
+        " lose its membership meanwhile, and then events are handled twice",
         expected=f"poll_interval above consumer.grace, {grace:g} seconds",
         got=f"{owned.value.fleet.poll_interval:g} seconds",
         fix=f"lengthen [{owned.plugin}] poll_interval, or shorten consumer.grace",
@@ -90,12 +90,12 @@ def _publishing(member: FleetMember, notes: Notes) -> None:
     lease = member.deployment.host.delivery.lease
     if owned.value.fleet.publish_timeout < lease:
         return
-    notes.mistake(
+    notes.error(
         "publish-timeout",
         [member],
         [member.at(f"{owned.plugin}.publish_timeout"), member.at("delivery.lease")],
-        "a relay may wait for the brokers longer than its lease holds: another relays the same"
-        " events meanwhile",
+        "a relay may wait for the brokers until its lease has expired: another relay then sends"
+        " the same events",
         expected=f"less than delivery.lease, {lease:g} seconds",
         got=f"{owned.value.fleet.publish_timeout:g} seconds",
         fix=f"shorten [{owned.plugin}] publish_timeout",
@@ -114,7 +114,7 @@ def _ephemeral(member: FleetMember, notes: Notes) -> None:
             [member],
             [owned.location, member.at("worker.grace")],
             f"the ephemeral actor {owned.value.name} may run longer than a stopping worker waits:"
-            " it is interrupted and begins anew, with the effects it had",
+            " then it is interrupted and runs again, and its effects stay",
             expected=f"a time limit of at most worker.grace, {grace:g} seconds",
             got="no time limit" if limit is None else f"a time limit of {limit:g} seconds",
             fix="shorten its time_limit, lengthen worker.grace, or make it durable",

@@ -11,10 +11,10 @@ from rolehost_fleet.model import Fleet, FleetMember, named
 
 #: Consequence if deployments do not share a storage kind.
 _APART: dict[Kind, str] = {
-    "database": "jobs, outbox, inbox and leases of one are not seen by the others",
-    "queue": "a wake-up of one reaches nobody who waits at the other",
-    "stream": "events of one are never read by the others",
-    "cache": "what one invalidates, the others keep",
+    "database": "a deployment cannot see jobs, outbox, inbox and leases of the others",
+    "queue": "a wake-up in one does not reach workers that wait at another",
+    "stream": "a deployment cannot read events of the others",
+    "cache": "values that one invalidates stay in the others",
 }
 
 #: Beginnings of addresses and paths on the machine itself.
@@ -55,14 +55,15 @@ def _backends(kind: Kind, members: Sequence[FleetMember], notes: Notes) -> bool:
     names = [(member, member.composition.backends[kind].value.name) for member in members]
     if len({name for _, name in names}) < 2:
         return bool(names)
-    notes.mistake(
+    notes.error(
         "backend-differs",
         members,
         (_place(kind, member) for member in members),
         f"the deployments have different backends for {kind}: {_APART[kind]}",
         expected=f"the same {kind} in all deployments that use one",
         got=named(names),
-        fix=f"set [storage] {kind} to the same name in all of them, best in a file they include",
+        fix=f"set [storage] {kind} to the same name in all of them, preferably in a file that"
+        " they include",
     )
     return False
 
@@ -83,22 +84,23 @@ def _servers(plugin: str, kinds: Sequence[Kind], fleet: Fleet, notes: Notes) -> 
     if "database" in kinds and len(leads) > 1:
         code = "schedulers-apart"
         told = (
-            "several schedulers lead at once, for their leases are in different databases: each"
+            "several schedulers lead at once, because their leases are in different databases: each"
             " schedule ticks more than once"
         )
-        expected = "one database for all deployments, above all those that run a scheduler"
+        expected = "one database for all deployments, in particular for those with a scheduler"
     else:
         code = "server-differs"
         told = f"the deployments keep their {what} in different places: {_APART[kinds[0]]}"
         expected = f"the same place for the {what} of all deployments"
-    notes.mistake(
+    notes.error(
         code,
         (member for member, _ in found),
         (member.at(f"{plugin}.{_key(member, plugin)}") for member, _ in found),
         told,
         expected=expected,
         got=named(found),
-        fix=f"give [{plugin}] the same values in all of them, best in a file they include",
+        fix=f"give [{plugin}] the same values in all of them, preferably in a file that they"
+        " include",
     )
 
 
@@ -120,7 +122,7 @@ def _on_one_machine(kind: Kind, members: Sequence[FleetMember]) -> bool:
 def _one_machine(plugin: str, kinds: Sequence[Kind], fleet: Fleet, notes: Notes) -> None:
     members = tuple(dict.fromkeys(member for kind in kinds for member in fleet.using(kind)))
     what = " and ".join((", ".join(kinds[:-1]), kinds[-1]) if len(kinds) > 1 else kinds)
-    notes.mistake(
+    notes.error(
         "one-machine-backend",
         members,
         (member.enabled_at(plugin) for member in members),
@@ -128,8 +130,8 @@ def _one_machine(plugin: str, kinds: Sequence[Kind], fleet: Fleet, notes: Notes)
         f" {_APART[kinds[0]]}",
         expected=f"backends that declare multi-host for {what}, or one machine for all instances",
         got=f"{plugin}, with {_instances(members)}",
-        fix=f"choose other backends for {what}; or, where it is true, set [fleet] machine to one"
-        " name in all these deployments",
+        fix=f"choose other backends for {what}; or, if all instances run on one machine, set"
+        " [fleet] machine to its name in all these deployments",
     )
 
 
@@ -164,15 +166,15 @@ def _loopback(kind: Kind, members: Sequence[FleetMember], notes: Notes) -> None:
     if len({member.settings.machine for member in own}) < 2:
         return
     plugin = own[0].composition.backends[kind].plugin
-    notes.mistake(
+    notes.error(
         "loopback-server",
         own,
         (member.at(f"{plugin}.{_key(member, plugin)}") for member in own),
-        f"the {kind} is said to be on the machine itself, and the machines are different ones:"
-        f" {_APART[kind]}",
-        expected="an address by which all machines mean the same server",
+        f"the address of the {kind} is a loopback address, but the instances run on different"
+        f" machines: {_APART[kind]}",
+        expected="an address that is the same server on all machines",
         got=named((m, f"{m.composition.backends[kind].value.fleet.identity}") for m in own),
-        fix=f"name the server in [{plugin}] by an address that all machines reach",
+        fix=f"set an address in [{plugin}] that all machines can reach",
     )
 
 
@@ -187,27 +189,27 @@ def _migrations(fleet: Fleet, notes: Notes) -> None:
                 _unmade(member, owner, makers, notes)
     if not makers and owners:
         members = fleet.using("database")
-        notes.mistake(
+        notes.error(
             "migrations-without-owner",
             members,
             (member.at("deployment.migrate") for member in members),
-            "no deployment brings the schema up, and none of them starts while it is not",
-            expected='a deployment with migrate = "run", or one whose file a job applies:'
+            "no deployment applies the migrations, so none of them will start",
+            expected='a deployment with migrate = "run", or a job that applies them:'
             ' [fleet] migrations = "job"',
             got=named((member, 'migrate = "check"') for member in members),
             fix='set [deployment] migrate = "run" in one of them; or run rolehost migrate up'
-            ' before them and say so: [fleet] migrations = "job"',
+            ' before them and set [fleet] migrations = "job"',
         )
     for owner, found in owners.items():
         if len({package for _, package in found}) > 1:
-            notes.mistake(
+            notes.error(
                 "migrations-differ",
                 (member for member, _ in found),
                 (member.at("plugins") for member, _ in found),
-                f"deployments bring different migrations as those of {owner}",
+                f"deployments have different migrations of {owner}",
                 expected="one package of migrations for each owner",
                 got=named(found),
-                fix="enable only one of the plugins that claim it, in all deployments",
+                fix="enable only one of the plugins with these migrations, in all deployments",
             )
 
 
@@ -223,13 +225,13 @@ def _unmade(member: FleetMember, owner: str, makers: Sequence[FleetMember], note
         for owned in member.composition.migrations
         if (owned.value.owner or owned.plugin) == owner
     ]
-    notes.mistake(
+    notes.error(
         "migrations-without-owner",
         [member],
         [member.enabled_at(plugins[0]), member.at("deployment.migrate")],
-        f"the tables of {owner} are used, and no deployment that migrates makes them",
+        f"the tables of {owner} are used, but no deployment that migrates creates them",
         expected=f"a plugin with the migrations of {owner} in a deployment that migrates:"
         f" {', '.join(str(maker.path or maker.name) for maker in makers)}",
-        got=f"{', '.join(plugins)} in {member.path or member.name} alone, which only checks",
+        got=f"{', '.join(plugins)} in {member.path or member.name} only, which does not migrate",
         fix=f'enable {plugins[0]} there, or set migrate = "run" here',
     )

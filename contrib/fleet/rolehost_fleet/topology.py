@@ -62,12 +62,12 @@ def _jobs(fleet: Fleet, notes: Notes) -> None:
         names = ", ".join(sorted(actors))
         sites = [site for each in actors.values() for site in each]
         many = len(actors) > 1
-        notes.mistake(
+        notes.error(
             "actor-without-worker",
             (member for member, _ in sites),
             (where for _, where in sites),
             f"the actor{'s' if many else ''} {names} {'are' if many else 'is'} enqueued, and no"
-            " deployment works on the jobs: they wait for ever",
+            " deployment has workers for the jobs: they are never done",
             expected=f"a deployment that runs the role worker with {names}",
             got=got,
             fix=fix,
@@ -83,11 +83,13 @@ def _whereabouts(fleet: Fleet, name: str) -> str:
             continue
         place = str(member.path or member.name)
         if not member.replicas:
-            parts.append(f"{place} has it and no replica")
+            parts.append(f"{place} has it, but no replica")
         elif "worker" not in member.roles:
-            parts.append(f"{place} has it and does not run the role worker")
+            parts.append(f"{place} has it, but does not run the role worker")
         else:
-            parts.append(f"{place} has it and does not take from its queue {owned.value.queue}")
+            parts.append(
+                f"{place} has it, but its workers do not take from the queue {owned.value.queue}"
+            )
     return "; ".join(parts) or "no deployment has it"
 
 
@@ -105,7 +107,7 @@ def _worker(fleet: Fleet, name: str) -> str:
     known = {name for member in fleet.members for name in member.composition.actors}
     near = did_you_mean(name, known)
     advice = (
-        "enable the plugin that brings it in a deployment of workers, or name it in external: "
+        "enable its plugin in a deployment of workers, or name it in external: "
         f'[fleet] external = ["actor:{name}"]'
     )
     return f"{near} or {advice}" if near else advice
@@ -118,20 +120,20 @@ def _topics(fleet: Fleet, notes: Notes) -> None:
             continue
         idle = [m for m in fleet.members for o in m.composition.handlers if o.value.topic == topic]
         near = did_you_mean(topic, handled)
-        notes.mistake(
+        notes.error(
             "topic-without-handler",
             (member for member, _ in sites),
             (where for _, where in sites),
-            f"events are published to {topic}, and no deployment handles them",
+            f"events are published to {topic}, but no deployment handles them",
             expected="a deployment that runs the role consumer with a handler of the topic,"
             " or readers outside the fleet",
-            got=f"{idle[0].path or idle[0].name} has one and does not run the role consumer"
+            got=f"{idle[0].path or idle[0].name} has one, but does not run the role consumer"
             if idle
             else "no handler",
             fix=f"add consumer to [fleet] roles of {idle[0].path or idle[0].name}"
             if idle
-            else f"{near + ' or ' if near else ''}enable a plugin with a handler of it, or say"
-            f' that it is read elsewhere: [fleet] external = ["topic:{topic}"]',
+            else f"{near + ' or ' if near else ''}enable a plugin with a handler of it, or"
+            f' declare that other programs read it: [fleet] external = ["topic:{topic}"]',
         )
 
 
@@ -149,10 +151,10 @@ def _handlers(fleet: Fleet, notes: Notes) -> None:
             "handler-without-publisher",
             (member for member, _ in sites),
             (site for _, site in sites),
-            f"the topic {topic} is handled, and no deployment publishes to it",
-            expected="a plugin that declares that it publishes there, or publishers elsewhere",
-            got="nobody publishes to it",
-            fix=f"{near + ' or ' if near else ''}say that others publish to it:"
+            f"the topic {topic} is handled, but no deployment publishes to it",
+            expected="a plugin that declares to publish to it, or publishers outside the fleet",
+            got="no publisher",
+            fix=f"{near + ' or ' if near else ''}declare that other programs publish to it:"
             f' [fleet] external = ["topic:{topic}"]',
         )
 
@@ -163,12 +165,12 @@ def _schedules(fleet: Fleet, notes: Notes) -> None:
         if name in ticked:
             continue
         members = [member for member, _ in sites]
-        notes.mistake(
+        notes.error(
             "schedule-without-scheduler",
             members,
             (owned.location for _, owned in sites),
             f"no deployment runs the schedule {name}: it never ticks",
-            expected="a deployment that has it and runs the role scheduler",
+            expected="a deployment with this schedule that runs the role scheduler",
             got="; ".join(_runs(member) for member in dict.fromkeys(members)),
             fix=f"add scheduler to [fleet] roles of {members[0].path or members[0].name}"
             if members[0].replicas
@@ -193,22 +195,22 @@ def _runs(member: FleetMember) -> str:
 
 def _roles(fleet: Fleet, notes: Notes) -> None:
     for member, role in _missing(fleet):
-        notes.mistake(
+        notes.error(
             "role-missing",
             [member],
             [member.at("fleet.roles")],
-            f"the instances are said to run {role}, and no plugin makes the deployment that",
+            f"[fleet] roles has {role}, but no plugin contributes what needs this role",
             expected=f"roles of {', '.join(member.composition.roles) or 'none'}",
             got=role,
-            fix=f"enable a plugin that makes it {role}, or take {role} out of [fleet] roles",
+            fix=f"enable a plugin that needs the role {role}, or remove {role} from [fleet] roles",
         )
     for member in fleet.members:
         if member.replicas and not member.roles:
-            notes.mistake(
+            notes.error(
                 "nothing-to-run",
                 [member],
                 [member.at("fleet.roles")],
-                "the deployment has instances, and they run no role",
+                "the deployment has instances, but they run no role",
                 expected="at least one role, or no replica",
                 got=f"{member.replicas} replica{'s' if member.replicas > 1 else ''}, no role",
                 fix="enable a plugin that contributes something to run, or set replicas to 0",
@@ -230,10 +232,10 @@ def _external(fleet: Fleet, notes: Notes) -> None:
             "external-unknown",
             members,
             (member.at("fleet.external") for member in members),
-            f"{name} is said to have its other side elsewhere, and has no side here",
+            f"[fleet] external has {name}, but no deployment sends or takes it",
             expected="a topic that the fleet publishes or handles, or an actor that it enqueues",
             got=name,
-            fix=did_you_mean(name, known) or f"take {name} out of [fleet] external",
+            fix=did_you_mean(name, known) or f"remove {name} from [fleet] external",
         )
 
 

@@ -26,12 +26,12 @@ def check(fleet: Fleet, manifests: Sequence[Manifest], notes: Notes) -> None:
             if name in here and here[name] != version:
                 unlike.setdefault((name, here[name], version), []).append(manifest.deployment)
     for (name, ours, theirs), deployments in unlike.items():
-        notes.mistake(
+        notes.error(
             "version-differs",
             fleet.members,
             (f"manifest of {deployment}" for deployment in deployments),
-            f"{name} has another version there: its jobs, events and tables may mean something"
-            " else",
+            f"{name} has another version in the other image: its jobs, events and tables may"
+            " differ",
             expected=f"{name} {ours}, as it is installed here",
             got=f"{name} {theirs}",
             fix="build both from the same requirements; to roll a new version out, compare them"
@@ -63,22 +63,22 @@ def _migrations(fleet: Fleet, manifests: Sequence[Manifest], notes: Notes) -> No
             continue
         more = [entry.label for entry in sorted(mine[owner] - theirs[owner])]
         less = [entry.label for entry in sorted(theirs[owner] - mine[owner])]
-        notes.mistake(
+        notes.error(
             "migrations-differ",
             (m for m in fleet.members if any(o == owner for o, _ in m.composition.schema_sets)),
             (f"manifest of {manifest.deployment}" for manifest in manifests),
-            f"the tables of {owner} are made by different migrations here and there",
+            f"{owner} has different migrations here and in the other image",
             expected=f"the same migrations of {owner} in the whole fleet",
             got="; ".join(
                 filter(
                     None,
                     (
-                        f"here alone {', '.join(more)}" if more else "",
-                        f"there alone {', '.join(less)}" if less else "",
+                        f"only here {', '.join(more)}" if more else "",
+                        f"only there {', '.join(less)}" if less else "",
                     ),
                 )
             ),
-            fix=f"install the same version of what brings the migrations of {owner}",
+            fix=f"install the same version of the distribution with the migrations of {owner}",
         )
 
 

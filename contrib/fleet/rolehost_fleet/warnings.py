@@ -39,9 +39,9 @@ def warnings(status: FleetStatus, expected: Iterable[Manifest]) -> Iterator[Prob
                 who=f"deployment {deployment}",
                 where="table rolehost_migrations",
                 what=drift.notice,
-                expected="this during a rollout alone",
+                expected="newer migrations during a rollout only",
                 got=", ".join(drift.newer),
-                fix="finish the rollout, or take the migrations back: rolehost migrate down",
+                fix="finish the rollout, or revert the migrations: rolehost migrate down",
             )
 
 
@@ -70,17 +70,17 @@ def _late(status: FleetStatus) -> Iterator[Problem]:
             what=f"events have waited for {(status.now - late[0].oldest) / 1000:.0f} s",
             expected=f"at most {LATE:.0f} s",
             got=count(sum(each.events for each in late), "event"),
-            fix="look at the stream: rolehost doctor",
+            fix="check the stream: rolehost doctor",
         )
     if status.stream is False:
         yield Problem(
             code="stream-away",
             who="fleet",
             where="stream",
-            what="the stream does not answer, so what groups have not read is not known",
+            what="the stream does not answer, so the number of unread events is unknown",
             expected="an answer",
             got="none",
-            fix="rolehost doctor says why",
+            fix="rolehost doctor shows why",
         )
 
 
@@ -106,7 +106,7 @@ def _ticks(status: FleetStatus) -> Iterator[Problem]:
                 who=f"schedule {problem.schedule}",
                 where="schedules",
                 what=problem.what,
-                expected="a job for every tick, and clocks that agree",
+                expected="a job for every tick, and synchronised clocks",
                 got=f"{state.failures} failed, last tick {_moment(state.last_tick)}",
                 fix=problem.fix,
             )
@@ -126,7 +126,7 @@ def _degraded(status: FleetStatus) -> Iterator[Problem]:
                 what=f"{manifest.deployment} runs without {', '.join(manifest.degraded)}",
                 expected="every enabled plugin",
                 got="its routes answer 503, its jobs and events wait",
-                fix="its log, and rolehost check, say what failed",
+                fix="its log and rolehost check show the error",
             )
 
 
@@ -160,5 +160,5 @@ def _few(status: FleetStatus, expected: Iterable[Manifest]) -> Iterator[Problem]
                     what=f"{lives} of {wanted} processes of the role {role} live",
                     expected=str(wanted),
                     got=str(lives),
-                    fix="look at the logs of those that do not come up",
+                    fix="read the logs of those that do not start",
                 )

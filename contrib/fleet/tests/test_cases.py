@@ -1,4 +1,4 @@
-"""Fleets with one mistake each: what ``rolehost fleet check`` says, word by word.
+"""Fleets with one error each: what ``rolehost fleet check`` says, word by word.
 
 ``ROLEHOST_GOLDEN=write pytest contrib/fleet/tests`` writes the golden texts anew; read the
 difference.
@@ -33,9 +33,9 @@ def told(case: Case, folder: Path) -> str:
     """Return everything that is said of a case's fleet, its folder left out."""
     fleet = load(case.write(folder), environ=ENVIRON, extra=case.extra())
     findings = check(fleet)
-    parts = [f"{problem}\n" for problem in findings.mistakes]
+    parts = [f"{problem}\n" for problem in findings.errors]
     parts += [f"warning: {problem}\n" for problem in findings.warnings]
-    # A line more in a deployment is no other mistake.
+    # Lines may be added to a deployment.
     text = "\n".join(parts).replace(f"{folder}/", "")
     return re.sub(r"(\.toml|[a-z_]+\.[a-z_.]+):\d+", r"\1:N", text)
 

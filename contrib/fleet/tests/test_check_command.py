@@ -50,7 +50,7 @@ def test_a_mistake_ends_it_with_status_3(
     assert status == 3
     out = capsys.readouterr().out
     assert out.startswith("schedule-without-scheduler: ")
-    assert out.endswith("webhooks: 1 mistake\n")
+    assert out.endswith("webhooks: 1 error\n")
 
 
 def test_a_warning_fails_the_check_only_when_it_is_strict(
@@ -74,8 +74,8 @@ def test_a_deployment_that_is_wrong_by_itself_is_told_first(
 
     told = json.loads(capsys.readouterr().out)
     assert told["ok"] is False
-    [mistake] = told["fleets"][0]["mistakes"]
-    assert mistake["who"] == f"deployment {tmp_path / 'worker.toml'}"
+    [error] = told["fleets"][0]["errors"]
+    assert error["who"] == f"deployment {tmp_path / 'worker.toml'}"
 
 
 def test_the_document_tells_what_each_deployment_asks_for(
@@ -86,7 +86,7 @@ def test_the_document_tells_what_each_deployment_asks_for(
     told = json.loads(capsys.readouterr().out)
     [fleet] = told["fleets"]
     assert told["ok"] is True
-    assert (fleet["fleet"], fleet["mistakes"], fleet["warnings"]) == ("webhooks", [], [])
+    assert (fleet["fleet"], fleet["errors"], fleet["warnings"]) == ("webhooks", [], [])
     worker = fleet["deployments"][1]
     assert worker["name"] == "worker"
     assert worker["roles"] == ["http", "worker"]
@@ -165,7 +165,7 @@ def test_what_another_image_has_installed_must_be_what_is_installed_here(
 
     out = capsys.readouterr().out
     assert "got:      rolehost-webhooks 9.9" in out
-    assert "there alone webhooks/0001_new" in out
+    assert "only there webhooks/0001_new" in out
     file.write_text("{}", encoding="utf-8")
     assert invoke(["fleet", "check", "--manifest", str(file), *paths]) == 4
 

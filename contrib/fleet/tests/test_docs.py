@@ -18,7 +18,7 @@ def found() -> set[str]:
     for name in CHECKS:
         text = (FLEET / f"{name}.py").read_text("utf-8")
         codes.update(
-            re.findall(r'(?:notes\.\w+\(|code =|code=|warning,|mistake,)\s*"([a-z-]+)"', text)
+            re.findall(r'(?:notes\.\w+\(|code =|code=|warning,|error,)\s*"([a-z-]+)"', text)
         )
     return codes
 

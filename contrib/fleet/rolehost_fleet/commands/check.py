@@ -70,7 +70,7 @@ def check(
     """
     results = _results(expanded(deployments), _read(manifests), connect)
     failed = any(
-        result.findings.mistakes or (strict and result.findings.warnings) for result in results
+        result.findings.errors or (strict and result.findings.warnings) for result in results
     )
     if as_json:
         document({"ok": not failed, "fleets": [_as_dict(result) for result in results]})
@@ -98,7 +98,7 @@ def _results(paths: Sequence[Path], elsewhere: Sequence[Manifest], connect: bool
     """Check each fleet of these files, if each deployment alone is correct."""
     whole, problems = examine(paths)
     if whole is None:
-        return [Result(", ".join(map(str, paths)), (), Findings(mistakes=problems))]
+        return [Result(", ".join(map(str, paths)), (), Findings(errors=problems))]
     members = tuple(member for member in whole.members if member.composition.plugins)
     if not members:
         raise StartError(f"{', '.join(map(str, paths))}: no deployment here enables a plugin")
@@ -148,7 +148,7 @@ def _as_dict(result: Result) -> dict[str, object]:
     return {
         "fleet": result.name,
         "deployments": [_member(member) for member in result.members],
-        "mistakes": [problem.as_dict() for problem in result.findings.mistakes],
+        "errors": [problem.as_dict() for problem in result.findings.errors],
         "warnings": [problem.as_dict() for problem in result.findings.warnings],
     }
 
@@ -165,12 +165,12 @@ def _member(member: FleetMember) -> dict[str, object]:
 
 
 def _tell(result: Result) -> None:
-    for problem in result.findings.mistakes:
+    for problem in result.findings.errors:
         click.echo(f"{problem}\n")
     for problem in result.findings.warnings:
         click.echo(f"warning: {problem}\n")
     for member in result.members:
         click.echo(f"{member.path}: {member.replicas} × {', '.join(member.roles) or 'nothing'}")
-    found = (("mistake", result.findings.mistakes), ("warning", result.findings.warnings))
+    found = (("error", result.findings.errors), ("warning", result.findings.warnings))
     counts = [count(len(problems), noun) for noun, problems in found if problems]
     click.echo(f"{result.name}: {', '.join(counts) or 'ok: the deployments fit together'}")

@@ -58,8 +58,8 @@ def _actor(composition: Composition, actor: Actor) -> Facts:
     ]
     queues = composition.deployment.host.worker.queues
     if queues is not None and actor.queue not in queues:
-        return [*facts, ("not worked here", f"[worker] queues leaves {actor.queue} out")]
-    return [*facts, ("worked by", "the worker role of this deployment")]
+        return [*facts, ("not consumed here", f"[worker] queues leaves {actor.queue} out")]
+    return [*facts, ("consumed by", "the worker role of this deployment")]
 
 
 def _handler(composition: Composition, handler: Handler) -> Facts:
@@ -67,7 +67,7 @@ def _handler(composition: Composition, handler: Handler) -> Facts:
     return [
         ("topic", handler.topic),
         ("group", handler.group),
-        *(publishers or [("published by", "nobody in this deployment")]),
+        *(publishers or [("published by", "no plugin of this deployment")]),
     ]
 
 
@@ -75,7 +75,7 @@ def _schedule(composition: Composition, schedule: Schedule) -> Facts:
     name = actor_of(schedule)
     here = composition.actors.get(name)
     worked = f"plugin {here.plugin}, here" if here else "another deployment"
-    return [("ticks", when(schedule)), ("enqueues", name), ("worked by", worked)]
+    return [("ticks", when(schedule)), ("enqueues", name), ("consumed by", worked)]
 
 
 def _backend(composition: Composition, backend: Backend) -> Facts:
@@ -120,7 +120,7 @@ def explain(composition: Composition, kind: str, name: str) -> Facts | None:
         if found.name(owned.value) == name:
             facts += provided(composition, owned) + found.facts(composition, owned.value)
     if kind == "actor" and not facts and name in composition.enqueues:
-        return [*_enqueuers(composition, name), ("worked by", "another deployment")]
+        return [*_enqueuers(composition, name), ("consumed by", "another deployment")]
     return facts or None
 
 

@@ -97,11 +97,11 @@ def _workers(fleet: Fleet, actor: str) -> Facts:
         if not off and not member.works(owned.value.queue):
             off = f"{member.at('worker.queues')} leaves {owned.value.queue} out"
         if off:
-            idle.append(("not worked by", f"{member.name}: {off}"))
+            idle.append(("not consumed by", f"{member.name}: {off}"))
         else:
-            working.append(("worked by", f"the role worker of {_at(member, owned.plugin)}"))
+            working.append(("consumed by", f"the role worker of {_at(member, owned.plugin)}"))
     if not working:
-        working = [_nobody(fleet, "worked by", f"actor:{actor}")]
+        working = [_nothing(fleet, "consumed by", f"actor:{actor}")]
     return [*working, *idle]
 
 
@@ -127,8 +127,8 @@ def _topic(fleet: Fleet, name: str) -> Facts:
     if not published and not consumed:
         return []
     if not any(label == "consumed by" for label, _ in consumed):
-        consumed.append(_nobody(fleet, "consumed by", f"topic:{name}"))
-    return [*(published or [_nobody(fleet, "published by", f"topic:{name}")]), *consumed]
+        consumed.append(_nothing(fleet, "consumed by", f"topic:{name}"))
+    return [*(published or [_nothing(fleet, "published by", f"topic:{name}")]), *consumed]
 
 
 def _handler(fleet: Fleet, name: str) -> Facts:
@@ -198,10 +198,10 @@ def _role_off(member: FleetMember, role: Role) -> str:
     return ""
 
 
-def _nobody(fleet: Fleet, label: str, what: str) -> tuple[str, str]:
+def _nothing(fleet: Fleet, label: str, what: str) -> tuple[str, str]:
     if fleet.external(what):
-        return label, "somebody outside of the fleet, as it says"
-    return label, "nobody in these deployments"
+        return label, "a program outside the fleet, says [fleet] external"
+    return label, "no deployment here"
 
 
 _ACROSS: Mapping[str, Callable[[Fleet, str], Facts]] = {

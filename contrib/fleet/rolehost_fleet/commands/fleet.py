@@ -8,10 +8,16 @@ from rolehost.cli.lazy import LazyGroup
 #: Name → (``module:attribute``, one line for the help).
 SUBCOMMANDS = {
     "check": ("rolehost_fleet.commands.check:check", "Check that deployments fit together."),
-    "graph": ("rolehost_fleet.commands.graph:graph", "Draw who runs, sends and takes what."),
-    "manifest": ("rolehost_fleet.commands.manifest:manifest", "Write down what a fleet is."),
-    "plan": ("rolehost_fleet.commands.plan:plan", "Tell what a new version of the fleet changes."),
-    "status": ("rolehost_fleet.commands.status:status", "Tell which processes of the fleet live."),
+    "graph": ("rolehost_fleet.commands.graph:graph", "Draw roles, queues and topics."),
+    "manifest": (
+        "rolehost_fleet.commands.manifest:manifest",
+        "Write the manifests of deployments.",
+    ),
+    "plan": (
+        "rolehost_fleet.commands.plan:plan",
+        "Print changes and rollout order of a new version.",
+    ),
+    "status": ("rolehost_fleet.commands.status:status", "Print processes, backlogs and problems."),
 }
 
 

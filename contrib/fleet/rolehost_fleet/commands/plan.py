@@ -56,13 +56,13 @@ class Side:
     "--connect",
     type=click.Path(path_type=Path),
     metavar="DEPLOYMENT",
-    help="Look at what is queued, with this deployment's database and stream.",
+    help="Read queued jobs and events from the database and stream of this deployment.",
 )
 @click.option(
     "--accept",
     multiple=True,
     metavar="WHO",
-    help="Bear the problems of WHO, as they name it ('actor NAME'); may be repeated.",
+    help="Accept the errors of WHO, for example 'actor NAME'; may be repeated.",
 )
 @takes_fleet
 @as_json
@@ -93,7 +93,7 @@ def plan(
         document(made.as_dict())
     else:
         _tell(made, looked=status is not None)
-    return exits.FAILED if made.mistakes else exits.OK
+    return exits.FAILED if made.errors else exits.OK
 
 
 def _saved(path: Path) -> tuple[Manifest, ...]:
@@ -142,7 +142,7 @@ def _running(status: FleetStatus) -> tuple[Manifest, ...]:
         )
     silent = sorted({each.deployment for each in status.processes} - set(names))
     if silent:
-        raise StartError(f"{', '.join(silent)} does not tell what it runs: its host is older")
+        raise StartError(f"{', '.join(silent)} has no manifest: its host is older")
     return running
 
 
@@ -161,6 +161,8 @@ def _tried(database: Database, new: Side) -> list[Unreadable]:
 
 
 def _tell(made: Plan, *, looked: bool) -> None:
+    from rolehost_fleet.status import count
+
     if not made.changes and not made.steps:
         click.echo("nothing changes")
     for change in made.changes:
@@ -171,11 +173,11 @@ def _tell(made: Plan, *, looked: bool) -> None:
         click.echo(f"{'' if number > 1 else chr(10)}{number}. {step.text}")
         for why in step.why:
             click.echo(f"     {why}")
-    for problem in made.mistakes:
+    for problem in made.errors:
         click.echo(f"\n{problem}")
     for problem in made.warnings:
         click.echo(f"\nwarning: {problem}")
-    wrong, odd = len(made.mistakes), len(made.warnings)
-    told = [f"{wrong} in the way"] * bool(wrong) + [f"{odd} to be careful of"] * bool(odd)
-    seen = "" if looked else "; nobody looked at what is queued"
-    click.echo(f"\n{', '.join(told) or 'nothing is in the way'}{seen}")
+    errors, risks = len(made.errors), len(made.warnings)
+    counts = [count(errors, "error")] * bool(errors) + [count(risks, "warning")] * bool(risks)
+    seen = "" if looked else "; the queue was not read"
+    click.echo(f"\n{', '.join(counts) or 'ok: the rollout is possible'}{seen}")

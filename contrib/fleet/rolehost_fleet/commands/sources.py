@@ -173,7 +173,7 @@ def connected(fleet: Fleet) -> Iterator[Shared]:
     """
     members = _having(fleet, "database")
     if not members:
-        raise StartError("no deployment here has a database, so its fleet leaves no trace")
+        raise StartError("no deployment here has a database, so its fleet has no status")
     identities = {
         owned.value.fleet.identity: member.name
         for member in members
@@ -182,7 +182,7 @@ def connected(fleet: Fleet) -> Iterator[Shared]:
     if len(identities) > 1:
         raise StartError(
             f"{' and '.join(sorted(identities.values()))} have different databases, so they"
-            " are no fleet"
+            " are not one fleet"
         )
     with ExitStack() as stack:
         opened: dict[str, ProcessServices] = {}

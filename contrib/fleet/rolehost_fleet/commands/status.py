@@ -64,7 +64,7 @@ def status(
             else:
                 _tell(members.name, status, findings)
             if not watch:
-                return exits.FAILED if findings.mistakes else exits.OK
+                return exits.FAILED if findings.errors else exits.OK
             time.sleep(every)
 
 
@@ -72,7 +72,7 @@ def as_dict(name: str, status: FleetStatus, findings: Findings) -> dict[str, Any
     """Return the status as plain data for ``--json``; times are milliseconds since the epoch."""
     return {
         "fleet": name,
-        "ok": not findings.mistakes,
+        "ok": not findings.errors,
         "at": status.now,
         "processes": [
             {
@@ -102,12 +102,14 @@ def as_dict(name: str, status: FleetStatus, findings: Findings) -> dict[str, Any
         "outbox": [each._asdict() for each in status.outbox],
         "messages": status.messages,
         "leader": status.leader,
-        "mistakes": [problem.as_dict() for problem in findings.mistakes],
+        "errors": [problem.as_dict() for problem in findings.errors],
         "warnings": [problem.as_dict() for problem in findings.warnings],
     }
 
 
 def _tell(name: str, status: FleetStatus, findings: Findings) -> None:
+    from rolehost_fleet.status import count as count_of
+
     count = len(status.processes)
     names = {process.deployment for process in status.processes}
     click.echo(
@@ -121,13 +123,13 @@ def _tell(name: str, status: FleetStatus, findings: Findings) -> None:
     waiting = _waiting(status)
     listing(waiting, as_json=False, empty="nothing waits")
     click.echo(f"leading scheduler: {status.leader or 'none'}")
-    for problem in findings.mistakes:
+    for problem in findings.errors:
         click.echo(f"\n{problem}")
     for problem in findings.warnings:
         click.echo(f"\nwarning: {problem}")
-    wrong, odd = len(findings.mistakes), len(findings.warnings)
-    told = [f"{wrong} wrong"] * bool(wrong) + [f"{odd} to look at"] * bool(odd)
-    click.echo(f"\n{', '.join(told) or 'all is well'}")
+    errors, odd = len(findings.errors), len(findings.warnings)
+    counts = [count_of(errors, "error")] * bool(errors) + [count_of(odd, "warning")] * bool(odd)
+    click.echo(f"\n{', '.join(counts) or 'ok'}")
 
 
 def _processes(status: FleetStatus) -> list[dict[str, Any]]:

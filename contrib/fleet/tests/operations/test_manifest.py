@@ -66,7 +66,7 @@ def test_one_of_another_layout_is_refused(fleet):
     other = msgspec.structs.replace(fleet.describe(), format=99)
     with pytest.raises(ValueError, match="layout 99"):
         decode(encode(other))
-    with pytest.raises(ValueError, match="no file of manifests"):
+    with pytest.raises(ValueError, match="not a file of manifests"):
         decode_all("{}")
 
 

@@ -69,14 +69,14 @@ def two(fleet, worker=None, **api):
 def test_nothing_changes_between_a_fleet_and_itself(fleet):
     both = two(fleet, an_actor(v1), enqueues=("greet",))
     plan = make(both, both)
-    assert (plan.changes, plan.steps, plan.mistakes, plan.warnings) == ((), (), (), ())
+    assert (plan.changes, plan.steps, plan.errors, plan.warnings) == ((), (), (), ())
 
 
 def test_the_worker_of_a_new_actor_goes_before_who_enqueues_it(fleet):
     old = [fleet.describe("api"), fleet.describe("worker")]
     plan = make(old, two(fleet, an_actor(v1), enqueues=("greet",)))
     assert steps(plan) == ["roll out worker", "roll out api"]
-    assert plan.steps[0].why == ("before api: it works the actor greet, which is new",)
+    assert plan.steps[0].why == ("before api: it has the workers of the new actor greet",)
     assert ("+", "actor", "greet") in [change[:3] for change in plan.changes]
 
 
@@ -91,19 +91,19 @@ def test_who_enqueues_a_removed_actor_goes_before_its_worker_and_the_backlog_bet
         "wait until no jobs of greet are left (0 now)",
         "roll out worker",
     ]
-    assert plan.mistakes == ()
+    assert plan.errors == ()
     services.enqueue("greet", name="you")
     plan = make(old, new, look(services))
-    assert codes(plan.mistakes) == ["backlog"]
-    assert plan.mistakes[0].what == "greet is taken away with 1 job of it waiting"
-    assert make(old, new, look(services), accept=["actor greet"]).mistakes == ()
+    assert codes(plan.errors) == ["backlog"]
+    assert plan.errors[0].what == "greet is removed with 1 job of it in the backlog"
+    assert make(old, new, look(services), accept=["actor greet"]).errors == ()
     assert codes(make(old, new).warnings) == ["backlog-unknown"]
 
 
 def test_an_actor_that_is_still_enqueued_cannot_be_removed(fleet):
     old = two(fleet, an_actor(v1), enqueues=("greet",))
     plan = make(old, two(fleet, None, enqueues=("greet",)))
-    assert "actor-without-worker" in codes(plan.mistakes)
+    assert "actor-without-worker" in codes(plan.errors)
 
 
 def test_a_new_argument_with_a_default_rolls_out_with_the_worker_first(fleet):
@@ -112,7 +112,7 @@ def test_a_new_argument_with_a_default_rolls_out_with_the_worker_first(fleet):
     new[0] = msgspec.structs.replace(new[0], version="2")  # the api changes too
     plan = make(old, new)
     assert steps(plan) == ["roll out worker", "roll out api"]
-    assert plan.mistakes == plan.warnings == ()
+    assert plan.errors == plan.warnings == ()
 
 
 def test_an_argument_that_goes_rolls_out_with_the_worker_last_and_the_backlog_between(any_fleet):
@@ -130,16 +130,16 @@ def test_an_argument_that_goes_rolls_out_with_the_worker_last_and_the_backlog_be
         "wait until no jobs of greet in the old form are left (1 now)",
         "roll out worker",
     ]
-    assert plan.mistakes == ()
+    assert plan.errors == ()
     services.enqueue("greet", name="does not", times=3)
     for reading in (readers(new), readers(new, [{"greet": an_actor(v1)}])):
         tried = unreadable_jobs(services.database, new, reading)
         plan = make(old, new, look(services), tried)
-        assert codes(plan.mistakes) == ["queued-unreadable"]
-        assert plan.mistakes[0].what == (
-            "1 of 2 that are queued for greet cannot be read by the new version"
+        assert codes(plan.errors) == ["queued-unreadable"]
+        assert plan.errors[0].what == (
+            "the new version cannot decode 1 of 2 that are queued for greet"
         )
-        assert "times" in plan.mistakes[0].got
+        assert "times" in plan.errors[0].got
 
 
 def test_what_neither_side_of_a_rollout_reads_is_forbidden(fleet):
@@ -150,8 +150,8 @@ def test_what_neither_side_of_a_rollout_reads_is_forbidden(fleet):
         (narrower, "name takes integer, and may be string"),
     ):
         plan = make(old, two(fleet, an_actor(changed), enqueues=("greet",)))
-        assert codes(plan.mistakes) == ["argument-incompatible"], changed
-        assert words in plan.mistakes[0].what
+        assert codes(plan.errors) == ["argument-incompatible"], changed
+        assert words in plan.errors[0].what
 
 
 def test_types_that_a_schema_cannot_tell_apart_are_worth_a_look(fleet):
@@ -167,8 +167,8 @@ def test_in_one_deployment_a_wider_argument_asks_for_care_and_a_narrower_is_forb
 
     plan = make(one(v1), one(wider))
     assert codes(plan.warnings) == ["argument-overlap"]
-    assert plan.mistakes == ()
-    assert codes(make(one(wider), one(v1)).mistakes) == ["argument-incompatible"]
+    assert plan.errors == ()
+    assert codes(make(one(wider), one(v1)).errors) == ["argument-incompatible"]
 
 
 def test_an_actor_that_leaves_its_queue_leaves_no_job_behind(any_fleet):
@@ -178,8 +178,8 @@ def test_an_actor_that_leaves_its_queue_leaves_no_job_behind(any_fleet):
     services = any_fleet.services(composition)
     services.enqueue("greet", name="you")
     plan = make(old, new, look(services))
-    assert codes(plan.mistakes) == ["backlog"]
-    assert plan.mistakes[0].what.startswith("greet moves from the queue default to fast")
+    assert codes(plan.errors) == ["backlog"]
+    assert plan.errors[0].what.startswith("greet moves from the queue default to fast")
 
 
 class Order(msgspec.Struct):
@@ -204,13 +204,13 @@ def test_a_group_with_unread_events_cannot_be_removed(fleet):
     reads = fleet.describe("reads", handlers=[a_handler(Order)])
     old = [fleet.describe("api", publishes=("orders",)), reads]
     new = [fleet.describe("api")]
-    assert make(old, new, look(services, *old, stream=services.stream)).mistakes == ()
+    assert make(old, new, look(services, *old, stream=services.stream)).errors == ()
     from rolehost.storage import Record
 
     services.stream.publish([Record("orders", b'{"number": 1}')])
     plan = make(old, new, look(services, *old, stream=services.stream))
-    assert codes(plan.mistakes) == ["backlog"]
-    assert plan.mistakes[0].what == "the group mail is taken away with 1 event of orders unread"
+    assert codes(plan.errors) == ["backlog"]
+    assert plan.errors[0].what == "the group mail is removed with 1 event of orders unread"
     assert steps(plan) == [
         "roll out api",
         "wait until no events of orders for mail are left (1 now)",
@@ -232,9 +232,9 @@ def test_a_payload_that_cannot_be_read_is_forbidden_unless_nothing_is_unread(fle
         ]
 
     plan = make(version(Order), version(NamedOrder))
-    assert codes(plan.mistakes) == ["payload-incompatible"]
-    assert "name is not given and is required" in plan.mistakes[0].what
-    assert make(version(NamedOrder), version(Order)).mistakes == ()
+    assert codes(plan.errors) == ["payload-incompatible"]
+    assert "name is not given and is required" in plan.errors[0].what
+    assert make(version(NamedOrder), version(Order)).errors == ()
 
     services = fleet.services(fleet.compose("api", publishes=("orders",)))
     services.publish(Event(topic="orders", type="made", data=Order(1)))
@@ -242,7 +242,7 @@ def test_a_payload_that_cannot_be_read_is_forbidden_unless_nothing_is_unread(fle
     assert (found.name, found.failed, found.why) == ("orders/mail", 1, "name is missing")
     nobody = [fleet.describe("reads", handlers=[a_handler(Order)])]
     plan = make(version(Order), nobody, look(services, stream=services.stream))
-    assert [problem.who for problem in plan.mistakes] == ["outbox"]
+    assert [problem.who for problem in plan.errors] == ["outbox"]
 
 
 def test_a_schedule_goes_after_the_worker_of_its_actor(fleet):
@@ -281,8 +281,8 @@ def test_where_no_order_is_right_that_is_told(fleet):
         fleet.describe("b", actors=[other], enqueues=("one",)),
     ]
     plan = make(old, new)
-    assert codes(plan.mistakes) == ["no-order"]
-    assert plan.mistakes[0].who == "deployments a, b"
+    assert codes(plan.errors) == ["no-order"]
+    assert plan.errors[0].who == "deployments a, b"
     assert len(plan.steps) == 2
 
 
@@ -308,11 +308,13 @@ def test_messages_of_an_ephemeral_actor_that_is_removed_are_told(fleet):
     )
     assert (seen.messages, seen.dead_messages) == ({"pings": 1}, None)
     plan = make(old, [fleet.describe("app")], seen)
-    assert plan.mistakes[0].what == ("ping is taken away with 1 message of the queue pings waiting")
+    assert plan.errors[0].what == (
+        "ping is removed with 1 message of the queue pings in the backlog"
+    )
 
 
 def test_an_actor_that_is_worked_outside_of_the_fleet_may_go(fleet):
     outside = '[fleet]\nexternal = ["actor:greet"]'
     old = two(fleet, an_actor(v1), enqueues=("greet",))
     new = [fleet.describe("api", outside, enqueues=("greet",)), fleet.describe("worker")]
-    assert make(old, new).mistakes == ()
+    assert make(old, new).errors == ()

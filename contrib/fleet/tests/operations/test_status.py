@@ -54,7 +54,7 @@ def judge(services, expected=(), *, stream=None):
 
 
 def codes(findings):
-    return [problem.code for problem in findings.mistakes]
+    return [problem.code for problem in findings.errors]
 
 
 def test_a_fleet_that_runs_what_its_files_say_is_well(any_fleet):
@@ -62,7 +62,7 @@ def test_a_fleet_that_runs_what_its_files_say_is_well(any_fleet):
     services = any_fleet.services(composition)
     with living(composition, "worker"):
         findings = judge(services, [describe(composition)])
-    assert (findings.mistakes, findings.warnings) == ((), ())
+    assert (findings.errors, findings.warnings) == ((), ())
 
 
 def test_jobs_that_no_living_worker_takes_are_orphans(any_fleet):
@@ -71,10 +71,10 @@ def test_jobs_that_no_living_worker_takes_are_orphans(any_fleet):
     services.enqueue("greet", name="you")
     with living(composition, "worker"):
         assert codes(judge(services)) == []
-    (problem,) = judge(services).mistakes
+    (problem,) = judge(services).errors
     assert problem.code == "orphaned-jobs"
-    assert problem.what == "1 job of greet will not be worked: no living worker takes them"
-    assert problem.fix == "start again the worker of app, which works it"
+    assert problem.what == "1 job of greet will never be done: no living worker takes them"
+    assert problem.fix == "restart the worker of app, which has it"
 
 
 def test_jobs_in_a_queue_that_the_worker_leaves_out_are_orphans(any_fleet):
@@ -84,7 +84,7 @@ def test_jobs_in_a_queue_that_the_worker_leaves_out_are_orphans(any_fleet):
     services = any_fleet.services(composition)
     services.enqueue("greet", name="you")
     with living(composition, "worker"):
-        (problem,) = judge(services).mistakes
+        (problem,) = judge(services).errors
     assert problem.where == "queue default"
 
 
@@ -92,7 +92,7 @@ def test_a_schedule_without_a_leader_will_not_tick(any_fleet):
     composition = any_fleet.compose(actors=[greet], enqueues=("greet",), schedules=[DAILY])
     services = any_fleet.services(composition)
     with living(composition, "scheduler"):
-        (problem,) = judge(services).mistakes
+        (problem,) = judge(services).errors
         assert problem.code == "no-scheduler"
         with services.database.session():
             ((owner,),) = services.database.read("SELECT id FROM rolehost_processes")
@@ -103,7 +103,7 @@ def test_a_schedule_without_a_leader_will_not_tick(any_fleet):
 def test_a_deployment_that_should_run_and_does_not_is_missed(any_fleet):
     composition = any_fleet.compose(actors=[greet], handlers=[], enqueues=("greet",))
     services = any_fleet.services(composition)
-    (problem,) = judge(services, [describe(composition)]).mistakes
+    (problem,) = judge(services, [describe(composition)]).errors
     assert problem.what == "no process of app lives"
     switched_off = describe(any_fleet.compose("app", "[fleet]\nreplicas = 0", actors=[greet]))
     assert codes(judge(services, [switched_off])) == []
@@ -114,7 +114,7 @@ def test_processes_of_one_deployment_that_run_different_things_have_drifted(any_
     services = any_fleet.services(one)
     other = any_fleet.compose("app", "[worker]\nthreads = 3", actors=[greet])
     with living(one, "worker"), living(other, "worker"):
-        (problem,) = judge(services, [describe(other)]).mistakes
+        (problem,) = judge(services, [describe(other)]).errors
         assert problem.code == "drift"
         assert problem.fix == "finish the rollout; they differ in setting worker.threads"
 
@@ -125,7 +125,7 @@ def test_what_runs_and_is_not_what_the_file_says_is_told(any_fleet):
     newer = describe(one)
     newer = msgspec.structs.replace(newer, version="9.9")
     with living(one, "worker"):
-        (problem,) = judge(services, [newer]).mistakes
+        (problem,) = judge(services, [newer]).errors
     assert problem.code == "not-rolled-out"
     assert "rolehost 0.1.0 and 9.9" in problem.fix
 
@@ -155,8 +155,8 @@ def test_events_that_nobody_reads_and_that_nobody_relays_are_told(fleet):
             time.sleep(0.01)
         found = judge(services, [describe(reads)], stream=services.stream)
     assert codes(found) == ["no-process", "orphaned-group"]
-    assert found.mistakes[1].what == (
-        "1 event of orders will not be read by the group mail: no consumer of it lives"
+    assert found.errors[1].what == (
+        "1 event of orders will never be read by the group mail: no living consumer has it"
     )
     with living(reads, "consumer"):
         assert codes(judge(services, stream=services.stream)) == []
@@ -298,5 +298,5 @@ def test_what_lives_is_what_a_plan_against_live_compares_with(fleet):
             _running(look())
         with services.database.session(), services.database.transaction() as tx:
             tx.execute("UPDATE rolehost_processes SET manifest = NULL")
-        with pytest.raises(StartError, match="app does not tell"):
+        with pytest.raises(StartError, match="app has no manifest"):
             _running(look())

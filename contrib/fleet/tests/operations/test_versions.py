@@ -123,7 +123,7 @@ def test_the_newer_version_is_planned_against_what_the_older_one_wrote_down_and_
     )
     assert done.returncode == 1, done.stderr
     plan = json.loads(done.stdout)
-    assert {(each["code"], each["who"]) for each in plan["mistakes"]} == {
+    assert {(each["code"], each["who"]) for each in plan["errors"]} == {
         ("backlog", "actor shop.bill"),
         ("argument-incompatible", "actor shop.ship"),
         ("queued-unreadable", "actor shop.ship"),
@@ -144,7 +144,7 @@ def test_back_from_the_newer_version_the_same_holds(sites):
     assert done.returncode == 1
     assert "+ actor shop.bill" in done.stdout
     assert "argument-incompatible" in done.stdout
-    assert "nobody looked at what is queued" in done.stdout
+    assert "the queue was not read" in done.stdout
 
 
 def test_what_is_no_version_is_refused_in_one_line(sites):

@@ -87,29 +87,29 @@ def test_an_actor_names_who_enqueues_it_and_who_works_it(why):
     assert ("queue", "parcels") in facts
     assert ("enqueued by", "plugin whytill in till (till.toml:1)") in facts
     assert ("scheduled by", "schedule shop.daily (every 60 s) in ticks") in facts
-    assert ("worked by", "the role worker of works (works.toml:1)") in facts
+    assert ("consumed by", "the role worker of works (works.toml:1)") in facts
     assert (
-        "not worked by",
+        "not consumed by",
         "ticks: ticks.toml:5, fleet.roles leaves the role worker out",
     ) in facts
 
 
 def test_an_actor_without_a_worker_says_so(why):
     _, facts = why("actor:shop.ship", "till.toml", "ticks.toml")
-    assert ("worked by", "nobody in these deployments") in facts
+    assert ("consumed by", "no deployment here") in facts
 
 
 def test_a_topic_names_who_publishes_it_and_who_reads_it_where(why):
     _, facts = why("topic:orders")
     assert ("published by", "plugin whytill in till (till.toml:1)") in facts
-    assert ("consumed by", "nobody in these deployments") in facts
+    assert ("consumed by", "no deployment here") in facts
     assert any(label == "not consumed by" for label, _ in facts)
 
 
 def test_a_schedule_names_where_it_ticks_and_where_its_job_is_worked(why):
     _, facts = why("schedule:shop.daily")
     assert ("ticked by", "the role scheduler of ticks (ticks.toml:1)") in facts
-    assert ("worked by", "the role worker of works (works.toml:1)") in facts
+    assert ("consumed by", "the role worker of works (works.toml:1)") in facts
 
 
 def test_a_handler_names_the_publishers_of_its_topic(why):
@@ -150,8 +150,8 @@ def one(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, str]:
 
 
 def test_one_deployment_is_explained_by_itself(why, capsys):
-    assert one(capsys, "works.toml")["worked by"] == "the worker role of this deployment"
-    assert one(capsys, "work*.toml")["worked by"] == "the worker role of this deployment"
+    assert one(capsys, "works.toml")["consumed by"] == "the worker role of this deployment"
+    assert one(capsys, "work*.toml")["consumed by"] == "the worker role of this deployment"
 
 
 def test_without_a_deployment_the_usual_one_is_explained(why, tmp_path, capsys):
