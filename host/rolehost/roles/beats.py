@@ -68,9 +68,9 @@ class Beats:
         now = time.monotonic()
         if now >= self._due.get(part, 0.0):
             self._due[part] = now + self.every / 2
-            self.tell(f"beat {part}")
+            self.write(f"beat {part}")
 
-    def tell(self, line: str) -> None:
+    def write(self, line: str) -> None:
         """Write a line to the supervisor; dropped if it does not read, because it may hang."""
         if self._pipe is None:
             return

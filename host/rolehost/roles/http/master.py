@@ -120,7 +120,7 @@ class Master(Arbiter):  # type: ignore[misc]
             elif self._hang and silence and silence[1] >= self._hang and not self._retires:
                 worker.kill_at = at + self._grace
                 # The line comes first, because the stacks are written to the same pipe in pieces.
-                self._beats.tell(f"hung {pid} {silence[1]:.1f}")
+                self._beats.write(f"hung {pid} {silence[1]:.1f}")
                 self.kill_worker(pid, DUMP)
                 self.kill_worker(pid, signal.SIGTERM)
 
@@ -165,7 +165,7 @@ class Master(Arbiter):  # type: ignore[misc]
     def _died(self, _arbiter: Any, worker: Any) -> None:
         now = time.monotonic()
         if not self._retires and not self._stops:
-            self._beats.tell(f"lost {'death' if worker.kill_at is None else 'hang'} {worker.pid}")
+            self._beats.write(f"lost {'death' if worker.kill_at is None else 'hang'} {worker.pid}")
         self._backoff.died(now - worker.born, now, served=bool(worker.served[0]))
         worker.served.close()
 
