@@ -21,17 +21,17 @@ from tests.proofs.simulate_runs import Found
 
 PROMISE = (
     "Simulation finds 13 seeded mistakes in example plugins, each with a seed that replays to the"
-    " same trace in processes of other hash seeds, and 13 mutations of the engine; the right"
-    " variants and the engine hold over the same seeds; 10,000 seeds of the flagship hold in"
+    " same trace in processes of other hash seeds, and 13 mutations of the host; the right"
+    " variants and the host hold over the same seeds; 10,000 seeds of the flagship hold in"
     " under 5 minutes on two cores"
 )
 DURATION = "about 6 min; --short: 35 s"
 
 #: Seeds within which a mistake or a mutation must be found.
 SEARCH = 400
-#: Seeds of each right variant, of the engine, and of the flagship: all of it, and a short run.
+#: Seeds of each right variant, of the host, and of the flagship: all of it, and a short run.
 RIGHT, RIGHT_SHORT = 200, 5
-ENGINE, ENGINE_SHORT = 1000, 20
+HOST, HOST_SHORT = 1000, 20
 FLAGSHIP, FLAGSHIP_SHORT = 10_000, 100
 #: Runs of the flagship that one process is given at a time.
 PORTION = 100
@@ -100,15 +100,15 @@ def _replay(asked: dict[str, int], found: list[Found]) -> int:
 
 
 def _no_false_alarm(pool: ProcessPoolExecutor, options: Options, first: int) -> int:
-    """Let the right variants and the engine hold; return how many runs that were."""
+    """Let the right variants and the host hold; return how many runs that were."""
     right = RIGHT_SHORT if options.short else RIGHT
-    engine = ENGINE_SHORT if options.short else ENGINE
+    host = HOST_SHORT if options.short else HOST
     waiting = [
         pool.submit(simulate_runs.mistake, each.__name__, True, first, right) for each in MISTAKES
     ]
-    half = engine // 2
+    half = host // 2
     waiting += [pool.submit(simulate_runs.whole, start, half) for start in (first, first + half)]
-    return _all_hold(options, waiting, "right variants and the engine")
+    return _all_hold(options, waiting, "right variants and the host")
 
 
 def _flagship(pool: ProcessPoolExecutor, options: Options, first: int) -> tuple[int, float]:

@@ -61,16 +61,16 @@ def mistake(name: str, right: bool, first: int, count: int) -> Found:
 
 
 def mutation(name: str, first: int, count: int) -> Found:
-    """Run the engine's own plugin over a broken engine."""
+    """Run the host's own plugin over a broken host."""
     mutate = next(each for each in MUTATIONS if each.__name__ == name)
-    with mutate(), closing(engine()) as simulation:
+    with mutate(), closing(ledgerbook_simulation()) as simulation:
         return search(name, simulation, first, count)
 
 
 def whole(first: int, count: int) -> Found:
-    """Run the engine's own plugin over the engine as it is."""
-    with closing(engine()) as simulation:
-        return search("engine", simulation, first, count)
+    """Run the host's own plugin over the host as it is."""
+    with closing(ledgerbook_simulation()) as simulation:
+        return search("host", simulation, first, count)
 
 
 def webhooks(first: int, count: int) -> Found:
@@ -91,8 +91,8 @@ def _flagship() -> Simulation:
     return simulation
 
 
-def engine() -> Simulation:
-    """Return a simulation of the engine's own plugin."""
+def ledgerbook_simulation() -> Simulation:
+    """Return a simulation of the host's own plugin."""
     return Simulation(
         [ledgerbook],
         actions=ledgerbook.ACTIONS,

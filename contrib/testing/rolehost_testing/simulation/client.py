@@ -99,8 +99,8 @@ class Client:
 class Door:
     """The HTTP application of one composition, built once for all processes of all runs.
 
-    Responders run in the fiber of who asks: a synchronous one may be suspended at any point of
-    the engine, an asynchronous one must not wait for anything.
+    Responders run in the fiber of the caller: a synchronous one may be suspended at any point of
+    the host, an asynchronous one must not wait for anything.
     """
 
     def __init__(self, composition: Composition, fibers: Fibers) -> None:

@@ -258,7 +258,7 @@ class Simulation:
 
     @contextlib.contextmanager
     def _armed(self) -> Iterator[None]:
-        """Let others run, and processes die, at every failpoint of the engine."""
+        """Let others run, and processes die, at every failpoint of the host."""
         before = failpoints.armed
         waits = failpoints.Armed(self.fibers.reach, 1.0)
         failpoints.armed = dict.fromkeys(failpoints.NAMES, (waits,))

@@ -1,4 +1,4 @@
-"""A plugin for simulations of the engine itself: each kind of work, with effects to be counted."""
+"""A plugin for simulations of the host itself: each kind of work, with effects to be counted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ways to break the runtime, each of which a simulation must notice."""
+"""Ways to break the host, each of which a simulation must notice."""
 
 from __future__ import annotations
 

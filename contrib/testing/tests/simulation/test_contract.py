@@ -1,4 +1,4 @@
-"""The contract holds over seeds; broken engines and plugins with mistakes are found."""
+"""The contract holds over seeds; broken hosts and plugins with errors are found."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SEARCH = 150
 RARE = {commit_offsets_over_gaps}
 
 
-def engine() -> Simulation:
+def ledgerbook_simulation() -> Simulation:
     return Simulation(
         [ledgerbook],
         actions=ledgerbook.ACTIONS,
@@ -39,8 +39,8 @@ def violated(simulation: Simulation) -> str | None:
         simulation.close()
 
 
-def test_the_engine_keeps_its_contract() -> None:
-    simulation = engine()
+def test_the_host_keeps_its_contract() -> None:
+    simulation = ledgerbook_simulation()
     assert hold(simulation, range(20)) == 20
     simulation.close()
 
@@ -48,9 +48,9 @@ def test_the_engine_keeps_its_contract() -> None:
 @pytest.mark.parametrize(
     "mutate", [each for each in MUTATIONS if each not in RARE], ids=lambda each: each.__name__
 )
-def test_a_broken_engine_is_found(mutate: Any) -> None:
+def test_a_broken_host_is_found(mutate: Any) -> None:
     with mutate():
-        assert violated(engine()) is not None
+        assert violated(ledgerbook_simulation()) is not None
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda each: each.__name__)
