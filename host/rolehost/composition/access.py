@@ -16,7 +16,7 @@ from rolehost.composition.problems import Problems
 from rolehost.deployment import HttpSettings
 from rolehost.loopback import binds_locally, is_address
 
-#: What protects a route. ``open``: nothing, as the route itself says. ``plugin``: the
+#: The protection of a route. ``open``: none, because the route declares that. ``plugin``: the
 #: authentication of its plugin. ``token``: ``[http] token``. ``local``: only requests of programs
 #: of this machine are accepted. ``proxy`` and ``none``: ``[http] authentication`` says so.
 Access = Literal["open", "plugin", "token", "local", "proxy", "none"]
@@ -27,7 +27,7 @@ def access_of(
     authentications: Mapping[str, Owned[Authentication]],
     http: HttpSettings,
 ) -> Access:
-    """Return what protects a route."""
+    """Return the protection of a route."""
     if owned.value.open:
         return "open"
     if owned.plugin in authentications:

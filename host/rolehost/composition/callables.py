@@ -140,7 +140,7 @@ def _plain_fault(fn: Any, positional: tuple[str, ...]) -> _Fault | None:
 
 
 def _async_fault(fn: Callable[..., Any]) -> _Fault | None:
-    """Return what is wrong if a thread would call a coroutine function or a generator."""
+    """Return the fault of a function that a thread cannot call: a coroutine or a generator."""
     if _is_coroutine(fn):
         return "a coroutine function", "write def instead of async def"
     if _is_generator(fn):

@@ -49,8 +49,8 @@ def compose(
     Args:
         deployment: as :func:`rolehost.deployment.load` returns it.
         extra: plugin objects by name, besides the installed ones; for tests.
-        role: leave out what a process of this role does not read, and with it the imports
-            of, for example, routes in a worker. None, the default, composes everything.
+        role: compose only the contributions that a process of this role reads. A worker, for
+            example, does not import routes. None, the default, composes everything.
         found: the installed plugins, if the caller has just looked for them.
 
     Raises:
@@ -169,7 +169,7 @@ def _checked(gathered: Gathered) -> Composition | None:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Probe:
-    """One plugin, examined by itself; ``info`` is None if it could not be loaded."""
+    """The result of examining one plugin alone; ``info`` is None if it cannot be loaded."""
 
     found: Found
     info: PluginInfo | None

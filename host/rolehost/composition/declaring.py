@@ -1,4 +1,4 @@
-"""Asking plugins for their contributions: calling their declaring hooks, checking the results."""
+"""Calling the declaring hooks of plugins, and checking their results."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def call_list_hook(
 
 
 def _wrong_results(result: Any, allowed: tuple[type[Any], ...]) -> Iterator[tuple[str, str]]:
-    """Yield what is wrong with the result of a hook, and the fix."""
+    """Yield each fault of the result of a hook, and the fix."""
     if isinstance(result, allowed):
         yield f"a single {type(result).__name__}", "put it in a list"
     elif not isinstance(result, list | tuple):

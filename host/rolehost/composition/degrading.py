@@ -27,7 +27,7 @@ MIDDLEWARE = "rolehost_middleware"
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """What one attempt to compose has gathered.
+    """The input of the checks: the result of loading and asking the plugins.
 
     Attributes:
         problems: its problems.

@@ -79,7 +79,7 @@ def _given(
 
 
 def _prefix(plugin: str) -> str:
-    """Return what the hooks of a plugin's points begin with."""
+    """Return the prefix of the hooks of a plugin's extension points."""
     return plugin.replace("-", "_") + "_"
 
 

@@ -30,12 +30,12 @@ from rolehost.deployment import HostSettings, redacted
 from rolehost.schema import HOST_SET
 from rolehost.schema.files import outline
 
-#: Version of the layout; a reader refuses others.
+#: Version of the layout; other versions cannot be read.
 FORMAT = 1
 
 
 class PluginEntry(msgspec.Struct, frozen=True):
-    """One enabled plugin, with what it declares to send."""
+    """One enabled plugin, with the actors and topics that it declares."""
 
     name: str
     distribution: str
@@ -48,8 +48,8 @@ class ActorEntry(msgspec.Struct, frozen=True):
     """One actor.
 
     Attributes:
-        arguments: schema of the object that its arguments are.
-        types: each argument in its order, and its type as Python writes it.
+        arguments: schema of its arguments as one object.
+        types: each argument in order, with its type in Python syntax.
     """
 
     name: str
@@ -61,7 +61,7 @@ class ActorEntry(msgspec.Struct, frozen=True):
 
 
 class HandlerEntry(msgspec.Struct, frozen=True):
-    """One handler; ``payload`` is None where it takes the bytes as they are."""
+    """One handler; ``payload`` is None if it takes undecoded bytes."""
 
     name: str
     topic: str
@@ -71,7 +71,7 @@ class HandlerEntry(msgspec.Struct, frozen=True):
 
 
 class ScheduleEntry(msgspec.Struct, frozen=True):
-    """One schedule; ``when`` is its cron expression, or the seconds between ticks."""
+    """One schedule; ``when`` is its cron expression or the seconds between ticks."""
 
     name: str
     actor: str
@@ -97,30 +97,29 @@ class MigrationEntry(msgspec.Struct, frozen=True, order=True):
 
     @property
     def label(self) -> str:
-        """Owner, number and name as people write them: ``rolehost/0001_delivery``."""
+        """Owner, number and name: ``rolehost/0001_delivery``."""
         return f"{self.owner}/{self.number:04d}_{self.name}"
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
-    """What one deployment is.
+    """One deployment.
 
     Attributes:
         format: :data:`FORMAT`.
         deployment: its name.
         version: version of the host.
-        roles: the roles that it runs; made in a process of one role, those that this one
-            knows of.
+        roles: the roles that it runs; a process of one role knows only a part of them.
         plugins: in the order of their dependencies.
         degraded: names of enabled plugins that failed and are left out.
-        payloads: topic → schema of what is published there, as far as plugins tell it.
+        payloads: topic → schema of its payloads, if a plugin declares it.
         backends: storage kind → the backend's name.
-        external: topics and actors whose other side is outside the fleet, ``actor:NAME``.
+        external: topics and actors that are used outside the fleet, ``actor:NAME``.
         processes: role → how many processes of it run, in all instances.
-        queues: what its workers take from; None: every queue of its actors.
+        queues: the queues that its workers claim from; None means every queue of its actors.
         actors: by name.
         handlers: by topic and group.
         schedules: by name.
-        routes: by path; None where they are not known, as to a process that serves none.
+        routes: by path; None if they are not known, for example in a worker.
         migrations: of all dialects, by owner and number.
         settings: key → digest of its value; ``""`` for one that is or holds a secret.
     """
@@ -239,10 +238,10 @@ def encode(manifest: Manifest) -> bytes:
 
 
 def decode(data: bytes | str) -> Manifest:
-    """Read a manifest.
+    """Decode a manifest.
 
     Raises:
-        ValueError: it is none, or of another layout.
+        ValueError: the data is not a manifest, or it has another layout.
     """
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
@@ -306,7 +305,7 @@ def _settings(composition: Composition) -> Iterable[tuple[str, str]]:
 
 
 def _setting(setting: Effective, composition: Composition, folder: Path) -> str:
-    """Return the digest of a setting; the same wherever the deployment's folder lies."""
+    """Return the digest of a setting; it does not depend on the deployment's folder."""
     section, _, key = setting.key.partition(".")
     value = setting.value
     plain = redacted(value)

@@ -187,7 +187,7 @@ class Composition:
 
         Args:
             failed: the plugin.
-            backends: keep its backends: False if they are what failed.
+            backends: keep its backends; False if the backends failed.
         """
         kept: dict[str, Any] = {}
         for name in (

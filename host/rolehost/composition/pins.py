@@ -24,17 +24,17 @@ from typing import Any, NamedTuple
 from rolehost.composition.problems import Problems
 from rolehost.discovery import Found
 
-#: Names in a ``.dist-info`` folder that say how something was installed, not what.
+#: Files of a ``.dist-info`` folder that describe the installation and not the content.
 NOTES = frozenset(
     {"RECORD", "RECORD.jws", "RECORD.p7s", "INSTALLER", "REQUESTED", "direct_url.json"}
 )
 
-#: How to write pins anew.
+#: The command that writes pins.
 COMMAND = "rolehost plugins --pin"
 
 
 class CannotPin(Exception):
-    """A distribution has no content that could be pinned; the message says why."""
+    """A distribution cannot be pinned; the message says why."""
 
 
 class Pin(NamedTuple):
@@ -46,7 +46,7 @@ class Pin(NamedTuple):
 
 
 def pin(found: Found) -> Pin:
-    """Return what an installed plugin would be pinned to.
+    """Return the pin of an installed plugin.
 
     Raises:
         CannotPin: it was installed as editable, or not by a wheel.
@@ -82,7 +82,7 @@ class Pins:
         self._seen: dict[str, Pin] = {}
 
     def allow(self, found: Found) -> bool:
-        """Return whether a plugin is what it is pinned to; report why not."""
+        """Return whether a plugin has its pinned content; report a difference."""
         if self.path is None:
             return True
         if self._pins is None:

@@ -26,11 +26,11 @@ class Problems:
     Attributes:
         deployment: the deployment that is composed.
         degraded: plugins that are left out, because they failed before.
-        incomplete: some contributions are not known, so a missing one is not reported.
+        incomplete: some contributions are not known, so that missing ones are not reported.
         found: the problems, in the order they were found.
         warnings: problems that do not keep the deployment from starting.
         owners: name of a loaded plugin → plugin, distribution and version.
-        unknown: plugin and hook → it is not known what the hook gives, because it failed.
+        unknown: plugin and hook, for hooks whose result is not known, because they failed.
     """
 
     deployment: Deployment
@@ -58,7 +58,7 @@ class Problems:
         return Who(", ".join(self.owners.get(name, f"plugin {name}") for name in names), names)
 
     def enabled_at(self, plugin: str) -> str:
-        """Return where a plugin is enabled: ``file:line``, or what overrode it."""
+        """Return where a plugin is enabled: ``file:line``, or the override that enables it."""
         origins = self.deployment.origins
         origin = origins.get(f"plugins.{plugin}") or origins.get("plugins")
         return origin.text if origin else self.who

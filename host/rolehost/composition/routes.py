@@ -22,9 +22,9 @@ _FIELD = re.compile(r"\{([^}:]*)(?::([^}(]*)(?:\(([^}]*)\))?)?\}")
 
 _BRACES = re.compile(r"\{[^{}]*\}")
 
-#: What a template may not have outside of its fields, because no path that a client sends has
-#: it: escapes, characters that end a path or that some programs take for a slash, empty
-#: segments, and those that clients resolve before they send a path.
+#: Text that a template cannot have outside of its fields, because no client sends it in a path:
+#: escapes, characters that end a path or that some programs read as a slash, empty segments, and
+#: segments that clients resolve before they send a path.
 _UNREACHABLE = re.compile(r"[%?#\\\s\x00-\x1f\x7f]|//|/\.{1,2}(?=/|\Z)|(?<=.)/\Z")
 
 #: Falcon's converters: the type that each gives to the responder, and its parameters. Falcon
@@ -50,10 +50,7 @@ METHODS = (
 
 
 class Field(NamedTuple):
-    """One field of a path, ``{number:int(min=1)}``: its name is that of an argument.
-
-    Without a converter the argument is text.
-    """
+    """One field of a path, ``{number:int(min=1)}``; an empty converter gives text."""
 
     text: str
     name: str
@@ -106,7 +103,7 @@ def _check_path(owned: Owned[Route], problems: Problems) -> None:
 
 
 def _field_problems(path: str) -> Iterator[tuple[str, str, str, str]]:
-    """Yield what Falcon would refuse when the server starts: what, expected, got, fix."""
+    """Yield faults that Falcon would find when the server starts: what, expected, got, fix."""
     seen: set[str] = set()
     for field in fields_of(path):
         if not field.name.isidentifier():

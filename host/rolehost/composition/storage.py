@@ -125,7 +125,7 @@ def needing(composition: Composition, kinds: Collection[Kind]) -> list[str]:
 
 
 def _requirement(plugin: Plugin, text: str) -> tuple[Need | None, list[tuple[str, str]]]:
-    """Read one of a plugin's ``requires``: the need, and what was expected with the fix."""
+    """Read one of a plugin's ``requires``: the need, and pairs of expected syntax and fix."""
     match = _REQUIREMENT.fullmatch(text.strip())
     if match is None:
         return None, [("kind or kind[capability,…]", f"write {KINDS[0]}[…]")]

@@ -1,4 +1,4 @@
-"""What the contributions make of a deployment, and whether its parts find each other."""
+"""The roles of a deployment, and whether queues, actors and schedules fit each other."""
 
 from __future__ import annotations
 

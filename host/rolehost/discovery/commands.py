@@ -1,8 +1,8 @@
-"""Commands by name, known without importing them: the host's and those of installed tools.
+"""The commands of the host and of installed tools, by name, without importing them.
 
 A tool is a distribution with an entry point of the group ``rolehost.commands``. It names a module
 with a mapping ``COMMANDS``: name → (``module:attribute`` of a click command, one line for the
-help). The module imports nothing that the help does not need. A name of two words is a subcommand
+help). The module imports only what the help needs. A name of two words is a subcommand
 of one of the host's groups, for example ``plugins grade``.
 """
 
@@ -58,7 +58,7 @@ OFFERED: Mapping[str, str] = {
     "why": "fleet",
 }
 
-#: Names that no plugin's command can have, whether the tools are installed or not.
+#: Names that commands of plugins cannot have, even if the tools are not installed.
 RESERVED = frozenset({*HOST, *OFFERED})
 
 

@@ -47,7 +47,7 @@ class Found:
         distribution: the package that ships it.
         version: that package's version.
         target: the entry point's value: ``module`` or ``module:attribute``.
-        metadata: the distribution's ``.dist-info`` folder; empty if there is none on disk.
+        metadata: the distribution's ``.dist-info`` folder; empty if it is not on disk.
         degradable: the distribution says that a service may go on without it.
     """
 

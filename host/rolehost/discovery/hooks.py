@@ -36,7 +36,7 @@ def implementation(plugin: Any, hook: str) -> Callable[[Any], Any] | None:
 
 
 class HookTable:
-    """The hooks of one composition: a plugin manager of its own, never shared."""
+    """The hooks of one composition; compositions do not share a plugin manager."""
 
     def __init__(self) -> None:
         self._manager = pluggy.PluginManager(GROUP)
@@ -105,7 +105,7 @@ def _hook_problems(hook: str, function: Any, who: str) -> Iterator[Problem]:
 
 
 def form_problems(hook: str, function: Any, who: str) -> Iterator[Problem]:
-    """Yield what keeps the host from calling a function as the hook of its name."""
+    """Yield the reasons why the host cannot call a function as the hook of its name."""
     where = line_of(function)
     options = getattr(function, MARK, None)
     if options is None:

@@ -1,4 +1,4 @@
-"""Importing one plugin: where it broke if it did, and what it did to the process."""
+"""Importing one plugin: the lines of an error, and the side effects on the process."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SIGNALS = tuple(
 
 
 def load(target: str, *, who: str, name: str) -> Any:
-    """Import what an entry point names.
+    """Import the target of an entry point.
 
     Args:
         target: ``module`` or ``module:attribute``.
@@ -91,7 +91,7 @@ def _importing_lines(error: BaseException) -> str:
 
 @dataclass(slots=True)
 class Effects:
-    """What an import did to the process besides defining things.
+    """The side effects of an import on the process.
 
     Attributes:
         undone: changes that were undone: the working directory, signal handlers.
@@ -104,7 +104,7 @@ class Effects:
 
 @contextmanager
 def contained() -> Iterator[Effects]:
-    """Record what code does to the process; redirect its standard output to standard error.
+    """Record the side effects of code; redirect its standard output to standard error.
 
     The standard output of a command may be a JSON document.
     """
