@@ -18,7 +18,7 @@ class EmbeddedSettings(Settings, frozen=True):
     Attributes:
         path: the database file; relative to the deployment file. Its folder is made.
         queue_path: the file that carries ephemeral messages; None puts it beside ``path``.
-            A file of its own, so that sending inside a unit of work waits for no lock.
+            A separate file, so that sending inside a unit of work does not wait for a lock.
         synchronous: ``full`` survives the loss of power, ``normal`` only that of processes
             (after a power cut the last commits may be missing; nothing is corrupted).
         busy_timeout: seconds a writer waits for its turn; then ``StorageBusy``.

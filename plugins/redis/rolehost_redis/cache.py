@@ -133,8 +133,8 @@ class RedisCache(Cache):
     def clear(self) -> None:
         """See :meth:`rolehost.api.Cache.clear`; other keys of the server stay.
 
-        Walks through all keys of the Redis database in small steps, so that nobody waits for
-        it; what is stored meanwhile may stay or go.
+        Scans all keys of the Redis database in small steps, so that other commands do not wait.
+        Entries that are stored at the same time may be removed.
         """
         own = tuple(f"{self._prefix}{part}:".encode() for part in ("", "-tags", "-tag"))
         cursor = b"0"

@@ -1,17 +1,17 @@
-"""Backends in the memory of one process, for tests: a plugin that every deployment can name.
+"""Backends in the memory of one process, for tests: the plugin ``memory``.
 
-A deployment enables them as the plugin ``memory``, given in code::
+A deployment enables it by an object::
 
     compose(deployment, extra={"memory": memory, "mine": my_plugin})
 
-Each composition then has storage of its own. Deployments that are to share a database, a queue,
-a stream and a cache are given the same :class:`MemoryWorld`::
+Each composition then has separate storage. To share a database, a queue, a stream and a cache,
+give several deployments the same :class:`MemoryWorld`::
 
     world = MemoryWorld()
     compose(one, extra={"memory": world.plugin, …})
     compose(other, extra={"memory": world.plugin, …})
 
-Nothing survives the process, and no other process sees any of it.
+The data ends with the process, and no other process sees it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ __all__ = [
 
 @hookimpl
 def rolehost_plugin() -> PluginInfo:
-    """Say what it is."""
+    """Describe the plugin."""
     return MemoryPlugin.rolehost_plugin()
 
 

@@ -1,4 +1,4 @@
-"""What each backend in memory declares, told without importing it or its driver."""
+"""The capabilities of each backend, apart so that no driver is imported to read them."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ CACHE = frozenset(
     {"ttl", "atomic-add", "atomic-incr", "touch", "tags", "rate-limit", "locks", "shared"}
 )
 STREAM = frozenset({"ordered-by-key", "consumer-groups", "wake-up"})
-#: Without ``ephemeral`` where Dramatiq is not installed; nothing is imported to know that.
+#: Without ``ephemeral`` if Dramatiq is not installed; nothing is imported to find that out.
 QUEUE = frozenset({"wake-up"}) | ({"ephemeral"} if find_spec("dramatiq") else frozenset())

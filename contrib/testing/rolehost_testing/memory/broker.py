@@ -14,7 +14,7 @@ from rolehost_testing.memory.messages import Messages, Waiting, wake_name
 
 
 class MemoryBroker(MessageBroker):
-    """Carries messages among the hosts of one world; delayed ones wait in nobody's hands."""
+    """Carries messages among the hosts of one world; delayed ones wait in the world."""
 
     def __init__(self, messages: Messages) -> None:
         super().__init__()
@@ -81,24 +81,24 @@ class MemoryConsumer(Consumer):
             self._messages.finish(self._queue, held.number)
 
     def nack(self, message: MessageProxy) -> None:
-        """Give a message up; it is kept as a dead one."""
+        """Make a rejected message a dead message."""
         held = self._let_go(message)
         if held is not None:
             self._messages.bury(self._queue, held, rejection(message))
 
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
-        """Let messages that did not run be taken again."""
+        """Give back messages that did not run."""
         for message in messages:
             held = self._let_go(message)
             if held is not None:
                 self._messages.give_back(self._queue, held.number)
 
     def close(self) -> None:
-        """Let everything that it holds be taken again."""
+        """Give back the messages that it holds."""
         self._end(died=False)
 
     def die(self) -> None:
-        """End as with the death of its process: what it holds is suspect from now on."""
+        """End as if its process died: its messages are possible poison messages from now on."""
         self._end(died=True)
 
     def _end(self, *, died: bool) -> None:
@@ -133,5 +133,5 @@ class _Proxy(MessageProxy):
         self._start = partial(messages.start, queue, taken.number)
 
     def start(self) -> bool:
-        """Record that it runs from now on; False: it is no longer taken."""
+        """Record that the message runs from now on; False if it is no longer taken."""
         return self._start()

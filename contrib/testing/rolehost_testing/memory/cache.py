@@ -22,7 +22,7 @@ class _Entry(NamedTuple):
 
 
 class MemoryCache(Cache):
-    """Entries as long as they live; nothing leaves for want of room.
+    """Entries until they end; none is removed for lack of space.
 
     Args:
         clock: returns seconds.
@@ -139,7 +139,7 @@ class MemoryCache(Cache):
             now = self._clock()
             full_again = max(self._full_again.get(name, now), now)
             wanted = full_again + cost * each
-            # A billionth of a period: what was waited for is not refused for a rounding.
+            # A billionth of a period: a hit after ``retry_after`` must not fail by rounding.
             over = wanted - now - period * (1 + 1e-9)
             if over > 0:
                 return Quota(False, _whole((now + period - full_again) / each), over)

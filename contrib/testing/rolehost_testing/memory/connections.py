@@ -12,14 +12,14 @@ from rolehost.storage.values import check_values
 from rolehost_testing.memory.interleaving import Interleaving
 from rolehost_testing.memory.store import Store
 
-#: Statements each connection keeps prepared.
+#: Prepared statements that each connection keeps.
 _STATEMENTS = 512
-#: Seconds a writer waits for its turn.
+#: Seconds that a writer waits for the lock.
 PATIENCE = 5.0
 
 
 def raised(error: sqlite3.Error) -> Exception:
-    """Return what to raise for a driver's error: the host's, or peewee's of the same name."""
+    """Return the error to raise for a driver's error: the host's, or peewee's of the same name."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StorageBusy(f"memory: {error}")
@@ -28,7 +28,7 @@ def raised(error: sqlite3.Error) -> Exception:
 
 
 class Strand(peewee._ConnectionState):
-    """What one strand has of one database.
+    """The part of one strand in one database.
 
     Attributes:
         depth: how many sessions it is in, one within the other.
@@ -59,7 +59,7 @@ class Connections(peewee.SqliteDatabase):
 
     @property
     def _state(self) -> Strand:
-        """The calling strand's part, where peewee has that of the thread."""
+        """The calling strand's part, instead of the thread's as in peewee."""
         strands = self._strand()
         try:
             return strands[self]  # type: ignore[no-any-return]
@@ -69,7 +69,7 @@ class Connections(peewee.SqliteDatabase):
 
     @_state.setter
     def _state(self, value: object) -> None:
-        """peewee's constructor sets one, that is not used."""
+        """Ignore the one that peewee's constructor sets."""
 
     @property
     def state(self) -> Strand:
@@ -83,10 +83,10 @@ class Connections(peewee.SqliteDatabase):
 
     @autoconnect.setter
     def autoconnect(self, value: bool) -> None:
-        """peewee's constructor sets a default that means nothing here."""
+        """Ignore the default that peewee's constructor sets."""
 
     def forget(self) -> None:
-        """Keep nothing of a strand that is in no session."""
+        """Drop the state of a strand that is in no session."""
         self.interleaving.strand().pop(self, None)
 
     def driver(self) -> sqlite3.Connection:
@@ -99,7 +99,7 @@ class Connections(peewee.SqliteDatabase):
         if state.closed:
             if state.depth == 0:
                 raise StorageError("memory: this thread is in no database.session()")
-            # PERF: as connect() does, whose lock and checks nobody needs here.
+            # PERF: like connect(), without its lock and checks, which are not needed here.
             state.set_connection(self._connect())
         connection: sqlite3.Connection = state.conn
         return connection
@@ -116,7 +116,7 @@ class Connections(peewee.SqliteDatabase):
         self.store.idle.append(conn)
 
     def execute_sql(self, sql: str, params: Any = None) -> Any:
-        """Run a statement of peewee's."""
+        """Run a statement of peewee."""
         check_values(params or ())
         return super().execute_sql(sql, params)  # type: ignore[no-untyped-call]
 
@@ -124,7 +124,7 @@ class Connections(peewee.SqliteDatabase):
         """Begin a write transaction, after those of all others.
 
         Raises:
-            StorageBusy: it was not this one's turn within five seconds.
+            StorageBusy: the lock did not become free within five seconds.
         """
         connection = self.driver()
         self.interleaving.reach("database.begin")
@@ -140,7 +140,7 @@ class Connections(peewee.SqliteDatabase):
             raise
 
     def commit(self) -> None:
-        """Commit; when that fails the caller still has to roll back."""
+        """Commit; if that fails, the caller must roll back."""
         try:
             self.driver().execute("COMMIT")
         except sqlite3.Error as error:
@@ -149,7 +149,7 @@ class Connections(peewee.SqliteDatabase):
         self._stop_writing()
 
     def rollback(self) -> None:
-        """Roll back what is not rolled back or committed by now, and let the next writer in."""
+        """Roll back, unless it is rolled back or committed already; release the write lock."""
         try:
             connection = self.driver()
             if connection.in_transaction:
@@ -164,7 +164,7 @@ class Connections(peewee.SqliteDatabase):
             self.store.writing.release()
 
     def leave(self) -> None:
-        """At the end of a session: undo what was left open, give the connection back."""
+        """At the end of a session, roll back an open transaction and give the connection back."""
         state = self._state
         if state.conn is not None:
             if state.writing or state.conn.in_transaction:

@@ -19,11 +19,11 @@ from rolehost_testing.memory.store import Store
 
 
 class MemoryDatabase(Database):
-    """One database of one process; several of one store are as several processes'.
+    """The database of one process. Several objects of one store are like several processes.
 
     Args:
-        store: where it lies.
-        interleaving: who waits how.
+        store: the data.
+        interleaving: how strands wait.
     """
 
     capabilities: ClassVar[frozenset[str]] = abilities.DATABASE
@@ -67,7 +67,7 @@ class MemoryDatabase(Database):
 
 
 class _Session:
-    """Lets a strand connect; has no state of its own, so one serves all strands."""
+    """Lets a strand connect. Without own state, so one object serves all strands."""
 
     __slots__ = ("_connections",)
 
@@ -99,7 +99,7 @@ class _Transaction(PeeweeTransaction):
     driver: sqlite3.Connection
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> Cursor:
-        """Run one statement; an error that is not the storage's own is peewee's class for it."""
+        """Run one statement; an error of the statement is raised as peewee's class for it."""
         check_values(params)
         try:
             return self.driver.execute(sql, params)

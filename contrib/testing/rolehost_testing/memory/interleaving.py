@@ -1,4 +1,4 @@
-"""Who else runs while code of the backends waits: threads, or what a simulation puts in place."""
+"""Waiting and locking of the backends: by threads, or by a simulation."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from typing import Any
 
 
 class Interleaving:
-    """What the backends in memory ask of whoever runs them; this one asks threads to wait.
+    """The interface with which the backends wait.
 
-    A *strand* is one line of execution: a thread here, one of many simulated ones in a
-    simulation, which overrides every method.
+    A *strand* is one line of execution: a thread, or a simulated thread in a simulation, which
+    overrides every method.
     """
 
     def strand(self) -> dict[Any, Any]:
-        """Return a dictionary that belongs to the calling strand alone."""
+        """Return a dictionary of the calling strand."""
         raise NotImplementedError
 
     def reach(self, point: str) -> None:
-        """Pass a point between two calls of the storage, where others may run."""
+        """Pass a point between two calls of the storage, where other strands may run."""
 
     def locked(self, lock: threading.Lock, timeout: float) -> bool:
-        """Take a lock within ``timeout`` seconds; say whether that was possible."""
+        """Take a lock within ``timeout`` seconds; return whether it was taken."""
         return lock.acquire(timeout=timeout)
 
     def wait(self, changed: threading.Condition, until: Callable[[], bool], timeout: float) -> bool:
-        """Wait, holding a condition, until something holds; at most ``timeout`` seconds."""
+        """Wait on a condition until a predicate is true, at most ``timeout`` seconds."""
         return changed.wait_for(until, timeout)
 
 

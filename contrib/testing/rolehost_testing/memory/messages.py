@@ -18,10 +18,10 @@ class Waiting(NamedTuple):
 
     Attributes:
         priority: see :func:`rolehost.storage.queue.message_priority`.
-        number: its own; the order of putting.
+        number: unique; rises with every message.
         due: milliseconds since the epoch.
         data: its bytes.
-        crashes: how many processes died running it; None: none died that held it.
+        crashes: how many processes died while running it; None if no process died that had it.
     """
 
     priority: int
@@ -32,7 +32,7 @@ class Waiting(NamedTuple):
 
 
 def wake_name(queue: str) -> str:
-    """Name what is woken when a message comes to a queue."""
+    """Return the name that wakes the consumers of a queue."""
     return f"messages:{queue}"
 
 
@@ -40,7 +40,7 @@ class Messages:
     """The queues of a world; thread-safe.
 
     Args:
-        clock: when delayed messages are due.
+        clock: the time at which delayed messages are due.
         wakes: wakes consumers.
     """
 
@@ -50,14 +50,14 @@ class Messages:
         self._guard = threading.Lock()
         self._numbers = itertools.count(1)
         self._waiting: dict[str, list[Waiting]] = {}
-        #: Those that are not due yet, by the time at which they are.
+        #: Messages that are not due yet, by the time at which they are.
         self._delayed: dict[str, list[tuple[int, Waiting]]] = {}
         self._taken: dict[str, dict[int, Waiting]] = {}
         self._started: set[int] = set()
         self._dead: dict[int, DeadMessage] = {}
 
     def put(self, queue: str, data: bytes, delay: float) -> None:
-        """Let a message be taken after ``delay`` milliseconds."""
+        """Add a message that may be taken after ``delay`` milliseconds."""
         with self._guard:
             due = self.clock.now() + int(delay)
             self._add(queue, Waiting(message_priority(data), next(self._numbers), due, data))
@@ -77,7 +77,7 @@ class Messages:
         return heap
 
     def take(self, queue: str) -> Waiting | None:
-        """Take the next message that is due; None without one."""
+        """Take the next message that is due, or return None."""
         with self._guard:
             heap = self._promote(queue)
             if not heap:
@@ -87,7 +87,7 @@ class Messages:
             return message
 
     def next_due(self, queue: str) -> int | None:
-        """Return when the next message is due, milliseconds; None without one."""
+        """Return when the next message is due, in milliseconds, or None."""
         with self._guard:
             heap, delayed = self._promote(queue), self._delayed.get(queue)
             if heap:
@@ -95,24 +95,24 @@ class Messages:
             return delayed[0][0] if delayed else None
 
     def start(self, queue: str, number: int) -> bool:
-        """Record that a suspect runs from now on; False: it is not taken."""
+        """Record that a possible poison message runs; False if it is not taken."""
         with self._guard:
             self._started.add(number)
             return number in self._taken.get(queue, {})
 
     def finish(self, queue: str, number: int) -> None:
-        """Forget a message that was taken."""
+        """Delete a message that was taken."""
         with self._guard:
             self._let_go(queue, number)
 
     def give_back(self, queue: str, number: int, *, died: bool = False) -> None:
-        """Let a message that was taken be taken again.
+        """Give back a message that was taken.
 
         Args:
             queue: its queue.
-            number: its own.
-            died: its holder did: the message is suspect from now on, and charged with a crash
-                when its start had been recorded.
+            number: its number.
+            died: its process died. The message is a possible poison message from now on; if its
+                start was recorded, it counts one more crash.
         """
         with self._guard:
             started = number in self._started
@@ -128,49 +128,49 @@ class Messages:
         return self._taken.get(queue, {}).pop(number, None)
 
     def bury(self, queue: str, message: Waiting, reason: str) -> None:
-        """Give a message up that was taken."""
+        """Make a message that was taken a dead message."""
         with self._guard:
             self._let_go(queue, message.number)
             number = next(self._numbers)
             self._dead[number] = DeadMessage(number, queue, reason, self.clock.now(), message.data)
 
     def depth(self, queue: str, *, taken: bool = False) -> int:
-        """Return how many messages wait; with ``taken`` those too that run."""
+        """Return how many messages wait; with ``taken``, also those that run."""
         with self._guard:
             running = len(self._taken.get(queue, ())) if taken else 0
             waiting = len(self._waiting.get(queue, ())) + len(self._delayed.get(queue, ()))
             return waiting + running
 
     def clear(self, queue: str | None = None) -> None:
-        """Drop the waiting messages of a queue; None: of all."""
+        """Delete the waiting messages of a queue; None: of all queues."""
         with self._guard:
             for name in list(self._waiting) if queue is None else [queue]:
                 self._waiting.pop(name, None)
                 self._delayed.pop(name, None)
 
     def dead(self, limit: int) -> list[DeadMessage]:
-        """Return messages that were given up, newest first."""
+        """Return dead messages, newest first."""
         with self._guard:
             return sorted(self._dead.values(), reverse=True)[:limit]
 
     def count_dead(self) -> int:
-        """Return how many messages were given up."""
+        """Return how many dead messages there are."""
         with self._guard:
             return len(self._dead)
 
     def dead_one(self, number: int) -> DeadMessage | None:
-        """Return one of them; None when there is none of that number."""
+        """Return the dead message of this number, or None."""
         with self._guard:
             return self._dead.get(number)
 
     def revive(self, letter: DeadMessage, data: bytes) -> bool:
-        """Let one be taken again, with these bytes; say whether it was there."""
+        """Put a dead message into its queue again, with new bytes; return whether it was there."""
         if not self.forget(letter.number):
             return False
         self.put(letter.queue, data, 0.0)
         return True
 
     def forget(self, number: int) -> bool:
-        """Delete one of them; say whether it was there."""
+        """Delete a dead message; return whether it was there."""
         with self._guard:
             return self._dead.pop(number, None) is not None

@@ -1,9 +1,9 @@
-"""Where a database in memory lies, and its connections.
+"""The file of a database in memory, and its connections.
 
-SQLite's own databases in memory let nobody read while somebody writes. So this is a file with a
-write-ahead log, in the file system that is memory where there is one, with the log's index on
-the heap (the VFS ``unix-excl``, https://www.sqlite.org/vfs.html) and nothing ever synced: a
-transaction costs some microseconds, and readers see what real ones do.
+SQLite's databases in memory cannot be read during a write. So this is a file with a write-ahead
+log, in a file system in memory if there is one. The index of the log is on the heap (the VFS
+``unix-excl``, https://www.sqlite.org/vfs.html), and nothing is synced. A transaction costs some
+microseconds, and readers see the same as with a real database.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 
 from rolehost.private import private_file
 
-#: A file system in memory, where Linux has one.
+#: Linux's file system in memory.
 _SHARED_MEMORY = Path("/dev/shm")
 _PREFIX = "rolehost-memory-"
 
@@ -30,9 +30,9 @@ _guard = threading.Lock()
 
 
 def folder() -> Path:
-    """Return the folder of this process's databases; it goes when the process ends.
+    """Return the folder of this process's databases, which is removed when the process ends.
 
-    Folders of processes that were killed go when the next one makes its own.
+    The next process removes the folders of killed processes.
     """
     with _guard:
         pid = os.getpid()
@@ -41,7 +41,7 @@ def folder() -> Path:
             _sweep(base)
             made = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{pid}-", dir=base))
             _folders[pid] = made
-            # Of the module, so that it runs at the end of the interpreter at the latest.
+            # In the module, so that it runs when the interpreter ends, at the latest.
             weakref.finalize(Store, shutil.rmtree, made, ignore_errors=True)
         return _folders[pid]
 
@@ -73,8 +73,8 @@ class Store:
 
     Attributes:
         path: the file.
-        writing: held by whoever has a write transaction open.
-        migrating: held by whoever migrates.
+        writing: the lock of write transactions.
+        migrating: the lock of migrations.
         commits: how many write transactions were committed.
     """
 
@@ -89,25 +89,25 @@ class Store:
 
     @property
     def uri(self) -> str:
-        """What to connect to."""
+        """The URI of the database."""
         vfs = "?vfs=unix-excl" if os.name == "posix" else ""
         return f"file:{self.path}{vfs}"
 
     def opened(self, connection: sqlite3.Connection) -> None:
-        """Note a connection that is to be closed with the store."""
+        """Add a connection that is closed with the store."""
         self._opened.append(connection)
 
     def fill(self, image: bytes) -> None:
-        """Begin with the content of another database; nothing may have connected before."""
+        """Start with the content of another database, before the first connection."""
         self.path.write_bytes(image)
 
     def image(self) -> bytes:
-        """Return the content as another store's :meth:`fill` takes it; nobody may be writing."""
+        """Return the content for :meth:`fill` of another store; no write may be in progress."""
         self.close_idle()
         return self.path.read_bytes()
 
     def close_idle(self) -> None:
-        """Close the connections that no strand uses; the last one empties the log."""
+        """Close the idle connections; the last one empties the log."""
         while self.idle:
             connection = self.idle.pop()
             self._opened.remove(connection)

@@ -63,7 +63,7 @@ class MemoryStream(Stream):
 
 
 class MemorySubscription(Subscription):
-    """One member of a group. A partition changes hands only when its owner has given it up."""
+    """One member of a group. A partition moves only after its owner has released it."""
 
     def __init__(
         self, topics: Topics, names: Collection[str], group: str, assigned: Told, revoked: Told
@@ -82,7 +82,7 @@ class MemorySubscription(Subscription):
 
     @property
     def member(self) -> Member:
-        """Its part of the group."""
+        """Its state in the group."""
         return self._member
 
     def poll(self, timeout: float, limit: int) -> list[Record]:
@@ -111,7 +111,7 @@ class MemorySubscription(Subscription):
         )
 
     def _unsettled(self) -> bool:
-        """Say whether partitions are to be given up or taken."""
+        """Return whether partitions must be released or taken."""
         topics, group = self._topics, self._topics.group(self._group)
         topics.expire(group)
         if self._member.number not in group.members:
@@ -121,7 +121,7 @@ class MemorySubscription(Subscription):
         return bool(mine - due) or any(group.owner(each) is None for each in due - mine)
 
     def _settle(self) -> None:
-        """Give up what others ought to own, then take what nobody owns."""
+        """Release partitions that others should own, then take free ones."""
         topics, changed = self._topics, self._topics.changed
         with changed:
             group = topics.group(self._group)
@@ -141,7 +141,7 @@ class MemorySubscription(Subscription):
                 changed.notify_all()
         with changed:
             if self._member.number not in group.members:
-                return  # it was thrown out meanwhile, and joins again at the next poll
+                return  # it was removed in the meantime, and joins again at the next poll
             taken = {
                 each
                 for each in topics.share(group, self._member) - set(self._member.reading)

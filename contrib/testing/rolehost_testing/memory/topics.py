@@ -16,7 +16,7 @@ from rolehost_testing.memory.interleaving import Interleaving
 
 
 class Kept(NamedTuple):
-    """A record as a partition keeps it; ``timestamp`` in milliseconds."""
+    """A stored record; ``timestamp`` is in milliseconds."""
 
     record: Record
     timestamp: int
@@ -26,10 +26,10 @@ class Member:
     """One member of a group.
 
     Attributes:
-        number: its own; partitions are shared in the order of numbers.
-        topics: what it reads.
-        seen: when it last polled, milliseconds.
-        reading: of each partition it owns, the offset that it reads next.
+        number: unique; partitions are assigned in the order of numbers.
+        topics: the topics that it reads.
+        seen: time of its last poll, in milliseconds.
+        reading: the next offset of each partition that it owns.
     """
 
     def __init__(self, number: int, topics: Collection[str], now: int) -> None:
@@ -40,14 +40,14 @@ class Member:
 
 
 class GroupState:
-    """A consumer group: who is in it, and how far it has come."""
+    """A consumer group: its members and committed offsets."""
 
     def __init__(self) -> None:
         self.members: dict[int, Member] = {}
         self.committed: dict[Partition, int] = {}
 
     def owner(self, partition: Partition) -> Member | None:
-        """Return the member that owns a partition; None while nobody does."""
+        """Return the member that owns a partition, or None."""
         for member in self.members.values():
             if partition in member.reading:
                 return member
@@ -55,19 +55,19 @@ class GroupState:
 
 
 class Topics:
-    """The stream of a world; whoever uses it holds :attr:`changed`.
+    """The stream of a world; hold :attr:`changed` while using it.
 
     Args:
-        clock: gives records their time, and members theirs.
-        interleaving: who waits how.
-        partitions: how many each topic has.
-        session: seconds after which a member that does not poll is out; None: never.
+        clock: the time of records and members.
+        interleaving: how strands wait.
+        partitions: partitions of each topic.
+        session: seconds without a poll after which a member is removed; None: never.
 
     Attributes:
-        shuffle: decides which partitions are read first and how many records come at once; None
-            reads them in order, as many as there are.
-        failing: says whether a publication is refused, for now, and not stored.
-        unsure: says whether a publication that was stored is answered with an error.
+        shuffle: chooses the order of partitions and the number of records of a poll; None reads
+            all records in order.
+        failing: returns whether a publication fails without being stored.
+        unsure: returns whether a publication that was stored fails.
     """
 
     def __init__(
@@ -91,14 +91,14 @@ class Topics:
         return list(self._records)
 
     def topic(self, name: str) -> list[list[Kept]]:
-        """Return the partitions of a topic, made when it is new."""
+        """Return the partitions of a topic; create it if it is new."""
         found = self._records.get(name)
         if found is None:
             found = self._records[name] = [[] for _ in range(self._partitions)]
         return found
 
     def group(self, name: str) -> GroupState:
-        """Return a group, made when it is new."""
+        """Return a group; create it if it is new."""
         return self._groups.setdefault(name, GroupState())
 
     def groups(self) -> dict[str, GroupState]:
@@ -106,7 +106,7 @@ class Topics:
         return dict(self._groups)
 
     def append(self, records: Sequence[Record]) -> None:
-        """Append records and tell those who wait."""
+        """Append records and wake members."""
         now = self.clock.now()
         for record in records:
             partitions = self.topic(record.topic)
@@ -124,13 +124,13 @@ class Topics:
         return member
 
     def leave(self, group: str, member: Member) -> None:
-        """Take a member out of a group."""
+        """Remove a member from a group."""
         self.group(group).members.pop(member.number, None)
         member.reading.clear()
         self.changed.notify_all()
 
     def expire(self, group: GroupState) -> None:
-        """Take members out that have not polled for too long."""
+        """Remove members that have not polled for too long."""
         if self._session is None:
             return
         oldest = self.clock.now() - self._session * 1000
@@ -138,7 +138,7 @@ class Topics:
             del group.members[member.number]
 
     def share(self, group: GroupState, member: Member) -> set[Partition]:
-        """Return the partitions that a member ought to own."""
+        """Return the partitions that a member should own."""
         mine = set()
         for topic in sorted(member.topics):
             readers = sorted(
@@ -153,7 +153,7 @@ class Topics:
         return mine
 
     def fetch(self, member: Member, paused: Collection[Partition], limit: int) -> list[Record]:
-        """Return the next records of what a member owns, and go on behind them."""
+        """Return the next records of a member's partitions, and advance its positions."""
         partitions = sorted(set(member.reading).difference(paused))
         if self.shuffle is not None:
             self.shuffle.shuffle(partitions)
@@ -169,7 +169,7 @@ class Topics:
         return found
 
     def waiting(self, member: Member, paused: Collection[Partition]) -> bool:
-        """Say whether there is a record for a member."""
+        """Return whether there is a record for a member."""
         return any(
             offset < len(self.topic(partition.topic)[partition.number])
             for partition, offset in member.reading.items()
@@ -190,5 +190,5 @@ def _never() -> bool:
     return False
 
 
-#: What a subscription tells its owner.
+#: A callback of a subscription.
 Told = Callable[[Collection[Partition]], None]

@@ -1,4 +1,4 @@
-"""Wake-ups among everything that shares a world."""
+"""Wake-ups among the hosts of a world."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from rolehost_testing.memory.interleaving import Interleaving
 
 
 class Wakes:
-    """Who listens for which names; thread-safe.
+    """The listeners and their names; thread-safe.
 
     Args:
-        interleaving: who waits how.
+        interleaving: how strands wait.
     """
 
     def __init__(self, interleaving: Interleaving) -> None:
@@ -38,13 +38,13 @@ class Wakes:
         return listener
 
     def flush(self) -> None:
-        """Lose every wake-up that nobody has taken yet."""
+        """Drop every wake-up that no listener has taken yet."""
         with self.changed:
             for listener in self._listeners:
                 listener.woken.clear()
 
     def forget(self, listener: MemoryListener) -> None:
-        """Listen no more."""
+        """Remove a listener."""
         with self.changed:
             self._listeners.discard(listener)
 
@@ -53,8 +53,8 @@ class MemoryListener(Listener):
     """Waits for wake-ups of some names.
 
     Attributes:
-        names: what it listens for.
-        woken: which of them were woken since it last waited.
+        names: the names that it listens for.
+        woken: those that were woken since its last wait.
     """
 
     def __init__(self, wakes: Wakes, names: frozenset[str]) -> None:

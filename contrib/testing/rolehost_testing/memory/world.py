@@ -1,4 +1,4 @@
-"""One world in memory: a database, a queue, a stream and a cache that several hosts share."""
+"""A world in memory: a database, a queue, a stream and a cache, shared by several hosts."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
     from rolehost_testing.memory.database import MemoryDatabase
     from rolehost_testing.memory.messages import Messages
 
-#: How a deployment names these backends: ``[storage] cache = "memory"``.
+#: The name of these backends in a deployment: ``[storage] cache = "memory"``.
 NAME = "memory"
 
 
 class MemoryWorld:
-    """Storage of every kind, in memory; what composes with its plugin shares it.
+    """Storage of every kind, in memory; compositions with its plugin share it.
 
     Args:
         clock: the time, for records, entries of the cache and their ends; None takes the
             system's.
-        interleaving: who waits how; None means threads.
+        interleaving: how strands wait; None means threads.
         partitions: partitions of each topic of the stream.
-        session: seconds after which a member of a consumer group that does not poll has lost
-            its partitions; None: it keeps them until it leaves.
+        session: seconds without a poll after which a member of a consumer group loses its
+            partitions; None: it keeps them until it leaves.
 
-    A world is closed at the end; one that is forgotten is closed when it is collected.
+    Close a world at the end; otherwise it is closed when it is garbage-collected.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class MemoryWorld:
 
     @cached_property
     def database(self) -> MemoryDatabase:
-        """The database: one object for all, for peewee's models are bound to one at a time."""
+        """The database: one object for all, because peewee's models are bound to one at a time."""
         from rolehost_testing.memory.database import MemoryDatabase
         from rolehost_testing.memory.store import Store
 
@@ -86,7 +86,7 @@ class MemoryWorld:
         return MemoryPlugin(lambda: self)
 
     def prepare(self, sets: Iterable[Set]) -> None:
-        """Bring the database's schema up; what another world had before is copied from there.
+        """Bring the database's schema up; copy it if another world has the same one.
 
         Args:
             sets: the host's and the plugins' sets of migrations, as ``rolehost.schema.up``
@@ -108,7 +108,7 @@ class MemoryPlugin:
     """The plugin ``memory``.
 
     Args:
-        world: returns the world whose storage a backend is when it is made.
+        world: returns the world of a backend that is made.
     """
 
     def __init__(self, world: Callable[[], MemoryWorld]) -> None:
@@ -117,12 +117,12 @@ class MemoryPlugin:
     @staticmethod
     @hookimpl
     def rolehost_plugin() -> PluginInfo:
-        """Say what it is."""
+        """Describe the plugin."""
         return PluginInfo(api=PLUGIN_API, summary="Storage in the memory of one process, for tests")
 
     @hookimpl
     def rolehost_backends(self) -> Sequence[Backend]:
-        """Offer the world's backends; drivers are imported when one is made."""
+        """Offer the backends of the world; a driver is imported when its backend is made."""
 
         def database() -> Any:
             return self._world().database
