@@ -6,7 +6,7 @@ from rolehost.api import RolehostError
 
 
 class WebhooksError(RolehostError):
-    """Base of what this package raises on purpose."""
+    """Base of the errors of this package."""
 
 
 class NotFound(WebhooksError):
@@ -20,7 +20,7 @@ class Conflict(WebhooksError):
     """The uid, event type name or eventId is taken.
 
     Attributes:
-        code: what clients tell conflicts apart by.
+        code: tells clients the kind of conflict.
     """
 
     def __init__(self, message: str, code: str = "conflict") -> None:
@@ -29,10 +29,10 @@ class Conflict(WebhooksError):
 
 
 class Impossible(WebhooksError):
-    """Every value fits, but the state of what they name forbids the operation.
+    """The values are valid, but the state of the entity forbids the operation.
 
     Attributes:
-        code: what clients tell the reasons apart by.
+        code: tells clients the reason.
     """
 
     def __init__(self, message: str, code: str) -> None:
@@ -45,7 +45,7 @@ class Rejected(WebhooksError):
 
     Attributes:
         location: path to the value, ``("body", "url")``.
-        kind: what clients tell mistakes apart by.
+        kind: tells clients the kind of error.
     """
 
     def __init__(self, location: tuple[str, ...], message: str, kind: str = "value_error") -> None:

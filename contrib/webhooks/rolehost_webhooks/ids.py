@@ -50,7 +50,7 @@ def above(identity: str, highest: str | None, step: int) -> str:
 
     Args:
         identity: the id that was made.
-        highest: the highest one there is; None: there is none.
+        highest: the highest existing id, or None.
         step: a random number from 1 up. Two writers that see the same highest id at the same
             moment must not get the same id.
     """
@@ -66,7 +66,7 @@ def above(identity: str, highest: str | None, step: int) -> str:
 def ksuid(milliseconds: int, payload: bytes) -> str:
     """Encode a time (milliseconds since the Unix epoch) and fifteen bytes.
 
-    Times outside of what four bytes hold are taken as the nearest that they do.
+    A time outside of the range of four bytes becomes the nearest one inside.
     """
     seconds, rest = divmod(min(max(milliseconds, EARLIEST), LATEST), 1000)
     stamp = (seconds - EPOCH).to_bytes(4, "big") + bytes([rest // 4])

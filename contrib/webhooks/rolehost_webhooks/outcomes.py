@@ -1,4 +1,4 @@
-"""Events that tell how deliveries ended, for programs that read the topic of the settings.
+"""Events about the end of deliveries, for programs that read the topic of the settings.
 
 Types and fields are those of Svix's operational webhooks where it has one: ``endpoint.disabled``
 and ``message.attempt.exhausted``. It has none for success.
@@ -27,9 +27,9 @@ TYPES = frozenset({SUCCEEDED, EXHAUSTED, DISABLED})
 
 
 def events(topic: str, attempt: Attempt, verdict: Verdict) -> Iterator[Event[dict[str, Any]]]:
-    """Yield what there is to tell after an attempt; nothing when another one follows.
+    """Yield the events after an attempt; none if another attempt follows.
 
-    The key is the endpoint's id, so what is told of one endpoint keeps its order.
+    The key is the endpoint's id, so the events of one endpoint keep their order.
     """
     if verdict.delay is not None:
         return

@@ -40,7 +40,7 @@ LONGEST_METADATA = 4096
 #: Bytes of a payload; ``[http] max_body`` is smaller unless it is set.
 LONGEST_PAYLOAD = 16_777_216
 
-#: Bytes of a URL, and of a header's name and value: what common servers accept.
+#: Most bytes of a URL, and of a header's name and value, as common servers accept them.
 LONGEST_URL = 2048
 LONGEST_HEADER_NAME = 256
 LONGEST_HEADER_VALUE = 4096

@@ -101,7 +101,7 @@ def _sendable(message: Message, target: Target, *, once: bool) -> bool:
 
 
 def _send(services: Services, message: Message, target: Target, now: int) -> Answer:
-    # Imported here: who only enqueues this actor needs no HTTP client.
+    # Imported here: a process that only enqueues this actor needs no HTTP client.
     from rolehost_webhooks.delivery.sender import Sender
 
     body = bytes(message.payload or b"")

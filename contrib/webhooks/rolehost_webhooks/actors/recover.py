@@ -1,4 +1,4 @@
-"""Actor ``webhooks.recover``: sends again what ended undelivered in a period, batch by batch."""
+"""Actor ``webhooks.recover``: sends undelivered messages of a period again, in batches."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from rolehost_webhooks.actors.deliver import deliver
 from rolehost_webhooks.models import Trigger
 from rolehost_webhooks.repositories import deliveries
 
-#: Deliveries begun anew in one transaction.
+#: Deliveries started again in one transaction.
 BATCH = 500
 
 
 @actor(name="webhooks.recover", queue=QUEUE)
 def recover(job: JobContext, endpoint_id: str, first: str, last: str) -> None:
-    """Begin the deliveries to an endpoint anew that failed or were cancelled.
+    """Start the deliveries to an endpoint again that failed or were cancelled.
 
     Args:
         first: id of the first message.

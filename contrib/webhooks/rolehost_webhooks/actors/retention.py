@@ -1,4 +1,4 @@
-"""Actor ``webhooks.retention``: removes what is too old, a bounded batch at a time."""
+"""Actor ``webhooks.retention``: removes old messages, in batches."""
 
 from __future__ import annotations
 

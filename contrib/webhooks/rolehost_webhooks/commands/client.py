@@ -16,7 +16,7 @@ class Client:
 
     Args:
         url: where it answers, without ``/api/v1``.
-        token: None sends none.
+        token: the token to send, if any.
     """
 
     def __init__(self, url: str, token: str | None) -> None:
@@ -30,7 +30,7 @@ class Client:
         """Call ``/api/v1`` and the path; return the decoded answer, None when it is empty.
 
         Raises:
-            click.ClickException: nobody answers, or the answer is an error.
+            click.ClickException: there is no answer, or the answer is an error.
         """
         url = "/".join((f"{self.url}/api/v1", *(quote(part, safe="") for part in path))) + query
         headers = self._headers
@@ -52,7 +52,7 @@ class Client:
 
 
 def _told(body: bytes) -> str:
-    """Return what an error's body says, in one line."""
+    """Return the message of an error's body, in one line."""
     try:
         said = msgspec.json.decode(body)
         detail = said["detail"]

@@ -1,4 +1,4 @@
-"""``rolehost webhooks listen``: a receiver that verifies and prints what arrives."""
+"""``rolehost webhooks listen``: a receiver that verifies and prints webhooks."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def _introduce(
     receiver: Receiver,
     protected: bool,
 ) -> None:
-    """Say what is going on, and how to send something."""
+    """Print the state, and how to send a message."""
     authorization = f' -H "authorization: Bearer ${TOKEN_VARIABLE}"' if protected else ""
     console.print(f"Listening on {receiver.url} for application {app}. Send it something:\n")
     console.print(

@@ -1,4 +1,4 @@
-"""Options that both commands have, and what they mean when they are not given."""
+"""Options of both commands, and their defaults."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def host_url(context: CommandContext, given: str | None) -> str:
 
 
 def api_token(context: CommandContext, given: str | None) -> str | None:
-    """Return the token: as given, else this deployment's; None when there is none."""
+    """Return the token: the given one, or this deployment's, or None."""
     if given:
         return given
     settings = settings_of(context, "webhooks-api")

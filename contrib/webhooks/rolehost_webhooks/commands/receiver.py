@@ -1,4 +1,4 @@
-"""A receiver on this machine that verifies what arrives."""
+"""A receiver on this machine that verifies webhooks."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class _Server(ThreadingHTTPServer):
 
 
 class Receiver:
-    """Listens from its making on; verifies once :meth:`trust` was told the secret.
+    """Listens at once; verifies signatures after :meth:`trust` was given the secret.
 
     Args:
         host: address to listen on.
@@ -69,7 +69,7 @@ class Receiver:
                 receiver.requests.put(request)
 
             def log_message(self, *_args: object) -> None:
-                """Say nothing: what arrives is printed by the command."""
+                """Log nothing: the command prints webhooks."""
 
         self._server = _Server((host, port), Handler)
         self.url = f"http://{host}:{self._server.server_address[1]}/"

@@ -85,7 +85,7 @@ def _send_all(messages: list[Outgoing], deliver: Deliver) -> list[str]:
 
 
 def _over_http(client: Client, app: str) -> Deliver:
-    """Return what posts one message to the API."""
+    """Return a function that posts one message to the API."""
     wanted = msgspec.json.encode({"name": app, "uid": app})
     client.call("POST", "app", body=wanted, query="?get_if_exists=true")
 
@@ -102,7 +102,7 @@ def _over_http(client: Client, app: str) -> Deliver:
 
 
 def _through_stream(context: CommandContext, app: str) -> Deliver:
-    """Return what publishes one event to the topic that ``webhooks-ingest`` reads."""
+    """Return a function that publishes one event to the topic of ``webhooks-ingest``."""
     from rolehost_webhooks.handlers.ingest import APPLICATION_ATTRIBUTE
 
     settings = settings_of(context, "webhooks-ingest")
@@ -129,7 +129,7 @@ def _through_stream(context: CommandContext, app: str) -> Deliver:
 
 
 def _check_name(text: str, what: str) -> None:
-    """Refuse here what the handler of the stream would make a dead letter.
+    """Raise for a value with which the handler would make a dead letter.
 
     Raises:
         click.ClickException: it is no name.

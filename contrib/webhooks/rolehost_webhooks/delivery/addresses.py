@@ -98,7 +98,7 @@ def parsed(text: str) -> Address | None:
 
 
 def is_public(text: str) -> bool:
-    """Say whether an address belongs to the public internet; False for what is no address.
+    """Return whether an address is public; False if the text is not an address.
 
     An IPv6 address that carries an IPv4 address (NAT64, 6to4, ISATAP) is public if both are,
     because a router in between may send the packets on to the IPv4 address.

@@ -39,7 +39,7 @@ def explain(error: BaseException, url: str, timeout: float) -> Failure:
     """Say why a request brought no response.
 
     Args:
-        error: what the HTTP client raised.
+        error: the error of the HTTP client.
         url: where the request was to go.
         timeout: seconds that were allowed.
     """
@@ -98,7 +98,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _receiver(url: str) -> str:
-    """Return host and port of a URL; they are what an operator looks for in a firewall."""
+    """Return host and port of a URL, for operators who check a firewall."""
     try:
         parts = urlsplit(url)
         port = parts.port or {"https": 443}.get(parts.scheme, 80)

@@ -42,11 +42,11 @@ class _Guarded:
     socket_options: Any
 
     def _new_conn(self) -> socket.socket:
-        """Connect; called by urllib3 in place of its own method of this name.
+        """Connect; overrides urllib3's method of this name.
 
         Raises:
             AddressRefused: no address of the name is allowed.
-            NewConnectionError: none of them answers.
+            NewConnectionError: no address answers.
         """
         connection: Any = self
         # Not ``host``, which lacks the dot at the end that excludes search domains.
@@ -81,7 +81,7 @@ class _Guarded:
 
 
 def guarded_pools(allowed: Sequence[Network] = ()) -> dict[str, type[HTTPConnectionPool]]:
-    """Return what a pool manager uses in place of its own pools, by scheme.
+    """Return the pools for a pool manager, by scheme.
 
     Args:
         allowed: networks that are allowed although they are not public.

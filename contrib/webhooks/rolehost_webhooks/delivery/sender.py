@@ -16,7 +16,7 @@ from rolehost_webhooks.settings import DeliverySettings
 
 USER_AGENT = f"rolehost-webhooks/{__version__}"
 
-#: Receivers whose connections are kept; the least recently used is let go.
+#: Receivers whose connections are kept; the least recently used is dropped.
 RECEIVERS = 200
 
 CHUNK = 4096

@@ -25,7 +25,7 @@ class Verdict:
     Attributes:
         status: how the delivery stands now.
         reason: one line; empty on success.
-        delay: seconds until the next attempt; None when there is none.
+        delay: seconds until the next attempt; None if there is no next one.
         disable: whether the endpoint takes no more messages.
     """
 
@@ -36,7 +36,7 @@ class Verdict:
 
 
 def judge(answer: Answer, *, planned: float, last: bool, longest: float, now: int) -> Verdict:
-    """Say what follows from an answer.
+    """Return the verdict on an answer.
 
     Args:
         planned: seconds until the next attempt by the schedule.

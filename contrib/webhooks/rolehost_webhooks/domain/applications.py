@@ -24,7 +24,7 @@ def get(reference: str, *, lock: bool = False) -> Application:
         lock: lock the row, to change it within the unit of work.
 
     Raises:
-        NotFound: there is none.
+        NotFound: it does not exist.
     """
     application = applications.find(rules.reference(reference, "Application"), lock=lock)
     if application is None:
@@ -88,7 +88,7 @@ def put(services: Services, reference: str, body: ApplicationIn) -> tuple[Applic
             if reference.startswith(ids.APPLICATION):
                 raise NotFound("Application")
             wanted = msgspec.structs.replace(body, uid=body.uid or reference)
-            # Of two that create it at once, the second replaces what the first made.
+            # If two calls create it at the same time, the second one replaces it.
             application, created = create(services, wanted, get_if_exists=wanted.uid == reference)
             if created:
                 return application, True
@@ -99,10 +99,10 @@ def put(services: Services, reference: str, body: ApplicationIn) -> tuple[Applic
 
 
 def patch(services: Services, reference: str, body: ApplicationPatch) -> Application:
-    """Change what is given of an application.
+    """Change the given fields of an application.
 
     Raises:
-        NotFound: there is none.
+        NotFound: it does not exist.
         Conflict: the uid is taken.
         Rejected: the uid looks like an id.
     """
@@ -119,7 +119,7 @@ def delete(services: Services, reference: str) -> None:
     """Delete an application with its endpoints; retention removes its messages.
 
     Raises:
-        NotFound: there is none.
+        NotFound: it does not exist.
     """
     with services.unit_of_work():
         applications.delete(get(reference, lock=True), services)

@@ -59,7 +59,7 @@ def within(app_id: str, reference: str, *, lock: bool = False) -> Endpoint:
     """Return the endpoint of this id or uid in an application.
 
     Raises:
-        NotFound: there is none.
+        NotFound: it does not exist.
     """
     endpoint = endpoints.find(app_id, rules.reference(reference, "Endpoint"), lock=lock)
     if endpoint is None:
@@ -68,7 +68,7 @@ def within(app_id: str, reference: str, *, lock: bool = False) -> Endpoint:
 
 
 def create(services: Services, app_reference: str, body: EndpointIn) -> Endpoint:
-    """Create an endpoint; its secret is made when none is given.
+    """Create an endpoint; make its secret if none is given.
 
     Raises:
         NotFound: the application does not exist.
@@ -138,7 +138,7 @@ def put(
 
 
 def patch(services: Services, app_reference: str, reference: str, body: EndpointPatch) -> Endpoint:
-    """Change what is given of an endpoint.
+    """Change the given fields of an endpoint.
 
     Raises:
         NotFound: application or endpoint do not exist.

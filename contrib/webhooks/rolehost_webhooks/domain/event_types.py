@@ -21,7 +21,7 @@ def get(name: str, *, lock: bool = False) -> EventType:
         lock: lock the row, to change it within the unit of work.
 
     Raises:
-        NotFound: there is none.
+        NotFound: it does not exist.
     """
     event_type = event_types.find(rules.reference(name, "Event type"), lock=lock)
     if event_type is None:
@@ -55,7 +55,7 @@ def put(services: Services, name: str, body: EventTypePut) -> tuple[EventType, b
     rules.check_name(name, ("path", "event_type_name"))
     event_type = _new(services, name, body)
     with services.unit_of_work():
-        # Of two that create it at once, the second replaces what the first made.
+        # If two calls create it at the same time, the second one replaces it.
         if event_types.insert(event_type):
             return event_type, True
         event_type = get(name, lock=True)
@@ -64,10 +64,10 @@ def put(services: Services, name: str, body: EventTypePut) -> tuple[EventType, b
 
 
 def patch(services: Services, name: str, body: EventTypePatch) -> EventType:
-    """Change what is given of an event type.
+    """Change the given fields of an event type.
 
     Raises:
-        NotFound: there is none.
+        NotFound: it does not exist.
     """
     values = given(body)
     rules.json_of(values.get("schemas"), ("body", "schemas"))
@@ -81,7 +81,7 @@ def delete(services: Services, name: str, *, expunge: bool) -> None:
     """Archive an event type, or with ``expunge`` remove it.
 
     Raises:
-        NotFound: there is none.
+        NotFound: it does not exist.
     """
     with services.unit_of_work():
         event_type = get(name, lock=True)

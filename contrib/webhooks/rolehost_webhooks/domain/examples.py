@@ -55,7 +55,7 @@ def send(services: Services, app_reference: str, reference: str, body: ExampleIn
 def example_of(event_type: str, index: int) -> dict[str, Any]:
     """Return an example that the event type's newest schema gives.
 
-    JSON Schema's own keyword is ``examples``; ``example`` is what OpenAPI wrote for one.
+    JSON Schema's own keyword is ``examples``; ``example`` is OpenAPI's older keyword for one.
 
     Raises:
         NotFound: the event type does not exist.

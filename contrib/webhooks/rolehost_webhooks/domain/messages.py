@@ -40,7 +40,7 @@ def within(app_id: str, reference: str) -> Message:
     """Return the message of this id or eventId in an application.
 
     Raises:
-        NotFound: there is none.
+        NotFound: it does not exist.
     """
     message = messages.find(app_id, rules.reference(reference, "Message"))
     if message is None:
@@ -52,7 +52,7 @@ def create(services: Services, app_reference: str, body: MessageIn) -> Message:
     """Take a message: when this returns, or the delivery around it commits, it is durable.
 
     Raises:
-        NotFound: the application does not exist and the message brings none.
+        NotFound: the application does not exist, and the message does not bring one.
         Conflict: a message of the last day has the eventId.
         Rejected: a value does not fit.
     """

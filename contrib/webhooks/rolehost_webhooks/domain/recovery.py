@@ -1,4 +1,4 @@
-"""An endpoint's record: how its deliveries stand, and sending again what ended undelivered."""
+"""Statistics of an endpoint's deliveries, and sending undelivered messages again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rolehost_webhooks.models import Status
 from rolehost_webhooks.repositories import deliveries
 from rolehost_webhooks.schemas.common import milliseconds
 
-#: The period that statistics cover when none is given: 28 days, in milliseconds.
+#: The default period of statistics: 28 days, in milliseconds.
 PERIOD = 28 * 24 * 3_600_000
 
 
@@ -48,7 +48,7 @@ def recover(
     since: datetime,
     until: datetime | None,
 ) -> str:
-    """Send again, in the background, what failed for good or was cancelled.
+    """Send failed and cancelled messages again, in the background.
 
     Returns:
         The task's id.

@@ -38,7 +38,7 @@ def messages(keys: list[str]) -> Sequence[models.Message | None]:
 
 
 def contents(keys: list[str]) -> Sequence[models.Message | Refused | None]:
-    """Return what messages carry: payload and media type.
+    """Return the contents of messages: payload and media type.
 
     Those for which one answer has no place are errors: their payloads are not read.
     """

@@ -1,4 +1,4 @@
-"""What ``graphql_schema`` returns: types, who may use them, and how errors are told."""
+"""The schema of ``graphql_schema``: types, access, and the format of errors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def part(settings: ApiSettings) -> Schema:
 
 
 def translate(error: BaseException) -> Refused | None:
-    """Tell what the services raise on purpose, with the same mistakes as the HTTP API."""
+    """Return the errors of the domain with the same fields as the HTTP API."""
     match error:
         case NotFound():
             return Refused(str(error), "NOT_FOUND")

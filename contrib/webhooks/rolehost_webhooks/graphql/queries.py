@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 def _or_none(find: Callable[..., Any], shown: Callable[[Any], T], *references: str) -> T | None:
-    """Return what a service finds, shown; None when it finds nothing."""
+    """Return the result of a call of the domain, or None if it finds nothing."""
     try:
         return shown(find(*references))
     except NotFound:

@@ -25,7 +25,7 @@ GROUP = "webhooks-ingest"
 #: CloudEvents extension attribute: id or uid of the application.
 APPLICATION_ATTRIBUTE = "webhooksapp"
 
-#: Half a minute for an application that is only just being created; what does not fit never will.
+#: Half a minute for an application that is being created; an invalid event is never tried again.
 RETRY = RetryPolicy(attempts=6, delays=(0.1, 0.5, 2.0, 8.0, 20.0), fatal=(Rejected,))
 
 
@@ -41,7 +41,7 @@ def ingest(settings: IngestSettings) -> Handler:
 
 
 def take(context: EventContext, event: Event[bytes], default_application: str | None) -> None:
-    """Make a message of an event; one whose source and id were taken before changes nothing.
+    """Make a message of an event; an event with a known source and id changes nothing.
 
     The consumer group's inbox knows source and id, so an event that comes here is new, for as
     long as an eventId is unique. Only its eventId may be that of another event.

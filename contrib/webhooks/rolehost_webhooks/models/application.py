@@ -1,4 +1,4 @@
-"""Table ``webhooks_application``: whose endpoints and messages belong together."""
+"""Table ``webhooks_application``: owners of endpoints and messages."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class Cause(StrEnum):
         TLS: the handshake failed, for example because of the certificate.
         TIMEOUT: the receiver was too slow.
         CLOSED: the receiver closed the connection before the response ended.
-        BAD_RESPONSE: what came back is not HTTP.
+        BAD_RESPONSE: the response is not HTTP.
         BLOCKED: the name leads to no address to which deliveries may go.
         BAD_REQUEST: the request cannot be sent at all.
     """
@@ -43,10 +43,10 @@ class Cause(StrEnum):
 
 
 class Attempt(peewee.Model):
-    """One request and what came back. Times are Unix milliseconds.
+    """One request and its response. Times are Unix milliseconds.
 
     Attributes:
-        response: the beginning of the response's body, or why there was none.
+        response: the beginning of the response's body, or the reason why there was none.
         response_status: HTTP status; 0 when there was no response.
         cause: a :class:`Cause` when there was no response, else None.
         duration: milliseconds from the request's start to the response's end.

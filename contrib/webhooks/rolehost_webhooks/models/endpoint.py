@@ -14,7 +14,7 @@ class Endpoint(peewee.Model):
         event_types: names it listens to; None listens to all.
         channels: channels it listens to; None listens to all.
         headers: headers added to each request.
-        version: what clients say; it has no meaning.
+        version: a number that clients set; it has no meaning.
         secret: the secret that signs, ``whsec_…``.
         old_secrets: ``[{"key": secret, "expiresAt": milliseconds}, …]``, newest first; they
             sign too until they expire.

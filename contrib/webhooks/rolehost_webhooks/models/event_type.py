@@ -1,4 +1,4 @@
-"""Table ``webhooks_event_type``: the catalogue of what may happen."""
+"""Table ``webhooks_event_type``: the catalogue of event types."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Table ``webhooks_message``: what happened, once for all endpoints."""
+"""Table ``webhooks_message``: messages, once for all endpoints."""
 
 from __future__ import annotations
 

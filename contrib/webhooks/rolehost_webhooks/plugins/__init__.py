@@ -1,1 +1,1 @@
-"""The three plugins: what each contributes, and nothing else."""
+"""The three plugins, with their contributions only."""

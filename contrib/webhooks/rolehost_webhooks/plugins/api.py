@@ -36,7 +36,7 @@ OPEN = "no token is set: [http] decides who may use the webhooks API"
 
 @hookimpl
 def rolehost_plugin() -> PluginInfo:
-    """Say what the plugin is and needs."""
+    """Describe the plugin and its requirements."""
     return PluginInfo(
         api=PLUGIN_API,
         summary="Webhooks: the HTTP API that Svix's clients speak",
@@ -54,7 +54,7 @@ def rolehost_migrations() -> list[Migrations]:
 
 @hookimpl
 def rolehost_routes(context: DeclareContext) -> list[Route | ErrorFormat | Authentication]:
-    """Give the API, who may use it, and errors in Svix's form.
+    """Return the API, its authentication, and Svix's format of errors.
 
     Raises:
         SettingRefused: in production, if neither a token nor a proxy protects the API.
@@ -75,7 +75,7 @@ def rolehost_routes(context: DeclareContext) -> list[Route | ErrorFormat | Authe
 
 @hookimpl
 def rolehost_checks(context: DeclareContext) -> list[Check]:
-    """Report what protects the API."""
+    """Report how the API is protected."""
     settings: ApiSettings = context.settings
     unasked = PROXY if settings.authentication == "proxy" else OPEN
     told = unasked if settings.demanded is None else "a token is asked for"
@@ -89,7 +89,7 @@ def rolehost_checks(context: DeclareContext) -> list[Check]:
 
 @hookimpl
 def rolehost_start(context: ProcessContext) -> None:
-    """Warn once if the API has no token of its own."""
+    """Warn once if the API has no own token."""
     settings: ApiSettings = context.settings
     unasked = settings.demanded is None and settings.authentication == "token"
     if context.role == "http" and unasked:
@@ -98,7 +98,7 @@ def rolehost_start(context: ProcessContext) -> None:
 
 @hookimpl
 def graphql_schema(context: DeclareContext) -> list[Schema]:
-    """Give what the API has to a GraphQL API, where the plugin ``graphql`` is enabled."""
+    """Return the API's data for GraphQL, if the plugin ``graphql`` is enabled."""
     from rolehost_webhooks.graphql.part import part
 
     return [part(context.settings)]

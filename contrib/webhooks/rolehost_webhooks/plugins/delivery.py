@@ -21,7 +21,7 @@ from rolehost_webhooks.settings import DeliverySettings
 
 @hookimpl
 def rolehost_plugin() -> PluginInfo:
-    """Say what the plugin is and needs."""
+    """Describe the plugin and its requirements."""
     return PluginInfo(
         api=PLUGIN_API,
         summary="Webhooks: signed delivery with retries, and retention",
@@ -39,7 +39,7 @@ def rolehost_migrations() -> list[Migrations]:
 
 @hookimpl
 def rolehost_topics(context: DeclareContext) -> list[str]:
-    """Name the topic that is told how deliveries ended, when the settings do."""
+    """Return the topic of events about the end of deliveries, if it is set."""
     topic = context.settings.outcomes
     return [] if topic is None else [topic]
 
@@ -57,7 +57,7 @@ def rolehost_actors(context: DeclareContext) -> list[Actor]:
 
 @hookimpl
 def rolehost_schedules() -> list[Schedule]:
-    """Remove what is old once a day, at night."""
+    """Remove old messages once a day, at night."""
     return [Schedule(name="webhooks.retention", actor="webhooks.retention", cron="17 3 * * *")]
 
 

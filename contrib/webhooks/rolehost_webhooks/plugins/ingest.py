@@ -10,7 +10,7 @@ from rolehost_webhooks.settings import IngestSettings
 
 @hookimpl
 def rolehost_plugin() -> PluginInfo:
-    """Say what the plugin is and needs."""
+    """Describe the plugin and its requirements."""
     return PluginInfo(
         api=PLUGIN_API,
         summary="Webhooks: events of a stream topic become messages",

@@ -57,7 +57,7 @@ def renew_revision(app_id: str, services: Services) -> None:
     """Let nothing that is cached of an application's endpoints be found again.
 
     Call it in the transaction of every change of an endpoint, before the endpoint's row is
-    locked: whoever locks both locks the application first.
+    locked. All transactions lock the application first, so they cannot deadlock.
     """
     revision = services.random.getrandbits(62)
     Application.update(revision=revision).where(Application.id == app_id).execute()

@@ -63,7 +63,7 @@ def with_message(message_id: str, endpoint_id: str) -> Delivery | None:
 
 
 def insert_pending(message_id: str, endpoint_ids: Iterable[str], now: int) -> None:
-    """Add a pending delivery to each endpoint; those that exist begin anew."""
+    """Add a pending delivery to each endpoint; existing ones start again."""
     rows: list[dict[str, Any]] = [
         {
             "message_id": message_id,
@@ -88,7 +88,7 @@ def attempted(
     """Record how a delivery stands after one more attempt.
 
     Returns:
-        False if the attempt failed and another one succeeded meanwhile: then it stays delivered.
+        False if the attempt failed but another one succeeded: then it stays delivered.
     """
     where = (Delivery.message_id == message_id) & (Delivery.endpoint_id == endpoint_id)
     counted = {Delivery.attempts: Delivery.attempts + 1, Delivery.updated_at: now}
@@ -188,8 +188,8 @@ def by_endpoint(
 def recoverable(endpoint_id: str, first: str, last: str, limit: int) -> list[str]:
     """Return ids of messages between two ids that ended undelivered and still can be sent.
 
-    That is what failed for good, and what was cancelled while the endpoint was disabled. The
-    rows stay locked, so that two recoveries at once do not both begin them anew.
+    They failed for good, or were cancelled while the endpoint was disabled. The rows stay
+    locked, so that two recoveries at the same time do not both start them again.
     """
     payloads = Message.select(Message.id).where(
         Message.id == Delivery.message_id, Message.payload.is_null(False)
@@ -219,7 +219,7 @@ def counts(endpoint_id: str, first: str, last: str) -> dict[Status, int]:
 
 
 def oldest_due() -> int | None:
-    """Return when the delivery that waits longest was due, milliseconds; None when none waits."""
+    """Return when the oldest waiting delivery was due, in milliseconds, or None."""
     value = Delivery.select(peewee.fn.MIN(Delivery.next_attempt)).where(
         Delivery.next_attempt.is_null(False)
     )

@@ -25,7 +25,7 @@ def find(app_id: str, reference: str, *, lock: bool = False) -> Endpoint | None:
 
 
 def enabled(app_id: str) -> list[Endpoint]:
-    """Return what decides which messages the endpoints of an application take, by id.
+    """Return the filters of an application's enabled endpoints, by id.
 
     PERF: on the way of every message, so only three columns.
     """

@@ -15,7 +15,7 @@ from rolehost_webhooks.repositories.paging import Cursor, Page, by_id, page
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """Which messages are meant; what is None or empty does not matter.
+    """A filter of messages; None or empty does not filter.
 
     Attributes:
         before: created before this time, milliseconds.
@@ -42,7 +42,7 @@ def find(app_id: str, reference: str) -> Message | None:
 
 
 def envelope(message_id: str) -> Message | None:
-    """Return what decides where a message goes, with its ``application``'s revision."""
+    """Return a message without its payload, with its ``application``'s revision."""
     wanted = (Message.app_id, Message.event_type, Message.channels, Application.revision)
     return (
         Message.select(*wanted)
@@ -61,7 +61,7 @@ def insert(message: Message) -> bool:
 def insert_for(message: Message, reference: str) -> bool:
     """Add a message if its application still has this id or uid.
 
-    PERF: on the way of every message, so the statement is not composed anew each time.
+    PERF: every message comes here, so the statement is composed only once.
 
     Returns:
         False if it has not, or if the message's eventId is in use; then nothing was written.
@@ -116,7 +116,7 @@ def listing(app_id: str, cursor: Cursor, wanted: Filter, *, with_content: bool) 
 
 
 def narrow(select: Any, wanted: Filter) -> Any:
-    """Restrict a select that has :class:`Message` by what a message says of itself."""
+    """Restrict a select with :class:`Message` by event type, channel and tag."""
     if wanted.event_types:
         select = select.where(Message.event_type.in_(wanted.event_types))
     if wanted.channel is not None:
@@ -157,7 +157,7 @@ def remove_old(before: int, limit: int) -> int:
 
 
 def expunge_expired(now: int, limit: int) -> int:
-    """Remove the payloads of at most ``limit`` messages whose time has come; return how many."""
+    """Remove at most ``limit`` payloads that have expired; return how many."""
     expired = Message.select(Message.id).where(Message.payload_expires_at <= now).limit(limit)
     return int(
         Message.update(payload=None, payload_expires_at=None)

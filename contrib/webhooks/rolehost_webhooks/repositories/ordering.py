@@ -1,4 +1,4 @@
-"""Ids in the order of commits, so that who walks a listing misses no row that is added meanwhile.
+"""Ids in the order of commits, so that paging misses no row that is added at the same time.
 
 A writer gets an id above all that it can see. On SQLite that is enough, because one transaction
 writes at a time. On PostgreSQL a transaction that began earlier may commit later. Therefore each
@@ -21,7 +21,7 @@ from rolehost_webhooks import ids
 
 log = logging.getLogger(__name__)
 
-#: First key of the advisory locks: "whks" in ASCII. The second one tells the table.
+#: First key of the advisory locks: "whks" in ASCII. The second one stands for the table.
 LOCKS = int.from_bytes(b"whks", "big")
 
 #: Milliseconds by which another host's clock may be ahead and its ids still be counted from. A row

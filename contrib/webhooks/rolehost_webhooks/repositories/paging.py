@@ -74,7 +74,7 @@ def page(select: Any, column: peewee.Field, cursor: Cursor, key: Callable[[Any],
 
 
 def after(key: str) -> str:
-    """Return the iterator of what comes after a key; a hyphen at its beginning would go back."""
+    """Return the iterator of the items after a key; a hyphen at its beginning would go back."""
     return "~" + key if key.startswith("-") else key
 
 
@@ -115,8 +115,8 @@ def size_of(select: Any) -> peewee.Expression:
 def locked(select: Any) -> Any:
     """Return a select that locks its rows until the transaction ends.
 
-    Who reads a row in order to write what follows from it must lock it first, or one of two
-    such changes at the same time is lost. SQLite has one writer at a time and needs no lock.
+    Lock a row before a change that depends on it, or one of two such changes at the same time
+    is lost. SQLite has one writer at a time and needs no lock.
     """
     return select.for_update() if select.model._meta.database.for_update else select
 
