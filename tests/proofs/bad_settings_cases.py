@@ -123,7 +123,7 @@ def _redis(servers: Servers) -> Iterator[Case]:
                "[redis] url", "speaks TLS only", extended=True)  # fmt: skip
     yield Case("redis: another server", "cache",
                section(f"redis://:{WRONG}@127.0.0.1:{servers.memcached.port}/0"),
-               "[redis] url", "no Redis", extended=True)  # fmt: skip
+               "[redis] url", "not Redis", extended=True)  # fmt: skip
     yield Case("redis: away", "queue", section(url), "[redis] url", "connection refused",
                waits=True, comes=servers.redis)  # fmt: skip
 
@@ -135,7 +135,7 @@ def _memcached(servers: Servers) -> Iterator[Case]:
     yield Case("memcached: no such host", "cache", section(f"{NOWHERE}:11211"),
                "[memcached] servers", "no such host", waits=True)  # fmt: skip
     yield Case("memcached: another server", "cache", section(f"127.0.0.1:{servers.redis.port}"),
-               "[memcached] servers", "no memcached")  # fmt: skip
+               "[memcached] servers", "not memcached")  # fmt: skip
     yield Case("memcached: away", "cache", section(f"127.0.0.1:{servers.memcached.port}"),
                "[memcached] servers", "connection refused", waits=True,
                comes=servers.memcached)  # fmt: skip

@@ -34,7 +34,7 @@ def refusal(error: StorageUnavailable, server: str) -> StorageRefused | None:
     if not isinstance(error.__cause__, MemcacheUnknownError):
         return None
     refused = StorageRefused(
-        f"memcached {server} ({SETTING}): what answers there is no memcached;"
+        f"memcached {server} ({SETTING}): the server at this address is not memcached;"
         " correct host and port",
         backend=BACKEND,
         setting=SETTING,

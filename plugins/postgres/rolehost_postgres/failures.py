@@ -29,7 +29,7 @@ _BACKEND = "postgres"
 _BUSY = {
     "40001": "another transaction changed the same rows",
     "40P01": "the transaction was in a deadlock with another one",
-    "55P03": "another transaction holds what is needed (lock_timeout)",
+    "55P03": "another transaction holds a lock that is needed (lock_timeout)",
 }
 _UNAVAILABLE = {
     "25006": "the server takes no writes for now; it may be a replica",
@@ -178,9 +178,9 @@ _LASTING = (
           "use the host that the certificate names"),
     _Sign("does not support ssl", "TLS is asked for and the server has none", _MODE,
           'turn TLS on in the server, or set it to "prefer"'),
-    _Sign("response to ssl negotiation", "what answers there is no PostgreSQL", _URL,
+    _Sign("response to ssl negotiation", "the server at this address is not PostgreSQL", _URL,
           "correct the port"),
-    _Sign("expected authentication request", "what answers there is no PostgreSQL", _URL,
+    _Sign("expected authentication request", "the server at this address is not PostgreSQL", _URL,
           "correct the port"),
     _Sign("unsupported frontend protocol", "the server is too old", _URL,
           "PostgreSQL 12 or newer is needed"),

@@ -110,7 +110,7 @@ def test_what_is_no_postgresql() -> None:
         port = other.getsockname()[1]
         text = told(StorageRefused, f"postgresql://me:{SECRET}@127.0.0.1:{port}/name")
         thread.join()
-    assert "no PostgreSQL" in text
+    assert "not PostgreSQL" in text
 
 
 def test_of_two_hosts_one_is_away_and_one_refuses(url: str, nobody: int) -> None:

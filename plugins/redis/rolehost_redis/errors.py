@@ -53,7 +53,7 @@ _LASTING = (
           "name its authority: rediss://…?ssl_ca_certs=/path, and the host that it names"),
     _Sign("[X509", "the certificates that the URL names cannot be read",
           "name PEM files: rediss://…?ssl_ca_certs=/path"),
-    _Sign("Protocol Error", "what answers there is no Redis", "correct host and port"),
+    _Sign("Protocol Error", "the server at this address is not Redis", "correct host and port"),
 )  # fmt: skip
 
 #: Waiting may help.

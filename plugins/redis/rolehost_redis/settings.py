@@ -63,8 +63,8 @@ class RedisSettings(Settings, frozen=True):
             secret: Secret | None = getattr(self, name)
             if secret is not None and not _valid(secret.reveal()):
                 raise ValueError(
-                    f"{name} is no URL of Redis: expected redis://[:password@]host[:port][/db],"
-                    " rediss://… or unix://path (percent-encode what is special in a password)"
+                    f"{name} is not a URL of Redis: expected redis://[:password@]host[:port][/db],"
+                    " rediss://… or unix://path (percent-encode special characters of a password)"
                 )
         if bool(self.sentinels) != bool(self.sentinel_service):
             raise ValueError("sentinels and sentinel_service belong together")

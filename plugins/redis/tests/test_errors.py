@@ -37,7 +37,7 @@ def test_what_is_no_redis() -> None:
         line = _refusal(RedisCache, url=Secret(f"redis://127.0.0.1:{other.getsockname()[1]}"))
         thread.join()
     assert "StorageRefused" in line
-    assert "no Redis" in line
+    assert "not Redis" in line
 
 
 def _refusal(make: Callable[[RedisSettings], RedisCache | RedisQueue], **settings: object) -> str:

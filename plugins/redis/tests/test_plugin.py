@@ -62,7 +62,7 @@ def test_declaring_imports_no_driver() -> None:
     ],
 )
 def test_what_is_no_url_is_refused_and_not_shown(url: str) -> None:
-    with pytest.raises(ValueError, match=r"cache_url is no URL of Redis") as caught:
+    with pytest.raises(ValueError, match=r"cache_url is not a URL of Redis") as caught:
         RedisSettings(cache_url=Secret(url))
     assert "sesame" not in str(caught.value)
 

@@ -205,7 +205,7 @@ class DirectSubscription(Subscription):
             self._heard_at = now
             try:
                 if self._check():
-                    self._failure = failures.passing("polling", "topics were made anew")
+                    self._failure = failures.passing("polling", "topics were created again")
                     self._replace()
             except Exception as error:
                 self._failure = error
