@@ -54,23 +54,23 @@ def demand(member: FleetMember) -> int:
 
 def limit(fleet: Fleet) -> tuple[int, FleetMember] | None:
     """Return the lowest limit in the settings, and the member that sets it."""
-    told = [
+    limits = [
         (member.settings.database_connections, index)
         for index, member in enumerate(fleet.members)
         if member.settings.database_connections is not None
     ]
-    if not told:
+    if not limits:
         return None
-    least, index = min(told)
+    least, index = min(limits)
     return least, fleet.members[index]
 
 
 def _total(fleet: Fleet, notes: Notes, asked: int | None) -> None:
-    told = limit(fleet)
+    configured = limit(fleet)
     if asked is not None:
         most, where = asked, "the database server, max_connections"
-    elif told is not None:
-        most, where = told[0], told[1].at("fleet.database_connections")
+    elif configured is not None:
+        most, where = configured[0], configured[1].at("fleet.database_connections")
     else:
         return
     users = [member for member in fleet.members if demand(member)]

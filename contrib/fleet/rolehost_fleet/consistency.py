@@ -19,7 +19,7 @@ from rolehost_fleet.findings import Notes
 from rolehost_fleet.model import Fleet, FleetMember, named
 
 #: A contribution, and the deployment that has it.
-Site = tuple[FleetMember, Owned[Any]]
+Contributed = tuple[FleetMember, Owned[Any]]
 
 
 def check(fleet: Fleet, notes: Notes) -> None:
@@ -74,21 +74,21 @@ def _groups(fleet: Fleet, notes: Notes) -> None:
             held = groups.setdefault(owned.value.group, {}).setdefault(member, {})
             held[owned.value.topic] = _handling(owned)
     for group, members in groups.items():
-        unlike = list(members.values())
-        if all(held == unlike[0] for held in unlike):
+        topics_of_members = list(members.values())
+        if all(held == topics_of_members[0] for held in topics_of_members):
             continue
-        sites = [
+        locations = [
             o.location for m in members for o in m.composition.handlers if o.value.group == group
         ]
-        topics = {topic for held in unlike for topic in held}
-        if all(held.keys() == topics for held in unlike):
+        topics = {topic for held in topics_of_members for topic in held}
+        if all(held.keys() == topics for held in topics_of_members):
             what = "have different handlers for the same topics"
         else:
             what = "read different topics"
         notes.error(
             "group-differs",
             members,
-            sites,
+            locations,
             f"deployments of the consumer group {group} {what}: which of them gets an event, or"
             " whether one handles it, is random",
             expected="the same topics and handlers in every deployment of a group",
@@ -176,14 +176,14 @@ def _commands(fleet: Fleet, notes: Notes) -> None:
 
 
 def _routes(fleet: Fleet, notes: Notes) -> None:
-    def sites() -> Iterator[tuple[str, Site]]:
+    def contributions() -> Iterator[tuple[str, Contributed]]:
         for member in fleet.members:
             for owned in member.composition.routes if "http" in member.roles else ():
                 for method in responders(owned.value):
                     yield f"{method} {owned.value.path}", (member, owned)
 
     _same(
-        sites(),
+        contributions(),
         lambda owned: f"plugin {owned.plugin}",
         notes.warning,
         "route-differs",
@@ -199,25 +199,28 @@ def _metrics(fleet: Fleet, notes: Notes) -> None:
         for owned in member.composition.metrics.values():
             for name in owned.value.series:
                 names.setdefault(name, []).append((member, owned))
-    told: set[tuple[int, ...]] = set()
-    for name, sites in names.items():
-        together = tuple(id(owned) for _, owned in sites)
-        if len({described(owned.value) for _, owned in sites}) > 1 and together not in told:
-            told.add(together)
+    reported: set[tuple[int, ...]] = set()
+    for name, contributions in names.items():
+        together = tuple(id(owned) for _, owned in contributions)
+        if (
+            len({described(owned.value) for _, owned in contributions}) > 1
+            and together not in reported
+        ):
+            reported.add(together)
             notes.warning(
                 "metric-differs",
-                [member for member, _ in sites],
-                [owned.location for _, owned in sites],
+                [member for member, _ in contributions],
+                [owned.location for _, owned in contributions],
                 f"the name {name} at /metrics has different definitions: queries and alerts over"
                 " all deployments would mix them",
                 expected="one type, the same labels and the same buckets in the whole fleet",
-                got=named((m, f"{described(o.value)}, of {o.plugin}") for m, o in sites),
+                got=named((m, f"{described(o.value)}, of {o.plugin}") for m, o in contributions),
                 fix="rename the metric in one of the plugins, or declare it equally in both",
             )
 
 
 def _same(
-    sites: Iterable[tuple[str, Site]],
+    contributions: Iterable[tuple[str, Contributed]],
     describe: Callable[[Owned[Any]], str],
     note: Callable[..., None],
     code: str,
@@ -227,16 +230,16 @@ def _same(
     """Report names whose contributions have different descriptions.
 
     Args:
-        sites: names, each with a contribution and its deployment.
+        contributions: names, each with a contribution and its deployment.
         describe: returns the text that must be equal.
         note: reports a problem.
         code: error code.
         what: message with a placeholder for the name.
         fix: how to fix it.
     """
-    groups: dict[str, list[Site]] = {}
-    for name, site in sites:
-        groups.setdefault(name, []).append(site)
+    groups: dict[str, list[Contributed]] = {}
+    for name, contributed in contributions:
+        groups.setdefault(name, []).append(contributed)
     for name, found in groups.items():
         if len({describe(owned) for _, owned in found}) > 1:
             note(
@@ -292,7 +295,7 @@ def _typed(fleet: Fleet) -> Iterator[tuple[FleetMember, str, str, Any]]:
                     yield member, plugin.name, topic, kind
 
 
-def _once(readers: Sequence[Site]) -> Iterator[Site]:
+def _once(readers: Sequence[Contributed]) -> Iterator[Contributed]:
     seen = set()
     for member, owned in readers:
         if owned.location not in seen:

@@ -130,7 +130,7 @@ def _unreadable(found: Rules, each: Unreadable) -> None:
     found.error(
         "queued-unreadable",
         f"{kind} {each.name}",
-        f"the new version cannot decode {each.failed} of {each.looked} that are queued for"
+        f"the new version cannot decode {each.failed} of {each.tried} that are queued for"
         f" {each.name}",
         where=each.example,
         expected="arguments that fit",

@@ -28,14 +28,14 @@ class Unreadable(NamedTuple):
     Attributes:
         name: the actor, or the topic and the group.
         failed: number that cannot be decoded.
-        looked: number that was tried.
+        tried: number of decoded ones.
         example: id of the first that failed.
         why: the error of the first that failed, without values.
     """
 
     name: str
     failed: int
-    looked: int
+    tried: int
     example: str
     why: str
 
@@ -75,7 +75,9 @@ def unreadable_jobs(
                 " ORDER BY id LIMIT ?",
                 (name, MOST),
             )
-        found += _tried(name, [(f"job {row[0]}", bytes(row[1])) for row in rows], reading[name])
+        found += _undecodable(
+            name, [(f"job {row[0]}", bytes(row[1])) for row in rows], reading[name]
+        )
     return found
 
 
@@ -96,11 +98,11 @@ def unreadable_events(database: Database, manifests: Iterable[Manifest]) -> list
             for number, headers, value in rows:
                 record = Record(topic, bytes(value), None, decode_headers(bytes(headers)))
                 values.append((f"event {number} of the outbox", envelope.data(record)))
-            found += _tried(f"{topic}/{group}", values, _by_schema(entry.payload))
+            found += _undecodable(f"{topic}/{group}", values, _by_schema(entry.payload))
     return found
 
 
-def _tried(name: str, values: list[tuple[str, bytes]], read: Reader) -> list[Unreadable]:
+def _undecodable(name: str, values: list[tuple[str, bytes]], read: Reader) -> list[Unreadable]:
     failed = []
     for label, value in values:
         try:

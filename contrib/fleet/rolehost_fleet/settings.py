@@ -134,7 +134,7 @@ def _plugins(members: Sequence[FleetMember], notes: Notes) -> None:
             settings = member.composition.plugin(name).settings
             sections.setdefault((name, frozenset(topics)), []).append((member, settings))
     for (name, _), found in sections.items():
-        for key in _unlike([settings for _, settings in found]):
+        for key in _differing([settings for _, settings in found]):
             notes.warning(
                 "settings-differ",
                 (member for member, _ in found),
@@ -147,7 +147,7 @@ def _plugins(members: Sequence[FleetMember], notes: Notes) -> None:
             )
 
 
-def _unlike(settings: Sequence[Any]) -> Iterator[str]:
+def _differing(settings: Sequence[Any]) -> Iterator[str]:
     first = settings[0]
     if first is None:
         return

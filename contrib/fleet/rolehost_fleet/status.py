@@ -190,15 +190,15 @@ def count(number: int, noun: str) -> str:
 
 
 def _processes(database: Database, now: int) -> tuple[Live, ...]:
-    tells = any(
+    has_manifest = any(
         column.name == "manifest" for column in database.peewee.get_columns("rolehost_processes")
     )
-    told = "manifest, version, python, state, in_flight, renewed_at"
-    if not tells:  # the schema is older
-        told = "NULL, NULL, NULL, NULL, NULL, NULL"
+    columns = "manifest, version, python, state, in_flight, renewed_at"
+    if not has_manifest:  # the schema is older
+        columns = "NULL, NULL, NULL, NULL, NULL, NULL"
     rows = database.read(
         f"SELECT id, deployment, role, slot, incarnation, host, pid, started_at, expires_at,"
-        f" {told} FROM rolehost_processes ORDER BY deployment, role, slot, started_at"
+        f" {columns} FROM rolehost_processes ORDER BY deployment, role, slot, started_at"
     )
     return tuple(
         Live(

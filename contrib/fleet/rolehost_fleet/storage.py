@@ -80,23 +80,23 @@ def _identities(kind: Kind, members: Sequence[FleetMember]) -> list[tuple[FleetM
 def _servers(plugin: str, kinds: Sequence[Kind], fleet: Fleet, notes: Notes) -> None:
     found = _identities(kinds[0], fleet.using(kinds[0]))
     leads = {identity for member, identity in found if "scheduler" in member.roles}
-    what = " and ".join(kinds)
+    data = " and ".join(kinds)
     if "database" in kinds and len(leads) > 1:
         code = "schedulers-apart"
-        told = (
+        what = (
             "several schedulers lead at once, because their leases are in different databases: each"
             " schedule ticks more than once"
         )
         expected = "one database for all deployments, in particular for those with a scheduler"
     else:
         code = "server-differs"
-        told = f"the deployments keep their {what} in different places: {_APART[kinds[0]]}"
-        expected = f"the same place for the {what} of all deployments"
+        what = f"the deployments keep their {data} in different places: {_APART[kinds[0]]}"
+        expected = f"the same place for the {data} of all deployments"
     notes.error(
         code,
         (member for member, _ in found),
         (member.at(f"{plugin}.{_key(member, plugin)}") for member, _ in found),
-        told,
+        what,
         expected=expected,
         got=named(found),
         fix=f"give [{plugin}] the same values in all of them, preferably in a file that they"

@@ -54,18 +54,18 @@ def _jobs(fleet: Fleet, notes: Notes) -> None:
     worked = {owned.value.name for member in fleet.members for owned in member.worked()}
     # Actors without a worker for the same reason are one error.
     idle: dict[tuple[str, str], dict[str, list[tuple[FleetMember, str]]]] = {}
-    for name, sites in enqueuers(fleet).items():
+    for name, places in enqueuers(fleet).items():
         if name not in worked and not fleet.external(f"actor:{name}"):
             why = _whereabouts(fleet, name), _worker(fleet, name)
-            idle.setdefault(why, {})[name] = sites
+            idle.setdefault(why, {})[name] = places
     for (got, fix), actors in idle.items():
         names = ", ".join(sorted(actors))
-        sites = [site for each in actors.values() for site in each]
+        places = [place for each in actors.values() for place in each]
         many = len(actors) > 1
         notes.error(
             "actor-without-worker",
-            (member for member, _ in sites),
-            (where for _, where in sites),
+            (member for member, _ in places),
+            (where for _, where in places),
             f"the actor{'s' if many else ''} {names} {'are' if many else 'is'} enqueued, and no"
             " deployment has workers for the jobs: they are never done",
             expected=f"a deployment that runs the role worker with {names}",
@@ -115,15 +115,15 @@ def _worker(fleet: Fleet, name: str) -> str:
 
 def _topics(fleet: Fleet, notes: Notes) -> None:
     handled = {owned.value.topic for member in fleet.members for owned in member.consumed()}
-    for topic, sites in publishers(fleet).items():
+    for topic, places in publishers(fleet).items():
         if topic in handled or fleet.external(f"topic:{topic}"):
             continue
         idle = [m for m in fleet.members for o in m.composition.handlers if o.value.topic == topic]
         near = did_you_mean(topic, handled)
         notes.error(
             "topic-without-handler",
-            (member for member, _ in sites),
-            (where for _, where in sites),
+            (member for member, _ in places),
+            (where for _, where in places),
             f"events are published to {topic}, but no deployment handles them",
             expected="a deployment that runs the role consumer with a handler of the topic,"
             " or readers outside the fleet",
@@ -139,18 +139,18 @@ def _topics(fleet: Fleet, notes: Notes) -> None:
 
 def _handlers(fleet: Fleet, notes: Notes) -> None:
     published = publishers(fleet)
-    told: dict[str, list[tuple[FleetMember, str]]] = {}
+    unpublished: dict[str, list[tuple[FleetMember, str]]] = {}
     for member in fleet.members:
         for owned in member.consumed():
             topic = owned.value.topic
             if topic not in published and not fleet.external(f"topic:{topic}"):
-                told.setdefault(topic, []).append((member, owned.location))
-    for topic, sites in told.items():
+                unpublished.setdefault(topic, []).append((member, owned.location))
+    for topic, places in unpublished.items():
         near = did_you_mean(topic, published)
         notes.warning(
             "handler-without-publisher",
-            (member for member, _ in sites),
-            (site for _, site in sites),
+            (member for member, _ in places),
+            (place for _, place in places),
             f"the topic {topic} is handled, but no deployment publishes to it",
             expected="a plugin that declares to publish to it, or publishers outside the fleet",
             got="no publisher",
@@ -161,14 +161,14 @@ def _handlers(fleet: Fleet, notes: Notes) -> None:
 
 def _schedules(fleet: Fleet, notes: Notes) -> None:
     ticked = {owned.value.name for member in fleet.members for owned in member.ticked()}
-    for name, sites in _declared(fleet).items():
+    for name, places in _declared(fleet).items():
         if name in ticked:
             continue
-        members = [member for member, _ in sites]
+        members = [member for member, _ in places]
         notes.error(
             "schedule-without-scheduler",
             members,
-            (owned.location for _, owned in sites),
+            (owned.location for _, owned in places),
             f"no deployment runs the schedule {name}: it never ticks",
             expected="a deployment with this schedule that runs the role scheduler",
             got="; ".join(_runs(member) for member in dict.fromkeys(members)),

@@ -20,12 +20,12 @@ def check(fleet: Fleet, manifests: Sequence[Manifest], notes: Notes) -> None:
         notes: collects the problems.
     """
     here = _here(fleet)
-    unlike: dict[tuple[str, str, str], list[str]] = {}
+    different: dict[tuple[str, str, str], list[str]] = {}
     for manifest in manifests:
         for name, version in _versions(manifest):
             if name in here and here[name] != version:
-                unlike.setdefault((name, here[name], version), []).append(manifest.deployment)
-    for (name, ours, theirs), deployments in unlike.items():
+                different.setdefault((name, here[name], version), []).append(manifest.deployment)
+    for (name, ours, theirs), deployments in different.items():
         notes.error(
             "version-differs",
             fleet.members,

@@ -31,8 +31,8 @@ def asyncapi(
     paths = deployments or ((context.path,) if context.path else ())
     if not paths:
         raise StartError("no deployment was named, and there is no rolehost.toml")
-    told = made(named_fleet(paths, fleet))
+    content = made(named_fleet(paths, fleet))
     if compact:
-        click.echo(json.dumps(told, ensure_ascii=False, separators=(",", ":")))
+        click.echo(json.dumps(content, ensure_ascii=False, separators=(",", ":")))
     else:
-        document(told)
+        document(content)

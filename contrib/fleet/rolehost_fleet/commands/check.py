@@ -76,7 +76,7 @@ def check(
         document({"ok": not failed, "fleets": [_as_dict(result) for result in results]})
     else:
         for result in results:
-            _tell(result)
+            _print(result)
     return exits.CONFIGURATION if failed else exits.OK
 
 
@@ -164,7 +164,7 @@ def _member(member: FleetMember) -> dict[str, object]:
     }
 
 
-def _tell(result: Result) -> None:
+def _print(result: Result) -> None:
     for problem in result.findings.errors:
         click.echo(f"{problem}\n")
     for problem in result.findings.warnings:

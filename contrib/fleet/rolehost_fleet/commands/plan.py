@@ -87,12 +87,12 @@ def plan(
     from rolehost_fleet.plan import make
 
     sides = (Side(old, fleet), Side(new, fleet))
-    status, unreadable = _looked(sides, connect)
+    status, unreadable = _read_status(sides, connect)
     made = make(sides[0].manifests, sides[1].manifests, status, unreadable, accept)
     if as_json:
         document(made.as_dict())
     else:
-        _tell(made, looked=status is not None)
+        _print(made, queue_read=status is not None)
     return exits.FAILED if made.errors else exits.OK
 
 
@@ -107,7 +107,7 @@ def _saved(path: Path) -> tuple[Manifest, ...]:
         raise StartError(f"{path}: {error}") from None
 
 
-def _looked(
+def _read_status(
     sides: tuple[Side, Side], connect: Path | None
 ) -> tuple[FleetStatus | None, list[Unreadable]]:
     """Read the status of the running fleet if options need it; set the manifests of ``live``."""
@@ -123,7 +123,7 @@ def _looked(
         status = shared.look([manifest for side in sides for manifest in side.manifests])
         for side in live:
             side.manifests = _running(status)
-        return status, _tried(shared.database, sides[1])
+        return status, _unreadable(shared.database, sides[1])
 
 
 def _running(status: FleetStatus) -> tuple[Manifest, ...]:
@@ -146,7 +146,7 @@ def _running(status: FleetStatus) -> tuple[Manifest, ...]:
     return running
 
 
-def _tried(database: Database, new: Side) -> list[Unreadable]:
+def _unreadable(database: Database, new: Side) -> list[Unreadable]:
     from rolehost_fleet.queued import readers, unreadable_events, unreadable_jobs
 
     actors = [
@@ -160,7 +160,7 @@ def _tried(database: Database, new: Side) -> list[Unreadable]:
     ]
 
 
-def _tell(made: Plan, *, looked: bool) -> None:
+def _print(made: Plan, *, queue_read: bool) -> None:
     from rolehost_fleet.status import count
 
     if not made.changes and not made.steps:
@@ -179,5 +179,5 @@ def _tell(made: Plan, *, looked: bool) -> None:
         click.echo(f"\nwarning: {problem}")
     errors, risks = len(made.errors), len(made.warnings)
     counts = [count(errors, "error")] * bool(errors) + [count(risks, "warning")] * bool(risks)
-    seen = "" if looked else "; the queue was not read"
+    seen = "" if queue_read else "; the queue was not read"
     click.echo(f"\n{', '.join(counts) or 'ok: the rollout is possible'}{seen}")

@@ -62,7 +62,7 @@ def status(
             if as_json:
                 document(as_dict(members.name, status, findings))
             else:
-                _tell(members.name, status, findings)
+                _print(members.name, status, findings)
             if not watch:
                 return exits.FAILED if findings.errors else exits.OK
             time.sleep(every)
@@ -107,7 +107,7 @@ def as_dict(name: str, status: FleetStatus, findings: Findings) -> dict[str, Any
     }
 
 
-def _tell(name: str, status: FleetStatus, findings: Findings) -> None:
+def _print(name: str, status: FleetStatus, findings: Findings) -> None:
     from rolehost_fleet.status import count as count_of
 
     count = len(status.processes)

@@ -151,7 +151,7 @@ def test_what_is_no_version_is_refused_in_one_line(sites):
     first, _ = sites
     (first.parent / "wrong.json").write_text("{}")
     for old, said in (
-        ("wrong.json", "wrong.json: no file of manifests"),
+        ("wrong.json", "wrong.json: not a file of manifests"),
         ("none.json", "none.json: No such file or directory"),
     ):
         done = rolehost(first, "fleet", "plan", old, "app.toml")
