@@ -1,4 +1,4 @@
-"""Lines of structlog and of the standard library, through one writer."""
+"""Log lines of structlog and of the standard library, through one writer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fan-out of what recorders are told."""
+"""Every recorder is called, also if another one fails."""
 
 from __future__ import annotations
 

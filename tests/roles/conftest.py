@@ -1,4 +1,4 @@
-"""Roles in this process, over the embedded backends in a temporary folder."""
+"""Roles in this process, with the embedded backends in a temporary folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rolehost.services import ProcessServices
 
 
 class Collected:
-    """What actors and handlers of a test have done, awaited instead of slept for."""
+    """Collects what actors and handlers of a test do; tests wait for it and do not sleep."""
 
     def __init__(self) -> None:
         self.items: list[Any] = []

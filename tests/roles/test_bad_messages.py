@@ -17,7 +17,7 @@ ONCE = RetryPolicy(attempts=1)
 
 
 def eventually(look, wanted, seconds=20.0):
-    """Wait for what another process's tables say; there is nothing to be woken by."""
+    """Poll for a state of the tables, because no wake-up comes from another process."""
     until = time.monotonic() + seconds
     while (found := look()) != wanted and time.monotonic() < until:
         time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""What a process beats for, and what keeps a part of it from beating."""
+"""When a process reports progress, and when a part of it does not."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_threads_that_are_all_past_their_time_limit_do_not_beat_while_work_waits
 
     here = host([holds], settings=ONE_THREAD)
     role = here.start(WorkerRole, "worker")
-    # As in C code, which the limit cannot interrupt.
+    # Simulates C code, which the limit cannot interrupt.
     role._limits.manager.add_timeout = lambda thread, limit: None
     here.services.enqueue(holds)
     try:
@@ -55,7 +55,7 @@ def test_threads_that_are_all_past_their_time_limit_do_not_beat_while_work_waits
         if late:
             # All that follows may take less than the limit.
             time.sleep(2 * limit)
-        # Nothing waits: a thread that is late keeps nothing from running.
+        # No job waits, so a thread past its limit delays none.
         assert looked(role) == ["threads", "threads"]
         here.services.enqueue(holds)
         assert looked(role) == (["threads"] if late else ["threads", "threads"])

@@ -1,4 +1,4 @@
-"""The consumer role: order of keys, offsets, poison, replay, sharing."""
+"""The consumer role: order of keys, offsets, poison messages, replays, assignments."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ def delivered(partition, *offsets):
 
 
 class Hand(ThreadPoolExecutor):
-    """A thread that handles."""
+    """A thread of the lanes."""
 
     def __init__(self):
         super().__init__(1)
@@ -291,7 +291,7 @@ def test_events_of_many_polls_become_one_batch(host, collected):
     here = host(handlers=[on])
     role = consumer(here)
     (group,) = role._groups
-    # What is handled in this lane now takes long.
+    # The current work of this lane takes long.
     role._lanes.submit([(("g", "things"), lambda: gate.wait(20))])
     for n in range(40):
         publish(here, thing(n))

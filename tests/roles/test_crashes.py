@@ -1,4 +1,4 @@
-"""Ephemeral messages whose processes died: when they run, and when they are given up."""
+"""Ephemeral messages that killed processes: when they run, and when they are dead letters."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def risky(services) -> None: ...
 
 
 class Suspect(MessageProxy):
-    """A message as a broker hands it out."""
+    """A message as a broker gives it to a worker."""
 
     def __init__(self, crashes: int | None, actor_name: str = "risky") -> None:
         super().__init__(Message("default.ephemeral", actor_name, (), {}, {}))

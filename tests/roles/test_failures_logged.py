@@ -1,4 +1,4 @@
-"""Ephemeral messages that fail are one log line each, without their arguments."""
+"""Each failure of an ephemeral message is one log line, without the arguments."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_failed_message_and_one_that_is_given_up_are_a_line_each(host, collect
         here.start(WorkerRole, "worker")
         here.services.send(fails, secret="hunter2")
         collected.wait(2)
-        # What a thread tells of a message comes before it takes the next one, or stops.
+        # A thread logs a failure before it takes the next message, or stops.
         here.stop()
     logging.getLogger("dramatiq").removeHandler(heard)
     told = [line for line in lines if line["log_level"] in ("warning", "error")]

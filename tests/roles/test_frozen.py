@@ -1,4 +1,4 @@
-"""Frozen role processes of a real deployment: seen by their siblings, told, replaced."""
+"""Frozen role processes of a real deployment: shown to their siblings, logged, replaced."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ class Deployment:
             return error.code, error.read().decode()
 
     def pid_of(self, name: str) -> int:
-        """The process that has a name of the kernel's table: ``rh:worker.0``."""
+        """Return the process with this name in the kernel's table, for example ``rh:worker.0``."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         for pid in map(int, children.read_text().split()):
             if Path(f"/proc/{pid}/comm").read_text().strip() == f"rh:{name}":
@@ -201,7 +201,7 @@ def test_frozen_processes_of_every_role_are_told_and_replaced(
     frozen = {name: deployment.pid_of(name) for name in names}
     for pid in frozen.values():
         os.kill(pid, signal.SIGSTOP)
-    # An event loop that a responder blocks; the answer never comes.
+    # A responder blocks the event loop; the response never comes.
     blocked = stack.enter_context(socket.create_connection(("127.0.0.1", deployment.port)))
     blocked.sendall(b"GET /blocks HTTP/1.1\r\nHost: localhost\r\n\r\n")
     hung: dict[str, dict[str, Any]] = {}

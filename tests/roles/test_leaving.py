@@ -1,4 +1,4 @@
-"""How a role process ends: by the exit handlers of libraries only where these are at rest."""
+"""How a role process ends: exit handlers of libraries run only if the libraries are idle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metrics of plugins: who is told of them, and what is not taken."""
+"""Metrics of plugins: which recorders get them, and which values are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An outage is told when it begins, ever more rarely while it lasts, and when it is over."""
+"""An outage is logged at its start, ever more rarely while it lasts, and at its end."""
 
 from __future__ import annotations
 

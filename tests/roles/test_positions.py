@@ -1,4 +1,4 @@
-"""What a member may commit where a partition holds nothing for it: markers, compacted offsets."""
+"""Offsets without a record: transaction markers and compacted records are committed too."""
 
 from __future__ import annotations
 

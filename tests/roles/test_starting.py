@@ -1,4 +1,4 @@
-"""Plugins that fail in a process: at start, in drain, in stop."""
+"""Plugins that fail in a process: at start and at stop."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.http.asgi import call
 
 
 class Fragile:
-    """Hooks that do what the test says; what they are called for is kept."""
+    """Hooks that fail as the test wants; keeps which were called."""
 
     def __init__(self, **faults) -> None:
         self.faults = faults

@@ -1,4 +1,4 @@
-"""Processes whose backends are away, or refuse them."""
+"""Processes whose backends are away, or refuse their settings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.http.compositions import compose
 
 
 class Cache:
-    """A cache that fails as it is told, once for each error."""
+    """A cache whose pings raise the given errors, each one once."""
 
     def __init__(self, *errors: Exception) -> None:
         self.errors = list(errors)
