@@ -76,7 +76,7 @@ def show(context: Context, number: int, as_json: bool) -> int:
 @takes_deployment(argument=False)
 @click.pass_obj
 def retry(context: Context, numbers: tuple[int, ...]) -> int:
-    """Run dead, cancelled or waiting jobs now, starting with their first attempt."""
+    """Run dead, cancelled or waiting jobs now. Attempts count from 1 again."""
     from rolehost.delivery import administration
     from rolehost.delivery.scopes import unit_of_work
 

@@ -116,7 +116,7 @@ def _confirm(labels: Sequence[str]) -> None:
 @as_json
 @click.pass_obj
 def status(context: Context, check: bool, phase: Phase, as_json: bool) -> int:
-    """List migrations and their states: pending, applied, changed or gone."""
+    """List migrations and their states. They are pending, applied, changed or gone."""
     from rolehost import schema
 
     with opened(context) as database:

@@ -4,18 +4,18 @@
 COMMANDS = {
     "asyncapi": (
         "rolehost_fleet.commands.asyncapi:asyncapi",
-        "Print the AsyncAPI document of deployments' events.",
+        "Print the AsyncAPI document of the events of deployments.",
     ),
     "doctor": (
         "rolehost_fleet.commands.doctor:doctor",
-        "Look whether a deployment can run here.",
+        "Check whether a deployment can run here.",
     ),
     "fleet": (
         "rolehost_fleet.commands.fleet:fleet",
-        "Check, draw and watch deployments that run together.",
+        "Check, draw, compare and watch deployments that run together.",
     ),
     "why": (
         "rolehost_fleet.commands.why:why",
-        "Say who gives something, or why it is off.",
+        "Explain where something comes from, or why it is off.",
     ),
 }

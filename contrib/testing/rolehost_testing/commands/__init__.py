@@ -8,10 +8,10 @@ COMMANDS = {
     ),
     "new": (
         "rolehost_testing.commands.new:new",
-        "Begin a plugin, a storage backend or a deployment.",
+        "Create a plugin, a storage backend or a deployment.",
     ),
     "plugins grade": (
         "rolehost_testing.commands.grade:grade_plugins",
-        "Grade installed plugins by what their documents and tests show.",
+        "Grade the quality of installed plugins.",
     ),
 }

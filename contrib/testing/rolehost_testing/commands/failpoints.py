@@ -11,10 +11,10 @@ from rolehost.failpoints import NAMES
 @click.command()
 @as_json
 def failpoints(as_json: bool) -> None:
-    """List the points at which a process can be made to fail, for tests.
+    """List the points at which tests can make a process fail.
 
-    ROLEHOST_FAIL=POINT:ACTION[@PROBABILITY],… arms them in the processes that are started with
-    it, except in production. Actions: kill, raise, delay=SECONDS.
+    ROLEHOST_FAIL=POINT:ACTION[@PROBABILITY],… enables them in processes that are started with this
+    variable, except in production. Actions: kill, raise, delay=SECONDS.
     """
     rows = [{"point": name, "what has happened": text} for name, text in NAMES.items()]
     listing(rows, as_json=as_json, empty="there are none")

@@ -36,7 +36,7 @@ _dry_run = click.option(
 
 @click.group()
 def new() -> None:
-    """Begin a plugin, a storage backend or a deployment. Nothing is ever overwritten."""
+    """Create a plugin, a storage backend or a deployment. No file is overwritten."""
 
 
 def _takes_package(function: F) -> F:
