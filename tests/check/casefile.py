@@ -1,4 +1,4 @@
-"""Bad deployments, one text file each, with the words that ``rolehost check`` must say.
+"""Bad deployments, one text file each, with the text that ``rolehost check`` must print.
 
 A file is a comment and then named parts, as in Go's txtar: ``-- NAME --`` on a line begins one.
 ``rolehost.toml`` is the deployment. ``distributions`` has one line for each installed plugin,
@@ -23,7 +23,7 @@ ISOLATED = Path(__file__).with_name("isolated.py")
 _PART = re.compile(r"^-- (.+) --\n", re.MULTILINE)
 _RESERVED = ("distributions", "environment", "needs", "expected")
 
-#: The words with which every problem is told.
+#: The labels of every problem.
 WORDS = ("who", "where", "expected", "got", "fix")
 
 

@@ -1,4 +1,4 @@
-"""``rolehost check`` on bad deployments and plugins: the words are in the golden texts.
+"""``rolehost check`` on bad deployments and plugins, compared with golden texts.
 
 ``ROLEHOST_GOLDEN=write pytest tests/check`` writes them anew; read the difference.
 """
@@ -15,7 +15,7 @@ ALL = cases()
 
 
 @pytest.mark.parametrize("case", ALL, ids=lambda case: case.name)
-def test_a_bad_deployment_is_told_in_the_golden_words(case: Case, tmp_path):
+def test_a_bad_deployment_is_reported_with_the_golden_text(case: Case, tmp_path):
     if case.missing:
         pytest.skip(f"needs {', '.join(case.missing)}")
     case.unpack(tmp_path)
@@ -38,7 +38,7 @@ def test_every_case_has_its_golden_text():
     assert [case.name for case in ALL if not case.expected] == []
 
 
-def test_mistakes_in_one_deployment_come_together():
+def test_all_errors_of_one_deployment_are_reported_together():
     together = next(case for case in ALL if case.name == "several_at_once")
     assert len({problem["code"] for problem in told(together.expected)}) >= 6
 

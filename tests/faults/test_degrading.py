@@ -1,4 +1,4 @@
-"""What a deployment goes on without, and what it never does."""
+"""Plugins that a deployment may go on without, and plugins that it may not."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def failing(name, info=None, **hooks):
     return made
 
 
-def test_a_plugin_that_may_fail_is_left_out_and_told(tmp_path):
+def test_a_plugin_that_may_fail_is_left_out_and_reported(tmp_path):
     plugins = {"shop": failing("shop"), "other": routed("other")}
     composition = composed(tmp_path, plugins, shop="degrade")
     assert [each.name for each in composition.plugins] == ["other"]
@@ -87,12 +87,12 @@ def test_without_a_word_a_failure_aborts(tmp_path):
     assert codes(tmp_path, {"shop": failing("shop")}, shop="abort") == ["hook-raised"]
 
 
-def test_a_mistake_of_another_plugin_is_told_with_that_of_the_degradable_one(tmp_path):
+def test_an_error_of_another_plugin_is_reported_with_that_of_the_degradable_one(tmp_path):
     plugins = {"shop": failing("shop"), "firm": failing("firm")}
     assert codes(tmp_path, plugins, shop="degrade") == ["hook-raised", "hook-raised"]
 
 
-def test_a_wrong_setting_stays_a_mistake(tmp_path):
+def test_a_wrong_setting_remains_an_error(tmp_path):
     path = tmp_path / "rolehost.toml"
     path.write_text('plugins = ["shop"]\n[on_failure]\nshop = "degrade"\n[shop]\nsiez = 1\n')
     composition, problems = examine(load(path, environ={}), extra={"shop": routed("shop")})
@@ -100,14 +100,14 @@ def test_a_wrong_setting_stays_a_mistake(tmp_path):
     assert [problem.code for problem in problems] == ["unknown-section"]
 
 
-def test_a_word_that_is_neither_is_told_with_the_nearest(tmp_path):
+def test_an_unknown_word_is_reported_with_the_nearest(tmp_path):
     path = tmp_path / "rolehost.toml"
     path.write_text('plugins = []\n[on_failure]\nshop = "degarde"\n')
     _, (problem,) = read(path, environ={})
     assert (problem.code, problem.fix) == ("wrong-value", 'did you mean "degrade"?')
 
 
-def test_a_name_that_nobody_has_is_told_with_the_nearest(tmp_path):
+def test_an_unknown_plugin_is_reported_with_the_nearest(tmp_path):
     given = deployment(tmp_path, ["shop"], shpo="degrade")
     _, (problem,) = examine(given, extra={"shop": routed("shop")})
     assert (problem.code, problem.fix) == ("unknown-plugin", 'did you mean "shop"?')
@@ -289,7 +289,7 @@ def test_an_import_that_fails_degrades_only_what_says_that_it_may(tmp_path, site
     assert degraded.routes == ()
 
 
-def test_an_import_that_hangs_is_told_with_its_line(tmp_path, site):
+def test_an_import_that_hangs_is_reported_with_its_line(tmp_path, site):
     write_plugin(site, "faults_slow", "import threading\nthreading.Event().wait(60)")
     path = tmp_path / "rolehost.toml"
     path.write_text('plugins = ["faults_slow"]\n[limits]\ndeclare = 0.1\n')
@@ -302,7 +302,7 @@ def test_an_import_that_hangs_is_told_with_its_line(tmp_path, site):
     assert f"{site}/faults_slow.py:2" in problem.where
 
 
-def test_what_follows_from_a_failure_is_no_mistake_of_its_own(tmp_path):
+def test_a_consequence_of_a_failure_is_not_a_separate_error(tmp_path):
     leaning = routed("leaning", PluginInfo(api=1, depends=("shop",)))
     path = tmp_path / "rolehost.toml"
     path.write_text(
@@ -315,7 +315,7 @@ def test_what_follows_from_a_failure_is_no_mistake_of_its_own(tmp_path):
     assert [problem.code for problem in problems] == ["role-missing", "hook-raised"]
 
 
-def test_a_plugin_is_not_left_out_because_a_mistake_has_its_name_in_words(tmp_path):
+def test_a_plugin_is_not_left_out_because_an_error_has_its_name_in_its_text(tmp_path):
     words = {"where": "nowhere", "what": "none", "expected": "one", "got": "none", "fix": "buy"}
 
     @hookimpl

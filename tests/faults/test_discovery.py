@@ -1,4 +1,4 @@
-"""What discovery reads by itself is what importlib.metadata would find."""
+"""Discovery finds the same plugins as importlib.metadata."""
 
 from __future__ import annotations
 

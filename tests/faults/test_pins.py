@@ -1,4 +1,4 @@
-"""Pins: what differs from what was tested is refused before it is imported."""
+"""Pins: a plugin that differs from the tested one is refused before it is imported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A plugin's code is bounded in time, and what it does to the process is noticed."""
+"""The code of a plugin has a time limit, and its side effects are reported."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_an_error_comes_out_as_it_was_raised(run):
             bounded(fails, 60)
 
 
-def test_somebody_elses_alarm_is_left_alone():
+def test_an_alarm_of_the_application_is_not_changed():
     heard: list[int] = []
     before = signal.signal(signal.SIGALRM, lambda number, _: heard.append(number))
     try:
@@ -108,7 +108,7 @@ def test_handlers_and_the_working_directory_are_set_right_again(tmp_path, monkey
     ]
 
 
-def test_variables_and_threads_are_told(monkeypatch):
+def test_variables_and_threads_are_reported(monkeypatch):
     monkeypatch.setenv("FAULTS_MOOD", "high")
     go = threading.Event()
     with contained() as effects:
@@ -124,7 +124,7 @@ def test_variables_and_threads_are_told(monkeypatch):
     assert effects.undone == []
 
 
-def test_what_is_printed_goes_to_standard_error(capsys):
+def test_printed_text_goes_to_standard_error(capsys):
     with contained():
         print("words at import")
     out, err = capsys.readouterr()

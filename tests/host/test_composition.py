@@ -189,7 +189,7 @@ def test_one_path_may_be_shared_by_suffixes_whose_methods_differ():
     assert len(composed(a=plugin(routes=routes)).routes) == 2
 
 
-def test_all_owners_of_a_route_are_told_at_once():
+def test_all_owners_of_a_route_are_reported_at_once():
     (problem,) = mistakes(
         **{name: plugin(routes=[Route("/things/{id}", Named())]) for name in ("a", "b", "c")}
     )
@@ -215,7 +215,7 @@ def test_a_broken_plugin_is_not_missed_a_second_time():
     assert [problem.code for problem in problems] == ["no-plugin-hook"]
 
 
-def test_mistakes_come_in_an_order_that_does_not_depend_on_the_plugins():
+def test_the_order_of_errors_does_not_depend_on_the_plugins():
     one = {"a": plugin(actors=[work]), "b": plugin(actors=[work])}
     problems = mistakes(**one)
     assert [str(each) for each in problems] == [str(each) for each in mistakes(**one)]
@@ -265,7 +265,7 @@ def test_error_formats_stand_beside_routes_of_one_hook():
     assert len(composition.routes) == 1
 
 
-def test_compose_raises_every_mistake():
+def test_compose_raises_every_error():
     with pytest.raises(ConfigurationError) as raised:
         composed(a=plugin(actors=[work]), b=plugin(info(depends=("none",))))
     codes = {problem.code for problem in raised.value.problems}

@@ -84,7 +84,7 @@ def test_an_import_that_raises_names_plugin_distribution_version_and_line(tmp_pa
     assert problem.got == "ZeroDivisionError: division by zero"
 
 
-def test_a_syntax_error_is_told_with_its_own_line(tmp_path, monkeypatch):
+def test_a_syntax_error_is_reported_with_its_own_line(tmp_path, monkeypatch):
     write_plugin(tmp_path, "acme_syntax", "x = 1\ny = = 2\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(ConfigurationError) as raised:

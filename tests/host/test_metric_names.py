@@ -41,7 +41,7 @@ def mistakes(**plugins: Any) -> list[tuple[str, str]]:
         (metric("x", "summary"), metric("x_sum", "gauge"), "x_sum"),
     ],
 )
-def test_a_name_that_two_plugins_would_show_is_one_mistake(one: Metric, other: Metric, name: str):
+def test_a_name_that_two_plugins_would_show_is_one_error(one: Metric, other: Metric, name: str):
     for first, second in ((one, other), (other, one)):
         assert mistakes(a=counting(first), b=counting(second)) == [
             ("duplicate-metric", f"the name {name} at /metrics is claimed 2 times")
@@ -57,17 +57,17 @@ def test_a_name_that_two_plugins_would_show_is_one_mistake(one: Metric, other: M
         (metric("x", "summary"), metric("x_bucket", "gauge")),
     ],
 )
-def test_names_that_are_shown_apart_are_no_mistake(one: Metric, other: Metric):
+def test_names_that_are_shown_apart_are_no_error(one: Metric, other: Metric):
     assert mistakes(a=counting(one), b=counting(other)) == []
 
 
-def test_three_who_claim_a_name_are_told_together():
+def test_three_plugins_that_claim_a_name_are_reported_together():
     assert mistakes(**{name: counting(metric("x")) for name in "abc"}) == [
         ("duplicate-metric", "the name x at /metrics is claimed 3 times")
     ]
 
 
-def test_a_plugin_that_claims_a_name_twice_is_told_too():
+def test_a_plugin_that_claims_a_name_twice_is_reported_too():
     assert [code for code, _ in mistakes(a=counting(metric("x"), metric("x_total")))] == [
         "duplicate-metric"
     ]
@@ -80,7 +80,7 @@ def test_names_of_the_host_are_not_to_be_had():
 
 
 @pytest.mark.parametrize("given", ["x", ("x",), metric("x"), [object()]])
-def test_what_is_no_metric_is_told(given: Any):
+def test_an_item_that_is_not_a_metric_is_reported(given: Any):
     wrong = plugin(PluginInfo(api=PLUGIN_API, metrics=given))
     assert mistakes(a=wrong) == [
         ("hook-result", "PluginInfo.metrics has items that are not metrics")
@@ -108,6 +108,6 @@ def test_a_composition_knows_the_metrics_and_whose_they_are():
         {"buckets": (2.0, 1.0), "kind": "histogram"},
     ],
 )
-def test_a_metric_that_prometheus_would_not_take_is_none(wrong: dict[str, Any]):
+def test_a_metric_that_prometheus_would_refuse_is_refused(wrong: dict[str, Any]):
     with pytest.raises(ValueError, match="metric"):
         Metric(**({"name": "x", "kind": "counter", "summary": ""} | wrong))

@@ -1,4 +1,4 @@
-"""A plugin of somebody else adds a hook, and another implements it."""
+"""One plugin adds a hook, and another plugin implements it."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_processes_of_other_roles_do_not_call_it(points: Any):
     assert len(composed("http", **plugins).extensions["menu_dishes"]) == 2
 
 
-def test_a_clash_is_told_in_the_words_of_the_offering_plugin(points: Any):
+def test_a_clash_is_reported_with_the_text_of_the_offering_plugin(points: Any):
     plugins = {"menu": points.menu, "x": cook("pie"), "y": cook("pie")}
     _, problems = examine(read(None, plugins=list(plugins), environ={})[0], extra=plugins)
     assert [problem.code for problem in problems] == ["duplicate-dish"]
