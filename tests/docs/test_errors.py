@@ -62,7 +62,7 @@ def codes() -> set[str]:
     """Return the codes that the sources mention where codes are."""
     found: set[str] = set()
     for path, module in sources():
-        reporting = REPORTING.search(str(path)) is not None
+        reporting = REPORTING.search(f"/{path.relative_to(ROOT)}") is not None
         for node in ast.walk(module):
             if isinstance(node, ast.Call):
                 given = texts(*(each.value for each in node.keywords if each.arg == "code"))
