@@ -1,6 +1,6 @@
-"""The testing kit: a host with chosen plugins, in the process of a test, in milliseconds.
+"""The testing kit: run a host with chosen plugins inside the test process, in milliseconds.
 
-The fixture ``host`` of :mod:`rolehost_testing.pytest_plugin` is there without an import::
+pytest provides the fixture ``host`` (:mod:`rolehost_testing.pytest_plugin`) without an import::
 
     def test_an_order_is_mailed(host):
         shop = host(plugins=[rolehost_shop])

@@ -1,4 +1,4 @@
-"""Pretending that a library is not installed."""
+"""Simulate that a library is not installed."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from types import ModuleType
 
 @contextmanager
 def absent(*modules: str, forget: tuple[str, ...] = ()) -> Iterator[None]:
-    """Make imports of modules fail within the block, as if their distributions were absent.
+    """Make imports of modules fail within the block, as if they were not installed.
 
-    ``import`` raises :class:`ModuleNotFoundError`, and ``importlib.util.find_spec`` finds
-    nothing. Modules that are imported already keep what they have; name them in ``forget`` to
-    have them imported anew within the block.
+    ``import`` raises :class:`ModuleNotFoundError`, and ``importlib.util.find_spec`` returns
+    None. Modules that were imported before keep their references. List such modules in
+    ``forget`` to import them again within the block.
 
     Args:
-        modules: import names, such as ``orjson``; what is below them is absent with them.
-        forget: import names that are imported anew in the block, with what is below them;
-            afterwards they are again what they were.
+        modules: import names, for example ``orjson``; includes their submodules.
+        forget: import names of modules to import again in the block, with their submodules.
+            The original modules are restored after the block.
 
-    The idea is Spring Boot's ``FilteredClassLoader``.
+    The idea comes from Spring Boot's ``FilteredClassLoader``.
     """
     kept = _taken(modules)
     kept |= _taken(forget)
     before = set(sys.modules)
-    # What Python's import system itself understands as: not there.
+    # Python's import system treats None in sys.modules as "not installed".
     sys.modules.update(dict.fromkeys(modules))  # type: ignore[arg-type]
     try:
         yield
@@ -44,7 +44,7 @@ def absent(*modules: str, forget: tuple[str, ...] = ()) -> Iterator[None]:
 
 
 def _taken(names: tuple[str, ...]) -> dict[str, ModuleType]:
-    """Take modules and what is below them out of ``sys.modules``."""
+    """Remove modules and their submodules from ``sys.modules``; return them."""
     return {name: sys.modules.pop(name) for name in list(sys.modules) if _below(name, names)}
 
 

@@ -1,4 +1,4 @@
-"""What has happened in a host: lists, and assertions that say what was there instead."""
+"""Lists and assertions about the jobs, events and dead letters of a host."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rolehost_testing.kit.world import World
 
 
 class Assertions:
-    """The part of a host that looks back; it changes nothing."""
+    """The read-only part of a host: what was enqueued, published and dead-lettered."""
 
     composition: Composition
     _processes: Processes
@@ -26,18 +26,18 @@ class Assertions:
 
     @property
     def metrics(self) -> Metrics:
-        """What the host's processes have told recorders, counted."""
+        """The metrics that the host's processes recorded."""
         return self._processes.metrics
 
     @property
     def enqueued(self) -> list[Enqueued]:
-        """Every durable job in the database, whatever has become of it, oldest first."""
+        """Every durable job in the database, in any state, oldest first."""
         with self._processes.within("command") as services:
             return looking.enqueued(services.database)
 
     @property
     def published(self) -> list[Published]:
-        """Every event that a unit of work published in this world, oldest first."""
+        """Every event that a unit of work in this world published, oldest first."""
         with self._processes.within("command") as services:
             if "database" in self.composition.backends:
                 note(services.delivery, self._world.published)
@@ -45,7 +45,7 @@ class Assertions:
 
     @property
     def dead(self) -> list[DeadLetter]:
-        """Dead letters: jobs, events and ephemeral messages that were given up, newest first."""
+        """The dead-lettered jobs, events and ephemeral messages, newest first."""
         kinds = self.composition.backends
         with self._processes.within("command") as services:
             found = deadletters.listing(services.database) if "database" in kinds else []
@@ -54,10 +54,10 @@ class Assertions:
         return sorted(found, key=lambda letter: -letter.died_at)
 
     def assert_enqueued(self, actor: Actor | str, /, **arguments: Any) -> Enqueued:
-        """Fail unless a job of the actor was enqueued whose arguments match; return the first.
+        """Fail unless a job of the actor with matching arguments was enqueued; return the first.
 
-        Arguments that are not named may be anything, and so may keys of mappings within them.
-        What has become of the job does not matter; its ``state`` tells.
+        Arguments that are not given may have any value. The same holds for keys of nested
+        mappings. The job may be in any state; check its ``state`` if needed.
         """
         __tracebackhide__ = True
         jobs = self.enqueued
@@ -67,19 +67,19 @@ class Assertions:
         return found
 
     def refute_enqueued(self, actor: Actor | str, /, **arguments: Any) -> None:
-        """Fail if a job of the actor was enqueued whose arguments match."""
+        """Fail if a job of the actor with matching arguments was enqueued."""
         __tracebackhide__ = True
         found = looking.matching_job(self.enqueued, actor, arguments)
         if found is not None:
             raise AssertionError(f"was enqueued, and must not have been: {found}")
 
     def assert_published(self, topic: str, /, *, type: str | None = None, **data: Any) -> Published:  # noqa: A002
-        """Fail unless an event was published whose payload matches; return the first.
+        """Fail unless an event with a matching payload was published; return the first.
 
         Args:
-            topic: where to.
-            type: CloudEvents ``type``; None is any.
-            data: keys of the payload; others may be anything.
+            topic: the topic of the event.
+            type: CloudEvents ``type``; None matches any type.
+            data: expected keys of the payload; other keys may have any value.
         """
         __tracebackhide__ = True
         events = self.published
@@ -89,18 +89,18 @@ class Assertions:
         return found
 
     def refute_published(self, topic: str, /, *, type: str | None = None, **data: Any) -> None:  # noqa: A002
-        """Fail if an event was published whose payload matches."""
+        """Fail if an event with a matching payload was published."""
         __tracebackhide__ = True
         found = looking.matching_event(self.published, topic, type, data)
         if found is not None:
             raise AssertionError(f"was published, and must not have been: {found}")
 
     def assert_dead(self, what: Any = None, *, error: str = "") -> DeadLetter:
-        """Fail unless there is a dead letter; return the newest that matches.
+        """Fail unless a dead letter matches; return the newest one that does.
 
         Args:
-            what: actor or handler, or its name; None is any.
-            error: a part of the text of why it was given up.
+            what: actor or handler, or its name; None matches any.
+            error: a part of the dead letter's error text.
         """
         __tracebackhide__ = True
         name = what if what is None or isinstance(what, str) else what.name
@@ -114,7 +114,7 @@ class Assertions:
         raise AssertionError("\n".join([f"there is no {wanted}{because}", *(there or ["  none"])]))
 
     def refute_dead(self) -> None:
-        """Fail if there is any dead letter."""
+        """Fail if there are dead letters."""
         __tracebackhide__ = True
         letters = [f"  {each.id} of {each.what}: {each.error}" for each in self.dead]
         if letters:

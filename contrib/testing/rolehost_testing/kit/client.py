@@ -1,4 +1,4 @@
-"""HTTP to a host in this process: the same ASGI application, without server or socket."""
+"""An HTTP client that calls the host's ASGI application directly, without server or socket."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from rolehost.delivery.guard import role_loop
 Asgi = Callable[[dict[str, Any], Any, Any], Any]
 Call = Callable[[], Coroutine[Any, Any, None]]
 
-#: Characters of a path that are sent unchanged: all of printable ASCII but the blank.
+#: Characters of a path that are sent unchanged: printable ASCII except the space.
 _SENT_AS_IT_IS = "".join(map(chr, range(0x21, 0x7F)))
 
-#: Most characters of a body that a response shows of itself.
+#: Maximum number of body characters in ``repr(response)``.
 _SHOWN = 300
 
 
 class Headers(Mapping[str, str]):
-    """Header fields by name, in whatever case; several of one name are joined by commas."""
+    """Header fields by case-insensitive name; repeated fields are joined by commas."""
 
     def __init__(self, fields: list[tuple[str, str]]) -> None:
         self._fields: dict[str, str] = {}
@@ -45,12 +45,12 @@ class Headers(Mapping[str, str]):
 
 
 class Response:
-    """What a host answered.
+    """An HTTP response.
 
     Attributes:
-        status: its number.
-        headers: by name, in whatever case.
-        body: its bytes.
+        status: the status code.
+        headers: by case-insensitive name.
+        body: the body as bytes.
     """
 
     def __init__(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
@@ -65,10 +65,10 @@ class Response:
 
     @property
     def json(self) -> Any:
-        """The body, decoded; a new value at each look.
+        """The body decoded from JSON; each access decodes it again.
 
         Raises:
-            ValueError: it is not JSON; says what it is.
+            ValueError: the body is not JSON; the message shows the response.
         """
         try:
             return msgspec.json.decode(self.body)
@@ -81,9 +81,9 @@ class Response:
 
 
 class Loop:
-    """An event loop that requests share, since making one costs more than most requests.
+    """An event loop that requests share, because a new loop costs more than most requests.
 
-    Each leaves nothing behind in it: what a request began and did not await is cancelled.
+    At the end of a request, tasks that it started and did not await are cancelled.
     """
 
     def __init__(self) -> None:
@@ -91,10 +91,10 @@ class Loop:
         self._free = threading.Lock()
 
     def run(self, call: Call) -> None:
-        """Run a coroutine to its end.
+        """Run a coroutine until it is done.
 
-        Where the test itself runs in an event loop, in a thread beside it; where another thread
-        is sending a request now, in a loop of its own.
+        If the test itself runs in an event loop, run it in another thread. If another thread
+        uses the shared loop at the moment, run it in a new loop.
         """
         if _running():
             _beside(call)
@@ -107,7 +107,7 @@ class Loop:
             asyncio.run(call())
 
     def close(self) -> None:
-        """End the loop."""
+        """Close the loop."""
         self._runner.close()
 
 
@@ -131,7 +131,7 @@ async def _alone(call: Call) -> None:
 
 
 def _beside(call: Call) -> None:
-    """Run a coroutine in another thread, in an event loop of its own."""
+    """Run a coroutine in a new event loop in another thread."""
     raised: list[BaseException] = []
 
     def run() -> None:
@@ -148,7 +148,7 @@ def _beside(call: Call) -> None:
 
 
 class RequestOptions(TypedDict, total=False):
-    """Keywords of :meth:`Client.request`."""
+    """Keyword arguments of :meth:`Client.request`."""
 
     json: Any
     body: bytes | str | None
@@ -158,13 +158,13 @@ class RequestOptions(TypedDict, total=False):
 
 
 class Client:
-    """Sends requests to the application of a host; one after the other, each answered at once.
+    """Sends requests to the application of a host, one at a time, and waits for each response.
 
     Args:
-        application: returns the ASGI callable at the time of each request.
-        around: runs a request, in this thread; the host has its say there.
+        application: returns the ASGI callable; called for each request.
+        around: wraps each request, so that the host can run code before and after it.
         headers: sent with every request.
-        loop: where requests are answered; its maker closes it.
+        loop: the event loop of the requests; the caller closes it.
     """
 
     def __init__(
@@ -180,32 +180,32 @@ class Client:
         self.headers = dict(headers or {})
 
     def with_headers(self, **headers: str) -> Client:
-        """Return a client that also sends these; ``authorization="Bearer x"``, ``x_tenant="1"``."""
+        """Return a client that also sends these, for example ``authorization="Bearer x"``."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return Client(self._application, self._around, self._loop, {**self.headers, **named})
 
     def get(self, path: str, **options: Unpack[RequestOptions]) -> Response:
-        """Send a GET; options as of :meth:`request`."""
+        """Send a GET request; for the options, see :meth:`request`."""
         return self.request("GET", path, **options)
 
     def post(self, path: str, **options: Unpack[RequestOptions]) -> Response:
-        """Send a POST; options as of :meth:`request`."""
+        """Send a POST request; for the options, see :meth:`request`."""
         return self.request("POST", path, **options)
 
     def put(self, path: str, **options: Unpack[RequestOptions]) -> Response:
-        """Send a PUT; options as of :meth:`request`."""
+        """Send a PUT request; for the options, see :meth:`request`."""
         return self.request("PUT", path, **options)
 
     def patch(self, path: str, **options: Unpack[RequestOptions]) -> Response:
-        """Send a PATCH; options as of :meth:`request`."""
+        """Send a PATCH request; for the options, see :meth:`request`."""
         return self.request("PATCH", path, **options)
 
     def delete(self, path: str, **options: Unpack[RequestOptions]) -> Response:
-        """Send a DELETE; options as of :meth:`request`."""
+        """Send a DELETE request; for the options, see :meth:`request`."""
         return self.request("DELETE", path, **options)
 
     def head(self, path: str, **options: Unpack[RequestOptions]) -> Response:
-        """Send a HEAD; options as of :meth:`request`."""
+        """Send a HEAD request; for the options, see :meth:`request`."""
         return self.request("HEAD", path, **options)
 
     def request(
@@ -219,19 +219,19 @@ class Client:
         headers: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
     ) -> Response:
-        """Send one request and return its answer, whatever its status.
+        """Send one request and return the response, also if its status is an error.
 
         Args:
             method: GET, POST, …
-            path: with or without a query; sent as it is, percent-encoded where it is not ASCII.
-            json: encoded as the body, with its content type; anything msgspec encodes.
-            body: the body as it is.
-            params: added to the query; lists give a parameter several times.
-            headers: besides those of the client.
+            path: with or without a query; characters outside ASCII are percent-encoded.
+            json: any value that msgspec encodes; sent as the body with its content type.
+            body: the body, sent unchanged.
+            params: added to the query; a list repeats the parameter.
+            headers: sent in addition to the client's headers.
             idempotency_key: sent as ``Idempotency-Key``.
 
         Raises:
-            ValueError: ``json`` and ``body`` are both given.
+            ValueError: both ``json`` and ``body`` are given.
         """
         if json is not None and body is not None:
             raise ValueError("give json or body, not both")

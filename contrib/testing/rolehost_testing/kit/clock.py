@@ -1,18 +1,18 @@
-"""A clock that stands still until a test moves it."""
+"""A clock that advances only when the test advances it."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
-#: When the clock of a test begins, unless it says otherwise: a Monday at noon.
+#: The default start time of a test's clock: a Monday at noon.
 BEGINNING = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
 
 class Clock:
-    """Time that moves when a test says so; implements :class:`rolehost.api.Clock`.
+    """A clock that the test advances; implements :class:`rolehost.api.Clock`.
 
     Args:
-        start: the first moment; with a time zone.
+        start: the start time; must have a time zone.
     """
 
     def __init__(self, start: datetime = BEGINNING) -> None:
@@ -30,17 +30,17 @@ class Clock:
         return datetime.fromtimestamp(self._now / 1000, UTC)
 
     def advance(self, seconds: float) -> None:
-        """Move forward, and nothing else: what is due then runs in the next ``drain()``.
+        """Advance the clock and run nothing; due work runs in the next ``drain()``.
 
         Raises:
-            ValueError: ``seconds`` is negative; time does not go back.
+            ValueError: ``seconds`` is negative.
         """
         if seconds < 0:
             raise ValueError(f"the clock cannot go back by {-seconds} s")
         self._now += round(seconds * 1000)
 
     def move_to(self, moment: int | datetime) -> None:
-        """Move forward to a moment (milliseconds since the epoch, or a datetime); never back."""
+        """Advance to a time (milliseconds since the epoch or a datetime), if it is later."""
         if isinstance(moment, datetime):
             moment = int(moment.timestamp() * 1000)
         self._now = max(self._now, moment)

@@ -1,4 +1,4 @@
-"""Commands that plugins contribute, run in this process."""
+"""Run commands that plugins contribute, in this process."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 
 class Context:
-    """``ctx.obj`` of a command; implements :class:`rolehost.api.CommandContext`."""
+    """The ``ctx.obj`` of a command; implements :class:`rolehost.api.CommandContext`."""
 
     def __init__(self, composition: Composition, services: Services) -> None:
         self.composition = composition
         self._services = services
 
     def services(self) -> Services:
-        """Return the services of the host's own process."""
+        """Return the services of the host's ``command`` process."""
         return self._services
 
 
 def invoke(composition: Composition, services: Services, line: str | list[str]) -> Result:
-    """Run one command line of a contributed command; what it raises is raised.
+    """Run one command line of a contributed command; exceptions of the command propagate.
 
     Raises:
         LookupError: no enabled plugin contributes the command.

@@ -1,4 +1,4 @@
-"""A deployment without a file: plugins and settings as a test gives them."""
+"""Build a deployment from the plugins and settings of a test, without a file."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from rolehost.deployment import FAILURES, HOST_SECTIONS, Deployment, HostSetting
 from rolehost.deployment.model import StorageSettings
 from rolehost.errors import ConfigurationError, Problem
 
-#: What messages name as the place of a setting.
+#: The origin of a setting in error messages.
 ORIGIN = Origin("settings of the test")
 
-#: Settings of the host that differ from a deployment's defaults; a test may set others.
+#: Host settings that differ from the defaults of a deployment; a test can override them.
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "deployment": {"environment": "test"},
     "http": {"threads": 2, "access_log": False},
@@ -28,14 +28,15 @@ def deployment(
     """Return a deployment of plugins with their settings.
 
     Args:
-        name: its name.
-        plugins: names, as they would stand in the file.
-        settings: section → keys and values, or an object of its settings type; the host's own
-            sections too.
-        folder: where relative paths start.
+        name: name of the deployment.
+        plugins: plugin names, as in a deployment file.
+        settings: section → keys and values, or an object of the section's settings type;
+            includes the sections of the host.
+        folder: the base of relative paths.
 
     Raises:
-        ConfigurationError: a section of the host is wrong; the plugins' are judged by composing.
+        ConfigurationError: a section of the host is wrong. The composition checks the sections
+            of plugins later.
     """
     merged = {
         section: {**DEFAULTS.get(section, {}), **written(settings.get(section, {}))}
@@ -66,7 +67,7 @@ def deployment(
         raise ConfigurationError(problems)
     return Deployment(
         name=name,
-        # There is no such file; relative paths start beside it, and nothing else is there.
+        # The file does not exist; its folder is the base of relative paths.
         path=folder / f"{name}.toml",
         plugins=tuple(plugins),
         host=HostSettings(**host),
@@ -77,10 +78,10 @@ def deployment(
 
 
 def in_memory(deployed: Deployment) -> Deployment:
-    """Return a deployment whose storage is that of the plugin ``memory``, whatever its own says.
+    """Return the deployment with its storage replaced by the plugin ``memory``.
 
-    The plugins that its file names stay enabled, those with other backends too. It refuses what
-    is not declared, as every host of a test does.
+    All plugins of the file stay enabled, also those with other backends. Like every host of a
+    test, it rejects undeclared jobs and events.
     """
     storage = StorageSettings(database="memory", cache="memory", queue="memory", stream="memory")
     about = msgspec.structs.replace(deployed.host.deployment, environment="test")
@@ -90,7 +91,7 @@ def in_memory(deployed: Deployment) -> Deployment:
 
 
 def written(value: Any) -> Any:
-    """Return a value as a file would have it: no settings objects, no paths."""
+    """Return a value as in a TOML file: settings objects as tables, paths as strings."""
     if isinstance(value, msgspec.Struct):
         value = msgspec.structs.asdict(value)
     if isinstance(value, Mapping):

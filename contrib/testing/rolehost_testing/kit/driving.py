@@ -1,4 +1,4 @@
-"""Drives the processes of a host step by step: ticks, relay, events, jobs, messages."""
+"""Run the work of a host step by step: schedule ticks, outbox, events, jobs, messages."""
 
 from __future__ import annotations
 
@@ -21,24 +21,25 @@ from rolehost_testing.kit.processes import Processes
 from rolehost_testing.kit.ran import Drained, Ran
 from rolehost_testing.kit.world import World
 
-#: Most that one drain runs; what runs longer than that never ends.
+#: Maximum number of items that one drain runs; more are considered an endless loop.
 MOST = 10_000
 
 
 class Endless(RolehostError):
-    """A drain found more to do however much it did: something enqueues or publishes itself."""
+    """A drain did not end, because a job or event enqueues or publishes itself again."""
 
 
 class Driving:
-    """One drain of one host: its processes are there from entering to leaving.
+    """One drain of one host; a context manager.
 
-    While it lasts they have presence rows and leases, as running processes do. It gives them up
-    at the end, so that other hosts of the world can go on, but not when it ends by a crash.
+    Within the block, the host's processes have presence rows and leases, like running
+    processes. They are released at the end, so that other hosts of the world can continue.
+    They are not released if the block ends with a simulated crash.
 
     Args:
-        processes: of the host.
-        world: its clock, and what was published.
-        roles: of which it has processes.
+        processes: the host's processes.
+        world: the clock, and the published events.
+        roles: the roles of which the host has processes.
     """
 
     def __init__(self, processes: Processes, world: World, roles: frozenset[Role]) -> None:
@@ -80,10 +81,10 @@ class Driving:
                 self._presence(process).leave(process.identity)
 
     def run(self, ran: Drained) -> None:
-        """Run everything that is due, and add it to ``ran``.
+        """Run everything that is due, and append it to ``ran``.
 
         Raises:
-            Endless: it does not end.
+            Endless: more than :data:`MOST` items ran.
         """
         most = len(ran) + MOST
         while True:
@@ -100,7 +101,7 @@ class Driving:
                 return
 
     def next_job(self) -> int | None:
-        """Return when the next job or message is due that waits here, in milliseconds."""
+        """Return when the next waiting job or message is due, in milliseconds, or None."""
         if "worker" not in self._roles:
             return None
         actors = [owned.value for owned in self._composition.actors.values()]
@@ -109,12 +110,12 @@ class Driving:
         if "database" in self._composition.backends:
             with self._processes.within("command") as services:
                 dues.append(services.delivery.ledger.next_due())
-        # What is due and still waits is nobody's here.
+        # A job that is due and still waits is not consumed by this host.
         now = self._world.clock.now()
         return min((due for due in dues if due is not None and due > now), default=None)
 
     def next_tick(self) -> int | None:
-        """Return when the next schedule ticks, in milliseconds."""
+        """Return the time of the next schedule tick, in milliseconds, or None."""
         if "scheduler" not in self._roles:
             return None
         now = self._world.clock.now()
@@ -122,7 +123,7 @@ class Driving:
         return min(due, default=None)
 
     def _waits(self) -> bool:
-        """Whether a step that shows nothing itself left something to do: a tick, a relay."""
+        """Return whether a step without own results (tick, relay) left work to do."""
         waits, self._again = self._again, False
         return waits
 
@@ -140,7 +141,7 @@ class Driving:
 
     def _ticking(self) -> None:
         process = self._enter("scheduler")
-        # Of the process: what could not be started there and may be done without is left out.
+        # The process's own composition leaves out optional plugins that failed to start.
         schedules = [owned.value for owned in process.composition.schedules]
         lease = self._composition.deployment.host.scheduler.lease
         ticker = Ticker(process.services.delivery, schedules, process.identity.id, lease)

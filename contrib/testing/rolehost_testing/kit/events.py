@@ -1,4 +1,4 @@
-"""Events, in the thread of the test: relayed from the outbox, and handled."""
+"""Relay events from the outbox and handle them, in the thread of the test."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from rolehost.storage import Partition, Record, Stream, Subscription
 from rolehost_testing.kit.clock import Clock
 from rolehost_testing.kit.ran import Ran
 
-#: Most records of one poll, as in the consumer role.
+#: Maximum number of records of one poll, as in the consumer role.
 RECORDS = 500
 
 
 class Relaying:
-    """The outbox of a world, relayed by one process.
+    """Relays the outbox of a world in one process.
 
     Args:
-        runtime: of the process.
-        stream: where events go.
+        runtime: the delivery runtime of the process.
+        stream: the stream that receives the events.
         owner: identity of the process.
-        published: takes what waits, by the id of its event.
+        published: receives the records of the outbox, by event id.
     """
 
     def __init__(
@@ -42,13 +42,13 @@ class Relaying:
         self._published = published
 
     def step(self) -> int:
-        """Relay a batch; return how many events."""
+        """Relay a batch; return the number of events."""
         note(self._runtime, self._published)
         return self._relay.step()
 
 
 def note(runtime: DeliveryRuntime, published: dict[str, Record]) -> None:
-    """Note what waits in the outbox, which forgets it when the stream has it."""
+    """Copy the records of the outbox, because relaying deletes them from it."""
     with runtime.database.session():
         shards = range(runtime.policy.relay_shards)
         rows = outbox.waiting(runtime.database, shards, len(shards), 1_000_000)
@@ -57,12 +57,12 @@ def note(runtime: DeliveryRuntime, published: dict[str, Record]) -> None:
 
 
 class Events:
-    """The handlers of a consumer process; a member of its groups from :meth:`join` on.
+    """The handlers of a consumer process, which joins its consumer groups in :meth:`join`.
 
     Args:
-        services: of the process.
-        handlers: of all groups.
-        clock: moved on by the delays between two tries of an event, which is tried in place.
+        services: the services of the process.
+        handlers: the handlers of all groups.
+        clock: advanced by the delay before each retry, because retries run at once.
     """
 
     def __init__(
@@ -83,19 +83,19 @@ class Events:
         self._subscriptions: dict[str, Subscription] = {}
 
     def join(self) -> None:
-        """Become a member of every group."""
+        """Join every group."""
         for group, by_topic in self._handlers.items():
             self._subscriptions[group] = self._stream.subscribe(
                 list(by_topic), group, on_assigned=_nothing, on_revoked=_nothing
             )
 
     def leave(self) -> None:
-        """Leave the groups, so that others have their partitions."""
+        """Leave the groups, so that other members get the partitions."""
         while self._subscriptions:
             self._subscriptions.popitem()[1].close()
 
     def step(self) -> list[Ran]:
-        """Handle what has come, of every group; empty when nothing has."""
+        """Handle the next records of every group; return an empty list if there are none."""
         ran = []
         for group in self._handlers:
             ran += self._replays(group)
@@ -123,7 +123,7 @@ class Events:
     def _parts(
         self, group: str, records: Sequence[Record]
     ) -> Iterator[tuple[Handler, Handling, list[Record]]]:
-        """Divide what came by handler, and what a batch handler gets by its size."""
+        """Split records by handler, and for batch handlers by batch size."""
         by_topic: dict[str, list[Record]] = {}
         for each in records:
             by_topic.setdefault(each.partition.topic, []).append(each)
@@ -161,7 +161,7 @@ class Events:
         )
 
     def _buried(self, handler: Handler, record: Record) -> DeliveryError:
-        """Return why an event is dead that no handler was called with."""
+        """Return the error of an event that was dead-lettered before any handler ran."""
         rows = self._runtime.database.read(
             "SELECT error FROM rolehost_dead_events WHERE handler = ? AND event IN (?, ?)"
             " ORDER BY id DESC LIMIT 1",
@@ -170,7 +170,7 @@ class Events:
         return DeliveryError(rows[0][0] if rows else "dead")
 
     def _replays(self, group: str) -> list[Ran]:
-        """Handle dead letters again that an operator wants to be."""
+        """Handle the dead letters for which an operator requested a replay."""
         runtime = self._runtime
         ran = []
         for number, _, record in deadletters.to_replay(runtime.database, group, RECORDS):
@@ -198,7 +198,7 @@ class Events:
 
 
 def payload(record: Record) -> dict[str, Any]:
-    """Return the payload of a record where it is a JSON object; else nothing."""
+    """Return the payload of a record if it is a JSON object, otherwise an empty dict."""
     try:
         value = msgspec.json.decode(envelope.data(record))
     except (msgspec.DecodeError, RecursionError):
@@ -211,4 +211,4 @@ def _after(records: Sequence[Record]) -> dict[Partition, int]:
 
 
 def _nothing(_partitions: Collection[Partition]) -> None:
-    """Partitions come and go between two drains only."""
+    """Ignore the callback: partition assignments change only between two drains."""

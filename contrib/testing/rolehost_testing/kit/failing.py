@@ -1,4 +1,4 @@
-"""Failures at named points, while the code of one host runs."""
+"""Simulate failures at failpoints, only while code of one host runs."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from rolehost_testing.kit.processes import inside
 
 
 class FailAt:
-    """A block in which a host fails at a point; made with :meth:`Host.fail_at`.
+    """A block in which a host fails at a failpoint; created by :meth:`Host.fail_at`.
 
-    A simulated kill ends the block: what is after it is not run, and the host is down until
+    A simulated kill ends the block: the rest of it does not run, and the host is down until
     :meth:`Host.restart`.
 
     Attributes:
-        reached: how often the point was reached while the host's code, or the test's, ran.
-        failed: how often it failed.
+        reached: how often code of the host or of the test reached the failpoint.
+        failed: how often the failpoint failed.
     """
 
     def __init__(

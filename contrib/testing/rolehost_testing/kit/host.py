@@ -1,4 +1,4 @@
-"""A host in the process of a test, made of the plugins that the test names."""
+"""A host in the test process, with the plugins that the test chooses."""
 
 from __future__ import annotations
 
@@ -47,29 +47,29 @@ Mode = Literal["manual", "inline"]
 
 
 class HostDown(RolehostError):
-    """The host was killed at a failpoint; :meth:`Host.restart` starts it again."""
+    """A failpoint killed the host; :meth:`Host.restart` starts it again."""
 
 
 class Host(Assertions):
-    """A host of some plugins; made with the fixture ``host`` or :func:`open_host`.
+    """A host with chosen plugins; created by the fixture ``host`` or :func:`open_host`.
 
-    Its code is that of a deployment: the same composition, delivery code and HTTP application.
-    What is missing are processes, threads and time: everything runs in the thread of the test,
-    when the test says so, and the clock stands still until the test moves it. It has a process
-    of each role all the same, with services of its own, started when it is first needed.
+    It runs the code of a real deployment: the same composition, delivery code and HTTP
+    application. But it has no operating system processes and no threads. Everything runs in the
+    thread of the test when the test asks for it, and only the test advances the clock. The host
+    still has one simulated process per role, with separate services, started on first use.
 
     Args:
         plugins: see :func:`rolehost_testing.kit.selecting.selected`; or a deployment.
         settings: section → keys and values, of plugins and of the host.
-        world: clock, chance and storage.
-        mode: ``manual``: jobs and events wait for :meth:`drain`. ``inline``: what is due runs
-            after the commit of the unit of work that enqueued or published it.
-        name: of the deployment.
-        roles: of which it has processes; the others are another host's.
-        without: import names that are absent as long as the host is there.
+        world: the clock, the random sources and the storage.
+        mode: ``manual``: jobs and events wait for :meth:`drain`. ``inline``: due jobs and events
+            run after the commit of the unit of work that enqueued or published them.
+        name: name of the deployment.
+        roles: the roles of which the host has processes.
+        without: import names of modules that cannot be imported while the host is open.
 
     Raises:
-        ConfigurationError: with every mistake in settings and plugins.
+        ConfigurationError: settings or plugins are wrong; contains every error.
         StartError: a plugin's ``rolehost_start`` raised.
     """
 
@@ -107,45 +107,45 @@ class Host(Assertions):
             self._left.close()
             raise
 
-    # --- what the host is -------------------------------------------------------------------
+    # --- properties -------------------------------------------------------------------------
 
     @property
     def world(self) -> World:
-        """What it shares with hosts that are opened beside it."""
+        """The clock, random sources and storage, shared with hosts opened ``beside`` this one."""
         return self._world
 
     @property
     def clock(self) -> Clock:
-        """The time of this host and of all that share its world."""
+        """The clock of this host and of all hosts in its world."""
         return self._world.clock
 
     @property
     def services(self) -> ProcessServices:
-        """Services of the test's own: those of a process with the role ``command``.
+        """The services that the test uses: those of the process with the role ``command``.
 
-        The plugins' models are bound to this host's database from here on.
+        Access binds the plugins' models to this host's database.
         """
         self._processes.bind("command")
         return self._processes.services("command")
 
     def unit_of_work(self) -> AbstractContextManager[UnitOfWork]:
-        """Open a unit of work, as code of a plugin does."""
+        """Open a unit of work, as plugin code does."""
         return self.services.unit_of_work()
 
-    # --- what comes in ----------------------------------------------------------------------
+    # --- input ------------------------------------------------------------------------------
 
     @cached_property
     def client(self) -> Client:
-        """Sends HTTP requests to the host's routes."""
+        """The client for HTTP requests to the host's routes."""
         loop = Loop()
         self._left.callback(loop.close)
         return Client(self._asgi, self._around, loop)
 
     def publish(self, event: AnyEvent | Record) -> str:
-        """Put an event into the stream, as another service does; return its id.
+        """Publish an event to the stream, as another service does; return the event's id.
 
-        It is handled by the next :meth:`drain`. A :class:`~rolehost.api.Record` is put there as
-        it is, so that a test can send what cannot be decoded.
+        The next :meth:`drain` handles it. A :class:`~rolehost.api.Record` is published
+        unchanged, so that a test can send records that cannot be decoded.
         """
         services = self.services
         event_id = ""
@@ -158,7 +158,7 @@ class Host(Assertions):
         return event_id
 
     def tick(self, schedule: Schedule | str) -> Job:
-        """Enqueue the job of a schedule now, whatever the time is.
+        """Enqueue the job of a schedule now, independent of the clock.
 
         Raises:
             LookupError: no enabled plugin has a schedule of this name.
@@ -170,10 +170,10 @@ class Host(Assertions):
         return self.services.enqueue(known[name].actor, **known[name].arguments)
 
     def replay(self, letter: DeadLetter | str) -> None:
-        """Let a dead letter be tried again, as ``rolehost dead replay`` does; by the next drain.
+        """Replay a dead letter, like ``rolehost dead replay``; it runs in the next drain.
 
         Args:
-            letter: one of :attr:`dead`, or its id, such as ``job:1``.
+            letter: an item of :attr:`dead`, or its id, for example ``job:1``.
 
         Raises:
             LookupError: there is no such dead letter.
@@ -193,7 +193,7 @@ class Host(Assertions):
         self._woken(())
 
     def check(self, name: str) -> str | None:
-        """Run a health check; return what it tells, or raise what it raises.
+        """Run a health check; return its text. Exceptions of the check propagate.
 
         Raises:
             LookupError: no enabled plugin has a check of this name.
@@ -205,38 +205,38 @@ class Host(Assertions):
             return known[name].fn(services)
 
     def invoke(self, line: str | list[str]) -> Result:
-        """Run a command that a plugin contributes, ``"shop-report --since 2026"``.
+        """Run a command of a plugin, for example ``"shop-report --since 2026"``.
 
         Returns:
-            click's result: ``exit_code`` and ``output``.
+            The result from click, with ``exit_code`` and ``output``.
 
         Raises:
-            LookupError: no enabled plugin contributes it.
+            LookupError: no enabled plugin contributes the command.
         """
         from rolehost_testing.kit.commands import invoke
 
         with self._processes.within("command") as services:
             return invoke(self.composition, services, line)
 
-    # --- what runs --------------------------------------------------------------------------
+    # --- execution --------------------------------------------------------------------------
 
     def drain(self, *, with_delays: bool = False, raises: bool = True) -> Drained:
-        """Run what is due until nothing is: ticks, events, jobs, and what they bring about.
+        """Run all due ticks, events and jobs, and those that they cause, until nothing is due.
 
         Args:
-            with_delays: also move the clock to when delayed and failed jobs are due, again and
-                again, until no job waits.
-            raises: raise at the end what jobs and handlers raised and did not mend by a later
-                try; False leaves it to the test to look at the outcomes.
+            with_delays: also advance the clock to the due times of delayed and failed jobs,
+                until no job waits.
+            raises: at the end, raise the exceptions of jobs and handlers that did not succeed
+                in a later attempt. If False, the test checks the outcomes itself.
 
         Returns:
-            What ran, in its order. Handlers that fail are tried again at once, as often as
-            their policy says; the clock is moved by the delays between.
+            The jobs, events and messages that ran, in order. Failed handlers are retried at
+            once, as often as their policy allows; each retry advances the clock by its delay.
 
         Raises:
-            HostDown: it was killed.
-            Endless: there is always more to do.
-            Exception: what a job or handler raised; an :class:`ExceptionGroup` of several.
+            HostDown: the host was killed.
+            Endless: the drain does not end.
+            Exception: a job or handler failed; an :class:`ExceptionGroup` if several did.
         """
         ran = self._taken()
         with self._driving() as driving:
@@ -249,13 +249,13 @@ class Host(Assertions):
         return self._judged(ran, raises)
 
     def advance(self, seconds: float, *, raises: bool = True) -> Drained:
-        """Let time pass, and run everything at the moment when it is due: schedules, delays.
+        """Advance the clock, and run schedules and delayed jobs at their due times.
 
-        Unlike ``clock.advance()``, after which a schedule has missed ticks to make up for.
+        With ``clock.advance()`` instead, a schedule misses the ticks in between.
 
         Args:
-            seconds: how far.
-            raises: as of :meth:`drain`.
+            seconds: how far to advance the clock.
+            raises: see :meth:`drain`.
         """
         end = self.clock.now() + round(seconds * 1000)
         ran = self._taken()
@@ -274,13 +274,14 @@ class Host(Assertions):
 
     @property
     def ran(self) -> Drained:
-        """Return what ran inline since it was last asked for, and forget it.
+        """Return what ran inline since the last call.
 
-        What failed among it and was never asked for fails the test at its end.
+        If a job or handler failed inline and the test never calls this, the test fails at its
+        end.
         """
         return self._taken()
 
-    # --- what goes wrong --------------------------------------------------------------------
+    # --- failures ---------------------------------------------------------------------------
 
     def fail_at(
         self,
@@ -291,29 +292,29 @@ class Host(Assertions):
         times: int | None = 1,
         after: int = 0,
     ) -> FailAt:
-        """Return a block in which the host fails at a point of :data:`rolehost.failpoints.NAMES`.
+        """Return a context manager in which the host fails at a failpoint.
 
         Args:
-            point: which one.
-            kill: let the host die there, as by SIGKILL. It ends the block, and the host is down.
-            error: raise this there instead, and let the host see to it.
-            times: how often; None is whenever the point is reached.
-            after: how often it passes first.
+            point: one of :data:`rolehost.failpoints.NAMES`.
+            kill: kill the host there, as with SIGKILL. This ends the block; the host is down.
+            error: raise this exception there instead; the host handles it.
+            times: how often to fail; None means every time the failpoint is reached.
+            after: how often to pass the failpoint before the first failure.
 
         Raises:
-            AssertionError: at the end of the block: it did not come to that.
-            UnknownFailpoint: when the block is entered: there is no such point.
-            ValueError: neither ``kill`` nor ``error`` is given, or both.
+            AssertionError: at the end of the block, if the failpoint did not fail.
+            UnknownFailpoint: at the start of the block, if there is no such failpoint.
+            ValueError: both or neither of ``kill`` and ``error`` are given.
         """
         if kill == (error is not None):
             raise ValueError("give either kill=True or error=…")
         return FailAt(self, point, error, times, after, self._crash)
 
     def restart(self) -> None:
-        """Stop the host unless it was killed, and start it again over what is durable.
+        """Stop the host unless it was killed, and start it again with its durable data.
 
-        What processes held that were killed is handed back, as the sweep of the one that is
-        started in their place does. What was in memory alone is gone.
+        Jobs and leases of killed processes are released, as the sweep of a new process does.
+        Data that was only in the memory of a process is lost.
         """
         self._close_application()
         self._processes.stop(all_of_them=False)
@@ -321,7 +322,7 @@ class Host(Assertions):
         if dead and "database" in self.composition.backends:
             with self._processes.within("command") as services:
                 marks = ", ".join("?" * len(dead))
-                # Whoever looks at a process of this machine sees that its id lives no more.
+                # On one machine, other processes would see at once that the process is dead.
                 with services.database.transaction() as tx:
                     tx.execute(
                         f"UPDATE rolehost_processes SET expires_at = 0 WHERE id IN ({marks})", dead
@@ -329,7 +330,7 @@ class Host(Assertions):
         self._down = False
 
     def close(self) -> None:
-        """Stop the host: drain and stop hooks run, everything is closed. Idempotent."""
+        """Stop the host: run its drain and stop hooks, close everything. Idempotent."""
         self._left.close()
 
     def __enter__(self) -> Host:
@@ -338,13 +339,13 @@ class Host(Assertions):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # --- how it is done ---------------------------------------------------------------------
+    # --- implementation ---------------------------------------------------------------------
 
     @staticmethod
     def _deployed(
         plugins: Any, settings: Sections, world: World, name: str
     ) -> tuple[Deployment, dict[str, Any]]:
-        """Return the deployment, and the objects of the plugins that are given in code."""
+        """Return the deployment, and the plugin objects that are given in code."""
         backends, extra = world.plugins()
         if isinstance(plugins, Path | Deployment):
             if settings or backends != ("memory",):
@@ -363,11 +364,11 @@ class Host(Assertions):
         )
         self._left.callback(self._processes.stop, all_of_them=True)
         services = self._processes.services("command")
-        # The test's own session, so that it can read and use models without ceremony.
+        # Open a session for the test, so that it can use models directly.
         self._left.enter_context(self._processes.session(services))
         self._left.callback(self._close_application)
         if self.composition.schedules:
-            # A schedule that is new begins when a scheduler first sees it: now.
+            # A new schedule starts when a scheduler first sees it: now.
             started = self._processes.of("command").composition
             schedules = [owned.value for owned in started.schedules]
             Ticker(services.delivery, schedules, "", 0.0).step()
@@ -412,13 +413,13 @@ class Host(Assertions):
             self._draining = False
 
     def _woken(self, names: Collection[str]) -> None:
-        """After a commit: run what is due, unless that is what is being done."""
+        """After a commit in inline mode, run what is due, unless a drain is in progress."""
         del names
         if self._mode == "inline" and not self._draining and not self._down:
             copy_context().run(self._run_inline)
 
     def _run_inline(self) -> None:
-        # What was committed is over: what runs now is no part of it.
+        # The committed unit of work is finished; what runs now is not part of it.
         current.set(None)
         with self._driving() as driving:
             driving.run(self._inline)

@@ -1,4 +1,4 @@
-"""One job at a time, in the thread of the test: claimed, run and given back."""
+"""Claim, run and finish one job at a time, in the thread of the test."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Jobs:
     """The durable jobs of a worker process.
 
     Args:
-        services: of the process.
-        owner: its identity.
-        metrics: told of how attempts end.
+        services: the services of the process.
+        owner: identity of the process.
+        metrics: records the outcomes of attempts.
     """
 
     def __init__(self, services: ProcessServices, owner: str, metrics: Metrics) -> None:
@@ -34,12 +34,12 @@ class Jobs:
         self._queues = sorted(queues.items())
 
     def keep(self, queues: tuple[str, ...] | None) -> None:
-        """Take from these queues alone: ``[worker] queues``; None takes from all."""
+        """Consume only these queues (``[worker] queues``); None means all queues."""
         if queues is not None:
             self._queues = [each for each in self._queues if each[0] in queues]
 
     def step(self) -> Ran | None:
-        """Run the next job that is due; None when there is none."""
+        """Run the next due job and return its result, or None if no job is due."""
         for queue, actors in self._queues:
             job = self._claim(queue, actors)
             if job is not None:

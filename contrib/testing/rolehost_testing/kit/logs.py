@@ -1,4 +1,4 @@
-"""Log lines of a host of a test: through the standard library, where pytest looks for them."""
+"""Send the log of a test's host to :mod:`logging`, where pytest captures it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import structlog
 
 @contextmanager
 def captured_logs() -> Iterator[None]:
-    """Hand what the host logs to :mod:`logging` as long as the block lasts.
+    """Send the host's log to :mod:`logging` within the block.
 
-    pytest then shows it with a test that fails, and ``caplog`` has it. structlog's own default
-    renders tracebacks as they are logged, which takes many times as long as the job that failed.
-    Where somebody has configured structlog it is left as it is.
+    pytest then shows the log with a failed test, and ``caplog`` contains it. structlog's default
+    renders each traceback at once, which takes much longer than the failed job itself. If
+    structlog is already configured, its configuration does not change.
     """
     before = structlog.get_config()
     configured = structlog.is_configured()
@@ -39,7 +39,7 @@ def captured_logs() -> Iterator[None]:
 
 
 def _prints(config: Mapping[str, Any]) -> bool:
-    """Whether it is what structlog does by default, which ``capture_logs`` leaves as configured."""
+    """Return whether this is structlog's default; ``capture_logs`` does not change that."""
     return isinstance(config["logger_factory"], structlog.PrintLoggerFactory) and isinstance(
         config["processors"][-1], structlog.dev.ConsoleRenderer
     )
@@ -48,7 +48,7 @@ def _prints(config: Mapping[str, Any]) -> bool:
 def _told(
     _logger: Any, _method: str, event: MutableMapping[str, Any]
 ) -> tuple[tuple[str], dict[str, Any]]:
-    """Return the arguments of a call of the standard library's logger."""
+    """Return the arguments for a call of the standard library's logger."""
     error = event.pop("exc_info", None)
     words = [str(event.pop("event", "")), *(f"{name}={value}" for name, value in event.items())]
     return (" ".join(words),), {"exc_info": error}

@@ -1,4 +1,4 @@
-"""What a host has enqueued, published and given up, and assertions about it."""
+"""Read the jobs and events of a host, match them, and build assertion errors about them."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from rolehost.storage import Database, Record
 
 from rolehost_testing.kit.matching import differences
 
-#: Most of what was there instead that a failed assertion shows.
+#: Maximum number of other jobs or events that a failed assertion shows.
 SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enqueued:
-    """One durable job, whatever has become of it.
+    """One durable job, in any state.
 
     Attributes:
         id: the row's id.
         actor: name of the actor.
-        arguments: as JSON gives them.
-        state: a state of the ledger: ``available``, ``scheduled``, ``completed``, ``dead``, …
-        run_at: when it may run, or ran; milliseconds since the epoch.
-        queue: the queue it waits in.
-        key: jobs of one key run one after the other; None without one.
-        unique: the text by which it is, or was, unique; None without one.
-        priority: lower runs first.
-        attempts: how many attempts were counted.
-        error: why the last attempt failed; None when it did not.
+        arguments: the arguments, decoded from JSON.
+        state: state in the ledger: ``available``, ``scheduled``, ``completed``, ``dead``, …
+        run_at: time from which it may run, in milliseconds since the epoch.
+        queue: its queue.
+        key: jobs with the same key run one after the other; None if it has no key.
+        unique: its uniqueness key, or None.
+        priority: lower numbers run first.
+        attempts: number of counted attempts.
+        error: the error of the last attempt; None if it did not fail.
     """
 
     id: int
@@ -57,17 +57,17 @@ class Enqueued:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """One event that left a unit of work, whether the stream has it by now or not.
+    """One event that a committed unit of work published, relayed to the stream or not.
 
     Attributes:
-        topic: where it goes.
+        topic: its topic.
         type: CloudEvents ``type``.
-        data: the payload as JSON gives it; bytes where it is no JSON.
-        key: events of one key keep their order; None without one.
+        data: the payload, decoded from JSON; bytes if it is not JSON.
+        key: events with the same key keep their order; None if it has no key.
         id: CloudEvents ``id``.
         source: CloudEvents ``source``.
         subject: CloudEvents ``subject``, or None.
-        time: when it happened.
+        time: CloudEvents ``time``.
         extensions: CloudEvents extension attributes.
     """
 
@@ -87,7 +87,7 @@ class Published:
 
 
 def enqueued(database: Database) -> list[Enqueued]:
-    """Return every job that is in the ledger, in the order of enqueueing."""
+    """Return every job in the ledger, in the order of enqueueing."""
     return [
         Enqueued(
             id=row["id"],
@@ -107,7 +107,7 @@ def enqueued(database: Database) -> list[Enqueued]:
 
 
 def published(records: Sequence[Record]) -> list[Published]:
-    """Return the events of records."""
+    """Convert records to events."""
     found = []
     for record in records:
         event = envelope.to_event(record, None)
@@ -134,7 +134,7 @@ def published(records: Sequence[Record]) -> list[Published]:
 def matching_job(
     jobs: Sequence[Enqueued], actor: Actor | str, arguments: Mapping[str, Any]
 ) -> Enqueued | None:
-    """Return the first job of an actor whose arguments match."""
+    """Return the first job of an actor with matching arguments, or None."""
     name = actor if isinstance(actor, str) else actor.name
     return next(
         (job for job in jobs if job.actor == name and not differences(arguments, job.arguments)),
@@ -145,7 +145,7 @@ def matching_job(
 def no_job(
     jobs: Sequence[Enqueued], actor: Actor | str, arguments: Mapping[str, Any]
 ) -> AssertionError:
-    """Return the error that tells which jobs were enqueued instead."""
+    """Return the error for a missing job; it shows which jobs were enqueued instead."""
     name = actor if isinstance(actor, str) else actor.name
     mine = [job for job in jobs if job.actor == name]
     lines = [f"no job of {name}{_with(arguments)} was enqueued"]
@@ -163,7 +163,7 @@ def matching_event(
     kind: str | None,
     data: Mapping[str, Any],
 ) -> Published | None:
-    """Return the first event of a topic, and of a type unless that is None, that matches."""
+    """Return the first matching event of a topic, or None. A type of None matches any type."""
     return next((each for each in events if not _event_differs(each, topic, kind, data)), None)
 
 
@@ -173,7 +173,7 @@ def no_event(
     kind: str | None,
     data: Mapping[str, Any],
 ) -> AssertionError:
-    """Return the error that tells which events were published instead."""
+    """Return the error for a missing event; it shows which were published instead."""
     typed = f" of type {kind}" if kind is not None else ""
     lines = [f"no event{typed}{_with(data)} was published to {topic}"]
     mine = [each for each in events if each.topic == topic]
@@ -206,7 +206,7 @@ def _with(expected: Mapping[str, Any]) -> str:
 
 
 def _near(found: Sequence[tuple[str, list[str]]]) -> list[str]:
-    """Show what was there, those with the fewest differences first."""
+    """Return lines about the candidates, those with the fewest differences first."""
     lines = []
     nearest = sorted(found, key=lambda each: len(each[1]))
     for text, differing in nearest[:SHOWN]:

@@ -1,4 +1,4 @@
-"""Whether what was enqueued or published is what a test asked for, and where it differs."""
+"""Compare the actual arguments or payload with the values that a test expects."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 
 
 def plain(value: Any) -> Any:
-    """Return a value in JSON's own types; as it is when it has no such form (``ANY``)."""
+    """Return a value as JSON types, or unchanged if JSON cannot represent it (``ANY``)."""
     try:
         return msgspec.to_builtins(value)
     except (TypeError, ValueError):
@@ -17,10 +17,10 @@ def plain(value: Any) -> Any:
 
 
 def differences(expected: Any, actual: Any, path: str = "") -> list[str]:
-    """Return one line for each place where ``actual`` is not as expected; empty: it matches.
+    """Return one line for each difference from ``expected``; an empty list means a match.
 
-    Mappings match in part: a key that is not expected may be there. Lists match item by item.
-    Anything with an ``==`` of its own (:data:`unittest.mock.ANY`) is asked first.
+    Mappings may have additional keys. Lists are compared item by item. An expected value is
+    first compared with ``==``, so that :data:`unittest.mock.ANY` works.
     """
     if _equal(expected, actual):
         return []

@@ -1,4 +1,4 @@
-"""Messages of ephemeral actors, taken from the queue's broker in the thread of the test."""
+"""Consume messages of ephemeral actors from the queue's broker, in the thread of the test."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Messages:
     """The ephemeral actors of a worker process.
 
     Args:
-        services: of the process; its queue carries ephemeral messages.
-        actors: the ephemeral ones.
+        services: the services of the process; the queue has the capability ``ephemeral``.
+        actors: the ephemeral actors.
     """
 
     def __init__(self, services: ProcessServices, actors: Sequence[Actor]) -> None:
@@ -32,7 +32,7 @@ class Messages:
         self._queues = sorted({ephemeral_queue(actor.queue) for actor in actors})
 
     def step(self) -> list[Ran]:
-        """Run every message that is due; empty when none is."""
+        """Run every due message; return an empty list if there are none."""
         broker = self._services.transport.broker
         ran = []
         for queue in self._queues:
@@ -43,7 +43,7 @@ class Messages:
                     while (message := next(consumer)) is not None:
                         ran.append(self._run(consumer, message))
                 except Crash:
-                    # Backends of this kit's own know of deaths within a process that goes on.
+                    # The in-memory backends can simulate the death of a process.
                     getattr(consumer, "die", consumer.close)()
                     raise
         return ran

@@ -1,4 +1,4 @@
-"""What the processes of a host told of their work, counted."""
+"""Counts of the measurements that the processes of a host record."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from rolehost.api import Metric
 
 
 class Metrics:
-    """Counts of everything that happened; implements :class:`rolehost.api.Recorder`.
+    """Counts of all measurements; implements :class:`rolehost.api.Recorder`.
 
     Attributes:
-        requests: method, template of the route and status → how many.
-        jobs: actor and outcome → how many.
-        events: topic, group and outcome → how many.
-        cached: namespace and outcome → how many.
-        own: name of a plugin's metric and values of its labels → what was told of it.
-        relayed_count: events that went from the outbox to the stream.
-        last_job: outcome of the attempt that ended last; empty before any.
-        outcomes: how events ended, in their order.
+        requests: method, route template and status → number of requests.
+        jobs: actor and outcome → number of attempts.
+        events: topic, group and outcome → number of events.
+        cached: namespace and outcome → number of cache values.
+        own: name of a plugin's metric and its label values → the measured values.
+        relayed_count: number of events relayed from the outbox to the stream.
+        last_job: outcome of the last attempt; empty before the first one.
+        outcomes: outcomes of events, in order.
     """
 
     def __init__(self) -> None:
@@ -37,29 +37,29 @@ class Metrics:
         self.requests[method, route, status] += 1
 
     def job(self, actor: str, outcome: str, waited: float, ran: float) -> None:
-        """Count an attempt at a job."""
+        """Count an attempt of a job."""
         del waited, ran
         self.jobs[actor, outcome] += 1
         self.last_job = outcome
 
     def event(self, topic: str, group: str, outcome: str, age: float, ran: float) -> None:
-        """Count an event that was handled."""
+        """Count a handled event."""
         del age, ran
         self.events[topic, group, outcome] += 1
         self.outcomes.append(outcome)
 
     def relayed(self, count: int, age: float) -> None:
-        """Count events that left the outbox."""
+        """Count events that were relayed from the outbox."""
         del age
         self.relayed_count += count
 
     def undeclared(self, kind: str, name: str) -> None:
-        """Count nothing: a host of a test refuses the undeclared."""
+        """Do nothing: the host of a test rejects undeclared names."""
 
     def cache(self, namespace: str, outcome: str, count: int) -> None:
-        """Count values of the cache."""
+        """Count cache values."""
         self.cached[namespace, outcome] += count
 
     def measured(self, metric: Metric, value: float, labels: tuple[str, ...]) -> None:
-        """Keep what a plugin told of a metric of its own."""
+        """Store a measurement of a plugin's metric."""
         self.own[metric.name, *labels].append(value)

@@ -1,4 +1,4 @@
-"""Opening hosts, and closing all of them at the end of a test."""
+"""Open hosts, and close all of them at the end of a test."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rolehost_testing.kit.world import Backends, Sections, World
 
 
 class HostOptions(TypedDict, total=False):
-    """Keywords of :meth:`Hosts.__call__`."""
+    """Keyword arguments of :meth:`Hosts.__call__`."""
 
     settings: Sections | None
     backends: Backends
@@ -32,7 +32,7 @@ class HostOptions(TypedDict, total=False):
 
 
 class Hosts:
-    """Makes the hosts of one test; what the fixture ``host`` is."""
+    """Opens the hosts of one test; the value of the fixture ``host``."""
 
     def __init__(self) -> None:
         self._hosts: list[Host] = []
@@ -52,31 +52,31 @@ class Hosts:
         now: datetime = BEGINNING,
         seed: int = 7,
     ) -> Host:
-        """Make a host of some plugins, and start it.
+        """Create a host with some plugins, and start it.
 
         Args:
             plugins: names of installed plugins, modules, objects, pairs of name and object; or
-                a mapping of names to objects; or a deployment or the path of its file, whose
-                plugins and settings it has then, with storage in memory.
+                a mapping of names to objects; or a deployment or the path of its file. A
+                deployment's plugins and settings are used, but with storage in memory.
             settings: section → keys and values, or an object of its settings type: of plugins,
                 and of the host (``delivery``, …).
-            backends: ``memory``; ``temporary``: the plugin ``embedded`` in a temporary folder;
-                or names of plugins with backends, the first of several that offer a kind has
-                it: ``("postgres", "memory")`` with ``settings={"postgres": {"url": …}}`` has a
-                schema of its own there.
+            backends: ``memory``; ``temporary`` (the plugin ``embedded`` in a temporary folder);
+                or names of plugins with backends. If several offer a storage kind, the first
+                one is used. For example, ``("postgres", "memory")`` with
+                ``settings={"postgres": {"url": …}}`` uses a new schema in that database.
             mode: ``manual``: jobs and events wait for ``drain()``; ``inline``: they run after
                 the commit.
-            beside: another host whose database, queue, stream, cache and clock it shares; what
-                ``backends``, ``now`` and ``seed`` say is not looked at then.
-            name: of the deployment.
-            roles: which roles it has processes of; None is all. What others would do waits for
-                another host ``beside`` it.
-            without: import names of libraries that it must do without.
-            now: when its clock begins.
-            seed: of its random sources.
+            beside: another host with which the new host shares database, queue, stream, cache
+                and clock. ``backends``, ``now`` and ``seed`` are then ignored.
+            name: name of the deployment.
+            roles: the roles of which the host has processes; None means all. Work of other
+                roles waits for another host ``beside`` this one.
+            without: import names of libraries that cannot be imported while the host is open.
+            now: start time of the clock.
+            seed: seed of the random sources.
 
         Raises:
-            ConfigurationError: with every mistake in settings and plugins.
+            ConfigurationError: settings or plugins are wrong; contains every error.
             StartError: a plugin cannot start.
         """
         if not self._hosts:
@@ -92,10 +92,10 @@ class Hosts:
         return made
 
     def close(self) -> None:
-        """Close every host, the last one first; tell what ran inline, failed and was not seen.
+        """Close every host, the last one first.
 
         Raises:
-            Exception: what a job or handler raised.
+            Exception: a job or handler failed inline, and the test did not call ``ran()``.
         """
         unseen = [host.ran for host in self._hosts]
         self._left.close()
@@ -109,7 +109,7 @@ def open_host(
     plugins: Iterable[Any] | Mapping[str, Any] | Path | Deployment,
     **options: Unpack[HostOptions],
 ) -> Iterator[Host]:
-    """Make a host for a block; options as of :meth:`Hosts.__call__`."""
+    """Open a host for a block; for the options, see :meth:`Hosts.__call__`."""
     hosts = Hosts()
     try:
         yield hosts(plugins, **options)

@@ -1,4 +1,4 @@
-"""The processes of one host: one of each role, started when it is first needed."""
+"""The simulated processes of one host: one per role, started on first use."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from rolehost.services import ProcessServices
 from rolehost_testing.kit.metrics import Metrics
 from rolehost_testing.kit.world import World
 
-#: The host whose code runs in this context; None: the test's own.
+#: The host whose code runs in this context; None if the test's code runs.
 inside: ContextVar[object | None] = ContextVar("rolehost_kit_inside", default=None)
 
 
 class Processes:
-    """What a deployment would have as processes, driven by the test, without threads.
+    """The processes of a deployment, run by the test without threads.
 
-    The process of the role ``command`` is the test's own: it is there from the beginning, and
-    outlives simulated crashes.
+    The test itself uses the process of the role ``command``. It exists from the start and
+    survives simulated crashes.
 
     Args:
-        host: whose processes these are, for :data:`inside`.
-        composition: what they are made of.
-        world: their clock and seed.
+        host: the host of the processes, for :data:`inside`.
+        composition: the composition of the processes.
+        world: the clock and the seed.
         woken: called after each commit with the names that it wakes.
     """
 
@@ -53,7 +53,7 @@ class Processes:
         self._before = [(model, model._meta.database) for model in self._models]
 
     def of(self, role: str) -> Process:
-        """Return the running process of a role, started when there is none.
+        """Return the running process of a role; start it if there is none.
 
         Raises:
             StartError: a plugin's start hook raised.
@@ -78,7 +78,7 @@ class Processes:
             found.services.recorders.add(self.metrics)
             self._running[role] = found
             if role != "command":
-                # Starting has bound the models to this process; the test goes on with its own.
+                # The start bound the models to this process; bind them to the test's again.
                 self.bind("command")
         return found
 
@@ -88,30 +88,30 @@ class Processes:
 
     @contextmanager
     def within(self, role: str) -> Iterator[ProcessServices]:
-        """Run code as the process of a role does: in a session, with its models bound."""
+        """Run the block as the process of a role: in a session, with the models bound to it."""
         services = self.services(role)
         with self._marked(), self.session(services), self._bound(services):
             yield services
 
     def session(self, services: ProcessServices) -> AbstractContextManager[None]:
-        """Return a session of the database; nothing without one."""
+        """Return a session of the database, or an empty context if there is no database."""
         if "database" not in self.composition.backends:
             return nullcontext()
         return services.database.session()
 
     def bind(self, role: str) -> None:
-        """Bind the plugins' models to the database of one process until others bind them."""
+        """Bind the plugins' models to the database of one process until the next call."""
         if self._models:
             self.services(role).bind_models()
 
     def crash(self) -> None:
-        """Let all processes but the test's own die: no hook runs, nothing is handed back."""
+        """Kill all processes except ``command``: no hooks run, no jobs or leases are released."""
         for role in [role for role in self._running if role != "command"]:
             self._dead.append(self._running.pop(role))
         self._incarnation += 1
 
     def stop(self, *, all_of_them: bool) -> None:
-        """Drain and stop what runs; at the end also what crashed, and give the models back."""
+        """Drain and stop running processes; at the end also crashed ones, and unbind the models."""
         roles = [role for role in reversed(self._running) if all_of_them or role != "command"]
         for role in roles:
             process = self._running.pop(role)
@@ -126,7 +126,7 @@ class Processes:
                 model._meta.set_database(database)
 
     def expire(self) -> list[str]:
-        """Return the identities of the processes that crashed."""
+        """Return the identities of crashed processes."""
         return [process.identity.id for process in self._dead]
 
     @contextmanager
@@ -144,7 +144,7 @@ class Processes:
         return context
 
     def _listen(self, services: ProcessServices) -> None:
-        """Have the host told of every commit, besides those who wait for wake-ups."""
+        """Notify the host of every commit, in addition to the listeners for wake-ups."""
         runtime = services.delivery
         wake = runtime.wake
 
@@ -155,7 +155,7 @@ class Processes:
         runtime.wake = woken
 
     def _overhear(self, services: ProcessServices) -> None:
-        """Have the host told of ephemeral messages; of those of a unit of work at its end."""
+        """Notify the host of ephemeral messages; in a unit of work, at its end."""
         send = services.send
 
         def sent(actor: Actor, /, *, delay: float | None = None, **arguments: Any) -> None:

@@ -1,4 +1,4 @@
-"""What a drain has run, and how each of it ended."""
+"""The jobs, events and messages that a drain ran, and their outcomes."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-#: Endings after which nothing more happens by itself.
+#: Outcomes that are final and not a failure.
 WELL = frozenset({"completed", "handled", "duplicate", "cancelled"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ran:
-    """One attempt at a job, one event that was handled, or one message of an ephemeral actor.
+    """One attempt of a job, one handled event, or one message of an ephemeral actor.
 
     Attributes:
-        kind: what it was.
-        name: of the actor or handler.
-        outcome: as recorders are told: of a job ``completed``, ``retrying``, ``snoozed``,
-            ``dead``, ``cancelled`` or ``lost``; of an event ``handled``, ``duplicate`` or
-            ``dead``; of a message ``completed``, ``retrying`` or ``dead``.
-        id: the job's id, the event's, or the message's; what is tried again keeps it.
-        arguments: of the job or message, as JSON gives them; of an event its payload where it
-            is an object.
-        error: what was raised, the last time it was tried; None when nothing was.
+        kind: which of the three it is.
+        name: name of the actor or handler.
+        outcome: as in metrics: for a job ``completed``, ``retrying``, ``snoozed``, ``dead``,
+            ``cancelled`` or ``lost``; for an event ``handled``, ``duplicate`` or ``dead``; for
+            a message ``completed``, ``retrying`` or ``dead``.
+        id: the id of the job, event or message; a retry has the same id.
+        arguments: the arguments of the job or message, decoded from JSON; for an event, the
+            payload if it is a JSON object.
+        error: the exception of the last try, or None.
     """
 
     kind: Literal["job", "event", "message"]
@@ -42,21 +42,21 @@ class Ran:
 
 
 class Drained(list[Ran]):
-    """Everything that a drain ran, in its order."""
+    """Everything that a drain ran, in order."""
 
     @property
     def outcomes(self) -> Counter[str]:
-        """How many ended how."""
+        """The number of items by outcome."""
         return Counter(each.outcome for each in self)
 
     @property
     def names(self) -> list[str]:
-        """Names of the actors and handlers that ran, in their order."""
+        """Names of the actors and handlers that ran, in order."""
         return [each.name for each in self]
 
     @property
     def failures(self) -> list[Ran]:
-        """Return the last try of each that raised and has not ended well since."""
+        """Return the last attempt of each item that failed and did not succeed later."""
         failed: dict[tuple[str, str, str], Ran] = {}
         for each in self:
             place = each.kind, each.name, each.id
@@ -67,17 +67,17 @@ class Drained(list[Ran]):
         return list(failed.values())
 
     def raise_failures(self) -> None:
-        """Raise what a job, event or message raised; several as one group.
+        """Raise the exceptions of failed jobs, events and messages, if any.
 
         Raises:
-            Exception: the only failure, with a note that says whose it is.
-            ExceptionGroup: several.
+            Exception: one item failed; a note names the item.
+            ExceptionGroup: several items failed.
         """
         failures = self.failures
         errors = []
         for each in failures:
             error = each.error
-            assert error is not None  # that is what makes a failure
+            assert error is not None  # failures() returns only items with an error
             error.add_note(f"raised by {each}")
             errors.append(error)
         if len(errors) == 1:

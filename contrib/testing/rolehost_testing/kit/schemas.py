@@ -1,4 +1,4 @@
-"""A schema of its own in a PostgreSQL database that tests share."""
+"""A separate schema for a test in a shared PostgreSQL database."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from rolehost_testing.kit.selecting import present
 
 
 class OwnSchema(NamedTuple):
-    """A schema that was made.
+    """A created schema.
 
     Attributes:
-        name: its name.
-        settings: of the plugin, by which everything lies there.
-        database: the database, seen from outside of the schema.
+        name: name of the schema.
+        settings: settings of the plugin ``postgres`` that select the schema.
+        database: the database, connected without the schema.
     """
 
     name: str
@@ -30,17 +30,17 @@ class OwnSchema(NamedTuple):
     database: Database
 
     def drop(self) -> None:
-        """Remove the schema with everything in it."""
+        """Drop the schema with everything in it."""
         _run(self.database, f"DROP SCHEMA {self.name} CASCADE")
         self.database.close()
 
 
 def own_schema(deployed: Deployment, settings: Mapping[str, Any]) -> OwnSchema:
-    """Make a schema in the database that the settings of the plugin ``postgres`` name.
+    """Create a schema in the database that the settings of the plugin ``postgres`` name.
 
     Raises:
-        LookupError: the plugin is not installed, or its settings name no ``url``.
-        ConfigurationError: they are wrong.
+        LookupError: the plugin is not installed, or its settings have no ``url``.
+        ConfigurationError: the settings are wrong.
     """
     found = next((each for each in present() if each.name == "postgres"), None)
     if found is None or "url" not in settings:

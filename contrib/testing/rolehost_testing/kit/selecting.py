@@ -1,4 +1,4 @@
-"""Which plugins a test means: names of installed ones, modules, and objects made for the test."""
+"""Resolve the plugins that a test names: installed names, modules, or objects."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 
 from rolehost.discovery import Found, installed
 
-#: Last parts of a module's name that say nothing about the plugin.
+#: Generic last parts of module names, which are not used as plugin names.
 _USUAL = frozenset({"plugin", "plugins", "__init__"})
 
 
 def present() -> tuple[Found, ...]:
-    """Return the installed plugins, looked for once for each import path of a test run."""
+    """Return the installed plugins, cached for each value of the import path."""
     return _present(tuple(sys.path))
 
 
@@ -25,15 +25,15 @@ def _present(_path: tuple[str, ...]) -> tuple[Found, ...]:
 
 
 def selected(plugins: Iterable[Any] | Mapping[str, Any]) -> tuple[tuple[str, ...], dict[str, Any]]:
-    """Return the names of all plugins, and the objects of those that are given in code.
+    """Return the names of all plugins, and the plugin objects that are given in code.
 
     Args:
         plugins: a mapping of names to plugin objects; or names of installed plugins, modules,
-            objects and pairs of name and object, in any mixture. A module that an installed
-            entry point names is that plugin; any other has the name of :func:`name_of`.
+            objects and pairs of name and object, in any combination. If an installed entry
+            point names the module, it is that plugin; otherwise :func:`name_of` gives the name.
 
     Raises:
-        ValueError: one name comes twice.
+        ValueError: a name occurs twice.
     """
     names: list[str] = []
     extra: dict[str, Any] = {}
@@ -64,7 +64,7 @@ def selected(plugins: Iterable[Any] | Mapping[str, Any]) -> tuple[tuple[str, ...
 
 
 def name_of(plugin: Any) -> str:
-    """Return the name of a plugin that is not installed, from that of its module or type.
+    """Return a name for a plugin that is not installed, derived from its module or type.
 
     Example:
         The module ``rolehost_shop.plugin`` is ``shop``, ``tests.stock_keeping`` is

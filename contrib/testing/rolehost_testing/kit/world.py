@@ -1,4 +1,4 @@
-"""What several hosts of one test share: clock, chance, storage, and what was published."""
+"""What several hosts of one test share: clock, random seed, storage and published events."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from rolehost_testing.memory import MemoryWorld
 
-#: Where the backends of a host lie: in memory, in a temporary folder, or what these plugins give.
+#: The backends of a host: ``memory``, ``temporary``, or names of plugins with backends.
 Backends = str | Sequence[str]
 
 #: Section → its keys and values, or an object of its settings type.
@@ -31,16 +31,16 @@ Sections = Mapping[str, Any]
 
 
 class World:
-    """The surroundings of hosts that know each other.
+    """The environment that several hosts share.
 
     Args:
-        clock: the time of all of them.
-        seed: of their random sources.
+        clock: the clock of all hosts.
+        seed: seed of their random sources.
         backends: ``memory``, ``temporary`` (the plugin ``embedded`` in a temporary folder), or
-            names of plugins with backends; of several that offer a kind the first one has it.
+            names of plugins with backends. If several offer a kind, the first one is used.
 
     Attributes:
-        published: every record that left a unit of work, by the id of its event.
+        published: every record that a unit of work published, by event id.
     """
 
     def __init__(self, clock: Clock, seed: int, backends: Backends) -> None:
@@ -57,11 +57,11 @@ class World:
 
     @cached_property
     def folder(self) -> Path:
-        """A temporary folder, removed when the world is closed; made by :meth:`prepare`."""
+        """A temporary folder; created by :meth:`prepare`, removed by :meth:`close`."""
         return Path(tempfile.gettempdir(), f"rolehost-kit-{os.getpid()}-{uuid.uuid4().hex}")
 
     def plugins(self) -> tuple[tuple[str, ...], dict[str, Any]]:
-        """Return the names of the plugins with backends, and the objects of those in code."""
+        """Return the names of the plugins with backends, and the plugin objects among them."""
         if "memory" not in self._names:
             return self._names, {}
         if self._memory is None:
@@ -72,7 +72,7 @@ class World:
         return self._names, {"memory": self._memory.plugin}
 
     def settings(self, given: Sections) -> dict[str, dict[str, Any]]:
-        """Return a test's settings with places of this world for what its backends keep."""
+        """Return the settings, with this world's locations for the data of its backends."""
         merged = {section: written(values) for section, values in given.items()}
         for name in self._names:
             if name not in self._own:
@@ -84,7 +84,7 @@ class World:
         return merged
 
     def prepare(self, composition: Composition, database: Callable[[], Database]) -> None:
-        """Make the folder where settings name it, and bring the schema up, as far as needed."""
+        """Create the folder and apply the migrations, if needed."""
         if any(str(self.folder) in repr(plugin.settings) for plugin in composition.plugins):
             self._make_folder()
         if "database" not in composition.backends:
@@ -98,9 +98,9 @@ class World:
             schema.up(database(), sets)
 
     def next_message(self, queues: Iterable[str]) -> int | None:
-        """Return when the next message of Dramatiq queues is due, milliseconds; None without any.
+        """Return when the next message of some Dramatiq queues is due, in milliseconds, or None.
 
-        Of those in memory; what servers hold has the time of the servers.
+        Includes only messages in memory; servers use their own clocks.
         """
         if self._memory is None:
             return None
@@ -108,7 +108,7 @@ class World:
         return min((each for each in due if each is not None), default=None)
 
     def close(self) -> None:
-        """Forget everything. Idempotent."""
+        """Release all resources. Idempotent."""
         while self._closers:
             self._closers.pop()()
 
@@ -118,7 +118,7 @@ class World:
             self._closers.append(lambda: shutil.rmtree(self.folder, ignore_errors=True))
 
     def _place(self, name: str, settings: Sections) -> dict[str, Any]:
-        """Return settings of one plugin by which it keeps its data apart."""
+        """Return settings of one plugin that separate its data from other worlds."""
         if name == "embedded":
             return {"path": str(self.folder / "service.db")}
         if name == "postgres":
@@ -131,7 +131,7 @@ class World:
         return {}
 
     def _chosen(self, settings: Sections) -> dict[str, str]:
-        """Return for each kind the first of the plugins that offers it."""
+        """Return for each storage kind the first plugin that offers it."""
         of_plugins = {name: settings.get(name, {}) for name in self._names}
         deployed = deployment("choice", self._names, of_plugins, self.folder)
         chosen: dict[str, str] = {}
