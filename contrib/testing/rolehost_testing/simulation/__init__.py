@@ -1,7 +1,7 @@
-"""Deterministic simulation: plugins run in simulated time, and a seed decides what happens.
+"""Deterministic simulation: run plugins in simulated time, with all choices made by a seed.
 
-Requests, jobs, events, ticks, crashes, duplicates, delays and reordering come in an order that a
-seed chooses; invariants are checked after every step. See ``docs/simulation.md``::
+The seed chooses the order of requests, jobs, events, ticks, crashes, duplicates and delays.
+Invariants are checked after every step. See ``docs/simulation.md``::
 
     @for_seeds(200)
     def test_no_order_is_charged_twice(seed):

@@ -1,4 +1,4 @@
-"""What befalls processes and storage between two steps."""
+"""Inject faults into processes and storage between two steps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Chaos:
-    """Strikes as its faults say; by the run's own chance."""
+    """Injects faults with the given probabilities, using the random source of the run."""
 
     def __init__(self, run: Stepping, faults: Faults) -> None:
         self._run = run
@@ -30,7 +30,7 @@ class Chaos:
         )
 
     def strike(self) -> None:
-        """Let happen what chance wants."""
+        """Inject faults at random."""
         if self._thaw:
             self._thaw_some()
         for probability, blow in self._blows:
@@ -47,7 +47,7 @@ class Chaos:
 
     def _freeze(self) -> None:
         run = self._run
-        # Who is frozen in a transaction holds up every writer, in SQLite, until it goes on.
+        # In SQLite, a process frozen within a transaction would block every writer.
         if run.world.database.store.writing.locked():
             return
         awake = [each for each in run.processes if not each.frozen]
@@ -58,7 +58,7 @@ class Chaos:
         self._thaw[process.name] = run.step + run.chance.randint(5, 60)
         run.note("simulation", f"freezes {process.name}")
         if run.chance.random() < 0.7:
-            # Long enough for others to take what it holds.
+            # Long enough for its leases to expire, so that other processes take them.
             run.pass_time(run.chance.uniform(1.0, 2.0) * run.simulation.lease)
 
     def _thaw_some(self) -> None:

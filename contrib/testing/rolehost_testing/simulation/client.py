@@ -1,4 +1,4 @@
-"""What an action of the author's has: a process to ask, over HTTP or by its services."""
+"""The client that actions use: it calls one process, over HTTP or through its services."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Answer(NamedTuple):
     """A response.
 
     Attributes:
-        status: its number.
-        headers: by name in lower case; of several of a name, the last.
-        body: its bytes.
+        status: the status code.
+        headers: by lower-case name; the last value if a name is repeated.
+        body: the body as bytes.
     """
 
     status: int
@@ -35,19 +35,19 @@ class Answer(NamedTuple):
 
     @property
     def json(self) -> Any:
-        """The body, decoded; None when it is empty."""
+        """The body decoded from JSON; None if it is empty."""
         return msgspec.json.decode(self.body) if self.body else None
 
 
 class Client:
-    """Somebody outside who asks one process of the simulation.
+    """An external client of one process of the simulation.
 
     Attributes:
         world: the simulated world.
-        process: name of the process that is asked.
-        services: its services, for an action that stands for code of its own.
-        random: the chance of this action.
-        number: this action's own, from 1.
+        process: name of the process.
+        services: services of the process, for actions that call plugin code directly.
+        random: the random source of this action.
+        number: number of this action, from 1.
     """
 
     def __init__(
@@ -66,27 +66,27 @@ class Client:
         self._door = door
 
     def acknowledged(self, kind: str, value: Any) -> None:
-        """Note that somebody was told of a success; an invariant finds it in the world."""
+        """Record that a client received a success; invariants read it from the world."""
         self.world.acknowledged.setdefault(kind, []).append(value)
 
     def get(self, path: str, **options: Any) -> Answer:
-        """Send ``GET``; options as of :meth:`request`."""
+        """Send ``GET``; for the options, see :meth:`request`."""
         return self.request("GET", path, **options)
 
     def post(self, path: str, json: Any = None, **options: Any) -> Answer:
-        """Send ``POST`` with a body in JSON; options as of :meth:`request`."""
+        """Send ``POST`` with a JSON body; for the options, see :meth:`request`."""
         return self.request("POST", path, json=json, **options)
 
     def request(
         self, method: str, path: str, *, json: Any = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
-        """Send a request to the process's application; it dies on the way when the process does.
+        """Send a request to the application of the process. If the process dies, so does it.
 
         Args:
-            method: in capitals.
-            path: with its query.
-            json: the body, to be encoded; None: no body.
-            headers: more headers.
+            method: in upper case.
+            path: the path, with query.
+            json: the body, which is encoded as JSON; None means no body.
+            headers: additional headers.
 
         Raises:
             LookupError: no deployment of the simulation has routes.
@@ -99,8 +99,8 @@ class Client:
 class Door:
     """The HTTP application of one composition, built once for all processes of all runs.
 
-    Responders run in the fiber of the caller: a synchronous one may be suspended at any point of
-    the host, an asynchronous one must not wait for anything.
+    Responders run in the caller's fiber. A synchronous responder may be suspended at any point
+    of the host. An asynchronous responder must not await anything outside the simulation.
     """
 
     def __init__(self, composition: Composition, fibers: Fibers) -> None:
@@ -114,7 +114,7 @@ class Door:
         )
         services: Any = _Current(fibers)
         strand = fibers.strand()
-        # The application wants to know how a session begins, which is asked anew below.
+        # The application reads the session factory here; run() below looks it up per request.
         strand[_Current] = SimpleNamespace(database=SimpleNamespace(session=None))
         self._application = build(composition, services, Recorders(), settings)
         del strand[_Current]
@@ -125,7 +125,7 @@ class Door:
         self._application.threads.run = run  # type: ignore[assignment,method-assign]
 
     def close(self) -> None:
-        """End what the application holds."""
+        """Close the application."""
         self._application.close()
 
     def ask(
@@ -197,7 +197,7 @@ def _asked(fibers: Fibers) -> ProcessServices:
 
 
 class _Current:
-    """The services of the process that is being asked, for an application of all of them."""
+    """A proxy for the services of the process that answers the current request."""
 
     def __init__(self, fibers: Fibers) -> None:
         self._fibers = fibers

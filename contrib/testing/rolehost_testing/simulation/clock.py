@@ -1,13 +1,13 @@
-"""Simulated time: it stands still until the simulation moves it."""
+"""Simulated time, which only the simulation advances."""
 
 from __future__ import annotations
 
-#: When every simulation begins: 2027-01-15, 08:00 UTC, in milliseconds since the epoch.
+#: Start time of every simulation: 2027-01-15, 08:00 UTC, in milliseconds since the epoch.
 START = 1_800_000_000_000
 
 
 class SimulatedClock:
-    """The clock of everything in one simulated world; implements :class:`rolehost.api.Clock`."""
+    """The clock of one simulated world; implements :class:`rolehost.api.Clock`."""
 
     __slots__ = ("milliseconds",)
 
@@ -19,10 +19,10 @@ class SimulatedClock:
         return self.milliseconds
 
     def forward(self, milliseconds: int) -> None:
-        """Let time pass."""
+        """Advance the clock."""
         self.milliseconds += milliseconds
 
     @property
     def passed(self) -> float:
-        """Seconds since the simulation began."""
+        """Seconds since the start of the simulation."""
         return (self.milliseconds - START) / 1000

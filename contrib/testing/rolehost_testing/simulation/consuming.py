@@ -1,4 +1,4 @@
-"""A consumer group whose lanes are fibers, and which waits in simulated time."""
+"""A consumer group with fibers as lanes, which waits in simulated time."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Work = Callable[[], None]
 
 
 class SimulatedLanes:
-    """Work in lanes, taken piece by piece; stands for :class:`~.roles.consumer.lanes.Lanes`."""
+    """Lanes whose work runs item by item; replaces :class:`~.roles.consumer.lanes.Lanes`."""
 
     def __init__(self) -> None:
         self._lanes: dict[Hashable, deque[Work]] = {}
         self.ready: deque[tuple[Hashable, Work]] = deque()
 
     def submit(self, items: Iterable[tuple[Hashable, Work]]) -> None:
-        """Have each work done after everything submitted to its lane before."""
+        """Queue work items; each runs after all earlier items of its lane."""
         for lane, work in items:
             if lane is None:
                 self.ready.append((None, work))
@@ -37,7 +37,7 @@ class SimulatedLanes:
                 self.ready.append((lane, work))
 
     def work(self) -> None:
-        """Do the next work whose turn it is."""
+        """Run the next work item that is ready."""
         lane, work = self.ready.popleft()
         work()
         if lane is None:
@@ -50,7 +50,7 @@ class SimulatedLanes:
 
 
 class SimulatedAssignments(Assignments):
-    """Assignments whose revocation is awaited in simulated time."""
+    """Assignments whose revocation waits in simulated time."""
 
     def __init__(self, process: SimulatedProcess) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class SimulatedAssignments(Assignments):
 
 
 class SimulatedGroup(ConsumerGroup):
-    """One consumer group in one simulated process; its parts are called one by one."""
+    """One consumer group in one simulated process, which calls its steps one by one."""
 
     def __init__(self, process: SimulatedProcess, group: str, handlers: Any) -> None:
         self._process = process
@@ -81,7 +81,7 @@ class SimulatedGroup(ConsumerGroup):
         return self._group
 
     def poll(self) -> None:
-        """Take records and give them to the lanes."""
+        """Poll records and submit them to the lanes."""
         room = self._most - self._assignments.in_flight
         if room > 0:
             deliveries = self._subscription.poll(0.0, room)
@@ -91,12 +91,12 @@ class SimulatedGroup(ConsumerGroup):
             self._stay()
 
     def commit(self) -> None:
-        """Commit the offsets of what is finished."""
+        """Commit the offsets of finished records."""
         self._commit()
 
     @property
     def waiting(self) -> bool:
-        """Whether a poll would bring something: records, or partitions that move."""
+        """Whether a poll would return records or change partition assignments."""
         subscription: Any = self._subscription
         return bool(subscription._something())
 
@@ -106,11 +106,11 @@ class SimulatedGroup(ConsumerGroup):
         return bool(self._assignments.committable())
 
     def replay(self) -> None:
-        """Handle again what operators marked so."""
+        """Replay the dead letters that an operator marked."""
         self._replay(self._process.run.clock.now() / 1000)
 
     def _stay(self) -> None:
-        """Nothing: a simulated member that takes nothing polls no less often."""
+        """Do nothing: a simulated member polls often enough even without free lanes."""
 
     def _wait(self, seconds: float) -> bool:
         assignment: Assignment | None = getattr(self._current, "assignment", None)

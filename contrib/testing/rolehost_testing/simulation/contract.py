@@ -1,15 +1,14 @@
-"""The invariants of the delivery contract itself, watched in the database.
+"""Check the invariants of the delivery contract in the database.
 
-Triggers and a few tables that only a simulated database has note what is committed, in the
-transaction that commits it; so a crash cannot come between an effect and its note.
+The simulated database has additional tables and triggers. They record each commit in the same
+transaction, so a crash cannot happen between an effect and its record.
 
-- *effects once*: a job, and an event for each group, has at most one commit of a call that
-  ended well;
-- *order per key*: such commits of one key come in the order of publication, or of enqueueing;
-- *nothing lost*: what was committed to the outbox or the ledger is handled, or a dead letter,
-  when everything has settled; no job is completed whose actor has not returned;
-- *leases exclusive*: nobody takes a lease or a job while the holder's time has not run out, and
-  nobody commits under a claim that is another's.
+- *effects once*: a job, and an event per group, has at most one committed successful call;
+- *order per key*: the effects of one key are committed in the order of publication or enqueueing;
+- *nothing lost*: at the end, everything committed to the outbox or the ledger was handled or is
+  a dead letter; a job is completed only if its actor returned;
+- *leases exclusive*: no process takes a lease or a job before the owner's lease expires, and no
+  process commits a job that another process has claimed.
 """
 
 from __future__ import annotations
@@ -80,23 +79,23 @@ END;
 
 
 class Contract:
-    """What one world is watched for."""
+    """The state of the contract checks for one world."""
 
     def __init__(self) -> None:
-        #: Jobs of which an attempt returned; and of those, the ones of which an attempt had no
-        #: unit of work, and so has no effects to be looked for.
+        #: Jobs with an attempt that returned; and those of them with an attempt without a unit
+        #: of work, which therefore has no effects to check.
         self.returned: set[int] = set()
         self.bare: set[int] = set()
-        #: Groups and events of which a call of the handler returned.
+        #: Groups and events for which a call of the handler returned.
         self.handled: set[tuple[str, str]] = set()
 
     def clear(self) -> None:
-        """Begin with another world."""
+        """Reset the state for a new world."""
         for known in (self.returned, self.bare, self.handled):
             known.clear()
 
     def watch(self, composition: Composition) -> Composition:
-        """Return a composition whose actors and handlers note what they have done."""
+        """Return a composition whose actors and handlers record their effects."""
         actors = {
             name: dataclasses.replace(owned, value=self._actor(owned.value))
             for name, owned in composition.actors.items()
@@ -163,7 +162,7 @@ def _violated(scope: Scope, text: str) -> None:
 def _effect(
     scope: Scope, kind: str, identity: str, place: str, key: str | None, seq: int | None
 ) -> None:
-    """Note, in the transaction itself, that its effects are those of a job or an event."""
+    """Record in the current transaction that it has the effects of this job or event."""
     assert scope.work is not None  # whoever calls has looked
     execute = scope.work.transaction.execute
     if key is not None and seq is not None:
@@ -182,24 +181,24 @@ def _effect(
 
 
 def _buried(execute: Any, kind: str, identity: str) -> bool:
-    """Say whether an event is a dead letter that is tried again, later than its turn."""
+    """Return whether an event is a replayed dead letter, which may break the order."""
     return kind == "event" and bool(
         execute("SELECT 1 FROM rolehost_dead_events WHERE event = ?", (identity,)).fetchone()
     )
 
 
 def install(database: MemoryDatabase) -> None:
-    """Add tables and triggers to a database that has its schema."""
+    """Add the tables and triggers to a migrated database."""
     with database.session():
         database.peewee.driver().executescript(_SCHEMA)
 
 
 def register(database: MemoryDatabase, now: Callable[[], int]) -> None:
-    """Give a database the functions that the triggers call; before it is used.
+    """Register the functions that the triggers call; call this before using the database.
 
     Args:
-        database: a simulated world's.
-        now: returns the time, milliseconds.
+        database: database of a simulated world.
+        now: returns the time in milliseconds.
     """
     database.peewee.register_function(now, "simulation_now", 0)
     database.peewee.register_function(_identity, "simulation_identity", 2)
@@ -210,7 +209,7 @@ def _identity(headers: bytes, value: bytes) -> str:
 
 
 def violated(world: SimulatedWorld) -> str | None:
-    """Return what was violated; None when nothing was."""
+    """Return the first violation, or None."""
     rows = world.rows("SELECT text FROM simulation_violations LIMIT 1")
     return rows[0][0] if rows else None
 
@@ -218,11 +217,11 @@ def violated(world: SimulatedWorld) -> str | None:
 def unsettled(
     world: SimulatedWorld, contract: Contract, groups: dict[str, set[str]]
 ) -> Iterator[str]:
-    """Yield what is lost or stuck, though nothing happens any more.
+    """Yield jobs and events that are lost or stuck at the end of a run.
 
     Args:
         world: the world.
-        contract: what it was watched for.
+        contract: its contract state.
         groups: the consumer groups of each topic.
     """
     read = world.rows

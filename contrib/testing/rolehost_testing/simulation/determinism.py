@@ -1,4 +1,4 @@
-"""What code of plugins asks of the machine – time, chance, sleep – while a simulation runs."""
+"""Replace time, randomness and sleep of the standard library during a simulation."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def determined(
     sleep: Callable[[float], None],
     told: Callable[[MutableMapping[str, Any]], None],
 ) -> Iterator[None]:
-    """Let modules of the standard library give simulated time and seeded chance.
+    """Patch modules of the standard library to use simulated time and seeded randomness.
 
-    What is bound elsewhere already (``from time import time``) stays as it is, and so does
-    ``datetime.now``, which nobody can replace: code that asks ``services.clock`` and
-    ``services.random`` needs none of this.
+    Names that were imported directly (``from time import time``) are not patched. ``datetime.now``
+    cannot be patched either. Code that uses ``services.clock`` and ``services.random`` does not
+    depend on these patches.
 
     Args:
-        clock: gives ``time.time`` and its like.
-        chance: gives ``os.urandom``, and with it ``uuid.uuid4`` and ``secrets``.
-        sleep: is ``time.sleep``.
-        told: is given each line of structlog; nothing is written anywhere.
+        clock: source of ``time.time`` and similar functions.
+        chance: source of ``os.urandom``, and so of ``uuid.uuid4`` and ``secrets``.
+        sleep: replaces ``time.sleep``.
+        told: called with each structlog event; the event is not written anywhere else.
     """
 
     def catch(_logger: Any, _method: str, fields: MutableMapping[str, Any]) -> Any:
@@ -67,7 +67,7 @@ def determined(
 def _replacements(
     clock: SimulatedClock, chance: random.Random, sleep: Callable[[float], None]
 ) -> list[tuple[Any, str, Callable[..., Any]]]:
-    """Return what stands for which function of which module."""
+    """Return the replacement functions by module and name."""
     return [
         (time, "time", lambda: clock.milliseconds / 1000),
         (time, "time_ns", lambda: clock.milliseconds * 1_000_000),

@@ -1,4 +1,4 @@
-"""What a simulation does to the processes, and how often."""
+"""The kinds of faults in a simulation, and their probabilities."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Faults:
-    """Probabilities, each from 0 to 1, of what may go wrong.
+    """Probabilities of faults, each from 0 to 1.
 
     Attributes:
-        switch: at each point: another thread or process runs on.
-        crash: at each point: the process dies there; open transactions are rolled back, its
-            memory is lost, and what it held is free when its lease ends.
-        freeze: at each step: a process is stopped, most often for longer than its lease.
-        flush: at each step: the queue loses every wake-up that waits.
-        duplicate: at each step: a record of the stream comes a second time.
-        failing: at each publication: the stream says that it is unavailable, and has nothing.
-        unsure: at each publication: the stream has it, but says that it is unavailable.
+        switch: at each point: another thread or process continues.
+        crash: at each point: the process dies there. Open transactions are rolled back, its
+            memory is lost, and its leases expire later.
+        freeze: at each step: a process is stopped, usually for longer than its lease.
+        flush: at each step: the queue loses all pending wake-ups.
+        duplicate: at each step: a record of the stream is delivered again.
+        failing: at each publication: the stream is unavailable and stores nothing.
+        unsure: at each publication: the stream stores the records but reports an error.
         rebalance: at each step: a consumer loses its partitions.
-        elapse: at each step: time passes, up to twice the lease, in which all that is not
-            frozen renews what it holds.
-        jump: at each step: the clock goes ahead at once, so that every lease may have ended.
-        jump_longest: seconds by which the clock goes ahead at most.
+        elapse: at each step: time passes, up to twice the lease, while all processes that are
+            not frozen renew their leases.
+        jump: at each step: the clock jumps forward, so that any lease may have expired.
+        jump_longest: maximum length of a jump, in seconds.
     """
 
     switch: float = 0.3
@@ -38,5 +38,5 @@ class Faults:
     jump_longest: float = 60.0
 
 
-#: Nothing goes wrong; processes and threads still run in any order.
+#: No faults; processes and threads still run in random order.
 NONE = Faults(crash=0, freeze=0, flush=0, duplicate=0, failing=0, unsure=0, rebalance=0, jump=0)

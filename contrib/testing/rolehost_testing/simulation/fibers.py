@@ -1,7 +1,7 @@
-"""Simulated threads: fibers, of which one runs until it reaches a point where others may.
+"""Simulated threads: one fiber runs until it reaches a point where another one may continue.
 
-A fiber is a greenlet, so code of the host and of plugins runs unchanged and can be suspended in
-the midst of a call. Which fiber goes on is decided by the simulation alone.
+A fiber is a greenlet, so code of the host and of plugins runs unchanged and can be suspended
+within a call. Only the simulation decides which fiber continues.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Key in a strand: whether async code runs in it.
+#: Key in a strand's dictionary: whether async code runs in the strand.
 _COROUTINE = object()
 
 
@@ -33,12 +33,12 @@ class Fiber(greenlet):  # type: ignore[misc]
     """One simulated thread of one simulated process.
 
     Attributes:
-        number: its own, in the order of their making.
-        process: whose thread it is.
-        label: what it does.
-        point: where it is suspended.
-        until: it goes on when this holds; None: at any time.
-        strands: what belongs to it alone.
+        number: unique number, in the order of creation.
+        process: the process of this thread.
+        label: name of its activity.
+        point: the point at which it is suspended.
+        until: condition for continuing; None means at any time.
+        strands: the fiber-local data.
     """
 
     def __init__(
@@ -59,12 +59,12 @@ class Fiber(greenlet):  # type: ignore[misc]
 
     @property
     def runnable(self) -> bool:
-        """Whether it can go on now."""
+        """Whether it can continue now."""
         return self.until is None or self.until()
 
 
 class Fibers(Interleaving):
-    """How fibers wait for each other, and where they may be suspended."""
+    """Implements waiting and locking with fibers."""
 
     def __init__(self) -> None:
         self.hub = getcurrent()
@@ -73,11 +73,11 @@ class Fibers(Interleaving):
         self._numbers = itertools.count(1)
 
     def enter(self, passed: Callable[[Fiber, str], bool]) -> None:
-        """Begin another run, driven by who calls this.
+        """Start a new run, driven by the caller.
 
         Args:
-            passed: called in a fiber that reaches a point; says whether it is to be suspended
-                there, and raises :class:`~rolehost.failpoints.Crash` when its process dies.
+            passed: called in a fiber that reaches a point. Returns whether to suspend the fiber;
+                raises :class:`~rolehost.failpoints.Crash` if its process dies there.
         """
         self.hub = getcurrent()
         self._passed = passed
@@ -85,12 +85,12 @@ class Fibers(Interleaving):
         self._numbers = itertools.count(1)
 
     def begin(self, process: SimulatedProcess, label: str, work: Callable[[], object]) -> Fiber:
-        """Make a fiber; it has not begun to run."""
+        """Create a fiber without starting it."""
         return Fiber(next(self._numbers), process, label, work, self.hub)
 
     @staticmethod
     def current() -> Fiber | None:
-        """Return the fiber that runs; None outside of any."""
+        """Return the running fiber, or None outside of fibers."""
         found = getcurrent()
         return found if isinstance(found, Fiber) else None
 
@@ -100,13 +100,13 @@ class Fibers(Interleaving):
         return found.strands if isinstance(found, Fiber) else self._outside
 
     def reach(self, point: str) -> None:
-        """Pass a point; others may run before this returns."""
+        """Pass a point; other fibers may run before this returns."""
         fiber = getcurrent()
         if isinstance(fiber, Fiber) and self._passed(fiber, point):
             self._suspend(fiber, point, None)
 
     def locked(self, lock: threading.Lock, timeout: float) -> bool:
-        """See :meth:`Interleaving.locked`; fibers wait as long as it takes."""
+        """See :meth:`Interleaving.locked`; fibers wait without a timeout."""
         del timeout
         fiber = getcurrent()
         while not lock.acquire(blocking=False):
@@ -116,12 +116,12 @@ class Fibers(Interleaving):
         return True
 
     def wait(self, changed: threading.Condition, until: Callable[[], bool], timeout: float) -> bool:
-        """See :meth:`Interleaving.wait`; nobody waits: the simulation looks again later."""
+        """See :meth:`Interleaving.wait`; does not wait, because the simulation polls later."""
         del changed, timeout
         return until()
 
     def sleep(self, point: str, until: Callable[[], bool]) -> None:
-        """Suspend the running fiber until something holds."""
+        """Suspend the running fiber until a condition holds."""
         fiber = getcurrent()
         if isinstance(fiber, Fiber):
             self._suspend(fiber, point, until)
@@ -135,17 +135,17 @@ class Fibers(Interleaving):
 
     @staticmethod
     def number() -> int:
-        """Tell the running fiber from others, as the ident of a thread does."""
+        """Return an identifier of the running fiber, like ``threading.get_ident``."""
         found = getcurrent()
         return found.number if isinstance(found, Fiber) else 0
 
     def in_coroutine(self) -> bool:
-        """Say whether the running fiber runs async code of the ``http`` role."""
+        """Return whether the running fiber runs async code of the ``http`` role."""
         return bool(self.strand().get(_COROUTINE))
 
     @contextmanager
     def coroutine(self, runs: bool) -> Iterator[None]:
-        """Let the running fiber count as the event loop while it runs async code, or not."""
+        """Mark the running fiber as the event loop, or not, within the block."""
         strand = self.strand()
         before = strand.get(_COROUTINE)
         strand[_COROUTINE] = runs
@@ -156,7 +156,7 @@ class Fibers(Interleaving):
 
 
 class InFiber:
-    """Calls functions for coroutines in the fiber that waits, in place of a pool of threads."""
+    """Runs blocking functions of coroutines in the calling fiber instead of a thread pool."""
 
     def __init__(self, fibers: Fibers) -> None:
         self._fibers = fibers
@@ -167,11 +167,11 @@ class InFiber:
             return copy_context().run(work)
 
     def close(self) -> None:
-        """See :meth:`rolehost.services.threads.Threads.close`; nothing is left running."""
+        """See :meth:`rolehost.services.threads.Threads.close`; there is nothing to stop."""
 
 
 class FiberLocal:
-    """Attributes of which each fiber has its own, in place of ``threading.local``."""
+    """Fiber-local attributes; replaces ``threading.local``."""
 
     def __init__(self, fibers: Fibers) -> None:
         object.__setattr__(self, "_fibers", fibers)
@@ -189,7 +189,7 @@ class FiberLocal:
 
 
 class FiberLock:
-    """A lock for which fibers wait, in place of ``threading.Lock``."""
+    """A lock for fibers; replaces ``threading.Lock``."""
 
     def __init__(self, fibers: Fibers) -> None:
         self._fibers = fibers

@@ -1,4 +1,4 @@
-"""From plugins, however they are given, to deployments over backends in memory."""
+"""Build deployments with backends in memory from plugins or deployments."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def deployments_of(
     extra: Mapping[str, Any],
     memory: Any,
 ) -> tuple[list[Deployment], dict[str, Any]]:
-    """Return deployments, and plugin objects by name, for composing them.
+    """Return the deployments to compose, and the plugin objects by name.
 
     Args:
-        what: deployments, or plugins of one.
-        settings: sections by name; for plugins only.
+        what: deployments, or the plugins of a single deployment.
+        settings: sections by name; only if ``what`` are plugins.
         extra: plugin objects by name.
         memory: the plugin that offers the backends.
     """

@@ -1,4 +1,4 @@
-"""Simulated processes: what the roles' threads do, offered as activities that are begun singly."""
+"""Simulated processes: they offer the work of the roles' threads as single activities."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 
 class Activity(NamedTuple):
-    """Something that a process may begin to do now.
+    """An activity that a process can start now.
 
     Attributes:
-        label: what it is; a process does one of a label at a time.
-        work: does it.
+        label: its name; a process runs one activity per label at a time.
+        work: the function to run.
     """
 
     label: str
@@ -41,16 +41,16 @@ class Activity(NamedTuple):
 
 
 class SimulatedProcess(Process):
-    """One process of a role, whose threads are fibers of the simulation.
+    """One process of a role, with fibers as threads.
 
     Attributes:
-        run: the simulation that it is part of.
-        name: how the trace calls it: role, deployment when there are several, slot, incarnation.
-        dead: it has crashed; nothing of it runs any more, and its memory is lost.
-        frozen: it is stopped, as with SIGSTOP.
+        run: the run that it belongs to.
+        name: its name in the trace: role, deployment if there are several, slot, incarnation.
+        dead: whether it has crashed.
+        frozen: whether it is stopped, as with SIGSTOP.
         fibers: its threads.
-        lanes: what its consumer groups have to handle.
-        busy: labels of what it does at this moment.
+        lanes: the lanes of its consumer groups.
+        busy: labels of its running activities.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class SimulatedProcess(Process):
         self._look_at: dict[str, int] = {}
 
     def provide(self) -> None:
-        """Start as a process does, up to where its threads would begin."""
+        """Start the services of the process, but no threads."""
         services = self._provision()
         for service_type, make in self.run.replaced.items():
             services.once.made[service_type] = make()
@@ -113,7 +113,7 @@ class SimulatedProcess(Process):
             self._listener = services.queue.listen(["outbox", "leases"])
 
     def begin(self) -> None:
-        """Announce its presence and begin to take work; see :mod:`rolehost.roles.background`."""
+        """Register presence and start to take work; see :mod:`rolehost.roles.background`."""
         self._presence.renew(self.identity)
         sweep.release_dead(self.services.delivery)
         now = self.run.clock.now()
@@ -128,7 +128,7 @@ class SimulatedProcess(Process):
         self._begun = True
 
     def activities(self) -> list[Activity]:
-        """Return what it may begin to do now."""
+        """Return the activities that it can start now."""
         if not self._begun:
             return [] if "begin" in self.busy else [Activity("begin", self.begin)]
         return [each for each in self._offers() if each.label not in self.busy]
@@ -136,7 +136,7 @@ class SimulatedProcess(Process):
     def _offers(self) -> Iterator[Activity]:
         now = self.run.clock.now()
         if not any(name in self.busy for name in self._due):
-            # The maintenance loop is one thread, which renews before it does anything else.
+            # The maintenance loop is one thread, which renews leases before anything else.
             for name, due in self._due.items():
                 if now >= due:
                     yield Activity(name, getattr(self, f"_{name}"))
@@ -159,7 +159,7 @@ class SimulatedProcess(Process):
             yield from self._slots("handle", self.lanes.work)
 
     def _slots(self, label: str, work: Callable[[], object]) -> Iterator[Activity]:
-        """Offer a work for which there are several threads."""
+        """Offer work of a pool of threads, if one of its slots is free."""
         for slot in range(self.run.threads):
             if f"{label} {slot}" not in self.busy:
                 yield Activity(f"{label} {slot}", work)
@@ -187,7 +187,7 @@ class SimulatedProcess(Process):
             sweep.retain(self.services.delivery)
 
     def _awake(self, name: str, listener: Listener | None) -> bool:
-        """Say whether a thread that waits was woken, or looks by itself."""
+        """Return whether a waiting thread was woken, or its poll interval has passed."""
         woken = listener is not None and bool(listener.woken)  # type: ignore[attr-defined]
         return woken or self.run.clock.now() >= self._look_at.get(name, 0)
 
@@ -195,7 +195,7 @@ class SimulatedProcess(Process):
         self._look_at[name] = self.run.clock.now() + int(seconds * 1000)
 
     def _relays(self) -> None:
-        assert self._relay is not None  # it is offered only then
+        assert self._relay is not None  # the activity is offered only if there is a relay
         if "leases" in self._listener.wait(0.0):
             self._relay.try_leases()
         if not self._relay.step():
@@ -224,7 +224,7 @@ class SimulatedProcess(Process):
 
     def _claim(self, queue: str, consumer: LedgerConsumer) -> None:
         consumer._listener.wait(0.0)
-        # What is finished is written now, however little time has passed.
+        # Write finished jobs now, without waiting for the write interval.
         consumer._write_at = 0.0
         if not consumer._cycle():
             self._looked(queue, consumer._until_due())
@@ -255,6 +255,6 @@ class SimulatedProcess(Process):
         self._ticker = Ticker(self.services.delivery, schedules, self.name, settings.lease)
 
     def _tick(self) -> None:
-        assert self._ticker is not None  # it is offered only then
+        assert self._ticker is not None  # the activity is offered only if there is a ticker
         wait = self._ticker.step() if self._ticker.lead() else self._lease
         self._tick_at = self.run.clock.now() + int(min(wait, self._lease / 3) * 1000)

@@ -1,4 +1,4 @@
-"""From one seed to many, and back to the one that fails."""
+"""Run a simulation with many seeds, and report the seed that fails."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 
 from rolehost_testing.simulation.simulation import STEPS, Run, Simulation
 
-#: Variable of the environment with the one seed to run.
+#: Environment variable: the only seed to run.
 SEED = "ROLEHOST_SEED"
-#: Variable of the environment with how many seeds to run instead of those of the test.
+#: Environment variable: the number of seeds to run, instead of the test's own.
 SEEDS = "ROLEHOST_SEEDS"
-#: Variable of the environment with the steps of the one seed, when a failure named fewer.
+#: Environment variable: the number of steps for the single seed, as shown in a failure.
 FEWER = "ROLEHOST_STEPS"
-#: Lines of a trace that a failure shows.
+#: Number of trace lines that a failure shows.
 _SHOWN = 40
 
 
@@ -25,7 +25,7 @@ class SimulationFailed(AssertionError):
     """An invariant does not hold for a seed.
 
     Attributes:
-        run: the run, with its trace.
+        run: the failed run, with its trace.
     """
 
     def __init__(self, run: Run) -> None:
@@ -34,7 +34,7 @@ class SimulationFailed(AssertionError):
 
 
 def message(run: Run) -> str:
-    """Return what is said of a run that failed: what, how it came to that, how to replay it."""
+    """Return the failure message of a run: the violation, the trace, and how to replay it."""
     shown = run.trace.text(_SHOWN)
     test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
     command = f"{SEED}={run.seed} {FEWER}={run.steps} python -m pytest {shlex.quote(test)}"
@@ -52,13 +52,13 @@ def simulate(
     """Run plugins or deployments once with one seed.
 
     Args:
-        what: see :class:`Simulation`; or one that is made already, which is faster.
-        seed: decides everything.
-        steps: how many choices are made before everything is left to settle.
+        what: see :class:`Simulation`; or an existing simulation, which is faster.
+        seed: determines the whole run.
+        steps: number of random steps before the simulation settles.
         options: see :class:`Simulation`.
 
     Raises:
-        SimulationFailed: an invariant does not hold; says the seed and how to replay it.
+        SimulationFailed: an invariant does not hold; the message has the seed and how to replay.
     """
     if SEED in os.environ:
         steps = int(os.environ.get(FEWER, steps))
@@ -72,9 +72,9 @@ def simulate(
 
 
 def fewest(simulation: Simulation, failed: Run) -> Run:
-    """Return a run of the same seed that fails after fewer steps; ``failed``, if there is none.
+    """Return a run of the same seed that fails with fewer steps, or ``failed`` if there is none.
 
-    The fewer steps are made before everything is left to settle, the less there is to read.
+    A run with fewer steps has a shorter trace to read.
     """
     best, low = failed, 0
     last = failed.trace.entries[-1].step if failed.trace.entries else failed.steps
@@ -90,10 +90,10 @@ def fewest(simulation: Simulation, failed: Run) -> Run:
 
 
 def hold(simulation: Simulation, seeds: Iterable[int], steps: int = STEPS) -> int:
-    """Run a simulation with many seeds; return how many.
+    """Run a simulation with many seeds; return the number of seeds.
 
     Raises:
-        SimulationFailed: for the first seed for which an invariant does not hold.
+        SimulationFailed: an invariant does not hold for a seed; stops at the first one.
     """
     count = 0
     for seed in seeds:
@@ -103,10 +103,10 @@ def hold(simulation: Simulation, seeds: Iterable[int], steps: int = STEPS) -> in
 
 
 def for_seeds(count: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Make a test of a function that takes a ``seed``: it is called with 0 up to ``count``.
+    """Decorate a test that takes a ``seed``: run it with each seed from 0 to ``count`` - 1.
 
-    ``ROLEHOST_SEED=17`` in the environment runs it with that one alone, ``ROLEHOST_SEEDS=10000``
-    with so many.
+    In the environment, ``ROLEHOST_SEED=17`` runs only this seed, and ``ROLEHOST_SEEDS=10000``
+    runs this number of seeds.
     """
 
     def decorate(test: Callable[..., None]) -> Callable[..., None]:
@@ -115,7 +115,7 @@ def for_seeds(count: int) -> Callable[[Callable[..., None]], Callable[..., None]
             for seed in chosen(count):
                 test(*args, seed=seed, **kwargs)
 
-        # pytest looks for fixtures of this name otherwise.
+        # Otherwise pytest looks for a fixture named "seed".
         signature = inspect.signature(test)
         every.__signature__ = signature.replace(  # type: ignore[attr-defined]
             parameters=[each for name, each in signature.parameters.items() if name != "seed"]
@@ -126,7 +126,7 @@ def for_seeds(count: int) -> Callable[[Callable[..., None]], Callable[..., None]
 
 
 def chosen(count: int) -> Iterable[int]:
-    """Return the seeds to run: what the environment says, else 0 up to ``count``."""
+    """Return the seeds to run: from the environment, or by default 0 to ``count`` - 1."""
     if SEED in os.environ:
         return [int(os.environ[SEED])]
     return range(int(os.environ.get(SEEDS, count)))

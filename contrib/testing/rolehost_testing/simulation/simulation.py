@@ -1,4 +1,4 @@
-"""A simulation: what runs in it, what is asked of it, and what must hold; for any seed."""
+"""A simulation: its deployments, actions and invariants, to be run with any seed."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ from rolehost_testing.simulation.stepping import Stepping, Violation
 from rolehost_testing.simulation.trace import Trace
 from rolehost_testing.simulation.world import SimulatedWorld
 
-#: Steps of a run, unless told otherwise.
+#: Default number of steps of a run.
 STEPS = 200
-#: Processes of each role, unless told otherwise.
+#: Default number of processes of each role.
 REPLICAS: Mapping[str, int] = {
     "http": 2, "worker": 2, "consumer": 2, "scheduler": 2, "command": 1,
 }  # fmt: skip
@@ -44,16 +44,16 @@ Invariant = Callable[[SimulatedWorld], object]
 
 
 class Action(Protocol):
-    """Something that somebody outside does, such as a request; a function of one client."""
+    """An action of an external client, for example a request; a function of one client."""
 
     __name__: str
 
     def __call__(self, client: Client, /) -> object:
-        """Do it."""
+        """Run the action."""
 
 
 class Place(NamedTuple):
-    """Where a process runs, and another one after its death."""
+    """A slot for a process, and for its replacement after a crash."""
 
     composition: Composition
     role: Role | str
@@ -63,13 +63,13 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """How one run ended.
+    """The result of one run.
 
     Attributes:
         seed: its seed.
-        steps: how many steps it was to make.
-        trace: what happened.
-        violation: what did not hold; None when everything did.
+        steps: the requested number of steps.
+        trace: the trace of the run.
+        violation: the violated invariant, or None.
         world: the world at the end; its storage is closed.
     """
 
@@ -81,28 +81,28 @@ class Run:
 
     @property
     def digest(self) -> str:
-        """A hash of the trace: the same for every run with this seed, in any process."""
+        """A hash of the trace, which is the same for every run with this seed."""
         return self.trace.digest
 
 
 class Simulation:
-    """Deployments in one process and in simulated time; made once, run with many seeds.
+    """Deployments in one process and in simulated time; created once, run with many seeds.
 
     Args:
-        what: deployments, or plugins of a single one: modules, objects with hooks, or names of
-            installed plugins.
-        actions: what is done from outside, in any order and any number of times.
-        invariants: called after every step with the world; each returns False or a text, or
-            fails an assertion, when it does not hold. They see what is committed.
-        eventually: the same, called once, when everything has settled.
+        what: deployments, or the plugins of a single deployment: modules, objects with hooks,
+            or names of installed plugins.
+        actions: actions of external clients, run in any order and any number of times.
+        invariants: called with the world after every step. An invariant is violated if it
+            returns False or a text, or fails an assertion. It sees only committed data.
+        eventually: invariants that are called once, after the simulation has settled.
         settings: sections of settings by name, of plugins and of the host.
-        extra: plugin objects by name that deployments name, besides the installed ones.
-        services: by type, what makes a service of the world in place of the one that a plugin
-            registers: the outside, such as a client of HTTP.
-        replicas: processes of each role.
-        threads: jobs that a worker and events that a consumer handles at a time.
-        faults: what goes wrong, and how often.
-        act: at each step, the chance that it is an action.
+        extra: plugin objects by name, in addition to the installed plugins.
+        services: by type, functions that make a service from the world. They replace services
+            that a plugin registers, for example an HTTP client for an external system.
+        replicas: number of processes of each role.
+        threads: number of concurrent jobs of a worker and events of a consumer.
+        faults: probabilities of faults.
+        act: probability that a step runs an action.
     """
 
     def __init__(
@@ -143,7 +143,7 @@ class Simulation:
 
     @property
     def _world(self) -> SimulatedWorld:
-        assert self._running is not None  # backends are made by processes of a run
+        assert self._running is not None  # only processes of a run make backends
         return self._running.world
 
     def _places(self, replicas: Mapping[str, int]) -> list[Place]:
@@ -164,7 +164,7 @@ class Simulation:
 
     @cached_property
     def asked(self) -> str:
-        """The role whose processes actions go to."""
+        """The role of the processes that actions call."""
         return "http" if any(each.routes for each in self.compositions) else "command"
 
     @cached_property
@@ -186,7 +186,7 @@ class Simulation:
         return found
 
     def attempts(self, actor: str) -> int:
-        """Return how often jobs of an actor are tried at most."""
+        """Return the maximum number of attempts of an actor's jobs."""
         policies = [
             each.actors[actor].value.retry for each in self.compositions if actor in each.actors
         ]
@@ -194,11 +194,11 @@ class Simulation:
 
     @property
     def lease(self) -> float:
-        """Seconds after which a process has lost what it does not renew."""
+        """Duration of a lease in seconds; a process must renew its leases before that."""
         return self.compositions[0].deployment.host.delivery.lease
 
     def door(self, composition: Composition) -> Door | None:
-        """Return the HTTP application of a composition; None when it has no routes."""
+        """Return the HTTP application of a composition, or None if it has no routes."""
         if not composition.routes:
             return None
         found = self._doors.get(id(composition))
@@ -207,18 +207,18 @@ class Simulation:
         return found
 
     def run(self, seed: int, steps: int = STEPS) -> Run:
-        """Run once; the same seed and steps give the same run, wherever and whenever.
+        """Run once; the same seed and steps always give the same run.
 
         Args:
-            seed: decides everything.
-            steps: how many choices are made before everything is left to settle.
+            seed: determines the whole run.
+            steps: number of random steps before the simulation settles.
         """
         self.contract.clear()
         stepping = self._running = Stepping(self, seed, self.fibers)
         self.fibers.enter(stepping.passed)
         violation = None
         with determined(stepping.clock, stepping.chance, stepping.sleep, stepping.told):
-            # PERF: made anew for each process otherwise, with type hints evaluated.
+            # PERF: otherwise each process evaluates the type hints of actors again.
             with self._armed(), mock.patch.object(arguments, "Signature", self._signature):
                 try:
                     self._prepare()
@@ -231,13 +231,13 @@ class Simulation:
         return Run(seed, steps, stepping.trace, violation, stepping.world)
 
     def close(self) -> None:
-        """Let go what the runs shared. Idempotent."""
+        """Release the resources that the runs share. Idempotent."""
         while self._doors:
             self._doors.popitem()[1].close()
         self.database.store.remove()
 
     def _prepare(self) -> None:
-        """Bring the database to where every run begins."""
+        """Bring the database to the initial state of every run."""
         if self._slate is not None:
             self._slate.wipe()
             return
@@ -250,7 +250,7 @@ class Simulation:
         self._slate = Slate(self.database)
 
     def _signature(self, actor: Actor) -> Signature:
-        """Return the signature of an actor, which is the same in every process."""
+        """Return the cached signature of an actor, which all processes share."""
         found = self._signatures.get(id(actor))
         if found is None:
             found = self._signatures[id(actor)] = Signature(actor)
@@ -258,7 +258,7 @@ class Simulation:
 
     @contextlib.contextmanager
     def _armed(self) -> Iterator[None]:
-        """Let others run, and processes die, at every failpoint of the host."""
+        """Make every failpoint of the host a point for switches and crashes."""
         before = failpoints.armed
         waits = failpoints.Armed(self.fibers.reach, 1.0)
         failpoints.armed = dict.fromkeys(failpoints.NAMES, (waits,))

@@ -1,6 +1,6 @@
-"""One database for all runs of a simulation, wiped between them.
+"""One database for all runs of a simulation, reset between runs.
 
-PERF: its connections keep their prepared statements, which take longer to make than to execute.
+PERF: connections keep their prepared statements, which take longer to prepare than to execute.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from typing import Any
 
 from rolehost_testing.memory.database import MemoryDatabase
 
-#: Rows of this one come of wiping the others.
+#: Reset last, because resetting the other tables adds rows to this one.
 _LAST = "simulation_violations"
 
 
 class Slate:
-    """Brings a database back to where it was when this was made."""
+    """Resets a database to its state at the creation of this object."""
 
     def __init__(self, database: MemoryDatabase) -> None:
         self._database = database
@@ -29,7 +29,7 @@ class Slate:
         }
 
     def wipe(self) -> None:
-        """Delete what was written since."""
+        """Delete everything that was written since then."""
         peewee = self._database.peewee
         with self._database.session():
             connection = peewee.driver()

@@ -1,4 +1,4 @@
-"""One run: a seed decides at every step who goes on, and what befalls whom."""
+"""One run: at every step, the seed decides which process continues and which faults occur."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from rolehost_testing.simulation.world import SimulatedWorld
 if TYPE_CHECKING:
     from rolehost_testing.simulation.simulation import Action, Place, Simulation
 
-#: Milliseconds that a step takes, at most.
+#: Maximum duration of a step, in milliseconds of simulated time.
 _STEP = 20
-#: Rounds without end after which a world that never settles is given up.
+#: Maximum number of rounds until a world must have settled.
 _ROUNDS = 2000
-#: Seconds of simulated time after which what waits is left waiting.
+#: Jobs due later than this many seconds of simulated time are not awaited.
 _HORIZON = 3_000_000
-#: How often time is moved to the next job that waits for its time.
+#: Maximum number of times that the clock moves to the next delayed job.
 _LEAPS = 200
-#: How much less often others run while a transaction is open.
+#: Factor on the probability of a switch while a write transaction is open.
 _IN_TRANSACTION = 0.25
-#: What a process does for its leases.
+#: Activities with which a process maintains leases.
 _UPKEEP = ("renew", "sweep")
-#: Attempts after which a job is asked about that is still retried, and the attempts that its
-#: actor may allow then.
+#: A job that is still retried after ``_ATTEMPTS`` attempts is a violation if its actor allows
+#: more than ``_PATIENCE``.
 _ATTEMPTS, _PATIENCE = 20, 100
 
 
@@ -48,12 +48,12 @@ class Stepping:
     """One run of a simulation with one seed.
 
     Attributes:
-        seed: what decides everything.
+        seed: determines the whole run.
         clock: simulated time.
-        world: what it happens in.
-        processes: those that live, in the order of their starts.
-        trace: what happened.
-        calm: the steps are over; nothing goes wrong any more.
+        world: the simulated world.
+        processes: the living processes, in the order of their starts.
+        trace: the trace of the run.
+        calm: whether the steps are over; no more faults occur then.
     """
 
     def __init__(self, simulation: Simulation, seed: int, fibers: Fibers) -> None:
@@ -77,10 +77,10 @@ class Stepping:
         self._commits = 0
         self._waiting: dict[str, tuple[int, Place, int]] = {}
 
-    # What happens in fibers.
+    # Called in fibers.
 
     def passed(self, fiber: Fiber, point: str) -> bool:
-        """Decide at a point whether the process dies there, or others run first."""
+        """Decide at a point whether the process dies there, or other fibers run first."""
         process = fiber.process
         if process.dead:
             raise Crash(point)
@@ -90,12 +90,12 @@ class Stepping:
             self.note(process.name, f"crash at {point}")
             self._lose(process)
             raise Crash(point)
-        # While somebody writes most others can only wait, which tells nothing new.
+        # During a write transaction most other fibers can only wait, which tests nothing new.
         often = _IN_TRANSACTION if self.world.database.store.writing.locked() else 1.0
         return self.chance.random() < self.simulation.faults.switch * often
 
     def sleep(self, seconds: float) -> None:
-        """Let a fiber wait in simulated time; outside of any, time passes."""
+        """Wait in simulated time in a fiber; outside of fibers, advance the time."""
         if Fibers.current() is None:
             self.clock.forward(int(seconds * 1000))
             return
@@ -107,7 +107,7 @@ class Stepping:
         self.trace.add(self.step, self.clock.passed, who, what)
 
     def told(self, fields: MutableMapping[str, Any]) -> None:
-        """Add a line of the log to the trace."""
+        """Add a log line to the trace."""
         fiber = Fibers.current()
         who = fiber.process.name if fiber else "simulation"
         event = fields.pop("event", "")
@@ -117,7 +117,7 @@ class Stepping:
     # Processes.
 
     def start(self, place: Place, incarnation: int = 1) -> SimulatedProcess:
-        """Start a process; it begins to take work when it is its turn."""
+        """Start a process; it takes work as soon as the simulation schedules it."""
         process = SimulatedProcess(
             self, place.composition, place.role, place.slot, incarnation, prefix=place.prefix
         )
@@ -127,7 +127,7 @@ class Stepping:
         return process
 
     def _lose(self, process: SimulatedProcess) -> None:
-        """Note that a process is dead; its other threads end when the fiber has."""
+        """Mark a process as dead; its other threads end after the current fiber."""
         process.dead = True
         self.processes.remove(process)
         for place in self.simulation.places:
@@ -136,7 +136,7 @@ class Stepping:
                 self._waiting[process.place] = (wait, place, process.incarnation + 1)
 
     def bury(self, process: SimulatedProcess) -> None:
-        """End the threads of a dead process: what they had open is rolled back."""
+        """End the threads of a dead process; their open transactions are rolled back."""
         for fiber in process.fibers:
             if not fiber.dead:
                 with suppress(BaseException):
@@ -154,7 +154,7 @@ class Stepping:
     # Steps.
 
     def run(self, steps: int) -> None:
-        """Make so many steps, then let everything settle.
+        """Run the given number of steps, then settle.
 
         Raises:
             Violation: an invariant does not hold.
@@ -207,7 +207,7 @@ class Stepping:
         self._begin(process, label, work)
 
     def _go_on(self, process: SimulatedProcess) -> bool:
-        """Let one thread of a process go on, or begin; say whether one could."""
+        """Continue or start one thread of a process; return whether one was able to run."""
         running = [fiber for fiber in process.fibers if fiber.runnable]
         offers = process.activities()
         count = len(running) + len(offers)
@@ -232,7 +232,7 @@ class Stepping:
         try:
             fiber.switch()
         except Crash:
-            if not process.dead:  # code of a plugin has raised it by itself
+            if not process.dead:  # plugin code raised Crash itself
                 self.note(process.name, f"crash in {label}")
                 self._lose(process)
         except StorageUnavailable as error:
@@ -261,13 +261,13 @@ class Stepping:
         for invariant in self.simulation.invariants:
             _hold(invariant, self.world)
 
-    # The end.
+    # Settling.
 
     def _settle(self) -> None:
-        """Let everything end that was begun, then look whether something is missing.
+        """Run without faults until nothing is left to do, then check the final state.
 
         Raises:
-            Violation: it never ends, or something is missing.
+            Violation: the run does not end, or an invariant of the final state is violated.
         """
         for process in self.processes:
             process.frozen = False
@@ -299,7 +299,7 @@ class Stepping:
         return due
 
     def _round(self) -> bool:
-        """Let every process do what it can; say whether there was anything."""
+        """Run all possible work of every process; return whether there was any."""
         done = False
         for process in list(self.processes):
             for fiber in list(process.fibers):
@@ -315,8 +315,8 @@ class Stepping:
         return done
 
     def pass_time(self, seconds: float) -> None:
-        """Let time pass in which processes that are not frozen keep up their leases."""
-        # As seldom as is safe: a lease is renewed three times within its life.
+        """Advance the time while processes that are not frozen renew their leases."""
+        # The longest safe interval: a lease is renewed three times before it expires.
         hop = self.simulation.lease / 3
         while seconds > 0:
             self.clock.forward(int(min(hop, seconds) * 1000))
@@ -331,7 +331,7 @@ class Stepping:
                 self._hurried = False
 
     def _unlock(self) -> None:
-        """Let who has a transaction open end it: no real one is open for seconds."""
+        """Finish the open transaction, because real transactions do not last for seconds."""
         writing = self.world.database.store.writing
         peewee = self.world.database.peewee
         for process in list(self.processes):
@@ -351,7 +351,7 @@ class Stepping:
                     self._begin(process, activity.label, activity.work)
 
     def _pending(self) -> list[str]:
-        """Return what is not over and waits for no time of its own."""
+        """Return unfinished work that does not wait for a due time."""
         rows = self.world.rows
         found = [
             f"job {number} of {actor} is {state}"
@@ -374,7 +374,7 @@ class Stepping:
         return found
 
     def _check_attempts(self) -> None:
-        """Find jobs that fail again and again, and would for as long as anybody waits."""
+        """Detect jobs that are retried without a useful limit."""
         for number, name, attempts in self.world.rows(
             "SELECT id, actor, attempt FROM rolehost_jobs WHERE state = 'retrying'"
             " AND attempt >= ?",
@@ -392,7 +392,7 @@ class Stepping:
             _hold(invariant, self.world)
 
     def end(self) -> None:
-        """End every thread and forget the world."""
+        """End every thread and close the world."""
         for process in [*self.processes]:
             process.dead = True
             self.bury(process)
@@ -400,7 +400,7 @@ class Stepping:
 
 
 def _hold(invariant: Callable[[SimulatedWorld], object], world: SimulatedWorld) -> None:
-    """Call an invariant of the author's.
+    """Call an invariant.
 
     Raises:
         Violation: it returned False or a text, or raised an AssertionError.

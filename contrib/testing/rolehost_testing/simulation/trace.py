@@ -1,4 +1,4 @@
-"""What happened in one run, step by step."""
+"""The trace of one run, step by step."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ class Entry(NamedTuple):
 
     Attributes:
         step: number of the step.
-        at: seconds since the simulation began.
-        who: a process, or ``simulation``.
-        what: what it did or what was done to it.
-        told: whether it is a line of the log, which is no part of the digest: its text may hold
-            what differs from run to run, such as an address.
+        at: seconds since the start of the simulation.
+        who: name of a process, or ``simulation``.
+        what: description of the activity or fault.
+        told: whether it is a log line. Log lines are not part of the digest, because their text
+            may differ from run to run, for example by an address.
     """
 
     step: int
@@ -25,7 +25,7 @@ class Entry(NamedTuple):
     told: bool = False
 
     def __str__(self) -> str:
-        """Return it as one line."""
+        """Return the entry as one line."""
         mark = "     | " if self.told else f"{self.step:5d}  "
         return f"{mark}{self.at:10.3f}s  {self.who:<14}  {self.what}"
 
@@ -42,7 +42,7 @@ class Trace:
 
     @property
     def digest(self) -> str:
-        """A hash of everything that happened: equal for two runs that are the same."""
+        """A hash of the trace; equal for identical runs."""
         digest = hashlib.sha256()
         for step, at, who, what, told in self.entries:
             if not told:
@@ -50,5 +50,5 @@ class Trace:
         return digest.hexdigest()[:16]
 
     def text(self, last: int | None = None) -> str:
-        """Return the lines, or the last so many of them, to be read."""
+        """Return the lines as text; with ``last``, only that many last lines."""
         return "\n".join(str(entry) for entry in self.entries[-(last or 0) :])

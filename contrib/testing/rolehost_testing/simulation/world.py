@@ -1,4 +1,4 @@
-"""What one run of a simulation happens in."""
+"""The simulated world of one run."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from rolehost_testing.memory.database import MemoryDatabase
 from rolehost_testing.simulation.clock import SimulatedClock
 from rolehost_testing.simulation.fibers import Fibers
 
-#: Seconds after which a consumer that does not poll has lost its partitions.
+#: Seconds without a poll after which a consumer loses its partitions.
 SESSION = 10.0
 
 
 class SimulatedWorld(MemoryWorld):
-    """Storage, time, and what the author notes; given to invariants.
+    """Storage, time, and recorded values of the author; passed to invariants.
 
     Attributes:
         clock: simulated time.
-        acknowledged: what actions noted by :meth:`~.client.Client.acknowledged`, by kind.
-        calm: whether the steps are over and everything only settles: what is simulated of the
-            outside should answer now.
-        notes: anything of the author's own, such as what a simulated receiver was sent.
+        acknowledged: values recorded with :meth:`~.client.Client.acknowledged`, by kind.
+        calm: whether the steps are over and the simulation settles. Simulated external services
+            should then answer without errors.
+        notes: free for the author, for example for the messages that a simulated receiver got.
     """
 
     clock: SimulatedClock
@@ -33,7 +33,7 @@ class SimulatedWorld(MemoryWorld):
         self, clock: SimulatedClock, fibers: Fibers, chance: random.Random, database: MemoryDatabase
     ) -> None:
         super().__init__(clock=clock, interleaving=fibers, session=SESSION)
-        # In place of a new one.
+        # Replaces the new database that MemoryWorld would create.
         self.database = database
         self.topics.shuffle = chance
         self.acknowledged: dict[str, list[Any]] = {}
@@ -42,10 +42,10 @@ class SimulatedWorld(MemoryWorld):
         self._reader: sqlite3.Connection | None = None
 
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Return the rows of one reading statement: what is committed, whatever runs meanwhile."""
+        """Return the rows of one SELECT statement; it sees only committed data."""
         store = self.database.store
         if store.idle and not store.writing.locked():
-            # PERF: the one that was used last knows most of what is in the file.
+            # PERF: the connection that was used last has most of the file in its cache.
             return store.idle[-1].execute(sql, params).fetchall()
         if self._reader is None:
             self._reader = self.database.peewee._connect()
@@ -59,8 +59,8 @@ class SimulatedWorld(MemoryWorld):
         super().close()
 
     def pause(self, point: str = "pause") -> None:
-        """Pass a point of the author's own, at which others may run and processes may die.
+        """Pass a point at which other fibers may run and the process may die.
 
-        For a simulated service of the outside: before it does something, and after.
+        Simulated external services should call this before and after each action.
         """
         self.interleaving.reach(point)
