@@ -1,21 +1,22 @@
-"""Conformance suites: what every backend of a kind must do, whoever wrote it.
+"""Conformance suites: tests that every backend of a storage kind must pass.
 
-A backend's test module subclasses the class of its kind and says how a client is made::
+A backend's test module subclasses the suite of its kind and provides a function for clients::
 
     class TestMyDatabase(DatabaseConformance):
         @pytest.fixture
         def make_backend(self, tmp_path):
             return partial(MyDatabase, MySettings(path=tmp_path / "service.db"))
 
-What ``make_backend`` returns is called without arguments, several times: every call makes an
-independent client of the same storage, as another process would have it. It is pickled to
-make clients in other processes, so it must be a module's function or a :func:`functools.partial`
-of one. Leases of the backend should be short (about a second), for tests wait for them.
+The suite calls the function that ``make_backend`` returns several times, without arguments.
+Every call makes an independent client of the same storage, as in another process. The function
+is pickled to make clients in other processes, so it must be a module-level function or a
+:func:`functools.partial` of one. Leases of the backend should be short (about a second), because
+tests wait until they expire.
 
-Declared capabilities decide what is tested; tests of others are skipped, and where a call
-exists for an undeclared one, refusing it is tested.
+Tests of capabilities that the backend does not declare are skipped. If a call needs an
+undeclared capability, a test checks that the backend rejects the call.
 
-A backend with a server has a second suite, for what happens when the server goes and comes back:
+A second suite tests backends with a server, and restarts that server:
 :mod:`rolehost_testing.conformance.restart`.
 """
 
@@ -49,7 +50,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import the one suite that is used: the others need libraries that may not be there."""
+    """Import only the requested suite, because others need libraries that may be missing."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     kind = name.removesuffix("Conformance").lower()

@@ -1,4 +1,4 @@
-"""What every ``cache`` backend must do."""
+"""The conformance suite of ``cache`` backends."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rolehost.storage import CAPABILITIES, Cache, Lease
 
 from rolehost_testing.conformance.clients import BackendSuite, in_threads, need
 
-#: Every call that asks the server, as it is made of a client.
+#: Every method that calls the server, as a function of a client.
 CALLS: dict[str, Callable[[Cache], object]] = {
     "get": lambda cache: cache.get("key"),
     "set": lambda cache: cache.set("key", b"value"),
@@ -34,7 +34,7 @@ CALLS: dict[str, Callable[[Cache], object]] = {
     "release": lambda cache: cache.release(Lease("name", 1)),
 }
 
-#: The calls that need a capability as a whole.
+#: The calls that require a capability.
 NEEDED = {
     "add": "atomic-add",
     "incr": "atomic-incr",
@@ -49,25 +49,25 @@ NEEDED = {
 
 
 class CacheConformance(BackendSuite[Cache]):
-    """Subclass it, and override ``make_backend``; ``advance`` too when the clock is a fake.
+    """Subclass it and override ``make_backend``; also ``advance`` if the clock is a fake.
 
-    A backend with a server overrides ``make_at`` besides, and one that bounds its values
-    ``largest``.
+    If the backend has a server, also override ``make_at``. If it limits the size of values, also
+    override ``largest``.
     """
 
     @pytest.fixture
     def make_at(self) -> Callable[[str, int], Cache]:
-        """A function that makes a client of a host and port, with time-outs under 0.5 s."""
+        """A function that makes a client for a host and port, with timeouts below 0.5 s."""
         pytest.skip("this backend has no server")
 
     @pytest.fixture
     def largest(self) -> int | None:
-        """Bytes of the largest value; None when nothing that fits a test is too large."""
+        """Maximum size of a value in bytes; None if there is no limit small enough to test."""
         return None
 
     @pytest.fixture
     def advance(self) -> Callable[[float], None]:
-        """A function that lets so many seconds pass for the cache."""
+        """A function that advances the cache's time by a number of seconds."""
         return time.sleep
 
     def test_declares_known_capabilities(self, backend: Cache) -> None:

@@ -1,4 +1,4 @@
-"""What the suites share: clients, threads and processes of a backend under test."""
+"""Shared parts of the suites: clients, threads and processes of a backend under test."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from typing import Any, Generic, TypeVar
 
 import pytest
 
-#: Seconds after which something that must happen is taken not to happen.
+#: Seconds to wait for something that must happen before the test fails.
 PATIENCE = 20.0
 
 B = TypeVar("B")
 
 
 class BackendSuite(Generic[B]):
-    """Base of all suites; see :mod:`rolehost_testing.conformance` for how to use one.
+    """Base class of all suites; see :mod:`rolehost_testing.conformance` for the usage.
 
     Attributes:
-        one_process: the backend lives in the memory of one process, so that what takes several
-            cannot be asked of it.
+        one_process: whether the backend is in the memory of one process. Tests with several
+            processes are skipped then.
     """
 
     one_process = False
 
     @pytest.fixture(autouse=True)
     def _several_processes(self, request: pytest.FixtureRequest) -> None:
-        # A test that starts processes is one that has the function to make clients there.
+        # A test that starts processes requests make_backend, to make clients there.
         if self.one_process and "make_backend" in inspect.signature(request.function).parameters:
             pytest.skip("this backend lives in one process")
 
     @pytest.fixture
     def make_backend(self) -> Callable[[], B]:
-        """Return what makes a client. Every subclass overrides it."""
+        """Return a function that makes a client. Every subclass overrides this fixture."""
         raise NotImplementedError(f"{type(self).__name__} must override the make_backend fixture")
 
     @pytest.fixture
@@ -60,14 +60,14 @@ class BackendSuite(Generic[B]):
 
 
 def need(backend: Any, *capabilities: str) -> None:
-    """Skip the test when the backend does not declare these capabilities."""
+    """Skip the test unless the backend declares these capabilities."""
     missing = sorted(set(capabilities) - backend.capabilities)
     if missing:
         pytest.skip(f"{type(backend).__name__} does not declare {', '.join(missing)}")
 
 
 def in_threads(count: int, work: Callable[[int], object]) -> None:
-    """Run ``work`` in several threads at once, each with its number; raise what they raise."""
+    """Call ``work`` with 0, 1, … in concurrent threads; raise the exceptions of the threads."""
     failures: list[BaseException] = []
     together = threading.Barrier(count)
 
@@ -88,17 +88,17 @@ def in_threads(count: int, work: Callable[[int], object]) -> None:
 
 
 class Child:
-    """Another process, and the way to talk to it."""
+    """Another process, with a channel to it."""
 
     def __init__(self, process: Any, channel: Connection) -> None:
         self._process = process
         self._channel = channel
 
     def receive(self) -> Any:
-        """Return the next thing it sends.
+        """Return the next value that the process sends.
 
         Raises:
-            AssertionError: it sent nothing for too long, or ended.
+            AssertionError: it sent nothing in time, or ended.
         """
         if not self._channel.poll(PATIENCE):
             raise AssertionError("the other process sent nothing")
@@ -108,10 +108,10 @@ class Child:
             raise AssertionError("the other process ended") from None
 
     def receive_all(self) -> list[Any]:
-        """Return what it sends until it ends.
+        """Return all values that the process sends until it ends.
 
         Raises:
-            AssertionError: it sent nothing for too long.
+            AssertionError: it sent nothing in time.
         """
         received = []
         while self._channel.poll(PATIENCE):
@@ -122,33 +122,33 @@ class Child:
         raise AssertionError("the other process sent nothing, and did not end")
 
     def exit_code(self) -> int:
-        """Wait until it ended; return its status, the negative signal when one ended it."""
+        """Wait for the end; return the exit status, or the negative signal number."""
         self._process.join(PATIENCE)
         code: int = self._process.exitcode
         return code
 
     def send(self, value: Any) -> None:
-        """Send it something."""
+        """Send a value to the process."""
         self._channel.send(value)
 
     def kill(self) -> None:
-        """End it with SIGKILL, and wait until it is gone."""
+        """Kill the process with SIGKILL, and wait for its end."""
         self._process.kill()
         self._process.join(PATIENCE)
 
     def finish(self) -> None:
-        """Wait until it ended by itself, without an error."""
+        """Wait for the end of the process, and check that it did not fail."""
         self._process.join(PATIENCE)
         assert self._process.exitcode == 0, f"the other process: exit code {self._process.exitcode}"
 
 
 @contextmanager
 def process(work: Callable[..., None], *args: Any) -> Iterator[Child]:
-    """Run ``work(channel, *args)`` in a new interpreter; killed at the end if still running.
+    """Run ``work(channel, *args)`` in a new interpreter; kill it at the end if it still runs.
 
     Args:
-        work: a function of a module.
-        args: what can be pickled.
+        work: a module-level function.
+        args: arguments that can be pickled.
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()

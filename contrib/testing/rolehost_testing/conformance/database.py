@@ -1,4 +1,4 @@
-"""What every ``database`` backend must do."""
+"""The conformance suite of ``database`` backends."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _increment(database: Database, times: int = 1) -> None:
 
 
 class DatabaseConformance(BackendSuite[Database]):
-    """Subclass it, and override ``make_backend``."""
+    """Subclass it and override ``make_backend``."""
 
     @pytest.fixture
     def backend(self, open_client: Callable[[], Database]) -> Iterator[Database]:

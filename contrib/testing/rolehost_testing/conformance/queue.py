@@ -1,4 +1,4 @@
-"""What every ``queue`` backend must do."""
+"""The conformance suite of ``queue`` backends."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from rolehost_testing.conformance.cache import silent_server
 from rolehost_testing.conformance.clients import PATIENCE, BackendSuite, need, process
 
 _QUEUE = "conformance"
-#: Bytes that are no message.
+#: Bytes that are not a valid message.
 _POISON = b"\xff\x00 no message"
 
 
 class QueueConformance(BackendSuite[Queue]):
-    """Subclass it, and override ``make_backend``; with a server ``make_at`` besides."""
+    """Subclass it and override ``make_backend``; if the backend has a server, also ``make_at``."""
 
     @pytest.fixture
     def make_at(self) -> Callable[[str, int], Queue]:
-        """A function that makes a client of a host and port, with the shortest time-outs."""
+        """A function that makes a client for a host and port, with the shortest timeouts."""
         pytest.skip("this backend has no server")
 
     def test_declares_known_capabilities(self, backend: Queue) -> None:
@@ -150,7 +150,7 @@ class QueueConformance(BackendSuite[Queue]):
             queue = make_at("127.0.0.1", port)
             servers.callback(queue.close)
             queue.wake(["queue:a"])
-            # Listening may begin when the server comes, or say that it is not there.
+            # A backend may listen as soon as the server is up, or raise an error at once.
             with suppress(StorageUnavailable):
                 assert queue.listen({"queue:a"}).wait(0) == frozenset()
             with pytest.raises(StorageUnavailable) as caught:
@@ -295,7 +295,7 @@ class QueueConformance(BackendSuite[Queue]):
             assert message.args == (5,)
             consumer.requeue([message])
             send(0, -9, delay=50)
-            time.sleep(0.1)  # until it is due
+            time.sleep(0.1)  # until the message is due
             taken = []
             for _ in range(6):
                 consumer, message = take()
@@ -451,7 +451,7 @@ class QueueConformance(BackendSuite[Queue]):
             with process(_run_and_die_of_zero, make_backend, most) as child:
                 ran.update(child.receive_all())
                 ends.append(child.exit_code())
-        # The first one may go unseen.
+        # The backend may miss the first crash.
         assert ends in ([-SIGKILL] * most + [0], [-SIGKILL] * (most + 1) + [0])
         assert ran == {-2, -1, 1, 2, 3}
         (letter,) = backend.dead_messages(10)
@@ -471,7 +471,7 @@ class _Undecodable(dramatiq.Message):  # type: ignore[type-arg]
 
 @contextmanager
 def _consuming(broker: dramatiq.Broker) -> Iterator[Callable[[], tuple[Any, Any]]]:
-    """Give what takes the next message, with its consumer."""
+    """Yield a function that returns the next message and its consumer."""
     consumer = broker.consume(_QUEUE, prefetch=1, timeout=1000)
 
     def take() -> tuple[Any, Any]:
@@ -487,7 +487,7 @@ def _consuming(broker: dramatiq.Broker) -> Iterator[Callable[[], tuple[Any, Any]
 
 
 def _all(listener: Any, count: int) -> frozenset[str]:
-    """Collect wake-ups until so many names came; backends may deliver them one by one."""
+    """Collect wake-ups until ``count`` names arrived; backends may deliver them one by one."""
     names: frozenset[str] = frozenset()
     while len(names) < count:
         more = listener.wait(PATIENCE)
@@ -498,7 +498,7 @@ def _all(listener: Any, count: int) -> frozenset[str]:
 
 @contextmanager
 def _waiting(listener: Any) -> Iterator[SimpleQueue[frozenset[str]]]:
-    """Wait in another thread; what the wait returns is put into a queue."""
+    """Wait in another thread; yield a queue that receives the result."""
     results: SimpleQueue[frozenset[str]] = SimpleQueue()
     thread = threading.Thread(target=lambda: results.put(listener.wait(PATIENCE)))
     thread.start()
@@ -528,7 +528,7 @@ def _worker(broker: dramatiq.Broker, threads: int = 4) -> Iterator[dramatiq.Work
 
 @contextmanager
 def running(queue: Queue, *, start: bool = True) -> Iterator[tuple[Any, SimpleQueue[Any]]]:
-    """Give an actor that records its calls, with a worker that runs it."""
+    """Yield an actor and the queue of its recorded calls, with a worker that runs it."""
     need(queue, "ephemeral")
     calls: SimpleQueue[Any] = SimpleQueue()
     actor = _actor(queue.broker(), lambda *args: calls.put(args))

@@ -1,6 +1,6 @@
-"""What every backend with a server must do when that server goes away and comes back.
+"""Conformance suites for backends with a server, while that server stops and starts again.
 
-The suites stop and start the engine beneath, so it must be the tests' own::
+The suites stop and start the server, so it must not be shared with other tests::
 
     @pytest.fixture(scope="module")
     def server(start_module_server):
@@ -11,8 +11,8 @@ The suites stop and start the engine beneath, so it must be the tests' own::
         def make_backend(self, server):
             return partial(MyCache, MySettings(url=server.url))
 
-Clients are made before the server goes, and stay the same. Backends without a server have no
-such suite.
+The tests make their clients before the server stops and keep them. Backends without a server do
+not need these suites.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ ways = pytest.mark.parametrize("immediate", [False, True], ids=["in order", "at 
 
 
 def until(done: Callable[[], T]) -> T:
-    """Return the first true answer; StorageUnavailable means that it is too early."""
+    """Call until the result is true, and return it; ignore StorageUnavailable."""
     deadline = time.monotonic() + 2 * PATIENCE
     while True:
         try:
@@ -56,26 +56,26 @@ def until(done: Callable[[], T]) -> T:
 
 
 def again(call: Callable[[], object]) -> None:
-    """Call until it does not raise StorageUnavailable."""
+    """Repeat a call until it does not raise StorageUnavailable."""
     until(lambda: (call(), True)[1])
 
 
 class _RestartSuite(BackendSuite[B]):
     @pytest.fixture
     def server(self) -> Server:
-        """The server beneath the backend, of these tests alone; it runs. Override it."""
+        """The running server of the backend, used only by these tests. Override it."""
         raise NotImplementedError(f"{type(self).__name__} must override the server fixture")
 
     @pytest.fixture(autouse=True)
     def _runs(self, server: Server) -> Iterator[None]:
-        """Leave the server running, whatever became of a test."""
+        """Make sure that the server runs after each test."""
         yield
         if not server.running:
             server.run()
 
 
 class DatabaseRestartConformance(_RestartSuite[Database]):
-    """Subclass it, and override ``make_backend`` and ``server``."""
+    """Subclass it and override ``make_backend`` and ``server``."""
 
     @pytest.fixture
     def backend(self, open_client: Callable[[], Database]) -> Iterator[Database]:
@@ -150,7 +150,7 @@ def _rows(database: Database) -> list[Any]:
 
 
 class CacheRestartConformance(_RestartSuite[Cache]):
-    """Subclass it, and override ``make_backend`` and ``server``."""
+    """Subclass it and override ``make_backend`` and ``server``."""
 
     @ways
     def test_the_same_client_works_again(
@@ -178,12 +178,12 @@ class CacheRestartConformance(_RestartSuite[Cache]):
                 backend.incr("count")
         finally:
             server.thaw()
-        # The one that nobody heard of may have been done; a second time it was not.
+        # The server may have executed the call that timed out, but at most once.
         assert until(lambda: backend.incr("count")) in (2, 3)
 
 
 class QueueRestartConformance(_RestartSuite[Queue]):
-    """Subclass it, and override ``make_backend`` and ``server``."""
+    """Subclass it and override ``make_backend`` and ``server``."""
 
     @ways
     def test_the_same_listener_is_woken_again(
@@ -231,7 +231,7 @@ def _sent(actor: dramatiq.Actor[Any, Any], word: str) -> bool:
 
 
 class StreamRestartConformance(_RestartSuite[Stream]):
-    """Subclass it, and override ``make_backend`` and ``server``."""
+    """Subclass it and override ``make_backend`` and ``server``."""
 
     @ways
     def test_the_same_clients_go_on_and_keep_the_order_of_each_key(
@@ -246,7 +246,7 @@ class StreamRestartConformance(_RestartSuite[Stream]):
         reader.read(20)
         again(lambda: reader.commit())
         server.restart(immediate)
-        # What was stored though nobody heard of it is published again: consumers know by the id.
+        # A retry may publish records twice; consumers detect duplicates by the event's id.
         again(lambda: backend.publish(_records(20, 40)))
         wanted = {b"%d" % number for number in range(40)}
         until(lambda: reader.step() is not None and set(reader.values()) == wanted)

@@ -1,4 +1,4 @@
-"""What every ``stream`` backend must do."""
+"""The conformance suite of ``stream`` backends."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _STEP = 0.05
 
 
 class Reader:
-    """A subscription, with what it was given and told."""
+    """A subscription, with the records and callbacks that it received."""
 
     def __init__(self, stream: Stream, group: str = "group", topics: Collection[str] = (_TOPIC,)):
         self.got: list[Record] = []
@@ -46,13 +46,13 @@ class Reader:
         self.owned -= set(partitions)
 
     def step(self, limit: int = 100) -> list[Record]:
-        """Poll once, briefly."""
+        """Poll once, with a short timeout."""
         batch = self.subscription.poll(_STEP, limit)
         self.got.extend(batch)
         return batch
 
     def until(self, done: Callable[[], bool], *others: Reader) -> None:
-        """Poll, others in turn too, until something holds."""
+        """Poll, in turn with other readers, until a condition holds."""
         deadline = time.monotonic() + PATIENCE
         while not done():
             assert time.monotonic() < deadline, f"not so: {self.told}, {len(self.got)} records"
@@ -60,16 +60,16 @@ class Reader:
                 reader.step()
 
     def read(self, count: int) -> list[Record]:
-        """Poll until so many records came in all."""
+        """Poll until ``count`` records arrived in total."""
         self.until(lambda: len(self.got) >= count)
         return self.got
 
     def values(self) -> list[bytes]:
-        """The values that came, in order."""
+        """The values of the received records, in order."""
         return [record.value for record in self.got]
 
     def commit(self) -> None:
-        """Commit everything that came."""
+        """Commit all received records."""
         ends: dict[Partition, int] = {}
         for record in self.got:
             ends[record.partition] = max(ends.get(record.partition, 0), record.offset + 1)
@@ -84,7 +84,7 @@ def _records(count: int, *, keys: int = 10, start: int = 0) -> list[Record]:
 
 
 class StreamConformance(BackendSuite[Stream]):
-    """Subclass it, and override ``make_backend``; topics need more than one partition."""
+    """Subclass it and override ``make_backend``; topics need more than one partition."""
 
     def test_declares_known_capabilities(self, backend: Stream) -> None:
         assert backend.capabilities <= set(CAPABILITIES["stream"])
