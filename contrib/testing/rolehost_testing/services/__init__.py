@@ -1,13 +1,13 @@
 """Real engines for tests: PostgreSQL, Redis, memcached and Apache Kafka.
 
-:func:`shared_url` gives the URL of a server that tests share: of the environment
-(``ROLEHOST_TEST_POSTGRES_URL`` and its like), else of one that is started once. :func:`start`
-starts a server of one's own, to be stopped, frozen and flushed. Both take what the machine has,
-else a container where a container engine answers, and raise :class:`Missing`, which says how to
-get it, when there is neither.
+:func:`shared_url` returns the URL of a server that tests share: from the environment (for example
+``ROLEHOST_TEST_POSTGRES_URL``), or of a server that is started once. :func:`start` starts a
+separate server, which a test may stop, freeze and flush. Both use the programs on this machine,
+or a container if there are none and a container engine is available. If there is neither, they
+raise :class:`Missing`, which says how to install the engine.
 
-Servers listen on the loopback address, keep everything in a temporary folder, and are gone when
-the process that started them is gone, a killed one too.
+Servers listen on the loopback address and store everything in a temporary folder. They end with
+the process that started them, even if it is killed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""One set of engines that outlives the command that starts it, for a person or a whole run.
+"""Run a set of engines in the background, for development or a whole test run.
 
-A process of its own holds the servers and writes what there is to a file; it ends with SIGTERM,
-or when the process that it was started for is gone.
+A separate process runs the servers and writes their URLs to a state file. It ends on SIGTERM, or
+when the process that owns it ends.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from rolehost_testing.services.engines import VARIABLES, start_shared
 from rolehost_testing.services.places import Missing
 from rolehost_testing.services.server import Server, StartFailed
 
-#: Seconds between two looks at whether the process that it was started for still runs.
+#: Seconds between two checks that the owner process still runs.
 LOOK = 1.0
 
-#: Seconds that all engines together may take to end.
+#: Maximum time in seconds for all engines to end.
 PATIENCE = 60.0
 
 
 def read(state: Path) -> dict[str, Any] | None:
-    """Return what runs: ``pid``, ``urls`` and ``missing`` by engine; None when nothing does."""
+    """Return the state (``pid``, ``urls`` and ``missing`` by engine); None if nothing runs."""
     try:
         found: dict[str, Any] = json.loads(state.read_bytes())
     except FileNotFoundError:
@@ -52,15 +52,15 @@ def _runs(pid: int) -> bool:
 
 
 def up(state: Path, names: Sequence[str], owner: int | None) -> dict[str, Any]:
-    """Start engines in the background, unless a set runs already; return what runs.
+    """Start engines in the background unless a set already runs; return the state.
 
     Args:
-        state: file that says what runs; its folder is made.
-        names: engines to start; those that the environment names a server of are left out.
-        owner: id of a process with which the engines end; None: only :func:`down` ends them.
+        state: the state file; its folder is created.
+        names: engines to start, except those with a server in the environment.
+        owner: id of a process; the engines end with it. None: only :func:`down` ends them.
 
     Raises:
-        StartFailed: they did not come up; the message ends with what was said.
+        StartFailed: the engines did not start; the message ends with the output.
     """
     if running := read(state):
         return running
@@ -84,7 +84,7 @@ def up(state: Path, names: Sequence[str], owner: int | None) -> dict[str, Any]:
 
 
 def down(state: Path) -> bool:
-    """End the engines, and return when they have ended; False when none ran."""
+    """End the engines and wait for their end; return False if none ran."""
     running = read(state)
     if running is None:
         return False
@@ -97,7 +97,7 @@ def down(state: Path) -> bool:
 
 
 def serve(state: Path, names: Sequence[str], owner: int | None) -> None:
-    """Hold the engines until SIGTERM, or until the owner is gone. In the main thread."""
+    """Run the engines until SIGTERM or until the owner ends. Must run in the main thread."""
     ending = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ending.set())
@@ -118,7 +118,7 @@ def serve(state: Path, names: Sequence[str], owner: int | None) -> None:
         urls = {name: servers[name].url for name in wanted if name in servers}
         content = {"pid": os.getpid(), "urls": urls, "missing": missing}
         written.unlink(missing_ok=True)
-        with os.fdopen(private_file(written), "w", encoding="utf-8") as output:  # URLs: passwords
+        with os.fdopen(private_file(written), "w", encoding="utf-8") as output:  # has passwords
             json.dump(content, output)
         written.replace(state)
         while not ending.wait(LOOK) and (owner is None or _runs(owner)):

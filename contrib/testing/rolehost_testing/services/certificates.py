@@ -1,4 +1,4 @@
-"""An authority of a test's own, and its certificates: of a server, and of who calls it."""
+"""Create a certificate authority for tests, with certificates of a server and a client."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rolehost_testing.services.places import program
 
-#: The name in the certificate of a client; that of the user in the engines that have one.
+#: The common name in the client's certificate; also the name of the user in engines with users.
 CLIENT = "rolehost"
 
 _CURVE = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
@@ -16,11 +16,11 @@ _CURVE = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """PEM files of one end of a connection, good for a day.
+    """A certificate and its key as PEM files, valid for one day.
 
     Attributes:
-        certificate: what it shows.
-        key: readable by its owner alone.
+        certificate: the certificate.
+        key: the private key, readable only by its owner.
     """
 
     certificate: Path
@@ -29,12 +29,12 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Certificates:
-    """Who trusts whom where a server speaks TLS.
+    """The certificates for a server with TLS.
 
     Attributes:
-        authority: PEM file of what both ends trust.
-        server: for ``127.0.0.1`` and ``localhost``.
-        client: its common name is :data:`CLIENT`.
+        authority: PEM file of the certificate authority, which server and client trust.
+        server: certificate for ``127.0.0.1`` and ``localhost``.
+        client: certificate with the common name :data:`CLIENT`.
     """
 
     authority: Path
@@ -43,16 +43,16 @@ class Certificates:
 
 
 def make(folder: Path) -> Certificates:
-    """Make an authority and the certificates of a server and a client, with openssl.
+    """Create an authority and the certificates of a server and a client, with openssl.
 
     Args:
-        folder: that gets the files.
+        folder: the folder for the files.
 
     Raises:
-        Missing: there is no ``openssl``.
+        Missing: ``openssl`` is not installed.
     """
     authority, authority_key = folder / "ca.pem", folder / "ca.key"
-    # What RFC 5280 asks of an authority, and Python from 3.13 on checks.
+    # RFC 5280 requires these extensions of an authority; Python 3.13 and later checks them.
     _openssl("req", "-x509", *_CURVE, "-days", "1", "-subj", "/CN=rolehost tests",
              "-addext", "keyUsage=critical,keyCertSign,cRLSign",
              "-keyout", authority_key, "-out", authority)  # fmt: skip

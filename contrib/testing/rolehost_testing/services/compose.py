@@ -1,4 +1,4 @@
-"""An engine in a container: where the machine has it not, and a container engine answers."""
+"""Run an engine in a container, if the machine does not have its programs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rolehost_testing.services.server import PATIENCE, Server, StartFailed
 
 _FILE = Path(__file__).with_name("compose.yaml")
 
-#: Seconds within which the container engine tells whether it is there.
+#: Timeout in seconds for checking that the container engine is available.
 _ASKED = 10.0
 
 _URLS = {
@@ -25,7 +25,7 @@ _URLS = {
 
 @cache
 def engine() -> Path | None:
-    """Return the program of a container engine that answers and knows compose; None without."""
+    """Return the program of an available container engine with compose, or None."""
     for name in ("docker", "podman"):
         found = shutil.which(name)
         if found and _succeeds(found, "info") and _succeeds(found, "compose", "version"):
@@ -44,7 +44,7 @@ def _succeeds(*command: str) -> bool:
 
 
 class Contained(Server):
-    """An engine with no options, in a container; what is done to it is done to the container."""
+    """An engine without options, in a container; stop, freeze and thaw act on the container."""
 
     def __init__(self, name: str, program: Path) -> None:
         self.name = name
@@ -52,36 +52,36 @@ class Contained(Server):
         self._up = False
         project = f"rolehost-{name}-{self.port}"
         self._compose = [str(program), "compose", "-p", project, "-f", str(_FILE)]
-        # The container is no child of ours: the guardian removes it.
+        # The container is not a child process, so the guardian must remove it.
         self._guarded.at_end(["env", f"PORT={self.port}", *self._compose, *_DOWN])
 
     @property
     def url(self) -> str:
-        """Of the published port."""
+        """The URL with the published port."""
         return _URLS[self.name].format(port=self.port)
 
     @property
     def running(self) -> bool:
-        """Whether it was started and not stopped since."""
+        """Whether it was started and not stopped."""
         return self._up
 
     @property
     def pid(self) -> int:
-        """Id of the container's main process, as the container engine tells it."""
+        """Id of the container's main process, from the container engine."""
         container = self._ask("ps", "-q", self.name).strip()
         asked = [self._compose[0], "inspect", "-f", "{{.State.Pid}}", container]
         return int(subprocess.run(asked, check=True, capture_output=True).stdout)
 
     @property
     def log(self) -> str:
-        """Everything that it has said so far."""
+        """The whole output so far."""
         return self._ask("logs", "--no-color", self.name)
 
     def _ask(self, *arguments: str) -> str:
-        """Run compose; return what it said.
+        """Run compose and return its output.
 
         Raises:
-            StartFailed: it failed.
+            StartFailed: compose failed.
         """
         done = subprocess.run(
             [*self._compose, *arguments],
@@ -96,12 +96,12 @@ class Contained(Server):
         return done.stdout
 
     def run(self) -> None:
-        """Start it; return when its health check succeeds."""
+        """Start the container and wait until its health check succeeds."""
         self._ask("up", "--detach", "--wait", "--wait-timeout", str(int(PATIENCE)), self.name)
         self._up = True
 
     def stop(self, immediate: bool = False) -> None:
-        """End it and return when it has ended."""
+        """Stop the container and wait for its end."""
         if not self._up:
             return
         if immediate:
@@ -115,7 +115,7 @@ class Contained(Server):
         self._ask("pause", self.name)
 
     def thaw(self) -> None:
-        """Let the container go on."""
+        """Resume the container."""
         self._ask("unpause", self.name)
 
     def _command(self) -> list[str | Path]:

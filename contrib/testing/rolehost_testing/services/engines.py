@@ -1,4 +1,4 @@
-"""Which engines there are, and where each is found."""
+"""The known engines, and how to start or find a server of each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rolehost_testing.services.postgres import Postgres
 from rolehost_testing.services.redis import Redis
 from rolehost_testing.services.server import Server
 
-#: Every engine by its name, and the variable that names a server of the reader's own.
+#: Engine name → environment variable with the URL of an existing server.
 VARIABLES = {
     "postgres": "ROLEHOST_TEST_POSTGRES_URL",
     "redis": "ROLEHOST_TEST_REDIS_URL",
@@ -23,7 +23,7 @@ VARIABLES = {
     "kafka": "ROLEHOST_TEST_KAFKA_URL",
 }
 
-#: A shared server's data need not outlive the machine's power, and many tests connect at once.
+#: Options of shared servers: no durability against power loss, and many connections.
 SHARED: dict[str, dict[str, Any]] = {
     "postgres": {
         "parameters": {
@@ -41,20 +41,20 @@ _lock = threading.Lock()
 
 
 def start(name: str, **options: Any) -> Server:
-    """Start a server of one's own, and return when it answers.
+    """Start a separate server and wait until it answers.
 
     Args:
         name: ``postgres``, ``redis``, ``memcached`` or ``kafka``.
-        options: of the engine. postgres: ``standby=True``, ``password``, ``tls=True``,
-            ``parameters`` (by name, as in postgresql.conf); redis: ``password``, ``tls=True``,
-            ``parameters``; kafka: ``brokers=3``, ``parameters`` (of server.properties),
-            and of one broker ``password``, for ``mechanisms`` (``PLAIN``, ``SCRAM-SHA-256``,
-            ``SCRAM-SHA-512``), and ``tls=True``, each at a port of its own. Beside ``tls``, all
-            of them take ``client_certificates=True``: who shows none is refused.
+        options: options of the engine. postgres: ``standby=True``, ``password``, ``tls=True``,
+            ``parameters`` (by name, as in postgresql.conf). redis: ``password``, ``tls=True``,
+            ``parameters``. kafka: ``brokers=3``, ``parameters`` (of server.properties); for a
+            single broker also ``password`` with ``mechanisms`` (``PLAIN``, ``SCRAM-SHA-256``,
+            ``SCRAM-SHA-512``), and ``tls=True``, each on a separate port. With ``tls``, all of
+            them accept ``client_certificates=True``, which rejects clients without certificate.
 
     Raises:
         Missing: the engine is not on this machine.
-        StartFailed: it does not start.
+        StartFailed: the server does not start.
         ValueError: there is no such engine.
     """
     return _started(name, options, contained=not options)
@@ -90,19 +90,19 @@ def _make(name: str, options: dict[str, Any]) -> Server:
 
 
 def start_shared(name: str) -> Server:
-    """Start a server for many tests at once; as :func:`start`."""
+    """Start a server that many tests share; see :func:`start`."""
     return _started(name, dict(SHARED.get(name, {})), contained=True)
 
 
 def shared_url(name: str) -> str:
     """Return the URL of a server that tests share; do not stop, freeze or flush it.
 
-    Of the environment's variable when it is set, else of a server that is started at the first
-    call in this process and stopped at its end.
+    If the environment variable of the engine is set, return its value. Otherwise start a server
+    at the first call in this process, and stop it at the end of the process.
 
     Raises:
         Missing: the variable is not set, and the engine is not on this machine.
-        StartFailed: it does not start.
+        StartFailed: the server does not start.
         ValueError: there is no such engine.
     """
     if name not in VARIABLES:
@@ -118,6 +118,6 @@ def shared_url(name: str) -> str:
 
 
 def _close_of(owner: int, server: Server) -> None:
-    # A forked child runs what its parent registered.
+    # A forked child also runs the exit functions of its parent.
     if os.getpid() == owner:
         server.close()

@@ -1,4 +1,4 @@
-"""A folder and its processes, which end with the process that made them, however that ends."""
+"""A folder and its processes, which end when the process that created them ends or is killed."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from pathlib import Path
 
 from rolehost_testing.services import guardian
 
-#: Tells the guardian who it is (its standard input is the pipe) and becomes the program: there is
-#: no moment at which it runs and the guardian does not know it.
+#: Sends its process id to the guardian (its standard input is the pipe) and becomes the program,
+#: so the guardian knows the process before the program runs.
 _ANNOUNCED = 'echo $$ >&0; exec "$@" </dev/null'
 
 
 class Guarded:
-    """A temporary folder with the processes that work in it; see :mod:`.guardian`."""
+    """A temporary folder and the processes that use it; see :mod:`.guardian`."""
 
     def __init__(self, name: str) -> None:
-        # -I and -S: nothing of the environment's, for speed and so that nothing can hinder it.
+        # -I and -S ignore the environment, for speed and reliability.
         self._guardian = subprocess.Popen(
             [sys.executable, "-I", "-S", guardian.__file__, f"rolehost-{name}-"],
             stdin=subprocess.PIPE,
@@ -41,12 +41,12 @@ class Guarded:
     def spawn(
         self, command: Sequence[str | Path], *, log: Path, user: str | None = None
     ) -> subprocess.Popen[bytes]:
-        """Start a program in the folder, in a session of its own.
+        """Start a program in the folder, in a new session.
 
         Args:
             command: the program and its arguments.
-            log: file that gets what it says, after what is there.
-            user: to run it as; None is the user of this process.
+            log: file to which its output is appended.
+            user: the user to run it as; None means the user of this process.
         """
         with log.open("ab") as output:
             return subprocess.Popen(
@@ -63,29 +63,29 @@ class Guarded:
             )
 
     def gone(self, process: subprocess.Popen[bytes]) -> None:
-        """Say that a process has ended and was waited for: its number may be somebody else's."""
+        """Unregister a process that has ended, because its id may be reused."""
         self._pipe.write(b"-%d\n" % process.pid)
         self._pipe.flush()
 
     def at_end(self, command: Sequence[str]) -> None:
-        """Run a command when the folder is closed, or its owner is gone."""
+        """Register a command to run when the folder is closed or its owner ends."""
         self._pipe.write(json.dumps(list(command)).encode() + b"\n")
         self._pipe.flush()
 
     def close(self) -> None:
-        """Kill what still runs, and remove the folder."""
-        # A child forked by this process may hold the pipe open; the guardian looks for that.
+        """Kill the remaining processes, and remove the folder."""
+        # A forked child may keep the pipe open, so the guardian also checks its parent process.
         with contextlib.suppress(BrokenPipeError):
             self._pipe.close()
         self._guardian.wait()
 
 
 def environment(home: Path) -> dict[str, str]:
-    """Return what engines and their tools get: nothing that leads them to other servers.
+    """Return the environment of engines and tools, without settings for other servers.
 
     Args:
-        home: instead of the person's, which another user may not read and which may hold
-            configuration of clients.
+        home: the home directory, instead of the user's, which other users may be unable to read
+            and which may contain client configuration.
     """
     kept = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
     return {**kept, "LC_ALL": "C", "HOME": str(home)}
@@ -97,20 +97,20 @@ def stop_family(pid: int) -> None:
 
 
 def continue_family(pid: int) -> None:
-    """Let a frozen process and all its descendants go on."""
+    """Resume a frozen process and all its descendants."""
     guardian.signal_family(pid, signal.SIGCONT)
 
 
 def kill_family(pid: int) -> None:
-    """End a process and all its descendants with SIGKILL."""
+    """Kill a process and all its descendants with SIGKILL."""
     guardian.signal_family(pid, signal.SIGKILL)
 
 
 def free_port() -> int:
-    """Return a loopback port where nobody listens, and that no client is given by chance.
+    """Return a free loopback port outside the range of ephemeral ports.
 
-    A server that is down must find its port again: one from the range of clients' ports may be
-    taken meanwhile, even by a client that tries to reach it.
+    A stopped server must get the same port again. The system could give an ephemeral port to a
+    client in the meantime, even to a client that tries to connect to this server.
     """
     low = 32768
     with contextlib.suppress(OSError, ValueError):

@@ -1,14 +1,14 @@
-"""Keeps the folder of one server, and ends what runs in it when its owner is gone.
+"""Guard the folder of one server: end its processes when the owner process ends.
 
-Run as a program of its own, with the standard library alone::
+Runs as a separate program that uses only the standard library::
 
     python guardian.py PREFIX
 
-It makes a temporary folder, writes its path to standard output, and reads lines from standard
+It creates a temporary folder, writes its path to standard output, and reads lines from standard
 input: ``PID`` (a process was started), ``-PID`` (it ended and was waited for) and a JSON list (a
-command to run at the end). At the end of that input, which comes whatever ends the owner,
-SIGKILL included, it kills the processes that are left with all their descendants, runs the
-commands, and removes the folder.
+command to run at the end). The input ends when the owner ends, also after SIGKILL. Then the
+guardian kills the remaining processes with all descendants, runs the commands, and removes the
+folder.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ import tempfile
 import time
 from pathlib import Path
 
-#: Seconds between two looks at whether the owner still lives: a child that it forked may hold
-#: the pipe open.
+#: Seconds between two checks that the owner still lives, because a forked child of the owner may
+#: keep the pipe open.
 LOOK = 1.0
 
-#: Seconds that killed processes may take to be gone.
+#: Maximum time in seconds for killed processes to end.
 PATIENCE = 10.0
 
 
 def parents() -> dict[int, int]:
-    """Return the parent of every process that runs (zombies do not), by its id."""
+    """Return process id → parent id of all running processes, without zombies."""
     found = {}
     if not Path("/proc/self/stat").exists():
         listed = subprocess.run(
@@ -51,7 +51,7 @@ def parents() -> dict[int, int]:
                 text = (entry / "stat").read_text("utf-8", "replace")
             except OSError:
                 continue
-            # The command's name stands in brackets and may hold anything.
+            # The command's name is in parentheses and may contain any characters.
             state, parent = text.rpartition(")")[2].split()[:2]
             if state not in "ZX":
                 found[int(entry.name)] = int(parent)
@@ -59,9 +59,9 @@ def parents() -> dict[int, int]:
 
 
 def family(pid: int) -> list[int]:
-    """Return a process, if it runs, and everything that descends from it, parents first.
+    """Return a process, if it runs, and all its descendants, parents first.
 
-    By parent and not by process group: PostgreSQL gives each of its processes a group of its own.
+    Uses parent ids, not process groups: PostgreSQL puts each of its processes in a new group.
     """
     known = parents()
     found = [pid] if pid in known else []
@@ -71,9 +71,9 @@ def family(pid: int) -> list[int]:
 
 
 def signal_family(pid: int, number: int) -> list[int]:
-    """Send a signal to a process and all its descendants; return whom it reached.
+    """Send a signal to a process and all its descendants; return the ids of the processes.
 
-    Looks again until nobody is new, for one of them may have forked meanwhile.
+    Repeats until there are no new processes, because one may fork in the meantime.
     """
     reached: list[int] = []
     while new := [each for each in family(pid) if each not in reached]:
@@ -85,7 +85,7 @@ def signal_family(pid: int, number: int) -> list[int]:
 
 
 def _watch(owner: int) -> tuple[set[int], list[list[str]]]:
-    """Return which processes and commands are left when the owner is gone or is done."""
+    """Wait for the end of the owner or of the input; return remaining processes and commands."""
     left: set[int] = set()
     commands: list[list[str]] = []
     waiting = b""
@@ -115,7 +115,7 @@ def _end(pid: int) -> None:
 
 
 def main() -> None:
-    """Keep watch until the owner is gone."""
+    """Guard the folder until the owner ends, then clean up."""
     owner = os.getppid()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)

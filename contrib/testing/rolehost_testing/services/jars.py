@@ -1,7 +1,7 @@
-"""The jars of Apache Kafka's release, in a folder that is kept.
+"""The jars of the Apache Kafka release, in a cache folder.
 
-Exactly those of ``kafka-4.1.1.txt``, whose check sums are compared. :func:`folder` takes them
-from the cache or from the local Maven repository and touches no network; :func:`bring` does.
+The list and the checksums are in ``kafka-4.1.1.txt``. :func:`folder` uses the cache or the local
+Maven repository, without network access; :func:`bring` downloads missing jars.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from rolehost_testing.services.places import Missing
 
 VERSION = "4.1.1"
 
-#: The oldest Java that it runs on.
+#: The oldest supported Java version.
 JAVA = 17
 
-#: Names another folder than ``$XDG_CACHE_HOME/rolehost/kafka-4.1.1``.
+#: Environment variable: folder instead of ``$XDG_CACHE_HOME/rolehost/kafka-4.1.1``.
 FOLDER = "ROLEHOST_KAFKA_LIBS"
 
-#: Names another repository than Maven Central, by its URL.
+#: Environment variable: URL of a repository instead of Maven Central.
 REPOSITORY = "ROLEHOST_MAVEN_REPOSITORY"
 CENTRAL = "https://repo1.maven.org/maven2"
 
@@ -37,14 +37,14 @@ _LIST = Path(__file__).with_name(f"kafka-{VERSION}.txt")
 
 @cache
 def wanted() -> dict[PurePosixPath, str]:
-    """Return the SHA-256 of every jar, by its path in a Maven repository."""
+    """Return the SHA-256 checksum of every jar, by its path in a Maven repository."""
     lines = _LIST.read_text("ascii").splitlines()
     pairs = (line.split() for line in lines if not line.startswith("#"))
     return {PurePosixPath(path): digest for digest, path in pairs}
 
 
 def place() -> Path:
-    """Return the folder of the jars, whether they are there or not."""
+    """Return the path of the folder of the jars, which may not exist."""
     if named := os.environ.get(FOLDER):
         return Path(named)
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -56,10 +56,10 @@ def _complete(folder: Path) -> bool:
 
 
 def folder() -> Path:
-    """Return the folder of the jars, filled from the local Maven repository when it has them.
+    """Return the folder of the jars; fill it from the local Maven repository if possible.
 
     Raises:
-        Missing: they are not on this machine.
+        Missing: the jars are not on this machine.
     """
     found = place()
     if not _complete(found) and not _fill(found, _local):
@@ -71,10 +71,10 @@ def folder() -> Path:
 
 
 def bring() -> Path:
-    """Return the folder of the jars; download those that are nowhere on this machine.
+    """Return the folder of the jars; download those that are not on this machine.
 
     Raises:
-        OSError: the repository does not give them, or gives something else.
+        OSError: a download failed or has the wrong checksum.
     """
     found = place()
     if not _complete(found):
@@ -95,14 +95,14 @@ def _downloaded(path: PurePosixPath) -> bytes:
 
 
 def _fill(folder: Path, get: Callable[[PurePosixPath], bytes | None]) -> bool:
-    """Fill the folder; return False, and leave it alone, when there is not everything."""
+    """Fill the folder; if a jar is missing, leave the folder unchanged and return False."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as made:
         with ThreadPoolExecutor(8) as pool:
             if not all(pool.map(lambda path: _put(Path(made), path, get), wanted())):
                 return False
         folder.mkdir(exist_ok=True)
-        # One by one and each at once: somebody else may be filling it with the same.
+        # Each move is atomic, because another process may fill the folder with the same jars.
         for jar in sorted(Path(made).glob("*.jar")):
             jar.replace(folder / jar.name)
     return True
@@ -121,7 +121,7 @@ def _put(folder: Path, path: PurePosixPath, get: Callable[[PurePosixPath], bytes
 
 @cache
 def java() -> Path:
-    """Return a Java runtime that is new enough.
+    """Return the program of a Java runtime that is new enough.
 
     Raises:
         Missing: there is none.
@@ -132,7 +132,7 @@ def java() -> Path:
     if not found:
         raise Missing(f"Apache Kafka needs a Java runtime, {JAVA} or newer; {fix}")
     told = subprocess.run([found, "-version"], capture_output=True, text=True, check=False).stderr
-    # Of the form: openjdk version "17.0.15" 2025-04-15
+    # Format: openjdk version "17.0.15" 2025-04-15
     number = re.search(r'version "(\d+)', told)
     if number is None or int(number[1]) < JAVA:
         line = told.partition("\n")[0] or "no version"

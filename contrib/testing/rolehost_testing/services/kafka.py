@@ -1,4 +1,4 @@
-"""Apache Kafka in KRaft mode: one broker that is its own controller, or three."""
+"""Apache Kafka in KRaft mode: one broker that is also the controller, or several."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from rolehost_testing.services import certificates, jars
 from rolehost_testing.services.guarded import environment, free_port
 from rolehost_testing.services.server import Server, StartFailed
 
-#: Small and quick to start: a test's broker holds little and lives for seconds.
+#: Options for a small and fast JVM: a broker of a test has little data and a short life.
 _JVM = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
 
-#: Who logs in, where a password is asked for.
+#: The user of clients, if a password is required.
 USER = "rolehost"
 
-#: Any valid id: clusters of tests do not meet, for each has ports of its own.
+#: Any valid cluster id; test clusters cannot interfere, because they have different ports.
 _CLUSTER = "cm9sZWhvc3QtdGVzdHMtMA"
 
 
 class Broker(Server):
-    """One broker; ``brokers`` is itself alone unless it belongs to a cluster.
+    """One broker; ``brokers`` contains only itself unless it belongs to a cluster.
 
     Attributes:
-        login_port: where clients must log in (SASL), encrypted with TLS; 0 without a password.
-        tls_port: where they must speak TLS; 0 without.
-        authority: PEM file that clients trust, with TLS; else None.
-        client: a certificate of a client, with TLS; else None.
+        login_port: port with SASL login, encrypted if TLS is enabled; 0 without a password.
+        tls_port: port with TLS; 0 without TLS.
+        authority: PEM file of the certificate authority; None without TLS.
+        client: certificate of a client; None without TLS.
     """
 
     name = "kafka"
@@ -110,7 +110,7 @@ class Broker(Server):
             "share.coordinator.state.topic.min.isr": enough,
             "group.initial.rebalance.delay.ms": 0,
             "auto.create.topics.enable": "false",
-            # A killed broker may come back only when its old session has ended: 9 s by default.
+            # A killed broker cannot rejoin before its old session expires: 9 s by default.
             "broker.session.timeout.ms": 3000,
             "broker.heartbeat.interval.ms": 500,
             **self._parameters,
@@ -125,9 +125,9 @@ class Broker(Server):
         super()._launch()
 
     def _format(self, file: Path) -> None:
-        """Make the data directory, as the storage tool does: it runs once for each number.
+        """Create the data directory like the storage tool, which runs once for each broker number.
 
-        What it writes names neither port nor folder, and a Java program takes its second.
+        The files contain neither port nor folder, so copies of them save a slow Java start.
         """
         data = self.folder / "data"
         kept = self._jars / "formatted" / str(self.number)
@@ -175,10 +175,10 @@ class Broker(Server):
 
 
 def _login(password: str, mechanisms: Sequence[str]) -> dict[str, object]:
-    """Return the parameters of a listener at which :data:`USER` logs in."""
+    """Return the parameters of a listener with a login of :data:`USER`."""
     package, prefix = "org.apache.kafka.common.security", "listener.name.login"
     plain = f'{package}.plain.PlainLoginModule required user_{USER}="{password}";'
-    # Who may log in so, stands in the data that the storage tool makes.
+    # For SCRAM, the users are in the data directory that the storage tool creates.
     scram = f"{package}.scram.ScramLoginModule required;"
     modules = {
         f"{prefix}.{each.lower()}.sasl.jaas.config": plain if each == "PLAIN" else scram
@@ -205,10 +205,10 @@ def _encryption(
 
 
 class Cluster(Server):
-    """Several brokers as one server: what is done to it is done to each.
+    """Several brokers as one server; each operation applies to all of them.
 
     Attributes:
-        brokers: each a server of its own, to be stopped or frozen alone.
+        brokers: the brokers, each a server that can be stopped or frozen separately.
     """
 
     name = "kafka"
@@ -234,16 +234,16 @@ class Cluster(Server):
 
     @property
     def pid(self) -> int:
-        """Of the first broker."""
+        """Id of the first broker's process."""
         return self.brokers[0].pid
 
     @property
     def log(self) -> str:
-        """What all brokers said, one after the other."""
+        """The output of all brokers, one after the other."""
         return "".join(broker.log for broker in self.brokers)
 
     def run(self) -> None:
-        """Start those that do not run; return when each knows all the others."""
+        """Start the brokers that do not run; wait until each knows all the others."""
         for broker in self.brokers:
             if not broker.running:
                 broker._launch()
@@ -251,7 +251,7 @@ class Cluster(Server):
             broker._await_answer()
 
     def stop(self, immediate: bool = False) -> None:
-        """End all at once: the last of them could not leave in order without the others."""
+        """Stop all at once, because the last broker cannot shut down cleanly without others."""
         for broker in self.brokers:
             broker._ask_to_end(immediate)
         for broker in self.brokers:
@@ -263,12 +263,12 @@ class Cluster(Server):
             broker.freeze()
 
     def thaw(self) -> None:
-        """Let every broker go on."""
+        """Resume every broker."""
         for broker in self.brokers:
             broker.thaw()
 
     def close(self) -> None:
-        """End every broker."""
+        """Close every broker."""
         for broker in self.brokers:
             broker.close()
         super().close()
@@ -281,13 +281,13 @@ class Cluster(Server):
 
 
 def alive(port: int) -> list[int]:
-    """Return the numbers of the brokers that a broker knows to serve.
+    """Return the numbers of the live brokers, as a broker reports them.
 
-    A Metadata request, version 1, of Kafka's protocol: no topics, so the answer begins with the
-    brokers (https://kafka.apache.org/protocol, API key 3).
+    Sends a Metadata request, version 1, without topics, so the response starts with the brokers
+    (https://kafka.apache.org/protocol, API key 3).
 
     Raises:
-        OSError: it does not answer.
+        OSError: the broker does not answer.
     """
     body = struct.pack(">hhih", 3, 1, 1, -1) + struct.pack(">i", 0)
     with socket.create_connection(("127.0.0.1", port), 1) as connection:

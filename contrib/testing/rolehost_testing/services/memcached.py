@@ -1,4 +1,4 @@
-"""memcached: nothing of it survives a stop."""
+"""memcached; its data does not survive a stop."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rolehost_testing.services.server import Server
 
 
 class Memcached(Server):
-    """A memcached of one's own."""
+    """A separate memcached server."""
 
     name = "memcached"
 
@@ -25,7 +25,7 @@ class Memcached(Server):
         return f"memcached://127.0.0.1:{self.port}"
 
     def _command(self) -> list[str | Path]:
-        # It refuses to run as root unless it is told as whom.
+        # As root, memcached refuses to start without a user option.
         user: list[str | Path] = ["-u", "nobody"] if os.geteuid() == 0 else []
         return [self._program, "-l", "127.0.0.1", "-p", str(self.port), "-U", "0", *user]
 

@@ -1,4 +1,4 @@
-"""Where the programs of the engines are on this machine."""
+"""Find the programs of the engines on this machine."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-#: Folders besides those of PATH: of servers, and where Debian keeps PostgreSQL's programs.
+#: Folders to search after PATH: for servers, and for PostgreSQL on Debian.
 ELSEWHERE: tuple[str, ...] = ("/usr/sbin", "/usr/local/sbin", "/usr/lib/postgresql/*/bin")
 
 
 class Missing(Exception):
-    """An engine is not on this machine; the message says how to get it."""
+    """An engine is not on this machine; the message says how to install it."""
 
     @classmethod
     def program(cls, what: str, package: str) -> Missing:
-        """Make one of a program that a Debian package has."""
+        """Make the error for a missing program that a Debian package contains."""
         return cls(
             f"{what} is not on this machine; fix: scripts/services.sh install, or"
             f" apt-get install {package}, or name a server of yours in the environment"
@@ -23,22 +23,22 @@ class Missing(Exception):
 
 
 def program(name: str, package: str) -> Path:
-    """Return where a program is.
+    """Return the path of a program.
 
     Raises:
-        Missing: it is nowhere; says which Debian package has it.
+        Missing: the program was not found; the message names its Debian package.
     """
     return folder((name,), name, package) / name
 
 
 def folder(names: Sequence[str], what: str, package: str) -> Path:
-    """Return the first folder that has all of several programs; the newest version of Debian's.
+    """Return the first folder that has all programs; of Debian's folders, the newest version.
 
     Raises:
-        Missing: there is none.
+        Missing: there is no such folder.
     """
     first = shutil.which(names[0])
-    # What is in PATH may be a link to one program of many.
+    # The program in PATH may be a link into a folder with all the programs.
     found = [Path(first).parent, Path(first).resolve().parent] if first else []
     for pattern in ELSEWHERE:
         found += sorted(Path("/").glob(pattern.lstrip("/")), key=_version, reverse=True)

@@ -1,4 +1,4 @@
-"""PostgreSQL: found through PATH or where Debian puts it, alone or with a standby."""
+"""PostgreSQL from PATH or Debian's folder, with an optional standby."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ _PROGRAMS = ("postgres", "initdb", "pg_basebackup", "pg_isready", "psql")
 
 
 def binaries() -> Path:
-    """Return the folder of PostgreSQL's programs: of PATH, else Debian's newest.
+    """Return the folder of PostgreSQL's programs: from PATH, or Debian's newest version.
 
     Raises:
-        Missing: there is none.
+        Missing: PostgreSQL is not installed.
     """
     return places.folder(_PROGRAMS, "PostgreSQL", "postgresql")
 
 
 def account() -> str | None:
-    """Return whom it runs as: PostgreSQL refuses root; None is the user of this process.
+    """Return the user for PostgreSQL, which refuses root; None means the current user.
 
     Raises:
-        Missing: this is root, and there is no user ``postgres``.
+        Missing: the current user is root, and there is no user ``postgres``.
     """
     if os.geteuid() != 0:
         return None
@@ -61,12 +61,12 @@ class _Postgres(Server):
 
     @property
     def data(self) -> Path:
-        """Its data directory."""
+        """The data directory."""
         return self.folder / "data"
 
     @property
     def url(self) -> str:
-        """``postgresql://rolehost[:PASSWORD]@127.0.0.1:PORT/rolehost``, verified with TLS."""
+        """``postgresql://rolehost[:PASSWORD]@127.0.0.1:PORT/rolehost``; with TLS, verified."""
         login = f"{USER}:{quote(self.password, safe='')}" if self.password else USER
         url = f"postgresql://{login}@127.0.0.1:{self.port}/{DATABASE}"
         if self.authority is None:
@@ -85,7 +85,7 @@ class _Postgres(Server):
         """Run one of PostgreSQL's programs.
 
         Raises:
-            StartFailed: it failed.
+            StartFailed: the program failed.
         """
         done = subprocess.run(
             [self._binaries / name, *arguments],
@@ -132,12 +132,12 @@ def _text(value: object) -> str:
 
 
 class Postgres(_Postgres):
-    """A PostgreSQL of one's own: user and database ``rolehost``; that user may do everything.
+    """A separate PostgreSQL with database ``rolehost`` and superuser ``rolehost``.
 
     Attributes:
-        standby: a second server that follows this one and can be read; None without.
-        authority: PEM file that clients trust, with TLS; else None.
-        client: a certificate of a client, with TLS; else None.
+        standby: a second server that replicates this one and answers reads, or None.
+        authority: PEM file of the certificate authority; None without TLS.
+        client: certificate of a client; None without TLS.
     """
 
     def __init__(
@@ -175,7 +175,7 @@ class Postgres(_Postgres):
     def _serve_tls(self, client_certificates: bool) -> None:
         made = certificates.make(self.folder)
         self.authority, self.client = made.authority, made.client
-        # As root: the folder is closed to others, so its owner may be let to the files.
+        # If this is root, give the files to PostgreSQL's user; the folder is private.
         self._own(made.authority, made.server.certificate, made.server.key)
         self._parameters |= {
             "ssl": "on",
@@ -193,14 +193,14 @@ class Postgres(_Postgres):
         )
 
     def run(self) -> None:
-        """Start it, and its standby when there is to be one and is none yet."""
+        """Start the server, and create its standby if requested and missing."""
         super().run()
         if self._with_standby and self.standby is None:
             self.standby = Standby(self)
             self.standby.run()
 
     def close(self) -> None:
-        """End it and its standby."""
+        """Close the server and its standby."""
         if self.standby is not None:
             self.standby.close()
         super().close()
@@ -213,7 +213,7 @@ class Standby(_Postgres):
         super().__init__(primary.password, primary._parameters)
         self.authority = primary.authority
         try:
-            # Through the URL: it has the mode of TLS, and the password for the standby to keep.
+            # The URL has the TLS mode, and the password that the standby stores.
             self._tool("pg_basebackup", "-d", primary.url, "-D", self.data,
                        "-R", "--checkpoint=fast", "--no-sync")  # fmt: skip
         except BaseException:

@@ -1,4 +1,4 @@
-"""Redis, with a password and with TLS when a test asks."""
+"""Redis, optionally with a password and TLS."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from rolehost_testing.services.server import Server
 
 
 class Redis(Server):
-    """A Redis of one's own, whose writes survive a restart, an immediate one too.
+    """A separate Redis server, whose writes survive a restart, also an immediate one.
 
     Attributes:
-        authority: PEM file that clients trust, with TLS; else None.
-        client: a certificate of a client, with TLS; else None.
+        authority: PEM file of the certificate authority; None without TLS.
+        client: certificate of a client; None without TLS.
     """
 
     name = "redis"
@@ -34,8 +34,8 @@ class Redis(Server):
         self._program = program("redis-server", "redis-server")
         super().__init__()
         self.password = password
-        # It writes to the kernel before it answers: only a crash of the machine loses any. Not
-        # so with "everysec": while the disk is slow, writes lie in Redis for up to 2 s.
+        # Redis writes to the kernel before it answers, so only a crash of the machine loses data.
+        # With "everysec", a slow disk can delay writes within Redis by up to 2 s.
         self._parameters: dict[str, object] = {
             "appendonly": "yes",
             "appendfsync": "no",
@@ -49,7 +49,7 @@ class Redis(Server):
 
     @property
     def url(self) -> str:
-        """``redis://[:PASSWORD@]127.0.0.1:PORT/0``, or ``rediss://`` with the authority's file."""
+        """``redis://[:PASSWORD@]127.0.0.1:PORT/0``; with TLS ``rediss://`` and the authority."""
         login = f":{quote(self.password, safe='')}@" if self.password else ""
         if self.authority is None:
             return f"redis://{login}127.0.0.1:{self.port}/0"
@@ -68,7 +68,7 @@ class Redis(Server):
             }
         if self.password:
             settings["requirepass"] = self.password
-        # In a file: a password among the arguments would show in the list of processes.
+        # Use a file, because a password in the arguments would be visible in the process list.
         file = self.folder / "redis.conf"
         merged: dict[str, object] = {**settings, **self._parameters}
         lines = [f"{key} {_quoted(value)}" for key, value in merged.items()]
@@ -92,12 +92,12 @@ class Redis(Server):
 
 
 def _quoted(value: object) -> str:
-    """Return a value as redis.conf takes it."""
+    """Return a value quoted for redis.conf."""
     escaped = str(value).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 
 def _request(*words: str) -> bytes:
-    """Return a command in Redis' protocol (RESP)."""
+    """Encode a command in the Redis protocol (RESP)."""
     parts = [f"${len(word.encode())}\r\n{word}\r\n" for word in words]
     return f"*{len(words)}\r\n{''.join(parts)}".encode()

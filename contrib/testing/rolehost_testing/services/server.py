@@ -1,4 +1,4 @@
-"""What all engines have in common: a port, a folder, a process, and how to disturb it."""
+"""The base class of all engines: a port, a folder and a process, which tests can disturb."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from rolehost_testing.services.guarded import (
     stop_family,
 )
 
-#: Seconds after which a server that does not answer, or does not end, is given up.
+#: Timeout in seconds for the start and the stop of a server.
 PATIENCE = 120.0
 
 
 class StartFailed(RuntimeError):
-    """An engine ended or did not answer after its start; the message ends with its log."""
+    """An engine ended or did not answer after its start; the message ends with the log."""
 
 
 class Server(ABC):
-    """An engine on a free port of 127.0.0.1, in a folder of its own.
+    """An engine on a free port of 127.0.0.1, with a separate folder. A context manager.
 
-    Ends, and its folder with it, when it is closed, and when the process that started it is
-    gone, however that ended. A context manager.
+    The server ends and its folder is removed when it is closed, and when the process that
+    started it ends or is killed.
 
     Attributes:
-        port: where it listens; the same for its whole life.
-        folder: of its data, configuration and log.
+        port: the port on which it listens; it never changes.
+        folder: the folder of its data, configuration and log.
     """
 
-    #: What engine it is, as in ``start(name)``.
+    #: Name of the engine, as in ``start(name)``.
     name: str
 
-    #: What asks it to end in order, and what ends it at once.
+    #: The signals for a clean stop and for an immediate stop.
     fast: ClassVar[signal.Signals] = signal.SIGTERM
     at_once: ClassVar[signal.Signals] = signal.SIGKILL
 
@@ -55,21 +55,21 @@ class Server(ABC):
     @property
     @abstractmethod
     def url(self) -> str:
-        """Of the server, as the plugin's settings take it."""
+        """URL of the server, for the plugin's settings."""
 
     @abstractmethod
     def _command(self) -> list[str | Path]:
-        """Return the program, in the foreground, and its arguments."""
+        """Return the program and its arguments, to run in the foreground."""
 
     @abstractmethod
     def _answers(self) -> bool:
-        """Ask the engine whether it serves.
+        """Return whether the engine is ready for clients.
 
-        False, ConnectionError and TimeoutError mean: not yet.
+        False, ConnectionError and TimeoutError mean that it is not ready yet.
         """
 
     def _user(self) -> str | None:
-        """Return the user to run it as; None is the user of this process."""
+        """Return the user to run it as; None means the user of this process."""
         return None
 
     @property
@@ -77,7 +77,7 @@ class Server(ABC):
         """Id of the main process.
 
         Raises:
-            RuntimeError: it does not run.
+            RuntimeError: the server does not run.
         """
         if self._process is None:
             raise RuntimeError(f"{self.name} on port {self.port} does not run")
@@ -85,12 +85,12 @@ class Server(ABC):
 
     @property
     def running(self) -> bool:
-        """Whether it was started and not stopped since."""
+        """Whether it was started and not stopped."""
         return self._process is not None
 
     @property
     def log(self) -> str:
-        """Everything that it has said so far."""
+        """The whole output so far."""
         with contextlib.suppress(FileNotFoundError):
             return self._log_file.read_text("utf-8", "replace")
         return ""
@@ -100,11 +100,11 @@ class Server(ABC):
         return self.folder / "log"
 
     def run(self) -> None:
-        """Start it, again on the same port with the same data; return when it answers.
+        """Start the server and wait until it answers; a restart keeps the port and the data.
 
         Raises:
-            StartFailed: it ended, or gave no answer in time.
-            RuntimeError: it runs already.
+            StartFailed: the server ended, or did not answer in time.
+            RuntimeError: it already runs.
         """
         self._launch()
         self._await_answer()
@@ -128,10 +128,10 @@ class Server(ABC):
             time.sleep(0.02)
 
     def stop(self, immediate: bool = False) -> None:
-        """End it and return when it has ended; nothing happens when it does not run.
+        """Stop the server and wait for its end; do nothing if it does not run.
 
         Args:
-            immediate: without any order: PostgreSQL's "immediate" shutdown, SIGKILL of the others.
+            immediate: skip the clean shutdown: "immediate" mode of PostgreSQL, otherwise SIGKILL.
         """
         if self._process is None:
             return
@@ -160,20 +160,20 @@ class Server(ABC):
         self._guarded.gone(process)
 
     def restart(self, immediate: bool = False) -> None:
-        """Stop it and start it again."""
+        """Stop the server and start it again."""
         self.stop(immediate)
         self.run()
 
     def freeze(self) -> None:
-        """Stop all its processes with SIGSTOP: connections stand, nobody answers."""
+        """Stop all its processes with SIGSTOP: connections stay open without an answer."""
         stop_family(self.pid)
 
     def thaw(self) -> None:
-        """Let its processes go on."""
+        """Resume its processes."""
         continue_family(self.pid)
 
     def close(self) -> None:
-        """End it and remove its folder; the second time, do nothing."""
+        """Kill the server and remove its folder. Idempotent."""
         if self._closed:
             return
         self._closed = True
