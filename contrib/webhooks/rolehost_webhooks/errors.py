@@ -1,4 +1,4 @@
-"""What the services of this package raise; routes answer with it, the handler gives up on it."""
+"""Errors of this package's rules. Routes turn them into answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class WebhooksError(RolehostError):
 
 
 class NotFound(WebhooksError):
-    """No application, endpoint, event type, message or attempt has this id or uid."""
+    """The id or uid does not exist."""
 
     def __init__(self, what: str = "Entity") -> None:
         super().__init__(f"{what} not found")
@@ -20,7 +20,7 @@ class Conflict(WebhooksError):
     """The uid, event type name or eventId is taken.
 
     Attributes:
-        code: tells clients the kind of conflict.
+        code: error code for clients.
     """
 
     def __init__(self, message: str, code: str = "conflict") -> None:
@@ -32,7 +32,7 @@ class Impossible(WebhooksError):
     """The values are valid, but the state of the entity forbids the operation.
 
     Attributes:
-        code: tells clients the reason.
+        code: error code for clients.
     """
 
     def __init__(self, message: str, code: str) -> None:
@@ -41,11 +41,11 @@ class Impossible(WebhooksError):
 
 
 class Rejected(WebhooksError):
-    """A value does not fit.
+    """A value is invalid.
 
     Attributes:
-        location: path to the value, ``("body", "url")``.
-        kind: tells clients the kind of error.
+        location: path to the value, for example ``("body", "url")``.
+        kind: error type for clients.
     """
 
     def __init__(self, location: tuple[str, ...], message: str, kind: str = "value_error") -> None:

@@ -14,10 +14,10 @@ MESSAGE = "msg_"
 ATTEMPT = "atmpt_"
 TASK = "qtask_"
 
-#: Unix time of KSUID's own zero, seconds.
+#: KSUID's epoch in Unix seconds.
 EPOCH = 1_400_000_000
 
-#: The times that an id can hold, Unix milliseconds; the last is in the year 2150.
+#: The range of times that an id can hold in Unix milliseconds; the last is in the year 2150.
 EARLIEST = EPOCH * 1000
 LATEST = (EPOCH + 0xFFFF_FFFF) * 1000 + 999
 
@@ -25,34 +25,34 @@ ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 LENGTH = 27
 RANDOM_BYTES = 15
 
-#: Random bytes of the distance to the highest id: enough that no two are equal, and so few that a
-#: million ids in a row stay within one step of time.
+#: Number of random bytes in the distance to the highest id. It is large enough to avoid
+#: collisions, and small enough that a million consecutive ids stay within one time step.
 STEP_BYTES = 10
 
 
 def new(prefix: str, services: Services) -> str:
-    """Return a new id made of the services' clock and random source."""
+    """Return a new id from the clock and the random source of the services."""
     return prefix + ksuid(services.clock.now(), services.random.randbytes(RANDOM_BYTES))
 
 
 def first_at(prefix: str, milliseconds: int) -> str:
-    """Return the smallest id that something created at this time can have."""
+    """Return the smallest id for this creation time."""
     return prefix + ksuid(milliseconds, bytes(RANDOM_BYTES))
 
 
 def last_at(prefix: str, milliseconds: int) -> str:
-    """Return the greatest id that something created at this time can have."""
+    """Return the greatest id for this creation time."""
     return prefix + ksuid(milliseconds, b"\xff" * RANDOM_BYTES)
 
 
 def above(identity: str, highest: str | None, step: int) -> str:
-    """Return an id if it is above the highest one, else the one ``step`` after that.
+    """Return ``identity`` if it is above ``highest``, else the id ``step`` after ``highest``.
 
     Args:
-        identity: the id that was made.
+        identity: the new id.
         highest: the highest existing id, or None.
-        step: a random number from 1 up. Two writers that see the same highest id at the same
-            moment must not get the same id.
+        step: a random number of at least 1, so that two writers that see the same highest id
+            do not get the same new id.
     """
     if highest is None or identity > highest:
         return identity
@@ -66,7 +66,7 @@ def above(identity: str, highest: str | None, step: int) -> str:
 def ksuid(milliseconds: int, payload: bytes) -> str:
     """Encode a time (milliseconds since the Unix epoch) and fifteen bytes.
 
-    A time outside of the range of four bytes becomes the nearest one inside.
+    A time outside the range of four bytes is replaced by the nearest valid time.
     """
     seconds, rest = divmod(min(max(milliseconds, EARLIEST), LATEST), 1000)
     stamp = (seconds - EPOCH).to_bytes(4, "big") + bytes([rest // 4])

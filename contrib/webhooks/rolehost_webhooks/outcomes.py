@@ -1,10 +1,10 @@
-"""Events about the end of deliveries, for programs that read the topic of the settings.
+"""Events about the outcome of deliveries, published to the topic from the settings.
 
-Types and fields are those of Svix's operational webhooks where it has one: ``endpoint.disabled``
-and ``message.attempt.exhausted``. It has none for success.
+``endpoint.disabled`` and ``message.attempt.exhausted`` have the types and fields of Svix's
+operational webhooks. Svix has no such webhook for success.
 
-They may be made messages again, for operational webhooks: of such a message nothing is told, or
-one would follow the other for ever.
+The events can become messages themselves, as operational webhooks. No event is published about
+the delivery of such a message, because that would be an endless loop.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ SUCCEEDED = "message.attempt.succeeded"
 EXHAUSTED = "message.attempt.exhausted"
 DISABLED = "endpoint.disabled"
 
-#: Event types of messages that are outcomes themselves.
+#: Event types of the messages about outcomes.
 TYPES = frozenset({SUCCEEDED, EXHAUSTED, DISABLED})
 
 
 def events(topic: str, attempt: Attempt, verdict: Verdict) -> Iterator[Event[dict[str, Any]]]:
-    """Yield the events after an attempt; none if another attempt follows.
+    """Yield the events after an attempt; no events if the attempt is retried.
 
-    The key is the endpoint's id, so the events of one endpoint keep their order.
+    The key is the endpoint's id, so the events of one endpoint stay in order.
     """
     if verdict.delay is not None:
         return

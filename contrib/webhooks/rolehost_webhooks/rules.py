@@ -1,7 +1,7 @@
-"""The rules that names, URLs, headers and payloads follow, whatever way they come in.
+"""Validation of names, URLs, headers and payloads, the same for every kind of input.
 
 HTTP and GraphQL bodies, path segments, query parameters, stream events and commands all use
-these, so that nothing is stored that another way in refuses, or that can never be sent.
+these rules, so that every stored value is valid everywhere and can be sent.
 """
 
 from __future__ import annotations
@@ -18,42 +18,42 @@ from msgspec import Meta
 
 from rolehost_webhooks.errors import NotFound, Rejected
 
-#: Uids, eventIds, event types, channels, tags. ``$`` alone allows a newline after the name.
-#: ``.`` and ``..`` could be created and never found: no path has them as a segment (RFC 3986,
-#: 5.2.4).
+#: Pattern of uids, eventIds, event types, channels and tags. ``$`` alone would allow a newline
+#: after the name. ``.`` and ``..`` are excluded because they cannot be a path segment (RFC 3986,
+#: 5.2.4), so such an object could not be found.
 NAME = r"^(?!\.{1,2}$)[a-zA-Z0-9\-_.]+$(?!\n)"
 LONGEST_NAME = 256
 Name = Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME, pattern=NAME)]
 
-#: What a listing's iterator is: a name, or a name after a hyphen to go back. A tilde before a name
-#: that begins with a hyphen says that the listing goes on after it.
+#: Iterator of a listing: a name, or a hyphen and a name to go back. If the name itself begins with
+#: a hyphen, a tilde before it means that the listing goes forward.
 Iterator = Annotated[
     str, Meta(min_length=1, max_length=LONGEST_NAME + 1, pattern=NAME.replace("^", "^~?", 1))
 ]
 
-#: Text for people: any characters but NUL, which PostgreSQL cannot hold.
+#: Free text: any characters except NUL, which PostgreSQL cannot store.
 Prose = Annotated[str, Meta(pattern=r"^(?![\s\S]*\x00)")]
 
-#: Bytes of ``metadata`` as compact JSON.
+#: Maximum size of ``metadata`` as compact JSON, in bytes.
 LONGEST_METADATA = 4096
 
-#: Bytes of a payload; ``[http] max_body`` is smaller unless it is set.
+#: Maximum size of a payload in bytes. The default of ``[http] max_body`` is smaller.
 LONGEST_PAYLOAD = 16_777_216
 
-#: Most bytes of a URL, and of a header's name and value, as common servers accept them.
+#: Maximum bytes of a URL and of a header's name and value, as common servers accept them.
 LONGEST_URL = 2048
 LONGEST_HEADER_NAME = 256
 LONGEST_HEADER_VALUE = 4096
 
-#: Headers of a delivery that no endpoint may set, besides the signatures. The first row belongs
-#: to the connection (RFC 9110, 7.6.1), so that setting it could change where a request ends.
+#: Headers of a delivery that endpoints must not set, besides the signatures. The first row belongs
+#: to the connection (RFC 9110, 7.6.1): setting it could allow request smuggling.
 RESERVED_HEADERS = frozenset(
     {"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding"}
     | {"upgrade", "expect", "content-length", "content-encoding", "content-type", "host"}
     | {"user-agent", "accept-encoding"}
 )
 
-#: Beginnings of header names that no endpoint may set.
+#: Prefixes of header names that endpoints must not set.
 RESERVED_PREFIXES = ("svix-", "webhook-", "x-amzn-", "x-svix-")
 
 _NAME = re.compile(NAME)
@@ -61,8 +61,8 @@ _NAME = re.compile(NAME)
 #: RFC 9110, 5.6.2: ``token``.
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
-#: RFC 9110, 8.3.1: a media type with parameters. Spaces and the list of parameters are possessive,
-#: so that no text takes more than one pass.
+#: RFC 9110, 8.3.1: a media type with parameters. The quantifiers for spaces and parameters are
+#: possessive, to prevent catastrophic backtracking.
 _MEDIA_TYPE = re.compile(
     r"""[!#$%&'*+\-.^_`|~0-9A-Za-z]+/[!#$%&'*+\-.^_`|~0-9A-Za-z]+
     (?:[ \t]*+;[ \t]*+(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+
@@ -74,18 +74,18 @@ _HOST_LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 
 
 def is_name(text: str) -> bool:
-    """Say whether a text is a name: 1 to 256 of letters, digits, ``-_.``, not ``.`` or ``..``."""
+    """Return whether a text is a name: 1 to 256 letters, digits, ``-_.``; not ``.`` or ``..``."""
     return len(text) <= LONGEST_NAME and _NAME.search(text) is not None
 
 
 def reference(text: str, what: str) -> str:
-    """Return an id or a name of the caller's own, as it stands in a path or an argument.
+    """Return the id or uid in a path or an argument.
 
     Args:
-        what: ``Application``, for the message.
+        what: kind of object for the error message, for example ``Application``.
 
     Raises:
-        NotFound: nothing can have it.
+        NotFound: the text cannot be an id or uid.
     """
     if not is_name(text):
         raise NotFound(what)
@@ -93,10 +93,10 @@ def reference(text: str, what: str) -> str:
 
 
 def check_name(text: str, location: tuple[str, ...]) -> None:
-    """Refuse what is no name.
+    """Check that a text is a name.
 
     Raises:
-        Rejected: it is none.
+        Rejected: the text is not a name.
     """
     if not is_name(text):
         raise Rejected(
@@ -107,10 +107,10 @@ def check_name(text: str, location: tuple[str, ...]) -> None:
 
 
 def check_uid(uid: str | None, prefix: str) -> None:
-    """Refuse a uid that is no name or could be taken for an id.
+    """Check that a uid is a name and does not look like an id.
 
     Raises:
-        Rejected: it is, or it begins with the prefix of ids.
+        Rejected: the uid is not a name, or it begins with the prefix of ids.
     """
     if uid is None:
         return
@@ -120,10 +120,10 @@ def check_uid(uid: str | None, prefix: str) -> None:
 
 
 def check_metadata(metadata: Mapping[str, str] | None) -> None:
-    """Refuse metadata that is too large.
+    """Check the size of metadata.
 
     Raises:
-        Rejected: as compact JSON it has more than 4096 bytes.
+        Rejected: the metadata has more than 4096 bytes as compact JSON.
     """
     size = len(msgspec.json.encode(metadata or {}))
     if size > LONGEST_METADATA:
@@ -133,10 +133,10 @@ def check_metadata(metadata: Mapping[str, str] | None) -> None:
 
 
 def check_url(url: str) -> None:
-    """Refuse what is no absolute HTTP URL. Which addresses are allowed is decided on sending.
+    """Check that a text is an absolute HTTP URL. Addresses are checked when a request is sent.
 
     Raises:
-        Rejected: it is none, has user information, or names a host that cannot exist.
+        Rejected: the URL is not absolute HTTP, has user information, or an invalid host.
     """
     try:
         parts = urlsplit(url)
@@ -150,10 +150,10 @@ def check_url(url: str) -> None:
 
 
 def with_ascii_host(url: str) -> str:
-    """Return a URL whose host is in ASCII: an internationalised one by UTS 46 and IDNA 2008.
+    """Return a URL with an ASCII host; internationalised names use UTS 46 and IDNA 2008.
 
     Raises:
-        ValueError: it has no host, or one that cannot exist.
+        ValueError: the URL has no host, or an invalid one.
     """
     parts = urlsplit(url)
     host = _ascii_host(parts)
@@ -167,7 +167,7 @@ def _ascii_host(parts: SplitResult) -> str:
     """Return the host in ASCII.
 
     Raises:
-        ValueError: it cannot exist.
+        ValueError: the host is invalid.
     """
     host = parts.hostname or ""
     if ":" in host:
@@ -183,20 +183,20 @@ def _ascii_host(parts: SplitResult) -> str:
 
 
 def check_payload(payload: bytes) -> None:
-    """Refuse a payload that is too large.
+    """Check the size of a payload.
 
     Raises:
-        Rejected: it has more than 16 MiB.
+        Rejected: the payload has more than 16 MiB.
     """
     if len(payload) > LONGEST_PAYLOAD:
         raise Rejected(("body", "payload"), f"at most {LONGEST_PAYLOAD} bytes, got {len(payload)}")
 
 
 def check_headers(headers: Mapping[str, str], location: tuple[str, ...]) -> None:
-    """Refuse headers that cannot be sent or that belong to the delivery itself.
+    """Check that headers can be sent and are not reserved for the delivery.
 
     Raises:
-        Rejected: one of them is such, or two names differ in case only.
+        Rejected: a header is invalid or reserved, or two names differ only in case.
     """
     known = set[str]()
     for name, value in headers.items():
@@ -216,10 +216,10 @@ def check_headers(headers: Mapping[str, str], location: tuple[str, ...]) -> None
 
 
 def check_media_type(text: str, location: tuple[str, ...]) -> None:
-    """Refuse what cannot be sent as ``Content-Type``.
+    """Check that a text can be sent as ``Content-Type``.
 
     Raises:
-        Rejected: it is no media type.
+        Rejected: the text is not a media type.
     """
     if not _sendable(text) or not _MEDIA_TYPE.fullmatch(text):
         raise Rejected(location, "must be a media type such as application/xml; charset=utf-8")
@@ -230,10 +230,10 @@ def _sendable(value: str) -> bool:
 
 
 def json_of(value: Any, location: tuple[str, ...]) -> bytes:
-    """Return decoded JSON as JSON again.
+    """Encode a decoded JSON value.
 
     Raises:
-        Rejected: it has an integer of more than 64 bits, or is nested too deeply.
+        Rejected: the value has an integer of more than 64 bits, or is nested too deeply.
     """
     try:
         return msgspec.json.encode(value)
@@ -244,10 +244,10 @@ def json_of(value: Any, location: tuple[str, ...]) -> bytes:
 
 
 def converted(value: Any, kind: Any, location: tuple[str, ...]) -> Any:
-    """Return a value that fits one of the types above; None stays None.
+    """Validate a value against one of the types above; None stays None.
 
     Raises:
-        Rejected: it does not fit.
+        Rejected: the value is invalid.
     """
     try:
         return None if value is None else msgspec.convert(value, kind)

@@ -18,13 +18,12 @@ class ApiSettings(Settings, frozen=True):
     """``[webhooks-api]``.
 
     Attributes:
-        token: what clients send as ``Authorization: Bearer``. None, or an empty one, leaves it
-            to ``[http] token`` and ``[http] authentication`` who may use the API: the check
-            ``webhooks-token`` says so, and where ``[deployment] environment`` is
-            ``production`` it is refused.
+        token: the bearer token that clients must send (``Authorization: Bearer``). If it is None
+            or empty, ``[http] token`` and ``[http] authentication`` decide who may use the API,
+            and the check ``webhooks-token`` reports this. It is refused if ``[deployment]
+            environment`` is ``production``.
         authentication: who authenticates clients. ``token``: this API, by its token. ``proxy``:
-            what stands before it; nobody else can reach it, and it may do without a token of
-            its own.
+            a proxy in front of the API, which clients cannot bypass; the token is optional then.
     """
 
     token: Secret | None = None
@@ -32,7 +31,7 @@ class ApiSettings(Settings, frozen=True):
 
     @property
     def demanded(self) -> Secret | None:
-        """The token that clients must send; None: they need none."""
+        """The token that clients must send, or None if they need no token."""
         return self.token or None
 
 
@@ -53,26 +52,27 @@ class DeliverySettings(Settings, frozen=True):
     """``[webhooks-delivery]``.
 
     Attributes:
-        schedule: seconds before the second, third … attempt; after the last of them the
-            delivery is a dead letter. The default is what Standard Webhooks proposes: eight
-            attempts in about 28 hours.
-        jitter: relative spread of each of these, 0.2 is ± 20 %.
-        retry_after_longest: seconds up to which a receiver's ``Retry-After`` is obeyed.
-        timeout: seconds for connecting, and again for each wait for bytes of the response.
-        response_limit: bytes of a response that are kept with the attempt.
-        allow_private: also deliver to loopback, private, link-local and otherwise not public
-            addresses. Leave it off wherever strangers may set an endpoint's URL.
-        allow_networks: networks to which deliveries may go although they are not public, for
-            example ``["10.1.0.0/16"]``. Of no effect with ``allow_private``.
-        connections: open connections kept for each receiver.
+        schedule: delays in seconds before the second, third … attempt. If the last attempt fails,
+            the delivery is a dead letter. The default is the schedule that Standard Webhooks
+            recommends: eight attempts in about 28 hours.
+        jitter: relative random variation of each delay; 0.2 is ± 20 %.
+        retry_after_longest: maximum delay in seconds that a receiver can request with
+            ``Retry-After``.
+        timeout: timeout in seconds for connecting, and for each read of the response.
+        response_limit: maximum bytes of a response that are kept with the attempt.
+        allow_private: also deliver to loopback, private, link-local and other non-public
+            addresses. Do not set it if untrusted users can set an endpoint's URL.
+        allow_networks: networks that are allowed although they are not public, for example
+            ``["10.1.0.0/16"]``. It has no effect if ``allow_private`` is set.
+        connections: maximum number of open connections that are kept for each receiver.
         retention_days: days after which messages and their attempts are removed.
-        overdue: seconds by which the oldest delivery may be late before the check
+        overdue: maximum delay of the oldest delivery in seconds; above it the check
             ``webhooks-backlog`` fails.
-        outcomes: topic to which an event is published when a delivery has ended, well or not,
-            and when an endpoint is disabled for its answer; None publishes none.
-        cache_secrets: also keep endpoints' secrets and headers in a cache that processes share,
-            for example Redis, whose server then holds them in clear text. A cache in the memory
-            of each process holds them in any case.
+        outcomes: topic for events about deliveries that succeeded or failed permanently, and
+            about endpoints that were disabled by their answer. None publishes no events.
+        cache_secrets: also keep endpoints' secrets and headers in a shared cache, for example
+            Redis, whose server then holds them in clear text. An in-process cache always holds
+            them.
     """
 
     schedule: tuple[Seconds, ...] = (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 36_000.0)
@@ -89,10 +89,10 @@ class DeliverySettings(Settings, frozen=True):
     cache_secrets: bool = False
 
     def __post_init__(self) -> None:
-        """Check what no type says.
+        """Check the networks.
 
         Raises:
-            ValueError: a network is none.
+            ValueError: a network is invalid.
         """
         for text in self.allow_networks:
             try:

@@ -11,13 +11,13 @@ from collections.abc import Iterable
 
 PREFIX = "whsec_"
 
-#: Bytes of a secret that the standard allows: at least 24, at most 64.
+#: Minimum and maximum number of bytes of a secret by the standard.
 SHORTEST = 24
 LONGEST = 64
 
 
 def new_secret() -> str:
-    """Return a new secret: ``whsec_`` and base64 of 24 bytes of the system's random source."""
+    """Return a new secret: ``whsec_`` and 24 random bytes from the operating system in base64."""
     return PREFIX + base64.b64encode(secrets.token_bytes(SHORTEST)).decode()
 
 
@@ -25,7 +25,7 @@ def key_of(secret: str) -> bytes:
     """Return the bytes of a secret given as base64, with or without its prefix.
 
     Raises:
-        ValueError: it is not base64, or shorter or longer than the standard allows.
+        ValueError: the secret is not base64, or shorter or longer than the standard allows.
     """
     text = secret.removeprefix(PREFIX)
     try:
@@ -38,7 +38,7 @@ def key_of(secret: str) -> bytes:
 
 
 def normalised(secret: str) -> str:
-    """Return a secret in the form in which it is kept and shown: with prefix and padding.
+    """Return a secret in its normal form, with prefix and padding.
 
     Raises:
         ValueError: as :func:`key_of`.
@@ -50,10 +50,10 @@ def signature(keys: Iterable[str], message_id: str, timestamp: int, body: bytes)
     """Return the value of the signature header: one ``v1`` signature for each secret.
 
     Args:
-        keys: secrets, the newest first; more than one while a rotation's grace lasts.
-        message_id: the message's id, the same on every attempt.
-        timestamp: when this attempt is made, seconds since the Unix epoch.
-        body: exactly the bytes that are sent.
+        keys: secrets, the newest first; more than one during the grace period of a rotation.
+        message_id: id of the message, the same for every attempt.
+        timestamp: time of this attempt in Unix seconds.
+        body: the exact bytes that are sent.
     """
     signed = b"%s.%d.%s" % (message_id.encode(), timestamp, body)
     parts = []

@@ -1,4 +1,4 @@
-"""Background work, one actor a module: fan out, deliver, retention, recover."""
+"""Background jobs, one module for each actor: fan out, deliver, retention, recover."""
 
-#: The queue in which all of it waits.
+#: The queue of all these jobs.
 QUEUE = "webhooks"

@@ -1,8 +1,8 @@
-"""Actor ``webhooks.deliver``: one message to one endpoint, signed, recorded, tried again.
+"""Actor ``webhooks.deliver``: sends one message to one endpoint, records and retries it.
 
-The request is sent outside of any transaction; what came of it is recorded in one, together
-with the job's own state. A process that dies between the two sends again, under the same
-``webhook-id``, by which receivers recognise it.
+The request is sent outside a transaction. Its result is recorded in one transaction together
+with the job's state. If the process dies between the two, the request is sent again with the
+same ``webhook-id``, so that receivers can ignore the duplicate (at-least-once delivery).
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ def deliver(
     trigger: int = Trigger.SCHEDULED,
     once: bool = False,
 ) -> Outcome:
-    """Send a message to an endpoint, unless that has become needless or impossible.
+    """Send a message to an endpoint, if it still must and can be sent.
 
     Args:
-        trigger: why; recorded with the attempt.
-        once: one attempt beside the schedule: it is made whatever the delivery's status, and
-            nothing follows from its failure.
+        trigger: why the attempt is made; recorded with it.
+        once: make one manual attempt outside the retry schedule. It is made whatever the
+            delivery's status is, and it is not retried if it fails.
     """
     services = job.services
     found = cached.delivery(services, message_id, endpoint_id)
     if found is None:
-        return None  # removed meanwhile
+        return None  # removed since the job was enqueued
     delivery, target = found
     if delivery.status == Status.SUCCESS and not once:
-        return None  # a manual attempt was faster
+        return None  # a manual attempt has already delivered it
     if not _sendable(delivery.message, target, once=once):
         with services.unit_of_work():
             deliveries.cancel(message_id, endpoint_id, services.clock.now())
@@ -81,8 +81,8 @@ def deliver(
 
 
 def configured(settings: DeliverySettings) -> Actor:
-    """Return the actor with the schedule and the time limit of the settings."""
-    # Connecting, sending, waiting and reading each have the whole timeout.
+    """Return the actor with the retry schedule and the time limit from the settings."""
+    # The timeout applies separately to connecting, sending, waiting and reading.
     return replace(deliver, retry=policy(settings), time_limit=settings.timeout * 4 + 30)
 
 
@@ -94,7 +94,7 @@ def policy(settings: DeliverySettings) -> RetryPolicy:
 
 
 def _sendable(message: Message, target: Target, *, once: bool) -> bool:
-    """Return whether there still is something to send and an endpoint to send it to."""
+    """Return whether the payload still exists and the endpoint accepts it."""
     if message.payload is None or target.deleted:
         return False
     return not target.disabled or once
@@ -126,7 +126,7 @@ def _outcome(verdict: Verdict) -> Outcome:
 
 
 def _log(attempt: Attempt, verdict: Verdict) -> None:
-    """Log a manual attempt that failed; its job is complete, so the host logs no failure."""
+    """Log a failed manual attempt: its job is complete, so the host does not log a failure."""
     if verdict.status != Status.SUCCESS:
         log.warning(
             "manual attempt failed: message %s, endpoint %s: %s",
@@ -139,10 +139,10 @@ def _log(attempt: Attempt, verdict: Verdict) -> None:
 def _record(
     services: Services, attempt: Attempt, verdict: Verdict, topic: str | None, *, once: bool
 ) -> bool:
-    """Write attempt, delivery and events; they commit when the job ends, with its state.
+    """Write attempt, delivery and events; they commit together with the job's state.
 
     Returns:
-        Whether the verdict is the delivery's; False if another attempt decides or decided.
+        Whether the verdict applies to the delivery; False if another attempt decides it.
     """
     now = services.clock.now()
     later = None if verdict.delay is None else now + int(verdict.delay * 1000)

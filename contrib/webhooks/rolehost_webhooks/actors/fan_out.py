@@ -1,4 +1,4 @@
-"""Actor ``webhooks.fan_out``: one message becomes one delivery for each endpoint that listens."""
+"""Actor ``webhooks.fan_out``: creates one delivery for each endpoint that accepts a message."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rolehost_webhooks.repositories import cached, deliveries, messages
 
 @actor(name="webhooks.fan_out", queue=QUEUE)
 def fan_out(job: JobContext, message_id: str) -> None:
-    """Create the deliveries of a message and their jobs, together with this job's completion."""
+    """Create the deliveries of a message and their jobs; all commit with this job's state."""
     with job.services.unit_of_work() as work:
         message = messages.envelope(message_id)
         if message is None:

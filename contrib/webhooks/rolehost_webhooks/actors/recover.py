@@ -1,4 +1,4 @@
-"""Actor ``webhooks.recover``: sends undelivered messages of a period again, in batches."""
+"""Actor ``webhooks.recover``: resends the undelivered messages of a period, in batches."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from rolehost_webhooks.actors.deliver import deliver
 from rolehost_webhooks.models import Trigger
 from rolehost_webhooks.repositories import deliveries
 
-#: Deliveries started again in one transaction.
+#: Deliveries restarted in one transaction.
 BATCH = 500
 
 
 @actor(name="webhooks.recover", queue=QUEUE)
 def recover(job: JobContext, endpoint_id: str, first: str, last: str) -> None:
-    """Start the deliveries to an endpoint again that failed or were cancelled.
+    """Restart the failed and cancelled deliveries to an endpoint.
 
     Args:
         first: id of the first message.
@@ -33,5 +33,5 @@ def recover(job: JobContext, endpoint_id: str, first: str, last: str) -> None:
             ],
         )
         if found:
-            # All ids have one length, so the longer one comes directly after this batch.
+            # All ids have the same length, so the longer text sorts directly after this batch.
             work.enqueue(recover, endpoint_id=endpoint_id, first=found[-1] + "0", last=last)

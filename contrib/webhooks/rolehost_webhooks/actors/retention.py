@@ -8,10 +8,10 @@ from rolehost_webhooks.actors import QUEUE
 from rolehost_webhooks.repositories import messages
 from rolehost_webhooks.settings import DeliverySettings
 
-#: Messages removed in one transaction; small, for it holds SQLite's write lock.
+#: Messages removed in one transaction. Small, because it holds SQLite's write lock.
 BATCH = 200
 
-#: Seconds between two batches.
+#: Pause between two batches, in seconds.
 PAUSE = 0.2
 
 DAY = 86_400_000
@@ -19,7 +19,7 @@ DAY = 86_400_000
 
 @actor(name="webhooks.retention", queue=QUEUE, priority=10)
 def retention(job: JobContext) -> Outcome:
-    """Remove one batch of old messages and expired payloads; run again while there are more."""
+    """Remove one batch of old messages and expired payloads; retry if more remain."""
     settings: DeliverySettings = job.services.settings("webhooks-delivery")
     now = job.services.clock.now()
     with job.services.unit_of_work():

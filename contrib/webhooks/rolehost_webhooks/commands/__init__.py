@@ -1,4 +1,4 @@
-"""``rolehost webhooks``: receive, send and look up from the command line."""
+"""``rolehost webhooks``: receive, send and look up webhooks from the command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``rolehost webhooks attempts``: what came of a message, attempt by attempt."""
+"""``rolehost webhooks attempts``: lists the delivery attempts of a message."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rolehost.api import CommandContext
 from rolehost_webhooks.commands.client import Client
 from rolehost_webhooks.commands.options import api_token, host_options, host_url
 
-#: Characters of a response that the table shows.
+#: Maximum number of characters of a response in the table.
 SHOWN = 200
 
 

@@ -1,4 +1,4 @@
-"""The API as the commands use it."""
+"""HTTP client of the commands."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Client:
     """Calls the API of a running host.
 
     Args:
-        url: where it answers, without ``/api/v1``.
-        token: the token to send, if any.
+        url: base URL of the host, without ``/api/v1``.
+        token: the bearer token, or None to send none.
     """
 
     def __init__(self, url: str, token: str | None) -> None:
@@ -27,10 +27,10 @@ class Client:
         self._pools = urllib3.PoolManager(timeout=urllib3.Timeout(10.0), retries=False)
 
     def call(self, method: str, *path: str, body: bytes | None = None, query: str = "") -> Any:
-        """Call ``/api/v1`` and the path; return the decoded answer, None when it is empty.
+        """Call a path below ``/api/v1``; return the decoded answer, or None if it is empty.
 
         Raises:
-            click.ClickException: there is no answer, or the answer is an error.
+            click.ClickException: if there is no answer, or the answer is an error.
         """
         url = "/".join((f"{self.url}/api/v1", *(quote(part, safe="") for part in path))) + query
         headers = self._headers
@@ -52,7 +52,7 @@ class Client:
 
 
 def _told(body: bytes) -> str:
-    """Return the message of an error's body, in one line."""
+    """Return the message in the body of an error, in one line."""
     try:
         said = msgspec.json.decode(body)
         detail = said["detail"]

@@ -1,4 +1,4 @@
-"""``rolehost webhooks listen``: a receiver that verifies and prints webhooks."""
+"""``rolehost webhooks listen``: receives, verifies and prints webhooks."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def listen(
 
 @contextmanager
 def _endpoint(client: Client, app: str, receiver: Receiver) -> Iterator[None]:
-    """Have an endpoint that leads to the receiver; remove it at the end."""
+    """Create an endpoint with the receiver's URL; remove it at the end."""
     wanted = msgspec.json.encode({"name": app, "uid": app})
     client.call("POST", "app", body=wanted, query="?get_if_exists=true")
     uid = f"listen-{receiver.url.rstrip('/').rpartition(':')[2]}"
@@ -86,7 +86,7 @@ def _endpoint(client: Client, app: str, receiver: Receiver) -> Iterator[None]:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Let TERM end the command as Ctrl-C does: tidily, and as a success."""
+    """Make SIGTERM end the command as Ctrl-C does: clean up and exit with 0."""
 
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
@@ -108,7 +108,7 @@ def _introduce(
     receiver: Receiver,
     protected: bool,
 ) -> None:
-    """Print the state, and how to send a message."""
+    """Print the status, and how to send a message."""
     authorization = f' -H "authorization: Bearer ${TOKEN_VARIABLE}"' if protected else ""
     console.print(f"Listening on {receiver.url} for application {app}. Send it something:\n")
     console.print(
@@ -125,11 +125,11 @@ def _introduce(
 
 
 def _print(console: Console, receiver: Receiver, count: int | None, as_json: bool) -> int:
-    """Print deliveries as they arrive; return how many were not valid."""
+    """Print deliveries as they arrive; return the number of invalid ones."""
     seen = wrong = 0
     while count is None or seen < count:
         try:
-            # Bounded, so that a signal is noticed on every platform.
+            # The timeout lets Python handle signals on every platform.
             request = receiver.requests.get(timeout=0.5)
         except queue.Empty:
             continue

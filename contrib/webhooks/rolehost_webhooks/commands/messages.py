@@ -1,4 +1,4 @@
-"""What ``rolehost webhooks send`` reads: messages whose payloads stay the bytes they were."""
+"""Input of ``rolehost webhooks send``: messages whose payloads are kept byte for byte."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One message to send; ``event_id`` None lets the host choose."""
+    """One message to send. If ``event_id`` is None, the host generates one."""
 
     event_type: str
     payload: bytes
@@ -30,7 +30,7 @@ class _Examples(msgspec.Struct):
 
 
 class _Message(msgspec.Struct, rename="camel"):
-    """A message as the API takes it."""
+    """A message in the form that the API accepts."""
 
     event_type: str
     payload: msgspec.Raw
@@ -38,13 +38,13 @@ class _Message(msgspec.Struct, rename="camel"):
 
 
 def from_file(path: Path, event_type: str | None) -> list[Outgoing]:
-    """Read a JSON array, or one JSON value a line.
+    """Read a JSON array, or one JSON value per line (JSON Lines).
 
-    An element is a message (``eventType`` and ``payload``), a group of examples (``name`` and
-    ``examples``), or anything else: the payload itself, of the given type.
+    An element is a message (``eventType`` and ``payload``) or a group of examples (``name`` and
+    ``examples``). Any other element is a payload of the given event type.
 
     Raises:
-        click.ClickException: the file is not JSON, or a payload has no type.
+        click.ClickException: if the file is not JSON, or a payload has no event type.
     """
     content = path.read_bytes()
     try:
@@ -61,10 +61,10 @@ def from_file(path: Path, event_type: str | None) -> list[Outgoing]:
 
 
 def one(data: str, event_type: str | None) -> Outgoing:
-    """Return the message of a payload given as text.
+    """Return a message with the payload that is given as text.
 
     Raises:
-        click.UsageError: it has no type, or is not JSON.
+        click.UsageError: if the payload has no event type, or is not JSON.
     """
     if event_type is None:
         raise click.UsageError("--data needs --type")
@@ -89,7 +89,7 @@ def _messages(element: msgspec.Raw, event_type: str | None) -> Iterator[Outgoing
 
 
 def _decoded(raw: bytes, kind: type[T]) -> T | None:
-    """Decode JSON into ``kind``; None when it has another form."""
+    """Decode JSON into ``kind``; return None if it does not match."""
     try:
         return msgspec.json.decode(raw, type=kind)
     except msgspec.ValidationError:

@@ -1,4 +1,4 @@
-"""Options of both commands, and their defaults."""
+"""Shared options of the commands, and their defaults."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rolehost.api import CommandContext
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-#: Environment variable with the API's token.
+#: Environment variable that holds the API token.
 TOKEN_VARIABLE = "ROLEHOST_WEBHOOKS_TOKEN"
 
 
@@ -30,7 +30,7 @@ def host_options(command: F) -> F:
 
 
 def host_url(context: CommandContext, given: str | None) -> str:
-    """Return where the API answers: as given, else where this deployment binds."""
+    """Return the URL of the API: the given one, or by default this deployment's bind address."""
     if given:
         return given.rstrip("/")
     bind: str = context.composition.deployment.host.http.bind
@@ -42,7 +42,7 @@ def host_url(context: CommandContext, given: str | None) -> str:
 
 
 def api_token(context: CommandContext, given: str | None) -> str | None:
-    """Return the token: the given one, or this deployment's, or None."""
+    """Return the given token, or by default this deployment's, or None."""
     if given:
         return given
     settings = settings_of(context, "webhooks-api")
@@ -53,7 +53,7 @@ def api_token(context: CommandContext, given: str | None) -> str | None:
 
 
 def settings_of(context: CommandContext, plugin: str) -> Any:
-    """Return the settings of a plugin; None when this deployment does not enable it."""
+    """Return the settings of a plugin, or None if this deployment does not enable it."""
     try:
         return context.composition.plugin(plugin).settings
     except LookupError:

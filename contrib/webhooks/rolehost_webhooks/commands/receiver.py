@@ -1,4 +1,4 @@
-"""A receiver on this machine that verifies webhooks."""
+"""A local HTTP server that receives and verifies webhooks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from threading import Thread
 
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-#: Largest body that is taken, bytes.
+#: Maximum size of a body in bytes.
 LARGEST = 16_777_216
 
 
@@ -18,10 +18,10 @@ class ReceivedRequest:
     """One request that arrived.
 
     Attributes:
-        id: header ``webhook-id``.
-        verified: whether the signature is right.
-        body: the payload, as it came.
-        error: why it was not verified; empty when it was.
+        id: value of the header ``webhook-id``.
+        verified: whether the signature is valid.
+        body: the payload, unchanged.
+        error: why the signature is not valid; empty if it is.
     """
 
     id: str
@@ -31,21 +31,21 @@ class ReceivedRequest:
 
 
 class _Server(ThreadingHTTPServer):
-    """Threads end with the process; a port that was just let go may be taken again."""
+    """Uses daemon threads, and ``SO_REUSEADDR`` to bind a port that was just closed."""
 
     daemon_threads = True
     allow_reuse_address = True
 
 
 class Receiver:
-    """Listens at once; verifies signatures after :meth:`trust` was given the secret.
+    """Listens from creation on; verifies signatures after :meth:`trust` has set the secret.
 
     Args:
         host: address to listen on.
-        port: 0 takes a free one.
+        port: port to listen on; 0 selects a free one.
 
     Raises:
-        OSError: the port is in use.
+        OSError: if the port is in use.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -69,7 +69,7 @@ class Receiver:
                 receiver.requests.put(request)
 
             def log_message(self, *_args: object) -> None:
-                """Log nothing: the command prints webhooks."""
+                """Log nothing, because the command prints the webhooks."""
 
         self._server = _Server((host, port), Handler)
         self.url = f"http://{host}:{self._server.server_address[1]}/"

@@ -1,4 +1,4 @@
-"""``rolehost webhooks send``: one message, or files of them, over HTTP or through the stream."""
+"""``rolehost webhooks send``: sends messages over HTTP or through the stream."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def send(
 
 
 def _send_all(messages: list[Outgoing], deliver: Deliver) -> list[str]:
-    """Send, with a progress bar when there are several; return the ids."""
+    """Send the messages, with a progress bar if there are several; return their ids."""
     if len(messages) == 1:
         return [deliver(messages[0])]
     console = Console(stderr=True)
@@ -93,7 +93,7 @@ def _over_http(client: Client, app: str) -> Deliver:
         head = {"eventType": message.event_type}
         if message.event_id is not None:
             head["eventId"] = message.event_id
-        # Put together by hand: the payload's bytes must not change.
+        # Concatenated, not encoded, so that the bytes of the payload do not change.
         body = msgspec.json.encode(head)[:-1] + b',"payload":' + message.payload + b"}"
         answer = client.call("POST", "app", app, "msg", body=body, query="?with_content=false")
         return str(answer["id"])
@@ -129,10 +129,10 @@ def _through_stream(context: CommandContext, app: str) -> Deliver:
 
 
 def _check_name(text: str, what: str) -> None:
-    """Raise for a value with which the handler would make a dead letter.
+    """Refuse a value that the handler would dead-letter.
 
     Raises:
-        click.ClickException: it is no name.
+        click.ClickException: if the text is not a valid name.
     """
     try:
         check_name(text, (what,))

@@ -1,1 +1,1 @@
-"""Sending one signed request: the pooled client, the guard of addresses, the verdict after it."""
+"""Sending one signed request: the pooled client, the address guard and the verdict."""

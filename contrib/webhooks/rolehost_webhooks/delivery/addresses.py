@@ -1,11 +1,11 @@
-"""Which IP addresses belong to the public internet, by a table of our own.
+"""Tells public IP addresses from others, by a table in this module.
 
 Source: IANA's special-purpose address registries for IPv4 and for IPv6 (RFC 6890, updated by
 RFC 8190), https://www.iana.org/assignments/iana-ipv4-special-registry and
 https://www.iana.org/assignments/iana-ipv6-special-registry. Each row names the month of allocation
-and the RFC. The latest allocation here is of April 2025; the rows have not been compared with
-today's registries, so look there for later ones. ``ipaddress.is_global`` is not used: its table
-differs between patch versions of Python.
+and the RFC. The latest allocation in this table is from April 2025. The rows have not been compared
+with the current registries, which may list later ones. ``ipaddress.is_global`` is not used because
+its table differs between patch versions of Python.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ _OPEN_4 = (
     "192.0.0.10/32",  # 2017-02, RFC 8155: TURN anycast
 )
 
-#: The only IPv6 block from which addresses are allocated (RFC 4291, RFC 3513). What lies
-#: outside is not public, whether the registry has it or not: ::/128 and ::1/128 (2006-02,
+#: The only IPv6 block from which addresses are allocated (RFC 4291, RFC 3513). Addresses
+#: outside it are not public, even if the registry does not list them: ::/128 and ::1/128 (2006-02,
 #: RFC 4291), ::/96 (IPv4-compatible, deprecated by RFC 4291), ::ffff:0:0:0/96 (IPv4-translated,
 #: RFC 2765), 64:ff9b:1::/48 (2017-06, RFC 8215), 100::/64 (2012-06, RFC 6666), 100:0:0:1::/64
 #: (2025-04, RFC 9780), 5f00::/16 (2024-04, RFC 9602), fc00::/7 (2005-10, RFC 4193), fe80::/10
 #: (2006-02, RFC 4291), fec0::/10 (site-local, deprecated by RFC 3879), ff00::/8 (multicast).
 _UNICAST_6 = ipaddress.IPv6Network("2000::/3")
 
-#: Blocks within it that are not globally reachable.
+#: Blocks within 2000::/3 that are not globally reachable.
 _CLOSED_6 = (
     "2001::/23",  # 2000-09, RFC 2928: IETF protocol assignments; with it 2006-01, RFC 4380:
     #               Teredo; 2008-04, RFC 5180: benchmarking; 2007-03, RFC 4843: ORCHID
@@ -75,18 +75,18 @@ _OPEN = tuple(map(ipaddress.ip_network, (*_OPEN_4, *_OPEN_6)))
 #: 2010-10, RFC 6052: IPv4 addresses behind a translator.
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
-#: Upper half of the interface identifier of an ISATAP address, without the bits that tell
-#: whether its IPv4 address is unique (RFC 5214, 6.1).
+#: Upper half of the interface identifier of an ISATAP address, and a mask that ignores the
+#: bits for "universal" and "group" (RFC 5214, 6.1).
 _ISATAP, _ISATAP_MASK = 0x0000_5EFE, 0xFCFF_FFFF
 
 _LOW_32 = 0xFFFF_FFFF
 
 
 def parsed(text: str) -> Address | None:
-    """Return an address; None if the text is not an address, or has a scope (``fe80::1%eth0``).
+    """Parse an address; return None if it is not one, or has a scope (``fe80::1%eth0``).
 
-    An address with a scope means something on one link of this machine only. An IPv4-mapped
-    address is the IPv4 address.
+    An address with a scope is valid on one link of this machine only. An IPv4-mapped address
+    is returned as its IPv4 address.
     """
     try:
         address = ipaddress.ip_address(text)
@@ -100,8 +100,8 @@ def parsed(text: str) -> Address | None:
 def is_public(text: str) -> bool:
     """Return whether an address is public; False if the text is not an address.
 
-    An IPv6 address that carries an IPv4 address (NAT64, 6to4, ISATAP) is public if both are,
-    because a router in between may send the packets on to the IPv4 address.
+    An IPv6 address that embeds an IPv4 address (NAT64, 6to4, ISATAP) is public only if both
+    are, because a router may forward the packets to the IPv4 address.
     """
     address = parsed(text)
     if address is None:
@@ -117,7 +117,7 @@ def is_public(text: str) -> bool:
 
 
 def is_within(text: str, networks: Iterable[Network]) -> bool:
-    """Say whether an address belongs to one of some networks."""
+    """Return whether an address belongs to one of the networks."""
     address = parsed(text)
     return address is not None and any(address in network for network in networks)
 

@@ -1,4 +1,4 @@
-"""What comes back of one request."""
+"""The result of one request."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from rolehost_webhooks.models import Cause
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back of one request.
+    """The result of one request.
 
     Attributes:
-        status: HTTP status; 0 when there was no response.
+        status: HTTP status; 0 if there was no response.
         body: beginning of the response's body as text; if there was no response, one line with
             the cause.
-        duration: milliseconds.
-        retry_after: the header as it came, or None.
-        cause: why there was no response; None when there was one.
+        duration: duration in milliseconds.
+        retry_after: value of the ``Retry-After`` header, or None.
+        cause: why there was no response; None if there was one.
     """
 
     status: int

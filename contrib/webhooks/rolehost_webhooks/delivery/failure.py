@@ -1,7 +1,7 @@
-"""Why a request brought no response: a cause from a fixed list, and one line for people.
+"""Explains why a request had no response: a cause from a fixed list, and one readable line.
 
-The line is made from the cause, host, port and time limit. It repeats no text of the library,
-because that may contain the values of headers or the query of a URL.
+The line contains the cause, host, port and time limit. It does not contain the error text of
+the HTTP library, because that may include header values or the query of a URL.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import urllib3.exceptions as urllib3
 from rolehost_webhooks.delivery.guard import AddressRefused
 from rolehost_webhooks.models import Cause
 
-#: What is left out of the text of OpenSSL, which may repeat names from a certificate.
+#: Characters removed from OpenSSL's text, which may include names from a certificate.
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
 
 
@@ -28,7 +28,7 @@ class Failure:
     """Why there is no response.
 
     Attributes:
-        text: one line for people; it contains no header and no path or query of the URL.
+        text: one readable line without headers and without path or query of the URL.
     """
 
     cause: Cause
@@ -36,12 +36,12 @@ class Failure:
 
 
 def explain(error: BaseException, url: str, timeout: float) -> Failure:
-    """Say why a request brought no response.
+    """Return why a request had no response.
 
     Args:
         error: the error of the HTTP client.
-        url: where the request was to go.
-        timeout: seconds that were allowed.
+        url: URL of the request.
+        timeout: timeout in seconds.
     """
     chain = list(_chain(error))
     where = _receiver(url)
@@ -50,7 +50,7 @@ def explain(error: BaseException, url: str, timeout: float) -> Failure:
         (Cause.DNS, (urllib3.NameResolutionError, socket.gaierror), "name not found: {where}"),
         (Cause.TLS, (ssl.SSLError, urllib3.SSLError), "TLS failed with {where}: {detail}"),
         (Cause.REFUSED, (ConnectionRefusedError,), "connection refused by {where}"),
-        # Before ConnectTimeoutError, of which urllib3 makes it a kind.
+        # Before ConnectTimeoutError, because it is a subclass of that in urllib3.
         (Cause.UNREACHABLE, (urllib3.NewConnectionError,), "{where} cannot be reached"),
         (
             Cause.TIMEOUT,
@@ -84,7 +84,7 @@ def explain(error: BaseException, url: str, timeout: float) -> Failure:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error, and those that it wraps: urllib3 keeps them as arguments or as causes."""
+    """Yield an error and the errors it wraps; urllib3 keeps them as arguments or causes."""
     seen: set[int] = set()
     waiting = [error]
     while waiting:
@@ -98,7 +98,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _receiver(url: str) -> str:
-    """Return host and port of a URL, for operators who check a firewall."""
+    """Return host and port of a URL, so that operators can check a firewall."""
     try:
         parts = urlsplit(url)
         port = parts.port or {"https": 443}.get(parts.scheme, 80)
@@ -108,7 +108,7 @@ def _receiver(url: str) -> str:
 
 
 def _tls_detail(chain: list[BaseException]) -> str:
-    """Return the reason that OpenSSL names, in words."""
+    """Return OpenSSL's reason as text."""
     for one in chain:
         if isinstance(one, ssl.SSLCertVerificationError) and one.verify_message:
             return _UNPRINTABLE.sub(" ", one.verify_message)[:200]

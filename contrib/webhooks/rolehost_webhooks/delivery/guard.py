@@ -1,7 +1,7 @@
-"""Connections to allowed addresses only, so that an endpoint's URL reaches no internal service.
+"""Connects to allowed addresses only, to prevent server-side request forgery (SSRF).
 
-A name is resolved once, and the address that was checked is the one that is connected to: a
-second answer of a hostile name server is never asked for. TLS still verifies the name.
+A name is resolved once, and the connection uses the address that was checked. A second lookup
+could return another address (DNS rebinding). TLS still verifies the name.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["AddressRefused", "guarded_pools", "is_public"]
 
 
 class AddressRefused(NewConnectionError):
-    """A name leads to no address to which deliveries may go."""
+    """A name has no address to which deliveries are allowed."""
 
 
 class _Guarded:
@@ -45,11 +45,11 @@ class _Guarded:
         """Connect; overrides urllib3's method of this name.
 
         Raises:
-            AddressRefused: no address of the name is allowed.
-            NewConnectionError: no address answers.
+            AddressRefused: if no address of the name is allowed.
+            NewConnectionError: if no address answers.
         """
         connection: Any = self
-        # Not ``host``, which lacks the dot at the end that excludes search domains.
+        # Not ``host``: that lacks the trailing dot, which disables search domains.
         host = self._dns_host.strip("[]")
         try:
             found = socket.getaddrinfo(host, self.port, type=socket.SOCK_STREAM)
@@ -81,7 +81,7 @@ class _Guarded:
 
 
 def guarded_pools(allowed: Sequence[Network] = ()) -> dict[str, type[HTTPConnectionPool]]:
-    """Return the pools for a pool manager, by scheme.
+    """Return the pool classes for a pool manager, by URL scheme.
 
     Args:
         allowed: networks that are allowed although they are not public.

@@ -1,4 +1,4 @@
-"""The HTTP client that deliveries share: one pool per receiver, no redirects, TLS verified."""
+"""The HTTP client of all deliveries: one pool per receiver, no redirects, TLS verified."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from rolehost_webhooks.settings import DeliverySettings
 
 USER_AGENT = f"rolehost-webhooks/{__version__}"
 
-#: Receivers whose connections are kept; the least recently used is dropped.
+#: Number of connection pools, one per receiver; the least recently used is dropped.
 RECEIVERS = 200
 
 CHUNK = 4096
 
 
 class Sender:
-    """Sends requests; one for each process, used by all its threads."""
+    """Sends requests. One instance per process; thread-safe."""
 
     def __init__(self, settings: DeliverySettings) -> None:
         self._timeout = settings.timeout
@@ -38,9 +38,9 @@ class Sender:
             self._pools.pool_classes_by_scheme = guarded_pools(settings.networks)
 
     def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Send a request and read the beginning of its response; never raises for the network.
+        """Send a request and read the beginning of its response; network errors do not raise.
 
-        A redirect is an answer like any other, as Standard Webhooks asks.
+        A redirect is not followed, as Standard Webhooks requires.
         """
         started = time.monotonic()
         try:
@@ -63,7 +63,7 @@ class Sender:
         return Answer(response.status, text, _since(started), response.headers.get("retry-after"))
 
     def _read(self, response: urllib3.BaseHTTPResponse, deadline: float) -> str:
-        """Read up to the limit or the deadline; give the connection back only when it is clean."""
+        """Read up to the limit or the deadline; reuse the connection only after a full read."""
         kept = bytearray()
         while len(kept) <= self._limit and time.monotonic() < deadline:
             chunk = response.read(CHUNK, decode_content=False)
@@ -73,7 +73,7 @@ class Sender:
             kept += chunk
         else:
             response.close()
-        # PostgreSQL keeps no NUL in text.
+        # PostgreSQL does not accept NUL in text.
         return bytes(kept[: self._limit]).decode("utf-8", "replace").replace("\0", "\ufffd")
 
     def close(self) -> None:

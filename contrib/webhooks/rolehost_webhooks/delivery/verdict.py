@@ -1,7 +1,7 @@
-"""What follows from an answer: delivered, try again, or give up. Pure.
+"""Decides what an answer means: delivered, retry or give up. Pure functions.
 
 Source: Standard Webhooks 1.0, "Delivery": 2xx is success, everything else (redirects too) is a
-failure, 410 disables the endpoint, and a receiver may ask for time with ``Retry-After``.
+failure, 410 disables the endpoint, and a receiver may request a delay with ``Retry-After``.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from rolehost_webhooks.models import Status
 
 GONE = 410
 
-#: Answers whose ``Retry-After`` is obeyed.
+#: Status codes for which ``Retry-After`` is obeyed.
 THROTTLING = frozenset({429, 503})
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What follows from an answer.
+    """What an answer means for the delivery.
 
     Attributes:
-        status: how the delivery stands now.
+        status: new status of the delivery.
         reason: one line; empty on success.
-        delay: seconds until the next attempt; None if there is no next one.
-        disable: whether the endpoint takes no more messages.
+        delay: seconds until the next attempt, or None if there is no next attempt.
+        disable: whether to disable the endpoint.
     """
 
     status: Status
@@ -41,8 +41,8 @@ def judge(answer: Answer, *, planned: float, last: bool, longest: float, now: in
     Args:
         planned: seconds until the next attempt by the schedule.
         last: whether the schedule has no further attempt.
-        longest: seconds up to which ``Retry-After`` is obeyed.
-        now: Unix milliseconds.
+        longest: maximum delay in seconds that ``Retry-After`` can request.
+        now: current time in Unix milliseconds.
     """
     if 200 <= answer.status <= 299:
         return Verdict(Status.SUCCESS)
@@ -53,13 +53,13 @@ def judge(answer: Answer, *, planned: float, last: bool, longest: float, now: in
         return Verdict(Status.FAIL, reason)
     delay = planned
     if answer.status in THROTTLING:
-        # A receiver may slow the schedule down, not speed it up.
+        # A receiver can make the delay longer, but not shorter.
         delay = max(planned, min(wished_delay(answer.retry_after, now), longest))
     return Verdict(Status.SENDING, reason, delay)
 
 
 def wished_delay(retry_after: str | None, now: int) -> float:
-    """Return the seconds that a ``Retry-After`` header asks for; 0.0 when it asks nothing.
+    """Return the delay in seconds from a ``Retry-After`` header; 0.0 if it has none.
 
     Source: RFC 9110, 10.2.3: a number of seconds or a date.
     """

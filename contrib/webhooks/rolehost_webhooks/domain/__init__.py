@@ -1,4 +1,4 @@
-"""The rules of webhook delivery, called by routes, handler and commands alike.
+"""The rules of webhook delivery, called by routes, handlers and commands.
 
-Each function that writes opens (or joins) a unit of work.
+Each function that writes opens a unit of work, or joins the open one.
 """

@@ -13,7 +13,7 @@ from rolehost_webhooks.repositories import applications
 from rolehost_webhooks.repositories.ordering import next_id
 from rolehost_webhooks.schemas.applications import ApplicationIn, ApplicationPatch
 
-#: How often a creation is tried again because the row that was in its way is gone.
+#: Maximum number of attempts to create an application while conflicting rows disappear.
 TRIES = 3
 
 
@@ -38,7 +38,7 @@ def create(
     """Create an application; return it, and whether it is new.
 
     Args:
-        get_if_exists: return the application that has the uid instead of refusing.
+        get_if_exists: if the uid is taken, return its application instead of an error.
 
     Raises:
         Conflict: the uid is taken.
@@ -75,7 +75,7 @@ def put(services: Services, reference: str, body: ApplicationIn) -> tuple[Applic
         The application, and whether it is new.
 
     Raises:
-        NotFound: the reference is an id, and nothing has it.
+        NotFound: the reference is an id that does not exist.
         Conflict: the uid is taken.
         Rejected: the uid looks like an id.
     """
@@ -88,7 +88,7 @@ def put(services: Services, reference: str, body: ApplicationIn) -> tuple[Applic
             if reference.startswith(ids.APPLICATION):
                 raise NotFound("Application")
             wanted = msgspec.structs.replace(body, uid=body.uid or reference)
-            # If two calls create it at the same time, the second one replaces it.
+            # If two calls create it at the same time, the second call replaces it.
             application, created = create(services, wanted, get_if_exists=wanted.uid == reference)
             if created:
                 return application, True

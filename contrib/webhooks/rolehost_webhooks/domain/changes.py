@@ -1,4 +1,4 @@
-"""Saving a changed row."""
+"""Saving changed rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rolehost_webhooks.errors import Conflict
 
 
 def given(body: msgspec.Struct) -> dict[str, Any]:
-    """Return the fields of a patch that were sent, by name."""
+    """Return the fields that a patch contains, by name."""
     return {
         name: value
         for name in body.__struct_fields__
@@ -22,7 +22,7 @@ def given(body: msgspec.Struct) -> dict[str, Any]:
 
 
 def save(services: Services, row: Any, values: dict[str, Any]) -> None:
-    """Write values into a row and its table; call it inside a unit of work.
+    """Set values in a row and save it; call this inside a unit of work.
 
     Raises:
         Conflict: the uid is taken.

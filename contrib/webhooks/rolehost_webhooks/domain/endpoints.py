@@ -23,10 +23,10 @@ from rolehost_webhooks.schemas.endpoints import (
     SecretRotateIn,
 )
 
-#: Old secrets that sign at once; a rotation beyond it is refused until one has expired.
+#: Maximum number of old secrets that sign; a further rotation is refused until one expires.
 OLD_SECRETS = 10
 
-#: Where a body has headers.
+#: Location of the headers in a body.
 HEADERS = ("body", "headers")
 
 #: Headers whose values are never shown again.
@@ -68,12 +68,12 @@ def within(app_id: str, reference: str, *, lock: bool = False) -> Endpoint:
 
 
 def create(services: Services, app_reference: str, body: EndpointIn) -> Endpoint:
-    """Create an endpoint; make its secret if none is given.
+    """Create an endpoint; generate its secret if none is given.
 
     Raises:
         NotFound: the application does not exist.
         Conflict: the uid is taken.
-        Rejected: URL, uid, secret or headers do not fit.
+        Rejected: URL, uid, secret or headers are invalid.
     """
     _check(body)
     rules.check_headers(body.headers or {}, HEADERS)
@@ -112,14 +112,14 @@ def put(
         The endpoint, and whether it is new.
 
     Raises:
-        NotFound: the application does not exist, or the reference is an id and nothing has it.
+        NotFound: the application does not exist, or the reference is an id that does not.
         Conflict: the uid is taken.
-        Rejected: URL or uid do not fit.
+        Rejected: URL or uid are invalid.
     """
     _check(body)
     rules.check_name(reference, ("path", "endpoint_id"))
     with services.unit_of_work():
-        # The application's row: of two that create the endpoint at once, the second waits.
+        # Locks the application's row, so that concurrent calls create the endpoint only once.
         application = applications.get(app_reference, lock=True)
         endpoint = endpoints.find(application.id, reference, lock=True)
         if endpoint is None:
@@ -143,7 +143,7 @@ def patch(services: Services, app_reference: str, reference: str, body: Endpoint
     Raises:
         NotFound: application or endpoint do not exist.
         Conflict: the uid is taken.
-        Rejected: URL, uid or secret do not fit.
+        Rejected: URL, uid or secret are invalid.
     """
     values = given(body)
     secret = values.pop("secret", None)
@@ -160,7 +160,7 @@ def patch(services: Services, app_reference: str, reference: str, body: Endpoint
 
 
 def delete(services: Services, app_reference: str, reference: str) -> None:
-    """Delete an endpoint; deliveries that wait for it are cancelled when their time comes.
+    """Delete an endpoint; its pending deliveries are cancelled when they become due.
 
     Raises:
         NotFound: application or endpoint do not exist.
@@ -172,12 +172,12 @@ def delete(services: Services, app_reference: str, reference: str) -> None:
 def rotate_secret(
     services: Services, app_reference: str, reference: str, body: SecretRotateIn
 ) -> str:
-    """Make a new secret sign, and return it; the old one signs too until its grace ends.
+    """Set a new secret and return it; the old one also signs until its grace period ends.
 
     Raises:
         NotFound: application or endpoint do not exist.
-        Rejected: the given secret does not fit.
-        Impossible: as many old secrets as allowed still sign.
+        Rejected: the given secret is invalid.
+        Impossible: the maximum number of old secrets still sign.
     """
     secret = checked_secret(body.key, "key")
     now = services.clock.now()
@@ -241,10 +241,10 @@ def _check(body: EndpointPut) -> None:
 
 
 def checked_secret(secret: str | None, field: str) -> str:
-    """Return a given secret in its normal form, or a new one.
+    """Return the given secret in its normal form, or a new one if none is given.
 
     Raises:
-        Rejected: it is no secret.
+        Rejected: the given secret is invalid.
     """
     if secret is None:
         return signing.new_secret()

@@ -30,7 +30,7 @@ def get(name: str, *, lock: bool = False) -> EventType:
 
 
 def create(services: Services, body: EventTypeIn) -> EventType:
-    """Create an event type; one that was archived comes back as given here.
+    """Create an event type, or restore an archived one with the given values.
 
     Raises:
         Conflict: the name is in use.
@@ -50,12 +50,12 @@ def put(services: Services, name: str, body: EventTypePut) -> tuple[EventType, b
     """Replace an event type, or create it; return it, and whether it is new.
 
     Raises:
-        Rejected: the name does not fit.
+        Rejected: the name is invalid.
     """
     rules.check_name(name, ("path", "event_type_name"))
     event_type = _new(services, name, body)
     with services.unit_of_work():
-        # If two calls create it at the same time, the second one replaces it.
+        # If two calls create it at the same time, the second call replaces it.
         if event_types.insert(event_type):
             return event_type, True
         event_type = get(name, lock=True)
@@ -97,7 +97,7 @@ def _new(services: Services, name: str, body: EventTypePut) -> EventType:
 
 
 def replacing(body: EventTypePut) -> dict[str, Any]:
-    """Return the columns that a whole body replaces.
+    """Return the column values that a full replacement sets.
 
     Raises:
         Rejected: the schemas cannot be stored.

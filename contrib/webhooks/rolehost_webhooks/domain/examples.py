@@ -1,4 +1,4 @@
-"""Sending an example of an event type to one endpoint, so that its owner can try it."""
+"""Sends an example of an event type to one endpoint, so that its owner can test it."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from rolehost_webhooks.repositories import deliveries, event_types, messages
 from rolehost_webhooks.repositories.ordering import next_id
 from rolehost_webhooks.schemas.endpoints import ExampleIn
 
-#: The event type whose example needs no catalogue.
+#: The event type that has an example without being in the catalogue.
 PING = "svix.ping"
 
 
 def send(services: Services, app_reference: str, reference: str, body: ExampleIn) -> Message:
-    """Send an example to this endpoint and no other, whatever it listens to.
+    """Send an example to this endpoint only, whatever its filters are.
 
     Raises:
         NotFound: application, endpoint or event type do not exist.
-        Impossible: no payload is given, and the event type has no such example.
+        Impossible: no payload is given, and the event type does not have this example.
     """
     payload = body.payload
     if payload is None:
@@ -53,13 +53,13 @@ def send(services: Services, app_reference: str, reference: str, body: ExampleIn
 
 
 def example_of(event_type: str, index: int) -> dict[str, Any]:
-    """Return an example that the event type's newest schema gives.
+    """Return an example from the newest schema of the event type.
 
-    JSON Schema's own keyword is ``examples``; ``example`` is OpenAPI's older keyword for one.
+    The keyword of JSON Schema is ``examples``; ``example`` is an older keyword of OpenAPI.
 
     Raises:
         NotFound: the event type does not exist.
-        Impossible: its schema has no such example.
+        Impossible: its schema does not have this example.
     """
     if event_type == PING:
         return {"success": True}
@@ -78,5 +78,5 @@ def example_of(event_type: str, index: int) -> dict[str, Any]:
 
 
 def _version(name: str) -> tuple[int, str]:
-    """Order versions as numbers where they are some: "10" comes after "9"."""
+    """Return a sort key: numeric versions sort as numbers, so "10" comes after "9"."""
     return (int(name) if name.isdigit() else 0, name)

@@ -1,4 +1,4 @@
-"""Messages: take one, show them, send one again."""
+"""Messages: create, show, resend."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HOUR = 3_600_000
 DAY = 24 * HOUR
 MINUTE = 60_000
 
-#: For how long an eventId is refused a second time, milliseconds.
+#: How long an eventId must be unique, in milliseconds.
 EVENT_ID_UNIQUE = DAY
 
 
@@ -49,12 +49,12 @@ def within(app_id: str, reference: str) -> Message:
 
 
 def create(services: Services, app_reference: str, body: MessageIn) -> Message:
-    """Take a message: when this returns, or the delivery around it commits, it is durable.
+    """Create a message; it is durable when the unit of work commits.
 
     Raises:
-        NotFound: the application does not exist, and the message does not bring one.
-        Conflict: a message of the last day has the eventId.
-        Rejected: a value does not fit.
+        NotFound: the application does not exist, and the message does not define one.
+        Conflict: a message of the last day has the same eventId.
+        Rejected: a value is invalid.
     """
     message = take(services, app_reference, body)
     if message is None:
@@ -63,10 +63,9 @@ def create(services: Services, app_reference: str, body: MessageIn) -> Message:
 
 
 def take(services: Services, app_reference: str, body: MessageIn) -> Message | None:
-    """Take a message as :func:`create` does; None when its eventId is in use.
+    """Create a message as :func:`create` does; return None if its eventId is in use.
 
-    Nothing is raised for that, because an exception would undo the whole unit of work that
-    this joins.
+    A duplicate does not raise, because an exception would roll back the caller's unit of work.
     """
     payload, content_type = checked_payload(body)
     now = services.clock.now()
@@ -94,11 +93,11 @@ def take(services: Services, app_reference: str, body: MessageIn) -> Message | N
 
 
 def _checked(reference: str, body: MessageIn) -> str:
-    """Return a reference that may name an application.
+    """Return the reference if it is a valid id or uid.
 
     Raises:
-        NotFound: it never can, and the message brings no application.
-        Rejected: it never can.
+        NotFound: it is invalid, and the message does not define an application.
+        Rejected: it is invalid.
     """
     if body.application is None:
         return rules.reference(reference, "Application")
@@ -107,7 +106,7 @@ def _checked(reference: str, body: MessageIn) -> str:
 
 
 def _application_id(services: Services, reference: str, body: MessageIn) -> str:
-    """Ask for the id of the application, and create the one that the message brings."""
+    """Return the id of the application; create the application that the message defines."""
     found = applications.find_id(reference)
     if found is not None:
         return found
@@ -118,34 +117,34 @@ def _application_id(services: Services, reference: str, body: MessageIn) -> str:
         raise Rejected(where, "the uid of the path is needed here too", "application_uid_missing")
     if body.application.uid != reference:
         raise Rejected(where, "must be the uid of the path", "application_uid_mismatch")
-    # Another message may create it at this moment.
+    # Another message may create it at the same time.
     return create_application(services, body.application, get_if_exists=True)[0].id
 
 
 def _stored(services: Services, message: Message, reference: str, body: MessageIn) -> bool:
-    """Write the row, unless a message of the last day has its eventId."""
+    """Insert the row, unless a message of the last day has the same eventId."""
     if messages.insert_for(message, reference):
         return True
     current = _application_id(services, reference, body)
     if current != message.app_id:
-        # The reference meant another application when it was cached.
+        # The cached id may be stale.
         cached.forget_application(services, reference)
         message.app_id = current
     return messages.insert(message) or _took_over(message)
 
 
 def _took_over(message: Message) -> bool:
-    """Write the row in place of one that has its eventId for longer than a day."""
+    """Insert the row if its eventId was used more than a day ago; the new row takes it over."""
     held = message.event_id or ""
     freed = messages.supersede(message.app_id, held, message.created_at - EVENT_ID_UNIQUE)
     return freed and messages.insert(message)
 
 
 def checked_payload(body: MessageIn) -> tuple[bytes, str | None]:
-    """Return the bytes to send, and their media type when they are a raw payload.
+    """Return the bytes to send, and the media type if the payload is raw.
 
     Raises:
-        Rejected: the payload is no JSON object, or no UTF-8.
+        Rejected: the payload is not a JSON object, or not UTF-8.
     """
     params = body.transformations_params
     if params is not None and params.raw_payload is not None:
@@ -167,7 +166,7 @@ def checked_payload(body: MessageIn) -> tuple[bytes, str | None]:
 
 
 def checked_expiry(body: MessageIn, now: int) -> int | None:
-    """Return when the payload is to be removed, Unix milliseconds; None leaves it to retention.
+    """Return when the payload expires in Unix milliseconds, or None for the retention period.
 
     Raises:
         Rejected: both units are given.
@@ -181,10 +180,10 @@ def checked_expiry(body: MessageIn, now: int) -> int | None:
 
 
 def checked_start(body: MessageIn, now: int) -> int | None:
-    """Return when delivery is to begin, Unix milliseconds; None is at once.
+    """Return when delivery starts in Unix milliseconds, or None to start at once.
 
     Raises:
-        Rejected: it is not between a minute and a day ahead.
+        Rejected: the time is not between a minute and a day ahead.
     """
     start = milliseconds(body.deliver_at)
     if start is not None and not now + MINUTE <= start <= now + DAY:
@@ -193,7 +192,7 @@ def checked_start(body: MessageIn, now: int) -> int | None:
 
 
 def expunge(services: Services, app_reference: str, reference: str) -> None:
-    """Remove the payload of a message; deliveries that wait for it are cancelled.
+    """Remove the payload of a message; its pending deliveries are cancelled.
 
     Raises:
         NotFound: application or message do not exist.
@@ -203,9 +202,9 @@ def expunge(services: Services, app_reference: str, reference: str) -> None:
 
 
 def resend(services: Services, app_reference: str, reference: str, endpoint: str) -> None:
-    """Send a message to an endpoint once more, whatever came of it before.
+    """Make one more attempt to send a message to an endpoint, whatever its status is.
 
-    It is one attempt: the schedule of the delivery, if it has one, goes on as it was.
+    The retry schedule of the delivery, if it has one, does not change.
 
     Raises:
         NotFound: application, message or endpoint do not exist.

@@ -1,4 +1,4 @@
-"""Statistics of an endpoint's deliveries, and sending undelivered messages again."""
+"""Delivery statistics of an endpoint, and recovery of undelivered messages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def stats(
     since: datetime | None,
     until: datetime | None,
 ) -> dict[Status, int]:
-    """Count an endpoint's deliveries by status, of messages of a period.
+    """Count an endpoint's deliveries by status, for the messages of a period.
 
     Raises:
         NotFound: application or endpoint do not exist.
@@ -35,7 +35,7 @@ def stats(
 
 
 def period(services: Services, since: datetime | None, until: datetime | None) -> tuple[str, str]:
-    """Return a period as the ids of the first and the last message in it; the last 28 days."""
+    """Return the first and the last message id of a period; by default the last 28 days."""
     last = milliseconds(until) or services.clock.now()
     first = milliseconds(since) or last - PERIOD
     return _bounds(first, last)
@@ -48,14 +48,14 @@ def recover(
     since: datetime,
     until: datetime | None,
 ) -> str:
-    """Send failed and cancelled messages again, in the background.
+    """Resend failed and cancelled messages in the background.
 
     Returns:
         The task's id.
 
     Raises:
         NotFound: application or endpoint do not exist.
-        Rejected: the period ends before it begins.
+        Rejected: the period ends before it starts.
     """
     first = milliseconds(since) or 0
     last = milliseconds(until) or services.clock.now()

@@ -1,1 +1,1 @@
-"""The plugin ``webhooks-api``'s part of a GraphQL API; imported where ``graphql`` is enabled."""
+"""GraphQL schema of the plugin ``webhooks-api``; imported only if ``graphql`` is enabled."""

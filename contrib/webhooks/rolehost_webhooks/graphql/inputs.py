@@ -1,4 +1,4 @@
-"""What mutations take. Limits are not repeated here: the bodies of the HTTP API check them."""
+"""Input types of mutations. The bodies of the HTTP API check their limits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UNSET: Any = strawberry.UNSET
 
 @strawberry.input
 class ApplicationInput:
-    """An application as it is created."""
+    """Fields of a new application."""
 
     name: str
     uid: str | None = UNSET
@@ -29,7 +29,7 @@ class ApplicationInput:
 
 @strawberry.input
 class ApplicationChanges:
-    """What changes of an application."""
+    """Changed fields of an application."""
 
     name: str | None = UNSET
     uid: str | None = UNSET
@@ -39,7 +39,7 @@ class ApplicationChanges:
 
 @strawberry.input
 class EndpointInput:
-    """An endpoint as it is created."""
+    """Fields of a new endpoint."""
 
     url: str
     description: str | None = UNSET
@@ -55,7 +55,7 @@ class EndpointInput:
 
 @strawberry.input
 class EndpointChanges:
-    """What changes of an endpoint."""
+    """Changed fields of an endpoint."""
 
     url: str | None = UNSET
     description: str | None = UNSET
@@ -69,7 +69,7 @@ class EndpointChanges:
 
 @strawberry.input
 class MessageInput:
-    """A message as it is sent. Receivers get `payload` as compact JSON."""
+    """Fields of a new message. Receivers get `payload` as compact JSON."""
 
     event_type: str
     payload: JSON
@@ -83,11 +83,11 @@ class MessageInput:
 
 
 def body(given: Any, kind: type[T]) -> T:
-    """Turn an input into the body that the HTTP API would have been sent.
+    """Convert an input into the corresponding body of the HTTP API.
 
     Raises:
-        Invalid: it does not fit; the same mistakes in the same words.
-        Rejected: it cannot be put into JSON.
+        Invalid: the input is invalid; the errors are the same as in the HTTP API.
+        Rejected: the input cannot be encoded as JSON.
     """
     return decode(json_of(_sent(given), ("input",)), kind)
 

@@ -1,4 +1,4 @@
-"""What is looked up for many objects at once; each function is one statement for all its keys."""
+"""Batch functions for data loaders; each runs one SQL statement for all its keys."""
 
 from __future__ import annotations
 
@@ -17,30 +17,31 @@ from rolehost_webhooks.repositories.paging import PAGE_BYTES, Page
 
 
 def _by_id(model: Any, keys: Sequence[str], *selected: Any) -> list[Any]:
-    """Return rows by id, in the order of the keys; None for those that are not there."""
+    """Return rows by id, in the order of the keys; None for missing rows."""
     found = {row.id: row for row in model.select(*selected).where(model.id.in_(list(keys)))}
     return [found.get(key) for key in keys]
 
 
 def applications(keys: list[str]) -> Sequence[models.Application | None]:
-    """Return applications, deleted ones too."""
+    """Return applications, including deleted ones."""
     return _by_id(models.Application, keys)
 
 
 def endpoints(keys: list[str]) -> Sequence[models.Endpoint | None]:
-    """Return endpoints, deleted ones too."""
+    """Return endpoints, including deleted ones."""
     return _by_id(models.Endpoint, keys)
 
 
 def messages(keys: list[str]) -> Sequence[models.Message | None]:
-    """Return messages without their payloads, which are long and often not asked for."""
+    """Return messages without payloads, because payloads are large and often not selected."""
     return _by_id(models.Message, keys, *columns(with_content=False))
 
 
 def contents(keys: list[str]) -> Sequence[models.Message | Refused | None]:
     """Return the contents of messages: payload and media type.
 
-    Those for which one answer has no place are errors: their payloads are not read.
+    If the size limit of one answer is reached, the other messages get an error and their
+    payloads are not read.
     """
     message = models.Message
     size = peewee.fn.COALESCE(peewee.fn.LENGTH(message.payload), 0)
@@ -91,13 +92,13 @@ def attempts_by_endpoint(wanted: list[Wanted]) -> Sequence[Page[models.Attempt]]
 
 
 def deliveries_by_message(wanted: list[Wanted]) -> Sequence[Page[models.Delivery]]:
-    """Return pages of how messages stand with their endpoints, by endpoint."""
+    """Return pages of the deliveries of messages, ordered by endpoint."""
     delivery = models.Delivery
     return pages(wanted, delivery.select(), delivery.message_id, delivery.endpoint_id)
 
 
 def deliveries_by_endpoint(wanted: list[Wanted]) -> Sequence[Page[models.Delivery]]:
-    """Return pages of how endpoints stand with their messages, the newest first."""
+    """Return pages of the deliveries to endpoints, the newest first."""
     delivery = models.Delivery
     select = delivery.select()
     return pages(wanted, select, delivery.endpoint_id, delivery.message_id, descending=True)

@@ -1,4 +1,4 @@
-"""What can be changed, through the same services and units of work as in the HTTP API."""
+"""Mutations; they call the same functions and units of work as the HTTP API."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class SecretInput:
 
 @strawberry.type
 class Mutation:
-    """The fields of this package; objects are named by id or by the caller's own id."""
+    """Mutation fields of this package. Objects are found by id or uid."""
 
     @strawberry.mutation(
         description="Create an application; with `getIfExists` an existing one is an answer too."

@@ -1,4 +1,4 @@
-"""Connections: pages of a listing, one after the other, as Relay's clients read them."""
+"""Pagination with Relay connections."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from rolehost_webhooks.rules import Iterator, converted
 
 T = TypeVar("T")
 
-#: Items of a page when a query does not say how many.
+#: Default number of items of a page.
 USUAL = 20
 
-#: Most items of a page, as in the HTTP API.
+#: Maximum number of items of a page, as in the HTTP API.
 MOST = 250
 
 
 @strawberry.type
 class PageInfo:
-    """Where a page stands."""
+    """Position of a page in its listing."""
 
     has_next_page: bool = strawberry.field(description="Whether there are more.")
     end_cursor: str | None = strawberry.field(description="Give it as `after` to get them.")
@@ -48,11 +48,11 @@ class Connection(Generic[T]):
 
 
 def connection(found: Page[Any], shown: Callable[[Any], T], key: Callable[[Any], str]) -> Any:
-    """Make a connection of a page.
+    """Convert a page into a connection.
 
     Args:
-        shown: makes an item of a row.
-        key: gives the cursor of a row.
+        shown: converts a row into an item.
+        key: returns the cursor of a row.
     """
     nodes = [shown(row) for row in found.data]
     edges = [Edge(node=node, cursor=key(row)) for node, row in zip(nodes, found.data, strict=True)]
@@ -61,10 +61,10 @@ def connection(found: Page[Any], shown: Callable[[Any], T], key: Callable[[Any],
 
 
 def checked(first: int) -> int:
-    """Return how many items a page may have.
+    """Return the page size.
 
     Raises:
-        Refused: it is not 1 to 250.
+        Refused: the page size is not 1 to 250.
     """
     if not 1 <= first <= MOST:
         raise Refused(f"first is 1 to {MOST}, not {first}")
@@ -72,10 +72,10 @@ def checked(first: int) -> int:
 
 
 def started(after: str | None) -> str | None:
-    """Return the cursor after which a page begins.
+    """Return the cursor after which a page starts.
 
     Raises:
-        Rejected: it is no cursor.
+        Rejected: the cursor is invalid.
     """
     found: str | None = converted(after, Iterator, ("after",))
     return found
@@ -97,12 +97,12 @@ def pages(
     *,
     descending: bool = False,
 ) -> list[Page[Any]]:
-    """Return a page for each parent, with one statement for all pages of one size and start.
+    """Return a page for each parent; pages with equal size and start share one statement.
 
     Args:
-        select: of all rows that may be on a page; both columns are among those it selects.
-        parent: column by which rows belong to parents.
-        order: column by which rows are ordered; unique within a parent.
+        select: query for all possible rows; it must select both columns.
+        parent: column with the id of the parent.
+        order: column that orders the rows; unique within a parent.
     """
     alike: dict[tuple[int, str | None], list[str]] = defaultdict(list)
     for each in wanted:
@@ -130,9 +130,9 @@ def _ranked(
     *,
     descending: bool,
 ) -> dict[str, list[Any]]:
-    """Return the rows of each parent's page; each has ``found``, how many the parent has.
+    """Return the rows of each parent's page; ``found`` is the number of rows of the parent.
 
-    All pages together have about as many bytes as one alone may have.
+    The size limit in bytes applies to all pages together.
     """
     direction = order.desc() if descending else order.asc()
     over = {"partition_by": [parent], "order_by": [direction]}

@@ -1,4 +1,4 @@
-"""The schema of ``graphql_schema``: types, access, and the format of errors."""
+"""The value for the hook ``graphql_schema``: types, access, and the format of errors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rolehost_webhooks.settings import ApiSettings
 
 
 def part(settings: ApiSettings) -> Schema:
-    """Return this package's part of the schema, for the same clients as the HTTP API."""
+    """Return this package's part of the schema; it admits the same clients as the HTTP API."""
     return Schema(
         query=Query,
         mutation=Mutation,

@@ -1,4 +1,4 @@
-"""What can be asked."""
+"""Queries."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 def _or_none(find: Callable[..., Any], shown: Callable[[Any], T], *references: str) -> T | None:
-    """Return the result of a call of the domain, or None if it finds nothing."""
+    """Return the object that ``find`` returns, or None if it does not exist."""
     try:
         return shown(find(*references))
     except NotFound:
@@ -32,7 +32,7 @@ def _or_none(find: Callable[..., Any], shown: Callable[[Any], T], *references: s
 
 @strawberry.type
 class Query:
-    """The fields of this package. Objects are found by id or by the caller's own id."""
+    """Query fields of this package. Objects are found by id or uid."""
 
     @strawberry.field(description="Applications, the oldest first.")
     def applications(

@@ -1,4 +1,4 @@
-"""The objects of the schema. Names and meanings are those of the HTTP API."""
+"""Object types of the schema, with the same field names and meanings as in the HTTP API."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Info = strawberry.Info[Context, None]
 
 @strawberry.enum(name="DeliveryStatus")
 class DeliveryStatus(Enum):
-    """How a delivery stands, or an attempt ended."""
+    """Status of a delivery or an attempt."""
 
     SUCCESS = models.Status.SUCCESS.value
     PENDING = models.Status.PENDING.value
@@ -42,7 +42,7 @@ AttemptCause = strawberry.enum(
 
 @strawberry.type
 class Application:
-    """Whose endpoints and messages belong together; usually one customer."""
+    """Owner of endpoints and messages; usually one customer."""
 
     id: strawberry.ID
     uid: str | None
@@ -84,7 +84,7 @@ class Application:
 
 @strawberry.type
 class EndpointStats:
-    """How many deliveries to an endpoint stand how."""
+    """Number of deliveries to an endpoint by status."""
 
     success: int
     pending: int
@@ -95,7 +95,7 @@ class EndpointStats:
 
 @strawberry.type
 class Endpoint:
-    """Where an application's messages go."""
+    """A receiver of an application's messages."""
 
     row: strawberry.Private[models.Endpoint]
     id: strawberry.ID
@@ -137,7 +137,7 @@ class Endpoint:
     @strawberry.field
     async def application(self, info: Info) -> Application:
         row = await info.context.load(loaders.applications, self.row.app_id)
-        return Application.of(row)  # type: ignore[arg-type]  # an endpoint never outlives its row
+        return Application.of(row)  # type: ignore[arg-type]  # the row exists as long as its endpoints
 
     @strawberry.field(description="Attempts at it, the newest first.")
     async def attempts(
@@ -169,7 +169,7 @@ class Endpoint:
 
 @strawberry.type
 class Message:
-    """What happened, once for all endpoints."""
+    """An event, stored once for all endpoints."""
 
     row: strawberry.Private[models.Message]
     id: strawberry.ID
@@ -208,7 +208,7 @@ class Message:
     @strawberry.field
     async def application(self, info: Info) -> Application:
         row = await info.context.load(loaders.applications, self.row.app_id)
-        return Application.of(row)  # type: ignore[arg-type]  # a message never outlives its row
+        return Application.of(row)  # type: ignore[arg-type]  # the row exists as long as its messages
 
     @strawberry.field(description="Attempts at all its endpoints, the newest first.")
     async def attempts(
@@ -229,7 +229,7 @@ class Message:
 
 @strawberry.type
 class Delivery:
-    """How one message stands with one endpoint."""
+    """The delivery of one message to one endpoint."""
 
     row: strawberry.Private[models.Delivery]
     status: DeliveryStatus
@@ -306,7 +306,7 @@ async def _endpoint(info: Info, reference: str) -> Endpoint | None:
 
 @strawberry.type
 class EventType:
-    """One kind of event of the catalogue."""
+    """An event type of the catalogue."""
 
     name: str
     description: str

@@ -1,1 +1,1 @@
-"""Consumers of streams."""
+"""Event handlers."""

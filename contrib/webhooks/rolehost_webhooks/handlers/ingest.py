@@ -1,9 +1,10 @@
 """Handler ``webhooks.ingest``: each event of a topic becomes a message.
 
-The event's ``type`` is the event type, its ``id`` the eventId, its data the payload, byte for
-byte. The application is named by the extension attribute ``webhooksapp``, or by the settings.
+The event's ``type`` becomes the event type, its ``id`` the eventId and its data the payload, byte
+for byte. The extension attribute ``webhooksapp`` names the application; the default is in the
+settings.
 
-An event is known by source and id. If a message of another source has the id already, the
+Source and id identify an event. If a message from another source already has the id, the
 eventId is the id with a digest of the source.
 """
 
@@ -25,7 +26,8 @@ GROUP = "webhooks-ingest"
 #: CloudEvents extension attribute: id or uid of the application.
 APPLICATION_ATTRIBUTE = "webhooksapp"
 
-#: Half a minute for an application that is being created; an invalid event is never tried again.
+#: Retries for half a minute, in case the application is created later. Invalid events are not
+#: retried.
 RETRY = RetryPolicy(attempts=6, delays=(0.1, 0.5, 2.0, 8.0, 20.0), fatal=(Rejected,))
 
 
@@ -41,13 +43,13 @@ def ingest(settings: IngestSettings) -> Handler:
 
 
 def take(context: EventContext, event: Event[bytes], default_application: str | None) -> None:
-    """Make a message of an event; an event with a known source and id changes nothing.
+    """Create a message from an event.
 
-    The consumer group's inbox knows source and id, so an event that comes here is new, for as
-    long as an eventId is unique. Only its eventId may be that of another event.
+    The inbox of the consumer group removes duplicates by source and id for as long as an
+    eventId must be unique, so the event is new. Its id may still be in use by another source.
 
     Raises:
-        Rejected: the event names no application, or its data is no JSON object.
+        Rejected: the event has no application, or its data is not a JSON object.
         NotFound: the application does not exist (yet).
     """
     application = event.extensions.get(APPLICATION_ATTRIBUTE) or default_application
@@ -61,16 +63,16 @@ def take(context: EventContext, event: Event[bytes], default_application: str | 
 
 
 def of_source(event: Event[bytes]) -> str:
-    """Return the eventId of an event whose id is in use: its id and a digest of its source."""
+    """Return the eventId for an event whose id is in use: its id and a digest of its source."""
     digest = hashlib.blake2b(event.source.encode(errors="replace"), digest_size=8).hexdigest()
     return f"{event.id[:200]}.{digest}"
 
 
 def message_of(event: Event[bytes]) -> MessageIn:
-    """Return the message that an event means, checked like one that comes over HTTP.
+    """Convert an event into a message, with the same checks as over HTTP.
 
     Raises:
-        Rejected: type, id or data do not fit.
+        Rejected: type, id or data are invalid.
     """
     try:
         return MessageIn(

@@ -1,1 +1,1 @@
-"""SQL of the tables of all three plugins."""
+"""SQL migrations of the tables of all three plugins."""

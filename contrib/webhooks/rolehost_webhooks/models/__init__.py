@@ -1,4 +1,4 @@
-"""The tables, one model a module; the host binds them to the service database."""
+"""The tables, one module for each model; the host binds them to the service database."""
 
 from rolehost_webhooks.models.application import Application
 from rolehost_webhooks.models.attempt import Attempt, Cause, Trigger
@@ -7,7 +7,7 @@ from rolehost_webhooks.models.endpoint import Endpoint
 from rolehost_webhooks.models.event_type import EventType
 from rolehost_webhooks.models.message import Message
 
-#: Every model, for the plugins' migrations.
+#: All models, for the migrations of the plugins.
 MODELS = (Application, Endpoint, EventType, Message, Delivery, Attempt)
 
 __all__ = [

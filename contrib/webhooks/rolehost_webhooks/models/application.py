@@ -8,14 +8,14 @@ from rolehost_webhooks.models.fields import JsonText
 
 
 class Application(peewee.Model):
-    """One application, usually one customer of the user. Times are Unix milliseconds.
+    """One application, usually one customer of the operator. Times are Unix milliseconds.
 
-    A deleted application keeps its row, without its uid, until retention has removed its
+    The row of a deleted application is kept, without uid, until retention has removed its
     messages.
 
     Attributes:
-        revision: a new random number with every change of the application's endpoints and with
-            its deletion.
+        revision: a random number that changes whenever an endpoint of the application changes
+            and when the application is deleted.
     """
 
     id = peewee.TextField(primary_key=True)

@@ -10,25 +10,25 @@ from rolehost_webhooks.models.message import Message
 
 
 class Trigger(IntEnum):
-    """Why an attempt was made; numbers are Svix's ``MessageAttemptTriggerType``."""
+    """Why an attempt was made; the numbers are Svix's ``MessageAttemptTriggerType``."""
 
     SCHEDULED = 0
     MANUAL = 1
 
 
 class Cause(StrEnum):
-    """Why a request brought no response.
+    """Why a request had no response.
 
     Attributes:
-        REFUSED: nothing listens at the port.
-        UNREACHABLE: no way leads to the address.
+        REFUSED: nothing listens on the port.
+        UNREACHABLE: there is no route to the address.
         DNS: the name has no address.
         TLS: the handshake failed, for example because of the certificate.
         TIMEOUT: the receiver was too slow.
         CLOSED: the receiver closed the connection before the response ended.
         BAD_RESPONSE: the response is not HTTP.
-        BLOCKED: the name leads to no address to which deliveries may go.
-        BAD_REQUEST: the request cannot be sent at all.
+        BLOCKED: the name has no address to which deliveries are allowed.
+        BAD_REQUEST: the request cannot be sent.
     """
 
     REFUSED = "refused"
@@ -46,9 +46,9 @@ class Attempt(peewee.Model):
     """One request and its response. Times are Unix milliseconds.
 
     Attributes:
-        response: the beginning of the response's body, or the reason why there was none.
-        response_status: HTTP status; 0 when there was no response.
-        cause: a :class:`Cause` when there was no response, else None.
+        response: the beginning of the response's body, or the reason if there was no response.
+        response_status: HTTP status; 0 if there was no response.
+        cause: a :class:`Cause` if there was no response, else None.
         duration: milliseconds from the request's start to the response's end.
         status: :class:`Status` ``SUCCESS`` or ``FAIL``.
         message: the joined row, in listings.

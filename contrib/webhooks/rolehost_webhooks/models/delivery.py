@@ -1,4 +1,4 @@
-"""Table ``webhooks_delivery``: how one message stands with one endpoint."""
+"""Table ``webhooks_delivery``: the delivery status of one message for one endpoint."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rolehost_webhooks.models.message import Message
 
 
 class Status(IntEnum):
-    """How a delivery stands; numbers and names are Svix's ``MessageStatus``."""
+    """Status of a delivery; numbers and names are Svix's ``MessageStatus``."""
 
     SUCCESS = 0
     PENDING = 1
@@ -21,14 +21,14 @@ class Status(IntEnum):
     CANCELED = 4
 
 
-#: Statuses that a client which did not ask for ``expanded_statuses`` knows nothing of.
+#: Statuses that older clients do not know, and what they get without ``expanded_statuses``.
 COLLAPSED = {Status.SENDING: Status.PENDING, Status.CANCELED: Status.FAIL}
 
 
 class Delivery(peewee.Model):
-    """One message on its way to one endpoint. Times are Unix milliseconds.
+    """The delivery of one message to one endpoint. Times are Unix milliseconds.
 
-    ``SENDING`` is a delivery that failed and will be tried again at ``next_attempt``.
+    ``SENDING`` means that an attempt failed and the delivery is retried at ``next_attempt``.
 
     Attributes:
         application: the joined row, for an attempt.

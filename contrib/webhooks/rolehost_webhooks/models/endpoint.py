@@ -1,4 +1,4 @@
-"""Table ``webhooks_endpoint``: where an application's messages go."""
+"""Table ``webhooks_endpoint``: receivers of an application's messages."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ class Endpoint(peewee.Model):
     """One receiver. Times are Unix milliseconds.
 
     Attributes:
-        event_types: names it listens to; None listens to all.
-        channels: channels it listens to; None listens to all.
+        event_types: names of the event types to send; None sends all.
+        channels: channels to send; None sends all.
         headers: headers added to each request.
-        version: a number that clients set; it has no meaning.
-        secret: the secret that signs, ``whsec_…``.
+        version: a number that clients set; it has no effect.
+        secret: the current signing secret, ``whsec_…``.
         old_secrets: ``[{"key": secret, "expiresAt": milliseconds}, …]``, newest first; they
-            sign too until they expire.
+            also sign until they expire.
     """
 
     id = peewee.TextField(primary_key=True)

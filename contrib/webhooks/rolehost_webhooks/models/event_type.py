@@ -8,7 +8,7 @@ from rolehost_webhooks.models.fields import JsonText
 
 
 class EventType(peewee.Model):
-    """One kind of event. Times are Unix milliseconds. ``schemas`` is JSON Schema by version."""
+    """One event type. Times are Unix milliseconds. ``schemas`` has JSON Schemas by version."""
 
     name = peewee.TextField(primary_key=True)
     description = peewee.TextField()

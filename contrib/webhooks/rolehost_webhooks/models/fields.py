@@ -1,4 +1,4 @@
-"""Column types that peewee does not bring."""
+"""Column types that peewee does not have."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import peewee
 
 
 class JsonText(peewee.TextField):
-    """A JSON value kept as text, the same in every dialect; None stays NULL."""
+    """A JSON value stored as text in every SQL dialect; None is NULL."""
 
     def db_value(self, value: Any) -> str | None:
         """Encode for the database."""

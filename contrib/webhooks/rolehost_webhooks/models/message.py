@@ -1,4 +1,4 @@
-"""Table ``webhooks_message``: messages, once for all endpoints."""
+"""Table ``webhooks_message``: messages, stored once for all endpoints."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ class Message(peewee.Model):
 
     Attributes:
         application: the joined row, for the fan-out.
-        event_id: the caller's own id; unique in its application for a day.
+        event_id: the caller's id; unique in its application for a day.
         superseded: 0, or when a later message took over the same ``event_id``.
-        payload: the body that receivers get, byte for byte; None when it was expunged.
-        content_type: media type of a raw payload; None for JSON that came as an object.
-        payload_expires_at: when the payload is removed before the message; None never.
-        deliver_at: when delivery begins; None at once.
+        payload: the body that receivers get, byte for byte; None if it was expunged.
+        content_type: media type of a raw payload; None for a JSON object.
+        payload_expires_at: when the payload is removed; None keeps it as long as the message.
+        deliver_at: when delivery starts; None starts at once.
     """
 
     application: Application

@@ -1,1 +1,1 @@
-"""The three plugins, with their contributions only."""
+"""The three plugins: only their hook implementations."""

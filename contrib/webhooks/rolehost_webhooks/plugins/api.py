@@ -48,7 +48,7 @@ def rolehost_plugin() -> PluginInfo:
 
 @hookimpl
 def rolehost_migrations() -> list[Migrations]:
-    """Give the tables."""
+    """Return the migrations."""
     return [MIGRATIONS]
 
 
@@ -75,7 +75,7 @@ def rolehost_routes(context: DeclareContext) -> list[Route | ErrorFormat | Authe
 
 @hookimpl
 def rolehost_checks(context: DeclareContext) -> list[Check]:
-    """Report how the API is protected."""
+    """Return a check that reports how the API is protected."""
     settings: ApiSettings = context.settings
     unasked = PROXY if settings.authentication == "proxy" else OPEN
     told = unasked if settings.demanded is None else "a token is asked for"
@@ -83,13 +83,13 @@ def rolehost_checks(context: DeclareContext) -> list[Check]:
     def token(_services: Services) -> str:
         return told
 
-    # It never fails: doing without a token is the operator's choice, but it must be seen.
+    # The check never fails: the operator may choose to set no token, but it must be visible.
     return [Check(name="webhooks-token", fn=token)]
 
 
 @hookimpl
 def rolehost_start(context: ProcessContext) -> None:
-    """Warn once if the API has no own token."""
+    """Log a warning if the API has no token."""
     settings: ApiSettings = context.settings
     unasked = settings.demanded is None and settings.authentication == "token"
     if context.role == "http" and unasked:
@@ -106,7 +106,7 @@ def graphql_schema(context: DeclareContext) -> list[Schema]:
 
 @hookimpl
 def rolehost_commands() -> list[Command]:
-    """Give ``rolehost webhooks``."""
+    """Return the command group ``rolehost webhooks``."""
     return [
         Command(
             name="webhooks",

@@ -33,20 +33,20 @@ def rolehost_plugin() -> PluginInfo:
 
 @hookimpl
 def rolehost_migrations() -> list[Migrations]:
-    """Give the tables."""
+    """Return the migrations."""
     return [MIGRATIONS]
 
 
 @hookimpl
 def rolehost_topics(context: DeclareContext) -> list[str]:
-    """Return the topic of events about the end of deliveries, if it is set."""
+    """Return the topic of outcome events, if it is set."""
     topic = context.settings.outcomes
     return [] if topic is None else [topic]
 
 
 @hookimpl
 def rolehost_actors(context: DeclareContext) -> list[Actor]:
-    """Give the actors; delivery is retried as the settings say."""
+    """Return the actors; the settings define the retry schedule of deliveries."""
     from rolehost_webhooks.actors.deliver import configured
     from rolehost_webhooks.actors.fan_out import fan_out
     from rolehost_webhooks.actors.recover import recover
@@ -57,13 +57,13 @@ def rolehost_actors(context: DeclareContext) -> list[Actor]:
 
 @hookimpl
 def rolehost_schedules() -> list[Schedule]:
-    """Remove old messages once a day, at night."""
+    """Schedule retention once a day, at night."""
     return [Schedule(name="webhooks.retention", actor="webhooks.retention", cron="17 3 * * *")]
 
 
 @hookimpl
 def rolehost_checks(context: DeclareContext) -> list[Check]:
-    """Tell when deliveries are late."""
+    """Return a check that fails if deliveries are late."""
     settings: DeliverySettings = context.settings
 
     def backlog(services: Services) -> str:
@@ -81,7 +81,7 @@ def rolehost_checks(context: DeclareContext) -> list[Check]:
 
 @hookimpl
 def rolehost_start(context: ProcessContext) -> None:
-    """Offer the HTTP client that deliveries share."""
+    """Register the HTTP client that all deliveries share."""
     from rolehost_webhooks.delivery.sender import Sender
 
     settings: DeliverySettings = context.settings

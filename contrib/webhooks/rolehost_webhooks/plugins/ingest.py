@@ -22,19 +22,19 @@ def rolehost_plugin() -> PluginInfo:
 
 @hookimpl
 def rolehost_migrations() -> list[Migrations]:
-    """Give the tables."""
+    """Return the migrations."""
     return [MIGRATIONS]
 
 
 @hookimpl
 def rolehost_topics(context: DeclareContext) -> list[str]:
-    """Name the topic that it reads: ``rolehost webhooks send --via stream`` publishes there."""
+    """Return the topic to read; ``rolehost webhooks send --via stream`` publishes to it."""
     return [context.settings.topic]
 
 
 @hookimpl
 def rolehost_handlers(context: DeclareContext) -> list[Handler]:
-    """Give the handler of the topic that the settings name."""
+    """Return the handler of the topic from the settings."""
     from rolehost_webhooks.handlers.ingest import ingest
 
     return [ingest(context.settings)]

@@ -1,4 +1,4 @@
-"""What the plugins have in common: the tables, so that each may be enabled alone."""
+"""Migrations that the plugins share, so that each plugin can be enabled alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked of the tables, one module a table. Statements only; rules are in services.
+"""SQL statements, one module for each table. The rules are in ``domain``.
 
-Every function runs in the calling thread's session, within the unit of work when one is open.
+Each function runs in the session of the calling thread, and in its unit of work if one is open.
 """

@@ -9,12 +9,12 @@ from rolehost_webhooks.models import Attempt, Message
 from rolehost_webhooks.repositories.messages import Filter, columns, narrow
 from rolehost_webhooks.repositories.paging import Cursor, Page, by_id, page
 
-#: What is shown of a response that was removed.
+#: Placeholder for a response that was removed.
 EXPUNGED = "EXPUNGED"
 
 
 def insert(attempt: Attempt) -> None:
-    """Add an attempt."""
+    """Insert an attempt."""
     Attempt.insert(attempt.__data__).execute()
 
 
@@ -36,9 +36,9 @@ def listing(
     """Return a page of attempts, by id; each row has its ``message``.
 
     Args:
-        status: only attempts of this status.
+        status: only attempts with this status.
         status_class: only responses of this class: 200 is 200 to 299, 0 is no response.
-        with_content: the messages have their payloads.
+        with_content: whether to read the payloads of the messages.
     """
     select: Any = Attempt.select(Attempt, *columns(with_content=with_content)).join(
         Message, on=(Attempt.message_id == Message.id), attr="message"
@@ -60,5 +60,5 @@ def listing(
 
 
 def expunge(attempt: Attempt) -> None:
-    """Remove the recorded response of an attempt for good."""
+    """Permanently remove the recorded response of an attempt."""
     Attempt.update(response=EXPUNGED).where(Attempt.id == attempt.id).execute()

@@ -1,9 +1,9 @@
-"""What every message and every delivery reads, kept in the cache if the deployment has one.
+"""Data that every message and delivery reads, cached if the deployment has a cache.
 
-Nothing here is ever out of date, whatever the cache does: values are found by the application's
-``revision``, which each change of its endpoints renews in its own transaction, and which the
-database is asked for together with the message. An application that was found by its uid is
-checked again by the statement that adds the message. See docs/decisions/0041.
+Stale values are never used. The cache key contains the application's ``revision``: each change
+of an endpoint renews it in the same transaction, and it is read from the database together with
+the message. If an application was found by uid in the cache, the statement that inserts the
+message checks it again. See docs/decisions/0041.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from rolehost_webhooks.settings import DeliverySettings
 
 T = TypeVar("T")
 
-#: Seconds after which the cache forgets a value. Nothing depends on it but the room that it takes.
+#: Time to live of a cached value in seconds. It limits the cache's size only.
 TTL = 3600.0
 
 
 class Recipient(Struct, frozen=True):
-    """What decides which messages an enabled endpoint takes."""
+    """An enabled endpoint and its filters."""
 
     id: str
     event_types: list[str] | None
@@ -39,7 +39,7 @@ class Recipient(Struct, frozen=True):
 
 
 class Target(Struct, frozen=True):
-    """What a delivery needs of its endpoint. Holds secrets, which its ``repr`` does not show."""
+    """The endpoint data for a delivery. It holds secrets, which its ``repr`` does not show."""
 
     app_id: str
     url: str
@@ -72,9 +72,9 @@ class Target(Struct, frozen=True):
 
 
 def application_id(services: Services, reference: str) -> str | None:
-    """Return the id that an application of this id or uid had lately, or None.
+    """Return the id of the application with this id or uid, possibly from the cache, or None.
 
-    It may have been deleted or renamed since: :func:`.messages.insert_for` checks that.
+    The application may have been deleted or renamed: :func:`.messages.insert_for` checks that.
     """
     if "cache" not in services.backends:
         return applications.find_id(reference)
@@ -83,7 +83,7 @@ def application_id(services: Services, reference: str) -> str | None:
 
 
 def forget_application(services: Services, reference: str) -> None:
-    """Forget which application an id or uid meant."""
+    """Remove an id or uid from the cache."""
     if "cache" in services.backends:
         services.caching("webhooks.applications", str | None, ttl=TTL, none_ttl=0).delete(reference)
 
@@ -92,7 +92,7 @@ def recipients(services: Services, app_id: str, revision: int) -> list[Recipient
     """Return the enabled endpoints of an application, by id.
 
     Args:
-        revision: of the application, read before this call.
+        revision: the application's revision, read before this call.
     """
 
     def read() -> list[Recipient]:
@@ -107,7 +107,7 @@ def recipients(services: Services, app_id: str, revision: int) -> list[Recipient
 def delivery(
     services: Services, message_id: str, endpoint_id: str
 ) -> tuple[Delivery, Target] | None:
-    """Return a delivery with its ``message``, and its endpoint, which may have been deleted."""
+    """Return a delivery with its ``message``, and its endpoint, even if that is deleted."""
     if not _may_hold_secrets(services):
         both = deliveries.with_both(message_id, endpoint_id)
         return None if both is None else (both, Target.of(both.endpoint))
@@ -123,7 +123,7 @@ def delivery(
 
 
 def _may_hold_secrets(services: Services) -> bool:
-    """Return whether secrets stay within the process, or the operator trusts the cache's server."""
+    """Return whether the cache is in this process, or the settings allow secrets in it."""
     if "cache" not in services.backends:
         return False
     settings: DeliverySettings = services.settings("webhooks-delivery")

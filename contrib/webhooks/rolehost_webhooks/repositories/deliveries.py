@@ -1,4 +1,4 @@
-"""Deliveries: how each message stands with each endpoint."""
+"""Deliveries: the status of each message for each endpoint."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from rolehost_webhooks.models import Application, Delivery, Endpoint, Message, S
 from rolehost_webhooks.repositories.messages import Filter, columns, narrow
 from rolehost_webhooks.repositories.paging import Cursor, Page, locked, page
 
-#: Rows of one statement: SQLite takes 32,766 parameters, PostgreSQL 65,535.
+#: Maximum rows per statement: SQLite allows 32,766 parameters, PostgreSQL 65,535.
 ROWS = 1000
 
 
 def with_both(message_id: str, endpoint_id: str) -> Delivery | None:
     """Return a delivery with its ``message`` and its ``endpoint``, deleted or not.
 
-    PERF: on the way of every attempt, so only the columns that it needs.
+    PERF: runs for every attempt, so it selects only the necessary columns.
     """
     return (
         Delivery.select(
@@ -63,7 +63,7 @@ def with_message(message_id: str, endpoint_id: str) -> Delivery | None:
 
 
 def insert_pending(message_id: str, endpoint_ids: Iterable[str], now: int) -> None:
-    """Add a pending delivery to each endpoint; existing ones start again."""
+    """Insert a pending delivery for each endpoint; restart existing ones."""
     rows: list[dict[str, Any]] = [
         {
             "message_id": message_id,
@@ -85,10 +85,10 @@ def insert_pending(message_id: str, endpoint_ids: Iterable[str], now: int) -> No
 def attempted(
     message_id: str, endpoint_id: str, status: Status, next_attempt: int | None, now: int
 ) -> bool:
-    """Record how a delivery stands after one more attempt.
+    """Record the status of a delivery after an attempt.
 
     Returns:
-        False if the attempt failed but another one succeeded: then it stays delivered.
+        False if the attempt failed but another one has succeeded; the status does not change.
     """
     where = (Delivery.message_id == message_id) & (Delivery.endpoint_id == endpoint_id)
     counted = {Delivery.attempts: Delivery.attempts + 1, Delivery.updated_at: now}
@@ -103,10 +103,10 @@ def attempted(
 
 
 def insert_attempt(message_id: str, endpoint_id: str, now: int) -> None:
-    """Note that one attempt beside the schedule is to come.
+    """Record that a manual attempt, outside the retry schedule, is pending.
 
-    A delivery that has a schedule keeps it, and one that succeeded stays so; any other is
-    pending until that attempt is made.
+    A failed or cancelled delivery becomes pending. Any other delivery keeps its status and its
+    retry schedule. If there is no delivery, a pending one is inserted.
     """
     Delivery.insert(
         message_id=message_id,
@@ -123,9 +123,10 @@ def insert_attempt(message_id: str, endpoint_id: str, now: int) -> None:
 
 
 def attempted_in_vain(message_id: str, endpoint_id: str, now: int) -> bool:
-    """Record an attempt beside the schedule that failed; say whether the delivery failed by it.
+    """Record a failed manual attempt; return whether the delivery failed with it.
 
-    It did if it has no schedule (``next_attempt``) that goes on, and had not succeeded before.
+    The delivery fails if it has not succeeded before and has no scheduled retry
+    (``next_attempt``).
     """
     where = (Delivery.message_id == message_id) & (Delivery.endpoint_id == endpoint_id)
     counted = {Delivery.attempts: Delivery.attempts + 1, Delivery.updated_at: now}
@@ -137,7 +138,7 @@ def attempted_in_vain(message_id: str, endpoint_id: str, now: int) -> bool:
 
 
 def cancel(message_id: str, endpoint_id: str, now: int) -> None:
-    """Record that a delivery will not be made: its endpoint or its payload is gone."""
+    """Cancel a delivery whose endpoint or payload was removed."""
     Delivery.update(status=Status.CANCELED, next_attempt=None, updated_at=now).where(
         Delivery.message_id == message_id, Delivery.endpoint_id == endpoint_id
     ).execute()
@@ -146,7 +147,7 @@ def cancel(message_id: str, endpoint_id: str, now: int) -> None:
 def by_message(message_id: str, cursor: Cursor) -> Page[Delivery]:
     """Return a page of a message's deliveries, by endpoint; each row has its ``endpoint``.
 
-    A deleted endpoint is among them: the message went there.
+    Deleted endpoints are included.
     """
     select = (
         Delivery.select(Delivery, Endpoint)
@@ -167,8 +168,8 @@ def by_endpoint(
     """Return a page of an endpoint's deliveries, by message; each row has its ``message``.
 
     Args:
-        statuses: only these; empty is all.
-        with_content: the messages have their payloads.
+        statuses: only deliveries with these statuses; empty selects all.
+        with_content: whether to read the payloads of the messages.
     """
     select = (
         Delivery.select(Delivery, *columns(with_content=with_content))
@@ -186,10 +187,10 @@ def by_endpoint(
 
 
 def recoverable(endpoint_id: str, first: str, last: str, limit: int) -> list[str]:
-    """Return ids of messages between two ids that ended undelivered and still can be sent.
+    """Return ids of undelivered messages between two ids that can still be sent.
 
-    They failed for good, or were cancelled while the endpoint was disabled. The rows stay
-    locked, so that two recoveries at the same time do not both start them again.
+    Their deliveries failed permanently, or were cancelled while the endpoint was disabled. The
+    rows stay locked, so that two concurrent recoveries do not both restart them.
     """
     payloads = Message.select(Message.id).where(
         Message.id == Delivery.message_id, Message.payload.is_null(False)
@@ -219,7 +220,7 @@ def counts(endpoint_id: str, first: str, last: str) -> dict[Status, int]:
 
 
 def oldest_due() -> int | None:
-    """Return when the oldest waiting delivery was due, in milliseconds, or None."""
+    """Return when the oldest pending delivery was due in Unix milliseconds, or None."""
     value = Delivery.select(peewee.fn.MIN(Delivery.next_attempt)).where(
         Delivery.next_attempt.is_null(False)
     )

@@ -27,7 +27,7 @@ def find(app_id: str, reference: str, *, lock: bool = False) -> Endpoint | None:
 def enabled(app_id: str) -> list[Endpoint]:
     """Return the filters of an application's enabled endpoints, by id.
 
-    PERF: on the way of every message, so only three columns.
+    PERF: runs for every message, so it selects only three columns.
     """
     return list(
         Endpoint.select(Endpoint.id, Endpoint.event_types, Endpoint.channels)
@@ -37,7 +37,7 @@ def enabled(app_id: str) -> list[Endpoint]:
 
 
 def insert(endpoint: Endpoint, services: Services) -> bool:
-    """Add an endpoint; False when its uid is taken, and then the endpoint was not written."""
+    """Insert an endpoint; if its uid is taken, do not insert it and return False."""
     renew_revision(endpoint.app_id, services)
     statement = Endpoint.insert(endpoint.__data__).on_conflict_ignore()
     return bool(statement.as_rowcount().execute())
@@ -50,7 +50,7 @@ def listing(app_id: str, cursor: Cursor) -> Page[Endpoint]:
 
 
 def delete(endpoint: Endpoint, services: Services) -> None:
-    """Mark an endpoint as deleted and free its uid; its attempts stay listed by message."""
+    """Mark an endpoint as deleted and free its uid; listings by message still have its attempts."""
     renew_revision(endpoint.app_id, services)
     now = services.clock.now()
     Endpoint.update(deleted_at=now, uid=None).where(Endpoint.id == endpoint.id).execute()

@@ -17,7 +17,7 @@ def find(name: str, *, lock: bool = False) -> EventType | None:
 
 
 def insert(event_type: EventType) -> bool:
-    """Add an event type; False when the name is taken, and then nothing was written."""
+    """Insert an event type; if its name is taken, write nothing and return False."""
     statement = EventType.insert(event_type.__data__).on_conflict_ignore()
     return bool(statement.as_rowcount().execute())
 
@@ -31,5 +31,5 @@ def listing(cursor: Cursor, *, archived: bool) -> Page[EventType]:
 
 
 def delete(event_type: EventType) -> None:
-    """Remove an event type for good."""
+    """Permanently remove an event type."""
     EventType.delete().where(EventType.name == event_type.name).execute()

@@ -32,7 +32,7 @@ class Filter:
 def find(app_id: str, reference: str) -> Message | None:
     """Return the message of this id or eventId in an application.
 
-    Of several messages that had the same eventId the latest is meant.
+    If several messages have the same eventId, the latest is returned.
     """
     if reference.startswith(ids.MESSAGE):
         return Message.get_or_none(Message.id == reference, Message.app_id == app_id)
@@ -53,18 +53,19 @@ def envelope(message_id: str) -> Message | None:
 
 
 def insert(message: Message) -> bool:
-    """Add a message; False when its eventId is in use, and then nothing was written."""
+    """Insert a message; if its eventId is in use, write nothing and return False."""
     statement = Message.insert(message.__data__).on_conflict_ignore()
     return bool(statement.as_rowcount().execute())
 
 
 def insert_for(message: Message, reference: str) -> bool:
-    """Add a message if its application still has this id or uid.
+    """Insert a message if its application still has this id or uid.
 
-    PERF: every message comes here, so the statement is composed only once.
+    PERF: runs for every message, so the SQL text is built only once.
 
     Returns:
-        False if it has not, or if the message's eventId is in use; then nothing was written.
+        False if the application does not have it, or if the message's eventId is in use;
+        nothing was written.
     """
     database = Message._meta.database
     named = "id" if reference.startswith(ids.APPLICATION) else "uid"
@@ -85,7 +86,7 @@ def _insert_for(param: str, named: str) -> str:
 
 
 def supersede(app_id: str, event_id: str, created_before: int) -> bool:
-    """Free an eventId that a message from before this time (milliseconds) holds."""
+    """Free the eventId of a message that was created before this time (milliseconds)."""
     statement = Message.update(superseded=Message.created_at).where(
         Message.app_id == app_id,
         Message.event_id == event_id,
@@ -96,7 +97,7 @@ def supersede(app_id: str, event_id: str, created_before: int) -> bool:
 
 
 def columns(*, with_content: bool) -> list[peewee.Field]:
-    """Return the columns to select: payloads are long and often not asked for."""
+    """Return the columns to select, with or without the payload, which can be large."""
     return [
         column
         for column in Message._meta.sorted_fields
@@ -105,7 +106,7 @@ def columns(*, with_content: bool) -> list[peewee.Field]:
 
 
 def listing(app_id: str, cursor: Cursor, wanted: Filter, *, with_content: bool) -> Page[Message]:
-    """Return a page of an application's messages, by id, with their payloads or without."""
+    """Return a page of an application's messages, by id, with or without payloads."""
     select = Message.select(*columns(with_content=with_content))
     select = narrow(select.where(Message.app_id == app_id), wanted)
     if wanted.before is not None:
@@ -116,7 +117,7 @@ def listing(app_id: str, cursor: Cursor, wanted: Filter, *, with_content: bool) 
 
 
 def narrow(select: Any, wanted: Filter) -> Any:
-    """Restrict a select with :class:`Message` by event type, channel and tag."""
+    """Filter a select from :class:`Message` by event type, channel and tag."""
     if wanted.event_types:
         select = select.where(Message.event_type.in_(wanted.event_types))
     if wanted.channel is not None:
@@ -127,22 +128,24 @@ def narrow(select: Any, wanted: Filter) -> Any:
 
 
 def holds(column: peewee.Field, name: str) -> Any:
-    """Whether a list of names, kept as compact JSON, has this one.
+    """Return an expression: whether a column with a compact JSON list of names has this one.
 
-    Names need no escaping, so the quoted name is looked for as text; comparing with what is
-    left without it is exact about case and works in every dialect.
+    Names need no JSON escaping, so a search for the quoted name is sufficient. ``REPLACE`` is
+    used because, unlike ``LIKE``, it is case-sensitive in every dialect.
     """
     return peewee.fn.REPLACE(column, f'"{name}"', "") != column
 
 
 def expunge(message: Message) -> None:
-    """Remove the payload of a message for good."""
+    """Permanently remove the payload of a message."""
     Message.update(payload=None).where(Message.id == message.id).execute()
 
 
 def remove_old(before: int, limit: int) -> int:
-    """Remove at most ``limit`` messages that are older (milliseconds) or whose application was
-    deleted, with their deliveries and attempts; return how many.
+    """Remove at most ``limit`` old messages with their deliveries and attempts; return how many.
+
+    A message is old if it was created before ``before`` (milliseconds) or its application was
+    deleted.
     """
     gone = Application.select(Application.id).where(Application.deleted_at.is_null(False))
     old = Message.select(Message.id).where(Message.id < ids.first_at(ids.MESSAGE, before))
@@ -157,7 +160,7 @@ def remove_old(before: int, limit: int) -> int:
 
 
 def expunge_expired(now: int, limit: int) -> int:
-    """Remove at most ``limit`` payloads that have expired; return how many."""
+    """Remove at most ``limit`` expired payloads; return how many."""
     expired = Message.select(Message.id).where(Message.payload_expires_at <= now).limit(limit)
     return int(
         Message.update(payload=None, payload_expires_at=None)

@@ -1,10 +1,10 @@
-"""Ids in the order of commits, so that paging misses no row that is added at the same time.
+"""Ids in commit order, so that paging does not miss rows that are inserted at the same time.
 
-A writer gets an id above all that it can see. On SQLite that is enough, because one transaction
-writes at a time. On PostgreSQL a transaction that began earlier may commit later. Therefore each
-writer holds a shared advisory lock from before it looks until it commits, and a listing first
-notes the highest id, then waits for the writers that hold the lock at that moment, and shows
-nothing above the noted id. Those that come later get ids above it.
+A writer gets an id above all visible ids. On SQLite this is sufficient, because only one
+transaction writes at a time. On PostgreSQL a transaction that started earlier may commit later.
+Therefore each writer takes a shared advisory lock before it reads the highest id, and holds it
+until it commits. A listing reads the highest id, waits for the writers that hold the lock at
+that moment, and shows no row above that id. Later writers get higher ids.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from rolehost_webhooks import ids
 
 log = logging.getLogger(__name__)
 
-#: First key of the advisory locks: "whks" in ASCII. The second one stands for the table.
+#: First key of the advisory locks: "whks" in ASCII. The second key identifies the table.
 LOCKS = int.from_bytes(b"whks", "big")
 
-#: Milliseconds by which another host's clock may be ahead and its ids still be counted from. A row
-#: from further in the future is left out, or one wrong clock would give all later ids its time.
+#: Tolerated clock skew of other hosts in milliseconds. Ids further in the future are ignored,
+#: because otherwise one wrong clock would determine the time of all later ids.
 AHEAD = 10_000
 
-#: Seconds a listing waits for a writer, and between two looks whether it has ended.
+#: Timeout and poll interval in seconds while a listing waits for writers.
 PATIENCE = 2.0
 LOOK = 0.002
 
-#: The writers of a table in this database, but for the asking one.
+#: The other sessions in this database that write to a table.
 _WRITERS = """
     SELECT pid, virtualtransaction FROM pg_locks
     WHERE locktype = 'advisory' AND granted AND pid <> pg_backend_pid()
@@ -42,10 +42,10 @@ _WRITERS = """
 
 
 def next_id(model: type[peewee.Model], prefix: str, services: Services) -> str:
-    """Return the id of a row that is inserted in this unit of work.
+    """Return the id for a row that is inserted in this unit of work.
 
-    It is above those of all rows that were committed before, unless their clock was ahead by
-    more than ten seconds.
+    It is above the ids of all rows committed before, except those whose clock was ahead by more
+    than ten seconds.
     """
     made = ids.new(prefix, services)
     latest = ids.last_at(prefix, services.clock.now() + AHEAD)
@@ -54,10 +54,10 @@ def next_id(model: type[peewee.Model], prefix: str, services: Services) -> str:
 
 
 def settled(select: Any, column: peewee.Field) -> Any:
-    """Restrict a select to rows below which no row can appear any more; may wait for writers.
+    """Limit a select to ids below which no new row can appear; may wait for writers.
 
-    Rows that were committed before the call are never left out. A select that is not ordered by
-    ids of :func:`next_id` is returned as it is.
+    Rows committed before the call are always included. A select that is not ordered by ids from
+    :func:`next_id` is returned unchanged.
     """
     model = column.model
     database = model._meta.database
@@ -65,7 +65,7 @@ def settled(select: Any, column: peewee.Field) -> Any:
         return select
     table = model._meta.table_name
     keys = (LOCKS, _number(table))
-    # One statement: its snapshot, and so the highest id, is older than the look at the locks.
+    # One statement, so that the highest id (from its snapshot) is read before pg_locks.
     sql = f"SELECT (SELECT max({column.column_name}) FROM {table}), pid, virtualtransaction"
     sql += f" FROM (SELECT 1) AS one LEFT JOIN ({_WRITERS}) AS writer ON true"
     rows = database.execute_sql(sql, keys).fetchall()
@@ -77,14 +77,14 @@ def settled(select: Any, column: peewee.Field) -> Any:
 
 
 def _announce(model: type[peewee.Model], latest: str) -> str | None:
-    """Return the highest id up to ``latest``; on PostgreSQL, after saying that a row will come."""
+    """Return the highest id up to ``latest``; on PostgreSQL, take the writers' lock first."""
     database = model._meta.database
     if not database.for_update:
         found = model.select(peewee.fn.MAX(model.id)).where(model.id <= latest)
         highest: str | None = found.scalar()
         return highest
     table = model._meta.table_name
-    # Two statements in one text: the second one's snapshot is taken under the lock.
+    # Two statements, so that the snapshot of the second is taken after the lock.
     cursor = database.execute_sql(
         f"SELECT pg_advisory_xact_lock_shared(%s, %s);SELECT max(id) FROM {table} WHERE id <= %s",
         (LOCKS, _number(table), latest),
@@ -105,5 +105,5 @@ def _wait(database: Any, keys: tuple[int, int], writers: set[Any]) -> None:
 
 
 def _number(table: str) -> int:
-    """Return the second key of a table's lock: 31 bits of its name's checksum."""
+    """Return the second key of a table's lock: 31 bits of the checksum of its name."""
     return zlib.crc32(table.encode()) & 0x7FFF_FFFF

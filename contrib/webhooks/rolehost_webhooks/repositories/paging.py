@@ -1,7 +1,7 @@
-"""Pages of a listing, walked by the last id seen: stable while rows are added.
+"""Keyset pagination: a page starts after the last id seen, so it is stable while rows are added.
 
-A page is bounded by rows and by bytes. The statement adds up the sizes of the rows before it
-reads them, so that no payload leaves the database that the page has no place for.
+A page has a maximum number of rows and of bytes. The statement sums the sizes of the rows first,
+so that the database does not send payloads that do not fit on the page.
 """
 
 from __future__ import annotations
@@ -16,22 +16,23 @@ from rolehost_webhooks.repositories.ordering import settled
 
 T = TypeVar("T")
 
-#: Bytes of texts and payloads after which a page ends. The row that passes it is still on the
-#: page, so that a single larger one can be read.
+#: Bytes of texts and payloads after which a page ends. The row that exceeds the limit is still
+#: on the page, so that a single larger row can be read.
 PAGE_BYTES = 4_194_304
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cursor:
-    """Where a page begins.
+    """Where a page starts.
 
     Attributes:
-        limit: most rows of the page.
-        iterator: id after which it begins, with a leading ``~`` if it begins with a hyphen;
-            with a leading ``-`` the id before which it ends; None begins at the start.
+        limit: maximum number of rows of the page.
+        iterator: the id after which the page starts, with a leading ``~`` if the id begins with
+            a hyphen. With a leading ``-``, the id before which the page ends. None starts at
+            the beginning.
         descending: newest first.
-        exact: what is added while the listing is walked is not missed; on PostgreSQL that may
-            wait for transactions that add a row at this moment.
+        exact: do not miss rows that are added during paging. On PostgreSQL this may wait for
+            transactions that are adding rows.
     """
 
     limit: int
@@ -42,7 +43,7 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """Some rows, whether they are the last, and the iterators of the pages beside them."""
+    """The rows of a page, whether it is the last, and the iterators of its neighbours."""
 
     data: list[T]
     iterator: str | None
@@ -54,7 +55,7 @@ def page(select: Any, column: peewee.Field, cursor: Cursor, key: Callable[[Any],
     """Run a select for one page, ordered by ``column``.
 
     Args:
-        key: gives the value of ``column`` of a row.
+        key: returns the value of ``column`` of a row.
     """
     backwards = cursor.iterator is not None and cursor.iterator.startswith("-")
     descending = cursor.descending != backwards
@@ -64,7 +65,7 @@ def page(select: Any, column: peewee.Field, cursor: Cursor, key: Callable[[Any],
     if cursor.exact:
         select = settled(select, column)
     rows = list(_fitting(select, column, cursor.limit, descending=descending))
-    # One key more than rows of a page is looked for.
+    # The statement looks for one key more than the page has rows.
     done = not rows or rows[0].found == len(rows)
     if backwards:
         rows.reverse()
@@ -74,12 +75,12 @@ def page(select: Any, column: peewee.Field, cursor: Cursor, key: Callable[[Any],
 
 
 def after(key: str) -> str:
-    """Return the iterator of the items after a key; a hyphen at its beginning would go back."""
+    """Return the iterator for the items after a key; a leading hyphen would mean "before"."""
     return "~" + key if key.startswith("-") else key
 
 
 def _fitting(select: Any, column: peewee.Field, limit: int, *, descending: bool) -> Any:
-    """Return the first rows that fit on a page; each has ``found``, the keys looked at."""
+    """Return the first rows that fit on a page; ``found`` is the number of keys found."""
     keys = select.select(column.alias("at"), size_of(select).alias("size"))
     keys = keys.order_by(column.desc() if descending else column.asc()).limit(limit + 1)
     at = keys.c.at.desc() if descending else keys.c.at.asc()
@@ -101,9 +102,9 @@ def _fitting(select: Any, column: peewee.Field, limit: int, *, descending: bool)
 
 
 def size_of(select: Any) -> peewee.Expression:
-    """Return the expression of how many bytes the texts and payloads of a selected row have.
+    """Return an expression for the size of the texts and payloads of a selected row.
 
-    Of a text it counts the characters, which may have up to four bytes each.
+    Payloads count in bytes, texts in characters, which have up to four bytes each.
     """
     long = (peewee.TextField, peewee.BlobField)
     columns = [column for column in select._returning if isinstance(column, long)]
@@ -115,12 +116,12 @@ def size_of(select: Any) -> peewee.Expression:
 def locked(select: Any) -> Any:
     """Return a select that locks its rows until the transaction ends.
 
-    Lock a row before a change that depends on it, or one of two such changes at the same time
-    is lost. SQLite has one writer at a time and needs no lock.
+    Lock a row before a change that depends on its values, to prevent lost updates. SQLite
+    allows one writer at a time and needs no lock.
     """
     return select.for_update() if select.model._meta.database.for_update else select
 
 
 def by_id(row: Any) -> str:
-    """The key of rows that are listed by their own id."""
+    """Return the key of a row that is listed by its id."""
     return str(row.id)

@@ -1,1 +1,1 @@
-"""The HTTP API under ``/api/v1``: one module a resource, listed in :mod:`.table`."""
+"""The HTTP API under ``/api/v1``: one module for each resource, listed in :mod:`.table`."""

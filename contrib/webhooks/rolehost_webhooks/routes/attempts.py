@@ -1,4 +1,4 @@
-"""Attempts, by endpoint and by message; how messages and endpoints stand with each other."""
+"""Attempts, by endpoint and by message, and the delivery status of messages and endpoints."""
 
 from __future__ import annotations
 
@@ -182,12 +182,12 @@ class EndpointMessages:
 
 
 def _knows_all(wanted: EndpointMessageListQuery) -> bool:
-    """Whether the client knows all five statuses: it says so, or asks for one of the newer two."""
+    """Return whether the client knows all five statuses: it says so, or uses a newer one."""
     return wanted.expanded_statuses or wanted.status in COLLAPSED
 
 
 def _statuses(wanted: EndpointMessageListQuery) -> list[Status]:
-    """Return the statuses that are meant: a client that knows three means all five by them."""
+    """Return the statuses to select; the three of an older client include the newer two."""
     if wanted.status is None:
         return []
     asked = Status(wanted.status)

@@ -1,4 +1,4 @@
-"""Who may use the API, over HTTP and GraphQL."""
+"""Authentication of the API, over HTTP and GraphQL."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from rolehost_webhooks.settings import ApiSettings
 
 
 def authentication(settings: ApiSettings) -> Authentication | None:
-    """Return the authentication by the API's own token; None if no token is set."""
+    """Return the authentication by the API's token, or None if no token is set."""
     return None if settings.demanded is None else bearer(settings.demanded)

@@ -26,7 +26,7 @@ from rolehost_webhooks.schemas.messages import MessageOut
 TAG = "Endpoint"
 
 
-#: What Svix's clients call themselves: ``svix-libs/2.9.1/python``.
+#: The ``User-Agent`` of Svix's clients, for example ``svix-libs/2.9.1/python``.
 _LIBRARY = re.compile(r"svix-libs/(\d+)\.(\d+)\.")
 
 #: The first release whose clients read the new secret from the answer to a rotation.
@@ -34,9 +34,10 @@ _READS_NEW_SECRET = (2, 7)
 
 
 def reads_new_secret(user_agent: str | None) -> bool:
-    """Whether a client reads the new secret from the answer to a rotation.
+    """Return whether a client reads the new secret from the answer to a rotation.
 
-    From release 2.7 on they fail on an empty answer; before it, the Java one fails on any other.
+    Svix's clients from 2.7 on fail if the answer is empty. The Java client before 2.7 fails if
+    it is not empty.
     """
     library = _LIBRARY.match(user_agent or "")
     return library is not None and (int(library[1]), int(library[2])) >= _READS_NEW_SECRET

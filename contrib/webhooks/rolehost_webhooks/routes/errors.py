@@ -1,4 +1,4 @@
-"""Errors as Svix's server renders them, so that its clients raise their own exceptions."""
+"""Errors in the format of Svix's server, so that its clients raise their usual exceptions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rolehost.api import ErrorFormat
 
 from rolehost_webhooks.routes.responder import PREFIX
 
-#: Svix's names of the errors that have no closer one.
+#: Svix's default error codes, by HTTP status.
 CODES = {
     400: "generic_error",
     401: "authentication_failed",
@@ -21,12 +21,12 @@ CODES = {
     501: "not_implemented",
 }
 
-#: Svix's closer names, by which its clients tell errors of one status apart.
+#: Svix's specific error codes, which replace the default code of the status.
 CLOSER = frozenset({"event_type_exists", "invalid_scheme", "limit_reached", "missing_payload"})
 
 
 def render(status: int, title: str, detail: Any, code: str) -> tuple[str, bytes]:
-    """Return media type and body: ``{code, detail}``, or a list of mistakes for a 422."""
+    """Return media type and body: ``{code, detail}``, or a list of errors for a 422."""
     shown: dict[str, Any]
     if status == 422:
         mistakes = detail

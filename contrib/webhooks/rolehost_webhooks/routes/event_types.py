@@ -1,4 +1,4 @@
-"""``/event-type``: the catalogue of what may happen."""
+"""``/event-type``: the catalogue of event types."""
 
 from __future__ import annotations
 

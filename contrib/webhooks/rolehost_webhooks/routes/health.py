@@ -1,4 +1,4 @@
-"""``/health`` and ``/health/ping``: whether the API answers; they need no token."""
+"""``/health`` and ``/health/ping``: whether the API responds. They need no token."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ TAG = "Message"
 
 
 def wanted_messages(wanted: PeriodAndKindQuery) -> repository.Filter:
-    """Return which messages a listing asks for."""
+    """Return the filter of a listing from its query parameters."""
     return repository.Filter(
         event_types=wanted.event_types,
         channel=wanted.channel,

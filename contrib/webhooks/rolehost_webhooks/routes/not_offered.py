@@ -1,6 +1,6 @@
-"""Operations that the open server publishes and that are not offered here: 501 for all of them.
+"""Operations of Svix's open-source server that this API does not offer: all answer 501.
 
-Clients get an answer that says so, instead of the 404 of a path that is spelled wrongly.
+A 404 would look like a misspelled path.
 """
 
 from __future__ import annotations

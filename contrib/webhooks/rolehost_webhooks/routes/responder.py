@@ -1,4 +1,4 @@
-"""What every responder of this package shares: errors, bodies, queries, answers."""
+"""Helpers of all responders of this package: errors, bodies, queries, answers."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ F = TypeVar("F", bound=Callable[..., None])
 
 PREFIX = "/api/v1"
 
-#: How msgspec begins to say that a value has the right type but breaks a rule.
+#: msgspec's error messages if a value has the right type but violates a constraint.
 OUT_OF_RANGE = re.compile(r"Expected `\w+` (<|>|of length|matching)")
 
 _encoder = msgspec.json.Encoder()
 
 
 def responder(tag: str, **described: Any) -> Callable[[F], F]:
-    """Describe a responder, and let this package's errors become HTTP's.
+    """Describe a responder for OpenAPI, and convert this package's errors to HTTP errors.
 
     Args:
-        tag: group in the document.
+        tag: OpenAPI tag.
         described: further fields of :class:`rolehost.api.http.Operation`.
     """
 
@@ -54,15 +54,15 @@ def responder(tag: str, **described: Any) -> Callable[[F], F]:
 
 
 def invalid(location: tuple[str, ...], message: str, kind: str = "value_error") -> Invalid:
-    """Return the 422 for one value that does not fit."""
+    """Return the 422 error for one invalid value."""
     return Invalid([{"loc": list(location), "msg": message, "type": kind}])
 
 
 def body(req: Any, kind: type[T]) -> T:
-    """Decode the body; malformed JSON is a 422 here, as Svix's server answers it.
+    """Decode the body. Malformed JSON is a 422, as in Svix's server.
 
     Raises:
-        Invalid: the body does not fit.
+        Invalid: the body is invalid.
     """
     try:
         return decode(req.context.body, kind)
@@ -72,7 +72,7 @@ def body(req: Any, kind: type[T]) -> T:
 
 
 def _without_utf8(body: bytes) -> tuple[str, ...]:
-    """Return the path of the field that is no UTF-8, or else that of the whole body."""
+    """Return the path of the field that is not UTF-8; by default the path of the body."""
     try:
         fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     except (ValueError, RecursionError):
@@ -86,13 +86,14 @@ def _without_utf8(body: bytes) -> tuple[str, ...]:
 
 
 def query(req: Any, kind: type[T]) -> T:
-    """Convert the query parameters, as the open server does.
+    """Convert the query parameters, as Svix's open-source server does.
 
-    ``event_types`` may be repeated, have brackets after its name, or separate values by commas.
+    ``event_types`` may be repeated, have brackets after its name, or contain several values
+    separated by commas.
 
     Raises:
-        Invalid: a value of the right type is out of its range.
-        falcon.HTTPBadRequest: a value has another type.
+        Invalid: a value has the right type but is out of range.
+        falcon.HTTPBadRequest: a value has the wrong type.
     """
     given: dict[str, Any] = {}
     names: list[str] = []
@@ -129,7 +130,7 @@ def nothing(resp: Any) -> None:
 
 
 def cursor(wanted: PageQuery, *, descending: bool = False) -> Cursor:
-    """Return where the asked-for page begins; ``descending`` is the order by default."""
+    """Return the cursor of the requested page; ``descending`` is the default order."""
     if wanted.order is not None:
         descending = wanted.order == "descending"
     return Cursor(limit=wanted.limit, iterator=wanted.iterator, descending=descending, exact=True)

@@ -1,4 +1,4 @@
-"""Every path of the API in one place."""
+"""All paths of the API."""
 
 from __future__ import annotations
 
@@ -64,11 +64,11 @@ OPEN = dict.fromkeys((f"{PREFIX}/health", f"{PREFIX}/health/ping"), "load balanc
 def routes(open_because: str = "") -> list[Route]:
     """Return the routes.
 
-    Every POST honours ``Idempotency-Key``, which Svix's clients send. A slash at the end of a
-    path is accepted, as older clients write it.
+    Each POST supports ``Idempotency-Key``, which Svix's clients send. A trailing slash in a path
+    is accepted, because older clients send it.
 
     Args:
-        open_because: why none of them needs authentication; empty: they need it.
+        open_because: why no route needs authentication; empty if they need it.
     """
     return [
         Route(

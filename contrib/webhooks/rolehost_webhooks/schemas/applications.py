@@ -67,7 +67,7 @@ class ApplicationOut(Body, kw_only=True):
 
     @classmethod
     def of(cls, row: Application) -> ApplicationOut:
-        """Show a row."""
+        """Convert a row."""
         return cls(
             id=row.id,
             uid=or_absent(row.uid),

@@ -1,4 +1,4 @@
-"""Bodies of attempts, and of how messages and endpoints stand with each other."""
+"""Bodies of attempts, and of the delivery status of messages and endpoints."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rolehost_webhooks.schemas.common import Body, moment, moment_or_none, or_ab
 from rolehost_webhooks.schemas.endpoints import EndpointFieldsOut
 from rolehost_webhooks.schemas.messages import MessageOut, PeriodAndKindQuery
 
-#: What is shown instead of a response when no content was asked for.
+#: Placeholder for a response if the client did not request content.
 WITHOUT_CONTENT = "{}"
 
 
@@ -47,7 +47,7 @@ class AttemptOut(Body, kw_only=True):
     def of(
         cls, row: Attempt, *, with_content: bool = True, message: MessageOut | None = None
     ) -> AttemptOut:
-        """Show a row. What a receiver sent is content; why it sent nothing is shown always."""
+        """Convert a row. A response is content; the reason for no response is always shown."""
         cause = None if row.cause is None else Cause(row.cause)
         return cls(
             id=row.id,
@@ -67,7 +67,7 @@ class AttemptOut(Body, kw_only=True):
 
 
 def standing(row: Delivery, *, expanded: bool) -> dict[str, Any]:
-    """Return what is shown of a delivery, by name; ``expanded`` tells all five statuses."""
+    """Return the fields that show a delivery, by name; ``expanded`` shows all five statuses."""
     status = Status(row.status)
     if not expanded:
         status = COLLAPSED.get(status, status)
@@ -86,7 +86,7 @@ class MessageEndpointOut(EndpointFieldsOut, kw_only=True):
 
     @classmethod
     def of_delivery(cls, row: Delivery) -> MessageEndpointOut:
-        """Show a row that has its ``endpoint``."""
+        """Convert a row that has its ``endpoint``."""
         return cls(
             **endpoints.fields(row.endpoint),
             **standing(row, expanded=True),
@@ -105,7 +105,7 @@ class EndpointMessageOut(MessageOut, kw_only=True):
     def of_delivery(
         cls, row: Delivery, *, with_content: bool, expanded: bool
     ) -> EndpointMessageOut:
-        """Show a row that has its ``message``."""
+        """Convert a row that has its ``message``."""
         return cls(
             **messages.fields(row.message, with_content=with_content),
             **standing(row, expanded=expanded),

@@ -1,4 +1,4 @@
-"""Types and shapes that every part of the API uses."""
+"""Common types of the API."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class ListOut(Body, Generic[T], kw_only=True):
 
 
 def or_absent(value: T | None) -> T | UnsetType:
-    """Return what makes a field absent, instead of null, when there is no value."""
+    """Return the value, or ``UNSET`` instead of None, so that the field is absent, not null."""
     return UNSET if value is None else value
 
 
 def merge_alias(body: msgspec.Struct, name: str, alias: str) -> None:
-    """Move a value that was sent under a field's other name to the field.
+    """Move the value of an alias to its field.
 
     Raises:
         ValueError: both names were sent.
@@ -79,17 +79,17 @@ class PageQuery(msgspec.Struct, kw_only=True):
 
 
 def moment(milliseconds: int) -> datetime:
-    """Turn Unix milliseconds into the time that is shown."""
+    """Convert Unix milliseconds to a time."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 def moment_or_none(milliseconds: int | None) -> datetime | None:
-    """Turn Unix milliseconds into the time that is shown; None stays None."""
+    """Convert Unix milliseconds to a time; None stays None."""
     return None if milliseconds is None else moment(milliseconds)
 
 
 def milliseconds(value: datetime | None) -> int | None:
-    """Turn a given time into Unix milliseconds; a time without a zone is UTC."""
+    """Convert a time to Unix milliseconds; a time without a time zone is UTC."""
     if value is None:
         return None
     if value.tzinfo is None:

@@ -21,23 +21,23 @@ from rolehost_webhooks.schemas.common import (
     moment,
 )
 
-#: Headers that an endpoint may add to its requests.
+#: Maximum number of headers that an endpoint adds to its requests.
 MOST_HEADERS = 40
 
 Headers = Annotated[dict[str, str], Meta(max_length=MOST_HEADERS)]
 
-#: A number that Svix's clients 1.x send and read; it has no meaning.
+#: A number that Svix's clients 1.x send and read; it has no effect.
 Version = Annotated[int, Meta(ge=1, le=65_535)]
 
-#: Older names of fields, which the open server takes and shows beside the new ones.
+#: Older field names, which Svix's open-source server also accepts and returns.
 ALIASES = {"event_types": "filter_types", "throttle_rate": "rate_limit"}
 
 
 class _EndpointFields(Body, kw_only=True):
-    """What bodies of endpoints have in common: older names, and lists that are sets."""
+    """Base of endpoint bodies: accepts older names and removes duplicates from lists."""
 
     def __post_init__(self) -> None:
-        """Read the older names; drop what a list repeats."""
+        """Read the older names; remove duplicates from lists."""
         for name, alias in ALIASES.items():
             merge_alias(self, name, alias)
         for name in ("event_types", "channels"):
@@ -115,7 +115,7 @@ class EndpointOut(EndpointFieldsOut, kw_only=True):
 
     @classmethod
     def of(cls, row: Endpoint) -> EndpointOut:
-        """Show a row."""
+        """Convert a row."""
         return cls(**fields(row), metadata=row.metadata)
 
 

@@ -22,7 +22,7 @@ class _FeatureFlags(Body, kw_only=True):
     feature_flag: Name | UnsetType | None = UNSET
 
     def __post_init__(self) -> None:
-        """Keep one flag as a list of one.
+        """Convert a single flag to a list.
 
         Raises:
             ValueError: both fields are given, and the list lacks the flag.
@@ -81,7 +81,7 @@ class EventTypeOut(Body, kw_only=True):
 
     @classmethod
     def of(cls, row: EventType, *, with_content: bool = True) -> EventTypeOut:
-        """Show a row, with its schemas or without."""
+        """Convert a row, with or without its schemas."""
         return cls(
             name=row.name,
             description=row.description,

@@ -22,7 +22,7 @@ from rolehost_webhooks.schemas.common import (
 
 EMPTY = msgspec.Raw(b"{}")
 
-#: What is shown instead of a payload that was removed.
+#: Placeholder for a payload that was removed.
 EXPIRED = msgspec.Raw(b'{"expired":true}')
 
 
@@ -53,7 +53,7 @@ class MessageIn(Body, kw_only=True):
     payload_retention_hours: Annotated[int, Meta(ge=1, le=2160)] | None = None
 
     def __post_init__(self) -> None:
-        """Read the other name of the payload.
+        """Read the payload from its alias.
 
         Raises:
             ValueError: there is no payload, or there are two.
@@ -77,12 +77,12 @@ class MessageOut(Body, kw_only=True):
 
     @classmethod
     def of(cls, row: Message, *, with_content: bool) -> MessageOut:
-        """Show a row, with its payload or with an empty object instead."""
+        """Convert a row, with its payload or an empty object instead."""
         return cls(**fields(row, with_content=with_content))
 
 
 def fields(row: Message, *, with_content: bool) -> dict[str, Any]:
-    """Return what is shown of a message, by name."""
+    """Return the fields that show a message, by name."""
     return {
         "id": row.id,
         "event_id": row.event_id,
@@ -96,7 +96,7 @@ def fields(row: Message, *, with_content: bool) -> dict[str, Any]:
 
 
 def shown_payload(row: Message) -> msgspec.Raw:
-    """Return a payload as clients can read it: always a JSON object."""
+    """Return a payload in the form that clients can read: always a JSON object."""
     if row.payload is None:
         return EXPIRED
     payload = bytes(row.payload)
