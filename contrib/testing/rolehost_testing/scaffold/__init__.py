@@ -1,9 +1,8 @@
-"""New packages from templates: what ``rolehost new`` writes.
+"""Generate new packages from templates, for ``rolehost new``.
 
-The templates are files below ``templates``; the text of each is taken as it is, but for three
-words that stand for the name in its three spellings (``acme-name``, ``acme_name``, ``AcmeName``)
-and for marks such as ``@summary@``. The end ``.tmpl`` of a file's name and ``dot_`` at its
-beginning, for a dot, are taken away.
+The templates are files in ``templates``. Rendering replaces the three spellings of the name
+(``acme-name``, ``acme_name``, ``AcmeName``) and marks, for example ``@summary@``. In file names
+it removes the suffix ``.tmpl`` and replaces the prefix ``dot_`` with a dot.
 """
 
 from rolehost_testing.scaffold.deployments import Unknown, deployment, mistakes

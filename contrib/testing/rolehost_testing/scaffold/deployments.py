@@ -1,4 +1,4 @@
-"""Deployment files: chosen plugins, and their settings as comments that show the defaults."""
+"""Generate deployment files with chosen plugins; comments show the defaults of settings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rolehost.errors import Problem, RolehostError
 from rolehost.storage import KINDS
 from rolehost.suggest import did_you_mean, one_of
 
-#: The contribution that makes a deployment each role.
+#: Contribution → the role that a deployment with such a contribution has.
 _MAKES: dict[type[Any], Role] = {
     Route: "http",
     Actor: "worker",
@@ -28,20 +28,20 @@ _MAKES: dict[type[Any], Role] = {
 
 
 class Unknown(RolehostError):
-    """No such plugin is installed, or none that would make a role."""
+    """A plugin is not installed, or no installed plugin has contributions for a role."""
 
 
 def deployment(name: str, plugins: Sequence[str], roles: Sequence[str]) -> str:
     """Return the text of a deployment file.
 
     Args:
-        name: of the deployment, for its first line.
-        plugins: names of installed plugins; empty takes those that make one of the roles.
-        roles: what its instances are to run. Those that the plugins make besides are claimed in
-            the file too, for other deployments of the same fleet to run.
+        name: name of the deployment, for the first line.
+        plugins: names of installed plugins; if empty, all that have one of the roles.
+        roles: the roles that its instances run. The file also claims the plugins' other roles,
+            so that other deployments of the same fleet can run them.
 
     Raises:
-        Unknown: a plugin is not installed, no plugin makes a role, or nothing was asked for.
+        Unknown: a plugin is not installed, no plugin has a role, or both arguments are empty.
     """
     empty, _ = read(None, plugins=())
     probes = {found.name: probe(empty, found) for found in installed()}
@@ -63,14 +63,14 @@ def deployment(name: str, plugins: Sequence[str], roles: Sequence[str]) -> str:
 
 
 def mistakes(file: Path, text: str) -> tuple[list[str], list[Problem]]:
-    """Check the text of a deployment file as ``rolehost check`` does, before it is written.
+    """Check the text of a deployment file like ``rolehost check``, before it is written.
 
     Args:
-        file: where it is to be written.
-        text: its text.
+        file: the future path of the file.
+        text: the text of the file.
 
     Returns:
-        The settings that must be filled in, each as ``[section] key``, and every other problem.
+        The settings without a value, each as ``[section] key``, and all other problems.
     """
     read_, found = read(file, sources=Sources({os.path.normpath(file): text}))
     _, problems = examine(read_)
@@ -98,9 +98,10 @@ def _roles(seen: Probe) -> set[str]:
 
 
 def _offering(probes: dict[str, Probe], chosen: Sequence[str]) -> list[str]:
-    """Return plugins that offer what is required and what no chosen one offers.
+    """Return plugins that offer the required storage kinds that no chosen plugin offers.
 
-    A backend within another kind's is no offer if a chosen plugin offers that kind.
+    A backend that keeps its data in another kind's backend does not count if a chosen plugin
+    already offers that other kind.
     """
     infos = [probes[each].info for each in chosen]
     needed = {text.partition("[")[0] for info in infos if info for text in info.requires}
@@ -126,9 +127,10 @@ def _offering(probes: dict[str, Probe], chosen: Sequence[str]) -> list[str]:
 
 
 def _storage(probes: Sequence[Probe]) -> dict[str, str]:
-    """Return the backend of each kind that several plugins offer: of the first that fits.
+    """Return for each storage kind that several plugins offer the first suitable one.
 
-    One that keeps its data in another kind's backend fits if that one is of the same plugin.
+    A backend that keeps its data in another kind's backend is suitable if the same plugin
+    offers that other backend.
     """
     chosen: dict[str, tuple[str, str]] = {}
     several: dict[str, str] = {}

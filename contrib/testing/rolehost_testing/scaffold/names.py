@@ -1,4 +1,4 @@
-"""Names of new plugins, and what may be one."""
+"""Names of new plugins, and their validation."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
-#: Most characters of a name: lines of the templates are made for it.
+#: Maximum length of a name; longer names would make lines of the templates too long.
 LONGEST = 24
 
 _FORM = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 
 
 class InvalidName(ValueError):
-    """A text that no plugin can be named; the message says why, and what would do."""
+    """A text is not a valid plugin name; the message says why, and how to fix it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,22 +21,21 @@ class Name:
     """A plugin's name in the spellings that a package needs.
 
     Attributes:
-        plugin: of the plugin and its settings section: ``guest-book``.
+        plugin: name of the plugin and its settings section: ``guest-book``.
     """
 
     plugin: str
 
     @classmethod
     def of(cls, text: str, taken: Collection[str] = ()) -> Name:
-        """Return the name that a text is.
+        """Parse a name.
 
         Args:
-            text: what the author wrote; ``rolehost-`` or ``rolehost_`` before it is not part of
-                the name.
-            taken: names that mean something to the host already.
+            text: the author's input; a prefix ``rolehost-`` or ``rolehost_`` is removed.
+            taken: names that the host or other plugins already use.
 
         Raises:
-            InvalidName: it cannot be a name.
+            InvalidName: the text is not a valid name.
         """
         name = re.sub(r"^rolehost[-_]", "", text)
         if not _FORM.fullmatch(name):
@@ -59,12 +58,12 @@ class Name:
 
     @property
     def distribution(self) -> str:
-        """Name of the package as it is published: ``rolehost-guest-book``."""
+        """The name of the distribution: ``rolehost-guest-book``."""
         return f"rolehost-{self.plugin}"
 
     @property
     def module(self) -> str:
-        """What is imported: ``rolehost_guest_book``."""
+        """The import name: ``rolehost_guest_book``."""
         return f"rolehost_{self.identifier}"
 
     @property
@@ -74,5 +73,5 @@ class Name:
 
     @property
     def prefix(self) -> str:
-        """The name before classes: ``GuestBook``."""
+        """The prefix of class names: ``GuestBook``."""
         return "".join(part.capitalize() for part in self.plugin.split("-"))

@@ -1,4 +1,4 @@
-"""Packages: the layers of templates that each is made of."""
+"""Generate packages from layers of templates."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rolehost.storage import Kind
 from rolehost_testing.scaffold.names import Name
 from rolehost_testing.scaffold.writing import Files, render
 
-#: Licences on offer, as SPDX writes them, and the folder of each one's text.
+#: Available licences: SPDX identifier → folder of the text.
 LICENSES = {
     "Apache-2.0": "apache",
     "MIT": "mit",
@@ -23,12 +23,12 @@ LICENSES = {
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """What differs between the backends that authors begin with, outside their own files.
+    """The values in shared templates that differ between the backend templates.
 
     Attributes:
         given: arguments of the settings in the conformance tests.
-        requires: distributions that the package needs besides.
-        settings: key, default and meaning of each.
+        requires: additional required distributions.
+        settings: key, default and description of each setting.
     """
 
     given: str = ""
@@ -36,7 +36,7 @@ class Beginning:
     settings: tuple[tuple[str, str, str], ...] = ()
 
 
-#: The backends that there are templates for.
+#: The storage kinds with backend templates.
 BACKENDS: dict[Kind, Beginning] = {
     "database": Beginning(
         given='path=tmp_path / "service.db"',
@@ -65,21 +65,21 @@ BACKENDS: dict[Kind, Beginning] = {
     ),
 }
 
-#: Characters that mean something in one of the files that the words are put into.
+#: Characters with a special meaning in one of the generated files.
 _SPECIAL = re.compile(r"[\"\\%\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What an author may choose.
+    """Options of a new package.
 
     Attributes:
-        summary: one line; empty makes one.
-        author: who is named as the author; empty names those of the package.
+        summary: a one-line summary; if empty, a default summary.
+        author: name of the author; if empty, the authors of the package.
         license: a key of :data:`LICENSES`.
 
     Raises:
-        ValueError: a text cannot be put into all files as it is.
+        ValueError: a text has characters that cannot be written to all files unchanged.
     """
 
     summary: str = ""
@@ -96,13 +96,13 @@ class Options:
 
 
 def plugin(name: Name, options: Options) -> Files:
-    """Return the package of a plugin that has one of each contribution."""
+    """Return the package of a plugin with one contribution of each type."""
     marks = _marks(name, options, f"The plugin {name.plugin}")
     return _layers(name, marks, "common", "plugin", f"license/{LICENSES[options.license]}")
 
 
 def backend(name: Name, kind: Kind, options: Options) -> Files:
-    """Return the package of a plugin that offers a backend of a storage kind."""
+    """Return the package of a plugin with a backend of a storage kind."""
     beginning = BACKENDS[kind]
     marks = _marks(name, options, f"A {kind} for rolehost")
     imports = (

@@ -1,4 +1,4 @@
-"""Files from templates, and a folder from files."""
+"""Render templates to files, and write the files to a folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rolehost_testing.scaffold.names import Name
 
-#: Text by path, with ``/``.
+#: Path with ``/`` → text.
 Files = Mapping[str, str]
 
 _END = ".tmpl"
@@ -19,12 +19,12 @@ _DOT = "dot_"
 
 
 def render(folder: str, name: Name, marks: Mapping[str, str]) -> dict[str, str]:
-    """Return the files of one folder of templates.
+    """Render the files of one folder of templates.
 
     Args:
-        folder: below ``templates``, with ``/``.
-        name: what stands for the three spellings.
-        marks: text for each ``@mark@``.
+        folder: path below ``templates``, with ``/``.
+        name: the name that replaces the three spellings.
+        marks: the text for each ``@mark@``.
     """
     words = {"acme-name": name.plugin, "acme_name": name.identifier, "AcmeName": name.prefix}
     words |= {f"@{mark}@": text for mark, text in marks.items()}
@@ -53,16 +53,16 @@ def _put(text: str, words: Mapping[str, str]) -> str:
 
 
 def write(made: Files, folder: Path) -> None:
-    """Write files into a folder that is not there yet, or is empty; all of them or none.
+    """Write files atomically to a folder that does not exist or is empty.
 
     Raises:
-        FileExistsError: the folder, or a file of its name, is there and holds something.
-        OSError: it cannot be written.
+        FileExistsError: the folder is not empty, or there is a file with its name.
+        OSError: the folder cannot be written.
     """
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise FileExistsError(f"{folder} is there already, and nothing is overwritten")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    # In a folder beside it, so that nobody sees half of it and a failure leaves nothing.
+    # Write to a temporary folder first, so that a failure does not leave an incomplete folder.
     aside = Path(tempfile.mkdtemp(prefix=".rolehost-", dir=folder.parent))
     try:
         for path, text in made.items():
