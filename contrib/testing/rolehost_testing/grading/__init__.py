@@ -1,7 +1,7 @@
-"""Grades of plugins: what can be seen of one, held against criteria in three levels.
+"""Grade plugins against criteria in three levels.
 
-A plugin is tried in a process of its own (:mod:`rolehost_testing.grading.trial`), its sources
-and its package are read. The levels are described in docs/grades.md.
+A plugin runs in a separate process (:mod:`rolehost_testing.grading.trial`), and its sources and
+its package are analysed. The levels are described in docs/grades.md.
 """
 
 from rolehost_testing.grading.criteria import CRITERIA

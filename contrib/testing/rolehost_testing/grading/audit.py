@@ -1,6 +1,6 @@
-"""What Python's audit events tell of a plugin that ought to do nothing.
+"""Detect side effects of a plugin's import with Python's audit events.
 
-Source: the table of audit events in the documentation of CPython.
+See the table of audit events in the CPython documentation.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
-#: Events that are acts, whatever their arguments.
+#: Events that are side effects, independent of their arguments.
 _ACTS = frozenset(
     {
         "_thread.start_new_thread",
@@ -52,21 +52,21 @@ _ACTS = frozenset(
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC
 
 
-#: Ends of files that are read when a module is imported, wherever an import finder found it.
+#: Suffixes of files that an import may read, in any folder.
 _CODE = (".py", ".pyc", ".pyi", ".so", ".pyd", "METADATA", "entry_points.txt", "direct_url.json")
 
 
 class Audit:
-    """Collects acts while it listens; there can be no more than one, for hooks stay for good.
+    """Collects side effects while it listens. Create it only once: audit hooks are permanent.
 
     Args:
-        package: import name of the package whose own data may be read, like code.
+        package: import name of the package; reading its data files is allowed, like code.
     """
 
     def __init__(self, package: str) -> None:
         self.acts: list[str] = []
         self._listening = False
-        #: Reading below these is reading code and its data.
+        #: Folders with code and its data, which may be read.
         places = (*sys.path, sys.prefix, sys.base_prefix, *_folders(package))
         self._code = tuple({os.path.realpath(path) for path in places if path})
         sys.addaudithook(self._hear)
@@ -75,7 +75,7 @@ class Audit:
 
     @contextmanager
     def listening(self) -> Iterator[list[str]]:
-        """Yield the list that acts within the block are added to, each with its place."""
+        """Yield a list that collects side effects in the block, with their locations."""
         acts: list[str] = []
         self.acts = acts
         self._listening = True
@@ -85,7 +85,7 @@ class Audit:
             self._listening = False
 
     def _hear_threads(self) -> None:
-        """Hear of threads where Python does not tell by itself, which it does from 3.12 on."""
+        """Detect new threads before Python 3.12, which has no audit event for them."""
         start = threading.Thread.start
 
         def heard(thread: threading.Thread) -> None:
@@ -121,13 +121,13 @@ class Audit:
 
 
 def _folders(package: str) -> list[str]:
-    """Return where a package lies, without importing it; an editable one is not on sys.path."""
+    """Return the folders of a package without an import; editable ones are not on sys.path."""
     spec = find_spec(package)
     return list(spec.submodule_search_locations or ()) if spec else []
 
 
 def _site() -> str:
-    """Return the nearest line that is neither ours nor of Python itself."""
+    """Return the nearest source location outside of this module and the standard library."""
     frame = sys._getframe(1)
     while frame is not None:
         name = frame.f_globals.get("__name__", "")

@@ -1,4 +1,4 @@
-"""Whether the package that users install carries what it must, and nothing of the tests."""
+"""Check that the installed package has all required files, and no tests."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from pathlib import Path, PurePosixPath
 
 from rolehost_testing.grading.subject import Subject
 
-#: Ends of the files that code reads.
+#: Suffixes of files that code may read at run time.
 _NEEDED = (".py", ".sql", ".typed", ".html", ".js", ".css", ".json", ".toml", ".txt")
 
-#: What is no source.
+#: Patterns of files and folders that are not sources.
 _STALE = ("build", "dist", "*.egg-info", ".*", "__pycache__", "var")
 
 
 def missing_contents(subject: Subject) -> Iterator[str]:
-    """Yield what the package lacks, and what it should not hold.
+    """Yield descriptions of missing and of unwanted files of the package.
 
-    An editable installation is no package: its wheel is built, which takes about two seconds.
+    For an editable installation, this builds the wheel, which takes about two seconds.
     """
     if subject.editable:
-        assert subject.source is not None  # that is what an editable installation is
+        assert subject.source is not None  # always known for an editable installation
         names = _built(subject.source)
         if isinstance(names, str):
             yield names
@@ -56,14 +56,14 @@ def _lacking(subject: Subject, names: Collection[str]) -> Iterator[str]:
 
 @functools.cache
 def _built(source: Path) -> frozenset[str] | str:
-    """Return the names in the wheel of a source folder, or why it cannot be built."""
+    """Return the file names in the wheel of a source folder, or the text of the build error."""
     with tempfile.TemporaryDirectory() as folder:
-        # Of a copy: setuptools leaves a build folder, and takes stale files of it into the wheel.
+        # Build a copy: setuptools leaves a build folder, and adds its stale files to the wheel.
         clean = Path(folder, "source")
         shutil.copytree(source, clean, ignore=shutil.ignore_patterns(*_STALE))
         command = [sys.executable, "-P", "-m", "pip", "wheel", "--quiet", "--no-deps"]
         command += ["--wheel-dir", folder, str(clean)]
-        # What builds it may be here already; else pip gets it.
+        # Try the installed build backend first; otherwise pip downloads it.
         for options in (["--no-build-isolation"], []):
             done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
             if done.returncode == 0:

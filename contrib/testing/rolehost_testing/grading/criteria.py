@@ -1,13 +1,13 @@
-"""The criteria, by level: what is asked, and what to do to get it."""
+"""The criteria by level, with advice on how to meet them."""
 
 from __future__ import annotations
 
 from rolehost_testing.grading.model import Criterion
 
-#: Seconds of processor time that importing a plugin and letting it declare may take.
+#: Maximum processor time in seconds for a plugin's import and declarations.
 IMPORT_LIMIT = 0.75
 
-#: Versions of Python that the host runs on.
+#: Python versions that the host supports.
 PYTHONS = ("3.11", "3.12", "3.13")
 
 CRITERIA: tuple[Criterion, ...] = (

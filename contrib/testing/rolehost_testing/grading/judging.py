@@ -1,4 +1,4 @@
-"""From what was seen of a plugin to findings about every criterion."""
+"""Turn the observations about a plugin into findings for every criterion."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rolehost_testing.grading.model import Finding, Grade, State
 from rolehost_testing.grading.subject import Subject
 from rolehost_testing.grading.trial import Seen
 
-#: Seconds after which a trial is ended: the plugin hangs.
+#: Timeout of a trial in seconds.
 PATIENCE = 120.0
 
 Verdict = tuple[State, str]
@@ -36,13 +36,13 @@ def grade(
     source: Path | None = None,
     tests: bool = False,
 ) -> Grade:
-    """Look at an installed plugin, in a process of its own, and say how it does.
+    """Grade an installed plugin, which runs in a separate process.
 
     Args:
         found: the plugin.
-        deployment: a deployment file whose settings it is given; None gives defaults.
-        source: the folder of its sources; None takes the one it is installed from, if editable.
-        tests: run its tests too.
+        deployment: a deployment file with its settings; None means default settings.
+        source: the folder of its sources; None means the folder of an editable installation.
+        tests: also run its tests.
     """
     subject = Subject.of(found, source)
     seen = _tried(found, deployment)
@@ -83,7 +83,7 @@ def _tried(found: Found, deployment: Path | None) -> Seen:
 
 
 def _without(wrong: Iterable[str]) -> Verdict:
-    """Return ``met`` where nothing is wrong, else ``unmet`` with what is."""
+    """Return ``met`` if there are no problems, otherwise ``unmet`` with the problems."""
     found = list(wrong)
     return ("unmet", "; ".join(found)) if found else ("met", "")
 
@@ -199,7 +199,7 @@ def _start_stop(_subject: Subject, seen: Seen) -> Verdict:
 
 def _declared(subject: Subject, seen: Seen) -> Verdict:
     base = subject.base
-    # What one plugin of a package enqueues another may declare: they share the code.
+    # Plugins of one package share the code, so another plugin may declare what this one enqueues.
     enqueues, publishes = set(seen.enqueues), set(seen.publishes)
     for sibling in _others(subject):
         enqueues |= set(sibling.enqueues)

@@ -1,4 +1,4 @@
-"""Levels, criteria, and what was found."""
+"""Levels, criteria and findings."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from typing import Literal
 
 Level = Literal["bronze", "silver", "gold"]
 
-#: From the lowest; a plugin has a level when it meets every criterion of it and of those below.
+#: From lowest to highest; a plugin has a level if it meets all criteria up to this level.
 LEVELS: tuple[Level, ...] = ("bronze", "silver", "gold")
 
-#: ``met``; ``unmet``; ``none``: it has nothing of the kind, which counts as met; ``open``: it
-#: was not looked at, for which ``detail`` says what would.
+#: ``met``; ``unmet``; ``none``: not applicable, which counts as met; ``open``: not checked, and
+#: ``detail`` says how to check it.
 State = Literal["met", "unmet", "none", "open"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Criterion:
-    """One thing that is asked of a plugin.
+    """One requirement for plugins.
 
     Attributes:
         name: kebab-case, for listings and ``--json``.
         level: the level that it belongs to.
-        what: what is asked, as a statement that holds.
-        advice: what to do to get it.
-        optional: it may stay open without keeping the level from the plugin.
+        what: the requirement, as a statement.
+        advice: how to meet it.
+        optional: whether the plugin can get the level while this criterion is ``open``.
     """
 
     name: str
@@ -36,12 +36,12 @@ class Criterion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What was found about one criterion.
+    """The result for one criterion.
 
     Attributes:
-        criterion: which.
-        state: how it stands.
-        detail: what was seen, with files and lines; may be empty when it is met.
+        criterion: the criterion.
+        state: its state.
+        detail: the observations, with files and lines; may be empty if it is met.
     """
 
     criterion: Criterion
@@ -50,18 +50,18 @@ class Finding:
 
     @property
     def holds(self) -> bool:
-        """Whether it keeps no level from the plugin."""
+        """Whether the plugin can get the level with this finding."""
         return self.state in ("met", "none") or (self.state == "open" and self.criterion.optional)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grade:
-    """How one plugin does.
+    """The grade of one plugin.
 
     Attributes:
-        plugin: its name.
-        distribution: the package that ships it.
-        version: that package's version.
+        plugin: name of the plugin.
+        distribution: the package that contains it.
+        version: version of the package.
         findings: one for each criterion, in the order of levels.
     """
 
@@ -72,7 +72,7 @@ class Grade:
 
     @property
     def level(self) -> Level | None:
-        """The highest level that it has; None when it lacks something of the lowest."""
+        """The highest level that it has; None if it does not meet the lowest."""
         reached: Level | None = None
         for level in LEVELS:
             if not all(each.holds for each in self.findings if each.criterion.level == level):
@@ -82,5 +82,5 @@ class Grade:
 
     @property
     def wanting(self) -> tuple[Finding, ...]:
-        """What keeps it from the highest level."""
+        """The findings that prevent the highest level."""
         return tuple(each for each in self.findings if not each.holds)

@@ -1,4 +1,4 @@
-"""What the sources of a plugin tell without being run."""
+"""Static analysis of a plugin's sources."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-#: What a plugin may import of the host; tests and programs of tests import rolehost_testing too.
+#: Modules that a plugin may import; tests and their programs also import rolehost_testing.
 ALLOWED = ("rolehost.api", "rolehost_testing")
 
-#: Calls whose first argument, or keyword ``actor``, names an actor.
+#: Functions whose first argument, or keyword ``actor``, is an actor or its name.
 _ENQUEUEING = frozenset({"enqueue", "enqueue_many"})
 
 
 class Use(NamedTuple):
-    """A name in the sources, and where it stands."""
+    """A name in the sources, and its location."""
 
     name: str
     site: str
 
 
 def foreign(modules: Iterable[Path], base: Path) -> Iterator[Use]:
-    """Yield each import of the host that is not its API."""
+    """Yield each import of the host outside of its API."""
     for path in modules:
         for node in ast.walk(_parsed(path)):
             if isinstance(node, ast.Import):
@@ -39,21 +39,21 @@ def foreign(modules: Iterable[Path], base: Path) -> Iterator[Use]:
 
 
 def enqueued(modules: Iterable[Path], base: Path) -> Iterator[Use]:
-    """Yield the names of actors that are enqueued, as far as the text tells them.
+    """Yield the names of enqueued actors, as far as the sources show them.
 
-    A name is told by a literal, by a constant of the module, or by an actor that the package
-    defines with :func:`rolehost.api.actor`.
+    A name may be a literal, a constant of the module, or an actor that the package defines with
+    :func:`rolehost.api.actor`.
     """
     yield from _named(modules, base, _actor_of)
 
 
 def published(modules: Iterable[Path], base: Path) -> Iterator[Use]:
-    """Yield the topics of the events that are made, as far as the text tells them."""
+    """Yield the topics of created events, as far as the sources show them."""
     yield from _named(modules, base, _topic_of)
 
 
 def suites(tests: Iterable[Path]) -> set[str]:
-    """Return the names of the conformance suites that classes of the tests subclass."""
+    """Return the names of the conformance suites that test classes subclass."""
     return {
         name
         for path in tests
@@ -65,10 +65,10 @@ def suites(tests: Iterable[Path]) -> set[str]:
 
 
 def failures(tests: Iterable[Path]) -> int:
-    """Return how many places of the tests look at failures.
+    """Return the number of locations in the tests that check failures.
 
-    These are ``raises`` and ``fails``, numbers from 400 to 599 that are compared with, and names
-    of exceptions.
+    Counts ``raises`` and ``fails``, comparisons with numbers from 400 to 599, and names of
+    exceptions.
     """
     return sum(1 for path in tests for node in ast.walk(_parsed(path)) if _looks_at_a_failure(node))
 
@@ -105,7 +105,7 @@ def _named(
 
 
 def _constants(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    """Yield the names of a module that stand for a text or an actor, with what they name."""
+    """Yield the constants of a module with a text or an actor's name as value."""
     for node in tree.body:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
             if isinstance(node.value.value, str):
@@ -135,7 +135,7 @@ def _keyword(call: ast.Call, name: str) -> ast.expr | None:
 
 
 def _last(node: ast.expr) -> str:
-    """Return the last word of a name: of ``a.b.c`` it is ``c``; empty for anything else."""
+    """Return the last part of a name (``c`` for ``a.b.c``), or an empty text."""
     if isinstance(node, ast.Subscript):
         return _last(node.value)
     if isinstance(node, ast.Attribute):

@@ -1,4 +1,4 @@
-"""What there is of a plugin besides its hooks: its package, its metadata, its sources."""
+"""Find the package, the metadata and the sources of a plugin."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from rolehost.discovery import Found
 
 @dataclass(frozen=True)
 class Subject:
-    """One installed plugin and where its parts are.
+    """One installed plugin and the locations of its parts.
 
     Attributes:
         found: the plugin.
-        source: the folder of its sources, with ``tests``; None where that is not known.
+        source: the folder of its sources, with ``tests``; None if unknown.
     """
 
     found: Found
@@ -29,11 +29,11 @@ class Subject:
 
     @classmethod
     def of(cls, found: Found, source: Path | None = None) -> Subject:
-        """Return a plugin, with the sources it is installed from when it is editable.
+        """Make a subject; for an editable installation, find its source folder.
 
         Args:
             found: the plugin.
-            source: the folder, where the author names it.
+            source: the source folder, if the author gives it.
         """
         return cls(found, source or _editable(_installed(found.distribution)))
 
@@ -45,7 +45,7 @@ class Subject:
     @cached_property
     def headers(self) -> Message:
         """The headers of its metadata."""
-        # PackageMetadata is a protocol that only names a part of what it is.
+        # The protocol PackageMetadata has only a part of the methods of Message.
         return cast("Message", self.metadata.metadata)
 
     @cached_property
@@ -55,7 +55,7 @@ class Subject:
 
     @cached_property
     def folder(self) -> Path:
-        """Folder of the package, or of the module when it is a single file."""
+        """Folder of the package, or of the module if it is a single file."""
         spec = importlib.util.find_spec(self.package)
         if spec is not None and spec.submodule_search_locations:
             return Path(next(iter(spec.submodule_search_locations)))
@@ -63,12 +63,12 @@ class Subject:
 
     @cached_property
     def single(self) -> bool:
-        """Whether it is one module and no package."""
+        """Whether it is a single module, not a package."""
         return not (self.folder / "__init__.py").is_file()
 
     @cached_property
     def base(self) -> Path:
-        """The folder on the import path that holds it; sites are told from there."""
+        """Its folder on the import path; locations are relative to it."""
         return self.folder if self.single else self.folder.parent
 
     @cached_property
@@ -80,33 +80,33 @@ class Subject:
 
     @cached_property
     def tests(self) -> tuple[Path, ...] | None:
-        """The Python files of its tests, sorted; None when its sources are not here."""
+        """The Python files of its tests, sorted; None if its sources are not available."""
         if self.source is None or not (self.source / "tests").is_dir():
             return None
         return tuple(sorted((self.source / "tests").rglob("*.py")))
 
     @cached_property
     def readme(self) -> str:
-        """Its README: of the sources where they are here, else as the package carries it."""
+        """Its README, from the sources if available, otherwise from the package metadata."""
         if self.source is not None and (self.source / "README.md").is_file():
             return (self.source / "README.md").read_text("utf-8")
         return str(self.headers.get("Description") or self.headers.get_payload() or "")
 
     @cached_property
     def editable(self) -> bool:
-        """Whether it runs from its sources, so that what is installed is no package."""
+        """Whether it is an editable installation, which runs from the sources."""
         return _editable(self.metadata) is not None
 
     @cached_property
     def siblings(self) -> tuple[str, ...]:
-        """Names of all plugins of the distribution."""
+        """Names of all plugins in the distribution."""
         return tuple(
             entry.name for entry in self.metadata.entry_points if entry.group == "rolehost"
         )
 
 
 def _installed(name: str) -> importlib.metadata.Distribution:
-    """Return what an installer wrote, though a build left its notes beside the sources."""
+    """Return the installer's metadata, not the metadata that a build left in the sources."""
     for distribution in importlib.metadata.distributions(name=name):
         if distribution.read_text("RECORD") is not None:
             return distribution

@@ -1,8 +1,8 @@
-"""One plugin, tried in a process of its own: ``python -m rolehost_testing.grading.trial``.
+"""Run one plugin in a separate process: ``python -m rolehost_testing.grading.trial``.
 
-First it is imported and declares, while the process listens for acts; then its backends are
-made, its migrations run and it is started and stopped, on storage in memory. What was seen goes
-to standard output as one JSON document, the last line.
+The trial imports the plugin and calls its declaration hooks while it records side effects. Then
+it makes the plugin's backends, runs its migrations, and starts and stops it, with storage in
+memory. The last line of standard output is a JSON document with the observations.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class Field(msgspec.Struct):
     """A setting.
 
     Attributes:
-        name: its name.
-        typed: whether its type says anything.
-        text: whether it takes plain text, so that it would be printed.
+        name: name of the setting.
+        typed: whether it has a specific type.
+        text: whether it is plain text, so that its value is shown.
     """
 
     name: str
@@ -42,22 +42,22 @@ class Field(msgspec.Struct):
 
 
 class Seen(msgspec.Struct):
-    """What was seen of one plugin.
+    """The observations about one plugin.
 
     Attributes:
-        problems: why it does not load or declare.
-        acts: what importing and declaring did, besides.
-        seconds: processor time of importing and declaring.
-        api: the plugin API that it says; None when it said nothing.
+        problems: errors of its import and declarations.
+        acts: side effects of its import and declarations.
+        seconds: processor time of its import and declarations.
+        api: the declared version of the plugin API, or None.
         summary: its summary.
         settings: its settings, and the docstring of their class.
-        untyped: hooks that do not say what they return, with their places.
-        kinds: storage kinds that it offers backends of.
+        untyped: hooks without a return annotation, with their locations.
+        kinds: storage kinds of its backends.
         enqueues: actors that it declares to enqueue.
-        publishes: topics that it declares to publish to, those of its settings too.
-        backends: what was wrong with making and closing its backends.
-        migrations: None: it has none; empty: they are reversible; else what went wrong.
-        life: what was wrong with starting and stopping it.
+        publishes: topics that it declares to publish to, including those in its settings.
+        backends: errors of making and closing its backends.
+        migrations: errors of its migrations; empty if they are reversible; None if it has none.
+        life: errors of starting and stopping it.
     """
 
     problems: list[str] = []
@@ -77,7 +77,7 @@ class Seen(msgspec.Struct):
 
 
 def main(name: str, path: str) -> int:
-    """Try a plugin with the settings of a deployment file; an empty path is none."""
+    """Run the trial with the settings of a deployment file; an empty path means no file."""
     deployment, _ = read(Path(path) if path else None, plugins=(name,))
     (found,) = [each for each in installed() if each.name == name][:1]
     seen, audit = Seen(), Audit(found.target.partition(":")[0].partition(".")[0])
@@ -189,7 +189,7 @@ def _live(found: Found, probed: Probe, deployment: Deployment, seen: Seen) -> No
         def process() -> Process:
             return Process(composition, role=role, background=False)
 
-        _once(process, start=True)  # what is imported and cached stays, and is not counted
+        _once(process, start=True)  # warm up, so that imports and caches are not reported
         threads, descriptors = _threads(), _descriptors()
         _once(process, start=False)
         _once(process, start=True)
@@ -211,7 +211,7 @@ def _once(make: Callable[[], Any], *, start: bool) -> None:
 
 
 def _depended(found: Found, deployment: Deployment) -> Sequence[str]:
-    """Return the plugin after those that it depends on, and one that implements its hooks."""
+    """Return its dependencies, the plugin, and a plugin that implements its own hooks."""
     by_name = {each.name: each for each in installed()}
     names: list[str] = []
 
@@ -240,7 +240,7 @@ def _threads() -> set[str]:
 
 
 def _descriptors() -> set[str]:
-    """Return what the open descriptors lead to, numbered; empty where that cannot be told."""
+    """Return the open file descriptors and their targets; empty without /proc."""
     folder = Path("/proc/self/fd")
     if not folder.is_dir():
         return set()
@@ -249,13 +249,13 @@ def _descriptors() -> set[str]:
         try:
             found.add(f"{entry.name} -> {entry.readlink()}")
         except OSError:
-            continue  # the descriptor of the listing itself
+            continue  # the descriptor of this listing
     return found
 
 
 @contextmanager
 def _said(into: list[str], what: str) -> Iterator[None]:
-    """Add what a block raises to a list, in one line."""
+    """Append an exception of the block to a list, as one line."""
     try:
         yield
     except Exception as error:
