@@ -1,5 +1,5 @@
-"""What tests of plugins and backends use: fixtures and conformance suites.
+"""Fixtures and conformance suites for tests of plugins and backends.
 
-The fixtures of :mod:`rolehost_testing.pytest_plugin` are there without an import; a backend's
-suite subclasses a class of :mod:`rolehost_testing.conformance`.
+pytest provides the fixtures of :mod:`rolehost_testing.pytest_plugin` without an import. Tests of
+a backend subclass a class of :mod:`rolehost_testing.conformance`.
 """

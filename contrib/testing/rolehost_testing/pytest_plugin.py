@@ -1,6 +1,6 @@
-"""Fixtures for every test suite that has rolehost installed; loaded by pytest itself.
+"""Fixtures for every test suite with rolehost installed; pytest loads this module.
 
-Imports nothing of the host: a plugin's suite pays for what it uses.
+The module imports the host only in fixtures, so that unused fixtures cost no time.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SHARED = {"postgres_url", "redis_url", "memcached_url", "kafka_url"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Announce the marks that tests get by the fixtures that they use."""
+    """Register the markers that tests get from the fixtures that they use."""
     for line in (
         "engine: the test needs PostgreSQL, Redis, memcached or Apache Kafka",
         "own_server: the test starts engines of its own; slower than those that share one",
@@ -35,7 +35,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that need engines, so that ``-m`` can leave them out."""
+    """Mark the tests that need engines, so that ``-m`` can deselect them."""
     for item in items:
         used = set(getattr(item, "fixturenames", ()))
         if used & _OWN:
@@ -46,9 +46,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def host() -> Iterator[Hosts]:
-    """A function that makes a host of some plugins, in this process: ``host(plugins=[shop])``.
+    """A function that creates a host with plugins in this process: ``host(plugins=[shop])``.
 
-    As :class:`rolehost_testing.kit.Hosts`; closed after the test.
+    See :class:`rolehost_testing.kit.Hosts`. The hosts are closed after the test.
     """
     from rolehost_testing.kit import Hosts
 
@@ -61,7 +61,7 @@ def host() -> Iterator[Hosts]:
 
 @pytest.fixture
 def free_port() -> int:
-    """A TCP port of the loopback address that nothing listened on a moment ago."""
+    """A TCP port of the loopback address that was free at the time of the check."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -70,33 +70,33 @@ def free_port() -> int:
 
 @pytest.fixture(scope="session")
 def postgres_url() -> str:
-    """URL of a PostgreSQL that all tests share: each takes a schema or a database of its own."""
+    """URL of a PostgreSQL that all tests share; each test uses a separate schema or database."""
     return _shared_url("postgres")
 
 
 @pytest.fixture(scope="session")
 def redis_url() -> str:
-    """URL of a Redis that all tests share: each has keys of its own, and nobody flushes."""
+    """URL of a Redis that all tests share; each test uses separate keys and must not flush."""
     return _shared_url("redis")
 
 
 @pytest.fixture(scope="session")
 def memcached_url() -> str:
-    """URL of a memcached that all tests share: each has keys of its own, and nobody flushes."""
+    """URL of a memcached that all tests share; each test uses separate keys and must not flush."""
     return _shared_url("memcached")
 
 
 @pytest.fixture(scope="session")
 def kafka_url() -> str:
-    """URL of an Apache Kafka that all tests share: each has topics and groups of its own."""
+    """URL of an Apache Kafka that all tests share; each test uses separate topics and groups."""
     return _shared_url("kafka")
 
 
 @pytest.fixture
 def start_server() -> Iterator[Callable[..., Server]]:
-    """A function that starts a server of the test's own: ``start_server("redis", tls=True)``.
+    """A function that starts a separate server: ``start_server("redis", tls=True)``.
 
-    As :func:`rolehost_testing.services.start`; closed after the test.
+    See :func:`rolehost_testing.services.start`. The servers are closed after the test.
     """
     with ExitStack() as servers:
         yield partial(_start, servers)
@@ -104,7 +104,7 @@ def start_server() -> Iterator[Callable[..., Server]]:
 
 @pytest.fixture(scope="module")
 def start_module_server() -> Iterator[Callable[..., Server]]:
-    """As ``start_server``, for several tests: closed after the module's last one."""
+    """Like ``start_server``, but the servers are closed after the last test of the module."""
     with ExitStack() as servers:
         yield partial(_start, servers)
 
@@ -128,7 +128,7 @@ def _shared_url(name: str) -> str:
 
 
 def unavailable(reason: str) -> NoReturn:
-    """Skip the test, for something is not on this machine; with ``CI=true`` fail it."""
+    """Skip the test because something is not on this machine; fail it if ``CI=true``."""
     if os.environ.get("CI") == "true":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
