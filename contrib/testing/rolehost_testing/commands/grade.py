@@ -1,4 +1,4 @@
-"""``rolehost plugins grade``: what can be seen of plugins, held against criteria."""
+"""``rolehost plugins grade``: grade plugins against criteria."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``rolehost new``: packages and deployments to begin with."""
+"""``rolehost new``: generate packages and deployments."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class Field(msgspec.Struct):
     Attributes:
         name: name of the setting.
         typed: whether it has a specific type.
-        text: whether it is plain text, so that its value is shown.
+        text: whether it accepts plain text, so that its value is shown; a Secret is not shown.
     """
 
     name: str

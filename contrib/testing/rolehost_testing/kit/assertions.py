@@ -18,7 +18,7 @@ from rolehost_testing.kit.world import World
 
 
 class Assertions:
-    """The read-only part of a host: what was enqueued, published and dead-lettered."""
+    """The read-only part of a host: lists and assertions of jobs, events and dead letters."""
 
     composition: Composition
     _processes: Processes

@@ -121,7 +121,7 @@ class Connections(peewee.SqliteDatabase):
         return super().execute_sql(sql, params)  # type: ignore[no-untyped-call]
 
     def begin(self, lock_type: str | None = None) -> None:  # noqa: ARG002 - as peewee has it
-        """Begin a write transaction, after those of all others.
+        """Begin a write transaction; wait until no other one is open.
 
         Raises:
             StorageBusy: the lock did not become free within five seconds.

@@ -17,7 +17,7 @@ _images: dict[tuple[Set, ...], bytes] = {}
 
 
 def bring_up(database: MemoryDatabase, sets: tuple[Set, ...]) -> None:
-    """Apply what is pending of some sets of migrations.
+    """Apply the pending migrations of some sets.
 
     Raises:
         SchemaError: a migration is wrong.

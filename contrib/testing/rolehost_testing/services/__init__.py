@@ -2,8 +2,8 @@
 
 :func:`shared_url` returns the URL of a server that tests share: from the environment (for example
 ``ROLEHOST_TEST_POSTGRES_URL``), or of a server that is started once. :func:`start` starts a
-separate server, which a test may stop, freeze and flush. Both use the programs on this machine,
-or a container if there are none and a container engine is available. If there is neither, they
+separate server, which a test may stop, freeze and flush. Both use the programs on this machine.
+If they are missing, both use a container, if a container engine is available. Otherwise they
 raise :class:`Missing`, which says how to install the engine.
 
 Servers listen on the loopback address and store everything in a temporary folder. They end with

@@ -124,7 +124,7 @@ def java() -> Path:
     """Return the program of a Java runtime that is new enough.
 
     Raises:
-        Missing: there is none.
+        Missing: there is no such runtime.
     """
     home = os.environ.get("JAVA_HOME")
     found = (home and shutil.which("java", path=f"{home}/bin")) or shutil.which("java")

@@ -14,7 +14,7 @@ from rolehost_testing.services.server import Server
 
 
 class Redis(Server):
-    """A separate Redis server, whose writes survive a restart, also an immediate one.
+    """A separate Redis server. Its writes survive a restart, also an immediate one.
 
     Attributes:
         authority: PEM file of the certificate authority; None without TLS.

@@ -82,8 +82,8 @@ class Contract:
     """The state of the contract checks for one world."""
 
     def __init__(self) -> None:
-        #: Jobs with an attempt that returned; and those of them with an attempt without a unit
-        #: of work, which therefore has no effects to check.
+        #: Jobs with an attempt that returned. The second set has those with an attempt without a
+        #: unit of work, which therefore has no effects to check.
         self.returned: set[int] = set()
         self.bare: set[int] = set()
         #: Groups and events for which a call of the handler returned.
@@ -155,7 +155,7 @@ class Contract:
 
 
 def _violated(scope: Scope, text: str) -> None:
-    assert scope.work is not None  # whoever calls has looked
+    assert scope.work is not None  # the callers check it
     scope.work.transaction.execute("INSERT INTO simulation_violations VALUES (?)", (text,))
 
 
@@ -163,7 +163,7 @@ def _effect(
     scope: Scope, kind: str, identity: str, place: str, key: str | None, seq: int | None
 ) -> None:
     """Record in the current transaction that it has the effects of this job or event."""
-    assert scope.work is not None  # whoever calls has looked
+    assert scope.work is not None  # the callers check it
     execute = scope.work.transaction.execute
     if key is not None and seq is not None:
         later = execute(
