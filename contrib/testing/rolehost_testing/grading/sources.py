@@ -67,8 +67,8 @@ def suites(tests: Iterable[Path]) -> set[str]:
 def failures(tests: Iterable[Path]) -> int:
     """Return the number of locations in the tests that check failures.
 
-    Counts ``raises`` and ``fails``, comparisons with numbers from 400 to 599, and names of
-    exceptions.
+    Counts calls of ``raises`` and ``fail_at``, integers from 400 to 599 (HTTP errors), and
+    ``except`` clauses with an exception.
     """
     return sum(1 for path in tests for node in ast.walk(_parsed(path)) if _looks_at_a_failure(node))
 

@@ -251,7 +251,7 @@ class Host(Assertions):
     def advance(self, seconds: float, *, raises: bool = True) -> Drained:
         """Advance the clock, and run schedules and delayed jobs at their due times.
 
-        With ``clock.advance()`` instead, a schedule misses the ticks in between.
+        After ``clock.advance()`` instead, a schedule has missed ticks to catch up on.
 
         Args:
             seconds: how far to advance the clock.
@@ -274,10 +274,10 @@ class Host(Assertions):
 
     @property
     def ran(self) -> Drained:
-        """Return what ran inline since the last call.
+        """The jobs, events and messages that ran inline since the last access.
 
-        If a job or handler failed inline and the test never calls this, the test fails at its
-        end.
+        If a job or handler failed inline and the test does not read this afterwards, the test
+        fails at its end.
         """
         return self._taken()
 

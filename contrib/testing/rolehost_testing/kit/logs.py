@@ -39,7 +39,7 @@ def captured_logs() -> Iterator[None]:
 
 
 def _prints(config: Mapping[str, Any]) -> bool:
-    """Return whether this is structlog's default; ``capture_logs`` does not change that."""
+    """Return whether the configuration equals the default, as after ``capture_logs``."""
     return isinstance(config["logger_factory"], structlog.PrintLoggerFactory) and isinstance(
         config["processors"][-1], structlog.dev.ConsoleRenderer
     )

@@ -95,7 +95,7 @@ class Hosts:
         """Close every host, the last one first.
 
         Raises:
-            Exception: a job or handler failed inline, and the test did not call ``ran()``.
+            Exception: a job or handler failed inline, and the test did not read ``ran``.
         """
         unseen = [host.ran for host in self._hosts]
         self._left.close()

@@ -32,7 +32,7 @@ class Name:
 
         Args:
             text: the author's input; a prefix ``rolehost-`` or ``rolehost_`` is removed.
-            taken: names that the host or other plugins already use.
+            taken: names of sections and commands that the host already uses.
 
         Raises:
             InvalidName: the text is not a valid name.
