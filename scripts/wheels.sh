@@ -1,9 +1,10 @@
 #!/bin/sh
 # Builds the wheel of every distribution of this tree: `scripts/wheels.sh [FOLDER]`, default dist.
 # Beside them constraints.txt: the locked version of each package that tests use.
-# VENV names the environment with `build` and setuptools; default .venv.
+# VENV names an environment with `build` and setuptools; default .venv, which is set up if needed.
 set -eu
 cd "$(dirname "$0")/.."
+[ -n "${VENV:-}" ] || scripts/setup.sh
 target=${1:-dist}
 python=${VENV:-.venv}/bin/python
 
