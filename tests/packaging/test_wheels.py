@@ -116,6 +116,10 @@ def test_an_install_for_production_has_the_fleet_s_commands_and_none_for_tests(
     done = subprocess.run(new, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "pip install 'rolehost[testing]'" in done.stderr
+    grade = [installed / "rolehost", "plugins", "grade", "ops"]
+    done = subprocess.run(grade, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "pip install 'rolehost[testing]'" in done.stderr
 
 
 def test_the_installed_packages_are_typed_and_carry_their_migrations(

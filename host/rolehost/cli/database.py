@@ -75,8 +75,10 @@ def acting(context: Context) -> Iterator[ProcessServices]:
 
 def _with_database(context: Context) -> Composition:
     if "database" not in context.composition.backends:
+        where = context.path or "no deployment file was found"
         raise StartError(
-            "this deployment has no database, so it has no migrations, jobs or dead letters"
+            f"this deployment ({where}) has no database, so it has no migrations, jobs or dead "
+            "letters; name a deployment that enables a plugin with a database, for example embedded"
         )
     return context.composition
 

@@ -11,7 +11,7 @@ import rolehost
 from rolehost.cli import exits
 from rolehost.cli.context import Context, takes_deployment
 from rolehost.cli.lazy import LazyGroup, Targets, imported
-from rolehost.discovery.commands import HOST, OFFERED, tools
+from rolehost.discovery.commands import HOST, OFFERED, not_installed, tools
 from rolehost.errors import (
     ConfigurationError,
     RolehostError,
@@ -37,10 +37,7 @@ class Commands(LazyGroup):
         if known is not None:
             return known
         if cmd_name in OFFERED:
-            ctx.fail(
-                f"{cmd_name!r} is a command of a distribution that is not installed; "
-                f"pip install 'rolehost[{OFFERED[cmd_name]}]'"
-            )
+            ctx.fail(not_installed(cmd_name))
         try:
             contributed = ctx.ensure_object(Context).composition.commands
         except ConfigurationError:

@@ -17,7 +17,7 @@ from rolehost.cli.output import problems as tell
 from rolehost.composition import Composition, probe
 from rolehost.deployment import Deployment
 from rolehost.discovery import Found, installed
-from rolehost.discovery.commands import tools
+from rolehost.discovery.commands import OFFERED, not_installed, tools
 from rolehost.errors import Problem
 
 
@@ -35,6 +35,9 @@ class _Plugins(LazyGroup):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Insert the command ``list`` if the first argument is not a command."""
         if not args or args[0] not in {*self.targets(), "-h", "--help"}:
+            tool = f"plugins {args[0]}" if args else ""
+            if tool in OFFERED:
+                ctx.fail(not_installed(tool))
             args = ["list", *args]
         return super().parse_args(ctx, args)
 

@@ -55,11 +55,20 @@ OFFERED: Mapping[str, str] = {
     "failpoints": "testing",
     "fleet": "fleet",
     "new": "testing",
+    "plugins grade": "testing",
     "why": "fleet",
 }
 
 #: Names that commands of plugins cannot have, even if the tools are not installed.
 RESERVED = frozenset({*HOST, *OFFERED})
+
+
+def not_installed(name: str) -> str:
+    """Return the error message for a command of ``OFFERED`` whose tool is not installed."""
+    return (
+        f"{name!r} is a command of a distribution that is not installed; "
+        f"pip install 'rolehost[{OFFERED[name]}]'"
+    )
 
 
 def tools() -> dict[str, tuple[str, str]]:
