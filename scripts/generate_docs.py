@@ -19,7 +19,7 @@ from rolehost.api import contributions, hooks
 from rolehost.api.hooks import GROUP, DeclareContext, Hooks
 from rolehost.cli.exits import MEANINGS
 from rolehost.deployment.model import HostSettings
-from rolehost.discovery.commands import HOST, tools
+from rolehost.discovery.commands import HOST, OFFERED, tools
 
 from scripts import api_surface, grades_page
 from scripts.docstrings import parse
@@ -227,8 +227,9 @@ def _toml(value: Any) -> str:
 def commands_page() -> str:
     """Return the commands of the host and of the plugins, and what the exit statuses mean."""
     own = [
-        (f"`rolehost {name}`", summary)
+        (f"`rolehost {name}`", summary + (f" (`rolehost[{extra}]`)" if extra else ""))
         for name, (_, summary) in sorted({**HOST, **tools()}.items())
+        for extra in [OFFERED.get(name)]
     ]
     contributed = [
         (f"`rolehost {each.name}`", f"{each.summary} (`{plugin}`)")
@@ -239,7 +240,9 @@ def commands_page() -> str:
     parts = [
         NOTE,
         "# Commands",
-        "`rolehost COMMAND --help` shows the options. Every listing takes `--json`.",
+        "`rolehost COMMAND --help` shows the options. Every listing takes `--json`. "
+        "An extra in parentheses installs the command: `pip install 'rolehost[testing]'`. "
+        "`rolehost[standard]` includes `rolehost[fleet]`.",
         table(("command", "does"), own),
         "## Of the plugins in this repository",
         "A command exists if the deployment enables its plugin.",
