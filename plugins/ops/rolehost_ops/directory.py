@@ -1,8 +1,8 @@
-"""The folder of metric files that all processes of a deployment write to and ``/metrics`` merges.
+"""The directory of metric files: all processes of a deployment write, and ``/metrics`` merges them.
 
-Each process has a file for each type of metric, ``counter_PID.db`` and so on (the format is
-prometheus-client's). What dead processes counted is added up into one file, so that counters
-never fall and the number of files stays that of living processes; their gauges are dropped.
+Each process has one file for each type of metric, for example ``counter_PID.db``, in the format
+of prometheus-client. The counts of dead processes are merged into one file, so that counters
+never decrease and the number of files does not grow. The gauges of dead processes are dropped.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rolehost.api import NotPrivate, Services, StartError, private_file, safe_fo
 
 from rolehost_ops.settings import OpsSettings
 
-#: Stands for the process id in the name of the file that holds what dead processes counted.
+#: Replaces the process id in the name of the file with the counts of dead processes.
 PAST = "past"
 
 _LOCK = "lock"
@@ -27,18 +27,18 @@ _JOURNAL = "journal.json"
 
 
 def metrics_directory(settings: OpsSettings, services: Services) -> Path:
-    """Return the folder of metric files that all processes of the deployment agree on."""
+    """Return the directory of metric files, the same in all processes of the deployment."""
     if settings.metrics_dir is not None:
         return Path(settings.metrics_dir)
     return services.runtime_directory / "metrics"
 
 
 class Journal(msgspec.Struct, frozen=True):
-    """A compaction that is decided: what a crash in its middle must not make count twice.
+    """The steps of a compaction, so that it can be completed after a crash without double counts.
 
     Attributes:
-        renames: new file → the name it takes.
-        removes: names of files whose values are in the new ones.
+        renames: name of the new file → its final name.
+        removes: names of the files whose values are in the new files.
     """
 
     renames: dict[str, str]
@@ -49,10 +49,10 @@ class MetricFiles:
     """The metric files of a deployment.
 
     Args:
-        path: the folder; made when it is missing, for the current user alone.
+        path: the directory; created for the current user only if it is missing.
 
     Raises:
-        StartError: it cannot be made, or others can replace its files.
+        StartError: the directory cannot be created, or other users can replace its files.
     """
 
     def __init__(self, path: Path) -> None:
@@ -65,14 +65,14 @@ class MetricFiles:
             raise StartError(f"[ops] metrics_dir: cannot make {path}: {error.strerror}") from None
 
     def all(self) -> list[Path]:
-        """Return the files that hold something: one that is just being made is empty."""
+        """Return the files that are not empty; a file is empty while it is created."""
         return [file for file in sorted(self.path.glob("*.db")) if file.stat().st_size > 0]
 
     @contextlib.contextmanager
     def settled(self) -> Iterator[None]:
-        """Tidy up after dead processes, then keep others from doing so until the end.
+        """Merge the files of dead processes, and lock out other compactions until the end.
 
-        Read the files inside: between a compaction's steps they would count twice.
+        Read the files inside this context: values may be counted twice during a compaction.
         """
         with os.fdopen(private_file(self.path / _LOCK), "r+b") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -81,7 +81,7 @@ class MetricFiles:
             yield
 
     def _compact(self) -> None:
-        """Add the files of dead processes to those of the past."""
+        """Merge the files of dead processes into the files named :data:`PAST`."""
         removes: list[str] = []
         sources: dict[str, list[Path]] = defaultdict(list)
         for file in self.all():
@@ -110,7 +110,7 @@ class MetricFiles:
         draft.replace(self.path / _JOURNAL)
 
     def _replay(self) -> None:
-        """Carry out the decided compaction; every step may have been done before."""
+        """Complete the compaction in the journal. Idempotent."""
         path = self.path / _JOURNAL
         if not path.exists():
             return
@@ -118,14 +118,14 @@ class MetricFiles:
         for name in journal.removes:
             (self.path / name).unlink(missing_ok=True)
         for new, name in journal.renames.items():
-            # Missing: renamed before the crash.
+            # If it is missing, it was renamed before the crash.
             with contextlib.suppress(FileNotFoundError):
                 (self.path / new).replace(self.path / name)
         path.unlink()
 
 
 def _add_up(files: list[Path], into: Path) -> None:
-    """Write the sums of all values of the files to a new file."""
+    """Write the sums of the values of all files to a new file."""
     from prometheus_client.mmap_dict import MmapedDict
 
     from rolehost_ops.tally import mapped

@@ -1,4 +1,4 @@
-"""What ``/metrics`` answers: the files of all processes, and how the deployment stands."""
+"""The body of ``/metrics``: the metric files of all processes, and the deployment's statistics."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rolehost.api import Statistics
 
 from rolehost_ops.directory import MetricFiles
 
-#: Writes a registry in one of the formats.
+#: Encodes a registry in one of the text formats.
 Encoder = Callable[[CollectorRegistry], bytes]
 
 
@@ -21,8 +21,8 @@ def render(files: MetricFiles, statistics: Statistics | None, encode: Encoder) -
 
     Args:
         files: metric files of the deployment.
-        statistics: how it stands; None when that could not be learnt.
-        encode: of :func:`negotiate`.
+        statistics: statistics of the deployment, or None if they are not available.
+        encode: the encoder for the format that the client accepts.
     """
     registry = CollectorRegistry(auto_describe=False)
     registry.register(StatisticsCollector(statistics))
@@ -32,7 +32,7 @@ def render(files: MetricFiles, statistics: Statistics | None, encode: Encoder) -
 
 
 class FilesCollector(Collector):
-    """What all processes counted, the dead ones too."""
+    """The counts of all processes, including dead ones."""
 
     def __init__(self, files: MetricFiles) -> None:
         self._files = files
@@ -45,13 +45,13 @@ class FilesCollector(Collector):
 
 
 class StatisticsCollector(Collector):
-    """The gauges that are asked for at the time of the scrape."""
+    """The gauges whose values are read at the time of the scrape."""
 
     def __init__(self, statistics: Statistics | None) -> None:
         self._statistics = statistics
 
     def collect(self) -> Iterable[Metric]:
-        """Return the families; without statistics the one that says so."""
+        """Return the metric families; without statistics only the one that reports this."""
         statistics = self._statistics
         yield GaugeMetricFamily(
             "rolehost_statistics_success",

@@ -1,4 +1,4 @@
-"""What is asked when a process is asked how it is: pings of backends and the plugins' checks."""
+"""Health of a process: pings of its backends and the checks of its plugins."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ class Result(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One thing to ask.
+    """One ping or check to run.
 
     Attributes:
         name: as :attr:`Result.name`.
         source: as :attr:`Result.source`.
-        ask: blocking; returns None or a text, raises when not well.
-        timeout: seconds after which it counts as failed.
+        ask: a blocking function that returns None or a text, and raises if the check fails.
+        timeout: seconds after which the check counts as failed.
         decides: as :attr:`Result.decides`.
     """
 
@@ -57,11 +57,11 @@ class Question:
 
 
 class Health:
-    """Asks questions at the same time and keeps what was failing, so that changes are logged.
+    """Runs questions concurrently and remembers failures, so that only changes are logged.
 
     Args:
-        details: tell the texts of failures, not only their types.
-        ping_timeout: seconds for the ping of a backend.
+        details: report the messages of errors, not only their types.
+        ping_timeout: timeout in seconds for the ping of a backend.
     """
 
     def __init__(self, *, details: bool, ping_timeout: float) -> None:
@@ -77,10 +77,10 @@ class Health:
         ]
 
     def readiness(self, services: Services) -> list[Question]:
-        """Return a ping for each backend there is, and all checks but those of liveness alone.
+        """Return a ping for each backend, and all checks except those for liveness only.
 
-        The ping of an optional backend is asked and told, and decides nothing; so is a check
-        that declares neither ``ready`` nor ``live``.
+        The ping of an optional backend, and a check that declares neither ``ready`` nor
+        ``live``, are reported but do not affect the status.
         """
         pings = [
             Question(
@@ -99,7 +99,7 @@ class Health:
         ]
 
     async def ask(self, questions: Sequence[Question]) -> list[Result]:
-        """Ask all at once; return the results in the order of the questions."""
+        """Run all questions concurrently; return the results in the order of the questions."""
         return list(await asyncio.gather(*map(self._ask, questions)))
 
     async def _ask(self, question: Question) -> Result:
@@ -122,7 +122,7 @@ class Health:
         )
 
     def _log_change(self, key: tuple[str, str], error: Exception | None) -> None:
-        """Log when a check starts or stops failing; not at every probe."""
+        """Log if a check starts or stops failing, not at each probe."""
         source, name = key
         if error is not None and key not in self._failing:
             self._failing.add(key)
@@ -156,7 +156,7 @@ def _in_session(
 
 
 def _session(services: Services) -> contextlib.AbstractContextManager[None]:
-    """The threads here are this plugin's own, so they enter the database's session themselves."""
+    """Open a database session, because these threads do not belong to the host's pool."""
     if "database" in services.backends:
         return services.database.session()
     return contextlib.nullcontext()

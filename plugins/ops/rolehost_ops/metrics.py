@@ -15,7 +15,7 @@ from rolehost_ops.settings import OpsSettings
 
 log = logging.getLogger("rolehost.ops")
 
-#: Seconds for reading and merging the files: a bound for a broken disk, not a target.
+#: Timeout in seconds for reading and merging the files, in case the disk is broken.
 RENDER_TIMEOUT = 30.0
 
 
@@ -29,8 +29,8 @@ class Metrics:
     @operation(summary="Metrics for Prometheus", responses={200: "text/plain"})
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """Answer in the text format of Prometheus, or OpenMetrics when that is asked for."""
-        # Here and not above: declaring the route must not load prometheus-client in commands,
-        # nor before the environment tells it where its own values live.
+        # Imported here, so that commands do not load prometheus-client, and that it is loaded
+        # after PROMETHEUS_MULTIPROC_DIR is set.
         from prometheus_client.exposition import choose_encoder
 
         from rolehost_ops.exposition import render
@@ -45,7 +45,7 @@ class Metrics:
         resp.cache_control = ("no-store",)
 
     async def _statistics(self, services: Services) -> Statistics | None:
-        """Return how the deployment stands, or None: what processes counted is served anyway."""
+        """Return the deployment's statistics, or None if they cannot be read."""
         try:
             return await self._runs.run(
                 "statistics", lambda: _ask(services), self._settings.statistics_timeout

@@ -20,7 +20,7 @@ from rolehost_ops.settings import OpsSettings
 
 @hookimpl
 def rolehost_plugin() -> PluginInfo:
-    """Say what ``ops`` is; it needs no storage and asks about what there is."""
+    """Describe ``ops``; it requires no storage, and reports about the storage that exists."""
     return PluginInfo(
         api=PLUGIN_API,
         summary="Health, readiness and Prometheus metrics",
@@ -30,7 +30,7 @@ def rolehost_plugin() -> PluginInfo:
 
 @hookimpl
 def rolehost_routes(context: DeclareContext) -> Sequence[Route]:
-    """Give the two probes and the metrics."""
+    """Return the routes of the two probes and of the metrics."""
     from rolehost_ops.health import Health
     from rolehost_ops.metrics import Metrics
     from rolehost_ops.probes import Healthz, Readyz
@@ -48,18 +48,18 @@ def rolehost_routes(context: DeclareContext) -> Sequence[Route]:
 
 @hookimpl
 def rolehost_start(context: ProcessContext) -> None:
-    """Record the work of this process; a command serves nothing and is not counted."""
+    """Start recording metrics of this process, unless it runs a command."""
     if context.role not in ROLES:
         return
     from rolehost_ops.directory import MetricFiles, metrics_directory
 
     files = MetricFiles(metrics_directory(context.settings, context.services))
-    # prometheus-client looks for this when it is first imported, which the recorder does: the
-    # metrics that plugins make with it themselves go to the same folder.
+    # prometheus-client reads this variable when the recorder imports it. Metrics that plugins
+    # create with prometheus-client then go to the same directory.
     os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(files.path))
     from rolehost_ops.recorder import MetricsRecorder
 
-    with files.settled():  # a deployment that nobody scrapes gathers no files
+    with files.settled():  # merges old files even if /metrics is never scraped
         pass
     context.services.register(
         MetricsRecorder, lambda _: MetricsRecorder(files.path), close=MetricsRecorder.close

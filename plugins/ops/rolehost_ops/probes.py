@@ -63,7 +63,7 @@ class Readyz:
         """Answer 200, or 503 when draining, or when a backend or a check fails."""
         _no_store(resp)
         services: Services = req.context.services
-        # A draining process is out of rotation whatever the checks say: they are not asked.
+        # A draining process is not ready in any case, so its checks do not run.
         if services.draining:
             resp.status = falcon.HTTP_503
             resp.data = _encode(Report("draining"))

@@ -1,4 +1,4 @@
-"""Records the host's work in metrics that all processes of the deployment share."""
+"""Records the work of the host in metrics that all processes of the deployment share."""
 
 from __future__ import annotations
 
@@ -8,24 +8,23 @@ from rolehost.api import Metric
 
 from rolehost_ops.tally import Cell, Distribution, Family, Tally
 
-#: Label of everything that no route template matched.
+#: Label of requests that match no route template.
 UNMATCHED = "(unmatched)"
 
-#: Label of what comes after the bound of a label's values was reached.
+#: Label for further values after a label has reached its maximum number of values.
 OTHER = "(other)"
 
-#: Most different names that ``rolehost_undeclared_total`` and ``rolehost_cache_values_total``
-#: tell apart.
+#: Maximum number of names in ``rolehost_undeclared_total`` and ``rolehost_cache_values_total``.
 LIMIT = 100
 
-#: Most combinations of labels that a plugin's metric may have; what is beyond shares one.
+#: Maximum number of label combinations of a plugin's metric; all further ones share one.
 MOST = 1000
 
 METHODS = frozenset(
     {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"}
 )
 
-#: Upper bounds in seconds: of requests; of work in the background; of waiting for it.
+#: Upper bounds in seconds of histograms: for requests, for background work, for waiting times.
 REQUEST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 RUN_BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 600, 3600)
 WAIT_BUCKETS = (0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600, 21600)
@@ -83,12 +82,12 @@ DEGRADED = Family(
 
 
 class MetricsRecorder:
-    """A :class:`rolehost.api.Recorder`; what it is told after :meth:`close` is dropped.
+    """A :class:`rolehost.api.Recorder`; calls after :meth:`close` have no effect.
 
-    The cells of each combination of labels are looked up once and kept.
+    The cells of each combination of labels are looked up once and cached.
 
     Args:
-        directory: of the deployment's metric files.
+        directory: directory of the deployment's metric files.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -132,14 +131,14 @@ class MetricsRecorder:
                 run.add(ran)
 
     def relayed(self, count: int, age: float) -> None:
-        """Count a batch that left the outbox and observe the age of its oldest event."""
+        """Count the events of a relayed outbox batch and observe the age of the oldest one."""
         with self._tally.lock:
             if not self._tally.closed:
                 self._relayed.add(count)
                 self._relay_age.add(age)
 
     def undeclared(self, kind: str, name: str) -> None:
-        """Count an undeclared enqueueing or publication; names beyond the limit as one."""
+        """Count an undeclared enqueueing or publication; names above the limit share a label."""
         key = (kind, name)
         with self._tally.lock:
             if self._tally.closed:
@@ -150,7 +149,7 @@ class MetricsRecorder:
             self._tally.counter(UNDECLARED, *key).add(1.0)
 
     def cache(self, namespace: str, outcome: str, count: int) -> None:
-        """Count what happened to values of the cache; namespaces beyond the limit as one."""
+        """Count outcomes of cache operations; namespaces above the limit share a label."""
         key = (namespace, outcome)
         with self._tally.lock:
             if self._tally.closed:
@@ -164,7 +163,7 @@ class MetricsRecorder:
             cell.add(count)
 
     def measured(self, metric: Metric, value: float, labels: tuple[str, ...]) -> None:
-        """Add to a plugin's counter, or observe with its histogram."""
+        """Add to a plugin's counter, or observe a value in its histogram."""
         with self._tally.lock:
             if self._tally.closed:
                 return
@@ -177,7 +176,7 @@ class MetricsRecorder:
             cell.add(value)
 
     def degraded(self, plugin: str) -> None:
-        """Mark a plugin that this process goes on without."""
+        """Record that a plugin failed and this process runs without it."""
         with self._tally.lock:
             if not self._tally.closed:
                 self._tally.mark(DEGRADED, plugin)
@@ -199,7 +198,7 @@ class MetricsRecorder:
         known = method in METHODS
         labels = (method if known else OTHER, route or UNMATCHED, f"{hundreds}xx")
         cells = (self._tally.counter(REQUESTS, *labels), self._tally.histogram(DURATION, *labels))
-        # A client may invent methods: the dict must not grow by them.
+        # Clients can send any method, so unknown methods are not cached.
         if known:
             self._http[key] = cells
         return cells

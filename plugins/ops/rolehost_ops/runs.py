@@ -1,7 +1,7 @@
-"""Blocking work that probes wait for: in threads of its own, bounded, with a timeout.
+"""Runs the blocking work of probes in separate threads, bounded, with a timeout.
 
-Probes run on the event loop and do not take the threads of the responders: a saturated pool
-must not make a healthy process look dead, and a hanging check must not use the pool up.
+Probes run on the event loop and do not use the thread pool of the responders. A saturated pool
+must not make a healthy process look dead, and a hanging check must not exhaust the pool.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ T = TypeVar("T")
 
 
 class Overdue(Exception):
-    """A run took longer than its waiter would wait; it goes on."""
+    """The timeout has passed; the run continues."""
 
 
 class Runs:
-    """Runs functions by key, each at most once at a time; whoever asks meanwhile joins in.
+    """Runs functions by key, at most one run for each key; concurrent callers share it.
 
-    So a check that hangs holds one thread, however often it is probed. The threads are
-    daemons: none keeps the process alive.
+    A check that hangs blocks one thread only, however often it is probed. The threads are
+    daemon threads, so they do not keep the process alive.
     """
 
     def __init__(self) -> None:
@@ -32,22 +32,22 @@ class Runs:
         self._running: dict[Hashable, Future[Any]] = {}
 
     async def run(self, key: Hashable, fn: Callable[[], T], timeout: float) -> T:
-        """Return what ``fn`` returns, or what the run of this key under way does.
+        """Return the result of ``fn``, or of the current run with this key.
 
         Args:
-            key: what is run.
-            fn: called in a thread when no run of the key is under way.
-            timeout: seconds to wait; the run goes on after it.
+            key: identifies the run.
+            fn: called in a thread if there is no current run with the key.
+            timeout: seconds to wait; the run continues after that.
 
         Raises:
-            Overdue: it took longer.
-            Exception: what ``fn`` raised.
+            Overdue: the timeout has passed.
+            Exception: the exception that ``fn`` raised.
         """
         future = asyncio.wrap_future(self._begin(key, fn))
-        # Waiting cancels nothing: a run is shared, so one waiter's end must not be everybody's.
+        # asyncio.wait does not cancel the future, which other callers may share.
         done, _ = await asyncio.wait((future,), timeout=timeout)
         if not done:
-            # Its failure, when it comes, is for those who still wait.
+            # Retrieve a later exception, so that asyncio does not log it as never retrieved.
             future.add_done_callback(lambda late: late.cancelled() or late.exception())
             raise Overdue(f"no answer within {timeout:g} s")
         return future.result()
@@ -58,7 +58,7 @@ class Runs:
             if running is not None:
                 return running
             future: Future[T] = Future()
-            # A started future cannot be cancelled by one of those who wait for it.
+            # After this, callers cannot cancel the future.
             future.set_running_or_notify_cancel()
             self._running[key] = future
         thread = threading.Thread(
@@ -74,7 +74,7 @@ class Runs:
             outcome = functools.partial(future.set_result, result)
         except Exception as error:
             outcome = functools.partial(future.set_exception, error)
-        except BaseException as error:  # a check that calls sys.exit() ends no process
+        except BaseException as error:  # sys.exit() in a check must not end the process
             failure = RuntimeError(f"raised {type(error).__name__}")
             outcome = functools.partial(future.set_exception, failure)
         with self._lock:

@@ -14,16 +14,17 @@ class OpsSettings(Settings, frozen=True):
     """``[ops]``; every value has a default.
 
     Attributes:
-        prefix: put before the three paths, ``/internal``; empty or beginning with a slash.
-        metrics_dir: folder of the shared metric files, one for each deployment; None takes
-            ``metrics`` in the runtime directory of the deployment.
+        prefix: prefix of the three paths, for example ``/internal``; empty, or begins with a
+            slash.
+        metrics_dir: directory of the shared metric files, one for each deployment. If it is
+            None, ``metrics`` in the runtime directory of the deployment.
         ping_timeout: seconds after which the ping of a backend counts as failed.
-        statistics_timeout: seconds that ``/metrics`` waits for the figures that come from the
-            database; without them it serves the rest.
-        open_metrics: serve ``/metrics`` without authentication: to everybody who reaches it.
-            The two probes always are, because what probes sends no token.
-        details: show the texts of failures in answers, not only their types. Such a text may
-            name hosts and users, so it is off where strangers reach the probes.
+        statistics_timeout: seconds that ``/metrics`` waits for statistics from the database;
+            after that it serves the other metrics only.
+        open_metrics: serve ``/metrics`` without authentication. The two probes never need
+            authentication, because probes send no token.
+        details: show error messages in answers, not only error types. Error messages may contain
+            names of hosts and users, so do not set it if the probes are publicly reachable.
     """
 
     prefix: Annotated[str, Meta(pattern=r"^(/[^/{}]+)*$")] = ""

@@ -1,8 +1,8 @@
-"""Values that this process counts, in memory-mapped files that ``/metrics`` adds up.
+"""The metric values of this process, in memory-mapped files that ``/metrics`` sums.
 
-The files are those of prometheus-client's multi-process mode; its own metric classes are not
-used: they need an environment variable set before the first import, take the lock once for
-each value, and cost three times as much.
+The files have the format of prometheus-client's multi-process mode. Its metric classes are not
+used, because they need an environment variable before the first import, take the lock for each
+value, and are three times slower.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class Family:
     """A metric and its labels.
 
     Attributes:
-        name: without the suffix of its samples (``_total``, ``_bucket``).
-        text: what it counts, one sentence.
+        name: name without the suffix of its samples (``_total``, ``_bucket``).
+        text: description in one sentence.
         labels: names of its labels.
-        buckets: upper bounds of a histogram, rising; empty makes it a counter.
+        buckets: upper bounds of a histogram in ascending order; empty for a counter.
     """
 
     name: str
@@ -38,20 +38,20 @@ class Family:
 
 
 def mapped(path: Path) -> MmapedDict:
-    """Open a metric file, made for the current user alone when it is missing."""
+    """Open a metric file; if it is missing, create it for the current user only."""
     os.close(private_file(path))
     return MmapedDict(path)  # type: ignore[no-untyped-call]
 
 
 class Cell:
-    """One value in a file. Hold the tally's lock to add."""
+    """One value in a file. Hold the tally's lock to change it."""
 
     __slots__ = ("_file", "_key", "_value")
 
     def __init__(self, file: MmapedDict, key: str) -> None:
         self._file = file
         self._key = key
-        # Not 0 when a process of this id lived before: it is continued.
+        # Not 0 if an earlier process had the same id: its count continues.
         self._value: float = file.read_value(key)[0]  # type: ignore[no-untyped-call]
 
     def add(self, amount: float) -> None:
@@ -61,7 +61,7 @@ class Cell:
 
 
 class Distribution:
-    """A histogram's values for one combination of labels. Hold the tally's lock to add."""
+    """The values of a histogram for one label combination. Hold the tally's lock to add."""
 
     __slots__ = ("_bounds", "_buckets", "_sum")
 
@@ -77,14 +77,14 @@ class Distribution:
 
 
 class Tally:
-    """The files of this process; made after the fork.
+    """The metric files of this process; create it after the fork.
 
     Args:
-        directory: of the deployment's metric files.
+        directory: directory of the deployment's metric files.
 
     Attributes:
-        lock: hold it for everything here, and for adding to cells.
-        closed: nothing may be asked for or added any more.
+        lock: hold it for all methods except :meth:`close`, and to add to cells.
+        closed: whether the files are closed; do not read or add after that.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -94,16 +94,16 @@ class Tally:
         self._distributions: dict[tuple[str, Sequence[str]], Distribution] = {}
         self._marks: MmapedDict | None = None
         self._marked = directory / f"gauge_livemax_rolehost_{os.getpid()}.db"
-        # Of a process that had this id before: what it marked was true of it alone.
+        # The marks of an earlier process with the same id are no longer valid.
         self._marked.unlink(missing_ok=True)
-        # Another name than the library's, so that a plugin may use its metrics beside ours.
+        # Not prometheus-client's file names, so that a plugin can also use its metric classes.
         self._counters, self._histograms = (
             mapped(directory / f"{kind}_rolehost_{os.getpid()}.db")
             for kind in ("counter", "histogram")
         )
 
     def counter(self, family: Family, *values: str) -> Cell:
-        """Return the one cell of a counter for these values of its labels."""
+        """Return the cell of a counter for these label values."""
         cell = self._counts.get((family.name, values))
         if cell is None:
             name = f"{family.name}_total"
@@ -112,7 +112,7 @@ class Tally:
         return cell
 
     def histogram(self, family: Family, *values: str) -> Distribution:
-        """Return the one distribution of a histogram for these values of its labels."""
+        """Return the distribution of a histogram for these label values."""
         known = self._distributions.get((family.name, values))
         if known is not None:
             return known
@@ -131,14 +131,14 @@ class Tally:
         return made
 
     def mark(self, family: Family, *values: str) -> None:
-        """Set a gauge to 1 for as long as this process lives; of all processes, one is enough."""
+        """Set a gauge to 1 while this process lives; merged, it is 1 if any process sets it."""
         key = mmap_key(family.name, family.name, list(family.labels), list(values), family.text)
         if self._marks is None:
             self._marks = mapped(self._marked)
         self._marks.write_value(key, 1.0, 0.0)  # type: ignore[no-untyped-call]
 
     def close(self) -> None:
-        """Close the files; they keep what was counted. Idempotent; takes the lock itself."""
+        """Close the files; their values are kept. Idempotent; takes the lock itself."""
         with self.lock:
             if not self.closed:
                 self.closed = True
