@@ -1,1 +1,1 @@
-"""OpenAPI 3.1 document of a deployment's routes, and a page to read it offline."""
+"""OpenAPI 3.1 document of a deployment's routes, and an offline page that shows it."""

@@ -1,6 +1,6 @@
-"""The files of the page: Swagger UI as the package ``offapi`` ships it, and our own few lines.
+"""The files of the page: Swagger UI from the package ``offapi``, and this plugin's own files.
 
-``offapi`` is found but not imported: importing it reads all of its pages into memory.
+``offapi`` is located but not imported, because an import reads all its pages into memory.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ class Asset:
         return self._path.read_bytes()
 
     def compressed(self) -> bytes:
-        """Return the content as gzip; compressed once in the life of the process."""
+        """Return the content as gzip; it is compressed once per process."""
         return _compress(self._path)
 
 
 class Assets:
-    """The files that the page may load, by name, under a path with their version."""
+    """The files that the page loads, by name. Their path contains their version."""
 
     def __init__(self) -> None:
         vendor = _vendor()
@@ -50,17 +50,17 @@ class Assets:
             "page.css": _OWN / "page.css",
         }
         own = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(_OWN.iterdir())))
-        #: Changes when one of the files does.
+        #: Changes if one of the files changes.
         self.version = f"{importlib.metadata.version('offapi')}-{own.hexdigest()[:8]}"
 
     def find(self, version: str, name: str) -> Asset | None:
-        """Return a file, or None when this version has none of that name."""
+        """Return a file, or None if this version has no file of that name."""
         path = self._files.get(name)
         return Asset(path) if path is not None and version == self.version else None
 
 
 def page(assets: Assets) -> bytes:
-    """Return the HTML of the page; its links are relative, so a proxy may add a prefix."""
+    """Return the HTML of the page; its links are relative, so a proxy can add a prefix."""
     template = (_OWN / "docs.html").read_text(encoding="utf-8")
     return template.replace("{{version}}", escape(assets.version)).encode()
 

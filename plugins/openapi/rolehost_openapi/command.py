@@ -1,4 +1,4 @@
-"""``rolehost openapi``: the document on standard output, without starting anything."""
+"""``rolehost openapi``: prints the document without starting a process of the deployment."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def openapi(context: CommandContext, deployments: tuple[Path, ...], compact: boo
 
 
 def _settings(compositions: Iterable[Any]) -> OpenapiSettings:
-    """Return the settings of the first deployment that has the plugin; else the defaults."""
+    """Return the settings of the first deployment with the plugin; else the defaults."""
     for composition in compositions:
         try:
             settings: OpenapiSettings = composition.plugin("openapi").settings
@@ -52,7 +52,7 @@ def _settings(compositions: Iterable[Any]) -> OpenapiSettings:
 
 
 def _once(owned: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    """Return what several deployments give of one plugin, each path or prefix once."""
+    """Remove duplicates: keep each path or prefix of a plugin once."""
     kept: dict[tuple[object, ...], tuple[str, Any]] = {}
     for plugin, value in owned:
         place = getattr(value, "path", None) or value.prefix

@@ -37,18 +37,18 @@ def build(
     deployment: str,
     settings: OpenapiSettings,
 ) -> dict[str, Any]:
-    """Return the document: paths, parameters, bodies, answers and the schemas they need.
+    """Return the document: paths, parameters, bodies, answers and the necessary schemas.
 
-    The same routes give the same document, whatever the order of plugins.
+    The document does not depend on the order of plugins.
 
     Args:
-        routes: every route after the name of its plugin.
-        error_formats: likewise.
+        routes: pairs of a plugin's name and one of its routes.
+        error_formats: pairs of a plugin's name and one of its error formats.
         deployment: name of the deployment.
-        settings: of the plugin.
+        settings: settings of this plugin.
 
     Raises:
-        TypeError: a type that an operation names has no JSON Schema.
+        TypeError: a type of an operation cannot be converted to JSON Schema.
     """
     operations = described(routes)
     schemas = Schemas(_types(operations))
@@ -56,7 +56,7 @@ def build(
     paths: dict[str, Schema] = {}
     for entry, identifier in zip(operations, identify(operations), strict=True):
         path, parameters = translate(entry.route.path)
-        # Two templates may differ in converters alone; OpenAPI has one path for both.
+        # Templates that differ only in converters are one path in OpenAPI.
         paths.setdefault(path, {}).setdefault(
             entry.method, writer.operation(entry, identifier, parameters)
         )
@@ -75,12 +75,12 @@ def build(
         "components": {"schemas": schemas.used(paths)},
     }
     if not settings.servers:
-        del document["servers"]  # then it is the server that the document came from
+        del document["servers"]  # the default is the server that serves the document
     return document
 
 
 def _types(operations: Sequence[Described]) -> dict[Any, str]:
-    """Return every type the operations name, with the first that does."""
+    """Return all types of the operations, each with the first operation that uses it."""
     types: dict[Any, str] = {ProblemDetails: "errors"}
     for entry in operations:
         operation = entry.operation
@@ -139,7 +139,7 @@ class _Writer:
     def _errors(self, path: str) -> Schema:
         for entry in self._formats:
             if f"{path}/".startswith(entry.prefix.rstrip("/") + "/"):
-                # The form of these errors is the plugin's own; an error shows it.
+                # The plugin defines the format of these errors; an example shows it.
                 title, code = "Internal Server Error", "internal_server_error"
                 media_type, body = entry.render(500, title, title, code)
                 return {media_type: _example(body)}
@@ -147,7 +147,7 @@ class _Writer:
 
 
 def _words(entry: Described) -> tuple[str, str]:
-    """Return summary and description; the docstring's first line is a summary by itself."""
+    """Return summary and description; the default summary is the docstring's first line."""
     first, _, rest = entry.text.partition("\n")
     summary = entry.operation.summary or first.strip()
     if entry.operation.summary:

@@ -1,4 +1,4 @@
-"""The operations of a composition: its routes, method by method."""
+"""The operations of a composition: one for each method of each route."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rolehost.api.http import OPERATION, Operation
 
 from rolehost_openapi.templates import translate
 
-#: Methods an OpenAPI 3.1 path item has, in the order it lists them.
+#: Methods of an OpenAPI 3.1 path item, in the order of the specification.
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 
 
@@ -21,11 +21,11 @@ class Described:
     """One method of one route.
 
     Attributes:
-        plugin: name of the plugin whose route it is.
+        plugin: name of the plugin that declares the route.
         route: the route.
-        method: in lower case, one of :data:`METHODS`.
-        operation: what the plugin says of it; an empty one when it says nothing.
-        text: the responder's docstring, or empty.
+        method: one of :data:`METHODS`, in lower case.
+        operation: the plugin's description of the operation; by default an empty one.
+        text: docstring of the responder, or empty.
     """
 
     plugin: str
@@ -36,12 +36,12 @@ class Described:
 
     @property
     def site(self) -> str:
-        """How an error names it."""
+        """The name of the operation in error messages."""
         return f"{self.method.upper()} {self.route.path} of plugin {self.plugin}"
 
 
 def described(routes: Sequence[tuple[str, Route]]) -> list[Described]:
-    """Return the operations that are not hidden, sorted by path and method."""
+    """Return the visible operations, sorted by path and method."""
     found = [entry for plugin, route in routes for entry in _of_route(plugin, route)]
     return sorted(found, key=lambda entry: (entry.route.path, METHODS.index(entry.method)))
 
@@ -57,10 +57,10 @@ def _of_route(plugin: str, route: Route) -> Iterator[Described]:
 
 
 def identify(operations: Sequence[Described]) -> list[str]:
-    """Return a unique operation id for each, the same whenever the routes are the same.
+    """Return a unique and stable operation id for each operation.
 
-    An id that a plugin gives stands before those that are made of method and path; a repeated
-    one is numbered in the order of the operations.
+    Ids from plugins take precedence over ids that are generated from method and path. Duplicates
+    are numbered in the order of the operations.
     """
     ids = [entry.operation.operation_id for entry in operations]
     taken: set[str] = set()

@@ -11,7 +11,7 @@ from rolehost_openapi.settings import OpenapiSettings
 
 @hookimpl
 def rolehost_plugin() -> PluginInfo:
-    """Say what ``openapi`` is; it needs nothing."""
+    """Describe ``openapi``; it has no requirements."""
     return PluginInfo(
         api=PLUGIN_API,
         summary="OpenAPI 3.1 document of all routes, and an offline page",
@@ -21,7 +21,7 @@ def rolehost_plugin() -> PluginInfo:
 
 @hookimpl
 def rolehost_routes(context: DeclareContext) -> Sequence[Route]:
-    """Give the document and, unless it is turned off, the page with its files."""
+    """Return the routes of the document and, if enabled, of the page and its files."""
     from rolehost_openapi.assets import Assets
     from rolehost_openapi.resources import AssetResource, DocumentResource, PageResource
 
@@ -40,7 +40,7 @@ def rolehost_routes(context: DeclareContext) -> Sequence[Route]:
 
 @hookimpl
 def rolehost_commands() -> Sequence[Command]:
-    """Give ``rolehost openapi``."""
+    """Return the command ``rolehost openapi``."""
     return (
         Command(
             name="openapi",

@@ -1,4 +1,4 @@
-"""The document as bytes, and how documents are revalidated."""
+"""The document as bytes, with an ETag for revalidation."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import msgspec
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A document ready to be sent.
+    """An encoded document.
 
     Attributes:
-        body: JSON.
-        etag: without quotes; the same for the same body, in every process.
+        body: the document as JSON.
+        etag: entity tag without quotes; depends on the body only, not on the process.
     """
 
     body: bytes
@@ -25,19 +25,19 @@ class Rendered:
 
 
 def encode(document: Any) -> bytes:
-    """Return the document as compact JSON, in the order it has."""
+    """Return the document as compact JSON; keys keep their order."""
     return msgspec.json.encode(document)
 
 
 class Once:
-    """Renders a document when it is first asked for; the composition does not change after."""
+    """Renders a document at the first request and keeps it; the composition does not change."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._rendered: Rendered | None = None
 
     def get(self, build: Callable[[], Any]) -> Rendered:
-        """Return the rendering; ``build`` is called the first time."""
+        """Return the rendered document; ``build`` is called only the first time."""
         with self._lock:
             if self._rendered is None:
                 body = encode(build())

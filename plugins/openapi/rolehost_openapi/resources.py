@@ -11,7 +11,7 @@ from rolehost_openapi.document import build
 from rolehost_openapi.rendering import Once
 from rolehost_openapi.settings import OpenapiSettings
 
-#: The page may run and load what this server gives, and nothing else: it works offline.
+#: Content security policy: the page loads resources from this server only, so it works offline.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; font-src 'self' data:; connect-src 'self'; "
@@ -22,7 +22,7 @@ _YEAR = 31_536_000
 
 
 class DocumentResource:
-    """The document of the composition that serves it."""
+    """The document of the composition that is running."""
 
     def __init__(self, settings: OpenapiSettings) -> None:
         self._settings = settings
@@ -41,7 +41,7 @@ class DocumentResource:
             )
         )
         resp.etag = rendered.etag
-        # Kept, and asked about each time: a new deployment may have other routes.
+        # Clients may store it but must revalidate it, because a new release may have other routes.
         resp.cache_control = ("no-cache",)
         if _known(req, rendered.etag):
             resp.status = falcon.HTTP_304
@@ -67,7 +67,7 @@ class PageResource:
 
 
 class AssetResource:
-    """Scripts and styles of the page; their path has their version, so they never change."""
+    """Scripts and styles of the page; their path contains their version, so they never change."""
 
     def __init__(self, assets: Assets) -> None:
         self._assets = assets

@@ -1,4 +1,4 @@
-"""JSON Schemas of the types that operations name, as components of the document."""
+"""JSON Schemas of the types of operations, as components of the document."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ _REF = "#/components/schemas/"
 
 
 class Schemas:
-    """The schemas of all types of a document, named once and for all.
+    """The schemas of all types of a document, with unique names.
 
-    Types are first collected and then translated together, because only all of them tell
-    which names are ambiguous and need their module in front.
+    Types are collected first and then converted together, because ambiguous names, which need
+    their module as a prefix, are known only when all types are known.
     """
 
     def __init__(self, types: Mapping[Any, str]) -> None:
-        """Translate.
+        """Convert all types.
 
         Args:
-            types: type → where it is used, for the error message.
+            types: type → the operation that uses it, for the error message.
 
         Raises:
-            TypeError: a type has no JSON Schema; names the operation.
+            TypeError: a type cannot be converted to JSON Schema; the message has the operation.
         """
         kinds = list(types)
         try:
@@ -40,20 +40,20 @@ class Schemas:
         self._by_type: dict[Any, Schema] = dict(zip(kinds, schemas, strict=True))
 
     def of(self, kind: Any) -> Schema:
-        """Return the schema of one of the types: most often a reference to a component."""
+        """Return the schema of one of the types, usually a reference to a component."""
         return self._by_type[kind]
 
     def fields(self, kind: Any) -> tuple[Mapping[str, Schema], frozenset[str]]:
-        """Return the schemas of a structured type's fields, and the names of required ones."""
+        """Return the schemas of the fields of a structured type, and the required names."""
         schema = self.of(kind)
         while "$ref" in schema:
             schema = self.components[schema["$ref"].removeprefix(_REF)]
         return schema.get("properties", {}), frozenset(schema.get("required", ()))
 
     def used(self, document: Any) -> dict[str, Schema]:
-        """Return the components that a part of the document needs, sorted by name.
+        """Return the components that a part of the document references, sorted by name.
 
-        A type of query parameters is taken apart and needs no component itself.
+        A type of query parameters is split into parameters and needs no component itself.
         """
         names: set[str] = set()
         pending = list(_references(document))
@@ -80,8 +80,8 @@ def _references(node: Any) -> Iterator[str]:
 
 
 def _unknown(_kind: type[Any]) -> Schema:
-    """A class that a plugin encodes by itself may be any JSON."""
-    return {"description": "Any JSON."}  # msgspec takes an empty schema for none
+    """Return the schema of a class with a custom encoder: any JSON."""
+    return {"description": "Any JSON."}  # msgspec ignores an empty schema
 
 
 def _try_alone(kind: Any, site: str) -> None:

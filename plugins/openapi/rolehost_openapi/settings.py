@@ -12,15 +12,15 @@ class OpenapiSettings(Settings, frozen=True):
     """``[openapi]``; every value has a default.
 
     Attributes:
-        prefix: put before the paths of document and page, ``/internal``; empty or beginning
-            with a slash.
-        title: title of the API; empty takes the deployment's name.
+        prefix: prefix of the paths of document and page, for example ``/internal``; empty, or
+            begins with a slash.
+        title: title of the API; if it is empty, the name of the deployment.
         version: version of the API, not of the host.
-        description: what the API is for, in CommonMark.
-        servers: URLs the API is reached at; empty is where the document came from.
-        page: serve the page at ``/docs`` too.
-        open: serve document and page without authentication: to everybody who reaches them.
-            A browser sends no token when it opens a page.
+        description: description of the API in CommonMark.
+        servers: URLs of the API; if empty, the server that serves the document.
+        page: also serve the page, at ``/docs``.
+        open: serve document and page without authentication. Browsers send no token when they
+            open a page.
     """
 
     prefix: Annotated[str, Meta(pattern=r"^(/[^/{}]+)*$")] = ""

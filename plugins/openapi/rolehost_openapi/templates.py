@@ -1,4 +1,4 @@
-"""Falcon's URI templates in the terms of OpenAPI.
+"""Converts Falcon's URI templates to OpenAPI paths.
 
 Source: Falcon's manual, "Routing", field converters; OpenAPI 3.1.1, "Path Templating".
 """
@@ -10,7 +10,7 @@ from typing import Any
 
 Schema = dict[str, Any]
 
-# The argument ends at the first ")" that a "}" follows, so that re("[a-z]{3}") holds braces.
+# The argument ends at the first ")" before a "}", so that re("[a-z]{3}") can contain braces.
 _FIELD = re.compile(r"\{(?P<name>[^}:]+)(?::(?P<converter>\w+)(?:\((?P<argument>.*?)\))?)?\}")
 _BOUND = re.compile(r"\b(min|max)\s*=\s*(-?\d+(?:\.\d+)?)")
 _QUOTED = re.compile(r"""^\s*[rR]?(?P<quote>["'])(?P<text>.*)(?P=quote)\s*$""")
@@ -24,7 +24,7 @@ _CONVERTERS: dict[str, Schema] = {
 
 
 def translate(template: str) -> tuple[str, list[Schema]]:
-    """Return the path as OpenAPI writes it, and its parameters in their order.
+    """Return the OpenAPI path of a template, and its parameters in order.
 
     Example:
         ``/app/{app_id}/page/{number:int(min=1)}`` gives ``/app/{app_id}/page/{number}`` and
