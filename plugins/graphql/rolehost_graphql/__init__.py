@@ -1,6 +1,7 @@
-"""A GraphQL API collected from the enabled plugins.
+"""A GraphQL API that combines the schemas of the enabled plugins.
 
-What a plugin that implements ``graphql_schema`` imports is here; nothing of it imports strawberry.
+This module exports the names for plugins that implement ``graphql_schema``. It does not import
+strawberry.
 """
 
 from rolehost_graphql.context import Context

@@ -1,6 +1,6 @@
-"""The files of the page: GraphiQL with React, as their packages ship them, and our few lines.
+"""The files of the page: GraphiQL and React from their packages, and this plugin's own files.
 
-They are kept compressed (``page/vendor``, with their licences) and sent as they are.
+They are stored compressed (``page/vendor``, with their licences) and sent unchanged.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _PAGE = Path(__file__).parent / "page"
 
 _MEDIA_TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
 
-#: Files in ``page`` that the page may load, by the names it has for them.
+#: Files in ``page`` that the page loads, by their names in the page.
 _FILES = {
     "react.js": "vendor/react.js.gz",
     "react-dom.js": "vendor/react-dom.js.gz",
@@ -48,31 +48,31 @@ class Asset:
 
 
 class Assets:
-    """The files that the page may load, by name, under a path with their version."""
+    """The files that the page loads, by name. Their path contains their version."""
 
     def __init__(self, path: str) -> None:
-        #: Where they are served.
+        #: Path of the files.
         self.path = f"{path}/assets"
         #: Last segment of the API's path.
         self.api = path.rpartition("/")[2]
         digest = hashlib.sha256()
         for name in sorted(_FILES.values()):
             digest.update((_PAGE / name).read_bytes())
-        #: Changes when one of the files does.
+        #: Changes if one of the files changes.
         self.version = digest.hexdigest()[:12]
 
     def find(self, version: str, name: str) -> Asset | None:
-        """Return a file, or None when this version has none of that name."""
+        """Return a file, or None if this version has no file of that name."""
         file = _FILES.get(name) if version == self.version else None
         return Asset(name, _PAGE / file) if file is not None else None
 
 
 def page(assets: Assets, api: str) -> bytes:
-    """Return the HTML of the page; its links are relative, so a proxy may add a prefix.
+    """Return the HTML of the page; its links are relative, so a proxy can add a prefix.
 
     Args:
-        assets: the files that it loads.
-        api: path of the API, relative to that of the page.
+        assets: the files that the page loads.
+        api: path of the API, relative to the path of the page.
     """
     template = (_PAGE / "graphiql.html").read_text(encoding="utf-8")
     html = template.replace("{{assets}}", escape(f"{api}/assets/{assets.version}"))

@@ -1,4 +1,4 @@
-"""``rolehost graphql``: the schema on standard output, without starting anything."""
+"""``rolehost graphql``: prints the schema without starting a process of the deployment."""
 
 from __future__ import annotations
 

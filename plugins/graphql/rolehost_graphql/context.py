@@ -1,4 +1,4 @@
-"""``info.context`` of a resolver: one object for each request."""
+"""``info.context`` of resolvers: one object for each request."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
-#: Most keys of one batch: SQLite takes 32,766 parameters in a statement, PostgreSQL 65,535.
+#: Maximum keys per batch: SQLite allows 32,766 parameters in a statement, PostgreSQL 65,535.
 BATCH = 1000
 
 
 class Context:
-    """One request: its services, its headers, and the loaders that batch its look-ups.
+    """One request: its services, its headers, and the data loaders that batch its look-ups.
 
-    A request runs on one thread of the role's pool, with that thread's connection to the
-    database, so resolvers may use ``services.unit_of_work()`` and models as any synchronous
-    responder does.
+    A request runs on one thread of the role's pool and uses the database connection of that
+    thread. Resolvers can use ``services.unit_of_work()`` and models like a synchronous
+    responder.
 
     Attributes:
         services: the services of the process.
@@ -45,12 +45,12 @@ class Context:
         return value
 
     def load(self, batch: Callable[[list[K]], Sequence[V]], key: K) -> Awaitable[V]:
-        """Look something up together with all else that is looked up at the same moment.
+        """Look up a key in one batch with all other keys that are requested at the same time.
 
         Args:
-            batch: given keys, each once, returns a value (or an exception) for each, in their
-                order; the same function object every time. At most 1000 keys at once.
-            key: what is looked up; asked for again in this request, it is not looked up twice.
+            batch: returns a value (or an exception) for each key, in the order of the keys. It
+                gets at most 1000 distinct keys. Pass the same function object in each call.
+            key: the key to look up. Its value is cached for the duration of the request.
         """
         loader = self._loaders.get(batch)
         if loader is None:
@@ -66,23 +66,24 @@ class Context:
         return value
 
     def forget(self) -> None:
-        """Forget what was looked up; called after each mutation, which may have changed it."""
+        """Clear the cached values; called after each mutation, which may have changed them."""
         self._loaders.clear()
 
     def check_time(self) -> None:
-        """Raise when the time of the request is over.
+        """Check the time limit of the request.
 
         Raises:
-            Refused: it is.
+            Refused: the time limit is exceeded.
         """
         if time.monotonic() > self._deadline:
             raise Refused(f"The operation took longer than {self._limit:g} s.", TIME_LIMIT)
 
     def enter(self, part: Schema) -> None:
-        """Check once in a request whether the root fields of a part may be resolved.
+        """Check, once per request and part, whether the client may use its root fields.
 
         Raises:
-            Refused: its authentication or its guard refuses the client, or the time is over.
+            Refused: the part's authentication or guard refuses the client, or the time limit is
+                exceeded.
         """
         self.check_time()
         if id(part) in self._passed:
@@ -95,7 +96,7 @@ class Context:
         self._passed.add(id(part))
 
     def _admitted(self, authentication: Authentication) -> bool:
-        import falcon  # plugins import this module in processes without HTTP, too
+        import falcon  # plugins also import this module in processes without HTTP
 
         try:
             return authentication.admits(self._request) is True

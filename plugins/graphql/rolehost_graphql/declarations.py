@@ -1,4 +1,4 @@
-"""What other plugins give to the extension point ``graphql_schema``."""
+"""The values that other plugins return from the hook ``graphql_schema``."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ class Schema:
     """A plugin's part of the schema.
 
     Attributes:
-        query: strawberry type whose fields become fields of ``Query``; None adds none.
-        mutation: likewise for ``Mutation``.
-        types: strawberry types that no field leads to, such as implementations of an interface.
-        authentication: who may use this part. The route of the API admits those whom the
-            authentication of at least one part admits, and the root fields of this part are
-            closed to those whom its own does not. None: if no other part has one either,
-            ``[http] token`` and ``[http] authentication`` decide; else everybody who is admitted
-            to the route.
-        guard: called once in a request, before the first of these root fields is resolved; it
-            raises :class:`Refused` to keep them all closed. None leaves them open.
-        translate: given what a resolver raised, returns what the client is told, or None when
-            the error is none of its plugin's.
+        query: strawberry type with fields for ``Query``, or None.
+        mutation: strawberry type with fields for ``Mutation``, or None.
+        types: strawberry types that no field references, for example implementations of an
+            interface.
+        authentication: which clients may use this part. The route of the API admits a client if
+            the authentication of at least one part does; the root fields of this part require
+            its own authentication. If it is None, this part is open to all clients that the
+            route admits. If it is None in all parts, ``[http] token`` and ``[http]
+            authentication`` decide.
+        guard: called once per request before the first of these root fields is resolved. It
+            raises :class:`Refused` to refuse access to all of them. None allows access.
+        translate: converts an exception of a resolver to the error for the client; returns None
+            if the exception does not belong to its plugin.
     """
 
     query: type | None = None

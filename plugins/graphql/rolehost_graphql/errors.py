@@ -1,10 +1,10 @@
-"""Errors that clients see."""
+"""Errors for clients."""
 
 from __future__ import annotations
 
 from typing import Any
 
-#: Names of errors, as Apollo's servers call them where they have them: clients know these.
+#: Error codes. They are Apollo Server's codes where it has one, because clients know these.
 PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
 VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"
 NO_OPERATION = "OPERATION_RESOLUTION_FAILURE"
@@ -20,11 +20,11 @@ TOO_MANY_ALIASES = "TOO_MANY_ALIASES"
 
 
 class Refused(Exception):
-    """What a resolver or a guard raises for the client to read; everything else is masked.
+    """An error that a resolver or a guard raises for the client; other errors are masked.
 
     Attributes:
-        code: ``extensions.code`` of the error: upper snake case, stable.
-        extensions: what else ``extensions`` has; JSON.
+        code: ``extensions.code`` of the error; upper snake case, stable.
+        extensions: further fields of ``extensions``, as JSON.
     """
 
     def __init__(self, message: str, code: str = BAD_USER_INPUT, **extensions: Any) -> None:

@@ -1,4 +1,4 @@
-"""Running one request: parse, validate, measure, execute, and say what came of it."""
+"""Runs one request: parse, validate, measure, execute, and report the result."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ Translate = Callable[[BaseException], Refused | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What a client sent.
+    """A request of a client.
 
     Attributes:
         query: the document.
-        variables: by name.
-        operation: name of the operation that is meant; None: there is only one.
+        variables: values of the variables by name.
+        operation: name of the operation to run, or None if the document has only one.
     """
 
     query: str
@@ -58,13 +58,13 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What came of it.
+    """The answer to a request.
 
     Attributes:
-        body: ``data``, ``errors``; JSON.
-        status: HTTP status where the media type tells GraphQL's answers from others.
+        body: ``data`` and ``errors`` as JSON.
+        status: HTTP status if the media type is ``application/graphql-response+json``.
         failed: whether there are errors.
-        refused: the code of why nothing was executed; empty: it was.
+        refused: the error code if nothing was executed, else empty.
     """
 
     body: dict[str, Any]
@@ -77,7 +77,7 @@ class Refusal(Exception):
     """A request that is not executed.
 
     Attributes:
-        answer: what the client is told.
+        answer: the answer for the client.
     """
 
     def __init__(self, answer: Answer) -> None:
@@ -118,7 +118,7 @@ class Engine:
         self._lock = threading.Lock()
 
     async def run(self, asked: Asked, context: Context, *, only_queries: bool) -> Answer:
-        """Execute one request, unless it is wrong or asks for too much.
+        """Execute one request if it is valid and within the limits.
 
         Args:
             only_queries: refuse mutations, as for GET.
@@ -135,7 +135,7 @@ class Engine:
         except Refusal as refusal:
             answer = refusal.answer
         except RecursionError:
-            # Of parsing, validating or measuring; resolvers' own are among the result's errors.
+            # From parsing, validating or measuring; resolver errors are in the result.
             message = "The document is nested too deeply."
             answer = refuse(message, errors.TOO_DEEP).answer
         seconds = time.perf_counter() - started
@@ -164,10 +164,10 @@ class Engine:
         return answer
 
     def _document(self, text: str) -> DocumentNode:
-        """Return the parsed and validated document; those that are valid are kept.
+        """Return the parsed and validated document; valid documents are cached.
 
         Raises:
-            Refusal: it is wrong.
+            Refusal: the document is invalid.
         """
         with self._lock:
             known = self._documents.get(text)
@@ -210,7 +210,7 @@ class Engine:
         )
         if not isinstance(result, ExecutionResult):
             try:
-                # Resolvers that wait for something else than the database end here.
+                # Interrupts resolvers that await anything other than the database.
                 async with asyncio.timeout(self._settings.time_limit):
                     result = await result
             except TimeoutError:
@@ -229,13 +229,13 @@ class Engine:
         if failed:
             body["errors"] = [self._shown(error) for error in failed]
         if result.data is None and failed and all(error.path is None for error in failed):
-            # Nothing was executed: variables that do not fit.
+            # Nothing was executed, because variables are invalid.
             return Answer(body=body, status=400, failed=True, refused=errors.BAD_USER_INPUT)
         body["data"] = result.data
         return Answer(body=body, failed=bool(failed))
 
     def _shown(self, error: GraphQLError) -> dict[str, Any]:
-        """Return an error as the client sees it; what nobody meant for it is masked and logged."""
+        """Return an error for the client; unexpected errors are masked and logged."""
         shown: dict[str, Any] = {"message": error.message}
         if error.locations:
             shown["locations"] = [
@@ -245,7 +245,7 @@ class Engine:
             shown["path"] = list(error.path)
         cause = error.original_error
         if cause is None or isinstance(cause, GraphQLError):
-            # Of the document or its variables: nothing failed here.
+            # An error in the document or its variables, not in a resolver.
             shown["extensions"] = {"code": errors.BAD_USER_INPUT, **(error.extensions or {})}
             return shown
         told = cause if isinstance(cause, Refused) else self._translated(cause)
@@ -255,7 +255,7 @@ class Engine:
             return shown
         path = ".".join(map(str, error.path or ()))
         if isinstance(cause, ValueRefused):
-            # Not its text, which names the database.
+            # The original message contains details of the database.
             shown["message"] = "A value cannot be stored or looked for."
             shown["extensions"] = {"code": errors.BAD_USER_INPUT}
             return shown
@@ -282,12 +282,12 @@ class Engine:
 
 
 async def _settle() -> None:
-    """End what a failed operation left behind: fields beside the one whose error ended it.
+    """Cancel the tasks that a failed operation left running: the fields beside the failed one.
 
-    They would go on in the next request that is lent this loop, on another thread.
+    Otherwise they would continue in the next request on this loop, on another thread.
     """
     while asyncio.all_tasks() - {asyncio.current_task()}:
-        # Each takes a step first: one that never began would leave what it awaits unawaited.
+        # Let each task start first: cancelling an unstarted task leaves its coroutine unawaited.
         await asyncio.sleep(0)
         left = asyncio.all_tasks() - {asyncio.current_task()}
         for task in left:

@@ -1,8 +1,8 @@
-"""Event loops for threads: an operation runs on one thread from its beginning to its end.
+"""Event loops for threads: an operation runs on one thread from start to end.
 
-graphql-core and data loaders want a loop; what they run is synchronous code on the thread's own
-connection. A loop is made once and lent to one request after the other, since making one costs
-more than a small query does.
+graphql-core and data loaders need an event loop, although resolvers are synchronous code on the
+thread's database connection. Loops are reused by later requests, because creating one costs more
+than a small query.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class Loops:
-    """Loops that no thread runs at the moment; as many as ran at once."""
+    """A pool of idle event loops; it grows to the maximum number of concurrent operations."""
 
     def __init__(self) -> None:
         self._free: deque[asyncio.AbstractEventLoop] = deque()
@@ -30,7 +30,7 @@ class Loops:
         try:
             result = loop.run_until_complete(work)
         except BaseException:
-            # Something may be left in it.
+            # Tasks may be left in the loop.
             _close(loop)
             raise
         self._free.append(loop)

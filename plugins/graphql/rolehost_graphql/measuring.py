@@ -1,10 +1,10 @@
-"""How deep an operation is and how much it may cost, told before it runs.
+"""Static query analysis: depth and maximum cost of an operation before it runs.
 
-Cost is the number of objects that the operation may ask for. A field that gives an object costs
-1; below a list everything counts as often as ``first``, ``last`` or ``limit`` says, or as
-:attr:`Limits.list_size` when the field has no such argument. Values of scalars cost nothing,
-unless their field says ``metadata={"cost": n}``, as a field that computes much should. Worked
-example: ``{ apps(first: 20) { edges { node { name endpoints(first: 5) { nodes { url } } } } } }``
+Cost is the maximum number of objects that the operation can return. A field that returns an
+object costs 1. Fields below a list are multiplied by ``first``, ``last`` or ``limit``, or by
+:attr:`Limits.list_size` if the field has no such argument. Scalar fields cost nothing, except
+expensive ones with ``metadata={"cost": n}``. For example,
+``{ apps(first: 20) { edges { node { name endpoints(first: 5) { nodes { url } } } } } }``
 costs 1 for the connection, 20 edges, 20 nodes, 20 connections and 100 endpoints: 161.
 """
 
@@ -36,18 +36,18 @@ from graphql import (
 
 from rolehost_graphql.errors import TOO_COSTLY, TOO_DEEP, Refused
 
-#: Arguments that say how many items a list has at most.
+#: Arguments with the maximum number of items of a list.
 SLICING = ("first", "last", "limit")
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What an operation may be.
+    """Limits of an operation.
 
     Attributes:
-        depth: most levels of fields.
-        cost: most objects.
-        list_size: items that a list is taken for when no argument says how many.
+        depth: maximum number of levels of fields.
+        cost: maximum number of objects.
+        list_size: assumed number of items of a list if no argument sets it.
     """
 
     depth: int
@@ -57,7 +57,7 @@ class Limits:
 
 @dataclass(slots=True)
 class Measure:
-    """What an operation is."""
+    """Depth and cost of an operation."""
 
     depth: int = 0
     cost: int = 0
@@ -91,10 +91,10 @@ def measure(
     """Measure a valid operation.
 
     Args:
-        variables: as the client sent them, not coerced yet; defaults of the operation count.
+        variables: the client's values before coercion; defaults of the operation are added.
 
     Raises:
-        Refused: it is too deep, or may cost too much.
+        Refused: the operation exceeds the depth or cost limit.
     """
     root = schema.get_root_type(operation.operation)
     walk = _Walk(schema, document, _with_defaults(operation, variables), limits)
@@ -116,7 +116,7 @@ def _with_defaults(
 
 
 class _Walk:
-    """Walks the fields of one operation, those of one response key together."""
+    """Walks the fields of one operation; fields with the same response key count once."""
 
     def __init__(
         self,
@@ -142,11 +142,11 @@ class _Walk:
         times: int,
         size: int | None,
     ) -> None:
-        """Walk the fields of objects of which there are at most ``times``.
+        """Walk the fields of at most ``times`` objects.
 
         Args:
-            size: most items of their lists, when an argument of the field above says it, as
-                that of a connection does; None: their lists say it themselves.
+            size: maximum number of items of their lists if an argument of the parent field sets
+                it, as in a connection; None if the lists have their own arguments.
         """
         together: dict[str, list[tuple[Any, FieldNode]]] = {}
         for parent, field in self._fields(selected, set()):
@@ -169,11 +169,11 @@ class _Walk:
         times: int,
         size: int | None,
     ) -> None:
-        """Walk one field; ``fields`` are all that ask for it, and they ask for the same."""
+        """Walk one field; ``fields`` are all its equal selections."""
         parent, node = fields[0]
         definition = _definition(parent, node.name.value)
         if definition is None:
-            return  # __typename, or introspection, which has a rule of its own
+            return  # __typename, or introspection, which has its own rule
         named = get_named_type(definition.type)
         composite = is_composite_type(named)
         own = self._size(definition, node)
@@ -183,7 +183,7 @@ class _Walk:
             count = own if own is not None else size
             if count is None:
                 count = self._limits.list_size if composite else 1
-            # A list that nothing was asked of costs its query all the same.
+            # A list with zero items still costs a database query.
             times *= max(1, count)
         self._spend(times * _price(definition, composite=composite))
         if composite:
@@ -193,7 +193,7 @@ class _Walk:
     def _fields(
         self, selected: Sequence[tuple[Any, SelectionSetNode]], seen: set[str]
     ) -> Iterator[tuple[Any, FieldNode]]:
-        """Yield the fields of selection sets, those of fragments too, with their types."""
+        """Yield the fields of selection sets, including those of fragments, with their types."""
         for parent, selection_set in selected:
             for node in selection_set.selections:
                 if isinstance(node, FieldNode):
@@ -213,7 +213,7 @@ class _Walk:
         return self._schema.get_type(condition.name.value) if condition else parent
 
     def _size(self, definition: GraphQLField, node: FieldNode) -> int | None:
-        """Return how many items the arguments ask for; None when none of them says it."""
+        """Return the number of items that the arguments request, or None without such arguments."""
         known = [name for name in SLICING if name in definition.args]
         if not known:
             return None
@@ -227,7 +227,7 @@ class _Walk:
             if name in given:
                 value = self._value(given[name])
             if isinstance(value, float) and value.is_integer():
-                value = int(value)  # as GraphQL reads it, too
+                value = int(value)  # GraphQL also coerces it this way
             if isinstance(value, int) and not isinstance(value, bool):
                 sizes.append(value)
         return min(sizes) if sizes else self._limits.list_size

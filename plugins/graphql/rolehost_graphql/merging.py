@@ -1,4 +1,4 @@
-"""One schema of the parts that plugins give; or every conflict between them, with both owners."""
+"""Merges the parts of plugins into one schema, or reports all conflicts with both owners."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from rolehost_graphql.declarations import Schema
 
 Part = Extension[Schema]
 
-#: The root types, and which attribute of a part gives their fields.
+#: The root types, and the attribute of a part with their fields.
 ROOTS = {"Query": "query", "Mutation": "mutation"}
 
 
@@ -31,28 +31,28 @@ class Merged:
     """The schema of a deployment.
 
     Attributes:
-        core: as graphql-core executes it; its root fields check first what their owner demands.
+        core: graphql-core's schema; its root fields check the authentication and guard first.
     """
 
     def __init__(self, schema: strawberry.Schema, owners: dict[tuple[str, str], Part]) -> None:
-        # strawberry has no public name for it, and its own integrations reach for this one.
+        # strawberry has no public attribute for it; its own integrations also use this one.
         self.core: GraphQLSchema = schema._schema
         for root in (self.core.query_type, self.core.mutation_type):
             if root is not None:
                 _close(root, owners, changing=root is self.core.mutation_type)
 
     def sdl(self) -> str:
-        """Return the schema in GraphQL's own language, sorted."""
-        # Only a copy for printing: the types of a sorted schema have lost strawberry's own enums.
+        """Return the sorted schema in the schema definition language (SDL)."""
+        # Sort a copy for printing only: sorting replaces strawberry's enum types.
         return print_schema(lexicographic_sort_schema(self.core))
 
 
 def merge(parts: Sequence[Part]) -> Merged:
-    """Make one schema of all parts.
+    """Merge all parts into one schema.
 
     Raises:
-        ConfigurationError: two parts claim one field or one type, a part is no valid schema, or
-            there is nothing to ask for.
+        ConfigurationError: two parts define the same field or type, a part is not a valid
+            schema, or there are no query fields.
     """
     problems: list[Problem] = []
     owners: dict[tuple[str, str], Part] = {}
@@ -93,7 +93,7 @@ def _schema(parts: Sequence[Part]) -> strawberry.Schema:
 
 
 def _root_fields(parts: Sequence[Part]) -> Iterator[tuple[str, Part, str, str]]:
-    """Yield root type, part, name in the schema and name in Python of every root field."""
+    """Yield root type, part, schema name and Python name of each root field."""
     names = StrawberryConfig().name_converter
     for root, attribute in ROOTS.items():
         for part in parts:
@@ -142,7 +142,7 @@ def _nothing() -> Problem:
 
 
 def _why(parts: Sequence[Part], error: Exception) -> Iterator[Problem]:
-    """Yield why the parts make no schema: those that make none alone, and types claimed twice."""
+    """Yield why there is no valid schema: parts invalid on their own, and duplicate types."""
     claimed: dict[str, tuple[Part, Any]] = {}
     found = False
     for part in parts:
@@ -163,7 +163,7 @@ def _why(parts: Sequence[Part], error: Exception) -> Iterator[Problem]:
 
 
 def _types(part: Part) -> dict[str, Any]:
-    """Return what one part by itself defines, by name."""
+    """Return the types that one part defines, by name."""
     query = part.value.query or strawberry.type(type("Query", (), {"__annotations__": {"x": str}}))
     schema = strawberry.Schema(query, part.value.mutation, types=part.value.types)
     roots = {schema._schema.query_type, schema._schema.mutation_type}
@@ -175,7 +175,7 @@ def _types(part: Part) -> dict[str, Any]:
 
 
 def _origin(definition: Any) -> Any:
-    """Return the class that a definition is of: the definition itself may be made anew."""
+    """Return the class of a definition, because the definition object may be recreated."""
     return getattr(definition, "origin", None) or getattr(definition, "wrapped_cls", definition)
 
 
@@ -192,7 +192,7 @@ def _invalid(who: str, where: str, error: Exception) -> Problem:
 
 
 def _close(root: GraphQLObjectType, owners: dict[tuple[str, str], Part], *, changing: bool) -> None:
-    """Check the client before every field of a root type, so that no field is forgotten."""
+    """Wrap the resolvers of all fields of a root type with the check of the client."""
     for name, field in root.fields.items():
         field.resolve = _guarded(field, owners[root.name, name].value, changing=changing)
 

@@ -1,10 +1,10 @@
-"""What is counted. No label is anything that a client chose: not even an operation's name."""
+"""Metrics. Clients control no label, not even the operation name."""
 
 from __future__ import annotations
 
 from rolehost.api import Metric, Services
 
-#: What an operation is called of which nobody knows what it is: it could not be read.
+#: Label for an operation whose type is unknown because the document could not be parsed.
 UNKNOWN = "unknown"
 
 OPERATIONS = Metric(
@@ -29,7 +29,7 @@ REFUSALS = Metric(
     labels=("code",),
 )
 
-#: All of them.
+#: All metrics.
 METRICS = (OPERATIONS, DURATION, REFUSALS)
 
 
@@ -37,10 +37,10 @@ def count_executed(services: Services, operation: str, seconds: float, *, failed
     """Count an operation that was executed.
 
     Args:
-        services: of the process.
+        services: services of the process.
         operation: ``query`` or ``mutation``.
-        seconds: what it took.
-        failed: whether its answer has errors.
+        seconds: duration.
+        failed: whether the answer has errors.
     """
     services.measure(OPERATIONS, 1.0, operation, "failed" if failed else "completed")
     services.measure(DURATION, seconds, operation)
@@ -50,9 +50,9 @@ def count_refused(services: Services, operation: str, code: str) -> None:
     """Count an operation that was not executed.
 
     Args:
-        services: of the process.
+        services: services of the process.
         operation: ``query``, ``mutation``, ``subscription``, or :data:`UNKNOWN`.
-        code: one of :mod:`rolehost_graphql.errors`.
+        code: an error code from :mod:`rolehost_graphql.errors`.
     """
     services.measure(OPERATIONS, 1.0, operation, "refused")
     services.measure(REFUSALS, 1.0, code)

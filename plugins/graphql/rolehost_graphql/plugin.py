@@ -26,7 +26,7 @@ HOOK = "graphql_schema"
 
 @hookimpl
 def rolehost_plugin() -> PluginInfo:
-    """Say what ``graphql`` is, and which hook it adds."""
+    """Describe ``graphql`` and the hook that it adds."""
     return PluginInfo(
         api=PLUGIN_API,
         summary="A GraphQL API collected from the enabled plugins",
@@ -42,7 +42,7 @@ def rolehost_plugin() -> PluginInfo:
 
 @hookimpl
 def rolehost_routes(context: DeclareContext) -> Sequence[Route | ErrorFormat | Authentication]:
-    """Give the API, made of what other plugins gave; conflicts between them are told here."""
+    """Return the routes of the merged API; report conflicts between the plugins' parts."""
     from rolehost_graphql.assets import Assets
     from rolehost_graphql.execution import Engine
     from rolehost_graphql.merging import merge
@@ -58,8 +58,8 @@ def rolehost_routes(context: DeclareContext) -> Sequence[Route | ErrorFormat | A
     open_by_default = context.environment != "production"
     introspection = open_by_default if settings.introspection is None else settings.introspection
     shows_page = open_by_default if settings.graphiql is None else settings.graphiql
-    # None: what others give could not be told. The routes are there all the same, to be listed
-    # and compared with those of others; nothing of it is served.
+    # None if the hook could not be collected. The routes are declared anyway, so that they are
+    # listed and checked for conflicts, but they are not served.
     parts = context.extensions.get(HOOK)
     engine = None
     if parts is not None:
@@ -67,7 +67,7 @@ def rolehost_routes(context: DeclareContext) -> Sequence[Route | ErrorFormat | A
         engine = Engine(merge(parts), settings, translations, introspection=introspection)
     assets = Assets(settings.path) if shows_page else None
     resource = GraphqlResource(engine, settings, assets)
-    # An idempotency key needs a database, which a deployment that only reads may not have.
+    # Idempotency keys need a database, which a read-only deployment may not have.
     changes = any(part.value.mutation is not None for part in parts or ())
     given: list[Route | ErrorFormat | Authentication] = [
         Route(settings.path, resource, idempotent=changes, max_body=settings.max_body),
@@ -87,7 +87,7 @@ def rolehost_routes(context: DeclareContext) -> Sequence[Route | ErrorFormat | A
 
 @hookimpl
 def rolehost_commands() -> Sequence[Command]:
-    """Give ``rolehost graphql``."""
+    """Return the command ``rolehost graphql``."""
     return (
         Command(
             name="graphql",
@@ -99,7 +99,7 @@ def rolehost_commands() -> Sequence[Command]:
 
 @hookimpl
 def rolehost_start(context: ProcessContext) -> None:
-    """Register the loops that operations run in."""
+    """Register the event loops for operations."""
     if context.role == "http":
         from rolehost_graphql.loops import Loops
 

@@ -1,4 +1,4 @@
-"""Requests as GraphQL over HTTP has them.
+"""Parsing of GraphQL-over-HTTP requests.
 
 Source: the GraphQL-over-HTTP specification (draft), https://graphql.github.io/graphql-over-http/.
 """
@@ -14,24 +14,24 @@ from rolehost.api import load_json
 from rolehost_graphql import errors
 from rolehost_graphql.execution import Asked, refuse
 
-#: Tells a GraphQL server's answers from those of what stands before it.
+#: Distinguishes answers of a GraphQL server from answers of a proxy in front of it.
 RESPONSE = "application/graphql-response+json"
 
-#: What answers may be, the best first.
+#: Media types of answers in order of preference.
 ANSWERS = (RESPONSE, falcon.MEDIA_JSON)
 
-#: Headers that a page of another site cannot send without a preflight.
+#: Headers that a cross-origin page cannot send without a CORS preflight.
 PREFLIGHTED = ("Apollo-Require-Preflight", "X-Apollo-Operation-Name", "X-Requested-With")
 
-#: Media types that a form of another site can send without a preflight (Fetch, "CORS-safelisted").
+#: Media types that a cross-origin form can send without a preflight (Fetch, "CORS-safelisted").
 SAFELISTED = frozenset({"application/x-www-form-urlencoded", "multipart/form-data", "text/plain"})
 
 
 def media_type(req: falcon.Request) -> str:
-    """Return the media type of the answer; plain JSON for clients that do not care.
+    """Return the media type of the answer; the default is plain JSON.
 
     Raises:
-        falcon.HTTPNotAcceptable: the client takes neither.
+        falcon.HTTPNotAcceptable: the client accepts neither.
     """
     if req.get_header("Accept") in (None, "*/*"):
         return falcon.MEDIA_JSON
@@ -42,11 +42,11 @@ def media_type(req: falcon.Request) -> str:
 
 
 def from_body(req: falcon.Request, body: bytes) -> Asked:
-    """Return what a POST asks for.
+    """Parse the body of a POST request.
 
     Raises:
-        falcon.HTTPUnsupportedMediaType: the body is not called JSON, or not in UTF-8.
-        Refusal: it is no request.
+        falcon.HTTPUnsupportedMediaType: the media type is not JSON, or the charset not UTF-8.
+        Refusal: the body is not a GraphQL request.
     """
     media, _, parameters = (req.content_type or "").partition(";")
     charset = parameters.lower().partition("charset=")[2].split(";")[0].strip(' "')
@@ -66,10 +66,10 @@ def from_body(req: falcon.Request, body: bytes) -> Asked:
 
 
 def from_query(req: falcon.Request) -> Asked:
-    """Return what a GET asks for.
+    """Parse the query parameters of a GET request.
 
     Raises:
-        Refusal: it is no request.
+        Refusal: the parameters are not a GraphQL request.
     """
     given: dict[str, Any] = {
         name: req.get_param(name) for name in ("query", "operationName") if req.get_param(name)
@@ -85,13 +85,13 @@ def from_query(req: falcon.Request) -> Asked:
 
 
 def check_origin(req: falcon.Request) -> None:
-    """Refuse what a page of another site could make a browser send with the user's cookies.
+    """Prevent cross-site request forgery (CSRF) for GET requests.
 
-    A POST has ``application/json``, which needs a preflight. A GET changes nothing, but how long
-    it takes may tell something, so it needs a header that a preflight allows.
+    A POST has ``application/json``, which needs a CORS preflight. A GET changes nothing, but its
+    duration may reveal data, so it must have a header that needs a preflight.
 
     Raises:
-        Refusal: it has none.
+        Refusal: the request has no such header.
     """
     media = (req.content_type or "").partition(";")[0].strip().lower()
     if media and media not in SAFELISTED:

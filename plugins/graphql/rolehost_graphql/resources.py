@@ -18,7 +18,7 @@ from rolehost_graphql.execution import Answer, Asked, Engine, Refusal
 from rolehost_graphql.loops import Loops
 from rolehost_graphql.settings import GraphqlSettings
 
-#: The page may run and load what this server gives, and nothing else: it works offline.
+#: Content security policy: the page loads resources from this server only, so it works offline.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; font-src 'self' data:; connect-src 'self'; "
@@ -34,7 +34,7 @@ class GraphqlResource:
     """The API. Its responders are synchronous: each request has a thread and a connection.
 
     Args:
-        engine: None in a composition that is only looked at.
+        engine: executes operations; None if the composition is only inspected, not run.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class GraphqlResource:
 
 
 class PageResource:
-    """GraphiQL at a path of its own, for browsers: it has a place to write the token."""
+    """GraphiQL at a separate path for browsers; the page has an input for the token."""
 
     def __init__(self, assets: Assets) -> None:
         self._assets = assets
@@ -99,7 +99,7 @@ class PageResource:
 
 
 class AssetResource:
-    """Scripts and styles of the page; their path has their version, so they never change."""
+    """Scripts and styles of the page; their path contains their version, so they never change."""
 
     def __init__(self, assets: Assets) -> None:
         self._assets = assets
@@ -122,7 +122,7 @@ class AssetResource:
 
 
 def authentication_of(parts: Iterable[Schema]) -> Authentication | None:
-    """Return who may use the API: whoever may use one of its parts; None if no part says it."""
+    """Return an authentication that admits the clients of any part, or None if no part has one."""
     given = [part.authentication for part in parts if part.authentication is not None]
     if not given:
         return None
@@ -134,7 +134,7 @@ def authentication_of(parts: Iterable[Schema]) -> Authentication | None:
                 if each.admits(req) is True:
                     return True
             except Exception as error:
-                # The clients of the other parts have nothing to do with it.
+                # A failure of one authentication must not affect clients of the other parts.
                 failure = failure or error
         if failure is not None:
             raise failure
@@ -144,7 +144,7 @@ def authentication_of(parts: Iterable[Schema]) -> Authentication | None:
 
 
 def error_format(path: str) -> ErrorFormat:
-    """Return how errors that are found before GraphQL begins look below ``path``."""
+    """Return the format of HTTP errors below ``path`` that occur before GraphQL runs."""
 
     def render(_status: int, title: str, detail: Any, code: str) -> tuple[str, bytes]:
         message = detail if isinstance(detail, str) and detail else title
@@ -156,7 +156,7 @@ def error_format(path: str) -> ErrorFormat:
 
 
 def _is_browser(req: Any) -> bool:
-    """Say whether a page is asked for: API clients do not prefer HTML."""
+    """Return whether the client prefers HTML, as browsers do and API clients do not."""
     preferred = req.client_prefers((*requests.ANSWERS, HTML))
     return HTML in (req.get_header("Accept") or "") and preferred == HTML
 
@@ -171,7 +171,7 @@ def _answer_page(resp: Any, html: bytes) -> None:
 
 
 def _status(answer: Answer, media_type: str, *, known: bool) -> int:
-    """Return the status: with ``application/json`` a well-formed request is always a 200."""
+    """Return the status; for ``application/json`` a well-formed request always gives 200."""
     legacy = media_type == falcon.MEDIA_JSON
     return 200 if legacy and known and answer.status == 400 else answer.status
 
@@ -180,7 +180,7 @@ def _send(resp: Any, answer: Answer, media_type: str, *, known: bool = True) -> 
     """Send an answer.
 
     Args:
-        known: the request was a GraphQL request, whatever is wrong with its document.
+        known: whether the request is a GraphQL request, even if its document is invalid.
     """
     resp.status = _status(answer, media_type, known=known)
     if resp.status_code == 405:
@@ -192,16 +192,16 @@ def _send(resp: Any, answer: Answer, media_type: str, *, known: bool = True) -> 
 
 
 def _refuse(req: Any, resp: Any, answer: Answer, media_type: str) -> None:
-    """Send the answer to what is no request of GraphQL."""
+    """Send the answer to a request that is not a GraphQL request."""
     metrics.count_refused(req.context.services, metrics.UNKNOWN, answer.refused)
     _send(resp, answer, media_type, known=False)
 
 
 def _roll_back(answer: Answer, media_type: str) -> None:
-    """Leave the transaction that the idempotency key opened, and answer with the errors.
+    """Roll back the transaction of the idempotency key, and answer with the errors.
 
     Raises:
-        falcon.HTTPStatus: always; what a responder raises undoes its unit of work.
+        falcon.HTTPStatus: always, because an exception rolls back the unit of work.
     """
     body = {**answer.body, "extensions": {"rolledBack": True}}
     if "data" in body:

@@ -14,27 +14,26 @@ class GraphqlSettings(Settings, frozen=True):
     """``[graphql]``; every value has a default.
 
     Attributes:
-        path: where the API is served.
+        path: path of the API.
         graphiql: serve the page GraphiQL to browsers, at the same path and, without
-            authentication, at ``PATH/graphiql``; None: where ``[deployment] environment`` is
-            not ``production``.
-        introspection: answer questions about the schema; None as for ``graphiql``. ``rolehost
-            graphql schema`` prints the schema whatever is set.
-        require_header: let GET through only with a header that a page of somebody else cannot
-            send without asking first (``Apollo-Require-Preflight``, ``X-Requested-With`` or a
+            authentication, at ``PATH/graphiql``. If it is None, the page is served unless
+            ``[deployment] environment`` is ``production``.
+        introspection: allow introspection of the schema; None as for ``graphiql``. ``rolehost
+            graphql schema`` always prints the schema.
+        require_header: accept GET only with a header that a cross-origin page cannot send
+            without a CORS preflight (``Apollo-Require-Preflight``, ``X-Requested-With`` or a
             ``Content-Type`` of JSON).
-        max_depth: most levels of fields; introspection is not counted.
-        max_cost: most objects that an operation may ask for, before it runs: each field that
-            gives an object costs 1, times ``first``, ``last`` or ``limit`` of the lists around
+        max_depth: maximum number of levels of fields; introspection is not counted.
+        max_cost: maximum cost of an operation, checked before it runs. Each field that returns
+            an object costs 1, multiplied by ``first``, ``last`` or ``limit`` of the lists around
             it.
-        list_size: how many items a list without such an argument is taken for.
-        max_aliases: most aliases of one document.
-        max_tokens: most lexical tokens of one document.
-        max_body: largest body, bytes.
-        time_limit: seconds after which no further field at the root and no further batch is
-            resolved.
-        cached_documents: parsed and validated documents that are kept.
-        log: write a line for each operation, with its name, cost and duration.
+        list_size: assumed number of items of a list without such an argument.
+        max_aliases: maximum number of aliases in a document.
+        max_tokens: maximum number of lexical tokens in a document.
+        max_body: maximum size of a body in bytes.
+        time_limit: seconds after which no further root field and no further batch is resolved.
+        cached_documents: maximum number of parsed and validated documents to cache.
+        log: log a line for each operation, with its name, cost and duration.
     """
 
     path: Annotated[str, Meta(pattern=r"^(/[A-Za-z0-9._~-]+)+$")] = "/graphql"
