@@ -1,4 +1,4 @@
-"""What plugins may import, name by name: as plain lines to compare, and as a page to read."""
+"""List the public API name by name: as plain lines to compare, and as a page to read."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from rolehost.api.hooks import Hooks
 
 from scripts.docstrings import Docstring, parse
 
-#: Heading for the names of each module of the API, by the last part of its name; in the order of
-#: the page for plugin authors.
+#: Last part of the name of each API module → heading of its names, in the order of the page for
+#: plugin authors.
 SUBJECTS = {
     "contributions": "Contributions",
     "services": "Services and contexts",
@@ -32,13 +32,13 @@ SUBJECTS = {
     "versions": "Versions",
 }
 
-#: The same for the page for backend authors.
+#: The headings of the page for backend authors.
 BACKEND_SUBJECTS = {
     "storage": "Storage",
     "private": "Private files",
 }
 
-#: Other names that stand under a heading of the page for backend authors.
+#: Other names that the page for backend authors lists under a heading.
 MOVED = {"FleetFacts": "Storage"}
 
 #: Names that docs/hooks.md describes.
@@ -46,7 +46,7 @@ IN_HOOKS = frozenset({"DeclareContext", "ProcessContext"})
 
 
 def public() -> Iterator[tuple[str, Any]]:
-    """Yield the names of ``rolehost.api``, then those of its modules beside it, sorted."""
+    """Yield the names of ``rolehost.api``, then the names of the other API modules, sorted."""
     for name in sorted(api.__all__):
         yield name, getattr(api, name)
     for module in (http, broker):
@@ -57,7 +57,7 @@ def public() -> Iterator[tuple[str, Any]]:
 
 
 def surface() -> list[str]:
-    """Return one line for each hook and public name, and for each field and method of it."""
+    """Return one line for each hook, each public name, and each of its fields and methods."""
     lines = [f"plugin API {versions.PLUGIN_API}"]
     for name, hook in vars(Hooks).items():
         if name.startswith("rolehost_"):
@@ -69,7 +69,7 @@ def surface() -> list[str]:
 
 
 def described(thing: Any) -> str:
-    """Return how a name is called, or of which type it is."""
+    """Return the signature of a callable, or the type of another name."""
     if inspect.isclass(thing):
         bases = ", ".join(base.__name__ for base in thing.__bases__ if base is not object)
         return f": class({bases})" if bases else ": class"
@@ -79,7 +79,7 @@ def described(thing: Any) -> str:
 
 
 def members(thing: Any) -> Iterator[str]:
-    """Yield fields, properties and methods of a class, with their types; not what it inherits."""
+    """Yield the class's own fields, properties and methods with their types, not inherited ones."""
     if not inspect.isclass(thing):
         return
     yield from _fields(thing)
@@ -113,7 +113,7 @@ def _fields(thing: type[Any]) -> Iterator[str]:
     else:
         for name, kind in written.items():
             if not name.startswith("_"):
-                # A named tuple keeps its types as references.
+                # A named tuple keeps its annotations as forward references.
                 yield f"{name}: {getattr(kind, '__forward_arg__', kind)}"
 
 
@@ -122,7 +122,7 @@ def _generated(thing: type[Any]) -> bool:
 
 
 def signature(function: Any) -> str:
-    """Return parameters and result as they are written, without ``self``."""
+    """Return the parameters and the return type as written in the source, without ``self``."""
     try:
         plain = inspect.signature(function)
     except (TypeError, ValueError):
@@ -138,7 +138,7 @@ def signature(function: Any) -> str:
 
 
 class _Plain:
-    """A default that shows itself the same in every process and on every Python."""
+    """A default value with the same repr in every process and on every Python version."""
 
     def __init__(self, value: Any) -> None:
         self._value = value
@@ -207,7 +207,7 @@ def backend_page(note: str) -> str:
 
 
 def _grouped() -> dict[str, list[tuple[str, Any]]]:
-    """Return the public names by heading; not those that docs/hooks.md describes."""
+    """Return the public names by heading, without the names that docs/hooks.md describes."""
     grouped: dict[str, list[tuple[str, Any]]] = {}
     for name, thing in public():
         if not isinstance(thing, TypeVar) and name not in IN_HOOKS:

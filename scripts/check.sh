@@ -1,6 +1,6 @@
 #!/bin/sh
 # Static checks: `scripts/check.sh [lint] [types] [imports]`, all of them by default.
-# VENV names the environment whose tools run; default .venv.
+# VENV is the virtual environment of the tools; default .venv.
 set -eu
 cd "$(dirname "$0")/.."
 bin=${VENV:-.venv}/bin
@@ -14,7 +14,7 @@ for check in "$@"; do
             ;;
         types)
             "$bin/mypy"
-            # A plugin as its author writes it, against the public API.
+            # A plugin as an author would write it, checked against the public API.
             "$bin/mypy" --explicit-package-bases tests/typing
             ;;
         imports) "$bin/lint-imports" --no-logo ;;

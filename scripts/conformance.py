@@ -1,10 +1,10 @@
 """Run the conformance suites against every backend and write ``docs/conformance.md``.
 
-``python -m scripts.conformance`` takes engines as the tests do: of the environment, else started.
-``python -m scripts.conformance cache queue`` runs the suites of these kinds alone and keeps what
-the page says of the others. With ``--check`` nothing runs: it collects the suites, compares what
-the page says with the tests and the capabilities that there are, and ends with 1 when the page
-is out of date.
+``python -m scripts.conformance`` uses the engines that the environment names, and starts the
+others, as the tests do. ``python -m scripts.conformance cache queue`` runs only the suites of
+these kinds and keeps the results of the other kinds on the page. ``--check`` runs no suite: it
+collects the tests, compares the page with the collected tests and the declared capabilities, and
+exits with 1 if the page is out of date.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ NOTE = (
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """One column: a backend, and the test classes of its suites.
+    """One column of the page: a backend and the test classes of its suites.
 
     Attributes:
-        kind: of storage.
-        title: as readers know it.
-        target: the class that declares the capabilities, ``module:Class``.
-        suite: test class of the kind's suite.
-        restart: test class of the suite that restarts the server; None without a server.
+        kind: the storage kind.
+        title: the backend's name for readers.
+        target: the class that declares the capabilities, as ``module:Class``.
+        suite: the test class of the kind's suite.
+        restart: the test class of the suite that restarts the server; None if there is no server.
     """
 
     kind: str
@@ -48,7 +48,7 @@ class Backend:
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """What it declares."""
+        """The capabilities that the backend declares."""
         module, _, name = self.target.partition(":")
         declared: frozenset[str] = getattr(importlib.import_module(module), name).capabilities
         return declared
@@ -82,12 +82,12 @@ BACKENDS = (
 
 @dataclass(eq=False)
 class Results:
-    """A plugin of pytest that counts by test class.
+    """A pytest plugin that counts tests by test class.
 
     Attributes:
-        collected: tests by class.
-        passed: of them.
-        failed: ids of tests that failed, or broke before or after.
+        collected: number of collected tests by class.
+        passed: number of passed tests by class.
+        failed: ids of the tests that failed, also in setup or teardown.
     """
 
     collected: Counter[str] = field(default_factory=Counter)
@@ -95,11 +95,11 @@ class Results:
     failed: list[str] = field(default_factory=list)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Count what was collected."""
+        """Count the collected tests."""
         self.collected.update(_class(item.nodeid) for item in session.items)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Count what became of a test."""
+        """Count the outcome of a test."""
         if report.failed:
             self.failed.append(report.nodeid)
         elif report.when == "call" and report.passed:
@@ -192,13 +192,13 @@ def stated(text: str) -> Counter[str]:
 
 
 def collected() -> Counter[str]:
-    """Return how many tests there are, by test class."""
+    """Return the number of tests by test class."""
     with contextlib.redirect_stdout(io.StringIO()):
         return run("--collect-only", "-qq").collected
 
 
 def current() -> bool:
-    """Return whether the page fits the tests and the capabilities that there are."""
+    """Return whether the page matches the current tests and capabilities."""
     if not PAGE.exists():
         return False
     text = PAGE.read_text("utf-8")

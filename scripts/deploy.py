@@ -1,8 +1,9 @@
-"""Roll out a fleet: check, plan, migrate, replace deployment by deployment, go back on failure.
+"""Roll out a fleet: check, plan, migrate, replace each deployment, roll back on failure.
 
-``scripts/deploy.sh`` is the way to call it. The order is that of ``rolehost fleet plan live``:
-migrations of phase *pre*, the deployments one after the other, each waited for until it is ready,
-migrations of phase *post* when no old process runs any more.
+Call it with ``scripts/deploy.sh``. ``rolehost fleet plan live`` gives the order: the migrations of
+phase *pre*, then the deployments one after the other, then the migrations of phase *post*. The
+script waits until a deployment is ready before it starts the next one. The *post* migrations run
+when no old process is left.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from typing import Any, NamedTuple
 
 from scripts.deploy_targets import TARGETS, Failed, Shell, Target
 
-#: Seconds between two looks at what a ``wait`` step waits for.
+#: Seconds between two polls of a ``wait`` step.
 POLL = 2.0
 
 
 class Step(NamedTuple):
-    """One step of the plan: ``migrate``, ``start``, ``roll``, ``stop`` or ``wait``, and of what."""
+    """One step of the plan and its object: ``migrate``, ``start``, ``roll``, ``stop``, ``wait``."""
 
     kind: str
     what: str
@@ -32,7 +33,7 @@ class Step(NamedTuple):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return 0, 1 (a step failed, the fleet is back as it was) or 2 (refused)."""
+    """Run the command; return 0, 1 (a step failed and was rolled back) or 2 (refused)."""
     options = _options(arguments)
     shell = Shell(dry=options.dry_run)
     target = TARGETS[options.target](shell, options)
@@ -53,7 +54,7 @@ def _roll_out(target: Target, steps: Sequence[Step], options: argparse.Namespace
     try:
         for number, step in enumerate(steps, 1):
             print(f"deploy: {number} of {len(steps)}: {step.text}", flush=True)
-            # A step that fails may have begun, so it is taken back too.
+            # A failed step may be half done, so it is rolled back too.
             done.append(step)
             _do(target, step, options)
     except (Failed, KeyboardInterrupt) as error:
@@ -76,7 +77,7 @@ def _do(target: Target, step: Step, options: argparse.Namespace) -> None:
 
 
 def _go_back(target: Target, done: Sequence[Step], options: argparse.Namespace) -> int:
-    """Take back what was done, last first. Migrations of phase *pre* stay: old code bears them."""
+    """Undo the steps, last first. *pre* migrations stay: the old code works with them."""
     if options.undo:
         target.shell.run(["sh", "-c", options.undo])
     broken = []
@@ -101,7 +102,7 @@ def _plan(target: Target, options: argparse.Namespace) -> list[Step]:
     """Show the plan and return its steps.
 
     Raises:
-        Failed: something forbids the rollout, or the database cannot be reached.
+        Failed: the plan forbids the rollout, or the database cannot be reached.
     """
     arguments = ["fleet", "plan", "live", options.deployments]
     arguments += ["--fleet", options.fleet] if options.fleet else []
@@ -124,7 +125,7 @@ def _plan(target: Target, options: argparse.Namespace) -> list[Step]:
 
 
 def _wait(target: Target, step: Step, options: argparse.Namespace) -> None:
-    """Wait until the plan no longer says that something must be worked off."""
+    """Wait until the plan no longer contains this step: the remaining work is done."""
     if options.dry_run:
         return
     deadline = time.monotonic() + options.timeout

@@ -1,4 +1,4 @@
-"""Where a fleet runs, for :mod:`scripts.deploy`: process trees, Docker Compose, Kubernetes."""
+"""The targets of :mod:`scripts.deploy`: process trees, Docker Compose, Kubernetes."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-#: The host of this tree.
+#: The host of this checkout.
 ROLEHOST = str(Path(sys.prefix) / "bin" / "rolehost")
 
-#: What ``rolehost run`` logs when every process takes work.
+#: The log line of ``rolehost run`` when every process is ready.
 READY = "rolehost is ready"
 
 
 class Failed(Exception):
-    """A step failed; the text says which command, and what it printed last."""
+    """A step failed; the message contains the command and the end of its output."""
 
 
 class Shell:
     """Runs commands, or only prints them.
 
     Args:
-        dry: print what would change something, and do not run it.
+        dry: print the commands that would change something, but do not run them.
     """
 
     def __init__(self, *, dry: bool) -> None:
         self.dry = dry
 
     def run(self, command: Sequence[str]) -> None:
-        """Run a command that changes something; its output is shown.
+        """Run a command that changes something, and show its output.
 
         Raises:
-            Failed: it ended with another status than 0, or is not there.
+            Failed: the exit status was not 0, or the command was not found.
         """
         print(f"deploy: $ {shlex.join(command)}", flush=True)
         if self.dry:
@@ -51,10 +51,10 @@ class Shell:
             raise Failed(f"{shlex.join(command)} ended with status {done.returncode}")
 
     def look(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-        """Run a command that only looks, with ``--dry-run`` too; return what it printed.
+        """Run a read-only command, with ``--dry-run`` too; return its output.
 
         Raises:
-            Failed: it is not there.
+            Failed: the command was not found.
         """
         try:
             return subprocess.run(command, check=False, capture_output=True, text=True)
@@ -63,7 +63,7 @@ class Shell:
 
 
 class Target(ABC):
-    """One way to run deployments. Each method returns when what it began is ready, or gone."""
+    """One way to run deployments. Each method returns when the deployment is ready or stopped."""
 
     #: The command ``rolehost`` of the new version.
     command: Sequence[str] = (ROLEHOST,)
@@ -73,14 +73,14 @@ class Target(ABC):
         self.options = options
 
     def look(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run ``rolehost`` of the new version, for what it prints."""
+        """Run ``rolehost`` of the new version and return its output."""
         return self.shell.look([*self.command, *arguments])
 
     def rolehost(self, *arguments: str) -> None:
-        """Run ``rolehost`` of the new version, which changes nothing, and show what is wrong.
+        """Run a read-only ``rolehost`` command of the new version, and show its errors.
 
         Raises:
-            Failed: it ended with another status than 0.
+            Failed: the exit status was not 0.
         """
         done = self.look(*arguments)
         if done.returncode:
@@ -93,7 +93,7 @@ class Target(ABC):
 
     @abstractmethod
     def roll(self, name: str) -> None:
-        """Start a deployment, or replace its processes by those of the new version."""
+        """Start a deployment, or replace its processes with the new version."""
 
     @abstractmethod
     def stop(self, name: str) -> None:
@@ -101,19 +101,19 @@ class Target(ABC):
 
     @abstractmethod
     def back(self, name: str) -> None:
-        """Put the former version of a deployment back, after a rollout that failed."""
+        """Restore the previous version of a deployment after a failed rollout."""
 
 
 class Processes(Target):
     """Process trees on this machine: ``rolehost run`` in the background, ``rolehost reload``."""
 
     def migrate(self, phase: str) -> None:
-        """Apply them with the first deployment: all of a fleet have the same database."""
+        """Apply them with the first deployment: all deployments share one database."""
         first = next(iter(self._files()))
         self.shell.run([*self.command, "migrate", "up", "--phase", phase, "-d", self._file(first)])
 
     def roll(self, name: str) -> None:
-        """Reload the deployment if its supervisor runs, else start it."""
+        """Reload the deployment if its supervisor runs; otherwise start it."""
         if self._running(name) is None:
             self._start(name)
         else:
@@ -133,11 +133,11 @@ class Processes(Target):
             time.sleep(0.1)
 
     def back(self, name: str) -> None:
-        """Reload from the file, which ``--undo`` has put back, or start it again."""
+        """Reload from the file that ``--undo`` restored, or start the deployment again."""
         self.roll(name)
 
     def _files(self) -> Mapping[str, Path]:
-        """Return the name of each deployment and its file."""
+        """Return the file of each deployment by name."""
         given = Path(self.options.deployments)
         folder, pattern = (given, "*.toml") if given.is_dir() else (given.parent, given.name)
         return {path.stem: path for path in sorted(folder.glob(pattern))}
@@ -168,11 +168,11 @@ class Processes(Target):
             time.sleep(0.1)
 
     def _running(self, name: str) -> int | None:
-        """Return the process id of the supervisor that this script started, if it lives."""
+        """Return the process id of the supervisor that this script started, if it still runs."""
         file = self.options.state / f"{name}.pid"
         try:
             pid = int(file.read_text())
-            # Reaps it if it is our own child and has ended.
+            # Reaps the process if it is our child and has exited.
             os.waitpid(pid, os.WNOHANG)
         except (FileNotFoundError, ValueError):
             return None
@@ -186,7 +186,7 @@ class Processes(Target):
 
 
 class Compose(Target):
-    """The services of ``docker-compose.fleet.yml``, each named like its deployment."""
+    """The services of ``docker-compose.fleet.yml``; each has the name of its deployment."""
 
     compose = ("docker", "compose", "-f", "docker-compose.fleet.yml")
     command = (*compose, "run", "--rm", "--no-deps", "--quiet-pull", "migrate")
@@ -197,16 +197,16 @@ class Compose(Target):
         self.shell.run([*self.command, "migrate", "up", "--phase", phase, "-d", file])
 
     def roll(self, name: str) -> None:
-        """Replace the containers of a service and wait for their health check."""
+        """Replace the containers of a service and wait for their health checks."""
         wait = ["--wait", "--wait-timeout", f"{self.options.timeout:.0f}"]
         self.shell.run([*self.compose, "up", "--detach", "--no-deps", *wait, name])
 
     def stop(self, name: str) -> None:
-        """Stop a service; its ``stop_grace_period`` is longer than a drain."""
+        """Stop a service; its ``stop_grace_period`` is longer than the drain takes."""
         self.shell.run([*self.compose, "stop", name])
 
     def back(self, name: str) -> None:
-        """As :meth:`roll`, with the image that ``--undo`` has put back."""
+        """Do the same as :meth:`roll`, with the image that ``--undo`` restored."""
         self.roll(name)
 
 
@@ -225,7 +225,7 @@ class Kubernetes(Target):
         self.shell.run(["kubectl", "wait", "--for=condition=complete", job, self._timeout])
 
     def roll(self, name: str) -> None:
-        """Apply what all share, then one Deployment with its Service; wait for its pods."""
+        """Apply the shared objects, then one Deployment and its Service; wait for its pods."""
         component = "app.kubernetes.io/component"
         for selector in (f"!{component}", f"{component}={name}"):
             self.shell.run(["kubectl", "apply", "-k", "deploy/k8s/fleet", "-l", selector])
@@ -236,7 +236,7 @@ class Kubernetes(Target):
         self.shell.run(["kubectl", "delete", "-k", f"deploy/k8s/{name}", "--wait", self._timeout])
 
     def back(self, name: str) -> None:
-        """Roll a Deployment back to its former revision."""
+        """Roll a Deployment back to its previous revision."""
         self.shell.run(["kubectl", "rollout", "undo", f"deployment/rolehost-{name}"])
         self._wait(name)
 
@@ -258,7 +258,7 @@ TARGETS: Mapping[str, type[Target]] = {
 
 
 def _spawned(command: Sequence[str], log: Path) -> int:
-    """Start a command that outlives this process; its output goes to the end of a file."""
+    """Start a command that outlives this process; append its output to a file."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     return os.posix_spawn(
         command[0],
@@ -269,7 +269,7 @@ def _spawned(command: Sequence[str], log: Path) -> int:
             (os.POSIX_SPAWN_OPEN, 1, log, flags, 0o600),
             (os.POSIX_SPAWN_DUP2, 1, 2),
         ],
-        # Ctrl-C at the terminal ends the rollout, not what it has started.
+        # Ctrl-C in the terminal stops the rollout, not the processes that it started.
         setpgroup=0,
     )
 

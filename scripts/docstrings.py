@@ -1,4 +1,4 @@
-"""Reading the docstrings of this repository: Google style, with a little reStructuredText."""
+"""Parse the docstrings of this repository: Google style with a little reStructuredText."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ _ENTRY = re.compile(r"(\w+): (.*)", re.DOTALL)
 
 @dataclass(slots=True)
 class Docstring:
-    """A docstring in its parts, as Markdown.
+    """The parts of a docstring, as Markdown.
 
     Attributes:
-        body: paragraphs outside every section.
-        sections: title → its text, without indentation.
+        body: the paragraphs outside all sections.
+        sections: title → text without indentation.
     """
 
     body: list[str] = field(default_factory=list)
     sections: dict[str, str] = field(default_factory=dict)
 
     def entries(self, title: str) -> dict[str, str]:
-        """Return what a section such as ``Attributes`` says, by name, each on one line."""
+        """Return the entries of a section, for example ``Attributes``, by name; one line each."""
         found: dict[str, str] = {}
         for block in re.split(r"\n(?=\S)", self.sections.get(title, "")):
             match = _ENTRY.match(" ".join(block.split()))
@@ -35,13 +35,13 @@ class Docstring:
 
 
 def parse(documented: object) -> Docstring:
-    """Return the docstring of a class or function; empty when it has none."""
+    """Return the docstring of a class or function; empty if it has none."""
     parsed = Docstring()
     for paragraph in markdown(inspect.getdoc(documented) or "").split("\n\n"):
         head, _, rest = paragraph.partition("\n")
         if head.removesuffix(":") in _SECTIONS:
             parsed.sections[head[:-1]] = textwrap.dedent(rest)
-        elif paragraph.startswith("    "):  # code, after a line that ends with "::"
+        elif paragraph.startswith("    "):  # a code block after a line that ends with "::"
             parsed.body.append(f"```python\n{textwrap.dedent(paragraph)}\n```")
         elif paragraph.startswith("- "):
             items = re.split(r"\n(?=- )", paragraph)
@@ -52,5 +52,5 @@ def parse(documented: object) -> Docstring:
 
 
 def markdown(text: str) -> str:
-    """Return text with roles and double back-ticks written as Markdown's code."""
+    """Return the text with roles and double backticks converted to Markdown code."""
     return _ROLE.sub(r"`\1`", text).replace("``", "`")

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Fetches the test material that is not ours to keep in the tree, into .cache/fixtures.
+# Downloads third-party test material, which is not part of the repository, into .cache/fixtures.
 #
 # Three npm packages: GitHub's webhook payloads (329 documents), the JSON Schemas of AsyncAPI, and
 # playwright-core, which drives Debian's Chromium.
-# Idempotent. Without npm or a registry it says what is then skipped and ends with 0;
+# Idempotent. Without npm or a registry it prints which tests will be skipped and exits with 0;
 # with CI=true it fails instead.
 set -eu
 cd "$(dirname "$0")/.."

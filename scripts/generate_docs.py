@@ -1,7 +1,7 @@
-"""Write the pages of ``docs/`` that repeat what the code says: hooks, settings, commands, proofs.
+"""Generate the pages of ``docs/`` that come from the code: hooks, settings, commands, proofs.
 
-``python -m scripts.generate_docs`` writes them; with ``--check`` it only compares, prints the
-pages that are out of date, and ends with 1 when there are any.
+``python -m scripts.generate_docs`` writes the pages. With ``--check`` it only compares them,
+prints the pages that are out of date, and exits with 1 if there are any.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     )
 
 
-#: Characters of a line of code, as in pyproject.toml.
+#: Maximum length of a line of code, as in pyproject.toml.
 LINE = 100
 
 
 def signature(name: str, fn: Callable[..., Any]) -> str:
-    """Return a hook's signature as a plugin writes it, in lines as ruff formats them."""
+    """Return a hook's signature as a plugin writes it, with the line breaks of ruff."""
     plain = inspect.signature(fn)
     parameters = [each for each in plain.parameters.values() if each.name != "self"]
     text = str(plain.replace(parameters=parameters)).replace("'", "")
@@ -93,7 +93,7 @@ def hooks_page() -> str:
 
 
 def _extension_points() -> Iterator[str]:
-    """Yield the part about hooks that plugins add."""
+    """Yield the section about hooks that plugins add."""
     yield "# Extension points"
     yield (
         "A plugin may add hooks for other plugins to implement: extension points, in"
@@ -146,12 +146,12 @@ def _default(field: Any) -> str:
 
 
 def _type(text: str) -> str:
-    """Return a type as it is written, without the modules it lives in."""
+    """Return a type as written in the source, without its module."""
     return re.sub(r"\b(?:[a-z_]\w*\.)+(?=\w)", "", text.replace("<class '", "").rstrip("'>"))
 
 
 def settings_page() -> str:
-    """Return the reference of all settings: the host's sections, then each plugin's."""
+    """Return the reference of all settings: the host's sections, then the sections of plugins."""
     parts = [
         NOTE,
         "# Settings",
@@ -187,7 +187,7 @@ def _plugins() -> Iterator[tuple[str, Any, DeclareContext]]:
 
 
 def _declared(module: Any, hook: str, context: DeclareContext) -> Any:
-    """Return what a plugin declares; None when it does not implement the hook."""
+    """Return the result of a plugin's hook; None if the plugin does not implement it."""
     function = getattr(module, hook, None)
     if function is None:
         return None
@@ -214,7 +214,7 @@ def _section(name: str, kind: type[Any]) -> list[str]:
 
 
 def _toml(value: Any) -> str:
-    """Return a default as a deployment file would write it; TOML has no null."""
+    """Return a default value as TOML; TOML has no null."""
     if value is None:
         return "none"
     if isinstance(value, tuple):
@@ -225,7 +225,7 @@ def _toml(value: Any) -> str:
 
 
 def commands_page() -> str:
-    """Return the commands of the host and of the plugins, and what the exit statuses mean."""
+    """Return the commands of the host and the plugins, and the meaning of the exit statuses."""
     own = [
         (f"`rolehost {name}`", summary + (f" (`rolehost[{extra}]`)" if extra else ""))
         for name, (_, summary) in sorted({**HOST, **tools()}.items())
@@ -270,7 +270,7 @@ def proofs_page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-#: Every page that is generated, or has a generated part, by its path in ``docs/``.
+#: Every page that is generated completely or in part, by its path in ``docs/``.
 PAGES: dict[str, Callable[[], str]] = {
     "hooks.md": hooks_page,
     "plugin-api.md": lambda: api_surface.page(NOTE),
@@ -283,7 +283,7 @@ PAGES: dict[str, Callable[[], str]] = {
 
 
 def outdated() -> list[str]:
-    """Return the names of the pages that do not say what the code says."""
+    """Return the names of the pages that do not match the code."""
     return [
         name
         for name, make in PAGES.items()

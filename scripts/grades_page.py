@@ -1,4 +1,4 @@
-"""The tables of docs/grades.md: what each level asks for, and how our plugins do."""
+"""The tables of docs/grades.md: the criteria of each level, and the grades of our plugins."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PAGE = DOCS / "grades.md"
 
 
 def page() -> str:
-    """Return docs/grades.md with its table of criteria brought up to date."""
+    """Return docs/grades.md with an updated table of criteria."""
     text = PAGE.read_text("utf-8")
     parts = []
     for level in LEVELS:
@@ -29,7 +29,7 @@ def page() -> str:
 
 
 def put(text: str, name: str, inside: str) -> str:
-    """Return a page with another text between two of its comments."""
+    """Return a page with the text between two of its comments replaced."""
     begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
     pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
     return pattern.sub(lambda _: f"{begin}\n{inside}\n\n{end}", text)

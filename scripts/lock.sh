@@ -1,11 +1,11 @@
 #!/bin/sh
-# Locks the third-party versions that scripts/setup.sh, tox and the image install.
+# Locks the versions of third-party packages that scripts/setup.sh, tox and the image install.
 #
-#   scripts/lock.sh              keep what is locked, add what is missing
-#   scripts/lock.sh --upgrade    take the newest versions that the ranges allow
+#   scripts/lock.sh              keep the locked versions, add missing packages
+#   scripts/lock.sh --upgrade    use the newest versions that the ranges allow
 #
-# Ranges stand in each distribution's setup.cfg; the lock files hold one version of each package
-# with its hashes, valid on Python 3.11 to 3.13 and on every platform.
+# The setup.cfg of each distribution has the version ranges. The lock files have one version of
+# each package with its hashes, valid for Python 3.11 to 3.13 and all platforms.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -21,14 +21,14 @@ else
     uv=$work/venv/bin/uv
 fi
 
-# Our own distributions lead to their dependencies and are left out of the lock itself.
+# Our own distributions are input for the resolver only; the lock files do not contain them.
 omit=--no-emit-package=rolehost
 echo "-e $PWD" >"$work/host.in"
 echo "-e ${PWD}[http,worker,scheduler]" >"$work/own.in"
 for folder in plugins/*/ contrib/*/; do
     [ -f "${folder}setup.cfg" ] || continue
     list=own
-    # Running needs nothing of what tests use.
+    # The runtime does not need the test dependencies.
     [ "$folder" != contrib/testing/ ] || list=tests
     echo "-e $PWD/${folder%/}" >>"$work/$list.in"
     name=$(sed -n 's/^name *= *//p' "${folder}setup.cfg" | head -n 1)
@@ -46,11 +46,11 @@ compile() {
     echo "lock: $in/$target.txt" >&2
 }
 
-# The largest decides; the others are parts of it, with the same version of every package.
+# The largest lock is resolved first; the others are subsets with the same versions.
 compile development "$work/own.in" "$work/tests.in" "$in/runtime.in" "$in/test.in" "$in/development.in" "$@"
 set -- --constraint "$in/development.txt"
 compile test "$work/own.in" "$work/tests.in" "$in/runtime.in" "$in/test.in" "$@"
 compile runtime "$work/own.in" "$in/runtime.in" "$@"
 compile host "$work/host.in" "$in/host.in" "$@"
-# What the benchmarks measure beside us; installed by nobody else.
+# The libraries that the benchmarks compare with the host; only the benchmarks install them.
 compile benchmarks "$work/own.in" "$work/tests.in" "$in/runtime.in" "$in/test.in" "$in/benchmarks.in" "$@"

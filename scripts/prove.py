@@ -1,9 +1,9 @@
 """Run one proof and print its figures.
 
 A proof is a module of ``tests/proofs`` with ``PROMISE`` (one sentence), ``DURATION`` (the usual
-one, as text) and ``prove(options)``, which returns figures by name or raises ``AssertionError``
-with the words to print. Exit status: 0 the promise holds, 1 it does not, 2 wrong usage, 3 the
-proof cannot run here.
+duration, as text) and ``prove(options)``. This function returns figures by name, or raises
+``AssertionError`` with the message to print. Exit status: 0 if the promise holds, 1 if it does
+not, 2 for wrong usage, 3 if the proof cannot run here.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tests.proofs.kit import ROOT, Options, Unavailable
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """A proof as its source describes it, read without importing it."""
+    """The description of a proof, read from its source without an import."""
 
     name: str
     promise: str
@@ -60,25 +60,25 @@ def proofs() -> dict[str, Described]:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of the display; does nothing when there is none."""
+    """One line of the progress display; does nothing if there is no display."""
 
     progress: Progress | None
     task: Any
 
     def advance(self, steps: float = 1) -> None:
-        """Move on by so many steps."""
+        """Advance by this number of steps."""
         if self.progress is not None:
             self.progress.advance(self.task, steps)
 
     def relabel(self, label: str) -> None:
-        """Say something else beside the bar."""
+        """Change the label of the bar."""
         if self.progress is not None:
             self.progress.update(self.task, description=label)
 
 
 @contextmanager
 def display(quiet: bool) -> Iterator[Progress | None]:
-    """Show progress on standard error for the time of the block; None when quiet."""
+    """Show progress on standard error during the block; give None if quiet."""
     if quiet:
         yield None
         return
@@ -93,7 +93,7 @@ def display(quiet: bool) -> Iterator[Progress | None]:
 
 
 def run(proof: Described, *, seed: int, short: bool, as_json: bool) -> int:
-    """Run the proof, print what came of it, return the exit status."""
+    """Run the proof, print its result, and return the exit status."""
     module = importlib.import_module(f"tests.proofs.{proof.name.replace('-', '_')}")
     figures: dict[str, Any] = {"seed": seed}
     words, status = "", 0
@@ -122,7 +122,7 @@ def run(proof: Described, *, seed: int, short: bool, as_json: bool) -> int:
 
 
 def show(found: dict[str, Described], as_json: bool) -> None:
-    """Print promise, command and usual duration of every proof."""
+    """Print the promise, the command and the usual duration of every proof."""
     if as_json:
         rows = [
             {"promise": each.promise, "command": each.command, "duration": each.duration}
@@ -137,7 +137,7 @@ def show(found: dict[str, Described], as_json: bool) -> None:
 
 
 def main() -> int:
-    """Read the command line and do what it says."""
+    """Run the command line."""
     found = proofs()
     parser = argparse.ArgumentParser(prog="scripts/prove", description="Run one proof.")
     parser.add_argument("name", nargs="?", choices=list(found), metavar="NAME")

@@ -17,7 +17,7 @@ _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def git(*arguments: str) -> str:
-    """Return what a git command prints."""
+    """Return the output of a git command."""
     return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout
 
 
@@ -31,7 +31,7 @@ def tree(commit: str, path: str) -> str:
 
 
 def differing(before: str, after: str) -> list[str]:
-    """Return the Python files that were added, removed, renamed or changed beyond their prose."""
+    """Return the Python files that were added, removed or renamed, or whose code changed."""
     found = []
     for line in git("diff", "--name-status", before, after, "--", "*.py").splitlines():
         status, path, *_ = line.split("\t")

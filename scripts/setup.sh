@@ -1,11 +1,11 @@
 #!/bin/sh
-# Makes .venv and installs the host, every plugin and every application into it, editable.
+# Creates .venv and installs the host, all plugins and all applications in editable mode.
 #
-#   scripts/setup.sh              everything that development and tests need
-#   scripts/setup.sh --runtime    only what running needs; what scripts/run.sh calls
+#   scripts/setup.sh              all dependencies of development and tests
+#   scripts/setup.sh --runtime    runtime dependencies only; scripts/run.sh uses this
 #
-# Idempotent: does nothing when the lock file and every distribution's metadata are as they were
-# at the last run. PYTHON names an interpreter to use instead of the first 3.11 to 3.13 found.
+# Idempotent: does nothing if the lock file and the metadata of all distributions are unchanged.
+# PYTHON sets the interpreter; default: the first of Python 3.11 to 3.13 that is found.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -20,15 +20,15 @@ say() { echo "setup: $*" >&2; }
 distributions() {
     echo .
     for folder in plugins/*/ contrib/*/; do
-        # Running needs nothing of what tests use.
+        # The runtime does not need the test dependencies.
         [ "$1 $folder" != "runtime contrib/testing/" ] || continue
         [ -f "${folder}setup.cfg" ] && echo "./${folder%/}"
     done
     return 0
 }
 
-# Everything that decides what is installed, as text: kept in .venv and compared with, so that
-# no check-sum tool is needed, which systems name differently.
+# The input of the installation as text, stored in .venv for the next comparison. A checksum would
+# be shorter, but the name of the tool differs between systems.
 inputs() {
     for folder in $(distributions "$1"); do
         echo "== $folder"
@@ -39,8 +39,8 @@ inputs() {
 
 current() { [ -f ".venv/$1.stamp" ] && inputs "$1" | cmp -s - ".venv/$1.stamp"; }
 
-# Being there is not enough: a pyenv shim may stand for a version that is not installed, and
-# Debian ships an interpreter that cannot make environments.
+# It is not enough that the command exists: a pyenv shim may point to a version that is not
+# installed, and Debian has an interpreter without venv.
 suits() {
     "$1" -c 'import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
         >/dev/null 2>&1
@@ -78,7 +78,7 @@ set --
 for folder in $(distributions "$kind"); do
     set -- "$@" -e "$folder"
 done
-# setuptools is locked and there already, and so is every dependency: nothing is downloaded.
+# setuptools and all dependencies are installed already, so nothing is downloaded.
 .venv/bin/python -m pip install --quiet --no-deps --no-build-isolation "$@"
 
 inputs "$kind" >".venv/$kind.stamp"

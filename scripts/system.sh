@@ -1,17 +1,17 @@
 #!/bin/sh
-# Installs the commands that tests and proofs call, where something is missing and it may.
+# Installs missing commands that tests and proofs call, if it has the permission.
 #
-#   scripts/system.sh                      what every test run needs
-#   scripts/system.sh COMMAND:PACKAGE...   these; services.sh install calls it so
+#   scripts/system.sh                      the commands that every test run needs
+#   scripts/system.sh COMMAND:PACKAGE...   these commands; services.sh install uses this
 #
-# Only from Debian's packages, only as root or with sudo that asks for no password, and it says
-# what it does. Servers that come with a package are not started. Otherwise it names what is
-# missing and ends with 0: the tests that need it are skipped then, or fail with CI=true.
+# It installs Debian packages only, as root or with sudo without a password, and prints what it
+# does. It does not start servers that come with a package. If it cannot install, it lists the
+# missing commands and exits with 0: the tests that need them are skipped, or fail with CI=true.
 set -eu
 
 [ $# -gt 0 ] || set -- git:git curl:curl npm:npm node:nodejs chromium:chromium
 
-# Debian keeps PostgreSQL's programs out of PATH.
+# Debian does not put the PostgreSQL server programs on PATH.
 there() {
     command -v "$1" >/dev/null 2>&1 && return 0
     for candidate in /usr/lib/postgresql/*/bin/"$1"; do
@@ -41,14 +41,14 @@ fi
 echo "system: apt-get install$missing (servers among them are not started)" >&2
 export DEBIAN_FRONTEND=noninteractive
 
-# What packages ask before they start a server: 101 is no.
+# Packages call policy-rc.d before they start a server; exit status 101 forbids it.
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
     trap '$as_root rm -f "$policy"' EXIT
     printf '#!/bin/sh\nexit 101\n' | $as_root tee "$policy" >/dev/null
     $as_root chmod 755 "$policy"
 fi
-# shellcheck disable=SC2086  # words on purpose: a prefix or nothing, and a list of packages
+# shellcheck disable=SC2086  # word splitting is intended: an optional prefix, a list of packages
 {
     $as_root apt-get update -qq
     $as_root apt-get install -y -qq --no-install-recommends $missing >/dev/null

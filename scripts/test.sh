@@ -1,16 +1,16 @@
 #!/bin/sh
 # Command 2 of the README: installs what the tests need, then runs every test.
 #
-#   scripts/test.sh           static checks, all tests and proofs; each Python has its part
-#   scripts/test.sh --quick   on one Python, the tree as it is
+#   scripts/test.sh           static checks, all tests and proofs, divided among the Pythons
+#   scripts/test.sh --quick   one Python, on the working tree
 #
-# PostgreSQL, Redis, memcached and Apache Kafka run during the tests, one set for all of them, on
-# free ports of 127.0.0.1 and in temporary folders; scripts/services.sh has them for a person.
-# With CI=true a missing interpreter or service is a failure; elsewhere it is skipped and said.
+# One PostgreSQL, Redis, memcached and Apache Kafka run during all tests, on free ports of
+# 127.0.0.1 and in temporary folders. For manual use, see scripts/services.sh.
+# With CI=true a missing interpreter or service is an error; otherwise it is skipped and reported.
 set -eu
 cd "$(dirname "$0")/.."
 
-# The tests start many hundred processes: each would compile all that it imports.
+# The tests start many hundred processes; without bytecode files each would compile its imports.
 unset PYTHONDONTWRITEBYTECODE
 
 matrix=yes
@@ -33,7 +33,7 @@ step "ruff, mypy, import contracts"
 scripts/check.sh
 
 step "our deployments fit together"
-# A token must be there; nothing is asked of it.
+# The token must be set, but it is never used.
 ROLEHOST_WEBHOOKS_TOKEN=checked .venv/bin/rolehost fleet check --strict deploy/*.toml
 
 step "PostgreSQL, Redis, memcached and Apache Kafka for all tests"
@@ -47,7 +47,7 @@ end() {
 }
 trap end EXIT
 trap 'exit 130' INT TERM
-# Should this shell be killed, they end by themselves.
+# The engines stop by themselves if this shell is killed.
 scripts/services.sh up --owner $$
 services=$(scripts/services.sh env)
 eval "$services"
@@ -55,12 +55,12 @@ eval "$services"
 failed=
 if [ "$matrix" = yes ]; then
     step "wheels"
-    # Before anything else is made of the tree, where tox looks for them.
+    # Before anything else is built, in the folder where tox looks for the wheels.
     scripts/wheels.sh .tox/dist
     export ROLEHOST_TEST_WHEELS="$PWD/.tox/dist"
     skip=true
     [ "${CI:-}" != true ] || skip=false
-    # Each distribution with its own dependencies on one Python, the host alone on another.
+    # Each distribution with its own dependencies on one Python; the host alone on another.
     .venv/bin/tox run-parallel -m short --parallel auto --parallel-no-spinner \
         --skip-missing-interpreters "$skip" >"$folder/tox.log" 2>&1 &
     tox=$!
@@ -69,7 +69,7 @@ else
     tox=
     set -- tests plugins contrib
 fi
-# Most of their time is that of servers that stop and start.
+# These tests mostly wait for servers that stop and start.
 .venv/bin/python -m pytest -q -m "engine or waiting" tests plugins contrib >"$folder/engines.log" 2>&1 &
 engines=$!
 running="$tox $engines"

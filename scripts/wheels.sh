@@ -1,14 +1,14 @@
 #!/bin/sh
-# Builds the wheel of every distribution of this tree: `scripts/wheels.sh [FOLDER]`, default dist.
-# Beside them constraints.txt: the locked version of each package that tests use.
-# VENV names an environment with `build` and setuptools; default .venv, which is set up if needed.
+# Builds the wheels of all distributions: `scripts/wheels.sh [FOLDER]`, default dist.
+# Also writes constraints.txt: the locked version of each package that tests use.
+# VENV is a virtual environment with `build` and setuptools; default .venv, created if needed.
 set -eu
 cd "$(dirname "$0")/.."
 [ -n "${VENV:-}" ] || scripts/setup.sh
 target=${1:-dist}
 python=${VENV:-.venv}/bin/python
 
-# setuptools takes stale files of its build folder into the wheel: build from a clean copy.
+# setuptools includes stale files of its build folder in the wheel, so build from a clean copy.
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 git ls-files --cached --others --exclude-standard -z \
