@@ -18,15 +18,15 @@ log = logging.getLogger("rolehost.ops")
 
 
 class Result(msgspec.Struct, frozen=True):
-    """How one check went.
+    """The result of one check.
 
     Attributes:
         name: name of the check; of a backend: its kind.
-        source: the plugin that gave it; of a backend: its name.
+        source: the plugin that declares the check; of a backend: its name.
         ok: whether it passed.
-        seconds: how long it was waited for.
-        detail: what the check told, or what failed.
-        decides: whether a failure turns the answer; False for what is told as information.
+        seconds: duration of the check, at most its timeout.
+        detail: text that the check returned, or the error.
+        decides: whether a failure affects the status; False if the result is informational.
     """
 
     name: str

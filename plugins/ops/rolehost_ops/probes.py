@@ -16,9 +16,9 @@ class Report(msgspec.Struct, frozen=True):
 
     Attributes:
         status: ``ok``, ``degraded`` (ready, without some plugins), ``failed`` or ``draining``.
-        checks: what was asked, with the results.
-        degraded: names of the plugins that failed and that this process goes on without; the
-            field is there when there are any. Listings and logs say why.
+        checks: results of the checks.
+        degraded: names of the plugins that failed and that this process runs without. The field
+            is absent if there are none. Listings and logs have the reason.
     """
 
     status: str
