@@ -64,7 +64,7 @@ def signature(keys: Iterable[str], message_id: str, timestamp: int, body: bytes)
 
 
 def headers(keys: Iterable[str], message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """Return the three headers, under the standard's names and under Svix's."""
+    """Return the three headers, each under its standard name and its Svix name."""
     values = {
         "id": message_id,
         "timestamp": str(timestamp),

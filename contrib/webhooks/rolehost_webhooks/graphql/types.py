@@ -54,7 +54,7 @@ class Application:
 
     @classmethod
     def of(cls, row: models.Application) -> Application:
-        """Show a row."""
+        """Convert a row."""
         return cls(
             id=strawberry.ID(row.id),
             uid=row.uid,
@@ -112,7 +112,7 @@ class Endpoint:
 
     @classmethod
     def of(cls, row: models.Endpoint) -> Endpoint:
-        """Show a row."""
+        """Convert a row."""
         shown: dict[str, Any] = endpoint_schemas.fields(row)
         for client_only in ("rate_limit", "filter_types", "version"):
             del shown[client_only]
@@ -182,7 +182,7 @@ class Message:
 
     @classmethod
     def of(cls, row: models.Message) -> Message:
-        """Show a row."""
+        """Convert a row."""
         return cls(
             row=row,
             id=strawberry.ID(row.id),
@@ -238,7 +238,7 @@ class Delivery:
 
     @classmethod
     def of(cls, row: models.Delivery) -> Delivery:
-        """Show a row."""
+        """Convert a row."""
         return cls(
             row=row,
             status=DeliveryStatus(row.status),
@@ -275,7 +275,7 @@ class Attempt:
 
     @classmethod
     def of(cls, row: models.Attempt) -> Attempt:
-        """Show a row."""
+        """Convert a row."""
         return cls(
             row=row,
             id=strawberry.ID(row.id),
@@ -320,7 +320,7 @@ class EventType:
 
     @classmethod
     def of(cls, row: models.EventType) -> EventType:
-        """Show a row."""
+        """Convert a row."""
         return cls(
             name=row.name,
             description=row.description,

@@ -52,7 +52,7 @@ class Applications:
         responses={200: ApplicationOut, 201: ApplicationOut},
     )
     def on_post(self, req: Any, resp: Any) -> None:
-        """Create an application; with ``get_if_exists`` an existing one is an answer too."""
+        """Create an application, or with ``get_if_exists`` return the existing one."""
         application, created = applications.create(
             req.context.services,
             body(req, ApplicationIn),
@@ -89,7 +89,7 @@ class OneApplication:
         responses={200: ApplicationOut},
     )
     def on_patch(self, req: Any, resp: Any, app_id: str) -> None:
-        """Change what is given of an application."""
+        """Change the given fields of an application."""
         application = applications.patch(req.context.services, app_id, body(req, ApplicationPatch))
         answer(resp, ApplicationOut.of(application))
 

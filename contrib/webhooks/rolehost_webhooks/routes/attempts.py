@@ -130,7 +130,7 @@ class AttemptContent:
 
     @responder(TAG, summary="Delete an attempt's response", responses={204: None})
     def on_delete(self, req: Any, resp: Any, app_id: str, msg_id: str, attempt_id: str) -> None:
-        """Remove the recorded response for good."""
+        """Permanently remove the recorded response."""
         with req.context.services.unit_of_work():
             repository.expunge(_attempt(app_id, msg_id, attempt_id))
         nothing(resp)
@@ -146,7 +146,7 @@ class MessageEndpoints:
         responses={200: ListOut[MessageEndpointOut]},
     )
     def on_get(self, req: Any, resp: Any, app_id: str, msg_id: str) -> None:
-        """List the endpoints that a message goes to, and how it stands with each."""
+        """List the endpoints that a message is sent to, with the delivery status."""
         message = messages.get(app_id, msg_id)
         page = deliveries.by_message(message.id, cursor(query(req, PageQuery)))
         answer_page(resp, page, MessageEndpointOut.of_delivery)
@@ -162,7 +162,7 @@ class EndpointMessages:
         responses={200: ListOut[EndpointMessageOut]},
     )
     def on_get(self, req: Any, resp: Any, app_id: str, endpoint_id: str) -> None:
-        """List the messages that go to an endpoint, the newest first, and how each stands."""
+        """List the messages that are sent to an endpoint with their status, the newest first."""
         endpoint = endpoints.get(app_id, endpoint_id)
         wanted = query(req, EndpointMessageListQuery)
         page = deliveries.by_endpoint(

@@ -48,7 +48,7 @@ class EndpointSecret:
 
     @responder(TAG, summary="Get the secret", responses={200: SecretOut})
     def on_get(self, _req: Any, resp: Any, app_id: str, endpoint_id: str) -> None:
-        """Get the secret that signs; a receiver verifies with it."""
+        """Get the signing secret, with which a receiver verifies webhooks."""
         answer(resp, SecretOut(key=endpoints.get(app_id, endpoint_id).secret))
 
 
@@ -62,9 +62,10 @@ class EndpointSecretRotation:
         responses={200: SecretOut, 204: None},
     )
     def on_post(self, req: Any, resp: Any, app_id: str, endpoint_id: str) -> None:
-        """Make a new secret; the old one signs beside it for a day by default.
+        """Set a new secret; the old one also signs for a day by default.
 
-        204, as the open server answers; Svix's clients from 2.7 on get 200 and the secret.
+        The answer is 204, as in Svix's open-source server. Svix's clients from 2.7 on get 200 and
+        the secret.
         """
         secret = endpoints.rotate_secret(
             req.context.services, app_id, endpoint_id, body(req, SecretRotateIn)
@@ -80,7 +81,7 @@ class EndpointHeaders:
 
     @responder(TAG, summary="Get the headers", responses={200: HeadersOut})
     def on_get(self, _req: Any, resp: Any, app_id: str, endpoint_id: str) -> None:
-        """Get the headers that are added to each request, but for values of sensitive ones."""
+        """Get the headers that are added to each request, without values of sensitive ones."""
         headers = endpoints.get(app_id, endpoint_id).headers
         sensitive = sorted(name for name in headers if name.lower() in endpoints.SENSITIVE)
         shown = {name: value for name, value in headers.items() if name not in sensitive}
@@ -108,7 +109,7 @@ class EndpointStats:
         TAG, summary="Count deliveries by status", query=PeriodQuery, responses={200: StatsOut}
     )
     def on_get(self, req: Any, resp: Any, app_id: str, endpoint_id: str) -> None:
-        """Count an endpoint's deliveries by status, of messages of a period."""
+        """Count an endpoint's deliveries by status, for the messages of a period."""
         period = query(req, PeriodQuery)
         counts = recovery.stats(
             req.context.services, app_id, endpoint_id, period.since, period.until
@@ -121,7 +122,7 @@ class EndpointExample:
 
     @responder(TAG, summary="Send an example", request=ExampleIn, responses={200: MessageOut})
     def on_post(self, req: Any, resp: Any, app_id: str, endpoint_id: str) -> None:
-        """Send an example of an event type to this endpoint and no other."""
+        """Send an example of an event type to this endpoint only."""
         message = examples.send(req.context.services, app_id, endpoint_id, body(req, ExampleIn))
         answer(resp, MessageOut.of(message, with_content=True))
 
@@ -133,7 +134,7 @@ class EndpointRecovery:
         TAG, summary="Send failed messages again", request=RecoverIn, responses={202: TaskOut}
     )
     def on_post(self, req: Any, resp: Any, app_id: str, endpoint_id: str) -> None:
-        """Send again, in the background, what failed for good or was cancelled in a period."""
+        """Resend the failed and cancelled messages of a period in the background."""
         services = req.context.services
         wanted = body(req, RecoverIn)
         task = recovery.recover(services, app_id, endpoint_id, wanted.since, wanted.until)

@@ -66,7 +66,7 @@ class OneEndpoint:
         TAG, summary="Change an endpoint", request=EndpointPatch, responses={200: EndpointOut}
     )
     def on_patch(self, req: Any, resp: Any, app_id: str, endpoint_id: str) -> None:
-        """Change what is given of an endpoint."""
+        """Change the given fields of an endpoint."""
         endpoint = endpoints.patch(
             req.context.services, app_id, endpoint_id, body(req, EndpointPatch)
         )

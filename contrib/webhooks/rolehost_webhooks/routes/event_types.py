@@ -47,7 +47,7 @@ class EventTypes:
         TAG, summary="Create an event type", request=EventTypeIn, responses={201: EventTypeOut}
     )
     def on_post(self, req: Any, resp: Any) -> None:
-        """Create an event type, or bring back an archived one."""
+        """Create an event type, or restore an archived one."""
         event_type = event_types.create(req.context.services, body(req, EventTypeIn))
         answer(resp, EventTypeOut.of(event_type), 201)
 
@@ -80,7 +80,7 @@ class OneEventType:
         responses={200: EventTypeOut},
     )
     def on_patch(self, req: Any, resp: Any, event_type_name: str) -> None:
-        """Change what is given of an event type."""
+        """Change the given fields of an event type."""
         event_type = event_types.patch(
             req.context.services, event_type_name, body(req, EventTypePatch)
         )

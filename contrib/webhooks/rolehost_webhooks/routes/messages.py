@@ -66,7 +66,7 @@ class Messages:
         responses={202: MessageOut},
     )
     def on_post(self, req: Any, resp: Any, app_id: str) -> None:
-        """Take a message for all endpoints that listen; once answered, it is not lost."""
+        """Create a message for all matching endpoints; it is durable after the answer."""
         message = messages.create(req.context.services, app_id, body(req, MessageIn))
         shown = MessageOut.of(message, with_content=query(req, ContentQuery).with_content)
         answer(resp, shown, 202)
@@ -87,6 +87,6 @@ class MessageContent:
 
     @responder(TAG, summary="Delete a message's payload", responses={204: None})
     def on_delete(self, req: Any, resp: Any, app_id: str, msg_id: str) -> None:
-        """Remove the payload for good; the message can no longer be sent."""
+        """Permanently remove the payload; the message can no longer be sent."""
         messages.expunge(req.context.services, app_id, msg_id)
         nothing(resp)

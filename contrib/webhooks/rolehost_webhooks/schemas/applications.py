@@ -22,7 +22,7 @@ from rolehost_webhooks.schemas.common import (
 
 
 class ApplicationIn(Body, kw_only=True):
-    """An application as it is created or replaced.
+    """Fields of a new or replaced application.
 
     Attributes:
         rate_limit: older name of ``throttle_rate``.
@@ -40,7 +40,7 @@ class ApplicationIn(Body, kw_only=True):
 
 
 class ApplicationPatch(Body, kw_only=True):
-    """What changes of an application."""
+    """Changed fields of an application."""
 
     name: Text | UnsetType = UNSET
     uid: Name | UnsetType | None = UNSET

@@ -23,10 +23,10 @@ class AttemptOut(Body, kw_only=True):
     """One request to one endpoint.
 
     Attributes:
-        response: the beginning of what came back, or one line that says why nothing did.
-        response_status_code: 0 when nothing came back.
-        cause: why nothing came back; absent when something did.
-        msg: the message; absent unless asked for, because some clients cannot read null here.
+        response: the beginning of the response, or one line with the reason for no response.
+        response_status_code: HTTP status; 0 if there was no response.
+        cause: why there was no response; absent if there was one.
+        msg: the message; absent unless requested, because some clients cannot read null here.
     """
 
     id: str
@@ -78,7 +78,7 @@ def standing(row: Delivery, *, expanded: bool) -> dict[str, Any]:
 
 
 class MessageEndpointOut(EndpointFieldsOut, kw_only=True):
-    """An endpoint, and how one message stands with it."""
+    """An endpoint, with the delivery status of one message."""
 
     status: int
     status_text: str
@@ -95,7 +95,7 @@ class MessageEndpointOut(EndpointFieldsOut, kw_only=True):
 
 
 class EndpointMessageOut(MessageOut, kw_only=True):
-    """A message, and how it stands with one endpoint; ``next_attempt`` is absent at its end."""
+    """A message, with the delivery status; ``next_attempt`` is absent if there is no retry."""
 
     status: int
     status_text: str
@@ -133,6 +133,6 @@ class EndpointMessageListQuery(PeriodAndKindQuery, kw_only=True):
 
 
 class ExpandedQuery(msgspec.Struct):
-    """``expanded_statuses`` tells all five statuses apart."""
+    """``expanded_statuses`` returns all five statuses."""
 
     expanded_statuses: bool = False

@@ -27,8 +27,8 @@ class ListOut(Body, Generic[T], kw_only=True):
     """The envelope of every listing.
 
     Attributes:
-        iterator: give it back to get the next page; None when this one is empty.
-        prev_iterator: give it back to get the page before; absent when this one is empty.
+        iterator: pass it to get the next page; None if this page is empty.
+        prev_iterator: pass it to get the previous page; absent if this page is empty.
         done: whether this is the last page.
     """
 
@@ -64,14 +64,14 @@ class Empty(Body, kw_only=True):
 
 
 class ErrorOut(Body, kw_only=True):
-    """An error, but for a 422, whose ``detail`` is a list of mistakes."""
+    """An error; in a 422, ``detail`` is a list of errors instead."""
 
     code: str
     detail: str
 
 
 class PageQuery(msgspec.Struct, kw_only=True):
-    """Query parameters of every listing; ``limit`` is 50 unless given, at most 250."""
+    """Query parameters of all listings; ``limit`` is at most 250, by default 50."""
 
     limit: Annotated[int, Meta(ge=1, le=250)] = 50
     iterator: Iterator | None = None

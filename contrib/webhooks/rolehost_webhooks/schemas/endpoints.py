@@ -47,7 +47,7 @@ class _EndpointFields(Body, kw_only=True):
 
 
 class EndpointPut(_EndpointFields, kw_only=True):
-    """An endpoint as it is replaced; secret and headers stay as they were."""
+    """Fields of a replaced endpoint; its secret and headers do not change."""
 
     url: Text
     description: Prose | None = None
@@ -63,17 +63,17 @@ class EndpointPut(_EndpointFields, kw_only=True):
 
 
 class EndpointIn(EndpointPut, kw_only=True):
-    """An endpoint as it is created."""
+    """Fields of a new endpoint."""
 
     secret: str | None = None
     headers: Headers | None = None
 
 
 class EndpointPatch(_EndpointFields, kw_only=True):
-    """What changes of an endpoint.
+    """Changed fields of an endpoint.
 
     Attributes:
-        secret: the secret that signs from now on, alone; null changes nothing.
+        secret: the new secret; old ones no longer sign. Null changes nothing.
     """
 
     url: Text | UnsetType = UNSET
@@ -139,13 +139,13 @@ def fields(row: Endpoint) -> dict[str, Any]:
 
 
 class SecretOut(Body, kw_only=True):
-    """The secret that signs."""
+    """The signing secret."""
 
     key: str
 
 
 class SecretRotateIn(Body, kw_only=True):
-    """A rotation: the new secret (made when missing), and for how long the old one signs too."""
+    """A rotation: the new secret (by default generated), and how long the old one also signs."""
 
     key: str | None = None
     grace_period_seconds: Annotated[int, Meta(ge=0, le=604_800)] = 86_400
@@ -158,7 +158,7 @@ class HeadersIn(Body, kw_only=True):
 
 
 class HeadersPatch(Body, kw_only=True):
-    """Headers to add or replace, and names of those to remove: by null, or as a list."""
+    """Headers to add or replace, and headers to remove: with the value null, or in a list."""
 
     headers: Annotated[dict[str, str | None], Meta(max_length=MOST_HEADERS)] = msgspec.field(
         default_factory=dict
@@ -174,7 +174,7 @@ class HeadersOut(Body, kw_only=True):
 
 
 class StatsOut(Body, kw_only=True):
-    """How many deliveries to an endpoint stand how."""
+    """Number of deliveries to an endpoint by status."""
 
     success: int
     pending: int
@@ -191,14 +191,14 @@ class PeriodQuery(msgspec.Struct, kw_only=True):
 
 
 class RecoverIn(Body, kw_only=True):
-    """Send again what failed for good or was cancelled in a period."""
+    """The period whose failed and cancelled messages are resent."""
 
     since: datetime
     until: datetime | None = None
 
 
 class ExampleIn(Body, kw_only=True):
-    """An example to send: that of the event type's schema, or the given payload."""
+    """An example to send: from the event type's schema, or the given payload."""
 
     event_type: Name
     example_index: Annotated[int, Meta(ge=0)] = 0

@@ -37,7 +37,7 @@ class _FeatureFlags(Body, kw_only=True):
 
 
 class EventTypePut(_FeatureFlags, kw_only=True):
-    """An event type as it is replaced."""
+    """Fields of a replaced event type."""
 
     description: Prose
     archived: bool | None = None
@@ -47,13 +47,13 @@ class EventTypePut(_FeatureFlags, kw_only=True):
 
 
 class EventTypeIn(EventTypePut, kw_only=True):
-    """An event type as it is created."""
+    """Fields of a new event type."""
 
     name: Name
 
 
 class EventTypePatch(_FeatureFlags, kw_only=True):
-    """What changes of an event type."""
+    """Changed fields of an event type."""
 
     description: Prose | UnsetType = UNSET
     archived: bool | UnsetType = UNSET
@@ -104,6 +104,6 @@ class EventTypeListQuery(PageQuery, kw_only=True):
 
 
 class DeleteEventTypeQuery(msgspec.Struct):
-    """``expunge`` removes the event type, else it is archived."""
+    """``expunge`` removes the event type; by default it is archived."""
 
     expunge: bool = False

@@ -34,7 +34,7 @@ class TransformationsParams(Body, kw_only=True):
 
 
 class MessageIn(Body, kw_only=True):
-    """A message as it is sent. The bytes of ``payload`` are what receivers get.
+    """Fields of a new message. Receivers get the bytes of ``payload`` unchanged.
 
     Attributes:
         payload: required, under this name or as ``data``.
@@ -112,7 +112,7 @@ class ContentQuery(msgspec.Struct):
 
 
 class PeriodAndKindQuery(PageQuery, kw_only=True):
-    """Query parameters of every listing that has to do with messages."""
+    """Query parameters of the listings of messages, attempts and deliveries."""
 
     channel: Name | None = None
     tag: Name | None = None
