@@ -158,8 +158,8 @@ class Authentication:
     Attributes:
         admits: called on the event loop with Falcon's request; it must not block or read the body.
             Only the result True admits the request. Every other result is answered with 401, so
-            that an error in the function admits nobody; so is ``falcon.HTTPStatus``. A
-            ``falcon.HTTPError`` is sent to the client; every other exception is an error 500.
+            an error in the function admits no request. ``falcon.HTTPStatus`` is answered with 401
+            too, ``falcon.HTTPError`` is sent to the client, and any other exception gives a 500.
         challenge: value of the header ``WWW-Authenticate`` of the 401.
         refusal: text of the 401 for the client.
     """
@@ -527,7 +527,7 @@ class Check:
             text; otherwise it raises an exception.
         ready: True (the default): a failure makes the process unready (``/readyz``), so that it
             gets no requests.
-        live: True: a failure asks for a restart of the process (``/healthz``). Rarely right.
+        live: True: a failure asks for a restart of the process (``/healthz``). Use it rarely.
         timeout: seconds after which the check has failed.
     """
 

@@ -18,7 +18,7 @@ class DeliverySettings(Settings, frozen=True):
         lease: seconds after which a process that does not renew its lease loses its work.
         heartbeat: seconds between renewals; at most a third of ``lease``.
         poll: seconds between polls, in case a wake-up was lost.
-        relay_shards: number of leases over which the outbox is divided by key.
+        relay_shards: number of shards of the outbox, by key; each shard has its own lease.
         keep_completed: seconds for which finished jobs stay listed.
         keep_dead: seconds for which dead letters are kept.
         keep_inbox: seconds for which a handled event is recognised as a duplicate.

@@ -57,7 +57,7 @@ class DeclareContext(Generic[S_co]):
         extensions: items that other plugins gave to the extension points of this plugin: hook →
             items in the order of the plugins. A hook has an empty sequence if there are no items,
             or if processes of this role do not need them. A hook is missing if the items are
-            unknown: a plugin failed to give them, or this plugin is examined alone.
+            unknown: a plugin failed to give them, or only this plugin is examined.
     """
 
     plugin: str
@@ -262,8 +262,8 @@ class Hooks:
     def rolehost_stop(self, context: ProcessContext) -> None:
         """Release everything. Must be idempotent; also called after a failed or partial start.
 
-        An exception is logged and does not keep other plugins from stopping; neither does a hook
-        that takes longer than ``[limits] stop``.
+        If the hook raises an exception or takes longer than ``[limits] stop``, that is logged and
+        the other plugins are stopped.
         Since plugin API 1. Used by ``ops``.
         """
 

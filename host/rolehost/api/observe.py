@@ -43,7 +43,7 @@ class Recorder(Protocol):
         """
 
     def relayed(self, count: int, age: float) -> None:
-        """``count`` events left the outbox; the oldest of them was ``age`` seconds old."""
+        """``count`` events were relayed to the stream; the oldest was ``age`` seconds old."""
 
     def undeclared(self, kind: str, name: str) -> None:
         """A plugin used an actor, a topic or a metric that no plugin declares.
@@ -58,9 +58,10 @@ class Recorder(Protocol):
 
         Args:
             namespace: the namespace of the values.
-            outcome: ``hit``: found. ``stale``: found, too old, and used. ``miss``: not found.
-                ``discarded``: found with another format or type; a ``miss`` too. ``error``: not
-                read because the cache is unavailable; a ``miss`` too. ``computed``: made by
+            outcome: ``hit``: found. ``stale``: found and used, although it is too old. ``miss``:
+                not found. ``discarded``: found with another format or type; also counted as
+                ``miss``. ``error``: not read because the cache is unavailable; also counted as
+                ``miss``. ``computed``: computed by
                 :meth:`~rolehost.caching.Caching.get_or_compute`. ``dropped``: not written.
             count: number of values.
         """
@@ -73,7 +74,7 @@ class QueueStatistics(msgspec.Struct, frozen=True):
         queue: name of the queue.
         state: ``available``, ``claimed``, ``retrying``, ``running`` or ``scheduled``.
         count: number of jobs.
-        oldest: seconds since the oldest job that could run now became ready; 0.0 if there is none.
+        oldest: age of the oldest job that can run now: seconds since it became ready; else 0.0.
     """
 
     queue: str
@@ -102,9 +103,9 @@ class ProcessStatistics(msgspec.Struct, frozen=True):
     Attributes:
         role: the role.
         alive: processes that renew their presence.
-        restarts: processes that died and that the supervisor of this deployment has replaced since
-            it started. A reload does not count.
-        hangs: processes that made no progress and that it has replaced.
+        restarts: number of dead processes that the supervisor of this deployment has replaced
+            since the supervisor started. A reload does not count.
+        hangs: number of hung processes that the supervisor has replaced since it started.
     """
 
     role: str
@@ -123,7 +124,7 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
         dead_jobs: jobs that are dead letters.
         dead_events: events that are dead letters.
         dead_messages: ephemeral messages that are dead letters. None: the deployment has no
-            ephemeral actors, or its queue does not have this number.
+            ephemeral actors, or its queue cannot count them.
         lags: lags by topic and group of this deployment's handlers, sorted.
         processes: processes by role, sorted.
     """

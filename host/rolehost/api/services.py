@@ -1,4 +1,4 @@
-"""What running code gets: the services, the unit of work, and the contexts of jobs and events."""
+"""The API at run time: services, the unit of work, and the contexts of jobs and events."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Job(msgspec.Struct, frozen=True):
     Attributes:
         id: id of the job, unique in the service database.
         actor: name of the actor.
-        created: False if a job with the same ``unique`` text exists; the id is then that job's.
+        created: False if a job with the same ``unique`` text exists; ``id`` is then its id.
     """
 
     id: int
@@ -84,9 +84,9 @@ class UnitOfWork(Protocol):
             unique: a text of 1 to 600 characters. If a job with this text exists and no process
                 has taken it yet, no second job is made. See :class:`Unique` for other rules.
             priority: a 32-bit integer; lower numbers run first. None: the priority of the actor.
-            arguments: arguments of the actor, by name. Each has the annotated type, or the form
-                that JSON gives that type. Together at most 1 MiB as JSON and 100 levels deep,
-                without NaN, infinity and NUL characters.
+            arguments: arguments of the actor, by name. Each has the annotated type, or the JSON
+                form of that type. Together they have at most 1 MiB as JSON and 100 levels, and no
+                NaN, infinity or NUL character.
 
         Raises:
             UndeclaredError: no enabled plugin declares that it enqueues this actor.
@@ -105,7 +105,7 @@ class UnitOfWork(Protocol):
     ) -> int:
         """Enqueue one job for each mapping of arguments, in bulk.
 
-        Much faster than a loop over :meth:`enqueue`, which it otherwise equals.
+        The result is the same as with a loop over :meth:`enqueue`, but this is much faster.
 
         Returns:
             The number of jobs.
@@ -126,7 +126,7 @@ class UnitOfWork(Protocol):
         """
 
     def after_commit(self, callback: Callable[[], None]) -> None:
-        """Call ``callback`` after the commit, in this thread; not after a rollback.
+        """Call ``callback`` in this thread after the commit; do not call it after a rollback.
 
         If the process dies after the commit, the call is lost, so use it only for work that may be
         lost, for example to delete a cache entry. An exception from it is logged, not raised.
@@ -145,14 +145,14 @@ class Services(Protocol):
 
     @property
     def draining(self) -> bool:
-        """Whether this process was told to stop. It is then unready and takes no new work."""
+        """Whether this process is stopping. It is then unready and takes no new work."""
 
     @property
     def runtime_directory(self) -> Path:
         """A folder that the processes of this deployment on this machine share, and no others.
 
-        It exists, and only the current user can use it. For sockets and shared memory. Its content
-        survives the processes, but perhaps not a restart of the machine.
+        It exists, and only the current user can use it. Use it for sockets and shared memory. Its
+        content survives the processes, but perhaps not a restart of the machine.
         """
 
     @property
@@ -178,7 +178,8 @@ class Services(Protocol):
     def routes(self) -> Sequence[tuple[str, Route]]:
         """Pairs of plugin name and route, in the order of the plugins.
 
-        Empty in all roles but ``http``, as :attr:`error_formats` and :attr:`checks` are.
+        Only the role ``http`` has routes, :attr:`error_formats` and :attr:`checks`; in other roles
+        they are empty.
         """
 
     @property
@@ -225,7 +226,7 @@ class Services(Protocol):
     def caching_with(
         self, namespace: str, value_type: Any, options: CachingOptions
     ) -> Caching[Any]:
-        """Return the same as :meth:`caching`, for given options; for :func:`cached`."""
+        """Return the same as :meth:`caching`, with the options in one object."""
 
     @property
     def queue(self) -> Queue:
@@ -291,13 +292,13 @@ class Services(Protocol):
         """Open a unit of work, or join the one that is open.
 
         In an actor, a handler, or a responder of an idempotent route it joins the unit of work of
-        the job, event or request. That one commits when the function returns, together with the
-        completion, so the effects happen once. Elsewhere it commits at the end of the ``with``
-        block. An exception that leaves the block rolls everything back. The call blocks: use it in
-        synchronous code.
+        the job, event or request. That unit of work commits when the function returns, together
+        with the record that the job, event or request is done, so the effects happen once.
+        Elsewhere the unit of work commits at the end of the ``with`` block. An exception that
+        leaves the block rolls everything back. The call blocks: use it in synchronous code.
 
         A unit of work belongs to one thread of execution. Another thread cannot join it, even with
-        a copied context; to open a second one there while this one is open is an error. If an
+        a copied context. It is an error to open a second one there while this one is open. If an
         inner block fails, the outer one cannot commit, even if the error is caught.
 
         Raises:
@@ -314,8 +315,8 @@ class Services(Protocol):
 
         Asynchronous code (responders, middleware, WebSockets, tasks) uses the database in this
         way. The function has the context variables of the caller, among them request id and
-        logging context, and may open units of work. The pool has as many threads as ``threads`` of
-        the role says, in addition to the threads of the role itself. Since plugin API 2.
+        logging context, and may open units of work. The threads form a pool of their own; its size
+        is ``threads`` in the section of the role. Since plugin API 2.
 
         If the caller is cancelled before the function has begun, the function is not called. If it
         has begun, it runs to its end: its unit of work commits or rolls back as usual, and the
@@ -330,7 +331,7 @@ class Services(Protocol):
             The result of the function.
 
         Raises:
-            Overloaded: 32 calls are waiting for each thread.
+            Overloaded: the waiting queue is full (32 calls for each thread).
             TypeError: the function is a coroutine function.
             Exception: any exception that the function raises.
 
@@ -372,7 +373,7 @@ class Services(Protocol):
         Args:
             service_type: type by which :meth:`get` finds the service.
             factory: makes the service; called once in a process, at the first :meth:`get`.
-            close: called with the service at the end of the process, in reverse order of making.
+            close: called with the service at the end of the process, in reverse order of creation.
 
         Raises:
             ValueError: the type is already registered.

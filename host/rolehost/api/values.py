@@ -1,6 +1,6 @@
-"""Checks of values from plugins, made where the values are given.
+"""Checks of values from plugins, made when the plugin passes them.
 
-The bounds are those of every database, so that a value is accepted by all of them or by none.
+The bounds fit every supported database, so a value is accepted with all of them or with none.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 #: The longest delay or interval, in seconds: 100 years.
 LONGEST_DELAY = 3_155_760_000.0
 
-#: Most characters of a text in an index: an entry of PostgreSQL has at most 2704 bytes.
+#: Maximum characters of an indexed text: an index entry of PostgreSQL has at most 2704 bytes.
 LONGEST_TEXT = 600
 
 #: Bounds of PostgreSQL's INTEGER.
@@ -43,7 +43,7 @@ def seconds(what: str, value: Any, *, least: float = 0.0, most: float = LONGEST_
 
 
 def delay(what: str, value: Any) -> float:
-    """Return a delay in seconds; a negative one becomes 0, because it is over already.
+    """Return a delay in seconds; a negative delay becomes 0, because its time has passed.
 
     Raises:
         TypeError, ValueError: as :func:`seconds`.
@@ -68,11 +68,11 @@ def integer(
 
 
 def text(what: str, value: Any, *, most: int = LONGEST_TEXT) -> str:
-    """Return a text that every database can hold in an index.
+    """Return a text that every database can index.
 
     Raises:
         TypeError: the value is not a ``str``.
-        ValueError: it is empty or too long, or contains NUL or half of a surrogate pair.
+        ValueError: it is empty or too long, or contains NUL or a lone surrogate.
     """
     if not isinstance(value, str):
         raise TypeError(f"{what} must be a str, not {type(value).__name__}")

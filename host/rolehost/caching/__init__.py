@@ -1,8 +1,8 @@
 """Typed values in the cache, for plugins; built on the storage kind ``cache``.
 
-:class:`Caching` is one namespace of values of one type; :func:`cached` keeps the results of a
-function in one. If the cache is away, reads are misses and writes are dropped. All namespaces of
-a process share a circuit breaker (:class:`Guard`).
+:class:`Caching` is one namespace of values of one type; :func:`cached` caches the results of a
+function in a namespace. If the cache is unavailable, reads are misses and writes are dropped. All
+namespaces of a process share a circuit breaker (:class:`Guard`).
 """
 
 from rolehost.caching.functions import CachedFunction, cached

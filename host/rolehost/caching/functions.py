@@ -1,4 +1,4 @@
-"""Functions whose results are kept."""
+"""Functions whose results are cached."""
 
 from __future__ import annotations
 
@@ -26,14 +26,15 @@ class Provider(Protocol):
 
 
 class CachedFunction(Generic[P, T]):
-    """A function whose results are kept in a namespace; made by :func:`cached`.
+    """A function whose results are cached in a namespace; made by :func:`cached`.
 
     Args:
         function: the function; its first argument is the services.
-        namespace: where results are kept.
-        value_type: type of the results; None takes the annotation.
-        options: how they are kept.
-        key: makes the key of the other arguments; None takes all of them.
+        namespace: namespace of the results.
+        value_type: type of the results; None: the return annotation of the function.
+        options: options of the namespace, for example ``ttl``.
+        key: returns the key for the arguments after the services; None: the key is made from all
+            of them.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class CachedFunction(Generic[P, T]):
     ) -> None:
         self._signature = _without_services(function)
         parameters = self._signature.parameters.values()
-        #: With so many positional arguments a call needs no binding; -1: it always does.
+        #: A call with this number of positional arguments needs no binding; -1: every call does.
         self._plain = len(parameters) if all(p.kind in _POSITIONAL for p in parameters) else -1
         functools.update_wrapper(self, function)
         check_namespace(namespace)
@@ -57,7 +58,7 @@ class CachedFunction(Generic[P, T]):
         self._own_key = key
 
     def __call__(self, services: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Return the kept result of these arguments, or call the function and keep its result."""
+        """Return the cached result, or call the function and cache its result."""
         return self.values(services).get_or_compute(
             self.key(*args, **kwargs), lambda: self._function(services, *args, **kwargs)
         )
@@ -68,10 +69,10 @@ class CachedFunction(Generic[P, T]):
         return cast("Caching[T]", found)
 
     def key(self, *args: P.args, **kwargs: P.kwargs) -> str:
-        """Return the key of these arguments, those with defaults included.
+        """Return the key for these arguments, including the defaults of those that are left out.
 
         Raises:
-            TypeError: they are not the function's, or one of them cannot be part of a key.
+            TypeError: they do not fit the signature, or one of them cannot be part of a key.
         """
         if self._own_key is not None:
             return self._own_key(*args, **kwargs)
@@ -89,15 +90,15 @@ class CachedFunction(Generic[P, T]):
             ) from error
 
     def forget(self, services: Provider, /, *args: P.args, **kwargs: P.kwargs) -> bool:
-        """Forget the result of these arguments; return whether there was one."""
+        """Delete the cached result for these arguments; return whether there was one."""
         return self.values(services).delete(self.key(*args, **kwargs))
 
     @functools.cached_property
     def _type(self) -> Any:
-        """The type of the results. Read late, because it may name what comes after it."""
+        """The type of the results; resolved late, because it may be defined after the function."""
         if self._given_type is not None:
             return self._given_type
-        # Only this annotation: the others may name what is imported for type checkers alone.
+        # Do not resolve the others: they may name types imported under TYPE_CHECKING.
         annotation = inspect.get_annotations(self._function).get("return", Any)
         holder = type("Holder", (), {"__annotations__": {"return": annotation}})
         names = getattr(self._function, "__globals__", {})
@@ -113,7 +114,7 @@ def cached(
     key: Callable[..., str] | None = None,
     **options: Unpack[CachingKeywords],
 ) -> Callable[[Callable[Concatenate[Any, P], T]], CachedFunction[P, T]]:
-    """Keep the results of a function whose first argument is the services.
+    """Cache the results of a function whose first argument is the services.
 
     ::
 
@@ -124,17 +125,17 @@ def cached(
         rate.forget(services, "EUR")
         rate.values(services).invalidate()
 
-    Results are kept as :meth:`Caching.get_or_compute` does: None is a result like any other
-    unless ``none_ttl`` says otherwise, exceptions are never kept. The function must not be a
-    coroutine: storage is blocking, so asynchronous code calls it in a thread
-    (``await asyncio.to_thread(rate, services, "EUR")``).
+    Results are cached as in :meth:`Caching.get_or_compute`: None is cached like any other result
+    unless ``none_ttl`` is set, and exceptions are never cached. The function must not be a
+    coroutine function, because storage blocks. Asynchronous code calls it in a thread:
+    ``await asyncio.to_thread(rate, services, "EUR")``.
 
     Args:
-        ttl: seconds; None keeps results until the cache needs the room.
-        namespace: name of the namespace; None takes module and name of the function.
-        value_type: type of the results; None takes the annotation of what it returns.
-        key: makes the key of the arguments after the services; None takes all of them, by
-            value and type.
+        ttl: seconds for which a result is fresh; None: until the cache needs the space.
+        namespace: name of the namespace; None: module and name of the function.
+        value_type: type of the results; None: the return annotation of the function.
+        key: returns the key for the arguments after the services; None: the key is made from the
+            values and types of all of them.
         options: see :class:`CachingOptions`.
 
     Raises:

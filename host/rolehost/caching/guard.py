@@ -13,10 +13,10 @@ from rolehost.storage import Cache
 
 log = logging.getLogger("rolehost.caching")
 
-#: Seconds without calls after a failure: at first, and at most.
+#: Seconds without calls after a failure: the first pause and the longest.
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 
-#: Seconds between two warnings about refused values of one namespace.
+#: Seconds between two warnings about refused calls of one namespace.
 _QUIET = 60.0
 
 
@@ -28,10 +28,11 @@ class CacheRecorder(Protocol):
 
 
 class Guard:
-    """Lets calls through while the cache answers; after a failure one now and then.
+    """A circuit breaker: while the cache answers, every call is allowed; after a failure, probes.
 
-    The pause after a failure doubles from a tenth of a second to five; the call after it is
-    the probe. An outage is logged once when it begins and once when it is over. Thread-safe.
+    After a failure no calls are made for a pause. The first call after the pause is the probe. If
+    it fails, the next pause is twice as long, from 0.1 s up to 5 s. An outage is logged once when
+    it begins and once when it ends. Thread-safe.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class Guard:
         self._quiet_until: dict[str, float] = {}
 
     def admit(self) -> bool:
-        """Return whether a call may be made; while the cache fails, only to the probe."""
+        """Return whether a call may be made; while the cache fails, only the probe may."""
         if not self.failing:
             return True
         with self._lock:
@@ -68,7 +69,7 @@ class Guard:
             return True
 
     def succeeded(self) -> None:
-        """Note that the cache answered; needed after a failure only."""
+        """Record that the cache answered. Only needed after a failure."""
         with self._lock:
             if not self.failing:
                 return
@@ -77,7 +78,12 @@ class Guard:
         log.warning("the cache is back after %.1f s; %d calls were not made", seconds, spared)
 
     def failed(self, namespace: str, error: StorageError) -> None:
-        """Note a failure: an outage if the cache is away, a warning if it refuses the call."""
+        """Record a failure.
+
+        If the cache is unavailable, an outage begins or goes on. If it is busy, a failed probe
+        makes the pause longer. Any other error is an answer, so it ends the outage. These two
+        kinds of errors are logged at most once a minute for each namespace.
+        """
         if isinstance(error, StorageBusy):
             self._pause_again()
         elif isinstance(error, StorageUnavailable):
@@ -93,11 +99,11 @@ class Guard:
         log.warning("the cache refuses a call of the namespace %s: %s", namespace, error)
 
     def refusal(self) -> StorageUnavailable:
-        """Return the error of a call that is not made."""
+        """Return the error for a call that is not made."""
         return StorageUnavailable(f"the cache did not answer lately: {self._reason}")
 
     def count(self, namespace: str, outcome: str, count: int = 1) -> None:
-        """Count what happened to values of a namespace."""
+        """Count values of a namespace with an outcome of :meth:`rolehost.api.Recorder.cache`."""
         if self.recorder is not None:
             self.recorder.cache(namespace, outcome, count)
 
@@ -115,7 +121,7 @@ class Guard:
             self._pause_again()
 
     def _pause_again(self) -> None:
-        """Begin a longer pause if the probe failed; not for calls that were under way with it."""
+        """Begin a longer pause if there is a probe, because it failed; else change nothing."""
         with self._lock:
             if self._probing:
                 self._probing = False

@@ -85,7 +85,7 @@ def _print(path: Path | None, composition: Composition | None, found: tuple[Prob
         count = f"{len(found)} error{'s' if len(found) > 1 else ''}"
         click.echo(f"{name}: {count}")
         return
-    assert composition is not None  # a deployment without problems composes
+    assert composition is not None  # there is one if there are no problems
     for warning in composition.warnings:
         click.echo(f"{warning}\n")
     if not composition.plugins:

@@ -20,7 +20,7 @@ from rolehost.discovery import Found
 from rolehost.discovery.hooks import implementation
 from rolehost.errors import ConfigurationError, Problem, SettingRefused
 
-#: Hooks whose contributions only one role reads, and the role; None: only commands do.
+#: Hook → the only role that uses its contributions; None: only commands use them.
 READ_BY: dict[str, Role | None] = {
     "rolehost_routes": "http",
     "rolehost_middleware": "http",
@@ -72,7 +72,7 @@ def declare(
 
 
 def _metrics(plugin: Loaded, problems: Problems) -> Iterator[Metric]:
-    """Yield the metrics in a plugin's description; report anything else there."""
+    """Yield the metrics in a plugin's description; add a problem for any other value."""
     given: Any = plugin.info.metrics
     wrong: list[tuple[str, str]] = []
     if not isinstance(given, list | tuple):
@@ -151,9 +151,9 @@ def call_list_hook(
     allowed: tuple[type[Any], ...],
     context: DeclareContext[Any],
 ) -> tuple[list[Any], bool]:
-    """Return the items of a hook that returns a list, and whether these are all.
+    """Return the items of a hook that returns a list, and whether they are complete.
 
-    They are not, and a problem is added, if it failed or returned something of a wrong type.
+    If the hook failed or returned a wrong type, they are incomplete and a problem is added.
     """
     result = call_hook(problems, plugin.found, hook, plugin.module, context)
     if result is None or result is FAILED:
@@ -174,7 +174,7 @@ def call_list_hook(
 
 
 def _wrong_results(result: Any, allowed: tuple[type[Any], ...]) -> Iterator[tuple[str, str]]:
-    """Yield each fault of the result of a hook, and the fix."""
+    """Yield the texts ``got`` and ``fix`` for each error in the result of a hook."""
     if isinstance(result, allowed):
         yield f"a single {type(result).__name__}", "put it in a list"
     elif not isinstance(result, list | tuple):
@@ -192,7 +192,7 @@ def _names(classes: tuple[type[Any], ...]) -> str:
 
 
 def own_problems(found: Found, problems: Iterable[Problem]) -> Iterator[Problem]:
-    """Yield the problems that a plugin raised itself; those that name it are its fault."""
+    """Yield the problems that a plugin raised; if one names the plugin, with ``found.who``."""
     for problem in problems:
         itself = problem.who in (found.who, f"plugin {found.name}")
         yield replace(problem, who=found.who) if itself else problem
@@ -201,7 +201,8 @@ def own_problems(found: Found, problems: Iterable[Problem]) -> Iterator[Problem]
 def _refused(problems: Problems, found: Found, error: SettingRefused) -> Problem:
     return Problem(
         code="refused-setting",
-        # The operator's error, not the plugin's: going on without the plugin would hide it.
+        # A str, so that it does not count as a failure of the plugin: the operator made the
+        # error, and a start without the plugin would hide it.
         who=str(found.who),
         where=problems.at(f"{found.name}.{error.setting}"),
         what=str(error),

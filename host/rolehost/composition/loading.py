@@ -1,4 +1,4 @@
-"""From the names in a deployment to loaded plugins that have described themselves."""
+"""Find and import the plugins that a deployment names, and call their ``rolehost_plugin``."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ class Selection:
         self.extra = extra
         self.installed = installed() if found is None else tuple(found)
         self.known = {found.name for found in self.installed} | set(extra)
-        #: The imported modules by the names of plugins, also of plugins that failed later.
+        #: Plugin name → imported module; also for plugins that failed after the import.
         self.modules: dict[str, Any] = {}
         self._hooks = HookTable()
         self._pins = Pins(problems)
 
     def sources(self, name: str) -> list[Found]:
-        """Return the distributions that bring a plugin of this name."""
+        """Return the distributions that provide a plugin of this name."""
         if name in self.extra:
             return [Found(name, "given in code", "-", type(self.extra[name]).__name__)]
         return [found for found in self.installed if found.name == name]
 
     def load(self, names: Iterable[str]) -> list[Loaded]:
-        """Return those plugins that could be loaded; the others have problems."""
+        """Load plugins; return those that loaded. Each of the others adds a problem."""
         loaded = []
         for name in names:
             found = self._find(name)
@@ -54,7 +54,7 @@ class Selection:
         return loaded
 
     def introduce(self, found: Found) -> Loaded | None:
-        """Import one plugin and ask for its description; None if that failed, as reported."""
+        """Import one plugin and get its description; return None, with a problem, on failure."""
         name = found.name
         module = self.extra[name] if name in self.extra else self._imported(found)
         if module is None:
@@ -93,7 +93,7 @@ class Selection:
         return None
 
     def _imported(self, found: Found) -> Any:
-        """Import a plugin; return None, with a problem, if that failed."""
+        """Import a plugin; return None, with a problem, on failure."""
         if not self._pins.allow(found):
             return None
         seconds = self.problems.deployment.host.limits.declare
@@ -152,7 +152,7 @@ class Selection:
 
 
 def _other_api(found: Found, api: Any, accepted: str) -> tuple[str, str]:
-    """Return the words for a plugin API that is not accepted, and the fix."""
+    """Return the texts ``got`` and ``fix`` of the problem for a plugin API that is not accepted."""
     if type(api) is not int:
         return f"api={api!r}", f"write api={PLUGIN_API}, a whole number"
     got = f"plugin API {api}, of {found.distribution} {found.version}"

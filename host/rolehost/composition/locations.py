@@ -1,4 +1,4 @@
-"""The source location of a contribution: ``module:line``, as far as it is known."""
+"""The source location of a contribution: ``module:line`` if it is known."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def location(contribution: Any, hook: Any) -> str:
 
     Args:
         contribution: any contribution.
-        hook: the function that returned it; its location is used if nothing nearer is known.
+        hook: the function that returned it; its location is used if the contribution has none.
     """
     match contribution:
         case Actor(fn=fn) | Handler(fn=fn) | Check(fn=fn):
@@ -44,14 +44,14 @@ def location(contribution: Any, hook: Any) -> str:
 
 
 def _builtin(thing: Any) -> bool:
-    """Return whether a thing is Python's own, so that its location says nothing."""
+    """Return whether an object is a builtin; these have no useful location."""
     if isinstance(thing, functools.partial):
         return _builtin(thing.func)
     return getattr(thing, "__module__", None) in (None, "builtins")
 
 
 def line_of(thing: Any) -> str:
-    """Return ``module:line`` of a function, class or callable object, reading no source."""
+    """Return ``module:line`` of a function, class or callable object. No source file is read."""
     while isinstance(thing, functools.partial):
         thing = thing.func
     thing = inspect.unwrap(thing) if callable(thing) and not isinstance(thing, type) else thing
@@ -64,10 +64,10 @@ def line_of(thing: Any) -> str:
 
 
 def _line_of_class(cls: type[Any]) -> int:
-    """Return the line of a class's first method, else of the class; 0 if neither is known.
+    """Return the line of the first method of a class, else of the class; 0 if neither is known.
 
-    Only Python 3.13 knows the lines of classes. The first method gives the same line in every
-    version.
+    Only Python 3.13 and later record the line of a class. The first method gives the same line in
+    every version.
     """
     lines = [
         inspect.unwrap(function).__code__.co_firstlineno

@@ -2,8 +2,8 @@
 
 It describes everything that other deployments and versions rely on: actors, handlers, schedules,
 routes, migrations, versions, and the types of arguments and payloads. It has a digest of each
-setting and never a value. A secret has no digest, because a reader of the table could try
-passwords against it.
+setting and never a value. A secret has no digest, because a reader of the table could test guesses
+against it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from rolehost.deployment import HostSettings, redacted
 from rolehost.schema import HOST_SET
 from rolehost.schema.files import outline
 
-#: Version of the layout; other versions cannot be read.
+#: Version of the layout. A host reads only this version.
 FORMAT = 1
 
 
@@ -102,18 +102,18 @@ class MigrationEntry(msgspec.Struct, frozen=True, order=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
-    """One deployment.
+    """The manifest of one deployment.
 
     Attributes:
-        format: :data:`FORMAT`.
-        deployment: its name.
+        format: version of the layout: :data:`FORMAT`.
+        deployment: name of the deployment.
         version: version of the host.
         roles: the roles that it runs; a process of one role knows only a part of them.
-        plugins: in the order of their dependencies.
+        plugins: enabled plugins, in the order of their dependencies.
         degraded: names of enabled plugins that failed and are left out.
         payloads: topic → schema of its payloads, if a plugin declares it.
         backends: storage kind → the backend's name.
-        external: topics and actors that are used outside the fleet, ``actor:NAME``.
+        external: topics and actors that other systems use, as ``topic:NAME`` and ``actor:NAME``.
         processes: role → how many processes of it run, in all instances.
         queues: the queues that its workers claim from; None means every queue of its actors.
         actors: by name.
@@ -121,7 +121,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         schedules: by name.
         routes: by path; None if they are not known, for example in a worker.
         migrations: of all dialects, by owner and number.
-        settings: key → digest of its value; ``""`` for one that is or holds a secret.
+        settings: key → digest of its value; empty if the value is or contains a secret.
     """
 
     format: int = FORMAT
@@ -149,7 +149,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def core(self) -> str:
-        """As :attr:`hash`, without the routes and roles, which differ between its processes."""
+        """:attr:`hash` without routes and roles: the same for every process of a deployment."""
         return _digest(msgspec.structs.replace(self, roles=(), routes=None))
 
     @cached_property
@@ -170,19 +170,19 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @property
     def worked(self) -> dict[str, ActorEntry]:
-        """The actors whose jobs its workers run, by name; none without the role."""
+        """The actors whose jobs its workers run, by name; empty without the role ``worker``."""
         mine = [each for each in self.actors if self.queues is None or each.queue in self.queues]
         return {each.name: each for each in mine} if "worker" in self.roles else {}
 
     @property
     def consumed(self) -> dict[tuple[str, str], HandlerEntry]:
-        """The handlers that its consumers run, by topic and group; none without the role."""
+        """The handlers that it runs, by topic and group; empty without the role ``consumer``."""
         handlers = self.handlers if "consumer" in self.roles else ()
         return {(each.topic, each.group): each for each in handlers}
 
     @property
     def ticked(self) -> dict[str, ScheduleEntry]:
-        """The schedules that it ticks, by name; none without the role."""
+        """The schedules that it runs, by name; empty without the role ``scheduler``."""
         schedules = self.schedules if "scheduler" in self.roles else ()
         return {each.name: each for each in schedules}
 
@@ -195,7 +195,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 def describe(composition: Composition) -> Manifest:
     """Return the manifest of a composition.
 
-    A composition for one role has the same :attr:`~Manifest.core`, and routes only for ``http``.
+    A composition for one role gives the same :attr:`~Manifest.core`. Only the role ``http`` has
+    routes.
     """
     host = composition.deployment.host
     return Manifest(

@@ -36,10 +36,10 @@ class Plugin:
     """One enabled plugin, loaded.
 
     Attributes:
-        name: its entry point's name.
+        name: name of its entry point.
         distribution: the package that ships it.
-        version: that package's version.
-        info: its description of itself.
+        version: version of that package.
+        info: its description, from ``rolehost_plugin``.
         settings: its decoded section; None if it has no settings.
         module: the object whose functions are its hooks.
     """
@@ -59,7 +59,7 @@ class Owned(Generic[T]):
     Attributes:
         value: the contribution.
         plugin: name of the plugin that gave it.
-        location: where it is written, ``module:line``, as far as that is known.
+        location: its source location, ``module:line`` if that is known.
     """
 
     value: T
@@ -78,7 +78,7 @@ class Contributions:
         return tuple(self.by_class.get(kind, ()))
 
     def add(self, owned: Owned[Any]) -> None:
-        """Keep one contribution."""
+        """Add one contribution, under its class."""
         self.by_class.setdefault(type(owned.value), []).append(owned)
 
 
@@ -87,9 +87,9 @@ class Degraded:
     """A plugin that failed and is left out.
 
     Attributes:
-        name: its entry point's name.
+        name: name of its entry point.
         distribution: the package that ships it.
-        version: that package's version.
+        version: version of that package.
         why: its problems.
         routes: its routes, if they could be declared; they answer 503.
     """
@@ -108,17 +108,17 @@ class Degraded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Composition:
-    """Everything a process needs to know, checked. Contributions keep the order of plugins.
+    """Everything a process needs to know. Contributions are in the order of the plugins.
 
     Attributes:
         deployment: the deployment that was composed.
         plugins: enabled plugins in the order of their dependencies.
-        backends: the chosen backend of each kind that something needs.
-        roles: the roles that the contributions make, in the order of ``ROLES``.
+        backends: storage kind → the chosen backend, for each kind that is needed.
+        roles: the roles that the contributions need, in the order of ``ROLES``.
         authentications: the authentication of a plugin's routes, by the name of the plugin.
         extensions: the items of each extension point of the enabled plugins, by hook.
         metrics: the plugins' own metrics, by name.
-        warnings: problems that do not keep it from starting, sorted.
+        warnings: problems that do not prevent the start, sorted.
         degraded: enabled plugins that failed and are left out; not among ``plugins``.
     """
 
@@ -148,12 +148,12 @@ class Composition:
 
     @property
     def enqueues(self) -> frozenset[str]:
-        """Names of all actors that enabled plugins declare they enqueue."""
+        """Names of all actors in ``enqueues`` of the enabled plugins."""
         return frozenset(name for plugin in self.plugins for name in plugin.info.enqueues)
 
     @property
     def publishes(self) -> frozenset[str]:
-        """All topics that enabled plugins declare they publish to."""
+        """All topics in ``publishes`` of the enabled plugins."""
         return frozenset(topic for plugin in self.plugins for topic in plugin.info.publishes)
 
     def enqueuers(self, actor: str) -> list[str]:
@@ -172,7 +172,7 @@ class Composition:
 
     @property
     def schema_sets(self) -> tuple[tuple[str, str], ...]:
-        """Owner and package of each set of the plugins' SQL files, each once, in their order."""
+        """Pairs of owner and package of the migrations, in the order of plugins; no duplicates."""
         return tuple(
             dict.fromkeys(
                 (owned.value.owner or owned.plugin, owned.value.package)
@@ -183,11 +183,12 @@ class Composition:
     def without(self, failed: Degraded, *, backends: bool = True) -> Composition:
         """Return the composition without the contributions of a plugin that did not start.
 
-        Its routes answer 503. Its migrations stay, and its items in extension points of others.
+        Its routes answer 503. Its migrations stay, and so do its items in the extension points of
+        other plugins.
 
         Args:
             failed: the plugin.
-            backends: keep its backends; False if the backends failed.
+            backends: whether to keep its backends; False if they failed.
         """
         kept: dict[str, Any] = {}
         for name in (

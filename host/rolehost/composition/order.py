@@ -1,4 +1,4 @@
-"""The order of plugins: dependencies first, ties as the deployment lists them."""
+"""The order of plugins: a topological sort. Ties keep the order of the deployment file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rolehost.suggest import did_you_mean
 def ordered(
     plugins: Sequence[Loaded], problems: Problems, known: Collection[str]
 ) -> tuple[Loaded, ...]:
-    """Return plugins so that ``depends`` and ``after`` come first; ties keep their order.
+    """Sort plugins so that those in ``depends`` and ``after`` come first; ties keep their order.
 
     A plugin whose dependency is missing, or that is in a cycle, stays in the result, so that its
     other problems are found too. ``known`` are the names of all installed plugins.
@@ -37,7 +37,7 @@ def ordered(
 
 
 def _report_cycle(first: Mapping[str, set[str]], waiting: Sequence[str], problems: Problems) -> str:
-    """Report one cycle among the plugins that wait for each other; return its first name."""
+    """Report one cycle among the waiting plugins; return its alphabetically first name."""
     chain = [waiting[0]]
     while True:
         following = next(name for name in waiting if name in first[chain[-1]])

@@ -1,10 +1,10 @@
 """Pins: the distributions a deployment was tested with, by version and content.
 
-The content is the files that the distribution's ``RECORD`` lists, as they are on disk, so that
-changes after the installation are seen too. Sources: the specifications "Recording installed
-projects" and "Binary distribution format" of packaging.python.org. Files that differ from one
-installation to the next are left out: byte code, scripts outside of the packages, the notes of
-the installer.
+The content is the files that the distribution's ``RECORD`` lists, as they are on disk. So changes
+after the installation are detected too. Sources: the specifications "Recording installed
+projects" and "Binary distribution format" of packaging.python.org. Files that differ between
+installations are left out: byte code, scripts outside of the packages, and files that the installer
+writes (:data:`NOTES`).
 
 Pins find drift and accidents before anything is imported. They do not protect against a user who
 may write to the installed files, because that user may change Python itself.
@@ -49,7 +49,7 @@ def pin(found: Found) -> Pin:
     """Return the pin of an installed plugin.
 
     Raises:
-        CannotPin: it was installed as editable, or not by a wheel.
+        CannotPin: it is an editable install, or was not installed from a wheel.
     """
     if _is_editable(found):
         raise CannotPin("it is an editable install, whose files may change at any time")
@@ -60,7 +60,7 @@ def pin(found: Found) -> Pin:
 
 
 def _changed(found: Found) -> Iterator[str]:
-    """Yield the files that are not as they were installed, and why, by their ``RECORD``."""
+    """Yield a text for each file that differs from ``RECORD`` or cannot be read."""
     for _, recorded, path in _files(found):
         try:
             digest = hashlib.sha256(_read(path)).digest()
@@ -73,7 +73,7 @@ def _changed(found: Found) -> Iterator[str]:
 
 
 class Pins:
-    """The pins of one deployment; nothing is pinned if it names no file."""
+    """The pins of one deployment. If it names no file of pins, nothing is pinned."""
 
     def __init__(self, problems: Problems) -> None:
         self._problems = problems
@@ -82,7 +82,7 @@ class Pins:
         self._seen: dict[str, Pin] = {}
 
     def allow(self, found: Found) -> bool:
-        """Return whether a plugin has its pinned content; report a difference."""
+        """Return whether a plugin has its pinned content; if not, add a problem."""
         if self.path is None:
             return True
         if self._pins is None:
@@ -126,7 +126,7 @@ class Pins:
 
 
 def render(pins: Mapping[str, Pin]) -> str:
-    """Return the text of a file of pins, by plugin."""
+    """Return the text of a file of pins, sorted by plugin."""
     lines = [f"# Written by `{COMMAND}`: what the enabled plugins must be."]
     for name, each in sorted(pins.items()):
         lines += ["", f"[{json.dumps(name)}]"]
@@ -135,7 +135,7 @@ def render(pins: Mapping[str, Pin]) -> str:
 
 
 def _files(found: Found) -> Iterator[tuple[str, str, Path]]:
-    """Yield the files of a distribution, sorted: name and digest in ``RECORD``, and the path.
+    """Yield (name in ``RECORD``, digest in ``RECORD``, path) of each file, sorted by name.
 
     Raises:
         CannotPin: it has no ``RECORD``.

@@ -35,14 +35,14 @@ class Router:
     """Matches requests to routes; hands Falcon the result.
 
     There is one compiled router for each literal first segment, and one for the templates that
-    begin with a variable. Falcon compares a segment with one sibling after the other; with a
-    single router the routes of one plugin would cost the requests of all others. As in Falcon, a
-    template that begins with a variable gets the paths that no literal one takes.
+    begin with a variable. Falcon compares a segment with one sibling after the other, so with a
+    single router the routes of one plugin would slow down the requests to all others. As in Falcon,
+    literal segments take precedence over variables.
 
     Args:
         adapt: makes the coroutine function that Falcon calls for a responder.
-        max_body: largest body of a route that sets no limit, and of a request without a route;
-            bytes.
+        max_body: largest body in bytes, for a route without its own limit and for a request
+            without a route.
         formats: error formats of the composition.
         not_found: makes the error for a path without a route; None: Falcon's own 404.
     """
@@ -65,7 +65,7 @@ class Router:
         self._not_found = not_found
 
     def add(self, route: Route, admit: Admission | None) -> None:
-        """Add a route; several with one template share it by their methods.
+        """Add a route. Routes with the same template are merged by method.
 
         Raises:
             ValueError: the template conflicts with another one.
@@ -96,11 +96,11 @@ class Router:
     def match(self, scope: Scope) -> None:
         """Decide which route a request has, and leave the result in its scope.
 
-        ``path`` of the scope becomes the one spelling of the path: decoded, and without the slash
-        at its end if the route accepts one.
+        ``path`` of the scope becomes the canonical path: decoded, and without the trailing slash
+        if the route accepts one.
         """
         raw: bytes = scope.get("raw_path") or b""
-        # PERF: the fast path of nearly every request.
+        # PERF: nearly every request takes this fast path.
         if ORDINARY.fullmatch(raw):
             path = raw.decode("ascii")
             found = self._find(path)
@@ -112,7 +112,7 @@ class Router:
         self._match_any(raw, scope)
 
     def _match_any(self, raw: bytes, scope: Scope) -> None:
-        """Match any path: with escapes, with a slash at its end, or without a route."""
+        """Match any path: percent-encoded, with a trailing slash, or without a route."""
         scope[FOUND] = None
         try:
             path = decoded(raw)
@@ -144,10 +144,10 @@ class Router:
         return by_method.get(scope.get("method", "WEBSOCKET")) or by_method[_OTHERS]
 
     def find(self, _uri: str, req: Any = None) -> Any:
-        """Give Falcon the route that was matched, if the request is admitted to it.
+        """Return the matched route to Falcon, if the request is admitted.
 
         Falcon calls this for HTTP and WebSockets, after the middleware's ``process_request`` and
-        before everything else of a route.
+        before any other step of the route.
 
         Raises:
             falcon.HTTPError: the request is not admitted.
