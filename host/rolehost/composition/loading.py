@@ -64,7 +64,8 @@ class Selection:
         if problems:
             self.problems.found.extend(problems)
             if any(problem.code == "unknown-hook" for problem in problems):
-                self.problems.unknown.add((name, "rolehost_middleware"))  # perhaps it is misspelt
+                # It may be a misspelt rolehost_middleware, so the plugin must not be left out.
+                self.problems.unknown.add((name, "rolehost_middleware"))
             return None
         info = self._info(found, module)
         if info is None:

@@ -108,7 +108,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         format: version of the layout: :data:`FORMAT`.
         deployment: name of the deployment.
         version: version of the host.
-        roles: the roles that it runs; a process of one role knows only a part of them.
+        roles: the roles that it runs. A process of one role does not know all of them.
         plugins: enabled plugins, in the order of their dependencies.
         degraded: names of enabled plugins that failed and are left out.
         payloads: topic → schema of its payloads, if a plugin declares it.
