@@ -1,5 +1,5 @@
-"""Benchmarks: what the host costs beside the libraries it is made of.
+"""Benchmarks: the cost of the host compared with the libraries that it uses.
 
-``python -m benchmarks`` runs all of them, ``--list`` says which there are. Every pair is
-interleaved in one run, so that what else the machine does falls on both sides alike.
+``python -m benchmarks`` runs all benchmarks, ``--list`` lists them. The two sides of a pair are
+interleaved in one run, so that other load on the machine affects both sides equally.
 """

@@ -1,7 +1,7 @@
-"""The one command: ``python -m benchmarks [NAME …]``.
+"""The command ``python -m benchmarks [NAME …]``.
 
-Exit status: 0 when all was measured, whatever the goals say; 1 when something could not be
-measured; 2 for wrong usage.
+Exit status: 0 if everything was measured, even if a goal was missed; 1 if a benchmark could not
+be measured; 2 for wrong usage.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from benchmarks.picture import draw
 from benchmarks.registry import BENCHMARKS, GROUPS
 from benchmarks.table import rich_table
 
-#: Rounds of each pair, and of a short run.
+#: Rounds of each pair in a full run and in a short run.
 ROUNDS, SHORT = 9, 1
 
-#: Columns of the table where no terminal says how many there are.
+#: Width of the table if the output is not a terminal.
 WIDTH = 150
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run what the command line asks for."""
+    """Run the command line."""
     given = _parser().parse_args(arguments)
-    # So that what was started is ended, and what was made removed.
+    # So that child processes are stopped and temporary files removed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if given.list:
         table = Table("name", "what it answers")
@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description="What the host costs beside its libraries."
     )
-    # argparse checks the default against the choices of "*", so they are checked by a type.
+    # With nargs="*" argparse checks the default against the choices, so a type checks the names.
     parser.add_argument("names", nargs="*", type=_known, metavar="NAME", help="default: all")
     parser.add_argument("--rounds", type=int, help=f"rounds of each pair; default {ROUNDS}")
     parser.add_argument("--short", action="store_true", help="see that everything works")

@@ -1,4 +1,4 @@
-"""The cache on Redis and memcached, beside their clients alone on the same server."""
+"""The cache on Redis and memcached, compared with the bare clients on the same server."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from benchmarks.pairs import Side, interleave
 #: Calls of each kind in one round.
 CALLS = 10_000
 
-#: Part of the bare client's rate that is wanted.
+#: Minimum ratio to the rate of the bare client.
 SHARE = Goal(least=0.9)
 
-#: What is shown: the name of the samples, and words.
+#: The figures to show: the name of the samples and a description.
 _SHOWN = {
     "get": "storage, get",
     "set": "storage, set",
@@ -30,7 +30,7 @@ _SHOWN = {
 
 
 def run(bench: Bench) -> list[Figure]:
-    """Read and write 1,000 keys from one thread; a fresh process each round, one server."""
+    """Read and write 1,000 keys from one thread; a new process for each round, one server."""
     return [*_measure(bench, "redis"), *_measure(bench, "memcached")]
 
 
@@ -82,7 +82,7 @@ def _bare(bench: Bench, kind: str, address: str, count: str) -> Side:
 
 
 def _place(bench: Bench, name: str, kind: str, address: str) -> Place:
-    """Write a deployment whose hits and misses are counted, as those of a service are."""
+    """Write a deployment that counts hits and misses, as a real service does."""
     folder = bench.folder / name
     sections: Mapping[str, Mapping[str, Any]] = {
         "redis": {"redis": {"url": address}},

@@ -1,4 +1,4 @@
-"""Processes that a benchmark starts; they end with it, however it ends."""
+"""Child processes of a benchmark; they always stop when the benchmark ends."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from rolehost.roles.lifeline import follow_parent
 
 from benchmarks.model import Unmeasured
 
-#: Seconds for a process to become ready, to stop, and for a program to finish.
+#: Timeouts in seconds: for a process to become ready, to stop, and for a program to finish.
 READY, STOP, FINISH = 60.0, 30.0, 300.0
 
 
 class Child:
-    """A running process whose standard error goes to a file."""
+    """A running process that writes its standard error to a file."""
 
     def __init__(self, arguments: Sequence[str], folder: Path, env: Mapping[str, str]) -> None:
         self.log = folder / f"{time.monotonic_ns()}.log"
@@ -45,14 +45,14 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """The process id."""
         return self.process.pid
 
     def await_ready(self) -> None:
-        """Wait until it says that it is ready.
+        """Wait until the process reports that it is ready.
 
         Raises:
-            Unmeasured: it ended, or took too long.
+            Unmeasured: the process ended or took too long.
         """
         told = b""
         while b"ready" not in told:
@@ -64,10 +64,10 @@ class Child:
             told += part
 
     def await_line(self, text: str) -> str:
-        """Wait until a line with this text stands in its log; return the line.
+        """Wait for a line with this text in the log; return the line.
 
         Raises:
-            Unmeasured: it ended, or took too long.
+            Unmeasured: the process ended or took too long.
         """
         deadline = time.monotonic() + READY
         while time.monotonic() < deadline:
@@ -80,12 +80,12 @@ class Child:
         raise self.failure(f"said nothing of {text!r} in {READY:g} s")
 
     def failure(self, what: str) -> Unmeasured:
-        """Make the error that tells what it said last."""
+        """Return an error with the last lines of the log."""
         lines = self.log.read_text("utf-8", "replace").splitlines()
         return Unmeasured("\n".join([f"{self.process.args}: {what}", *lines[-8:]]))
 
     def stop(self) -> None:
-        """Ask it to stop; end it and its children when it does not."""
+        """Ask the process to stop; kill it and its children if it does not."""
         os.close(self._reading)
         family = descendants(self.pid)
         self.process.terminate()
@@ -99,7 +99,7 @@ class Child:
 
 @contextmanager
 def running(arguments: Sequence[str], folder: Path, env: Mapping[str, str]) -> Iterator[Child]:
-    """Run a Python program for the time of the block."""
+    """Run a Python program during the block."""
     child = Child(arguments, folder, env)
     try:
         yield child
@@ -110,10 +110,10 @@ def running(arguments: Sequence[str], folder: Path, env: Mapping[str, str]) -> I
 def figures(
     program: str, arguments: Sequence[str], folder: Path, env: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Run a module of :mod:`benchmarks.programs` to its end; return the JSON it prints last.
+    """Run a module of :mod:`benchmarks.programs`; return the JSON that it prints last.
 
     Raises:
-        Unmeasured: it failed.
+        Unmeasured: the program failed.
     """
     out = finish(["-m", f"benchmarks.programs.{program}", *arguments], folder, env)
     printed: dict[str, Any] = json.loads(out.splitlines()[-1])
@@ -121,10 +121,10 @@ def figures(
 
 
 def finish(arguments: Sequence[str], folder: Path, env: Mapping[str, str]) -> str:
-    """Run a Python program to its end; return what it prints.
+    """Run a Python program; return its output.
 
     Raises:
-        Unmeasured: it failed.
+        Unmeasured: the program failed.
     """
     parent = os.getpid()
     process = subprocess.Popen(
@@ -149,7 +149,7 @@ def finish(arguments: Sequence[str], folder: Path, env: Mapping[str, str]) -> st
 
 
 def descendants(pid: int) -> list[int]:
-    """Return the children of a process and theirs, parents first (proc_pid_task(5))."""
+    """Return all descendants of a process, parents first (proc_pid_task(5))."""
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         for child in map(int, task.read_text("ascii").split()):
@@ -158,9 +158,9 @@ def descendants(pid: int) -> list[int]:
 
 
 def processor_seconds(pid: int) -> float:
-    """Return what a process and its children have used of the processors so far, seconds.
+    """Return the processor time that a process and its children have used so far, in seconds.
 
-    Summed over the threads that live now, from the scheduler's own books (nanoseconds).
+    This is the sum over the threads that live now, from the scheduler's statistics (nanoseconds).
     """
     total = 0
     for each in [pid, *descendants(pid)]:

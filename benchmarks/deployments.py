@@ -1,7 +1,7 @@
-"""Deployments and plugins made for one benchmark, in a folder of its own.
+"""Deployments and plugins for one benchmark, in a separate folder.
 
-Plugins are modules and the metadata of a distribution, written into a folder on ``PYTHONPATH``:
-the host finds them as it finds any installed one.
+A plugin is a module with the metadata of a distribution, in a folder on ``PYTHONPATH``: the host
+finds it like any installed plugin.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks.children import finish
 from benchmarks.model import ROOT
 
-#: A plugin that gives what an ordinary one gives; ``NUMBER`` is its own.
+#: A plugin with typical contributions; ``NUMBER`` makes its names unique.
 _PLUGIN = '''\
 """Plugin NUMBER of many."""
 
@@ -59,12 +59,12 @@ def rolehost_checks():
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A deployment file, and the environment in which the host finds its plugins.
+    """A deployment file and the environment in which the host finds its plugins.
 
     Attributes:
-        folder: where everything is.
+        folder: the folder of all files.
         file: the deployment file.
-        env: variables for the processes.
+        env: environment variables for the processes.
     """
 
     folder: Path
@@ -73,7 +73,7 @@ class Place:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """Return variables that keep everything a process makes inside a folder."""
+    """Return environment variables so that a process creates files only inside a folder."""
     runtime = folder / "run"
     runtime.mkdir(mode=0o700, exist_ok=True)
     return {
@@ -91,10 +91,10 @@ def place(
     """Write a deployment.
 
     Args:
-        folder: made when missing.
-        plugins: entry points to install and enable: name to target.
-        installed: plugins to enable that are installed already.
-        sections: the deployment's sections; values that both TOML and JSON know.
+        folder: created if missing.
+        plugins: entry points to install and enable, name → target.
+        installed: installed plugins to enable.
+        sections: the deployment's sections; only values that both TOML and JSON have.
     """
     folder.mkdir(exist_ok=True)
     (folder / "site").mkdir(exist_ok=True)
@@ -110,12 +110,12 @@ def place(
 
 
 def migrate(made: Place) -> None:
-    """Make the tables of a deployment."""
+    """Create the tables of a deployment."""
     finish(["-m", "rolehost", "migrate", "up", "-d", str(made.file)], made.folder, made.env)
 
 
 def many(folder: Path, count: int) -> dict[str, str]:
-    """Write so many plugin modules, each of its own; return name and target of each."""
+    """Write this number of different plugin modules; return name → target."""
     site = folder / "site"
     site.mkdir(parents=True, exist_ok=True)
     targets = {}
@@ -136,7 +136,7 @@ def _install(site: Path, name: str, target: str) -> None:
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on now."""
+    """Return a free port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

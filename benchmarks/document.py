@@ -1,4 +1,4 @@
-"""Keeps the figures of a run in ``docs/``: the picture, and the table of a page."""
+"""Write the figures of a run to ``docs/``: the picture, and the tables of a page."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 _HTTP = ("http-plain", "http-usual", "http-plugins")
 _DRAMATIQ = ("ephemeral", "ephemeral-redis", "jobs", "jobs-postgres", "pickup", "pickup-engines")
 
-#: Libraries that a benchmark depends on: their versions are told beside its figures.
+#: Libraries that a benchmark uses: the page shows their versions with the figures.
 LIBRARIES: dict[str, tuple[str, ...]] = {
     "falcon": _HTTP,
     "gunicorn": _HTTP,
@@ -37,7 +37,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
 
 
 def keep(figures: Sequence[Figure], command: str) -> None:
-    """Replace the figures and the picture of each group of benchmarks that was measured."""
+    """Replace the figures and the picture of each measured group of benchmarks."""
     for group, names in GROUPS.items():
         measured = [figure for figure in figures if figure.benchmark in names]
         if measured:
@@ -46,7 +46,7 @@ def keep(figures: Sequence[Figure], command: str) -> None:
 
 
 def _replace(group: str, body: str) -> None:
-    """Write between the two lines of the page that name a group."""
+    """Replace the text between the two marker lines of a group on the page."""
     begin, end = f"<!-- figures: {group} -->", f"<!-- /figures: {group} -->"
     text = PAGE.read_text("utf-8")
     before, _, rest = text.partition(begin)
@@ -55,8 +55,8 @@ def _replace(group: str, body: str) -> None:
 
 
 def conditions(figures: Sequence[Figure], command: str) -> str:
-    """Say in a sentence how and where the figures came about."""
-    # One figure of each benchmark: the others are of the same rounds.
+    """Return a sentence with the conditions of the measurement."""
+    # One figure of each benchmark is enough: the others come from the same rounds.
     rounds = {figure.benchmark: figure.quiet for figure in figures}.values()
     quiet = sum(map(sum, rounds))
     of = sum(map(len, rounds))

@@ -1,4 +1,4 @@
-"""The deployment ``deploy/embedded.toml``, all plugins of it, in a folder of its own."""
+"""The deployment ``deploy/embedded.toml`` with all its plugins, in a separate folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FILE = ROOT / "deploy" / "embedded.toml"
 
 
 def environment_of(folder: Path) -> dict[str, str]:
-    """Return the variables that keep the deployment's files in ``folder``, which is made."""
+    """Create ``folder``; return environment variables that keep the deployment's files in it."""
     folder.mkdir(exist_ok=True)
     return environment(folder) | {
         "ROLEHOST__EMBEDDED__PATH": str(folder / "rolehost.db"),
@@ -24,9 +24,9 @@ def environment_of(folder: Path) -> dict[str, str]:
 
 @contextmanager
 def started(folder: Path, port: int | None = None, role: str = "") -> Iterator[Child]:
-    """Run the deployment, or one role of it, with its database in ``folder``.
+    """Run the deployment, or one of its roles, with the database in ``folder``.
 
-    The block is entered when the supervisor says that all of it is ready.
+    The block starts when the supervisor reports that all processes are ready.
     """
     env = environment_of(folder) | {"ROLEHOST__HTTP__BIND": f"127.0.0.1:{port or free_port()}"}
     arguments = ["-m", "rolehost", "run", str(FILE), *(["--role", role] if role else [])]

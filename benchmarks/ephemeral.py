@@ -1,4 +1,4 @@
-"""Ephemeral actors beside bare Dramatiq on the same broker, a SQLite file."""
+"""Ephemeral actors compared with bare Dramatiq on the same broker, a SQLite file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MESSAGES = 5000
 
 
 def run(bench: Bench) -> list[Figure]:
-    """Send messages one by one, then work them off; a fresh process and file each round."""
+    """Send messages one by one, then run them; a new process and file for each round."""
     count = bench.scaled(MESSAGES, 500)
     rounds = interleave(
         _side(bench, "host_ephemeral", count),

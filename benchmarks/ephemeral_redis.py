@@ -1,4 +1,4 @@
-"""Ephemeral actors on Redis, beside Dramatiq with its own Redis broker on the same server."""
+"""Ephemeral actors on Redis, compared with Dramatiq and its Redis broker on the same server."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MESSAGES = 10_000
 #: Worker threads of each process.
 THREADS = 8
 
-#: The rate is that of the messages after the first tenth: all processes are at work then.
+#: The rate excludes the first tenth of the messages: after it all processes are busy.
 WARM = 0.1
 
 _SHOWN = (
@@ -34,7 +34,7 @@ _SHOWN = (
 
 
 def run(bench: Bench) -> list[Figure]:
-    """Send messages one by one, then work them off by one process, then again by two."""
+    """Send messages one by one and run them with one process, then again with two."""
     count = bench.scaled(MESSAGES, MESSAGES // 10)
     with redis_url() as url:
         sides = _Sides(bench, url, count)
@@ -61,10 +61,10 @@ def run(bench: Bench) -> list[Figure]:
 
 @contextmanager
 def redis_url() -> Iterator[str]:
-    """Give a Redis of this run's own, without persistence.
+    """Give the URL of a separate Redis without persistence.
 
     Raises:
-        Unmeasured: there is none on this machine.
+        Unmeasured: Redis is not installed on this machine.
     """
     try:
         with services.start("redis", parameters={"appendonly": "no"}) as server:
@@ -74,7 +74,7 @@ def redis_url() -> Iterator[str]:
 
 
 def redis_place(folder: Path, url: str, postgres: str = "") -> Place:
-    """Write a deployment whose queue is Redis; without PostgreSQL the database is a file."""
+    """Write a deployment with Redis as queue; without PostgreSQL the database is a file."""
     return place(
         folder,
         {"bench-actors": "benchmarks.programs.plugin:actors"},

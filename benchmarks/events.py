@@ -1,10 +1,9 @@
-"""Events on Apache Kafka: the consumer role beside a bare loop of the same client, and FastStream.
+"""Events on Apache Kafka: the consumer role, a bare loop of the same client, and FastStream.
 
-One process reads a topic that was filled before, with a group of its own each round. What is
-compared: *nothing done*: the payload is decoded and counted on both sides. *One row each*: a
-row and the mark of the inbox commit together, on both sides, for each event; the bare loop does
-so one after the other, as a loop does, the role with its threads. The bare loop commits its
-offsets once for each poll of up to 500.
+One process reads a topic that was filled before, with a new group in each round. The cases are:
+*nothing done*: both sides decode and count the payload. *One row each*: both sides commit a row
+and the inbox entry together for each event. The bare loop does this sequentially; the role uses
+its threads. The bare loop commits its offsets once for each poll of up to 500 records.
 """
 
 from __future__ import annotations
@@ -26,18 +25,18 @@ from benchmarks.pairs import Rounds, Side, interleave
 from benchmarks.programs.events_plugin import BATCH, GROUP, TOPIC
 from benchmarks.tally import Tally
 
-#: Events of one round: nothing done, a row each, a row each in batches, published.
+#: Events of one round: nothing done, one row each, one row each in batches, published.
 PLAIN, EACH, MANY, PUBLISHED = 20_000, 4000, 40_000, 20_000
 #: Partitions of a topic, and keys of its events.
 PARTITIONS, KEYS = 4, 1000
-#: The rate is that of the events after the first tenth: the group has been joined then.
+#: The rate excludes the first tenth of the events: after it the process has joined the group.
 WARM = 0.1
 
 CLIENTS = ("kafka-python", "confluent")
 
 _NEAR = Goal(least=0.95)
 
-#: What is shown for each client: the pair, words, the goal.
+#: The figures of each client: the pair, a description, the goal.
 _SHOWN: tuple[tuple[str, str, Goal | None], ...] = (
     ("plain", "events handled, nothing done, beside a bare loop", _NEAR),
     ("each", "events handled, one row each, beside a bare loop", _NEAR),
@@ -48,7 +47,7 @@ _SHOWN: tuple[tuple[str, str, Goal | None], ...] = (
 
 
 def run(bench: Bench) -> list[Figure]:
-    """Measure each pair with each client in turns, on servers of this run's own."""
+    """Measure each pair with each client in turns, on separate servers."""
     found = []
     with _runs(bench) as runs:
         for client in CLIENTS:
@@ -88,7 +87,7 @@ def _runs(bench: Bench) -> Iterator[_Runs]:
 
 
 class _Runs:
-    """Runs programs over the engines."""
+    """Runs programs on the engines."""
 
     def __init__(self, bench: Bench, servers: str, postgres: str) -> None:
         self._bench = bench
@@ -103,7 +102,7 @@ class _Runs:
         }
 
     def pairs(self, client: str) -> dict[str, tuple[Side, Side]]:
-        """Return the sides by the name of what is measured."""
+        """Return the sides by the name of the measurement."""
         plain = self._host(client, "plain", "plain")
         each = self._host(client, "each", "each")
         return {
@@ -115,7 +114,7 @@ class _Runs:
         }
 
     def fill(self) -> None:
-        """Fill the topics, and make a database."""
+        """Fill the topics and create a database."""
         execute(self._admin, "CREATE DATABASE bench_events")
         migrate(self._place("kafka-python", "plain", "plain"))
         execute(self._postgres, "CREATE TABLE effects (id BIGINT GENERATED ALWAYS AS IDENTITY"
@@ -193,8 +192,9 @@ class _Runs:
     def _drain(
         self, program: list[str], rest: list[str], made: Place, topic: str
     ) -> dict[str, float]:
-        """Have a program handle the whole topic; return events a second."""
-        # Of an earlier round too: that its process was ended, which makes the next one careful.
+        """Let a program handle the whole topic; return events per second."""
+        # Also remove the traces of earlier rounds: their killed processes would make the host treat
+        # the next events as possible poison messages.
         execute(
             self._postgres,
             "TRUNCATE effects, rolehost_inbox, rolehost_started_events, rolehost_leases,"
@@ -217,7 +217,7 @@ class _Runs:
 
 
 def _headers(topic: str, number: int) -> list[tuple[str, bytes]]:
-    """Return the headers that an event of the host has."""
+    """Return the headers that the host gives an event."""
     return [
         ("ce_specversion", b"1.0"),
         ("ce_id", b"%s-%d" % (topic.encode(), number)),
@@ -229,7 +229,7 @@ def _headers(topic: str, number: int) -> list[tuple[str, bytes]]:
 
 
 def execute(url: str, sql: str) -> None:
-    """Run one statement outside of any transaction."""
+    """Run one statement outside any transaction."""
     with contextlib.closing(psycopg2.connect(url)) as connection:
         connection.autocommit = True
         with connection.cursor() as cursor:

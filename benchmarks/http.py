@@ -1,4 +1,4 @@
-"""The same route through the host and in bare Falcon, on the same server."""
+"""The same route in the host and in bare Falcon, on the same server."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from benchmarks.pairs import Rounds, Side, interleave
 from benchmarks.sample import ORDER
 from benchmarks.serving import URL, Server
 
-#: Fresh processes of both sides: where things fall in memory differs from start to start, and
-#: with it the speed by some per cent.
+#: New processes of both sides: the memory layout differs between starts, and this changes the
+#: speed by a few per cent.
 LAUNCHES = 3
 
 #: Seconds of load in one round.
@@ -24,12 +24,12 @@ SECONDS = 2.0
 
 Serve = Callable[[Path], AbstractContextManager[Server]]
 
-#: Nothing that the host adds by itself.
+#: Disables everything that the host adds by default.
 _PLAIN = {"request_id": False, "access_log": False}
 
 
 def plain(bench: Bench) -> list[Figure]:
-    """Nothing but the route, on both sides."""
+    """Measure only the route on both sides."""
     return _pairs(
         bench,
         "http-plain",
@@ -43,7 +43,7 @@ def plain(bench: Bench) -> list[Figure]:
 
 
 def usual(bench: Bench) -> list[Figure]:
-    """Request ids, metrics, limits and the access log, on both sides."""
+    """Measure both sides with request ids, metrics, limits and the access log."""
     return _pairs(
         bench,
         "http-usual",
@@ -61,7 +61,7 @@ def usual(bench: Bench) -> list[Figure]:
 
 
 def plugins(bench: Bench) -> list[Figure]:
-    """A hundred ordinary plugins beside the route's own, and one."""
+    """Compare a host with a hundred more plugins to a host with the route's plugin only."""
 
     def serve(count: int) -> Serve:
         return lambda folder: serving.host(folder, installed=["embedded"], others=count, **_PLAIN)

@@ -1,4 +1,4 @@
-"""Durable jobs on SQLite, beside a bare ``sqlite3`` loop of the same statements."""
+"""Durable jobs on SQLite, compared with a bare ``sqlite3`` loop of the same statements."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from benchmarks.ephemeral import worker_place
 from benchmarks.model import Bench, Figure, Goal
 from benchmarks.pairs import Side, interleave
 
-#: Jobs of one round: enqueued one by one, and worked off without and with an effect.
+#: Jobs of one round: enqueued one by one, run without an effect, run with an effect.
 SINGLE, PLAIN, EFFECTS = 1000, 10_000, 3000
 
-#: Durable jobs a second that are wanted.
+#: Minimum rate of durable jobs per second.
 WANTED = Goal(least=2000)
 
-#: Part of the bare loop's rate that is wanted.
+#: Minimum ratio to the rate of the bare loop.
 SHARE = Goal(least=0.6)
 
-#: What is shown: words, the host's samples, the bare ones (empty: none), the goal.
+#: The figures: a description, the host's samples, the bare samples (empty if none), the goal.
 _SHOWN = (
     ("durable jobs run, nothing in them", "plain", "plain", SHARE),
     ("durable jobs run, nothing in them", "plain", "", WANTED),
@@ -29,7 +29,7 @@ _SHOWN = (
 
 
 def run(bench: Bench) -> list[Figure]:
-    """Enqueue jobs, then work them off; a fresh process and file each round."""
+    """Enqueue jobs, then run them; a new process and file for each round."""
     counts = [str(bench.scaled(count, count // 10)) for count in (SINGLE, PLAIN, EFFECTS)]
     rounds = interleave(
         _host(bench, counts),

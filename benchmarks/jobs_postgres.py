@@ -1,7 +1,7 @@
-"""Durable jobs on PostgreSQL, beside Dramatiq, Celery, procrastinate and a bare loop.
+"""Durable jobs on PostgreSQL, compared with Dramatiq, Celery, procrastinate and a bare loop.
 
-Each round of each side has a database of its own on one server, with fsync on; jobs that are
-run are enqueued in bulk before, and every side has the same processes and threads.
+Each round of each side uses a new database on one server with fsync on. The jobs to run are
+enqueued in bulk first. Every side has the same number of processes and threads.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from benchmarks.tally import Tally
 #: Jobs of one round.
 PLAIN, EFFECTS, SINGLE, DRAMATIQ, CELERY, PROCRASTINATE = 30_000, 5000, 8000, 10_000, 4000, 1500
 
-#: Processes that run jobs on each side; each has as many threads as a worker by default.
+#: Processes that run jobs on each side; each has the default number of worker threads.
 PROCESSES = 2
 
-#: The rate is that of the jobs after the first tenth: all processes are at work then.
+#: The rate excludes the first tenth of the jobs: after it all processes are busy.
 WARM = 0.1
 
 _UNFINISHED = (
@@ -40,7 +40,7 @@ _UNFINISHED = (
 
 
 def run(bench: Bench) -> list[Figure]:
-    """Measure each pair in turns, on servers of this run's own."""
+    """Measure each pair in turns, on separate servers."""
     with _sides(bench) as sides:
         pairs = {
             name: interleave(
@@ -54,7 +54,7 @@ def run(bench: Bench) -> list[Figure]:
     return [_figure(pairs[name], *rest) for name, *rest in _SHOWN]
 
 
-#: What is shown: the pair, words, the sample's name, the goal.
+#: The figures: the pair, a description, the name of the samples, the goal.
 _SHOWN: tuple[tuple[str, str, str, Goal | None], ...] = (
     ("dramatiq", "no-op jobs run, beside Dramatiq on Redis", "drain", Goal(least=2)),
     ("loop", "no-op jobs run, beside a bare loop", "drain", None),
@@ -80,7 +80,7 @@ def _figure(rounds: Rounds, what: str, sample: str, goal: Goal | None) -> Figure
 
 @dataclass(frozen=True, slots=True)
 class _Program:
-    """A module of :mod:`benchmarks.programs`, with the arguments of what it can be asked for."""
+    """A module of :mod:`benchmarks.programs` and the arguments of its commands."""
 
     name: str
     fill: Sequence[str]
@@ -88,7 +88,7 @@ class _Program:
 
 
 class _Runs:
-    """Runs programs over the engines, each round with a database of its own."""
+    """Runs programs on the engines, each round with a new database."""
 
     def __init__(self, bench: Bench, postgres: str, redis: str) -> None:
         self._bench = bench
@@ -112,7 +112,7 @@ class _Runs:
         return measure
 
     def bare(self, actor: str, full: int) -> Side:
-        """The ledger's statements in loops, over jobs that the host enqueued."""
+        """The ledger's statements in loops, on jobs that the host enqueued."""
         count = self._count(full)
 
         def measure() -> dict[str, float]:
@@ -140,7 +140,7 @@ class _Runs:
         return measure
 
     def enqueue(self, program: str, command: str, full: int) -> Side:
-        """Jobs enqueued, by the host or in bare statements."""
+        """Jobs enqueued by the host or by bare statements."""
         count = self._count(full)
 
         def measure() -> dict[str, float]:
@@ -162,7 +162,7 @@ class _Runs:
 
     @contextmanager
     def _place(self) -> Iterator[tuple[Place, str]]:
-        """Make a migrated database and a deployment for it; gone afterwards."""
+        """Create a migrated database and a deployment for it; remove both afterwards."""
         name = f"bench_{next(self._number)}"
         url = urlunsplit(urlsplit(self._postgres)._replace(path=f"/{name}"))
         folder = self._bench.folder / name
@@ -190,16 +190,16 @@ class _Runs:
         env: Mapping[str, str],
         ledger: str | None,
     ) -> dict[str, float]:
-        """Enqueue, then have the processes run all of it; return jobs a second.
+        """Enqueue jobs, then let the processes run them all; return jobs per second.
 
         Args:
-            ledger: the database whose rows must be completed too; None: counting is enough.
+            ledger: the database whose job rows must be completed too; None to only count runs.
         """
         module = f"benchmarks.programs.{program.name}"
         if program.fill:
             finish(["-m", module, *program.fill], folder, env)
         if ledger is not None:
-            # What autovacuum would do at a time of its own.
+            # Autovacuum would do the same at an arbitrary time.
             _execute(ledger, "VACUUM ANALYZE")
         _execute(self._postgres, "CHECKPOINT")
         tally = Tally(folder / "tally")

@@ -1,4 +1,4 @@
-"""The testing kit: what a test pays for a host of its own."""
+"""The testing kit: the cost of a separate host for each test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Load for an HTTP server on loopback: wrk when it is installed, else a loop of our own."""
+"""Load for an HTTP server on loopback: wrk if it is installed, else a loop in Python."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.model import Unmeasured
 
-#: Connections that each send their next request when the last one is answered.
+#: Number of connections; each sends its next request after the previous answer.
 CONNECTIONS = 16
 
 _RATE = re.compile(r"(\d+) requests in ([\d.]+)(ms|s|m)")
@@ -20,18 +20,18 @@ _WRONG = re.compile(r"(Non-2xx or 3xx responses: \d+|Socket errors: .*)")
 
 
 def generator() -> str:
-    """Name what makes the load."""
+    """Return the name of the load generator."""
     return "wrk" if shutil.which("wrk") else "asyncio"
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """One kind of request, sent as fast as it is answered.
+    """One kind of request, sent as fast as the server answers.
 
     Attributes:
         port: port on 127.0.0.1.
         path: path of the request.
-        body: JSON to POST; empty sends a GET.
+        body: JSON for a POST; if empty, a GET is sent.
     """
 
     port: int
@@ -39,17 +39,17 @@ class Load:
     body: bytes = b""
 
     def run(self, seconds: float, folder: Path) -> tuple[int, float]:
-        """Send for so many seconds; return the number of answers and the seconds it took.
+        """Send requests for some seconds; return the number of answers and the actual seconds.
 
         Raises:
-            Unmeasured: any answer was not a success, or a connection failed.
+            Unmeasured: an answer was not a success, or a connection failed.
         """
         if generator() == "wrk":
             return self._wrk(seconds, folder)
         return asyncio.run(self._loop(seconds))
 
     def _wrk(self, seconds: float, folder: Path) -> tuple[int, float]:
-        # wrk knows whole seconds only.
+        # wrk accepts only whole seconds.
         whole = max(1, round(seconds))
         command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{whole}s"]
         if self.body:

@@ -10,12 +10,12 @@ from benchmarks.deployments import free_port
 from benchmarks.load import Load
 from benchmarks.model import Bench, Figure, Goal
 
-#: Megabytes (of 1,000,000 bytes) that a role process may hold.
+#: Maximum memory of a role process, in megabytes (1,000,000 bytes).
 WANTED = Goal(most=80.0)
 
 
 def run(bench: Bench) -> list[Figure]:
-    """Start everything, send some requests, and read the kernel's books of each process."""
+    """Start everything, send some requests, and read each process's memory from the kernel."""
     rounds = bench.scaled(3, 1)
     step = bench.begin(rounds, "memory")
     found: dict[str, dict[str, list[float]]] = {}
@@ -42,7 +42,7 @@ def run(bench: Bench) -> list[Figure]:
 
 
 def _name(pid: int, supervisor: int) -> str:
-    """Name a process by its role; of http the parent (gunicorn's master) and the worker."""
+    """Return a process's role; for http also whether it is gunicorn's master or a worker."""
     if pid == supervisor:
         return "supervisor"
     role = Path(f"/proc/{pid}/comm").read_text().strip().removeprefix("rh:").partition(".")[0]
@@ -52,7 +52,7 @@ def _name(pid: int, supervisor: int) -> str:
 
 
 def _sizes(pid: int) -> dict[str, float]:
-    """Return resident and proportional set size, megabytes (proc_pid_smaps(5))."""
+    """Return resident and proportional set size in megabytes (proc_pid_smaps(5))."""
     sizes = {}
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text("ascii").splitlines():
         key, _, rest = line.partition(":")

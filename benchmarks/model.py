@@ -1,4 +1,4 @@
-"""What a benchmark is handed, and what it gives back."""
+"""The input and the results of a benchmark."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What a figure is held against: its median must lie in here.
+    """The bounds for the median of a figure.
 
     Attributes:
-        least: lower bound; None is none.
-        most: upper bound; None is none.
+        least: lower bound; None for no bound.
+        most: upper bound; None for no bound.
     """
 
     least: float | None = None
     most: float | None = None
 
     def held(self, value: float) -> bool:
-        """Say whether a value lies within the bounds."""
+        """Return whether a value is within the bounds."""
         return (self.least is None or value >= self.least) and (
             self.most is None or value <= self.most
         )
@@ -37,7 +37,7 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Median, quartiles and extremes of a few samples."""
+    """Median, quartiles and extremes of samples."""
 
     median: float
     low: float
@@ -60,14 +60,14 @@ class Figure:
     """One line of the result.
 
     Attributes:
-        benchmark: name of the benchmark it is of.
-        what: what was measured, in a few words.
+        benchmark: name of the benchmark.
+        what: short description of the measurement.
         unit: unit of the samples: ``/s``, ``µs``, ``ms``, ``s``, ``MB``.
-        ours: the host's samples, one a round (latencies: one a message).
-        bare: what they are compared with, sample by sample; empty for a figure of its own.
-        quiet: for each sample whether the machine had nothing else to do; empty says yes.
-        inverse: less is better; ratios are then ``bare / ours``, so that more is better.
-        goal: of the ratio's median when there is a ``bare``, else of the samples' median.
+        ours: the host's samples, one for each round (latencies: one for each message).
+        bare: the samples to compare with, one for each of ours; empty if there is no comparison.
+        quiet: for each sample, whether the machine was otherwise idle; empty means always.
+        inverse: less is better; the ratio is then ``bare / ours``, so that more is better.
+        goal: for the median of the ratio if there is a ``bare``, else of the samples.
     """
 
     benchmark: str
@@ -81,13 +81,13 @@ class Figure:
 
     @property
     def kept(self) -> list[int]:
-        """Positions of the samples that count: the quiet ones, when there are three at least."""
+        """Indexes of the samples that count: the quiet ones if there are at least three."""
         quiet = [at for at, still in enumerate(self.quiet) if still]
         return quiet if len(quiet) >= 3 else list(range(len(self.ours)))
 
     @property
     def calm(self) -> bool:
-        """Whether only quiet rounds count; False: too few were, so all of them do."""
+        """Whether only quiet rounds count; False if too few were quiet, so that all count."""
         return not self.quiet or all(self.quiet[at] for at in self.kept)
 
     @property
@@ -97,7 +97,7 @@ class Figure:
 
     @property
     def ratios(self) -> list[float]:
-        """The ratio of each round that counts; empty for a figure of its own."""
+        """The ratio of each round that counts; empty if there is no comparison."""
         if not self.bare:
             return []
         pairs = [(self.ours[at], self.bare[at]) for at in self.kept]
@@ -105,30 +105,30 @@ class Figure:
 
     @property
     def judged(self) -> Spread:
-        """What the goal is about: the ratio when there is one, else the value."""
+        """The values that the goal applies to: the ratios if there are any, else the samples."""
         return Spread.of(self.ratios) if self.bare else self.value
 
     @property
     def held(self) -> bool | None:
-        """Whether the goal is reached; None without a goal."""
+        """Whether the goal is reached; None if there is no goal."""
         return None if self.goal is None else self.goal.held(self.judged.median)
 
 
 class Unmeasured(Exception):
-    """A benchmark cannot be run here, or what it started failed; the message says why."""
+    """A benchmark cannot run here, or one of its programs failed; the message gives the reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
-    """How a benchmark is asked to run.
+    """The options of a benchmark run.
 
     Attributes:
-        folder: an empty temporary folder of its own.
-        rounds: how often each side of a pair is measured.
+        folder: an empty temporary folder for this benchmark.
+        rounds: number of measurements of each side of a pair.
         short: a small run that shows that everything works; its figures mean little.
-        patience: seconds to wait for a quiet machine before each round.
-        begin: given (total steps, label) begins a line of the display; what it returns is
-            called once for each step that is done.
+        patience: maximum seconds to wait for a quiet machine before each round.
+        begin: called with (total steps, label) to start a line of the progress display; returns
+            a function to call once after each step.
     """
 
     folder: Path
@@ -138,5 +138,5 @@ class Bench:
     begin: Callable[[int, str], Callable[[], None]] = field(repr=False)
 
     def scaled(self, full: int, short: int) -> int:
-        """Return how many of something to do."""
+        """Return the number for a full run or a short run."""
         return short if self.short else full

@@ -1,4 +1,4 @@
-"""Two sides measured in turns, in one run."""
+"""Measure two sides in turns in one run."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 from benchmarks import quiet
 
-#: Measures one round of one side; returns figures by name.
+#: A function that measures one round of one side and returns figures by name.
 Side = Callable[[], Mapping[str, float]]
 
 
 @dataclass(slots=True)
 class Rounds:
-    """The samples of both sides by the name of the figure, round by round."""
+    """The samples of both sides by name of the figure, one for each round."""
 
     ours: dict[str, list[float]] = field(default_factory=dict)
     bare: dict[str, list[float]] = field(default_factory=dict)
@@ -39,17 +39,17 @@ def interleave(
 ) -> Rounds:
     """Measure both sides in turns: ours, bare, bare, ours, ours, bare …
 
-    The order changes from round to round, so that a drift of the machine (heat, a growing
-    file) falls on both sides alike.
+    The order changes after each round, so that a drift of the machine (heat, a growing file)
+    affects both sides equally.
 
     Args:
         ours: the host.
-        bare: what it is compared with.
-        rounds: how many rounds of both.
+        bare: the other side.
+        rounds: number of rounds of each side.
         step: called after each round.
-        patience: seconds to wait for a quiet machine before each round.
-        into: earlier rounds to add to.
-        warm: measure both once before, uncounted.
+        patience: maximum seconds to wait for a quiet machine before each round.
+        into: earlier rounds to extend.
+        warm: first measure each side once and ignore the result.
     """
     measured = into if into is not None else Rounds()
     if warm:

@@ -1,4 +1,4 @@
-"""From enqueueing to start, with a worker process that has nothing to do."""
+"""Latency from enqueueing to start, with an idle worker process."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from benchmarks.ephemeral_redis import THREADS, redis_place, redis_url
 from benchmarks.model import Bench, Figure, Goal, Unmeasured
 from benchmarks.tally import Tally
 
-#: Jobs that are timed, one after the other, with pauses in between.
+#: Number of timed jobs, one after the other with pauses.
 JOBS = 200
 
-#: Milliseconds in which half of them must have started.
+#: Maximum median latency in milliseconds.
 WANTED = Goal(most=10.0)
 
 
 def run(bench: Bench) -> list[Figure]:
-    """Time single jobs from another process, from the call of enqueue() to the actor's start."""
+    """Time single jobs of another process, from the call of enqueue() to the actor's start."""
     count = bench.scaled(JOBS, 20)
     step = bench.begin(1, "pickup")
     made = worker_place(bench, "pickup")
@@ -47,9 +47,9 @@ def run(bench: Bench) -> list[Figure]:
 
 
 def on_engines(bench: Bench) -> list[Figure]:
-    """Time messages on Redis, jobs on PostgreSQL that Redis wakes for, and Dramatiq, in turns.
+    """Time messages on Redis, jobs on PostgreSQL with wake-ups by Redis, and Dramatiq, in turns.
 
-    One worker of the host and one of Dramatiq alone wait on the same Redis all the time.
+    One worker of the host and one of bare Dramatiq wait on the same Redis all the time.
     """
     count = bench.scaled(JOBS, 20)
     step = bench.begin(1, "pickup-engines")

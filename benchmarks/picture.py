@@ -1,4 +1,4 @@
-"""Figures as a picture: every round a dot, the median a bar, the goal a mark."""
+"""Draw figures: a dot for each round, a bar for the median, a mark for the goal."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from benchmarks.table import number
 _HELD = {True: "#1a7f37", False: "#cf222e", None: "#57606a"}
 _GOAL = "#0969da"
 
-#: Marks on the axis of figures against their goals.
+#: Ticks on the axis of figures relative to their goals.
 _MARKS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
 def draw(figures: Sequence[Figure], path: Path) -> None:
-    """Write a picture of the figures: ratios above, figures of their own below.
+    """Draw the figures: ratios above, figures without a comparison below.
 
     Raises:
         Unmeasured: matplotlib is not installed.
@@ -51,7 +51,7 @@ def draw(figures: Sequence[Figure], path: Path) -> None:
 
 
 def _ratios(axis: Any, figures: Sequence[Figure]) -> None:
-    # One round beside somebody else's work must not squeeze all others into a corner.
+    # One outlier (a round with other load) must not compress the scale for all others.
     edge = 1.3 * max(1.2, *(figure.judged.high for figure in figures))
     axis.set_xlim(0, edge)
     for at, figure in enumerate(figures):

@@ -1,22 +1,22 @@
-"""Whether the machine has anything else to do; a round beside a test run says little."""
+"""Detect other load on the machine: a round during a test run has little meaning."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
 
-#: Part of all processors that may be busy with something else in a quiet round.
+#: Maximum share of all processors that other work may use in a quiet round.
 STILL = 0.12
 
-#: Seconds over which it is looked at, and seconds a round waits for quiet at most.
+#: Seconds of one sample, and maximum seconds that a round waits for a quiet machine.
 LOOK, PATIENCE = 0.2, 5.0
 
 
 def _ticks() -> tuple[int, int]:
     """Return busy and total clock ticks of all processors since boot (proc_stat(5)).
 
-    A processor that waits for a disk counts as busy: a commit beside somebody else's takes
-    several times as long.
+    A processor that waits for a disk counts as busy: a commit takes several times as long while
+    another program commits.
     """
     user, nice, system, idle, iowait, irq, softirq, steal, *_ = map(
         int, Path("/proc/stat").read_text("ascii").splitlines()[0].split()[1:]
@@ -26,7 +26,7 @@ def _ticks() -> tuple[int, int]:
 
 
 def still() -> bool:
-    """Look for a moment, while nothing of ours works, whether the machine is quiet."""
+    """Return whether the machine is quiet now; call it while the benchmark is idle."""
     busy, total = _ticks()
     time.sleep(LOOK)
     busy_then, total_then = _ticks()
@@ -34,7 +34,7 @@ def still() -> bool:
 
 
 def await_still(patience: float) -> bool:
-    """Wait until the machine is quiet; False when it was not in so many seconds."""
+    """Wait until the machine is quiet; return False if it was not within this time."""
     deadline = time.monotonic() + patience
     while not still():
         if time.monotonic() >= deadline:

@@ -1,4 +1,4 @@
-"""Which benchmarks there are."""
+"""The list of all benchmarks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from benchmarks import (
 )
 from benchmarks.model import Bench, Figure
 
-#: Name → (what it answers, how to run it), in the order in which they are run.
+#: Name → (the question it answers, the function to run), in the order of the runs.
 BENCHMARKS: dict[str, tuple[str, Callable[[Bench], list[Figure]]]] = {
     "http-plain": ("What does a route cost in the host, beside bare Falcon?", http.plain),
     "http-usual": ("And with ids, metrics, limits and a log on both sides?", http.usual),
@@ -55,7 +55,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Bench], list[Figure]]]] = {
 
 _ENGINES = ("ephemeral-redis", "jobs-postgres", "events", "cache", "pickup-engines")
 
-#: Group → its benchmarks: what needs no server, and what is measured on engines.
+#: Group → its benchmarks: those without a server, and those on engines.
 GROUPS: dict[str, tuple[str, ...]] = {
     "embedded": tuple(name for name in BENCHMARKS if name not in _ENGINES),
     "engines": _ENGINES,

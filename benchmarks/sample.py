@@ -1,4 +1,4 @@
-"""What both sides of the HTTP pairs serve: one small JSON document, and an echo of one."""
+"""The resource of both sides of the HTTP pairs: a small JSON document, and an echo of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from falcon.media import JSONHandler
 
-#: About 300 bytes of JSON, as an API answers with.
+#: About 300 bytes of JSON, a typical answer of an API.
 ORDER = {
     "id": "ord_2gT7cVqk0cZqk5xJmF0Jm3",
     "state": "paid",
@@ -35,7 +35,7 @@ class Orders:
 
 
 def use_msgspec(app: Any) -> None:
-    """Give a bare application the host's JSON codec, so that none of its speed counts for us."""
+    """Give a bare application the host's JSON codec, so that both sides have the same codec."""
     handler = JSONHandler(dumps=msgspec.json.encode, loads=msgspec.json.decode)
     for options in (app.req_options, app.resp_options):
         options.media_handlers["application/json"] = handler

@@ -1,4 +1,4 @@
-"""Starts the two servers of an HTTP pair: the role http of the host, and bare Falcon."""
+"""Start the two servers of an HTTP pair: the host's role http, and bare Falcon."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Any
 from benchmarks.children import READY, Child, running
 from benchmarks.deployments import environment, free_port, many, migrate, place
 
-#: Where the sample route answers.
+#: Path of the sample route.
 URL = "/orders/42"
 
-#: gunicorn's settings of the host, on the command line; see rolehost.roles.http.server.
+#: The host's gunicorn settings as command-line options; see rolehost.roles.http.server.
 _GUNICORN = (
     "--worker-class=asgi",
     "--workers=1",
@@ -32,10 +32,10 @@ _GUNICORN = (
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server that answers.
+    """A running server.
 
     Attributes:
-        child: its process; gunicorn's worker is a child of that.
+        child: its process; gunicorn's worker is a child of this process.
         port: its port on 127.0.0.1.
     """
 
@@ -50,10 +50,10 @@ def host(
     """Serve the sample route with the host.
 
     Args:
-        folder: made when missing.
+        folder: created if missing.
         installed: names of installed plugins to enable.
-        others: how many generated plugins to enable besides; they need ``embedded``.
-        settings: of ``[http]``.
+        others: number of generated plugins to enable too; they need ``embedded``.
+        settings: the settings of ``[http]``.
     """
     port = free_port()
     folder.mkdir()
@@ -76,8 +76,8 @@ def falcon(folder: Path, *, usual: bool = False) -> Iterator[Server]:
     """Serve the sample route with Falcon and gunicorn alone.
 
     Args:
-        folder: made when missing.
-        usual: with the middleware that services usually have.
+        folder: created if missing.
+        usual: add the middleware that services usually have.
     """
     port = free_port()
     folder.mkdir()

@@ -1,4 +1,4 @@
-"""How long starting takes: of a deployment until it is ready, and of whole commands."""
+"""The start time of a deployment until it is ready, and the run time of whole commands."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from benchmarks import embedded, quiet
 from benchmarks.children import finish
 from benchmarks.model import Bench, Figure, Goal
 
-#: What is started: (words, role or empty for all, a new database each time, goal).
+#: The starts: (description, role or empty for all, whether each has a new database, goal).
 _KINDS = (
     ("all plugins, all roles", "", False, Goal(most=1.0)),
     ("all plugins, all roles, new database", "", True, None),
@@ -18,7 +18,7 @@ _KINDS = (
 
 
 def run(bench: Bench) -> list[Figure]:
-    """Start deployments in turns; a first start fills the caches and is not counted."""
+    """Start deployments in turns; the first start fills the caches and does not count."""
     step = bench.begin(bench.rounds * len(_KINDS), "startup")
     seconds: list[list[float]] = [[] for _ in _KINDS]
     quiets: list[list[bool]] = [[] for _ in _KINDS]
@@ -46,7 +46,7 @@ def run(bench: Bench) -> list[Figure]:
     ]
 
 
-#: Commands whose whole process is timed, and the seconds that it may take.
+#: Commands to time, and the maximum seconds of the whole process.
 _COMMANDS = {
     "--help": 0.2,
     "plugins": 0.35,
@@ -62,12 +62,12 @@ _COMMANDS = {
     "check": None,
 }
 
-#: Times that each command is run at least.
+#: Minimum number of runs of each command.
 _TIMES = 10
 
 
 def commands(bench: Bench) -> list[Figure]:
-    """Run the commands in turns on ``deploy/embedded.toml``; a first run of each is not counted."""
+    """Run the commands in turns on ``deploy/embedded.toml``; the first run does not count."""
     rounds = bench.rounds if bench.short else max(_TIMES, bench.rounds)
     step = bench.begin(rounds * len(_COMMANDS), "commands")
     folder = bench.folder / "commands"

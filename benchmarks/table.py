@@ -34,7 +34,7 @@ def markdown_table(figures: Sequence[Figure]) -> str:
 
 
 def row(figure: Figure) -> tuple[str, ...]:
-    """Return the cells of one figure; its spread is quartiles, then extremes in brackets."""
+    """Return the cells of one figure; the spread is quartiles, then extremes in brackets."""
     judged = figure.judged
     bare = ratio = ""
     if figure.bare:
@@ -53,7 +53,7 @@ def row(figure: Figure) -> tuple[str, ...]:
 
 
 def number(value: float, unit: str) -> str:
-    """Return a value with its unit, with as many digits as it is worth."""
+    """Return a value with its unit and a sensible number of digits."""
     return f"{value:,.{_digits(value)}f}{'' if unit.startswith('/') else ' '}{unit}"
 
 

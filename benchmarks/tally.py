@@ -1,4 +1,4 @@
-"""Counts what several processes have done, in memory that they share with who measures."""
+"""Count the work of several processes in memory shared with the measuring process."""
 
 from __future__ import annotations
 
@@ -12,32 +12,30 @@ from pathlib import Path
 
 from benchmarks.model import Unmeasured
 
-#: Most processes that count, and most threads that count in one of them.
+#: Maximum number of counting processes, and of counting threads in each.
 PROCESSES, THREADS = 16, 32
-#: Seconds within which everything must be done.
+#: Timeout in seconds for all work.
 LONGEST = 120.0
-#: Seconds between looks: short beside a round, long beside a look.
+#: Polling interval in seconds: short compared with a round, long compared with one poll.
 LOOK = 0.002
 _CELL = struct.Struct("=q")
 
 
 class _Own(threading.local):
-    """What the calling thread counts: its cell, 0 before it has one, and its count."""
+    """State of the calling thread: its cell (0 before it has one) and its count."""
 
     cell = 0
     counted = 0
 
 
 class Tally:
-    """A file of cells: one says that work may begin; each process has one of being ready, and
-    one for each of its threads of the jobs that it counted.
+    """A file of cells: one start flag, one ready flag for each process, one count for each thread.
 
-    A thread has a cell of its own because a lock that all of them take for each job would be
-    what is measured.
+    Each thread has its own cell because a shared lock for each job would distort the measurement.
 
     Args:
-        path: the file; made when missing.
-        slot: which counter is that of this process, from 0.
+        path: the file; created if missing.
+        slot: the index of this process, from 0.
     """
 
     def __init__(self, path: Path, slot: int = 0) -> None:
@@ -54,11 +52,11 @@ class Tally:
         self._own = _Own()
 
     def count(self, _number: int = 0) -> None:
-        """Count one job of this process; for any thread."""
+        """Count one job of this process; any thread may call this."""
         self.count_many(1)
 
     def count_many(self, jobs: int) -> None:
-        """Count several jobs of this process; for any thread."""
+        """Count several jobs of this process; any thread may call this."""
         own = self._own
         if not own.cell:
             own.cell = next(self._free)
@@ -66,12 +64,12 @@ class Tally:
         self._write(own.cell, own.counted)
 
     def await_begin(self) -> None:
-        """Say that this process is ready, and wait until work may begin."""
+        """Mark this process as ready and wait for the start flag."""
         self._write(1 + self._slot, 1)
         _await(lambda: self._sum(0, 1) == 1)
 
     def await_ready(self, processes: int) -> None:
-        """Wait until so many processes are ready.
+        """Wait until this number of processes is ready.
 
         Raises:
             Unmeasured: it took too long.
@@ -79,11 +77,11 @@ class Tally:
         _await(lambda: self._sum(1, PROCESSES) >= processes)
 
     def begin(self) -> None:
-        """Let all processes begin."""
+        """Set the start flag for all processes."""
         self._write(0, 1)
 
     def await_total(self, jobs: int) -> None:
-        """Wait until so many have been counted by all processes.
+        """Wait until all processes together have counted this number of jobs.
 
         Raises:
             Unmeasured: it took too long.
@@ -92,7 +90,7 @@ class Tally:
 
     @property
     def total(self) -> int:
-        """What all processes have counted."""
+        """Return the count of all processes together."""
         return self._sum(1 + PROCESSES, PROCESSES * THREADS)
 
     def _write(self, cell: int, value: int) -> None:

@@ -1,1 +1,1 @@
-"""Programs that benchmarks run as processes of their own."""
+"""Programs that benchmarks run as separate processes."""

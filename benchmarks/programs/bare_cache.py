@@ -1,4 +1,4 @@
-"""Reads and writes the cache through a client library alone, then with msgspec by hand."""
+"""Read and write the cache with the bare client library, then with msgspec added."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Set = Callable[[str, bytes], object]
 
 
 def redis(url: str) -> tuple[Get, Set]:
-    """redis-py as it comes."""
+    """redis-py with its defaults."""
     from redis import Redis
 
     client = Redis.from_url(url)
@@ -23,7 +23,7 @@ def redis(url: str) -> tuple[Get, Set]:
 
 
 def memcached(url: str) -> tuple[Get, Set]:
-    """pymemcache's client for threads, with answers that are waited for."""
+    """pymemcache's thread-safe client, which waits for each answer."""
     from pymemcache.client.base import PooledClient
 
     client = PooledClient(url, no_delay=True, timeout=2, default_noreply=False)
@@ -31,7 +31,7 @@ def memcached(url: str) -> tuple[Get, Set]:
 
 
 def main(kind: str, url: str, count: int) -> None:
-    """Print calls a second of each kind."""
+    """Print calls per second of each kind."""
     get, put = {"redis": redis, "memcached": memcached}[kind](url)
     value = Order()
     data = msgspec.msgpack.encode(value)

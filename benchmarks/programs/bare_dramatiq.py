@@ -1,4 +1,4 @@
-"""Sends and runs messages with Dramatiq alone, on the embedded broker."""
+"""Send and run messages with bare Dramatiq on the embedded broker."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks.programs.plugin import Countdown
 
 
 def main(file: Path, count: int) -> None:
-    """Print messages sent and run a second, and microseconds of processor for each run."""
+    """Print messages sent and run per second, and processor microseconds for each run."""
     queue = EmbeddedQueue(EmbeddedSettings(path=file.with_name("bench.db")))
     broker = queue.broker()
     for middleware in default_middleware:

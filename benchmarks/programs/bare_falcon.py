@@ -1,4 +1,4 @@
-"""Bare Falcon, for gunicorn; with ``BENCH_USUAL`` also what services usually add to it."""
+"""Bare Falcon for gunicorn; ``BENCH_USUAL`` adds the usual middleware of services."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from structlog.contextvars import bind_contextvars, clear_contextvars, merge_con
 
 from benchmarks import sample
 
-#: Largest body, bytes; the host's default.
+#: Maximum body size in bytes; the host's default.
 MAX_BODY = 2_097_152
 
 
 class Usual:
-    """Request id, Content-Length check, one JSON line, two metrics: as it is usually written."""
+    """The usual middleware: request id, Content-Length check, one JSON log line, two metrics."""
 
     def __init__(self) -> None:
         from prometheus_client import Counter, Histogram

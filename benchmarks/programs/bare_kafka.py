@@ -1,4 +1,4 @@
-"""Events in the loop that each client's documents show, or published by its producer alone."""
+"""Handle events in the loop of each client's documentation, or publish with its producer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _EFFECT = "INSERT INTO effects (number) VALUES (%s)"
 
 
 def batches(client: str, servers: str, topic: str, group: str) -> Iterator[list[Any]]:
-    """Give (value, headers) of what each poll returns; commit when it was handled."""
+    """Yield the (value, headers) pairs of each poll; commit after they were handled."""
     if client == "confluent":
         yield from _confluent(servers, topic, group)
     else:
@@ -60,7 +60,7 @@ def _kafka_python(servers: str, topic: str, group: str) -> Iterator[list[Any]]:
         auto_offset_reset="earliest",
     )
     while True:
-        # Shorter polls have been seen to lose the assignment while the group is being joined.
+        # With shorter polls the client sometimes lost its assignment while it joined the group.
         found = consumer.poll(1000, max_records=BATCH)
         if found:
             yield [(each.value, each.headers) for part in found.values() for each in part]
@@ -68,7 +68,7 @@ def _kafka_python(servers: str, topic: str, group: str) -> Iterator[list[Any]]:
 
 
 def drain(kind: str, where: list[str], tally: Tally, database: str) -> None:
-    """Handle events until the process is ended; each has the effects of the host's handler."""
+    """Handle events until the process is stopped, with the same effects as the host's handler."""
     decode = msgspec.json.Decoder(Order).decode
     handle: Callable[[bytes, Any], None]
     if kind == "plain":
@@ -96,7 +96,7 @@ def drain(kind: str, where: list[str], tally: Tally, database: str) -> None:
 
 
 def publish(client: str, servers: str, topic: str, count: int, together: int) -> None:
-    """Publish with the producer alone, flushing after so many; print how many a second."""
+    """Publish with the bare producer and flush after each batch; print events per second."""
     records = [(b"x" * 100, b"key-%d" % (number % 1000)) for number in range(together)]
     send, flush = _producer(client, servers, topic)
 
@@ -105,7 +105,7 @@ def publish(client: str, servers: str, topic: str, count: int, together: int) ->
             send(value, key)
         flush()
 
-    round_()  # so that it is connected
+    round_()  # opens the connection
     began = time.perf_counter()
     for _ in range(count // together):
         round_()

@@ -1,4 +1,4 @@
-"""Dramatiq's worker over its in-memory broker: what handing a message to a thread costs alone."""
+"""Dramatiq's worker on its in-memory broker: the bare cost of passing a message to a thread."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.programs.plugin import Countdown
 
 
 def main(count: int) -> None:
-    """Print messages run a second, with the middleware that the host's worker has."""
+    """Print messages run per second, with the middleware of the host's worker."""
     middleware = [AgeLimit(), TimeLimit(), ShutdownNotifications(notify_shutdown=True), Retries()]
     broker = StubBroker(middleware=middleware)
     countdown = Countdown()

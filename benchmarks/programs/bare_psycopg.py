@@ -1,7 +1,7 @@
-"""The statements of durable jobs in loops over psycopg2, and nothing else.
+"""The statements of durable jobs in bare psycopg2 loops.
 
-The texts are those of the host's ledger, written down while it runs against a recorder, so
-that both sides always run the same ones.
+A recorder captures the SQL of the host's ledger, so that both sides always run the same
+statements.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rolehost.deployment.model import WorkerSettings
 from benchmarks.programs.bare_sqlite import ACTORS, BATCH, Recorded, new_job, now
 from benchmarks.tally import Tally
 
-#: As many as the host's worker has, and as the benchmark has on the host's side.
+#: The number of threads of the host's worker, and of the benchmark's host side.
 THREADS = WorkerSettings().threads
 
 _LEDGER = Ledger(
@@ -46,7 +46,7 @@ _FINISH = _text(lambda tx: _LEDGER.finish(tx, _JOB, Finish("completed", 0, True,
 
 
 class _Finishing:
-    """A transaction that runs a statement of the ledger's on a connection's cursor."""
+    """A transaction that runs a statement of the ledger on a connection's cursor."""
 
     def __init__(self, cursor: Any) -> None:
         self._cursor = cursor
@@ -85,7 +85,7 @@ def effects(connection: Connection, tally: Tally) -> None:
             for row in rows:
                 cursor.execute("BEGIN")
                 cursor.execute("INSERT INTO effects (number) VALUES (%s)", (row[0],))
-                # The order of the claimed columns: id first, token ninth.
+                # The claimed columns: id is the first, token the ninth.
                 end = ("completed", now(), 1, None, now(), row[0], row[8])
                 cursor.execute(_FINISH, end)
                 cursor.execute("COMMIT")
@@ -100,7 +100,7 @@ def _claim(cursor: Any) -> list[tuple[Any, ...]]:
 
 
 def single(connection: Connection, count: int) -> None:
-    """Insert jobs one a transaction."""
+    """Insert jobs, each in its own transaction."""
     with connection.cursor() as cursor:
         for number in range(count):
             cursor.execute("BEGIN")
@@ -110,7 +110,7 @@ def single(connection: Connection, count: int) -> None:
 
 
 def bulk(url: str, count: int) -> float:
-    """Insert jobs by COPY in one transaction; return jobs a second."""
+    """Insert jobs with COPY in one transaction; return jobs per second."""
     connection = _connect(url)
     began = time.perf_counter()
     rows = io.StringIO()
@@ -125,7 +125,7 @@ def bulk(url: str, count: int) -> float:
 
 
 def _copied(value: object) -> str:
-    """Return a value as COPY's text format has it; no text here holds what it escapes."""
+    """Return a value in COPY's text format; no text here contains characters to escape."""
     if value is None:
         return r"\N"
     return rf"\\x{value.hex()}" if isinstance(value, bytes) else str(value)
@@ -138,7 +138,7 @@ def _connect(url: str) -> Connection:
 
 
 def _threads(url: str, run: Callable[[Connection], None], await_begin: Callable[[], None]) -> float:
-    """Run in so many threads, each with a connection; return the seconds that it took."""
+    """Run a function in all threads, each with its own connection; return the seconds."""
     connections = [_connect(url) for _ in range(THREADS)]
     threads = [threading.Thread(target=run, args=(each,)) for each in connections]
     await_begin()

@@ -1,7 +1,7 @@
-"""The statements of durable jobs in a loop over ``sqlite3``, and nothing else.
+"""The statements of durable jobs in a bare ``sqlite3`` loop.
 
-The texts are those of the host's ledger, written down while it runs against a recorder, so
-that both sides always run the same ones.
+A recorder captures the SQL of the host's ledger, so that both sides always run the same
+statements.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from rolehost.deployment.model import WorkerSettings
 
 from benchmarks.programs.worker import started
 
-#: Most rows claimed at once: the host's default.
+#: Maximum rows of one claim: the host's default.
 BATCH = WorkerSettings().prefetch
 
 ACTORS = ("answer", "effect", "nothing")
 
 
 class Recorded:
-    """A transaction that keeps the text of the last statement and does nothing."""
+    """A transaction that only records the last statement."""
 
     def __init__(self) -> None:
         self.text = ""
@@ -48,7 +48,7 @@ class Recorded:
 
 
 class Statements:
-    """The texts of the ledger's statements."""
+    """The SQL of the ledger's statements."""
 
     def __init__(self) -> None:
         ledger = Ledger(SimpleNamespace(capabilities=frozenset()))  # type: ignore[arg-type]
@@ -68,7 +68,7 @@ class Statements:
 
 
 def new_job(actor: str, number: int) -> NewJob:
-    """Make a row to be inserted."""
+    """Return a row to insert."""
     arguments = b'{"number":%d}' % number
     return NewJob("bench", actor, "available", 0, now(), arguments, None, None, now(), None)
 
@@ -79,7 +79,7 @@ def now() -> int:
 
 
 class Loop:
-    """The loop, over one connection with the host's settings."""
+    """The loop on one connection with the host's settings."""
 
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(path, isolation_level=None, cached_statements=512)
@@ -90,7 +90,7 @@ class Loop:
         self._sql = Statements()
 
     def enqueue(self, count: int) -> float:
-        """Insert jobs one a transaction; return jobs a second."""
+        """Insert jobs, each in its own transaction; return jobs per second."""
         began = time.perf_counter()
         for number in range(count):
             self.execute("BEGIN IMMEDIATE")
@@ -99,7 +99,7 @@ class Loop:
         return count / (time.perf_counter() - began)
 
     def plain(self, count: int) -> float:
-        """Claim and complete jobs in batches; return jobs a second."""
+        """Claim and complete jobs in batches; return jobs per second."""
         self._fill("nothing", count)
         began = time.perf_counter()
         finished: list[tuple[Any, ...]] = []
@@ -140,14 +140,14 @@ class Loop:
 
     @staticmethod
     def _finish(row: Any) -> tuple[Any, ...]:
-        # The order of the claimed columns: id first, token ninth.
+        # The claimed columns: id is the first, token the ninth.
         return ("completed", now(), 1, None, now(), row[0], row[8])
 
 
 def main(file: Path, single: int, plain: int, effects: int) -> None:
-    """Print jobs a second: enqueued one by one, run in bulk, run with an effect."""
+    """Print jobs per second: enqueued one by one, run in bulk, run with an effect."""
     with started(file, "command"):
-        pass  # makes the schema
+        pass  # creates the schema
     loop = Loop(file.with_name("bench.db"))
     loop.execute("CREATE TABLE effects (id INTEGER PRIMARY KEY, number INTEGER NOT NULL)")
     loop.enqueue(1)

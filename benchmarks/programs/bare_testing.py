@@ -1,4 +1,4 @@
-"""The same route in a bare Falcon application, asked by Falcon's own testing client."""
+"""The same route in a bare Falcon application, called by Falcon's testing client."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.sample import PATH, Orders, use_msgspec
 
 
 def rate(ask: Callable[[], object], count: int) -> float:
-    """Return how often a second something can be asked."""
+    """Return calls per second."""
     ask()
     began = time.perf_counter()
     for _ in range(count):
@@ -23,7 +23,7 @@ def rate(ask: Callable[[], object], count: int) -> float:
 
 
 def main(count: int) -> None:
-    """Print requests a second."""
+    """Print requests per second."""
     app = falcon.asgi.App()
     use_msgspec(app)
     app.add_route(PATH, Orders())

@@ -1,4 +1,4 @@
-"""Sends and runs no-op tasks with Celery, on Redis, results ignored."""
+"""Send and run no-op tasks with Celery on Redis; results are ignored."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def fill(url: str, count: int) -> None:
 
 
 def drain(url: str, threads: int, tally: Tally) -> None:
-    """Run tasks until the process is ended."""
+    """Run tasks until the process is stopped."""
     app = _declare(url, tally)
     app.finalize()
     tally.await_begin()

@@ -1,4 +1,4 @@
-"""Sends and runs no-op messages with Dramatiq alone, on Redis."""
+"""Send and run no-op messages with bare Dramatiq on Redis."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from benchmarks.tally import Tally
 
 
 class Actors(NamedTuple):
-    """Actors of one broker."""
+    """The actors of one broker."""
 
     nothing: dramatiq.Actor[[int], None]
     answer: dramatiq.Actor[[int, str], None]
 
 
 def declare(url: str, tally: Tally | None) -> Actors:
-    """Make a broker and its actors; without a tally they can only be sent to."""
+    """Create a broker and its actors; without a tally, messages can be sent but not run."""
     broker = RedisBroker(url=url)
 
     @dramatiq.actor(broker=broker, queue_name="bench", actor_name="nothing")
@@ -40,9 +40,9 @@ def declare(url: str, tally: Tally | None) -> Actors:
 
 
 def fill(url: str, count: int) -> None:
-    """Send messages; print how many a second."""
+    """Send messages; print messages per second."""
     actor = declare(url, None).nothing
-    actor.broker.client.ping()  # so that it is connected
+    actor.broker.client.ping()  # opens the connection
     began = time.perf_counter()
     for number in range(count):
         actor.send(number)
@@ -50,7 +50,7 @@ def fill(url: str, count: int) -> None:
 
 
 def drain(url: str, threads: int, tally: Tally) -> None:
-    """Run messages until the process is ended."""
+    """Run messages until the process is stopped."""
     broker = declare(url, tally).nothing.broker
     broker.emit_after("process_boot")
     worker = dramatiq.Worker(broker, worker_threads=threads)

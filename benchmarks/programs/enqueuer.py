@@ -1,4 +1,4 @@
-"""Sends single jobs to idle workers and hears from each how long it took to start."""
+"""Send single jobs to idle workers and receive the start latency of each."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from pathlib import Path
 from benchmarks.programs import plugin
 from benchmarks.programs.worker import started
 
-#: Seconds between jobs, in which workers fall idle again; random, so as not to meet their own
-#: rhythm.
+#: Seconds between jobs, so that workers become idle again; random, so that the jobs do not
+#: synchronise with the polling of the workers.
 PAUSE = (0.08, 0.16)
 
-#: Seconds for one answer, at most.
+#: Timeout in seconds for one answer.
 LONGEST = 10.0
 
-#: Jobs of each kind that are not counted: the first ones open connections.
+#: Jobs of each kind that do not count: the first ones open connections.
 WARM = 5
 
-#: Sends one job: given the time on this machine's clock, and where to answer.
+#: A function that sends one job: takes the current time and the address for the answer.
 Send = Callable[[int, str], object]
 
 
 def main(file: Path, count: int, redis: str) -> None:
-    """Print by kind the milliseconds from each call that sends a job to the start of it.
+    """Print for each kind the milliseconds from the call that sends a job to the job's start.
 
     Args:
-        file: the deployment.
+        file: the deployment file.
         count: jobs of each kind, sent in turns.
-        redis: URL of the server on which Dramatiq alone waits too; empty: nobody does, and
-            ephemeral messages are not sent either.
+        redis: URL of the server on which bare Dramatiq waits too; if empty, neither Dramatiq
+            nor ephemeral messages are measured.
     """
     path = str(file.with_name("answers.socket"))
     chance = random.Random(1)

@@ -1,4 +1,4 @@
-"""The plugins of the event benchmarks: one handler each, of the topic and group that are given."""
+"""The plugins of the event benchmarks: one handler each, with a given topic and group."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Any
 import msgspec
 from rolehost.api import Event, EventContext, Handler, PluginInfo, handler, hookimpl
 
-#: Variables that name topic and group: every round reads with a group of its own.
+#: Environment variables with the topic and the group: every round reads with a new group.
 TOPIC, GROUP = "BENCH_TOPIC", "BENCH_GROUP"
-#: Most events of a batch.
+#: Maximum events of a batch.
 BATCH = 500
 
 
 class Order(msgspec.Struct):
-    """What an event carries."""
+    """The payload of an event."""
 
     number: int
     customer: str
     total: float
 
 
-#: Told of so many events that were handled; set by the program that measures.
+#: Called with the number of handled events; the measuring program sets it.
 counted: Callable[[int], None] = id
 
 
@@ -33,7 +33,7 @@ def nothing(_context: EventContext, _event: Event[Order]) -> None:
 
 
 def effect(context: EventContext, event: Event[Order]) -> None:
-    """Write one row, which commits together with the mark in the inbox."""
+    """Write one row, which commits together with the inbox entry."""
     with context.services.unit_of_work() as work:
         work.database.peewee.execute_sql(
             "INSERT INTO effects (number) VALUES (%s)", (event.data.number,)
@@ -42,7 +42,7 @@ def effect(context: EventContext, event: Event[Order]) -> None:
 
 
 def effects(context: EventContext, events: list[Event[Order]]) -> None:
-    """Write a row for each event, all in one statement."""
+    """Write a row for each event in one statement."""
     with context.services.unit_of_work() as work:
         rows = ", ".join(["(%s)"] * len(events))
         work.database.peewee.execute_sql(

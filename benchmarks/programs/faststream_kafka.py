@@ -1,4 +1,4 @@
-"""Events handled by FastStream, with either client."""
+"""Handle events with FastStream and either client."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.tally import Tally
 
 
 def broker_of(client: str, servers: str) -> Any:
-    """Return a broker that says nothing of each message."""
+    """Return a broker that does not log each message."""
     if client == "confluent":
         from faststream.confluent import KafkaBroker as Broker
     else:
@@ -24,7 +24,7 @@ def broker_of(client: str, servers: str) -> Any:
 
 
 async def drain(client: str, servers: str, topic: str, group: str, tally: Tally) -> None:
-    """Handle events until the process is ended."""
+    """Handle events until the process is stopped."""
     broker = broker_of(client, servers)
     decode = msgspec.json.Decoder(Order).decode
 

@@ -1,4 +1,4 @@
-"""Reads and writes the cache through the host: the storage kind, and the layer above it."""
+"""Read and write the host's cache: the storage kind, and the layer above it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from benchmarks.programs.worker import started
 
 @hookimpl
 def rolehost_plugin() -> PluginInfo:
-    """Need what is measured; this module is the plugin of its own deployment."""
+    """Require the measured storage; this module is the plugin of its deployment."""
     return PluginInfo(api=1, requires=("database", "cache"))
 
 
 def main(file: Path, count: int) -> None:
-    """Print calls a second of each kind."""
+    """Print calls per second of each kind."""
     with started(file) as process:
         services = process.services
         cache, value = services.cache, Order()

@@ -1,4 +1,4 @@
-"""Sends ephemeral messages through the host and runs them in its worker role."""
+"""Send ephemeral messages through the host and run them in its worker role."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from benchmarks.tally import Tally
 
 
 def main(file: Path, count: int) -> None:
-    """Print messages sent and run a second, and microseconds of processor for each run."""
+    """Print messages sent and run per second, and processor microseconds for each run."""
     with started(file) as process:
         send = process.services.send
-        send(plugin.passing, number=-1)  # what the first one makes is not counted
+        send(plugin.passing, number=-1)  # the setup of the first call does not count
         began = time.perf_counter()
         for number in range(count):
             send(plugin.passing, number=number)
@@ -38,10 +38,10 @@ def main(file: Path, count: int) -> None:
 
 
 def fill(file: Path, count: int) -> None:
-    """Send messages; print how many a second."""
+    """Send messages; print messages per second."""
     with started(file, "command") as process:
         send = process.services.send
-        process.services.queue.ping()  # so that it is connected
+        process.services.queue.ping()  # opens the connection
         began = time.perf_counter()
         for number in range(count):
             send(plugin.passing, number=number)
@@ -49,7 +49,7 @@ def fill(file: Path, count: int) -> None:
 
 
 def drain(file: Path, tally: Tally) -> None:
-    """Run messages until the process is ended."""
+    """Run messages until the process is stopped."""
     plugin.countdown = tally  # type: ignore[assignment]  # counts across processes
     with started(file) as process:
         worker = WorkerRole(process)

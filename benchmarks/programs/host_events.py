@@ -1,4 +1,4 @@
-"""Handles events in the host's consumer role, or publishes through its stream."""
+"""Handle events in the host's consumer role, or publish through its stream."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks.tally import Tally
 
 
 def drain(file: Path, tally: Tally) -> None:
-    """Handle events until the process is ended."""
+    """Handle events until the process is stopped."""
     events_plugin.counted = tally.count_many
     with started(file, "consumer") as process:
         role = ConsumerRole(process)
@@ -27,13 +27,13 @@ def drain(file: Path, tally: Tally) -> None:
 
 
 def publish(file: Path, topic: str, count: int, together: int) -> None:
-    """Publish through the stream, so many in each call; print how many a second."""
+    """Publish batches through the stream; print events per second."""
     with started(file, "command") as process:
         stream = process.services.stream
         records = [
             Record(topic, b"x" * 100, b"key-%d" % (number % 1000)) for number in range(together)
         ]
-        stream.publish(records)  # so that it is connected
+        stream.publish(records)  # opens the connection
         began = time.perf_counter()
         for _ in range(count // together):
             stream.publish(records)

@@ -1,4 +1,4 @@
-"""Enqueues durable jobs through the host and runs them in its worker role."""
+"""Enqueue durable jobs through the host and run them in its worker role."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks.programs.worker import started
 
 
 def main(file: Path, single: int, plain: int, effects: int) -> None:
-    """Print jobs a second: enqueued one by one, run in bulk, run with an effect."""
+    """Print jobs per second: enqueued one by one, run in bulk, run with an effect."""
     with started(file) as process:
         database = process.services.database
         with database.transaction() as tx:
@@ -38,7 +38,7 @@ def main(file: Path, single: int, plain: int, effects: int) -> None:
 
 
 def _drain(process: Process, actor: Actor, count: int) -> float:
-    """Run so many jobs that wait; return jobs a second."""
+    """Run this number of waiting jobs; return jobs per second."""
     services = process.services
     with services.unit_of_work() as work:
         work.enqueue_many(actor, [{"number": number} for number in range(count)])
@@ -58,7 +58,7 @@ def _drain(process: Process, actor: Actor, count: int) -> float:
 
 
 def _unfinished(database: Database) -> bool:
-    """Say whether completions are still to be written."""
+    """Return whether completions are still to be written."""
     with database.session():
         return bool(
             database.read(

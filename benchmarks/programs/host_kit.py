@@ -70,7 +70,7 @@ class Plugin:
 
 
 def started() -> float:
-    """Return the milliseconds from nothing to a host that takes requests and jobs, and back."""
+    """Return the milliseconds to start a host that takes requests and jobs, and to stop it."""
     began = time.perf_counter()
     hosts = Hosts()
     hosts({"kit": Plugin()})
@@ -79,7 +79,7 @@ def started() -> float:
 
 
 def drained(count: int) -> float:
-    """Return how many jobs a second are enqueued, run and finished."""
+    """Return the number of jobs enqueued, run and finished per second."""
     hosts = Hosts()
     here = hosts({"kit": Plugin()})
     began = time.perf_counter()
@@ -93,7 +93,7 @@ def drained(count: int) -> float:
 
 
 def requested(count: int) -> float:
-    """Return how many requests a second are answered."""
+    """Return the number of requests answered per second."""
     hosts = Hosts()
     client = hosts({"kit": Plugin()}).client
     found = rate(lambda: client.get("/orders/1").json, count)
@@ -102,7 +102,7 @@ def requested(count: int) -> float:
 
 
 def main(count: int) -> None:
-    """Print milliseconds of a start, and what is done in a second."""
+    """Print the milliseconds of a start, and the rates of jobs and requests."""
     started()
     times = [started() for _ in range(max(3, count // 50))]
     print(

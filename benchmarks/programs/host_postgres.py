@@ -1,4 +1,4 @@
-"""Enqueues durable jobs through the host, or runs them in its worker role, on PostgreSQL."""
+"""Enqueue durable jobs through the host, or run them in its worker role, on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from benchmarks.programs import plugin
 from benchmarks.programs.worker import started
 from benchmarks.tally import Tally
 
-#: Threads that enqueue at once.
+#: Threads that enqueue concurrently.
 THREADS = 8
 
 
 def fill(file: Path, actor: str, count: int) -> None:
-    """Enqueue jobs in bulk; print how many a second."""
+    """Enqueue jobs in bulk; print jobs per second."""
     with started(file, "command") as process:
-        process.services.database.ping()  # so that it is connected
+        process.services.database.ping()  # opens the connection
         began = time.perf_counter()
         with process.services.unit_of_work() as work:
             work.enqueue_many(actor, [{"number": number} for number in range(count)])
@@ -30,7 +30,7 @@ def fill(file: Path, actor: str, count: int) -> None:
 
 
 def drain(file: Path, tally: Tally) -> None:
-    """Run jobs until the process is ended."""
+    """Run jobs until the process is stopped."""
     plugin.countdown = tally  # type: ignore[assignment]  # counts across processes
     with started(file) as process:
         worker = WorkerRole(process)
@@ -40,7 +40,7 @@ def drain(file: Path, tally: Tally) -> None:
 
 
 def enqueue(file: Path, count: int) -> None:
-    """Enqueue jobs one a transaction, by several threads; print how many a second."""
+    """Enqueue jobs from several threads, each in its own transaction; print jobs per second."""
     with started(file, "command") as process:
         connected = threading.Barrier(THREADS + 1)
         threads = [
@@ -58,7 +58,7 @@ def enqueue(file: Path, count: int) -> None:
 
 
 def _enqueue(services: Services, count: int, connected: threading.Barrier) -> None:
-    services.enqueue(plugin.nothing, number=-1)  # so that its thread has a connection
+    services.enqueue(plugin.nothing, number=-1)  # opens the connection of this thread
     connected.wait()
     for number in range(count):
         services.enqueue(plugin.nothing, number=number)

@@ -1,4 +1,4 @@
-"""What both sides of the cache benchmark keep: one value, under keys like those of a service."""
+"""The data of both sides of the cache benchmark: one value, under keys of a typical service."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import msgspec
 
-#: Keys that are used in turn.
+#: Number of keys, used in turn.
 KEYS = [f"order:{number}" for number in range(1000)]
 
-#: Seconds that a value lives.
+#: Time to live of a value in seconds.
 TTL = 600
 
 
@@ -26,7 +26,7 @@ class Order(msgspec.Struct):
 
 
 def rate(count: int, call: Callable[[str], object]) -> float:
-    """Return how many calls a second one thread makes; the first tenth is not counted."""
+    """Return calls per second in one thread; the first tenth does not count."""
     for number in range(count // 10):
         call(KEYS[number % len(KEYS)])
     began = time.perf_counter()

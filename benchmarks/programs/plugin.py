@@ -1,4 +1,4 @@
-"""The plugin that the benchmarks' deployments enable: a route, and actors to be timed."""
+"""The plugin that the benchmarks' deployments enable: a route, and actors to time."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from rolehost.api import (
 
 
 class Countdown:
-    """Calls back when so many jobs have run; threads count without a lock.
+    """Calls back when a given number of jobs has run; threads count without a lock.
 
-    Each job has a number of its own, and a set takes additions from threads as they come.
+    Each job has a unique number, and adding to a set is thread-safe.
     """
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ def nothing(_job: JobContext, number: int) -> None:
 
 @actor(queue="bench")
 def effect(job: JobContext, number: int) -> None:
-    """Write one row together with the completion."""
+    """Write one row in the transaction of the completion."""
     with job.services.unit_of_work() as work:
         database = work.database.peewee
         database.execute_sql(f"INSERT INTO effects (number) VALUES ({database.param})", (number,))
@@ -60,25 +60,25 @@ def effect(job: JobContext, number: int) -> None:
 
 @actor(queue="bench")
 def answer(_job: JobContext, sent: int, path: str) -> None:
-    """Tell how long this job took to start."""
+    """Report the start latency of this job."""
     tell(sent, path)
 
 
 @actor(queue="bench", durable=False)
 def passing_answer(_services: Services, sent: int, path: str) -> None:
-    """Tell how long this message took to start."""
+    """Report the start latency of this message."""
     tell(sent, path)
 
 
 def tell(sent: int, path: str) -> None:
-    """Tell a socket how many nanoseconds ago something was sent."""
+    """Send the nanoseconds since ``sent`` to a socket."""
     waited = time.monotonic_ns() - sent
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as caller:
         caller.sendto(str(waited).encode(), path)
 
 
 class Routes:
-    """A plugin with the sample route alone; needs no storage."""
+    """A plugin with only the sample route; needs no storage."""
 
     @hookimpl
     def rolehost_plugin(self) -> PluginInfo:

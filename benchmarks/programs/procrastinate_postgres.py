@@ -1,4 +1,4 @@
-"""Defers and runs no-op jobs with procrastinate, on PostgreSQL."""
+"""Defer and run no-op jobs with procrastinate on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _declare(url: str, tally: Tally | None) -> procrastinate.App:
 
 
 async def fill(url: str, count: int) -> None:
-    """Make its tables and defer jobs in one statement."""
+    """Create the tables and defer jobs in one statement."""
     app = _declare(url, None)
     async with app.open_async():
         await app.schema_manager.apply_schema_async()
@@ -31,7 +31,7 @@ async def fill(url: str, count: int) -> None:
 
 
 async def drain(url: str, concurrency: int, tally: Tally) -> None:
-    """Run jobs until the process is ended."""
+    """Run jobs until the process is stopped."""
     app = _declare(url, tally)
     async with app.open_async():
         tally.await_begin()

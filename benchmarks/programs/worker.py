@@ -1,4 +1,4 @@
-"""A process of the worker role inside a program that measures."""
+"""A process of the worker role inside a measuring program."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rolehost.schema import HOST_SET, up
 
 @contextmanager
 def started(file: Path, role: str = "worker") -> Iterator[Process]:
-    """Compose a deployment, bring its schema up, and start a process of it."""
+    """Compose a deployment, migrate its schema, and start one of its processes."""
     composition = compose(load(file))
     logs.configure(composition.deployment.host.log)
     database = composition.backends["database"].value.factory()
@@ -25,7 +25,7 @@ def started(file: Path, role: str = "worker") -> Iterator[Process]:
     database.close()
     process = Process(composition, role=role)
     process.start()
-    # As processes of roles do.
+    # As in role processes.
     gc.freeze()
     try:
         yield process
