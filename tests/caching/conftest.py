@@ -14,14 +14,14 @@ ENGINES = [pytest.param(name, marks=pytest.mark.engine) for name in ("redis", "m
 
 @pytest.fixture(params=ENGINES)
 def make_shared(request: pytest.FixtureRequest) -> Callable[[], Cache]:
-    """A function, of a module, that makes a client of one shared cache."""
+    """A function that creates a client of one shared cache."""
     url = request.getfixturevalue(f"{request.param}_url")
     return partial(getattr(kit, request.param), url, f"test-{secrets.token_hex(6)}")
 
 
 @pytest.fixture(params=["embedded", *ENGINES])
 def cache(request: pytest.FixtureRequest) -> Iterator[Cache]:
-    """A cache of each kind that there is."""
+    """A cache of each kind."""
     if request.param == "embedded":
         made = kit.embedded()
     else:

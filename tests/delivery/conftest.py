@@ -1,6 +1,6 @@
-"""A delivery runtime over a real database, with a clock that stands still and a seeded source.
+"""A delivery runtime on a real database, with a manual clock and a seeded random source.
 
-Over SQLite, and over PostgreSQL where rolehost-postgres is installed.
+The database is SQLite, and also PostgreSQL if rolehost-postgres is installed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from rolehost_embedded.settings import EmbeddedSettings
 
 
 class ManualClock:
-    """Time moves when a test says so."""
+    """A clock that a test advances."""
 
     def __init__(self) -> None:
         self.at = 1_700_000_000_000
@@ -40,7 +40,7 @@ class ManualClock:
 
 
 class Bench:
-    """What a test of the delivery contract holds in its hands."""
+    """The objects that a test of the delivery contract needs."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -84,7 +84,7 @@ class Bench:
             return runtime.ledger.claim(tx, "default", actors, owner, limit)
 
     def run(self, job: ClaimedJob, interrupts: tuple[type[BaseException], ...] = ()) -> str:
-        """Run an attempt and write its end, as a worker does; return the job's state."""
+        """Run an attempt and store its result, as a worker does; return the job's state."""
         end = Runner(self.runtime, _services(self.runtime), interrupts).run(job)
         if end is not None:
             with self.database.session(), self.database.transaction() as tx:
@@ -107,7 +107,7 @@ class Bench:
 
 
 class _Services:
-    """The part of the services that actors of these tests use."""
+    """The subset of the services that the actors of these tests use."""
 
     def __init__(self, runtime: DeliveryRuntime) -> None:
         self.unit_of_work = partial(scopes.unit_of_work, runtime)
@@ -134,7 +134,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
 
 
 def _postgresql(url: str) -> Iterator[Database]:
-    """Give a schema of its own in a server's database."""
+    """Give a database with a separate schema on a server."""
     from psycopg2.extensions import make_dsn
     from rolehost_postgres.database import PostgresDatabase
     from rolehost_postgres.settings import PostgresSettings
@@ -156,7 +156,7 @@ def _postgresql(url: str) -> Iterator[Database]:
 def database_away(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], AbstractContextManager[None]]:
-    """Return a block in which the backend answers as when its server cannot be reached."""
+    """Return a context in which the backend fails as if its server were unreachable."""
 
     def away(*_: Any, **__: Any) -> Any:
         raise StorageUnavailable("the server cannot be reached")

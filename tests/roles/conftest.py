@@ -17,7 +17,7 @@ from rolehost.services import ProcessServices
 
 
 class Collected:
-    """Collects what actors and handlers of a test do; tests wait for it and do not sleep."""
+    """Records the calls of a test's actors and handlers; tests wait for them without sleeping."""
 
     def __init__(self) -> None:
         self.items: list[Any] = []
@@ -37,7 +37,7 @@ class Collected:
 
 
 class Plugin:
-    """A plugin object of a test's own actors, handlers and schedules."""
+    """A plugin object with the actors, handlers and schedules of a test."""
 
     def __init__(self, actors: Any, handlers: Any, schedules: Any) -> None:
         self._actors, self._handlers, self._schedules = actors, handlers, schedules

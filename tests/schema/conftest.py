@@ -21,7 +21,7 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
-    """Write files of a package of migrations; returns the package's name."""
+    """A function that writes the files of a migrations package and returns the package's name."""
     folder = tmp_path / "importable"
     folder.mkdir()
     monkeypatch.syspath_prepend(folder)
