@@ -82,7 +82,8 @@ def split(subject: str) -> tuple[str, str]:
     """
     kind, separator, name = subject.partition(":")
     if not separator or kind not in KINDS:
-        hint = did_you_mean(kind, KINDS) or f"KIND is one of {', '.join(KINDS)}"
+        near = "" if kind in KINDS else did_you_mean(kind, KINDS)
+        hint = near or f"KIND is one of {', '.join(KINDS)}"
         raise click.BadParameter(f"{subject!r} is not KIND:NAME; {hint}", param_hint="KIND:NAME")
     return kind, name
 

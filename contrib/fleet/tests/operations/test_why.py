@@ -164,3 +164,11 @@ def test_other_plugins_are_for_one_deployment_alone(why, capsys):
     assert one(capsys, "till.toml", "--plugins", "embedded,whyshop")["queue"] == "parcels"
     assert invoke(["why", "actor:shop.ship", "*.toml", "--plugins", "whyshop"]) == 2
     assert "--plugins is for one deployment" in capsys.readouterr().err
+
+
+def test_a_kind_without_a_name_is_answered_with_the_kinds(why, capsys):
+    assert invoke(["why", "actor"]) == 2
+    error = capsys.readouterr().err
+    assert "'actor' is not KIND:NAME; KIND is one of plugin, route, actor" in error
+    assert invoke(["why", "actr:shop.ship"]) == 2
+    assert 'did you mean "actor"?' in capsys.readouterr().err
