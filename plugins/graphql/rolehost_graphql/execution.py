@@ -95,7 +95,7 @@ def _error(message: str, code: str, **extensions: Any) -> dict[str, Any]:
     return {"errors": [{"message": message, "extensions": {"code": code, **extensions}}]}
 
 
-class Engine:
+class Executor:
     """Executes operations of one schema; thread-safe."""
 
     def __init__(

@@ -44,7 +44,7 @@ def rolehost_plugin() -> PluginInfo:
 def rolehost_routes(context: DeclareContext) -> Sequence[Route | ErrorFormat | Authentication]:
     """Return the routes of the merged API; report conflicts between the plugins' parts."""
     from rolehost_graphql.assets import Assets
-    from rolehost_graphql.execution import Engine
+    from rolehost_graphql.execution import Executor
     from rolehost_graphql.merging import merge
     from rolehost_graphql.resources import (
         AssetResource,
@@ -61,12 +61,12 @@ def rolehost_routes(context: DeclareContext) -> Sequence[Route | ErrorFormat | A
     # None if the hook could not be collected. The routes are declared anyway, so that they are
     # listed and checked for conflicts, but they are not served.
     parts = context.extensions.get(HOOK)
-    engine = None
+    executor = None
     if parts is not None:
         translations = [part.value.translate for part in parts if part.value.translate is not None]
-        engine = Engine(merge(parts), settings, translations, introspection=introspection)
+        executor = Executor(merge(parts), settings, translations, introspection=introspection)
     assets = Assets(settings.path) if shows_page else None
-    resource = GraphqlResource(engine, settings, assets)
+    resource = GraphqlResource(executor, settings, assets)
     # Idempotency keys need a database, which a read-only deployment may not have.
     changes = any(part.value.mutation is not None for part in parts or ())
     given: list[Route | ErrorFormat | Authentication] = [

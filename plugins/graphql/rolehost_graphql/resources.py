@@ -14,7 +14,7 @@ from rolehost_graphql import errors, metrics, requests
 from rolehost_graphql.assets import Assets, page
 from rolehost_graphql.context import Context
 from rolehost_graphql.declarations import Schema
-from rolehost_graphql.execution import Answer, Asked, Engine, Refusal
+from rolehost_graphql.execution import Answer, Asked, Executor, Refusal
 from rolehost_graphql.loops import Loops
 from rolehost_graphql.settings import GraphqlSettings
 
@@ -34,13 +34,13 @@ class GraphqlResource:
     """The API. Its responders are synchronous: each request has a thread and a connection.
 
     Args:
-        engine: executes operations; None if the composition is only inspected, not run.
+        executor: executes operations; None if the composition is only inspected, not run.
     """
 
     def __init__(
-        self, engine: Engine | None, settings: GraphqlSettings, assets: Assets | None
+        self, executor: Executor | None, settings: GraphqlSettings, assets: Assets | None
     ) -> None:
-        self._engine = engine
+        self._executor = executor
         self._settings = settings
         self._assets = assets
 
@@ -79,10 +79,10 @@ class GraphqlResource:
         _send(resp, answer, media_type)
 
     def _run(self, req: Any, asked: Asked, *, only_queries: bool) -> Answer:
-        assert self._engine is not None
+        assert self._executor is not None
         services = req.context.services
         context = Context(services, req, self._settings.time_limit)
-        work = self._engine.run(asked, context, only_queries=only_queries)
+        work = self._executor.run(asked, context, only_queries=only_queries)
         return services.get(Loops).run(work)  # type: ignore[no-any-return]
 
 

@@ -11,7 +11,7 @@ from rolehost.api.http import operation
 from rolehost_ops.health import Health, Result
 
 
-class Report(msgspec.Struct, frozen=True):
+class HealthReport(msgspec.Struct, frozen=True):
     """The body of both answers.
 
     Attributes:
@@ -27,7 +27,8 @@ class Report(msgspec.Struct, frozen=True):
 
 
 _encode = msgspec.json.Encoder().encode
-_OK = _encode(Report("ok"))
+RESPONSES = {200: HealthReport, 503: HealthReport}
+_OK = _encode(HealthReport("ok"))
 
 
 class Healthz:
@@ -36,7 +37,9 @@ class Healthz:
     def __init__(self, health: Health) -> None:
         self._health = health
 
-    @operation(summary="Whether the process is alive", responses={200: Report, 503: Report})
+    @operation(
+        summary="Whether the process is alive", responses={200: HealthReport, 503: HealthReport}
+    )
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """Answer 200, or 503 when a check that declares ``live`` fails."""
         _no_store(resp)
@@ -58,7 +61,10 @@ class Readyz:
     def __init__(self, health: Health) -> None:
         self._health = health
 
-    @operation(summary="Whether the process takes requests", responses={200: Report, 503: Report})
+    @operation(
+        summary="Whether the process takes requests",
+        responses={200: HealthReport, 503: HealthReport},
+    )
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """Answer 200, or 503 when draining, or when a backend or a check fails."""
         _no_store(resp)
@@ -66,7 +72,7 @@ class Readyz:
         # A draining process is not ready in any case, so its checks do not run.
         if services.draining:
             resp.status = falcon.HTTP_503
-            resp.data = _encode(Report("draining"))
+            resp.data = _encode(HealthReport("draining"))
             return
         results = await self._health.ask(self._health.readiness(services))
         _answer(resp, results, sorted(services.degraded))
@@ -89,4 +95,4 @@ def _answer(
     if failed:
         resp.status = falcon.HTTP_503
     status = "failed" if failed else "degraded" if degraded else "ok"
-    resp.data = _encode(Report(status, results, degraded or msgspec.UNSET))
+    resp.data = _encode(HealthReport(status, results, degraded or msgspec.UNSET))
