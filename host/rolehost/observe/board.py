@@ -1,7 +1,6 @@
 """What the supervisor shows its processes: which of them hang, and how many it has replaced.
 
-It is an anonymous file that all of them inherit. Only the supervisor writes it; a look at it costs
-one system call.
+It is an anonymous file that all of them inherit; only the supervisor writes it.
 """
 
 from __future__ import annotations
@@ -17,14 +16,9 @@ BOARD_VARIABLE = "ROLEHOST_BOARD_FD"
 
 
 class Hang(NamedTuple):
-    """One process that hangs.
+    """One process that hangs: ``worker.0``, or ``http`` and its process id.
 
-    Attributes:
-        process: ``worker.0``; for a process of the role http, ``http`` and its process id.
-        pid: its process id.
-        part: the part of it that makes no progress.
-        since: when the supervisor found it, :func:`time.monotonic`.
-        silent: seconds without progress before that.
+    ``part`` made no progress for ``silent`` seconds before ``since`` (:func:`time.monotonic`).
     """
 
     process: str
@@ -42,12 +36,10 @@ class Hang(NamedTuple):
 
 
 class Notice(NamedTuple):
-    """The content of the board.
+    """The processes that hang and are not replaced yet, and the numbers of restarts.
 
-    Attributes:
-        hangs: the processes that hang and are not replaced yet.
-        restarts: role → reason (``death`` or ``hang``) → number of processes replaced since the
-            supervisor started, without those that a reload replaced.
+    ``restarts``: role → reason (``death`` or ``hang``) → number of processes replaced since the
+    supervisor started, without those that a reload replaced.
     """
 
     hangs: tuple[Hang, ...] = ()
@@ -55,11 +47,7 @@ class Notice(NamedTuple):
 
 
 class Board:
-    """A process's view of the board.
-
-    Args:
-        number: file descriptor; None without a supervisor: the board stays empty.
-    """
+    """A process's view of the board; without a supervisor (``number`` None) it stays empty."""
 
     def __init__(self, number: int | None = None) -> None:
         self._number = number

@@ -1,7 +1,6 @@
-"""The two forms of a log line, with the standard library alone.
+"""The two forms of a log line, the same in the supervisor and in its children.
 
-The supervisor, which imports little, writes its lines with these functions, so that its output
-looks like that of its children.
+It uses the standard library alone, because the supervisor imports little.
 """
 
 from __future__ import annotations

@@ -14,11 +14,7 @@ WHOLE = "the whole process"
 
 
 class RunningClock:
-    """Seconds in which this process ran.
-
-    Args:
-        longest: the most seconds that may pass between two looks while it runs.
-    """
+    """Seconds in which this process ran; two looks are at most ``longest`` seconds apart."""
 
     def __init__(self, longest: float) -> None:
         self.longest = longest

@@ -73,9 +73,7 @@ class Recorders:
 class Measures:
     """Gives measurements of plugins' own metrics to the recorders. Thread-safe.
 
-    Args:
-        recorders: of the process.
-        strict: raise an error for an undeclared metric; False: count it as such and drop it.
+    An undeclared metric is an error if ``strict``, else it is counted as such and dropped.
     """
 
     def __init__(self, recorders: Recorders, *, strict: bool) -> None:
@@ -92,9 +90,7 @@ class Measures:
     ) -> None:
         """Record a value of a metric, see :meth:`rolehost.api.Services.measure`.
 
-        Args:
-            declared: the metrics of the enabled plugins, by name.
-            metric: must be one of them: one name with two meanings would spoil a whole scrape.
+        The metric must be declared: one name with two meanings would spoil a whole scrape.
         """
         known = declared.get(metric.name)
         if known is None or (known.value is not metric and known.value != metric):
