@@ -90,14 +90,8 @@ def local(req: Any) -> None:
 
     A page in a browser can send requests to a loopback address too. Three headers reveal it:
     ``Host``, because a name of the page's domain may resolve to 127.0.0.1 (DNS rebinding);
-    ``Origin`` or ``Sec-Fetch-Site``; and a ``Content-Type`` that a browser sends to other origins
-    without a preflight request (Fetch, "CORS-safelisted").
-
-    Raises:
-        falcon.HTTPBadRequest: one of these headers is there twice.
-        falcon.HTTPForbidden: the request has another host name, came through a proxy, or was sent
-            by a page of another origin.
-        falcon.HTTPUnsupportedMediaType: the body is not JSON.
+    ``Origin`` or ``Sec-Fetch-Site``; and a ``Content-Type`` that a browser sends to other
+    origins without a preflight request (Fetch, "CORS-safelisted").
     """
     headers: dict[bytes, bytes] = dict(req.scope["headers"])
     judged = [name for name, _ in req.scope["headers"] if name in _JUDGED]
@@ -128,7 +122,6 @@ def local(req: Any) -> None:
 
 @lru_cache(maxsize=256)
 def _is_local(host: bytes) -> bool:
-    """Return whether a header ``Host``, with or without a port, names loopback."""
     text = host.decode("latin-1")
     name, colon, port = text.rpartition(":")
     return names_loopback(name if colon and port.isascii() and port.isdecimal() else text)

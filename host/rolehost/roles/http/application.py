@@ -35,13 +35,7 @@ _DEGRADED_RETRY_AFTER = 30
 
 
 class Application:
-    """The HTTP application of one process.
-
-    Attributes:
-        asgi: the ASGI callable.
-        threads: the threads of synchronous responders.
-        streams: its event streams.
-    """
+    """One process's ASGI callable, threads of synchronous responders, and event streams."""
 
     def __init__(self, asgi: Asgi, threads: Threads, streams: EventStreams) -> None:
         self.asgi = asgi
@@ -62,15 +56,9 @@ def build(
 ) -> Application:
     """Build the application of a composition.
 
-    The cost of a request does not depend on the number of plugins.
-
-    Args:
-        composition: its routes, error formats and middleware are used.
-        services: becomes ``req.context.services``; its ``request_scope`` serves routes that
-            are idempotent.
-        recorders: receive each request, if there is any recorder now.
-        settings: ``[http]`` of them.
-        not_found: makes the answer where no route matches; None: 404.
+    The cost of a request does not depend on the number of plugins. ``services`` becomes
+    ``req.context.services``. Recorders are used if there are any now. ``not_found`` makes the
+    answer where no route matches; None: 404.
     """
     http = settings.http
     threads = Threads(http.threads, "responder")
@@ -121,7 +109,6 @@ def _add_degraded(router: Router, composition: Composition) -> None:
 
 
 def _refusing(route: Route, plugin: str) -> Route:
-    """Return a route with the same path and methods that answers 503."""
 
     async def refuse(*_: Any, **__: Any) -> None:
         raise falcon.HTTPServiceUnavailable(
@@ -140,11 +127,7 @@ class StartupApplication(Application):
 
     It serves the routes that allow it (:attr:`~rolehost.api.Route.waiting`); all others answer
     503. A liveness probe must succeed meanwhile, or its orchestrator would end a process that
-    only has to wait.
-
-    Args:
-        composition: its waiting routes, error formats and backends are used. The checks of plugins
-            are not, because no plugin has been started.
+    only has to wait. Checks of plugins are not used, because no plugin has been started.
     """
 
     def __init__(self, composition: Composition) -> None:

@@ -32,12 +32,7 @@ class Request(falcon.asgi.Request):
 
     @property
     def stream(self) -> BoundedStream:  # type: ignore[override]
-        """The body.
-
-        Raises:
-            falcon.HTTPContentTooLarge: more came than the route allows.
-            BodyIncomplete: the client left; when reading, not here.
-        """
+        """The body; if the client leaves, reading (not this call) raises BodyIncomplete."""
         if self._stream is None:
             first = self._first_event or {}
             receive = self._receive
@@ -72,13 +67,8 @@ async def call_within_limit(
 ) -> None:
     """Call an application with a request that may have a body, unless the body is too large.
 
-    Args:
-        app: the application.
-        smallest: the smallest limit of any route, bytes; a body up to it passes without a look at
-            its route.
-        scope: of a request whose route is decided.
-        receive: see ASGI.
-        send: see ASGI.
+    The route of the request is decided. A body up to ``smallest`` bytes, the smallest limit of
+    any route, passes without a look at it.
     """
     error = _refusal(scope, smallest)
     if error is not None:

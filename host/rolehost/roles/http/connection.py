@@ -47,13 +47,7 @@ class Progress:
         self._began = None
 
     def stalled(self, waiting: int, now: float, timeout: float) -> bool:
-        """Return whether the client took too little for too long.
-
-        Args:
-            waiting: bytes in the write buffer.
-            now: a monotonic time, seconds.
-            timeout: seconds.
-        """
+        """Return whether the client took too little of the ``waiting`` bytes for ``timeout`` s."""
         if not waiting:
             self._began = None
             return False
@@ -68,11 +62,7 @@ class Progress:
 
 
 class Connection(ASGIProtocol):  # type: ignore[misc]
-    """A client's connection; the only code that uses private names of gunicorn's protocol.
-
-    Args:
-        worker: the :class:`~rolehost.roles.http.worker.HostWorker` that accepted it.
-    """
+    """A client's connection; the only code that uses private names of gunicorn's protocol."""
 
     worker: Any
 
@@ -123,12 +113,7 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
         return self._phase() in (BODY, BUSY)
 
     def check(self, now: float, http: HttpSettings) -> None:
-        """Cut the client off if it sends or reads too slowly.
-
-        Args:
-            now: time of the event loop, seconds.
-            http: the limits.
-        """
+        """Cut the client off if it sends or reads too slowly; ``now`` is the event loop's time."""
         waiting = self.transport.get_write_buffer_size()
         if self._progress.stalled(waiting, now, http.write_timeout):
             self.log.warning(

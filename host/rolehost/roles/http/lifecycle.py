@@ -26,16 +26,9 @@ FIRST_LOOK = 1.0
 class Lifecycle:
     """Starts and stops the role process of a worker, and has the application that it serves.
 
-    It is made in gunicorn's master; each worker has its own copy after the fork.
-
-    Args:
-        process: the role process; started in each worker.
-        replaces: other processes serve until this role is ready.
-
-    Attributes:
-        process: the role process.
-        http: its ``[http]`` settings.
-        first: this is the first worker; of several that wait, it alone logs this.
+    It is made in gunicorn's master; each worker has its own copy after the fork. ``replaces``:
+    other processes serve until this role is ready. ``first``: of several workers that wait,
+    this one alone logs it.
     """
 
     def __init__(self, process: Process, *, replaces: bool) -> None:
@@ -74,14 +67,7 @@ class Lifecycle:
     def begin(self, stop: threading.Event) -> Asgi | None:
         """Wait for the backends, then start the process and build its application.
 
-        Args:
-            stop: ends the wait.
-
-        Returns:
-            The application; None if ``stop`` was set before the start.
-
-        Raises:
-            Exception: the process cannot start.
+        None: ``stop`` was set before the start. Any exception: the process cannot start.
         """
         refused = not self._was_ready()
         if not started(self.process, stop, speak=self.first, refused=refused):

@@ -23,13 +23,10 @@ def inherited_listener() -> socket.socket | None:
 
 
 def open_listener(bind: str) -> socket.socket:
-    """Open and bind the socket of ``[http] bind``.
+    """Open and bind the socket of ``[http] bind``; a StartError has the reason and the fix.
 
-    Args:
-        bind: ``host:port``, ``[v6-address]:port``, ``:port`` (all addresses) or ``unix:/path``.
-
-    Raises:
-        StartError: the socket cannot be opened; the message has the reason and the fix.
+    ``bind`` is ``host:port``, ``[v6-address]:port``, ``:port`` (all addresses) or
+    ``unix:/path``.
     """
     if bind.startswith("unix:"):
         return _unix(bind.removeprefix("unix:"))

@@ -26,9 +26,6 @@ class WorkerBackoff:
 
     gunicorn replaces a worker at once, however often it dies. All workers share one delay,
     because what kills one at its start kills the others too.
-
-    Args:
-        backoff: the rule.
     """
 
     def __init__(self, backoff: Backoff) -> None:
@@ -41,12 +38,9 @@ class WorkerBackoff:
         return now >= self._due
 
     def died(self, lived: float, now: float, *, served: bool) -> None:
-        """Count the end of a worker.
+        """Count the end of a worker, ``lived`` seconds after its fork.
 
-        Args:
-            lived: seconds from its fork to its end.
-            now: monotonic seconds.
-            served: it has accepted connections; the delay is then at most ``stable``.
+        If it has accepted connections (``served``), the delay is at most ``stable``.
         """
         if lived >= self._backoff.stable:
             self._deaths = 0
@@ -65,11 +59,7 @@ class WorkerBackoff:
 class Master(Arbiter):  # type: ignore[misc]
     """gunicorn's master. It replaces workers that die, with a growing delay, or hang.
 
-    Args:
-        app: gunicorn's application.
-        host: settings; ``[supervisor]`` and the grace of ``[http]`` are used.
-        beats: reports the progress of this process, and workers that hang or end.
-        inherited: another process has the listener too; its address stays when this one ends.
+    ``inherited``: another process has the listener too; its address stays when this one ends.
     """
 
     def __init__(self, app: Any, host: HostSettings, beats: Beats, *, inherited: bool) -> None:

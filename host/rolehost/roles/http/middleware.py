@@ -43,12 +43,7 @@ class HostMiddleware:
     4. turn an exception that would end the process, such as ``SystemExit``, into an error 500;
     5. refuse a body that is too large.
 
-    Args:
-        app: the application.
-        router: matches routes.
-        http: ``[http]``: whether there are request ids and an access log.
-        recorders: receive each request. If there are none now, recorders that are added later are
-            not used.
+    If there are no recorders now, recorders that are added later are not used.
     """
 
     def __init__(self, app: Asgi, router: Router, http: HttpSettings, recorders: Recorders) -> None:
@@ -125,7 +120,6 @@ class HostMiddleware:
 
 
 def _request_id(scope: Scope) -> bytes:
-    """Return the client's request id if it is a valid one, else a new one."""
     for name, value in scope["headers"]:
         if name == b"x-request-id":
             if _REQUEST_ID.fullmatch(value):

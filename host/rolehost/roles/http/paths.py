@@ -37,15 +37,11 @@ class MalformedPath(ValueError):
 
 
 def decoded(raw: bytes) -> str | None:
-    """Return a path with its percent-encoding decoded.
+    """Return a path decoded, with one slash at its end if it has one.
 
-    Returns:
-        The path, with one slash at its end if it has one. None if the path is well-formed and no
-        route can match it: it does not begin with a slash (absolute-form, ``*``), or it has an
-        empty segment, ``.``, ``..`` or an encoded slash.
-
-    Raises:
-        MalformedPath: the path has a forbidden character or a malformed escape, or is not UTF-8.
+    None: it is well-formed and no route can match it, because it does not begin with a slash
+    (absolute-form, ``*``), or has an empty segment, ``.``, ``..`` or an encoded slash.
+    MalformedPath: it has a forbidden character or a malformed escape, or is not UTF-8.
     """
     if _FORBIDDEN.search(raw):
         raise MalformedPath

@@ -48,14 +48,9 @@ class NotStarted(Exception):
 
 
 def render(scope: Scope, error: falcon.HTTPError) -> tuple[str, bytes]:
-    """Return the media type and the body of an error.
+    """Return the media type and the body of an error, after its route was matched.
 
-    Args:
-        scope: the ASGI scope of the request, after its route was matched.
-        error: the error.
-
-    Returns:
-        A problem without details if the plugin's format or the encoding fails.
+    If the plugin's format or the encoding fails, the body is a problem without details.
     """
     try:
         return _rendered(scope, error)
@@ -103,7 +98,6 @@ def _code_of(error: falcon.HTTPError) -> str:
 
 
 def _serialize(req: falcon.asgi.Request, resp: falcon.Response, error: Any) -> None:
-    """Falcon's error serializer."""
     resp.content_type, resp.data = render(req.scope, error)
 
 

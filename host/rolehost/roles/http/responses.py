@@ -68,9 +68,6 @@ class ResponseCheck:
 
     If a response cannot be encoded, the client gets a problem document, and one line in the log
     names the responder. Falcon itself would send an empty body, or nothing.
-
-    Args:
-        streams: the event streams of the process.
     """
 
     def __init__(self, streams: EventStreams) -> None:
@@ -83,11 +80,7 @@ class ResponseCheck:
         resource: object,
         req_succeeded: bool,  # noqa: ARG002
     ) -> None:
-        """Encode the response. Falcon keeps the encoded ``resp.media``, so this costs nothing.
-
-        Raises:
-            falcon.HTTPInternalServerError: the response cannot be encoded.
-        """
+        """Encode the response. Falcon keeps the encoded ``resp.media``, so this costs nothing."""
         try:
             data = await resp.render_body()
             if data is not None and not isinstance(data, bytes | bytearray | memoryview):
@@ -114,10 +107,7 @@ class ResponseCheck:
 
 
 def _check_headers(resp: falcon.asgi.Response) -> None:
-    """Raise an exception if a header cannot be sent.
-
-    PERF: most headers are printable ASCII, for which the check is fast.
-    """
+    """Raise if a header cannot be sent. PERF: fast for printable ASCII, as most headers are."""
     if resp._extra_headers is None and resp._cookies is None:
         for value in resp._headers.values():
             if not (value.isascii() and value.isprintable()):

@@ -39,12 +39,8 @@ class Router:
     single router the routes of one plugin would slow down the requests to all others. As in Falcon,
     literal segments take precedence over variables.
 
-    Args:
-        adapt: makes the coroutine function that Falcon calls for a responder.
-        max_body: largest body in bytes, for a route without its own limit and for a request
-            without a route.
-        formats: error formats of the composition.
-        not_found: makes the error for a path without a route; None: Falcon's own 404.
+    ``max_body`` (bytes) holds for routes that set no limit and for requests without a route.
+    ``not_found`` makes the error of the latter; None: Falcon's own 404.
     """
 
     def __init__(
@@ -67,8 +63,7 @@ class Router:
     def add(self, route: Route, admit: Admission | None) -> None:
         """Add a route. Routes with the same template are merged by method.
 
-        Raises:
-            ValueError: the template conflicts with another one.
+        ValueError: the template conflicts with another one.
         """
         template = route.path
         mapped = map_http_methods(route.resource, suffix=route.suffix or None)
@@ -144,13 +139,10 @@ class Router:
         return by_method.get(scope.get("method", "WEBSOCKET")) or by_method[_OTHERS]
 
     def find(self, _uri: str, req: Any = None) -> Any:
-        """Return the matched route to Falcon, if the request is admitted.
+        """Return the matched route to Falcon; raise an error if the request is not admitted.
 
         Falcon calls this for HTTP and WebSockets, after the middleware's ``process_request`` and
         before any other step of the route.
-
-        Raises:
-            falcon.HTTPError: the request is not admitted.
         """
         scope = req.scope
         admit = scope[RULES].admit

@@ -20,14 +20,10 @@ FOUND, RULES = "rolehost.found", "rolehost.rules"
 class Rules:
     """How the host treats the requests of one route, or those that match no route.
 
-    Attributes:
-        template: the route's path; empty without a route.
-        max_body: largest body, bytes.
-        admit: raises if the request is not admitted; None admits every request.
-        render: renders errors, see :class:`~rolehost.api.ErrorFormat`; None: as RFC 9457 says.
-        trailing_slash: one slash at the end of the path is accepted.
-        spelled: matches the raw paths whose literal segments are spelled as in the template;
-            None without a route.
+    ``template`` is empty and ``spelled`` None without a route. ``spelled`` matches the raw
+    paths whose literal segments are spelled as in the template. ``max_body`` is in bytes.
+    ``admit`` raises if the request is not admitted; None admits all. ``render`` renders errors;
+    None: as RFC 9457 says. ``trailing_slash``: one slash at the end of the path is accepted.
     """
 
     template: str = ""

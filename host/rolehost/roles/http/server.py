@@ -56,12 +56,7 @@ class QuietLogger(Logger):  # type: ignore[misc]
 
 
 class Server(BaseApplication):  # type: ignore[misc]
-    """The application as gunicorn knows it: one in the master, a copy in each worker.
-
-    Args:
-        lifecycle: of each worker, after its fork.
-        listener: the listening socket; taken over.
-    """
+    """gunicorn's application: one in the master, a copy in each worker; owns the listener."""
 
     def __init__(self, lifecycle: Lifecycle, listener: socket.socket) -> None:
         self.lifecycle = lifecycle
@@ -105,13 +100,9 @@ class Server(BaseApplication):  # type: ignore[misc]
 
 
 def run(process: Process) -> int:
-    """Serve HTTP until the process is told to stop.
+    """Serve HTTP until the process is told to stop; StartError: the address cannot be bound.
 
-    Returns:
-        The exit status: 0 after a drain, 3 or 4 if a worker could not start.
-
-    Raises:
-        StartError: the address cannot be bound.
+    The exit status is 0 after a drain, and 3 or 4 if a worker could not start.
     """
     inherited = inherited_listener()
     host = process.composition.deployment.host

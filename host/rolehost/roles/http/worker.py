@@ -34,12 +34,9 @@ STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, RETIRE)
 class HostWorker(ASGIWorker):  # type: ignore[misc]
     """One http process: a child of gunicorn's master.
 
-    Attributes:
-        lifecycle: starts and stops the role process; has the application.
-        connections: those that are open.
-        retires: another process serves the same listener; this one answers the requests on its
-            connections, one more for each connection.
-        served: a byte shared with the master, set when connections are accepted.
+    ``retires``: another process serves the same listener; this one answers the requests on its
+    connections, one more for each connection. ``served`` is a byte shared with the master, set
+    when connections are accepted.
     """
 
     served: mmap.mmap
