@@ -1,1 +1,1 @@
-"""roles."""
+"""The roles: what each process of a deployment does."""

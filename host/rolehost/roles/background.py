@@ -188,10 +188,7 @@ def background_loops(
     beats: Beats,
     listen: Callable[[Collection[str]], Listener],
 ) -> list[Loop]:
-    """Return the background loops that a process needs, maintenance first.
-
-    Without a database it needs none.
-    """
+    """Return the background loops of a process, maintenance first; none without a database."""
     if "database" not in composition.backends:
         return []
     runtime = services.delivery

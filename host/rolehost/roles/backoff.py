@@ -8,12 +8,10 @@ from typing import NamedTuple
 class Backoff(NamedTuple):
     """The rule of the supervisor and of gunicorn's master. Times are seconds.
 
-    Attributes:
-        first: delay before the first restart; it doubles with each death in a row.
-        longest: upper bound of the delay.
-        stable: a process that lives so long is stable: its deaths count from 0. This is also the
-            longest delay of a process that was ready, because after it the deaths would count
-            from 0 anyway: a machine that kills processes at random never waits long for one.
+    The delay begins at ``first`` and doubles with each death in a row, up to ``longest``. A
+    process that lives for ``stable`` is stable: its deaths count from 0. So this is also the
+    longest delay of a process that was ready: a machine that kills processes at random never
+    waits long for one.
     """
 
     first: float = 0.1
@@ -21,12 +19,7 @@ class Backoff(NamedTuple):
     stable: float = 2.0
 
     def delay(self, deaths: int, *, ready: bool) -> float:
-        """Return the delay after a number of deaths in a row, from 1.
-
-        Args:
-            deaths: how many.
-            ready: whether the process that died was ready.
-        """
+        """Return the delay after so many deaths in a row (from 1) of a process, ready or not."""
         longest = self.longest
         if ready:
             longest = min(longest, max(self.stable, self.first))

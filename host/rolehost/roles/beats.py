@@ -33,13 +33,9 @@ def interval(hang: float) -> float:
 class Beats:
     """The beats of one process; thread-safe.
 
-    Args:
-        hang: ``[supervisor] hang``, seconds; 0: nothing is watched.
-        pipe: the status pipe, a file descriptor; None without a supervisor.
-
-    Attributes:
-        every: a part that waits for work must wake up after so many seconds to beat.
-        watched: a supervisor watches this process.
+    ``hang`` is ``[supervisor] hang``, seconds; 0: nothing is watched. ``pipe`` is the status
+    pipe; None without a supervisor. A part that waits for work must wake up after ``every``
+    seconds to beat.
     """
 
     def __init__(self, hang: float = 0.0, pipe: int | None = None) -> None:
@@ -58,10 +54,9 @@ class Beats:
             faulthandler.register(DUMP, file=self._pipe, all_threads=True, chain=False)
 
     def beat(self, part: str) -> None:
-        """Report progress of a part. Cheap; written at most once in half of ``every``.
+        """Report progress of a part, which is watched from its first beat on.
 
-        Args:
-            part: its name in the log, ``jobs of default``; watched from its first beat on.
+        Cheap; written at most once in half of ``every``.
         """
         if self._pipe is None:
             return

@@ -34,12 +34,7 @@ class Role(Protocol):
 
 
 def live(process: Process, role_of: Callable[[Process], Role]) -> int:
-    """Run a role in this process until TERM or INT; return the exit status.
-
-    Args:
-        process: not yet started.
-        role_of: makes the role of a started process.
-    """
+    """Run a role in a process that is not started, until TERM or INT; return the exit status."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -69,16 +64,10 @@ def started(
 ) -> bool:
     """Start a process as soon as its backends answer; return False if it was stopped before.
 
-    Args:
-        process: not yet started.
-        stop: set when the process is to stop.
-        speak: log the wait at level ``warning``; False: at ``debug``, because another process of
-            several that wait together logs it.
-        refused: raise StorageRefused; False: wait then too, because the process ran before.
-
-    Raises:
-        StorageRefused: a backend refuses the settings of the deployment.
-        RolehostError: it cannot start for another reason.
+    The wait is logged at level ``warning``, without ``speak`` at ``debug``, because another
+    process of several that wait together logs it. StorageRefused (a backend refuses the
+    settings of the deployment) is raised if ``refused``; otherwise this waits then too, because
+    the process ran before.
     """
     wait = StartWait(Random(), speak=speak)
     while not stop.is_set():
@@ -100,13 +89,8 @@ def started(
 def answered(ask: Callable[[], None], stop: threading.Event, limit: float | None = None) -> bool:
     """Run a blocking function in a thread, so that signals take effect; raise its error.
 
-    Args:
-        ask: the function; for example, it connects.
-        stop: ends the wait when it is set.
-        limit: seconds after which the wait ends; default: no limit.
-
-    Returns:
-        False: the function has not ended.
+    False: it has not ended before ``stop`` was set, or within ``limit`` seconds (None: no
+    limit).
     """
     raised: list[BaseException] = []
     over = threading.Event()

@@ -14,12 +14,9 @@ def follow_parent(parent: int, signum: int = signal.SIGTERM) -> None:
     """Ask the kernel for a signal when the parent dies; call it in the child after the fork.
 
     Survives ``exec``. The request is bound to the parent's *thread* that forked, so the parent
-    must fork from its main thread. Only Linux can do this. Elsewhere the call does nothing, and a
-    child goes on after its parent was killed.
-
-    Args:
-        parent: the parent's process id, taken before the fork.
-        signum: what the child receives; at once if the parent is dead already.
+    must fork from its main thread. Only Linux can do this. Elsewhere the call does nothing, and
+    a child goes on after its parent was killed. ``parent`` is taken before the fork; if it is
+    dead already, the signal comes at once.
     """
     if sys.platform != "linux":
         return

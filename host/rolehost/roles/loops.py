@@ -19,9 +19,7 @@ PAUSE = 1.0
 class Loop:
     """A thread that repeats a step; an outage of storage is waited out and never ends it.
 
-    Args:
-        name: of the loop and its thread, in log lines.
-        bound: more fields of its log lines.
+    ``bound`` are more fields of its log lines.
     """
 
     def __init__(self, name: str, **bound: str) -> None:

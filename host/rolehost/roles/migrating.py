@@ -18,15 +18,11 @@ log = structlog.get_logger(__name__)
 
 
 def bring_up(composition: Composition, database: Database) -> list[Migration]:
-    """Apply pending migrations, or refuse to start with them; return what was applied.
+    """Apply pending migrations and return them; StartError: the deployment applies them before.
 
-    Migrations of the phase *post* need that no older code runs. They are applied if no process of
-    the fleet runs; otherwise they wait for ``rolehost migrate up``, and the start goes on. If
-    several processes do this at once, one of them does the work.
-
-    Raises:
-        StartError: migrations are pending, and the deployment expects them to be applied before.
-        RolehostError: the database cannot be reached, or a migration failed.
+    Migrations of the phase *post* need that no older code runs. They are applied if no process
+    of the fleet runs; otherwise they wait for ``rolehost migrate up``, and the start goes on.
+    If several processes do this at once, one of them does the work.
     """
     from rolehost.schema import HOST_SET, pending, require_pre, up
 

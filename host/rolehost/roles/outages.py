@@ -23,12 +23,7 @@ FIRST, LONGEST = 0.25, 5.0
 
 
 class Outage:
-    """Logs the outages that one thread waits out, at level ``warning``.
-
-    Args:
-        clock: monotonic seconds.
-        bound: fields of every line.
-    """
+    """Logs the outages that one thread waits out, at level ``warning``; ``bound`` in every line."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic, **bound: Any) -> None:
         self._clock = clock
@@ -58,10 +53,7 @@ class Outage:
 class StartWait:
     """The delays between the attempts of a start, and its log lines.
 
-    Args:
-        random: draws the delays.
-        speak: log at level ``warning``; False: at ``debug``.
-        clock: monotonic seconds.
+    They have the level ``warning``, or ``debug`` without ``speak``.
     """
 
     def __init__(

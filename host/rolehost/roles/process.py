@@ -31,19 +31,10 @@ log = structlog.get_logger(__name__)
 class Process:
     """A process with a role; :meth:`start` is called after the last fork.
 
-    Args:
-        composition: what the process runs.
-        role: ``http``, ``worker``, ``consumer``, ``scheduler`` or ``command``.
-        slot: number among the processes of its role, from 0.
-        incarnation: how many times this slot was started, from 1.
-        announce: called with ``waiting``, ``ready`` and ``draining``.
-        migrates: apply pending migrations at the start.
-        clock: the time; default: the system's.
-        random: the random source; default: a new one.
-        beats: reports progress to the supervisor.
-        board: what the supervisor shows its processes.
-        background: run the background loops; False for a test or a simulation, which drives the
-            process step by step.
+    ``slot`` is its number among the processes of its role, from 0; ``incarnation`` counts the
+    starts of this slot, from 1. ``announce`` is called with ``waiting``, ``ready`` and
+    ``draining``. ``migrates``: apply pending migrations at the start. ``background`` is False
+    for a test or a simulation, which drives the process step by step.
     """
 
     def __init__(
@@ -110,10 +101,8 @@ class Process:
         """Return when every backend has answered and accepted the settings of the deployment.
 
         An optional backend that is away is logged once, and the process goes on.
-
-        Raises:
-            StorageUnavailable: a backend is away; its subclass StorageRefused: waiting cannot help.
-            StartError: a backend raised another error.
+        StorageUnavailable: a backend is away; its subclass StorageRefused: waiting cannot
+        help. StartError: a backend raised another error.
         """
         services = self._provision()
         for kind in tuple(services.backends):
@@ -137,8 +126,7 @@ class Process:
     def _backend_failed(self, services: ProcessServices, kind: Kind, error: Exception) -> None:
         """Go on without the plugin whose backend failed, and without those that need it.
 
-        Raises:
-            StartFailed: the deployment does not allow that plugin to fail.
+        StartFailed: the deployment does not allow that plugin to fail.
         """
         whole = self._provisioned
         backend = whole.backends[kind]
@@ -155,7 +143,6 @@ class Process:
         self._provisioned = services.composition = rest
 
     def _topics(self) -> frozenset[str]:
-        """Return the topics that this process publishes to or reads."""
         read = self.composition.handlers if self.role == "consumer" else ()
         return self.composition.publishes | {owned.value.topic for owned in read}
 
@@ -173,9 +160,9 @@ class Process:
     def start(self) -> None:
         """Build services, bind models, run the plugins' start hooks, announce presence.
 
-        Raises:
-            StartError: a plugin's start failed; those that had started are stopped again.
-            RolehostError: storage cannot be reached. The process may be started again.
+        StartError: a plugin's start failed; those that had started are stopped again.
+        Another RolehostError: storage cannot be reached, and the process may be started
+        again.
         """
         services = self._provision()
         name = f"{self.role}.{self.slot}.{self.incarnation}-{os.getpid()}-{os.urandom(4).hex()}"
@@ -198,7 +185,6 @@ class Process:
             raise
 
     def _vitals(self) -> tuple[str, int | None]:
-        """Return the state and the number in flight, for the presence row."""
         state = "draining" if self.draining else "ready" if self._ready else "starting"
         hanging = [each.process for each in self.board.read().hangs]
         if state == "ready" and hanging:

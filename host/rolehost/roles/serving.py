@@ -41,11 +41,7 @@ def serve(
 ) -> int:
     """Run a role until the process is asked to stop; return its exit status.
 
-    The parameters are those of :class:`~rolehost.roles.process.Process`; the composition may lack
-    parts that the role does not read.
-
-    Raises:
-        RolehostError: it cannot start here.
+    The composition may lack parts that the role does not read. RolehostError: it cannot start.
     """
     from rolehost.observe import logs
     from rolehost.observe.board import Board
@@ -123,11 +119,9 @@ def _announce(word: str) -> bool:
 
 
 def arm_failpoints(deployment: Deployment) -> None:
-    """Arm the failpoints that ``ROLEHOST_FAIL`` names, except in production.
+    """Arm the failpoints that ``ROLEHOST_FAIL`` names.
 
-    Raises:
-        ConfigurationError: an entry is wrong, or the deployment is in production, where a
-            forgotten variable must not kill processes.
+    In production it is an error, because a forgotten variable must not kill processes.
     """
     text = os.environ.get(failpoints.VARIABLE, "").strip()
     if not text:
@@ -145,16 +139,13 @@ def arm_failpoints(deployment: Deployment) -> None:
 
 
 def leave(status: int) -> NoReturn:
-    """End this process.
+    """End this process; the status 0 means that the role has run, or was stopped before its start.
 
     Python does not wait for daemon threads, nor for the threads of C libraries, before it calls
     the exit handlers of these libraries. OpenSSL's handler frees what a thread reads that is
     making a connection, for example one of librdkafka, and the process dies of SIGSEGV. So the
-    exit handlers are skipped if a backend is still being pinged, and after a failed start, which
-    closes nothing.
-
-    Args:
-        status: the exit status; 0: the role has run, or was stopped before its start.
+    exit handlers are skipped if a backend is still being pinged, and after a failed start,
+    which closes nothing.
     """
     if status or any(thread.name == PINGING for thread in threading.enumerate()):
         logging.shutdown()

@@ -18,9 +18,8 @@ from rolehost.storage import Partition, Record
 class Offsets:
     """The committable offset of one partition, whose records may finish in any order.
 
-    Example:
-        5, 6 and 7 are taken. When 6 and 7 are finished, nothing may be committed; when 5 is
-        finished too, 8 may.
+    For example 5, 6 and 7 are taken. When 6 and 7 are finished, nothing may be committed; when
+    5 is finished too, 8 may.
     """
 
     __slots__ = ("_done", "_taken", "committable")
@@ -56,11 +55,8 @@ class Offsets:
 class Assignment:
     """One partition from its assignment to its revocation; a later assignment is another object.
 
-    Attributes:
-        offsets: of its records.
-        suspects: how many of the next records may have killed a process.
-        revoked: set when the partition is revoked; then no more records start.
-        running: number of its records that are being handled.
+    ``suspects`` is how many of the next records may have killed a process. When ``revoked`` is
+    set, no more records start. ``running`` counts the records that are being handled.
     """
 
     __slots__ = ("offsets", "revoked", "running", "suspects")
@@ -74,12 +70,9 @@ class Assignment:
 
 # gc=False: it is never part of a cycle, and there is one for each event.
 class Taken(msgspec.Struct, frozen=True, gc=False):
-    """A record in flight.
+    """A record in flight, and the assignment during which it was read.
 
-    Attributes:
-        record: the record.
-        assignment: the assignment during which it was read.
-        suspect: it may have been in flight when a process died, and may have killed it.
+    ``suspect``: it may have been in flight when a process died, and may have killed it.
     """
 
     record: Record
@@ -134,8 +127,7 @@ class Assignments:
     def start(self, taken: Taken) -> bool:
         """Start to handle a record; :meth:`settle` must follow.
 
-        Returns:
-            False: its partition was revoked, so it must not be handled; it is settled.
+        False: its partition was revoked, so it must not be handled; it is settled.
         """
         assignment = taken.assignment
         with self._lock:
@@ -164,11 +156,7 @@ class Assignments:
         return self._wait(lambda: self._in_flight <= most, most, timeout)
 
     def revoke(self, partitions: Collection[Partition], timeout: float) -> bool:
-        """Start no more records of some partitions, and wait for the running ones.
-
-        Returns:
-            Whether all of them ended within ``timeout`` seconds.
-        """
+        """Start no more records of partitions; False: the running ones did not end in time."""
         with self._lock:
             moving = [self._owned[each] for each in partitions if each in self._owned]
             for assignment in moving:
@@ -193,12 +181,9 @@ class Assignments:
                 self._moved.pop(partition, None)
 
     def read_up_to(self, positions: Mapping[Partition, int]) -> None:
-        """Note up to where partitions were read, also if there was no record to take.
+        """Note the offsets to read next, of partitions whose records were all taken.
 
         So the offsets of transaction markers and of compacted records can be committed too.
-
-        Args:
-            positions: the offset to read next, of partitions whose records were all taken.
         """
         with self._lock:
             for partition, position in positions.items():

@@ -44,9 +44,7 @@ REPLAYS = 20
 class Progress:
     """What a group has done since the main thread looked last.
 
-    Attributes:
-        polled: how many records were taken.
-        since: when a record was settled last, monotonic seconds.
+    ``polled`` is how many records were taken; ``since``, monotonic, when one was settled last.
     """
 
     def __init__(self) -> None:
@@ -74,11 +72,7 @@ class Progress:
 class ConsumerGroup(Loop):
     """The handlers of one consumer group in one process; its thread polls and commits.
 
-    Args:
-        process: a started process.
-        group: name of the group.
-        handlers: its handlers, one for each topic.
-        lanes: run the handlers; shared by all groups of the process.
+    ``handlers`` has one for each topic; ``lanes`` are shared by all groups of the process.
     """
 
     def __init__(
@@ -121,10 +115,9 @@ class ConsumerGroup(Loop):
         return self._assignments.in_flight
 
     def stop_by(self, deadline: float) -> None:
-        """Make the thread start no more records, wait for the running ones, commit, and leave.
+        """Start no more records, wait for the running ones, commit, and leave.
 
-        Args:
-            deadline: of ``time.monotonic()``, until which it waits.
+        ``deadline`` is of :func:`time.monotonic`.
         """
         self._stop_by = deadline
         self.stopping.set()
@@ -202,7 +195,6 @@ class ConsumerGroup(Loop):
             self._subscription.resume(partitions)
 
     def _work(self, taken: Sequence[Taken]) -> list[tuple[Hashable, Work]]:
-        """Return the lane and the work of each record."""
         items: list[tuple[Hashable, Work]] = []
         batches: set[str] = set()
         for each in taken:

@@ -26,12 +26,7 @@ class _Lane:
 
 
 class Lanes:
-    """A pool of threads that keeps the order within each lane; thread-safe.
-
-    Args:
-        threads: how many lanes run at once.
-        name: prefix of the threads' names.
-    """
+    """A pool of threads that keeps the order within each lane; thread-safe."""
 
     def __init__(self, threads: int, name: str) -> None:
         self._lanes: dict[Hashable, _Lane] = {}
@@ -52,9 +47,8 @@ class Lanes:
     def submit(self, items: Iterable[tuple[Hashable, Work]]) -> None:
         """Run each work after all earlier work of its lane. Work must not raise.
 
-        Args:
-            items: lane and work; work of the lane None waits for no other. Work for one lane
-                must always be submitted by the same thread.
+        Work of the lane None waits for no other. Work for one lane must always be submitted
+        by the same thread.
         """
         for name, work in items:
             if name is None:
@@ -72,11 +66,7 @@ class Lanes:
             self._runnable.put((lane, work))
 
     def stop(self, timeout: float) -> bool:
-        """End each thread after its current work; waiting work is dropped.
-
-        Returns:
-            Whether all ended within ``timeout`` seconds.
-        """
+        """End each thread after its current work; drop the rest. False: not all ended in time."""
         for _ in self._threads:
             self._runnable.put(None)
         for thread in self._threads:

@@ -1,9 +1,8 @@
 """The Dramatiq broker of the worker role, which uses Dramatiq as a pool of threads.
 
-Ephemeral messages are ordinary Dramatiq messages. This broker passes them to and from the broker of
-the queue backend. Durable jobs are not messages. For a durable queue the broker gives out *worker
-slots* (:mod:`rolehost.roles.worker.ledger`), in which the host runs jobs of the ledger. So one set
-of threads runs both, with Dramatiq's actors and middleware.
+It passes ephemeral messages to and from the broker of the queue backend. For a durable queue it
+gives out *worker slots* (:mod:`rolehost.roles.worker.ledger`), in which the host runs jobs of the
+ledger. So one set of threads runs both, with Dramatiq's actors and middleware.
 """
 
 from __future__ import annotations
@@ -20,10 +19,8 @@ from rolehost.roles.worker.ledger import LedgerConsumer
 class HostBroker(dramatiq.Broker):
     """Gives Dramatiq worker slots, and the ephemeral messages of the queue backend.
 
-    Args:
-        middleware: Dramatiq middleware.
-        consumer: makes the consumer of a durable queue.
-        ephemeral: the broker of the queue backend; None without ephemeral actors.
+    ``consumer`` makes the consumer of a durable queue; ``ephemeral`` is None without ephemeral
+    actors.
     """
 
     def __init__(

@@ -39,10 +39,8 @@ class PoisonMessages(Middleware):
     A message that a process held when it died is a suspect: the broker gives it the attribute
     ``crashes``. Its start is recorded before it runs. If ``crashes`` is above 0, it waits until
     no other such message runs in this process, so that the next crash is certainly its own.
-
-    Args:
-        actors: the ephemeral actors, by name; other messages are not checked.
-        given_up: called with the name of the actor of each message that is given up.
+    ``given_up`` is called with the name of the actor of each message that is given up; messages
+    for other than ``actors`` are not checked.
     """
 
     def __init__(
@@ -54,12 +52,7 @@ class PoisonMessages(Middleware):
         self._inside: int | None = None  # the thread that holds it
 
     def before_process_message(self, broker: dramatiq.Broker, message: Any) -> None:
-        """Check a message that is about to run.
-
-        Raises:
-            Crashed: it is given up and does not run.
-            NotOurs: another process has it, so it does not run here.
-        """
+        """Check a message that is about to run; :class:`Crashed` and :class:`NotOurs` skip it."""
         del broker
         self._leave()  # if the message before could not be acknowledged
         crashes = getattr(message, "crashes", None)
@@ -102,8 +95,7 @@ class PoisonMessages(Middleware):
 class FailureLog(Middleware):
     """Logs each failed attempt in one line; before Retries, so that it sees whether that retries.
 
-    Args:
-        actors: names of the ephemeral actors; a failure of another actor is one of the host.
+    A failure of an actor that is not among ``actors``, the ephemeral ones, is one of the host.
     """
 
     def __init__(self, actors: Collection[str]) -> None:

@@ -55,15 +55,9 @@ def slot_actor(queue: str) -> str:
 class LedgerConsumer(Consumer):
     """The consumer of one durable queue; iterated by one thread, used by all worker threads.
 
-    Args:
-        runtime: the delivery runtime.
-        queue: name of the queue.
-        actors: names of its actors that this process runs; it claims no other jobs.
-        owner: id of this process.
-        threads: number of worker threads; at least so many jobs are claimed.
-        most: upper bound of jobs claimed and unfinished at once.
-        listener: woken when there may be jobs to claim.
-        beats: of the process.
+    It claims jobs of ``actors`` only, those that this process runs. At least ``threads`` and at
+    most ``most`` jobs are claimed and unfinished at once. ``listener`` is woken when there may
+    be jobs to claim.
     """
 
     def __init__(
@@ -290,12 +284,9 @@ class LedgerConsumer(Consumer):
             return False
 
     def done(self, job: ClaimedJob, end: Finish | None, seconds: float) -> None:
-        """Take back a job that a thread has run.
+        """Take back a job that a thread has run for so many seconds.
 
-        Args:
-            job: the job.
-            end: the end of the attempt; None if it was committed with the effects.
-            seconds: duration of the attempt.
+        ``end`` is the end of the attempt; None if it was committed with the effects.
         """
         with self._lock:
             self._outstanding -= 1

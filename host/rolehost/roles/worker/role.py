@@ -1,8 +1,7 @@
 """The worker role: a pool of threads that runs the jobs of the ledger and ephemeral messages.
 
-The threads are those of one Dramatiq worker. Durable jobs are not Dramatiq messages: a thread runs
-them in a worker slot (:mod:`rolehost.roles.worker.ledger`), under Dramatiq's time limit and its
-notification of a shutdown.
+The threads are those of one Dramatiq worker. A thread runs durable jobs in a worker slot
+(:mod:`rolehost.roles.worker.ledger`), under Dramatiq's time limit and notification of a shutdown.
 """
 
 from __future__ import annotations
@@ -134,7 +133,6 @@ class WorkerRole:
         self._broker.close()
 
     def _in_flight(self) -> int:
-        """Count the durable jobs that are claimed and unfinished."""
         return sum(consumer.outstanding for consumer in self._consumers.values())
 
     def _declare_slots(self, queue: str, runner: Runner) -> None:
