@@ -57,8 +57,8 @@ def build(
     """Build the application of a composition.
 
     The cost of a request does not depend on the number of plugins. ``services`` becomes
-    ``req.context.services``. Recorders are used if there are any now. ``not_found`` makes the
-    answer where no route matches; None: 404.
+    ``req.context.services``. Recorders that are added later are not used if there are none now.
+    ``not_found`` makes the answer where no route matches; None: 404.
     """
     http = settings.http
     threads = Threads(http.threads, "responder")
