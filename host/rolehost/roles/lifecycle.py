@@ -89,8 +89,7 @@ def started(
 def answered(ask: Callable[[], None], stop: threading.Event, limit: float | None = None) -> bool:
     """Run a blocking function in a thread, so that signals take effect; raise its error.
 
-    False: it has not ended before ``stop`` was set, or within ``limit`` seconds (None: no
-    limit).
+    False: it has not ended when ``stop`` was set, or after ``limit`` seconds (None: no limit).
     """
     raised: list[BaseException] = []
     over = threading.Event()

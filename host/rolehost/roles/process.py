@@ -100,8 +100,8 @@ class Process:
     def ping(self) -> None:
         """Return when every backend has answered and accepted the settings of the deployment.
 
-        An optional backend that is away is logged once, and the process goes on.
-        StorageUnavailable: a backend is away; its subclass StorageRefused: waiting cannot
+        An optional backend that is away is logged once, and the process goes on. Any other
+        raises StorageUnavailable; the subclass StorageRefused means that waiting cannot
         help. StartError: a backend raised another error.
         """
         services = self._provision()
@@ -161,8 +161,7 @@ class Process:
         """Build services, bind models, run the plugins' start hooks, announce presence.
 
         StartError: a plugin's start failed; those that had started are stopped again.
-        Another RolehostError: storage cannot be reached, and the process may be started
-        again.
+        Another RolehostError: storage cannot be reached; the process may be started again.
         """
         services = self._provision()
         name = f"{self.role}.{self.slot}.{self.incarnation}-{os.getpid()}-{os.urandom(4).hex()}"

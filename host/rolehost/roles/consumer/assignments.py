@@ -18,8 +18,7 @@ from rolehost.storage import Partition, Record
 class Offsets:
     """The committable offset of one partition, whose records may finish in any order.
 
-    For example 5, 6 and 7 are taken. When 6 and 7 are finished, nothing may be committed; when
-    5 is finished too, 8 may.
+    If 5, 6 and 7 are taken, and 6 and 7 are finished, none may be committed; after 5, 8 may.
     """
 
     __slots__ = ("_done", "_taken", "committable")

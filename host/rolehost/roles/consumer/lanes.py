@@ -47,8 +47,7 @@ class Lanes:
     def submit(self, items: Iterable[tuple[Hashable, Work]]) -> None:
         """Run each work after all earlier work of its lane. Work must not raise.
 
-        Work of the lane None waits for no other. Work for one lane must always be submitted
-        by the same thread.
+        Work of the lane None waits for no other. One thread must submit all work of a lane.
         """
         for name, work in items:
             if name is None:

@@ -31,8 +31,7 @@ IDLE, HEAD, BODY, BUSY = "idle", "head", "body", "busy"
 class Progress:
     """Measures whether a client takes the bytes that are written to it, by the write buffer.
 
-    Growth of the buffer is no progress: the event stream of a client that does not read grows
-    with each event.
+    Growth of the buffer is no progress: the stream of a client that does not read grows it.
     """
 
     __slots__ = ("_began", "_last", "_taken")

@@ -25,8 +25,7 @@ def inherited_listener() -> socket.socket | None:
 def open_listener(bind: str) -> socket.socket:
     """Open and bind the socket of ``[http] bind``; a StartError has the reason and the fix.
 
-    ``bind`` is ``host:port``, ``[v6-address]:port``, ``:port`` (all addresses) or
-    ``unix:/path``.
+    ``bind``: ``host:port``, ``[v6-address]:port``, ``:port`` (all addresses) or ``unix:/path``.
     """
     if bind.startswith("unix:"):
         return _unix(bind.removeprefix("unix:"))

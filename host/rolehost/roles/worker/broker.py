@@ -19,8 +19,7 @@ from rolehost.roles.worker.ledger import LedgerConsumer
 class HostBroker(dramatiq.Broker):
     """Gives Dramatiq worker slots, and the ephemeral messages of the queue backend.
 
-    ``consumer`` makes the consumer of a durable queue; ``ephemeral`` is None without ephemeral
-    actors.
+    ``consumer`` makes the consumer of a durable queue. ``ephemeral``: None without such actors.
     """
 
     def __init__(
