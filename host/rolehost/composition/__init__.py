@@ -1,7 +1,7 @@
 """Composition: a deployment and its plugins become one checked, immutable object.
 
-:func:`compose` raises an exception with every problem. :func:`examine` returns the problems, so
-that a check can report those of the deployment beside them. Both only import and declare: no I/O.
+:func:`compose` raises every problem, :func:`examine` returns them. Both only import and declare:
+no I/O.
 """
 
 from rolehost.composition.access import access_of

@@ -1,8 +1,6 @@
 """Who may use each route, decided once for a composition.
 
-A route is open because it says so, is protected by the authentication of its plugin or by
-``[http] token``, or is left to ``[http] authentication``. If none of these protects a route, the
-deployment may bind only loopback addresses.
+If nothing protects a route, the deployment may bind only loopback addresses.
 """
 
 from __future__ import annotations
@@ -38,11 +36,7 @@ def access_of(
 
 
 def check(contributions: Contributions, problems: Problems) -> Mapping[str, Owned[Authentication]]:
-    """Report errors of authentication, and routes that everyone could use.
-
-    Returns:
-        The authentication of each plugin that gives one, by its name.
-    """
+    """Report errors of authentication, and unprotected routes; return authentications by plugin."""
     given: dict[str, Owned[Authentication]] = {}
     for owned in contributions.of(Authentication):
         other = given.setdefault(owned.plugin, owned)
@@ -75,7 +69,6 @@ def _check_bind(
 
 
 def _named(routes: Sequence[Owned[Route]]) -> str:
-    """Name the routes by plugin, a few of each."""
     by_plugin: dict[str, list[str]] = {}
     for owned in routes:
         by_plugin.setdefault(owned.plugin, []).append(owned.value.path)

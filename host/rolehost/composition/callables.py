@@ -48,7 +48,6 @@ _Fault = tuple[str, str]
 def _mismatch(
     fn: Callable[..., Any], positional: Collection[str], keywords: Collection[str] = ()
 ) -> bool:
-    """Return whether a call with these arguments would raise TypeError."""
     try:
         signature = inspect.signature(fn, follow_wrapped=False)
     except (TypeError, ValueError):
@@ -140,7 +139,6 @@ def _plain_fault(fn: Any, positional: tuple[str, ...]) -> _Fault | None:
 
 
 def _async_fault(fn: Callable[..., Any]) -> _Fault | None:
-    """Return the fault of a function that a thread cannot call: a coroutine or a generator."""
     if _is_coroutine(fn):
         return "a coroutine function", "write def instead of async def"
     if _is_generator(fn):
@@ -282,7 +280,6 @@ def _actor_fault(actor: Actor) -> _Fault | None:
 
 
 def _has_wrong_context(actor: Actor, first: inspect.Parameter) -> bool:
-    """Return whether the first parameter is annotated with another type than its context."""
     if first.annotation is first.empty:
         return False
     try:

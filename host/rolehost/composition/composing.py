@@ -44,17 +44,12 @@ def compose(
     role: Role | None = None,
     found: Sequence[Found] | None = None,
 ) -> Composition:
-    """Compose a deployment.
+    """Compose a deployment, or raise ConfigurationError with every problem, sorted.
 
-    Args:
-        deployment: as :func:`rolehost.deployment.load` returns it.
-        extra: plugin objects by name, besides the installed ones; for tests.
-        role: compose only the contributions that a process of this role reads. A worker, for
-            example, does not import routes. None, the default, composes everything.
-        found: the installed plugins, if the caller has just looked for them.
-
-    Raises:
-        ConfigurationError: with every problem found, sorted.
+    With a ``role``, compose only the contributions that a process of this role reads: a worker,
+    for example, does not import routes. ``extra`` are plugin objects by name, besides the
+    installed ones, for tests. ``found`` are the installed plugins, if the caller has just looked
+    for them.
     """
     composition, problems = examine(deployment, extra=extra, role=role, found=found)
     if composition is None:
@@ -69,10 +64,9 @@ def examine(
     role: Role | None = None,
     found: Sequence[Found] | None = None,
 ) -> tuple[Composition | None, tuple[Problem, ...]]:
-    """Compose a deployment and return the composition, or None and every problem.
+    """Compose as :func:`compose`; return the composition, or None and every problem.
 
-    The parameters are those of :func:`compose`. If plugins failed that the deployment may go on
-    without, it is composed again without them.
+    If plugins failed that the deployment may go on without, it is composed again without them.
     """
     degraded: dict[str, Degraded] = {}
     while True:
@@ -90,7 +84,6 @@ def examine(
 
 
 def _gather(selection: Selection, role: Role | None) -> Gathered:
-    """Load the enabled plugins and ask them for their contributions."""
     problems = selection.problems
     deployment = problems.deployment
     enabled = [name for name in deployment.plugins if name not in problems.degraded]
@@ -115,7 +108,7 @@ def _gather(selection: Selection, role: Role | None) -> Gathered:
 
 
 def _plugin(loaded: Loaded, settings: Any, contributions: Contributions) -> Plugin:
-    """Return the plugin; the topics that its settings name are added to ``publishes``."""
+    """The topics that the settings of a plugin name are added to ``publishes``."""
     found, info = loaded.found, loaded.info
     topics = [each.value for each in contributions.of(str) if each.plugin == found.name]
     published = tuple(dict.fromkeys((*info.publishes, *topics)))
@@ -130,7 +123,6 @@ def _plugin(loaded: Loaded, settings: Any, contributions: Contributions) -> Plug
 
 
 def _checked(gathered: Gathered) -> Composition | None:
-    """Check everything that was gathered; return the composition if there is no problem."""
     problems, contributions = gathered.problems, gathered.contributions
     plugins, degraded = tuple(gathered.plugins), tuple(problems.degraded.values())
     roles = topology.roles_of(contributions, degraded)
@@ -178,10 +170,7 @@ class Probe:
 
 
 def probe(deployment: Deployment, found: Found) -> Probe:
-    """Import one installed plugin and ask for its contributions, whether it is enabled or not.
-
-    It gets the settings of the deployment.
-    """
+    """Ask one plugin, enabled or not, for its contributions, with the deployment's settings."""
     problems = Problems(deployment)
     contributions = Contributions()
     loaded = Selection(problems, {}).introduce(found)

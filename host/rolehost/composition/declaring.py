@@ -28,7 +28,6 @@ READ_BY: dict[str, Role | None] = {
     "rolehost_commands": None,
 }
 
-#: What :func:`call_hook` returns if the hook failed.
 FAILED: Any = object()
 
 
@@ -56,10 +55,7 @@ def declare(
     into: Contributions,
     extensions: Mapping[str, Sequence[Extension[Any]]],
 ) -> None:
-    """Collect the contributions of one plugin, and the metrics in its description.
-
-    ``extensions`` are the items of its extension points.
-    """
+    """Collect the contributions of one plugin, and the metrics in its description."""
     name = plugin.found.name
     context = context_of(plugin.found, problems, settings, extensions)
     for hook in hooks_for(role):
@@ -72,7 +68,6 @@ def declare(
 
 
 def _metrics(plugin: Loaded, problems: Problems) -> Iterator[Metric]:
-    """Yield the metrics in a plugin's description; add a problem for any other value."""
     given: Any = plugin.info.metrics
     wrong: list[tuple[str, str]] = []
     if not isinstance(given, list | tuple):
@@ -108,7 +103,7 @@ def context_of(
 def call_hook(
     problems: Problems, found: Found, hook: str, module: Any, context: DeclareContext[Any]
 ) -> Any:
-    """Return the result of one declaring hook of one plugin; None if it has no such hook.
+    """Return the result of a declaring hook; None if the plugin has no such hook.
 
     Return ``FAILED``, with a problem, if it raised or exceeded its time limit.
     """
@@ -151,10 +146,7 @@ def call_list_hook(
     allowed: tuple[type[Any], ...],
     context: DeclareContext[Any],
 ) -> tuple[list[Any], bool]:
-    """Return the items of a hook that returns a list, and whether they are complete.
-
-    If the hook failed or returned a wrong type, they are incomplete and a problem is added.
-    """
+    """Return a hook's valid items; and False, with a problem, if it failed or some are wrong."""
     result = call_hook(problems, plugin.found, hook, plugin.module, context)
     if result is None or result is FAILED:
         return [], result is None
@@ -174,7 +166,6 @@ def call_list_hook(
 
 
 def _wrong_results(result: Any, allowed: tuple[type[Any], ...]) -> Iterator[tuple[str, str]]:
-    """Yield the texts ``got`` and ``fix`` for each error in the result of a hook."""
     if isinstance(result, allowed):
         yield f"a single {type(result).__name__}", "put it in a list"
     elif not isinstance(result, list | tuple):

@@ -29,13 +29,8 @@ MIDDLEWARE = "rolehost_middleware"
 class Gathered:
     """The input of the checks: the result of loading and asking the plugins.
 
-    Attributes:
-        problems: its problems.
-        selection: the plugins that were found and imported.
-        configured: plugins that were asked for contributions, with their settings.
-        plugins: the same, as a composition has them.
-        contributions: their contributions.
-        extensions: the items of extension points, by hook.
+    ``configured`` are the plugins that were asked for contributions, with their settings;
+    ``plugins`` are the same, as a composition has them.
     """
 
     problems: Problems

@@ -27,11 +27,7 @@ def collect(
     installed: set[str],
     problems: Problems,
 ) -> Extensions:
-    """Call the implementations of every point that an enabled plugin offers.
-
-    A point that only other roles read has no items. ``installed`` are the names of all installed
-    plugins, enabled or not.
-    """
+    """Call the implementations of every offered point; those of other roles have no items."""
     offered: _Offered = {}
     for plugin, _ in plugins:
         for point in plugin.info.extension_points:
@@ -79,7 +75,6 @@ def _given(
 
 
 def _prefix(plugin: str) -> str:
-    """Return the prefix of the hooks of a plugin's extension points."""
     return plugin.replace("-", "_") + "_"
 
 
@@ -138,10 +133,7 @@ def _check_implementations(
 
 
 def _meant(name: str, offered: _Offered, installed: set[str]) -> list[str]:
-    """Return the points that a marked function may be meant for; empty if it is no error.
-
-    It is no error if it belongs to a plugin that is not enabled, or not even installed.
-    """
+    """Return the points that a function may be meant for; none if its plugin is not enabled."""
     owners = {plugin.found.name for _, plugin in offered.values()}
     others = [each for each in installed - owners if name.startswith(_prefix(each))]
     longest = max(map(len, others), default=0)

@@ -94,7 +94,6 @@ class Selection:
         return None
 
     def _imported(self, found: Found) -> Any:
-        """Import a plugin; return None, with a problem, on failure."""
         if not self._pins.allow(found):
             return None
         seconds = self.problems.deployment.host.limits.declare

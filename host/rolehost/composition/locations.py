@@ -21,12 +21,7 @@ from rolehost.api.contributions import (
 
 
 def location(contribution: Any, hook: Any) -> str:
-    """Return the source location of a contribution.
-
-    Args:
-        contribution: any contribution.
-        hook: the function that returned it; its location is used if the contribution has none.
-    """
+    """Return the source location of a contribution, or of its hook if the contribution has none."""
     match contribution:
         case Actor(fn=fn) | Handler(fn=fn) | Check(fn=fn):
             return line_of(fn)

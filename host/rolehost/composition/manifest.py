@@ -1,9 +1,7 @@
 """The manifest of a composition: plain data to store and compare, readable without its plugins.
 
-It describes everything that other deployments and versions rely on: actors, handlers, schedules,
-routes, migrations, versions, and the types of arguments and payloads. It has a digest of each
-setting and never a value. A secret has no digest, because a reader of the table could test guesses
-against it.
+It has everything that other deployments and versions rely on, and a digest of each setting, never
+a value. A secret has no digest, because a reader of the table could test guesses against it.
 """
 
 from __future__ import annotations
@@ -45,12 +43,7 @@ class PluginEntry(msgspec.Struct, frozen=True):
 
 
 class ActorEntry(msgspec.Struct, frozen=True):
-    """One actor.
-
-    Attributes:
-        arguments: schema of its arguments as one object.
-        types: each argument in order, with its type in Python syntax.
-    """
+    """One actor: the schema of its arguments as one object, and their types in Python syntax."""
 
     name: str
     queue: str
@@ -105,22 +98,16 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """The manifest of one deployment.
 
     Attributes:
-        format: version of the layout: :data:`FORMAT`.
-        deployment: name of the deployment.
         version: version of the host.
         roles: the roles that it runs. A process of one role does not know all of them.
-        plugins: enabled plugins, in the order of their dependencies.
-        degraded: names of enabled plugins that failed and are left out.
+        plugins: in the order of their dependencies.
         payloads: topic → schema of its payloads, if a plugin declares it.
         backends: storage kind → the backend's name.
         external: topics and actors that other systems use, as ``topic:NAME`` and ``actor:NAME``.
         processes: role → how many processes of it run, in all instances.
         queues: the queues that its workers claim from; None means every queue of its actors.
-        actors: by name.
-        handlers: by topic and group.
-        schedules: by name.
-        routes: by path; None if they are not known, for example in a worker.
-        migrations: of all dialects, by owner and number.
+        routes: None if they are not known, for example in a worker.
+        migrations: of all dialects.
         settings: key → digest of its value; empty if the value is or contains a secret.
     """
 
@@ -239,11 +226,7 @@ def encode(manifest: Manifest) -> bytes:
 
 
 def decode(data: bytes | str) -> Manifest:
-    """Decode a manifest.
-
-    Raises:
-        ValueError: the data is not a manifest, or it has another layout.
-    """
+    """Decode a manifest; raise ValueError if the data is not one or has another layout."""
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
     except msgspec.MsgspecError as error:

@@ -33,16 +33,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plugin:
-    """One enabled plugin, loaded.
-
-    Attributes:
-        name: name of its entry point.
-        distribution: the package that ships it.
-        version: version of that package.
-        info: its description, from ``rolehost_plugin``.
-        settings: its decoded section; None if it has no settings.
-        module: the object whose functions are its hooks.
-    """
+    """One enabled plugin, loaded: its decoded settings or None, and the object with its hooks."""
 
     name: str
     distribution: str
@@ -54,13 +45,7 @@ class Plugin:
 
 @dataclass(frozen=True, slots=True)
 class Owned(Generic[T]):
-    """A contribution and its plugin.
-
-    Attributes:
-        value: the contribution.
-        plugin: name of the plugin that gave it.
-        location: its source location, ``module:line`` if that is known.
-    """
+    """A contribution, its plugin's name, and its source location: ``module:line``, if known."""
 
     value: T
     plugin: str
@@ -84,15 +69,7 @@ class Contributions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Degraded:
-    """A plugin that failed and is left out.
-
-    Attributes:
-        name: name of its entry point.
-        distribution: the package that ships it.
-        version: version of that package.
-        why: its problems.
-        routes: its routes, if they could be declared; they answer 503.
-    """
+    """A plugin that failed and is left out; its routes, if they could be declared, answer 503."""
 
     name: str
     distribution: str
@@ -111,15 +88,12 @@ class Composition:
     """Everything a process needs to know. Contributions are in the order of the plugins.
 
     Attributes:
-        deployment: the deployment that was composed.
-        plugins: enabled plugins in the order of their dependencies.
+        plugins: enabled plugins in the order of their dependencies, without the degraded ones.
         backends: storage kind → the chosen backend, for each kind that is needed.
         roles: the roles that the contributions need, in the order of ``ROLES``.
-        authentications: the authentication of a plugin's routes, by the name of the plugin.
+        authentications: by the name of the plugin.
         extensions: the items of each extension point of the enabled plugins, by hook.
-        metrics: the plugins' own metrics, by name.
         warnings: problems that do not prevent the start, sorted.
-        degraded: enabled plugins that failed and are left out; not among ``plugins``.
     """
 
     deployment: Deployment
@@ -184,11 +158,7 @@ class Composition:
         """Return the composition without the contributions of a plugin that did not start.
 
         Its routes answer 503. Its migrations stay, and so do its items in the extension points of
-        other plugins.
-
-        Args:
-            failed: the plugin.
-            backends: whether to keep its backends; False if they failed.
+        other plugins, and its backends unless they failed: then ``backends`` is False.
         """
         kept: dict[str, Any] = {}
         for name in (
@@ -217,11 +187,7 @@ class Composition:
         return next((each for each in self.degraded if each.name == name), None)
 
     def plugin(self, name: str) -> Plugin:
-        """Return an enabled plugin by name.
-
-        Raises:
-            LookupError: no enabled plugin has this name.
-        """
+        """Return an enabled plugin by name, or raise LookupError."""
         for plugin in self.plugins:
             if plugin.name == name:
                 return plugin

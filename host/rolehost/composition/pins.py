@@ -46,11 +46,7 @@ class Pin(NamedTuple):
 
 
 def pin(found: Found) -> Pin:
-    """Return the pin of an installed plugin.
-
-    Raises:
-        CannotPin: it is an editable install, or was not installed from a wheel.
-    """
+    """Return a plugin's pin; raise CannotPin for an editable install, or without a wheel."""
     if _is_editable(found):
         raise CannotPin("it is an editable install, whose files may change at any time")
     total = hashlib.sha256()
@@ -135,11 +131,7 @@ def render(pins: Mapping[str, Pin]) -> str:
 
 
 def _files(found: Found) -> Iterator[tuple[str, str, Path]]:
-    """Yield (name in ``RECORD``, digest in ``RECORD``, path) of each file, sorted by name.
-
-    Raises:
-        CannotPin: it has no ``RECORD``.
-    """
+    """Yield (name, digest, path) by ``RECORD``, sorted by name; raise CannotPin without it."""
     folder = Path(found.metadata)
     try:
         text = (folder / "RECORD").read_text("utf-8")

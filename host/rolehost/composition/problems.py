@@ -24,10 +24,7 @@ class Problems:
     that names a plugin, makes it an error of the operator.
 
     Attributes:
-        deployment: the deployment that is composed.
-        degraded: plugins that are left out, because they failed before.
         incomplete: some contributions are not known, so that missing ones are not reported.
-        found: the problems, in the order they were found.
         warnings: problems that do not keep the deployment from starting.
         owners: name of a loaded plugin → plugin, distribution and version.
         unknown: plugin and hook, for hooks whose result is not known, because they failed.
@@ -69,13 +66,7 @@ class Problems:
         return f"{origin.text}, {key}" if origin else f"default, {key}"
 
     def add(self, message: str, where: str, *, who: str = "", **values: Any) -> None:
-        """Add a problem.
-
-        Args:
-            message: as of :func:`rolehost.messages.problem`, like ``values``.
-            where: its source location.
-            who: whose fault it is, see the class; empty means the deployment.
-        """
+        """Add a :func:`rolehost.messages.problem`; an empty ``who`` means the deployment."""
         self.found.append(problem(message, who=who or self.who, where=where, **values))
 
     def about(self, owned: Owned[Any] | Iterable[Owned[Any]], message: str, **values: Any) -> None:

@@ -60,13 +60,10 @@ def _without_prose(schema: Any) -> Any:
 
 
 def refusal(schema: Schema, value: Any, definitions: Schema | None = None, at: str = "") -> str:
-    """Return why a value, as JSON gives it, does not fit a schema; empty if it does.
+    """Return why a decoded JSON value does not fit a schema; empty if it does.
 
-    Args:
-        schema: the schema.
-        value: the decoded JSON.
-        definitions: for the references in the schema; None takes its own ``$defs``.
-        at: the path of the value in a larger one.
+    References are looked up in ``definitions``, by default the schema's own ``$defs``. ``at`` is
+    the path of the value in a larger one.
     """
     defs = schema.get("$defs", {}) if definitions is None else definitions
     reasons: list[tuple[Schema, str]] = []

@@ -49,10 +49,7 @@ def settings_of(plugin: Loaded, problems: Problems) -> tuple[Any, bool]:
 
 
 def check_sections(problems: Problems, installed: set[str]) -> None:
-    """Report sections and ``[on_failure]`` entries that belong to no plugin.
-
-    Sections of plugins that are installed and not enabled may stay.
-    """
+    """Report sections and ``[on_failure]`` entries that belong to no installed plugin."""
     deployment = problems.deployment
     plugins = {*installed, *deployment.plugins, *deployment.listed}
     for name in deployment.sections:
@@ -110,7 +107,6 @@ def effective(composition: Composition) -> Iterator[Effective]:
 
 
 def _sections(deployment: Deployment, plugins: Sequence[Plugin]) -> Iterator[tuple[str, Any]]:
-    """Yield the decoded sections of the host and of plugins that have settings."""
     for name in HOST_SECTIONS:
         yield name, getattr(deployment.host, name)
     for plugin in plugins:

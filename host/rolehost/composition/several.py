@@ -20,16 +20,10 @@ def examine_all(
     environ: Mapping[str, str] | None = None,
     extra: Mapping[str, Any] | None = None,
 ) -> tuple[list[tuple[Path, Composition]], tuple[Problem, ...]]:
-    """Read and compose deployments.
+    """Compose deployments; return the compositions, and the problems of the others.
 
-    Args:
-        paths: their files.
-        environ: environment variables of all of them; the default is the process's own.
-        extra: plugin objects by name, besides the installed ones; for tests.
-
-    Returns:
-        The compositions, and the problems of the other deployments. A problem of a file that
-        several deployments include is there once and names all of them.
+    A problem of a file that several deployments include is there once and names all of them.
+    ``environ`` is by default that of the process; ``extra`` as for :func:`compose`.
     """
     composed: list[tuple[Path, Composition]] = []
     all_problems: list[tuple[Path, Problem]] = []
@@ -43,7 +37,6 @@ def examine_all(
 
 
 def _merged(found: Sequence[tuple[Path, Problem]]) -> tuple[Problem, ...]:
-    """Return each problem once, with all deployments that have it."""
     groups: dict[tuple[str, ...], tuple[Problem, list[str]]] = {}
     for path, problem in found:
         # The ``who`` of a problem in an included file differs between the deployments.

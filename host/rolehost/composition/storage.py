@@ -26,13 +26,9 @@ _REQUIREMENT = re.compile(r"([A-Za-z0-9_-]+)(?:\[([^\[\]]*)\])?")
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """One reason to have a storage kind.
+    """One reason to have a storage kind: a contribution or the ``requires`` of a plugin.
 
-    Attributes:
-        kind: the kind.
-        plugin: the plugin that needs it; empty if the deployment itself asks.
-        why: the contribution, or the ``requires`` of the plugin, that needs it.
-        capabilities: those that the backend must declare.
+    ``plugin`` is empty if the deployment itself asks. The backend must declare ``capabilities``.
     """
 
     kind: Kind
@@ -170,7 +166,6 @@ def _explain(
     problems: Problems,
     known: Collection[str],
 ) -> None:
-    """Report why no backend of a kind could be chosen."""
     names = sorted({owned.value.name for owned in candidates})
     plugins = sorted({need.plugin for need in reasons})
     where = "; ".join(map(problems.enabled_at, plugins))
