@@ -14,10 +14,8 @@ from collections.abc import Mapping
 from rolehost.discovery.entries import targets
 from rolehost.errors import RolehostError
 
-#: Entry-point group of tools.
 GROUP = "rolehost.commands"
 
-#: Name → (``module:attribute``, one line for the help).
 Commands = Mapping[str, tuple[str, str]]
 
 HOST: Commands = {
@@ -72,11 +70,7 @@ def not_installed(name: str) -> str:
 
 
 def tools() -> dict[str, tuple[str, str]]:
-    """Return the commands of the installed tools, sorted by name.
-
-    Raises:
-        RolehostError: the module of a tool cannot be imported, or has no ``COMMANDS``.
-    """
+    """Return the tools' commands, sorted; raise RolehostError if a tool cannot be loaded."""
     found: dict[str, tuple[str, str]] = {}
     for name, module in targets(GROUP).items():
         try:

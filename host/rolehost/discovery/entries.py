@@ -40,13 +40,10 @@ LARGEST = 1 << 16
 
 @dataclass(frozen=True, slots=True, order=True)
 class Found:
-    """One installed plugin, not imported.
+    """One installed plugin, not imported; ``name`` is that of its entry point.
 
     Attributes:
-        name: name of the entry point, and so of the plugin.
-        distribution: the package that ships it.
-        version: that package's version.
-        target: the entry point's value: ``module`` or ``module:attribute``.
+        target: ``module`` or ``module:attribute``.
         metadata: the distribution's ``.dist-info`` folder; empty if it is not on disk.
         degradable: the distribution says that a service may go on without it.
     """
@@ -64,11 +61,7 @@ class Found:
         return Who(f"plugin {self.name} ({self.distribution} {self.version})", [self.name])
 
     def load(self) -> Any:
-        """Import the plugin and return the object that its entry point names.
-
-        Raises:
-            ConfigurationError: the import raised, or the attribute is missing.
-        """
+        """Import and return the entry point's object; raise ConfigurationError if that fails."""
         return load(self.target, who=self.who, name=self.name)
 
 
@@ -77,10 +70,7 @@ def installed(path: Sequence[str] | None = None) -> tuple[Found, ...]:
 
     A distribution that is found twice (an editable install beside its own source folder) counts
     once: the first on the path, which an import would take. One name in *two* distributions is
-    twice in the result; composing refuses it if it is enabled.
-
-    Args:
-        path: folders to search instead of ``sys.path``.
+    twice in the result; composing refuses it if it is enabled. ``path`` replaces ``sys.path``.
     """
     found: list[Found] = []
     seen: set[str] = set()
@@ -101,10 +91,7 @@ def installed(path: Sequence[str] | None = None) -> tuple[Found, ...]:
 
 
 def targets(group: str) -> dict[str, str]:
-    """Return name → target of the installed entry points of a group, sorted by name.
-
-    If several distributions have one name, the first on ``sys.path`` counts.
-    """
+    """Return name → target of a group's entry points, sorted; the first on ``sys.path`` counts."""
     found: dict[str, str] = {}
     for each in _distributions(group, None):
         found = _group(each.points, group) | found
@@ -112,12 +99,9 @@ def targets(group: str) -> dict[str, str]:
 
 
 class _Distribution(NamedTuple):
-    """The texts of a distribution that has entry points of a group.
+    """A distribution: its ``entry_points.txt``, the beginning of its metadata, and their folder.
 
-    Attributes:
-        points: its ``entry_points.txt``.
-        headers: the beginning of its metadata.
-        folder: the folder of both; empty if it is not on disk.
+    The folder is empty if it is not on disk.
     """
 
     points: str

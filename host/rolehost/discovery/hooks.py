@@ -23,10 +23,7 @@ HOOKS = tuple(name for name in vars(Hooks) if name.startswith(PREFIX))
 
 
 def implementation(plugin: Any, hook: str) -> Callable[[Any], Any] | None:
-    """Return a plugin's implementation of a hook as a callable of the context, or None.
-
-    The implementation itself may be written without the parameter.
-    """
+    """Return a plugin's hook as a callable of the context, even if it has no parameter; or None."""
     function = getattr(plugin, hook, None)
     if function is None or getattr(function, MARK, None) is None:
         return None
@@ -43,13 +40,7 @@ class HookTable:
         self._manager.add_hookspecs(Hooks)
 
     def register(self, name: str, plugin: Any, who: str) -> list[Problem]:
-        """Check the hooks of a plugin, and register it if they have no problem.
-
-        Args:
-            name: the plugin's name.
-            plugin: module or object whose functions are its hooks.
-            who: plugin, distribution and version, for messages.
-        """
+        """Check the hooks of a plugin, and register it if they have no problem."""
         if inspect.isclass(plugin):
             where = f"{plugin.__module__}:{plugin.__qualname__}"
             return [problem("plugin-is-class", who=who, where=where, name=plugin.__qualname__)]

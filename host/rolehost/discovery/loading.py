@@ -27,12 +27,7 @@ SIGNALS = tuple(
 
 
 def load(target: str, *, who: str, name: str) -> Any:
-    """Import the target of an entry point.
-
-    Args:
-        target: ``module`` or ``module:attribute``.
-        who: plugin, distribution and version, for messages.
-        name: the plugin's name, for messages.
+    """Import the target of an entry point: ``module`` or ``module:attribute``.
 
     Raises:
         ConfigurationError: the import raised anything but KeyboardInterrupt, or the attribute
@@ -91,11 +86,9 @@ def _importing_lines(error: BaseException) -> str:
 
 @dataclass(slots=True)
 class Effects:
-    """The side effects of an import on the process.
+    """The side effects of an import.
 
-    Attributes:
-        undone: changes that were undone: the working directory, signal handlers.
-        left: changes that stay: environment variables, threads.
+    ``undone``: the working directory, signal handlers. ``left``: environment variables, threads.
     """
 
     undone: list[str] = field(default_factory=list)
@@ -138,7 +131,6 @@ def _variables() -> dict[Any, Any]:
 
 
 def _working_directory() -> str | None:
-    """Return the working directory; None if it no longer exists."""
     try:
         return str(Path.cwd())
     except OSError:
