@@ -45,18 +45,10 @@ def decode(
     who: str,
     folder: Path,
 ) -> tuple[S | None, list[Problem]]:
-    """Decode one section.
+    """Decode one section; return the settings, or None, and every problem.
 
-    Args:
-        kind: the settings type.
-        values: the section as read, references resolved.
-        section: its dotted name.
-        origins: dotted key → where its value came from.
-        who: whose settings these are, for messages.
-        folder: the folder of the deployment file; relative paths start there, also defaults.
-
-    Returns:
-        The settings, or None, and every problem.
+    References in ``values`` are resolved. ``section`` is its dotted name, ``origins`` has the
+    origin of each dotted key. Relative paths, also defaults, start at ``folder``.
     """
     decoder = _Decoder(origins, folder, ProblemList(who))
     settings = decoder.struct(kind, values, section)
@@ -138,7 +130,6 @@ class _Decoder:
         return kind(os.path.normpath(self.folder.absolute() / value))
 
     def _wrong(self, kind: Any, value: Any, path: str, message: str) -> None:
-        """Report a value that msgspec refuses."""
         expected = describe_type(kind)
         _, _, inner = message.partition(" - at `$")
         item = inner.rstrip("`")

@@ -56,7 +56,6 @@ def _short(text: str) -> str:
 
 
 def _describe(info: Any) -> str:
-    """Describe one of msgspec's type descriptions."""
     import msgspec.inspect as inspect
 
     match info:

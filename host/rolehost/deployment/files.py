@@ -22,11 +22,7 @@ PLUGINS = "plugins"
 
 
 class ProblemList(list[Problem]):
-    """The problems of one deployment.
-
-    Args:
-        who: the deployment, for messages.
-    """
+    """The problems of one deployment."""
 
     def __init__(self, who: str) -> None:
         super().__init__()
@@ -43,21 +39,13 @@ class Sources:
     A process that is restarted reads the texts that were accepted at the start or at the last
     reload, not a file that is being edited. Secrets are among them, so they are kept in a file
     without a name that processes inherit.
-
-    Args:
-        kept: path → text of files that are not read from disk.
     """
 
     def __init__(self, kept: Mapping[str, str] | None = None) -> None:
         self._texts = dict(kept or {})
 
     def text(self, path: Path) -> str:
-        """Return the text of a file.
-
-        Raises:
-            OSError: it cannot be read.
-            UnicodeDecodeError: it is not UTF-8.
-        """
+        """Return the text of a file; raise OSError or UnicodeDecodeError."""
         key = os.path.normpath(path)
         if key not in self._texts:
             self._texts[key] = Path(path).read_text(encoding="utf-8")
@@ -77,10 +65,9 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A value as it was written.
+    """A value as it was written: anything in TOML except a table. Lists are leaves.
 
     Attributes:
-        value: anything in TOML except a table; lists are leaves.
         origin: ``file:line``, or the name of the override.
         folder: where relative ``${file:…}`` references in it start.
         elements: origins of the elements of a list.
@@ -100,15 +87,7 @@ Tree = dict[str, "Leaf | Tree"]
 
 
 class Files:
-    """Reads a file with its includes.
-
-    Args:
-        sources: gives the texts.
-        problems: takes the problems.
-
-    Attributes:
-        tables: dotted name of a table → ``file:line`` of its header.
-    """
+    """Reads a file with its includes; ``tables``: dotted name → ``file:line`` of its header."""
 
     def __init__(self, sources: Sources, problems: ProblemList) -> None:
         self._sources = sources
@@ -118,11 +97,8 @@ class Files:
     def tree(self, path: Path, chain: tuple[Path, ...] = ()) -> Tree:
         """Return the merged tree of a file: its includes in their order, then its own values.
 
-        Later values win; lists are replaced, tables are merged.
-
-        Args:
-            path: the file.
-            chain: the files that include it, outermost first.
+        Later values win; lists are replaced, tables are merged. ``chain`` are the files that
+        include it, outermost first.
         """
         file = Path(os.path.normpath(path))
         if file in chain:
@@ -208,13 +184,9 @@ def merge(into: Tree, later: Tree) -> None:
 def from_environment(environ: Mapping[str, str], sections: Iterable[str]) -> Tree:
     """Return the overrides of the environment as a tree.
 
-    ``ROLEHOST__SECTION__KEY=value`` sets one key; a ``-`` in the name of a section is written
-    ``_``, and more double underscores go into nested tables. ``ROLEHOST__PLUGINS=a,b`` replaces
-    the enabled plugins.
-
-    Args:
-        environ: the environment variables.
-        sections: names of known sections, which decide between ``-`` and ``_``.
+    ``ROLEHOST__SECTION__KEY=value`` sets one key; a ``-`` in the name of one of the known
+    ``sections`` is written ``_``, and more double underscores go into nested tables.
+    ``ROLEHOST__PLUGINS=a,b`` replaces the enabled plugins.
     """
     known = {name.lower().replace("-", "_"): name for name in sections}
     tree: Tree = {}

@@ -30,9 +30,6 @@ def lines(text: str) -> dict[Path, int]:
     """Return the line, from 1, of every table header, key and array element.
 
     The keys of an inline table are not included: they are on the line of the table.
-
-    Args:
-        text: a document that ``tomllib.loads`` accepts.
     """
     found: dict[Path, int] = {}
     table: Path = ()
@@ -75,7 +72,6 @@ def _statements(text: str) -> Iterator[list[Token]]:
 
 
 def _names(tokens: Iterable[str]) -> tuple[str, ...]:
-    """Return the parts of a dotted key."""
     return tuple(token[1:-1] if token[0] in "\"'" else token for token in tokens if token != ".")
 
 

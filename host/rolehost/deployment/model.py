@@ -265,10 +265,8 @@ class Origin:
     """Where one value was set: ``deploy/api.toml:12``, ``environment ROLEHOST__HTTP__BIND``,
     ``--plugins`` or ``default``.
 
-    Attributes:
-        text: the place.
-        secret: whether the value is or contains a secret; a text from a file is one.
-        given: the texts that references in the value resolved to.
+    ``secret``: the value is or contains a secret; a text from a file is one. ``given`` are the
+    texts that references in the value resolved to.
     """
 
     text: str
@@ -286,12 +284,9 @@ class Deployment:
     """A deployment file with its includes and overrides, read but not yet composed.
 
     Attributes:
-        name: its name.
         path: the file; None for one made in memory.
-        plugins: enabled plugins, as written.
         listed: plugins that the files enable, even if an override enables others; their sections
             are allowed.
-        host: the host's sections.
         sections: plugin name → its section as plain values, references resolved to
             :class:`~rolehost.api.Secret` where the type asks for it.
         origins: dotted key → where its value came from.
@@ -310,9 +305,8 @@ class Deployment:
     def discreet(self, problems: Iterable[Problem]) -> list[Problem]:
         """Return the problems without the texts that references gave to their settings.
 
-        Args:
-            problems: each names its settings in ``where``, as ``origin, section.key`` or
-                ``origin, section``.
+        Each problem names its settings in ``where``: ``origin, section.key`` or ``origin,
+        section``.
         """
         references = [(key, origin) for key, origin in self.origins.items() if origin.given]
         return [_discreet(problem, references) for problem in problems]

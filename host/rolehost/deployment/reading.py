@@ -46,13 +46,10 @@ def load(
     environ: Mapping[str, str] | None = None,
     sources: Sources | None = None,
 ) -> Deployment:
-    """Read a deployment.
+    """Read a deployment; without a path, only the overrides.
 
-    Args:
-        path: the file; None reads overrides only.
-        plugins: value of ``--plugins``; None keeps the list of the file.
-        environ: environment variables, by default those of the process.
-        sources: gives the texts of files and keeps them, by default from disk.
+    ``plugins`` is the value of ``--plugins``; None keeps the list of the file. By default
+    ``environ`` is the environment of the process, and ``sources`` reads from disk.
 
     Raises:
         ConfigurationError: with every problem in the files and in the host's own sections.
@@ -71,10 +68,7 @@ def read(
     environ: Mapping[str, str] | None = None,
     sources: Sources | None = None,
 ) -> tuple[Deployment, list[Problem]]:
-    """Read a deployment; return it with its problems. Wrong host sections have their defaults.
-
-    Parameters as of :func:`load`.
-    """
+    """As :func:`load`, but return the problems too. Wrong host sections have their defaults."""
     environ = os.environ if environ is None else environ
     sources = Sources() if sources is None else sources
     problems = ProblemList(f"deployment {path}" if path else "deployment (no file)")
@@ -213,5 +207,4 @@ class _Reader:
         return known
 
     def add(self, message: str, path: str, **values: Any) -> None:
-        """Add a problem at a key."""
         self.problems.add(message, location(path, self.origins), **values)

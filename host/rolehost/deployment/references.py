@@ -38,16 +38,9 @@ UNRESOLVED = Unresolved()
 
 
 class Resolver:
-    """Replaces references.
+    """Replaces references, and keeps their texts, alone and with the text around them.
 
-    Args:
-        environ: the environment variables.
-        sources: gives the texts of files.
-        problems: takes the problems.
-
-    Attributes:
-        files: texts that came from files, alone and with the text around them.
-        variables: texts that came from environment variables, likewise; not the defaults.
+    ``files`` has those from files, ``variables`` those from variables, without the defaults.
     """
 
     def __init__(self, environ: Mapping[str, str], sources: Sources, problems: ProblemList) -> None:
@@ -60,13 +53,8 @@ class Resolver:
     def resolve(self, value: Any, origin: str, folder: Path) -> Any:
         """Return a value with its references replaced, in lists and tables too.
 
-        Args:
-            value: anything in TOML.
-            origin: where it was written, for messages.
-            folder: where relative file references start.
-
-        Returns:
-            The value; :data:`UNRESOLVED` in place of a text with a problem.
+        Relative file references start at ``folder``. A text with a problem becomes
+        :data:`UNRESOLVED`.
         """
         if isinstance(value, str):
             text = self._text(value, origin, folder) if "${" in value else value
