@@ -29,13 +29,9 @@ HOST = str(Path(__file__).resolve().parent)
 
 
 class Overdue(BaseException):
-    """The code of a plugin exceeded its time limit.
+    """The code of a plugin exceeded its time limit, at the lines ``where``, the innermost last.
 
     Not an :class:`Exception`, so that ``except Exception`` in a loop that hangs does not catch it.
-
-    Attributes:
-        seconds: the limit.
-        where: the lines that it was at, the innermost last.
     """
 
     def __init__(self, seconds: float, where: str) -> None:
@@ -45,16 +41,10 @@ class Overdue(BaseException):
 
 
 def bounded(call: Callable[[], T], seconds: float, *, same_thread: bool = False) -> T:
-    """Call a function with a time limit and return its result.
+    """Return the result of a function; raise :class:`Overdue` after the limit.
 
-    Args:
-        call: the function.
-        seconds: the limit.
-        same_thread: never call it in another thread: outside of the main thread there is no
-            limit then. For imports, which hold locks and may require the main thread.
-
-    Raises:
-        Overdue: the limit was exceeded.
+    ``same_thread``: never call it in another thread; outside of the main thread there is no limit
+    then. For imports, which hold locks and may require the main thread.
     """
     if threading.current_thread() is threading.main_thread() and _alarm_is_free():
         return _interrupted(call, seconds)

@@ -92,17 +92,10 @@ def reach(name: str) -> None:
 def arm(name: str, action: Action | str, *, probability: float = 1.0) -> Callable[[], None]:
     """Let something happen whenever any thread of this process reaches a point.
 
-    Args:
-        name: one of :data:`NAMES`.
-        action: a function, called with the name; or ``kill`` (SIGKILL to this process),
-            ``raise`` (:class:`Injected`) or ``delay=SECONDS``.
-        probability: above 0, up to 1.
-
-    Returns:
-        A function that disarms this action; a second call does nothing.
-
-    Raises:
-        UnknownFailpoint: there is no such point or action.
+    ``action`` is a function, called with the name; or ``kill`` (SIGKILL to this process),
+    ``raise`` (:class:`Injected`) or ``delay=SECONDS``. The probability is above 0, up to 1. Return
+    a function that disarms this action; a second call does nothing. Raise
+    :class:`UnknownFailpoint` if there is no such point or action.
     """
     global armed
     if name not in NAMES:
@@ -127,11 +120,7 @@ def disarm() -> None:
 
 
 def arm_from(text: str) -> None:
-    """Arm the entries of a value of ``ROLEHOST_FAIL``; none of them if one is wrong.
-
-    Raises:
-        UnknownFailpoint: an entry has another form, or names an unknown point or action.
-    """
+    """Arm what a ``ROLEHOST_FAIL`` says; if an entry is wrong, none, and raise UnknownFailpoint."""
     global armed
     before = armed
     try:
