@@ -36,28 +36,6 @@ async def call(
     With ``ends=False`` the client leaves after the last chunk, before the body is complete.
     """
     chunks = [body] if isinstance(body, bytes) else list(body)
-    fields = {"host": "localhost"}
-    if body:
-        fields["content-type"] = "application/json"
-    fields |= {name.lower(): value for name, value in (headers or {}).items()}
-    given = [(name.encode(), value.encode()) for name, value in fields.items()]
-    if isinstance(body, bytes) and body and "content-length" not in dict(given):
-        given.append((b"content-length", str(len(body)).encode()))
-    path, _, query = path.partition("?")
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.4"},
-        "http_version": "1.1",
-        "method": method,
-        "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": query.encode(),
-        "root_path": "",
-        "headers": [*given, *raw_headers],
-        "server": ("127.0.0.1", 80),
-        "client": ("127.0.0.1", 5),
-    }
     answer = Answer()
 
     async def receive() -> dict[str, Any]:
@@ -75,8 +53,40 @@ async def call(
         else:
             answer.body += message.get("body", b"")
 
+    scope = scope_of(method, path, headers or {}, body, raw_headers)
     await asyncio.create_task(app(scope, receive, send))
     return answer
+
+
+def scope_of(
+    method: str,
+    path: str,
+    headers: dict[str, str],
+    body: bytes | Sequence[bytes],
+    raw_headers: Sequence[tuple[bytes, bytes]],
+) -> dict[str, Any]:
+    fields = {"host": "localhost"}
+    if body:
+        fields["content-type"] = "application/json"
+    fields |= {name.lower(): value for name, value in headers.items()}
+    given = [(name.encode(), value.encode()) for name, value in fields.items()]
+    if isinstance(body, bytes) and body and "content-length" not in dict(given):
+        given.append((b"content-length", str(len(body)).encode()))
+    path, _, query = path.partition("?")
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "root_path": "",
+        "headers": [*given, *raw_headers],
+        "server": ("127.0.0.1", 80),
+        "client": ("127.0.0.1", 5),
+    }
 
 
 def ask(app: Any, method: str, path: str, **more: Any) -> Answer:

@@ -35,10 +35,15 @@ def path_of(template: str) -> str:
 
 def spellings(path: str) -> Iterator[str]:
     """Yield targets that some program reads as the path, the path itself first; all differ."""
-    segments = path[1:].split("/")
-    last = segments[-1]
-    hexed = "".join(f"%{byte:02X}" for byte in last.encode())
     yield path
+    yield from _begun_otherwise(path)
+    yield from _ended_otherwise(path)
+    yield from (path.upper(), path.swapcase(), path.title())
+    yield from _segments_otherwise(path)
+
+
+def _begun_otherwise(path: str) -> Iterator[str]:
+    """Yield targets with something else before the path."""
     yield from (
         f"/{path}",
         f"//{path}",
@@ -57,6 +62,10 @@ def spellings(path: str) -> Iterator[str]:
         f"/;a=b{path}",
     )
     yield from (f"http://127.0.0.1{path}", f"http://evil.example{path}", f"//127.0.0.1{path}")
+
+
+def _ended_otherwise(path: str) -> Iterator[str]:
+    """Yield targets with something else behind the path, or in other bytes."""
     yield from (
         f"{path}/",
         f"{path}//",
@@ -106,7 +115,12 @@ def spellings(path: str) -> Iterator[str]:
         f"{path}%E2%80%8B",
         f"/%EF%BB%BF{path[1:]}",
     )
-    yield from (path.upper(), path.swapcase(), path.title())
+
+
+def _segments_otherwise(path: str) -> Iterator[str]:
+    """Yield targets with other separators, and with characters in other escapes."""
+    segments = path[1:].split("/")
+    hexed = "".join(f"%{byte:02X}" for byte in segments[-1].encode())
     yield "/" + "/".join([*segments[:-1], hexed])
     yield "/" + "/".join([*segments[:-1], hexed.lower()])
     yield "/" + "".join(f"%{byte:02x}" for byte in path[1:].encode())

@@ -78,12 +78,17 @@ def _guarded_database(original: type[Any]) -> type[Any]:
 def _guarded_peewee(original: type[Any]) -> type[Any]:
     """Return a class of peewee databases with the checks before its methods.
 
-    A subclass, not a mixin: with a second base class, ``__class__`` cannot be assigned.
+    Subclasses, not mixins: with a second base class, ``__class__`` cannot be assigned.
     """
+    guarded = _guarded_transactions(_guarded_statements(original))
+    guarded.__name__, guarded.__qualname__ = original.__name__, original.__qualname__
+    guarded.__module__ = original.__module__
+    return guarded
 
+
+def _guarded_statements(original: type[Any]) -> type[Any]:
     class Guarded(original):  # type: ignore[misc]
         __slots__ = ()
-        __qualname__, __module__ = original.__qualname__, original.__module__
 
         def execute_sql(self, sql: Any, *args: Any, **options: Any) -> Any:
             guard: Guard = self._rolehost_guard
@@ -106,6 +111,13 @@ def _guarded_peewee(original: type[Any]) -> type[Any]:
         def connection(self) -> Any:
             self._rolehost_guard.check()
             return super().connection()
+
+    return Guarded
+
+
+def _guarded_transactions(original: type[Any]) -> type[Any]:
+    class Guarded(original):  # type: ignore[misc]
+        __slots__ = ()
 
         def begin(self, *args: Any, **options: Any) -> Any:
             guard: Guard = self._rolehost_guard
@@ -140,7 +152,6 @@ def _guarded_peewee(original: type[Any]) -> type[Any]:
             finally:
                 self._rolehost_guard.ended()
 
-    Guarded.__name__ = original.__name__
     return Guarded
 
 

@@ -52,15 +52,8 @@ def collect(
             " GROUP BY role",
             (now,),
         )
-    found = {(queue, state): (count, oldest) for queue, state, count, oldest in rows}
-    queues.update(queue for queue, _ in found)
     return Statistics(
-        queues=tuple(
-            QueueStatistics(queue, state, count, max(0.0, (now - oldest) / 1000))
-            for queue in sorted(queues)
-            for state in UNFINISHED
-            for count, oldest in (found.get((queue, state), (0, now)),)
-        ),
+        queues=_queues(rows, queues, now),
         outbox_count=outbox[0],
         outbox_age=0.0 if outbox[1] is None else max(0.0, (now - outbox[1]) / 1000),
         dead_jobs=dead_jobs[0][0],
@@ -68,6 +61,20 @@ def collect(
         dead_messages=dead_messages(queue),
         lags=_lags(stream, subscriptions),
         processes=processes(dict(living), roles, restarts),
+    )
+
+
+def _queues(
+    rows: Sequence[tuple[str, str, int, int]], names: set[str], now: int
+) -> tuple[QueueStatistics, ...]:
+    """Return the counts of every queue and state, also of empty ones; adds to ``names``."""
+    found = {(queue, state): (count, oldest) for queue, state, count, oldest in rows}
+    names.update(queue for queue, _ in found)
+    return tuple(
+        QueueStatistics(queue, state, count, max(0.0, (now - oldest) / 1000))
+        for queue in sorted(names)
+        for state in UNFINISHED
+        for count, oldest in (found.get((queue, state), (0, now)),)
     )
 
 

@@ -45,21 +45,7 @@ def deployment(
     origins = {f"plugins.{each}": Origin("plugins of the test") for each in plugins}
     for section, values in merged.items():
         origins |= {f"{section}.{key}": ORIGIN for key in values}
-    problems: list[Problem] = []
-    host: dict[str, Any] = {}
-    for section, kind in HOST_SECTIONS.items():
-        if section not in merged:
-            continue
-        decoded, wrong = decode(
-            kind,
-            merged.pop(section),
-            section=section,
-            origins=origins,
-            who=f"deployment {name} (of a test)",
-            folder=folder,
-        )
-        problems += wrong
-        host[section] = decoded
+    host, problems = _host_settings(merged, origins, f"deployment {name} (of a test)", folder)
     on_failure: Any = merged.pop("on_failure", {})
     for each in set(on_failure.values()).difference(FAILURES):
         raise ValueError(f"on_failure: {each!r} is neither {' nor '.join(FAILURES)}")
@@ -70,11 +56,31 @@ def deployment(
         # The file does not exist; its folder is the base of relative paths.
         path=folder / f"{name}.toml",
         plugins=tuple(plugins),
-        host=HostSettings(**host),
+        host=host,
         sections=merged,
         origins=origins,
         on_failure=on_failure,
     )
+
+
+def _host_settings(
+    merged: dict[str, Any], origins: Mapping[str, Origin], who: str, folder: Path
+) -> tuple[HostSettings, list[Problem]]:
+    """Take the host's sections out of ``merged`` and decode them."""
+    problems: list[Problem] = []
+    host: dict[str, Any] = {}
+    for section, kind in HOST_SECTIONS.items():
+        if section in merged:
+            host[section], wrong = decode(
+                kind,
+                merged.pop(section),
+                section=section,
+                origins=origins,
+                who=who,
+                folder=folder,
+            )
+            problems += wrong
+    return HostSettings(**host), problems
 
 
 def in_memory(deployed: Deployment) -> Deployment:

@@ -58,8 +58,7 @@ class Hosts:
             plugins: names of installed plugins, modules, objects, pairs of name and object; or
                 a mapping of names to objects; or a deployment or the path of its file. A
                 deployment's plugins and settings are used, but with storage in memory.
-            settings: section → keys and values, or an object of its settings type: of plugins,
-                and of the host (``delivery``, …).
+            settings: section, of a plugin or the host → keys and values, or a settings object.
             backends: ``memory``; ``temporary`` (the plugin ``embedded`` in a temporary folder);
                 or names of plugins with backends. If several offer a storage kind, the first
                 one is used. For example, ``("postgres", "memory")`` with
@@ -69,8 +68,7 @@ class Hosts:
             beside: another host with which the new host shares database, queue, stream, cache
                 and clock. ``backends``, ``now`` and ``seed`` are then ignored.
             name: name of the deployment.
-            roles: the roles of which the host has processes; None means all. Work of other
-                roles waits for another host ``beside`` this one.
+            roles: roles with processes here, None means all; a host ``beside`` has the others.
             without: import names of libraries that cannot be imported while the host is open.
             now: start time of the clock.
             seed: seed of the random sources.
