@@ -146,7 +146,7 @@ def call_list_hook(
     allowed: tuple[type[Any], ...],
     context: DeclareContext[Any],
 ) -> tuple[list[Any], bool]:
-    """Return a hook's valid items; and False, with a problem, if it failed or some are wrong."""
+    """Return the items of a hook that returns a list, and whether they are complete."""
     result = call_hook(problems, plugin.found, hook, plugin.module, context)
     if result is None or result is FAILED:
         return [], result is None
@@ -204,7 +204,6 @@ def _refused(problems: Problems, found: Found, error: SettingRefused) -> Problem
 
 
 def _raised_at(error: BaseException) -> str:
-    """Return ``module:line`` of the innermost frame."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

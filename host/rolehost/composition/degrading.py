@@ -1,9 +1,7 @@
-"""Plugins that failed, and which of them a deployment may go on without.
+"""Plugins that failed, and which of them a deployment may go on without, as ``[on_failure]`` says.
 
-``[on_failure]`` says of a plugin that it may be degraded: it is left out with its contributions,
-and reported. Errors of the operator stay errors, and three kinds of plugins are never left out:
-those with security middleware, the chosen database, and plugins that another one needs which may
-not be left out itself.
+Errors of the operator stay errors. Never left out are plugins with security middleware, the chosen
+database, and plugins that another one needs which may not be left out itself.
 """
 
 from __future__ import annotations

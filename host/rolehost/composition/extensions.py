@@ -79,7 +79,6 @@ def _prefix(plugin: str) -> str:
 
 
 def _is_sound(point: Any, plugin: Loaded, offered: _Offered, problems: Problems) -> bool:
-    """Return whether a point can be offered; report why not."""
     name, who = plugin.found.name, plugin.found.who
     where = f"{plugin.found.target}, rolehost_plugin"
     prefix = _prefix(name)

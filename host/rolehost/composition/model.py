@@ -157,8 +157,8 @@ class Composition:
     def without(self, failed: Degraded, *, backends: bool = True) -> Composition:
         """Return the composition without the contributions of a plugin that did not start.
 
-        Its routes answer 503. Its migrations stay, and so do its items in the extension points of
-        other plugins, and its backends unless they failed: then ``backends`` is False.
+        Its routes answer 503. Its migrations stay, and its items in the extension points of other
+        plugins. Its backends stay unless they failed (``backends`` is False).
         """
         kept: dict[str, Any] = {}
         for name in (

@@ -1,10 +1,9 @@
 """Pins: the distributions a deployment was tested with, by version and content.
 
-The content is the files that the distribution's ``RECORD`` lists, as they are on disk. So changes
-after the installation are detected too. Sources: the specifications "Recording installed
-projects" and "Binary distribution format" of packaging.python.org. Files that differ between
-installations are left out: byte code, scripts outside of the packages, and files that the installer
-writes (:data:`NOTES`).
+The content is the files that the distribution's ``RECORD`` lists, as they are on disk, so that
+changes after the installation are detected too. Files that differ between installations are left
+out: byte code, scripts outside of the packages, :data:`NOTES`. Sources: the specifications
+"Recording installed projects" and "Binary distribution format" of packaging.python.org.
 
 Pins find drift and accidents before anything is imported. They do not protect against a user who
 may write to the installed files, because that user may change Python itself.
@@ -29,7 +28,6 @@ NOTES = frozenset(
     {"RECORD", "RECORD.jws", "RECORD.p7s", "INSTALLER", "REQUESTED", "direct_url.json"}
 )
 
-#: The command that writes pins.
 COMMAND = "rolehost plugins --pin"
 
 
@@ -46,7 +44,7 @@ class Pin(NamedTuple):
 
 
 def pin(found: Found) -> Pin:
-    """Return a plugin's pin; raise CannotPin for an editable install, or without a wheel."""
+    """Return a plugin's pin; raise CannotPin if it is editable or not installed from a wheel."""
     if _is_editable(found):
         raise CannotPin("it is an editable install, whose files may change at any time")
     total = hashlib.sha256()
@@ -131,7 +129,7 @@ def render(pins: Mapping[str, Pin]) -> str:
 
 
 def _files(found: Found) -> Iterator[tuple[str, str, Path]]:
-    """Yield (name, digest, path) by ``RECORD``, sorted by name; raise CannotPin without it."""
+    """Yield (name, digest, path) of each file in ``RECORD``, sorted; CannotPin if there is none."""
     folder = Path(found.metadata)
     try:
         text = (folder / "RECORD").read_text("utf-8")

@@ -43,10 +43,7 @@ def choose(
     problems: Problems,
     known: Collection[str],
 ) -> dict[Kind, Owned[Backend]]:
-    """Return the backend of each needed kind, in the order of ``KINDS``.
-
-    ``known`` are the names of all installed plugins, for advice.
-    """
+    """Return the backend of each needed kind, in the order of ``KINDS``."""
     offered = contributions.of(Backend)
     for owned in offered:
         _check_capabilities(owned, problems)
@@ -151,7 +148,6 @@ def _check_requirements(plugins: Sequence[Plugin], problems: Problems) -> None:
 
 
 def _backend(named: str | None, candidates: Sequence[Owned[Backend]]) -> Owned[Backend] | None:
-    """Return the backend of that name; without a name, the only one that is offered."""
     if named is not None:
         return next((owned for owned in candidates if owned.value.name == named), None)
     names = {owned.value.name for owned in candidates}
