@@ -17,7 +17,6 @@ from rolehost.messages import problem
 #: Prefix of the environment variables that set one key: ``ROLEHOST__SECTION__KEY``.
 PREFIX = "ROLEHOST__"
 
-#: The key with the list of enabled plugins.
 PLUGINS = "plugins"
 
 

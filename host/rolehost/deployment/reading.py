@@ -27,7 +27,6 @@ from rolehost.errors import ConfigurationError, Problem
 from rolehost.redaction import hide
 from rolehost.suggest import did_you_mean
 
-#: The host's own sections, by name.
 HOST_SECTIONS: dict[str, Any] = {field.name: field.type for field in fields_of(HostSettings)}
 
 #: The table with the rule for each plugin that fails: abort or degrade.
@@ -99,7 +98,6 @@ def read(
 
 
 def _names(node: Leaf | Tree | None) -> tuple[str, ...]:
-    """Return the items of a list as text; empty if it is not a list."""
     if isinstance(node, Leaf) and isinstance(node.value, list):
         return tuple(map(str, node.value))
     return ()
