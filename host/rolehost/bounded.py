@@ -41,7 +41,7 @@ class Overdue(BaseException):
 
 
 def bounded(call: Callable[[], T], seconds: float, *, same_thread: bool = False) -> T:
-    """Return the result of a function; raise :class:`Overdue` after the limit.
+    """Return the result of a function; raise :class:`Overdue` after so many seconds.
 
     ``same_thread``: never call it in another thread; outside of the main thread there is no limit
     then. For imports, which hold locks and may require the main thread.

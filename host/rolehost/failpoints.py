@@ -46,7 +46,6 @@ NAMES: Mapping[str, str] = MappingProxyType(
     }
 )
 
-#: Variable of the environment that arms points in a process.
 VARIABLE = "ROLEHOST_FAIL"
 
 #: What a point does when it is reached; called with the point's name.
@@ -120,7 +119,7 @@ def disarm() -> None:
 
 
 def arm_from(text: str) -> None:
-    """Arm what a ``ROLEHOST_FAIL`` says; if an entry is wrong, none, and raise UnknownFailpoint."""
+    """Arm the entries of ``ROLEHOST_FAIL``; if one is wrong, none, and raise UnknownFailpoint."""
     global armed
     before = armed
     try:
