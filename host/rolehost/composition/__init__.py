@@ -1,7 +1,6 @@
 """Composition: a deployment and its plugins become one checked, immutable object.
 
-:func:`compose` raises every problem, :func:`examine` returns them. Both only import and declare:
-no I/O.
+:func:`compose` raises every problem, :func:`examine` returns them. Both do no I/O except imports.
 """
 
 from rolehost.composition.access import access_of

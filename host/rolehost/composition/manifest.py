@@ -182,8 +182,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 def describe(composition: Composition) -> Manifest:
     """Return the manifest of a composition.
 
-    A composition for one role gives the same :attr:`~Manifest.core`. Only the role ``http`` has
-    routes.
+    One for a role gives the same :attr:`~Manifest.core`. Only the role ``http`` has routes.
     """
     host = composition.deployment.host
     return Manifest(

@@ -43,7 +43,10 @@ def choose(
     problems: Problems,
     known: Collection[str],
 ) -> dict[Kind, Owned[Backend]]:
-    """Return the backend of each needed kind, in the order of ``KINDS``."""
+    """Return the backend of each needed kind, in the order of ``KINDS``.
+
+    ``known`` are the names of all installed plugins, for advice.
+    """
     offered = contributions.of(Backend)
     for owned in offered:
         _check_capabilities(owned, problems)

@@ -33,7 +33,7 @@ class ProblemList(list[Problem]):
 
 
 class Sources:
-    """Reads the texts of a deployment, once each, and keeps them.
+    """Reads the texts of a deployment, once each, and keeps them; those in ``kept`` are not read.
 
     A process that is restarted reads the texts that were accepted at the start or at the last
     reload, not a file that is being edited. Secrets are among them, so they are kept in a file

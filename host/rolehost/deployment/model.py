@@ -305,8 +305,7 @@ class Deployment:
     def discreet(self, problems: Iterable[Problem]) -> list[Problem]:
         """Return the problems without the texts that references gave to their settings.
 
-        Each problem names its settings in ``where``: ``origin, section.key`` or ``origin,
-        section``.
+        Each ``where`` names its settings: ``origin, section.key`` or ``origin, section``.
         """
         references = [(key, origin) for key, origin in self.origins.items() if origin.given]
         return [_discreet(problem, references) for problem in problems]

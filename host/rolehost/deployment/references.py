@@ -53,8 +53,7 @@ class Resolver:
     def resolve(self, value: Any, origin: str, folder: Path) -> Any:
         """Return a value with its references replaced, in lists and tables too.
 
-        Relative file references start at ``folder``. A text with a problem becomes
-        :data:`UNRESOLVED`.
+        Relative file references start at ``folder``. Texts with a problem give :data:`UNRESOLVED`.
         """
         if isinstance(value, str):
             text = self._text(value, origin, folder) if "${" in value else value

@@ -97,10 +97,7 @@ class Effects:
 
 @contextmanager
 def contained() -> Iterator[Effects]:
-    """Record the side effects of code; redirect its standard output to standard error.
-
-    The standard output of a command may be a JSON document.
-    """
+    """Record side effects; keep standard output clean, because it may be a JSON document."""
     effects = Effects()
     folder = _working_directory()
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
