@@ -1,4 +1,4 @@
-"""Who may use a route follows from the route that matched, and a browser is no way around it."""
+"""The matched route decides who may use it, and a browser cannot bypass this check."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ DURATION = "about 1 min"
 
 PLUGINS = ("embedded", "ops", "openapi", "graphql", "webhooks-api", "webhooks-ingest", "witness")
 
-#: Fewest spellings of a path that the matrix must have.
+#: Minimum number of spellings of a path in the matrix.
 FEWEST = 20
 
 UMASKS = ("000", "022", "027", "077")
@@ -48,7 +48,7 @@ PLAYWRIGHT = FIXTURES / "playwright-core-1.65.1"
 
 
 def prove(options: Options) -> Figures:
-    """Ask the matrix, let pages of other origins try, and look at what the files allow."""
+    """Send the matrix, try from pages of other origins, and check the file permissions."""
     chromium = _chromium()
     figures: dict[str, Any] = {"seed": options.seed}
     task = options.progress(4 if options.short else 5, "a matrix with tokens")
@@ -76,12 +76,12 @@ def prove(options: Options) -> Figures:
 
 
 class Host:
-    """A deployment that runs.
+    """A running deployment.
 
     Attributes:
-        port: where it answers, on 127.0.0.1.
+        port: its port on 127.0.0.1.
         routes: its routes, as ``rolehost routes --json`` lists them.
-        made: the folders of what it makes: its database, and its runtime directory.
+        made: the folders that it creates: for its database and its runtime directory.
     """
 
     def __init__(
@@ -99,8 +99,8 @@ class Host:
         return [route for route in self.routes if route["access"] != "open"]
 
     def ran(self) -> int:
-        """Count the requests that were admitted to a route that is not open."""
-        # What was printed before this request was answered stands before its own line.
+        """Count the requests that were admitted to a route with authentication."""
+        # Everything printed before the answer to this request is in front of its line.
         self._counted += 1
         path = f"/bare/counted-{self._counted}"
         connection = Connection(self.port)
@@ -112,7 +112,7 @@ class Host:
 
 @contextmanager
 def serving(settings: str, umask: str = "022") -> Iterator[Host]:
-    """Run every first-party plugin with routes, and the witness."""
+    """Run all first-party plugins that have routes, and the witness."""
     with TemporaryDirectory(prefix="rolehost-proof-") as name:
         folder, port = Path(name), free_port()
         runtime = folder / "run"
@@ -145,7 +145,7 @@ def serving(settings: str, umask: str = "022") -> Iterator[Host]:
 
 
 def _matrix(host: Host, headers: Sequence[dict[str, str]]) -> dict[str, Any]:
-    """Ask for everything without the right token; then once with it, so that the count counts."""
+    """Request everything without the right token; then once with it, to test the counter."""
     asked = 0
     for each in headers:
         for request in ask_all(host.port, host.closed, each):
@@ -167,7 +167,7 @@ def _matrix(host: Host, headers: Sequence[dict[str, str]]) -> dict[str, Any]:
 
 
 def _with_tokens(host: Host) -> int:
-    """Ask for each route with the right token; return how many were admitted, all of them."""
+    """Request each route with the right token; return the number of admitted requests (all)."""
     connection = Connection(host.port)
     for route in host.closed:
         token = "client" if route["plugin"] in ("webhooks-api", "graphql") else "operator"
@@ -181,7 +181,7 @@ def _with_tokens(host: Host) -> int:
 
 
 def _foreign_names(host: Host) -> int:
-    """Without a token: ask for every route by names that are not this machine's."""
+    """Request every route without a token, with host names of other machines."""
     asked = 0
     for headers in (
         {"Host": "evil.example"},
@@ -197,7 +197,7 @@ def _foreign_names(host: Host) -> int:
 
 
 def _browser(host: Host, chromium: str) -> dict[str, Any]:
-    """Let pages of other origins try everything, and then a page of the host itself."""
+    """Let pages of other origins try everything, then a page of the host itself."""
     seen = _pages(host, chromium)
     version = seen.pop("version")
     assert host.ran() == 0, f"pages of other origins reached responders: {seen}"
@@ -215,7 +215,7 @@ def _browser(host: Host, chromium: str) -> dict[str, Any]:
 
 
 def _pages(host: Host, chromium: str) -> dict[str, Any]:
-    """Let pages of other origins try everything; return what they learned."""
+    """Let pages of other origins try everything; return the data that they could read."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Page)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
@@ -241,10 +241,10 @@ def _script(host: Host, chromium: str, *pages: str) -> dict[str, Any]:
 
 
 class Page(BaseHTTPRequestHandler):
-    """An empty page of another port."""
+    """An empty page on another port."""
 
     def do_GET(self) -> None:
-        """Answer with the page, whatever the path."""
+        """Answer every path with the page."""
         body = b"<!doctype html><title>page</title><body>"
         self.send_response(200)
         self.send_header("Content-Type", "text/html")
@@ -253,11 +253,11 @@ class Page(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: Any) -> None:
-        """Write nothing."""
+        """Log nothing."""
 
 
 def _umasks(umasks: Sequence[str]) -> dict[str, Any]:
-    """Run the host under each umask; its files and folders are their owner's alone."""
+    """Run the host with each umask; only the owner can access its files and folders."""
     files = 0
     for umask in umasks:
         with serving("", umask) as host:
@@ -270,9 +270,9 @@ def _umasks(umasks: Sequence[str]) -> dict[str, Any]:
 
 
 def _modes(folder: Path) -> Iterator[tuple[Path, int]]:
-    """Yield a folder and all that is in it, with the bits of its permissions."""
+    """Yield a folder and its content with the permission bits."""
     for path in (folder, *folder.rglob("*")):
-        if not path.is_symlink():  # a link has no permissions of its own
+        if not path.is_symlink():  # a symbolic link has no permissions
             yield path, stat.S_IMODE(path.lstat().st_mode)
 
 
@@ -280,7 +280,7 @@ def _chromium() -> str:
     """Return the command of Chromium.
 
     Raises:
-        Unavailable: it, node or playwright-core is not here.
+        Unavailable: Chromium, node or playwright-core is not installed.
     """
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None or shutil.which("node") is None:

@@ -1,4 +1,4 @@
-"""Every route in every spelling of its path, asked with no credentials and with wrong ones."""
+"""Request every route in every spelling of its path, without and with wrong credentials."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-#: Values of path variables by converter.
+#: Values of path variables, by converter.
 VALUES = {"int": "7", "path": "a/b"}
 
-#: What is sent as credentials, by name.
+#: The credentials to send, by name.
 CREDENTIALS: dict[str, dict[str, str]] = {
     "none": {},
     "wrong": {"Authorization": "Bearer wrong"},
 }
 
-#: Headers with which some servers let a client name another path or method.
+#: Headers that let a client override the path or method on some servers.
 MISLEADING = {
     "X-Original-URL": "/healthz",
     "X-Rewrite-URL": "/healthz",
@@ -34,7 +34,7 @@ def path_of(template: str) -> str:
 
 
 def spellings(path: str) -> Iterator[str]:
-    """Yield targets that some program reads as the path, the path itself first; all differ."""
+    """Yield different targets that some program reads as the path; the path itself is first."""
     yield path
     yield from _begun_otherwise(path)
     yield from _ended_otherwise(path)
@@ -138,7 +138,7 @@ def _segments_otherwise(path: str) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One request of the matrix, and the status of its answer; 0: cut off without one."""
+    """One request of the matrix and the status of its answer; 0 if the connection was closed."""
 
     method: str
     target: str
@@ -147,14 +147,14 @@ class Asked:
 
 
 class Connection:
-    """A client that sends a target as it is; it connects again where the server has closed."""
+    """A client that sends a target unchanged; it reconnects if the server closed the connection."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._socket: socket.socket | None = None
 
     def close(self) -> None:
-        """Close."""
+        """Close the connection."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -175,7 +175,7 @@ class Connection:
                 status = 0
             if status or fresh or attempt == 2:
                 return status
-            self.close()  # it was closed while idle
+            self.close()  # the server closed it while it was idle
         raise AssertionError("unreachable")
 
     def _answer(self, method: str) -> int:
@@ -208,13 +208,13 @@ class Connection:
 def ask_all(
     port: int, routes: list[dict[str, Any]], headers: dict[str, str], *, spelled: bool = True
 ) -> Iterator[Asked]:
-    """Ask for each route in each spelling, with each credentials, by its own and other methods.
+    """Request each route in each spelling, with all credentials, with its own and other methods.
 
     Args:
-        port: where the host answers.
-        routes: what to ask for.
-        headers: sent with every request.
-        spelled: False asks for the path itself alone.
+        port: the port of the host.
+        routes: the routes to request.
+        headers: headers of every request.
+        spelled: False requests only the path itself.
     """
     connection = Connection(port)
     try:
@@ -222,7 +222,7 @@ def ask_all(
             path = path_of(route["path"])
             targets = dict.fromkeys(spellings(path)) if spelled else [path]
             for number, target in enumerate(targets):
-                # The path itself by all methods, its other spellings by those that do something.
+                # The path itself with all methods, the other spellings with the methods it has.
                 methods = [each for each in route["methods"] if each != "WEBSOCKET"]
                 if not number:
                     methods = sorted({*methods, "GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE"})

@@ -1,13 +1,13 @@
-"""A plugin of somebody else, and a witness that sees each request that a responder would get.
+"""A third-party plugin, and a witness that prints each request that would reach a responder.
 
-It is written into a folder as a distribution, so that nothing but the public API is used.
+It is written into a folder as a distribution, so that it uses only the public API.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-#: Printed once for each request that was admitted to a route that needs authentication.
+#: Printed for each request that was admitted to a route with authentication.
 RAN = "a responder runs:"
 
 SOURCE = f'''
@@ -63,7 +63,7 @@ def rolehost_middleware():
 
 
 def install(folder: Path) -> dict[str, str]:
-    """Write the distribution into a folder; return the variables with which it is found."""
+    """Write the distribution into a folder; return the environment variables to find it."""
     installed = folder / "rolehost_witness-1.0.dist-info"
     installed.mkdir()
     (folder / "rolehost_witness.py").write_text(SOURCE)

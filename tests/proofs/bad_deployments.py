@@ -21,7 +21,7 @@ SHORT = 25
 
 
 def prove(options: Options) -> Figures:
-    """Check each case in a process of its own and compare with its golden text."""
+    """Check each case in a separate process and compare the output with its golden text."""
     chosen = [case for case in cases() if not case.missing]
     if options.short:
         chosen = sorted(

@@ -1,7 +1,7 @@
-"""Real engines, and deployments that are wrong about them: one clear line, then the right end.
+"""Deployments with wrong settings for real engines: one clear line, then the right exit.
 
-The broker of a wrong version is none: it stands for Kafka 0.10.1 and answers what versions it
-knows, which is all that is asked of it.
+The broker of an unsupported version is a stub of Kafka 0.10.1. It only answers which API versions
+it supports; the client asks for nothing else.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ PROMISE = (
 )
 DURATION = "about 80 s"
 
-#: Deployments that are looked at together.
+#: Number of deployments that run at the same time.
 TOGETHER = 4
-#: Seconds in which a case that ends has ended.
+#: Timeout in seconds for a case that must exit.
 PATIENCE = 60.0
-#: Exit status of a wrong configuration.
+#: Exit status for a wrong configuration.
 REFUSED = 3
 
-#: A plugin that needs one kind of storage, and a route so that there is something to run.
+#: A plugin that needs one kind of storage; it has a route so that there is a role to run.
 PLUGIN = """
 from rolehost.api import PLUGIN_API, PluginInfo, Route, hookimpl
 
@@ -58,7 +58,7 @@ def rolehost_plugin():
 def rolehost_routes():
     return [Route("/it", Resource())]
 """
-#: What each of these plugins declares: requires, publishes.
+#: The declarations of each of these plugins: requires, publishes.
 NEEDS = {
     "database": (("database",), ()),
     "cache": (("cache",), ()),
@@ -69,7 +69,7 @@ NEEDS = {
 
 
 def prove(options: Options) -> Figures:
-    """Run every wrong deployment; where it waits for an engine, let that one come."""
+    """Run every wrong deployment; if it waits for an engine, start this engine."""
     with servers() as engines, TemporaryDirectory(prefix="rolehost-proof-") as name:
         folder = Path(name)
         write_plugins(folder / "site")
@@ -99,7 +99,7 @@ def servers() -> Iterator[Servers]:
     """Start the engines.
 
     Raises:
-        Unavailable: one of them is not on this machine.
+        Unavailable: an engine is not installed on this machine.
     """
     from rolehost_testing.services import Missing, start
     from rolehost_testing.services.kafka import Broker
@@ -130,10 +130,10 @@ def write_plugins(site: Path) -> None:
 
 @contextmanager
 def deployed(folder: Path, case: Case) -> Iterator[tuple[Running, str]]:
-    """Run a case's deployment; give it, and where it answers."""
+    """Run a case's deployment; give it and its URL."""
     port = free_port()
     path = folder / f"{case.name.replace(' ', '-').replace(':', '')}.toml"
-    # What publishes needs a database, for its outbox.
+    # A plugin that publishes needs a database for the outbox.
     besides = ', "embedded"' if case.kind == "topic" else ""
     path.write_text(
         f'plugins = ["{case.backend}"{besides}, "ops", "needs-{case.kind}"]\n'
@@ -147,7 +147,7 @@ def deployed(folder: Path, case: Case) -> Iterator[tuple[Running, str]]:
 
 
 def refused(folder: Path, case: Case) -> None:
-    """A case that ends: with the status of a wrong configuration, after one line."""
+    """Check a case that exits: one line, then the status for a wrong configuration."""
     with deployed(folder, case) as (host, _):
         try:
             status = host.wait(seconds=PATIENCE)
@@ -160,7 +160,7 @@ def refused(folder: Path, case: Case) -> None:
 
 
 def waiting(folder: Path, case: Case) -> None:
-    """A case that waits for what does not come: until it is told to stop."""
+    """Check a case that waits for an engine that never comes, until it is stopped."""
     with deployed(folder, case) as (host, url):
         assert_waits(case, host, url)
         status = host.stop(seconds=20.0)
@@ -169,7 +169,7 @@ def waiting(folder: Path, case: Case) -> None:
 
 
 def engines_that_come(folder: Path, away: Sequence[Case], line: Task) -> list[float]:
-    """Stop the engines, run what needs them, start the engines; return seconds until ready."""
+    """Stop the engines, run the cases, start the engines; return the seconds until ready."""
     line.relabel("engines that come later")
     engines = {id(case.comes): case.comes for case in away if case.comes is not None}
     for engine in engines.values():
@@ -195,10 +195,10 @@ def engines_that_come(folder: Path, away: Sequence[Case], line: Task) -> list[fl
 
 
 def assert_waits(case: Case, host: Running, url: str) -> None:
-    """It has said for what it waits, is alive, and neither ready nor serving."""
+    """Assert that the host logged what it waits for, is alive, and is not ready or serving."""
     told = host.until(case.words)
     assert_told(case, told, host.output)
-    # The line may come from a process that waits before the one with the socket listens.
+    # One process can log the line before the process with the socket listens.
     alive = eventually(lambda: ask(url + "/healthz"), lambda status: status == 200)
     assert alive == 200, f"{case.name}: liveness {alive}\n{host.output}"
     for path in ("/readyz", "/it"):
@@ -208,7 +208,7 @@ def assert_waits(case: Case, host: Running, url: str) -> None:
 
 
 def assert_told(case: Case, line: str, output: str) -> None:
-    """A line names the backend and the setting and says what is wrong; nothing else is said."""
+    """Assert that the output is one line with the backend, the setting and the problem."""
     for words in (case.backend, case.setting, case.words):
         assert words in line, f"{case.name}: {words!r} is not in: {line}"
     assert "Traceback" not in output, f"{case.name}: a traceback\n{output}"
@@ -216,13 +216,13 @@ def assert_told(case: Case, line: str, output: str) -> None:
 
 
 def assert_no_secret(case: Case, output: str) -> None:
-    """Neither password stands in an output."""
+    """Assert that the output contains neither password."""
     for secret in (RIGHT, WRONG):
         assert secret not in output, f"{case.name}: a secret is shown\n{output}"
 
 
 def ask(url: str) -> int:
-    """Return the status of an answer; 0 when there is none."""
+    """Return the status of the answer; 0 if there is no answer."""
     try:
         with urllib.request.urlopen(url, timeout=10) as answer:
             status: int = answer.status

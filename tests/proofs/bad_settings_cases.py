@@ -1,4 +1,4 @@
-"""The bad settings of the proof ``bad-settings``: what is set, and what must be said of it."""
+"""The cases of the proof ``bad-settings``: the wrong settings and the expected messages."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from urllib.parse import urlsplit
 from rolehost_testing.services.kafka import Broker
 from rolehost_testing.services.server import Server
 
-#: The password that the servers ask for, and a wrong one; neither may be shown anywhere.
+#: The password of the servers, and a wrong one; neither may appear in any output.
 RIGHT, WRONG = "sesame-9c1f", "hunter2-5f3a"
 
 #: How clients log in to Kafka.
 MECHANISM = "SCRAM-SHA-512"
 
-#: A host that no resolver knows (RFC 6761).
+#: A host name that never resolves (RFC 6761).
 NOWHERE = "nowhere.invalid"
 
 
 class Case(NamedTuple):
-    """One deployment with one mistake.
+    """One deployment with one error.
 
     Attributes:
-        name: of the case.
+        name: name of the case.
         kind: the storage kind that its plugin needs.
         section: the backend's section of the deployment file.
-        setting: what the line must name.
-        words: what the line must say besides.
-        waits: whether the process waits; else it ends.
-        comes: the engine that comes while it waits; None: none does.
-        extended: left out of a short run.
+        setting: the setting that the line must name.
+        words: the other words that the line must contain.
+        waits: True if the process waits, False if it exits.
+        comes: the engine that starts while the process waits; None if no engine starts.
+        extended: not part of a short run.
     """
 
     name: str
@@ -44,12 +44,12 @@ class Case(NamedTuple):
 
     @property
     def backend(self) -> str:
-        """The plugin of the backend."""
+        """The backend's plugin."""
         return self.section.partition("]")[0].strip("[")
 
 
 class Servers(NamedTuple):
-    """Engines with passwords, TLS and certificates of clients, and a broker of another time."""
+    """Engines with passwords, TLS and client certificates, and a broker of an old version."""
 
     postgres: Server
     redis: Server

@@ -1,4 +1,4 @@
-"""The host's wheel alone, in an environment with nothing but what it must have."""
+"""The host's wheel alone, in an environment with only its mandatory requirements."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ PROMISE = (
 )
 DURATION = "25 s"
 
-#: What only roles and plugins need; none may be there, let alone be imported.
+#: Packages that only roles and plugins need; none of them may be installed or imported.
 FOREIGN = ("dramatiq", "falcon", "gunicorn", "kafka", "peewee", "psycopg2", "redis")
 
-#: Runs a command in this process and tells its status and every module it imported.
+#: Runs a command in this process and prints its status and all imported modules.
 FOOTPRINT = """
 import json, sys
 from rolehost.cli.main import invoke
@@ -36,7 +36,7 @@ print(json.dumps({"status": status, "modules": sorted(sys.modules)}))
 
 
 def prove(options: Options) -> Figures:
-    """Build, install and run it, and look at what was imported."""
+    """Build, install and run the host, and check its imports."""
     line = options.progress(6, "building the wheel")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -68,7 +68,7 @@ def prove(options: Options) -> Figures:
 
 
 def code(wheel: Path) -> dict[str, str]:
-    """Return the Python files of the host's wheel; none may be or import a tool's."""
+    """Return the Python files of the host's wheel; none may belong to a tool or import one."""
     with zipfile.ZipFile(wheel) as archive:
         files = {
             name: archive.read(name).decode() for name in archive.namelist() if name.endswith(".py")
@@ -81,7 +81,7 @@ def code(wheel: Path) -> dict[str, str]:
     return files
 
 
-#: Prints the distributions that are there, and those of its arguments that could be imported.
+#: Prints the installed distributions, and those of its arguments that can be imported.
 _INSTALLED = """
 import importlib.metadata, importlib.util, json, sys
 names = {name for name in sys.argv[1:] if importlib.util.find_spec(name)}
@@ -89,7 +89,7 @@ names |= {found.name for found in importlib.metadata.distributions()}
 print(json.dumps(sorted(names)))
 """
 
-#: Arguments, exit status, and words that must be said.
+#: Arguments, exit status, and words that the output must contain.
 _COMMANDS = (
     (("run",), 5, ("No plugin is enabled", "rolehost[standard]")),
     (("check",), 0, ("no plugin is enabled",)),
@@ -99,7 +99,7 @@ _COMMANDS = (
 
 
 def build(folder: Path) -> Path:
-    """Build the host's wheel from a clean copy of the tree; stale build folders stay out."""
+    """Build the host's wheel from a clean copy of the tree, without stale build folders."""
     source = folder / "source"
     source.mkdir()
     listed = ("git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--")
@@ -120,7 +120,7 @@ def build(folder: Path) -> Path:
 
 
 def install(wheel: Path, target: Path) -> Path:
-    """Make an environment of the wheel and its mandatory requirements; return its Python."""
+    """Create an environment with the wheel and its mandatory requirements; return its Python."""
     venv.create(target, with_pip=False)
     python = target / "bin" / "python"
     command = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet"]
@@ -133,7 +133,7 @@ def install(wheel: Path, target: Path) -> Path:
 def footprint(
     python: Path, folder: Path, arguments: tuple[str, ...], status: int, words: tuple[str, ...]
 ) -> int:
-    """Run a command, check status, words and imports; return how many modules were imported."""
+    """Run a command, check status, words and imports; return the number of imported modules."""
     done = subprocess.run(
         [python, "-c", FOOTPRINT, *arguments],
         cwd=folder,
@@ -155,7 +155,7 @@ def footprint(
 
 
 def say(python: Path, folder: Path, *arguments: str) -> str:
-    """Run the environment's Python and return what it prints."""
+    """Run the environment's Python and return its output."""
     return run(folder, str(python), *arguments)
 
 

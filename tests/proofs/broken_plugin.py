@@ -1,4 +1,4 @@
-"""A plugin whose import raises, installed beside a deployment that does not enable it."""
+"""A plugin whose import raises, installed next to a deployment that does not enable it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PROMISE = (
 )
 DURATION = "6 s"
 
-#: Leaves a trace when it is imported, so that nobody can import it unseen.
+#: Leaves a trace if it is imported, so that every import is detected.
 BROKEN = """
 import pathlib
 
@@ -31,7 +31,7 @@ raise RuntimeError("the driver of acme is gone")
 
 
 def prove(options: Options) -> Figures:
-    """Check, list, run and ask a deployment; then enable the plugin and read why not."""
+    """Check, list, run and call a deployment; then enable the plugin and read the error."""
     line = options.progress(5, "checking and listing")
     with TemporaryDirectory(prefix="rolehost-proof-") as name:
         folder = Path(name)
@@ -84,7 +84,7 @@ def listed(folder: Path, *options: str) -> dict[str, Any]:
 
 
 def rolehost(folder: Path, *arguments: str) -> tuple[int, str]:
-    """Run a command with the plugin on the path; return status and everything it prints."""
+    """Run a command with the plugin on the path; return its status and its output."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ROLEHOST")}
     done = subprocess.run(
         [sys.executable, "-m", "rolehost", *arguments],

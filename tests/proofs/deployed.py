@@ -1,4 +1,4 @@
-"""What ``deploy/`` describes, in a temporary folder and on free ports: alone, or as a fleet."""
+"""Run the deployments of ``deploy/`` in a temporary folder on free ports: one, or the fleet."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Deployed(NamedTuple):
     """A running deployment.
 
     Attributes:
-        path: its file.
-        url: where its HTTP API is.
+        path: the deployment file.
+        url: URL of the HTTP API.
         host: the supervisor.
     """
 
@@ -32,7 +32,7 @@ class Deployed(NamedTuple):
 
 @contextmanager
 def embedded(extra: str = "") -> Iterator[Deployed]:
-    """Run the embedded default until the block ends; ``extra`` is appended to its file."""
+    """Run the embedded deployment during the block; ``extra`` is appended to its file."""
     with TemporaryDirectory(prefix="rolehost-proof-") as folder:
         port = free_port()
         path = Path(folder, "proof.toml")
@@ -48,13 +48,13 @@ def embedded(extra: str = "") -> Iterator[Deployed]:
 
 
 class Engines(NamedTuple):
-    """Where the servers of a fleet are, as the settings of their plugins take it.
+    """The addresses of a fleet's servers, in the form of the plugins' settings.
 
     Attributes:
         postgres: ``postgresql://…``.
         redis: ``redis://…``.
         memcached: ``host:port``.
-        kafka: ``host:port``, with commas between several.
+        kafka: ``host:port``, separated by commas if there are several.
     """
 
     postgres: str
@@ -73,7 +73,7 @@ class Engines(NamedTuple):
 
 
 class Fleet(NamedTuple):
-    """The four deployments of ``deploy/``, each a supervisor with processes of its own."""
+    """The four deployments of ``deploy/``, each with a separate supervisor."""
 
     api: Deployed
     worker: Deployed
@@ -87,12 +87,12 @@ FLEET = ("api", "worker", "events", "scheduler")
 
 @contextmanager
 def fleet(engines: Engines, extra: str = "", *, outcomes: str | None = None) -> Iterator[Fleet]:
-    """Run the four deployments until the block ends.
+    """Run the four deployments during the block.
 
     Args:
-        engines: what they run on.
+        engines: the engines of the fleet.
         extra: appended to each file.
-        outcomes: topic to which the webhooks' outcomes are published; None publishes none.
+        outcomes: topic for the webhooks' outcomes; None to not publish them.
     """
     with TemporaryDirectory(prefix="rolehost-fleet-") as folder, ExitStack() as stack:
         members: dict[str, Deployed] = {}
@@ -103,7 +103,7 @@ def fleet(engines: Engines, extra: str = "", *, outcomes: str | None = None) -> 
                 f'include = ["{ROOT}/deploy/{name}.toml"]\n'
                 f"{_with_outcomes(name, outcomes)}"
                 "allow_private = true\n"
-                # Nobody but the proof reaches it.
+                # Only the proof can reach it.
                 '[webhooks-api]\nauthentication = "proxy"\n'
                 f'[http]\nbind = "127.0.0.1:{port}"\nshutdown_delay = 0.0\n'
                 f"{engines.sections()}{extra}"
@@ -117,7 +117,7 @@ def fleet(engines: Engines, extra: str = "", *, outcomes: str | None = None) -> 
 
 
 def _with_outcomes(name: str, topic: str | None) -> str:
-    """Return the head of a deployment file, up to the section of the deliveries."""
+    """Return the start of a deployment file, up to the section of the deliveries."""
     if topic is None or name not in ("worker", "scheduler"):
         return "[webhooks-delivery]\n"
     plugins = ["postgres", "redis", "memcached", "kafka", "ops", "webhooks-delivery"]
@@ -126,7 +126,7 @@ def _with_outcomes(name: str, topic: str | None) -> str:
 
 @contextmanager
 def client_services(path: Path) -> Iterator[ProcessServices]:
-    """Give the services of a deployment to this process, to publish events as a program does."""
+    """Give this process the services of a deployment, to publish events as a program does."""
     from rolehost.composition import compose
     from rolehost.deployment import load
     from rolehost.services import ProcessServices

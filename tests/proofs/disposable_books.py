@@ -1,4 +1,4 @@
-"""What the database says of every effect: how often, in which order, and when it was committed."""
+"""Read every effect from the database: how often, in which order, and when it was committed."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any, NamedTuple
 
 from tests.proofs.disposable_load import Entry
 
-#: Effects of an entry, by the first letter of its name; others leave no rows here.
+#: Effects of an entry, by the first letter of its name; other entries have no rows here.
 EFFECTS = {"r": ("accepted", "settled", "handled", "filed"), "s": ("received", "filed")}
 
 
 class Audit(NamedTuple):
-    """What is wrong; every number is to be 0.
+    """The number of errors of each kind; every number must be 0.
 
     Attributes:
         lost: effects of acknowledged entries that are missing.
         double: rows of effects beyond the first.
-        strange: effects of entries that nobody sent.
-        disordered: events whose place among those of their key is not the one they were sent at.
+        strange: effects of entries that were never sent.
+        disordered: events whose position among the events of their key differs from the send order.
         dead: jobs and events that became dead letters.
     """
 
@@ -31,10 +31,10 @@ class Audit(NamedTuple):
 
 
 class Books:
-    """Reads what happened, on a connection of its own.
+    """Reads the effects on a separate connection.
 
     Args:
-        url: where PostgreSQL is.
+        url: URL of PostgreSQL.
     """
 
     def __init__(self, url: str) -> None:
@@ -42,7 +42,7 @@ class Books:
         self._done: set[str] = set()
 
     def wait(self, entries: Iterable[Entry], seconds: float) -> list[str]:
-        """Wait until those of these entries that are rows have all effects; return the rest."""
+        """Wait until all entries that are stored as rows have all effects; return the others."""
         names = {each.name for each in entries if each.name[0] in EFFECTS and each.acknowledged}
         end = time.monotonic() + seconds
         while True:
@@ -52,19 +52,19 @@ class Books:
             left = sorted(names - self._done)
             if not left or time.monotonic() > end:
                 return left
-            time.sleep(0.2)  # the database tells nobody when an effect is committed
+            time.sleep(0.2)  # the database does not notify when an effect is committed
 
     def holders(self) -> list[int]:
-        """Return the processes that hold claimed jobs, the one with the most of them first."""
+        """Return the processes that hold claimed jobs, sorted by their number, most first."""
         # The id of a process is ROLE.SLOT.INCARNATION-PID-RANDOM.
         return [int(owner.split("-")[1]) for (owner,) in self._read(_HOLDERS, ())]
 
     def finished(self) -> dict[str, float]:
-        """Return when the last effect of each finished entry was committed."""
+        """Return the commit time of the last effect of each finished entry."""
         return {name: float(moment) for name, moment in self._read(_TIMES, ())}
 
     def audit(self, entries: Sequence[Entry]) -> Audit:
-        """Compare what was acknowledged with what is there."""
+        """Compare the acknowledged entries with the stored effects."""
         rows = self._read("SELECT entry, kind, count(*) FROM entries_effects GROUP BY 1, 2", ())
         counts = {(entry, kind): count for entry, kind, count in rows}
         wanted = {(each.name, kind) for each in entries for kind in EFFECTS.get(each.name[0], ())}
@@ -87,7 +87,7 @@ class Books:
         )
 
     def ticks(self) -> int:
-        """Count the ticks of the schedule whose job has run."""
+        """Count the schedule's ticks whose job has run."""
         return int(
             self._read("SELECT count(*) FROM entries_effects WHERE kind = 'ticked'", ())[0][0]
         )

@@ -1,4 +1,4 @@
-"""Every engine is emptied, stopped and restarted, every role frozen and killed: nothing is lost."""
+"""Flush, stop and restart every engine, freeze and kill every role: no work is lost."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ PROMISE = (
 )
 DURATION = "15 to 25 minutes"
 
-#: Seconds in which everything must be well again after a fault, at the 99th percentile.
+#: Maximum seconds of recovery after a fault, at the 99th percentile.
 GOAL = 15.0
-#: Seconds after which the proof gives up waiting for it.
+#: Timeout in seconds for the recovery.
 PATIENCE = 120.0
 ROLES = ("http", "worker", "consumer", "scheduler")
 
 
 class Size(NamedTuple):
-    """How large a run is; times in seconds.
+    """The size of a run; times in seconds.
 
     Attributes:
-        rate: entries over REST in a second; half as many come through Kafka.
-        webhooks: messages over REST in a second; half as many come through Kafka.
-        flushes: how often Redis is emptied.
-        between: time between two of them.
-        away: for how long Redis, and then Kafka, is stopped.
-        frozen: for how long processes are stopped: longer than what they hold lives.
-        roles: of which one process each is frozen, all at the same time.
-        hold: for how long jobs work on that are running when a worker is frozen.
-        salvos: how often several processes are killed, one soon after the other.
-        kills: how many in each salvo; the next one comes when all is well again.
-        within: the time from the first of a salvo to the last, at most.
-        settings: what the deployments say besides, as TOML.
+        rate: entries over REST per second; half as many come through Kafka.
+        webhooks: messages over REST per second; half as many come through Kafka.
+        flushes: number of times that Redis is flushed.
+        between: time between two flushes.
+        away: downtime of Redis, and then of Kafka.
+        frozen: time for which processes are frozen; longer than their leases.
+        roles: roles of which one process each is frozen, all at the same time.
+        hold: remaining run time of the jobs that run when a worker is frozen.
+        salvos: number of times that several processes are killed shortly one after the other.
+        kills: kills in each salvo; the next salvo starts after the recovery.
+        within: maximum time from the first to the last kill of a salvo.
+        settings: further settings of the deployments, as TOML.
     """
 
     rate: float
@@ -72,17 +72,17 @@ FULL = Size(
 SHORT = Size(
     rate=8.0, webhooks=2.0, flushes=2, between=2.0, away=3.0, frozen=6.0, roles=("worker",),
     hold=1.0, salvos=2, kills=5, within=2.0,
-    # So that a process can be frozen past its lease within the time of a short run.
+    # So that a process can be frozen longer than its lease within a short run.
     settings="[delivery]\nlease = 3.0\nheartbeat = 1.0\n[scheduler]\nsweep = 1.0\n",
 )  # fmt: skip
 
 
 class Fault(NamedTuple):
-    """Something that was done to the fleet.
+    """A fault of the fleet.
 
     Attributes:
-        kind: what.
-        over: when the engine answered again, the process was thawed or was killed.
+        kind: the kind of fault.
+        over: when the engine answered again, or the process was thawed or killed.
     """
 
     kind: str
@@ -90,7 +90,7 @@ class Fault(NamedTuple):
 
 
 def prove(options: Options) -> Figures:
-    """Send, break, wait, and compare what was acknowledged with database and receiver."""
+    """Send, cause faults, wait, and compare acknowledged entries with database and receiver."""
     size = SHORT if options.short else FULL
     arrivals = Arrivals()
     with (
@@ -135,7 +135,7 @@ def prove(options: Options) -> Figures:
 
 
 class Site(NamedTuple):
-    """Everything that takes part."""
+    """All participants of the proof."""
 
     servers: Engines
     fleet: Fleet
@@ -144,16 +144,16 @@ class Site(NamedTuple):
     books: Books
 
     def left(self, entries: Sequence[Entry], seconds: float) -> list[str]:
-        """Wait until what is acknowledged of these entries is done; return names of the rest."""
+        """Wait until the acknowledged entries are done; return the names of the others."""
         end = time.monotonic() + seconds
         rows = self.books.wait(entries, seconds)
         return rows + self.webhooks.wait(entries, max(0.0, end - time.monotonic()))
 
     def unsettled(self, load: Load) -> list[str]:
-        """Wait until what is acknowledged by now is done, and something newer of each way.
+        """Wait until all entries acknowledged so far are done, and a newer one of each way.
 
         Returns:
-            The names of entries that are not, and of ways.
+            The names of the entries and ways that are not done.
         """
         now = time.time()
         left = self.left([each for each in load.entries() if each.acknowledged], PATIENCE)
@@ -169,7 +169,7 @@ class Site(NamedTuple):
 
 
 class Trial:
-    """Does one thing after the other to the fleet, each when the one before is over."""
+    """Causes the faults one after the other; each starts after the recovery from the last."""
 
     def __init__(self, site: Site, load: Load, size: Size, options: Options) -> None:
         self._site = site
@@ -179,22 +179,22 @@ class Trial:
         steps = size.flushes + 4 + len(size.roles) + size.salvos * size.kills
         self._task = options.progress(steps, "faults")
         self.faults: list[Fault] = []
-        #: Role of each process that was killed.
+        #: Role of each killed process.
         self.killed: list[str] = []
         #: When processes were frozen, seconds since the epoch.
         self._frozen_at = 0.0
 
     def run(self) -> None:
-        """Do all of them."""
+        """Cause all faults."""
         servers, size = self._site.servers, self._size
         for _ in range(size.flushes):
             flush(servers.redis.url)
             self._over("flush")
-            time.sleep(size.between)  # the rhythm that the promise names
+            time.sleep(size.between)  # the interval that the promise states
         self._well("flush")
         for server in (servers.redis, servers.kafka):
             server.stop()
-            time.sleep(size.away)  # for so long it is away
+            time.sleep(size.away)  # the downtime
             server.run()
             self._over(f"{server.name} away")
             self._well(server.name)
@@ -209,7 +209,7 @@ class Trial:
             self._well("a salvo")
 
     def figures(self, entries: Sequence[Entry], done: Mapping[str, float]) -> dict[str, Any]:
-        """Return what was done, and how long it took until all was well; ``done`` says when."""
+        """Return the faults and the recovery times; ``done`` is when each entry was done."""
         taken_over = latest(entries, done, self._frozen_at) - self._frozen_at
         return {
             "kills": len(self.killed),
@@ -230,7 +230,7 @@ class Trial:
     def _freeze(self) -> None:
         fleet, roles = self._site.fleet, self._size.roles
         chosen = {role: self._random.choice(fleet.workers(role)) for role in roles}
-        # In the middle of jobs, so that there is something stale when it is thawed.
+        # During jobs, so that the process holds stale jobs when it is thawed.
         self._site.rows.hold = self._size.hold
         time.sleep(3 * self._size.hold)  # until such jobs run
         chosen["worker"] = eventually(self._site.books.holders, bool)[0]
@@ -238,7 +238,7 @@ class Trial:
         for pid in chosen.values():
             os.kill(pid, signal.SIGSTOP)
         self._site.rows.hold = 0.0
-        time.sleep(self._size.frozen)  # longer than their leases live
+        time.sleep(self._size.frozen)  # longer than the leases
         for role, pid in chosen.items():
             os.kill(pid, signal.SIGCONT)
             self._over(f"{role} frozen")
@@ -249,7 +249,7 @@ class Trial:
             time.sleep(self._random.uniform(0, self._size.within / self._size.kills))
 
     def _kill(self, role: str, which: float) -> None:
-        # One that is just being restarted is waited for, so that a seed kills the same roles.
+        # Wait for a process that is being restarted, so that a seed always kills the same roles.
         pids = eventually(lambda: self._site.fleet.pids(role), bool, seconds=40)
         assert pids, f"no {role} process came back within 40 s"
         try:
@@ -262,7 +262,7 @@ class Trial:
 
 
 def flush(url: str) -> None:
-    """Empty Redis."""
+    """Flush Redis."""
     import redis
 
     with redis.Redis.from_url(url) as client:
@@ -274,13 +274,13 @@ def recoveries(
 ) -> dict[str, list[float]]:
     """Return the seconds of recovery after each fault, by kind.
 
-    It lasts until everything is done that was acknowledged before the fault was over, and until
-    the first entry of each way is done that was sent after it.
+    The recovery ends when all entries that were acknowledged before the end of the fault are done,
+    and also the first entry of each way that was sent after it.
 
     Args:
-        faults: what was done.
-        entries: all of them.
-        done: when each was done.
+        faults: the faults.
+        entries: all entries.
+        done: when each entry was done.
     """
     seconds: dict[str, list[float]] = {}
     for fault in faults:
@@ -295,7 +295,7 @@ def recoveries(
 
 
 def latest(entries: Sequence[Entry], done: Mapping[str, float], moment: float) -> float:
-    """Return when the last was done of what was acknowledged at a moment; the moment, if before."""
+    """Return when the last entry acknowledged before a moment was done, at least the moment."""
     times = (
         done[each.name]
         for each in entries
@@ -305,12 +305,12 @@ def latest(entries: Sequence[Entry], done: Mapping[str, float], moment: float) -
 
 
 def counted(names: Iterable[str]) -> str:
-    """Return how often each name is there, as text."""
+    """Return the count of each name, as text."""
     return ",".join(f"{name}:{count}" for name, count in sorted(Counter(names).items()))
 
 
 def spread(seconds: Mapping[str, list[float]]) -> dict[str, Any]:
-    """Return the figures: each kind by itself, and all together."""
+    """Return the figures of each kind and of all kinds together."""
     everything = sorted(each for times in seconds.values() for each in times)
     kinds = {
         f"recovery_{kind.replace(' ', '_')}": (
@@ -328,5 +328,5 @@ def spread(seconds: Mapping[str, list[float]]) -> dict[str, Any]:
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """Return the smallest value that so many percent do not exceed."""
+    """Return the smallest value that ``percent`` per cent of the values do not exceed."""
     return sorted(values)[math.ceil(len(values) * percent / 100) - 1]

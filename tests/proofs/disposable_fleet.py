@@ -1,4 +1,4 @@
-"""Four deployments, one for each role, as separate process trees on engines of their own."""
+"""Four deployments, one for each role, as separate process trees on dedicated engines."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PARTS = {
 
 
 class Engines(NamedTuple):
-    """Servers that nobody else uses."""
+    """Servers that only this proof uses."""
 
     postgres: Server
     redis: Server
@@ -46,7 +46,7 @@ def engines() -> Iterator[Engines]:
     """Start the engines, and stop them at the end.
 
     Raises:
-        Unavailable: one of them is not on this machine.
+        Unavailable: an engine is not installed on this machine.
     """
     from rolehost_testing.services import Missing, start
 
@@ -54,7 +54,7 @@ def engines() -> Iterator[Engines]:
         try:
             yield Engines(
                 stack.enter_context(
-                    # The commit times of effects are what recovery is measured by.
+                    # The proof measures recovery by the commit times of the effects.
                     start("postgres", parameters={"track_commit_timestamp": "on"})
                 ),
                 stack.enter_context(start("redis")),
@@ -68,8 +68,8 @@ class Fleet(NamedTuple):
     """The running deployments.
 
     Attributes:
-        url: where the HTTP API is.
-        folder: of the deployment files.
+        url: URL of the HTTP API.
+        folder: folder of the deployment files.
         hosts: the supervisors, by deployment.
     """
 
@@ -78,22 +78,22 @@ class Fleet(NamedTuple):
     hosts: Mapping[str, Running]
 
     def pids(self, role: str) -> list[int]:
-        """Return the processes of a role that are there now, sorted; gunicorn's workers too."""
+        """Return the current processes of a role, sorted; gunicorn's workers too."""
         found = [each for host in self.hosts.values() for each in processes(host.pid)]
         return sorted(pid for pid, name in found if name == role)
 
     def workers(self, role: str) -> list[int]:
-        """Return those that do the role's work: without gunicorn's master."""
+        """Return the processes that do the role's work: all except gunicorn's master."""
         pids = self.pids(role)
         return [pid for pid in pids if parent_of(pid) in pids] if role == "http" else pids
 
     def said(self, words: str) -> int:
-        """Count the lines with these words that the fleet has written."""
+        """Count the fleet's log lines that contain these words."""
         return sum(host.output.count(words) for host in self.hosts.values())
 
 
 def parent_of(pid: int) -> int:
-    """Return the parent of a process; 0 when it has ended."""
+    """Return the parent of a process; 0 if it has ended."""
     try:
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
     except OSError:
@@ -102,7 +102,7 @@ def parent_of(pid: int) -> int:
 
 @contextmanager
 def deployed(servers: Engines, extra: str = "") -> Iterator[Fleet]:
-    """Run the four deployments until the block ends; ``extra`` is appended to what they share."""
+    """Run the four deployments during the block; ``extra`` is appended to the shared settings."""
     with TemporaryDirectory(prefix="rolehost-proof-") as name, ExitStack() as stack:
         folder = Path(name)
         port = free_port()
@@ -138,7 +138,7 @@ def shared(servers: Engines) -> str:
     return (
         '[deployment]\nenvironment = "production"\nmigrate = "run"\n'
         "[worker]\nprocesses = 2\n[consumer]\nprocesses = 2\n"
-        # Nobody but the proof reaches it, and the receiver is on this machine.
+        # Only the proof can reach it, and the receiver is on this machine.
         '[webhooks-api]\nauthentication = "proxy"\n'
         "[webhooks-delivery]\nallow_private = true\n"
         '[storage]\ndatabase = "postgres"\nqueue = "redis"\ncache = "redis"\nstream = "kafka"\n'
@@ -150,7 +150,7 @@ def shared(servers: Engines) -> str:
 
 @contextmanager
 def client(fleet: Fleet) -> Iterator[ProcessServices]:
-    """Give the services of the events' deployment to this process, to publish as a program does."""
+    """Give this process the services of the events deployment, to publish as a program does."""
     from rolehost.composition import compose
     from rolehost.deployment import load
     from rolehost.services import ProcessServices

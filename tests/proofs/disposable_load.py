@@ -1,4 +1,4 @@
-"""The load: entries that come in several ways, each sent until it is acknowledged."""
+"""The load: entries that are sent in several ways, each until it is acknowledged."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-#: Seconds a client waits for an answer.
+#: Timeout in seconds of a client for an answer.
 TIMEOUT = 5.0
-#: A client's pause between two tries, seconds.
+#: Pause between two attempts of a client, in seconds.
 PAUSE = 0.1
-#: What stands for a status when no answer came, or when Kafka took nothing.
+#: The status if there was no answer, or if Kafka did not accept the event.
 AWAY = 0
 
 
@@ -25,8 +25,8 @@ class Entry:
     """One entry; times are seconds since the epoch.
 
     Attributes:
-        name: unique; begins with the prefix of its way.
-        sent: when it was sent for the first time.
+        name: unique name; starts with the prefix of its way.
+        sent: time of the first attempt to send it.
         acknowledged: when it was acknowledged; None before.
     """
 
@@ -36,16 +36,16 @@ class Entry:
 
 
 class Way(NamedTuple):
-    """A way for entries to come in.
+    """One way to send entries.
 
     Attributes:
-        prefix: one letter, with which the names of its entries begin.
-        threads: clients that send at once.
-        per_second: entries of all of them in a second, as long as nothing holds them up.
-        send: sends one, given its name and its number among those of its thread, from 0;
+        prefix: the first letter of the names of its entries.
+        threads: number of concurrent clients.
+        per_second: entries per second of all clients together if nothing blocks them.
+        send: sends an entry, given its name and its number within the thread (from 0);
             returns a status.
-        done: statuses that acknowledge it.
-        again: statuses after which the same is sent again. Any other is a failure.
+        done: statuses that acknowledge an entry.
+        again: statuses after which the entry is sent again. All other statuses are failures.
     """
 
     prefix: str
@@ -57,12 +57,12 @@ class Way(NamedTuple):
 
 
 class Load:
-    """Sends until it is told to stop.
+    """Sends entries until it is stopped.
 
     Attributes:
-        ways: how entries come in.
+        ways: the ways to send entries.
         answers: answers by way and status.
-        broken: what ended a client.
+        broken: the errors that ended a client.
     """
 
     def __init__(self, ways: Sequence[Way]) -> None:
@@ -79,15 +79,15 @@ class Load:
         ]
 
     def start(self) -> None:
-        """Begin to send."""
+        """Start to send."""
         for thread in self._threads:
             thread.start()
 
     def stop(self, seconds: float) -> None:
-        """Send nothing new, and wait until everything that was sent is acknowledged.
+        """Stop sending new entries, and wait until all sent entries are acknowledged.
 
         Raises:
-            AssertionError: something is not acknowledged after so many seconds.
+            AssertionError: an entry is not acknowledged within this time.
         """
         self._stop.set()
         end = time.monotonic() + seconds
@@ -127,7 +127,7 @@ class Load:
 
 
 def post(url: str, body: Any, headers: dict[str, str] | None = None) -> int:
-    """Post JSON once; return the status, :data:`AWAY` when no answer came."""
+    """Post JSON once; return the status, or :data:`AWAY` if there was no answer."""
     request = urllib.request.Request(
         url, json.dumps(body).encode(), {"Content-Type": "application/json", **(headers or {})}
     )

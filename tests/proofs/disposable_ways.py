@@ -1,4 +1,4 @@
-"""Four ways in: entries and webhooks, each over REST and through Kafka."""
+"""Four ways to send: entries and webhooks, each over REST and through Kafka."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from rolehost.api import AnyEvent, Event, StorageUnavailable
 from tests.proofs.disposable_load import AWAY, Entry, Way, post
 from tests.proofs.receiver import Received, Receiver
 
-#: Keys of each way; the entries of one key are in order.
+#: Number of keys of each way; the entries of one key are ordered.
 KEYS = 8
-#: Clients that post entries.
+#: Number of clients that post entries.
 SENDERS = 4
-#: What a publication is counted as that Kafka has confirmed.
+#: The status of a publication that Kafka has confirmed.
 CONFIRMED = 202
 
 
 class Entries:
-    """Entries of the proof's own plugins.
+    """Entries of the proof's plugins.
 
     Attributes:
-        hold: seconds for which the jobs of entries over REST work on, for those sent from now.
+        hold: run time in seconds of the jobs of new entries over REST.
     """
 
     def __init__(self, url: str, services: Any) -> None:
@@ -34,7 +34,7 @@ class Entries:
 
     def ways(self, per_second: float) -> list[Way]:
         """Return the ways: over REST with an Idempotency-Key, half as many through Kafka."""
-        # 409 says that the first try is still running, 503 that the server cannot do it now.
+        # 409: the first attempt is still running. 503: the server cannot accept it now.
         return [
             Way("r", SENDERS, per_second, self._post, {201}, {AWAY, 409, 503}),
             Way("s", 1, per_second / 2, self._publish, {CONFIRMED}, {AWAY}),
@@ -45,7 +45,7 @@ class Entries:
         return post(self._url, body, {"Idempotency-Key": name})
 
     def _publish(self, name: str, number: int) -> int:
-        # One client, which goes on when Kafka has confirmed: so the keys have an order.
+        # One client, which waits for Kafka's confirmation, so that the keys are ordered.
         key = f"k{number % KEYS}"
         data = {"entry": name, "key": key, "seq": number // KEYS + 1}
         event = Event(topic="entries.incoming", type="entry", data=data, key=key)
@@ -67,7 +67,7 @@ class Webhooks:
 
     def ways(self, per_second: float) -> list[Way]:
         """Return the ways: over REST, half as many through Kafka."""
-        # 409: an earlier try had been stored, only its answer was lost.
+        # 409: an earlier attempt was stored but its answer was lost.
         return [
             Way("h", 1, per_second, self._post, {202, 409}, {AWAY, 503}),
             Way("k", 1, per_second / 2, self._publish, {CONFIRMED}, {AWAY}),
@@ -88,7 +88,7 @@ class Webhooks:
         return published(self._services, event, name)
 
     def audit(self, entries: Iterable[Entry]) -> dict[str, int]:
-        """Return what is wrong: messages that are lost, and those delivered under two ids."""
+        """Return the errors: lost messages, and messages that were delivered under two ids."""
         names = {each.name for each in entries if each.name[0] in "hk"}
         delivered = [name_of(each) for each in self._receiver.ledger.values()]
         return {
@@ -97,21 +97,21 @@ class Webhooks:
         }
 
     def wait(self, entries: Iterable[Entry], seconds: float) -> list[str]:
-        """Wait until those of these entries that are messages are delivered; return the rest."""
+        """Wait until all entries that are messages are delivered; return the others."""
         names = {each.name for each in entries if each.name[0] in "hk" and each.acknowledged}
         self._receiver.wait(lambda: names <= self._arrivals.keys(), seconds)
         return sorted(name for name in names if name not in self._arrivals)
 
 
 class Arrivals:
-    """When each message first came to the receiver; given to it as its check."""
+    """The time of each message's first delivery; used as the receiver's check."""
 
     def __init__(self) -> None:
         #: Name → seconds since the epoch.
         self.first: dict[str, float] = {}
 
     def __call__(self, received: Received) -> None:
-        """Note a delivery."""
+        """Record a delivery."""
         self.first.setdefault(name_of(received), time.time())
 
 
@@ -122,7 +122,7 @@ def name_of(received: Received) -> str:
 
 
 def published(services: Any, event: AnyEvent, name: str) -> int:
-    """Hand an event to Kafka as another program does, its name as its id; return a status."""
+    """Publish an event to Kafka as another program does, with its name as id; return a status."""
     from rolehost.delivery import envelope
 
     now = int(time.time() * 1000)

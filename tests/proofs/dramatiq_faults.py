@@ -1,4 +1,4 @@
-"""The five known faults of Dramatiq on Redis, looked for in our queue, with Dramatiq beside it."""
+"""Test our queue for five known faults of Dramatiq on Redis, with bare Dramatiq for comparison."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ PROMISE = (
 )
 DURATION = "about 2 minutes"
 
-#: Seconds after which what must happen is taken not to happen.
+#: Timeout in seconds for events that must happen.
 PATIENCE = 60.0
-#: Seconds for which bare Dramatiq is given the chance to do what it is not expected to do.
+#: Seconds in which bare Dramatiq may do what it is not expected to do.
 CHANCE = 3.0
-#: Messages beside the poisonous one, or delayed across the outage: fewer than are prefetched.
+#: Messages besides the poison message, or delayed across the outage; fewer than the prefetch.
 FEW = 15
 DELAYED = 20
 
 
 class Size(NamedTuple):
-    """How large a run is.
+    """The size of a run.
 
     Attributes:
-        lease: ``[redis] message_lease`` in seconds, and Dramatiq's heartbeat beside it.
-        outage: seconds for which Redis is away.
-        behind: messages with a long delay; more than a bare worker of so few threads prefetches.
-        threads: of the bare worker beside them.
-        long: their delay, seconds.
-        watched: seconds for which the bare worker's short delay is waited for.
+        lease: ``[redis] message_lease`` in seconds, also the heartbeat of bare Dramatiq.
+        outage: downtime of Redis in seconds.
+        behind: messages with a long delay; more than the bare worker prefetches.
+        threads: threads of the bare worker for comparison.
+        long: the long delay in seconds.
+        watched: seconds to wait for the bare worker's message with a short delay.
     """
 
     lease: float
@@ -63,7 +63,7 @@ SHORT = Size(lease=1, outage=4, behind=1050, threads=1, long=30, watched=6)
 
 
 def prove(options: Options) -> Figures:
-    """Run the checks one after the other; in each, Dramatiq alone stands beside ours."""
+    """Run the checks one after the other; each compares our queue with bare Dramatiq."""
     size = SHORT if options.short else FULL
     checks = (_poison, _short_delay, _long_job, _killed, _outage)
     task = options.progress(len(checks), "faults")
@@ -80,13 +80,13 @@ def prove(options: Options) -> Figures:
 
 
 class Notes:
-    """What ran, read from the file to which the workers append."""
+    """The recorded runs, read from the file to which the workers append."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def lines(self, label: str, what: str) -> list[tuple[str, int, float]]:
-        """Return (label, process, monotonic seconds) of what has such a label's beginning."""
+        """Return (label, process, monotonic seconds) of the runs whose label starts so."""
         if not self.path.exists():
             return []
         split = (line.split() for line in self.path.read_text().splitlines())
@@ -97,11 +97,11 @@ class Notes:
         ]
 
     def count(self, label: str, what: str = "ended") -> int:
-        """Return how many different ones there are."""
+        """Return the number of different labels."""
         return len({name for name, *_ in self.lines(label, what)})
 
     def until(self, label: str, count: int, what: str = "ended", within: float = PATIENCE) -> bool:
-        """Wait until so many different ones are noted; say whether they came."""
+        """Wait for this number of different labels; return whether they came."""
         deadline = time.monotonic() + within
         while self.count(label, what) < count:
             if time.monotonic() > deadline:
@@ -110,19 +110,19 @@ class Notes:
         return True
 
     def last(self, label: str) -> float:
-        """Return when the last one ended, monotonic seconds."""
+        """Return when the last run ended, in monotonic seconds."""
         return max(at for *_, at in self.lines(label, "ended"))
 
 
 class Ground(NamedTuple):
-    """Where the checks are made.
+    """The environment of the checks.
 
     Attributes:
-        size: of this run.
-        server: a Redis for all.
-        notes: what ran, ours and bare.
-        services: of our deployment, whose two workers run.
-        folder: temporary.
+        size: the size of this run.
+        server: the Redis server of all checks.
+        notes: the runs of both sides.
+        services: the services of our deployment with two running workers.
+        folder: a temporary folder.
     """
 
     size: Size
@@ -132,14 +132,14 @@ class Ground(NamedTuple):
     folder: Path
 
     def send(self, label: str, *, delay: float | None = None, **arguments: Any) -> None:
-        """Send to our ephemeral actor."""
+        """Send a message to our ephemeral actor."""
         self.services.send(faults_plugin.passing, delay=delay, label=label, **arguments)
 
     @contextmanager
     def bare(self, *, threads: int = 8, workers: int = 1, heartbeat: float = 0) -> Iterator[Any]:
-        """Run workers of Dramatiq alone; give an actor of theirs.
+        """Run bare Dramatiq workers; give their actor.
 
-        They are ready before anything is sent.
+        The block starts when the workers are ready.
         """
         namespace = f"bare-{secrets.token_hex(4)}"
         milliseconds = int(heartbeat * 1000)
@@ -155,7 +155,7 @@ class Ground(NamedTuple):
 
 @contextmanager
 def _playground(size: Size) -> Iterator[Ground]:
-    """Start Redis, and a deployment of two workers whose queue is on it."""
+    """Start Redis, and a deployment of two workers that uses it as queue."""
     from rolehost.composition import compose
     from rolehost.deployment import load
     from rolehost.services import ProcessServices
@@ -187,7 +187,7 @@ def _playground(size: Size) -> Iterator[Ground]:
 
 
 def _site(folder: Path) -> Path:
-    """Write the metadata by which the host finds the plugin; return the folder."""
+    """Write the distribution metadata of the plugin; return the folder."""
     metadata = folder / "site" / "rolehost_faults-1.0.dist-info"
     metadata.mkdir(parents=True)
     (metadata / "METADATA").write_text(
@@ -223,7 +223,7 @@ def _poison(ground: Ground) -> Figures:
 
 
 def _short_delay(ground: Ground) -> Figures:
-    """One second of delay is one second, however many wait longer."""
+    """A delay of one second stays one second if many messages have longer delays."""
     size, notes = ground.size, ground.notes
     with ground.bare(threads=size.threads) as bare:
         for number in range(size.behind):
@@ -254,7 +254,7 @@ def _long_job(ground: Ground) -> Figures:
         ground.send("ours-hold", seconds=seconds, hold=True)
         bare.send("bare-hold", seconds, True)
         assert notes.until("ours-hold", 1), "the long job did not end"
-        # The chance of another to run it too.
+        # Give another worker the chance to run it too.
         threading.Event().wait(size.lease)
         runs = len(notes.lines("ours-hold", "began"))
         assert runs == 1, f"a job that held the interpreter for {seconds} s ran {runs} times"
@@ -267,7 +267,7 @@ def _long_job(ground: Ground) -> Figures:
 
 
 def _killed(ground: Ground) -> Figures:
-    """What a killed worker had taken comes back in a time that is known."""
+    """The messages of a killed worker are redelivered within a known time."""
     size, notes = ground.size, ground.notes
     with ground.bare(workers=2) as bare:
         for number in range(2 * FEW):
@@ -280,7 +280,7 @@ def _killed(ground: Ground) -> Figures:
         killed = time.monotonic()
         assert notes.until("ours-killed", 2 * FEW), "a killed worker's messages did not come back"
         ours = notes.last("ours-killed") - killed
-        # The lease, a quarter of it until it is looked at again, and the work itself.
+        # The lease, a quarter of it until the next check, and the work itself.
         longest = 1.25 * size.lease + 10
         assert ours < longest, f"a killed worker's messages came back after {ours:.1f} s"
         notes.until("bare-killed", 2 * FEW, within=CHANCE)
@@ -292,7 +292,7 @@ def _killed(ground: Ground) -> Figures:
 
 
 def _outage(ground: Ground) -> Figures:
-    """Delayed messages run after an outage in which they became due; durable jobs within it."""
+    """Messages due in an outage run after it; durable jobs run during the outage."""
     size, notes = ground.size, ground.notes
     delay = 2.0
     with ground.bare() as bare:
@@ -302,7 +302,7 @@ def _outage(ground: Ground) -> Figures:
                 faults_plugin.lasting, label=f"durable-outage-{number}", delay=delay
             )
             bare.send_with_options(args=(f"bare-outage-{number}", 0.0, False), delay=2000)
-        threading.Event().wait(delay / 2)  # so that bare Dramatiq has fetched what is delayed
+        threading.Event().wait(delay / 2)  # so that bare Dramatiq prefetches the messages
         ground.server.stop(immediate=True)
         stopped = time.monotonic()
         assert notes.until("durable-outage", DELAYED), "durable jobs did not run"
@@ -312,7 +312,7 @@ def _outage(ground: Ground) -> Figures:
         back = time.monotonic()
         assert notes.until("ours-outage", DELAYED), "delayed messages were stranded by an outage"
         ours = notes.last("ours-outage") - back
-        notes.until("bare-outage", DELAYED, within=2 * CHANCE)  # it pauses for 3 s
+        notes.until("bare-outage", DELAYED, within=2 * CHANCE)  # Dramatiq pauses for 3 s
         stranded = DELAYED - notes.count("bare-outage")
     return {
         "outage_seconds": size.outage,

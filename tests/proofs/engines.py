@@ -1,4 +1,4 @@
-"""Servers of a proof's own: nothing else uses them, and nothing of them stays."""
+"""Dedicated servers of a proof; they and their data are removed afterwards."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from tests.proofs.kit import Unavailable
 
 @contextmanager
 def own_engines() -> Iterator[Engines]:
-    """Run PostgreSQL, Redis, memcached and Apache Kafka until the block ends.
+    """Run PostgreSQL, Redis, memcached and Apache Kafka during the block.
 
     Raises:
-        Unavailable: one of them is not on this machine.
+        Unavailable: an engine is not installed on this machine.
     """
     from rolehost_testing.services import Missing, start
 

@@ -1,7 +1,8 @@
-"""A worker of Dramatiq alone on its own Redis broker: what the proof's checks stand beside.
+"""A bare Dramatiq worker on its own Redis broker, for comparison in the proof's checks.
 
-``python -m tests.proofs.faults_bare URL NAMESPACE THREADS HEARTBEAT_MS``; 0 takes Dramatiq's
-defaults. With a heartbeat given, maintenance runs with every command: its chance is not the fault.
+``python -m tests.proofs.faults_bare URL NAMESPACE THREADS HEARTBEAT_MS``; 0 uses Dramatiq's
+defaults. If a heartbeat is given, every command runs Dramatiq's maintenance, so that the result
+does not depend on its random interval.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from tests.proofs.faults_plugin import work
 
 
 def declare(url: str, namespace: str, heartbeat: int = 0) -> dramatiq.Actor[..., None]:
-    """Return an actor that notes its runs, on a broker of its own."""
+    """Return an actor that records its runs, on a separate broker."""
     told = {"heartbeat_timeout": heartbeat, "maintenance_chance": 1_000_000} if heartbeat else {}
     broker = RedisBroker(url=url, namespace=namespace, **told)
     return dramatiq.actor(work, broker=broker, actor_name="work", queue_name="faults")
 
 
 def main(url: str, namespace: str, threads: int, heartbeat: int) -> None:
-    """Run messages until the process is ended."""
+    """Run messages until the process is stopped."""
     broker = declare(url, namespace, heartbeat).broker
     broker.emit_after("process_boot")
     dramatiq.Worker(broker, worker_threads=threads).start()

@@ -1,4 +1,4 @@
-"""Actors of the proof ``dramatiq-faults``: they note their runs, and can hold the interpreter."""
+"""Actors of the proof ``dramatiq-faults``: they record their runs, and can hold the GIL."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NOTES = "FAULTS_NOTES"
 
 
 def note(label: str, what: str) -> None:
-    """Append a line: label, what, process, monotonic seconds. Lines of processes do not mix."""
+    """Append a line atomically: label, what, process, monotonic seconds."""
     line = f"{label} {what} {os.getpid()} {time.monotonic()}\n"
     number = os.open(Path(os.environ[NOTES]), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
@@ -25,10 +25,10 @@ def note(label: str, what: str) -> None:
 
 
 def work(label: str, seconds: float, hold: bool) -> None:
-    """Take some time, with the interpreter held all along or free."""
+    """Take some time, with or without holding the GIL."""
     note(label, "began")
     if hold:
-        ctypes.PyDLL(None).usleep(int(seconds * 1e6))  # PyDLL keeps the interpreter's lock
+        ctypes.PyDLL(None).usleep(int(seconds * 1e6))  # PyDLL does not release the GIL
     else:
         time.sleep(seconds)  # the work itself
     note(label, "ended")
@@ -36,13 +36,13 @@ def work(label: str, seconds: float, hold: bool) -> None:
 
 @actor(queue="faults", durable=False)
 def passing(_services: Services, label: str, seconds: float = 0.0, hold: bool = False) -> None:
-    """Run ephemerally."""
+    """Run as an ephemeral actor."""
     work(label, seconds, hold)
 
 
 @actor(queue="faults")
 def lasting(_job: JobContext, label: str) -> None:
-    """Run durably."""
+    """Run as a durable actor."""
     work(label, 0.0, False)
 
 

@@ -1,4 +1,4 @@
-"""Random role processes are killed while webhooks flow: nothing acknowledged is lost."""
+"""Kill random role processes during webhook traffic: no acknowledged message is lost."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PROMISE = (
 )
 DURATION = "about 90 s"
 
-#: Seconds after the last kill in which everything must have arrived.
+#: Timeout in seconds, after the last kill, for all deliveries.
 PATIENCE = 180.0
 #: Threads that post over HTTP; one more publishes into the stream.
 SENDERS = 4
@@ -35,13 +35,13 @@ TOGETHER = 200
 
 
 class Size(NamedTuple):
-    """How large a run is.
+    """The size of a run.
 
     Attributes:
         burst: events acknowledged before the first kill.
-        in_flight: how many of them must be undelivered at that moment.
-        paced: messages sent one by one over the time of the kills.
-        kills: one a second.
+        in_flight: minimum number of them that must be undelivered at the first kill.
+        paced: messages sent one by one during the kills.
+        kills: number of kills, one per second.
     """
 
     burst: int
@@ -51,7 +51,7 @@ class Size(NamedTuple):
 
     @property
     def events(self) -> int:
-        """How many are sent in all."""
+        """Number of all messages."""
         return self.burst + self.paced
 
 
@@ -60,7 +60,7 @@ SHORT = Size(burst=800, in_flight=500, paced=100, kills=8)
 
 
 def prove(options: Options) -> Figures:
-    """Send, kill, wait, and compare what was acknowledged with the receiver's ledger."""
+    """Send, kill, wait, and compare the acknowledged messages with the receiver's ledger."""
     size = SHORT if options.short else FULL
     with embedded() as deployed, receiving() as receiver:
         prepare(deployed, receiver)
@@ -102,7 +102,7 @@ def prove(options: Options) -> Figures:
 
 
 def prepare(deployed: Deployed, receiver: Receiver) -> None:
-    """Make the application and its endpoint."""
+    """Create the application and its endpoint."""
     post(f"{deployed.url}/api/v1/app", {"name": "kills", "uid": "kills"})
     post(f"{deployed.url}/api/v1/app/kills/endpoint", {"url": receiver.url})
 
@@ -111,7 +111,7 @@ def post(url: str, body: Any) -> int:
     """Post JSON once; return the status.
 
     Raises:
-        OSError: no answer came.
+        OSError: there was no answer.
     """
     request = urllib.request.Request(
         url, json.dumps(body).encode(), {"Content-Type": "application/json"}
@@ -125,10 +125,10 @@ def post(url: str, body: Any) -> int:
 
 
 class Load:
-    """Sends every number once, over HTTP or through the stream, until it is acknowledged.
+    """Sends every number, over HTTP or through the stream, until it is acknowledged.
 
-    A burst goes through the stream, so that it is in flight when the kills begin; the rest is
-    spread over the time of the kills.
+    A burst goes through the stream, so that it is in flight when the kills start. The other
+    messages are spread over the time of the kills.
     """
 
     def __init__(self, deployed: Deployed, size: Size, options: Options) -> None:
@@ -155,7 +155,7 @@ class Load:
                     self._acknowledge(number)
 
     def start(self) -> None:
-        """Begin sending the rest."""
+        """Start to send the other messages."""
         self._began = time.monotonic()
         for thread in self._threads:
             thread.start()
@@ -190,7 +190,7 @@ class Load:
                     status = post(url, body)
                 except OSError:
                     status = 0
-                # 409: an earlier try had been stored, only its answer was lost.
+                # 409: an earlier attempt was stored but its answer was lost.
                 if status in (202, 409):
                     break
                 time.sleep(0.05)  # a client's pause between two tries
@@ -241,11 +241,11 @@ class Killer:
             role = self._source.choice(("http", "consumer", "scheduler", "worker"))
             self._kill(role, self._source.random())
             self._task.advance(1)
-            time.sleep(1.0)  # the rhythm that the promise names
+            time.sleep(1.0)  # the interval that the promise states
 
     def _kill(self, role: str, which: float) -> None:
-        # A role that is just being restarted is waited for, so that the same seed kills the
-        # same roles in the same order.
+        # Wait for a role that is being restarted, so that a seed always kills the same roles in
+        # the same order.
         deadline = time.monotonic() + 40
         while time.monotonic() < deadline:
             found = [pid for pid, name in processes(self._supervisor) if name == role]
@@ -258,19 +258,19 @@ class Killer:
                 self.kills += 1
                 self.roles[role] = self.roles.get(role, 0) + 1
                 return
-            time.sleep(0.01)  # until the supervisor has started it again
+            time.sleep(0.01)  # until the supervisor has restarted it
         raise AssertionError(f"no {role} process came back within 40 s")
 
 
 def processes(supervisor: int) -> list[tuple[int, str]]:
-    """Return (pid, role) of the supervisor's children and of gunicorn's workers below them."""
+    """Return (pid, role) of the supervisor's children and of gunicorn's workers."""
     found = []
     for child in children(supervisor):
         try:
             name = Path(f"/proc/{child}/comm").read_text().strip()
         except OSError:
             continue
-        # A role process calls itself rh:ROLE.SLOT; before that it is not one yet.
+        # A role process sets its title to rh:ROLE.SLOT; before that it does not count.
         if name.startswith("rh:"):
             role = name[3:].partition(".")[0]
             found += [(pid, role) for pid in (child, *children(child))]
@@ -278,7 +278,7 @@ def processes(supervisor: int) -> list[tuple[int, str]]:
 
 
 def children(pid: int) -> list[int]:
-    """Return the child processes of a process; none when it has ended."""
+    """Return the child processes of a process; empty if it has ended."""
     try:
         return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except OSError:

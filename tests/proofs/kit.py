@@ -1,4 +1,4 @@
-"""What every proof is handed, and how it says that it cannot run here."""
+"""The options of every proof, and the exception of a proof that cannot run here."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any, Protocol
 #: The root of the repository.
 ROOT = Path(__file__).resolve().parents[2]
 
-#: Where ``scripts/fixtures.sh`` puts test material that is not ours to keep in the tree.
+#: The folder in which ``scripts/fixtures.sh`` stores third-party test material.
 FIXTURES = ROOT / ".cache" / "fixtures"
 
 
 class Unavailable(Exception):
-    """Something that the proof needs is not on this machine; the message says how to get it.
+    """A requirement of the proof is missing on this machine; the message says how to get it.
 
-    A laptop skips the proof then; with ``CI=true`` it counts as a failure.
+    The proof is then skipped; with ``CI=true`` it fails.
     """
 
 
@@ -26,20 +26,20 @@ class Task(Protocol):
     """One line of the progress display."""
 
     def advance(self, steps: float = 1) -> None:
-        """Move on by so many steps."""
+        """Advance by this number of steps."""
 
     def relabel(self, label: str) -> None:
-        """Say something else beside the bar."""
+        """Change the label of the bar."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How a proof is asked to run.
+    """The options of a run.
 
     Attributes:
-        seed: of every random choice; the same seed repeats the run.
-        short: a smaller run that still shows the promise, in well under two minutes.
-        progress: given (total steps, label) begins a line of the display.
+        seed: the seed of all random choices; the same seed repeats the run.
+        short: a smaller run that still proves the promise, in well under two minutes.
+        progress: called with (total steps, label) to start a line of the display.
     """
 
     seed: int
@@ -47,10 +47,10 @@ class Options:
     progress: Callable[[float, str], Task]
 
 
-#: What ``prove(options)`` returns: figures by name, printed as one line at the end.
+#: The result of ``prove(options)``: figures by name, printed as one line at the end.
 Figures = Mapping[str, Any]
 
 
 def in_ci() -> bool:
-    """Return whether what is missing must fail instead of being skipped."""
+    """Return whether a missing requirement must fail the proof instead of skipping it."""
     return os.environ.get("CI") == "true"

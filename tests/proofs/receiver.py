@@ -1,4 +1,4 @@
-"""A receiver of webhooks that keeps every delivery, byte for byte."""
+"""A webhook receiver that stores every delivery byte for byte."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class Received(NamedTuple):
-    """One delivery as it came over the wire; header names in lower case."""
+    """One delivery as received; header names in lower case."""
 
     headers: dict[str, str]
     body: bytes
@@ -22,7 +22,7 @@ class Receiver:
 
     Attributes:
         wire: how often each ``webhook-id`` arrived.
-        ledger: the first delivery of each ``webhook-id``: what a deduplicating receiver acts on.
+        ledger: the first delivery of each ``webhook-id``, for which a deduplicating receiver acts.
     """
 
     def __init__(self, check: Callable[[Received], None] | None = None) -> None:
@@ -38,11 +38,11 @@ class Receiver:
 
     @property
     def url(self) -> str:
-        """Where an endpoint posts to."""
+        """The URL for an endpoint."""
         return f"http://127.0.0.1:{self._server.server_address[1]}/"
 
     def take(self, received: Received) -> bool:
-        """Keep one delivery; False refuses it because its check failed."""
+        """Store one delivery; return False if its check failed, to refuse it."""
         if self._check is not None:
             try:
                 self._check(received)
@@ -59,7 +59,7 @@ class Receiver:
         return True
 
     def wait(self, until: Callable[[], bool], seconds: float) -> bool:
-        """Wait until a condition on the ledger holds; say whether it does."""
+        """Wait until a condition on the ledger holds; return whether it does."""
         with self._changed:
             return self._changed.wait_for(until, seconds)
 
@@ -76,7 +76,7 @@ class _Server(ThreadingHTTPServer):
     receiver: Receiver
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A sender that is killed resets its connection; that is what is being tested."""
+        """Ignore errors: a killed sender resets its connection, and the proofs kill senders."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -87,7 +87,7 @@ class _Handler(BaseHTTPRequestHandler):
         length = int(self.headers["Content-Length"])
         body = self.rfile.read(length)
         if len(body) < length:
-            # The sender died in the middle; no server hands half a request on.
+            # The sender died during the request; a server does not process half a request.
             self.close_connection = True
             return
         headers = {name.lower(): value for name, value in self.headers.items()}
@@ -99,12 +99,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_args: object) -> None:
-        """Say nothing; the proof counts."""
+        """Log nothing; the proof counts the deliveries."""
 
 
 @contextmanager
 def receiving(check: Callable[[Received], None] | None = None) -> Iterator[Receiver]:
-    """Run a receiver for the time of the block."""
+    """Run a receiver during the block."""
     receiver = Receiver(check)
     try:
         yield receiver

@@ -1,4 +1,4 @@
-"""Commands that run in the background of a proof, told apart from their output."""
+"""Background commands of a proof, and their output."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-#: What the supervisor says when every process takes work.
+#: The supervisor's log line when every process is ready.
 READY = "rolehost is ready"
 
 
 class Running:
-    """A command in a process group of its own, and every line it has printed.
+    """A command in a separate process group, and all lines of its output.
 
     Args:
         command: the command and its arguments.
-        cwd: where it runs.
-        environ: variables besides those of this process.
+        cwd: its working directory.
+        environ: variables to add to the environment of this process.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Running:
 
     @property
     def output(self) -> str:
-        """Everything printed so far."""
+        """The output so far."""
         with self._said:
             return "\n".join(self._lines)
 
@@ -62,7 +62,7 @@ class Running:
         """Wait for a line with these words and return it.
 
         Raises:
-            AssertionError: the command ended or the time passed without it.
+            AssertionError: the command ended or the time passed without this line.
         """
 
         def found() -> str | None:
@@ -75,20 +75,20 @@ class Running:
         return line
 
     def wait(self, *, seconds: float = 60.0) -> int:
-        """Wait until it ends by itself; return the exit status, negative: killed by a signal.
+        """Wait until the command exits; return its status, negative if a signal killed it.
 
         Raises:
-            subprocess.TimeoutExpired: it did not.
+            subprocess.TimeoutExpired: it did not exit in time.
         """
         status = self._process.wait(seconds)
         self._reader.join(seconds)
         return status
 
     def stop(self, *, seconds: float = 60.0) -> int:
-        """Send TERM, wait for the end, return the exit status; negative: killed by a signal.
+        """Send TERM and wait; return the exit status, negative if a signal killed the command.
 
         Raises:
-            AssertionError: it did not end in time; it is killed then.
+            AssertionError: it did not exit in time and was killed.
         """
         self._process.terminate()
         try:
@@ -118,7 +118,7 @@ class Running:
 def running(
     command: Sequence[str | Path], cwd: Path, environ: Mapping[str, str] | None = None
 ) -> Iterator[Running]:
-    """Run a command in the background for the time of the block; stop it in any case."""
+    """Run a command in the background during the block; always stop it."""
     process = Running(command, cwd, environ)
     try:
         yield process
@@ -127,9 +127,9 @@ def running(
 
 
 def eventually(ask: Callable[[], T], wanted: Callable[[T], bool], *, seconds: float = 30.0) -> T:
-    """Ask again and again until the answer is as wanted, or the time is over; return the last.
+    """Poll until the answer is as wanted or the time is over; return the last answer.
 
-    For what tells nobody when it happens; where something can be waited for, wait for it.
+    Use this only if there is no event to wait for.
     """
     pause = threading.Event()
     end = time.monotonic() + seconds
@@ -141,7 +141,7 @@ def eventually(ask: Callable[[], T], wanted: Callable[[T], bool], *, seconds: fl
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nothing listens on now."""
+    """Return a free port of 127.0.0.1."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]

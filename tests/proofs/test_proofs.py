@@ -12,15 +12,15 @@ import pytest
 from scripts.prove import proofs
 from tests.proofs.kit import ROOT, in_ci
 
-#: Their time goes to engines that stop and come back: they may run beside other tests.
+#: These proofs mostly wait for engines to restart, so they may run in parallel with other tests.
 WAITING = {"bad-settings", "disposable-broker", "dramatiq-faults", "fleet-real", "kafka-faults"}
 
-#: They have a limit of time or measure something that other work on the machine would disturb.
+#: These proofs have a time limit or a measurement that other load would disturb.
 ALONE = {"fleet-check", "kills", "many-plugins", "quickstart", "reload", "slow-clients"}
 
 
 def marked(name: str) -> Any:
-    """Return a proof's name as a parameter, with its marks."""
+    """Return a proof's name as a pytest parameter with its marks."""
     marks = [pytest.mark.waiting] if name in WAITING else []
     marks += [pytest.mark.alone] if name in ALONE else []
     return pytest.param(name, marks=marks)
