@@ -222,7 +222,7 @@ def ask_all(
             path = path_of(route["path"])
             targets = dict.fromkeys(spellings(path)) if spelled else [path]
             for number, target in enumerate(targets):
-                # The path itself with all methods, the other spellings with the methods it has.
+                # The path itself with all methods, other spellings with the route's methods only.
                 methods = [each for each in route["methods"] if each != "WEBSOCKET"]
                 if not number:
                     methods = sorted({*methods, "GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE"})

@@ -10,7 +10,7 @@ from rolehost.api.hooks import DECLARING
 
 from tests.check.casefile import install
 
-#: Seconds that the deployments of the proof give a plugin.
+#: Timeout in seconds for a plugin in the proof's deployments.
 LIMIT = 0.3
 
 BASE = """
@@ -67,7 +67,7 @@ def {hook}():
     threading.Event().wait(60)
 """
 
-#: What is wrong when it is imported.
+#: Faults at import.
 IMPORTS = {
     "import-error": "raise ImportError('the fault of import-error')",
     "syntax-error": "def broken(:",
@@ -79,7 +79,7 @@ IMPORTS = {
     "signal-handler": "import signal\nsignal.signal(signal.SIGTERM, lambda *_: None)",
 }
 
-#: What is wrong with the introduction.
+#: Faults of the plugin's introduction.
 INTRODUCTIONS = {
     "api-0": PLUGIN.replace("api=2", "api=0"),
     "api-99": PLUGIN.replace("api=2", "api=99"),
@@ -87,7 +87,7 @@ INTRODUCTIONS = {
     "no-introduction": "",
 }
 
-#: What is wrong with the hooks, or given twice; with the code of the mistake.
+#: Faults of the hooks, and duplicate contributions, with the code of the error.
 SHAPES = {
     "misspelled-hook": ("unknown-hook", "@hookimpl\ndef rolehost_rutes(): return []"),
     "unmarked-hook": ("unmarked-hook", "def rolehost_actors(): return []"),
@@ -143,7 +143,7 @@ def rolehost_commands():
     "extension-raises": ("hook-raised", RAISES.replace("{hook}", "good_words")),
 }
 
-#: What is wrong when it starts.
+#: Faults at start.
 STARTS = {
     "start-raises": "raise ValueError('the fault of start-raises')",
     "start-refuses": "raise StartError('the fault of start-refuses')",
@@ -158,13 +158,13 @@ class Case:
     """One plugin with one fault.
 
     Attributes:
-        name: of the plugin.
-        code: of the mistake that is told.
-        words: what must be told besides plugin, distribution and version.
-        source: of its module.
-        serves: its route can be declared, so that it answers 503 when the plugin is degraded.
-        starts: it composes, and fails when it is started.
-        twin: a second distribution brings a plugin of this name.
+        name: name of the plugin.
+        code: code of the reported error.
+        words: text of the error besides plugin, distribution and version.
+        source: source of its module.
+        serves: its route can be declared, so that it answers 503 if the plugin is degraded.
+        starts: it composes, but fails at start.
+        twin: a second distribution contains a plugin of the same name.
     """
 
     name: str
@@ -190,7 +190,7 @@ class Case:
         return f"plugin {self.name} ({self.distribution} 1.2.3)"
 
     def install(self, site: Path, *, degradable: bool = True) -> None:
-        """Install the distribution; unless told otherwise it says that it may be degraded."""
+        """Install the distribution; by default it declares that it may be degraded."""
         entry = f"{self.name} = {self.module}"
         if degradable:
             entry += f"\n[rolehost.degradable]\n{entry}"
@@ -209,7 +209,7 @@ def written(name: str, *, plugin: str = PLUGIN, routes: str = ROUTES, fault: str
 
 
 def cases(*, short: bool) -> list[Case]:
-    """Return every case; the short form leaves most of those out that hang."""
+    """Return every case; the short form omits most cases that hang."""
     twins = "faulty-twins 1.2.3 (faulty_twins); faulty-twins-too 3.2.1 (faulty_twins)"
     found = [
         *_hooks(short),

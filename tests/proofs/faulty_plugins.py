@@ -1,4 +1,4 @@
-"""Plugins with every kind of fault: what is refused, what is degraded, and what goes on."""
+"""Plugins with every kind of fault: some are refused, some degraded, and the others run on."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ PROMISE = (
 )
 DURATION = "60 s"
 
-#: A plugin without fault, whose routes must answer whatever the others do. It gives something
-#: of each kind, so that every role runs with the faulty ones.
+#: A plugin without fault, whose routes must always answer. It has a contribution of each kind, so
+#: that every role runs together with the faulty plugins.
 GOOD = written(
     "good",
     plugin="""
@@ -77,22 +77,22 @@ def rolehost_stop(context):
 """,
 )
 
-#: Faults of the end of a process; neither keeps the others from ending.
+#: Faults at the stop of a process; they must not prevent the stop of other plugins.
 ENDS = {
     "stop-raises": "rolehost_stop(context): raise ValueError('the fault of stop-raises')",
     "stop-hangs": "rolehost_stop(context): __import__('threading').Event().wait(60)",
 }
 
-#: Seconds that a plugin has to stop.
+#: Timeout in seconds for the stop of a plugin.
 END = 0.5
 
-#: Seconds that a plugin has where those without fault are imported too.
+#: Timeout in seconds for a plugin if the plugins without fault are imported too.
 AMPLE = 2.0
 
-#: Seconds in which a process must have ended that was told to: far below the graces of roles.
+#: Timeout in seconds for a process to stop; far below the grace periods of the roles.
 GRACE = 20.0
 
-#: Plugins that nothing may go on without: name → (source, code of the refusal).
+#: Plugins without which the host must not run: name → (source, code of the error).
 NEVER = {
     "guard": (
         "@hookimpl\ndef rolehost_middleware():\n"
@@ -138,7 +138,7 @@ def prove(options: Options) -> Figures:
 
 
 class Ground:
-    """A folder with deployments, and a site with plugins."""
+    """A folder with deployments and a site folder with plugins."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -149,7 +149,7 @@ class Ground:
             self.plugin(name, written(name, fault=f"@hookimpl\ndef {words}"))
 
     def plugin(self, name: str, source: str) -> None:
-        """Install a plugin under its own name."""
+        """Install a plugin."""
         module = f"proof_{name.replace('-', '_')}"
         install(self.site, f"proof-{name}", "1.0", f"{name} = {module}")
         (self.site / f"{module}.py").write_text(source, encoding="utf-8")
@@ -157,7 +157,7 @@ class Ground:
     def deployment(
         self, file: str, plugins: Iterable[str], degrade: Iterable[str] = (), limit: float = LIMIT
     ) -> Path:
-        """Write a deployment file; what hangs in it is given so many seconds."""
+        """Write a deployment file with a timeout in seconds for plugins that hang."""
         limits = {"declare": limit, "start": limit, "stop": END}
         path = self.folder / file
         path.write_text(
@@ -184,14 +184,14 @@ class Ground:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment of commands: with the site, without the caller's deployment."""
+        """The environment of commands: with the site folder, without the caller's deployment."""
         kept = {key: value for key, value in os.environ.items() if not key.startswith("ROLEHOST")}
         return kept | {"PYTHONPATH": str(self.site), "PYTHONDONTWRITEBYTECODE": "1"}
 
     def check(self, files: Mapping[str, Path]) -> tuple[int, dict[str, Any]]:
-        """Check deployments with one command; return its status, and a document for each.
+        """Check deployments with one command; return its status and a document for each.
 
-        What the plugins without fault import is imported first, with time enough.
+        The imports of the plugins without fault come first, with enough time.
         """
         first = self.deployment("first.toml", ["ops", "good"], limit=AMPLE)
         files = {"first": first, **files}
@@ -203,7 +203,7 @@ class Ground:
         return status, dict(zip(files, documents, strict=True))
 
     def refused(self, found: Iterable[Case]) -> None:
-        """Each fault by itself is a mistake that says whose it is and what to do."""
+        """Assert that each fault alone is an error that names the plugin and the fix."""
         files = {
             case.name: self.deployment(f"abort-{case.name}.toml", ["good", case.name])
             for case in found
@@ -222,7 +222,7 @@ class Ground:
             assert all(told[0].values()), told[0]
 
     def tolerated(self) -> None:
-        """What is printed does not mix with the output; what stays changed is warned of."""
+        """Assert that prints stay out of the output and that lasting changes give a warning."""
         self.plugin("loud", "print('words at import')\n" + written("loud"))
         self.plugin("moody", "import os\nos.environ['MOOD'] = 'low'\n" + written("moody"))
         _, documents = self.check(
@@ -234,7 +234,7 @@ class Ground:
         assert "proof-moody 1.0" in warning["who"], warning
 
     def does_not_start(self, case: Case) -> None:
-        """What fails when it starts ends the command, in one line."""
+        """Assert that a fault at start ends the command with one line."""
         path = self.deployment("start.toml", ["good", case.name])
         status, text, words = self.command("run", path)
         said = text + words
@@ -243,7 +243,7 @@ class Ground:
         assert case.words in line and f"remove {case.name} from plugins" in line, said
 
     def never(self) -> int:
-        """Security, the database and what others need are refused as degradable."""
+        """Assert that security, the database and required plugins cannot be degradable."""
         for name, (fault, _) in NEVER.items():
             self.plugin(name, written(name, fault=fault))
         self.plugin("needing", written("needing").replace("api=2", "api=2, depends=('needed',)"))
@@ -255,7 +255,7 @@ class Ground:
             "embedded": self.deployment("database.toml", ["raises-actors"], ["embedded"]),
             "unsaid": self.deployment("unsaid.toml", ["good", "unsaid"], ["unsaid"]),
         }
-        # A database is one when something needs it.
+        # The database counts only if a plugin needs it.
         self.plugin("keeper", written("keeper").replace("api=2", "api=2, requires=('database',)"))
         files["embedded"] = self.deployment("database.toml", ["keeper"], ["embedded"])
         _, documents = self.check(files)
@@ -268,7 +268,7 @@ class Ground:
         return len(wanted)
 
     def degraded(self, found: Iterable[Case]) -> None:
-        """Each fault by itself leaves its plugin out and keeps the other one."""
+        """Assert that each fault alone leaves out its plugin and keeps the other one."""
         files = {
             case.name: self.deployment(
                 f"degrade-{case.name}.toml", ["good", case.name], [case.name]
@@ -287,7 +287,7 @@ class Ground:
         assert status == 0, status
 
     def goes_on(self, found: list[Case]) -> dict[str, Any]:
-        """Run with every faulty plugin degraded: the others answer, and it ends in time."""
+        """Run with every faulty plugin degraded: the others answer, and the stop is in time."""
         names = [case.name for case in found]
         path = self.deployment("all.toml", ["ops", "good", *ENDS, *names], names, limit=AMPLE)
         command = [sys.executable, "-m", "rolehost", "run", str(path)]
@@ -327,7 +327,7 @@ class Ground:
         return {"answered_503": refusing, "answered_200": 1 + len(ENDS), "roles": len(ROLES)}
 
     def get(self, path: str) -> tuple[int, Mapping[str, str], str]:
-        """Ask the running deployment; return status, headers and body."""
+        """Send a GET to the running deployment; return status, headers and body."""
         url = f"http://127.0.0.1:{self.port}{path}"
         try:
             with urllib.request.urlopen(url, timeout=10) as answer:

@@ -1,4 +1,4 @@
-"""Seeded mistakes in fleets of the real deployments, and the real fleets, which have none."""
+"""Seeded errors in fleets of the real deployments, and the real fleets without errors."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ PROMISE = (
 )
 DURATION = "about 15 s"
 
-#: Seconds that checking our four deployments may take, the start of the command included.
+#: Maximum seconds to check our four deployments, with the start of the command.
 LIMIT = 2.0
-#: How often it is timed, in the short form and else; the best counts, as other work only adds.
+#: Number of timed runs, short and full; the fastest counts, because other load only adds time.
 RUNS = (3, 9)
 
 DEPLOY = ROOT / "deploy"
@@ -37,7 +37,7 @@ K8S = DEPLOY / "k8s"
 
 
 def prove(options: Options) -> Figures:
-    """Check every seeded fleet, then our own, then the time."""
+    """Check every seeded fleet, then our fleets, then the time."""
     line = options.progress(len(CASES), "seeded mistakes")
     for case in CASES:
         line.relabel(case.name)
@@ -58,7 +58,7 @@ def prove(options: Options) -> Figures:
         computed.append(used)
         line.advance()
     best, computing = min(seconds), min(computed)
-    # On a machine with more work than cores, waiting for a core is not the command's time.
+    # If the machine has more work than cores, the wait for a core does not count.
     judged = computing if crowded() else best
     assert judged < LIMIT, (
         f"checking the four took {best:.2f} s, {computing:.2f} s of them computing; {LIMIT:g} s"
@@ -77,7 +77,7 @@ def prove(options: Options) -> Figures:
 
 
 def mistaken(case: Case) -> str:
-    """Return what is wrong with the answer to a seeded mistake; nothing when it is right."""
+    """Return what is wrong with the result for a seeded error; empty if it is right."""
     with TemporaryDirectory(prefix="rolehost-proof-") as name:
         fleet, problems = examine(case.write(Path(name)), environ=ENVIRON, extra=case.extra())
         if fleet is None:
@@ -101,7 +101,7 @@ def mistaken(case: Case) -> str:
 
 
 def own_fleets() -> Iterator[tuple[str, str]]:
-    """Yield what is deployed from this repository, each with the alarm that it gives, or none."""
+    """Yield each fleet of this repository with its findings; empty if there are none."""
     four = [DEPLOY / f"{name}.toml" for name in FOUR]
     yield "the four of deploy/", alarm(four, {})
     yield "deploy/embedded.toml", alarm([DEPLOY / "embedded.toml"], {})
@@ -112,7 +112,7 @@ def own_fleets() -> Iterator[tuple[str, str]]:
 
 
 def alarm(paths: Sequence[Path], environ: Mapping[str, str]) -> str:
-    """Return everything that is said of a fleet."""
+    """Return all findings of a fleet as text."""
     fleet, problems = examine(paths, environ={**ENVIRON, **environ})
     if fleet is None:
         return "\n".join(map(str, problems))
@@ -121,7 +121,7 @@ def alarm(paths: Sequence[Path], environ: Mapping[str, str]) -> str:
 
 
 def in_pods(folder: Path) -> list[Path]:
-    """Write the four as Kubernetes runs them: with the replicas and the grace of the manifests."""
+    """Write the four deployments with the replicas and grace of the Kubernetes manifests."""
     paths = Case(name="", code="", whose=(), fix="").write(folder)
     for path in paths:
         manifest = (K8S / path.stem / "deployment.yaml").read_text("utf-8")
@@ -139,7 +139,7 @@ def in_pods(folder: Path) -> list[Path]:
 
 
 def settings(lines: Sequence[str]) -> dict[str, str]:
-    """Return those of ``NAME=value`` lines that set something in a deployment."""
+    """Return the ``NAME=value`` lines that set a value in a deployment."""
     pairs = (line.partition("=") for line in lines)
     return {name: value for name, _, value in pairs if name.startswith("ROLEHOST__")}
 
@@ -156,14 +156,14 @@ def _compose() -> list[str]:
 
 
 def crowded() -> bool:
-    """Say whether more wants to run on this machine than it has cores for."""
+    """Return whether the machine has more runnable processes than cores."""
     return os.getloadavg()[0] > (os.cpu_count() or 1)
 
 
 def timed() -> tuple[float, float]:
-    """Return the seconds of one ``rolehost fleet check`` of our four deployments.
+    """Time one ``rolehost fleet check`` of our four deployments.
 
-    Those that passed, and those in which it computed.
+    Return the elapsed seconds and the processor seconds.
     """
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""Fleets made of the real deployments, each with one mistake, and the words that must name it."""
+"""Fleets made from the real deployments, each with one error and the expected words."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from tests.proofs.kit import ROOT
 #: The deployments of one fleet.
 FOUR = ("api", "worker", "events", "scheduler")
 
-#: What the deployments ask of the environment: a token, which no check looks at.
+#: The environment of the deployments: a token, which no check reads.
 ENVIRON = {"ROLEHOST_WEBHOOKS_TOKEN": "checked", "ROLEHOST_OPERATOR_TOKEN": "checked"}
 
-#: Plugins by name; a function, so that no case shares them with another.
+#: Plugins by name; a function, so that cases do not share plugins.
 Plugins = Callable[[], Mapping[str, Any]]
 
 OTHER_POSTGRES = "postgresql://rolehost:hunter2@db2.example/rolehost"
@@ -38,20 +38,20 @@ OTHER_REDIS = "redis://:hunter2@redis2.example:6379/0"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One seeded mistake.
+    """One seeded error.
 
     Attributes:
-        name: what was done.
-        code: the kind of mistake that must be found, and no other.
-        whose: the deployments that must be named, all of them and no others.
-        fix: words of the way out.
-        got: words of what is there instead.
-        fleet: the deployments that are checked.
-        copies: new deployment → the one it is a copy of.
+        name: description of the change.
+        code: the only code that must be found.
+        whose: exactly the deployments that must be named.
+        fix: words of the error's fix.
+        got: words of the error's actual value.
+        fleet: the deployments to check.
+        copies: new deployment → the deployment to copy.
         settings: deployment → section → key → value.
-        plugins: deployment → names that are enabled besides; ``-name`` takes one away.
-        extra: the plugins of these names.
-        warning: it is a warning.
+        plugins: deployment → names to enable too; ``-name`` disables one.
+        extra: the plugins with these names.
+        warning: True if it is a warning.
     """
 
     name: str
@@ -83,7 +83,7 @@ class Case:
 
 
 def put(file: Path, section: str, key: str, value: Any) -> None:
-    """Set a value in a deployment file, which has no section twice."""
+    """Set a value in a deployment file; each section occurs once."""
     lines = file.read_text("utf-8").splitlines()
     if f"[{section}]" not in lines:
         lines += ["", f"[{section}]"]
@@ -96,7 +96,7 @@ def put(file: Path, section: str, key: str, value: Any) -> None:
 
 
 def enable(file: Path, changes: Sequence[str]) -> None:
-    """Enable plugins besides those of a deployment file, or take some away."""
+    """Enable further plugins in a deployment file, or disable some."""
     text = file.read_text("utf-8")
     begin = text.index("plugins = [")
     end = text.index("]", begin) + 1

@@ -1,4 +1,4 @@
-"""Small plugins that the real deployments are given, so that a fleet has a mistake to find."""
+"""Small plugins to add to the real deployments, so that a fleet has an error to find."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rolehost.api import (
     hookimpl,
 )
 
-#: Hook → kind of what it gives.
+#: Hook → kind of its contribution.
 HOOKS = {
     "rolehost_actors": Actor,
     "rolehost_handlers": Handler,
@@ -31,14 +31,14 @@ HOOKS = {
 
 
 class Placed(msgspec.Struct):
-    """What a shop publishes: an order was placed."""
+    """An event that a shop publishes: an order was placed."""
 
     id: str
     cents: int
 
 
 class Paid(msgspec.Struct):
-    """What a ledger expects of orders: more than the shop tells."""
+    """The order event that a ledger expects: it has more fields than the shop publishes."""
 
     id: str
     cents: int
@@ -53,7 +53,7 @@ class Page:
 
 
 def plugin(*given: Any, **info: Any) -> SimpleNamespace:
-    """Return a plugin that gives these contributions, and says this of itself."""
+    """Return a plugin with these contributions and this introduction."""
 
     @hookimpl
     def rolehost_plugin() -> PluginInfo:

@@ -1,4 +1,4 @@
-"""Four deployments on the real engines: everything sent is delivered once, and Kafka is open."""
+"""Four deployments on real engines: each message arrives once; other clients can use Kafka."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ DURATION = "about 5 min"
 
 #: Generated events of a full and of a short run; half of them go through REST.
 FULL, SHORT = 20_000, 1_000
-#: Connections that post over HTTP.
+#: Number of HTTP connections that post.
 SENDERS = 6
-#: Messages that kcat writes.
+#: Number of messages that kcat writes.
 WRITTEN = 10
 #: Events published in one unit of work.
 TOGETHER = 100
-#: Seconds after the last was acknowledged in which everything must have arrived.
+#: Timeout in seconds, after the last acknowledgement, for all deliveries.
 PATIENCE = 600.0
 
-#: The topic that webhooks-ingest reads unless it is told otherwise.
+#: The default topic of webhooks-ingest.
 TOPIC = "webhooks"
-#: The topic that is told how each delivery ended.
+#: The topic for the outcome of each delivery.
 OUTCOMES = "webhooks-outcomes"
 WORDS = ("order", "paid", "Grüße", "発送", "🚚", "refund", 'quoted "text"', "back\\slash")
 
@@ -52,7 +52,7 @@ def prove(options: Options) -> Figures:
     examples = list(octokit.payloads())
     count = SHORT if options.short else FULL
     with own_engines() as engines, fleet(engines, outcomes=OUTCOMES) as running:
-        # Events are published by a program of the fleet: with the deployment that has a stream.
+        # A program of the fleet publishes events: it uses the deployment that has a stream.
         deployed = Deployed(running.events.path, running.api.url, running.api.host)
         with ThreadPoolExecutor(2) as both:
             ways = [
@@ -76,13 +76,13 @@ def prove(options: Options) -> Figures:
 
 
 class Generated:
-    """Events with payloads of their own, half through REST and half through Kafka, at once.
+    """Events with unique payloads, half through REST and half through Kafka, concurrently.
 
     Args:
-        deployed: where the API is, and the deployment file with a stream.
-        count: how many.
-        source: of the payloads.
-        options: of the run.
+        deployed: the API's URL and the deployment file with a stream.
+        count: number of events.
+        source: random source of the payloads.
+        options: the options of the run.
     """
 
     def __init__(
@@ -92,13 +92,13 @@ class Generated:
         self._task = options.progress(count, "generated")
         bodies = [payload(number, source) for number in range(count)]
         self._over_rest, self._through_kafka = bodies[::2], bodies[1::2]
-        #: Message id → the bytes that were sent; those of the stream have ids nobody was told.
+        #: Message id → the sent bytes; the ids of messages through the stream are not known here.
         self._by_id: dict[str, bytes] = {}
-        #: Ids of all messages that arrived.
+        #: Ids of all received messages.
         self.delivered: frozenset[str] = frozenset()
 
     def run(self) -> Figures:
-        """Send all of them, wait, and compare the ledger with what was sent."""
+        """Send all events, wait, and compare the ledger with the sent events."""
         client = octokit.svix_client(self._deployed)
         count = len(self._over_rest) + len(self._through_kafka)
         with octokit.subscribed(self._deployed, client, "generated") as receiver:
@@ -133,7 +133,7 @@ class Generated:
                 self._by_id |= acknowledged
 
     def _post_all(self, bodies: list[bytes]) -> dict[str, bytes]:
-        """Post over one connection; return the bytes by the id that was answered."""
+        """Post over one connection; return the sent bytes by the id in the answer."""
         where = urlsplit(self._deployed.url)
         assert where.hostname is not None
         connection = HTTPConnection(where.hostname, where.port, timeout=60)
@@ -172,7 +172,7 @@ class Generated:
                 self._task.advance(len(some))
 
     def _compare(self, receiver: Receiver) -> None:
-        """Each id once in the ledger, each payload under one id, each byte as it was sent."""
+        """Assert that each id and each payload arrived once and that all bytes are unchanged."""
         assert not receiver.refused, receiver.refused[:3]
         arrived = {name: received.body for name, received in receiver.ledger.items()}
         self.delivered = frozenset(arrived)
@@ -186,7 +186,7 @@ class Generated:
 
 
 class _Thread:
-    """A function in the background; its failure comes out where it is joined."""
+    """A function in a background thread; ``join`` raises its exception."""
 
     def __init__(self, function: Callable[[], None]) -> None:
         self._pool = ThreadPoolExecutor(1)
@@ -198,20 +198,20 @@ class _Thread:
         return time.monotonic()
 
     def join(self) -> float:
-        """Return when it ended."""
+        """Wait for the end and return its time."""
         with self._pool:
             return self._future.result()
 
 
 def payload(number: int, source: random.Random) -> bytes:
-    """Return a JSON object of its own: 50 bytes to 4 kB, in several alphabets."""
+    """Return a unique JSON object: 50 bytes to 4 kB, in several alphabets."""
     words = source.choices(WORDS, k=source.choice((1, 5, 20, 300)))
     body = {"n": number, "words": words, "amount": source.random()}
     return json.dumps(body, ensure_ascii=source.random() < 0.5).encode()
 
 
 def other_client(deployed: Deployed, servers: str) -> Figures:
-    """Let kcat read what was published, and write what must be delivered."""
+    """Let kcat read the published events and write events that must be delivered."""
     found = kcat.read(servers, TOPIC)
     assert found, "kcat reads nothing"
     for record in found:
@@ -257,7 +257,7 @@ def _github(records: list[kcat.Read]) -> Iterator[tuple[str, bytes]]:
 
 
 def outcomes(servers: str, count: int, generated: frozenset[str]) -> int:
-    """Let kcat read how the deliveries ended: each is told once, and each has succeeded."""
+    """Let kcat read the outcomes: there is one for each delivery, and all succeeded."""
     found = eventually(
         lambda: kcat.read(servers, OUTCOMES), lambda records: len(records) >= count, seconds=60
     )
@@ -270,7 +270,7 @@ def outcomes(servers: str, count: int, generated: frozenset[str]) -> int:
 
 
 def assert_alive(running: Fleet) -> None:
-    """No supervisor had to start anything again."""
+    """Assert that no supervisor restarted a process."""
     for member in running:
         again = [line for line in member.host.output.splitlines() if "starting it again" in line]
         assert not again, again

@@ -1,4 +1,4 @@
-"""The known faults of kafka-python by themselves: a program for each, which prints what it saw.
+"""The known faults of bare kafka-python: a program for each, which prints its observations.
 
 ``python -m tests.proofs.kafka_bare FAULT SERVERS TOPIC``
 """
@@ -17,13 +17,13 @@ from typing import Any
 from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer
 from kafka.errors import KafkaError
 
-#: Milliseconds of a session and of the longest pause between two polls.
+#: Session timeout and maximum poll interval, in milliseconds.
 SESSION, POLL = 2000, 3000
 #: Seconds for which a program is watched.
 WATCHED = 4.0
-#: Seconds within which a group has been joined and what waits was read, also on a busy machine.
-#: A poll that waits for it ends no sooner: one that ends while its consumer is joining may leave
-#: it without partitions for good (kafka-python 3.0, when the leader has just heard of the topic).
+#: Seconds to join a group and read the waiting records, also on a busy machine. A poll must not
+#: end sooner: if it ends while its consumer joins the group, the consumer may never get partitions
+#: (kafka-python 3.0, if the leader has just learned of the topic).
 JOINED = 30.0
 
 
@@ -40,13 +40,13 @@ def deserialiser(servers: str, topic: str) -> dict[str, Any]:
                 found = consumer.poll(JOINED * 1000)
             except ValueError:
                 met.set()
-                continue  # what a careful program does: log it and go on
+                continue  # a careful program logs the error and continues
             read.extend(record.value for records in found.values() for record in records)
 
     threading.Thread(target=poll, daemon=True).start()
     refused = met.wait(JOINED)
     used, began = time.process_time(), time.monotonic()
-    time.sleep(WATCHED)  # how long it is watched
+    time.sleep(WATCHED)  # the observation time
     share = (time.process_time() - used) / (time.monotonic() - began)
     return {"refused": refused, "read": len(read), "processor_percent": round(100 * share)}
 
@@ -57,12 +57,12 @@ def commit(servers: str, topic: str) -> dict[str, Any]:
     first = _consumer(servers, topic)
     returned = _read(first, 10, JOINED)
     first.commit()
-    first.close(autocommit=False)  # and nothing of it was processed
+    first.close(autocommit=False)  # no record was processed
     return {"returned": returned, "again": _read(_consumer(servers, topic), 10, WATCHED)}
 
 
 def rebalance(servers: str, topic: str) -> dict[str, Any]:
-    """A listener finishes what is being handled, which takes two sessions, and commits it."""
+    """A listener finishes the records in flight, which takes two sessions, and commits them."""
     _produce(servers, topic, [b"%d" % number for number in range(10)])
     committed: list[str] = []
 
@@ -101,7 +101,7 @@ def rebalance(servers: str, topic: str) -> dict[str, Any]:
 
 
 def fork(servers: str, topic: str) -> dict[str, Any]:
-    """A producer made before a fork, used after it."""
+    """A producer is created before a fork and used after it."""
     producer = KafkaProducer(bootstrap_servers=servers.split(","), max_block_ms=3000)
     producer.send(topic, b"parent").get(10)
     reading, writing = os.pipe()
@@ -118,7 +118,7 @@ def fork(servers: str, topic: str) -> dict[str, Any]:
 
 
 def stuck(servers: str, topic: str) -> dict[str, Any]:
-    """A handler that takes longer than the longest pause between two polls."""
+    """A handler takes longer than the maximum poll interval."""
     _produce(servers, topic, [b"1"])
     runs: list[int] = []
     ended = threading.Event()
@@ -180,4 +180,4 @@ def _read(consumer: Any, count: int, seconds: float) -> int:
 if __name__ == "__main__":
     seen = FAULTS[sys.argv[1]](sys.argv[2], sys.argv[3])
     print(json.dumps(seen), flush=True)
-    os._exit(0)  # what the fault leaves running would keep the program alive
+    os._exit(0)  # threads that the fault leaves behind would keep the program alive

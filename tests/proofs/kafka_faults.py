@@ -1,4 +1,4 @@
-"""Kafka as the stream: processes killed, the broker away, and the known faults of its client."""
+"""Kafka as the stream: killed processes, a broker outage, and the known faults of its client."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DURATION = "about 2 minutes"
 
 
 def prove(options: Options) -> Figures:
-    """Run everything on a Kafka of the proof's own."""
+    """Run everything on a dedicated Kafka."""
     figures: dict[str, object] = {}
     with ExitStack() as stack:
         try:

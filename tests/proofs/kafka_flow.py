@@ -1,4 +1,4 @@
-"""Part of ``kafka-faults``: events of many keys, consumers killed, the broker away and back."""
+"""Part of ``kafka-faults``: events of many keys, with killed consumers and a broker outage."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from tests.proofs.running import Running, eventually
 KEYS = 20
 #: Events of one unit of work.
 TOGETHER = 10
-#: Seconds between two kills, and for which the broker is away.
+#: Seconds between two kills, and seconds of the broker outage.
 PAUSE, AWAY = 1.5, 4.0
-#: Seconds within which the supervisor has started a consumer again.
+#: Timeout in seconds for the supervisor to restart a consumer.
 RESTARTED = 40.0
 
 
 def flow(client: str, server: Server, folder: Path, options: Options) -> Figures:
-    """Publish through the outbox while consumers are killed and the broker stops and comes back."""
+    """Publish through the outbox while consumers are killed and the broker restarts."""
     count, kills = (400, 4) if options.short else (6000, 24)
     servers = server.url.removeprefix("kafka://")
     place = Place(folder, servers, client=client, handlers="orders", processes=3)
@@ -38,11 +38,11 @@ def flow(client: str, server: Server, folder: Path, options: Options) -> Figures
         published = pool.submit(_publish, services, count, kills * PAUSE + AWAY)
         killed = 0
         for number in range(kills):
-            time.sleep(PAUSE)  # the rhythm of the kills
+            time.sleep(PAUSE)  # the interval between kills
             killed += _kill(host, source)
             if number == kills // 2:
                 server.stop(immediate=True)
-                time.sleep(AWAY)  # how long the broker is away
+                time.sleep(AWAY)  # the broker outage
                 server.run()
         last = time.monotonic()
         published.result()
@@ -95,7 +95,7 @@ def _publish(services: Services, count: int, seconds: float) -> None:
 
 
 def _kill(host: Running, source: random.Random) -> int:
-    """Kill a consumer, any; wait for one when all are being started again."""
+    """Kill a random consumer; wait for one if all are being restarted."""
 
     def consumers() -> list[int]:
         return [pid for pid, role in processes(host.pid) if role == "consumer"]

@@ -1,4 +1,4 @@
-"""Where the proof ``kafka-faults`` plays: a deployment of consumers on a Kafka, and its ledger."""
+"""The environment of the proof ``kafka-faults``: a deployment of consumers, and its ledger."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from tests.proofs import kafka_plugin
 from tests.proofs.kit import ROOT
 from tests.proofs.running import READY, Running, eventually, running
 
-#: Seconds in which everything must have come.
+#: Timeout in seconds for all effects.
 PATIENCE = 90.0
-#: The longest pause between two polls, seconds: kept short, to outlast it.
+#: Maximum poll interval in seconds; short, so that a handler can exceed it.
 POLL = 4.0
-#: What the broker must allow for it.
+#: The broker settings that allow it.
 PARAMETERS = {"group.min.session.timeout.ms": 1000, "auto.create.topics.enable": "true"}
 
 
 class Place:
-    """A deployment of the proof's handlers, its topics and groups its own.
+    """A deployment of the proof's handlers with separate topics and groups.
 
     Attributes:
-        path: its file.
-        services: to publish with.
-        prefix: before the names of its topics and groups in Kafka.
+        path: the deployment file.
+        services: the services to publish with.
+        prefix: prefix of the names of its topics and groups in Kafka.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Place:
 
     @contextmanager
     def consuming(self) -> Iterator[Running]:
-        """Run the deployment until the block ends."""
+        """Run the deployment during the block."""
         command = [sys.executable, "-m", "rolehost", "run", str(self.path)]
         with running(command, self._folder, self._environ) as host:
             host.until(READY)
@@ -77,7 +77,7 @@ class Place:
 
     @contextmanager
     def publishing(self) -> Iterator[ProcessServices]:
-        """Make the tables, and give services to publish with."""
+        """Create the tables and give services to publish with."""
         from rolehost import schema
         from rolehost.composition import compose
         from rolehost.deployment import load
@@ -94,10 +94,10 @@ class Place:
             services.close()
 
     def shared(self, group: str, members: int) -> None:
-        """Wait until so many processes share a group's partitions, and none is joining.
+        """Wait until this number of processes share a group's partitions and none is joining.
 
         Raises:
-            AssertionError: they do not.
+            AssertionError: this did not happen in time.
         """
         name = f"{self.prefix}{group}"
 
@@ -105,7 +105,7 @@ class Place:
             try:
                 (found,) = admin.describe_groups([name]).values()
             except CoordinatorNotAvailableError:
-                return 0  # the broker makes its topic of groups for the first of them
+                return 0  # the broker creates its offsets topic when the first group joins
             if found["group_state"] != "Stable":
                 return 0
             return sum(
@@ -121,19 +121,19 @@ class Place:
         assert got == members, f"{got} of {members} members of {name} have partitions"
 
     def read(self, sql: str) -> list[Any]:
-        """Ask the database, as somebody else would."""
+        """Query the database on a separate connection."""
         with closing(sqlite3.connect(self._folder / "service.db", timeout=30)) as database:
             return database.execute(sql).fetchall()
 
     def effects(self, topic: str) -> list[tuple[str, int, int]]:
-        """Return key, number and process of every effect, in the order of their commits."""
+        """Return key, number and process of every effect, in commit order."""
         return self.read(f"SELECT key, n, pid FROM effects WHERE topic = '{topic}' ORDER BY id")
 
     def until(self, topic: str, count: int, host: Running) -> float:
-        """Wait for so many effects; return the seconds that it took.
+        """Wait for this number of effects; return the elapsed seconds.
 
         Raises:
-            AssertionError: they did not come.
+            AssertionError: they did not come in time.
         """
         began = time.monotonic()
         ask = f"SELECT count(*) FROM effects WHERE topic = '{topic}'"
@@ -143,7 +143,7 @@ class Place:
 
 
 def unordered(effects: Sequence[tuple[str, int, int]]) -> list[str]:
-    """Return the keys whose numbers do not rise."""
+    """Return the keys whose numbers do not increase."""
     last: dict[str, int] = {}
     wrong = []
     for key, number, _ in effects:
@@ -154,7 +154,7 @@ def unordered(effects: Sequence[tuple[str, int, int]]) -> list[str]:
 
 
 def _site(folder: Path) -> Path:
-    """Write the metadata by which the host finds the plugin; return the folder."""
+    """Write the distribution metadata of the plugin; return the folder."""
     metadata = folder / "site" / "rolehost_faults-1.0.dist-info"
     metadata.mkdir(parents=True)
     (metadata / "METADATA").write_text(

@@ -1,4 +1,4 @@
-"""Part of ``kafka-faults``: the known faults of kafka-python, with it alone and in the stream."""
+"""Part of ``kafka-faults``: the known faults of kafka-python, bare and in the host's stream."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from tests.proofs.kafka_ground import POLL, Place
 from tests.proofs.kills import processes
 from tests.proofs.kit import ROOT, Figures, Options
 
-#: Clients of the stream that are held against kafka-python alone.
+#: Clients of the stream to compare with bare kafka-python.
 CLIENTS = ("kafka-python", "confluent")
 
 Fault = Callable[[str, str, Path], dict[str, Any]]
 
 
 def known(servers: str, folder: Path, options: Options) -> Figures:
-    """Run every fault with kafka-python alone, and with each client of the stream."""
+    """Run every fault with bare kafka-python, and with each client of the stream."""
     task = options.progress(len(FAULTS) * (1 + len(CLIENTS)), "known faults")
     figures: dict[str, Any] = {}
     with ThreadPoolExecutor(3) as pool:
@@ -47,7 +47,7 @@ def known(servers: str, folder: Path, options: Options) -> Figures:
 
 
 def deserialiser(servers: str, client: str, folder: Path) -> dict[str, Any]:
-    """Poison becomes a dead letter; what stands behind it on its partition is handled."""
+    """A poison message becomes a dead letter; later records of its partition are handled."""
     place = Place(folder, servers, client=client, handlers="poison")
     with place.publishing() as services, place.consuming() as host:
         services.publish(Event(topic="poison", type="n", data=0, key="k"))
@@ -62,7 +62,7 @@ def deserialiser(servers: str, client: str, folder: Path) -> dict[str, Any]:
 
 
 def commit(servers: str, client: str, folder: Path) -> dict[str, Any]:
-    """A process is killed with records in its hands: all are handled, each once."""
+    """A process is killed with records in flight: all are handled, each once."""
     place = Place(folder, servers, client=client, handlers="slow", slow=0.4)
     with place.publishing() as services, place.consuming() as host:
         with services.unit_of_work() as work:
@@ -77,10 +77,10 @@ def commit(servers: str, client: str, folder: Path) -> dict[str, Any]:
 
 
 def stuck(servers: str, client: str, folder: Path) -> dict[str, Any]:
-    """A handler outlasts the longest pause between polls: its member stays, it runs once."""
+    """A handler exceeds the maximum poll interval: its member stays, and it runs once."""
     place = Place(folder, servers, client=client, handlers="slow", processes=2, slow=2 * POLL)
     with place.publishing() as services, place.consuming() as host:
-        # Else the other joins while it runs, and waits for it no longer than a drain takes.
+        # Otherwise the other member joins while it runs, and waits only as long as a drain takes.
         place.shared("slow", 2)
         services.publish(Event(topic="slow", type="n", data=1, key="k"))
         place.until("slow", 1, host)
@@ -90,7 +90,7 @@ def stuck(servers: str, client: str, folder: Path) -> dict[str, Any]:
 
 
 def rebalance(servers: str, client: str, _: Path) -> dict[str, Any]:
-    """Giving partitions up takes two sessions: heartbeats go on, and the commit counts."""
+    """Revoking partitions takes two sessions: heartbeats continue, and the commit succeeds."""
     seen = _program("kafka_stream", "rebalance", servers, client)
     assert seen["moved"], f"{client}: {seen}"
     assert (seen["read"], seen["again"]) == (10, 0), f"{client}: {seen}"
@@ -98,13 +98,13 @@ def rebalance(servers: str, client: str, _: Path) -> dict[str, Any]:
 
 
 def fork(servers: str, client: str, _: Path) -> dict[str, Any]:
-    """A stream made before a fork publishes on both sides of it."""
+    """A stream created before a fork publishes in parent and child."""
     seen = _program("kafka_stream", "fork", servers, client)
     assert seen == {"parent": "sent", "child": "sent"}, f"{client}: {seen}"
     return seen
 
 
-#: What is ours, and how the bare client's fault shows.
+#: Our function for each fault, and the symptom of the bare client.
 FAULTS: dict[str, tuple[Fault, Callable[[dict[str, Any]], bool]]] = {
     "stuck": (stuck, lambda seen: seen["runs"] > 1),
     "deserialiser": (deserialiser, lambda seen: seen["refused"] and not seen["read"]),

@@ -1,4 +1,4 @@
-"""Handlers of the proof ``kafka-faults``: their effects are rows, in the order of their commits."""
+"""Handlers of the proof ``kafka-faults``: their effects are rows in commit order."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from rolehost.api import (
     hookimpl,
 )
 
-#: Names the handlers of a deployment, with a comma in between; all of them without.
+#: Variable with the handlers of a deployment, separated by commas; default: all handlers.
 WANTED = "KAFKA_FAULTS_HANDLERS"
-#: How long the slow handler takes, seconds.
+#: Variable with the duration of the slow handler in seconds.
 SLOW = "KAFKA_FAULTS_SLOW"
 
 TABLES = (
@@ -46,13 +46,13 @@ def orders(context: EventContext, event: Event[int]) -> None:
 
 @handler(topic="poison", group="poison", payload=int, retry=RetryPolicy(attempts=1))
 def poison(context: EventContext, event: Event[int]) -> None:
-    """Have an effect, unless the payload is no number."""
+    """Have an effect, unless the payload is not a number."""
     effect(context, event)
 
 
 @handler(topic="slow", group="slow", payload=int)
 def slow(context: EventContext, event: Event[int]) -> None:
-    """Note the start outside of the unit of work, take long, have an effect."""
+    """Record the start outside the unit of work, take long, then have an effect."""
     with context.services.database.session(), context.services.database.transaction() as tx:
         tx.execute(
             "INSERT INTO starts (topic, n, pid) VALUES (?, ?, ?)",

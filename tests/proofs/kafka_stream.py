@@ -1,4 +1,4 @@
-"""What the stream does where the bare client fails: a program for each, which prints what it saw.
+"""The stream in cases where the bare client fails: programs that print their observations.
 
 ``python -m tests.proofs.kafka_stream rebalance|fork SERVERS CLIENT``
 """
@@ -18,20 +18,20 @@ from rolehost.api import Partition, Record
 from rolehost_kafka.settings import KafkaSettings
 from rolehost_kafka.stream import KafkaStream
 
-#: Seconds of a session.
+#: Session timeout in seconds.
 SESSION = 2.0
 PATIENCE = 30.0
 
 
 def rebalance(settings: KafkaSettings) -> dict[str, Any]:
-    """Take twice a session to give partitions up; commit at the end of it."""
+    """Take two sessions to revoke partitions, then commit."""
     stream, other = KafkaStream(settings), KafkaStream(settings)
     stream.publish([Record("t", b"%d" % number, key=b"%d" % number) for number in range(10)])
     ends: dict[Partition, int] = {}
     owned: set[Partition] = set()
 
     def revoked(partitions: Collection[Partition]) -> None:
-        time.sleep(2 * SESSION)  # finishing what is being handled
+        time.sleep(2 * SESSION)  # finishes the records in flight
         one.commit({each: ends[each] for each in partitions if each in ends})
 
     one = stream.subscribe(["t"], "g", on_assigned=lambda _: None, on_revoked=revoked)
@@ -53,14 +53,14 @@ def rebalance(settings: KafkaSettings) -> dict[str, Any]:
     thread.start()
     while not owned and time.monotonic() < deadline:
         again += one.poll(0.1, 100)
-    ended.wait(1.0)  # for what would come again
+    ended.wait(1.0)  # time for a possible redelivery
     ended.set()
     thread.join()
     return {"read": read, "moved": len(owned), "again": len(again)}
 
 
 def fork(settings: KafkaSettings) -> dict[str, Any]:
-    """Make the stream, fork, publish in parent and child."""
+    """Create the stream, fork, and publish in parent and child."""
     stream = KafkaStream(settings)
     reading, writing = os.pipe()
     child = os.fork()

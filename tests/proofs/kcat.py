@@ -1,4 +1,4 @@
-"""``kcat``, a Kafka client that knows nothing of the host: what it reads and writes is the wire."""
+"""``kcat``, a Kafka client that is independent of the host: it shows the data on the wire."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 from tests.proofs.kit import Unavailable
 
-#: Seconds that one call may take.
+#: Timeout in seconds of one call.
 PATIENCE = 60
 
 
 class Read(NamedTuple):
-    """One record as kcat shows it."""
+    """One record in kcat's output."""
 
     headers: dict[str, str]
     key: str | None
@@ -23,10 +23,10 @@ class Read(NamedTuple):
 
 
 def program() -> str:
-    """Return where kcat is.
+    """Return the path of kcat.
 
     Raises:
-        Unavailable: it is not installed.
+        Unavailable: kcat is not installed.
     """
     found = shutil.which("kcat")
     if found is None:
@@ -35,13 +35,13 @@ def program() -> str:
 
 
 def read(servers: str, topic: str) -> list[Read]:
-    """Return all records of a topic, up to its present end."""
+    """Return all records of a topic up to its current end."""
     done = _run("-C", "-b", servers, "-t", topic, "-o", "beginning", "-e", "-q", "-J")
     return [_parsed(json.loads(line)) for line in done.splitlines()]
 
 
 def write(servers: str, topic: str, key: str, headers: Mapping[str, str], value: bytes) -> None:
-    """Produce one record. Its value must have no line end, which is what kcat splits at."""
+    """Produce one record. Its value must not contain a line break: kcat splits records there."""
     given = [argument for name, text in headers.items() for argument in ("-H", f"{name}={text}")]
     _run("-P", "-b", servers, "-t", topic, "-k", key, *given, given=value)
 
