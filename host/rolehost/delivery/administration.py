@@ -24,11 +24,7 @@ def listing(
     actor: str | None = None,
     limit: int = 100,
 ) -> list[dict[str, Any]]:
-    """Return jobs, newest first, as dicts of their columns.
-
-    Raises:
-        ValueError: ``state`` is no state of the ledger.
-    """
+    """Return jobs, newest first, as dicts of columns. Raises ValueError for an unknown state."""
     if state is not None and state not in STATES:
         raise ValueError(f"state {state!r} is not one of {', '.join(STATES)}")
     given = {"state": state, "queue": queue, "actor": actor}
@@ -49,10 +45,7 @@ def show(database: Database, number: int) -> dict[str, Any] | None:
 
 
 def misfit(database: Database, signatures: Mapping[str, Signature], number: int) -> str | None:
-    """Return why the arguments of a job do not fit its actor; None if they do.
-
-    None too if the job does not exist or its actor has no signature here.
-    """
+    """Return why a job's arguments do not fit its actor; None if they do, or if it is unknown."""
     rows = database.read("SELECT actor, arguments FROM rolehost_jobs WHERE id = ?", (number,))
     signature = signatures.get(rows[0][0]) if rows else None
     if signature is None:
@@ -70,11 +63,10 @@ def retry(
     now: int,
     only: Sequence[str] = ("dead", "cancelled", "retrying", "scheduled"),
 ) -> str | None:
-    """Make a job available at once, with all its attempts before it.
+    """Make a job available at once, with all its attempts before it; return the name to wake.
 
-    Returns:
-        The name to wake. None if no job of that id is in one of the states ``only``, or if
-        another job has taken its ``unique`` text.
+    Returns None if no job of that id is in one of the states ``only``, or if another job has taken
+    its ``unique`` text.
     """
     marks = ", ".join("?" * len(only))
     active = ", ".join("?" * len(ACTIVE))
@@ -91,11 +83,7 @@ def retry(
 
 
 def cancel(tx: Transaction, number: int, now: int) -> str | None:
-    """Cancel a waiting job; ask a running one to stop.
-
-    Returns:
-        ``cancelled``, ``asked``, or None if no unfinished job has that id.
-    """
+    """Cancel a waiting job, or ask a running one to stop; return ``cancelled``, ``asked`` or None."""
     waiting = tx.execute(
         "UPDATE rolehost_jobs SET state = 'cancelled', finished_at = ?"
         " WHERE id = ? AND state IN ('available', 'scheduled', 'retrying')",

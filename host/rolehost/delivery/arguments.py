@@ -41,8 +41,7 @@ _MARKS = (b"null", b"\\u0000", b'nan"', b'inf"')
 class Signature:
     """The arguments of one actor; made once per process.
 
-    Raises:
-        TypeError: an annotation cannot be resolved, or no JSON value has its type.
+    Raises TypeError if an annotation cannot be resolved, or no JSON value has its type.
     """
 
     __slots__ = ("_actor", "_decoder", "_names", "_required", "_structure")
@@ -62,10 +61,7 @@ class Signature:
 
         A value has the annotated type, or is the JSON of it: a ``datetime`` or its ISO text,
         ``{"1": …}`` for a dict whose keys are integers. Nothing else is converted: ``"1"`` and
-        ``True`` are no ``int``.
-
-        Raises:
-            PayloadError: they do not fit; names the actor and the argument.
+        ``True`` are no ``int``. Raises PayloadError, which names the actor and the argument.
         """
         if not isinstance(arguments, Mapping):
             raise PayloadError(
@@ -93,22 +89,14 @@ class Signature:
         return body
 
     def convert(self, plain: Mapping[str, Any]) -> dict[str, Any]:
-        """Convert arguments in JSON's own types to the types of the signature.
-
-        Raises:
-            PayloadError: they do not fit.
-        """
+        """Convert JSON's own types to those of the signature; PayloadError if they do not fit."""
         try:
             return msgspec.structs.asdict(msgspec.convert(plain, self._structure))
         except (ValueError, RecursionError) as error:
             raise PayloadError(f"arguments of actor {self._actor}: {error}") from None
 
     def decode(self, body: bytes) -> dict[str, Any]:
-        """Decode arguments to the types of the signature.
-
-        Raises:
-            PayloadError: they do not fit.
-        """
+        """Decode arguments to the types of the signature; PayloadError if they do not fit."""
         try:
             return msgspec.structs.asdict(self._decoder.decode(body))
         except (ValueError, TypeError, RecursionError) as error:
@@ -116,11 +104,7 @@ class Signature:
 
 
 def encode(actor: str, plain: Mapping[str, Any]) -> bytes:
-    """Encode arguments of any types, after checking that JSON can hold them.
-
-    Raises:
-        PayloadError: it cannot; names the actor and the argument.
-    """
+    """Encode arguments of any types. Raises PayloadError if JSON cannot hold them."""
     try:
         body = _encoder.encode(plain)
         if len(body) > LARGEST:
@@ -147,7 +131,7 @@ def _refused(actor: str, plain: Mapping[str, Any], error: Exception) -> PayloadE
             msgspec.json.encode(value)
         except RecursionError:
             text = f"it contains itself, or is nested more than {DEEPEST} levels deep"
-        except Exception as broken:  # as above
+        except Exception as broken:  # encoding runs code of the objects
             text = describe(broken)
         else:
             continue
@@ -187,12 +171,7 @@ def _not_in_json(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
 
 
 def resolve(actor: Actor) -> dict[str, Any]:
-    """Return the type of each argument of an actor; ``Any`` if it has no annotation.
-
-    Raises:
-        TypeError: an annotation cannot be resolved, for example a name that is only imported for
-            type checkers.
-    """
+    """Return the type of each argument; ``Any`` if not annotated. Raises as :func:`annotation`."""
     # One by one: the annotation of the context or result may be a name for type checkers only.
     return {
         name: Any
@@ -205,8 +184,7 @@ def resolve(actor: Actor) -> dict[str, Any]:
 def annotation(actor: Actor, parameter: inspect.Parameter) -> Any:
     """Return the type that the annotation of an actor's parameter names.
 
-    Raises:
-        TypeError: it cannot be resolved.
+    Raises TypeError, for example if a name is only imported for type checkers.
     """
     name = parameter.name
     alone = types.SimpleNamespace(__annotations__={name: parameter.annotation})
@@ -232,11 +210,7 @@ def _globals(fn: Any) -> dict[str, Any]:
 
 
 def structure(actor: Actor) -> type[msgspec.Struct]:
-    """Make the type that an actor's arguments are decoded to, with a field for each of them.
-
-    Raises:
-        TypeError: as :func:`resolve`.
-    """
+    """Make the type that an actor's arguments are decoded to. Raises as :func:`annotation`."""
     hints = resolve(actor)
     fields: list[Any] = []
     for name, parameter in actor.arguments.items():
@@ -254,9 +228,8 @@ def structure(actor: Actor) -> type[msgspec.Struct]:
 def check(actor: Actor) -> None:
     """Check that jobs of an actor could be enqueued and read.
 
-    Raises:
-        TypeError: an annotation cannot be resolved, no JSON value has its type, or a default
-            does not fit it.
+    Raises TypeError if an annotation cannot be resolved, no JSON value has its type, or a default
+    does not fit it.
     """
     for name, kind in resolve(actor).items():
         whose = f"argument {name} of actor {actor.name}"

@@ -45,13 +45,10 @@ _TIME = re.compile(
 
 
 def parse_time(text: str) -> datetime:
-    """Return the moment of an RFC 3339 ``date-time``.
+    """Return the moment of an RFC 3339 ``date-time``. Raises ValueError.
 
-    Digits beyond microseconds are dropped. A leap second (``23:59:60`` in UTC) is the first
-    moment of the next minute, because :class:`datetime` has none.
-
-    Raises:
-        ValueError: the text is no such time, or its moment is beyond the years 1 to 9999.
+    Digits beyond microseconds are dropped. A leap second (``23:59:60`` in UTC) is the first moment
+    of the next minute, because :class:`datetime` has none.
     """
     found = _TIME.fullmatch(text)
     if found is None:
@@ -73,11 +70,7 @@ def parse_time(text: str) -> datetime:
 
 
 def format_time(moment: datetime) -> str:
-    """Return a moment as an RFC 3339 ``date-time`` in UTC.
-
-    Raises:
-        ValueError: it has no time zone, or is beyond the years 1 to 9999 in UTC.
-    """
+    """Return an RFC 3339 time in UTC. Raises ValueError without zone or beyond the year 9999."""
     if moment.tzinfo is None or moment.utcoffset() is None:
         raise ValueError(f"expected a datetime with a time zone, got {moment!r}")
     try:

@@ -1,8 +1,8 @@
 """Dead letters: work that was given up, with all that is needed to try it again.
 
-A dead job stays a row of the ledger, ``job:12``. A dead event is kept with its headers, value,
-position and error, ``event:34``. A dead message of an ephemeral actor is kept by the queue
-backend, ``message:56``; its bytes are a Dramatiq message, or were put there by other software.
+A dead job, ``job:12``, stays a row of the ledger. A dead event, ``event:34``, has a table. A dead
+message of an ephemeral actor, ``message:56``, is kept by the queue backend; its bytes are a
+Dramatiq message, or were put there by other software.
 """
 
 from __future__ import annotations
@@ -31,13 +31,9 @@ _ATTEMPTS = frozenset({"retries", "traceback", "requeue_timestamp", "eta"})
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     """One dead letter in a listing.
 
-    Attributes:
-        id: ``job:N``, ``event:N`` or ``message:N``.
-        what: the actor or handler.
-        origin: the queue, or ``topic/partition/offset``.
-        error: why it was given up.
-        died_at: milliseconds since the epoch.
-        state: ``dead``, or ``replay`` while an event waits to be handled again.
+    ``what`` is the actor or handler, ``origin`` the queue or ``topic/partition/offset``.
+    ``died_at`` is in milliseconds. ``state`` is ``dead``, or ``replay`` while an event waits to be
+    handled again.
     """
 
     id: str
@@ -49,11 +45,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse(letter: str) -> tuple[str, int]:
-    """Split ``job:12``, ``event:34`` or ``message:56``.
-
-    Raises:
-        ValueError: the text is not such an id.
-    """
+    """Split ``job:12``, ``event:34`` or ``message:56``. Raises ValueError for other texts."""
     kind, _, number = letter.partition(":")
     known = kind in ("job", "event", "message") and number.isdecimal() and len(number) < 20
     if not known or int(number) > 2**63 - 1:
@@ -66,8 +58,7 @@ def add(
 ) -> None:
     """Keep an event that a handler gave up.
 
-    If it is given up again, after a reset of the group's offsets or by a replay, it stays one
-    dead letter: the row gets the new error and counts one more death.
+    If it is given up again (offsets reset, replay), its row gets the new error and one more death.
     """
     _insert(tx, handler.group, handler.name, record, event, error, now)
 
@@ -131,11 +122,7 @@ def listing(database: Database, *, what: str | None = None, limit: int = 100) ->
 
 
 def show(database: Database, letter: str) -> dict[str, Any] | None:
-    """Return all fields of a dead job or event; None if the id is unknown.
-
-    Raises:
-        ValueError: the id is neither ``job:N`` nor ``event:N``.
-    """
+    """Return all fields of a dead job or event, or None. Raises ValueError as :func:`parse`."""
     kind, number = parse(letter)
     if kind == "job":
         job = administration.show(database, number)
@@ -161,11 +148,7 @@ def _shown(headers: tuple[tuple[str, bytes], ...]) -> dict[str, str | list[str]]
 
 
 def replay(tx: Transaction, letter: str, now: int) -> str | None:
-    """Let a dead job or event be tried again, from its first attempt.
-
-    Returns:
-        The name to wake, or None if there is no dead letter of that id.
-    """
+    """Let a dead job or event be tried again as if new; return the name to wake, or None."""
     kind, number = parse(letter)
     if kind == "job":
         return administration.retry(tx, number, now, only=("dead",))

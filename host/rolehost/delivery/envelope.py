@@ -46,8 +46,8 @@ def to_record(
 ) -> Record:
     """Make the record of an event; ``source`` and ``now`` (milliseconds) are its defaults.
 
-    Raises:
-        PayloadError: CloudEvents does not allow an attribute, or the payload cannot be encoded.
+    Raises PayloadError if CloudEvents does not allow an attribute, or the payload cannot be
+    encoded.
     """
     source = event.source or source
     cloudevents.check(event, event_id, source)
@@ -105,10 +105,7 @@ def _refused(event: AnyEvent, reason: str) -> PayloadError:
 
 
 def identity(record: Record) -> str:
-    """Return the text by which the inbox identifies an event: source and id, else its position.
-
-    If source or id cannot be read, the position keeps the identity unique.
-    """
+    """Return an event's identity in the inbox: source and id, or its position if it has no id."""
     try:
         attributes, _ = _attributes(record)
     except PayloadError:
@@ -153,11 +150,9 @@ def data(record: Record) -> bytes:
 def to_event(record: Record, decoder: msgspec.json.Decoder[Any] | None) -> AnyEvent:
     """Make the event of a record that was read; records of other producers need no headers.
 
-    Bytes of the key that are not UTF-8 become surrogate escapes (PEP 383), and are published
-    again as the same bytes. Without a decoder the data stays bytes.
-
-    Raises:
-        PayloadError: attributes or value cannot be decoded.
+    Bytes of the key that are not UTF-8 become surrogate escapes (PEP 383), and are published again
+    as the same bytes. Without a decoder the data stays bytes. Raises PayloadError if attributes or
+    value cannot be decoded.
     """
     attributes, value = _attributes(record)
     try:
@@ -185,17 +180,12 @@ def to_event(record: Record, decoder: msgspec.json.Decoder[Any] | None) -> AnyEv
         subject=attributes.pop("subject", None),
         time=moment,
         content_type=take("datacontenttype", "application/json"),
-        # The rest; usually nothing is left.
         extensions=attributes or _NO_HEADERS,
     )
 
 
 def _attributes(record: Record) -> tuple[dict[str, str], bytes]:
-    """Return the unchecked attributes of a record's event, and the bytes of its data.
-
-    Raises:
-        PayloadError: one of them cannot be read. Headers with other meanings are ignored.
-    """
+    """Return the unchecked attributes and the data of a record's event; ignore other headers."""
     found: dict[str, str] = {}
     for name, value in record.headers:
         # PERF: most producers write the names as in the specification.

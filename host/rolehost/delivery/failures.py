@@ -1,7 +1,6 @@
-"""Describes exceptions, also those whose own code fails when they are shown.
+"""Describes exceptions of plugins, and never fails itself.
 
-Code of plugins raises exceptions whose text, name or traceback cannot be made, or fills
-megabytes. Describing a failure must never cause another failure.
+Their text, name or traceback may raise another exception, or fill megabytes.
 """
 
 from __future__ import annotations
@@ -50,10 +49,7 @@ def storable(text: str) -> str:
 
 
 def describe(error: BaseException) -> str:
-    """Return ``Type: text`` of an exception, ready to be stored, with secrets masked.
-
-    The length is bounded. Never raises.
-    """
+    """Return ``Type: text`` of an exception, storable, with secrets masked. Never raises."""
     name = _name(error)
     try:
         # str() may return a subclass of str that overrides methods.
@@ -67,10 +63,7 @@ def describe(error: BaseException) -> str:
 
 
 def formatted(error: BaseException) -> str:
-    """Return the traceback of an exception, or the reason why it cannot be made. Never raises.
-
-    A long traceback is shortened. Of a very long chain only the last exception is shown.
-    """
+    """Return the shortened traceback, or the reason why it cannot be made. Never raises."""
     try:
         shown = traceback.format_exception(error, limit=-_MOST_FRAMES, chain=_shows_chain(error))
         return bounded("".join(shown).rstrip(), _LONGEST_TRACEBACK)
@@ -85,11 +78,10 @@ def is_fatal(error: BaseException, policy: RetryPolicy) -> bool:
 
 
 def harmless(error: BaseException) -> BaseException:
-    """Return an exception that can be logged, formatted and stored with a message.
+    """Return the exception, or an :class:`ActorFailed` if it cannot be logged and stored.
 
-    The result is the exception itself, if that is possible. It is an :class:`ActorFailed` with
-    its description if the exception ends threads (``SystemExit``), if its text cannot be stored,
-    or if its traceback cannot be made or is very long.
+    That is the case if it ends threads (``SystemExit``), if its text cannot be stored, or if its
+    traceback cannot be made or is very long.
     """
     if issubclass(type(error), Exception):
         try:

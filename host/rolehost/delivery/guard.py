@@ -55,10 +55,6 @@ class Unit:
     """What the guard knows of a unit of work: its thread, and whether it is open.
 
     :class:`rolehost.delivery.scopes.Scope` is the subclass that begins and ends transactions.
-
-    Args:
-        guard: the guard of its database.
-        label: its name in messages, for example ``actor shop.bill``; may be empty.
     """
 
     __slots__ = ("_statement", "_strand", "_thread", "guard", "label", "opener", "over", "work")
@@ -94,11 +90,7 @@ class Unit:
         return self.work is not None and self.guard is guard and self._strand != guard.strand()
 
     def check_use(self, work: object) -> None:
-        """Refuse the use of a unit of work after its end, or by another thread.
-
-        Raises:
-            DatabaseMisused: it has ended, or belongs to another thread.
-        """
+        """Raise DatabaseMisused if the unit of work has ended, or belongs to another thread."""
         if self.work is not work:
             raise DatabaseMisused(
                 f"the unit of work opened at {self.opened_at} has ended; open another one with"
@@ -127,14 +119,7 @@ class Unit:
 
 
 class Writing:
-    """An open write transaction.
-
-    Attributes:
-        since: when it began, monotonic seconds.
-        thread: the ident of its thread.
-        unit: the unit of work that it belongs to, or None.
-        reported: whether it was reported as long.
-    """
+    """An open write transaction; ``since`` in monotonic seconds, ``reported`` if logged as long."""
 
     __slots__ = ("reported", "since", "thread", "unit")
 
@@ -158,12 +143,10 @@ class Writing:
 class Guard:
     """The rules of one service database in one process; get it from ``guarded.guard_of``.
 
-    Attributes:
-        units: the open unit of work of each thread of execution.
-        losses: messages about writes that were rolled back without an error so far, by thread.
-        strand: identifies the calling thread of execution; a simulation replaces it.
-        simulated_loop: in a simulation, whether the caller runs on the role's event loop.
-        single_writer: whether one write transaction keeps out all others, as on SQLite.
+    ``units`` and ``losses`` (messages about writes rolled back without an error so far) are by
+    thread of execution, which ``strand`` identifies. A simulation replaces ``strand``, and sets
+    ``simulated_loop``: whether the caller runs on the role's event loop. ``single_writer`` says
+    whether one write transaction keeps out all others, as on SQLite.
     """
 
     def __init__(self, database: Database) -> None:
@@ -208,10 +191,7 @@ class Guard:
             )
 
     def check_end(self) -> None:
-        """Raise DatabaseMisused if the calling thread has an open unit of work.
-
-        Called before a transaction begins, commits or rolls back by other means.
-        """
+        """Raise DatabaseMisused if a transaction begins or ends by other means inside a unit."""
         here = self.units.get(self.strand())
         if here is not None:
             raise DatabaseMisused(

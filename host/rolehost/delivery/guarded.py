@@ -49,7 +49,6 @@ def guard_of(database: Database) -> Guard:
 
 @cache
 def _guarded_database(original: type[Any]) -> type[Any]:
-    """Return a backend's :class:`Database` class with the checks before its methods."""
 
     class Guarded(original):  # type: ignore[misc]
         __slots__ = ()
@@ -246,7 +245,6 @@ class _Transaction:
         return self._inner
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> Cursor:
-        """See :meth:`rolehost.api.Transaction.execute`."""
         inner = self._usable()
         try:
             return inner.execute(sql, params)
@@ -255,7 +253,6 @@ class _Transaction:
             raise
 
     def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
-        """See :meth:`rolehost.api.Transaction.executemany`."""
         inner = self._usable()
         try:
             inner.executemany(sql, rows)
@@ -264,7 +261,6 @@ class _Transaction:
             raise
 
     def conclude(self, sql: str, params: Sequence[Any] = ()) -> bool:
-        """See :meth:`rolehost.api.Transaction.conclude`."""
         inner = self._usable()
         try:
             return inner.conclude(sql, params)

@@ -96,17 +96,10 @@ class Handling:
         self._quarantine = threading.Lock()
 
     def handle(self, record: Record, *, suspect: bool) -> str:
-        """Handle one record until it is handled, a duplicate or a dead letter.
+        """Handle one record; return ``handled``, ``duplicate`` or ``dead``.
 
-        Args:
-            record: the record that the stream returned.
-            suspect: record the start, because a process may have died while it handled this record.
-
-        Returns:
-            ``handled``, ``duplicate`` or ``dead``.
-
-        Raises:
-            Stopping: the process stops; nothing was decided.
+        The start of a ``suspect`` is recorded, because a process may have died while it handled
+        this record. Raises Stopping if the process stops before anything is decided.
         """
         identity = envelope.identity(record)
         began = self._runtime.clock.now()
@@ -193,7 +186,6 @@ class Handling:
         return "handled"
 
     def _commit(self, scope: Scope, call: Callable[[], object]) -> None:
-        """Call a function in a scope and commit its writes."""
         token = current.set(scope)
         try:
             call()
@@ -226,7 +218,6 @@ class Handling:
         return self._until_answered(lambda: inbox.is_marked(database, group, identity))
 
     def _write(self, write: Callable[[Transaction], T]) -> T:
-        """Write in a transaction, repeated until the database commits it."""
 
         def call() -> T:
             with self._runtime.database.transaction() as tx:
@@ -252,13 +243,8 @@ class Handling:
     def handle_batch(self, records: Sequence[Record]) -> list[str]:
         """Handle several records in one unit of work; one by one if that fails.
 
-        Records that cannot be decoded become dead letters outside of the unit of work.
-
-        Returns:
-            The outcome of each record, as :meth:`handle` returns it.
-
-        Raises:
-            Stopping: the process stops; nothing was decided.
+        Records that cannot be decoded become dead letters outside of the unit of work. Returns the
+        outcome of each record, and raises Stopping, as :meth:`handle` does.
         """
         outcomes: dict[int, str] = {}
         decoded: dict[int, _Decoded] = {}

@@ -69,10 +69,7 @@ def is_marked(database: Database, group: str, event: str) -> bool:
 
 
 def begin(tx: Transaction, group: str, event: str, now: int) -> int:
-    """Record the start of an event's handling; return how many starts were recorded before.
-
-    A recorded start that has no end is a crash: so a poison event is found.
-    """
+    """Record the start of an event; return how many earlier starts have no end: each is a crash."""
     row = tx.execute(
         "INSERT INTO rolehost_started_events (consumer_group, event, starts, started_at)"
         " VALUES (?, ?, 1, ?) ON CONFLICT (consumer_group, event) DO UPDATE"
@@ -146,8 +143,7 @@ class RequestScope(Scope):
     def store(self, status: int, headers: dict[str, str], body: bytes) -> None:
         """Store the response and commit it with the effects.
 
-        Raises:
-            IdempotencyInProgress: another request with the key came first and has committed.
+        Raises IdempotencyInProgress if another request with the key has committed first.
         """
         try:
             work = self.open()

@@ -37,13 +37,9 @@ class Identity(NamedTuple):
 class Pulse(NamedTuple):
     """The status that a process writes at each renewal.
 
-    Attributes:
-        manifest: hash of its manifest, which is stored once for all processes.
-        version: version of the host.
-        python: version of Python.
-        state: ``starting``, ``ready``, ``draining`` or ``hung``; ``unready: worker.0 hangs`` beside
-            a process that hangs.
-        in_flight: requests, jobs or events in flight; None if its role counts none.
+    ``manifest`` is a hash. ``state`` is ``starting``, ``ready``, ``draining`` or ``hung``;
+    ``unready: worker.0 hangs`` beside a process that hangs. ``in_flight`` counts requests, jobs or
+    events; None if the role does not count them.
     """
 
     manifest: str
@@ -156,11 +152,7 @@ def crashed_lately(database: Database, role: str, now: int) -> bool:
 
 
 def acquire(database: Database, clock: Clock, name: str, owner: str, ttl: float) -> int | None:
-    """Take or renew a named lease for ``ttl`` seconds.
-
-    Returns:
-        Its fencing token, or None while another owner holds it.
-    """
+    """Take or renew a lease for ``ttl`` seconds; return its fencing token, None if it is held."""
     now = clock.now()
     far = now + int((ttl + FAR_AHEAD) * 1000)
     with database.session():

@@ -1,13 +1,12 @@
 """The jobs ledger: every durable job is a row, from its enqueueing until its retention ends.
 
-States: ``available`` can be claimed · ``scheduled`` waits for ``run_at`` · ``claimed`` is held
-by a process (its lease works like the *visibility timeout* of a queue) · ``running`` has a
-recorded start · ``retrying`` waits for its next attempt · ``completed``, ``cancelled`` and
-``dead`` are over.
+States: ``available`` can be claimed · ``scheduled`` waits for ``run_at`` · ``claimed`` is held by a
+process (its lease works like the *visibility timeout* of a queue) · ``running`` has a recorded
+start · ``retrying`` waits for its next attempt · ``completed``, ``cancelled`` and ``dead`` are
+over.
 
-A claim has a *fencing token*, which rises with every claim of the row. A process that finishes a
-row must present the token of its claim. If its claim has expired and another process has the row,
-the token is too low and nothing changes.
+A claim has a *fencing token*, which rises with every claim of the row. The end of a job is written
+only with the token of the last claim, so a process whose claim has expired changes nothing.
 """
 
 from __future__ import annotations
@@ -74,10 +73,7 @@ _COMPLETE = (
 class NewJob(NamedTuple):
     """A row to be inserted, in the order of the columns.
 
-    Attributes:
-        held: how long ``unique`` is taken: 0 if the job has none, ``UNTIL_STARTED``,
-            ``UNTIL_ENDED`` or ``FOR_A_PERIOD``.
-        until: when the period ends, milliseconds, or None.
+    ``held`` is 0 if the job has no ``unique``. ``until`` is in milliseconds, for ``FOR_A_PERIOD``.
     """
 
     queue: str
@@ -97,9 +93,8 @@ class NewJob(NamedTuple):
 class ClaimedJob(msgspec.Struct, frozen=True):
     """A row that this process holds.
 
-    Attributes:
-        suspect: 1 if a process died that held the job: it may be a *poison message*.
-        flaw: why the row cannot be read, if other software wrote it; such a job is dead.
+    ``suspect`` is 1 if a process died that held the job: it may be a *poison message*. ``flaw``
+    says why the row cannot be read, if other software wrote it; such a job is dead.
     """
 
     id: int
@@ -120,14 +115,10 @@ class ClaimedJob(msgspec.Struct, frozen=True):
 
 
 class Finish(NamedTuple):
-    """How to give a claimed job back.
+    """The end of an attempt, which gives the job back.
 
-    Attributes:
-        state: ``completed``, ``retrying``, ``scheduled``, ``available``, ``dead`` or
-            ``cancelled``.
-        run_at: when it may run again, milliseconds; kept for finished jobs.
-        counted: whether this attempt counts.
-        error: why it failed; None clears it.
+    ``run_at`` is when the job may run again, milliseconds; finished jobs keep it. ``counted`` says
+    whether the attempt counts. An ``error`` of None clears the column.
     """
 
     state: str
@@ -165,9 +156,8 @@ class Ledger:
     def insert(self, tx: Transaction, job: NewJob, conflict: str = "keep") -> tuple[int, bool]:
         """Insert one job; return its id and True, or the id of the job with its ``unique`` text.
 
-        Raises:
-            PayloadError: a job of another actor has the text, and would be changed: ``conflict``
-                is as in :attr:`rolehost.api.Unique.conflict`.
+        Raises PayloadError if ``conflict`` (see :attr:`rolehost.api.Unique.conflict`) would change
+        a job of another actor.
         """
         if job.unique is None:
             return tx.execute(f"{_INSERT} RETURNING id", job).fetchone()[0], True

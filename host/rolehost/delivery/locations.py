@@ -51,11 +51,7 @@ _CALLERS = (
 
 
 def call_location(frame: FrameType | None) -> tuple[str, str]:
-    """Return the outermost and the innermost function of plugin code in a stack.
-
-    The outermost is a responder, actor, handler, middleware or hook. Both are empty if the stack
-    has no plugin code.
-    """
+    """Return the outermost and innermost function of plugin code in a stack; empty if none."""
     outer = inner = ""
     while frame is not None:
         module = _module(frame)

@@ -34,12 +34,7 @@ PROBE = 10
 
 
 class _Held(NamedTuple):
-    """A topic whose last publication failed.
-
-    Attributes:
-        until: milliseconds since the epoch; it is not retried before.
-        delay: milliseconds from the last failure to ``until``.
-    """
+    """A topic that failed: when it is retried, and how long after the failure; milliseconds."""
 
     until: int
     delay: int
@@ -61,8 +56,7 @@ class Relay:
     def step(self) -> int:
         """Publish a batch of the shards whose leases we hold; return how many rows were removed.
 
-        Raises:
-            StorageUnavailable: database or stream cannot be reached; step again later.
+        Raises StorageUnavailable if database or stream cannot be reached; step again later.
         """
         now = self._runtime.clock.now()
         if now >= self._renew_at:
@@ -81,10 +75,7 @@ class Relay:
         return left
 
     def rest(self, longest: float) -> float:
-        """Return how many seconds to wait for a wake-up before the next step; at most ``longest``.
-
-        The wait is 0 if more rows are ready, and ends when a held topic is due.
-        """
+        """Return the seconds to wait for a wake-up: 0 if rows are ready, at most ``longest``."""
         if self._more:
             return 0.0
         now = self._runtime.clock.now()

@@ -64,11 +64,8 @@ class Attempt:
 class Runner:
     """Runs attempts for a worker; thread-safe.
 
-    Args:
-        runtime: the delivery runtime.
-        services: passed to actors.
-        interrupts: exception types that mean a shutdown, not a failure.
-        on_error: called with the exception of each failed attempt.
+    Exceptions of the types ``interrupts`` mean a shutdown, not a failure. ``on_error`` is called
+    with the exception of each failed attempt.
     """
 
     def __init__(
@@ -89,9 +86,8 @@ class Runner:
     def run(self, job: ClaimedJob) -> Finish | None:
         """Run one attempt of a claimed job, in a session of this thread.
 
-        Returns:
-            How to give the row back, for the caller to write in a batch. None if that was
-            committed with the job's effects, or if the claim was lost.
+        Returns how to give the row back, for the caller to write in a batch. None if that was
+        committed with the job's effects, or if the claim was lost.
         """
         actor = self._runtime.declared.actors[job.actor]
         if job.flaw is not None:
@@ -196,11 +192,7 @@ class Runner:
 def end_of_outcome(
     runtime: DeliveryRuntime, job: ClaimedJob, actor: Actor, outcome: Outcome, now: int
 ) -> Finish:
-    """Return the end of a job after its actor returned an outcome.
-
-    Raises:
-        TypeError: the actor returned something else.
-    """
+    """Return the end of a job after its actor returned; TypeError if not an outcome."""
     if outcome is None:
         return Finish("completed", now, True, None)
     if isinstance(outcome, Snooze):
@@ -273,11 +265,8 @@ def give_back(runtime: DeliveryRuntime, ends: Sequence[End]) -> None:
     """Give jobs back after the database refused to store their ends together.
 
     One row is the cause: the rows are halved (*bisection*) until it is found. That job fails, and
-    the others complete.
-
-    Raises:
-        StorageUnavailable: the database cannot be reached; some ends may be written. Writing one
-            again has no effect, because its claim is over.
+    the others complete. After StorageUnavailable some ends may be written. Writing one again has no
+    effect, because its claim is over.
     """
     _halve(runtime, list(ends), _refused)
 
@@ -335,12 +324,8 @@ def run_message(
 ) -> None:
     """Run an ephemeral actor once, with arguments in JSON's own types.
 
-    Exceptions of the types ``interrupts`` are raised unchanged, whatever they contain.
-
-    Raises:
-        PayloadError: the arguments do not fit.
-        Exception: the attempt failed: the error that the actor raised, or its description if it
-            cannot be logged or stored with the message.
+    Exceptions of the types ``interrupts`` are raised unchanged, whatever they contain; others as
+    :func:`harmless` returns them. Raises PayloadError if the arguments do not fit.
     """
     try:
         outcome = contained(actor.fn, services, **signature.convert(arguments))

@@ -28,11 +28,8 @@ _CACHED = 60_000
 class Declared(msgspec.Struct, frozen=True, kw_only=True):
     """What the composition allows.
 
-    Attributes:
-        actors: the durable actors of this deployment, by name.
-        enqueues: names of actors that enabled plugins declare they enqueue.
-        publishes: topics they declare they publish to.
-        strict: refuse undeclared actors and topics instead of counting them.
+    ``actors`` are the durable ones of this deployment. Enabled plugins declare ``enqueues`` (names
+    of actors) and ``publishes`` (topics). If ``strict``, others are refused instead of counted.
     """
 
     actors: Mapping[str, Actor]
@@ -53,20 +50,9 @@ class Target(NamedTuple):
 class DeliveryRuntime:
     """The collaborators of all delivery code in one process; thread-safe.
 
-    Clock, random source, database and wake-ups come from outside and no thread is started here,
-    so that a simulation can run all of it.
-
-    Args:
-        database: the service database.
-        wake: sends wake-ups by name after a commit; they may be lost.
-        clock: the time.
-        random: the random source; only its thread-safe methods based on ``random()`` are used.
-        source: the CloudEvents ``source`` of events that have none.
-        declared: the actors and topics that may be used.
-        policy: the settings ``[delivery]``.
-        recorder: receives measurements.
-        elsewhere: looks up the target of another deployment's actor in the database; None if no
-            deployment has it.
+    ``wake`` sends wake-ups by name after a commit; they may be lost. Only the thread-safe methods
+    of ``random``, based on ``random()``, are used. ``source`` is for events that have none.
+    ``elsewhere`` returns the target of another deployment's actor; None if no deployment has it.
     """
 
     def __init__(
@@ -105,10 +91,8 @@ class DeliveryRuntime:
     def target(self, actor: Actor | str) -> Target:
         """Return where the jobs of an actor go.
 
-        Raises:
-            UndeclaredError: no plugin declares that it enqueues this actor, and the deployment
-                is strict.
-            UnknownActor: no deployment has an actor of this name, or the actor is ephemeral.
+        Raises UndeclaredError if no plugin declares that it enqueues the actor and the deployment
+        is strict, UnknownActor if no deployment has a durable actor of this name.
         """
         name = actor if isinstance(actor, str) else actor.name
         target = self._targets.get(name)
@@ -145,11 +129,7 @@ class DeliveryRuntime:
         return target
 
     def check_topic(self, topic: str) -> None:
-        """Count a publication to a topic that no plugin declares.
-
-        Raises:
-            UndeclaredError: the deployment is strict.
-        """
+        """Count a publication to an undeclared topic; UndeclaredError if ``strict``."""
         self._check_declared("topic", topic, "publishes", self.declared.publishes)
 
     def _check_declared(self, kind: str, name: str, field: str, declared: frozenset[str]) -> None:

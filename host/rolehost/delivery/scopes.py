@@ -48,10 +48,8 @@ class _RollBack(Exception):
 class Scope(Unit):
     """One job, event, request or block, with its transaction, which the first use opens.
 
-    Args:
-        runtime: the process's delivery runtime.
-        cause: stored with the jobs that it enqueues, for example ``job:12``.
-        label: its name in messages, for example ``actor shop.bill``; may be empty.
+    ``cause`` is stored with the jobs that it enqueues, for example ``job:12``. ``label`` is its
+    name in messages, for example ``actor shop.bill``, or empty.
     """
 
     __slots__ = ("_context", "_failure", "_runtime", "blocks", "cause")
@@ -98,10 +96,8 @@ class Scope(Unit):
         """Commit the transaction, if one was opened.
 
         ``last`` runs the last statement (:meth:`rolehost.api.Transaction.conclude`). If it returns
-        False, everything is rolled back, and the result is False.
-
-        Raises:
-            UnitOfWorkFailed: a part failed or has not ended; everything was rolled back.
+        False, everything is rolled back, and the result is False. Raises UnitOfWorkFailed, after a
+        rollback, if a part failed or has not ended.
         """
         work, statement = self.work, self._statement
         if work is None:

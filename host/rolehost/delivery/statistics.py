@@ -27,15 +27,9 @@ def collect(
 ) -> Statistics:
     """Count jobs, outbox, dead letters, lag and processes.
 
-    Args:
-        database: the service database.
-        stream: the stream, or None; while it is away there are no lags.
-        queue: the queue, if it carries ephemeral messages, or None.
-        subscriptions: (topic, group) of the handlers whose lag is wanted.
-        clock: the time.
-        queues: queues to list even if they are empty; the found ones are added.
-        roles: roles to list even if no process of them lives.
-        restarts: how many processes the supervisor replaced, by role and reason.
+    ``subscriptions`` are (topic, group) of the handlers whose lag is wanted; there are no lags
+    while the stream is away. ``queues`` and ``roles`` are listed even if they are empty; ``queues``
+    is extended by the ones found. ``restarts`` counts replaced processes by role and reason.
     """
     now = clock.now()
     with database.session():

@@ -156,10 +156,7 @@ class Ticker:
 
 
 def latest(schedule: Schedule, after: int, now: int) -> int | None:
-    """Return the last tick in ``(after, now]``, milliseconds, or None.
-
-    The cost does not depend on ``after``.
-    """
+    """Return the last tick in ``(after, now]``, or None; the cost does not depend on ``after``."""
     if schedule.every is not None:
         step = int(schedule.every * 1000)
         tick = now // step * step
@@ -177,11 +174,7 @@ def latest(schedule: Schedule, after: int, now: int) -> int | None:
 
 
 def following(schedule: Schedule, after: int) -> int:
-    """Return the first tick after a moment, both in milliseconds since the epoch.
-
-    Raises:
-        ValueError: it never ticks, or the time zone is unknown.
-    """
+    """Return the first tick after a moment, milliseconds. Raises ValueError if it never ticks."""
     if schedule.every is not None:
         step = int(schedule.every * 1000)
         return (after // step + 1) * step

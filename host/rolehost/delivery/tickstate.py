@@ -17,14 +17,9 @@ _SHOWN = 7 * 86_400_000
 class TickState(NamedTuple):
     """The row of one schedule; times are milliseconds since the epoch.
 
-    Attributes:
-        schedule: its name.
-        last_tick: the last tick that is over, whether it failed or not.
-        failures: how many ticks failed since the row was inserted.
-        failed_at: when the last one failed; None if none did.
-        error: why it failed.
-        set_back_at: when ``last_tick`` was corrected because it was ahead of the clock, or None.
-        set_back_from: its value before that.
+    ``last_tick`` is the last one that is over, failed or not. ``failures`` counts since the row was
+    inserted; ``failed_at`` and ``error`` are of the last one. ``set_back_at`` is when ``last_tick``
+    was corrected from ``set_back_from``, because it was ahead of the clock.
     """
 
     schedule: str
