@@ -47,17 +47,9 @@ class SchemaError(ConfigurationError):
 class Migration:
     """One migration, for one dialect.
 
-    Attributes:
-        owner: the plugin, or ``rolehost``.
-        number: position in the owner's set, from 1.
-        name: its description in the file's name.
-        phase: ``pre`` runs before the code rolls out, ``post`` after it.
-        alone: its statements run one by one, outside of a transaction, if the database has
-            statements that need it.
-        location: package and file.
-        up: statements that apply it.
-        down: statements that revert it.
-        checksum: SHA-256 of the text, in hex; line ends do not count.
+    ``number`` counts in the owner's set, from 1. If ``alone``, its statements run one by one,
+    outside of a transaction. ``location`` is package and file. ``checksum`` is the SHA-256 of the
+    text, in hex; line ends do not count.
     """
 
     owner: str
@@ -79,13 +71,8 @@ class Migration:
 def load(sets: Iterable[Set], dialect: str) -> tuple[Migration, ...]:
     """Read the sets in their order, each by number.
 
-    Args:
-        sets: owner and package of each; no two owners may have the same package.
-        dialect: ``sqlite`` or ``postgresql``; only the names of the other dialect's files are
-            checked.
-
-    Raises:
-        SchemaError: every problem of every file, at once.
+    No two owners may have the same package. Of files of another dialect only the names are checked.
+    Raises SchemaError with every problem of every file.
     """
     problems: list[Problem] = []
     found: list[Migration] = []
@@ -116,14 +103,9 @@ def new(
 ) -> tuple[Path, ...]:
     """Write the next migration of a package, without statements yet; return the files.
 
-    Args:
-        package: import name of the package with the migration files.
-        name: its description; becomes lower-case words joined by ``_``.
-        dialects: one file for each; empty writes one for all dialects.
-        phase: when it is to run.
-
-    Raises:
-        StartError: the package is not a folder that can be written to, or the name is empty.
+    ``name`` becomes lower-case words joined by ``_``. Each of ``dialects`` has a file; if there are
+    none, one file is for all. Raises StartError if the package is not a folder that can be written
+    to, or the name is empty.
     """
     words = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
     if not words:
@@ -315,7 +297,6 @@ def _options(text: str, head: str) -> dict[str, str]:
 def _statements(
     head: str, body: str, back: str, dialect: str
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the statements of both directions."""
     up, down = split(body, dialect), split(back, dialect)
     if split(head, dialect) or not up or not down:
         empty = [mark for mark, statements in (("up", up), ("down", down)) if not statements]

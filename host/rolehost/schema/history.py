@@ -1,7 +1,4 @@
-"""The migrations that a database has had, compared with the migrations of the running code.
-
-The table ``rolehost_migrations`` has a row for each applied migration.
-"""
+"""The applied migrations, in the table ``rolehost_migrations``, compared with the running code."""
 
 from __future__ import annotations
 
@@ -90,14 +87,8 @@ def remove(transaction: Transaction, migration: Migration) -> None:
 class MigrationStatus:
     """One line of ``rolehost migrate status``.
 
-    Attributes:
-        owner: the plugin, or ``rolehost``.
-        number: position in the owner's set.
-        name: its description.
-        phase: ``pre`` or ``post``.
-        state: ``pending``; ``applied``; ``changed``: the file was changed later;
-            ``gone``: applied, but no enabled plugin has the file.
-        applied_at: milliseconds since the epoch; None if pending.
+    ``changed``: the file was changed after it was applied. ``gone``: applied, but no enabled plugin
+    has the file. ``applied_at`` is in milliseconds since the epoch; None if pending.
     """
 
     owner: str
@@ -145,12 +136,9 @@ def _line(
 class Drift(NamedTuple):
     """Differences between the schema and the code, as labels like ``rolehost/0001_delivery``.
 
-    Attributes:
-        missing: migrations of the phase *pre* that are not applied, or were reverted.
-        changed: migrations whose file was changed after it was applied.
-        beyond: migrations of the phase *post* that were applied and are unknown to this code:
-            it is too old for the schema.
-        newer: the same of the phase *pre*, beside which older code may run during a rollout.
+    ``missing`` are of the phase *pre*, not applied or reverted. ``beyond`` were applied, are of the
+    phase *post* and unknown to this code: it is too old for the schema. ``newer`` are the same of
+    the phase *pre*, beside which older code may run during a rollout.
     """
 
     missing: tuple[str, ...] = ()

@@ -25,11 +25,7 @@ _TRIES, _FIRST_PAUSE, _LONGEST_PAUSE = 36, 0.25, 10.0
 def pending(
     database: Database, sets: Iterable[Set], *, phase: Phase | None = None
 ) -> tuple[Migration, ...]:
-    """Return the migrations that :func:`up` would apply, in its order. Changes nothing.
-
-    Raises:
-        SchemaError: files are wrong, or one was changed after it was applied.
-    """
+    """Return the migrations that :func:`up` would apply, in its order. Raises SchemaError."""
     return _pending(load(sets, database.dialect), history.read(database), phase)
 
 
@@ -51,22 +47,12 @@ def up(
     now: Callable[[], float] = time.time,
     pause: Callable[[float], object] = time.sleep,
 ) -> tuple[Migration, ...]:
-    """Apply and return the pending migrations.
+    """Apply and return the pending migrations, of one phase or of both (None).
 
-    If several processes call it at once, one does the work. If a migration fails, it leaves
-    nothing behind, and the migrations before it stay applied.
-
-    Args:
-        database: the service database.
-        sets: owners and packages, in the order in which they depend on each other.
-        phase: only migrations of this phase; None for both.
-        now: seconds since the epoch, for the record.
-        pause: waits so many seconds between tries.
-
-    Raises:
-        SchemaError: files are wrong, one that was applied was changed, or a statement failed.
-        StorageBusy: others held the locks of a migration in every try.
-        StorageUnavailable: the database cannot be reached.
+    ``sets`` are in the order in which they depend on each other. If several processes call it at
+    once, one does the work. If a migration fails, it leaves nothing behind, and the migrations
+    before it stay applied. Raises SchemaError if files are wrong, one that was applied was changed,
+    or a statement failed; StorageBusy if others held the locks of a migration in every try.
     """
     migrations = load(sets, database.dialect)
 
@@ -100,17 +86,8 @@ def down(
 ) -> tuple[Migration, ...]:
     """Revert the last migrations of one owner, newest first, and return them.
 
-    Args:
-        database: the service database.
-        owned: owner and package.
-        steps: how many, at least 1; more than were applied reverts all of them.
-        pause: waits so many seconds between tries.
-
-    Raises:
-        SchemaError: files are wrong, changed or gone, or a statement failed.
-        StorageBusy: others held the locks of a migration in every try.
-        StorageUnavailable: the database cannot be reached.
-        ValueError: ``steps`` is less than 1.
+    More ``steps`` than were applied revert all of them; less than 1 are a ValueError. Other errors
+    are as in :func:`up`, with SchemaError also if a file is gone.
     """
     if steps < 1:
         raise ValueError(f"steps must be at least 1, not {steps}")
@@ -166,7 +143,6 @@ def _pending(
 
 
 def _refuse_changed(migrations: Sequence[Migration], applied: History) -> None:
-    """Raise SchemaError if files were changed after they were applied."""
     problems = [
         Problem(
             code="migration-changed",

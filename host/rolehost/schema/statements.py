@@ -27,10 +27,8 @@ _TRIGGER = re.compile(r"CREATE\s+(?:TEMP\s+|TEMPORARY\s+)?TRIGGER\b", re.IGNOREC
 def split(sql: str, dialect: str) -> tuple[str, ...]:
     """Return the statements of a text, without their semicolons and without empty ones.
 
-    Args:
-        sql: any number of statements.
-        dialect: ``sqlite``, where the body of a trigger has statements and comments do not nest,
-            or ``postgresql``.
+    In ``sqlite`` the body of a trigger has statements, and comments do not nest; ``postgresql`` is
+    the other dialect.
     """
     return tuple(
         statement for statement in _statements(sql, dialect) if _without_comments(statement)
