@@ -15,13 +15,7 @@ class Unhealthy(Exception):
 
 
 def own_checks(board: Board, hang: float, schema: Schema | None) -> tuple[Check, ...]:
-    """Return the checks of one process.
-
-    Args:
-        board: the reports of the supervisor.
-        hang: ``[supervisor] hang``, seconds.
-        schema: the schema of the service database; None without a database.
-    """
+    """Return the checks of one process; ``hang`` in seconds, ``schema`` None without a database."""
 
     def processes(_services: Services) -> None:
         _raise(board.read().hangs)

@@ -52,12 +52,8 @@ _PATIENCE = 30.0
 class ProcessServices:
     """Implements :class:`rolehost.api.Services` for a composition; made after the fork.
 
-    Args:
-        composition: the composition; replaced if one of its plugins fails to start.
-        role: the role of the process; ``command`` for a command line.
-        clock: default: the system's.
-        random: the random source; default: a fresh one.
-        board: what the supervisor reports; None if there is no supervisor.
+    The composition is replaced if one of its plugins fails to start. The role is ``command`` for a
+    command line. ``board`` is None if there is no supervisor.
     """
 
     def __init__(
@@ -186,11 +182,7 @@ class ProcessServices:
 
     @property
     def delivery(self) -> DeliveryRuntime:
-        """The runtime of the delivery code; for the host's own roles.
-
-        Raises:
-            LookupError: the deployment has no database.
-        """
+        """The runtime of the delivery code, for the host's own roles; needs a database."""
         return self.once.get("delivery", self._make_runtime)
 
     @property

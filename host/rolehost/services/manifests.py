@@ -68,9 +68,6 @@ def target(database: Database, name: str) -> Target | None:
 
     The newest manifest with this actor is used. Arguments are checked against its schema. The
     priority is 0, because manifests do not contain priorities.
-
-    Raises:
-        StorageUnavailable: the database cannot be reached.
     """
     for manifest in read(database).values():
         entry = manifest.worked.get(name)

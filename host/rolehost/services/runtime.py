@@ -25,10 +25,9 @@ def runtime_place(deployment: Deployment) -> Path:
 
 
 def runtime_directory(deployment: Deployment) -> Path:
-    """Return the deployment's folder, see :func:`runtime_place`; create it if it is missing.
+    """Return :func:`runtime_place`, created if it is missing.
 
-    Raises:
-        StartError: the folder belongs to another user, or cannot be created.
+    Raises StartError if it belongs to another user, or cannot be created.
     """
     folder = runtime_place(deployment)
     try:

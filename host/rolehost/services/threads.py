@@ -29,12 +29,7 @@ QUEUE_PER_THREAD = 32
 
 
 class Threads:
-    """A pool of threads for the coroutines of one process.
-
-    Args:
-        count: number of threads.
-        name: prefix of the thread names.
-    """
+    """A pool of threads for the coroutines of one process."""
 
     def __init__(self, count: int, name: str) -> None:
         self._executor = ThreadPoolExecutor(count, thread_name_prefix=name)
@@ -51,11 +46,8 @@ class Threads:
         """Call ``work`` in a thread, inside a session, with this task's context variables.
 
         If the waiting task is cancelled, a call that has begun runs to its end, and its result is
-        dropped. A call that has not begun is skipped.
-
-        Raises:
-            Overloaded: too many calls are waiting.
-            Exception: the error of ``work``; RuntimeError instead of ``SystemExit`` and similar.
+        dropped. A call that has not begun is skipped. Raises Overloaded if too many calls are
+        waiting, and RuntimeError instead of ``SystemExit`` and similar.
         """
         if getattr(self._here, "busy", False):
             # This is an event loop on a thread of the pool. A second thread could deadlock.

@@ -35,10 +35,9 @@ class Transport:
     def send(self, actor: Actor, arguments: Mapping[str, Any], delay: float | None) -> None:
         """Send one message; ``delay`` in seconds.
 
-        Raises:
-            PayloadError: the actor is durable, or the arguments do not fit it.
-            StorageError: the queue did not answer (StorageUnavailable) or refused; the message
-                was stored once or not at all.
+        Raises PayloadError if the actor is durable or the arguments do not fit it. If the queue
+        does not answer (StorageUnavailable) or refuses (StorageError), it has stored the message
+        once or not at all.
         """
         import dramatiq  # loaded by the broker already
 
