@@ -45,7 +45,7 @@ def show(database: Database, number: int) -> dict[str, Any] | None:
 
 
 def misfit(database: Database, signatures: Mapping[str, Signature], number: int) -> str | None:
-    """Return why a job's arguments do not fit its actor; None if they do, or if it is unknown."""
+    """Return why a job's arguments do not fit its actor; None if they do or cannot be checked."""
     rows = database.read("SELECT actor, arguments FROM rolehost_jobs WHERE id = ?", (number,))
     signature = signatures.get(rows[0][0]) if rows else None
     if signature is None:
@@ -83,7 +83,7 @@ def retry(
 
 
 def cancel(tx: Transaction, number: int, now: int) -> str | None:
-    """Cancel a waiting job, or ask a running one to stop; return ``cancelled``, ``asked`` or None."""
+    """Cancel a waiting job, ask a running one to stop; return ``cancelled``, ``asked`` or None."""
     waiting = tx.execute(
         "UPDATE rolehost_jobs SET state = 'cancelled', finished_at = ?"
         " WHERE id = ? AND state IN ('available', 'scheduled', 'retrying')",

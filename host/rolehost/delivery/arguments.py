@@ -39,10 +39,7 @@ _MARKS = (b"null", b"\\u0000", b'nan"', b'inf"')
 
 
 class Signature:
-    """The arguments of one actor; made once per process.
-
-    Raises TypeError if an annotation cannot be resolved, or no JSON value has its type.
-    """
+    """The arguments of one actor, made once per process; TypeError as in :func:`check`."""
 
     __slots__ = ("_actor", "_decoder", "_names", "_required", "_structure")
 
@@ -182,10 +179,7 @@ def resolve(actor: Actor) -> dict[str, Any]:
 
 
 def annotation(actor: Actor, parameter: inspect.Parameter) -> Any:
-    """Return the type that the annotation of an actor's parameter names.
-
-    Raises TypeError, for example if a name is only imported for type checkers.
-    """
+    """Return the type that an annotation names; TypeError if it cannot be resolved."""
     name = parameter.name
     alone = types.SimpleNamespace(__annotations__={name: parameter.annotation})
     try:

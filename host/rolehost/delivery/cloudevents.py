@@ -45,7 +45,7 @@ _TIME = re.compile(
 
 
 def parse_time(text: str) -> datetime:
-    """Return the moment of an RFC 3339 ``date-time``. Raises ValueError.
+    """Return the moment of an RFC 3339 ``date-time``. Raises ValueError if there is none.
 
     Digits beyond microseconds are dropped. A leap second (``23:59:60`` in UTC) is the first moment
     of the next minute, because :class:`datetime` has none.

@@ -56,10 +56,7 @@ def parse(letter: str) -> tuple[str, int]:
 def add(
     tx: Transaction, handler: Handler, record: Record, event: str, error: str, now: int
 ) -> None:
-    """Keep an event that a handler gave up.
-
-    If it is given up again (offsets reset, replay), its row gets the new error and one more death.
-    """
+    """Keep an event that a handler gave up; if it has a row already, count one more death."""
     _insert(tx, handler.group, handler.name, record, event, error, now)
 
 

@@ -1,9 +1,8 @@
 """Keeps processes that plugin code forks from acting as a second copy of this process.
 
-``multiprocessing`` with the method ``fork``, ``os.fork`` and ``subprocess`` with a
-``preexec_fn`` copy a process with its signal handlers, its exit handlers and the stack of the
-forking thread. In such a child the signals have their default action again and the exit handlers
-are gone. If the child returns to the host's code, it exits.
+A fork (``os.fork``, ``multiprocessing``, ``subprocess`` with a ``preexec_fn``) copies signal
+handlers, exit handlers and the stack of the forking thread. In the child the signals have their
+default action again and the exit handlers are gone. If it returns to the host's code, it exits.
 """
 
 from __future__ import annotations

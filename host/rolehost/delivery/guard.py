@@ -52,10 +52,7 @@ def role_loop(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
 
 
 class Unit:
-    """What the guard knows of a unit of work: its thread, and whether it is open.
-
-    :class:`rolehost.delivery.scopes.Scope` is the subclass that begins and ends transactions.
-    """
+    """What the guard knows of a unit of work; its subclass ``scopes.Scope`` has the transaction."""
 
     __slots__ = ("_statement", "_strand", "_thread", "guard", "label", "opener", "over", "work")
 

@@ -141,10 +141,7 @@ class RequestScope(Scope):
             raise AlreadyHandled
 
     def store(self, status: int, headers: dict[str, str], body: bytes) -> None:
-        """Store the response and commit it with the effects.
-
-        Raises IdempotencyInProgress if another request with the key has committed first.
-        """
+        """Commit the response and the effects; IdempotencyInProgress if another came first."""
         try:
             work = self.open()
         except AlreadyHandled:

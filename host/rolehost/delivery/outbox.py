@@ -15,7 +15,7 @@ SHARDS = 256
 
 _headers = msgspec.json.Encoder()
 _parse_headers = msgspec.json.Decoder(tuple[tuple[str, bytes], ...])
-#: The format if a name is not UTF-8: name and value in base64.
+#: The format if a name is not UTF-8: null, and name and value in base64.
 _parse_raw_headers = msgspec.json.Decoder(tuple[tuple[None, bytes, bytes], ...])
 
 
@@ -28,10 +28,7 @@ class Waiting(NamedTuple):
 
 
 def encode_headers(headers: tuple[tuple[str, bytes], ...]) -> bytes:
-    """Encode record headers for a column: JSON pairs, values in base64.
-
-    If a name is not UTF-8, each pair is a triple: null, and name and value in base64.
-    """
+    """Encode headers as JSON pairs with values in base64; as triples if a name is not UTF-8."""
     try:
         return _headers.encode(headers)
     except UnicodeEncodeError:

@@ -35,10 +35,7 @@ _SUSPENDABLE = (
 
 
 class AlreadyHandled(BaseException):
-    """Control flow: the inbox has this event or request; stop before any effect.
-
-    Not an :class:`Exception`, so that a handler's own ``except Exception`` lets it pass.
-    """
+    """Stops a duplicate before any effect; a handler's ``except Exception`` lets it pass."""
 
 
 class _RollBack(Exception):

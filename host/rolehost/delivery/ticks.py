@@ -38,10 +38,7 @@ _STEPS = tuple(
 
 
 class Ticker:
-    """The schedules of one deployment, driven by :meth:`step`; used by one thread.
-
-    The process ``owner`` leads for ``lease`` seconds after each renewal.
-    """
+    """The schedules of one deployment; its thread leads ``lease`` seconds after each renewal."""
 
     def __init__(
         self, runtime: DeliveryRuntime, schedules: Sequence[Schedule], owner: str, lease: float
