@@ -85,10 +85,7 @@ def load(sets: Iterable[Set], dialect: str) -> tuple[Migration, ...]:
 
 
 def outline(sets: Iterable[Set]) -> set[tuple[str, int, str, str]]:
-    """Return owner, number, name and phase of every migration, of all dialects.
-
-    Quick, for comparisons; ignores everything that :func:`load` would refuse.
-    """
+    """Return owner, number, name and phase of every migration of all dialects, without checks."""
     found = set()
     for owner, package in sets:
         for file in _Reader(owner, package, []).files():

@@ -164,11 +164,7 @@ class Drift(NamedTuple):
 
 
 def compared(migrations: Iterable[Migration], applied: History) -> Drift:
-    """Compare the migrations of the code with the migrations that a database has had.
-
-    Migrations of owners that the code does not know are ignored: other applications may share
-    the database.
-    """
+    """Compare code and database; other owners are ignored, because applications may share it."""
     known = {(each.owner, each.number): each for each in migrations}
     owners = {owner for owner, _ in known}
     missing = [m.label for key, m in known.items() if key not in applied and m.phase == "pre"]
@@ -187,10 +183,7 @@ def compared(migrations: Iterable[Migration], applied: History) -> Drift:
 
 
 class Schema:
-    """Compares repeatedly at a low cost: reads the files once, and the table every few seconds.
-
-    ``database`` is called at the first comparison; ``clock`` returns monotonic seconds.
-    """
+    """Compares repeatedly at a low cost: reads the files once, and the table every few seconds."""
 
     def __init__(
         self,
