@@ -36,10 +36,7 @@ def keep(database: Database, manifest: Manifest, now: int) -> None:
 
 
 def read(database: Database) -> dict[str, Manifest]:
-    """Return all stored manifests by hash, newest first; empty if the table does not exist.
-
-    Manifests that a newer host wrote and this host cannot read are omitted.
-    """
+    """Return the stored manifests by hash, newest first; omit those that this host cannot read."""
     with database.session():
         if not database.peewee.table_exists(TABLE):
             return {}

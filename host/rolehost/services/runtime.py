@@ -25,10 +25,7 @@ def runtime_place(deployment: Deployment) -> Path:
 
 
 def runtime_directory(deployment: Deployment) -> Path:
-    """Return :func:`runtime_place`, created if it is missing.
-
-    Raises StartError if it belongs to another user, or cannot be created.
-    """
+    """Return :func:`runtime_place`, created if missing; StartError if it cannot be used."""
     folder = runtime_place(deployment)
     try:
         return private_folder(folder)
