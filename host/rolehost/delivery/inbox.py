@@ -107,7 +107,6 @@ class RequestScope(Scope):
         super().__init__(runtime, f"request:{key}", "an idempotent request")
         self._key = key
         self._fingerprint = fingerprint
-        #: The response of an earlier request with this key, or None.
         self.stored: StoredResponse | None = None
 
     def __enter__(self) -> RequestScope:

@@ -243,7 +243,6 @@ def _retry_or_dead(
 
 
 def _log_failure(job: ClaimedJob, end: Finish, now: int, raised: BaseException | None) -> None:
-    """Log a failed attempt as one line, with the traceback if it raised an error."""
     fields: dict[str, Any] = {
         "job_id": job.id,
         "actor": job.actor,
@@ -257,7 +256,6 @@ def _log_failure(job: ClaimedJob, end: Finish, now: int, raised: BaseException |
     report(log.warning, "job failed", raised, **fields, retry_in=retry_in)
 
 
-#: A claimed job, and how to give it back.
 End = tuple[ClaimedJob, Finish]
 
 

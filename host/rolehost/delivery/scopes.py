@@ -59,7 +59,6 @@ class Scope(Unit):
         self.cause = cause
         #: How many of its ``with`` blocks have begun and not ended.
         self.blocks = 0
-        #: The open unit of work; None until the first use of the database.
         self.work: Work | None = None
 
     def open(self) -> Work:

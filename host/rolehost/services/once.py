@@ -18,7 +18,6 @@ class Once:
     """The objects of one process by key: a name or a type. Thread-safe."""
 
     def __init__(self) -> None:
-        #: The objects that exist so far.
         self.made: dict[Any, Any] = {}
         self._lock = threading.RLock()
         self._closers: list[tuple[str, Callable[[], None]]] = []
