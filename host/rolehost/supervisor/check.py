@@ -20,22 +20,12 @@ EXIT_FAILED = 1
 
 
 class CheckProcess:
-    """A process that runs :mod:`rolehost.supervisor.check_program`.
+    """A process that runs :mod:`rolehost.supervisor.check_program`; OSError if none can be made.
 
-    Args:
-        plan: says where the deployment is.
-        now: monotonic seconds.
-        older: None: check the deployment that is on disk, and apply the migrations of the phase
-            *pre*. Else ids of the processes that ran before the reload: apply the migrations of
-            the phase *post* for the texts in ``plan.sources``, if all these processes have ended.
-
-    Attributes:
-        output: read end of the pipe on which it answers.
-        sources: file descriptor of the texts that it has read.
-        due: when it must have composed, monotonic seconds; None if it has.
-
-    Raises:
-        OSError: no process can be made at this moment.
+    Without ``older`` it checks the deployment on disk and applies the migrations of the phase
+    *pre*. ``older`` has the ids of the processes that ran before the reload: when all have ended,
+    it applies the phase *post* for the texts in ``plan.sources``. It must have composed at ``due``
+    (monotonic seconds; None if it has).
     """
 
     def __init__(self, plan: ProcessPlan, now: float, older: list[str] | None = None) -> None:
@@ -59,9 +49,8 @@ class CheckProcess:
     def read(self) -> dict[str, Any] | None:
         """Return its answer, or None while more is to come.
 
-        Returns:
-            ``status``: exit status for the command that asked. If it is not 0, ``problems`` or
-            ``words`` say why; else see :mod:`rolehost.supervisor.check_program`.
+        ``status`` is the exit status of the command; if it is not 0, ``problems`` or ``words`` say
+        why.
         """
         try:
             data = os.read(self.output, 65_536)

@@ -1,8 +1,7 @@
 """``python -m rolehost.supervisor.check_program``: compose a new deployment for a reload.
 
-It is a separate process, so that the supervisor stays small, and so that the code of upgraded
-distributions is checked. It answers on the pipe of the status variable: a line when it has
-composed, then one JSON object; see :class:`rolehost.supervisor.check.CheckProcess`.
+It is a separate process, so that the supervisor stays small and the code of upgraded distributions
+is checked. It writes to its status pipe: a line when it has composed, then one JSON object.
 """
 
 from __future__ import annotations
@@ -83,9 +82,7 @@ def _refusal(error: RolehostError) -> dict[str, Any]:
 def _check(options: argparse.Namespace, kept: int, output: int) -> dict[str, Any]:
     """Compose the deployment on disk, keep its texts, and migrate as far as possible now.
 
-    Returns:
-        ``plan``; ``living``: ids of the processes that run now; ``migrated``: the migrations
-        that were applied; ``later``: whether migrations of the phase *post* are pending.
+    ``living`` has the ids of the processes that run now; ``later``: the phase *post* is pending.
     """
     sources = Sources()
     composition = _compose(options, sources)
@@ -115,12 +112,7 @@ def _check(options: argparse.Namespace, kept: int, output: int) -> dict[str, Any
 
 
 def _migrate_post(options: argparse.Namespace, kept: int) -> dict[str, Any]:
-    """Apply the migrations of the phase *post*, unless older processes still run.
-
-    Returns:
-        ``migrated``: the migrations that were applied; ``waiting``: those that wait, because
-        other deployments of the fleet have older processes too.
-    """
+    """Apply the phase *post*; it waits if other deployments of the fleet have older processes."""
     composition = _compose(options, Sources.kept(kept))
     sets = [HOST_SET, *composition.schema_sets]
     with _database(composition) as database:
@@ -142,7 +134,6 @@ def _compose(options: argparse.Namespace, sources: Sources) -> Composition:
 
 @contextmanager
 def _database(composition: Composition) -> Iterator[Database | None]:
-    """Open the service database in a session; None if the deployment has none."""
     backend = composition.backends.get("database")
     if backend is None:
         yield None

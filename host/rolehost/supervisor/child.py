@@ -42,13 +42,7 @@ class Phase(Enum):
 
 
 class Exit(NamedTuple):
-    """How a process ended.
-
-    Attributes:
-        pid: its process id.
-        status: its exit status; negative: the signal that killed it.
-        ready: whether it had become ready.
-    """
+    """How a process ended; a negative status is the signal that killed it."""
 
     pid: int
     status: int
@@ -72,10 +66,8 @@ class Slot:
     #: How often its process was started; a reload continues to count.
     incarnation: int = 0
     phase: Phase = Phase.RUNNING
-    #: The process that runs now, and the read end of its status pipe.
     pid: int | None = None
     status: int | None = None
-    #: Whether the process has said that it is ready.
     ready: bool = False
     #: When it was started, monotonic seconds.
     began: float = 0.0
@@ -153,7 +145,7 @@ class Slot:
         return [line.decode(errors="replace") for line in lines]
 
     def close_status(self) -> None:
-        """Close the read end of the status pipe."""
+        """Close the status pipe."""
         if self.status is not None:
             os.close(self.status)
             self.status = None
@@ -218,11 +210,8 @@ def signal_group(group: int, signum: int) -> None:
 def become_child(parent: int) -> None:
     """After the fork, in the child: set the signals, process group and input of a role process.
 
-    The process group is so that Ctrl-C in a terminal reaches the supervisor alone, and so that
-    the process can be killed together with its children.
-
-    Args:
-        parent: process id of the supervisor, taken before the fork. The child ends with it.
+    Because of the group, Ctrl-C in a terminal reaches the supervisor alone, and the process can be
+    killed with its children. ``parent`` is taken before the fork; the child ends with it.
     """
     signal.set_wakeup_fd(-1)
     for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
@@ -239,15 +228,9 @@ def become_child(parent: int) -> None:
 def spawn(
     command: Sequence[str], descriptors: Mapping[str, int], variables: Mapping[str, str]
 ) -> int:
-    """Start a program as a child; return its process id.
+    """Start a program as a child and return its process id; OSError if no process can be made.
 
-    Args:
-        command: the program and its arguments.
-        descriptors: environment variable → file descriptor that the child inherits; -1 for none.
-        variables: more environment variables.
-
-    Raises:
-        OSError: no process can be made at this moment.
+    ``descriptors``: environment variable → file descriptor that the child inherits; -1: none.
     """
     parent = os.getpid()
     inherited = {name: number for name, number in descriptors.items() if number >= 0}

@@ -1,8 +1,7 @@
 """The control socket: how ``rolehost reload`` reaches a running supervisor.
 
-Only the user of the supervisor can open it, and each end checks the other one: the command uses
-only a socket and a folder of its own user, and checks the user of the process that listens. The
-supervisor drops connections of other users, except root.
+Only the user of the supervisor can open it, and each end checks the user of the other one; the
+supervisor accepts root too.
 
 The protocol is one JSON object a line. The supervisor greets each connection with the deployment
 that it runs. After :data:`RELOAD` it sends the progress of the reload, and ``result`` at the end.
@@ -44,13 +43,7 @@ def folder() -> Path:
 
 
 class ControlServer:
-    """The supervisor's end.
-
-    Args:
-        selector: calls the functions that are registered as data of a descriptor.
-        greeting: returns the first line for a new connection.
-        reload: begins a reload; its argument takes the progress.
-    """
+    """The supervisor's end; ``selector`` has the functions to call as data of its descriptors."""
 
     def __init__(
         self,
@@ -66,12 +59,7 @@ class ControlServer:
         self._clients: set[socket.socket] = set()
 
     def open(self) -> None:
-        """Listen. If this fails, only signals reach the supervisor.
-
-        Raises:
-            NotPrivate: other users have access to the folder, or to a file at the same path.
-            OSError: the socket cannot be made.
-        """
+        """Listen; after NotPrivate or OSError only signals reach the supervisor."""
         private_folder(self._path.parent)
         if check_socket(self._path):
             self._path.unlink()
@@ -141,13 +129,7 @@ class ControlServer:
 
 
 class RunningSupervisor:
-    """A running supervisor, seen from a command.
-
-    Attributes:
-        pid: its process id.
-        name: name of its deployment.
-        path: the deployment file, absolute; empty without one.
-    """
+    """A running supervisor, seen from a command; ``path`` is empty without a deployment file."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
@@ -160,11 +142,8 @@ class RunningSupervisor:
     def reload(self, timeout: float) -> Iterator[dict[str, Any]]:
         """Ask for a reload; return its progress, and ``result`` at the end unless it dies first.
 
-        Args:
-            timeout: the most seconds between two lines.
-
-        Raises:
-            TimeoutError: by the iterator, if no line came in time; the reload goes on.
+        If no line comes in ``timeout`` seconds, the iterator raises TimeoutError; the reload goes
+        on.
         """
         self._connection.settimeout(timeout)
         self._connection.sendall(RELOAD)
@@ -179,10 +158,8 @@ class RunningSupervisor:
 def running_supervisors() -> list[RunningSupervisor]:
     """Return the running supervisors of this user, root included. The caller closes them.
 
-    Sockets that killed supervisors have left behind are removed.
-
-    Raises:
-        NotPrivate: other users have access to the folder of the sockets.
+    Sockets that killed supervisors left behind are removed. NotPrivate: other users have access to
+    the folder.
     """
     own = folder()
     if not os.path.lexists(own):

@@ -11,16 +11,10 @@ from rolehost.supervisor.plan import ProcessPlan
 
 
 def listening_socket(bind: str, old: ProcessPlan | None = None) -> int:
-    """Return the listening socket of the role http as a file descriptor; -1 without an address.
+    """Return the listening socket of the role http; -1 if ``bind`` is empty.
 
-    The supervisor opens it, so that no connection is refused while processes are replaced.
-
-    Args:
-        bind: ``[http] bind``, or empty without the role http.
-        old: plan of the deployment that runs; its socket is kept if the address is the same.
-
-    Raises:
-        StartError: the address cannot be bound.
+    The supervisor opens it, and a reload keeps the one of the ``old`` plan if the address is the
+    same, so that no connection is refused. StartError: the address cannot be bound.
     """
     if old is not None and bind == old.bind:
         return old.listener

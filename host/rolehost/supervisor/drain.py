@@ -14,16 +14,9 @@ MARGIN = 5.0
 
 
 class Drain:
-    """The end of all processes.
+    """The end of all processes, within ``grace`` seconds.
 
-    Args:
-        slots: all slots.
-        grace: seconds in which everything must have stopped.
-        report: writes lines.
-        level: level of the lines about progress.
-
-    Attributes:
-        deadline: when :meth:`act` must be called next, monotonic seconds.
+    :meth:`act` must be called next at ``deadline``, monotonic seconds.
     """
 
     def __init__(

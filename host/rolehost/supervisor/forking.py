@@ -79,7 +79,6 @@ def _fork(
 
 
 def _reduced_to(role: str, composition: Composition) -> Composition:
-    """Return the composition without the parts that a process of this role does not read."""
     if role == "http":
         return replace(composition, commands=())
     return replace(composition, routes=(), error_formats=(), middleware=(), checks=(), commands=())

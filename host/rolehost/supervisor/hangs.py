@@ -38,13 +38,11 @@ STATES = {"T": "stopped", "t": "traced", "D": "waiting for a device", "R": "runn
 class HungProcess:
     """A hang that is not over yet."""
 
-    #: The entry on the board.
     hang: Hang
     #: The slot of the process; for a worker process of http, the slot of its master.
     slot: Slot
     #: When the next step is due, monotonic seconds; None while its death is waited for.
     due: float | None
-    #: The lines of stacks that it has written.
     stacks: list[str] = field(default_factory=list)
     logged: bool = False
 
@@ -55,12 +53,7 @@ class HungProcess:
 
 
 class HangMonitor:
-    """Finds the processes that hang, ends them, and counts the replaced processes.
-
-    Args:
-        board: shows the hung processes and the counts.
-        report: writes lines.
-    """
+    """Finds the processes that hang, ends them, and counts the replaced processes."""
 
     def __init__(self, board: Board, report: Callable[..., None]) -> None:
         self._board = board
@@ -162,7 +155,6 @@ class HangMonitor:
             hung.due = now + slot.role.grace + MARGIN
 
     def _log(self, hung: HungProcess) -> None:
-        """Log a hang, once."""
         if hung.logged:
             return
         hung.logged = True
@@ -187,7 +179,6 @@ class HangMonitor:
 
 
 def _state(pid: int) -> str:
-    """Return the state of a process in words; empty where the kernel does not tell it."""
     try:
         letter = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1]
     except OSError:

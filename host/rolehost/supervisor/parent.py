@@ -35,11 +35,7 @@ EXIT_KILLED = 1
 
 
 class Supervisor:
-    """Parent of the role processes of one deployment.
-
-    Args:
-        plan: the processes to run.
-    """
+    """Parent of the role processes of one deployment."""
 
     def __init__(self, plan: ProcessPlan) -> None:
         if plan.board < 0:
@@ -61,16 +57,14 @@ class Supervisor:
         #: Whether SIGHUP asked for another reload during a reload.
         self._reload_again = False
         self._drain: Drain | None = None
-        #: Level of the lines about an orderly end.
         self._level = "info"
         self._exit = 0
 
     def run(self) -> int:
-        """Run until a signal asks to stop and every process has ended.
+        """Run until a signal asks to stop and every process has ended; return the exit status.
 
-        Returns:
-            0 after a clean drain, 1 if a process had to be killed, else the status of the
-            process that could not start here (3 configuration, 4 start).
+        It is 0 after a clean drain, 1 if a process had to be killed, else the status of the process
+        that could not start here.
         """
         signals = signal_pipe((*STOPPING, signal.SIGCHLD))
         self._watch(signals, lambda: self._signalled(os.read(signals, 4096)))
@@ -103,7 +97,6 @@ class Supervisor:
         self._selector.register(number, selectors.EVENT_READ, act)
 
     def _timeout(self) -> float | None:
-        """Return the seconds until the next deadline; None if there is none."""
         due = [slot.due for slot in self._slots if slot.due is not None]
         if self._drain is not None:
             due.append(self._drain.deadline)
@@ -114,7 +107,6 @@ class Supervisor:
         return max(0.0, min(due) - time.monotonic()) if due else None
 
     def _act(self, now: float) -> None:
-        """Act on the deadlines that have passed."""
         if self._drain is not None:
             self._drain.act(now)
             return
@@ -185,7 +177,6 @@ class Supervisor:
         )
 
     def _read_status(self, slot: Slot) -> None:
-        """Read the lines that a child has written to its status pipe."""
         lines = slot.read()
         if lines is None:
             self._close_status(slot)
@@ -221,7 +212,6 @@ class Supervisor:
             slot.close_status()
 
     def _kill_late(self, slot: Slot) -> None:
-        """Kill a process that has not become ready, or has not ended, in time."""
         slot.due = None
         if slot.phase is Phase.LEAVING:
             why = "did not stop in time"
@@ -242,7 +232,6 @@ class Supervisor:
                     self._died(slots[pid], os.waitstatus_to_exitcode(status))
 
     def _died(self, slot: Slot, status: int) -> None:
-        """Handle the end of a process; the next step depends on the phase of its slot."""
         if slot.status is not None:
             self._read_status(slot)
         self._close_status(slot)
@@ -344,7 +333,6 @@ class Supervisor:
         self._check = None
 
     def _joined(self, slot: Slot) -> None:
-        """Continue a replacement whose new process is ready."""
         slot.phase = Phase.RUNNING
         self._let_leave(self._replacement.old)
 
@@ -357,7 +345,6 @@ class Supervisor:
             self._resume_reload(f"{slot.name} {why}")
 
     def _let_leave(self, slot: Slot | None) -> None:
-        """Stop the old process of a replacement."""
         if slot is not None and slot.pid is not None:
             slot.phase = Phase.LEAVING
             slot.due = time.monotonic() + slot.role.grace + MARGIN
@@ -376,7 +363,6 @@ class Supervisor:
         self._resume_reload("")
 
     def _abandon_reload(self) -> None:
-        """End a reload because the supervisor is being stopped."""
         if self._check is not None:
             self._check.kill()
             self._end_check()

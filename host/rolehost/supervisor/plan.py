@@ -30,13 +30,9 @@ SCHEDULER_GRACE = 5.0
 
 
 class RolePlan(NamedTuple):
-    """The processes of one role.
+    """The processes of one role, and the seconds that one may take to stop.
 
-    Attributes:
-        role: its name.
-        processes: how many the supervisor starts. For ``http`` it is 1, because the worker
-            processes are gunicorn's children.
-        grace: seconds such a process may take to finish its work when it must stop.
+    ``http`` has one process, because its worker processes are gunicorn's children.
     """
 
     role: str
@@ -45,12 +41,7 @@ class RolePlan(NamedTuple):
 
 
 class StartedProcess(NamedTuple):
-    """The first process of a slot, a child of the command that becomes the supervisor.
-
-    Attributes:
-        pid: its process id.
-        status: file descriptor, the read end of its status pipe.
-    """
+    """The first process of a slot, and the read end of its status pipe."""
 
     pid: int
     status: int
@@ -60,23 +51,16 @@ class ProcessPlan(NamedTuple):
     """Everything the supervisor needs to know. Times are seconds.
 
     Attributes:
-        name: name of the deployment, for log lines.
         roles: the processes to start, in this order.
         arguments: arguments of every role process: ``--deployment PATH``, ``--plugins a,b``.
         command: program of a role process; empty for ``python -m rolehost.roles``.
-        check_command: program that checks a new deployment; empty for
-            ``python -m rolehost.supervisor.check_program``.
-        backoff: delay before a process that died is restarted.
-        start_timeout, grace, hang: see ``[supervisor]``.
-        log_level, log_format: see ``[log]``.
+        check_command: empty for ``python -m rolehost.supervisor.check_program``.
         began: :func:`time.monotonic` when the command began; 0.0 for the supervisor's start.
         started: first processes that run already: one for each slot, or none.
-        path: the deployment file, absolute, or empty. Symbolic links in it are not resolved, as
-            a deployment may be changed by another target of a link.
+        path: the deployment file, absolute, or empty. Symbolic links in it are not resolved,
+            because a deployment may be changed by another target of a link.
         only: roles that ``--role`` named; empty for all.
-        plugins: names of the enabled plugins.
-        bind: address of the role http, or empty.
-        listener: file descriptor of its listening socket, or -1.
+        listener: file descriptor of the listening socket, or -1.
         sources: file descriptor of the texts of the deployment (:class:`rolehost.deployment.
             Sources`); -1 if processes read them from disk.
         hidden: texts in this plan that no log line may show, because references gave them.
@@ -114,14 +98,7 @@ class ProcessPlan(NamedTuple):
         only: Collection[str] = (),
         began: float = 0.0,
     ) -> ProcessPlan:
-        """Make the plan for a composition.
-
-        Args:
-            composition: gives the roles and the host's settings.
-            arguments: see the attribute.
-            only: roles to run; by default those of ``[fleet] roles``, else all.
-            began: see the attribute.
-        """
+        """Plan a composition; empty ``only`` runs the roles of ``[fleet] roles``, else all."""
         deployment = composition.deployment
         host = deployment.host
         kinds = {
@@ -171,17 +148,14 @@ class ProcessPlan(NamedTuple):
 def module_command(module: str) -> list[str]:
     """Return the command that runs a module in this Python.
 
-    ``-P`` is for security: ``-m`` alone puts the working directory first on ``sys.path``, so a
-    file there would be imported instead of a module of the same name. ``PYTHONPATH`` still counts.
+    Without ``-P``, ``-m`` puts the working directory first on ``sys.path``, and a file there could
+    replace a module of the same name.
     """
     return [sys.executable, "-P", "-m", module]
 
 
 def become_supervisor(plan: ProcessPlan) -> NoReturn:
-    """Replace this process by the supervisor, which frees the memory of composing.
-
-    The exit status of the command is then the supervisor's.
-    """
+    """Replace this process by the supervisor, which frees the memory of composing."""
     sys.stdout.flush()
     sys.stderr.flush()
     environment = {**os.environ, PLAN_VARIABLE: plan.to_json()}

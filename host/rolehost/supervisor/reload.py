@@ -32,15 +32,7 @@ class Replacement(NamedTuple):
 class Reload:
     """One reload, from the check of the new deployment to the result.
 
-    Args:
-        plan: the plan that runs now.
-        slots: its processes.
-        notify: takes the progress, and the result.
-        report: writes log lines.
-
-    Attributes:
-        plan: the plan that runs; the new one as soon as all of its processes have replaced the
-            old ones.
+    ``plan`` is the one that runs: the new one when its processes have replaced all old ones.
     """
 
     def __init__(
@@ -56,9 +48,8 @@ class Reload:
     def resume(self, outcome: Any) -> CheckProcess | Replacement | None:
         """Return the next step; None if the reload has ended.
 
-        Args:
-            outcome: of the last step: the answer of a check, or why a replacement failed, empty
-                if it succeeded. None at first.
+        ``outcome`` is the answer of the last check, or why the last replacement failed (empty: it
+        succeeded); None at first.
         """
         try:
             return self._steps.send(outcome)
@@ -128,11 +119,6 @@ class Reload:
         )
 
     def _accepted(self, plan: str, sources: int) -> ProcessPlan:
-        """Return the new plan, with its listening socket.
-
-        Raises:
-            StartError: its address cannot be bound.
-        """
         old = self.plan
         new = ProcessPlan.from_json(plan)
         hide("the new plan", new.hidden)
@@ -168,7 +154,6 @@ class Reload:
             yield Replacement(new, again, must_succeed=True)
 
     def _migrate_post(self, older: list[str]) -> Generator[CheckProcess, Any, dict[str, Any]]:
-        """Apply the migrations that had to wait for the end of the older processes."""
         try:
             answer: dict[str, Any] = yield CheckProcess(self.plan, time.monotonic(), older)
         except OSError as error:

@@ -14,13 +14,7 @@ _LEVELS = ("debug", "info", "warning", "error")
 
 
 class StatusReport:
-    """Writes one line for each change of state to standard error.
-
-    Args:
-        deployment: name of the deployment, in every line.
-        level: the lowest level that is written.
-        form: ``auto``, ``console`` or ``json``; ``auto`` is console on a terminal.
-    """
+    """Writes one line for each change of state; ``auto`` is ``console`` on a terminal."""
 
     def __init__(self, deployment: str, level: str, form: str) -> None:
         self._colour = sys.stderr.isatty()
