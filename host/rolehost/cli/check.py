@@ -47,7 +47,6 @@ def _examined(context: Context) -> tuple[Composition | None, tuple[Problem, ...]
 
 
 def _commands(composition: Composition) -> Iterator[Problem]:
-    """Yield a problem for each command of a plugin that cannot be imported."""
     for owned in composition.commands:
         try:
             imported(owned.value.target)

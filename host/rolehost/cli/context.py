@@ -28,13 +28,10 @@ USUAL = (Path("rolehost.toml"), Path("deploy/embedded.toml"))
 
 
 class Examined(NamedTuple):
-    """A deployment and what was found in it.
+    """A deployment, with defaults where it could not be read, and what was found in it.
 
-    Attributes:
-        deployment: the deployment, with defaults where it could not be read.
-        unreadable: the errors of its files and settings.
-        composition: None if the deployment cannot be composed.
-        faulty: the errors of the plugins and of their combination.
+    ``unreadable`` are errors of its files and settings, ``faulty`` those of plugins and of their
+    combination. ``composition`` is None if it cannot be composed.
     """
 
     deployment: Deployment
@@ -53,10 +50,8 @@ class Examined(NamedTuple):
 class Context:
     """``ctx.obj`` of every command; implements :class:`rolehost.api.CommandContext`.
 
-    Attributes:
-        given: the deployment file named on the command line, or None.
-        plugins: the value of ``--plugins``; None keeps the list of the file.
-        owns_process: this process runs only the command, so the command may configure logging.
+    ``plugins`` is the value of ``--plugins``; None keeps the list of the file. ``owns_process``:
+    this process runs only the command, so the command may configure logging.
     """
 
     def __init__(
@@ -82,7 +77,7 @@ class Context:
 
     @cached_property
     def sources(self) -> Sources:
-        """The texts that the deployment was read from."""
+        """The texts of the deployment."""
         from rolehost.deployment import Sources
 
         return Sources()
@@ -95,11 +90,7 @@ class Context:
 
     @property
     def deployment(self) -> Deployment:
-        """The deployment, read; no plugin is imported.
-
-        Raises:
-            ConfigurationError: with every error of its files and settings.
-        """
+        """The deployment, or ConfigurationError with all its errors; no plugin is imported."""
         deployment, unreadable = self._read
         if unreadable:
             raise ConfigurationError(unreadable)
@@ -115,32 +106,19 @@ class Context:
 
     @property
     def composition(self) -> Composition:
-        """The composition of the deployment.
-
-        Raises:
-            ConfigurationError: with every error of the deployment and its plugins.
-        """
+        """The composition, or ConfigurationError with every error of deployment and plugins."""
         found = self.examined
         if found.composition is None or found.unreadable:
             raise ConfigurationError(found.problems)
         return found.composition
 
     def services(self) -> Services:
-        """Provision and start the enabled plugins in this process; they stop with the command.
-
-        Raises:
-            ConfigurationError: the deployment has errors.
-            RolehostError: storage cannot be reached, or a plugin's start failed.
-        """
+        """Provision and start the enabled plugins in this process; they stop with the command."""
         services: Services = self._process.services
         return services
 
     def compositions(self, paths: Sequence[Path]) -> Sequence[Composition]:
-        """Compose several deployments, for a document about a fleet.
-
-        Raises:
-            ConfigurationError: with every error of every deployment.
-        """
+        """Compose several deployments; ConfigurationError has every error of all of them."""
         from rolehost.composition.several import examine_all
 
         composed, mistakes = examine_all(paths)
@@ -207,9 +185,7 @@ def takes_deployment(*, argument: bool = True) -> Callable[[F], F]:
     """Let a command take ``[DEPLOYMENT]``, ``-d/--deployment`` and ``--plugins``.
 
     They change the :class:`Context` in ``ctx.obj``; the function gets no parameter for them.
-
-    Args:
-        argument: False omits the positional argument, for commands that have other arguments.
+    Without ``argument`` there is no positional one, for commands that have other arguments.
     """
 
     def wrap(function: F) -> F:

@@ -21,17 +21,12 @@ T = TypeVar("T")
 
 
 class Refused(RolehostError):
-    """A job or dead letter does not allow the action; the message says why."""
+    """A job or dead letter does not allow the action."""
 
 
 @contextmanager
 def opened(context: Context) -> Iterator[Database]:
-    """Open only the service database, inside a session.
-
-    Raises:
-        StartError: the deployment has no database.
-        StorageUnavailable: it cannot be reached.
-    """
+    """Open only the service database, inside a session; StartError if there is none."""
     backend = _with_database(context).backends["database"].value
     with closing(backend.factory()) as database, database.session():
         yield database
@@ -39,12 +34,7 @@ def opened(context: Context) -> Iterator[Database]:
 
 @contextmanager
 def ledger(context: Context) -> Iterator[Database]:
-    """Open the service database to read its jobs, dead letters or ticks.
-
-    Raises:
-        StartError: the deployment has no database, or the host's tables do not exist.
-        StorageUnavailable: it cannot be reached.
-    """
+    """Open the service database; StartError if it or the host's tables do not exist."""
     from rolehost.schema import HOST_SET, require_pre
 
     with opened(context) as database:
@@ -54,12 +44,7 @@ def ledger(context: Context) -> Iterator[Database]:
 
 @contextmanager
 def acting(context: Context) -> Iterator[ProcessServices]:
-    """Provide the services that change jobs or dead letters; no plugin is started.
-
-    Raises:
-        StartError: see :func:`ledger`.
-        StorageUnavailable: the database cannot be reached.
-    """
+    """Provide the services that change jobs or dead letters; no plugin is started."""
     from rolehost.schema import HOST_SET, require_pre
     from rolehost.services import ProcessServices
 

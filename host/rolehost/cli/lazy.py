@@ -15,11 +15,7 @@ Targets = Mapping[str, tuple[str, str]]
 
 
 def imported(target: str) -> click.Command:
-    """Import the click command that ``module:attribute`` names.
-
-    Raises:
-        RolehostError: the module or the command cannot be loaded.
-    """
+    """Import the click command that ``module:attribute`` names, or raise RolehostError."""
     module, _, attribute = target.partition(":")
     try:
         command = getattr(importlib.import_module(module), attribute)
@@ -31,11 +27,7 @@ def imported(target: str) -> click.Command:
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command when it is called; ``--help`` imports none.
-
-    Args:
-        targets: the commands.
-    """
+    """A group that imports a command when it is called; ``--help`` imports none."""
 
     def __init__(self, *args: Any, targets: Targets | None = None, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -54,14 +46,14 @@ class LazyGroup(click.Group):
         ctx: click.Context,  # noqa: ARG002
         cmd_name: str,
     ) -> click.Command | None:
-        """Import and return a command; None if the name is unknown."""
+        """Import a command."""
         found = self.targets().get(cmd_name)
         return imported(found[0]) if found else None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command; the error for an unknown name suggests a similar one."""
+        """Suggest a similar command in the error for an unknown name."""
         if not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
             ctx.fail(self.unknown(ctx, args[0]))
         return super().resolve_command(ctx, args)

@@ -124,7 +124,6 @@ def schedules(context: Context, declared: bool, as_json: bool) -> None:
 
 
 def _states(context: Context) -> Mapping[str, TickState] | None:
-    """Return the state of each schedule by name; None if the database cannot be read."""
     from rolehost.cli.database import ledger
     from rolehost.delivery import tickstate
 

@@ -83,12 +83,7 @@ def main() -> None:
 
 
 def invoke(arguments: Sequence[str], *, owns_process: bool = False) -> int:
-    """Run one command line and return its exit status.
-
-    Args:
-        arguments: the arguments after ``rolehost``.
-        owns_process: see :class:`~rolehost.cli.context.Context`.
-    """
+    """Run the arguments after ``rolehost``; return the exit status."""
     try:
         result = cli.main(
             args=list(arguments),

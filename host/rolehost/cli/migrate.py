@@ -87,7 +87,6 @@ def down(context: Context, owner: str, steps: int, yes: bool) -> None:
 
 
 def _refuse_while_used(database: Database) -> None:
-    """Raise StartError while processes of the fleet run."""
     from rolehost.roles.migrating import living
 
     alive = living(database)

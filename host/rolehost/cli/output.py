@@ -15,13 +15,7 @@ from rolehost.redaction import masked
 
 
 def listing(rows: Sequence[Mapping[str, Any]], *, as_json: bool, empty: str) -> None:
-    """Print rows of the same keys.
-
-    Args:
-        rows: the rows, in the order of the output.
-        as_json: print one JSON array instead of a table.
-        empty: the text to print if there are no rows.
-    """
+    """Print rows of the same keys; ``empty`` replaces a table without rows."""
     if as_json:
         document(rows)
     elif rows:
@@ -93,8 +87,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _folded(head: Sequence[str], cells: Iterable[Iterable[str]]) -> None:
-    """Print a table whose cells are folded to the width of the terminal."""
-    # Imported here because importing rich takes a tenth of the time of a listing.
+    # Importing rich takes a tenth of the time of a listing.
     from rich import box
     from rich.console import Console
     from rich.table import Table

@@ -14,10 +14,9 @@ from rolehost.discovery import installed
 
 
 def write(deployment: Deployment) -> int:
-    """Write the pins of the enabled plugins beside the deployment; return the exit status.
+    """Write the pins of the enabled plugins; return the exit status.
 
-    The file is the one of ``[deployment] pins``; default: the deployment's own name with
-    ``.pins.toml``. Nothing is imported, and nothing is written if a plugin cannot be pinned.
+    Nothing is imported, and nothing is written if a plugin cannot be pinned.
     """
     pins: dict[str, Pin] = {}
     refused = []

@@ -112,7 +112,7 @@ def _missing(name: str, examined: Examined) -> dict[str, Any]:
 def _state(
     plugin: Found, examined: Examined, *, probing: bool
 ) -> tuple[str, str, PluginInfo | None]:
-    """Return the state of an installed plugin, the reason, and its PluginInfo if it was loaded."""
+    """Return the state, the reason, and the PluginInfo if it was loaded."""
     deployment, composition = examined.deployment, examined.composition
     if plugin.name not in deployment.plugins:
         seen = probe(deployment, plugin) if probing else None
@@ -130,7 +130,6 @@ def _state(
 
 
 def _extensions(composition: Composition | None, name: str) -> list[str]:
-    """Return the extension points that an enabled plugin offers and those that it extends."""
     if composition is None:
         return []
     offered = [

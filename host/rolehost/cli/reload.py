@@ -54,7 +54,6 @@ def reload(context: Context, pid: int | None, timeout: float, as_json: bool) -> 
 def _chosen(
     found: list[RunningSupervisor], pid: int | None, path: Path | None
 ) -> RunningSupervisor:
-    """Return the one supervisor that matches; RolehostError if none or several do."""
     if pid is not None:
         meant = [each for each in found if each.pid == pid]
         what = f"with process id {pid}"
@@ -72,7 +71,6 @@ def _chosen(
 
 
 def _followed(supervisor: RunningSupervisor, timeout: float, *, quiet: bool) -> dict[str, Any]:
-    """Request the reload, print its progress, return its result."""
     try:
         for told in supervisor.reload(timeout):
             if "result" in told:

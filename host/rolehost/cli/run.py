@@ -78,7 +78,6 @@ def _nothing(context: Context, composition: Composition) -> int:
 
 
 def _same_deployment(context: Context) -> list[str]:
-    """Return the options that name the same deployment to a role process."""
     arguments = []
     if context.path is not None:
         arguments += ["--deployment", str(context.path)]
