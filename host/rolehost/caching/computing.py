@@ -1,10 +1,9 @@
 """Values that are computed once, however many callers miss them at the same time.
 
-Within a process the first caller computes, and the others wait for its value (single flight).
-Among processes the one whose ``add()`` of a lock succeeded computes. The lock ends by itself, so
-a process that dies delays the others by at most ``patience`` seconds. Values are computed again
-shortly before they end, each caller by chance, as in "Optimal Probabilistic Cache Stampede
-Prevention" (Vattani, Chierichetti, Lowenstein, PVLDB 8(8), 2015, algorithm XFetch).
+Within a process the first caller computes (single flight); among processes the one whose ``add()``
+of a lock succeeded. If that process dies, the lock ends after ``patience`` seconds. Values are
+computed again shortly before they end, each caller by chance, as in "Optimal Probabilistic Cache
+Stampede Prevention" (Vattani, Chierichetti, Lowenstein, PVLDB 8(8), 2015, algorithm XFetch).
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ _FARTHEST = 37.0
 
 @dataclass(slots=True, eq=False)
 class Computation(Generic[T]):
-    """One value to be computed, and its result for those who wait for it."""
+    """A value that is computed, for those who wait for it."""
 
     key: str
     compute: Callable[[], T]
@@ -45,7 +44,6 @@ class Computation(Generic[T]):
     tags: Collection[str]
     #: The beginning of keys when it began; None if the cache is away.
     prefix: str | None = None
-    #: Set when there is a result.
     done: threading.Event = field(default_factory=threading.Event)
     #: Returns the value, to each caller another object.
     copy: Callable[[], T] | None = None
@@ -112,7 +110,6 @@ class Computing(Generic[T]):
         return self._make(wanted)
 
     def _lead(self, wanted: Computation[T], entry: Entry[T] | None) -> T:
-        """Compute a value for all threads of this process, unless another process does."""
         wanted.prefix = self._prefix()
         lock = f"{wanted.prefix}!{digest(wanted.key)}" if self._shared and wanted.prefix else None
         taken = lock is not None and self._take(lock)
@@ -142,7 +139,6 @@ class Computing(Generic[T]):
             return self._serve(entry)
 
     def _make(self, wanted: Computation[T]) -> T:
-        """Compute a value and store it, unless the cache is away."""
         began = time.perf_counter()
         value = wanted.compute()
         took = time.perf_counter() - began
@@ -217,7 +213,6 @@ class Computing(Generic[T]):
         return entry.ends is None or entry.ends > self._now()
 
     def _adopt(self, wanted: Computation[T], entry: Entry[T]) -> T:
-        """Return a value that another process made."""
         data = self._entries.serializer.dump(entry.value)
         wanted.copy = lambda: self._entries.serializer.load(data).value
         self._entries.count("hit")

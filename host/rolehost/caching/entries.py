@@ -71,7 +71,7 @@ class Entries(Generic[T]):
         *,
         prefix: str | None = None,
     ) -> None:
-        """Store bytes; with ``prefix``, those of a computation that began under it."""
+        """Store bytes; ``prefix`` is the one under which their computation began."""
         names = self.tags(tags)
 
         def write() -> None:
@@ -102,10 +102,9 @@ class Entries(Generic[T]):
         replaces: bool = False,
         strict: bool = False,
     ) -> R:
-        """Call the cache; return ``otherwise`` if that fails.
+        """Call the cache; if that fails, count it as ``outcome`` and return ``otherwise``.
 
-        A failure is counted as ``outcome``. ``replaces``: if the call is lost, values that are
-        in the cache are wrong. ``strict``: raise the failure.
+        ``replaces``: if the call is lost, values in the cache are wrong. ``strict``: raise instead.
         """
         guard = self._guard
         if guard.failing and not guard.admit():
@@ -139,11 +138,11 @@ class Entries(Generic[T]):
         return otherwise
 
     def count(self, outcome: str, count: int = 1) -> None:
-        """Count what happened to values of the namespace."""
+        """Count values with an outcome of :meth:`rolehost.api.Recorder.cache`."""
         self._guard.count(self.namespace, outcome, count)
 
     def tags(self, tags: Collection[str]) -> list[str]:
-        """Return the names of tags in the cache, or raise CapabilityMissing."""
+        """Return tags as the cache names them, or raise CapabilityMissing."""
         if not tags:
             return []
         if "tags" not in self.cache.capabilities:

@@ -33,7 +33,7 @@ def check_namespace(namespace: str) -> None:
 
 
 def digest(text: str) -> str:
-    """Return 40 characters that stand for a text of any length."""
+    """Return 40 characters that stand for a text."""
     return blake2b(text.encode(errors="surrogatepass"), digest_size=20).hexdigest()
 
 
@@ -67,7 +67,6 @@ def namespace_of(function: str) -> str:
 
 
 def _types(value: Any) -> Any:
-    """Return the types of a value and of its parts, in the shape of the value."""
     name = f"{type(value).__module__}.{type(value).__qualname__}"
     if isinstance(value, (list, tuple)):
         return [name, [_types(each) for each in value]]
