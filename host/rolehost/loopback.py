@@ -1,7 +1,4 @@
-"""Addresses to listen on, and whether only programs on this machine can reach them.
-
-This module imports the standard library only, because the supervisor imports it.
-"""
+"""Addresses to listen on; the standard library only, because the supervisor imports it."""
 
 from __future__ import annotations
 
@@ -9,11 +6,7 @@ from ipaddress import IPv6Address, ip_address
 
 
 def names_loopback(host: str) -> bool:
-    """Return whether a host is ``localhost`` or a loopback address. No name is resolved.
-
-    Args:
-        host: a name or an address; an IPv6 address may stand in brackets.
-    """
+    """Return whether a host is ``localhost`` or a loopback address; no name is resolved."""
     if host.lower() == "localhost":
         return True
     if host.startswith("[") and host.endswith("]"):
@@ -30,8 +23,7 @@ def names_loopback(host: str) -> bool:
 def is_address(bind: str) -> bool:
     """Return whether ``[http] bind`` has a valid form.
 
-    A path must not contain NUL. At the beginning it would mean an abstract socket (unix(7)), which
-    has no permissions.
+    NUL at the beginning of a path would mean an abstract socket (unix(7)), without permissions.
     """
     if "\0" in bind:
         return False

@@ -1,10 +1,8 @@
 """Folders, files and sockets that only the current user can use, from the moment they exist.
 
-Each is created with its final mode (mkdir(2), open(2), bind(2)), so there is no moment at which
-other users can open it, and no umask can widen it. A path that exists is checked before it is
-used: it is an error if another user has put something there.
-
-This module imports the standard library only, because the supervisor imports it.
+Each is created with its final mode (mkdir(2), open(2), bind(2)), which no umask can widen. A path
+that exists is checked before it is used. This module imports the standard library only, because the
+supervisor imports it.
 """
 
 from __future__ import annotations
@@ -21,7 +19,6 @@ from pathlib import Path
 
 from rolehost.errors import StartError
 
-#: Mode bits of group and others.
 _OTHERS = 0o077
 
 
@@ -153,21 +150,14 @@ def bind_private(listener: socket.socket, path: Path) -> None:
 
 
 def check_socket(path: Path) -> bool:
-    """Check that a path is free or a socket of the current user; return whether it exists.
-
-    Raises:
-        NotPrivate: the path belongs to another user, or is not a socket.
-    """
+    """Return whether the path exists; NotPrivate if it is not a socket of the current user."""
     return _is_mine(path, stat.S_ISSOCK, "a socket")
 
 
 def peer_user(connection: socket.socket) -> int | None:
-    """Return the user id of the process at the other end of a Unix stream socket.
+    """Return the effective user id at the other end of a Unix socket; None: the system has no way.
 
     ``SO_PEERCRED`` of unix(7) on Linux, ``LOCAL_PEERCRED`` of unix(4) on macOS and FreeBSD.
-
-    Returns:
-        The effective user id; None if the system has no way to ask.
     """
     try:
         if hasattr(socket, "SO_PEERCRED"):

@@ -1,11 +1,8 @@
 """Redaction of secrets and resolved references in all output of the host.
 
 A deployment registers the texts of its references (``${file:…}``, ``${NAME}``) and its secrets when
-it is read. All errors, problems, log lines and listings pass through :func:`masked`, which replaces
-these texts by asterisks. The value of such a setting is never printed: see
-:class:`rolehost.deployment.Origin`.
-
-This module imports the standard library only, because the supervisor imports it.
+it is read, and all output passes through :func:`masked`. This module imports the standard library
+only, because the supervisor imports it.
 """
 
 from __future__ import annotations
@@ -15,7 +12,6 @@ import re
 from collections.abc import Iterable
 from urllib.parse import unquote, urlsplit
 
-#: Replaces a text that is not shown.
 HIDDEN = "********"
 
 #: Length of the shortest text that is replaced. Shorter texts would match by chance.
@@ -24,12 +20,10 @@ SHORTEST = 4
 #: Length from which a text is replaced inside longer words too.
 ANYWHERE = 12
 
-#: Values of variables that are not replaced: a word, a number, a path. Such a text is part of many
-#: unrelated messages.
+#: Variables that are words, numbers or paths: many unrelated messages contain them.
 _PLAIN = re.compile(r"[A-Za-z_-]+|[0-9.]+|\.{0,2}/.*", re.DOTALL)
 
-#: Well-known passwords, and names of engines that are often used as passwords. They are no secret,
-#: and are words of many messages.
+#: Well-known passwords and names of engines. They are no secret, and are words of many messages.
 _COMMON = frozenset(
     [
         "admin",
@@ -55,12 +49,10 @@ _reported: dict[str, tuple[str, ...]] = {}
 
 
 def hide(owner: str, secrets: Iterable[str], variables: Iterable[str] = ()) -> None:
-    """Replace these texts from now on, in this process.
+    """Replace these texts, instead of the owner's earlier ones, from now on in this process.
 
-    Args:
-        owner: name of the owner; replaces its earlier texts.
-        secrets: texts of secrets and files. If a text is a URL, its password is replaced too.
-        variables: texts of environment variables. Words, numbers and paths are not replaced.
+    If a secret is a URL, its password is replaced too. Variables that are words, numbers or paths
+    are not replaced.
     """
     texts = {*secrets, *(text for text in variables if not _PLAIN.fullmatch(text))}
     texts |= {part for text in texts for part in _passwords(text)}
@@ -80,7 +72,7 @@ def hides() -> bool:
 
 
 def masked(text: str) -> str:
-    """Return a text in which asterisks replace the texts of :func:`hide`."""
+    """Replace the texts of :func:`hide` by asterisks."""
     for texts in tuple(_reported.values()):
         for each in texts:
             if each in text:
@@ -89,7 +81,7 @@ def masked(text: str) -> str:
 
 
 def without(text: str, hidden: Iterable[str]) -> str:
-    """Return a text in which asterisks replace other texts; short ones only as whole words."""
+    """Replace other texts by asterisks; short ones only as whole words."""
     for each in hidden:
         if len(each) >= ANYWHERE:
             text = text.replace(each, HIDDEN)
