@@ -59,7 +59,7 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def nearest(self, name: str) -> str:
-        """Return a hint that names a similar command, or empty text."""
+        """Return a hint, or empty text."""
         from rolehost.suggest import did_you_mean
 
         return did_you_mean(name, self.targets())

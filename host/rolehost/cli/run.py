@@ -87,10 +87,9 @@ def _same_deployment(context: Context) -> list[str]:
 
 
 def _migrated(composition: Composition) -> bool:
-    """Apply migrations before anything starts; return False if the database cannot be reached.
+    """Apply migrations; return False if the database cannot be reached.
 
-    In that case the processes start without the database. They answer liveness probes while they
-    wait for it, and one of them applies the migrations later.
+    The processes then answer liveness probes while they wait for it, and one of them migrates.
     """
     backend = composition.backends.get("database")
     if backend is None:
