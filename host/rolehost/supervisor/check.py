@@ -23,7 +23,7 @@ class CheckProcess:
     """A process that runs :mod:`rolehost.supervisor.check_program`; OSError if none can be made.
 
     Without ``older`` it checks the deployment on disk and applies the migrations of the phase
-    *pre*. ``older`` has the ids of the processes that ran before the reload: when all have ended,
+    *pre*. ``older`` has the ids of the processes that ran before the reload: if all have ended,
     it applies the phase *post* for the texts in ``plan.sources``. It must have composed at ``due``
     (monotonic seconds; None if it has).
     """

@@ -41,7 +41,7 @@ class NothingToRun(RolehostError):
 
 
 def main() -> int:
-    """Write the answer; return 0, because the answer says whether the check succeeded."""
+    """Write the answer, which says whether the check succeeded; return 0."""
     parser = argparse.ArgumentParser(prog="python -m rolehost.supervisor.check_program")
     parser.add_argument("--deployment", type=Path)
     parser.add_argument("--plugins")
@@ -112,7 +112,7 @@ def _check(options: argparse.Namespace, kept: int, output: int) -> dict[str, Any
 
 
 def _migrate_post(options: argparse.Namespace, kept: int) -> dict[str, Any]:
-    """Apply the phase *post*; it waits if other deployments of the fleet have older processes."""
+    """Apply the phase *post* unless older processes run, as other deployments may have them."""
     composition = _compose(options, Sources.kept(kept))
     sets = [HOST_SET, *composition.schema_sets]
     with _database(composition) as database:

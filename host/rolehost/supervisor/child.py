@@ -243,7 +243,6 @@ def spawn(
 def _execute(
     command: Sequence[str], inherited: Mapping[str, int], variables: Mapping[str, str], parent: int
 ) -> NoReturn:
-    """After the fork, in the child: become the program."""
     try:
         become_child(parent)
         numbers = {name: str(number) for name, number in inherited.items()}

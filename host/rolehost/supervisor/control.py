@@ -21,10 +21,8 @@ from typing import Any
 from rolehost.private import NotPrivate, bind_private, check_socket, peer_user, private_folder
 from rolehost.redaction import masked
 
-#: Request for a reload.
 RELOAD = b"reload\n"
 
-#: Connections that may wait to be accepted.
 BACKLOG = 8
 
 #: Name of the folder with the sockets of a user's supervisors, before the user's number.
@@ -142,8 +140,7 @@ class RunningSupervisor:
     def reload(self, timeout: float) -> Iterator[dict[str, Any]]:
         """Ask for a reload; return its progress, and ``result`` at the end unless it dies first.
 
-        If no line comes in ``timeout`` seconds, the iterator raises TimeoutError; the reload goes
-        on.
+        After ``timeout`` seconds without a line it raises TimeoutError; the reload goes on.
         """
         self._connection.settimeout(timeout)
         self._connection.sendall(RELOAD)
@@ -158,8 +155,7 @@ class RunningSupervisor:
 def running_supervisors() -> list[RunningSupervisor]:
     """Return the running supervisors of this user, root included. The caller closes them.
 
-    Sockets that killed supervisors left behind are removed. NotPrivate: other users have access to
-    the folder.
+    Sockets of killed supervisors are removed. NotPrivate: other users have access to the folder.
     """
     own = folder()
     if not os.path.lexists(own):

@@ -1,12 +1,11 @@
 """Processes that live and make no progress (watchdog).
 
 A process is *hung* if one of its parts was silent for ``[supervisor] hang`` seconds. The
-supervisor asks it for the stacks of its threads, logs it with them, shows it on the board that the
-other processes read, and sends TERM; it kills the process when the grace of its role is over. Then
-the process is restarted like one that died.
+supervisor logs the stacks of its threads, shows it on the board that the other processes read,
+sends TERM, and kills it when the grace of its role is over.
 
-The master of the role http watches its worker processes itself and ends those that hang. It writes
-``hung`` and ``lost`` to its status pipe, and they are logged and counted here.
+The master of the role http ends its hung worker processes itself. It writes ``hung`` and ``lost``
+to its status pipe, and they are logged and counted here.
 """
 
 from __future__ import annotations

@@ -26,8 +26,7 @@ from rolehost.supervisor.plan import ProcessPlan
 from rolehost.supervisor.reload import Reload, Replacement
 from rolehost.supervisor.report import StatusReport
 
-#: Exit statuses of a child after which a restart is of no use: wrong command line, wrong
-#: configuration, something that cannot start here, a program that cannot be executed.
+#: Exit statuses after which a restart is of no use: command line, configuration, start, program.
 CANNOT_START = frozenset({2, 3, 4, EXIT_NOT_EXECUTED})
 
 #: Exit status of the supervisor if it had to kill a process at the end.
@@ -260,7 +259,7 @@ class Supervisor:
             self._exit = self._exit or EXIT_KILLED
 
     def _cannot_start(self, slot: Slot, ended: Exit) -> None:
-        """End the first start: a process says that it cannot succeed."""
+        """End the first start, because a process says that it cannot succeed."""
         if slot.reason:
             self._report("error", f"{slot.role.role} cannot start: {slot.reason}")
         self._exit = ended.status

@@ -17,12 +17,10 @@ if TYPE_CHECKING:
 #: Environment variable that carries a :class:`ProcessPlan` as JSON.
 PLAN_VARIABLE = "ROLEHOST_PLAN"
 
-#: Argument of role processes that migrate the schema themselves, because the database could not
-#: be reached when ``rolehost run`` began.
+#: Role processes with it migrate, because ``rolehost run`` could not reach the database.
 MIGRATE = "--migrate"
 
-#: The order in which roles are drained: first no more requests, then no ticks, then no events,
-#: and last the jobs that those have enqueued.
+#: The order of the drain: jobs last, because requests, ticks and events enqueue them.
 DRAIN_ORDER = ("http", "scheduler", "consumer", "worker")
 
 #: Seconds the scheduler may take to stop; it holds no work.

@@ -165,7 +165,6 @@ class Reload:
         return {"words": f"migrations of the phase post were not applied: {words}"}
 
     def _result(self, outcome: str, status: int = 0, **fields: Any) -> dict[str, Any]:
-        """Return the result for the command; ``status`` is its exit status."""
         seconds = round(time.monotonic() - self._began, 2)
         return {"outcome": outcome, "status": status, "seconds": seconds, **fields}
 
