@@ -1,4 +1,4 @@
-"""Hundreds of plugins installed, a hundred enabled: what they cost."""
+"""The cost of hundreds of installed plugins, a hundred of them enabled."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ DURATION = "about 40 s; --short: 25 s"
 
 INSTALLED, ENABLED = 500, 100
 
-#: Seconds; the least of several measurements, since other work on the machine only adds.
+#: Seconds; the minimum of several measurements, because other load only adds time.
 DISCOVERY, CHECK = 0.100, 1.0
 
-#: Processor time of a request to the last of a hundred plugins, to that of one to a plugin alone.
+#: Processor time of a request to the last of a hundred plugins, relative to a single plugin.
 RATIO = 1.05
 
-#: Slices of requests that are compared, in each process that compares.
+#: Number of compared slices of requests in each comparing process.
 SLICES = 100
 
-#: Seconds to wait for a quiet machine before each measurement.
+#: Maximum seconds to wait for a quiet machine before each measurement.
 PATIENCE = 3.0
 
 #: Megabytes (of 1,000,000 bytes).
@@ -94,10 +94,10 @@ def rolehost_checks():
     return [Check(name="manyNUMBER", fn=lambda services: None)]
 '''
 
-#: As long as the metadata of a package that is well described.
+#: As long as the metadata of a well-documented package.
 DESCRIPTION = "Classifier: Programming Language :: Python :: 3\n" * 20 + "\n" + "A line.\n" * 400
 
-#: Prints the seconds of the first discovery in a fresh process, and how many were found.
+#: Prints the seconds of the first discovery in a new process, and the number of found plugins.
 DISCOVER = """
 import json, time
 from rolehost.discovery import installed
@@ -108,7 +108,7 @@ print(json.dumps([time.perf_counter() - began, len(found)]))
 
 
 def prove(options: Options) -> Figures:
-    """Measure discovery, check and requests in fresh processes, then the memory of servers."""
+    """Measure discovery, check and requests in new processes, then the memory of servers."""
     times = 3 if options.short else 9
     line = options.progress(2 * times + 2, "discovering")
     with TemporaryDirectory(prefix="rolehost-proof-") as name:
@@ -125,7 +125,7 @@ def prove(options: Options) -> Figures:
             checks.append(passed)
             computed.append(used)
             line.advance()
-        # On a machine with more work than cores, waiting for a core is not the command's time.
+        # If the machine has more work than cores, the wait for a core does not count.
         judged = computed if crowded() else checks
         assert min(judged) <= CHECK, f"the check took {checks} s, computing for {computed} s"
         line.relabel("answering")
@@ -170,7 +170,7 @@ def spread_out(folder: Path) -> dict[str, str]:
 
 
 def discovery(folder: Path, env: dict[str, str], line: Task) -> float:
-    """Return the seconds of the first discovery in a fresh process."""
+    """Return the seconds of the first discovery in a new process."""
     out = subprocess.run(
         [sys.executable, "-c", DISCOVER], cwd=folder, env=env, stdout=subprocess.PIPE, check=True
     ).stdout
@@ -181,7 +181,7 @@ def discovery(folder: Path, env: dict[str, str], line: Task) -> float:
 
 
 def check(folder: Path, env: dict[str, str]) -> tuple[float, float]:
-    """Return the seconds of ``rolehost check``: those that passed, and those it computed."""
+    """Return the elapsed seconds and the processor seconds of ``rolehost check``."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     began = time.perf_counter()
     done = subprocess.run(
@@ -200,12 +200,12 @@ def check(folder: Path, env: dict[str, str]) -> tuple[float, float]:
 
 
 def crowded() -> bool:
-    """Say whether more wants to run on this machine than it has processors for."""
+    """Return whether the machine has more runnable processes than processors."""
     return os.getloadavg()[0] > (os.cpu_count() or 1)
 
 
 def requests(folder: Path, env: dict[str, str]) -> dict[str, float]:
-    """Return what :mod:`tests.proofs.many_requests` finds in a fresh process."""
+    """Return the result of :mod:`tests.proofs.many_requests` in a new process."""
     out = subprocess.run(
         [sys.executable, "-m", "tests.proofs.many_requests", str(ENABLED), str(SLICES)],
         cwd=folder,
@@ -238,6 +238,6 @@ def memory(server: Server) -> float:
 
 
 def spread(samples: list[float], digits: int = 0) -> str:
-    """Write the least, the median and the most of some samples."""
+    """Return the minimum, the median and the maximum of samples as text."""
     asked = (min(samples), statistics.median(samples), max(samples))
     return "/".join(f"{each:.{digits}f}" for each in asked)

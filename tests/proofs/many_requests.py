@@ -1,9 +1,9 @@
-"""Part of ``many-plugins``: a request to the last of many plugins beside one to a plugin alone.
+"""Part of ``many-plugins``: a request to the last of many plugins, and one to a single plugin.
 
 ``python -m tests.proofs.many_requests PLUGINS SLICES``, with the plugins on ``PYTHONPATH``. Both
-hosts live in this process and are asked in turns, slice by slice, so that what slows the machine
-down for a while slows both. Printed as JSON: the calls of a request with each, as Python's
-profiler counts them, and the median of the slices' ratios of processor time.
+hosts run in this process and get slices of requests in turns, so that other load affects both
+equally. The output is JSON: the calls of a request on each host, counted by Python's profiler, and
+the median ratio of the processor times of the slices.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Ask = Callable[[], None]
 
 
 def main(plugins: int, slices: int) -> None:
-    """Print what a request costs in a host of so many plugins, and in one of the last alone."""
+    """Print the cost of a request in a host with all plugins, and with only the last one."""
     names = [f"many{number:03}" for number in range(plugins)]
     path = f"/{names[-1]}/4/42"
     with open_host(names) as all_of_them, open_host(names[-1:]) as alone:
@@ -36,7 +36,7 @@ def main(plugins: int, slices: int) -> None:
         for ask in (many, one):
             for _ in range(SLICE):
                 ask()
-        gc.freeze()  # as a process does before it is ready
+        gc.freeze()  # as in a role process before it is ready
         print(
             json.dumps(
                 {
@@ -49,7 +49,7 @@ def main(plugins: int, slices: int) -> None:
 
 
 def asking(host: Host, path: str) -> Ask:
-    """Return a function that sends a request to the host's application and sees it answered."""
+    """Return a function that sends a request to the host's application and checks the answer."""
     application = build(
         host.composition, host.services, Recorders(), host.composition.deployment.host
     )
@@ -89,7 +89,7 @@ def asking(host: Host, path: str) -> Ask:
 
 
 def calls(ask: Ask) -> int:
-    """Count the calls of Python and C functions that one request makes."""
+    """Count the calls of Python and C functions in one request."""
     counted = 0
 
     def count(_frame: FrameType, event: str, _argument: object) -> None:

@@ -1,4 +1,4 @@
-"""GitHub's real payloads, sent by Svix's own client, arrive unchanged and verifiable."""
+"""GitHub's real payloads, sent by Svix's client, arrive unchanged and can be verified."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ PROMISE = (
 DURATION = "about 15 s"
 
 PAYLOADS = 329
-#: Seconds in which everything must have arrived.
+#: Timeout in seconds for all deliveries.
 PATIENCE = 120.0
 
 
 def prove(options: Options) -> Figures:
-    """Send every payload both ways; ``--short`` changes nothing, it is short already."""
+    """Send every payload both ways; ``--short`` changes nothing, because the proof is short."""
     examples = list(payloads())
     assert len(examples) == PAYLOADS, f"{len(examples)} payloads in the package"
     with embedded() as deployed:
@@ -41,7 +41,7 @@ def payloads() -> Iterator[tuple[str, Any]]:
     """Yield (event type, payload) of every example.
 
     Raises:
-        Unavailable: the package is not there.
+        Unavailable: the package is not installed.
     """
     index = FIXTURES / "octokit-webhooks-examples-7.6.1" / "api.github.com" / "index.json"
     if not index.is_file():
@@ -52,7 +52,7 @@ def payloads() -> Iterator[tuple[str, Any]]:
 
 
 def over_rest(deployed: Deployed, examples: list[tuple[str, Any]], options: Options) -> Figures:
-    """Send by ``message.create``; what the client puts on the wire is what must arrive."""
+    """Send with ``message.create``; exactly the bytes that the client sends must arrive."""
     from svix.api import MessageIn
 
     client = svix_client(deployed)
@@ -70,7 +70,7 @@ def over_rest(deployed: Deployed, examples: list[tuple[str, Any]], options: Opti
 def through_stream(
     deployed: Deployed, examples: list[tuple[str, Any]], options: Options
 ) -> Figures:
-    """Publish as events of the ingest topic; the message is found again by its event id."""
+    """Publish to the ingest topic; the event id identifies the message."""
     from rolehost.api import Event
 
     client = svix_client(deployed)
@@ -98,7 +98,7 @@ def through_stream(
 
 
 def arrived(client: Any, app: str, receiver: Receiver, sent: dict[str, bytes]) -> Figures:
-    """Compare what arrived with what was sent, and with the attempts that the API lists."""
+    """Compare the received messages with the sent ones and with the attempts in the API."""
     everything = receiver.wait(lambda: sent.keys() <= receiver.ledger.keys(), PATIENCE)
     assert everything, f"{len(receiver.ledger)} of {len(sent)}; refused: {receiver.refused[:3]}"
     assert not receiver.refused, receiver.refused[:3]
@@ -122,7 +122,7 @@ def arrived(client: Any, app: str, receiver: Receiver, sent: dict[str, bytes]) -
 
 
 def on_the_wire(message: Any) -> bytes:
-    """Return the bytes of the payload within the body that the client sends."""
+    """Return the bytes of the payload within the client's request body."""
     import msgspec
 
     body = message.model_dump_json(exclude_unset=True, by_alias=True).encode()
@@ -130,7 +130,7 @@ def on_the_wire(message: Any) -> bytes:
 
 
 def svix_client(deployed: Deployed) -> Any:
-    """Return Svix's own client with the server URL changed and nothing else."""
+    """Return Svix's client; only the server URL is changed."""
     try:
         from svix.api import Svix, SvixOptions
     except ImportError:
@@ -139,7 +139,7 @@ def svix_client(deployed: Deployed) -> Any:
 
 
 class subscribed:
-    """An application with an endpoint at a receiver that verifies every delivery."""
+    """An application with an endpoint whose receiver verifies every delivery."""
 
     def __init__(self, deployed: Deployed, client: Any, app: str) -> None:
         self._client = client

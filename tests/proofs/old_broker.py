@@ -1,4 +1,4 @@
-"""Stands for a broker of Kafka 0.10.1: says which versions it knows, and who it is."""
+"""A stub of a Kafka 0.10.1 broker: answers only its API versions and its metadata."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _UNSUPPORTED = 35
 
 @contextmanager
 def old_broker() -> Iterator[int]:
-    """Answer on a port of 127.0.0.1, which is given, until the block ends."""
+    """Answer on a port of 127.0.0.1 during the block; give the port."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
 

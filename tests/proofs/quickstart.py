@@ -1,4 +1,4 @@
-"""The README's quickstart, in a fresh clone, with exactly its commands."""
+"""The README's quickstart in a new clone with exactly its commands."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ PROMISE = (
 )
 DURATION = "about 40 s"
 
-#: Seconds from the clone to the listed attempt.
+#: Maximum seconds from the clone to the listed attempt.
 LIMIT = 60.0
 
-#: Where the README says that the host answers.
+#: The host's address in the README.
 ADDRESS = "127.0.0.1:8000"
 
 
 def prove(options: Options) -> Figures:
-    """Clone, follow the README, look at the clock; ``--short`` is the same."""
+    """Clone, follow the README, and measure the time; ``--short`` changes nothing."""
     for command in ("git", "curl"):
         if shutil.which(command) is None:
             raise Unavailable(f"{command} is not installed")
@@ -72,7 +72,7 @@ def prove(options: Options) -> Figures:
 
 
 def _commands(clone: Path, address: str) -> list[str]:
-    """Return the four commands of the README's terminals, in their order."""
+    """Return the four commands of the README's terminals in order."""
     found = [
         block.text.strip().replace(ADDRESS, address)
         for block in blocks(clone / "README.md")
@@ -83,7 +83,7 @@ def _commands(clone: Path, address: str) -> list[str]:
 
 
 def _address() -> str:
-    """Return the README's address, or another one where that is in use on this machine."""
+    """Return the README's address, or another one if it is in use on this machine."""
     host, _, port = ADDRESS.partition(":")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -95,7 +95,7 @@ def _address() -> str:
 
 
 def _environ(address: str) -> dict[str, str]:
-    """Return the variables of the commands: none, unless the README's port is in use."""
+    """Return the environment of the commands: empty, unless the README's port is in use."""
     return {} if address == ADDRESS else {"ROLEHOST__HTTP__BIND": address}
 
 

@@ -1,4 +1,4 @@
-"""A deployment is reloaded again and again under load: no request fails, no work is lost."""
+"""Reload a deployment repeatedly under load: no request fails, no work is lost."""
 
 from __future__ import annotations
 
@@ -36,22 +36,22 @@ DURATION = "about 5 min; --short: 30 s"
 
 #: Requests a second.
 RATE = 500.0
-#: Seconds after the load in which everything must have had its effect.
+#: Timeout in seconds, after the load, for all effects.
 PATIENCE = 180.0
 #: Orders in one unit of work of a burst.
 TOGETHER = 500
-#: Number of the first order of the bursts; those of requests begin at 0.
+#: Number of the first order of the bursts; the orders of requests start at 0.
 BURSTS = 10_000_000
 
 
 class Size(NamedTuple):
-    """How large a run is.
+    """The size of a run.
 
     Attributes:
-        engines: whether it is on PostgreSQL, Redis and Kafka instead of the embedded default.
-        reloads: that take place.
-        mistakes: that are refused or rolled back, in between.
-        backlog: orders before the first reload; half as many again when few are left.
+        engines: True for PostgreSQL, Redis and Kafka instead of the embedded default.
+        reloads: number of successful reloads.
+        mistakes: number of reloads between them that are refused or rolled back.
+        backlog: orders before the first reload; half as many are added when few are left.
     """
 
     engines: bool
@@ -78,7 +78,7 @@ access_log = false
 {also}
 """
 
-#: Mistake → (more plugins, another section, exit status of the command).
+#: Error → (more plugins, another section, exit status of the command).
 MISTAKES: dict[str, tuple[str, str, int]] = {
     "a plugin that nobody has": (', "extra"', "", 3),
     "no TOML": ("", "[embedded", 3),
@@ -89,7 +89,7 @@ MISTAKES: dict[str, tuple[str, str, int]] = {
 
 
 def prove(options: Options) -> Figures:
-    """Reload under load on the embedded default; the full form then on engines as well."""
+    """Reload under load on the embedded default; the full form also uses the engines."""
     figures: dict[str, Any] = {}
     for size in SHORT if options.short else FULL:
         with ExitStack() as stack:
@@ -142,12 +142,12 @@ def measured(ground: Ground, size: Size, options: Options) -> dict[str, Any]:
 
 
 class Ground(NamedTuple):
-    """What the deployment stands on.
+    """The backends of the deployment.
 
     Attributes:
-        prefix: of the names of figures.
-        plugins: as in the file.
-        sections: as in the file.
+        prefix: prefix of the names of figures.
+        plugins: the plugins, as in the file.
+        sections: the sections, as in the file.
     """
 
     prefix: str
@@ -156,7 +156,7 @@ class Ground(NamedTuple):
 
     @classmethod
     def of(cls, engines: Engines) -> Ground:
-        """Return the ground of a fleet."""
+        """Return the ground on a fleet's engines."""
         return cls(
             "engines_",
             '"postgres", "redis", "kafka"',
@@ -170,15 +170,15 @@ EMBEDDED = Ground("", '"embedded"', '[embedded]\npath = "service.db"\n')
 
 
 class Deployment(NamedTuple):
-    """The deployment that is reloaded.
+    """The deployment to reload.
 
     Attributes:
-        path: its file.
-        port: of its role http.
-        ground: what it stands on.
+        path: the deployment file.
+        port: port of the role http.
+        ground: its backends.
         host: its supervisor.
-        services: to look into the database.
-        environ: what commands need besides, to find the plugins.
+        services: services to read the database.
+        environ: further environment of commands, to find the plugins.
     """
 
     path: Path
@@ -189,11 +189,11 @@ class Deployment(NamedTuple):
     environ: dict[str, str]
 
     def write(self, more: str = "", also: str = "") -> None:
-        """Change the file."""
+        """Rewrite the file."""
         write(self.path, self.port, self.ground, more, also)
 
     def reload(self) -> tuple[int, dict[str, Any]]:
-        """Ask for a reload; return the command's exit status and what it printed."""
+        """Request a reload; return the command's exit status and output."""
         command = [sys.executable, "-m", "rolehost", "reload", str(self.path), "--json"]
         done = subprocess.run(
             command, env={**os.environ, **self.environ}, capture_output=True, text=True, check=False
@@ -202,7 +202,7 @@ class Deployment(NamedTuple):
         return done.returncode, json.loads(done.stdout)
 
     def burst(self, orders: range) -> None:
-        """Take orders from a program, many in each unit of work."""
+        """Take orders in this program, many in each unit of work."""
         for first in range(0, len(orders), TOGETHER):
             numbers = orders[first : first + TOGETHER]
             with self.services.unit_of_work() as work:
@@ -236,7 +236,7 @@ class Deployment(NamedTuple):
 
 
 class Driver:
-    """Reloads, with and without the plugin that comes and goes, and makes mistakes in between."""
+    """Reloads with and without the optional plugin, with faulty reloads between."""
 
     def __init__(self, deployment: Deployment, size: Size, options: Options) -> None:
         self._deployment = deployment
@@ -247,7 +247,7 @@ class Driver:
         self.mistakes: list[str] = []
         self.queued: list[int] = []
         self.killed = 0
-        #: The orders that were taken from here.
+        #: The orders that this program has taken.
         self.taken = range(BURSTS, BURSTS)
 
     def take(self, orders: int) -> None:
@@ -257,7 +257,7 @@ class Driver:
         self.taken = range(BURSTS, more.stop)
 
     def run(self) -> None:
-        """Do it all; the plugin is there at the end."""
+        """Run all reloads; at the end the optional plugin is enabled."""
         size = self._size
         due = [(n + 1) * size.reloads // (size.mistakes + 1) for n in range(size.mistakes)]
         names = list(MISTAKES)
@@ -285,7 +285,7 @@ class Driver:
         assert status == wanted, f"{name}: {result}"
         self.mistakes.append(name)
         if self._random.random() < 0.5:
-            # The bad file is still there: what is started again must not read it.
+            # The bad file still exists: restarted processes must not read it.
             self._kill_worker()
         self._task.advance()
 
@@ -302,7 +302,7 @@ class Driver:
 
 
 def write(path: Path, port: int, ground: Ground, more: str = "", also: str = "") -> None:
-    """Write a deployment file as an editor does, in one step."""
+    """Write a deployment file atomically, as an editor does."""
     draft = path.with_suffix(".draft")
     draft.write_text(
         FILE.format(
@@ -314,7 +314,7 @@ def write(path: Path, port: int, ground: Ground, more: str = "", also: str = "")
 
 @contextmanager
 def deployed(ground: Ground) -> Iterator[Deployment]:
-    """Run the deployment, with the plugin that comes and goes, until the block ends."""
+    """Run the deployment with the optional plugin during the block."""
     with TemporaryDirectory(prefix="rolehost-proof-") as name:
         folder = Path(name)
         path, port = folder / "reload.toml", free_port()
@@ -333,7 +333,7 @@ def deployed(ground: Ground) -> Iterator[Deployment]:
 
 
 def site(folder: Path) -> str:
-    """Write the metadata by which the host finds the plugins, and their table; return where."""
+    """Write the distribution metadata of the plugins and their table; return the folder."""
     metadata = folder / "site" / "rolehost_reload_proof-1.0.dist-info"
     metadata.mkdir(parents=True)
     (metadata / "METADATA").write_text(
@@ -354,7 +354,7 @@ def site(folder: Path) -> str:
 
 @contextmanager
 def loaded(port: int) -> Iterator[Any]:
-    """Run the load until the block ends; give what stops it and returns its report."""
+    """Run the load during the block; give a function that stops it and returns its report."""
     command = [sys.executable, "-m", "tests.proofs.reload_load", str(port), str(RATE)]
     with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

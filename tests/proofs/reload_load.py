@@ -1,7 +1,7 @@
-"""Requests at a steady rate over kept and over fresh connections; every failure is counted.
+"""Send requests at a steady rate over kept and new connections, and count every failure.
 
-``python -m tests.proofs.reload_load PORT RATE``: a process of its own, so that the load is
-not held up by who drives the proof. It ends, and prints what happened, when its input ends.
+``python -m tests.proofs.reload_load PORT RATE``: a separate process, so that the proof does not
+slow down the load. When its input ends, it prints its report and exits.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ import time
 from collections import Counter
 from typing import NamedTuple
 
-#: Connections that are kept, and tasks that open a new one for each request.
+#: Number of kept connections, and of tasks that open a new connection for each request.
 KEPT, FRESH = 24, 8
-#: Of so many requests one is an order, and one asks for what comes and goes.
+#: One of this number of requests is an order, and one goes to the optional route.
 ORDERS, EXTRAS = 10, 5
-#: Seconds after which an answer counts as not given.
+#: Timeout in seconds for an answer.
 TIMEOUT = 10.0
 
 
 class Answer(NamedTuple):
-    """What came back.
+    """One answer.
 
     Attributes:
-        status: of HTTP.
-        last: whether the server said that it closes the connection.
+        status: the HTTP status.
+        last: whether the server announced that it closes the connection.
     """
 
     status: int
@@ -34,7 +34,7 @@ class Answer(NamedTuple):
 
 
 class Failed(Exception):
-    """A request without an answer; says why in a word."""
+    """A request without an answer; the message is a word for the reason."""
 
 
 class Connection:
@@ -45,7 +45,7 @@ class Connection:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def ask(self, method: str, path: str, body: bytes, *, keep: bool) -> int:
-        """Send a request, return the status; open a connection where there is none.
+        """Send a request and return the status; open a connection if there is none.
 
         Raises:
             Failed: refused, reset or no answer in time.
@@ -79,7 +79,7 @@ class Connection:
         return Answer(int(lines[0].split()[1]), fields.get("connection") == "close")
 
     def close(self) -> None:
-        """Close it."""
+        """Close the connection."""
         if self._streams is not None:
             self._streams[1].close()
             self._streams = None
@@ -89,8 +89,8 @@ class Load:
     """All clients.
 
     Args:
-        port: of the service.
-        rate: requests a second, over all clients.
+        port: port of the service.
+        rate: requests per second of all clients together.
     """
 
     def __init__(self, port: int, rate: float) -> None:
@@ -145,7 +145,7 @@ class Load:
             self.failures[f"status {status}"] += 1
 
     def report(self) -> dict[str, object]:
-        """Return what happened."""
+        """Return the counts of answers and failures."""
         seconds = time.monotonic() - self._began
         answered = sum(self.statuses.values())
         return {

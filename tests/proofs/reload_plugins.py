@@ -1,7 +1,7 @@
-"""Plugins of the proof ``reload``: each effect is a row, so that what is lost or doubled shows.
+"""Plugins of the proof ``reload``: each effect is a row, which reveals lost and double effects.
 
-``orders`` is always there. ``extras`` comes and goes: a route, an actor, a handler. ``stuck``
-composes and cannot start.
+``orders`` is always enabled. ``extras`` is optional: a route, an actor, a handler. ``stuck``
+composes but cannot start.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from rolehost.api import (
     hookimpl,
 )
 
-#: Import name of the package with the table, which the proof writes.
+#: Import name of the package with the table; the proof writes this package.
 TABLES = "reload_proof_tables"
 
-#: Seconds that a job takes, so that there is a queue.
+#: Duration of a job in seconds, so that a queue builds up.
 WORK = 0.005
 
 
@@ -49,7 +49,7 @@ def count(job: JobContext, number: int) -> None:
 
 @actor(queue="orders")
 def count_extra(job: JobContext, number: int) -> None:
-    """Have an effect, while its plugin is enabled; wait otherwise."""
+    """Have an effect; if its plugin is not enabled, the job waits."""
     with job.services.unit_of_work() as work:
         effect(work, "count_extra", number)
 
@@ -63,17 +63,17 @@ def heard(context: EventContext, event: Event[int]) -> None:
 
 @handler(topic="orders", group="extras", payload=int)
 def heard_extra(context: EventContext, event: Event[int]) -> None:
-    """Have an effect, while its plugin is enabled; read on from there otherwise."""
+    """Have an effect; if its plugin was not enabled, reading resumes at the same position."""
     with context.services.unit_of_work() as work:
         effect(work, "heard_extra", event.data)
 
 
-#: Each kind of effect; every order has each once.
+#: The kinds of effects; every order has each of them once.
 KINDS = ("count", "count_extra", "heard", "heard_extra")
 
 
 class Ping:
-    """Answers at once."""
+    """Answers immediately."""
 
     async def on_get(self, req: Any, resp: Any) -> None:
         """Answer."""
@@ -81,7 +81,7 @@ class Ping:
 
 
 class Orders:
-    """Takes orders: a number each."""
+    """Takes orders; each has a number."""
 
     def on_post(self, req: Any, resp: Any) -> None:
         """Enqueue two jobs and publish an event, in one unit of work."""
@@ -129,7 +129,7 @@ class OrdersPlugin:
 
 
 class ExtrasPlugin:
-    """Comes and goes."""
+    """Enabled by some reloads only."""
 
     @hookimpl
     def rolehost_plugin(self) -> PluginInfo:
@@ -149,7 +149,7 @@ class ExtrasPlugin:
 
 
 class StuckPlugin:
-    """Composes well, and cannot start in the last role that is replaced."""
+    """Composes, but cannot start in the role that is replaced last."""
 
     @hookimpl
     def rolehost_plugin(self) -> PluginInfo:

@@ -1,4 +1,4 @@
-"""Simulation finds what tests of one call after the other do not, and alarms nobody falsely."""
+"""Simulation finds errors that sequential tests miss, and gives no false alarms."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ PROMISE = (
 )
 DURATION = "about 6 min; --short: 35 s"
 
-#: Seeds within which a mistake or a mutation must be found.
+#: Maximum number of seeds to find an error or a mutation.
 SEARCH = 400
-#: Seeds of each right variant, of the host, and of the flagship: all of it, and a short run.
+#: Seeds for each right variant, for the host, and for the flagship, in a full and a short run.
 RIGHT, RIGHT_SHORT = 200, 5
 HOST, HOST_SHORT = 1000, 20
 FLAGSHIP, FLAGSHIP_SHORT = 10_000, 100
-#: Runs of the flagship that one process is given at a time.
+#: Flagship runs in one task of a process.
 PORTION = 100
-#: Seconds that 10,000 seeds of the flagship may take.
+#: Maximum seconds for 10,000 seeds of the flagship.
 BOUND = 300.0
-#: Mutations that take long to find, and are left out of a short run.
+#: Mutations that take long to find; a short run omits them.
 RARE = {"commit_offsets_over_gaps"}
 
 
 def prove(options: Options) -> Figures:
-    """Look for mistakes and mutations, replay what was found, then let the flagship hold."""
+    """Find errors and mutations, replay them, then run the flagship without a violation."""
     first = options.seed % 1_000_000_000
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(2, mp_context=context) as pool:
@@ -65,7 +65,7 @@ def prove(options: Options) -> Figures:
 
 
 def _search(pool: ProcessPoolExecutor, options: Options, first: int) -> list[Found]:
-    """Find every mistake, then every mutation; in their order."""
+    """Find every error, then every mutation, in order."""
     names = [each.__name__ for each in MISTAKES]
     mutants = [each.__name__ for each in MUTATIONS if not (options.short and each.__name__ in RARE)]
     task = options.progress(len(names) + len(mutants), "mistakes and mutations")
@@ -80,7 +80,7 @@ def _search(pool: ProcessPoolExecutor, options: Options, first: int) -> list[Fou
 
 
 def _replay(asked: dict[str, int], found: list[Found]) -> int:
-    """Run what was found in two other processes; return how many digests were the same."""
+    """Repeat the found runs in two other processes; return the number of equal digests."""
     wanted = {each.name: each.digest for each in found if each.name in asked}
     for hash_seed in ("1", "4321"):
         done = subprocess.run(
@@ -100,7 +100,7 @@ def _replay(asked: dict[str, int], found: list[Found]) -> int:
 
 
 def _no_false_alarm(pool: ProcessPoolExecutor, options: Options, first: int) -> int:
-    """Let the right variants and the host hold; return how many runs that were."""
+    """Run the right variants and the host without a violation; return the number of runs."""
     right = RIGHT_SHORT if options.short else RIGHT
     host = HOST_SHORT if options.short else HOST
     waiting = [
@@ -112,7 +112,7 @@ def _no_false_alarm(pool: ProcessPoolExecutor, options: Options, first: int) -> 
 
 
 def _flagship(pool: ProcessPoolExecutor, options: Options, first: int) -> tuple[int, float]:
-    """Let the flagship hold; return seeds and seconds."""
+    """Run the flagship without a violation; return seeds and seconds."""
     count = FLAGSHIP_SHORT if options.short else FLAGSHIP
     portion = min(PORTION, count // 2)
     began = time.monotonic()

@@ -1,7 +1,7 @@
-"""What the processes of the proof ``simulate`` do: many runs each, of one simulation.
+"""The child processes of the proof ``simulate``: each does many runs of one simulation.
 
-``python -m tests.proofs.simulate_runs`` reads names of mistakes with their seeds from standard
-input and prints the digests of the runs: what another process makes of the same seeds.
+``python -m tests.proofs.simulate_runs`` reads names of examples with their seeds from standard
+input and prints the digests of the runs, to compare them with another process.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ STEPS = 50
 
 
 class Found(NamedTuple):
-    """What came of some runs.
+    """The result of some runs.
 
     Attributes:
-        name: of what was run.
-        runs: how many.
-        seed: the first for which something was violated; None when all held.
-        violation: what was violated.
-        digest: of that run's trace.
-        trace: its last lines.
+        name: name of the simulation.
+        runs: number of runs.
+        seed: the first seed with a violation; None if there was none.
+        violation: the violated invariant.
+        digest: digest of that run's trace.
+        trace: the last lines of the trace.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Found(NamedTuple):
 
 
 def search(name: str, simulation: Simulation, first: int, count: int, steps: int = 200) -> Found:
-    """Run until something is violated, ``count`` times at most."""
+    """Run until there is a violation, at most ``count`` times."""
     for seed in range(first, first + count):
         run = simulation.run(seed, steps)
         if run.violation is not None:
@@ -61,14 +61,14 @@ def mistake(name: str, right: bool, first: int, count: int) -> Found:
 
 
 def mutation(name: str, first: int, count: int) -> Found:
-    """Run the host's own plugin over a broken host."""
+    """Run the host's example plugin on a broken host."""
     mutate = next(each for each in MUTATIONS if each.__name__ == name)
     with mutate(), closing(ledgerbook_simulation()) as simulation:
         return search(name, simulation, first, count)
 
 
 def whole(first: int, count: int) -> Found:
-    """Run the host's own plugin over the host as it is."""
+    """Run the host's example plugin on the unchanged host."""
     with closing(ledgerbook_simulation()) as simulation:
         return search("host", simulation, first, count)
 
@@ -80,19 +80,19 @@ def webhooks(first: int, count: int) -> Found:
 
 @functools.cache
 def _flagship() -> Simulation:
-    """Return this process's simulation of the flagship, which takes a second to make."""
-    # Imported here: the others need none of its distribution.
+    """Return this process's simulation of the flagship; creating it takes a second."""
+    # Imported here because the other simulations do not need this distribution.
     from contrib.testing.tests.simulation.flagship import flagship
 
     simulation = flagship()
     simulation.run(0, STEPS)
-    # What is there now stays: the collector need not look at it again.
+    # The existing objects stay alive, so the garbage collector need not scan them again.
     gc.freeze()
     return simulation
 
 
 def ledgerbook_simulation() -> Simulation:
-    """Return a simulation of the host's own plugin."""
+    """Return a simulation of the host's example plugin."""
     return Simulation(
         [ledgerbook],
         actions=ledgerbook.ACTIONS,
@@ -102,7 +102,7 @@ def ledgerbook_simulation() -> Simulation:
 
 
 def main() -> None:
-    """Print the digests of the runs that are asked for."""
+    """Print the digests of the requested runs."""
     asked: dict[str, int] = json.load(sys.stdin)
     print(json.dumps({name: mistake(name, False, seed, 1).digest for name, seed in asked.items()}))
 

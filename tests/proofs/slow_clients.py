@@ -1,4 +1,4 @@
-"""Clients that drip their requests must not be felt by the others."""
+"""Clients that send very slowly (slowloris) must not affect other clients."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ PROMISE = (
 )
 DURATION = "about 40 s"
 
-#: Connections that drip, http processes, and the bound for healthy probes in seconds.
+#: Number of slow connections and http processes, and the limit for healthy probes in seconds.
 SLOW, PROCESSES, BOUND = 60, 2, 0.050
 #: Seconds between two bytes of one slow client.
 DRIP = 0.25
-#: Seconds after which the host gives a head or a body up, in this deployment.
+#: Timeout in seconds of the host for a head or a body in this deployment.
 TIMEOUT = 4
-#: Seconds that each of the two phases lasts.
+#: Duration of each of the two phases in seconds.
 FULL, SHORT = 15, 7
 #: Seconds between two probes.
 PAUSE = 0.01
@@ -42,7 +42,7 @@ BODY = (
     b"Content-Length: 100000\r\n\r\n{"
 )
 
-#: A plugin with one synchronous responder that decodes its body, as a distribution in a folder.
+#: A plugin with a synchronous responder that decodes its body, as a distribution in a folder.
 PLUGIN = """
 from rolehost.api import PLUGIN_API, PluginInfo, Route, hookimpl
 from rolehost.api.http import decode
@@ -64,7 +64,7 @@ ENTRY_POINTS = "[rolehost]\nproof = rolehost_proof\n"
 
 
 def prove(options: Options) -> Figures:
-    """Drip heads, then bodies, while another process probes; then send what must be refused."""
+    """Send heads slowly, then bodies, while another process probes; then send bad requests."""
     seconds = SHORT if options.short else FULL
     figures: dict[str, Any] = {"seed": options.seed, "slow": SLOW, "processes": PROCESSES}
     with deployment() as port:
@@ -80,7 +80,7 @@ def prove(options: Options) -> Figures:
 
 @contextmanager
 def deployment() -> Iterator[int]:
-    """Run ``ops`` and the plugin on two http processes; give their port."""
+    """Run ``ops`` and the plugin in two http processes; give their port."""
     with TemporaryDirectory(prefix="rolehost-proof-") as name:
         port, folder = free_port(), Path(name)
         installed = folder / "rolehost_proof-1.0.dist-info"
@@ -101,11 +101,11 @@ def deployment() -> Iterator[int]:
 
 
 class Drip:
-    """Slow clients, each coming back when it was cut off.
+    """Slow clients; each reconnects when the server closes its connection.
 
     Attributes:
-        cut: how many were cut off with 408.
-        dropped: how many were cut off in another way.
+        cut: number of connections closed with 408.
+        dropped: number of connections closed in another way.
     """
 
     def __init__(self, port: int, begin: bytes, chance: random.Random) -> None:
@@ -116,7 +116,7 @@ class Drip:
         self.dropped = 0
 
     async def run(self, seconds: float, task: Any) -> None:
-        """Drip for some seconds."""
+        """Send slowly for some seconds."""
         clients = [asyncio.create_task(self._client()) for _ in range(SLOW)]
         for _ in range(round(seconds)):
             await asyncio.sleep(1.0)
@@ -156,7 +156,7 @@ class Drip:
 
 @contextmanager
 def probing(port: int, seconds: float) -> Iterator[subprocess.Popen[str]]:
-    """Probe from a process of its own, so that the dripping does not slow the measuring."""
+    """Probe in a separate process, so that the slow clients do not delay the measurement."""
     command = [sys.executable, "-m", __name__, str(port), str(seconds)]
     probe = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
@@ -167,7 +167,7 @@ def probing(port: int, seconds: float) -> Iterator[subprocess.Popen[str]]:
 
 
 def probe(port: int, seconds: float) -> dict[str, Any]:
-    """Ask for the health again and again, each time on a new connection."""
+    """Request the health endpoint repeatedly, each time on a new connection."""
     took: list[float] = []
     failures: list[str] = []
     end = time.monotonic() + seconds
@@ -208,7 +208,7 @@ def judged(phase: str, running_probe: subprocess.Popen[str], drip: Drip) -> dict
 
 
 def refused(port: int) -> None:
-    """Send what must be refused, and look at the answers."""
+    """Send requests that must be refused, and check the answers."""
     kind = {"Content-Type": "application/json"}
     large = ask(port, "POST", "/large", b"x" * 3_000_000, kind)
     assert large[:2] == (413, "application/problem+json"), large

@@ -1,4 +1,4 @@
-"""The page on installing, and the README's plugin in thirty lines, in an empty environment."""
+"""The installation page and the README's plugin in thirty lines, in an empty environment."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ DURATION = "about 40 s; --short: 20 s"
 
 PAGE, README = ROOT / "docs" / "installing.md", ROOT / "README.md"
 
-#: Where the README says that the host answers.
+#: The host's address in the README.
 ADDRESS = "127.0.0.1:8000"
 
-#: What the page's whole way needs besides the parts that are built for other proofs.
+#: Distributions that the whole page needs besides the ones built for other proofs.
 MORE = ("plugins/openapi",)
 
-#: What the README's plugin needs.
+#: Distributions that the README's plugin needs.
 LEAST = (".", "plugins/embedded")
 
 
 def prove(options: Options) -> Figures:
-    """Follow both pages; ``--short`` leaves out what only the page on installing installs."""
+    """Follow both pages; ``--short`` omits the parts that only the installation page installs."""
     line = options.progress(5, "wheels")
     with tempfile.TemporaryDirectory(prefix="rolehost-small-plugin-") as name:
         ground = Ground(Path(name))
@@ -76,12 +76,12 @@ def prove(options: Options) -> Figures:
 
 
 def _commands(page: Path, attribute: str, names: tuple[str, ...] | None) -> list[str]:
-    """Return a page's blocks of commands in their order.
+    """Return a page's command blocks in order.
 
     Args:
-        page: where they stand.
-        attribute: what marks them, after the fence.
-        names: its values to take; None takes all.
+        page: the Markdown page.
+        attribute: the attribute after the fence that marks the blocks.
+        names: values of the attribute to include; None for all.
     """
     found = [
         block.text.strip()
@@ -93,7 +93,7 @@ def _commands(page: Path, attribute: str, names: tuple[str, ...] | None) -> list
 
 
 def _bash(ground: Ground, commands: list[str]) -> str:
-    """Run commands in one shell in the author's folder; return what they said."""
+    """Run commands in one shell in the author's folder; return their output."""
     try:
         return ground.run(["bash", "-euc", "\n".join(commands)])
     except AssertionError as error:

@@ -1,4 +1,4 @@
-"""Svix's clients from their registries, each driven through every operation that is offered."""
+"""Svix's clients from their registries; a driver calls every offered operation of each."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DURATION = "about 1 min; --short: 15 s"
 
 TOKEN = "a-token-for-clients"
 
-#: What runs in CI: the two languages whose registries are there anyhow.
+#: The clients in CI: the two languages whose registries are always available.
 SHORT = (
     Client("python", "1.99.1", svix_packages.python),
     Client("python", "2.9.1", svix_packages.python),
@@ -30,14 +30,14 @@ SHORT = (
 
 FURTHER = (
     Client("go", "1.99.1", svix_packages.go, suite=svix_packages.go_suite),
-    # It cannot make one: its HTTP library refuses the POST without a body that it wants to send.
+    # It cannot do one operation: its HTTP library refuses to send a POST without a body.
     Client("java", "1.99.1", svix_packages.java, operations=38),
     Client("ruby", "2.0.0", svix_packages.ruby),
 )
 
 
 def prove(options: Options) -> Figures:
-    """Drive each client; ``--short`` leaves out Go, Java and Ruby."""
+    """Run the driver of each client; ``--short`` omits Go, Java and Ruby."""
     clients = SHORT if options.short else SHORT + FURTHER
     task = options.progress(len(clients), "clients")
     figures: dict[str, str] = {}
@@ -49,14 +49,14 @@ def prove(options: Options) -> Figures:
             except Unavailable as error:
                 if client in SHORT:
                     raise
-                # Said in the figures: a registry that is out of reach is nobody's broken promise.
+                # Reported in the figures: an unreachable registry does not break the promise.
                 figures[str(client)] = f"not run: {error}"
             task.advance(1)
     return figures
 
 
 def driven(client: Client, deployed: Deployed, receiver: str) -> str:
-    """Run the driver, and the package's own tests if there are any; return what ran."""
+    """Run the driver, and the package's tests if there are any; return a description of both."""
     command = client.get(client.version)
     name = re.sub(r"[^a-z0-9]", "-", str(client))
     printed = command.run(deployed.url, TOKEN, receiver, name).splitlines()[-1]

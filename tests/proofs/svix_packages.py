@@ -1,6 +1,6 @@
-"""Svix's clients from their registries, each in a folder of its own below ``.cache/fixtures``.
+"""Svix's clients from their registries, each in a separate folder below ``.cache/fixtures``.
 
-Nothing of them is kept in the tree. A folder that is complete is used again.
+The repository contains no part of them. A complete folder is reused.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.proofs.kit import FIXTURES, Unavailable
 
 DRIVERS = Path(__file__).with_name("svix")
 
-#: Seconds that a registry may take.
+#: Timeout in seconds for a registry.
 PATIENCE = 600
 
 GO_MODULE = "github.com/svix/svix-webhooks"
@@ -34,11 +34,11 @@ class Client:
     """One release of one client.
 
     Attributes:
-        language: how the registry's users call it.
+        language: name of the language.
         version: the release.
-        operations: how many of the driver's operations this release can make.
-        get: makes it ready and returns the command that runs the driver.
-        suite: the command that runs the package's own tests; None: the package has none.
+        operations: number of the driver's operations that this release supports.
+        get: installs it and returns the command that runs the driver.
+        suite: the command that runs the package's tests; None if there are none.
     """
 
     language: str
@@ -60,10 +60,10 @@ class Command:
     environment: dict[str, str]
 
     def run(self, *more: str, environment: dict[str, str] | None = None) -> str:
-        """Run it and return what it prints.
+        """Run the command and return its output.
 
         Raises:
-            AssertionError: it fails; the words are its output.
+            AssertionError: it fails; the message is its output.
         """
         done = subprocess.run(
             [*self.arguments, *more],
@@ -81,7 +81,7 @@ class Command:
 
 
 def python(version: str) -> Command:
-    """Return the command of the Python client; its dependencies are those of the newest one."""
+    """Return the command of the Python client, with the dependencies of the newest release."""
 
     def fetch(folder: Path) -> None:
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target"]
@@ -110,7 +110,7 @@ def go(version: str) -> Command:
 
 
 def go_suite(version: str) -> Command:
-    """Return the command of the tests that the Go module brings; one of them needs a server."""
+    """Return the command of the Go module's tests; one of them needs a server."""
     folder = _go_module(version)
     packages = f"{GO_MODULE}/go/..."
     test = [_program("go"), "test", "-count=1", packages]
@@ -154,7 +154,7 @@ def _go_module(version: str) -> Path:
 
 
 def _cached(name: str, fetch: Callable[[Path], None]) -> Path:
-    """Return a folder that ``fetch`` has filled, now or before."""
+    """Return a folder that ``fetch`` has filled, now or earlier."""
     folder = FIXTURES / name
     complete = folder / ".complete"
     if not complete.is_file():

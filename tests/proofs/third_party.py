@@ -1,4 +1,4 @@
-"""A plugin and a backend of a stranger: written, tested, installed, run, taken out again."""
+"""A third-party plugin and backend: written, tested, installed, run, and removed."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ DURATION = "about 4 min; --short: 45 s"
 
 PLUGIN, BACKEND = "acme", "acme-store"
 
-#: Listings that a plugin shows up in.
+#: Listings that show a plugin.
 LISTINGS = ("routes", "actors", "handlers", "schedules")
 
-#: The deployment; each line that is added or taken away stands alone.
+#: The deployment; each line to add or remove is a separate line.
 DEPLOYMENT = """\
 plugins = [
     "embedded",
@@ -48,7 +48,7 @@ cache = "embedded"
 
 
 def prove(options: Options) -> Figures:
-    """Walk the whole way; ``--short`` runs tox for the plugin on one Python, beside the rest."""
+    """Do all steps; ``--short`` runs tox only for the plugin, on one Python, in parallel."""
     step = _Steps(options)
     with tempfile.TemporaryDirectory(prefix="rolehost-third-party-") as name:
         ground = Ground(Path(name))
@@ -61,7 +61,7 @@ def prove(options: Options) -> Figures:
             ground.rolehost("new", "backend", BACKEND, "--kind", "cache")
         sources = [ground.work / f"rolehost-{each}" for each in (PLUGIN, BACKEND)]
         files = sum(path.is_file() for each in sources for path in each.rglob("*"))
-        # The backend's suite lets entries expire, which takes its time.
+        # The backend's suite waits until entries expire, which takes some time.
         with _tox(ground, sources[:1] if options.short else sources, options.short) as waiting:
             if not options.short:
                 with step("tox in both folders: every Python, lint, types"):
@@ -84,7 +84,7 @@ def prove(options: Options) -> Figures:
 
 
 class _Steps:
-    """One line of the display for each step."""
+    """Shows one line of the display for each step."""
 
     def __init__(self, options: Options) -> None:
         self._options = options
@@ -100,7 +100,7 @@ class _Steps:
 
 @contextmanager
 def _tox(ground: Ground, sources: list[Path], short: bool) -> Iterator[Any]:
-    """Start tox in each folder, and hand out what waits for all of them."""
+    """Start tox in each folder; give a function that waits for all of them."""
     only = ["-e", f"py3{sys.version_info.minor},lint"] if short else []
     command = [sys.executable, "-m", "tox", "run", "--quiet", *only]
     said = [ground.work / f"{source.name}.tox" for source in sources]
@@ -187,7 +187,7 @@ def _operate(ground: Ground, step: _Steps) -> dict[str, Any]:
 
 
 def _use(ground: Ground, url: str) -> dict[str, Any]:
-    """Use everything that the plugin gives, in the running deployment."""
+    """Use all contributions of the plugin in the running deployment."""
     items = f"{url}/{PLUGIN}/items"
     assert call(items, {"name": "Ada"})[0] == 401, "the secret is not asked for"
     known = {"Authorization": "Bearer let me in", "Idempotency-Key": "1"}

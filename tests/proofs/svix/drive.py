@@ -1,7 +1,7 @@
-"""Calls every offered operation of Svix's Python client, of either major.
+"""Call every offered operation of Svix's Python client, of either major version.
 
 ``python drive.py URL TOKEN RECEIVER NAME``: the server, its token, a receiver's URL, and a name
-that nothing on the server has. Prints one JSON object; exits 1 when an answer is not as expected.
+that is unused on the server. Prints one JSON object; exits with 1 if an answer is unexpected.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ called: set[str] = set()
 
 
 def model(*names: str) -> Any:
-    """Return the first model of these names that the client has."""
+    """Return the client's first model with one of these names."""
     return next(getattr(models, name) for name in names if hasattr(models, name))
 
 
 def call(operation: str, *arguments: Any) -> Any:
-    """Call ``group.method``; of several spellings, ``a|b``, the first that the client has."""
+    """Call ``group.method``; if there are alternatives (``a|b``), the first that the client has."""
     group, _, methods = operation.partition(".")
     called.add(f"{group}.{methods.partition('|')[0]}")
     there = getattr(svix, group)
@@ -39,7 +39,7 @@ def call(operation: str, *arguments: Any) -> Any:
 
 
 def refused(kind: type[Exception], status: int, fn: Callable[[], Any]) -> None:
-    """Assert that a call is refused with this status, as the client's own exception."""
+    """Assert that a call is refused with this status, as the client's exception."""
     try:
         fn()
     except kind as error:
@@ -49,7 +49,7 @@ def refused(kind: type[Exception], status: int, fn: Callable[[], Any]) -> None:
 
 
 def with_types(kind: Any, types: list[str], **given: Any) -> Any:
-    """Make an endpoint's model, whatever the client calls the event types."""
+    """Create an endpoint's model, with the client's name of the event types field."""
     known = kind.model_fields
     given["event_types" if "event_types" in known else "filter_types"] = types
     return kind(**given)
@@ -60,7 +60,7 @@ def types_of(endpoint: Any) -> list[str]:
 
 
 def flagged(kind: Any, **given: Any) -> Any:
-    """Make an event type's model with a flag, in the field that the client has."""
+    """Create an event type's model with a flag, in the client's field for it."""
     one = "feature_flag" in kind.model_fields
     return kind(**given, **({"feature_flag": "beta"} if one else {"feature_flags": ["beta"]}))
 
