@@ -189,7 +189,7 @@ def until_status_has(deployment: Deployment, code: str) -> None:
             env={**os.environ, "PYTHONPATH": str(deployment.file.parent)},
         )
         seen = json.loads(told.stdout)
-        if code in [each["code"] for each in seen["mistakes"]]:
+        if code in [each["code"] for each in seen["errors"]]:
             return
         assert time.monotonic() < deadline, seen
 
