@@ -1,12 +1,12 @@
-"""The delivery contract: all work that must survive is in the service database.
+"""The delivery contract: the service database holds all work that must survive a crash.
 
 - ``runtime``: the collaborators that all other modules share.
 - ``guard``, ``guarded``: rules for the use of the database. ``work``, ``scopes``: units of work.
 - ``ledger``: durable jobs. ``runner``: their attempts, and how these end.
 - ``outbox``, ``relay``: events to the stream. ``inbox``, ``handling``: events from the stream.
 - ``deadletters``, ``administration``: lists and actions for operators.
-- ``leases``, ``sweep``, ``ticks``: the duties of processes, and the takeover from dead ones.
+- ``leases``, ``sweep``, ``ticks``: leases, takeover from dead processes, schedules.
 
-Clock, random source, database and wake-ups come from outside, the roles call each step, and no
-thread is started here, so that a simulation can run all of it.
+The roles pass in clock, random source, database and wake-ups, and call each step. This package
+starts no thread. So a simulation can run all of it.
 """

@@ -63,10 +63,10 @@ def retry(
     now: int,
     only: Sequence[str] = ("dead", "cancelled", "retrying", "scheduled"),
 ) -> str | None:
-    """Make a job available at once, with all its attempts before it; return the name to wake.
+    """Make a job available now and reset its attempts; return the name to wake.
 
-    Returns None if no job of that id is in one of the states ``only``, or if another job has taken
-    its ``unique`` text.
+    Returns None if the job does not exist or has another state than ``only``, or if another job
+    holds its ``unique`` text.
     """
     marks = ", ".join("?" * len(only))
     active = ", ".join("?" * len(ACTIVE))
@@ -105,5 +105,5 @@ def _job(row: tuple[Any, ...]) -> dict[str, Any]:
 
 
 def _text(arguments: Any) -> str:
-    """Return arguments as text, also those of a row that other software wrote."""
+    """Return arguments as text, even if other software wrote the row."""
     return arguments if isinstance(arguments, str) else bytes(arguments).decode(errors="replace")

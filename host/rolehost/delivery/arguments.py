@@ -32,14 +32,14 @@ DEEPEST = 100
 
 _encoder = msgspec.json.Encoder()
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
-#: An error of msgspec that names a location.
+#: The text of a msgspec error that contains a path.
 _PATH = re.compile(r"^(?P<text>.*) - at `(?:key` in `)?\$\.(?P<path>.*)`$", re.DOTALL)
-#: At least one is in the JSON if a value is NaN, infinite, or a text with a NUL character.
+#: If a value is NaN, infinite or a text with a NUL character, the JSON contains one of these.
 _MARKS = (b"null", b"\\u0000", b'nan"', b'inf"')
 
 
 class Signature:
-    """The arguments of one actor, made once per process; TypeError as in :func:`check`."""
+    """The codec of one actor's arguments, made once per process; TypeError as in :func:`check`."""
 
     __slots__ = ("_actor", "_decoder", "_names", "_required", "_structure")
 
@@ -56,9 +56,9 @@ class Signature:
     def encode(self, arguments: Mapping[str, Any]) -> bytes:
         """Encode arguments after checking their names, their types, and that JSON can hold them.
 
-        A value has the annotated type, or is the JSON of it: a ``datetime`` or its ISO text,
-        ``{"1": …}`` for a dict whose keys are integers. Nothing else is converted: ``"1"`` and
-        ``True`` are no ``int``. Raises PayloadError, which names the actor and the argument.
+        A value must have the annotated type or its JSON form: for example a ``datetime`` or its
+        ISO text, or ``{"1": …}`` for a dict with integer keys. Other values are not converted:
+        ``"1"`` and ``True`` are not ``int``. Raises PayloadError with the actor and argument.
         """
         if not isinstance(arguments, Mapping):
             raise PayloadError(
@@ -110,8 +110,8 @@ def encode(actor: str, plain: Mapping[str, Any]) -> bytes:
             raise ValueError(f"they are nested more than {DEEPEST} levels deep")
     except Exception as error:  # encoding runs code of the objects, which may raise anything
         raise _refused(actor, plain, error) from None
-    # JSON has no NaN: msgspec writes null, or a text if it is a key. PERF: only then all values
-    # are checked.
+    # JSON has no NaN: msgspec writes null, or a text if it is a key. PERF: all values are checked
+    # only if the JSON contains one of the marks.
     if any(mark in body for mark in _MARKS):
         for path, why in _not_in_json(msgspec.to_builtins(plain)):
             raise PayloadError(f"argument {path} of actor {actor}: {why}")
@@ -168,8 +168,8 @@ def _not_in_json(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
 
 
 def resolve(actor: Actor) -> dict[str, Any]:
-    """Return the type of each argument; ``Any`` if not annotated. Raises as :func:`annotation`."""
-    # One by one: the annotation of the context or result may be a name for type checkers only.
+    """Return the type of each argument, by default ``Any``. Raises like :func:`annotation`."""
+    # Resolved one by one, because other annotations may exist for type checkers only.
     return {
         name: Any
         if parameter.annotation is inspect.Parameter.empty
@@ -204,7 +204,7 @@ def _globals(fn: Any) -> dict[str, Any]:
 
 
 def structure(actor: Actor) -> type[msgspec.Struct]:
-    """Make the type that an actor's arguments are decoded to. Raises as :func:`annotation`."""
+    """Make the type that an actor's arguments are decoded to. Raises like :func:`annotation`."""
     hints = resolve(actor)
     fields: list[Any] = []
     for name, parameter in actor.arguments.items():
@@ -222,8 +222,8 @@ def structure(actor: Actor) -> type[msgspec.Struct]:
 def check(actor: Actor) -> None:
     """Check that jobs of an actor could be enqueued and read.
 
-    Raises TypeError if an annotation cannot be resolved, no JSON value has its type, or a default
-    does not fit it.
+    Raises TypeError if an annotation cannot be resolved, if no JSON value has its type, or if a
+    default does not fit the type.
     """
     for name, kind in resolve(actor).items():
         whose = f"argument {name} of actor {actor.name}"
@@ -246,11 +246,11 @@ def check(actor: Actor) -> None:
 
 
 def _custom(kind: Any) -> str:
-    """Return the name of a type within a type that msgspec does not know; empty if none is."""
+    """Return the name of the first type in ``kind`` that msgspec does not support; or ""."""
     found: list[str] = []
 
     def hook(each: Any) -> dict[str, Any]:
-        if each is not object:  # anything, as Any
+        if each is not object:  # accepts any value, like Any
             found.append(f"{each.__module__}.{each.__qualname__}")
         return {}
 

@@ -6,7 +6,7 @@ import time
 
 
 class SystemClock:
-    """Wall-clock time in milliseconds, as the tables hold it."""
+    """The wall clock in milliseconds, the unit of all times in the tables."""
 
     def now(self) -> int:
         """Return the milliseconds since the Unix epoch."""

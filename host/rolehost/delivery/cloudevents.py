@@ -16,8 +16,8 @@ from rolehost.errors import PayloadError
 
 VERSION = "1.0"
 
-#: Attributes that have a field of their own in an :class:`rolehost.api.Event`, and names that
-#: the JSON format uses for the payload.
+#: Attributes that are fields of :class:`rolehost.api.Event`, and names that the JSON format uses
+#: for the payload.
 RESERVED = frozenset(
     {"specversion", "id", "source", "type", "subject", "time", "datacontenttype", "data"}
 )
@@ -45,10 +45,10 @@ _TIME = re.compile(
 
 
 def parse_time(text: str) -> datetime:
-    """Return the moment of an RFC 3339 ``date-time``. Raises ValueError if there is none.
+    """Parse an RFC 3339 ``date-time``. Raises ValueError for any other text.
 
-    Digits beyond microseconds are dropped. A leap second (``23:59:60`` in UTC) is the first moment
-    of the next minute, because :class:`datetime` has none.
+    Digits beyond microseconds are dropped. A leap second (``23:59:60`` in UTC) becomes the start
+    of the next minute, because :class:`datetime` cannot represent it.
     """
     found = _TIME.fullmatch(text)
     if found is None:
@@ -70,7 +70,7 @@ def parse_time(text: str) -> datetime:
 
 
 def format_time(moment: datetime) -> str:
-    """Return an RFC 3339 time in UTC. Raises ValueError without zone or beyond the year 9999."""
+    """Return an RFC 3339 time in UTC. Raises ValueError without a zone or after the year 9999."""
     if moment.tzinfo is None or moment.utcoffset() is None:
         raise ValueError(f"expected a datetime with a time zone, got {moment!r}")
     try:
@@ -86,7 +86,7 @@ def is_json(content_type: str) -> bool:
 
 
 def check(event: AnyEvent, event_id: str, source: str) -> None:
-    """Raise PayloadError if CloudEvents 1.0 does not allow an attribute of an event to publish."""
+    """Check an event before it is published: PayloadError if CloudEvents 1.0 forbids a value."""
     try:
         _string("topic", event.topic)
         _string("type", event.type)
@@ -156,9 +156,9 @@ def _check_extension(name: Any, value: Any) -> None:
 
 
 def check_read(attributes: dict[str, str]) -> None:
-    """Raise ValueError if the attributes of an event by another producer are not allowed.
+    """Raise ValueError if the attributes of an event that was read are not valid.
 
-    Without ``specversion`` a missing id, source or type is accepted, because simple producers
+    If ``specversion`` is missing, id, source and type may be missing too, because simple producers
     write only some attributes.
     """
     version = attributes.get("specversion")

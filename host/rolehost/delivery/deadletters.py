@@ -1,8 +1,8 @@
-"""Dead letters: work that was given up, with all that is needed to try it again.
+"""Dead letters: work that failed for good, stored with everything that a replay needs.
 
-A dead job, ``job:12``, stays a row of the ledger. A dead event, ``event:34``, has a table. A dead
-message of an ephemeral actor, ``message:56``, is kept by the queue backend; its bytes are a
-Dramatiq message, or were put there by other software.
+A dead job, ``job:12``, stays a row of the ledger. A dead event, ``event:34``, has a table. The
+queue backend keeps a dead message of an ephemeral actor, ``message:56``: a Dramatiq message, or
+bytes that other software put into the queue.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from rolehost.delivery.failures import storable
 from rolehost.delivery.outbox import Waiting, append, decode_headers, encode_headers, stored_record
 from rolehost.storage import Database, Partition, Queue, Record, Transaction
 
-#: Stands in for the consumer group of events that the stream itself refused.
+#: Replaces the consumer group in rows of events that the stream refused.
 UNPUBLISHED = "(outbox)"
 
 _EVENT = (
     "id, consumer_group, handler, event, topic, part, position, key, headers, value, error,"
     " state, died_at, published_at, deaths"
 )
-#: Options of a message that record its attempts: Dramatiq's Retries, and its last delay.
+#: Message options that Dramatiq's Retries middleware and delays set; a replay removes them.
 _ATTEMPTS = frozenset({"retries", "traceback", "requeue_timestamp", "eta"})
 
 
@@ -56,12 +56,12 @@ def parse(letter: str) -> tuple[str, int]:
 def add(
     tx: Transaction, handler: Handler, record: Record, event: str, error: str, now: int
 ) -> None:
-    """Keep an event that a handler gave up; if it has a row already, count one more death."""
+    """Store an event after its last failed attempt; if it has a row, increment ``deaths``."""
     _insert(tx, handler.group, handler.name, record, event, error, now)
 
 
 def add_unpublished(tx: Transaction, row: Waiting, error: str, now: int) -> None:
-    """Keep an event that the stream refuses, so that it does not block the events behind it."""
+    """Store an event that the stream refuses, so that it does not block later events."""
     record = row.record.read_at(Partition(row.record.topic, -1), row.id, row.created_at)
     _insert(tx, UNPUBLISHED, "relay", record, envelope.identity(record), error, now)
 
@@ -119,7 +119,7 @@ def listing(database: Database, *, what: str | None = None, limit: int = 100) ->
 
 
 def show(database: Database, letter: str) -> dict[str, Any] | None:
-    """Return all fields of a dead job or event, or None. Raises ValueError as :func:`parse`."""
+    """Return all fields of a dead job or event, or None. Raises ValueError like :func:`parse`."""
     kind, number = parse(letter)
     if kind == "job":
         job = administration.show(database, number)
@@ -145,7 +145,7 @@ def _shown(headers: tuple[tuple[str, bytes], ...]) -> dict[str, str | list[str]]
 
 
 def replay(tx: Transaction, letter: str, now: int) -> str | None:
-    """Let a dead job or event be tried again as if new; return the name to wake, or None."""
+    """Retry a dead job or event from its first attempt; return the name to wake, or None."""
     kind, number = parse(letter)
     if kind == "job":
         return administration.retry(tx, number, now, only=("dead",))
@@ -165,7 +165,7 @@ def replay(tx: Transaction, letter: str, now: int) -> str | None:
 
 
 def discard(tx: Transaction, letter: str) -> bool:
-    """Delete a dead job or event; return whether there was one."""
+    """Delete a dead job or event; return whether it existed."""
     kind, number = parse(letter)
     sql = "DELETE FROM rolehost_dead_events WHERE id = ?"
     if kind == "job":
@@ -174,12 +174,12 @@ def discard(tx: Transaction, letter: str) -> bool:
 
 
 def replayed(tx: Transaction, number: int) -> None:
-    """Delete the dead letter of an event that was handled again, unless it was given up again."""
+    """Delete the dead letter of an event after its replay, unless the replay failed."""
     tx.execute("DELETE FROM rolehost_dead_events WHERE id = ? AND state = 'replay'", (number,))
 
 
 def to_replay(database: Database, group: str, limit: int) -> list[tuple[int, str, Record]]:
-    """Return (row id, handler name, record) of events that wait to be handled again."""
+    """Return (row id, handler name, record) of events that wait for their replay."""
     rows = database.read(
         "SELECT id, handler, part, position, published_at, topic, key, headers, value"
         " FROM rolehost_dead_events WHERE state = 'replay' AND consumer_group = ?"
@@ -223,7 +223,7 @@ def show_message(queue: Queue, number: int) -> dict[str, Any] | None:
 
 
 def replay_message(queue: Queue, number: int) -> bool:
-    """Let a dead message be taken again, from its first attempt; return whether there was one."""
+    """Put a dead message into its queue again and reset its attempts; return whether it existed."""
     found = queue.dead_message(number)
     if found is None:
         return False
@@ -236,7 +236,7 @@ def replay_message(queue: Queue, number: int) -> bool:
 
 
 def _message(data: bytes) -> dict[str, Any]:
-    """Return the fields of a Dramatiq message; empty if the bytes are not one."""
+    """Return the fields of a Dramatiq message; empty for other bytes."""
     try:
         fields = msgspec.json.decode(data, type=dict[str, Any])
     except msgspec.DecodeError:

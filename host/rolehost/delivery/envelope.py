@@ -44,7 +44,7 @@ def to_record(
     now: int,
     mode: Literal["binary", "structured"] = "binary",
 ) -> Record:
-    """Make the record of an event; ``source`` and ``now`` (milliseconds) are its defaults.
+    """Encode an event; ``source`` and ``now`` (milliseconds) are the defaults of its attributes.
 
     Raises PayloadError if CloudEvents does not allow an attribute, or the payload cannot be
     encoded.
@@ -113,7 +113,7 @@ def identity(record: Record) -> str:
     event_id = attributes.get("id")
     if not event_id:
         return position(record)
-    # A space separates source and id, so the source must not have one.
+    # A space separates source and id, so it must not occur in the source.
     source = attributes.get("source", "").replace(" ", "%20")
     return indexable(f"{source} {event_id}")
 
@@ -124,7 +124,7 @@ def position(record: Record) -> str:
 
 
 def indexable(text: str) -> str:
-    """Return a storable text that fits in an index; a long one ends in its digest."""
+    """Return a storable text that fits in an index; a digest replaces the end of a long text."""
     if len(text) > LONGEST_TEXT:
         digest = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=20).hexdigest()
         text = f"{text[: LONGEST_TEXT - 50]} {digest}"
@@ -132,7 +132,7 @@ def indexable(text: str) -> str:
 
 
 def event_id(record: Record) -> str:
-    """Return the id of a record's event; empty if it has none that can be read."""
+    """Return the id of a record's event; empty if it is missing or cannot be read."""
     try:
         return _attributes(record)[0].get("id", "")
     except PayloadError:
@@ -140,7 +140,7 @@ def event_id(record: Record) -> str:
 
 
 def data(record: Record) -> bytes:
-    """Return the bytes of a record's data, in either mode; its value if they cannot be read."""
+    """Return the data of a record's event, in either mode; the value if this cannot be read."""
     try:
         return _attributes(record)[1]
     except PayloadError:
@@ -160,7 +160,7 @@ def to_event(record: Record, decoder: msgspec.json.Decoder[Any] | None) -> AnyEv
             cloudevents.check_read(attributes)
         time = attributes.pop("time", None)
         if time is None:
-            # The nearest possible moment: a producer may write any number.
+            # A producer may write any number, so it is limited to the range of datetime.
             timestamp = max(0, min(record.timestamp, _LATEST))
             moment = datetime.fromtimestamp(timestamp / 1000, UTC)
         else:

@@ -1,6 +1,6 @@
 """Describes exceptions of plugins, and never fails itself.
 
-Their text, name or traceback may raise another exception, or fill megabytes.
+The text, name or traceback of an exception may raise another exception, or fill megabytes.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from rolehost.api.retries import RetryPolicy
 from rolehost.errors import PayloadError
 from rolehost.redaction import masked
 
-#: Most characters of an error that is kept with a job or an event.
+#: Most characters of an error that is stored with a job or an event.
 LONGEST_ERROR = 4000
 #: Most members of an exception group that its description names.
 _MEMBERS = 3
 #: Most frames, linked exceptions, and characters of a traceback.
 _MOST_FRAMES, _LONGEST_CHAIN, _LONGEST_TRACEBACK = 100, 50, 32_000
-#: Exceptions that would end a thread or a process; if code of a plugin raises one, it is a failure.
+#: Exceptions that end a thread or a process. From code of a plugin, they count as failures.
 ENDINGS = (SystemExit, KeyboardInterrupt, GeneratorExit, BaseExceptionGroup)
 
 
 class ActorFailed(Exception):
-    """Stands in for an exception of an actor that cannot be shown, chained or stored."""
+    """Replaces an exception of an actor if it cannot be shown, chained or stored."""
 
 
 def without_ending(error: BaseException) -> RuntimeError:
-    """Return an error to raise in place of one of :data:`ENDINGS`, which would end the process."""
+    """Return an error to raise instead of one of :data:`ENDINGS`, which would end the process."""
     return RuntimeError(f"code of a plugin raised {describe(error)}")
 
 
@@ -73,14 +73,14 @@ def formatted(error: BaseException) -> str:
 
 def is_fatal(error: BaseException, policy: RetryPolicy) -> bool:
     """Return whether work that raised an error must not be retried."""
-    # Not isinstance(), which reads the error's __class__: that may be a property that lies.
+    # Not isinstance(), because it reads the error's __class__, which may be overridden.
     return issubclass(type(error), (PayloadError, *policy.fatal))
 
 
 def harmless(error: BaseException) -> BaseException:
     """Return the exception, or an :class:`ActorFailed` if it cannot be logged and stored.
 
-    That is the case if it ends threads (``SystemExit``), if its text cannot be stored, or if its
+    It is replaced if it ends threads (``SystemExit``), if its text cannot be stored, or if its
     traceback cannot be made or is very long.
     """
     if issubclass(type(error), Exception):
@@ -109,7 +109,7 @@ def report(
 
 
 def _shows_chain(error: BaseException) -> bool:
-    """Whether an exception and its causes are few enough to be shown."""
+    """Return whether an exception's chain of causes is short enough to be shown."""
     link: BaseException | None = error
     for _ in range(_LONGEST_CHAIN):
         if link is None:

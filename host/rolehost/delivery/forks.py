@@ -1,8 +1,8 @@
-"""Keeps processes that plugin code forks from acting as a second copy of this process.
+"""Prevents a process that plugin code forks from acting as a second copy of this process.
 
 A fork (``os.fork``, ``multiprocessing``, ``subprocess`` with a ``preexec_fn``) copies signal
-handlers, exit handlers and the stack of the forking thread. In the child the signals have their
-default action again and the exit handlers are gone. If it returns to the host's code, it exits.
+handlers, exit handlers and the stack of the forking thread. In the child, signals get their default
+action again and exit handlers are removed. If the child returns to the host's code, it exits.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, NoReturn, ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_forks = 0  # how many forks lie between this process and the host's own
+_forks = 0  # number of forks between the host's process and this one
 _armed = False
 _local = threading.local()
 
@@ -35,7 +35,7 @@ def arm() -> None:
 
 
 def contained(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call a plugin's function. If it forks, and the child comes back from it, the child exits.
+    """Call a plugin's function. If it forks and the child returns from it, the child exits.
 
     The child exits with 0 if the function returned, with the status of ``sys.exit``, or with 1
     after any other exception, whose traceback goes to standard error.
@@ -73,7 +73,7 @@ def _before_fork() -> None:
         with suppress(AttributeError, OSError, ValueError):  # missing, broken, closed
             stream.flush()
     if _armed:
-        # A signal that reached the child before its handlers are reset would be lost.
+        # Otherwise a signal that reaches the child before the reset of its handlers is lost.
         _local.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _handled())
 
 

@@ -1,7 +1,7 @@
 """Rules for the use of the service database, enforced in the same way for every backend.
 
-1. Code on the event loop of the ``http`` role does not use the database: all coroutines of a
-   loop share one thread, and so would share one transaction.
+1. Code on the event loop of the ``http`` role does not use the database. All coroutines of a
+   loop share one thread, so they would share one transaction.
 2. A unit of work belongs to one thread of execution (*thread confinement*). While it is open,
    other threads cannot use it, and other contexts cannot use the database in its thread.
 3. Nothing uses a transaction after its end.
@@ -37,7 +37,7 @@ _running_loop = asyncio._get_running_loop
 _role_loops: set[Any] = set()
 _guards: weakref.WeakSet[Guard] = weakref.WeakSet()
 
-#: What code in this context is part of: a job, an event, a request or a ``with`` block.
+#: The unit of the code in this context: a job, an event, a request or a ``with`` block.
 current: ContextVar[Unit | None] = ContextVar("rolehost_scope", default=None)
 
 
@@ -52,7 +52,7 @@ def role_loop(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
 
 
 class Unit:
-    """What the guard knows of a unit of work; its subclass ``scopes.Scope`` has the transaction."""
+    """The guard's view of a unit of work; its subclass ``scopes.Scope`` has the transaction."""
 
     __slots__ = ("_statement", "_strand", "_thread", "guard", "label", "opener", "over", "work")
 
@@ -75,7 +75,7 @@ class Unit:
         return self.label if self.opener is None else format_location(*self.opener)
 
     def is_stale(self) -> bool:
-        """Whether its thread has ended (idents are used again), or its end was interrupted."""
+        """Whether its thread has ended (idents are reused), or its end was interrupted."""
         return self.work is None or self._thread is not threading.current_thread()
 
     def is_here(self) -> bool:
@@ -106,7 +106,7 @@ class Unit:
         )
 
     def close(self) -> None:
-        """Roll back what is open. Nothing can join it any more. Idempotent."""
+        """Roll back the open transaction; no block can join any more. Idempotent."""
         raise NotImplementedError
 
     def abandon(self) -> None:
@@ -116,7 +116,7 @@ class Unit:
 
 
 class Writing:
-    """An open write transaction; ``since`` in monotonic seconds, ``reported`` if logged as long."""
+    """An open write transaction; ``since`` in monotonic seconds, ``reported`` once it is logged."""
 
     __slots__ = ("reported", "since", "thread", "unit")
 
@@ -127,7 +127,7 @@ class Writing:
         self.reported = False
 
     def holder(self) -> dict[str, str]:
-        """Return its holder and the location of its code now, as fields of a log line."""
+        """Return the holder and its current location in the code, as fields of a log line."""
         frame = sys._current_frames().get(self.thread)
         try:
             outer, inner = call_location(frame)
@@ -140,10 +140,10 @@ class Writing:
 class Guard:
     """The rules of one service database in one process; get it from ``guarded.guard_of``.
 
-    ``units`` and ``losses`` (messages about writes rolled back without an error so far) are by
-    thread of execution, which ``strand`` identifies. A simulation replaces ``strand``, and sets
-    ``simulated_loop``: whether the caller runs on the role's event loop. ``single_writer`` says
-    whether one write transaction keeps out all others, as on SQLite.
+    ``strand`` identifies the calling thread. It is the key of ``units`` and of ``losses``: messages
+    about writes that were rolled back without an error so far. A simulation replaces ``strand`` and
+    sets ``simulated_loop``, which returns whether the caller runs on the role's event loop.
+    ``single_writer``: a write transaction excludes all others, as on SQLite.
     """
 
     def __init__(self, database: Database) -> None:
@@ -188,7 +188,7 @@ class Guard:
             )
 
     def check_end(self) -> None:
-        """Raise DatabaseMisused if a transaction begins or ends by other means inside a unit."""
+        """Raise DatabaseMisused if a transaction is begun or ended inside a unit of work."""
         here = self.units.get(self.strand())
         if here is not None:
             raise DatabaseMisused(
@@ -204,7 +204,7 @@ class Guard:
 
     def absent(self, error: BaseException) -> bool:
         """Whether an error means that the service database cannot be reached."""
-        # Not isinstance(), which reads the error's __class__: that may be a property that lies.
+        # Not isinstance(), because it reads the error's __class__, which may be overridden.
         if not issubclass(type(error), StorageUnavailable):
             return False
         try:
@@ -246,7 +246,7 @@ class Guard:
             )
 
     def long_writes(self, seconds: float) -> list[Writing]:
-        """Return the write transactions that are open for longer, each only once."""
+        """Return the write transactions open for at least ``seconds``, each only once."""
         now = time.monotonic()
         found = [each for each in self._held() if not each.reported and now - each.since >= seconds]
         for each in found:
@@ -255,9 +255,9 @@ class Guard:
 
     def _held(self) -> list[Writing]:
         """Return the write transactions of living threads."""
-        # Not sys._current_frames(): its dict would hold this frame, and this frame the dict. Until
-        # such a cycle is collected it keeps the variables of other threads alive: on SQLite a
-        # cursor, and with it the old snapshot that the thread's next statements would read.
+        # Not sys._current_frames(): its dict and this frame would be a reference cycle. Until it is
+        # collected, it keeps the variables of other threads alive. On SQLite one may be a cursor,
+        # and the thread's next statements would read the old snapshot of that cursor.
         threads = {thread.ident for thread in threading.enumerate()}
         return [each for each in self._writing.copy().values() if each.thread in threads]
 

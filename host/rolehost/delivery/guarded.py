@@ -1,8 +1,8 @@
-"""Puts the guard's checks in front of a backend's methods, in subclasses of its classes.
+"""Runs the guard's checks before a backend's methods, in subclasses of its classes.
 
-Every use of a database passes one of a few calls: a session or a transaction begins, or peewee
-takes a cursor or begins. :func:`guard_of` replaces the class of the two objects, so that a
-backend's author does not have to know the rules.
+Every use of a database begins with one of a few calls: a session or transaction of the backend, or
+a cursor or transaction of peewee. :func:`guard_of` replaces the class of both objects, so a
+backend's author does not need to know the rules.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from rolehost.delivery.guard import Guard
 from rolehost.errors import DatabaseMisused, StorageBusy, StorageUnavailable
 from rolehost.storage import Cursor, Database, Transaction
 
-#: Statements that begin or end a transaction, without savepoints, which are part of one. Only the
-#: first statement of a text is checked: bodies of triggers have BEGIN and END, too.
+#: Statements that begin or end a transaction, except savepoints. Only the first statement of a
+#: text is checked, because bodies of triggers also contain BEGIN and END.
 _TRANSACTION_CONTROL = re.compile(
     r"(?:[\s;]|--[^\n]*\n|/\*.*?\*/)*+"
     r"(?:COMMIT|END|ABORT|BEGIN|START\s+TRANSACTION|PREPARE\s+TRANSACTION"
@@ -75,9 +75,9 @@ def _guarded_database(original: type[Any]) -> type[Any]:
 
 @cache
 def _guarded_peewee(original: type[Any]) -> type[Any]:
-    """Return a class of peewee databases with the checks before its methods.
+    """Return a subclass of a peewee database class; its methods run the checks first.
 
-    Subclasses, not mixins: with a second base class, ``__class__`` cannot be assigned.
+    It has no mixin, because ``__class__`` cannot be assigned if there is a second base class.
     """
     guarded = _guarded_transactions(_guarded_statements(original))
     guarded.__name__, guarded.__qualname__ = original.__name__, original.__qualname__
@@ -134,7 +134,7 @@ def _guarded_transactions(original: type[Any]) -> type[Any]:
 
         def transaction(self, *args: Any, **options: Any) -> Any:
             guard: Guard = self._rolehost_guard
-            # peewee ignores an inner transaction that fails; a savepoint is rolled back.
+            # peewee rolls back a savepoint that fails, but not an inner transaction.
             inside = guard.units.get(guard.strand()) is not None
             return self.savepoint() if inside else super().transaction(*args, **options)
 
@@ -202,7 +202,7 @@ class _Session:
 
 
 class _Transaction:
-    """A transaction that only its own thread can use, until its end."""
+    """A transaction that can be used only in the thread that began it, until its end."""
 
     __slots__ = ("_context", "_guard", "_inner", "_strand")
 

@@ -1,4 +1,4 @@
-"""Handles events: decode, one scope with its inbox mark, retries in place, dead letters."""
+"""Handles events: decoding, inbox marks, retries in the same thread, and dead letters."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ T = TypeVar("T")
 #: A record, its identity, its event.
 _Decoded = tuple[Record, str, AnyEvent]
 
-#: What structlog adds to every line of an event. PERF: binding them by name costs much more.
+#: Fields that structlog adds to an event's log lines. PERF: binding them by name costs much more.
 _BOUND = copy_context().run(bind_contextvars, event_id="", group="")
 _EVENT_ID, _GROUP = _BOUND["event_id"].var, _BOUND["group"].var
 
@@ -42,7 +42,7 @@ class Stopping(Exception):
 
 
 class HandlerContext:
-    """The context a handler is given; implements :class:`rolehost.api.EventContext`."""
+    """The context argument of a handler; implements :class:`rolehost.api.EventContext`."""
 
     __slots__ = ("attempt", "group", "services")
 
@@ -63,7 +63,7 @@ class EventScope(Scope):
         self._event = event
 
     def opened(self, work: Work) -> None:
-        """Mark the event; a duplicate stops here."""
+        """Mark the event. Raises AlreadyHandled for a duplicate."""
         now = self._runtime.clock.now()
         if not inbox.mark(work.transaction, self._group, self._event, now):
             raise AlreadyHandled
@@ -98,8 +98,8 @@ class Handling:
     def handle(self, record: Record, *, suspect: bool) -> str:
         """Handle one record; return ``handled``, ``duplicate`` or ``dead``.
 
-        The start of a ``suspect`` is recorded, because a process may have died while it handled
-        this record. Raises Stopping if the process stops before anything is decided.
+        If it is ``suspect``, its start is recorded, because a process may have died while it
+        handled this record. Raises Stopping if the process stops before there is an outcome.
         """
         identity = envelope.identity(record)
         began = self._runtime.clock.now()
@@ -136,7 +136,7 @@ class Handling:
             with self._quarantine:
                 return self._with_retries(record, identity)
         finally:
-            # Also if the process stops, because a shutdown is no crash.
+            # Also at a shutdown, which does not count as a crash.
             self._write(lambda tx: inbox.end(tx, group, identity))
 
     def _with_retries(self, record: Record, identity: str) -> str:
@@ -147,7 +147,7 @@ class Handling:
                 # Decoded for each attempt, because a handler may have changed the event.
                 event = envelope.to_event(record, self._decoder)
             except PayloadError as error:
-                # None of its attributes is reliable, so the dead letter has its position.
+                # Its attributes are unreliable, so the position identifies the dead letter.
                 text = f"{type(error).__name__}: {error}"
                 return self._dead(record, envelope.position(record), text, error)
             try:
@@ -241,7 +241,7 @@ class Handling:
             raise Stopping from cause
 
     def handle_batch(self, records: Sequence[Record]) -> list[str]:
-        """Handle several records in one unit of work; one by one if that fails.
+        """Handle several records in one unit of work; if that fails, handle them one by one.
 
         Records that cannot be decoded become dead letters outside of the unit of work. Returns the
         outcome of each record, and raises Stopping, as :meth:`handle` does.

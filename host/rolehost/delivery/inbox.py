@@ -1,12 +1,12 @@
 """The inbox (*idempotent consumer*): marks of handled events, committed with their effects.
 
-Events have a mark per consumer group, HTTP requests one per idempotency key, with the stored
-response. A mark is the first statement of the unit of work. So a duplicate stops before its
-effects, and a second process that handles the same event waits for the first one's commit.
+An event has one mark per consumer group. An HTTP request has one per idempotency key, with its
+stored response. The mark is the first statement of the unit of work. So a duplicate stops before
+its effects, and a second process with the same event waits for the commit of the first.
 
 For requests the source is the IETF draft "The Idempotency-Key HTTP Header Field"
-(draft-ietf-httpapi-idempotency-key-header): the same key and request give the stored response,
-another request gives 422, and a concurrent one 409.
+(draft-ietf-httpapi-idempotency-key-header). A repeated request gets the stored response. The same
+key gets 422 with another request, and 409 while the first request runs.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def mark(tx: Transaction, group: str, event: str, now: int) -> bool:
 
 
 def mark_many(tx: Transaction, group: str, events: Sequence[str], now: int) -> list[bool]:
-    """Mark several events; for each, False if it was marked already or came twice."""
+    """Mark several events; return False for each that was marked already or is repeated."""
     # All processes lock in the same order, so that two with the same events cannot deadlock.
     order = sorted(set(events))
     new = set[str]()
@@ -69,7 +69,7 @@ def is_marked(database: Database, group: str, event: str) -> bool:
 
 
 def begin(tx: Transaction, group: str, event: str, now: int) -> int:
-    """Record the start of an event; return how many earlier starts have no end: each is a crash."""
+    """Record the start of an event; return the number of earlier starts without end (crashes)."""
     row = tx.execute(
         "INSERT INTO rolehost_started_events (consumer_group, event, starts, started_at)"
         " VALUES (?, ?, 1, ?) ON CONFLICT (consumer_group, event) DO UPDATE"
@@ -97,8 +97,8 @@ class StoredResponse(NamedTuple):
 class RequestScope(Scope):
     """The scope of one idempotent HTTP request, entered in a session of its thread.
 
-    ``with scope:`` then read :attr:`stored`. If it is None, run the responder and call
-    :meth:`store` before the block ends. Leaving without :meth:`store` rolls everything back.
+    Inside ``with scope:``, read :attr:`stored`. If it is None, run the responder and call
+    :meth:`store`. A block that ends without :meth:`store` is rolled back.
     """
 
     __slots__ = ("_fingerprint", "_key", "_token", "stored")
@@ -130,7 +130,7 @@ class RequestScope(Scope):
         return StoredResponse(status, fields, bytes(body))
 
     def opened(self, work: Work) -> None:
-        """Reserve the key, or stop if another request has reserved it meanwhile."""
+        """Reserve the key. Raises AlreadyHandled if another request has reserved it meanwhile."""
         reserved = work.transaction.execute(
             "INSERT INTO rolehost_requests (key, fingerprint, created_at) VALUES (?, ?, ?)"
             " ON CONFLICT DO NOTHING",
@@ -140,7 +140,7 @@ class RequestScope(Scope):
             raise AlreadyHandled
 
     def store(self, status: int, headers: dict[str, str], body: bytes) -> None:
-        """Commit the response and the effects; IdempotencyInProgress if another came first."""
+        """Commit response and effects; IdempotencyInProgress if another request came first."""
         try:
             work = self.open()
         except AlreadyHandled:

@@ -1,8 +1,8 @@
 """Leases with *fencing tokens*, and the presence of live processes.
 
-Each process renews one row, its presence. When that row expires, everything the process
-holds is lost: claimed jobs and named leases. A named lease (the leading scheduler, a shard of the
-outbox) has a token that rises with every change of owner.
+Each process renews one row, its presence. When the row expires, the process loses its claimed jobs
+and named leases. A named lease (for example of the leading scheduler, or of a shard of the outbox)
+has a token that rises with every change of owner.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from rolehost.storage import Database, Transaction
 
 #: Seconds after a crash in which the starts of events are recorded one by one.
 CRASH_MEMORY = 600.0
-#: Seconds beyond its duration that a lease may end ahead of the clock. One that ends later was
-#: written by a wrong clock and is over. Otherwise, after its holder's death, nothing would lead.
+#: Seconds by which a lease may end later than its duration from now (*clock skew*). A wrong clock
+#: wrote a lease that ends later, so it counts as expired. Otherwise it could outlive a dead holder.
 FAR_AHEAD = 600.0
 
 
 class Identity(NamedTuple):
-    """What identifies a process in presence rows and leases."""
+    """Identifies a process in presence rows and leases."""
 
     id: str
     deployment: str
@@ -37,9 +37,9 @@ class Identity(NamedTuple):
 class Pulse(NamedTuple):
     """The status that a process writes at each renewal.
 
-    ``manifest`` is a hash. ``state`` is ``starting``, ``ready``, ``draining`` or ``hung``;
-    ``unready: worker.0 hangs`` beside a process that hangs. ``in_flight`` counts requests, jobs or
-    events; None if the role does not count them.
+    ``manifest`` is a hash. ``state`` is ``starting``, ``ready``, ``draining``, ``hung`` or, if
+    another process hangs, for example ``unready: worker.0 hangs``. ``in_flight`` counts requests,
+    jobs or events; None if the role does not count them.
     """
 
     manifest: str
@@ -51,7 +51,7 @@ class Pulse(NamedTuple):
 
 @cache
 def machine() -> str:
-    """Name this machine and its process-id namespace, within which a pid is unique."""
+    """Return a name of this machine and its PID namespace, in which a pid is unique."""
     try:
         namespace = str(Path("/proc/self/ns/pid").readlink())
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -84,12 +84,12 @@ class Presence:
             )
 
     def leave(self, me: Identity) -> None:
-        """Remove the row of this process and its named leases: a clean end."""
+        """Remove the row of this process and its named leases, at a clean shutdown."""
         with self._database.session(), self._database.transaction() as tx:
             forget(tx, me.id)
 
     def gone(self) -> list[str]:
-        """Return ids of processes that do not live: expired, or dead on this machine."""
+        """Return ids of dead processes: with an expired row, or not running on this machine."""
         return [owner for owner, lives in self._known() if not lives]
 
     def living(self) -> list[str]:
@@ -136,7 +136,7 @@ def forget(tx: Transaction, owner: str) -> None:
 
 
 def remember_crash(tx: Transaction, role: str, now: int) -> None:
-    """Record that a process of a role died, so that starts are recorded for some time."""
+    """Record that a process of a role died, so that starts of events are recorded for a time."""
     tx.execute(
         "INSERT INTO rolehost_leases (name, owner, token, expires_at) VALUES (?, '', 0, ?)"
         " ON CONFLICT (name) DO UPDATE SET expires_at = excluded.expires_at",

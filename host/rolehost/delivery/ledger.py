@@ -21,7 +21,7 @@ from rolehost.delivery.failures import storable
 from rolehost.errors import PayloadError
 from rolehost.storage import Database, Transaction
 
-#: States in which a job is not over, those in which it is, and all in the order of a job's life.
+#: States of unfinished jobs, states of finished jobs, and all states in the order of a job's life.
 ACTIVE = ("available", "scheduled", "claimed", "running", "retrying")
 OVER = frozenset({"completed", "cancelled", "dead"})
 STATES = (*ACTIVE, "completed", "cancelled", "dead")
@@ -29,7 +29,7 @@ _ACTIVE_SQL = "('available', 'scheduled', 'claimed', 'running', 'retrying')"
 _WAITING_SQL = "('available', 'scheduled', 'retrying')"
 _HELD_SQL = "state IN ('claimed', 'running')"
 
-#: Jobs that hold their unique text: the condition of the unique index, word by word.
+#: Jobs that hold their unique text. It must equal the condition of the unique index exactly.
 HOLDS = (
     "unique_key IS NOT NULL AND (unique_held = 3 OR (unique_held IN (1, 2)"
     f" AND state IN {_ACTIVE_SQL}))"
@@ -52,7 +52,7 @@ _FINISH = (
 )
 #: Most rows given back by one statement.
 _FINISH_ROWS = 500
-#: The same for many rows. PostgreSQL needs the type of a column that is NULL in all rows.
+#: Like _FINISH, for many rows. PostgreSQL needs the type of a column that is NULL in all rows.
 _FINISH_MANY = (
     "UPDATE rolehost_jobs SET state = ends.column1, run_at = ends.column2,"
     " attempt = attempt + ends.column3, error = ends.column4,"
@@ -60,7 +60,7 @@ _FINISH_MANY = (
     " FROM (VALUES {rows}) AS ends"
     " WHERE id = ends.column6 AND token = ends.column7 AND state IN ('claimed', 'running')"
 )
-#: The same for rows that are simply completed: arrays of their ids, tokens and times.
+#: Like _FINISH, for completed jobs only: arrays of their ids, tokens and times.
 _COMPLETE = (
     "UPDATE rolehost_jobs SET state = 'completed', run_at = ends.at, attempt = attempt + 1,"
     " error = NULL, finished_at = ?, owner = NULL"
@@ -93,8 +93,8 @@ class NewJob(NamedTuple):
 class ClaimedJob(msgspec.Struct, frozen=True):
     """A row that this process holds.
 
-    ``suspect`` is 1 if a process died that held the job: it may be a *poison message*. ``flaw``
-    says why the row cannot be read, if other software wrote it; such a job is dead.
+    ``suspect`` is 1 if a process died while it held the job, which may be a *poison message*.
+    ``flaw``: why the row cannot be read, if other software wrote it; the job becomes dead.
     """
 
     id: int
@@ -115,10 +115,10 @@ class ClaimedJob(msgspec.Struct, frozen=True):
 
 
 class Finish(NamedTuple):
-    """The end of an attempt, which gives the job back.
+    """The end of an attempt; writing it releases the claim.
 
-    ``run_at`` is when the job may run again, milliseconds; finished jobs keep it. ``counted`` says
-    whether the attempt counts. An ``error`` of None clears the column.
+    ``run_at`` is the time when the job may run again, milliseconds; a finished job keeps it.
+    ``counted``: the attempt counts. An ``error`` of None clears the column.
     """
 
     state: str
@@ -154,7 +154,7 @@ class Ledger:
         )
 
     def insert(self, tx: Transaction, job: NewJob, conflict: str = "keep") -> tuple[int, bool]:
-        """Insert one job; return its id and True, or the id of the job with its ``unique`` text.
+        """Insert one job; return its id and True; if ``unique`` is taken, the other's id and False.
 
         Raises PayloadError if ``conflict`` (see :attr:`rolehost.api.Unique.conflict`) would change
         a job of another actor.
@@ -172,7 +172,7 @@ class Ledger:
                 return found, False
 
     def _resolve_conflict(self, tx: Transaction, job: NewJob, conflict: str) -> int | None:
-        """Return the id of the job that has the unique text; None if the text is free by now.
+        """Return the id of the job that holds the unique text; None if the text is free now.
 
         A waiting job is locked until this transaction ends, and claims skip it. Otherwise it could
         run, and read the tables, before this transaction's writes are committed.
@@ -213,11 +213,11 @@ class Ledger:
         return int(number) if state in ("claimed", "running", *OVER) else None
 
     def insert_many(self, tx: Transaction, jobs: Sequence[NewJob]) -> None:
-        """Insert jobs in bulk; none of them may have a ``unique``."""
+        """Insert jobs in bulk; jobs with ``unique`` are not allowed."""
         tx.executemany(_INSERT, jobs)
 
     def promote(self, tx: Transaction, now: int) -> int:
-        """Make the rows available that are due; return how many."""
+        """Make due rows available; return their number."""
         due = "state IN ('scheduled', 'retrying') AND run_at <= ?"
         if self._skips:
             # A job that another transaction has locked is left for the next call.
@@ -230,7 +230,7 @@ class Ledger:
     def claim(
         self, tx: Transaction, queue: str, actors: Collection[str], owner: str, limit: int
     ) -> list[ClaimedJob]:
-        """Claim up to ``limit`` rows of a queue, of these actors only, by priority and age."""
+        """Claim up to ``limit`` jobs of these actors in a queue, by priority and age."""
         sql = self._claim.replace("{actors}", _marks(actors))
         rows = tx.execute(sql, (owner, queue, *actors, limit)).fetchall()
         # PostgreSQL enforces the types of its columns; SQLite stores any type in any column.
@@ -248,11 +248,11 @@ class Ledger:
             "SELECT min(run_at) FROM rolehost_jobs WHERE state IN ('scheduled', 'retrying')"
         )
         due = rows[0][0]
-        # SQLite may hold a text in a column of integers, and sorts it after all of them.
+        # SQLite may hold a text in a column of integers, and sorts texts after numbers.
         return due if isinstance(due, int) else None
 
     def ready(self, queue: str, actors: Collection[str]) -> bool:
-        """Return whether a claim would find something; takes no write lock."""
+        """Return whether a claim may find jobs; takes no write lock."""
         sql = (
             "SELECT 1 FROM rolehost_jobs WHERE state = 'available' AND queue = ?"
             f" AND actor IN ({_marks(actors)}) LIMIT 1"
@@ -277,7 +277,7 @@ class Ledger:
         return tx.execute(_FINISH, _finish_params(job, end, now)).rowcount == 1
 
     def conclude(self, tx: Transaction, job: ClaimedJob, end: Finish, now: int) -> bool:
-        """As :meth:`finish`, as the last statement of a transaction, which False must roll back."""
+        """Like :meth:`finish`, as the last statement; if it returns False, roll back."""
         return tx.conclude(_FINISH, _finish_params(job, end, now))
 
     def finish_many(
@@ -308,8 +308,8 @@ class Ledger:
     def release(self, tx: Transaction, owner: str) -> set[str]:
         """Hand back all rows of a process that died; return the queues to wake.
 
-        Each of them becomes a suspect, so that its next start is recorded. A crash is counted
-        only for a row with a recorded start.
+        Each row becomes ``suspect``, so its next start is recorded. A crash is counted only for a
+        row with a recorded start.
         """
         rows = tx.execute(
             "UPDATE rolehost_jobs SET crashes = crashes + (CASE WHEN state = 'running'"
@@ -324,8 +324,8 @@ class Ledger:
     ) -> None:
         """Make rows that a living process holds available again, without counting an attempt.
 
-        If the answer to a claim was lost with the connection, a process holds rows of a queue
-        without knowing it: all except the ``known`` ones. Without ``queue``, all rows.
+        If the connection breaks during a claim, a process may hold rows of a queue that it does
+        not know: all except the ``known`` ones. Without ``queue``, all its rows are handed back.
         """
         sql = (
             "UPDATE rolehost_jobs SET state = 'available', owner = NULL"
@@ -341,7 +341,7 @@ class Ledger:
         tx.execute(sql, params)
 
     def strays(self) -> list[str]:
-        """Return owners of claimed rows that have no presence, as after a process was frozen."""
+        """Return owners of claimed rows that have no presence, for example a frozen process."""
         rows = self._database.read(
             f"SELECT DISTINCT owner FROM rolehost_jobs WHERE {_HELD_SQL}"
             " AND owner NOT IN (SELECT id FROM rolehost_processes)"
@@ -357,7 +357,7 @@ _INTEGER = {int}
 
 
 def _flawed(row: Sequence[Any]) -> ClaimedJob:
-    """Make a job of a row that cannot be read, with 0 in place of values that are no integers."""
+    """Make a job from a row that cannot be read; 0 replaces each value that is not an integer."""
     columns = dict(zip(_NAMES, row, strict=True))
     wrong = [
         name for name, value in columns.items() if name not in _TEXTS and type(value) is not int

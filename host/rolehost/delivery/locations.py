@@ -35,7 +35,7 @@ _MACHINERY = frozenset(
         "uvloop",
     }
 )
-#: Modules that call plugin code: a stack is not followed beyond them.
+#: Modules that call plugin code; the search in a stack ends at them.
 _CALLERS = (
     "_pytest.",
     "asyncio.",
@@ -51,7 +51,7 @@ _CALLERS = (
 
 
 def call_location(frame: FrameType | None) -> tuple[str, str]:
-    """Return the outermost and innermost function of plugin code in a stack; empty if none."""
+    """Return the outermost and innermost function of plugin code in a stack; or empty texts."""
     outer = inner = ""
     while frame is not None:
         module = _module(frame)
@@ -65,7 +65,7 @@ def call_location(frame: FrameType | None) -> tuple[str, str]:
 
 
 def caller_location() -> str:
-    """Return the innermost function of plugin code that led to this call; empty if none did."""
+    """Return the innermost function of plugin code in the calling stack; or an empty text."""
     return call_location(sys._getframe(1))[1]
 
 

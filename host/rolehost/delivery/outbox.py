@@ -10,12 +10,12 @@ import msgspec
 
 from rolehost.storage import Database, Record, Transaction
 
-#: Every row is in one of these shards, by its key; the relays' leases divide them.
+#: Number of shards. The key of a row selects its shard, and the relays' leases divide the shards.
 SHARDS = 256
 
 _headers = msgspec.json.Encoder()
 _parse_headers = msgspec.json.Decoder(tuple[tuple[str, bytes], ...])
-#: The format if a name is not UTF-8: null, and name and value in base64.
+#: The format if a name is not UTF-8: null, then name and value in base64.
 _parse_raw_headers = msgspec.json.Decoder(tuple[tuple[None, bytes, bytes], ...])
 
 
@@ -49,19 +49,19 @@ def decode_headers(body: bytes) -> tuple[tuple[str, bytes], ...]:
 
 
 def stored_record(topic: str, key: bytes | None, headers: bytes, value: bytes) -> Record:
-    """Make a record of the columns that hold it."""
+    """Make a record from its columns."""
     key = None if key is None else bytes(key)
     return Record(topic, bytes(value), key, decode_headers(bytes(headers)))
 
 
 def append(tx: Transaction, records: Sequence[tuple[Record, str]], now: int) -> None:
-    """Insert records, each with the id of its event, which takes the place of a missing key."""
+    """Insert records with the ids of their events; without a key, the id selects the shard."""
     tx.executemany(
         "INSERT INTO rolehost_outbox (shard, topic, key, headers, value, created_at)"
         " VALUES (?, ?, ?, ?, ?, ?)",
         [
             (
-                # Stable across processes and versions.
+                # CRC-32 is stable across processes and versions, unlike hash().
                 zlib.crc32(record.key if record.key is not None else event_id.encode()) % SHARDS,
                 record.topic,
                 record.key,
@@ -77,7 +77,7 @@ def append(tx: Transaction, records: Sequence[tuple[Record, str]], now: int) -> 
 def waiting(
     database: Database, shards: Sequence[int], of: int, limit: int, topic: str | None = None
 ) -> list[Waiting]:
-    """Return the oldest rows of some of ``of`` lease shards, in order, of all topics or one."""
+    """Return the oldest rows of these shards out of ``of``, in order; by default of all topics."""
     conditions, params = list[str](), list[int | str]()
     if topic is not None:
         conditions.append("topic = ?")
@@ -112,5 +112,5 @@ def topics(database: Database) -> list[str]:
 
 
 def remove(tx: Transaction, rows: Sequence[Waiting]) -> None:
-    """Delete rows that the stream has. This is right even if a lease was lost meanwhile."""
+    """Delete rows that the stream has stored. This is safe even if a lease was lost meanwhile."""
     tx.executemany("DELETE FROM rolehost_outbox WHERE id = ?", [(row.id,) for row in rows])

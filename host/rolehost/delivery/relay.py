@@ -1,12 +1,12 @@
 """The relay of the *transactional outbox*: publishes events to the stream, in order by key.
 
-One process at a time holds the lease of a shard, so that two writers of one key cannot
-overtake each other. Delivery is *at least once*: a relay that was frozen past its lease may
+One process at a time holds the lease of a shard, so that two relays cannot reorder the events
+of one key. Delivery is *at least once*: a relay that was frozen past its lease may
 publish its batch again. Every relay publishes the rows of a shard in order, so the *first*
 appearance of each event keeps the order, and the inbox drops the second.
 
-Topics are independent. Events that the stream has stored leave the outbox at once. A topic that
-cannot be published to is held, and retried with its own back-off.
+Topics are independent. Events that the stream has stored are deleted from the outbox at once. If
+publishing to a topic fails, the topic is held and retried with a separate back-off.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ log = structlog.get_logger(__name__)
 
 #: Most rows handed to the stream at once.
 BATCH = 500
-#: Milliseconds until a topic that failed is retried, doubled with each failure, and the longest.
+#: Milliseconds until a failed topic is retried: the first, doubled with each failure; the longest.
 FIRST_RETRY, LONGEST_RETRY = 1_000, 30_000
-#: Rows with which a failed topic is retried.
+#: Most rows in a retry of a failed topic.
 PROBE = 10
 
 
 class _Held(NamedTuple):
-    """A topic that failed: when it is retried, and how long after the failure; milliseconds."""
+    """A failed topic: the time of its next retry, and the delay before it; milliseconds."""
 
     until: int
     delay: int
@@ -50,13 +50,13 @@ class Relay:
         self._shards: list[int] = []
         self._renew_at = 0
         self._held: dict[str, _Held] = {}
-        #: Whether more rows may wait than the last step took.
+        #: Whether rows may still wait after the last step.
         self._more = False
 
     def step(self) -> int:
         """Publish a batch of the shards whose leases we hold; return how many rows were removed.
 
-        Raises StorageUnavailable if database or stream cannot be reached; step again later.
+        Raises StorageUnavailable if database or stream cannot be reached; call it again later.
         """
         now = self._runtime.clock.now()
         if now >= self._renew_at:
@@ -87,7 +87,7 @@ class Relay:
             rows = self._waiting(BATCH)
             self._more = len(rows) == BATCH
             return _by_topic(rows)
-        # A held topic may have any number of rows, so the others are queried by their names.
+        # A held topic may have many rows, so the rows of other topics are queried by topic.
         ready = outbox.topics(self._runtime.database)
         found = [(topic, self._waiting(BATCH, topic)) for topic in ready if topic not in self._held]
         found += [
@@ -144,7 +144,7 @@ class Relay:
         except StorageUnavailable as error:
             return [error] * len(rows)
         except Exception as error:
-            # An error of the backend, which other topics may not have.
+            # An unexpected error of the backend; other topics may still work.
             log.exception("the stream failed to publish", topic=topic)
             return [StorageUnavailable(f"{type(error).__name__}: {error}")] * len(rows)
 

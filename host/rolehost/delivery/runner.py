@@ -24,7 +24,7 @@ from rolehost.errors import LeaseLost, StorageUnavailable
 
 log = structlog.get_logger(__name__)
 
-#: The outcomes of an attempt, as they are recorded, by the state of the row and whether it counts.
+#: Recorded outcomes, by the new state of the row and whether the attempt counts.
 _OUTCOMES = {
     ("completed", True): "completed",
     ("retrying", True): "retrying",
@@ -37,7 +37,7 @@ _OUTCOMES = {
 
 
 class Attempt:
-    """The context an actor is given; implements :class:`rolehost.api.JobContext`."""
+    """The context argument of an actor; implements :class:`rolehost.api.JobContext`."""
 
     __slots__ = ("_row", "_runtime", "attempt", "enqueued_at", "id", "last_attempt", "services")
 
@@ -86,7 +86,7 @@ class Runner:
     def run(self, job: ClaimedJob) -> Finish | None:
         """Run one attempt of a claimed job, in a session of this thread.
 
-        Returns how to give the row back, for the caller to write in a batch. None if that was
+        Returns the end of the attempt, which the caller writes in a batch. None if it was
         committed with the job's effects, or if the claim was lost.
         """
         actor = self._runtime.declared.actors[job.actor]
@@ -192,7 +192,7 @@ class Runner:
 def end_of_outcome(
     runtime: DeliveryRuntime, job: ClaimedJob, actor: Actor, outcome: Outcome, now: int
 ) -> Finish:
-    """Return the end of a job after its actor returned; TypeError if not an outcome."""
+    """Return the end of a job from its actor's result; TypeError if that is not an outcome."""
     if outcome is None:
         return Finish("completed", now, True, None)
     if isinstance(outcome, Snooze):
@@ -231,7 +231,7 @@ def _retry_or_dead(
     now: int,
     delay: float | None = None,
 ) -> Finish:
-    """Return the end of a failed attempt; a delay of None takes the retry policy's."""
+    """Return the end of a failed attempt; by default the retry policy sets the delay."""
     attempt = job.attempt + 1
     if attempt >= actor.retry.attempts:
         return Finish("dead", now, True, error)
@@ -262,9 +262,9 @@ End = tuple[ClaimedJob, Finish]
 def give_back(runtime: DeliveryRuntime, ends: Sequence[End]) -> None:
     """Give jobs back after the database refused to store their ends together.
 
-    One row is the cause: the rows are halved (*bisection*) until it is found. That job fails, and
-    the others complete. After StorageUnavailable some ends may be written. Writing one again has no
-    effect, because its claim is over.
+    The rows are halved (*bisection*) until the row that causes the error is found. That job fails,
+    and the others complete. After StorageUnavailable some ends may be written. Writing one again
+    has no effect, because its claim is over.
     """
     _halve(runtime, list(ends), _refused)
 
@@ -308,7 +308,7 @@ def _refused(runtime: DeliveryRuntime, end: End, error: Exception) -> None:
 
 
 def _abandoned(_runtime: DeliveryRuntime, end: End, error: Exception) -> None:
-    """Leave a row that nothing can be written to; its lease ends with this process."""
+    """Log that a row cannot be written; its lease ends with this process."""
     job, _ = end
     log.error("a job cannot be given back", job_id=job.id, actor=job.actor, error=describe(error))
 
@@ -322,8 +322,8 @@ def run_message(
 ) -> None:
     """Run an ephemeral actor once, with arguments in JSON's own types.
 
-    Exceptions of the types ``interrupts`` are raised unchanged, whatever they contain; others as
-    :func:`harmless` returns them. Raises PayloadError if the arguments do not fit.
+    Exceptions of the types ``interrupts`` are raised unchanged; others as :func:`harmless` returns
+    them. Raises PayloadError if the arguments do not fit.
     """
     try:
         outcome = contained(actor.fn, services, **signature.convert(arguments))

@@ -1,4 +1,4 @@
-"""What all delivery code of a process shares: database, clock, policy, and where jobs go."""
+"""Objects that all delivery code of a process shares: database, clock, policy, job targets."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _CACHED = 60_000
 
 
 class Declared(msgspec.Struct, frozen=True, kw_only=True):
-    """What the composition allows.
+    """The actors and topics that the composition declares.
 
     ``actors`` are the durable ones of this deployment. Enabled plugins declare ``enqueues`` (names
-    of actors) and ``publishes`` (topics). If ``strict``, others are refused instead of counted.
+    of actors) and ``publishes`` (topics). Others are counted, or refused if ``strict``.
     """
 
     actors: Mapping[str, Actor]
@@ -51,7 +51,7 @@ class DeliveryRuntime:
     """The collaborators of all delivery code in one process; thread-safe.
 
     ``wake`` sends wake-ups by name after a commit; they may be lost. Only the thread-safe methods
-    of ``random``, based on ``random()``, are used. ``source`` is for events that have none.
+    of ``random``, based on ``random()``, are used. ``source`` is the default source of events.
     ``elsewhere`` returns the target of another deployment's actor; None if no deployment has it.
     """
 
@@ -70,8 +70,8 @@ class DeliveryRuntime:
     ) -> None:
         self.database = database
         self.guard = guard_of(database)
-        #: Seconds for which a unit of work retries to get the write lock. The default 0 leaves it
-        #: at the backend's own time limit; commands wait longer than requests.
+        #: Seconds for which a unit of work retries to get the write lock. The default, 0, is one
+        #: try with the backend's time limit; commands wait longer than requests.
         self.patience = 0.0
         self.wake = wake
         self.clock = clock
@@ -91,8 +91,8 @@ class DeliveryRuntime:
     def target(self, actor: Actor | str) -> Target:
         """Return where the jobs of an actor go.
 
-        Raises UndeclaredError if no plugin declares that it enqueues the actor and the deployment
-        is strict, UnknownActor if no deployment has a durable actor of this name.
+        Raises UndeclaredError if the deployment is strict and no plugin declares that it enqueues
+        the actor; UnknownActor if no deployment has a durable actor of this name.
         """
         name = actor if isinstance(actor, str) else actor.name
         target = self._targets.get(name)
@@ -103,7 +103,7 @@ class DeliveryRuntime:
             if known is None:
                 return self._distant_target(name)
         else:
-            # If this deployment has the actor, its queue may be another one here.
+            # If this deployment has the actor too, its queue here may differ.
             known = self.declared.actors.get(name, actor)
         self._check_declared("actor", name, "enqueues", self.declared.enqueues)
         if not known.durable:
@@ -129,7 +129,7 @@ class DeliveryRuntime:
         return target
 
     def check_topic(self, topic: str) -> None:
-        """Count a publication to an undeclared topic; UndeclaredError if ``strict``."""
+        """Count a publication to an undeclared topic; raise UndeclaredError if ``strict``."""
         self._check_declared("topic", topic, "publishes", self.declared.publishes)
 
     def _check_declared(self, kind: str, name: str, field: str, declared: frozenset[str]) -> None:

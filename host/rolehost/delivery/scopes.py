@@ -1,8 +1,8 @@
 """Scopes: owners of units of work, which begin and end their transactions.
 
 A *scope* is one job, event or idempotent request, or only a ``with`` block. ``unit_of_work()``
-opens the scope's transaction at the first use and joins it afterwards. The scope commits it,
-together with its own completion. If one of its blocks fails or has not ended, it cannot commit.
+opens the scope's transaction at the first use and joins it afterwards. The scope commits it
+together with the end of the job or event. It cannot commit if a block failed or has not ended.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _SUSPENDABLE = (
 
 
 class AlreadyHandled(BaseException):
-    """Stops a duplicate before any effect; a handler's ``except Exception`` lets it pass."""
+    """Stops a duplicate before any effect; a handler's ``except Exception`` does not catch it."""
 
 
 class _RollBack(Exception):
@@ -57,7 +57,7 @@ class Scope(Unit):
         self._context: AbstractContextManager[Transaction] | None = None
         self._failure = ""
         self.cause = cause
-        #: How many of its ``with`` blocks have begun and not ended.
+        #: Number of its open ``with`` blocks.
         self.blocks = 0
         self.work: Work | None = None
 
@@ -93,7 +93,7 @@ class Scope(Unit):
 
         ``last`` runs the last statement (:meth:`rolehost.api.Transaction.conclude`). If it returns
         False, everything is rolled back, and the result is False. Raises UnitOfWorkFailed, after a
-        rollback, if a part failed or has not ended.
+        rollback, if a block failed or has not ended.
         """
         work, statement = self.work, self._statement
         if work is None:
@@ -139,10 +139,10 @@ class Scope(Unit):
         self._context = None
 
     def end_block(self, error: BaseException | None, *, first: bool, whole: bool) -> None:
-        """Record the end of a block that had joined this scope, and the error that left it.
+        """Record the end of a block that had joined this scope, and its error.
 
-        If the block was the ``first`` to open the unit of work, nothing else is in it: it is
-        rolled back, and the scope may go on with a new one. Otherwise, if the block's writes
+        If the failed block was the ``first`` of the unit of work, the unit has no other writes:
+        it is rolled back, and the scope may open a new one. If another block fails and its writes
         belong together (``whole``), the scope cannot commit any more.
         """
         self.blocks -= 1
@@ -154,10 +154,10 @@ class Scope(Unit):
             self._failure = f"a block failed at {raise_location(error)}: {type(error).__name__}"
 
     def busy_is_a_failure(self, error: BaseException) -> None:
-        """If an error is a lock that this scope met inside its transaction, make it a failure.
+        """Count a StorageBusy that was raised inside the transaction as a failed attempt.
 
-        Otherwise the error would mean that the database is absent, which is not counted as an
-        attempt. The scope may wait for its own lock, held by another of its threads.
+        Otherwise it would mean that the database is unavailable, and no attempt would be counted.
+        But the cause may be a lock that another thread of this scope holds (*self-deadlock*).
         """
         # issubclass first: isinstance() reads the error's __class__, which may raise.
         if self.work is not None and issubclass(type(error), StorageBusy):
@@ -174,7 +174,7 @@ class Scope(Unit):
             )
 
     def _detach(self) -> AbstractContextManager[Transaction] | None:
-        """Return the transaction's context for its end; the scope has none from now on."""
+        """Return the transaction's context, and remove it from the scope."""
         context = self._context
         self.work = self._context = None
         self._failure = self._statement = ""
@@ -193,7 +193,7 @@ class BlockScope(Scope):
         super().__init__(runtime)
         self._session: AbstractContextManager[None] | None = runtime.database.session()
         self._session.__enter__()
-        #: How many inner blocks have ended well.
+        #: Number of inner blocks that ended without an error.
         self.joined = 0
 
     def end_block(self, error: BaseException | None, *, first: bool, whole: bool) -> None:
@@ -217,7 +217,7 @@ class BlockScope(Scope):
 
 
 def current_scope() -> Scope | None:
-    """Return the scope that code in this context is part of, or None."""
+    """Return the scope of the code in this context, or None."""
     unit = current.get()
     assert unit is None or isinstance(unit, Scope)  # only scopes are set
     return unit
@@ -306,7 +306,7 @@ class unit_of_work:
 
 @contextmanager
 def _outside() -> Iterator[None]:
-    """Run a commit and its callbacks outside of the scope: callbacks have units of their own."""
+    """Run a commit and its callbacks outside of the scope; callbacks open separate units."""
     token = current.set(None)
     try:
         yield

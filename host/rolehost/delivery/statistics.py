@@ -27,9 +27,9 @@ def collect(
 ) -> Statistics:
     """Count jobs, outbox, dead letters, lag and processes.
 
-    ``subscriptions`` are (topic, group) of the handlers whose lag is wanted; there are no lags
-    while the stream is away. ``queues`` and ``roles`` are listed even if they are empty; ``queues``
-    is extended by the ones found. ``restarts`` counts replaced processes by role and reason.
+    ``subscriptions`` are the (topic, group) pairs to return lags for; there are no lags while the
+    stream is unavailable. ``queues`` and ``roles`` are listed even if they are empty; the queues
+    found are added to ``queues``. ``restarts`` counts replaced processes by role and reason.
     """
     now = clock.now()
     with database.session():
@@ -61,7 +61,7 @@ def collect(
 def _queues(
     rows: Sequence[tuple[str, str, int, int]], names: set[str], now: int
 ) -> tuple[QueueStatistics, ...]:
-    """Return the counts of every queue and state, also of empty ones; adds to ``names``."""
+    """Return the counts of every queue and state, even if 0; add found queues to ``names``."""
     found = {(queue, state): (count, oldest) for queue, state, count, oldest in rows}
     names.update(queue for queue, _ in found)
     return tuple(

@@ -1,7 +1,7 @@
 """The sweep: hands back the work of dead processes, and deletes rows past their retention.
 
-Any process may sweep; a lease lets one at a time. Handing back is for crashes only: work that
-ends normally never waits for it.
+Any process may sweep, but a lease admits one at a time. Handing back is for crashes only: work
+that ends normally never waits for it.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from rolehost.errors import StorageUnavailable
 
 log = structlog.get_logger(__name__)
 
-#: Rows deleted in one transaction, so that retention never holds the write lock for long.
+#: Most rows deleted in one transaction, so that retention never holds the write lock for long.
 BATCH = 1000
 
 
 def release_dead(runtime: DeliveryRuntime) -> int:
-    """Hand back everything that dead processes held; return how many processes they were."""
+    """Hand back the work of all dead processes; return the number of these processes."""
     presence = leases.Presence(runtime.database, runtime.clock, runtime.policy.lease)
     with runtime.database.session():
         gone = {*presence.gone(), *runtime.ledger.strays()}
@@ -39,7 +39,7 @@ def _release(runtime: DeliveryRuntime, owner: str) -> int:
     """Hand back the work of one process; return 1, or 0 if it lives."""
     now = runtime.clock.now()
     with runtime.database.session(), runtime.database.transaction() as tx:
-        # It may have been late, and renewed its row since the list was read.
+        # The process may have renewed its row late, after the list was read.
         if leases.alive(tx, owner, now):
             return 0
         queues = runtime.ledger.release(tx, owner)

@@ -38,7 +38,7 @@ _STEPS = tuple(
 
 
 class Ticker:
-    """The schedules of one deployment; its thread leads ``lease`` seconds after each renewal."""
+    """The schedules of one deployment; leads for ``lease`` seconds after each renewal."""
 
     def __init__(
         self, runtime: DeliveryRuntime, schedules: Sequence[Schedule], owner: str, lease: float
@@ -81,7 +81,7 @@ class Ticker:
                 self._tick(schedule, due, now)
             except StorageUnavailable:
                 raise
-            except Exception as error:  # an actor of no deployment, arguments, a refused row
+            except Exception as error:  # for example an unknown actor, wrong arguments
                 self._failed(schedule, due, describe(error), now)
         return (upcoming - now) / 1000
 
@@ -92,7 +92,7 @@ class Ticker:
                 "SELECT last_tick FROM rolehost_ticks WHERE schedule = ?", (schedule.name,)
             )
         if not rows:
-            # A new schedule begins now; it has missed nothing.
+            # A new schedule begins now, so it has no missed ticks.
             self._write(
                 "INSERT INTO rolehost_ticks (schedule, last_tick) VALUES (?, ?)"
                 " ON CONFLICT (schedule) DO NOTHING",
@@ -131,7 +131,7 @@ class Ticker:
             failpoints.reach("ticks.after_enqueue")
 
     def _failed(self, schedule: Schedule, due: int | None, text: str, now: int) -> None:
-        """Record a tick that could not enqueue; ``due`` is None if it could not be computed."""
+        """Record a failed tick; ``due`` is None if the tick could not be computed."""
         log.error("schedule failed", schedule=schedule.name, tick=due, error=text)
         try:
             self._write(
@@ -189,7 +189,7 @@ def _cron(schedule: Schedule, after: int) -> Iterator[int]:
     """
     from cronsim import CronSim  # only where a cron expression is evaluated
 
-    assert schedule.cron is not None  # a Schedule has exactly one of the two
+    assert schedule.cron is not None  # a Schedule has either ``every`` or ``cron``
     moment = datetime.fromtimestamp(after / 1000, UTC).astimezone(ZoneInfo(schedule.timezone))
     for tick in CronSim(schedule.cron, moment):
         found = int(tick.timestamp() * 1000)

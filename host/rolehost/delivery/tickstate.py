@@ -17,9 +17,9 @@ _SHOWN = 7 * 86_400_000
 class TickState(NamedTuple):
     """The row of one schedule; times are milliseconds since the epoch.
 
-    ``last_tick`` is the last one that is over, failed or not. ``failures`` counts since the row was
-    inserted; ``failed_at`` and ``error`` are of the last one. ``set_back_at`` is when ``last_tick``
-    was corrected from ``set_back_from``, because it was ahead of the clock.
+    ``last_tick`` is the last completed tick, failed or not. ``failures`` counts since the row was
+    inserted; ``failed_at`` and ``error`` describe the last failure. At ``set_back_at``,
+    ``last_tick`` was corrected from ``set_back_from``, because it was ahead of the clock.
     """
 
     schedule: str

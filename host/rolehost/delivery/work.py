@@ -68,7 +68,7 @@ class Work:
             except (TypeError, ValueError) as error:
                 raise PayloadError(f"enqueueing actor {new.actor}: {error}") from None
         number, created = self._runtime.ledger.insert(self.transaction, new, conflict)
-        # Also for a job that exists already: this transaction held it back until its commit.
+        # Also if the job exists already, because this transaction locks it until its commit.
         self._wakes.add(f"queue:{new.queue}")
         return Job(number, new.actor, created)
 
@@ -147,7 +147,7 @@ class Work:
         self._wakes.add(name)
 
     def flush(self) -> None:
-        """Write the events to the *transactional outbox*, last, so that they have commit order."""
+        """Write the events to the *transactional outbox* at the end, so they have commit order."""
         if self._events:
             outbox.append(self.transaction, self._events, self._runtime.clock.now())
             self._wakes.add("outbox")
@@ -164,14 +164,14 @@ class Work:
                 callback()
             except failpoints.Crash:
                 raise
-            except BaseException as error:  # the commit stands, whatever a callback raises
+            except BaseException as error:  # an error of a callback does not undo the commit
                 report(log.error, "an after-commit callback failed", error)
 
 
 def _options(
     new: NewJob, key: str | None, unique: str | Unique | None
 ) -> tuple[NewJob, Literal["keep", "replace", "move"]]:
-    """Add key and unique text to a job; return it with the policy for a conflict of the latter."""
+    """Add key and unique text to a job; return it with the policy if the unique text is taken."""
     if key is not None:
         new = new._replace(key=values.text("key", key))
     if unique is None:
