@@ -1,8 +1,8 @@
-"""Values that are computed once, however many callers miss them at the same time.
+"""Computes a value once, even if many callers miss it at the same time (*cache stampede*).
 
-Within a process the first caller computes (single flight); among processes the one whose ``add()``
-of a lock succeeded. If that process dies, the lock ends after ``patience`` seconds. Values are
-computed again shortly before they end, each caller by chance, as in "Optimal Probabilistic Cache
+Within a process the first caller computes (single flight). Among processes, the one that adds a
+lock with ``add()`` computes. If it dies, the lock expires after ``patience`` seconds. Shortly
+before a value expires, callers compute it again at random, as in "Optimal Probabilistic Cache
 Stampede Prevention" (Vattani, Chierichetti, Lowenstein, PVLDB 8(8), 2015, algorithm XFetch).
 """
 
@@ -27,7 +27,7 @@ log = logging.getLogger("rolehost.caching")
 
 T = TypeVar("T")
 
-#: Seconds between two looks for the value of another process: at first, and at most.
+#: Seconds between two checks for the value of another process: at first, and at most.
 _FIRST_LOOK, _LAST_LOOK = 0.005, 0.1
 
 #: The largest value of -ln(1 - x) for a double below 1: 53 ln 2, rounded up.
@@ -36,16 +36,16 @@ _FARTHEST = 37.0
 
 @dataclass(slots=True, eq=False)
 class Computation(Generic[T]):
-    """A value that is computed, for those who wait for it."""
+    """The computation of a value, shared with the threads that wait for it."""
 
     key: str
     compute: Callable[[], T]
     ttl: float | None
     tags: Collection[str]
-    #: The beginning of keys when it began; None if the cache is away.
+    #: The key prefix when it began; None if the cache is unavailable.
     prefix: str | None = None
     done: threading.Event = field(default_factory=threading.Event)
-    #: Returns the value, to each caller another object.
+    #: Returns a new copy of the value for each caller.
     copy: Callable[[], T] | None = None
     #: The exception of ``compute``.
     error: Exception | None = None
@@ -70,12 +70,12 @@ class Computing(Generic[T]):
         self._lock = threading.Lock()
 
     def fresh(self, entry: Entry[T]) -> bool:
-        """Return whether to serve a value as it is; shortly before its end, at random."""
+        """Return whether a value is fresh enough; shortly before its end this is random."""
         if entry.ends is None:
             return True
         now = self._now()
         ahead = entry.took * self._options.eagerness
-        # PERF: no random number if none could make a difference.
+        # PERF: no random number if it could not change the result.
         if now + _FARTHEST * ahead < entry.ends:
             return True
         return now - math.log(1.0 - self._chance.random()) * ahead < entry.ends
@@ -155,7 +155,7 @@ class Computing(Generic[T]):
         else:
             data = serializer.dump_computed(value, self._now() + ttl, took)
             ttl += self._options.stale
-        # A copy for each caller, because values may be changed.
+        # A copy for each caller, because callers may change values.
         wanted.copy = lambda: serializer.load(data).value
         if wanted.prefix is not None:
             self._entries.store(wanted.key, data, ttl, wanted.tags, prefix=wanted.prefix)
@@ -175,12 +175,12 @@ class Computing(Generic[T]):
         try:
             yield
         finally:
-            # A lock that has ended by itself may be another process's by now.
+            # After the lock has expired, another process may hold it.
             if lock is not None and time.monotonic() - began < self._options.patience:
                 self._entries.attempt(lambda: self._entries.cache.delete(lock), False)
 
     def _wait(self, key: str, lock: str) -> tuple[Entry[T] | None, bool]:
-        """Return the value of another process, if it comes in time; and whether to compute."""
+        """Return another process's value if it arrives in time, and whether the lock was taken."""
         deadline = time.monotonic() + self._options.patience
         pause = _FIRST_LOOK
         while time.monotonic() < deadline:
@@ -219,6 +219,6 @@ class Computing(Generic[T]):
         return entry.value
 
     def _serve(self, entry: Entry[T]) -> T:
-        """Return a value that another caller computes again, or that could not be computed."""
+        """Return an old value, because another caller computes it again or computing failed."""
         self._entries.count("hit" if self._unexpired(entry) else "stale")
         return entry.value

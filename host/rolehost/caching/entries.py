@@ -55,7 +55,7 @@ class Entries(Generic[T]):
         return {key: entry for key, entry in found.items() if entry is not None}
 
     def readable(self, data: bytes) -> Entry[T] | None:
-        """Return the value of an entry, or None if it is not of this type or format."""
+        """Decode an entry; return None if it has another type or format."""
         try:
             return self.serializer.load(data)
         except Unreadable:
@@ -71,7 +71,7 @@ class Entries(Generic[T]):
         *,
         prefix: str | None = None,
     ) -> None:
-        """Store bytes; ``prefix`` is the one under which their computation began."""
+        """Store bytes; ``prefix`` is the key prefix when their computation began."""
         names = self.tags(tags)
 
         def write() -> None:
@@ -84,13 +84,13 @@ class Entries(Generic[T]):
             except StorageUnavailable:
                 raise
             except StorageError:
-                self.cache.delete(place)  # the value that was there before is wrong now
+                self.cache.delete(place)  # the old value is outdated now
                 raise
 
         self.attempt(write, None, outcome="dropped", replaces=prefix is None)
 
     def place(self, key: str) -> str:
-        """Return the key in the cache; raises if the generation cannot be read."""
+        """Return the key in the cache; raise StorageError if the generation cannot be read."""
         return within(self.generation.prefix(), key)
 
     def attempt(
@@ -104,7 +104,7 @@ class Entries(Generic[T]):
     ) -> R:
         """Call the cache; if that fails, count it as ``outcome`` and return ``otherwise``.
 
-        ``replaces``: if the call is lost, values in the cache are wrong. ``strict``: raise instead.
+        ``replaces``: if the call is lost, the cache has outdated values. ``strict``: raise instead.
         """
         guard = self._guard
         if guard.failing and not guard.admit():

@@ -69,7 +69,7 @@ class CachedFunction(Generic[P, T]):
         return cast("Caching[T]", found)
 
     def key(self, *args: P.args, **kwargs: P.kwargs) -> str:
-        """Return the key for these arguments, including the defaults of those that are left out.
+        """Return the key for these arguments, including the defaults of omitted ones.
 
         Raises:
             TypeError: they do not fit the signature, or one of them cannot be part of a key.

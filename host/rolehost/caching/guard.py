@@ -28,7 +28,7 @@ class CacheRecorder(Protocol):
 
 
 class Guard:
-    """A circuit breaker: while the cache answers, every call is allowed; after a failure, probes.
+    """A circuit breaker: allows every call while the cache answers, else only probes.
 
     After a failure no calls are made for a pause. The first call after the pause is the probe. If
     it fails, the next pause is twice as long, from 0.1 s up to 5 s. An outage is logged once when
@@ -121,7 +121,7 @@ class Guard:
             self._pause_again()
 
     def _pause_again(self) -> None:
-        """Begin a longer pause if there is a probe, because it failed; else change nothing."""
+        """Begin a longer pause if the failed call was the probe; else change nothing."""
         with self._lock:
             if self._probing:
                 self._probing = False

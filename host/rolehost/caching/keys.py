@@ -1,4 +1,4 @@
-"""Keys of the cache: of the values of a namespace, and of the arguments of a function."""
+"""Cache keys: for the values of a namespace, and for the arguments of a function."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _encoder = msgspec.msgpack.Encoder(order="deterministic")
 
 
 def check_namespace(namespace: str) -> None:
-    """Raise ValueError for what cannot be the name of a namespace."""
+    """Raise ValueError if a text cannot be the name of a namespace."""
     if not _NAMESPACE.fullmatch(namespace):
         raise ValueError(
             f"a namespace of the cache is 1 to 80 of the characters A-Z a-z 0-9 . _ / < > -, not"
@@ -38,9 +38,9 @@ def digest(text: str) -> str:
 
 
 def within(prefix: str, key: str) -> str:
-    """Return a key that the cache takes; one that is too long or not printable is hashed.
+    """Return a key that the cache accepts; a key that is too long or not printable is hashed.
 
-    The two kinds cannot be equal, because the sign before them differs.
+    A plain and a hashed key are never equal, because the character before them differs.
     """
     if not key:
         raise ValueError("a key must not be empty")
@@ -52,8 +52,8 @@ def within(prefix: str, key: str) -> str:
 def of_arguments(arguments: Sequence[Any]) -> str:
     """Return a key for the arguments of a call; equal values of different types differ.
 
-    Plain arguments stay readable. All others are hashed as msgspec writes them: lists, dicts,
-    sets, dates, Structs, dataclasses. Types are told apart within lists, tuples and dicts too.
+    Plain arguments stay readable. All others (lists, dicts, sets, dates, Structs, dataclasses) are
+    encoded with msgspec and hashed, with the types of values inside lists, tuples and dicts.
     """
     if all(type(each) in _PLAIN for each in arguments):
         return f"({', '.join(map(repr, arguments))})"
@@ -62,7 +62,7 @@ def of_arguments(arguments: Sequence[Any]) -> str:
 
 
 def namespace_of(function: str) -> str:
-    """Return the namespace of a function that names none, by its module and name."""
+    """Return the default namespace of a function, from its module and name."""
     return function if len(function) <= 80 else f"{function[-39:]}-{digest(function)}"
 
 
@@ -76,9 +76,9 @@ def _types(value: Any) -> Any:
 
 
 class Generation:
-    """The generation of a namespace: a part of its keys, so that a new one hides all values.
+    """The generation of a namespace, a part of its keys: a new one invalidates all values.
 
-    It is kept in the cache beside the values, and read again every ``within`` seconds.
+    The cache stores it beside the values. It is read again every ``within`` seconds.
     Thread-safe.
     """
 
@@ -93,7 +93,7 @@ class Generation:
         self._distrusted = False
 
     def prefix(self) -> str:
-        """Return the beginning of every key of the present generation."""
+        """Return the key prefix of the current generation."""
         if time.monotonic() >= self._until:
             with self._lock:
                 if self._distrusted:
@@ -103,12 +103,12 @@ class Generation:
         return self._prefix
 
     def begin(self) -> None:
-        """Begin a new generation: no value of the former is found again."""
+        """Begin a new generation; no older value is found again."""
         with self._lock:
             self._begin()
 
     def distrust(self) -> None:
-        """Begin a new one before the next use: a write was lost, so an old value is wrong."""
+        """Begin a new generation before the next use, because a write was lost."""
         with self._lock:
             self._distrusted = True
             self._until = 0.0
@@ -122,7 +122,7 @@ class Generation:
     def _read(self) -> str:
         known = self._cache.get(self._key)
         if known is None:
-            # The cache forgot it. A random one is never one of the past, whose values are old.
+            # The cache lost it. A random one does not repeat a past one, which has old values.
             fresh = secrets.token_hex(4).encode()
             if "atomic-add" in self._cache.capabilities:
                 self._cache.add(self._key, fresh)

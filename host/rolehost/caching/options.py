@@ -29,17 +29,17 @@ class CachingOptions(msgspec.Struct, frozen=True, kw_only=True):
         ttl: seconds for which a value is fresh. None keeps it until the cache needs the space.
         stale: seconds after ``ttl`` for which
             :meth:`~rolehost.caching.Caching.get_or_compute` may return the old value, while
-            another is computed or if computing fails. Default 0.
+            a new one is computed or if computing fails. Default 0.
         none_ttl: as ``ttl``, for a computed None. None, the default, treats it like every other
-            value; 0 does not keep it.
+            value. If it is 0, the result is not cached.
         serializer: the format of the bytes: ``msgpack`` (default), ``json``, or ``raw`` for
             values that are bytes.
         strict: raise :class:`~rolehost.errors.StorageUnavailable` from every call if the cache
             is away. Default False.
-        patience: seconds for which callers wait for the one that computes a value; then they
-            compute it themselves. Default 5.
-        eagerness: how early a value is computed again before it ends: 1.0, the default, by
-            about the time that computing took; 0.0 never.
+        patience: seconds for which callers wait for another caller to compute a value; then
+            they compute it themselves. Default 5.
+        eagerness: how early a value is computed again before it expires. 1.0, the default: by
+            about the time that computing took. 0.0: never early.
         invalidate_within: seconds after which other processes see
             :meth:`~rolehost.caching.Caching.invalidate` at the latest. Default 1.
     """
@@ -54,7 +54,7 @@ class CachingOptions(msgspec.Struct, frozen=True, kw_only=True):
     invalidate_within: float = 1.0
 
     def __post_init__(self) -> None:
-        """Raise ValueError for numbers without a meaning."""
+        """Raise ValueError if a number is out of range."""
         if self.ttl is not None and not self.ttl > 0:
             raise ValueError(f"ttl must be positive or None, not {self.ttl}")
         for name in ("stale", "patience", "eagerness", "invalidate_within"):

@@ -20,7 +20,7 @@ T = TypeVar("T")
 D = TypeVar("D")
 
 
-#: Seconds, None for no end, or UNSET for the namespace's own.
+#: Seconds; None: no expiry; UNSET: the default of the namespace.
 TTL = float | None | UnsetType
 
 
@@ -29,10 +29,10 @@ class Caching(Generic[T]):
 
     If the cache is away, no error is raised: reads are misses, and writes are dropped. When it
     is back, the namespace is invalidated, because it may hold values that a dropped write should
-    have replaced. Two calls have no harmless answer and raise
-    :class:`~rolehost.errors.StorageUnavailable`: :meth:`add` and :meth:`incr`. If ``strict`` is
-    set, every call raises it. A value of another type, which another version of the program
-    wrote, is a miss.
+    have replaced. But :meth:`add` and :meth:`incr` raise
+    :class:`~rolehost.errors.StorageUnavailable`, because they have no safe default result. If
+    ``strict`` is set, every call raises it. A value of another type, which another version of
+    the program wrote, is a miss.
 
     :meth:`rolehost.api.Services.caching` returns one.
 
@@ -84,7 +84,7 @@ class Caching(Generic[T]):
         Args:
             key: any text that is not empty.
             value: a value of the type.
-            ttl: seconds; the default is the namespace's own, and None is no end.
+            ttl: seconds; default: the ``ttl`` of the namespace; None: no expiry.
             tags: names for :meth:`drop_tagged`.
 
         Raises:
@@ -94,7 +94,7 @@ class Caching(Generic[T]):
         self._entries.store(key, self._serializer.dump(value), self._ttl(ttl), tags)
 
     def add(self, key: str, value: T, ttl: TTL = UNSET) -> bool:
-        """Store a value if there is none; return whether it was stored.
+        """Store a value if the key has no value; return whether it was stored.
 
         Raises:
             StorageUnavailable: the cache is away.
@@ -164,7 +164,7 @@ class Caching(Generic[T]):
     def touch(self, key: str, ttl: TTL = UNSET) -> bool:
         """Set the time to live of a value again; return whether there is a value.
 
-        The value of :meth:`get_or_compute` is not fresh for longer.
+        A value of :meth:`get_or_compute` does not stay fresh longer.
         """
         lifetime = self._ttl(ttl)
         return self._entries.attempt(
@@ -184,14 +184,14 @@ class Caching(Generic[T]):
         If several threads and processes miss it at the same time, one computes it, and the
         others wait for its value, at most ``patience`` seconds. Shortly before a value ends, one
         caller computes it again, and the others get the old one. For ``stale`` seconds after its
-        end, the old value is returned while another is computed, and if computing fails. An
+        end, the old value is returned while a new one is computed, and if computing fails. An
         exception of ``compute`` is raised, also in the threads that waited for it, and is never
-        kept.
+        cached.
 
         Args:
             key: any text that is not empty.
             compute: makes the value; called without arguments in the calling thread.
-            ttl: seconds; the default is the namespace's own.
+            ttl: seconds; default: the ``ttl`` of the namespace.
             tags: as for :meth:`set`.
 
         Raises:
@@ -210,7 +210,7 @@ class Caching(Generic[T]):
         """Forget every value of the namespace, in one call.
 
         Other processes see it within ``invalidate_within`` seconds. A value that is being
-        computed at that time is not kept.
+        computed at that time is not cached.
         """
         self._entries.attempt(
             self._entries.generation.begin, None, outcome="dropped", replaces=True
@@ -219,8 +219,8 @@ class Caching(Generic[T]):
     def drop_tagged(self, *tags: str) -> int:
         """Forget every value of the namespace that was stored with one of these tags.
 
-        A value that is being computed at that time is kept. If it must not be, invalidate the
-        namespace.
+        A value that is being computed at that time is still cached. To prevent this, invalidate
+        the namespace.
 
         Returns:
             The number of values.

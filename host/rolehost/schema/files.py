@@ -2,8 +2,8 @@
 
 A file is named ``NNNN_name.sql``, or ``NNNN_name.sqlite.sql`` and ``NNNN_name.postgresql.sql``
 if the dialects differ. The lines ``-- up`` and ``-- down`` begin the statements of each
-direction. Before them may stand ``-- phase: post``, so that it runs after the code rolled out,
-and ``-- transaction: none`` for statements that cannot run in one.
+direction. Two options may come before them: ``-- phase: post`` runs the migration after the rollout
+of the code; ``-- transaction: none`` is for statements that cannot run in a transaction.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Set = tuple[str, str]
 _NAME = re.compile(r"(?P<number>\d{4})_(?P<name>[a-z0-9_]+)(?:\.(?P<dialect>[a-z]+))?\.sql")
 _DIALECTS = ("sqlite", "postgresql")
 _MARK = re.compile(r"^--[ \t]*(?P<mark>up|down)[ \t]*$", re.MULTILINE)
-#: The options that may stand before ``-- up``, with their values; the first is the default.
+#: The options allowed before ``-- up``, with their values; the first value is the default.
 _OPTIONS = {"phase": ("pre", "post"), "transaction": ("one", "none")}
 _OPTION = re.compile(
     rf"^--[ \t]*(?P<name>{'|'.join(_OPTIONS)})[ \t]*:[ \t]*(?P<value>.*?)[ \t]*$", re.MULTILINE
@@ -47,9 +47,9 @@ class SchemaError(ConfigurationError):
 class Migration:
     """One migration, for one dialect.
 
-    ``number`` counts in the owner's set, from 1. If ``alone``, its statements run one by one,
-    outside of a transaction. ``location`` is package and file. ``checksum`` is the SHA-256 of the
-    text, in hex; line ends do not count.
+    ``number`` is its position in the owner's set, from 1. If ``alone``, its statements run one by
+    one, outside of a transaction. ``location`` is package and file. ``checksum`` is the SHA-256 of
+    the text with LF line ends, in hex.
     """
 
     owner: str
@@ -71,7 +71,7 @@ class Migration:
 def load(sets: Iterable[Set], dialect: str) -> tuple[Migration, ...]:
     """Read the sets in their order, each by number.
 
-    No two owners may have the same package. Of files of another dialect only the names are checked.
+    Two owners must not share a package. If a file is for another dialect, only its name is checked.
     Raises SchemaError with every problem of every file.
     """
     problems: list[Problem] = []
@@ -100,9 +100,9 @@ def new(
 ) -> tuple[Path, ...]:
     """Write the next migration of a package, without statements yet; return the files.
 
-    ``name`` becomes lower-case words joined by ``_``. Each of ``dialects`` has a file; if there are
-    none, one file is for all. Raises StartError if the package is not a folder that can be written
-    to, or the name is empty.
+    ``name`` becomes lower-case words joined by ``_``. Each of ``dialects`` gets a file; by default
+    one file is for all dialects. Raises StartError if the package is not a writable folder, or if
+    ``name`` has no letter or digit.
     """
     words = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
     if not words:
@@ -167,7 +167,7 @@ class _Reader:
                 yield migration
 
     def files(self) -> Iterator[_File]:
-        """Yield the files whose names are right, by name."""
+        """Yield the files with valid names, sorted by name; report the others."""
         try:
             folder = resources.files(importlib.import_module(self._package))
         except ImportError as error:
@@ -260,7 +260,7 @@ def _text(file: _File) -> str:
 
 
 def _parts(text: str) -> tuple[str, str, str]:
-    """Divide a text before ``-- up``, before ``-- down`` and after it."""
+    """Return the parts of a text before ``-- up``, before ``-- down`` and after it."""
     marks = list(_MARK.finditer(text))
     if [mark["mark"] for mark in marks] != ["up", "down"]:
         raise _Refused(
@@ -274,7 +274,7 @@ def _parts(text: str) -> tuple[str, str, str]:
 
 
 def _options(text: str, head: str) -> dict[str, str]:
-    """Return the options, which may only stand in the head."""
+    """Return the options, which are allowed only in the head."""
     options = {name: values[0] for name, values in _OPTIONS.items()}
     for name, values in _OPTIONS.items():
         in_head = [match["value"] for match in _OPTION.finditer(head) if match["name"] == name]

@@ -40,7 +40,7 @@ class Applied(NamedTuple):
 
     @property
     def label(self) -> str:
-        """As :attr:`Migration.label`."""
+        """See :attr:`Migration.label`."""
         return f"{self.owner}/{self.number:04d}_{self.name}"
 
     def is_same(self, migration: Migration) -> bool:
@@ -136,9 +136,9 @@ def _line(
 class Drift(NamedTuple):
     """Differences between the schema and the code, as labels like ``rolehost/0001_delivery``.
 
-    ``missing`` are of the phase *pre*, not applied or reverted. ``beyond`` were applied, are of the
-    phase *post* and unknown to this code: it is too old for the schema. ``newer`` are the same of
-    the phase *pre*, beside which older code may run during a rollout.
+    ``missing``: *pre* migrations that are not applied or were reverted. ``beyond``: applied *post*
+    migrations that this code does not know, so it is too old for the schema. ``newer``: applied
+    *pre* migrations that it does not know; older code may run with them during a rollout.
     """
 
     missing: tuple[str, ...] = ()
@@ -148,7 +148,7 @@ class Drift(NamedTuple):
 
     @property
     def fault(self) -> str:
-        """What keeps the code from working, in one line; empty if nothing does."""
+        """The differences that prevent the code from working, in one line; or an empty text."""
         said = (
             ("not applied", self.missing),
             ("changed since they were applied", self.changed),
@@ -158,13 +158,13 @@ class Drift(NamedTuple):
 
     @property
     def notice(self) -> str:
-        """What is worth knowing and no fault, in one line; empty if there is nothing."""
+        """The harmless differences, in one line; or an empty text."""
         which = ", ".join(self.newer)
         return f"the schema is newer than this code: {which}" if which else ""
 
 
 def compared(migrations: Iterable[Migration], applied: History) -> Drift:
-    """Compare code and database; other owners are ignored, because applications may share it."""
+    """Compare code and database; ignore other owners, because applications may share a database."""
     known = {(each.owner, each.number): each for each in migrations}
     owners = {owner for owner, _ in known}
     missing = [m.label for key, m in known.items() if key not in applied and m.phase == "pre"]

@@ -1,8 +1,8 @@
 """Applies migrations and reverts them: one at a time, each in its own transaction.
 
-A migration that waits for a lock gives up soon and tries again (a short *lock timeout* with
-retries). Otherwise it would hold up the service, because every later statement that needs a
-conflicting lock queues behind one that waits.
+A migration waits for a lock only briefly and then tries again (a short *lock timeout* with
+retries). Otherwise it would block the service, because every later statement that needs a
+conflicting lock waits behind it (*lock queue*).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def pending(
 
 
 def require_pre(database: Database, sets: Iterable[Set]) -> None:
-    """Raise StartError, with their names, if migrations of the phase *pre* are pending."""
+    """Raise StartError if migrations of the phase *pre* are pending; its text lists their files."""
     waiting = pending(database, sets, phase="pre")
     if waiting:
         locations = ", ".join(migration.location for migration in waiting)
@@ -49,10 +49,10 @@ def up(
 ) -> tuple[Migration, ...]:
     """Apply and return the pending migrations, of one phase or of both (None).
 
-    ``sets`` are in the order in which they depend on each other. If several processes call it at
-    once, one does the work. If a migration fails, it leaves nothing behind, and the migrations
-    before it stay applied. Raises SchemaError if files are wrong, one that was applied was changed,
-    or a statement failed; StorageBusy if others held the locks of a migration in every try.
+    ``sets`` are in the order of their dependencies. If several processes call it at once, one does
+    the work. If a migration fails, its transaction is rolled back, and the migrations before it
+    stay applied. Raises SchemaError if a file is invalid or was changed after it was applied, or if
+    a statement failed; StorageBusy if others held the locks of a migration in every try.
     """
     migrations = load(sets, database.dialect)
 
@@ -86,8 +86,8 @@ def down(
 ) -> tuple[Migration, ...]:
     """Revert the last migrations of one owner, newest first, and return them.
 
-    More ``steps`` than were applied revert all of them; less than 1 are a ValueError. Other errors
-    are as in :func:`up`, with SchemaError also if a file is gone.
+    If ``steps`` exceeds the applied migrations, all are reverted; if it is less than 1, ValueError
+    is raised. Other errors are as in :func:`up`; SchemaError is also raised if a file is gone.
     """
     if steps < 1:
         raise ValueError(f"steps must be at least 1, not {steps}")
@@ -113,7 +113,7 @@ def _run(
     pause: Callable[[float], object],
     note: Callable[[Transaction, Migration], None],
 ) -> None:
-    """Run the statements and record it; try again while others hold the locks."""
+    """Run the statements and record the migration; try again while others hold the locks."""
     for attempt in range(_TRIES):
         try:
             with database.session():
@@ -162,7 +162,7 @@ def _refuse_changed(migrations: Sequence[Migration], applied: History) -> None:
 
 @contextmanager
 def _named(migration: Migration, direction: str) -> Iterator[None]:
-    """Add the migration to the error of a statement; outages of the storage pass through."""
+    """Name the migration in the error of a statement; StorageUnavailable passes unchanged."""
     try:
         yield
     except StorageBusy as error:

@@ -1,4 +1,4 @@
-"""Splits SQL text into statements; knows the syntax in which a semicolon ends none."""
+"""Splits SQL text into statements; knows the syntax that may contain other semicolons."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _TRIGGER = re.compile(r"CREATE\s+(?:TEMP\s+|TEMPORARY\s+)?TRIGGER\b", re.IGNOREC
 def split(sql: str, dialect: str) -> tuple[str, ...]:
     """Return the statements of a text, without their semicolons and without empty ones.
 
-    In ``sqlite`` the body of a trigger has statements, and comments do not nest; ``postgresql`` is
-    the other dialect.
+    In the dialect ``sqlite`` the body of a trigger contains statements; in ``postgresql`` block
+    comments nest.
     """
     return tuple(
         statement for statement in _statements(sql, dialect) if _without_comments(statement)

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 S = TypeVar("S", bound=Settings)
 
-#: Threads for :meth:`ProcessServices.run` if the role has no setting for its threads.
+#: Threads for :meth:`ProcessServices.run` if the role has no setting ``threads``.
 _THREADS = 4
 #: Seconds that a command waits if other writers keep the database busy.
 _PATIENCE = 30.0
@@ -52,8 +52,8 @@ _PATIENCE = 30.0
 class ProcessServices:
     """Implements :class:`rolehost.api.Services` for a composition; made after the fork.
 
-    The composition is replaced if one of its plugins fails to start. The role is ``command`` for a
-    command line. ``board`` is None if there is no supervisor.
+    ``composition`` is replaced if one of its plugins fails to start. ``role`` is ``command`` on the
+    command line. Without a supervisor, ``board`` is None.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class ProcessServices:
 
     @property
     def optional(self) -> frozenset[Kind]:
-        """The kinds without which the service goes on."""
+        """The storage kinds that the service can run without."""
         return frozenset(self.composition.deployment.host.storage.optional)
 
     @property
@@ -244,7 +244,7 @@ class ProcessServices:
         return unit_of_work(self.delivery)
 
     async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call a function in a thread, with a session of the database, for a coroutine."""
+        """Call a function in a thread with a database session; for coroutines."""
         if inspect.iscoroutinefunction(function):
             raise TypeError(f"{function!r} is a coroutine function; await it, or run a plain one")
         threads = self.once.get("threads", self._make_threads)
@@ -314,9 +314,9 @@ class ProcessServices:
             conceal_parameters(models)
 
     def close(self) -> None:
-        """Close everything in reverse; a failure is logged and stops nothing. Idempotent.
+        """Close everything in reverse order; errors are logged. Idempotent.
 
-        The functions of :meth:`run` end before anything else, because they may use all of it.
+        The functions of :meth:`run` end first, because they may use everything else.
         """
         threads: Threads | None = self.once.made.get("threads")
         if threads is not None:
@@ -342,7 +342,7 @@ class ProcessServices:
         return Threads(getattr(settings, "threads", _THREADS), "run")
 
     def wait_for_writers(self) -> None:
-        """Let units of work wait longer for a busy database, because a person waits anyway."""
+        """Let units of work wait longer for a busy database, because the user of a command can."""
         if "database" in self.composition.backends:
             self.delivery.patience = _PATIENCE
 
@@ -374,4 +374,4 @@ def _durable(composition: Composition) -> dict[str, Actor]:
 
 
 def _wake_none(_names: Collection[str]) -> None:
-    """Do nothing, because without a queue, waiting processes poll."""
+    """Do nothing; waiting processes poll if there is no queue."""

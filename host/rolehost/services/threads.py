@@ -50,7 +50,7 @@ class Threads:
         waiting, and RuntimeError instead of ``SystemExit`` and similar.
         """
         if getattr(self._here, "busy", False):
-            # This is an event loop on a thread of the pool. A second thread could deadlock.
+            # An event loop runs in a thread of the pool. Waiting for another could deadlock.
             return _call(work, session)
         if not self._places.acquire(blocking=False):
             raise Overloaded("too many calls wait for a thread of this process")
@@ -71,7 +71,7 @@ class Threads:
     def stuck(self, seconds: float) -> bool:
         """Return whether calls are waiting and no thread has finished a call for ``seconds``.
 
-        One thread calls this method repeatedly; calls also begin in that thread.
+        The thread that begins the calls must also call this method, repeatedly.
         """
         now = time.monotonic()
         if self._ended != self._seen or self._begun - self._ended <= self._count:

@@ -1,4 +1,4 @@
-# ruff: noqa: ARG002 - a call that refuses looks at no argument
+# ruff: noqa: ARG002 - the default methods raise without using their arguments
 """Storage kind ``cache``: values that may be lost at any moment."""
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ class Lease(NamedTuple):
 class Cache(StorageClient):
     """A cache of bytes by key. Thread-safe.
 
-    Keys are non-empty text of at most 200 characters without control characters. The same is
-    true of tags and of the names of limits and locks, which are apart from keys. Values are
+    Keys are non-empty text of at most 200 characters without control characters. Tags and the
+    names of limits and locks have the same form, but are separate from keys. Values are
     bytes. ``ttl`` is in seconds: None means no expiry, and 0 or less raises ValueError.
 
     Every call may raise these errors:
 
-    - ValueError: no cache takes this key, value or number; the server was not asked.
+    - ValueError: this key, value or number is invalid for every cache; no request was sent.
     - :class:`~rolehost.errors.CapabilityMissing`: the backend does not declare the capability.
     - :class:`~rolehost.errors.StorageBusy`: no connection became free in time, or other callers
       kept changing the entry; nothing was done.
     - :class:`~rolehost.errors.StorageUnavailable`: no answer came within the backend's
-      time-out, or the server refuses temporarily. A write may have been done, at most once,
+      time-out, or the server refuses temporarily. A write may have been done, but at most once,
       because no backend repeats a call that would count twice.
     - :class:`~rolehost.errors.StorageRefused`: the server refuses the settings of the
       deployment.
@@ -72,7 +72,7 @@ class Cache(StorageClient):
 
     @abstractmethod
     def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
-        """Store a value, or replace the one that is there."""
+        """Store a value; replace an old one."""
 
     @abstractmethod
     def add(self, key: str, value: bytes, ttl: float | None = None) -> bool:
@@ -113,7 +113,7 @@ class Cache(StorageClient):
     ) -> None:
         """Store a value with tags, for :meth:`drop_tagged`.
 
-        Only this call changes the tags of an entry: it replaces them.
+        A second call replaces the tags; no other call changes them.
         """
         raise self._missing("tags")
 
@@ -125,7 +125,7 @@ class Cache(StorageClient):
         """Count one or several hits if the limit allows them; atomic.
 
         The generic cell rate algorithm (ITU-T I.371): up to ``limit`` at once, and one more
-        each ``period / limit`` seconds. A client that waits ``retry_after`` is served.
+        each ``period / limit`` seconds. After ``retry_after`` seconds the hit is allowed.
 
         Args:
             name: name of the limit, for example ``login:10.0.0.1``. Every call for a name has
@@ -139,8 +139,8 @@ class Cache(StorageClient):
     def lock(self, name: str, ttl: float) -> Lease | None:
         """Take a lock for ``ttl`` seconds, or return None if it is held. Never waits.
 
-        The lock ends by itself, even if its holder is only slow, and a cache may lose it. So it
-        does not protect an action that must not happen twice: check the token there.
+        The lock expires even if its holder is only slow, and a cache may lose it. So it does not
+        protect an action that must not happen twice: check the token there.
         """
         raise self._missing("locks")
 

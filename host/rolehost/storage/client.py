@@ -26,12 +26,12 @@ class StorageClient(ABC):
         """Return when the storage answers.
 
         Raises:
-            StorageUnavailable: it does not; waiting may help.
-            StorageRefused: it does, and refuses the settings of the deployment.
+            StorageUnavailable: it does not answer; waiting may help.
+            StorageRefused: it refuses the settings of the deployment.
         """
 
     def about(self) -> About | None:
-        """Ask the server for its version and its clock; None, the default, if there is no server.
+        """Ask the server for its version and clock; None, the default, if there is no server.
 
         Raises:
             StorageUnavailable: the server does not answer.

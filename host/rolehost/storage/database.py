@@ -33,7 +33,7 @@ class Transaction(Protocol):
     """An open write transaction of the calling thread."""
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> Cursor:
-        """Run one statement; ``?`` marks a parameter, whatever the driver's style is.
+        """Run one statement; ``?`` marks a parameter with every driver.
 
         Raises:
             StorageUnavailable: the server is gone or full.
@@ -44,8 +44,8 @@ class Transaction(Protocol):
     def conclude(self, sql: str, params: Sequence[Any] = ()) -> bool:
         """Run the last statement of this transaction: a write without RETURNING.
 
-        A backend may commit in the same round trip. So only the end of the transaction may
-        follow, and no savepoint may be open.
+        A backend may commit in the same round trip. So no other statement may follow, and no
+        savepoint may be open.
 
         Returns:
             Whether it changed a row. If not, the transaction must be rolled back.
@@ -106,13 +106,13 @@ class Database(StorageClient):
 
     @abstractmethod
     def migration_lock(self) -> AbstractContextManager[None]:
-        """Hold the lock for migrations, which is one for all processes and machines."""
+        """Hold the migration lock, which all processes on all machines share."""
 
     def migration_transaction(self) -> AbstractContextManager[Transaction]:
         """Begin a transaction for a migration, under the lock and in a session.
 
-        A statement in it may run for any time. But it waits for locks only briefly, because
-        other statements would queue up behind it.
+        A statement in it may run for any time, but waits for locks only briefly, because other
+        statements would queue up behind it.
 
         Raises:
             StorageBusy: another transaction holds a lock that it needs; it may be tried again.
@@ -121,7 +121,7 @@ class Database(StorageClient):
         return self.transaction()
 
     def migration_statement(self, sql: str) -> None:
-        """Run one statement of a migration outside of a transaction, if that makes a difference.
+        """Run one statement of a migration, outside of a transaction if the dialect needs that.
 
         Raises:
             StorageUnavailable: the server cannot be reached.

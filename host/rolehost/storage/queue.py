@@ -1,7 +1,7 @@
 """Storage kind ``queue``: wake-ups for durable work, and the transport of ephemeral messages.
 
 Durable jobs are rows of the service database, so a queue may lose everything. A lost wake-up
-costs latency, until the listener polls; a second one costs nothing.
+delays work until the listener polls; a duplicate one does no harm.
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ COUNTED = 10_000
 
 
 class DeadMessage(NamedTuple):
-    """An ephemeral message that was given up, or bytes that are not a message.
+    """An ephemeral message that failed for good, or bytes that are not a message.
 
     Attributes:
         number: unique among the dead messages of the deployment.
         queue: name of the Dramatiq queue.
-        reason: why it was given up.
+        reason: why the message is dead.
         died_at: milliseconds since the epoch.
         data: the bytes, unchanged.
     """
@@ -116,16 +116,16 @@ class Queue(StorageClient):
         Call it once per process. If the backend declares ``wake-up``, its consumers wake without
         polling.
 
-        Messages that are due are taken in the order of their :func:`message_priority`, and with
-        the same priority in the order in which they were put.
+        Due messages are taken in the order of their :func:`message_priority`, and with the same
+        priority in the order in which they were sent.
 
         If a process dies, the messages that it had taken are delivered again as possible poison
         messages. The proxy of such a message has ``crashes``, the number of processes that died
         after its ``start()``. ``start()`` records that the message runs from now on. It returns
         False if another process has the message or may have it; then an acknowledgement has no
-        effect. The proxy of every other message has ``crashes`` None. A message that was fetched
-        but not started, or given back, is not counted as a crash. A dead message that is
-        replayed begins again without crashes.
+        effect. The proxy of every other message has ``crashes`` None. A crash is not counted for
+        a message that was fetched but not started, or that was given back. A dead message that
+        is replayed begins again without crashes.
 
         Raises:
             CapabilityMissing: the backend does not declare ``ephemeral``.
@@ -136,9 +136,9 @@ class Queue(StorageClient):
         """Return how many ephemeral messages wait in a queue, without those that were taken."""
 
     def dead_messages(self, limit: int) -> list[DeadMessage]:
-        """Return ephemeral messages that were given up, newest first.
+        """Return dead ephemeral messages, newest first.
 
-        Without the capability ``ephemeral`` there are none.
+        The default, without the capability ``ephemeral``, is an empty list.
         """
         del limit
         return []
@@ -150,7 +150,7 @@ class Queue(StorageClient):
         without reading the messages.
 
         Raises:
-            StorageUnavailable: the queue cannot be asked.
+            StorageUnavailable: the queue does not answer.
         """
         return len(self.dead_messages(COUNTED))
 

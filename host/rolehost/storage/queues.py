@@ -35,11 +35,11 @@ class MessageStore(Protocol):
 
 
 class StoredQueue(Queue):
-    """A queue whose calls about ephemeral messages go to their store.
+    """A queue that keeps its ephemeral messages in a store.
 
     Args:
         store: the messages.
-        package: what to install if Dramatiq is missing.
+        package: the package to install if Dramatiq is missing.
     """
 
     def __init__(self, store: MessageStore, package: str) -> None:
@@ -65,7 +65,7 @@ class StoredQueue(Queue):
             return self._broker
 
     def close_broker(self) -> None:
-        """Close the broker if there is one; first thing in ``close()``."""
+        """Close the broker if there is one; call it first in ``close()``."""
         with self._guard:
             broker, self._broker = self._broker, None
         if broker is not None:

@@ -35,7 +35,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         topic: name of the topic.
         value: the payload; never decoded or encoded again.
-        key: records of one key keep their order; None spreads over the partitions.
+        key: records of one key keep their order; those without (None) go to any partition.
         headers: name and value, in order; a name may repeat. Bytes of a name that are not UTF-8
             are surrogate escapes (PEP 383). A value that is null in the stream is empty.
         partition: where it was read; ``("", -1)`` if it was not. Ignored by :meth:`Stream.publish`.
@@ -52,7 +52,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     timestamp: int = 0
 
     def read_at(self, partition: Partition, offset: int, timestamp: int) -> Record:
-        """Return this record as a subscription would that read it there."""
+        """Return a copy of this record as a subscription reads it at this position."""
         return msgspec.structs.replace(
             self, partition=partition, offset=offset, timestamp=timestamp
         )
@@ -81,10 +81,10 @@ class Subscription(ABC):
         """
 
     def positions(self) -> Mapping[Partition, int]:
-        """Return the next offset to read of owned partitions whose records were all returned.
+        """Return the next offset of each owned partition, if all its records were returned.
 
-        It may be after offsets without a record for readers: markers of transactions, aborted
-        records, compacted ones. Empty, the default, if the offsets have no such gaps.
+        It may be after a gap in the offsets: transaction markers, aborted or compacted records.
+        Empty, the default, if the stream has no such gaps.
         """
         return {}
 
@@ -118,15 +118,15 @@ class Stream(StorageClient):
         Raises:
             StorageUnavailable: some may have been stored. Publish all again, because consumers
                 recognise an event by its id.
-            StorageError: another one: the stream refuses a record, for example because it is too
-                large. Repeating it cannot help.
+            StorageError: the stream refuses a record, for example because it is too large.
+                Repeating the call cannot help.
         """
 
     def publish_each(self, records: Sequence[Record]) -> list[StorageError | None]:
         """Append records, in order; return the error of each, or None if it was stored.
 
-        After StorageUnavailable the record may be published again. After another StorageError
-        it never can be. The default bisects the records until it finds those that
+        After StorageUnavailable the record may be published again; after another StorageError
+        it cannot be. The default bisects the records until it finds those that
         :meth:`publish` refuses. Override it if the server answers for each record.
         """
         try:
@@ -171,11 +171,11 @@ class Stream(StorageClient):
         """
 
     def verify(self, topics: Collection[str]) -> None:
-        """Return if these topics can be used; called before a process is ready.
+        """Check that these topics can be used; called before a process is ready.
 
         The default does nothing, for backends that create topics when they are first used.
 
         Raises:
-            StorageRefused: a topic is missing, and the deployment does not let it be created.
+            StorageRefused: a topic is missing, and the deployment does not allow its creation.
             StorageUnavailable: the stream does not answer.
         """

@@ -16,8 +16,8 @@ class PeeweeTransaction(ABC):
     """One write transaction of the calling thread; implements :class:`Transaction`.
 
     It enters a session, begins, and registers a transaction with peewee, so that
-    ``peewee.atomic()`` within it is a savepoint. At the end it commits. If there is an error,
-    also one of the commit, it rolls back.
+    ``peewee.atomic()`` within it is a savepoint. At the end it commits. After an error, even
+    one of the commit, it rolls back.
 
     Args:
         connections: the peewee database of the backend. Its ``driver()`` returns the calling
@@ -92,5 +92,5 @@ class PeeweeTransaction(ABC):
         """See :meth:`Transaction.executemany`."""
 
     def conclude(self, sql: str, params: Sequence[Any] = ()) -> bool:
-        """See :meth:`Transaction.conclude`. Here the commit is another call."""
+        """See :meth:`Transaction.conclude`. This default commits in a separate call."""
         return self.execute(sql, params).rowcount > 0
