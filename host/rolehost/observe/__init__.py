@@ -1,1 +1,1 @@
-"""Logs, the recorders that plugins add, and the watching of processes for progress."""
+"""Logs, the recorders that plugins add, and the watchdog's view of processes."""

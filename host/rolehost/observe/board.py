@@ -1,6 +1,6 @@
-"""What the supervisor shows its processes: which of them hang, and how many it has replaced.
+"""The board: the supervisor shows its processes which ones hang, and how many it has replaced.
 
-It is an anonymous file that all of them inherit; only the supervisor writes it.
+It is an anonymous file that all processes inherit; only the supervisor writes it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
-#: Environment variable with the number of the file.
+#: Environment variable with the descriptor of the file.
 BOARD_VARIABLE = "ROLEHOST_BOARD_FD"
 
 
@@ -39,7 +39,7 @@ class Notice(NamedTuple):
     """The processes that hang and are not replaced yet, and the numbers of restarts.
 
     ``restarts``: role → reason (``death`` or ``hang``) → number of processes replaced since the
-    supervisor started, without those that a reload replaced.
+    supervisor started; replacements by a reload do not count.
     """
 
     hangs: tuple[Hang, ...] = ()
@@ -47,7 +47,7 @@ class Notice(NamedTuple):
 
 
 class Board:
-    """A process's view of the board; without a supervisor (``number`` None) it stays empty."""
+    """The board of a process; without a supervisor (``number`` is None) it stays empty."""
 
     def __init__(self, number: int | None = None) -> None:
         self._number = number
@@ -63,13 +63,13 @@ class Board:
         """Replace the notice; for the supervisor."""
         if self._number is not None:
             data = json.dumps(notice).encode()
-            # Padded, so that nothing of a longer notice before it is left.
+            # Padded, to overwrite a longer notice completely.
             os.pwrite(self._number, data.ljust(os.fstat(self._number).st_size), 0)
 
     def read(self) -> Notice:
         """Return the notice."""
         if self._number is not None:
-            # While it is written, the last one that could be read holds.
+            # If it is being written at this moment, return the last complete notice.
             with suppress(OSError, ValueError):
                 data = os.pread(self._number, os.fstat(self._number).st_size, 0)
                 hangs, restarts = json.loads(data or b"[[], {}]")

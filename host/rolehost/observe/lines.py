@@ -1,6 +1,6 @@
-"""The two forms of a log line, the same in the supervisor and in its children.
+"""The two formats of a log line, the same in the supervisor and in its children.
 
-It uses the standard library alone, because the supervisor imports little.
+This module imports only the standard library, because the supervisor must stay small.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def timestamp(now: float) -> str:
 
 
 def as_json(fields: Mapping[str, Any]) -> str:
-    """Render one line as JSON; values that JSON cannot represent are shown by their ``repr``."""
+    """Render one line as JSON; a value that JSON cannot represent becomes its ``repr``."""
     return json.dumps(fields, default=repr, separators=(",", ":"))
 
 
@@ -39,7 +39,7 @@ def as_console(fields: Mapping[str, Any], *, colour: bool) -> str:
     """Render one line for people: time, level, event, then the other fields as ``key=value``.
 
     Values with spaces or control characters are quoted, so that no value can look like another
-    line. A traceback follows on the next lines.
+    line (log injection). A traceback follows on the next lines.
     """
     level = str(fields.get("level", "info"))
     shown = f"{level:<8}"

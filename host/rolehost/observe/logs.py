@@ -1,13 +1,13 @@
 """Structured logs: structlog and the standard library through one writer, on stderr.
 
 Standard output belongs to commands. A line is written with one call and flushed, so lines of
-several processes on one pipe do not mix. The role that runs a piece of work binds its id
-(``request_id``, ``job_id``, ``event_id``) with :func:`structlog.contextvars.bind_contextvars`, and
-every line below carries it.
+several processes on one pipe do not mix. The role binds the id of its work (``request_id``,
+``job_id``, ``event_id``) with :func:`structlog.contextvars.bind_contextvars`, so every line that
+the work logs has it.
 
-Libraries log statements and names, and never the values that they work with: at the level
-``debug`` peewee logs the parameters of each statement, and clients of engines what they send and
-receive; Dramatiq logs the arguments of messages at every level.
+Log lines of libraries keep statements and names, and drop values. Without this, at level
+``debug`` peewee logs the parameters of each statement, and clients of engines log the data that
+they send and receive; Dramatiq logs the arguments of messages at every level.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from rolehost.redaction import hides, masked
 if TYPE_CHECKING:
     from rolehost.deployment.model import LogSettings
 
-#: Libraries of which only warnings and errors are written: at ``info`` they log nothing that an
-#: operator needs, and at ``debug`` requests, responses and keys.
+#: Libraries that may only log warnings and errors: at ``info`` they log nothing that an operator
+#: needs, and at ``debug`` they log requests, responses and keys.
 QUIET = (
     "asyncio",
     "confluent_kafka",
@@ -45,7 +45,7 @@ QUIET = (
     "urllib3",
 )
 
-#: Integers with fewer bits are written in decimals; Python refuses that for large ones.
+#: Integers with fewer bits are written in decimal; Python refuses large ones (int/str limit).
 _MOST_BITS = 10_000
 
 #: Set by :func:`configure`.
@@ -78,11 +78,10 @@ def configure(settings: LogSettings, *, stream: TextIO | None = None, **bound: A
 
 
 def often(level: str, event: str) -> Callable[[dict[str, Any]], None] | None:
-    """Return a function that writes a line that is written very often, the access log.
+    """Return a fast function for a line that is written very often, for example the access log.
 
-    It takes the line's own fields; None: lines of this level are not written. Before
-    :func:`configure` it uses structlog. PERF: it costs half as much as structlog's chain of
-    processors; bound ids are merged too.
+    The function takes the line's fields and merges bound ids too. None: the level is off. Before
+    :func:`configure` it uses structlog. PERF: it costs half as much as structlog's processors.
     """
     writer = _writer
     if writer is None:
@@ -136,14 +135,14 @@ class _Writer:
             return self.encoder.encode(line)
         except Exception:
             # For example lone surrogates, keys that are not text, integers beyond 64 bits, or a
-            # repr() that fails. Slower, but no line is lost, and none makes its work fail.
+            # repr() that fails. This is slower, but no line is lost and no error reaches the work.
             plain = {_shown(key): _shown(value) for key, value in line.items()}
             if self.console:
                 return lines.as_console(plain, colour=self.colour)
             return lines.as_json(plain)
 
     def write(self, line: str | bytes) -> None:
-        """Write one line; a stream that is closed or full loses it silently."""
+        """Write one line; if the stream is closed or full, the line is lost without an error."""
         if hides():
             line = masked(line if isinstance(line, str) else line.decode())
         data = line if isinstance(line, bytes) else line.encode(errors="backslashreplace")
@@ -162,7 +161,7 @@ class _Writer:
 
 
 class _Handler(logging.Handler):
-    """Brings the standard library's records (gunicorn, dramatiq, plugins) to the writer."""
+    """Passes the standard library's records (gunicorn, dramatiq, plugins) to the writer."""
 
     def __init__(self, writer: _Writer) -> None:
         super().__init__()
@@ -192,19 +191,19 @@ def _message(record: logging.LogRecord) -> str:
 
 
 def _is_dramatiq_message(value: Any) -> bool:
-    """Return whether it is a message or the proxy around one; does not import Dramatiq."""
+    """Return whether a value is a Dramatiq message or its proxy, without importing Dramatiq."""
     return type(value).__module__.startswith("dramatiq") and hasattr(value, "message_id")
 
 
 def _shown(value: Any) -> Any:
-    """Return what can be written as JSON: the value, its text, or a note that it has none."""
+    """Return a JSON value: the value itself, its text, or a note that it cannot be shown."""
     if value is None or isinstance(value, float):
         return value
     try:
         if isinstance(value, int):
             return value if value.bit_length() < _MOST_BITS else hex(value)
         return str(value) if isinstance(value, str) else repr(value)
-    except Exception as error:  # of the object's own repr()
+    except Exception as error:  # raised by the object's repr()
         return f"({type(value).__name__}: cannot be shown: {type(error).__name__})"
 
 

@@ -1,20 +1,20 @@
-"""Watches processes for progress; how they report it is in :mod:`rolehost.roles.beats`.
+"""Watches processes for progress (watchdog); :mod:`rolehost.roles.beats` reports it.
 
-Silence is measured on a clock that stands still while the watcher itself does not run. So after
-the machine was suspended, or stopped in a debugger, nothing seems to have been silent for long.
+Silence is measured on a clock that stops while the watcher itself does not run. Otherwise all
+processes would seem to hang after the machine was suspended or stopped in a debugger.
 """
 
 from __future__ import annotations
 
-#: Times the interval between two looks that one look may add to the clock.
+#: The most that one look may add to the clock, as a multiple of the interval between looks.
 SLACK = 2.0
 
-#: The part that is named if no part of a process makes progress.
+#: The name that is reported if no part of a process makes progress.
 WHOLE = "the whole process"
 
 
 class RunningClock:
-    """Seconds in which this process ran; two looks are at most ``longest`` seconds apart."""
+    """Counts the seconds in which this process ran; look at least every ``longest`` seconds."""
 
     def __init__(self, longest: float) -> None:
         self.longest = longest
@@ -22,7 +22,7 @@ class RunningClock:
         self._time = 0.0
 
     def look(self, now: float) -> float:
-        """Return the time; ``now`` is monotonic, and a step far over ``longest`` is cut."""
+        """Return the time; ``now`` is monotonic. A step far over ``longest`` is shortened."""
         if self._seen is not None:
             self._time += min(now - self._seen, SLACK * self.longest)
         self._seen = now
@@ -36,7 +36,7 @@ class Watch:
         self._heard: dict[str, float] = {}
 
     def beat(self, part: str, at: float) -> None:
-        """Note that a part made progress; ``at`` by a :class:`RunningClock`."""
+        """Note that a part made progress at a time of a :class:`RunningClock`."""
         self._heard[part] = at
 
     def clear(self) -> None:
@@ -44,12 +44,13 @@ class Watch:
         self._heard.clear()
 
     def silent(self, at: float) -> tuple[str, float] | None:
-        """Return the part that is silent for longest, and the seconds; None without parts."""
+        """Return the part with the longest silence, and its seconds; None without parts."""
         if not self._heard:
             return None
         part = min(self._heard, key=self._heard.__getitem__)
         silence = at - self._heard[part]
-        # Parts do not beat in step; those of a frozen process are silent for about as long.
+        # If all parts are silent for about as long (they do not beat at the same moment), the
+        # whole process is frozen.
         if len(self._heard) > 1 and at - max(self._heard.values()) > silence / 2:
             part = WHOLE
         return part, silence

@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 
 
 def _each(name: str) -> Callable[..., None]:
-    """Return a method that calls this method of each recorder that has it."""
+    """Return a method that calls the method ``name`` of each recorder that has it."""
 
     def call(self: Recorders, *values: Any) -> None:
         for recorder in self._recorders:
@@ -32,9 +32,9 @@ def _each(name: str) -> Callable[..., None]:
 
 
 class Recorders:
-    """Calls each recorder that was added, in their order; see :class:`rolehost.api.Recorder`.
+    """Calls the added recorders in order; see :class:`rolehost.api.Recorder`.
 
-    A recorder that raises is logged and stays: it must not break the work that it records. Add
+    An error of a recorder is logged, so that it does not break the work; the recorder stays. Add
     recorders at the start of a process, before work; the other methods are thread-safe.
     """
 
@@ -44,7 +44,7 @@ class Recorders:
         self._recorders: tuple[Recorder, ...] = ()
 
     def add(self, recorder: Recorder) -> None:
-        """Call this recorder too from now on."""
+        """Add a recorder."""
         self._recorders = (*self._recorders, recorder)
 
     def checkpoint(self) -> Callable[[], None]:
@@ -57,7 +57,7 @@ class Recorders:
         return undo
 
     def __bool__(self) -> bool:
-        """Return whether there are recorders; without them callers skip their measuring."""
+        """Return whether there are recorders; callers need not measure without them."""
         return bool(self._recorders)
 
     request = _each("request")
@@ -71,9 +71,9 @@ class Recorders:
 
 
 class Measures:
-    """Gives measurements of plugins' own metrics to the recorders. Thread-safe.
+    """Gives measurements of plugins' metrics to the recorders. Thread-safe.
 
-    An undeclared metric is an error if ``strict``, else it is counted as such and dropped.
+    An undeclared metric is an error if ``strict``; otherwise it is counted and dropped.
     """
 
     def __init__(self, recorders: Recorders, *, strict: bool) -> None:
@@ -90,7 +90,7 @@ class Measures:
     ) -> None:
         """Record a value of a metric, see :meth:`rolehost.api.Services.measure`.
 
-        The metric must be declared: one name with two meanings would spoil a whole scrape.
+        The metric must be declared: one name with two definitions makes a scrape invalid.
         """
         known = declared.get(metric.name)
         if known is None or (known.value is not metric and known.value != metric):

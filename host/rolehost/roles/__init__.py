@@ -1,1 +1,1 @@
-"""The roles: what each process of a deployment does."""
+"""The roles of processes: http, worker, consumer and scheduler."""

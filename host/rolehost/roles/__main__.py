@@ -1,4 +1,4 @@
-"""The entry point of a role process, for the supervisor and not for users."""
+"""The entry point of a role process; the supervisor calls it, users do not."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(given: argparse.Namespace) -> int:
-    # A start makes hundreds of thousands of objects, and little garbage.
+    # A start makes hundreds of thousands of objects and little garbage, so collections cost time.
     gc.disable()
     from rolehost.composition import compose
     from rolehost.deployment import Sources, load

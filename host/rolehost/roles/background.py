@@ -1,4 +1,4 @@
-"""The background loops of every process: presence, sweep, retention, long writes, relay."""
+"""The background loops of every process: presence, sweep, retention, long writes, outbox relay."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class PollingListener(Listener):
         self._interrupted = threading.Event()
 
     def wait(self, timeout: float) -> frozenset[str]:
-        """Wait for so many seconds, or until it is interrupted."""
+        """Wait for ``timeout`` seconds, or until :meth:`interrupt` is called."""
         self._interrupted.wait(timeout)
         self._interrupted.clear()
         return frozenset()
 
     def interrupt(self) -> None:
-        """Make a running or the next :meth:`wait` return at once."""
+        """Make the running :meth:`wait`, or else the next one, return at once."""
         self._interrupted.set()
 
     def close(self) -> None:
@@ -53,7 +53,7 @@ SWEEP_SECONDS, RETENTION_SECONDS = 5.0, 300.0
 
 
 class _MaintenanceLoop(Loop):
-    """Renews presence; sweeps and applies retention if this process holds the lease for that."""
+    """Renews presence (heartbeat); sweeps and applies retention if this process leads."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class _MaintenanceLoop(Loop):
         self._due = dict.fromkeys(self._every, 0.0)
 
     def start(self) -> None:
-        """Announce presence, take over from a dead predecessor, then start the thread."""
+        """Announce presence, release the work of dead processes, then start the thread."""
         manifests.keep(self._runtime.database, self._manifest, self._runtime.clock.now())
         self._renew()
         sweep.release_dead(self._runtime)
@@ -98,17 +98,17 @@ class _MaintenanceLoop(Loop):
                 self._renew()
 
     def interrupt(self) -> None:
-        """Wake the thread from its wait; unless it stops, it renews the presence."""
+        """Wake the thread; unless the loop stops, it renews the presence row."""
         self._renew_now.set()
 
     def stop(self) -> None:
-        """Stop, and delete the presence row, so that others need not wait until it expires."""
+        """Stop, and delete the presence row, so that other processes do not wait for its expiry."""
         super().stop()
         try:
             with self._runtime.database.session(), self._runtime.database.transaction() as tx:
                 self._runtime.ledger.hand_back(tx, self._me.id)
             self._presence.leave(self._me)
-        except Exception as error:  # it must not hide why the process ends
+        except Exception as error:  # it must not hide the error that ends the process
             log.warning("the presence row was not deleted, it will expire", error=str(error))
 
     def _now(self) -> float:
@@ -145,7 +145,7 @@ class LongWriteLoop(Loop):
         self._seconds = settings.long_write
 
     def step(self) -> None:
-        """Look once, and wait for the next look."""
+        """Check once, and wait for the next check."""
         for write in self._guard.long_writes(self._seconds):
             log.warning(
                 "a transaction has held the write lock for a long time and blocks all other"
@@ -157,7 +157,7 @@ class LongWriteLoop(Loop):
 
 
 class _RelayLoop(Loop):
-    """Takes events from the outbox to the stream as soon as they are committed."""
+    """Publishes events from the outbox to the stream as soon as they are committed."""
 
     def __init__(self, relay: Relay, listener: Listener, poll: float, beats: Beats) -> None:
         super().__init__("relay")
@@ -198,7 +198,7 @@ def background_loops(
         loops.append(LongWriteLoop(runtime.guard, composition.deployment.host.log))
     if stream is not None and composition.publishes:
         relay = Relay(runtime, stream, me.id)
-        # The master watches a process of the role http, and does not see the beats of the relay.
+        # gunicorn's master watches http processes, and does not see the beats of the relay.
         own = beats if me.role != "http" else Beats()
         loops.append(_RelayLoop(relay, listen(["outbox", "leases"]), runtime.policy.poll, own))
     return loops

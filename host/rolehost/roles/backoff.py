@@ -8,10 +8,10 @@ from typing import NamedTuple
 class Backoff(NamedTuple):
     """The rule of the supervisor and of gunicorn's master. Times are seconds.
 
-    The delay begins at ``first`` and doubles with each death in a row, up to ``longest``. A
-    process that lives for ``stable`` is stable: its deaths count from 0. So this is also the
-    longest delay of a process that was ready: a machine that kills processes at random never
-    waits long for one.
+    The delay begins at ``first`` and doubles with each death in a row, up to ``longest``. If a
+    process lives for ``stable``, its deaths count from 0 again. ``stable`` is also the longest
+    delay after the death of a process that was ready, so that random kills, for example by the
+    OOM killer, cause no long outage.
     """
 
     first: float = 0.1
@@ -19,7 +19,7 @@ class Backoff(NamedTuple):
     stable: float = 2.0
 
     def delay(self, deaths: int, *, ready: bool) -> float:
-        """Return the delay after so many deaths in a row (from 1) of a process, ready or not."""
+        """Return the delay after ``deaths`` deaths in a row (from 1); ``ready``: it was ready."""
         longest = self.longest
         if ready:
             longest = min(longest, max(self.stable, self.first))

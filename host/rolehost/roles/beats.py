@@ -1,8 +1,8 @@
-"""A process's heartbeat: each of its parts reports that it makes progress.
+"""The heartbeats of a process: each part reports that it makes progress (watchdog).
 
-A beat is written by the code whose progress counts, for example a poll loop. A second thread must
-not write it, because it would go on while that code hangs. The supervisor replaces a process if a
-part of it has not beaten for ``[supervisor] hang`` seconds; see :mod:`rolehost.observe.progress`.
+The code that must make progress writes the beat itself, for example a poll loop. A separate thread
+must not, because it would go on while that code hangs. The supervisor replaces a process if a
+part has not beaten for ``[supervisor] hang`` seconds; see :mod:`rolehost.observe.progress`.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ import threading
 import time
 from contextlib import suppress
 
-#: The signal at which a process writes the stacks of all its threads to the status pipe.
+#: The signal that makes a process write the stacks of all its threads to the status pipe.
 DUMP = signal.SIGUSR2
 
-#: Beats within the time after which a silent part hangs, and the most seconds between two.
+#: The number of beats in ``hang`` seconds, and the most seconds between two beats.
 BEATS, LONGEST = 6, 10.0
 
-#: The beginnings of the useful lines of faulthandler's dump.
+#: Prefixes of the useful lines of faulthandler's dump.
 DUMPED = ("Current thread ", "Thread ", "  File ")
 
 
 def interval(hang: float) -> float:
-    """Return the seconds between two beats of a part; ``hang`` as in ``[supervisor]``."""
+    """Return the seconds between two beats of a part; ``hang`` is ``[supervisor] hang``."""
     return min(LONGEST, hang / BEATS) if hang else LONGEST
 
 
@@ -47,16 +47,16 @@ class Beats:
         self.dumps()
 
     def dumps(self) -> None:
-        """Let :data:`DUMP` write the stacks; again after other code took the signal."""
+        """Let :data:`DUMP` write the stacks. Call it again after other code sets its handler."""
         if self._pipe is not None:
-            # Unregistered first, because a second registration alone changes nothing.
+            # Unregister first, because a second registration alone changes nothing.
             faulthandler.unregister(DUMP)
             faulthandler.register(DUMP, file=self._pipe, all_threads=True, chain=False)
 
     def beat(self, part: str) -> None:
         """Report progress of a part, which is watched from its first beat on.
 
-        Cheap; written at most once in half of ``every``.
+        It is cheap: a beat is written at most once per ``every / 2`` seconds.
         """
         if self._pipe is None:
             return
@@ -66,7 +66,7 @@ class Beats:
             self.write(f"beat {part}")
 
     def write(self, line: str) -> None:
-        """Write a line to the supervisor; dropped if it does not read, because it may hang."""
+        """Write a line to the supervisor; drop it if the supervisor does not read (it may hang)."""
         if self._pipe is None:
             return
         with self._lock, suppress(OSError):

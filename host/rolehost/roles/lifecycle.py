@@ -16,21 +16,21 @@ from rolehost.roles.outages import StartWait
 from rolehost.roles.process import Process
 from rolehost.roles.serving import PINGING
 
-#: Seconds after which a signal takes effect while a backend is pinged.
+#: The most seconds until a signal takes effect while a backend is pinged.
 HEEDED = 0.1
 
 
 class Role(Protocol):
-    """What a role does between ready and drain, in its own threads."""
+    """The work of a role between ready and drain, in threads that the role starts."""
 
     def start(self) -> None:
         """Start to take work."""
 
     def look(self) -> None:
-        """Beat for progress that only counters show; the main thread calls it now and then."""
+        """Beat if counters show progress; the main thread calls this at regular intervals."""
 
     def stop(self) -> None:
-        """Take no more work, finish what runs within the grace, hand back the rest."""
+        """Take no more work, finish running work within the grace, hand back the rest."""
 
 
 def live(process: Process, role_of: Callable[[Process], Role]) -> int:
@@ -44,7 +44,7 @@ def live(process: Process, role_of: Callable[[Process], Role]) -> int:
     try:
         role = role_of(process)
         role.start()
-        # The objects so far stay, so that a full garbage collection need not visit them.
+        # These objects live as long as the process; a full collection need not visit them.
         gc.freeze()
         process.beats.beat("the main loop")
         process.announce_ready()
@@ -64,10 +64,9 @@ def started(
 ) -> bool:
     """Start a process as soon as its backends answer; return False if it was stopped before.
 
-    The wait is logged at level ``warning``, without ``speak`` at ``debug``, because another
-    process of several that wait together logs it. StorageRefused (a backend refuses the
-    settings of the deployment) is raised if ``refused``; otherwise this waits then too, because
-    the process ran before.
+    The wait is logged at level ``warning``, or at ``debug`` without ``speak`` if another process
+    logs it. StorageRefused: a backend refuses the settings of the deployment. If ``refused`` is
+    False, this waits instead, because the role was ready before.
     """
     wait = StartWait(Random(), speak=speak)
     while not stop.is_set():
@@ -108,7 +107,7 @@ def answered(ask: Callable[[], None], stop: threading.Event, limit: float | None
         if stop.is_set() or (deadline is not None and time.monotonic() > deadline):
             return False
     if raised:
-        # pop(): otherwise error and frame would keep each other alive, and with them the clients
-        # in the frames of the error.
+        # pop() avoids a reference cycle of error and frame, which would keep the clients in the
+        # error's frames alive.
         raise raised.pop()
     return True

@@ -1,4 +1,4 @@
-"""Ends a process when its parent dies, so that a killed parent leaves no orphans."""
+"""Ends a process when its parent dies, so that no orphans run on (parent-death signal)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _PR_SET_PDEATHSIG = 1
 def follow_parent(parent: int, signum: int = signal.SIGTERM) -> None:
     """Ask the kernel for a signal when the parent dies; call it in the child after the fork.
 
-    Survives ``exec``. The request is bound to the parent's *thread* that forked, so the parent
-    must fork from its main thread. Only Linux can do this. Elsewhere the call does nothing, and
-    a child goes on after its parent was killed. ``parent`` is taken before the fork; if it is
-    dead already, the signal comes at once.
+    The request survives ``exec``. It is bound to the *thread* that forked, so the parent must
+    fork from its main thread. Only Linux can do this. Elsewhere the call does nothing, and a
+    child goes on after its parent was killed. ``parent`` is the process id of the parent, read
+    before the fork; if it is dead already, the signal comes at once.
     """
     if sys.platform != "linux":
         return

@@ -12,12 +12,12 @@ from rolehost.roles.outages import Outage
 
 log = structlog.get_logger(__name__)
 
-#: Seconds before another try after a failure of the host or of storage.
+#: Seconds before the next try after a failure of the host or of storage.
 PAUSE = 1.0
 
 
 class Loop:
-    """A thread that repeats a step; an outage of storage is waited out and never ends it.
+    """A thread that repeats a step. It waits out outages of storage, and no error ends it.
 
     ``bound`` are more fields of its log lines.
     """
@@ -46,10 +46,10 @@ class Loop:
         raise NotImplementedError
 
     def beat(self) -> None:
-        """Report progress; called after a step that succeeded or found storage away."""
+        """Report progress; called after a step that succeeded or found storage unavailable."""
 
     def leave(self) -> None:
-        """Give up what the steps used; called in the thread after the last step."""
+        """Release the resources of the steps; called in the thread after the last step."""
 
     def _run(self) -> None:
         outage = Outage(**self._bound)

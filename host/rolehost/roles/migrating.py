@@ -1,4 +1,4 @@
-"""Migrations at the start of a deployment, as ``[deployment] migrate`` says."""
+"""Migrations at the start of a deployment, according to ``[deployment] migrate``."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ log = structlog.get_logger(__name__)
 
 
 def bring_up(composition: Composition, database: Database) -> list[Migration]:
-    """Apply pending migrations and return them, or refuse to start with them (StartError).
+    """Apply pending migrations and return them, or only check for them (then StartError).
 
-    Migrations of the phase *post* need that no older code runs. They are applied if no process
+    Migrations of the phase *post* require that no older code runs. They are applied if no process
     of the fleet runs; otherwise they wait for ``rolehost migrate up``, and the start goes on.
-    If several processes do this at once, one of them does the work.
+    If several processes call this at once, one of them does the work.
     """
     from rolehost.schema import HOST_SET, pending, require_pre, up
 
@@ -43,7 +43,7 @@ def bring_up(composition: Composition, database: Database) -> list[Migration]:
 
 
 def policy_of(composition: Composition) -> Literal["run", "check"]:
-    """Return whether a start runs pending migrations, or only checks that there are none."""
+    """Return ``run`` if a start applies pending migrations, ``check`` if it only looks for them."""
     own = composition.deployment.host.deployment
     return own.migrate or ("check" if own.environment == "production" else "run")
 

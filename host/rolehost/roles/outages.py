@@ -1,4 +1,4 @@
-"""Log lines about outages of storage: at the start, then ever more rarely, and at the end."""
+"""Log lines about outages of storage: at the begin, then at growing intervals, and at the end."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from rolehost.errors import StorageUnavailable
 
 log = structlog.get_logger(__name__)
 
-#: Seconds without a failure after which an outage is over: some clients fail only now and then.
-#: Also the fewest seconds between two lines about one outage.
+#: Seconds without a failure after which an outage is over, because some clients fail only
+#: sometimes. Also the fewest seconds between two lines about one outage.
 CALM = 10.0
 
-#: Seconds before the second attempt of a start, and the most between two attempts. Each delay is
-#: drawn from the upper half, so that processes do not all connect at once when an engine is back.
+#: Seconds before the second attempt of a start, and the most between two attempts. Each delay has
+#: jitter (50 to 100 %), so that processes do not all connect at once when an engine is back.
 FIRST, LONGEST = 0.25, 5.0
 
 
 class Outage:
-    """Logs the outages that one thread waits out, at level ``warning``; ``bound`` in every line."""
+    """Logs the outages that a thread waits out, at ``warning``; ``bound`` are more fields."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic, **bound: Any) -> None:
         self._clock = clock
@@ -32,7 +32,7 @@ class Outage:
         self._last = self._due = 0.0
 
     def failed(self, error: Exception) -> None:
-        """Log the first failure, and another one each time the outage has lasted twice as long."""
+        """Log the first failure, then one each time that the outage has lasted twice as long."""
         now = self._last = self._clock()
         if self._began is None:
             self._began = now
@@ -53,7 +53,7 @@ class Outage:
 class StartWait:
     """The delays between the attempts of a start, and its log lines.
 
-    They have the level ``warning``, or ``debug`` without ``speak``.
+    The lines have the level ``warning``, or ``debug`` without ``speak``.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class StartWait:
         self._last = ""
 
     def failed(self, error: StorageUnavailable) -> float:
-        """Return the seconds before the next attempt; log an error that is new or lasts."""
+        """Return the seconds before the next attempt; log the error if it is new or it lasts."""
         now = self._clock()
         text = str(error)
         if not self._last:

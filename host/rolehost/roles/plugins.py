@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 class StartFailed(StartError):
     """A plugin could not be started.
 
-    ``degraded`` is what a composition keeps of the plugin if the process goes on without it.
+    ``degraded`` stands for the plugin in the composition if the process goes on without it.
     """
 
     def __init__(self, plugin: Plugin, why: Problem) -> None:
@@ -42,8 +42,8 @@ def _failed(plugin: Plugin, message: str, where: str, **values: Any) -> StartFai
 def start(plugin: Plugin, context: ProcessContext, seconds: float) -> None:
     """Run a plugin's ``rolehost_start``, if it has one.
 
-    StartFailed: it raised, or did not end in time. StorageUnavailable: the hook raised it; the
-    start is tried again when the backend is back.
+    StartFailed: the hook raised an error or did not end in time. StorageUnavailable: the hook
+    raised it; the process tries the start again when the backend is back.
     """
     hook = implementation(plugin.module, "rolehost_start")
     if hook is None:

@@ -33,8 +33,8 @@ class Process:
 
     ``slot`` is its number among the processes of its role, from 0; ``incarnation`` counts the
     starts of this slot, from 1. ``announce`` is called with ``waiting``, ``ready`` and
-    ``draining``. ``migrates``: apply pending migrations at the start. ``background`` is False
-    for a test or a simulation, which drives the process step by step.
+    ``draining``. If ``migrates``, the start applies pending migrations. ``background`` is False
+    in a test or a simulation that drives the process step by step.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Process:
         board: Board | None = None,
         background: bool = True,
     ) -> None:
-        #: The composition without the plugins whose backend failed. A start may leave out more.
+        #: The composition without plugins that have a failed backend. A start may remove more.
         self._provisioned = composition
         self.role = role
         self.slot = slot
@@ -84,7 +84,7 @@ class Process:
 
     @property
     def composition(self) -> Composition:
-        """What this process runs: the composition without the plugins that failed in it."""
+        """The composition that this process runs: without the plugins that failed in it."""
         return self._provisioned if self._services is None else self._services.composition
 
     @property
@@ -98,10 +98,10 @@ class Process:
         return self.services.queue.listen(names) if has_queue else PollingListener()
 
     def ping(self) -> None:
-        """Return when every backend has answered and accepted the settings of the deployment.
+        """Check that every backend answers and accepts the settings of the deployment.
 
-        An optional backend that is away is logged once, and the process goes on. Any other
-        raises StorageUnavailable; the subclass StorageRefused means that waiting cannot
+        If an optional backend is unavailable, this is logged once and the process goes on. Any
+        other backend raises StorageUnavailable, or its subclass StorageRefused if waiting cannot
         help. StartError: a backend raised another error.
         """
         services = self._provision()
@@ -124,7 +124,7 @@ class Process:
                 self._backend_failed(services, kind, error)
 
     def _backend_failed(self, services: ProcessServices, kind: Kind, error: Exception) -> None:
-        """Go on without the plugin whose backend failed, and without those that need it.
+        """Go on without the plugin of the failed backend, and without the plugins that need it.
 
         StartFailed: the deployment does not allow that plugin to fail.
         """
@@ -160,8 +160,8 @@ class Process:
     def start(self) -> None:
         """Build services, bind models, run the plugins' start hooks, announce presence.
 
-        StartError: a plugin's start failed; those that had started are stopped again.
-        Another RolehostError: storage cannot be reached; the process may be started again.
+        StartError: a plugin's start failed; plugins that had started are stopped again.
+        Another RolehostError: storage cannot be reached; the start may be tried again.
         """
         services = self._provision()
         name = f"{self.role}.{self.slot}.{self.incarnation}-{os.getpid()}-{os.urandom(4).hex()}"
@@ -233,9 +233,9 @@ class Process:
 
     def _start_plugins(self, services: ProcessServices) -> None:
         """Start the plugins in order, and leave out those that fail and are allowed to fail."""
-        # An earlier start may have left out plugins before a backend was away.
+        # An earlier attempt may have left out plugins before a backend became unavailable.
         services.composition = self._provisioned
-        if self.role != "command":  # the output of a command is about something else
+        if self.role != "command":  # a command's output must not mix with these lines
             for each in self._provisioned.degraded:
                 log.error("plugin degraded", plugin=each.name, error=each.reason)
         failed: dict[str, Plugin] = {}
@@ -259,7 +259,8 @@ class Process:
         missing = next((name for name in plugin.info.depends if name in failed), None)
         if missing is not None:
             raise plugins.dependency_failed(failed[missing], plugin, self.services.deployment)
-        # Less than the supervisor's timeout: it would kill the process before the hook is named.
+        # Less than the supervisor's timeout; otherwise it kills the process before an error can
+        # name the hook.
         patience = self.composition.deployment.host.supervisor.start_timeout / 2
         plugins.start(plugin, self._context(plugin), min(self._limits.start, patience))
 

@@ -1,4 +1,4 @@
-"""The scheduler role: enqueues the jobs of schedules, by one leader of the fleet."""
+"""The scheduler role: the leader of the fleet enqueues the jobs of schedules."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def run(process: Process) -> int:
 
 
 class SchedulerRole(Loop):
-    """The schedules of a process; its lease for them ends with its presence."""
+    """The schedules of a process; its lease (leadership) ends with its presence."""
 
     def __init__(self, process: Process) -> None:
         super().__init__("scheduler")
@@ -34,5 +34,5 @@ class SchedulerRole(Loop):
         """Tick if this process leads; wait until the next tick is due."""
         self._beats.beat("the schedules")
         wait = self._ticker.step() if self._ticker.lead() else self._lease
-        # A leader renews three times within its lease; others try as often.
+        # A leader renews three times within its lease; the others try to lead as often.
         self.stopping.wait(min(wait, self._lease / 3, self._beats.every))

@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 #: Characters of a reason that is written to the status pipe, which takes 4096 bytes at once.
 LONGEST_REASON = 1000
 
-#: Name of the threads that ping a backend; the end of the process does not wait for them.
+#: Name of the threads that ping a backend; the process does not wait for them when it ends.
 PINGING = "pings storage"
 
 
@@ -41,7 +41,7 @@ def serve(
 ) -> int:
     """Run a role until the process is asked to stop; return its exit status.
 
-    The composition may lack parts that the role does not read. RolehostError: it cannot start.
+    The composition may lack parts that the role does not read. RolehostError: the start failed.
     """
     from rolehost.observe import logs
     from rolehost.observe.board import Board
@@ -64,7 +64,8 @@ def serve(
         board=Board.inherited(),
     )
     module = importlib.import_module(f"rolehost.roles.{role}")
-    # The objects so far stay: garbage collection need not visit them, nor copy them after a fork.
+    # These objects live as long as the process: the garbage collector need not visit them, so a
+    # forked child need not copy their pages (copy-on-write).
     gc.freeze()
     gc.enable()
     status: int = module.run(process)
@@ -72,7 +73,7 @@ def serve(
 
 
 def reported(role: str, run: Callable[[], int]) -> int:
-    """Return what ``run`` returns; report an error that it raises, and return its status."""
+    """Return the result of ``run``; report an error that it raises, and return its status."""
     try:
         return run()
     except ConfigurationError as error:
@@ -91,9 +92,9 @@ def status_of(error: Exception) -> int:
 
 
 def report_failure(role: str, error: RolehostError) -> None:
-    """Report why the process cannot start: to the supervisor, else on standard error.
+    """Report to the supervisor, or else on standard error, why the process cannot start.
 
-    If several processes fail for one reason, the supervisor reports it once.
+    If several processes fail for the same reason, the supervisor reports it once.
     """
     line = " ".join(str(error).split())
     if not _announce(f"failed {line[:LONGEST_REASON]}"):
@@ -101,17 +102,17 @@ def report_failure(role: str, error: RolehostError) -> None:
 
 
 def _name_process(name: str) -> None:
-    """Show the role in ``ps -e`` and ``top``, if the kernel has names of threads."""
+    """Show the role in ``ps -e`` and ``top``, if the kernel has ``/proc/self/comm``."""
     with suppress(OSError):
         Path("/proc/self/comm").write_text(name[:15])
 
 
 def _announce(word: str) -> bool:
-    """Write a line to the supervisor; return False if there is none."""
+    """Write a line to the supervisor; return False without a supervisor."""
     number = os.environ.get(STATUS_VARIABLE)
     if not number:
         return False
-    # The supervisor may be gone, and this process about to follow it.
+    # The supervisor may have died; this process then ends soon too.
     with suppress(OSError):
         os.write(int(number), f"{word}\n".encode(errors="replace"))
         return True
@@ -121,7 +122,7 @@ def _announce(word: str) -> bool:
 def arm_failpoints(deployment: Deployment) -> None:
     """Arm the failpoints that ``ROLEHOST_FAIL`` names.
 
-    In production it is an error, because a forgotten variable must not kill processes.
+    In production the variable is an error, so that a forgotten one cannot kill processes.
     """
     text = os.environ.get(failpoints.VARIABLE, "").strip()
     if not text:
@@ -139,13 +140,13 @@ def arm_failpoints(deployment: Deployment) -> None:
 
 
 def leave(status: int) -> NoReturn:
-    """End this process; the status 0 means that the role has run, or was stopped before its start.
+    """End this process. Status 0: the role has run, or was stopped before its start.
 
-    Python does not wait for daemon threads, nor for the threads of C libraries, before it calls
-    the exit handlers of these libraries. OpenSSL's handler frees what a thread reads that is
-    making a connection, for example one of librdkafka, and the process dies of SIGSEGV. So the
-    exit handlers are skipped if a backend is still being pinged, and after a failed start,
-    which closes nothing.
+    Python does not wait for daemon threads or for threads of C libraries before it calls the
+    exit handlers of these libraries. OpenSSL's handler frees memory that a connecting thread
+    still reads, for example one of librdkafka; the process then dies of SIGSEGV. So the exit
+    handlers are skipped during a ping of a backend, and after a failed start, which closes
+    nothing.
     """
     if status or any(thread.name == PINGING for thread in threading.enumerate()):
         logging.shutdown()

@@ -1,4 +1,4 @@
-"""What role processes and the supervisor agree on: exit statuses, a pipe, and a signal."""
+"""The protocol of role processes and supervisor: exit statuses, variables, a pipe, a signal."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ import signal
 #: The deployment has errors, or a backend refuses its settings; a restart helps only after a fix.
 MISCONFIGURED = 3
 
-#: It cannot start now, for example: port in use, file unreadable, migrations pending.
+#: The process cannot start now, for example: port in use, file unreadable, migrations pending.
 CANNOT_START = 4
 
-#: A backend went away while it started; the next start waits for it.
+#: A backend became unavailable during the start; the next start waits for it.
 AWAY = 6
 
-#: Environment variable with the number of the pipe on which a process writes lines for the
-#: supervisor: ``waiting`` for a backend, ``ready``, ``draining``, ``failed`` and the error.
+#: Environment variable with the descriptor of the status pipe, on which a process writes lines for
+#: the supervisor: ``waiting`` for a backend, ``ready``, ``draining``, ``failed`` and the error.
 STATUS_VARIABLE = "ROLEHOST_STATUS_FD"
 
-#: Environment variable with the number of a file that holds the deployment's texts, as
+#: Environment variable with the descriptor of a file that holds the deployment's texts, as
 #: :class:`rolehost.deployment.Sources` wrote them; without it they are read from disk.
 SOURCES_VARIABLE = "ROLEHOST_SOURCES_FD"
 
-#: Environment variable with the number of the listening socket. The supervisor opened it, so that
-#: it outlives the processes of the role http.
+#: Environment variable with the descriptor of the listening socket, which the supervisor opened so
+#: that it outlives the processes of the role http.
 LISTENER_VARIABLE = "ROLEHOST_LISTENER_FD"
 
-#: Environment variable of a process that is started by a reload. It must not serve before it is
-#: ready, because the processes that it replaces serve until then.
+#: Environment variable of a process that a reload starts. It must not serve before it is ready,
+#: because the processes that it replaces serve until then.
 REPLACES_VARIABLE = "ROLEHOST_REPLACES"
 
-#: The signal that retires processes of the role http in a reload, whose listener stays open in
-#: other processes. They take no more connections, and close each one after its next response, or
-#: after ``[http] keep_alive`` idle seconds. All other roles are drained by TERM alone.
+#: The signal that retires processes of the role http in a reload; their listener stays open in
+#: other processes. They accept no more connections, and close each one after its next response, or
+#: after ``[http] keep_alive`` idle seconds. TERM alone drains all other roles.
 RETIRE = signal.SIGUSR1

@@ -1,4 +1,4 @@
-"""The supervisor's side of the process that checks a new deployment."""
+"""Starts the process that checks a new deployment, and reads its answer."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from rolehost.supervisor.child import signal_group, spawn
 from rolehost.supervisor.descriptors import anonymous_file
 from rolehost.supervisor.plan import MIGRATE, ProcessPlan, module_command
 
-#: What the process writes when only migrations are left to do, which may take any time.
+#: The process writes this line when only migrations are left, which have no time limit.
 COMPOSED = b"composed\n"
 
-#: Exit status of ``rolehost reload`` when the reload failed, or its check did not work.
+#: Exit status of ``rolehost reload`` if the reload failed, or if its check could not run.
 EXIT_FAILED = 1
 
 
 class CheckProcess:
-    """A process that runs :mod:`rolehost.supervisor.check_program`; OSError if none can be made.
+    """A process that runs :mod:`rolehost.supervisor.check_program`; OSError: it cannot start.
 
     Without ``older`` it checks the deployment on disk and applies the migrations of the phase
     *pre*. ``older`` has the ids of the processes that ran before the reload: if all have ended,
-    it applies the phase *post* for the texts in ``plan.sources``. It must have composed at ``due``
-    (monotonic seconds; None if it has).
+    it applies the phase *post* for the texts in ``plan.sources``. ``due`` is its deadline to
+    compose (monotonic seconds), None after it has composed.
     """
 
     def __init__(self, plan: ProcessPlan, now: float, older: list[str] | None = None) -> None:
@@ -47,10 +47,10 @@ class CheckProcess:
             os.close(writing)
 
     def read(self) -> dict[str, Any] | None:
-        """Return its answer, or None while more is to come.
+        """Return its answer, or None if the answer is not complete.
 
-        ``status`` is the exit status of the command; if it is not 0, ``problems`` or ``words`` say
-        why.
+        ``status`` is the exit status of the command; if it is not 0, ``problems`` or ``words``
+        has the reason.
         """
         try:
             data = os.read(self.output, 65_536)

@@ -1,7 +1,7 @@
 """``python -m rolehost.supervisor.check_program``: compose a new deployment for a reload.
 
-It is a separate process, so that the supervisor stays small and the code of upgraded distributions
-is checked. It writes to its status pipe: a line when it has composed, then one JSON object.
+It is a separate process, so that the supervisor stays small and the check imports the code of
+upgraded distributions. It writes to its status pipe: a line after composing, then one JSON object.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from rolehost.storage import Database
 from rolehost.supervisor.check import COMPOSED, EXIT_FAILED
 from rolehost.supervisor.plan import ProcessPlan
 
-#: Exit status of ``rolehost run`` for a deployment without a role, used here too.
+#: Exit status for a deployment without a role, as of ``rolehost run``.
 NOTHING_TO_RUN = 5
 
 
 class NothingToRun(RolehostError):
-    """The new deployment has no role, or not one that ``--role`` named."""
+    """The new deployment has no role, or lacks a role that ``--role`` named."""
 
 
 def main() -> int:
-    """Write the answer, which says whether the check succeeded; return 0."""
+    """Write the answer; return 0 even if the check failed, because the answer says so."""
     parser = argparse.ArgumentParser(prog="python -m rolehost.supervisor.check_program")
     parser.add_argument("--deployment", type=Path)
     parser.add_argument("--plugins")
@@ -80,7 +80,7 @@ def _refusal(error: RolehostError) -> dict[str, Any]:
 
 
 def _check(options: argparse.Namespace, kept: int, output: int) -> dict[str, Any]:
-    """Compose the deployment on disk, keep its texts, and migrate as far as possible now.
+    """Compose the deployment on disk, write its texts to ``kept``, and migrate the phase *pre*.
 
     ``living`` has the ids of the processes that run now; ``later``: the phase *post* is pending.
     """
@@ -112,7 +112,7 @@ def _check(options: argparse.Namespace, kept: int, output: int) -> dict[str, Any
 
 
 def _migrate_post(options: argparse.Namespace, kept: int) -> dict[str, Any]:
-    """Apply the phase *post* unless older processes run, as other deployments may have them."""
+    """Apply the phase *post*, unless older processes run, for example of other deployments."""
     composition = _compose(options, Sources.kept(kept))
     sets = [HOST_SET, *composition.schema_sets]
     with _database(composition) as database:

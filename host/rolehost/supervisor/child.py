@@ -1,4 +1,4 @@
-"""The slots of the supervisor, and how their processes are started."""
+"""The slots of the supervisor, and the start of their processes."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from rolehost.roles.status import (
 )
 from rolehost.supervisor.plan import ProcessPlan, RolePlan, StartedProcess, module_command
 
-#: Exit status of a child whose program could not be executed.
+#: Exit status of a child that could not execute its program (as of a shell).
 EXIT_NOT_EXECUTED = 127
 
 #: Signals that stop the supervisor. They are blocked while ``rolehost run`` becomes the
-#: supervisor; otherwise one of them would kill it and leave its children without a parent.
+#: supervisor; otherwise a signal would kill it and orphan its children.
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Phase(Enum):
-    """What the supervisor does when the process of a slot dies."""
+    """The phase of a slot, which decides the reaction to the death of its process."""
 
-    #: Restart it.
+    #: The supervisor restarts it.
     RUNNING = 1
-    #: It was started by a reload and is not ready yet: the reload fails.
+    #: A reload started it, and it is not ready yet: the reload fails.
     JOINING = 2
-    #: A reload replaces it: nothing, that was expected.
+    #: A reload replaces it: the death was expected.
     LEAVING = 3
 
 
@@ -63,7 +63,7 @@ class Slot:
     #: Number among the slots of its role, from 0.
     number: int
     plan: ProcessPlan
-    #: How often its process was started; a reload continues to count.
+    #: How often its process was started; a reload continues this count.
     incarnation: int = 0
     phase: Phase = Phase.RUNNING
     pid: int | None = None
@@ -71,11 +71,11 @@ class Slot:
     ready: bool = False
     #: When it was started, monotonic seconds.
     began: float = 0.0
-    #: When the supervisor must act: start it, or kill it because it is not ready or has not ended.
+    #: When the supervisor must start it, or kill it because it is not ready or has not ended.
     due: float | None = None
-    #: Deaths in a row before it was stable.
+    #: Deaths in a row, each before the process was stable.
     deaths: int = 0
-    #: Why the last process could not start, as it said itself.
+    #: The reason that the last process reported for not starting.
     reason: str = ""
     watch: Watch = field(default_factory=Watch)
     _unread: bytes = b""
@@ -86,7 +86,7 @@ class Slot:
         return f"{self.role.role}.{self.number}"
 
     def start(self, now: float) -> None:
-        """Start the process; raise OSError if none can be made at this moment."""
+        """Start the process; OSError: no process can be created now."""
         self.incarnation += 1
         plan = self.plan
         command = [
@@ -122,7 +122,7 @@ class Slot:
     def _started(self, pid: int, status: int, now: float) -> None:
         os.set_blocking(status, False)
         with suppress(OSError):
-            # The child does this too. The group must exist from here on, whichever is first.
+            # The child does this too; whichever runs first, the group exists from here on.
             os.setpgid(pid, pid)
         self.pid, self.status = pid, status
         self.began = now
@@ -151,7 +151,7 @@ class Slot:
             self.status = None
 
     def send(self, signum: int) -> None:
-        """Send a signal to the process alone; its children get no signal."""
+        """Send a signal to the process only, not to its children."""
         if self.pid is not None:
             os.kill(self.pid, signum)
 
@@ -165,7 +165,7 @@ class Slot:
             signal_group(self.pid, signal.SIGKILL)
 
     def died(self, status: int) -> Exit:
-        """Note that the process was reaped, and stop the children that it left behind."""
+        """Note that the process was reaped, and send TERM to the children that it left behind."""
         assert self.pid is not None
         signal_group(self.pid, signal.SIGTERM)
         ended = Exit(self.pid, status, self.ready)
@@ -186,7 +186,7 @@ class Slot:
 
 
 def signal_pipe(signums: Iterable[signal.Signals]) -> int:
-    """Return the read end of a pipe with a byte for each signal that comes (self-pipe trick).
+    """Return the read end of a pipe that gets a byte for each signal (self-pipe trick).
 
     A signal that the parent ignores stays ignored, for example SIGHUP under ``nohup``.
     """
@@ -202,16 +202,16 @@ def signal_pipe(signums: Iterable[signal.Signals]) -> int:
 
 
 def signal_group(group: int, signum: int) -> None:
-    """Send a signal to a process group, if any process of it is left."""
+    """Send a signal to a process group, if any of its processes is left."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signum)
 
 
 def become_child(parent: int) -> None:
-    """After the fork, in the child: set the signals, process group and input of a role process.
+    """Set signals, process group and input of a role process; called in the child after the fork.
 
-    Because of the group, Ctrl-C in a terminal reaches the supervisor alone, and the process can be
-    killed with its children. ``parent`` is taken before the fork; the child ends with it.
+    Because of the group, Ctrl-C in a terminal reaches only the supervisor, and the process can be
+    killed with its children. The child ends when ``parent`` (its id, read before the fork) ends.
     """
     signal.set_wakeup_fd(-1)
     for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
@@ -219,7 +219,7 @@ def become_child(parent: int) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
     os.setpgid(0, 0)
     follow_parent(parent)
-    # A background process that reads the terminal would be stopped by the kernel.
+    # The kernel would stop a background process that reads the terminal (SIGTTIN).
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
@@ -228,9 +228,9 @@ def become_child(parent: int) -> None:
 def spawn(
     command: Sequence[str], descriptors: Mapping[str, int], variables: Mapping[str, str]
 ) -> int:
-    """Start a program as a child and return its process id; OSError if no process can be made.
+    """Start a program as a child and return its process id; OSError: no process can be created.
 
-    ``descriptors``: environment variable → file descriptor that the child inherits; -1: none.
+    ``descriptors``: environment variable → file descriptor that the child inherits; -1 is skipped.
     """
     parent = os.getpid()
     inherited = {name: number for name, number in descriptors.items() if number >= 0}

@@ -1,9 +1,9 @@
-"""The control socket: how ``rolehost reload`` reaches a running supervisor.
+"""The control socket, through which ``rolehost reload`` reaches a running supervisor.
 
-Only the user of the supervisor can open it, and each end checks the user of the other one; the
-supervisor accepts root too.
+Only the supervisor's user can open it, and each end checks the user of the other end (peer
+credentials); the supervisor accepts root too.
 
-The protocol is one JSON object a line. The supervisor greets each connection with the deployment
+The protocol is one JSON object per line. The supervisor greets each connection with the deployment
 that it runs. After :data:`RELOAD` it sends the progress of the reload, and ``result`` at the end.
 """
 
@@ -25,23 +25,23 @@ RELOAD = b"reload\n"
 
 BACKLOG = 8
 
-#: Name of the folder with the sockets of a user's supervisors, before the user's number.
+#: Prefix of the folder with the sockets of a user's supervisors; the user's number follows.
 FOLDER = "rolehost-supervisors-"
 
-#: Passes a line of progress on to the client that asked for a reload.
+#: Sends a line of progress to the client that asked for a reload.
 Notify = Callable[[dict[str, Any]], None]
 
 
 def folder() -> Path:
     """Return the folder of this user's control sockets, which are named ``PID.sock``.
 
-    It is in ``TMPDIR``, by default in ``/tmp``, so that a command finds it without a setting.
+    It is in ``TMPDIR`` (default ``/tmp``), so that a command finds it without a setting.
     """
     return Path(os.environ.get("TMPDIR") or "/tmp") / f"{FOLDER}{os.geteuid()}"
 
 
 class ControlServer:
-    """The supervisor's end; ``selector`` has the functions to call as data of its descriptors."""
+    """The supervisor's end; it registers its callbacks as the data of keys in ``selector``."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class ControlServer:
         self._clients: set[socket.socket] = set()
 
     def open(self) -> None:
-        """Listen; after NotPrivate or OSError only signals reach the supervisor."""
+        """Listen; NotPrivate or OSError: it cannot, and only signals reach the supervisor."""
         private_folder(self._path.parent)
         if check_socket(self._path):
             self._path.unlink()
@@ -114,7 +114,7 @@ class ControlServer:
         try:
             client.sendall(masked(json.dumps(line)).encode() + b"\n")
         except OSError:
-            # It is gone or does not read. A reload does not depend on its client.
+            # The client is gone or does not read; the reload goes on without it.
             self._drop(client)
             return
         if "result" in line:
@@ -127,7 +127,7 @@ class ControlServer:
 
 
 class RunningSupervisor:
-    """A running supervisor, seen from a command; ``path`` is empty without a deployment file."""
+    """A command's connection to a supervisor; ``path`` is empty without a deployment file."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
@@ -138,7 +138,7 @@ class RunningSupervisor:
         self.path = str(greeting["path"])
 
     def reload(self, timeout: float) -> Iterator[dict[str, Any]]:
-        """Ask for a reload; return its progress, and ``result`` at the end unless it dies first.
+        """Ask for a reload; yield its progress, then ``result`` unless the supervisor dies.
 
         After ``timeout`` seconds without a line it raises TimeoutError; the reload goes on.
         """
@@ -153,7 +153,7 @@ class RunningSupervisor:
 
 
 def running_supervisors() -> list[RunningSupervisor]:
-    """Return the running supervisors of this user, root included. The caller closes them.
+    """Return the running supervisors of this user, who may be root. The caller closes them.
 
     Sockets of killed supervisors are removed. NotPrivate: other users have access to the folder.
     """

@@ -13,8 +13,8 @@ from rolehost.supervisor.plan import ProcessPlan
 def listening_socket(bind: str, old: ProcessPlan | None = None) -> int:
     """Return the listening socket of the role http; -1 if ``bind`` is empty.
 
-    The supervisor opens it, and a reload keeps the one of the ``old`` plan if the address is the
-    same, so that no connection is refused. StartError: the address cannot be bound.
+    A reload keeps the socket of the ``old`` plan if the address is the same, so that no
+    connection is refused. StartError: the address cannot be bound.
     """
     if old is not None and bind == old.bind:
         return old.listener
@@ -41,7 +41,7 @@ def close_listening_socket(plan: ProcessPlan) -> None:
 
 
 def anonymous_file() -> int:
-    """Return the descriptor of a file without a name, in memory if the system can do that."""
+    """Return the descriptor of a file without a name, in memory if possible (memfd_create)."""
     if hasattr(os, "memfd_create"):
         return os.memfd_create("rolehost-deployment")
     import tempfile

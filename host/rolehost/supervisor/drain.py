@@ -1,4 +1,4 @@
-"""Stopping in order: one role after the other, each within its grace."""
+"""Graceful shutdown in order: one role after the other, each within its grace period."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import Callable, Sequence
 from rolehost.supervisor.child import Slot
 from rolehost.supervisor.plan import DRAIN_ORDER
 
-#: Seconds that a process has after the grace of its role, to close, before it is killed.
+#: Seconds that a process has to close after the grace of its role, before it is killed.
 MARGIN = 5.0
 
 
 class Drain:
     """The end of all processes, within ``grace`` seconds.
 
-    :meth:`act` must be called next at ``deadline``, monotonic seconds.
+    Call :meth:`act` at ``deadline`` (monotonic seconds), and after each death of a process.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class Drain:
         self.deadline = self._end
 
     def act(self, now: float) -> None:
-        """Kill processes that are late; drain the next role when the last one has ended."""
+        """Kill processes that are late; drain the next role when the previous one has ended."""
         if any(slot.pid for slot in self._current):
             if now < self.deadline:
                 return
@@ -45,7 +45,7 @@ class Drain:
                 for slot in self._current:
                     slot.send(signal.SIGTERM)
                 return
-        # Every role is drained. What is left of the last one has until the end.
+        # Every role is drained. Processes that are left have until the end.
         self.deadline = self._end if now < self._end else now + MARGIN
 
     def kill_all(self) -> None:

@@ -1,7 +1,7 @@
-"""The first process of every slot, forked from ``rolehost run``, which has composed already.
+"""Forks the first process of every slot from ``rolehost run``, which has composed already.
 
 The command then becomes the supervisor by ``exec``, which keeps its children. So a start composes
-once, not once in every process. A process that is restarted composes for itself.
+once, not once per process. A restarted process composes for itself.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from rolehost.roles.status import LISTENER_VARIABLE, STATUS_VARIABLE
 from rolehost.supervisor.child import STOPPING, become_child
 from rolehost.supervisor.plan import MIGRATE, ProcessPlan, StartedProcess
 
-#: Modules that every role imports: once, before the forks.
+#: Modules that every role needs; they are imported once, before the forks.
 SHARED = ("rolehost.observe.logs", "rolehost.roles.process")
 
 
 def fork_first_processes(composition: Composition, plan: ProcessPlan) -> ProcessPlan:
     """Fork the first process of each slot; return the plan with these processes.
 
-    In a child it raises SystemExit when its role has ended. The caller must have no other thread
-    and no open connection. Signals that stop are blocked until the supervisor listens to them.
+    In a child it raises SystemExit when the role has ended. The caller must have no other thread
+    and no open connection. :data:`STOPPING` is blocked until the supervisor handles these signals.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     gc.disable()
@@ -37,7 +37,7 @@ def fork_first_processes(composition: Composition, plan: ProcessPlan) -> Process
     gc.freeze()
     for descriptor in (plan.listener, plan.sources, plan.board):
         if descriptor >= 0:
-            # It must survive the exec.
+            # The descriptor must survive the exec.
             os.set_inheritable(descriptor, True)
     started: list[StartedProcess] = []
     for kind in plan.roles:

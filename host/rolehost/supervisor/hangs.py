@@ -1,11 +1,11 @@
-"""Processes that live and make no progress (watchdog).
+"""The watchdog: finds processes that live and make no progress.
 
 A process is *hung* if one of its parts was silent for ``[supervisor] hang`` seconds. The
 supervisor logs the stacks of its threads, shows it on the board that the other processes read,
 sends TERM, and kills it when the grace of its role is over.
 
-The master of the role http ends its hung worker processes itself. It writes ``hung`` and ``lost``
-to its status pipe, and they are logged and counted here.
+gunicorn's master ends its hung worker processes itself. It writes ``hung`` and ``lost`` to its
+status pipe, and the supervisor logs and counts them here.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ STATES = {"T": "stopped", "t": "traced", "D": "waiting for a device", "R": "runn
 
 @dataclass(eq=False)
 class HungProcess:
-    """A hang that is not over yet."""
+    """A hung process that is not replaced yet."""
 
     hang: Hang
     #: The slot of the process; for a worker process of http, the slot of its master.
     slot: Slot
-    #: When the next step is due, monotonic seconds; None while its death is waited for.
+    #: When the next step is due, monotonic seconds; None while only its death is awaited.
     due: float | None
     stacks: list[str] = field(default_factory=list)
     logged: bool = False
 
     @property
     def own(self) -> bool:
-        """Whether it is the process of the slot itself, and so is ended here."""
+        """Whether it is the slot's own process, which the supervisor ends itself."""
         return self.hang.process == self.slot.name
 
 
@@ -62,7 +62,7 @@ class HangMonitor:
         self._restarts: dict[str, dict[str, int]] = {}
 
     def due(self, slots: Iterable[Slot], now: float) -> list[float]:
-        """Return when :meth:`check` must be called, monotonic; empty if nothing is watched."""
+        """Return when :meth:`check` must be called, monotonic seconds; empty without watching."""
         intervals = [interval(slot.plan.hang) for slot in slots if slot.plan.hang]
         if not intervals:
             return []
@@ -70,7 +70,7 @@ class HangMonitor:
         return [now + min(intervals), *(each.due for each in self._hung.values() if each.due)]
 
     def heard(self, slot: Slot, lines: Iterable[str]) -> None:
-        """Read the lines of a status pipe that are about progress."""
+        """Handle the lines of a status pipe that are about progress."""
         at = self._clock.look(time.monotonic())
         for line in lines:
             word, _, rest = line.partition(" ")
@@ -120,14 +120,14 @@ class HangMonitor:
         self._publish()
 
     def ended(self, slot: Slot) -> None:
-        """Log the hangs of a slot whose process has ended, and wait for its successor."""
+        """Log the hangs of a slot when its process has ended, and wait for its successor."""
         for hung in self._hung.values():
             if hung.slot is slot:
                 self._log(hung)
                 hung.due = None
 
     def replaced(self, slot: Slot) -> None:
-        """Remove the hangs of a slot that works again or does not exist any more."""
+        """Remove the hangs of a slot that works again or no longer exists."""
         for hung in list(self._hung.values()):
             if hung.slot.name == slot.name:
                 self._remove(hung)

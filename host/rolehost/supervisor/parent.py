@@ -26,7 +26,7 @@ from rolehost.supervisor.plan import ProcessPlan
 from rolehost.supervisor.reload import Reload, Replacement
 from rolehost.supervisor.report import StatusReport
 
-#: Exit statuses after which a restart is of no use: command line, configuration, start, program.
+#: Exit statuses after which a restart cannot help: command line, configuration, start, program.
 CANNOT_START = frozenset({2, 3, 4, EXIT_NOT_EXECUTED})
 
 #: Exit status of the supervisor if it had to kill a process at the end.
@@ -34,13 +34,13 @@ EXIT_KILLED = 1
 
 
 class Supervisor:
-    """Parent of the role processes of one deployment."""
+    """The parent of the role processes of one deployment."""
 
     def __init__(self, plan: ProcessPlan) -> None:
         if plan.board < 0:
             plan = plan._replace(board=anonymous_file())
         self._plan = plan
-        #: All slots; during a reload also those that join and those that leave.
+        #: All slots; during a reload also joining and leaving ones.
         self._slots = [
             Slot(role, number, plan) for role in plan.roles for number in range(role.processes)
         ]
@@ -62,8 +62,8 @@ class Supervisor:
     def run(self) -> int:
         """Run until a signal asks to stop and every process has ended; return the exit status.
 
-        It is 0 after a clean drain, 1 if a process had to be killed, else the status of the process
-        that could not start here.
+        The status is 0 after a clean drain, 1 if a process had to be killed, or the status of a
+        process that cannot start.
         """
         signals = signal_pipe((*STOPPING, signal.SIGCHLD))
         self._watch(signals, lambda: self._signalled(os.read(signals, 4096)))
@@ -77,11 +77,11 @@ class Supervisor:
             self._control.open()
         except (NotPrivate, OSError) as error:
             self._report("warning", f"rolehost reload is not available, only SIGHUP: {error}")
-        # A child may have died before its SIGCHLD was listened for.
+        # A child may have died before SIGCHLD had a handler.
         self._reap()
         while any(slot.pid for slot in self._slots) or self._drain is None:
             for key, _ in self._selector.select(self._timeout()):
-                # Another event of this round may have unregistered it.
+                # An earlier event of this round may have unregistered it.
                 if self._selector.get_map().get(key.fd) is key:
                     key.data()
             self._act(time.monotonic())
@@ -124,7 +124,7 @@ class Supervisor:
         # Deaths first: a drain must know which processes have ended.
         self._reap()
         for number in numbers:
-            # A terminal that is closed sends SIGHUP too, to stop its processes.
+            # A closed terminal sends SIGHUP too, to stop its processes.
             if number == signal.SIGHUP and not (os.isatty(0) or os.isatty(2)):
                 self._hung_up()
             elif number != signal.SIGCHLD:
@@ -145,13 +145,13 @@ class Supervisor:
         for slot in self._slots:
             slot.due = None
             if slot.phase is Phase.JOINING:
-                # It has no work yet, and may not listen to signals.
+                # It has no work yet, and may not handle signals yet.
                 slot.kill()
         self._level = level
         self._drain = Drain(self._slots, self._plan.grace, self._report, level)
         self._drain.act(time.monotonic())
 
-    # The start and the end of each process.
+    # Start and end of each process.
 
     def _start(self, slot: Slot) -> None:
         try:
@@ -185,7 +185,7 @@ class Supervisor:
             if line.startswith("failed "):
                 slot.reason = line.removeprefix("failed ")
         if "waiting" in lines and not slot.ready and slot.phase is Phase.RUNNING:
-            # It waits for a backend, without a limit.
+            # It waits for a backend, without a time limit.
             slot.due = None
         if "ready" in lines and not slot.ready:
             self._became_ready(slot)
@@ -248,8 +248,8 @@ class Supervisor:
             self._restart(slot, ended)
 
     def _died_in_drain(self, slot: Slot, ended: Exit) -> None:
-        # A process that was not ready may not handle TERM yet and dies of it. The reason of one
-        # that could not start was logged already.
+        # A process that was not ready may die of TERM, because it has no handler yet. If it could
+        # not start, the reason was logged already.
         expected = ended.status == 0 or (
             not ended.ready and ended.status in (-signal.SIGTERM, *CANNOT_START)
         )
@@ -259,7 +259,7 @@ class Supervisor:
             self._exit = self._exit or EXIT_KILLED
 
     def _cannot_start(self, slot: Slot, ended: Exit) -> None:
-        """End the first start, because a process says that it cannot succeed."""
+        """End the first start, because a process reports that a restart cannot help."""
         if slot.reason:
             self._report("error", f"{slot.role.role} cannot start: {slot.reason}")
         self._exit = ended.status
@@ -373,7 +373,7 @@ class Supervisor:
 def supervise(plan: ProcessPlan) -> int:
     """Supervise the processes of a plan in this process; see :meth:`Supervisor.run`.
 
-    It must be the main thread of a process without other children, because every child is reaped.
+    Call it in the main thread of a process without other children, because it reaps every child.
     """
     for number in (plan.listener, plan.sources, plan.board):
         if number >= 0:

@@ -1,4 +1,4 @@
-"""What the supervisor runs: the processes of one deployment, and its own settings."""
+"""The plan of the supervisor: the processes of one deployment, and the supervisor's settings."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 #: Environment variable that carries a :class:`ProcessPlan` as JSON.
 PLAN_VARIABLE = "ROLEHOST_PLAN"
 
-#: Role processes with it migrate, because ``rolehost run`` could not reach the database.
+#: Option of role processes: migrate, because ``rolehost run`` could not reach the database.
 MIGRATE = "--migrate"
 
-#: The order of the drain: jobs last, because requests, ticks and events enqueue them.
+#: The order of the drain; workers are last, because requests, schedules and events enqueue jobs.
 DRAIN_ORDER = ("http", "scheduler", "consumer", "worker")
 
-#: Seconds the scheduler may take to stop; it holds no work.
+#: Seconds that the scheduler may take to stop; it has no work in flight.
 SCHEDULER_GRACE = 5.0
 
 
 class RolePlan(NamedTuple):
-    """The processes of one role, and the seconds that one may take to stop.
+    """The processes of one role, and the seconds that each may take to stop.
 
-    ``http`` has one process, because its worker processes are gunicorn's children.
+    ``http`` has one process, gunicorn's master; the worker processes are its children.
     """
 
     role: str
@@ -54,14 +54,14 @@ class ProcessPlan(NamedTuple):
         command: program of a role process; empty for ``python -m rolehost.roles``.
         check_command: empty for ``python -m rolehost.supervisor.check_program``.
         began: :func:`time.monotonic` when the command began; 0.0 for the supervisor's start.
-        started: first processes that run already: one for each slot, or none.
-        path: the deployment file, absolute, or empty. Symbolic links in it are not resolved,
-            because a deployment may be changed by another target of a link.
+        started: first processes that run already: one for each slot, or empty.
+        path: the deployment file, absolute, or empty. Symbolic links are not resolved, because
+            a deployment may be changed by a new target of a link.
         only: roles that ``--role`` named; empty for all.
         listener: file descriptor of the listening socket, or -1.
         sources: file descriptor of the texts of the deployment (:class:`rolehost.deployment.
             Sources`); -1 if processes read them from disk.
-        hidden: texts in this plan that no log line may show, because references gave them.
+        hidden: texts in this plan that logs must mask, because they came from references.
         board: file descriptor of the :class:`~rolehost.observe.board.Board`; -1 for a new one.
     """
 
@@ -96,7 +96,7 @@ class ProcessPlan(NamedTuple):
         only: Collection[str] = (),
         began: float = 0.0,
     ) -> ProcessPlan:
-        """Plan a composition; empty ``only`` runs the roles of ``[fleet] roles``, else all."""
+        """Plan a composition; if ``only`` is empty: the roles of ``[fleet] roles``, default all."""
         deployment = composition.deployment
         host = deployment.host
         kinds = {
@@ -146,14 +146,14 @@ class ProcessPlan(NamedTuple):
 def module_command(module: str) -> list[str]:
     """Return the command that runs a module in this Python.
 
-    Without ``-P``, ``-m`` puts the working directory first on ``sys.path``, and a file there could
-    replace a module of the same name.
+    Without ``-P``, Python puts the working directory first on ``sys.path``, and a file there could
+    shadow a module.
     """
     return [sys.executable, "-P", "-m", module]
 
 
 def become_supervisor(plan: ProcessPlan) -> NoReturn:
-    """Replace this process by the supervisor, which frees the memory of composing."""
+    """Replace this process by the supervisor (exec), which frees the memory of composing."""
     sys.stdout.flush()
     sys.stderr.flush()
     environment = {**os.environ, PLAN_VARIABLE: plan.to_json()}

@@ -1,4 +1,4 @@
-"""Reload: replace the processes of a deployment by those of the changed one, or change nothing."""
+"""Reload (rolling restart): replace all processes by those of the new deployment, or roll back."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from rolehost.supervisor.descriptors import close_listening_socket, listening_so
 from rolehost.supervisor.plan import DRAIN_ORDER, MIGRATE, ProcessPlan
 from rolehost.supervisor.report import StatusReport
 
-#: Exit status of ``rolehost reload`` if the new deployment cannot start here, as of ``run``.
+#: Exit status of ``rolehost reload`` if the new deployment cannot start; as of ``rolehost run``.
 EXIT_CANNOT_START = 4
 
 
 class Replacement(NamedTuple):
-    """Start the new process, wait until it is ready, then stop the old one; either may be None."""
+    """Start ``new``, wait until it is ready, then stop ``old``; either may be None."""
 
     old: Slot | None
     new: Slot | None
-    #: For a rollback: restart the new process until it is ready, instead of failing.
+    #: For a rollback: restart the new process until it is ready, and do not fail.
     must_succeed: bool = False
 
 
 class Reload:
     """One reload, from the check of the new deployment to the result.
 
-    ``plan`` is the one that runs: the new one when its processes have replaced all old ones.
+    ``plan`` is the running one; it becomes the new plan when all processes are replaced.
     """
 
     def __init__(
@@ -48,8 +48,8 @@ class Reload:
     def resume(self, outcome: Any) -> CheckProcess | Replacement | None:
         """Return the next step; None if the reload has ended.
 
-        ``outcome`` is the answer of the last check, or why the last replacement failed (empty: it
-        succeeded); None at first.
+        ``outcome`` is the answer of the last check, or the error of the last replacement (empty
+        after success); None at first.
         """
         try:
             return self._steps.send(outcome)
@@ -64,7 +64,7 @@ class Reload:
         self._notify({"result": self._result("failed", EXIT_FAILED, words=words)})
 
     def _end(self, result: dict[str, Any]) -> None:
-        """Log the result, in the name of the deployment that runs, and pass it on."""
+        """Log the result with the name of the running deployment, and send it to the client."""
         self._report.configure(self.plan.name, self.plan.log_level, self.plan.log_format)
         for problem in result.get("problems", ()):
             fields = {name: text for name, text in problem.items() if name != "what"}
@@ -75,7 +75,7 @@ class Reload:
         self._notify({"result": result})
 
     def _run(self) -> Generator[CheckProcess | Replacement, Any, dict[str, Any]]:
-        """The whole reload: each ``yield`` waits until a step has ended. Return the result."""
+        """Run the reload and return its result; each ``yield`` waits until a step has ended."""
         old = self.plan
         try:
             check = CheckProcess(old, self._began)
@@ -96,7 +96,7 @@ class Reload:
         try:
             failure = yield from self._replace(steps)
         except GeneratorExit:
-            # The supervisor is being stopped; it closes the socket of the plan that runs.
+            # The supervisor is being stopped; it closes the socket of the running plan itself.
             _close(new, keep=old, sources=False)
             raise
         if failure:
@@ -133,7 +133,7 @@ class Reload:
         )
 
     def _replace(self, steps: Sequence[Replacement]) -> Generator[Replacement, str, str]:
-        """Replace the processes one by one; roll back if one fails, and return why it failed."""
+        """Replace the processes one by one; if one fails, roll back and return the reason."""
         done: list[Replacement] = []
         for step in steps:
             failure = yield step
@@ -172,8 +172,8 @@ class Reload:
 def replacements(slots: Sequence[Slot], plan: ProcessPlan) -> list[Replacement]:
     """Return the steps that replace the running processes by the processes of a plan.
 
-    Consumers of work come before its producers: workers know the actors of a new plugin before
-    requests enqueue for them. Processes without a successor go last, in the order of a drain.
+    Consumers of work come before producers: workers know the actors of a new plugin before
+    requests enqueue jobs for them. Processes without a successor end last, in the drain order.
     """
     running = {(slot.role.role, slot.number): slot for slot in slots}
     found = []
@@ -187,7 +187,7 @@ def replacements(slots: Sequence[Slot], plan: ProcessPlan) -> list[Replacement]:
 
 
 def _close(plan: ProcessPlan, *, keep: ProcessPlan, sources: bool = True) -> None:
-    """Close the descriptors of a plan, except those that the other one shares."""
+    """Close the descriptors of a plan, except those that ``keep`` uses too."""
     if sources and plan.sources >= 0:
         os.close(plan.sources)
     if plan.listener != keep.listener:

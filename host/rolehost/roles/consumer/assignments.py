@@ -1,7 +1,7 @@
-"""The partitions that a group member owns, and which of their offsets may be committed.
+"""The partitions that are assigned to a group member, and the offsets that it may commit.
 
-One thread polls and commits; the threads of the lanes start and settle records. All share one lock,
-which each holds for about a microsecond: with eight threads, events are as fast as without it.
+One thread polls and commits; the threads of the lanes start and settle records. All share one lock
+and hold it for about a microsecond: with eight threads, events are as fast as without it.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from rolehost.storage import Partition, Record
 
 
 class Offsets:
-    """The committable offset of one partition, whose records may finish in any order.
+    """The committable offset (low watermark) of one partition; records finish in any order.
 
-    If 5, 6 and 7 are taken, and 6 and 7 are finished, none may be committed; after 5, 8 may.
+    If 5, 6 and 7 are taken and only 6 and 7 finish, no offset is committable; after 5, 8 is.
     """
 
     __slots__ = ("_done", "_taken", "committable")
@@ -54,7 +54,7 @@ class Offsets:
 class Assignment:
     """One partition from its assignment to its revocation; a later assignment is another object.
 
-    ``suspects`` is how many of the next records may have killed a process. When ``revoked`` is
+    ``suspects`` is the number of next records that may have killed a process. When ``revoked`` is
     set, no more records start. ``running`` counts the records that are being handled.
     """
 
@@ -67,11 +67,11 @@ class Assignment:
         self.running = 0
 
 
-# gc=False: it is never part of a cycle, and there is one for each event.
+# gc=False: it is never part of a reference cycle, and there is one for each event.
 class Taken(msgspec.Struct, frozen=True, gc=False):
     """A record in flight, and the assignment during which it was read.
 
-    ``suspect``: it may have been in flight when a process died, and may have killed it.
+    ``suspect``: it may have been in flight when a process died (a possible poison message).
     """
 
     record: Record
@@ -84,7 +84,7 @@ class Assignments:
 
     def __init__(self) -> None:
         self._owned: dict[Partition, Assignment] = {}
-        #: Those whose committable offset has moved since the last commit.
+        #: The assignments with a committable offset that has moved since the last commit.
         self._moved: dict[Partition, Assignment] = {}
         self._in_flight = 0
         self._lock = threading.Lock()
@@ -93,7 +93,7 @@ class Assignments:
         self._wake_at = -1
 
     def assign(self, partitions: Collection[Partition], suspects: int) -> None:
-        """Own partitions from now on."""
+        """Add partitions that were assigned; for ``suspects`` see :class:`Assignment`."""
         with self._lock:
             for partition in partitions:
                 self._owned[partition] = Assignment(suspects)
@@ -104,7 +104,7 @@ class Assignments:
 
     @property
     def in_flight(self) -> int:
-        """How many records are taken and not settled."""
+        """The number of records that are taken and not settled."""
         return self._in_flight
 
     def take(self, records: Sequence[Record]) -> list[Taken]:
@@ -126,7 +126,7 @@ class Assignments:
     def start(self, taken: Taken) -> bool:
         """Start to handle a record; :meth:`settle` must follow.
 
-        False: its partition was revoked, so it must not be handled; it is settled.
+        False: its partition was revoked, so it must not be handled, and it is settled already.
         """
         assignment = taken.assignment
         with self._lock:
@@ -137,7 +137,7 @@ class Assignments:
         return True
 
     def settle(self, taken: Taken, done: bool) -> None:
-        """End the handling of a record; ``done``: it is finished, its offset may be committed."""
+        """End the handling of a record; if ``done``, its offset may be committed."""
         assignment, record = taken.assignment, taken.record
         with self._lock:
             assignment.running -= 1
@@ -151,11 +151,11 @@ class Assignments:
             self._changed.notify_all()
 
     def wait_for_room(self, most: int, timeout: float) -> bool:
-        """Wait until at most so many records are in flight; return False at the timeout."""
+        """Wait until at most ``most`` records are in flight; return False at the timeout."""
         return self._wait(lambda: self._in_flight <= most, most, timeout)
 
     def revoke(self, partitions: Collection[Partition], timeout: float) -> bool:
-        """Start no more records of partitions; False: the running ones did not end in time."""
+        """Start no more records of partitions; return False if running ones do not end in time."""
         with self._lock:
             moving = [self._owned[each] for each in partitions if each in self._owned]
             for assignment in moving:
@@ -173,16 +173,16 @@ class Assignments:
                 self._wake_at = -1
 
     def forget(self, partitions: Collection[Partition]) -> None:
-        """Give partitions up; records that are still handled there commit nothing."""
+        """Remove partitions; records that are still being handled there commit nothing."""
         with self._lock:
             for partition in partitions:
                 self._owned.pop(partition, None)
                 self._moved.pop(partition, None)
 
     def read_up_to(self, positions: Mapping[Partition, int]) -> None:
-        """Note the offsets to read next, of partitions whose records were all taken.
+        """Note the positions (offsets to read next) after all records so far were taken.
 
-        So the offsets of transaction markers and of compacted records can be committed too.
+        So offsets of transaction markers and of compacted records can be committed too.
         """
         with self._lock:
             for partition, position in positions.items():

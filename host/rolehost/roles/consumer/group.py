@@ -1,4 +1,4 @@
-"""One consumer group in one process: polls, gives records to lanes, commits offsets."""
+"""One member of a consumer group: polls, gives records to lanes, commits offsets."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ log = structlog.get_logger(__name__)
 POLL = 0.5
 #: Upper bound of the records of one poll.
 RECORDS = 500
-#: Seconds between commits while there is work; a crash repeats the records finished since the last.
+#: Seconds between commits while there is work. A crash repeats the records finished since the last.
 COMMIT = 0.25
 #: Seconds to wait for the running records of a revoked partition.
 RELEASE = 5.0
-#: Seconds to wait for room for many records before a poll for few.
+#: Seconds to wait for room for many records, before a poll asks for few.
 ROOM = 0.02
-#: Seconds for which all threads may be busy without settling a record. After that the group hangs:
-#: handlers have no time limit, so a slow one must not count as a hang earlier.
+#: Seconds for which all threads may be busy without settling a record. After that the group counts
+#: as hung. It is long because handlers have no time limit, and a slow one is not a hang.
 HANDLING = 3600.0
 #: Upper bound of dead letters that are replayed together.
 REPLAYS = 20
 
 
 class Progress:
-    """What a group has done since the main thread looked last.
+    """The progress of a group since the last check by the main thread.
 
-    ``polled`` is how many records were taken; ``since``, monotonic, when one was settled last.
+    ``polled`` counts the records taken; ``since`` is the monotonic time of the last settled one.
     """
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class Progress:
         self._lag = 0
 
     def moved(self, settled: int, now: float) -> bool:
-        """Return whether more records are settled than at the last call."""
+        """Return whether records were settled since the last call."""
         moved = settled != self._settled
         self._settled = settled
         if moved:
@@ -63,7 +63,7 @@ class Progress:
         return moved
 
     def stays(self, lag: int) -> bool:
-        """Return whether the lag is above 0 and the same as at the last call: no member reads."""
+        """Return whether the lag is above 0 and has not changed: no member of the group reads."""
         same = lag > 0 and lag == self._lag
         self._lag = lag
         return same
@@ -89,11 +89,11 @@ class ConsumerGroup(Loop):
         }
         self._lanes = lanes
         in_flight = process.composition.deployment.host.consumer.in_flight
-        # Two batches, so that one is read while the other is handled.
+        # Two batches: one is read while the other is handled.
         self._most = max(in_flight, *(2 * handler.batch for handler in handlers))
         self._batched: dict[str, deque[Taken]] = {topic: deque() for topic in self._handlers}
         self._assignments = Assignments()
-        #: The assignment of each thread's record; its revocation ends the wait before a retry.
+        #: For each thread the assignment of its record; its revocation ends the wait for a retry.
         self._current = threading.local()
         self._commit_at = 0.0
         self._replays = process.listen([f"replay:{group}"])
@@ -111,13 +111,13 @@ class ConsumerGroup(Loop):
 
     @property
     def in_flight(self) -> int:
-        """How many records are taken and not settled; for any thread."""
+        """The number of records that are taken and not settled; any thread may ask."""
         return self._assignments.in_flight
 
     def stop_by(self, deadline: float) -> None:
-        """Start no more records, wait for the running ones, commit, and leave.
+        """Start no more records, wait for the running ones, commit, and leave the group.
 
-        ``deadline`` is of :func:`time.monotonic`.
+        ``deadline`` is a time of :func:`time.monotonic`.
         """
         self._stop_by = deadline
         self.stopping.set()
@@ -148,7 +148,7 @@ class ConsumerGroup(Loop):
             slow = self._lanes.full and now - progress.since >= HANDLING
             return not slow or not self._database_answers()
         reads = progress.polled and self._assignments.partitions()
-        # If the lag changes, another member reads, or its partitions are written to.
+        # If the lag changes, a member reads, or new records are written.
         return not reads or not progress.stays(self._lag())
 
     def _database_answers(self) -> bool:
@@ -167,7 +167,8 @@ class ConsumerGroup(Loop):
 
     def step(self) -> None:
         """Poll once, commit what is finished, and replay dead letters."""
-        # A poll for few costs as much as one for many; but a slow lane must not delay the others.
+        # A poll for few records costs as much as one for many, so wait for room; not for long,
+        # because a slow lane must not delay the others.
         self._assignments.wait_for_room(self._most // 2, ROOM)
         room = self._most - self._assignments.in_flight
         records: Sequence[Record] = ()
@@ -184,7 +185,7 @@ class ConsumerGroup(Loop):
         self._replay(now)
 
     def _stay(self) -> None:
-        """Stay a member of the group while there is no room for more records."""
+        """Wait for room for more records; poll paused partitions to stay in the group."""
         if self._assignments.wait_for_room(self._most - 1, POLL):
             return
         partitions = self._assignments.partitions()
@@ -223,7 +224,7 @@ class ConsumerGroup(Loop):
             self._assignments.settle(taken, self._decided(handle, taken.assignment))
 
     def _handle_batches(self, topic: str) -> None:
-        """Handle the waiting records of a topic, also those of later polls."""
+        """Handle all waiting records of a topic, including those of later polls."""
         handling, size = self._handling[topic], self._handlers[topic].batch
         waiting = self._batched[topic]
         while waiting:
@@ -267,12 +268,12 @@ class ConsumerGroup(Loop):
 
     def _assigned(self, partitions: Collection[Partition]) -> None:
         runtime = self._runtime
-        # After a crash the first records may have been in flight when it happened.
+        # After a crash the first records are suspects: they may have been in flight then.
         crashed = leases.crashed_lately(runtime.database, "consumer", runtime.clock.now())
         self._assignments.assign(partitions, self._most if crashed else 0)
 
     def _revoked(self, partitions: Collection[Partition]) -> None:
-        """Wait for running records, within limits, so that no other member handles them again."""
+        """Wait a limited time for running records, so that no other member repeats them."""
         stopping = self.stopping.is_set()
         patience = max(0.0, self._stop_by - time.monotonic()) if stopping else RELEASE
         try:
@@ -283,7 +284,7 @@ class ConsumerGroup(Loop):
             self._assignments.forget(partitions)
 
     def _replay(self, now: float) -> None:
-        """Handle dead letters that are marked for replay; looks when woken, or after a while."""
+        """Handle dead letters that are marked for replay; query when woken, or after ``poll``."""
         if not self._replays.wait(0.0) and now < self._replay_at:
             return
         runtime = self._runtime

@@ -1,4 +1,4 @@
-"""Runs work in lanes on a pool of threads: in order within a lane, in parallel across lanes."""
+"""Lanes on a thread pool: work runs in order within a lane, and in parallel across lanes."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class _Lane:
         self.name = name
         # One lock for each lane, so that threads in different lanes do not contend.
         self.lock = threading.Lock()
-        #: None until work waits: in most lanes none ever does.
+        #: None until work waits, because in most lanes no work ever does.
         self.waiting: deque[Work] | None = None
-        #: It ran empty; later work of its name gets a new lane.
+        #: True when the lane ran empty; later work of its name gets a new lane.
         self.closed = False
 
 
@@ -47,7 +47,7 @@ class Lanes:
     def submit(self, items: Iterable[tuple[Hashable, Work]]) -> None:
         """Run each work after all earlier work of its lane. Work must not raise.
 
-        Work of the lane None waits for no other. One thread must submit all work of a lane.
+        Work of the lane None waits for no other work. One thread must submit all work of a lane.
         """
         for name, work in items:
             if name is None:
@@ -65,7 +65,7 @@ class Lanes:
             self._runnable.put((lane, work))
 
     def stop(self, timeout: float) -> bool:
-        """End each thread after its current work; drop the rest. False: not all ended in time."""
+        """End each thread after its current work; drop the rest; return False at the timeout."""
         for _ in self._threads:
             self._runnable.put(None)
         for thread in self._threads:
@@ -83,7 +83,7 @@ class Lanes:
                 continue
             with lane.lock:
                 if lane.waiting:
-                    # To the end of the queue, so that a long lane does not occupy a thread.
+                    # Back to the end of the queue, so that a long lane does not occupy a thread.
                     self._runnable.put((lane, lane.waiting.popleft()))
                 else:
                     lane.closed = True

@@ -14,7 +14,7 @@ from rolehost.roles.process import Process
 
 log = structlog.get_logger(__name__)
 
-#: Seconds for leaving the groups, after the grace.
+#: Seconds to leave the groups, after the grace.
 LEAVING = 15.0
 
 

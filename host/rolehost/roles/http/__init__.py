@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def run(process: Process) -> int:
-    """Serve HTTP until the process is told to stop; see :func:`rolehost.roles.http.server.run`."""
+    """Serve HTTP until a signal asks to stop; see :func:`rolehost.roles.http.server.run`."""
     from rolehost.roles.http import server
 
     return server.run(process)

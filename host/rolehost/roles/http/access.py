@@ -1,7 +1,7 @@
-"""Admission of a request to the route that it matched.
+"""Admission (access control) of a request to the route that it matched.
 
-An admission is a function that takes Falcon's request, of HTTP or of a WebSocket. It returns if the
-request is admitted, and raises the error for the client otherwise.
+An admission is a function that takes Falcon's request, for HTTP or a WebSocket. It returns if the
+request is admitted; otherwise it raises the error for the client.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rolehost.loopback import names_loopback
 
 Admission = Callable[[Any], None]
 
-#: Values of ``Sec-Fetch-Site`` (Fetch Metadata) if no page of another origin caused the request.
+#: Values of ``Sec-Fetch-Site`` (Fetch Metadata) of requests that no other origin caused.
 _OWN_SITE = frozenset({b"same-origin", b"none"})
 
 #: Headers that proxies add (RFC 7239; RFC 9110, section 7.6.3; common older names).
@@ -28,7 +28,7 @@ _OF_PROXIES = frozenset(
     {b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip"}
 )
 
-#: Headers by which :func:`local` decides.
+#: Headers that :func:`local` checks.
 _JUDGED = frozenset({b"host", b"origin", b"sec-fetch-site", b"content-type"})
 
 _TOKEN = "; other programs and web pages need a token: set token in [http]"
@@ -57,14 +57,14 @@ def admissions(composition: Composition) -> Callable[[Owned[Route]], Admission |
 
 
 def authenticated(authentication: Authentication) -> Admission:
-    """Return an admission that asks an authentication."""
+    """Return an admission that uses an authentication."""
     admits = authentication.admits
 
     def admit(req: Any) -> None:
         try:
             admitted = admits(req)
         except falcon.HTTPStatus:
-            # Falcon sends it as a response, possibly with status 200.
+            # Falcon would send it as a response, possibly with status 200.
             admitted = False
         except falcon.HTTPError as error:
             if error.status_code >= 400:
@@ -88,7 +88,7 @@ def authenticated(authentication: Authentication) -> Admission:
 def local(req: Any) -> None:
     """Admit requests from programs on this machine, and from pages that this host serves.
 
-    A page in a browser can send requests to a loopback address too. Three headers reveal it:
+    A page in a browser can send requests to a loopback address too (CSRF). Headers reveal it:
     ``Host``, because a name of the page's domain may resolve to 127.0.0.1 (DNS rebinding);
     ``Origin`` or ``Sec-Fetch-Site``; and a ``Content-Type`` that a browser sends to other
     origins without a preflight request (Fetch, "CORS-safelisted").

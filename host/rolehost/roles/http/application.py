@@ -1,4 +1,4 @@
-"""From a composition to one ASGI application."""
+"""Builds one ASGI application from a composition."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from rolehost.roles.http.scope import Asgi
 from rolehost.services import ProcessServices
 from rolehost.services.threads import Threads
 
-#: Seconds before a client may ask a degraded plugin again; a restart or a reload fixes it.
+#: ``Retry-After`` of a degraded plugin, seconds; a restart or a reload may bring it back.
 _DEGRADED_RETRY_AFTER = 30
 
 
 class Application:
-    """One process's ASGI callable, threads of synchronous responders, and event streams."""
+    """The ASGI callable of a process, its threads of synchronous responders and event streams."""
 
     def __init__(self, asgi: Asgi, threads: Threads, streams: EventStreams) -> None:
         self.asgi = asgi
@@ -57,8 +57,8 @@ def build(
     """Build the application of a composition.
 
     The cost of a request does not depend on the number of plugins. ``services`` becomes
-    ``req.context.services``. Recorders that are added later are not used if there are none now.
-    ``not_found`` makes the answer where no route matches; None: 404.
+    ``req.context.services``. If ``recorders`` is empty now, recorders added later are not used.
+    ``not_found`` makes the error for a request without a route; None: 404.
     """
     http = settings.http
     threads = Threads(http.threads, "responder")
@@ -83,7 +83,7 @@ def _falcon(
     composition: Composition, services: Services, router: Any, streams: EventStreams
 ) -> falcon.asgi.App[Any, Any]:
     components: list[Any] = [owned.value.component for owned in composition.middleware]
-    # As a class attribute of the context, the services cost a request nothing.
+    # PERF: a class attribute of the context costs a request nothing.
     context = type("Context", (falcon.Context,), {"services": services, "body": b""})
     app: falcon.asgi.App[Any, Any] = falcon.asgi.App(
         request_type=type("HostRequest", (Request,), {"context_type": context}),
@@ -98,12 +98,12 @@ def _falcon(
 
 
 def _add_degraded(router: Router, composition: Composition) -> None:
-    """Add the routes of degraded plugins, which answer 503, where no other plugin has the path."""
+    """Add routes that answer 503 for degraded plugins, unless another plugin has the path."""
     taken = {owned.value.path for owned in composition.routes}
     for plugin in composition.degraded:
         for owned in plugin.routes:
             if owned.value.path not in taken:
-                # The router refuses a template that conflicts with one of another plugin.
+                # The router refuses a template that conflicts with another plugin's template.
                 with suppress(ValueError):
                     router.add(_refusing(owned.value, plugin.name), None)
 
@@ -126,8 +126,8 @@ class StartupApplication(Application):
     """The application of a process that waits for its backends.
 
     It serves the routes that allow it (:attr:`~rolehost.api.Route.waiting`); all others answer
-    503. A liveness probe must succeed meanwhile, or its orchestrator would end a process that
-    only has to wait. Checks of plugins are not used, because no plugin has been started.
+    503. A liveness probe must succeed meanwhile; otherwise Kubernetes would restart a process
+    that only has to wait. Plugins' checks are not used, because no plugin has been started.
     """
 
     def __init__(self, composition: Composition) -> None:
@@ -138,7 +138,7 @@ class StartupApplication(Application):
             checks=(Owned(Check(name="start", fn=_not_started), "rolehost", __name__),),
         )
         self._services = ProcessServices(early, role="http")
-        # Without a database, responders that must not wait for it enter no session.
+        # Built without a database: responders then open no session, which would wait for it.
         built = build(
             replace(early, backends={}, degraded=()),
             self._services,
@@ -155,5 +155,5 @@ class StartupApplication(Application):
 
 
 def _not_started(_services: Services) -> str | None:
-    """Keep the process unready, also between the return of a backend and the start."""
+    """Keep the process unready, also after the backend is back and before the start."""
     raise StorageUnavailable("the process waits for its backends")

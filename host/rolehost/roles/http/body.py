@@ -1,4 +1,4 @@
-"""Request bodies: refused when they are too large, whether their length was declared or not."""
+"""The limit of request bodies: too large ones are refused, with or without Content-Length."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from falcon.asgi.stream import BoundedStream
 from rolehost.roles.http.problems import BodyIncomplete, error_for, render
 from rolehost.roles.http.scope import RULES, Asgi, Receive, Scope, Send
 
-#: Seconds and bytes for which a refused body is still read and dropped. A client that sends its
-#: whole body before it reads would otherwise get a reset connection instead of the answer.
+#: The most seconds and bytes for which a refused body is read and dropped (lingering close). A
+#: client that sends its whole body before it reads would otherwise get a connection reset.
 LINGER_SECONDS = 2.0
 LINGER_BYTES = 8_388_608
 
-#: Key of the scope that says: the body was refused while it was still being sent.
+#: Key that is in the scope if the body was refused while the client was still sending it.
 _REFUSED = "rolehost.refused"
 
 
 class Request(falcon.asgi.Request):
-    """Falcon's request, whose body cannot grow beyond the limit of its route.
+    """Falcon's request with a limit on the body, set by the route.
 
-    Only a body that arrives in parts is counted here: a declared length was checked by
-    :func:`call_within_limit`, and the server reads no more than that.
+    Only a body that arrives in parts is counted here. :func:`call_within_limit` checks a declared
+    length, and the server reads no more than that.
     """
 
     @property
     def stream(self) -> BoundedStream:  # type: ignore[override]
-        """The body; if the client leaves, reading (not this call) raises BodyIncomplete."""
+        """The body; reading it raises BodyIncomplete if the client disconnects."""
         if self._stream is None:
             first = self._first_event or {}
             receive = self._receive
@@ -67,8 +67,8 @@ async def call_within_limit(
 ) -> None:
     """Call an application with a request that may have a body, unless the body is too large.
 
-    The route of the request is decided. A body up to ``smallest`` bytes, the smallest limit of
-    any route, passes without a look at it.
+    The request must have been matched. ``smallest`` is the smallest limit of any route, bytes: a
+    body up to it needs no check against the route.
     """
     error = _refusal(scope, smallest)
     if error is not None:
@@ -84,7 +84,7 @@ async def call_within_limit(
 
     await app(scope, receive, send_noted)
     if not answered:
-        # Falcon answers nothing if the body did not even begin to arrive.
+        # Falcon sends no response if the body did not begin to arrive.
         await _answer(error_for(BodyIncomplete), scope, send)
     elif _REFUSED in scope:
         await _linger(receive)
@@ -111,7 +111,7 @@ def _too_large(scope: Scope, limit: int) -> falcon.HTTPContentTooLarge:
 
 
 async def _answer(error: falcon.HTTPError, scope: Scope, send: Send) -> None:
-    """Answer with the error, without Falcon, and announce that the connection ends."""
+    """Send the error without Falcon, with ``Connection: close``."""
     media_type, body = render(scope, error)
     headers = [
         (b"content-type", media_type.encode("latin-1")),
@@ -123,7 +123,7 @@ async def _answer(error: falcon.HTTPError, scope: Scope, send: Send) -> None:
 
 
 async def _linger(receive: Receive) -> None:
-    """Read and drop the rest of a body that was refused."""
+    """Read and drop the rest of a refused body."""
     left = LINGER_BYTES
     with suppress(TimeoutError):
         async with asyncio.timeout(LINGER_SECONDS):

@@ -1,7 +1,7 @@
-"""A client's connection, which is cut off if the client sends or reads too slowly.
+"""A client's connection, closed if the client sends or reads too slowly (Slowloris).
 
 gunicorn's protocol has no time limit for the head of a connection's first request, for a body
-that arrives byte by byte, or for a client that does not read its answer. This one has them. It
+that arrives byte by byte, or for a client that does not read its response. This one has them. It
 costs a request nothing: each connection is checked once per tick (:meth:`Connection.check`).
 """
 
@@ -17,21 +17,21 @@ from gunicorn.asgi.protocol import ASGIProtocol  # type: ignore[import-untyped]
 
 from rolehost.deployment.model import HttpSettings
 
-#: Close code of a WebSocket whose server ends (RFC 6455, section 7.4.1).
+#: Close code of a WebSocket when the server ends (RFC 6455, section 7.4.1).
 GOING_AWAY = 1001
 
-#: Bytes that a client must take within ``write_timeout`` while more than that waits, so that a
-#: client that takes a byte now and then keeps no answer in memory. With 30 s that is 0.5 kB/s.
+#: Bytes that a client must take within ``write_timeout`` while more wait. Otherwise a client that
+#: takes a byte now and then would keep responses in memory. With 30 s this is 0.5 kB/s.
 LEAST = 16_384
 
-#: What a connection does: idle between requests, receiving a head or a body, or answering.
+#: Phases of a connection: idle between requests, receiving a head or a body, or answering.
 IDLE, HEAD, BODY, BUSY = "idle", "head", "body", "busy"
 
 
 class Progress:
-    """Measures whether a client takes the bytes that are written to it, by the write buffer.
+    """Measures by the write buffer whether a client takes the bytes that are written to it.
 
-    Growth of the buffer is no progress: the stream of a client that does not read grows it.
+    Only a shrinking buffer is progress; if a client does not read, a stream makes it grow.
     """
 
     __slots__ = ("_began", "_last", "_taken")
@@ -42,11 +42,11 @@ class Progress:
         self._taken = 0
 
     def made(self) -> None:
-        """Note that the client took much: the buffer fell below its low-water mark."""
+        """Note that the buffer fell below its low-water mark."""
         self._began = None
 
     def stalled(self, waiting: int, now: float, timeout: float) -> bool:
-        """Return whether the client took too little of the ``waiting`` bytes for ``timeout`` s."""
+        """Return True if the client took too few of the ``waiting`` bytes for ``timeout`` s."""
         if not waiting:
             self._began = None
             return False
@@ -67,7 +67,7 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
 
     def __init__(self, worker: Any) -> None:
         super().__init__(worker)
-        # gunicorn's own setting knows whole seconds only.
+        # gunicorn's own setting has whole seconds only.
         self._keepalive = worker.lifecycle.http.keep_alive
         self._decided = 0
         self._last = False
@@ -91,8 +91,8 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
         super().resume_writing()
 
     def _will_close(self, request: Any, response_requires_close: bool) -> bool:
-        # gunicorn asks at the head and at the end of an answer. Both must be the same, even if
-        # the worker begins to retire in between.
+        # gunicorn asks at the head and at the end of a response. Both results must be the same,
+        # even if the worker begins to retire in between.
         if self._decided != self.req_count:
             self._decided = self.req_count
             self._last = self.worker.last_answers
@@ -112,7 +112,7 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
         return self._phase() in (BODY, BUSY)
 
     def check(self, now: float, http: HttpSettings) -> None:
-        """Cut the client off if it sends or reads too slowly; ``now`` is the event loop's time."""
+        """Disconnect the client if it sends or reads too slowly; ``now``: the event loop's time."""
         waiting = self.transport.get_write_buffer_size()
         if self._progress.stalled(waiting, now, http.write_timeout):
             self.log.warning(
@@ -124,8 +124,8 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
             self._reset()
             return
         phase = (self.req_count, self._phase())
-        # The first head of a connection is counted from the connection's begin, whatever
-        # req_count says.
+        # The time of a connection's first head runs from the begin of the connection, although
+        # req_count changes.
         if phase != self.phase and not (phase[1] == self.phase[1] == HEAD):
             self.since = now
         self.phase = phase
@@ -134,38 +134,38 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
             self._send_error_response(408, "The request did not arrive in time.")
             self.hang_up()
         elif phase[1] == BODY and late > http.body_timeout:
-            # For the application the client is gone; it answers 408.
+            # The application sees a disconnect; the answer is 408.
             self._body_receiver._body_wait_expired = True
             self._body_receiver._wake_waiter()
 
     def _reset(self) -> None:
-        """Close with a reset: neither wait for unsent bytes nor leave them to the kernel."""
+        """Close with a TCP reset, which drops unsent bytes here and in the kernel."""
         connection = self.transport.get_extra_info("socket")
         if connection is not None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.transport.abort()
 
     def hang_up(self) -> None:
-        """Close now."""
+        """Close the connection now."""
         self._close_transport()
         if self._request_ready is not None:
             self._request_ready.set()
 
     def hang_up_when_idle(self) -> None:
-        """Close, unless a request is being answered or the first bytes of a head have come."""
+        """Close, unless a request is being answered or has begun to arrive."""
         begun = getattr(self._callback_parser, "_buffer", b"")
         if self._phase() in (IDLE, HEAD) and not begun:
             self.hang_up()
 
     def close_websocket(self) -> None:
-        """Tell both ends of a WebSocket, if it is one, that this process ends (code 1001)."""
+        """If this is a WebSocket, close both ends because the process ends (code 1001)."""
         websocket = self._websocket
         if websocket is not None and websocket.accepted and not websocket.closed:
             self._closing: asyncio.Task[None] = self.worker.loop.create_task(_close(websocket))
 
 
 async def _close(websocket: Any) -> None:
-    with suppress(Exception):  # it may end at this moment
+    with suppress(Exception):  # the client may close it at this moment
         await websocket._send_close(GOING_AWAY, "the server is going away")
     message = {"type": "websocket.disconnect", "code": GOING_AWAY, "reason": ""}
     await websocket._receive_queue.put(message)

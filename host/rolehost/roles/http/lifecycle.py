@@ -19,16 +19,16 @@ from rolehost.roles.serving import report_failure, status_of
 
 log = structlog.get_logger(__name__)
 
-#: Seconds after which a process whose backends have not answered serves the startup application.
+#: Seconds to wait for backends at the start before a process serves the startup application.
 FIRST_LOOK = 1.0
 
 
 class Lifecycle:
-    """Starts and stops the role process of a worker, and has the application that it serves.
+    """Starts and stops the role process of a gunicorn worker, and holds its application.
 
-    It is made in gunicorn's master; each worker has its own copy after the fork. ``replaces``:
-    other processes serve until this role is ready. ``first``: of several workers that wait,
-    this one alone logs it.
+    gunicorn's master makes it; each worker has a copy after the fork. ``replaces``: other
+    processes serve until this role is ready. ``first``: only this one of several waiting workers
+    logs the wait.
     """
 
     def __init__(self, process: Process, *, replaces: bool) -> None:
@@ -36,7 +36,7 @@ class Lifecycle:
         self.http = process.composition.deployment.host.http
         self.first = True
         self._replaces = replaces
-        # Shared by all workers: a mark for each one that serves, and one for the first to fail.
+        # Shared by all workers: a mark for each serving worker, and one for the first failure.
         self._marks = mmap.mmap(-1, self.http.processes + 1)
         self._application: Application | None = None
         self._startup: StartupApplication | None = None
@@ -44,13 +44,13 @@ class Lifecycle:
     def load(self) -> Asgi:
         """Start the process and build its application; called in each worker.
 
-        If a backend does not answer, the result is the startup application, and the worker calls
-        :meth:`begin` when it serves that.
+        If a backend does not answer, return the startup application; the worker serves it and
+        calls :meth:`begin`.
         """
         process = self.process
         try:
             if self._replaces and not self._was_ready():
-                # Other processes serve: this one need not tell clients to wait.
+                # Other processes serve, so this one needs no startup application.
                 started(process, threading.Event())
                 return self._build()
             if answered(process.ping, threading.Event(), limit=FIRST_LOOK):
@@ -67,7 +67,7 @@ class Lifecycle:
     def begin(self, stop: threading.Event) -> Asgi | None:
         """Wait for the backends, then start the process and build its application.
 
-        None: ``stop`` was set before the start. Any exception: the process cannot start.
+        None: ``stop`` was set before the start. If this raises, the process cannot start.
         """
         refused = not self._was_ready()
         if not started(self.process, stop, speak=self.first, refused=refused):
@@ -82,7 +82,7 @@ class Lifecycle:
             process.services.recorders,
             process.composition.deployment.host,
         )
-        # What exists now lives as long as the process; collections need not look at it.
+        # These objects live as long as the process; a full collection need not visit them.
         gc.freeze()
         return self._application.asgi
 
@@ -92,12 +92,12 @@ class Lifecycle:
         return self._startup is not None
 
     def leave_startup(self) -> StartupApplication | None:
-        """Return the startup application, to be closed; it serves no longer."""
+        """Stop using the startup application and return it; the caller closes it."""
         startup, self._startup = self._startup, None
         return startup
 
     def serving(self) -> None:
-        """The worker accepts connections; the last worker to do so makes the role ready."""
+        """Note that the worker accepts connections; the last worker makes the role ready."""
         self.process.takes_work()
         mine = self._marks.find(b"\0", 0, self.http.processes)
         if mine >= 0:
@@ -106,11 +106,11 @@ class Lifecycle:
                 self.process.announce_ready()
 
     def _was_ready(self) -> bool:
-        """Whether the role was ready once: its other processes must then be kept."""
+        """Whether the role was ready before; then one failed worker must not end the others."""
         return self._marks.find(b"\0", 0, self.http.processes) < 0
 
     def stuck(self, seconds: float) -> bool:
-        """Whether requests wait for a thread and none came free for so long."""
+        """Whether requests wait for a thread and no thread became free for ``seconds``."""
         return self._application is not None and self._application.threads.stuck(seconds)
 
     def end_streams(self) -> None:
@@ -119,10 +119,10 @@ class Lifecycle:
             self._application.streams.end()
 
     def fail(self, error: Exception) -> NoReturn:
-        """End a worker that cannot start; the first one says why, in one line.
+        """End a worker that cannot start; the first one reports the reason, in one line.
 
-        gunicorn's master ends when a worker exits with one of these statuses, instead of starting
-        another worker again and again.
+        When a worker exits with one of these statuses, gunicorn's master ends and starts no other
+        worker.
         """
         if not self._marks[-1]:
             self._marks[-1] = 1
@@ -135,9 +135,9 @@ class Lifecycle:
         sys.exit(status_of(error))
 
     def unload(self) -> None:
-        """Drain and stop the process; no request is left in this worker."""
+        """Drain and stop the process; call it when no request is left in this worker."""
         if self.waiting:
-            # Nothing was started, and closing would wait for a connection that is being tried.
+            # Nothing was started, and to close would wait for a pending connection attempt.
             return
         if self._application is not None:
             self._application.close()

@@ -1,4 +1,4 @@
-"""The listening socket, opened before anything is forked so that an error is one clear line."""
+"""The listening socket, opened before the first fork so that an error is one clear line."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ BACKLOG = 2048
 
 
 def inherited_listener() -> socket.socket | None:
-    """Return the socket that the supervisor has opened; None: there is none."""
+    """Return the socket that the supervisor opened, or None without a supervisor."""
     number = os.environ.pop(LISTENER_VARIABLE, None)
     return None if number is None else socket.socket(fileno=int(number))
 
 
 def open_listener(bind: str) -> socket.socket:
-    """Open and bind the socket of ``[http] bind``; a StartError has the reason and the fix.
+    """Open and bind the socket of ``[http] bind``; the StartError has reason and fix.
 
     ``bind``: ``host:port``, ``[v6-address]:port``, ``:port`` (all addresses) or ``unix:/path``.
     """

@@ -22,10 +22,10 @@ log = structlog.get_logger(__name__)
 
 
 class WorkerBackoff:
-    """When the next worker may be started; the same rule as the supervisor's.
+    """When the next worker may be started, by the same rule as the supervisor's.
 
-    gunicorn replaces a worker at once, however often it dies. All workers share one delay,
-    because what kills one at its start kills the others too.
+    gunicorn itself replaces a worker at once, even if it dies often. All workers share one delay,
+    because an error that kills one at its start kills the others too.
     """
 
     def __init__(self, backoff: Backoff) -> None:
@@ -59,27 +59,27 @@ class WorkerBackoff:
 class Master(Arbiter):  # type: ignore[misc]
     """gunicorn's master. It replaces workers that die, with a growing delay, or hang.
 
-    ``inherited``: another process has the listener too; its address stays when this one ends.
+    ``inherited``: another process has the listener too, so this one must not remove its address.
     """
 
     def __init__(self, app: Any, host: HostSettings, beats: Beats, *, inherited: bool) -> None:
         self._backoff = WorkerBackoff(Backoff())
         self._beats = beats
-        # Seconds after which a worker without progress hangs (0: never), and after which a worker
-        # that hangs and was told to stop is killed.
+        # Seconds after which a worker without progress hangs (0: never), and seconds from its TERM
+        # to its KILL.
         self._hang = host.supervisor.hang
         self._grace = host.http.grace + host.http.shutdown_delay
         self._clock = RunningClock(1.0)
         self._retires = False
         self._stops = False
         super().__init__(app)
-        # gunicorn's name for a listener that it did not open and therefore does not remove.
+        # gunicorn's name for a listener that it did not open, so it does not remove it.
         self.systemd = inherited
         self.cfg.set("pre_fork", _born)
         self.cfg.set("child_exit", self._died)
 
     def init_signals(self) -> None:
-        """Handle gunicorn's signals, except the one that asks for stacks."""
+        """Handle gunicorn's signals, except :data:`DUMP`, which asks for stacks."""
         super().init_signals()
         self._beats.dumps()
 
@@ -109,18 +109,18 @@ class Master(Arbiter):  # type: ignore[misc]
                     self.kill_worker(pid, signal.SIGKILL)
             elif self._hang and silence and silence[1] >= self._hang and not self._retires:
                 worker.kill_at = at + self._grace
-                # The line comes first, because the stacks are written to the same pipe in pieces.
+                # This line first, because the stacks arrive on the same pipe in pieces.
                 self._beats.write(f"hung {pid} {silence[1]:.1f}")
                 self.kill_worker(pid, DUMP)
                 self.kill_worker(pid, signal.SIGTERM)
 
     def stop(self, graceful: bool = True) -> None:
-        """Stop the workers; from now on their end is no loss."""
+        """Stop the workers; from now on their end is not reported as lost."""
         self._stops = True
         super().stop(graceful)
 
     def handle_usr1(self) -> None:
-        """Retire: tell the workers to retire, start no others, and end after the last one."""
+        """Retire: ask the workers to retire, start no others, and end after the last one."""
         self._retires = True
         self.kill_workers(RETIRE)
 
@@ -132,14 +132,14 @@ class Master(Arbiter):  # type: ignore[misc]
             raise StopIteration
 
     def spawn_workers(self) -> None:
-        """Start missing workers, unless the delay has not passed yet."""
+        """Start missing workers when the delay has passed."""
         if self._backoff.open(time.monotonic()):
             super().spawn_workers()
 
     def spawn_worker(self) -> int:
-        """Fork a worker; return its process id in the master, and not at all in the worker.
+        """Fork a worker; return its process id in the master; in the worker it does not return.
 
-        A worker of gunicorn has the signal handlers of the master until it sets its own, and loses
+        A gunicorn worker keeps the master's signal handlers until it sets its own, and loses
         signals that arrive before. So signals are blocked until :meth:`HostWorker.init_signals`.
         """
         signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
@@ -147,7 +147,7 @@ class Master(Arbiter):  # type: ignore[misc]
             pid: int = super().spawn_worker()
             return pid
         except SystemExit as end:
-            # This is the worker; the master raises no SystemExit here.
+            # This is the worker, because the master raises no SystemExit here.
             leave(end.code if isinstance(end.code, int) else int(end.code is not None))
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)

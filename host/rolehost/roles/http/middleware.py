@@ -1,7 +1,7 @@
 """The ASGI middleware around Falcon, which every request passes.
 
-PERF: it is one class and no Falcon middleware, and it awaits nothing that the settings do not ask
-for, because all of it runs for each request.
+PERF: it runs for each request. So it is one class instead of Falcon middleware, and awaits nothing
+that the settings do not ask for.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from rolehost.roles.http.body import call_within_limit
 from rolehost.roles.http.routes import Router
 from rolehost.roles.http.scope import RULES, Asgi, Receive, Scope, Send
 
-#: Methods that have no body as a rule; if there is one, it is counted when it is read.
+#: Methods that normally have no body; if there is one, it is counted when it is read.
 _BODILESS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
-#: What a client may choose as ``X-Request-Id``: visible ASCII.
+#: Values that a client may send as ``X-Request-Id``: visible ASCII.
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 
-#: Status that is recorded if the client left before the answer (nginx's number).
+#: Status that is recorded if the client disconnects before the response (as nginx does).
 _CLIENT_LEFT = 499
 
 
 class HostMiddleware:
-    """An ASGI application around another.
+    """An ASGI application around another one.
 
     It does, in this order:
 
     1. match the route, before anything else reads the path;
     2. take or make ``X-Request-Id``, bind it as ``request_id`` and send it back;
     3. log and record the request when it is answered;
-    4. turn an exception that would end the process, such as ``SystemExit``, into an error 500;
+    4. turn an exception that would end the process, for example ``SystemExit``, into a 500;
     5. refuse a body that is too large.
 
-    If there are no recorders now, recorders that are added later are not used.
+    If ``recorders`` is empty now, recorders that are added later are not used.
     """
 
     def __init__(self, app: Asgi, router: Router, http: HttpSettings, recorders: Recorders) -> None:
@@ -115,7 +115,7 @@ class HostMiddleware:
         except (SystemExit, BaseExceptionGroup) as error:
             if isinstance(error, Exception):
                 raise
-            # The server answers 500, or cuts the answer off if it has begun.
+            # The server answers 500, or closes the connection if the response has begun.
             raise without_ending(error) from error
 
 

@@ -1,8 +1,7 @@
 """Decoding of a request's path. No other code of the host reads a path.
 
-It works on the bytes that the client sent (``raw_path`` of the ASGI scope), in which
-percent-encoding is not decoded. Sources: RFC 3986, sections 2.1, 3.3 and 6.2.2; RFC 9112,
-section 3.2.
+It works on the bytes that the client sent (``raw_path`` of the ASGI scope), before
+percent-decoding. Sources: RFC 3986, sections 2.1, 3.3 and 6.2.2; RFC 9112, section 3.2.
 """
 
 from __future__ import annotations
@@ -10,8 +9,8 @@ from __future__ import annotations
 import re
 from urllib.parse import quote, unquote_to_bytes
 
-#: Bytes that a path must not have: all but printable ASCII; the number sign, which ends a path; and
-#: the backslash, which some programs treat as a slash.
+#: Bytes that a path must not have: all except printable ASCII; the number sign, because it ends a
+#: path; and the backslash, because some programs treat it as a slash.
 _FORBIDDEN = re.compile(rb"[^\x21\x22\x24-\x5b\x5d-\x7e]")
 
 #: A percent sign without two hexadecimal digits, or an encoded NUL, which no database can store.
@@ -33,14 +32,14 @@ ORDINARY = re.compile(
 
 
 class MalformedPath(ValueError):
-    """A URI cannot have this path."""
+    """The path is not valid in a URI."""
 
 
 def decoded(raw: bytes) -> str | None:
-    """Return a path decoded, with one slash at its end if it has one.
+    """Return the decoded path; a trailing slash stays.
 
-    None: it is well-formed and no route can match it, because it does not begin with a slash
-    (absolute-form, ``*``), or has an empty segment, ``.``, ``..`` or an encoded slash.
+    None: the path is well-formed, but no route can match it, because it does not begin with a
+    slash (absolute-form, ``*``), or has an empty segment, ``.``, ``..`` or an encoded slash.
     MalformedPath: it has a forbidden character or a malformed escape, or is not UTF-8.
     """
     if _FORBIDDEN.search(raw):
@@ -62,7 +61,7 @@ def decoded(raw: bytes) -> str | None:
 
 
 def spelling(template: str) -> re.Pattern[bytes]:
-    """Return a pattern for raw paths whose literal parts are spelled as in a template."""
+    """Return a pattern for raw paths that spell the literal parts as a template does."""
     parts = []
     for part in _FIELD.split(template):
         if part.startswith("{"):

@@ -30,7 +30,7 @@ _PROBLEM_TYPE = "application/problem+json"
 #: A client may try again after a second.
 _RETRY = {"Retry-After": "1"}
 
-#: Codes for statuses that RFC 9110 renamed; their names depend on the version of Python.
+#: Codes for statuses that RFC 9110 renamed, because their names depend on the Python version.
 _RENAMED = {
     413: "content_too_large",
     414: "uri_too_long",
@@ -40,7 +40,7 @@ _RENAMED = {
 
 
 class BodyIncomplete(Exception):
-    """The client left, or stopped sending, before its body was complete."""
+    """The client disconnected or stopped sending before its body was complete."""
 
 
 class NotStarted(Exception):
@@ -48,7 +48,7 @@ class NotStarted(Exception):
 
 
 def render(scope: Scope, error: falcon.HTTPError) -> tuple[str, bytes]:
-    """Return the media type and the body of an error, after its route was matched.
+    """Return the media type and the body of an error; the request must have been matched.
 
     If the plugin's format or the encoding fails, the body is a problem without details.
     """
@@ -86,7 +86,7 @@ def _rendered(scope: Scope, error: falcon.HTTPError) -> tuple[str, bytes]:
 
 
 def _code_of(error: falcon.HTTPError) -> str:
-    """Return the code of an error that has none: the name of its status in snake case."""
+    """Return the default code of an error: the name of its status in snake case."""
     if isinstance(error, falcon.MediaMalformedError):
         return "malformed_json"
     if error.status_code in _RENAMED:
@@ -102,7 +102,7 @@ def _serialize(req: falcon.asgi.Request, resp: falcon.Response, error: Any) -> N
 
 
 def _title(error: falcon.HTTPError) -> str:
-    """Return the title without the status number, with which Falcon's defaults begin."""
+    """Return the title without the status number at its begin (Falcon's default)."""
     head, _, rest = error.title.partition(" ")
     return rest if rest and head == str(error.status_code) else error.title
 
@@ -123,7 +123,7 @@ class _Answer(NamedTuple):
     description: str
     code: Any  # a text; Falcon declares an int
     headers: dict[str, str] | None = None
-    #: Message of a log line at level ``warning``; empty: the error is not logged.
+    #: Message of the log line at level ``warning``; empty: no line.
     logged: str = ""
 
     def error(self) -> falcon.HTTPError:
@@ -140,7 +140,7 @@ def _unavailable(description: str, logged: str = "") -> _Answer:
     return _Answer(503, "Unavailable", description, "unavailable", _RETRY, logged)
 
 
-#: Errors of the host, with the answer to each.
+#: The answer to each error of the host.
 _ANSWERS: dict[type[Exception], _Answer] = {
     StorageUnavailable: _unavailable(
         "A storage that this request needs is not available.", "storage is unavailable"
@@ -175,7 +175,7 @@ _ANSWERS: dict[type[Exception], _Answer] = {
 
 
 def error_for(kind: type[Exception]) -> falcon.HTTPError:
-    """Make the answer to an error of the host, which must have one."""
+    """Return the answer to an error of the host; ``kind`` must be in ``_ANSWERS``."""
     return _ANSWERS[kind].error()
 
 

@@ -1,4 +1,4 @@
-"""Responders as Falcon calls them: synchronous ones on threads, idempotent ones by key."""
+"""Adapts responders to Falcon: synchronous ones run on threads; ``Idempotency-Key``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def adapter(threads: Threads, session: Session, services: Services) -> Adapt:
 
     A coroutine function stays as it is. A synchronous responder becomes a coroutine function that
     reads the body and calls the responder on a thread, inside a database session, with the
-    context variables of the request; and first :func:`idempotent` if its route asks for that.
+    context variables of the request. If the route asks for it, :func:`idempotent` wraps it first.
     """
 
     def adapt(route: Route, method: str, responder: Responder) -> Responder:
@@ -50,8 +50,8 @@ def idempotent(responder: Responder, services: Any) -> Responder:
     """Make a synchronous responder honour ``Idempotency-Key``.
 
     A key belongs to one method and path. The fingerprint is a SHA-256 over method, path, query,
-    ``Authorization`` and body, so that no client gets the response of another one. Errors that the
-    responder raises are not stored: a repetition calls it again.
+    ``Authorization`` and body, so that no client gets another client's response. An error that the
+    responder raises is not stored, so a repeated request calls it again.
     """
 
     def respond(req: Any, resp: Any, **params: Any) -> None:
@@ -87,7 +87,7 @@ def _repeat(resp: Any, stored: Any) -> None:
 
 
 def _rendered(resp: Any) -> tuple[int, dict[str, str], bytes]:
-    """Encode a response now, so that the stored bytes are those that are sent."""
+    """Encode a response now, so that the stored bytes are the sent bytes."""
     if resp.text is not None:
         body = resp.text.encode() if isinstance(resp.text, str) else bytes(resp.text)
     elif resp.data is not None:

@@ -1,4 +1,4 @@
-"""The last check of a response, and the end of event streams."""
+"""The final check of a response, and the end of event streams (SSE)."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class EventStreams:
     async def until_drain(self, events: AsyncIterator[Any]) -> AsyncIterator[Any]:
         """Yield the events of an iterator until it ends or the process drains.
 
-        If a generator waits for its next event, it is cancelled, so that its ``finally`` runs. The
-        client gets the regular end of the response, and reconnects to another process.
+        A generator that waits for its next event is cancelled, so that its ``finally`` runs. The
+        client gets a complete response, and reconnects to another process.
         """
         context = copy_context()
         iterator = aiter(events)
@@ -66,8 +66,8 @@ async def _next(iterator: AsyncIterator[Any]) -> Any:
 class ResponseCheck:
     """The outermost Falcon middleware, which gets each response last.
 
-    If a response cannot be encoded, the client gets a problem document, and one line in the log
-    names the responder. Falcon itself would send an empty body, or nothing.
+    If a response cannot be encoded, the client gets a problem document, and one log line names
+    the responder. Falcon itself would send an empty body, or nothing.
     """
 
     def __init__(self, streams: EventStreams) -> None:
@@ -107,7 +107,7 @@ class ResponseCheck:
 
 
 def _check_headers(resp: falcon.asgi.Response) -> None:
-    """Raise if a header cannot be sent. PERF: fast for printable ASCII, as most headers are."""
+    """Raise ValueError if a header cannot be sent. PERF: fast for printable ASCII."""
     if resp._extra_headers is None and resp._cookies is None:
         for value in resp._headers.values():
             if not (value.isascii() and value.isprintable()):
@@ -129,7 +129,7 @@ def _emptied(resp: falcon.asgi.Response) -> None:
 
 
 def _named(req: falcon.asgi.Request, resource: object) -> str:
-    """Return the responder of a request with its line, for the log."""
+    """Return the responder of a request and its source location, for the log."""
     template = getattr(req, "uri_template", None) or req.path
     if resource is None:
         return f"{req.method} {template}"

@@ -1,8 +1,8 @@
-"""The router: it decides once, from the path as it was sent, which route a request has.
+"""The router: it matches a request to its route once, by the raw path.
 
-:meth:`Router.match` decides before anything else reads the path. It leaves the route and its
+:meth:`Router.match` runs before any other code reads the path. It stores the route and its
 :class:`Rules` in the ASGI scope: admission, body limit, error format, and the template for logs
-and metrics. Falcon gets this result and no other.
+and metrics. Falcon gets this result and does not match again.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from rolehost.roles.http.responders import Adapt
 from rolehost.roles.http.scope import FOUND, RULES, Rules, Scope
 
 #: Key of the rules for methods that no route of the template has. If any route of the template
-#: needs authentication, these methods need it too.
+#: needs admission, these methods need it too.
 _OTHERS = ""
 
 
 class _CompiledRouter(CompiledRouter):
-    """Falcon's router for responders that are mapped to their methods already."""
+    """Falcon's router, for responders that are already mapped to methods."""
 
     def map_http_methods(self, resource: object, **kwargs: Any) -> Any:  # noqa: ARG002
         return dict(kwargs["responders"])
 
 
 class Router:
-    """Matches requests to routes; hands Falcon the result.
+    """Matches requests to routes, and gives Falcon the result.
 
     There is one compiled router for each literal first segment, and one for the templates that
     begin with a variable. Falcon compares a segment with one sibling after the other, so with a
     single router the routes of one plugin would slow down the requests to all others. As in Falcon,
     literal segments take precedence over variables.
 
-    ``max_body`` (bytes) holds for routes that set no limit and for requests without a route.
-    ``not_found`` makes the error of the latter; None: Falcon's own 404.
+    ``max_body`` (bytes) is the default for routes without a limit and requests without a route.
+    ``not_found`` makes the error for a request without a route; None: Falcon's own 404.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Router:
             by_method[_OTHERS] = rules
 
     def match(self, scope: Scope) -> None:
-        """Decide which route a request has, and leave the result in its scope.
+        """Match a request, and store the result in its scope.
 
         ``path`` of the scope becomes the canonical path: decoded, and without the trailing slash
         if the route accepts one.
@@ -107,7 +107,7 @@ class Router:
         self._match_any(raw, scope)
 
     def _match_any(self, raw: bytes, scope: Scope) -> None:
-        """Match any path: percent-encoded, with a trailing slash, or without a route."""
+        """Match every other path: percent-encoded, with a trailing slash, or without a route."""
         scope[FOUND] = None
         try:
             path = decoded(raw)
@@ -129,7 +129,7 @@ class Router:
         scope[RULES] = self._without_route(raw, self._not_found)
 
     def _find(self, path: str) -> Any:
-        """Return resource, responders, variables and template of a decoded path, or None."""
+        """Return Falcon's (resource, responders, variables, template) for a path, or None."""
         compiled = self._literal.get(path[1:].partition("/")[0])
         found = None if compiled is None else compiled.find(path)
         return self._variable.find(path) if found is None else found
@@ -141,7 +141,7 @@ class Router:
     def find(self, _uri: str, req: Any = None) -> Any:
         """Return the matched route to Falcon; raise an error if the request is not admitted.
 
-        Falcon calls this for HTTP and WebSockets, after the middleware's ``process_request`` and
+        Falcon calls it for HTTP and WebSockets, after the middleware's ``process_request`` and
         before any other step of the route.
         """
         scope = req.scope
@@ -151,13 +151,13 @@ class Router:
         return scope[FOUND]
 
     def compile(self) -> None:
-        """Compile all routes now instead of at the first request to each."""
+        """Compile all routes now, not at the first request to each."""
         for compiled in (*self._literal.values(), self._variable):
             compiled.find("")
 
     @property
     def smallest_body(self) -> int:
-        """The smallest limit of any route, bytes."""
+        """The smallest body limit of any route, bytes."""
         limits = [rules.max_body for each in self._rules.values() for rules in each.values()]
         return min([self._max_body, *limits])
 

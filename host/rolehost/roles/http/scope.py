@@ -18,12 +18,12 @@ FOUND, RULES = "rolehost.found", "rolehost.rules"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """How the host treats the requests of one route, or those that match no route.
+    """How the host treats the requests of one route, or requests that match no route.
 
-    ``template`` is empty and ``spelled`` None without a route. ``spelled`` matches the raw
-    paths whose literal segments are spelled as in the template. ``max_body`` is in bytes.
-    ``admit`` raises if the request is not admitted; None admits all. ``render`` renders errors;
-    None: as RFC 9457 says. ``trailing_slash``: one slash at the end of the path is accepted.
+    Without a route, ``template`` is empty and ``spelled`` None. ``spelled`` matches raw paths
+    that spell the literal segments as the template does. ``max_body`` is in bytes. ``admit``
+    raises if the request is not admitted; None admits all. ``render`` renders errors; None:
+    problem details (RFC 9457). ``trailing_slash``: the path may end with one slash.
     """
 
     template: str = ""

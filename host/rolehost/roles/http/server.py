@@ -1,4 +1,4 @@
-"""gunicorn, embedded: its settings, its logs in ours, and the listening socket."""
+"""Embeds gunicorn: its settings, its logs through the host's logs, and the listening socket."""
 
 from __future__ import annotations
 
@@ -24,16 +24,15 @@ from rolehost.roles.status import CANNOT_START, MISCONFIGURED, REPLACES_VARIABLE
 #: Seconds for plugins to drain and stop, after the last request.
 STOP_SECONDS = 5.0
 
-#: Bytes of a request line, number of header fields, bytes of one of them; beyond, gunicorn
-#: answers 414 and 431.
+#: Limits: bytes of a request line (else 414), number of header fields and bytes of one (else 431).
 REQUEST_LINE, FIELDS, FIELD_BYTES = 8190, 100, 8190
 
 
 class QuietLogger(Logger):  # type: ignore[misc]
-    """gunicorn's logger, writing through ours; its progress reports are ``debug`` to us."""
+    """gunicorn's logger, which writes through the host's logs; its ``info`` becomes ``debug``."""
 
     def setup(self, cfg: Any) -> None:
-        """Take the standard library's root handler instead of streams of gunicorn's own."""
+        """Use the standard library's root handler instead of gunicorn's streams."""
         self.cfg = cfg
         self._access_log_enabled = False
         self.loglevel = logging.getLogger().level
@@ -45,7 +44,7 @@ class QuietLogger(Logger):  # type: ignore[misc]
         self.error_log.debug(msg, *args, **kwargs)
 
     def error(self, msg: Any, *args: Any, **kwargs: Any) -> None:
-        """Log at level ``error``, unless a worker has logged the same already."""
+        """Log at level ``error``, or at ``debug`` if a worker has logged the same already."""
         echo = msg.startswith(("Shutting down", "Reason")) or (
             msg.startswith("Worker") and args[-1:] in ((MISCONFIGURED,), (CANNOT_START,))
         )
@@ -56,7 +55,7 @@ class QuietLogger(Logger):  # type: ignore[misc]
 
 
 class Server(BaseApplication):  # type: ignore[misc]
-    """gunicorn's application: one in the master, a copy in each worker; owns the listener."""
+    """gunicorn's application, which owns the listener; each worker has a copy of the master's."""
 
     def __init__(self, lifecycle: Lifecycle, listener: socket.socket) -> None:
         self.lifecycle = lifecycle
@@ -100,7 +99,7 @@ class Server(BaseApplication):  # type: ignore[misc]
 
 
 def run(process: Process) -> int:
-    """Serve HTTP until the process is told to stop; StartError: the address cannot be bound.
+    """Serve HTTP until a signal asks to stop; StartError: the address cannot be bound.
 
     The exit status is 0 after a drain, and 3 or 4 if a worker could not start.
     """
@@ -114,10 +113,10 @@ def run(process: Process) -> int:
         Master(server, host, process.beats, inherited=inherited is not None).run()
     except SystemExit as stop:
         if os.getpid() != pid:
-            raise  # of a worker
+            raise  # this is a worker
         return stop.code if isinstance(stop.code, int) else 0
     except HaltServer as halt:
-        # A second worker failed while gunicorn was stopping for the first.
+        # A second worker failed while gunicorn was stopping because of the first one.
         status: int = halt.exit_status
         return status
     return 0

@@ -1,7 +1,7 @@
-"""gunicorn's ASGI worker, drained in the order that the host needs.
+"""gunicorn's ASGI worker, with the host's order of draining.
 
 gunicorn 27's own worker checks only once a second whether it must stop, and waits for idle
-connections as long as for busy ones. This worker corrects both.
+connections as long as for busy ones. This worker fixes both.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, RETIRE)
 class HostWorker(ASGIWorker):  # type: ignore[misc]
     """One http process: a child of gunicorn's master.
 
-    ``retires``: another process serves the same listener; this one answers the requests on its
-    connections, one more for each connection. ``served`` is a byte shared with the master, set
-    when connections are accepted.
+    ``retires``: another process serves the same listener, so this one closes each connection
+    after its next response. ``served`` is a byte shared with the master, set when connections
+    are accepted.
     """
 
     served: mmap.mmap
@@ -55,11 +55,11 @@ class HostWorker(ASGIWorker):  # type: ignore[misc]
 
     @property
     def last_answers(self) -> bool:
-        """Whether each connection ends after its next answer."""
+        """Whether each connection ends after its next response."""
         return self.retires or self.lifecycle.waiting
 
     def in_flight(self) -> int:
-        """Count the requests that are being received or answered; called by any thread."""
+        """Count the requests that are being received or answered; any thread may call it."""
         return sum(connection.busy for connection in tuple(self.connections))
 
     def forget(self, connection: Connection) -> None:
@@ -69,16 +69,16 @@ class HostWorker(ASGIWorker):  # type: ignore[misc]
             self._emptied.set()
 
     def init_signals(self) -> None:
-        """Collect signals from here on, including those since the fork, until the loop runs."""
+        """Collect signals, including those since the fork, until the event loop runs."""
         super().init_signals()
-        # uvloop loses signals that arrive before it runs, and loading may take a while.
+        # uvloop loses signals that arrive before it runs, and loading may take long.
         for number in STOPPING:
             signal.signal(number, lambda number, _frame: self._early_signals.append(number))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
         self._process.beats.dumps()
 
     def _handle_signals(self) -> None:
-        """Let the running loop handle signals, and handle those that were collected."""
+        """Let the running loop handle signals, and handle the collected ones."""
         signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         super().init_signals()
         self._process.beats.dumps()
@@ -92,7 +92,7 @@ class HostWorker(ASGIWorker):  # type: ignore[misc]
                 self.handle_quit_signal()
 
     def handle_exit_signal(self) -> None:
-        """TERM: be unready at once, stop accepting after the delay; at once while waiting."""
+        """TERM: become unready, stop accepting after ``shutdown_delay``; while waiting, at once."""
         if self.lifecycle.waiting:
             self._stop_serving()
         elif not self._process.draining:
@@ -100,7 +100,7 @@ class HostWorker(ASGIWorker):  # type: ignore[misc]
             self.loop.call_later(self.lifecycle.http.shutdown_delay, self._stop_serving)
 
     def handle_usr1_signal(self) -> None:
-        """Retire; stop at once while waiting."""
+        """USR1: retire; while waiting for backends, stop at once."""
         if self.lifecycle.waiting:
             self._stop_serving()
         else:
@@ -152,7 +152,7 @@ class HostWorker(ASGIWorker):  # type: ignore[misc]
         self.served[0] = 1
 
     def _begin(self) -> None:
-        """In a thread: wait for the backends and start."""
+        """Wait for the backends and start; runs in a thread."""
         asgi: Asgi | None = None
         failure: Exception | None = None
         try:
@@ -183,8 +183,8 @@ class HostWorker(ASGIWorker):  # type: ignore[misc]
         for connection in list(self.connections):
             connection.close_websocket()
         if self.retires:
-            # Wait until each connection has had its last answer, or was idle for too long. To
-            # hang up on idle ones would hit clients whose next request is on its way.
+            # Wait until each connection has had its last response, or was idle for too long. An
+            # idle one is not closed at once, because its next request may be on its way.
             deadline = self.loop.time() + self.lifecycle.http.keep_alive
             while self.connections and self.alive and self.loop.time() < deadline:
                 await self._until_empty(deadline - self.loop.time())
@@ -205,7 +205,7 @@ class HostWorker(ASGIWorker):  # type: ignore[misc]
             await self._until_empty(left)
 
     async def _until_empty(self, seconds: float) -> None:
-        """Wait for the end of the last connection, at most so long and at most a tick."""
+        """Wait until the last connection ends, for at most ``seconds`` and one tick."""
         self._tick()
         self._emptied.clear()
         if self.connections:
@@ -214,7 +214,7 @@ class HostWorker(ASGIWorker):  # type: ignore[misc]
 
     async def _close_servers(self) -> None:
         if isinstance(self.loop, asyncio.SelectorEventLoop):
-            # It hands over accepted connections one step later, which needs an open server.
+            # This loop hands over accepted connections one iteration later, to an open server.
             for listener in self.sockets:
                 self.loop.remove_reader(listener.sock)
             await asyncio.sleep(0)

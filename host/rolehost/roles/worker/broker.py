@@ -1,8 +1,8 @@
 """The Dramatiq broker of the worker role, which uses Dramatiq as a pool of threads.
 
 It passes ephemeral messages to and from the broker of the queue backend. For a durable queue it
-gives out *worker slots* (:mod:`rolehost.roles.worker.ledger`), in which the host runs jobs of the
-ledger. So one set of threads runs both, with Dramatiq's actors and middleware.
+gives Dramatiq *worker slots* (:mod:`rolehost.roles.worker.ledger`), in which the host runs jobs
+of the ledger. So one set of threads runs both, with Dramatiq's actors and middleware.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ class HostBroker(dramatiq.Broker):
         self._ephemeral = ephemeral
 
     def add_middleware(self, middleware: Middleware, **where: Any) -> None:
-        """Add a middleware; Dramatiq's worker adds one too."""
+        """Add a middleware; Dramatiq's worker calls this too."""
         super().add_middleware(middleware, **where)
         self._hooks.clear()
 
     def emit_before(self, signal: str, *args: Any, **kwargs: Any) -> None:
-        """Call the middleware's hooks before something, as Dramatiq's broker does."""
+        """Call the ``before_`` hooks of the middleware, as Dramatiq's broker does."""
         for hook in self._implemented(f"before_{signal}"):
             try:
                 hook(self, *args, **kwargs)
@@ -50,7 +50,7 @@ class HostBroker(dramatiq.Broker):
                 self.logger.critical("%s failed in a middleware", hook, exc_info=True)
 
     def emit_after(self, signal: str, *args: Any, **kwargs: Any) -> None:
-        """Call the middleware's hooks after something, as Dramatiq's broker does."""
+        """Call the ``after_`` hooks of the middleware, as Dramatiq's broker does."""
         for hook in reversed(self._implemented(f"after_{signal}")):
             try:
                 hook(self, *args, **kwargs)

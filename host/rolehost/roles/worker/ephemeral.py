@@ -26,21 +26,21 @@ REPLACED = ("dramatiq.worker.WorkerThread", "dramatiq.middleware.retries.Retries
 
 
 class Crashed(SkipMessage):
-    """A message is a dead letter: it killed as many processes as its actor allows."""
+    """A message became a dead letter: it killed as many processes as its actor allows."""
 
 
 class NotOurs(SkipMessage):
-    """A message was given to another process, because this one seemed dead."""
+    """A message was given to another process, because this process seemed dead."""
 
 
 class PoisonMessages(Middleware):
-    """Gives up poison messages, and runs suspects one at a time. Thread-safe.
+    """Dead-letters poison messages, and runs suspects one at a time. Thread-safe.
 
-    A message that a process held when it died is a suspect: the broker gives it the attribute
-    ``crashes``. Its start is recorded before it runs. If ``crashes`` is above 0, it waits until
-    no other such message runs in this process, so that the next crash is certainly its own.
-    ``given_up`` is called with the name of the actor of each message that is given up; messages
-    for other than ``actors`` are not checked.
+    If a process died while it held a message, the broker gives the message the attribute
+    ``crashes``. Its start is recorded before it runs. If ``crashes`` is above 0, it is a suspect
+    and waits until no other suspect runs here, so that it alone can cause the next crash.
+    ``given_up`` is called with the actor's name for each message that becomes a dead letter.
+    Messages for actors that are not in ``actors`` are not checked.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class PoisonMessages(Middleware):
     def before_process_message(self, broker: dramatiq.Broker, message: Any) -> None:
         """Check a message that is about to run; :class:`Crashed` and :class:`NotOurs` skip it."""
         del broker
-        self._leave()  # if the message before could not be acknowledged
+        self._leave()  # in case the previous message could not be acknowledged
         crashes = getattr(message, "crashes", None)
         actor = self._actors.get(message.actor_name) if crashes is not None else None
         if crashes is None or actor is None:
@@ -70,7 +70,7 @@ class PoisonMessages(Middleware):
         try:
             ours = message.start()
         except StorageError as error:
-            # It runs anyway, like every message that was taken before the queue was away.
+            # It runs anyway, as every message does that was taken before the queue failed.
             log.warning("start not recorded", actor=message.actor_name, error=str(error))
             ours = True
         if not ours:
@@ -93,9 +93,9 @@ class PoisonMessages(Middleware):
 
 
 class FailureLog(Middleware):
-    """Logs each failed attempt in one line; before Retries, so that it sees whether that retries.
+    """Logs each failed attempt in one line; it stands before Retries, to see whether that retries.
 
-    A failure of an actor that is not among ``actors``, the ephemeral ones, is one of the host.
+    ``actors`` are the ephemeral ones. If any other actor fails, the error is in the host.
     """
 
     def __init__(self, actors: Collection[str]) -> None:

@@ -1,13 +1,13 @@
 """Claims jobs of one durable queue in batches, and gives them back in batches.
 
 In one transaction the consumer thread writes the jobs that the worker threads have finished, makes
-rows available that are due, and claims the next batch. It claims about a tenth of a second of work
-ahead, so that slow jobs are not hoarded.
+due jobs available, and claims the next batch. It prefetches about a tenth of a second of work, so
+that slow jobs stay available to other processes.
 
-The message that Dramatiq gives to a thread is not a job but a *worker slot*: in it, the thread runs
-claimed jobs of this queue one after the other. A slot costs as much as a message, so quick jobs
-share one; and no job waits behind another while a thread is free. Slots are not stored: ``ack``,
-``nack`` and ``requeue`` do nothing, because the state of jobs is in the ledger.
+The message that Dramatiq gives to a thread is not a job but a *worker slot*, in which the thread
+runs claimed jobs of this queue one after the other. Quick jobs share a slot, because a slot costs
+as much as a message. No job waits behind another while a thread is free. Slots are not stored:
+``ack``, ``nack`` and ``requeue`` do nothing, because the state of jobs is in the ledger.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ from rolehost.storage import Listener
 
 log = structlog.get_logger(__name__)
 
-#: Seconds of work that are claimed ahead.
+#: Seconds of work that are claimed ahead (prefetch).
 AHEAD = 0.1
 
-#: Seconds after which a cancellation certainly prevents a claimed job from starting.
+#: Seconds for which the list of cancelled jobs is cached; a job may still start for so long.
 CANCEL_LOOK = 0.01
 
 #: Seconds after which finished jobs are written, even if there is no room for new ones.
 FLUSH = 0.05
 
-#: Seconds before another try after a failure of the host or of storage.
+#: Seconds before the next try after a failure of the host or of storage.
 PAUSE = 1.0
 
 
@@ -55,9 +55,9 @@ def slot_actor(queue: str) -> str:
 class LedgerConsumer(Consumer):
     """The consumer of one durable queue; iterated by one thread, used by all worker threads.
 
-    It claims jobs of ``actors`` only, those that this process runs. At least ``threads`` and at
-    most ``most`` jobs are claimed and unfinished at once. ``listener`` is woken when there may
-    be jobs to claim.
+    It claims only jobs of ``actors``, which this process runs. The limit of claimed, unfinished
+    jobs is at least ``threads`` and at most ``most``. ``listener`` is woken when there may be
+    jobs to claim.
     """
 
     def __init__(
@@ -85,14 +85,14 @@ class LedgerConsumer(Consumer):
         )
         self._stopping = threading.Event()
         self._lock = threading.Lock()
-        self._slots_used = 0  # given to Dramatiq and not ended
-        self._slots_free = 0  # to be given to Dramatiq
+        self._slots_used = 0  # slots given to Dramatiq and not ended
+        self._slots_free = 0  # slots to give to Dramatiq
         self._ready: deque[ClaimedJob] = deque()
         self._outstanding = 0  # jobs claimed and unfinished
         self._finished: list[tuple[ClaimedJob, Finish]] = []
-        self._write_at = 0.0  # monotonic; finished jobs are written then, or earlier
-        self._known: set[int] = set()  # rows this process holds, as far as it knows
-        self._doubtful = False  # it may hold more: the response to a claim was lost
+        self._write_at = 0.0  # monotonic; finished jobs are written by then
+        self._known: set[int] = set()  # claimed rows, as far as this process knows
+        self._doubtful = False  # more rows may be claimed, because a transaction's end is unknown
         self._seconds = AHEAD  # a running mean of the duration of a job
         self._waiting = False
         self._cancels: Collection[tuple[int, int]] = ()
@@ -116,7 +116,7 @@ class LedgerConsumer(Consumer):
             log.warning("storage unavailable, no jobs taken", queue=self._queue, error=str(error))
             self._stopping.wait(PAUSE)
         except Exception:
-            # Else Dramatiq would make another consumer, and lose the finished jobs of this one.
+            # Otherwise Dramatiq would make another consumer, and the finished jobs would be lost.
             log.exception("taking jobs failed, going on", queue=self._queue)
             self._stopping.wait(PAUSE)
         return None
@@ -154,7 +154,7 @@ class LedgerConsumer(Consumer):
     def _exchange_or_give_back(
         self, finished: list[tuple[ClaimedJob, Finish]], room: int
     ) -> list[ClaimedJob]:
-        """Exchange; if a finished job makes that fail, write the finished jobs one by one."""
+        """Exchange; if a finished job causes an error, write the finished jobs one by one."""
         try:
             return self._exchange(finished, room)
         except StorageUnavailable:
@@ -180,7 +180,8 @@ class LedgerConsumer(Consumer):
                 failpoints.reach("ledger.before_complete")
             with runtime.database.transaction() as tx:
                 if self._doubtful:
-                    # Otherwise they would stay claimed and never run while this process lives.
+                    # Rows that were claimed unknowingly would otherwise never run while this
+                    # process lives.
                     with self._lock:
                         known = sorted(self._known)
                     runtime.ledger.hand_back(tx, self._owner, self._queue, known)
@@ -200,9 +201,9 @@ class LedgerConsumer(Consumer):
         return (due is not None and due <= now) or ledger.ready(self._queue, self._actors)
 
     def _room(self) -> int:
-        """Return how many jobs to claim now: none while enough are claimed and not started.
+        """Return how many jobs to claim now: 0 while enough are claimed and not started.
 
-        PERF: a few jobs at a time would need many transactions, which delay those of the jobs.
+        PERF: to claim few jobs at a time needs many transactions, which delay the jobs' own.
         """
         limit = self._limit()
         if len(self._ready) * 2 > limit - self._threads:
@@ -222,7 +223,7 @@ class LedgerConsumer(Consumer):
         self._waiting = False
 
     def _until_due(self) -> float:
-        """Return the seconds until a job is due, at most those between two polls."""
+        """Return the seconds until a job is due, at most the poll interval."""
         runtime = self._runtime
         with runtime.database.session():
             due = runtime.ledger.next_due()
@@ -233,13 +234,13 @@ class LedgerConsumer(Consumer):
 
     @property
     def outstanding(self) -> int:
-        """How many jobs are claimed and unfinished."""
+        """The number of claimed and unfinished jobs."""
         return self._outstanding
 
     def take(self) -> ClaimedJob | None:
         """Return the next claimed job for a thread to run, or None.
 
-        A job that was cancelled after its claim is marked, and the runner does not run it.
+        If a job was cancelled after its claim, it is marked, and the runner does not run it.
         """
         if self._stopping.is_set():
             return None
@@ -253,7 +254,7 @@ class LedgerConsumer(Consumer):
         return job
 
     def _cancelled(self) -> Collection[tuple[int, int]]:
-        """Return the cancelled jobs of at most ``CANCEL_LOOK`` seconds ago."""
+        """Return the cancelled jobs, as they were at most ``CANCEL_LOOK`` seconds ago."""
         # PERF: one query for many quick jobs.
         now = time.monotonic()
         if now - self._cancels_at < CANCEL_LOOK:
@@ -268,7 +269,7 @@ class LedgerConsumer(Consumer):
         return self._cancels
 
     def idles(self) -> bool:
-        """Return whether claimed jobs wait and no thread has taken one since the last call."""
+        """Return True if claimed jobs wait and no thread has taken one since the last call."""
         idle = bool(self._ready) and self._taken == self._seen
         self._seen = self._taken
         return idle
@@ -284,9 +285,9 @@ class LedgerConsumer(Consumer):
             return False
 
     def done(self, job: ClaimedJob, end: Finish | None, seconds: float) -> None:
-        """Take back a job that a thread has run for so many seconds.
+        """Note that a thread has run a job for ``seconds``.
 
-        ``end`` is the end of the attempt; None if it was committed with the effects.
+        ``end`` is the end of the attempt; None if the consumer has nothing to write.
         """
         with self._lock:
             self._outstanding -= 1
@@ -295,7 +296,7 @@ class LedgerConsumer(Consumer):
                 self._known.discard(job.id)
             else:
                 self._finished.append((job, end))
-            # Half of the claimed jobs are done: time to write them and to claim more.
+            # If half of the claimed jobs are done, write them and claim more.
             wake = self._waiting and self._outstanding * 2 < self._limit()
             if wake:
                 self._waiting = False
@@ -322,12 +323,12 @@ class LedgerConsumer(Consumer):
         """Nothing to do: :meth:`close` hands back jobs that were not started."""
 
     def stop_taking(self) -> None:
-        """Claim and start no more jobs; finished ones are still written."""
+        """Claim and start no more jobs; finished jobs are still written."""
         self._stopping.set()
         self._listener.interrupt()
 
     def close(self) -> None:
-        """Hand back jobs that were not started, uncounted; write finished ones; stop listening."""
+        """Hand back unstarted jobs without counting an attempt, write finished ones, stop."""
         self._stopping.set()
         with self._lock:
             unstarted = list(self._ready)

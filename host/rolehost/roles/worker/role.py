@@ -1,7 +1,7 @@
 """The worker role: a pool of threads that runs the jobs of the ledger and ephemeral messages.
 
-The threads are those of one Dramatiq worker. A thread runs durable jobs in a worker slot
-(:mod:`rolehost.roles.worker.ledger`), under Dramatiq's time limit and notification of a shutdown.
+One Dramatiq worker has the threads. A thread runs durable jobs in a worker slot
+(:mod:`rolehost.roles.worker.ledger`), with Dramatiq's TimeLimit and ShutdownNotifications.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from rolehost.services.transport import ephemeral_queue
 
 log = structlog.get_logger(__name__)
 
-#: Milliseconds after which idle Dramatiq threads check whether they are to stop.
+#: Milliseconds after which idle Dramatiq threads check whether they must stop.
 IDLE = 200
 
 #: Seconds after which a thread leaves its worker slot, so that other queues get one.
@@ -58,7 +58,7 @@ def run(process: Process) -> int:
 
 
 class WorkerRole:
-    """The Dramatiq worker of a process, with the ledger and the ephemeral transport behind it."""
+    """The Dramatiq worker of a process, which runs jobs of the ledger and ephemeral messages."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
@@ -76,7 +76,7 @@ class WorkerRole:
         #: Thread → the end of the time limit of its job, monotonic seconds.
         self._busy: dict[int, float] = {}
         self._broker = HostBroker(
-            # A broker for each worker, because a stopped worker leaves its middleware behind.
+            # Each worker has a new broker, because a stopped worker does not remove its middleware.
             middleware=[
                 AgeLimit(),
                 FailureLog(ephemeral),
@@ -89,7 +89,7 @@ class WorkerRole:
             ephemeral=services.transport.broker if ephemeral else None,
         )
         if self._durable:
-            # A shutdown interrupts durable jobs and hands them back uncounted.
+            # A shutdown interrupts durable jobs and hands them back without counting an attempt.
             runner = Runner(services.delivery, services, (Shutdown,))
             for queue in sorted({actor.queue for actor in self._durable}):
                 self._declare_slots(queue, runner)
@@ -102,13 +102,13 @@ class WorkerRole:
 
     def start(self) -> None:
         """Start consumers and threads."""
-        # TimeLimit and ShutdownNotifications start their timers at this signal; otherwise only
-        # Dramatiq's command line emits it.
+        # TimeLimit and ShutdownNotifications start their timers at this signal, which Dramatiq's
+        # command line would emit.
         self._broker.emit_after("process_boot")
         self._worker.start()
 
     def look(self) -> None:
-        """Beat, unless all threads are past their time limit, or none takes the claimed jobs."""
+        """Beat, unless all threads are past their time limit, or no thread takes claimed jobs."""
         now = time.perf_counter()
         late = sum(until < now for until in list(self._busy.values()))
         consumers = list(self._consumers.values())
@@ -128,7 +128,7 @@ class WorkerRole:
         deadline = time.monotonic() + self._settings.grace
         for thread in self._worker.workers:
             thread.join(max(0.0, deadline - time.monotonic()))
-        # Interrupts running jobs, then hands back those that were claimed and not started.
+        # This interrupts running jobs, then hands back jobs that were claimed and not started.
         self._worker.stop(timeout=INTERRUPTED)
         self._broker.close()
 
@@ -175,7 +175,7 @@ class WorkerRole:
         return consumer
 
     def _run_slot(self, consumer: LedgerConsumer, runner: Runner) -> None:
-        """Run claimed jobs of a queue until no more is claimed, or for :data:`SLOT` seconds."""
+        """Run claimed jobs of a queue until there are no more, or for :data:`SLOT` seconds."""
         until = time.perf_counter() + SLOT
         try:
             while (job := consumer.take()) is not None:
@@ -185,8 +185,8 @@ class WorkerRole:
             consumer.slot_over()
 
     def _run(self, consumer: LedgerConsumer, runner: Runner, job: ClaimedJob) -> float:
-        """Run one attempt and give its end to the consumer; return when it ended."""
-        # For an interrupt just outside the attempt: the job is available again.
+        """Run one attempt and pass its end to the consumer; return the time when it ended."""
+        # The default, for an interrupt just outside the attempt: the job becomes available again.
         end: Finish | None = Finish("available", job.run_at, False, None)
         thread = threading.get_ident()
         limit = self._time_limit[job.actor]
@@ -194,7 +194,7 @@ class WorkerRole:
         try:
             self._busy[thread] = began + limit / 1000
             self._limits.manager.add_timeout(thread, limit)
-            # Context variables that the attempt sets end with the copy.
+            # A copy, so that context variables that the attempt sets do not stay.
             end = copy_context().run(self._attempt, runner, job)
         finally:
             self._limits.manager.remove_timeout(thread)
@@ -231,7 +231,7 @@ class WorkerRole:
                 raise
             finally:
                 self._busy.pop(thread, None)
-                # Only the transport knows how long it waited.
+                # 0.0: only the transport knows how long the message waited.
                 recorder.job(actor.name, outcome, 0.0, time.perf_counter() - began)
 
         return call
