@@ -1,4 +1,4 @@
-"""Log lines about outages of storage: at the begin, then at growing intervals, and at the end."""
+"""Log lines about outages of storage: at the start, then at growing intervals, and at the end."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ from rolehost.storage import Database
 from rolehost.supervisor.check import COMPOSED, EXIT_FAILED
 from rolehost.supervisor.plan import ProcessPlan
 
-#: Exit status for a deployment without a role, as of ``rolehost run``.
+#: Exit status for a deployment without a role; ``rolehost run`` has the same one.
 NOTHING_TO_RUN = 5
 
 

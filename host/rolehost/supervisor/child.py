@@ -22,7 +22,7 @@ from rolehost.roles.status import (
 )
 from rolehost.supervisor.plan import ProcessPlan, RolePlan, StartedProcess, module_command
 
-#: Exit status of a child that could not execute its program (as of a shell).
+#: Exit status of a child that could not execute its program, as in a shell.
 EXIT_NOT_EXECUTED = 127
 
 #: Signals that stop the supervisor. They are blocked while ``rolehost run`` becomes the

@@ -16,7 +16,7 @@ from rolehost.supervisor.descriptors import close_listening_socket, listening_so
 from rolehost.supervisor.plan import DRAIN_ORDER, MIGRATE, ProcessPlan
 from rolehost.supervisor.report import StatusReport
 
-#: Exit status of ``rolehost reload`` if the new deployment cannot start; as of ``rolehost run``.
+#: Exit status of ``rolehost reload`` if the new deployment cannot start, as in ``rolehost run``.
 EXIT_CANNOT_START = 4
 
 

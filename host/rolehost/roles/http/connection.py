@@ -124,7 +124,7 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
             self._reset()
             return
         phase = (self.req_count, self._phase())
-        # The time of a connection's first head runs from the begin of the connection, although
+        # The time limit of the first head runs from the start of the connection, although
         # req_count changes.
         if phase != self.phase and not (phase[1] == self.phase[1] == HEAD):
             self.since = now

@@ -102,7 +102,7 @@ def _serialize(req: falcon.asgi.Request, resp: falcon.Response, error: Any) -> N
 
 
 def _title(error: falcon.HTTPError) -> str:
-    """Return the title without the status number at its begin (Falcon's default)."""
+    """Return the title without its leading status number (Falcon's default)."""
     head, _, rest = error.title.partition(" ")
     return rest if rest and head == str(error.status_code) else error.title
 

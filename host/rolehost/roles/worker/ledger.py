@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 #: Seconds of work that are claimed ahead (prefetch).
 AHEAD = 0.1
 
-#: Seconds for which the list of cancelled jobs is cached; a job may still start for so long.
+#: Seconds for which the list of cancelled jobs is cached; a cancelled job may start meanwhile.
 CANCEL_LOOK = 0.01
 
 #: Seconds after which finished jobs are written, even if there is no room for new ones.
