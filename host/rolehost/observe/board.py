@@ -60,7 +60,7 @@ class Board:
         return cls(int(number) if number else None)
 
     def write(self, notice: Notice) -> None:
-        """Replace the notice; for the supervisor."""
+        """Replace the notice; only the supervisor may do so."""
         if self._number is not None:
             data = json.dumps(notice).encode()
             # Padded, to overwrite a longer notice completely.

@@ -47,7 +47,7 @@ class Beats:
         self.dumps()
 
     def dumps(self) -> None:
-        """Let :data:`DUMP` write the stacks. Call it again after other code sets its handler."""
+        """Register the handler of :data:`DUMP`; again if other code has replaced it."""
         if self._pipe is not None:
             # Unregister first, because a second registration alone changes nothing.
             faulthandler.unregister(DUMP)

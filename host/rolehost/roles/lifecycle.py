@@ -34,7 +34,7 @@ class Role(Protocol):
 
 
 def live(process: Process, role_of: Callable[[Process], Role]) -> int:
-    """Run a role in a process that is not started, until TERM or INT; return the exit status."""
+    """Start a process and run its role until TERM or INT; return the exit status."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 
 def bring_up(composition: Composition, database: Database) -> list[Migration]:
-    """Apply pending migrations and return them, or only check for them (then StartError).
+    """Apply pending migrations and return them; with the policy ``check``, StartError instead.
 
     Migrations of the phase *post* require that no older code runs. They are applied if no process
     of the fleet runs; otherwise they wait for ``rolehost migrate up``, and the start goes on.

@@ -82,7 +82,7 @@ class Slot:
 
     @property
     def name(self) -> str:
-        """``worker.0``."""
+        """Role and number, for example ``worker.0``."""
         return f"{self.role.role}.{self.number}"
 
     def start(self, now: float) -> None:

@@ -57,7 +57,7 @@ class ControlServer:
         self._clients: set[socket.socket] = set()
 
     def open(self) -> None:
-        """Listen; NotPrivate or OSError: it cannot, and only signals reach the supervisor."""
+        """Listen on the socket; after NotPrivate or OSError only signals reach the supervisor."""
         private_folder(self._path.parent)
         if check_socket(self._path):
             self._path.unlink()

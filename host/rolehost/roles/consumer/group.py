@@ -216,7 +216,7 @@ class ConsumerGroup(Loop):
         return items
 
     def _handle(self, taken: Taken) -> None:
-        """Handle one record; in a thread of the lanes."""
+        """Handle one record; runs in a thread of the lanes."""
         if self._assignments.start(taken):
             record = taken.record
             handling = self._handling[record.partition.topic]

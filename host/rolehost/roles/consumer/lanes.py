@@ -1,4 +1,4 @@
-"""Lanes on a thread pool: work runs in order within a lane, and in parallel across lanes."""
+"""Lanes on a thread pool (ordering per key): in order within a lane, in parallel across lanes."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def authenticated(authentication: Authentication) -> Admission:
         except Exception:
             raise
         except BaseException as error:
-            # It would end the process, or leave the client without a response.
+            # For example SystemExit, which would end the process without a response.
             raise without_ending(error) from error
         if admitted is not True:
             raise falcon.HTTPUnauthorized(

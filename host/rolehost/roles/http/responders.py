@@ -1,4 +1,4 @@
-"""Adapts responders to Falcon: synchronous ones run on threads; ``Idempotency-Key``."""
+"""Adapts responders to Falcon: synchronous ones on threads, idempotent ones by key."""
 
 from __future__ import annotations
 

@@ -203,7 +203,7 @@ class LedgerConsumer(Consumer):
     def _room(self) -> int:
         """Return how many jobs to claim now: 0 while enough are claimed and not started.
 
-        PERF: to claim few jobs at a time needs many transactions, which delay the jobs' own.
+        PERF: claiming few jobs at a time needs many transactions, which delay running jobs.
         """
         limit = self._limit()
         if len(self._ready) * 2 > limit - self._threads:

@@ -1,6 +1,6 @@
 """The worker role: a pool of threads that runs the jobs of the ledger and ephemeral messages.
 
-One Dramatiq worker has the threads. A thread runs durable jobs in a worker slot
+The threads belong to one Dramatiq worker. A thread runs durable jobs in a worker slot
 (:mod:`rolehost.roles.worker.ledger`), with Dramatiq's TimeLimit and ShutdownNotifications.
 """
 
