@@ -70,7 +70,7 @@ class Computing(Generic[T]):
         self._lock = threading.Lock()
 
     def fresh(self, entry: Entry[T]) -> bool:
-        """Return whether a value is fresh enough; shortly before its end this is random."""
+        """Return whether a value is fresh; shortly before it expires, the result is random."""
         if entry.ends is None:
             return True
         now = self._now()

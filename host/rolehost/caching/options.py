@@ -35,7 +35,7 @@ class CachingOptions(msgspec.Struct, frozen=True, kw_only=True):
         serializer: the format of the bytes: ``msgpack`` (default), ``json``, or ``raw`` for
             values that are bytes.
         strict: raise :class:`~rolehost.errors.StorageUnavailable` from every call if the cache
-            is away. Default False.
+            is unavailable. Default False.
         patience: seconds for which callers wait for another caller to compute a value; then
             they compute it themselves. Default 5.
         eagerness: how early a value is computed again before it expires. 1.0, the default: by

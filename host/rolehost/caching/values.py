@@ -27,8 +27,8 @@ TTL = float | None | UnsetType
 class Caching(Generic[T]):
     """Values of one type by key. Thread-safe; blocking, like every storage.
 
-    If the cache is away, no error is raised: reads are misses, and writes are dropped. When it
-    is back, the namespace is invalidated, because it may hold values that a dropped write should
+    If the cache is unavailable, no error is raised: reads are misses, and writes are dropped.
+    Afterwards the namespace is invalidated, because it may hold values that a dropped write should
     have replaced. But :meth:`add` and :meth:`incr` raise
     :class:`~rolehost.errors.StorageUnavailable`, because they have no safe default result. If
     ``strict`` is set, every call raises it. A value of another type, which another version of
@@ -97,7 +97,7 @@ class Caching(Generic[T]):
         """Store a value if the key has no value; return whether it was stored.
 
         Raises:
-            StorageUnavailable: the cache is away.
+            StorageUnavailable: the cache is unavailable.
         """
         data, lifetime = self._serializer.dump(value), self._ttl(ttl)
         return self._entries.attempt(
@@ -153,7 +153,7 @@ class Caching(Generic[T]):
         the type allows whole numbers. ``ttl`` applies if this call creates the counter.
 
         Raises:
-            StorageUnavailable: the cache is away; it may have counted.
+            StorageUnavailable: the cache is unavailable; it may have counted.
             ValueError: the value is not a whole number.
         """
         lifetime = self._ttl(ttl)
@@ -182,9 +182,9 @@ class Caching(Generic[T]):
         """Return the value; compute and store it if there is no fresh one.
 
         If several threads and processes miss it at the same time, one computes it, and the
-        others wait for its value, at most ``patience`` seconds. Shortly before a value ends, one
-        caller computes it again, and the others get the old one. For ``stale`` seconds after its
-        end, the old value is returned while a new one is computed, and if computing fails. An
+        others wait for its value, at most ``patience`` seconds. Shortly before it expires, one
+        caller computes it again, and the others get the old one. For ``stale`` seconds after
+        that, the old value is returned while a new one is computed, or if computing fails. An
         exception of ``compute`` is raised, also in the threads that waited for it, and is never
         cached.
 

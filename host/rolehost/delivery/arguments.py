@@ -86,7 +86,7 @@ class Signature:
         return body
 
     def convert(self, plain: Mapping[str, Any]) -> dict[str, Any]:
-        """Convert JSON's own types to those of the signature; PayloadError if they do not fit."""
+        """Convert plain JSON types to those of the signature; PayloadError if they do not fit."""
         try:
             return msgspec.structs.asdict(msgspec.convert(plain, self._structure))
         except (ValueError, RecursionError) as error:

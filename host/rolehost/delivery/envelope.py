@@ -166,7 +166,7 @@ def to_event(record: Record, decoder: msgspec.json.Decoder[Any] | None) -> AnyEv
         else:
             moment = cloudevents.parse_time(time)
         data = value if decoder is None else decoder.decode(value)
-    except Exception as error:  # a decoder calls the payload's own types
+    except Exception as error:  # a decoder runs code of the payload's types
         raise PayloadError(f"{type(error).__name__}: {error}") from None
     take = attributes.pop
     take("specversion", "")

@@ -38,7 +38,7 @@ def contained(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) ->
     """Call a plugin's function. If it forks and the child returns from it, the child exits.
 
     The child exits with 0 if the function returned, with the status of ``sys.exit``, or with 1
-    after any other exception, whose traceback goes to standard error.
+    after any other exception, with its traceback on standard error.
     """
     before = _forks
     try:

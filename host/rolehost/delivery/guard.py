@@ -132,7 +132,7 @@ class Writing:
         try:
             outer, inner = call_location(frame)
         finally:
-            del frame  # it may be this function's own frame: see Guard._held
+            del frame  # it may be the frame of this function: see Guard._held
         label = self.unit.label if self.unit is not None else ""
         return {"holder": label or outer or "the host", "at": inner}
 

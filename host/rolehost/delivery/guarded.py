@@ -155,7 +155,7 @@ def _guarded_transactions(original: type[Any]) -> type[Any]:
 
 
 class _Session:
-    """A session that checks the rules, and reports units of work that are still open at its end."""
+    """A session that checks the rules, and rejects units of work that are open at its end."""
 
     __slots__ = ("_before", "_guard", "_inner", "_losses")
 

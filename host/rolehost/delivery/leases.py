@@ -93,7 +93,7 @@ class Presence:
         return [owner for owner, lives in self._known() if not lives]
 
     def living(self) -> list[str]:
-        """Return ids of processes that live, as far as this machine knows."""
+        """Return the ids of live processes, as far as this machine knows."""
         return [owner for owner, lives in self._known() if lives]
 
     def _known(self) -> list[tuple[str, bool]]:

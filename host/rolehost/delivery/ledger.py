@@ -6,7 +6,7 @@ start · ``retrying`` waits for its next attempt · ``completed``, ``cancelled``
 over.
 
 A claim has a *fencing token*, which rises with every claim of the row. The end of a job is written
-only with the token of the last claim, so a process whose claim has expired changes nothing.
+only with the token of the last claim, so a process with an expired claim changes nothing.
 """
 
 from __future__ import annotations

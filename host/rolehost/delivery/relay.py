@@ -1,9 +1,9 @@
 """The relay of the *transactional outbox*: publishes events to the stream, in order by key.
 
 One process at a time holds the lease of a shard, so that two relays cannot reorder the events
-of one key. Delivery is *at least once*: a relay that was frozen past its lease may
-publish its batch again. Every relay publishes the rows of a shard in order, so the *first*
-appearance of each event keeps the order, and the inbox drops the second.
+of one key. Delivery is *at least once*: a relay that was frozen past its lease may publish its
+batch again. Every relay publishes the rows of a shard in order, so the *first* appearance of each
+event keeps the order, and the inbox drops the second.
 
 Topics are independent. Events that the stream has stored are deleted from the outbox at once. If
 publishing to a topic fails, the topic is held and retried with a separate back-off.
@@ -54,7 +54,7 @@ class Relay:
         self._more = False
 
     def step(self) -> int:
-        """Publish a batch of the shards whose leases we hold; return how many rows were removed.
+        """Publish a batch of the shards that this relay leases; return how many rows were removed.
 
         Raises StorageUnavailable if database or stream cannot be reached; call it again later.
         """

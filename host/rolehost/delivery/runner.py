@@ -177,7 +177,7 @@ class Runner:
         now: int,
         raised: BaseException | None = None,
     ) -> Finish:
-        """Record the end of an attempt, and log a failure, whether it was raised or returned."""
+        """Record the end of an attempt, and log it if it is a raised or returned failure."""
         if end.state in ("retrying", "dead"):
             _log_failure(job, end, now, raised)
         self._record(job, _OUTCOMES[end.state, end.counted], began, now)
@@ -215,7 +215,7 @@ def end_of_error(
     now = runtime.clock.now()
     text = describe(error)
     if runtime.guard.absent(error):
-        # The attempt is not counted: no job can succeed while the service database is away.
+        # The attempt is not counted, because no job can succeed without the service database.
         log.warning("storage unavailable, job handed back", job_id=job.id, error=text)
         return Finish("scheduled", now + 1000, False, text)
     if is_fatal(error, actor.retry):
@@ -320,7 +320,7 @@ def run_message(
     arguments: Mapping[str, Any],
     interrupts: tuple[type[BaseException], ...] = (),
 ) -> None:
-    """Run an ephemeral actor once, with arguments in JSON's own types.
+    """Run an ephemeral actor once, with arguments as plain JSON types.
 
     Exceptions of the types ``interrupts`` are raised unchanged; others as :func:`harmless` returns
     them. Raises PayloadError if the arguments do not fit.

@@ -75,7 +75,7 @@ def _queues(
 def processes(
     living: Mapping[str, int], roles: Sequence[str], restarts: Mapping[str, Mapping[str, int]]
 ) -> tuple[ProcessStatistics, ...]:
-    """Return the living processes of the fleet and our own replaced ones, by role."""
+    """Count living processes of the fleet and replacements by this supervisor, by role."""
     return tuple(
         ProcessStatistics(role, living.get(role, 0), counts.get("death", 0), counts.get("hang", 0))
         for role in sorted({*living, *roles, *restarts})
@@ -104,5 +104,5 @@ def _lags(
             for topic, group in sorted(set(subscriptions))
         )
     except StorageError:
-        # The other numbers are needed most while the stream is away.
+        # The other numbers are needed most while the stream is unavailable.
         return ()

@@ -1,7 +1,7 @@
-"""The table ``rolehost_manifests``: the contents of each deployment that uses the database.
+"""The table ``rolehost_manifests``: the manifest of each deployment that uses the database.
 
-Each manifest is stored once, even if many processes run it. With it, this deployment can enqueue
-jobs for actors of other deployments.
+A manifest is stored once, even if many processes run it. Deployments read it to enqueue jobs for
+actors of other deployments.
 """
 
 from __future__ import annotations

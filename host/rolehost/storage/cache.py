@@ -72,7 +72,7 @@ class Cache(StorageClient):
 
     @abstractmethod
     def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
-        """Store a value; replace an old one."""
+        """Store a value, and replace an old one."""
 
     @abstractmethod
     def add(self, key: str, value: bytes, ttl: float | None = None) -> bool:
