@@ -122,7 +122,7 @@ class Generation:
     def _read(self) -> str:
         known = self._cache.get(self._key)
         if known is None:
-            # The cache lost it. A random one does not repeat a past one, which has old values.
+            # The cache lost it. A random generation never equals an old one with old values.
             fresh = secrets.token_hex(4).encode()
             if "atomic-add" in self._cache.capabilities:
                 self._cache.add(self._key, fresh)

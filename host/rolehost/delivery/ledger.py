@@ -154,7 +154,7 @@ class Ledger:
         )
 
     def insert(self, tx: Transaction, job: NewJob, conflict: str = "keep") -> tuple[int, bool]:
-        """Insert one job; return its id and True; if ``unique`` is taken, the other's id and False.
+        """Insert one job; return its id and True, or the id that holds ``unique`` and False.
 
         Raises PayloadError if ``conflict`` (see :attr:`rolehost.api.Unique.conflict`) would change
         a job of another actor.

@@ -1,4 +1,4 @@
-"""Splits SQL text into statements; knows the syntax that may contain other semicolons."""
+"""Splits SQL text into statements; ignores semicolons in texts, comments and triggers."""
 
 from __future__ import annotations
 

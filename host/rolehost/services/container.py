@@ -342,7 +342,7 @@ class ProcessServices:
         return Threads(getattr(settings, "threads", _THREADS), "run")
 
     def wait_for_writers(self) -> None:
-        """Let units of work wait longer for a busy database, because the user of a command can."""
+        """Let units of work wait longer for a busy database, because a command's user can wait."""
         if "database" in self.composition.backends:
             self.delivery.patience = _PATIENCE
 

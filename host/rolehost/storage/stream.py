@@ -118,8 +118,8 @@ class Stream(StorageClient):
         Raises:
             StorageUnavailable: some may have been stored. Publish all again, because consumers
                 recognise an event by its id.
-            StorageError: in other cases: the stream refuses a record, for example because it is
-                too large. Repeating the call cannot help.
+            StorageError: in all other cases, the stream refuses a record, for example because it
+                is too large. Repeating the call cannot help.
         """
 
     def publish_each(self, records: Sequence[Record]) -> list[StorageError | None]:
