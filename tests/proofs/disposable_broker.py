@@ -73,7 +73,7 @@ SHORT = Size(
     rate=8.0, webhooks=2.0, flushes=2, between=2.0, away=3.0, frozen=6.0, roles=("worker",),
     hold=1.0, salvos=2, kills=5, within=2.0,
     # So that a process can be frozen longer than its lease within a short run.
-    settings="[delivery]\nlease = 3.0\nheartbeat = 1.0\n[scheduler]\nsweep = 1.0\n",
+    settings="[delivery]\nlease = 3.0\nheartbeat = 1.0\n",
 )  # fmt: skip
 
 

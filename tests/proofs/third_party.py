@@ -178,7 +178,7 @@ def _operate(ground: Ground, step: _Steps) -> dict[str, Any]:
         assert gone.returncode == 0, gone.stderr
         said = ground.rolehost("check", status=3)
         for words in (
-            f"brings a plugin named {PLUGIN}",
+            f"has a plugin named {PLUGIN}",
             "rolehost.toml:4",
             f"pip install rolehost-{PLUGIN}",
         ):
