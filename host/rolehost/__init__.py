@@ -1,8 +1,8 @@
 """rolehost: one host process, any role.
 
-Plugins are found through entry points (group ``rolehost``); a deployment file names which
-are enabled; what the enabled plugins contribute decides what the process is. Plugin authors
-import :mod:`rolehost.api` and nothing else of this package.
+The host finds plugins through entry points (group ``rolehost``). A deployment file enables
+plugins, and their contributions decide the roles of the processes. Plugin authors import
+:mod:`rolehost.api` and no other module of this package.
 """
 
 __version__ = "0.1.0"

@@ -3,7 +3,7 @@
 import sys
 
 if not sys.flags.safe_path:
-    del sys.path[0]  # the working directory, which `-m` puts first: nothing is imported from it
+    del sys.path[0]  # `-m` puts the working directory first; nothing may be imported from it
 
 from rolehost.cli.main import main
 

@@ -1,8 +1,8 @@
 """A time limit for code of plugins.
 
 In the main thread a signal interrupts the code: it raises an exception in the frame that hangs.
-In other threads the code runs in a thread of its own, which is abandoned when it hangs. Neither
-helps against C code that never releases the interpreter.
+In other threads the code runs in a new thread, which is abandoned if it hangs. Neither works for
+C code that never releases the GIL.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ HOST = str(Path(__file__).resolve().parent)
 
 
 class Overdue(BaseException):
-    """The code of a plugin exceeded its time limit, at the lines ``where``, the innermost last.
+    """The code of a plugin exceeded its time limit; ``where`` has its lines, the innermost last.
 
     Not an :class:`Exception`, so that ``except Exception`` in a loop that hangs does not catch it.
     """
@@ -41,10 +41,10 @@ class Overdue(BaseException):
 
 
 def bounded(call: Callable[[], T], seconds: float, *, same_thread: bool = False) -> T:
-    """Return the result of a function; raise :class:`Overdue` after so many seconds.
+    """Return the result of a function; raise :class:`Overdue` after ``seconds``.
 
-    ``same_thread``: never call it in another thread; outside of the main thread there is no limit
-    then. For imports, which hold locks and may require the main thread.
+    ``same_thread``: never call it in another thread. Outside of the main thread there is then no
+    limit. For imports, which hold locks and may require the main thread.
     """
     if threading.current_thread() is threading.main_thread() and _alarm_is_free():
         return _interrupted(call, seconds)

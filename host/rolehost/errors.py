@@ -18,7 +18,7 @@ class Who(str):
     plugins: tuple[str, ...]
 
     def __new__(cls, text: str, plugins: Iterable[str]) -> Who:
-        """Make one from a text and the names of the plugins."""
+        """Make an instance from a text and the names of the plugins."""
         made = super().__new__(cls, text)
         made.plugins = tuple(plugins)
         return made
@@ -130,9 +130,9 @@ class StorageError(RolehostError):
 class DatabaseMisused(StorageError):
     """The service database was used in a place where this is not allowed. Nothing was written.
 
-    For example on the event loop of the ``http`` role, in another thread than that of the unit of
-    work, or through a unit of work that has ended. The message names the code and the fix. Since
-    plugin API 2.
+    Examples: on the event loop of the ``http`` role, in another thread than the unit of work, or
+    through a unit of work that has ended. The message names the code and the fix. Since plugin
+    API 2.
     """
 
 
@@ -146,7 +146,7 @@ class TransactionAborted(StorageError):
 class StorageUnavailable(StorageError):
     """The backend cannot be reached, or is full. The same call may succeed later.
 
-    For example an unknown host, a refused connection, a timeout, or a server that is starting. A
+    Examples: an unknown host, a refused connection, a timeout, a server that is starting. A
     process waits until the backend is available.
     """
 
@@ -154,10 +154,10 @@ class StorageUnavailable(StorageError):
 class StorageRefused(StorageUnavailable):
     """The server can be reached and refuses the settings of the deployment, so waiting is useless.
 
-    For example a wrong password, an unknown database, a TLS error, a version that is too old, or a
+    Examples: a wrong password, an unknown database, a TLS error, a version that is too old, or a
     topic that is missing with ``verify``. A process that is starting ends with the exit status of
-    a wrong configuration. For a running process it is an outage like any other (hence the base
-    class): it keeps its work, is unready, and tries again.
+    a wrong configuration. A running process treats the error as an outage (hence the base class):
+    it keeps its work, is unready, and tries again.
     """
 
 

@@ -1,15 +1,15 @@
 """Named points at which tests make a process fail.
 
 The host calls :func:`reach` where a crash would be worst, for example between a commit and its
-wake-up. A test arms points with :func:`arm`; the environment of a process arms them with
-``ROLEHOST_FAIL``, except in production. An unarmed point costs one look at one attribute.
+wake-up. A test arms points with :func:`arm`; the environment variable ``ROLEHOST_FAIL`` arms them
+in a process, except in production. An unarmed point costs one attribute access.
 
 ``ROLEHOST_FAIL`` is a list of ``POINT:ACTION`` or ``POINT:ACTION@PROBABILITY``::
 
     ROLEHOST_FAIL="outbox.after_commit:kill@0.01,work.before_commit:raise"
 
-Failpoints are FreeBSD's idea (``fail(9)``); naming them in the environment is that of TiKV's
-``fail`` crate.
+Sources: FreeBSD's failpoints (``fail(9)``), and TiKV's ``fail`` crate, which reads them from the
+environment.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import NamedTuple
 from rolehost.errors import RolehostError
 from rolehost.suggest import did_you_mean
 
-#: Every point, in the order in which work meets it, and what has happened when it is reached.
+#: Point → the state of the work at this point, in the order in which work reaches them.
 NAMES: Mapping[str, str] = MappingProxyType(
     {
         "work.before_commit": "a unit of work has written everything and is not committed",
@@ -48,7 +48,7 @@ NAMES: Mapping[str, str] = MappingProxyType(
 
 VARIABLE = "ROLEHOST_FAIL"
 
-#: What a point does when it is reached; called with the point's name.
+#: The function of an armed point; called with the point's name.
 Action = Callable[[str], object]
 
 
@@ -59,8 +59,8 @@ class Injected(RolehostError):
 class Crash(BaseException):
     """Simulates the death of a process within the process of a test.
 
-    Code that catches every exception lets it pass, and writes nothing. A database rolls open
-    transactions back, as it does when a connection is lost.
+    Code that catches every exception must let it pass and write nothing. The database rolls back
+    open transactions, as after a lost connection.
     """
 
 
@@ -80,16 +80,16 @@ armed: Mapping[str, tuple[Armed, ...]] = {}
 
 
 def reach(name: str) -> None:
-    """Do what is armed at a point, which is one of :data:`NAMES`."""
+    """Run the actions that are armed at a point, which is one of :data:`NAMES`."""
     if armed:
         for action, probability in armed.get(name, ()):
-            # Not the random source of the host, whose values failpoints must not change.
+            # Not the host's random number generator: failpoints must not change its values.
             if probability >= 1 or random.random() < probability:
                 action(name)
 
 
 def arm(name: str, action: Action | str, *, probability: float = 1.0) -> Callable[[], None]:
-    """Let something happen whenever any thread of this process reaches a point.
+    """Run an action whenever any thread of this process reaches a point.
 
     ``action`` is a function, called with the name; or ``kill`` (SIGKILL to this process),
     ``raise`` (:class:`Injected`) or ``delay=SECONDS``. The probability is above 0, up to 1. Return
@@ -119,7 +119,7 @@ def disarm() -> None:
 
 
 def arm_from(text: str) -> None:
-    """Arm the entries of ``ROLEHOST_FAIL``; if one is wrong, none, and raise UnknownFailpoint."""
+    """Arm the entries of ``ROLEHOST_FAIL``; if one is wrong, arm none, raise UnknownFailpoint."""
     global armed
     before = armed
     try:
@@ -163,7 +163,7 @@ def _number(text: str) -> float:
 
 def _kill(_name: str) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
-    # Do nothing more until the signal is delivered.
+    # Wait here until the signal is delivered.
     time.sleep(60)
 
 

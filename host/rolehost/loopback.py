@@ -1,4 +1,4 @@
-"""Addresses to listen on; the standard library only, because the supervisor imports it."""
+"""Addresses to listen on. Imports the standard library only, because the supervisor uses it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def names_loopback(host: str) -> bool:
 def is_address(bind: str) -> bool:
     """Return whether ``[http] bind`` has a valid form.
 
-    NUL at the beginning of a path would mean an abstract socket (unix(7)), without permissions.
+    NUL at the beginning of a path means an abstract socket (unix(7)), which has no permissions.
     """
     if "\0" in bind:
         return False

@@ -1,4 +1,4 @@
-"""The texts of problems, apart from the code that finds them: see ``messages.toml``."""
+"""The texts of problems, which are in ``messages.toml``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rolehost.errors import Problem
 
 @functools.cache
 def texts() -> dict[str, dict[str, str]]:
-    """Return the texts of every problem, read when the first one is needed."""
+    """Return the texts of all problems; the file is read at the first call."""
     return tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 
 
@@ -22,10 +22,10 @@ def problem(
 
     Args:
         message: a table of ``messages.toml``: the code of the problem, and after a dot a variant.
-        code: another code, where several problems share their texts.
+        code: the code, if several problems share one table; empty: the one in ``message``.
         who: the plugin or deployment that has the problem.
         where: its source location.
-        hint: a better fix than the one in the table, for example "did you mean"; may be empty.
+        hint: a fix instead of the one in the table, for example "did you mean"; may be empty.
         values: for the placeholders.
     """
     filled = {name: text.format_map(values) for name, text in texts()[message].items()}

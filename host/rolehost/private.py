@@ -1,8 +1,8 @@
 """Folders, files and sockets that only the current user can use, from the moment they exist.
 
-Each is created with its final mode (mkdir(2), open(2), bind(2)), which no umask can widen. A path
-that exists is checked before it is used. This module imports the standard library only, because the
-supervisor imports it.
+Each is created with its final mode (mkdir(2), open(2), bind(2)), to which a umask cannot add
+rights. A path that exists is checked before it is used. This module imports the standard library
+only, because the supervisor imports it.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def safe_folder(path: Path) -> Path:
 def private_file(path: Path) -> int:
     """Open a file for reading and writing that only the current user can open (mode 0600).
 
-    It is made if it does not exist. If it is the current user's and other users can open it, its
+    A missing file is made. If the current user owns the file and other users can open it, its
     mode is changed. Never use it on a file that SQLite has open: closing any descriptor of a file
     drops SQLite's locks (https://www.sqlite.org/howtocorrupt.html, section 2.2). Since plugin
     API 2.
@@ -155,7 +155,7 @@ def check_socket(path: Path) -> bool:
 
 
 def peer_user(connection: socket.socket) -> int | None:
-    """Return the effective user id at the other end of a Unix socket; None: the system has no way.
+    """Return the effective user id of a Unix socket's peer; None: the system has no way.
 
     ``SO_PEERCRED`` of unix(7) on Linux, ``LOCAL_PEERCRED`` of unix(4) on macOS and FreeBSD.
     """

@@ -1,8 +1,8 @@
 """Redaction of secrets and resolved references in all output of the host.
 
-A deployment registers the texts of its references (``${file:…}``, ``${NAME}``) and its secrets when
-it is read, and all output passes through :func:`masked`. This module imports the standard library
-only, because the supervisor imports it.
+When a deployment is read, it registers its secrets and the texts of its references
+(``${file:…}``, ``${NAME}``). All output passes through :func:`masked`. This module imports the
+standard library only, because the supervisor imports it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ANYWHERE = 12
 #: Variables that are words, numbers or paths: many unrelated messages contain them.
 _PLAIN = re.compile(r"[A-Za-z_-]+|[0-9.]+|\.{0,2}/.*", re.DOTALL)
 
-#: Well-known passwords and names of engines. They are no secret, and are words of many messages.
+#: Well-known passwords and names of engines: they are not secret, and many messages have them.
 _COMMON = frozenset(
     [
         "admin",
@@ -56,7 +56,7 @@ def hide(owner: str, secrets: Iterable[str], variables: Iterable[str] = ()) -> N
     """
     texts = {*secrets, *(text for text in variables if not _PLAIN.fullmatch(text))}
     texts |= {part for text in texts for part in _passwords(text)}
-    # Also in the form that a text has in JSON, in a Python literal, and in joined lines.
+    # Also the forms that the texts have in JSON, in a Python literal, and in joined lines.
     texts |= {json.dumps(text)[1:-1] for text in texts} | {repr(text)[1:-1] for text in texts}
     texts |= {" ".join(text.split()) for text in texts}
     texts = {text for text in texts if len(text) >= SHORTEST and text not in _COMMON}
@@ -72,7 +72,7 @@ def hides() -> bool:
 
 
 def masked(text: str) -> str:
-    """Replace the texts of :func:`hide` by asterisks."""
+    """Replace the texts of :func:`hide` with asterisks."""
     for texts in tuple(_reported.values()):
         for each in texts:
             if each in text:
@@ -81,7 +81,7 @@ def masked(text: str) -> str:
 
 
 def without(text: str, hidden: Iterable[str]) -> str:
-    """Replace other texts by asterisks; short ones only as whole words."""
+    """Replace the given texts with asterisks; short ones only as whole words."""
     for each in hidden:
         if len(each) >= ANYWHERE:
             text = text.replace(each, HIDDEN)

@@ -1,6 +1,6 @@
 """Base class for the Dramatiq broker of a ``queue`` backend.
 
-It is a module of its own, so that a host without Dramatiq does not import it.
+This is a separate module, so that a host without Dramatiq does not import it.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from dramatiq.errors import ConnectionClosed, QueueJoinTimeout, QueueNotFound
 
 from rolehost.errors import StorageError
 
-#: Most characters of the reason that is kept with a dead message.
+#: Maximum length of the reason that is stored with a dead message, characters.
 _REASON = 500
-#: Seconds of work, and most messages, that are taken in addition to Dramatiq's prefetch.
+#: Limits of messages beyond Dramatiq's prefetch: seconds of work, and number of messages.
 _AHEAD, _BATCH = 0.05, 128
 
 
@@ -94,11 +94,11 @@ class MessageBroker(dramatiq.Broker):
 class Prefetch:
     """The number of messages that a consumer takes at once.
 
-    It is Dramatiq's prefetch, and more if messages are fast. A consumer does not hoard slow
-    messages, because another process may be idle.
+    It is Dramatiq's prefetch, and more if messages are fast. A consumer does not prefetch more
+    slow messages, because another process may be idle.
 
     Args:
-        most: most messages that Dramatiq holds at the same time.
+        most: maximum number of messages that Dramatiq holds at the same time.
     """
 
     def __init__(self, most: int) -> None:
@@ -111,7 +111,7 @@ class Prefetch:
         self._finished += 1
 
     def wanted(self, running: int) -> int:
-        """Return the number of messages to take now, from the rate since the last call."""
+        """Return the number of messages to take now; it depends on the rate since the last call."""
         room, now = self.most - running, time.monotonic()
         pace = self._finished / max(now - self._since, 1e-3)
         self._since, self._finished = now, 0

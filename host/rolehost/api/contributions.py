@@ -1,7 +1,7 @@
 """Contributions: one frozen class for each kind of thing that a plugin adds.
 
 A declaration is pure data. Making one does no I/O and starts no threads or clients. ``check``,
-``why`` and the generated documents know nothing about a plugin beyond its declarations.
+``why`` and the generated documents use only the declarations of a plugin.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class ExtensionPoint:
     An implementation is a function with the name of the hook, marked with :data:`hookimpl`. It
     takes a :class:`DeclareContext` or no argument, and returns a list of items, or None for no
     items. It is called only if the plugin with the extension point is enabled, and before the
-    declaring hooks of that plugin, which finds the items in ``context.extensions``. As in every
+    declaring hooks of that plugin, which get the items in ``context.extensions``. As in every
     declaring hook, side effects are not allowed. Since plugin API 2.
 
     Attributes:
@@ -43,7 +43,7 @@ class ExtensionPoint:
             and the purpose, for example ``graphql_schema``.
         returns: class of the items, or a tuple of classes.
         summary: one line for listings and documents.
-        role: the only role whose processes need the items; other processes do not import them.
+        role: the only role that needs the items; processes of other roles do not import them.
             None: all roles need them.
     """
 
@@ -66,7 +66,7 @@ class Extension(Generic[T]):
         value: the item.
         plugin: name of the plugin that gave it.
         who: that plugin with distribution and version, for messages.
-        location: where it is written, ``module:line``.
+        location: its source location, ``module:line``.
     """
 
     value: T
@@ -87,12 +87,12 @@ class PluginInfo:
             None: the plugin has no settings.
         requires: storage kinds that it needs, with capabilities, for example
             ``("database", "cache[ttl,touch]")``.
-        depends: names of plugins that must be enabled too; they come first.
-        after: names of plugins that come first if they are enabled.
-        enqueues: names of the actors whose jobs it enqueues.
+        depends: names of plugins that must be enabled too; they are ordered first.
+        after: names of plugins that are ordered first if they are enabled.
+        enqueues: names of the actors that it enqueues.
         publishes: topics that it publishes to.
-        payloads: topic → type of the payloads that it publishes there. Checked against the types
-            of handlers, and described in documents; topics may be left out.
+        payloads: topic → type of the payloads that it publishes there; topics may be omitted.
+            The host compares it with the types of handlers, and documents describe it.
         extension_points: hooks that it adds, for other plugins to implement.
         metrics: its own metrics. Two enabled plugins cannot have the same metric.
     """
@@ -123,13 +123,13 @@ class Route:
             runs on the event loop and must not block. A synchronous responder runs on a bounded
             pool of threads; it finds the body in ``req.context.body`` (bytes) and may use
             ``req.context.services.unit_of_work()``.
-        suffix: Falcon's responder suffix; empty: none.
+        suffix: Falcon's responder suffix; empty: no suffix.
         idempotent: honour the header ``Idempotency-Key`` in synchronous POST and PATCH responders.
             The same key with the same body gets the stored response; with another body it gets
             422. A unit of work that the responder opens commits together with the stored response.
         max_body: largest body in bytes; None: ``[http] max_body``.
-        waiting: answer also while the process waits for a backend at its start; all other routes
-            answer 503 meanwhile. No plugin has started yet, so the responder has only the
+        waiting: True: answer also while the process waits for a backend at its start. All other
+            routes then answer 503. No plugin has started yet, so the responder has only the
             backends. For liveness and readiness probes. The path must have no variables.
         open: reason why the route needs no authentication, in a few words; ``rolehost routes``
             shows it. Empty (the default): the route needs authentication. For probes.
@@ -148,20 +148,20 @@ class Route:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authentication:
-    """Decides who may use the routes of a plugin; ``rolehost_routes`` may return one.
+    """Authenticates the requests to a plugin's routes; ``rolehost_routes`` may return one.
 
-    It applies to every route of the plugin except those with :attr:`Route.open`. The host calls it
-    after a route has matched and before the responder, for every method and for WebSockets. If a
-    plugin has none, ``[http] token`` protects its routes. :func:`rolehost.api.http.bearer` makes
-    one for a bearer token. Since plugin API 2.
+    It applies to every route of the plugin, except open routes (:attr:`Route.open`). The host
+    calls it after a route has matched and before the responder, for every method and for
+    WebSockets. If a plugin has no authentication, ``[http] token`` protects its routes.
+    :func:`rolehost.api.http.bearer` makes one for a bearer token. Since plugin API 2.
 
     Attributes:
         admits: called on the event loop with Falcon's request; it must not block or read the body.
             Only the result True admits the request. Every other result is answered with 401, so
             an error in the function admits no request. ``falcon.HTTPStatus`` is answered with 401
             too, ``falcon.HTTPError`` is sent to the client, and any other exception gives a 500.
-        challenge: value of the header ``WWW-Authenticate`` of the 401.
-        refusal: text of the 401 for the client.
+        challenge: value of the header ``WWW-Authenticate`` of the 401 response.
+        refusal: text of the 401 response for the client.
     """
 
     admits: Callable[[Any], bool]
@@ -197,7 +197,7 @@ class Middleware:
         name: unique name, for listings.
         component: object with the coroutine functions ``process_request``, ``process_resource`` or
             ``process_response``.
-        security: True: the process must never run without it, so ``[on_failure]`` cannot leave out
+        security: True: the process must never run without it, so ``[on_failure]`` cannot degrade
             its plugin.
     """
 
@@ -206,7 +206,7 @@ class Middleware:
     security: bool = False
 
 
-#: Names of the options of :meth:`UnitOfWork.enqueue`, which no argument of an actor may have.
+#: Options of :meth:`UnitOfWork.enqueue`; no argument of an actor may have these names.
 RESERVED_ARGUMENTS = frozenset({"delay", "key", "unique", "priority"})
 
 
@@ -214,7 +214,7 @@ RESERVED_ARGUMENTS = frozenset({"delay", "key", "unique", "priority"})
 class Actor(Generic[P, R_co]):
     """A function that runs as a background job; made with the decorator :func:`actor`.
 
-    The type has the type of the function, for example ``Actor[[JobContext, str], Outcome]``.
+    Its type parameters are the function's, for example ``Actor[[JobContext, str], Outcome]``.
 
     Attributes:
         fn: the function. Its first parameter is a :class:`JobContext` (for an ephemeral actor:
@@ -228,8 +228,8 @@ class Actor(Generic[P, R_co]):
         retry: when a failed attempt is repeated.
         time_limit: seconds after which an attempt is interrupted and fails; None: never. Code
             written in C that holds the GIL cannot be interrupted.
-        max_crashes: number of processes that died while they ran the job, after which it becomes a
-            dead letter. The first death does not count, because the cause is not yet known.
+        max_crashes: the job becomes a dead letter after this number of processes died while they
+            ran it. The first death does not count, because the cause is not yet known.
 
     Raises:
         TypeError: a field has the wrong type, or an argument has the name of an option of
@@ -283,7 +283,7 @@ def actor(
     time_limit: float | None = 600.0,
     max_crashes: int = 3,
 ) -> Callable[[Callable[Q, R]], Actor[Q, R]]:
-    """Make an :class:`Actor` of the decorated function.
+    """Make an :class:`Actor` from the decorated function.
 
     Args:
         name: None: the name of the function.
@@ -326,12 +326,12 @@ class Handler(Generic[P, R_co]):
         topic: topic that it reads.
         group: consumer group. Every group gets every event.
         payload: type that ``event.data`` is decoded to; ``bytes`` (the default): not decoded.
-        batch: most events for one call. 1 (the default): a single event, and the events of one key
-            one after the other.
-        retry: an event is retried in place, so that the order of its key holds; then it becomes a
-            dead letter.
-        max_crashes: number of processes that died while they handled an event, after which it
-            becomes a dead letter; see :class:`Actor`.
+        batch: maximum number of events in one call. 1 (the default): a single event; events of one
+            key are handled one after the other.
+        retry: policy of retries in place, which keep the order of the key. After the last attempt
+            the event becomes a dead letter.
+        max_crashes: the event becomes a dead letter after this number of processes died while
+            they handled it; see :class:`Actor`.
     """
 
     fn: Callable[P, R_co]
@@ -358,7 +358,7 @@ def handler(
     retry: RetryPolicy = EVENT_RETRY,
     max_crashes: int = 3,
 ) -> Callable[[Callable[Q, R]], Handler[Q, R]]:
-    """Make a :class:`Handler` of the decorated function.
+    """Make a :class:`Handler` from the decorated function.
 
     Args:
         topic: see :class:`Handler`, as for all other parameters.
@@ -387,22 +387,22 @@ def handler(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """A job that is enqueued again and again, by the scheduler that leads the fleet.
+    """A job that is enqueued periodically, by the leader among the schedulers of the fleet.
 
     Exactly one of ``cron`` and ``every`` is required.
 
     Attributes:
         name: unique in the fleet.
-        actor: the durable actor, or its name. It may belong to another deployment, if that has run
+        actor: the durable actor, or its name. It may belong to another deployment that has run
             before.
         arguments: arguments of the job.
-        cron: five fields, in ``timezone``. When the clocks change, the rule is that of Debian's
-            cron (cron(8)): a fixed time in the hour that is left out ticks afterwards; a fixed
-            time in the hour that is repeated ticks once; ``*`` and ``*/n`` follow real time.
+        cron: five fields, in ``timezone``. Daylight saving time is handled as in Debian's cron
+            (cron(8)): a fixed time in the skipped hour ticks afterwards; a fixed time in the
+            repeated hour ticks once; ``*`` and ``*/n`` follow real time.
         every: seconds between ticks, at least 0.001, counted from the epoch.
         timezone: IANA name of the time zone.
-        missed: what to do with ticks that passed while no scheduler ran. ``once`` (the default):
-            one job for all of them; ``skip``: no job.
+        missed: policy for ticks that passed while no scheduler ran. ``once`` (the default): one job
+            for all of them; ``skip``: no job.
 
     Raises:
         TypeError: a field has the wrong type.
@@ -445,19 +445,19 @@ class FleetFacts:
     values are taken from the settings, without I/O.
 
     Attributes:
-        identity: which data the backend holds, comparable between deployments: server, database
-            and everything else that separates data, never a secret. Empty: unknown.
-        connections: most connections that one process opens to the server; None: unknown, or
-            there is no server.
+        identity: identifies the data of the backend, comparable between deployments: server,
+            database and everything else that separates data, never a secret. Empty: unknown.
+        connections: maximum number of connections of one process to the server; None: unknown,
+            or there is no server.
         poll_interval: of a stream: seconds without a poll after which a member of a consumer group
             loses its partitions; None: never.
         publish_timeout: of a stream: seconds after which a publication is confirmed or has failed;
             None: unknown.
-        partitions: of a stream: partitions of a topic, and therefore the most processes that can
-            share the work of one group; None: unknown.
+        partitions: of a stream: partitions of a topic, and therefore the maximum number of
+            processes that can share the work of one group; None: unknown.
         protocol: of a stream: the protocol by which other programs use the server, as AsyncAPI
             names it (``kafka``); empty: other programs cannot use it.
-        prefix: of a stream: what precedes the names of topics and groups on the server.
+        prefix: of a stream: prefix of the names of topics and groups on the server.
     """
 
     identity: str = ""
@@ -481,8 +481,8 @@ class Backend:
         capabilities: names from :data:`rolehost.storage.CAPABILITIES`.
         unavailable: reason why it cannot be used here, for example a driver that is not installed;
             empty: it can be used.
-        within: another kind: the backend keeps its data in the backend that this plugin has for
-            that kind, so it cannot be chosen beside another one. None: it is independent.
+        within: another kind. The backend keeps its data in this plugin's backend of that kind, so
+            a deployment must choose both. None: the backend is independent.
         fleet: facts for checks of a fleet; by default nothing is known.
     """
 
@@ -527,7 +527,7 @@ class Check:
             text; otherwise it raises an exception.
         ready: True (the default): a failure makes the process unready (``/readyz``), so that it
             gets no requests.
-        live: True: a failure asks for a restart of the process (``/healthz``). Use it rarely.
+        live: True: a failure requests a restart of the process (``/healthz``). Use it rarely.
         timeout: seconds after which the check has failed.
     """
 

@@ -17,7 +17,7 @@ class DeliverySettings(Settings, frozen=True):
     Attributes:
         lease: seconds after which a process that does not renew its lease loses its work.
         heartbeat: seconds between renewals; at most a third of ``lease``.
-        poll: seconds between polls, in case a wake-up was lost.
+        poll: seconds between polls, which find work after a lost wake-up.
         relay_shards: number of shards of the outbox, by key; each shard has its own lease.
         keep_completed: seconds for which finished jobs stay listed.
         keep_dead: seconds for which dead letters are kept.

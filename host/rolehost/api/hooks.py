@@ -47,7 +47,7 @@ hookimpl = pluggy.HookimplMarker(GROUP)
 class DeclareContext(Generic[S_co]):
     """The argument of every declaring hook.
 
-    Annotate it as ``DeclareContext[MySettings]``, and ``context.settings`` has that type.
+    If it is annotated as ``DeclareContext[MySettings]``, ``context.settings`` has that type.
 
     Attributes:
         plugin: name of the plugin.
@@ -121,10 +121,9 @@ class Hooks:
     A declaring hook has failed if it raises an exception or takes longer than ``[limits]
     declare``. The deployment then refuses to start, with an error that names plugin, distribution
     and hook. If ``[on_failure]`` allows it, the process runs without the plugin instead. Two
-    exceptions have a meaning of their own: the problems of a
-    :class:`~rolehost.errors.ConfigurationError` are reported as they are, and
-    :class:`~rolehost.errors.SettingRefused` refuses a setting, for example a default that is not
-    safe in production.
+    exceptions are special: the problems of a :class:`~rolehost.errors.ConfigurationError` are
+    reported unchanged, and :class:`~rolehost.errors.SettingRefused` refuses a setting, for example
+    a default that is not safe in production.
 
     A plugin may add hooks for other plugins: see :class:`ExtensionPoint`.
     """
@@ -181,7 +180,7 @@ class Hooks:
         A route adds the role ``http`` to the deployment.
 
         Returns:
-            Routes, error formats and at most one authentication; None: none of them.
+            Routes, error formats and at most one authentication; None: no contributions.
 
         Since plugin API 1. Used by ``webhooks-api``, ``ops``, ``openapi``.
         """
@@ -262,8 +261,8 @@ class Hooks:
     def rolehost_stop(self, context: ProcessContext) -> None:
         """Release everything. Must be idempotent; also called after a failed or partial start.
 
-        If the hook raises an exception or takes longer than ``[limits] stop``, that is logged and
-        the other plugins are stopped.
+        If the hook raises an exception or takes longer than ``[limits] stop``, the error is logged
+        and the other plugins are stopped.
         Since plugin API 1. Used by ``ops``.
         """
 

@@ -1,6 +1,6 @@
 """For plugins with routes: bodies, authentication, and the description of responders.
 
-It is a module of its own, so that a host without HTTP does not import Falcon. To answer with an
+This is a separate module, so that a host without HTTP does not import Falcon. To answer with an
 error, raise an error of Falcon (``falcon.HTTPNotFound(description=…)``). The host renders it as
 ``application/problem+json`` (RFC 9457) or in the plugin's :class:`~rolehost.api.ErrorFormat`.
 """
@@ -30,7 +30,7 @@ OPERATION = "__rolehost_operation__"
 
 
 class Invalid(falcon.HTTPUnprocessableEntity):
-    """Error 422: a body or a parameter is well-formed, and invalid.
+    """Error 422: a body or a parameter is well-formed but invalid.
 
     Attributes:
         errors: one mapping for each error: ``loc`` (path as a list), ``msg`` and ``type``.
@@ -55,7 +55,7 @@ def decode(body: bytes, kind: TypeForm[T]) -> T:
     Raises:
         falcon.HTTPBadRequest: the body is not JSON, not UTF-8, or nested deeper than 200 levels
             (400, code ``malformed_json``).
-        Invalid: it is JSON that is not valid for ``kind`` (422).
+        Invalid: the body is JSON but not valid for ``kind`` (422).
     """
     try:
         found: T = load_json(body, kind)
@@ -80,7 +80,7 @@ def bearer(token: Secret) -> Authentication:
 
     def admits(req: Any) -> bool:
         scheme, _, given = (req.get_header("Authorization") or "").partition(" ")
-        # Constant time: it reveals only the length of the token.
+        # Constant-time comparison: it reveals only the length of the token.
         same = hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), expected)
         return same and scheme.lower() == "bearer" and bool(expected)
 
@@ -106,9 +106,9 @@ class Operation:
         request: type of the body; None: no body.
         responses: status → type of the JSON body; None: an empty body. A text is the media type of
             a body that is not JSON, for example ``text/plain``.
-        query: type whose fields are the query parameters; None: no parameters.
+        query: type with the query parameters as fields; None: no parameters.
         tags: groups in the document; empty: the name of the plugin.
-        operation_id: unique name; empty: a name made of method and path.
+        operation_id: unique name; empty: a name from method and path.
         hidden: True: the responder is not in the document.
     """
 

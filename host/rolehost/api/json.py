@@ -1,4 +1,4 @@
-"""Decoding of JSON from clients: one limit of nesting and one encoding."""
+"""Decodes JSON from clients, with one nesting limit and one encoding."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 import msgspec
 
-#: Deepest accepted nesting of arrays and objects. Python's own limit depends on its version and on
-#: the depth of the stack.
+#: Maximum nesting of arrays and objects. Python's recursion limit depends on its version and on the
+#: depth of the stack.
 DEEPEST = 200
 
 #: Strings in JSON, in which brackets do not count. Possessive quantifiers and the optional last
-#: quote keep the search linear in the length of the body.
+#: quote prevent backtracking, so the search is linear in the length of the body.
 _TEXTS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 
 _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
@@ -29,9 +29,9 @@ def load_json(body: bytes | str, kind: Any = Any) -> Any:
         kind: any type that msgspec can decode.
 
     Raises:
-        msgspec.ValidationError: a ValueError; it is JSON that is not valid for ``kind``.
-        ValueError: it is not JSON, not UTF-8, or nested deeper than 200 levels. The message may be
-            shown to the client.
+        msgspec.ValidationError: a ValueError; the body is JSON but not valid for ``kind``.
+        ValueError: the body is not JSON, not UTF-8, or nested deeper than 200 levels. The message
+            may be shown to the client.
     """
     if isinstance(body, str):
         body = body.encode()
@@ -39,14 +39,14 @@ def load_json(body: bytes | str, kind: Any = Any) -> Any:
         raise ValueError(f"JSON is nested deeper than {DEEPEST} levels")
     try:
         if not body.isascii():
-            body.decode()  # msgspec does not check the texts that it skips
+            body.decode()  # msgspec does not check strings that it skips
         return msgspec.json.decode(body, type=kind)
     except UnicodeDecodeError as error:
         raise ValueError(f"JSON is not UTF-8: {error.reason} (byte {error.start})") from None
 
 
 def _is_deep(body: bytes) -> bool:
-    # PERF: almost every body has fewer brackets than levels are allowed.
+    # PERF: almost every body has fewer opening brackets than DEEPEST.
     if body.count(b"[") + body.count(b"{") <= DEEPEST:
         return False
     brackets = _TEXTS.sub(b"", body).translate(None, _OTHERS)

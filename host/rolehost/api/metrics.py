@@ -33,13 +33,13 @@ class Metric:
     """A metric of a plugin; declared in ``PluginInfo.metrics``. Since plugin API 2.
 
     Use counters and histograms with :meth:`Services.measure`. Gauges and summaries are for plugins
-    with a metrics library of their own: if they are declared, the host checks their names too.
+    that use another metrics library: if they are declared, the host checks their names too.
 
     Attributes:
         name: a name that Prometheus accepts; begin it with the name of the plugin. A counter may
             omit ``_total``.
         kind: ``counter``, ``gauge``, ``histogram`` or ``summary``.
-        summary: one sentence that says what is counted or measured, with the unit.
+        summary: one sentence that names the measured quantity, with the unit.
         labels: names of the labels. A label must have few values, so never use input of clients.
         buckets: upper bounds of a histogram, ascending. Empty: the recorder chooses them.
 
@@ -80,5 +80,5 @@ class Metric:
 
     @property
     def series(self) -> tuple[str, ...]:
-        """All names that the metric has at ``/metrics``: its own and those of its samples."""
+        """All its names at ``/metrics``: the name of the metric and the names of its samples."""
         return (self.family, *(self.family + suffix for suffix in SUFFIXES[self.kind]))

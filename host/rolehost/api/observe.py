@@ -1,4 +1,4 @@
-"""Observation of the host's work: recorders get each event, statistics give current numbers."""
+"""Observation of the host's work: recorders for each event, statistics for current numbers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Recorder(Protocol):
 
     The methods must be fast and thread-safe, and must not raise exceptions. All times are in
     seconds. Two methods are optional, since plugin API 2: ``degraded(plugin: str)`` is called after
-    the start for each plugin that failed and that the process runs without;
+    the start for each plugin that failed and was left out;
     ``measured(metric: Metric, value: float, labels: tuple[str, ...])`` is called for the plugins'
     own metrics, see :meth:`Services.measure`.
     """
@@ -27,7 +27,7 @@ class Recorder(Protocol):
             actor: name of the actor.
             outcome: ``completed``, ``retrying``, ``snoozed``, ``dead``, ``cancelled``,
                 ``interrupted`` or ``lost`` (another process has the lease).
-            waited: seconds between the time at which the job could run and its start.
+            waited: seconds from the time at which the job could run to its start.
             ran: seconds from start to end.
         """
 
@@ -74,7 +74,7 @@ class QueueStatistics(msgspec.Struct, frozen=True):
         queue: name of the queue.
         state: ``available``, ``claimed``, ``retrying``, ``running`` or ``scheduled``.
         count: number of jobs.
-        oldest: age of the oldest job that can run now: seconds since it became ready; else 0.0.
+        oldest: seconds since the oldest job that can run now became ready; 0.0 without one.
     """
 
     queue: str
@@ -89,7 +89,7 @@ class LagStatistics(msgspec.Struct, frozen=True):
     Attributes:
         topic: name of the topic.
         group: name of the consumer group.
-        records: records of all partitions that were published and that the group has not committed.
+        records: published records of all partitions that the group has not committed.
     """
 
     topic: str
@@ -120,7 +120,7 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         queues: unfinished jobs by queue and state, sorted; a state without jobs has 0.
         outbox_count: events that are committed and not yet in the stream.
-        outbox_age: seconds since the oldest of them was committed; 0.0 if there is none.
+        outbox_age: seconds since the oldest of them was committed; 0.0 without such events.
         dead_jobs: jobs that are dead letters.
         dead_events: events that are dead letters.
         dead_messages: ephemeral messages that are dead letters. None: the deployment has no

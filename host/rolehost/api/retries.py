@@ -19,7 +19,7 @@ class RetryPolicy:
     :class:`Snooze`.
 
     Attributes:
-        attempts: most attempts in total; 1: no retries.
+        attempts: maximum number of attempts in total; 1: no retries.
         base: seconds after the first attempt.
         factor: factor by which the delay grows with each attempt.
         longest: longest delay, seconds.
@@ -69,7 +69,7 @@ class RetryPolicy:
             plain = self.delays[min(attempt, len(self.delays)) - 1]
         else:
             try:
-                # Floats, and a bounded exponent: a huge attempt number costs nothing.
+                # Floats and a bounded exponent keep a huge attempt number cheap.
                 grown = float(self.base) * float(self.factor) ** min(attempt - 1, 64)
             except OverflowError:
                 grown = self.longest
@@ -90,7 +90,7 @@ class Retry:
 
     Raises:
         TypeError: a field has the wrong type. In an actor, this is a failed attempt.
-        ValueError: a field is out of bounds; likewise.
+        ValueError: a field is out of bounds. In an actor, this is a failed attempt too.
     """
 
     reason: str
@@ -143,5 +143,5 @@ def _reason(outcome: str, reason: object) -> None:
         )
 
 
-#: What an actor may return; None means success.
+#: The result of an actor; None means success.
 Outcome = Retry | Snooze | Dead | None

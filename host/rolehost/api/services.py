@@ -40,7 +40,7 @@ class Job(msgspec.Struct, frozen=True):
     Attributes:
         id: id of the job, unique in the service database.
         actor: name of the actor.
-        created: False if a job with the same ``unique`` text exists; ``id`` is then its id.
+        created: False if a job with the same ``unique`` text exists; ``id`` then names that job.
     """
 
     id: int
@@ -134,7 +134,7 @@ class UnitOfWork(Protocol):
 
 
 class Services(Protocol):
-    """What a process offers to its plugins. Thread-safe.
+    """The services of a process for its plugins. Thread-safe.
 
     Each service is made when it is first used; all are closed in reverse order at the end.
     """
@@ -149,10 +149,10 @@ class Services(Protocol):
 
     @property
     def runtime_directory(self) -> Path:
-        """A folder that the processes of this deployment on this machine share, and no others.
+        """A folder that only the processes of this deployment on this machine share.
 
         It exists, and only the current user can use it. Use it for sockets and shared memory. Its
-        content survives the processes, but perhaps not a restart of the machine.
+        content outlives the processes, but may be lost when the machine restarts.
         """
 
     @property
@@ -169,7 +169,7 @@ class Services(Protocol):
 
     @property
     def degraded(self) -> Mapping[str, str]:
-        """The plugins that failed and that this process runs without, each with the reason.
+        """The plugins that failed and were left out of this process: name → reason.
 
         A reason is one line for operators, with file and line. Since plugin API 2.
         """
@@ -212,8 +212,8 @@ class Services(Protocol):
         A second call with the same type and options returns the same object.
 
         Args:
-            namespace: its name, for example ``shop.prices``; the same in all processes that share
-                the values. Begin it with the name of the plugin.
+            namespace: name of the namespace, for example ``shop.prices``; the same in all
+                processes that share the values. Begin it with the name of the plugin.
             value_type: type of the values: any type that msgspec can decode.
             ttl: seconds for which a value is fresh; None: until the cache needs the space.
             options: fields of :class:`CachingOptions`.
@@ -298,8 +298,8 @@ class Services(Protocol):
         leaves the block rolls everything back. The call blocks: use it in synchronous code.
 
         A unit of work belongs to one thread of execution. Another thread cannot join it, even with
-        a copied context. It is an error to open a second one there while this one is open. If an
-        inner block fails, the outer one cannot commit, even if the error is caught.
+        a copied context, and must not open a second one while this one is open. If an inner block
+        fails, the outer one cannot commit, even if the error is caught.
 
         Raises:
             DatabaseMisused: it was called on the event loop of the ``http`` role (await
@@ -313,10 +313,10 @@ class Services(Protocol):
     async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function in a thread, in a session of the database, and await its result.
 
-        Asynchronous code (responders, middleware, WebSockets, tasks) uses the database in this
+        Asynchronous code (responders, middleware, WebSockets, tasks) must use the database in this
         way. The function has the context variables of the caller, among them request id and
-        logging context, and may open units of work. The threads form a pool of their own; its size
-        is ``threads`` in the section of the role. Since plugin API 2.
+        logging context, and may open units of work. These threads form a separate pool; its size is
+        ``threads`` in the section of the role. Since plugin API 2.
 
         If the caller is cancelled before the function has begun, the function is not called. If it
         has begun, it runs to its end: its unit of work commits or rolls back as usual, and the
@@ -412,7 +412,7 @@ class JobContext(Protocol):
 
     @property
     def cancelled(self) -> bool:
-        """Whether the job is to be cancelled. Every access asks the database: use it rarely."""
+        """Whether cancellation was requested. Every access queries the database: use it rarely."""
 
 
 class EventContext(Protocol):

@@ -10,9 +10,9 @@ import msgspec
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base class of a plugin's settings, which are one section of the deployment file.
 
-    Subclass it with annotated fields. A field without a default is required, and comes first
-    unless the subclass has ``kw_only=True`` too (msgspec does not inherit it). Constraints are
-    those of msgspec. Use seconds and bytes, or name the unit in the docstring. A secret has the
+    Subclass it with annotated fields. A field without a default is required, and must come
+    first unless the subclass has ``kw_only=True`` too (msgspec does not inherit it). Constraints
+    are msgspec's. Use seconds and bytes, or name the unit in the docstring. A secret has the
     type :class:`Secret`. A relative :class:`pathlib.Path`, also as a default, is relative to the
     folder of the deployment file.
 

@@ -1,4 +1,4 @@
-"""Unique jobs: how long a text belongs to one job, and what happens to the next one."""
+"""Unique jobs: how long a job reserves a text, and what happens to an existing job."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Unique:
             enqueued while the first one runs is dropped, and changes that were made since the
             first one began may be missed. A number: for this number of seconds after enqueueing,
             in every state of the job.
-        conflict: what happens to an existing job that no process has taken yet. ``keep`` (the
+        conflict: the change of an existing job that no process has taken yet. ``keep`` (the
             default): nothing. ``replace``: it gets the new arguments. ``move``: it gets the new
             time, which is now or after ``delay``. A job that runs or has ended does not change.
 

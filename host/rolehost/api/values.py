@@ -1,6 +1,6 @@
 """Checks of values from plugins, made when the plugin passes them.
 
-The bounds fit every supported database, so a value is accepted with all of them or with none.
+The bounds are the same for every supported database.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     #: Parameters of the function of an actor or handler.
     P = ParamSpec("P", default=...)
-    #: What that function returns.
+    #: Result of that function.
     R_co = TypeVar("R_co", covariant=True, default=Any)
     #: Type of a plugin's settings.
     S_co = TypeVar("S_co", covariant=True, default=Any)

@@ -1,8 +1,8 @@
 """Versions of the plugin API.
 
-The number is increased if plugins may have to change, because something was removed or has another
-meaning. It may also be increased for an addition, so that a plugin can require it. It does not
-depend on the version of the host, which a plugin should not limit.
+The number is increased if plugins may have to change because of a removal or a changed meaning. It
+may also be increased for an addition, so that a plugin can require it. It does not depend on the
+version of the host, which a plugin should not limit.
 
 === ==========================================================================================
 api changes

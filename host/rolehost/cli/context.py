@@ -28,10 +28,10 @@ USUAL = (Path("rolehost.toml"), Path("deploy/embedded.toml"))
 
 
 class Examined(NamedTuple):
-    """A deployment, with defaults where it could not be read, and what was found in it.
+    """A deployment, with defaults for unreadable sections, and its errors.
 
-    ``unreadable`` are errors of its files and settings, ``faulty`` those of plugins and of their
-    combination. ``composition`` is None if it cannot be composed.
+    ``unreadable`` are errors of its files and settings, ``faulty`` errors of plugins and of their
+    combination. ``composition`` is None if the deployment cannot be composed.
     """
 
     deployment: Deployment
@@ -67,7 +67,7 @@ class Context:
 
     @property
     def path(self) -> Path | None:
-        """The deployment file: named, from the environment, or a default; None without a file."""
+        """The deployment file: given, from the environment, or a default; None without a file."""
         if self.given is not None:
             return self.given
         named = os.environ.get(VARIABLE)
@@ -185,7 +185,7 @@ def takes_deployment(*, argument: bool = True) -> Callable[[F], F]:
     """Let a command take ``[DEPLOYMENT]``, ``-d/--deployment`` and ``--plugins``.
 
     They change the :class:`Context` in ``ctx.obj``; the function gets no parameter for them.
-    Without ``argument`` there is no positional one, for commands that have other arguments.
+    ``argument=False``: without ``[DEPLOYMENT]``, for commands that have other arguments.
     """
 
     def wrap(function: F) -> F:

@@ -26,7 +26,7 @@ class Refused(RolehostError):
 
 @contextmanager
 def opened(context: Context) -> Iterator[Database]:
-    """Open only the service database, inside a session; StartError if there is none."""
+    """Open only the service database, inside a session; StartError if it does not exist."""
     backend = _with_database(context).backends["database"].value
     with closing(backend.factory()) as database, database.session():
         yield database

@@ -15,7 +15,7 @@ Targets = Mapping[str, tuple[str, str]]
 
 
 def imported(target: str) -> click.Command:
-    """Import the click command that ``module:attribute`` names, or raise RolehostError."""
+    """Import the click command at ``module:attribute``, or raise RolehostError."""
     module, _, attribute = target.partition(":")
     try:
         command = getattr(importlib.import_module(module), attribute)

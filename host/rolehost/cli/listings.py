@@ -184,7 +184,7 @@ def commands(context: Context, as_json: bool) -> None:
 
 
 def extends(composition: Composition, plugin: str) -> list[str]:
-    """Return what a plugin gives to extension points: ``HOOK of plugin NAME``, sorted."""
+    """Return the extension points that a plugin implements: ``HOOK of plugin NAME``, sorted."""
     return sorted(
         f"{point.hook} of plugin {owner.name}"
         for owner in composition.plugins

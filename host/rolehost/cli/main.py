@@ -30,7 +30,7 @@ class Commands(LazyGroup):
         return {**found, **HOST}
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return a command; the composition has the commands of plugins."""
+        """Import and return a command; commands of plugins come from the composition."""
         if cmd_name in HOST:
             return imported(HOST[cmd_name][0])
         known = super().get_command(ctx, cmd_name)
@@ -42,7 +42,7 @@ class Commands(LazyGroup):
             contributed = ctx.ensure_object(Context).composition.commands
         except ConfigurationError:
             if self.nearest(cmd_name):
-                return None  # more likely a misspelt command of the host
+                return None  # probably a misspelt command of the host
             raise
         named = (owned.value for owned in contributed if owned.value.name == cmd_name)
         return next((imported(command.target) for command in named), None)

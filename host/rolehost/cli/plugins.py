@@ -22,7 +22,7 @@ from rolehost.errors import Problem
 
 
 class _Plugins(LazyGroup):
-    """A group whose default command is ``list``: ``rolehost plugins FILE`` lists."""
+    """A group with the default command ``list``: ``rolehost plugins FILE`` lists."""
 
     def targets(self) -> Targets:
         """Return ``list`` and the commands of installed tools, for example ``grade``."""

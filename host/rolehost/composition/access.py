@@ -1,4 +1,4 @@
-"""Who may use each route, decided once for a composition.
+"""The protection of each route, decided once for a composition.
 
 If nothing protects a route, the deployment may bind only loopback addresses.
 """
@@ -14,9 +14,9 @@ from rolehost.composition.problems import Problems
 from rolehost.deployment import HttpSettings
 from rolehost.loopback import binds_locally, is_address
 
-#: The protection of a route. ``open``: none, because the route declares that. ``plugin``: the
-#: authentication of its plugin. ``token``: ``[http] token``. ``local``: only requests of programs
-#: of this machine are accepted. ``proxy`` and ``none``: ``[http] authentication`` says so.
+#: The protection of a route. ``open``: the route declares that it needs no authentication.
+#: ``plugin``: the authentication of its plugin. ``token``: ``[http] token``. ``local``: only local
+#: programs may send requests. ``proxy``, ``none``: the value of ``[http] authentication``.
 Access = Literal["open", "plugin", "token", "local", "proxy", "none"]
 
 
@@ -36,7 +36,7 @@ def access_of(
 
 
 def check(contributions: Contributions, problems: Problems) -> Mapping[str, Owned[Authentication]]:
-    """Report errors of authentication, and unprotected routes; return authentications by plugin."""
+    """Report wrong authentications and unprotected routes; return authentications by plugin."""
     given: dict[str, Owned[Authentication]] = {}
     for owned in contributions.of(Authentication):
         other = given.setdefault(owned.plugin, owned)

@@ -1,4 +1,4 @@
-"""Durations and sizes that must fit each other."""
+"""Durations and sizes that must be consistent with each other."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rolehost.composition.problems import Problems
 
 
 def check(contributions: Contributions, roles: Sequence[Role], problems: Problems) -> None:
-    """Report a late heartbeat, periods of grace that are too short, and empty batches."""
+    """Report a late heartbeat, grace periods that are too short, and batch sizes below 1."""
     host = problems.deployment.host
     for owned in contributions.of(Handler):
         if owned.value.batch < 1:

@@ -1,7 +1,7 @@
-"""Contributed functions, compared with how the host is going to call them.
+"""Checks that the host can call the contributed functions.
 
 ``_mismatch`` binds the arguments of the host's call to the signature of the function. If a
-decorator replaced a function, the replacement is checked, because the host calls that one.
+decorator replaced a function, the replacement is checked, because the host calls it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ MIDDLEWARE: dict[str, tuple[str, ...]] = {
     "process_resource_ws": ("req", "ws", "resource", "params"),
 }
 
-#: What is wrong with a function, and the fix.
+#: The error of a function, and the fix.
 _Fault = tuple[str, str]
 
 
@@ -51,7 +51,7 @@ def _mismatch(
     try:
         signature = inspect.signature(fn, follow_wrapped=False)
     except (TypeError, ValueError):
-        return False  # not known, for example of a function in C
+        return False  # unknown signature, for example a function in C
     try:
         signature.bind(*positional, **dict.fromkeys(keywords))
     except TypeError:
@@ -68,7 +68,7 @@ def _is_coroutine(fn: Any) -> bool:
 
 
 def _is_generator(fn: Any) -> bool:
-    """Return whether calling a function only makes a generator, whose body would not run."""
+    """Return whether calling a function only makes a generator, so that its body does not run."""
     fn = _bare(fn)
     return inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn)
 
@@ -187,7 +187,7 @@ def _responder_faults(
         yield "a synchronous function", "write async def instead of def"
         return
     names = list(dict.fromkeys(field.name for field in fields))
-    # If a middleware changes the arguments, only the number of the first ones is checked.
+    # A middleware may add or remove arguments: then only the first ones are checked.
     keywords = _own_keywords(responder, first) if open_ended else names
     if _mismatch(responder, first, keywords):
         yield _shown(responder), f"use the parameters {', '.join((*first, *names))}"
@@ -200,7 +200,7 @@ def _responder_faults(
 
 
 def _own_keywords(responder: Callable[..., Any], first: tuple[str, ...]) -> list[str]:
-    """Return the parameters of a responder after the first ones that can be given by name."""
+    """Return the parameters of a responder that follow ``first`` and can be passed by name."""
     parameters = list(inspect.signature(responder, follow_wrapped=False).parameters.values())
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     return [each.name for each in parameters[len(first) :] if each.kind in named]
@@ -285,14 +285,14 @@ def _has_wrong_context(actor: Actor, first: inspect.Parameter) -> bool:
     try:
         kind = arguments.annotation(actor, first)
     except TypeError:
-        return False  # a name for type checkers only: most are imported for this parameter
+        return False  # unresolved: probably imported under TYPE_CHECKING for this parameter
     context, other = (JobContext, Services) if actor.durable else (Services, JobContext)
     union = typing.get_origin(kind) in (typing.Union, types.UnionType)
     for option in typing.get_args(kind) if union else (kind,):
         origin = typing.get_origin(option) or option
         if origin in (Any, object, context) or isinstance(origin, typing.TypeVar):
             return False
-        # The plugin's own protocol may describe the part of the context that it uses.
+        # The plugin may annotate its own protocol with the members that it uses.
         if origin is not other and getattr(origin, "_is_protocol", False):
             return False
     return True

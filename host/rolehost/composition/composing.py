@@ -1,4 +1,4 @@
-"""The one place where a composition is put together."""
+"""Composes a deployment and its plugins."""
 
 from __future__ import annotations
 
@@ -46,10 +46,9 @@ def compose(
 ) -> Composition:
     """Compose a deployment, or raise ConfigurationError with every problem, sorted.
 
-    With a ``role``, compose only the contributions that a process of this role reads: a worker,
-    for example, does not import routes. ``extra`` are plugin objects by name, besides the
-    installed ones, for tests. ``found`` are the installed plugins, if the caller has just looked
-    for them.
+    With a ``role``, compose only the contributions that a process of this role needs: a worker,
+    for example, does not import routes. ``extra`` maps names to plugin objects that are not
+    installed, for tests. ``found`` are the installed plugins, if the caller already has them.
     """
     composition, problems = examine(deployment, extra=extra, role=role, found=found)
     if composition is None:
@@ -66,7 +65,7 @@ def examine(
 ) -> tuple[Composition | None, tuple[Problem, ...]]:
     """Compose as :func:`compose`; return the composition, or None and every problem.
 
-    If plugins failed that the deployment may go on without, it is composed again without them.
+    If ``[on_failure]`` allows it, the deployment is composed again without the plugins that failed.
     """
     degraded: dict[str, Degraded] = {}
     while True:
@@ -108,7 +107,7 @@ def _gather(selection: Selection, role: Role | None) -> Gathered:
 
 
 def _plugin(loaded: Loaded, settings: Any, contributions: Contributions) -> Plugin:
-    """The topics that the settings of a plugin name are added to ``publishes``."""
+    """Return the plugin; ``publishes`` also has the topics from its settings."""
     found, info = loaded.found, loaded.info
     topics = [each.value for each in contributions.of(str) if each.plugin == found.name]
     published = tuple(dict.fromkeys((*info.publishes, *topics)))

@@ -33,7 +33,7 @@ FAILED: Any = object()
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A plugin that is imported and has described itself; its settings are not decoded yet."""
+    """An imported plugin with its description; its settings are not decoded yet."""
 
     found: Found
     module: Any
@@ -41,7 +41,7 @@ class Loaded:
 
 
 def hooks_for(role: Role | None) -> Iterator[str]:
-    """Yield the hooks that a process of this role calls; with None, all of them."""
+    """Yield the hooks that a process of this role calls; None: all hooks."""
     for hook in DECLARING:
         if role is None or READ_BY.get(hook, role) == role:
             yield hook
@@ -192,8 +192,8 @@ def own_problems(found: Found, problems: Iterable[Problem]) -> Iterator[Problem]
 def _refused(problems: Problems, found: Found, error: SettingRefused) -> Problem:
     return Problem(
         code="refused-setting",
-        # A str, so that it does not count as a failure of the plugin: the operator made the
-        # error, and a start without the plugin would hide it.
+        # A str and not Who: this is an error of the operator, not a failure of the plugin. A
+        # start without the plugin would hide it.
         who=str(found.who),
         where=problems.at(f"{found.name}.{error.setting}"),
         what=str(error),

@@ -1,7 +1,7 @@
-"""Plugins that failed, and which of them a deployment may go on without, as ``[on_failure]`` says.
+"""Graceful degradation: which failed plugins a deployment may leave out, by ``[on_failure]``.
 
-Errors of the operator stay errors. Never left out are plugins with security middleware, the chosen
-database, and plugins that another one needs which may not be left out itself.
+Errors of the operator stay errors. These plugins are never left out: plugins with security
+middleware, the chosen database, and plugins that a plugin without ``degrade`` needs.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ MIDDLEWARE = "rolehost_middleware"
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """The input of the checks: the result of loading and asking the plugins.
+    """The input of the checks: the loaded plugins and their contributions.
 
-    ``configured`` are the plugins that were asked for contributions, with their settings;
-    ``plugins`` are the same, as a composition has them.
+    ``configured`` are the plugins whose declaring hooks were called, with their settings;
+    ``plugins`` are the same plugins as in a composition.
     """
 
     problems: Problems
@@ -40,10 +40,10 @@ class Gathered:
 
 
 def to_leave_out(gathered: Gathered) -> dict[str, Degraded]:
-    """Return the plugins to leave out of the next attempt; empty if the problems stand.
+    """Return the plugins to leave out of the next attempt; empty: refuse the deployment.
 
-    A name that several plugins claim is taken from all those that may be degraded, so that the
-    order of the deployment's list decides nothing.
+    If several plugins claim one name, all of them that may be degraded are left out, so that the
+    result does not depend on the order of the deployment's list.
     """
     problems = gathered.problems
     failed: dict[str, list[Problem]] = {}
@@ -63,7 +63,7 @@ def to_leave_out(gathered: Gathered) -> dict[str, Degraded]:
 
 
 def _at_fault(problem: Problem, problems: Problems) -> list[str]:
-    """Return the plugins whose fault a problem is and that may be degraded."""
+    """Return the plugins that caused a problem and may be degraded."""
     plugins = getattr(problem.who, "plugins", ())
     may_degrade = problems.deployment.may_degrade
     return [
@@ -74,7 +74,7 @@ def _at_fault(problem: Problem, problems: Problems) -> list[str]:
 
 
 def _has_no_security(name: str, gathered: Gathered) -> bool:
-    """Return whether it is known that a plugin that failed gives no security middleware."""
+    """Return whether a failed plugin certainly has no security middleware; False if unknown."""
     problems, selection = gathered.problems, gathered.selection
     if all(found.degradable for found in selection.sources(name)):
         return True
@@ -85,7 +85,7 @@ def _has_no_security(name: str, gathered: Gathered) -> bool:
         return True
     for plugin, settings in gathered.configured:
         if plugin.found.name == name:
-            # A process of a role without routes has not called this hook yet.
+            # In a process of a role without routes, this hook was not called yet.
             ignored = Problems(problems.deployment)
             context = context_of(plugin.found, ignored, settings)
             allowed = DECLARING[MIDDLEWARE]
@@ -109,7 +109,7 @@ def _degraded(name: str, problems: Sequence[Problem], gathered: Gathered) -> Deg
 
 
 def without_consequences(problems: Iterable[Problem]) -> Iterator[Problem]:
-    """Leave out problems that follow from the failure of a plugin, which is reported itself."""
+    """Drop problems that follow from the failure of a plugin; the failure itself is reported."""
     return (problem for problem in problems if problem.code != "degraded-dependency")
 
 
@@ -122,7 +122,7 @@ def warnings(degraded: Iterable[Degraded]) -> Iterator[Problem]:
 
 
 def check(gathered: Gathered, backends: Mapping[Kind, Owned[Backend]]) -> None:
-    """Report plugins that ``[on_failure]`` may not name, because nothing can go on without them."""
+    """Report plugins that ``[on_failure]`` names although the deployment needs them."""
     problems = gathered.problems
     may_degrade = problems.deployment.may_degrade
 
@@ -147,7 +147,7 @@ def check(gathered: Gathered, backends: Mapping[Kind, Owned[Backend]]) -> None:
 def _needed(
     gathered: Gathered, backends: Mapping[Kind, Owned[Backend]]
 ) -> Iterator[tuple[str, str, str]]:
-    """Yield each plugin that another one needs, that other one, and why."""
+    """Yield (needed plugin, plugin that needs it, reason)."""
     for plugin in gathered.plugins:
         for other in plugin.info.depends:
             yield other, plugin.name, "depends on it"

@@ -14,10 +14,10 @@ from rolehost.composition.problems import Problems
 from rolehost.discovery.hooks import additional, form_problems, line_of
 from rolehost.suggest import did_you_mean, one_of
 
-#: The items of each point, by hook; a point is missing if a plugin failed to give its items.
+#: Hook → items of the point; a point is missing if a plugin failed to give its items.
 Extensions = dict[str, tuple[Extension[Any], ...]]
 
-#: The offered points by hook, each with its plugin.
+#: Hook → the offered point and its plugin.
 _Offered = dict[str, tuple[ExtensionPoint, Loaded]]
 
 
@@ -27,7 +27,7 @@ def collect(
     installed: set[str],
     problems: Problems,
 ) -> Extensions:
-    """Call the implementations of every offered point; those of other roles have no items."""
+    """Call the implementations of every offered point; points of other roles have no items."""
     offered: _Offered = {}
     for plugin, _ in plugins:
         for point in plugin.info.extension_points:
@@ -132,7 +132,7 @@ def _check_implementations(
 
 
 def _meant(name: str, offered: _Offered, installed: set[str]) -> list[str]:
-    """Return the points that a function may be meant for; none if its plugin is not enabled."""
+    """Return the points that a function may be meant for; empty if their plugin is not enabled."""
     owners = {plugin.found.name for _, plugin in offered.values()}
     others = [each for each in installed - owners if name.startswith(_prefix(each))]
     longest = max(map(len, others), default=0)

@@ -42,7 +42,7 @@ class Selection:
         return [found for found in self.installed if found.name == name]
 
     def load(self, names: Iterable[str]) -> list[Loaded]:
-        """Load plugins; return those that loaded. Each of the others adds a problem."""
+        """Load plugins and return them; add a problem for each plugin that cannot be loaded."""
         loaded = []
         for name in names:
             found = self._find(name)
@@ -152,7 +152,7 @@ class Selection:
 
 
 def _other_api(found: Found, api: Any, accepted: str) -> tuple[str, str]:
-    """Return the texts ``got`` and ``fix`` of the problem for a plugin API that is not accepted."""
+    """Return ``got`` and ``fix`` of the problem for a plugin API that is not accepted."""
     if type(api) is not int:
         return f"api={api!r}", f"write api={PLUGIN_API}, a whole number"
     got = f"plugin API {api}, of {found.distribution} {found.version}"

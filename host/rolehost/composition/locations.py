@@ -39,7 +39,7 @@ def location(contribution: Any, hook: Any) -> str:
 
 
 def _builtin(thing: Any) -> bool:
-    """Return whether an object is a builtin; these have no useful location."""
+    """Return whether an object is a builtin, which has no useful location."""
     if isinstance(thing, functools.partial):
         return _builtin(thing.func)
     return getattr(thing, "__module__", None) in (None, "builtins")

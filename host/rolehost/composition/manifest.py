@@ -54,7 +54,7 @@ class ActorEntry(msgspec.Struct, frozen=True):
 
 
 class HandlerEntry(msgspec.Struct, frozen=True):
-    """One handler; ``payload`` is None if it takes undecoded bytes."""
+    """One handler; ``payload`` is None for undecoded bytes."""
 
     name: str
     topic: str
@@ -99,14 +99,14 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     Attributes:
         version: version of the host.
-        roles: the roles that it runs. A process of one role does not know all of them.
+        roles: the roles of the deployment; a process that composed one role may not know all.
         plugins: in the order of their dependencies.
         payloads: topic → schema of its payloads, if a plugin declares it.
         backends: storage kind → the backend's name.
         external: topics and actors that other systems use, as ``topic:NAME`` and ``actor:NAME``.
-        processes: role → how many processes of it run, in all instances.
-        queues: the queues that its workers claim from; None means every queue of its actors.
-        routes: None if they are not known, for example in a worker.
+        processes: role → number of its processes, in all instances.
+        queues: the queues that its workers claim from; None: all queues of its actors.
+        routes: None: unknown, for example in a worker.
         migrations: of all dialects.
         settings: key → digest of its value; empty if the value is or contains a secret.
     """
@@ -163,13 +163,13 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @property
     def consumed(self) -> dict[tuple[str, str], HandlerEntry]:
-        """The handlers that it runs, by topic and group; empty without the role ``consumer``."""
+        """The handlers that its consumers run, by topic and group; empty without that role."""
         handlers = self.handlers if "consumer" in self.roles else ()
         return {(each.topic, each.group): each for each in handlers}
 
     @property
     def ticked(self) -> dict[str, ScheduleEntry]:
-        """The schedules that it runs, by name; empty without the role ``scheduler``."""
+        """The schedules that its scheduler runs, by name; empty without that role."""
         schedules = self.schedules if "scheduler" in self.roles else ()
         return {each.name: each for each in schedules}
 
@@ -182,7 +182,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 def describe(composition: Composition) -> Manifest:
     """Return the manifest of a composition.
 
-    One for a role gives the same :attr:`~Manifest.core`. Only the role ``http`` has routes.
+    A composition for one role has the same :attr:`~Manifest.core`. Only ``http`` has routes.
     """
     host = composition.deployment.host
     return Manifest(
@@ -225,7 +225,7 @@ def encode(manifest: Manifest) -> bytes:
 
 
 def decode(data: bytes | str) -> Manifest:
-    """Decode a manifest; raise ValueError if the data is not one or has another layout."""
+    """Decode a manifest; raise ValueError if the data is invalid or has another layout."""
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
     except msgspec.MsgspecError as error:

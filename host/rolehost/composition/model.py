@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plugin:
-    """One enabled plugin, loaded: its decoded settings or None, and the object with its hooks."""
+    """One enabled plugin: its decoded settings or None; ``module`` is the object with its hooks."""
 
     name: str
     distribution: str
@@ -140,7 +140,7 @@ class Composition:
 
     @property
     def running(self) -> tuple[Role, ...]:
-        """The roles that its instances run: those that ``[fleet] roles`` names, else all."""
+        """The roles that its instances run: ``[fleet] roles``, by default all."""
         chosen = self.deployment.host.fleet.roles
         return self.roles if chosen is None else tuple(r for r in self.roles if r in chosen)
 
@@ -157,8 +157,8 @@ class Composition:
     def without(self, failed: Degraded, *, backends: bool = True) -> Composition:
         """Return the composition without the contributions of a plugin that did not start.
 
-        Its routes answer 503. Its migrations stay, and its items in the extension points of other
-        plugins. Its backends stay unless they failed (``backends`` is False).
+        Its routes answer 503. Its migrations and its items in extension points of other plugins
+        stay. Its backends stay unless they failed (``backends`` is False).
         """
         kept: dict[str, Any] = {}
         for name in (

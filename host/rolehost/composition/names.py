@@ -1,4 +1,4 @@
-"""Names: two contributions cannot have the same one, and some belong to the host."""
+"""Names of contributions: each is unique, and some are reserved for the host."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _UNIQUE: tuple[tuple[str, type[Any], Callable[[Any], str]], ...] = (
 
 
 def check(contributions: Contributions, problems: Problems) -> None:
-    """Report names that are claimed more than once, and names of the host."""
+    """Report names that several contributions claim, and reserved names."""
     for kind, cls, name in _UNIQUE:
         claimed: dict[str, list[Owned[Any]]] = {}
         for owned in contributions.of(cls):
@@ -88,8 +88,8 @@ def _check_migrations(migrations: Sequence[Owned[Migrations]], problems: Problem
 def _check_metrics(metrics: Sequence[Owned[Metric]], problems: Problems) -> None:
     """Report names at ``/metrics`` that are claimed twice, and names of the host.
 
-    Prometheus refuses a scrape in which one name has two meanings, and then has no metric at all.
-    If two counters had one name and one type, only their sum would be known.
+    If one name has two meanings, Prometheus rejects the whole scrape. If two counters had one name
+    and one type, only their sum would be known.
     """
     claimed: dict[str, list[Owned[Metric]]] = {}
     for owned in metrics:
@@ -102,7 +102,7 @@ def _check_metrics(metrics: Sequence[Owned[Metric]], problems: Problems) -> None
     reported: set[tuple[int, ...]] = set()
     for name, claims in claimed.items():
         together = tuple(map(id, claims))
-        # Metrics that have several series in common are one problem.
+        # Report metrics that share several series once.
         if len(claims) > 1 and together not in reported:
             reported.add(together)
             _report_metrics(name, claims, problems)

@@ -12,10 +12,10 @@ from rolehost.suggest import did_you_mean
 def ordered(
     plugins: Sequence[Loaded], problems: Problems, known: Collection[str]
 ) -> tuple[Loaded, ...]:
-    """Sort plugins so that those in ``depends`` and ``after`` come first; ties keep their order.
+    """Sort plugins so that ``depends`` and ``after`` come first; ties keep their order.
 
-    A plugin whose dependency is missing, or that is in a cycle, stays in the result, so that its
-    other problems are found too. ``known`` are the names of all installed plugins.
+    A plugin in a cycle or without its dependency stays in the result, so that its other problems
+    are found too. ``known`` are the names of all installed plugins.
     """
     enabled = {plugin.found.name: plugin for plugin in plugins}
     for plugin in plugins:

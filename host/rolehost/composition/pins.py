@@ -1,12 +1,12 @@
-"""Pins: the distributions a deployment was tested with, by version and content.
+"""Pins: the distributions that a deployment was tested with, by version and content hash.
 
-The content is the files that the distribution's ``RECORD`` lists, as they are on disk, so that
-changes after the installation are detected too. Files that differ between installations are left
+The hash covers the files in the distribution's ``RECORD`` as they are on disk, so that changes
+after the installation are detected too. Files that differ between installations are left
 out: byte code, scripts outside of the packages, :data:`NOTES`. Sources: the specifications
 "Recording installed projects" and "Binary distribution format" of packaging.python.org.
 
-Pins find drift and accidents before anything is imported. They do not protect against a user who
-may write to the installed files, because that user may change Python itself.
+Pins find drift and accidents before anything is imported. They do not protect against a user with
+write access to the installed files, because that user may change Python itself.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _changed(found: Found) -> Iterator[str]:
 
 
 class Pins:
-    """The pins of one deployment. If it names no file of pins, nothing is pinned."""
+    """The pins of one deployment. Without ``[deployment] pins``, nothing is pinned."""
 
     def __init__(self, problems: Problems) -> None:
         self._problems = problems
@@ -129,7 +129,7 @@ def render(pins: Mapping[str, Pin]) -> str:
 
 
 def _files(found: Found) -> Iterator[tuple[str, str, Path]]:
-    """Yield (name, digest, path) of each file in ``RECORD``, sorted; CannotPin if there is none."""
+    """Yield (name, digest, path) of each file in ``RECORD``, sorted; CannotPin if it is missing."""
     folder = Path(found.metadata)
     try:
         text = (folder / "RECORD").read_text("utf-8")

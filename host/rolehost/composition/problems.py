@@ -19,15 +19,15 @@ _DIGITS = re.compile(r"(\d+)")
 class Problems:
     """Every problem found so far.
 
-    ``Problem.who`` says whose fault a problem is: a :class:`~rolehost.errors.Who` names the
-    plugins that have failed, and the deployment may go on without them. Any other text, also one
-    that names a plugin, makes it an error of the operator.
+    The type of ``Problem.who`` says what failed. A :class:`~rolehost.errors.Who` means that its
+    plugins failed, and the deployment may go on without them. Any other text, even if it names a
+    plugin, means an error of the operator.
 
     Attributes:
-        incomplete: some contributions are not known, so that missing ones are not reported.
+        incomplete: some contributions are unknown, so missing ones are not reported.
         warnings: problems that do not keep the deployment from starting.
         owners: name of a loaded plugin → plugin, distribution and version.
-        unknown: plugin and hook, for hooks whose result is not known, because they failed.
+        unknown: (plugin, hook) of hooks that failed, so that their result is unknown.
     """
 
     deployment: Deployment
@@ -46,7 +46,7 @@ class Problems:
 
     @property
     def partial(self) -> bool:
-        """Whether contributions are not known or left out, so a missing one is not reported."""
+        """Whether contributions are unknown or left out, so missing ones are not reported."""
         return self.incomplete or bool(self.degraded)
 
     def whose(self, plugins: Iterable[str]) -> Who:
@@ -70,18 +70,18 @@ class Problems:
         self.found.append(problem(message, who=who or self.who, where=where, **values))
 
     def about(self, owned: Owned[Any] | Iterable[Owned[Any]], message: str, **values: Any) -> None:
-        """Add a problem of contributions, which is the fault of their plugins."""
+        """Add a problem of contributions; it counts as a failure of their plugins."""
         several = [owned] if isinstance(owned, Owned) else list(owned)
         values.setdefault("where", "; ".join(each.location for each in several))
         self.add(message, who=self.whose(each.plugin for each in several), **values)
 
     def sorted(self) -> tuple[Problem, ...]:
-        """Return all problems once each, in an order that never depends on chance."""
+        """Return all problems without duplicates, in a deterministic order."""
         return in_order(self.found)
 
 
 def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """Return problems once each, by source location; numbers in locations count as numbers."""
+    """Return problems without duplicates, in natural sort order of their source locations."""
     return tuple(
         sorted(
             dict.fromkeys(problems),

@@ -1,7 +1,7 @@
-"""Routes: their paths and fields, and routes that cannot be beside each other.
+"""Routes: their paths and fields, and routes that conflict.
 
-The rules are those of Falcon's router, which replaces a route silently if its template is added
-twice, and refuses two names for one path segment only when the server starts.
+The rules follow Falcon's router. It replaces a route silently if its template is added twice. It
+refuses two names for one path segment, but only when the server starts.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _FIELD = re.compile(r"\{([^}:]*)(?::([^}(]*)(?:\(([^}]*)\))?)?\}")
 
 _BRACES = re.compile(r"\{[^{}]*\}")
 
-#: Text that a template cannot have outside of its fields, because no client sends it in a path:
+#: Text that a template cannot have outside of its fields, because clients do not send it in a path:
 #: escapes, characters that end a path or that some programs read as a slash, empty segments, and
-#: segments that clients resolve before they send a path.
+#: dot segments, which clients remove (RFC 3986, 5.2.4).
 _UNREACHABLE = re.compile(r"[%?#\\\s\x00-\x1f\x7f]|//|/\.{1,2}(?=/|\Z)|(?<=.)/\Z")
 
-#: Falcon's converters: the type that each gives to the responder, and its parameters. Falcon
-#: itself is not imported to check a deployment.
+#: Falcon's converters → the type of the responder's argument, and the converter's parameters. A
+#: check does not import Falcon.
 _CONVERTERS: dict[str, tuple[str, str]] = {
     "int": ("int", "num_digits=None, min=None, max=None"),
     "float": ("float", "min=None, max=None, finite=None"),
@@ -38,7 +38,7 @@ _CONVERTERS: dict[str, tuple[str, str]] = {
     "re": ("str", "pattern, group=None"),
 }
 
-#: Names of the types that a parameter is compared by; others are ignored.
+#: Names of the types that are compared with annotations; others are ignored.
 _COMPARED = frozenset({"str", "int", "float", "datetime", "UUID"})
 
 #: Falcon's HTTP and WebDAV methods, and its websocket responder.
@@ -75,7 +75,7 @@ def responders(route: Route) -> dict[str, str]:
 
 
 def check(routes: Sequence[Owned[Route]], problems: Problems) -> None:
-    """Report routes that clash, and routes that could never answer."""
+    """Report routes that conflict, and routes that no request can reach."""
     for owned in routes:
         route = owned.value
         _check_path(owned, problems)
@@ -103,7 +103,7 @@ def _check_path(owned: Owned[Route], problems: Problems) -> None:
 
 
 def _field_problems(path: str) -> Iterator[tuple[str, str, str, str]]:
-    """Yield faults that Falcon would find when the server starts: what, expected, got, fix."""
+    """Yield (error, expected, got, fix); Falcon would find these errors when the server starts."""
     seen: set[str] = set()
     for field in fields_of(path):
         if not field.name.isidentifier():
@@ -141,7 +141,7 @@ def _converter_problems(field: Field) -> Iterator[tuple[str, str, str, str]]:
 def wrong_types(
     responder: Callable[..., Any], fields: Sequence[Field]
 ) -> Iterator[tuple[str, str, str]]:
-    """Yield each parameter whose annotation is another type than its field gives.
+    """Yield each parameter if its annotation differs from the type of its field.
 
     Only plain annotations of the types that converters give are compared.
     """
@@ -164,7 +164,7 @@ def _check_duplicates(routes: Sequence[Owned[Route]], problems: Problems) -> Non
         template = _BRACES.sub("{}", owned.value.path)
         for method in responders(owned.value):
             claimed.setdefault((template, method), []).append(owned)
-    # Several methods of the same routes are one problem.
+    # Report several methods of the same routes once.
     together: dict[tuple[int, ...], list[tuple[str, str]]] = {}
     for key, claims in claimed.items():
         if len(claims) > 1:

@@ -1,4 +1,4 @@
-"""JSON Schemas of types, and whether a value fits one.
+"""JSON Schemas of types, and validation of values.
 
 Covers the part of JSON Schema (https://json-schema.org/draft/2020-12) that msgspec writes.
 """
@@ -34,7 +34,7 @@ def schema_of(kind: Any) -> Schema:
     try:
         made: Schema = _without_prose(msgspec.json.schema(kind, schema_hook=_custom))
     except (TypeError, msgspec.MsgspecError):
-        # Several types have one name, or JSON cannot hold a type.
+        # Several types have one name, or JSON cannot represent a type.
         return {CUSTOM: inspect.formatannotation(kind)}
     return made
 
@@ -60,7 +60,7 @@ def _without_prose(schema: Any) -> Any:
 
 
 def refusal(schema: Schema, value: Any, definitions: Schema | None = None, at: str = "") -> str:
-    """Return why a decoded JSON value does not fit a schema; empty if it does.
+    """Return why a decoded JSON value is not valid for a schema; empty if it is valid.
 
     References are looked up in ``definitions``, by default the schema's own ``$defs``. ``at`` is
     the path of the value in a larger one.
@@ -72,7 +72,7 @@ def refusal(schema: Schema, value: Any, definitions: Schema | None = None, at: s
         if not why:
             return ""
         reasons.append((each, why))
-    # The alternative of the value's own type gives the best reason.
+    # The alternative with the type of the value gives the best reason.
     same = [why for each, why in reasons if is_of(each.get("type"), value)]
     if len(same) == 1:
         return same[0]
@@ -80,7 +80,7 @@ def refusal(schema: Schema, value: Any, definitions: Schema | None = None, at: s
 
 
 def resolved(schema: Schema, definitions: Schema) -> Schema:
-    """Return a schema without a reference at its top."""
+    """Return a schema, its top-level ``$ref`` resolved."""
     while "$ref" in schema:
         schema = definitions[schema["$ref"].rpartition("/")[2]]
     return schema
@@ -99,7 +99,7 @@ def alternatives(schema: Schema, definitions: Schema) -> Iterator[Schema]:
 
 
 def _refuse(schema: Schema, value: Any, defs: Schema, at: str) -> Iterator[str]:
-    """Yield why a value does not fit a schema that is no union and no reference."""
+    """Yield why a value is not valid for a schema that is neither a union nor a reference."""
     it = at or "it"
     kind = schema.get("type")
     if "const" in schema:
@@ -152,7 +152,7 @@ def _beyond(schema: Schema, what: str, size: int, it: str) -> Iterator[str]:
 
 
 def is_of(kind: object, value: object) -> bool:
-    """Return whether a value is of a JSON type."""
+    """Return whether a value has a JSON type."""
     if isinstance(value, bool):
         return kind == "boolean"
     if kind == "integer" and isinstance(value, float):

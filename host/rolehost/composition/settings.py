@@ -1,4 +1,4 @@
-"""The sections of a deployment: decoding the plugins' own, and every value with its origin."""
+"""The sections of a deployment: decoded settings of plugins, and the origin of every value."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from rolehost.suggest import did_you_mean, one_of
 
 
 def settings_of(plugin: Loaded, problems: Problems) -> tuple[Any, bool]:
-    """Return a plugin's decoded settings, and whether they are right.
+    """Return a plugin's decoded settings, and whether they are valid.
 
-    Wrong settings are the operator's error, not the plugin's: going on without the plugin would
-    hide them.
+    Invalid settings are an error of the operator, not of the plugin: a start without the plugin
+    would hide them.
     """
     name = plugin.found.name
     who = str(plugin.found.who)
@@ -83,7 +83,7 @@ def with_origins(deployment: Deployment, plugins: Sequence[Plugin]) -> Deploymen
 
 
 class Effective(NamedTuple):
-    """One setting, ``http.bind``, with its decoded value, which may hold secrets."""
+    """One setting, for example ``http.bind``, with its decoded value, which may hold secrets."""
 
     key: str
     value: Any

@@ -22,8 +22,8 @@ def examine_all(
 ) -> tuple[list[tuple[Path, Composition]], tuple[Problem, ...]]:
     """Compose deployments; return the compositions, and the problems of the others.
 
-    A problem of a file that several deployments include is there once and names all of them.
-    ``environ`` is by default that of the process; ``extra`` as for :func:`compose`.
+    A problem in a file that several deployments include is reported once, for all of them.
+    ``environ`` is by default the environment of the process; ``extra`` is as for :func:`compose`.
     """
     composed: list[tuple[Path, Composition]] = []
     all_problems: list[tuple[Path, Problem]] = []

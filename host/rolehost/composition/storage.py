@@ -13,7 +13,7 @@ from rolehost.composition.problems import Problems
 from rolehost.storage import CAPABILITIES, KINDS, Kind
 from rolehost.suggest import did_you_mean, one_of
 
-#: First-party plugins that offer each kind, for advice.
+#: Storage kind → first-party plugins that offer it, for hints.
 OFFERS: dict[Kind, tuple[str, ...]] = {
     "database": ("embedded", "postgres"),
     "cache": ("embedded", "redis", "memcached"),
@@ -28,7 +28,7 @@ _REQUIREMENT = re.compile(r"([A-Za-z0-9_-]+)(?:\[([^\[\]]*)\])?")
 class Need:
     """One reason to have a storage kind: a contribution or the ``requires`` of a plugin.
 
-    ``plugin`` is empty if the deployment itself asks. The backend must declare ``capabilities``.
+    ``plugin`` is empty if the deployment itself needs it. The backend must have ``capabilities``.
     """
 
     kind: Kind
@@ -45,7 +45,7 @@ def choose(
 ) -> dict[Kind, Owned[Backend]]:
     """Return the backend of each needed kind, in the order of ``KINDS``.
 
-    ``known`` are the names of all installed plugins, for advice.
+    ``known`` are the names of all installed plugins, for hints.
     """
     offered = contributions.of(Backend)
     for owned in offered:
@@ -121,7 +121,7 @@ def needing(composition: Composition, kinds: Collection[Kind]) -> list[str]:
 
 
 def _requirement(plugin: Plugin, text: str) -> tuple[Need | None, list[tuple[str, str]]]:
-    """Read one of a plugin's ``requires``: the need, and pairs of expected syntax and fix."""
+    """Parse an item of ``requires``: return the need, and errors as (expected syntax, fix)."""
     match = _REQUIREMENT.fullmatch(text.strip())
     if match is None:
         return None, [("kind or kind[capability,…]", f"write {KINDS[0]}[…]")]
@@ -184,10 +184,10 @@ def _explain(
         who = problems.whose(plugins)
         problems.add("degraded-storage", where, who=who, kind=kind, why=why, degraded=failed)
     elif problems.incomplete:
-        pass  # a plugin that is not read may offer it
+        pass  # a plugin whose contributions are unknown may offer it
     elif named is None:
         problems.add("missing-storage", where, kind=kind, why=why, advice=_advice(kind, known))
-    elif names or plugins:  # else the file is shared, and other deployments of the fleet have it
+    elif names or plugins:  # else the file is shared, and another deployment has the backend
         problems.add(
             "unknown-backend",
             problems.at(f"storage.{kind}"),
@@ -239,7 +239,7 @@ def _check_ability(owned: Owned[Backend], reasons: Sequence[Need], problems: Pro
 def _check_place(
     owned: Owned[Backend], chosen: Mapping[Kind, Owned[Backend]], problems: Problems
 ) -> None:
-    """Report a backend that keeps its data in another backend that is not chosen."""
+    """Report a backend that is chosen without the backend that holds its data (``within``)."""
     backend = owned.value
     if backend.within is None or problems.incomplete:
         return

@@ -1,4 +1,4 @@
-"""The roles of a deployment, and whether queues, actors and schedules fit each other."""
+"""The roles of a deployment, and checks of queues, actors and schedules."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rolehost.delivery.arguments import Signature
 from rolehost.errors import PayloadError
 from rolehost.suggest import did_you_mean, one_of
 
-#: The contribution that makes a deployment a role, and its name in messages.
+#: Role → the contribution that adds it to a deployment, and its name in messages.
 MAKES: dict[Role, tuple[type, str]] = {
     "http": (Route, "a route"),
     "worker": (Actor, "an actor"),
@@ -23,7 +23,7 @@ MAKES: dict[Role, tuple[type, str]] = {
 
 
 def roles_of(contributions: Contributions, degraded: Collection[Degraded]) -> tuple[Role, ...]:
-    """Return the roles that the contributions make, in the order of ``ROLES``.
+    """Return the roles that the contributions need, in the order of ``ROLES``.
 
     The routes of degraded plugins count too: they answer 503.
     """
@@ -39,7 +39,7 @@ def check(
     roles: Sequence[Role],
     problems: Problems,
 ) -> None:
-    """Report claims, queues, topics and schedules that do not fit the contributions."""
+    """Report roles, queues, topics and schedules that do not match the contributions."""
     _check_claims(roles, contributions, problems)
     _check_queues(contributions, problems)
     elsewhere = {name for plugin in plugins for name in plugin.info.enqueues}
@@ -103,7 +103,7 @@ def _check_actor(
         return
     actor = schedule.actor if found is None else found.value
     if isinstance(actor, str):
-        return  # an actor of another deployment: `rolehost fleet check` knows it
+        return  # an actor of another deployment: `rolehost fleet check` checks it
     if not actor.durable:
         at = f" at {found.location}" if found else ""
         problems.about(owned, "ephemeral-schedule", schedule=schedule.name, actor=name, at=at)

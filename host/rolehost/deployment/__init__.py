@@ -1,7 +1,7 @@
 """Deployment files: TOML with includes, references and overrides, read into typed settings.
 
-A process calls :func:`load`. :func:`read` returns the deployment together with every problem, so
-that ``rolehost check`` can go on and report the problems of the composition too.
+A process calls :func:`load`. ``rolehost check`` calls :func:`read`, which returns the deployment
+with every problem, so that the problems of the composition can be reported too.
 """
 
 from rolehost.deployment.decode import decode, fields_of

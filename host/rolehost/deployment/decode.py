@@ -1,7 +1,7 @@
-"""A section of plain values into its settings type; every wrong key is reported.
+"""Decodes a section into its settings type and reports every wrong key.
 
-msgspec stops at the first error, so each key is decoded by itself, and its messages are
-rewritten for a reader of the file.
+msgspec stops at the first error, so each key is decoded alone. The messages of msgspec are
+rewritten for the author of the file.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def decode(
 ) -> tuple[S | None, list[Problem]]:
     """Decode one section; return the settings, or None, and every problem.
 
-    References in ``values`` are resolved. ``section`` is its dotted name, ``origins`` has the
-    origin of each dotted key. Relative paths, also defaults, start at ``folder``.
+    References in ``values`` are already resolved. ``section`` is its dotted name; ``origins`` maps
+    dotted keys to origins. Relative paths, also defaults, are relative to ``folder``.
     """
     decoder = _Decoder(origins, folder, ProblemList(who))
     settings = decoder.struct(kind, values, section)
@@ -56,7 +56,7 @@ def decode(
 
 
 def location(path: str, origins: Mapping[str, Origin]) -> str:
-    """Return the origin of a key, or of the nearest table around it, and the key."""
+    """Return the origin of a key (or of the nearest table that contains it), and the key."""
     parts = path.split(".")
     around = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
     for name in (*around, f"plugins.{parts[0]}"):
@@ -162,7 +162,7 @@ def _readings(value: Any) -> Iterator[tuple[Any, bool]]:
     """Yield the possible readings of a value, best first, with msgspec's ``strict``.
 
     Text from outside TOML is first read as TOML, then as text, then as text that msgspec may
-    convert to numbers and booleans, and at last as a list with commas between its items.
+    convert to numbers and booleans, and last as a comma-separated list.
     """
     written = holds(value, Written)
     if not written and not holds(value, Secret):
@@ -186,7 +186,7 @@ def _as_toml(text: Written) -> Any:
 
 
 def _item(value: Any, path: str) -> Any:
-    """Return the item at msgspec's path in a list, or the value if that cannot be found."""
+    """Return the list item at msgspec's path, or the value if no such item exists."""
     for index in re.findall(r"\[(\d+)\]", path):
         if isinstance(value, list | tuple) and int(index) < len(value):
             value = value[int(index)]

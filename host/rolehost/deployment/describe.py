@@ -16,7 +16,7 @@ LONGEST = 80
 
 
 def describe_type(kind: Any) -> str:
-    """Return the values that a setting of this type takes: ``a whole number >= 1``."""
+    """Return the accepted values in words, for example ``a whole number >= 1``."""
     # Only messages need this module of msgspec, so a start without problems does not import it.
     import msgspec.inspect as inspect
 

@@ -1,4 +1,4 @@
-"""The files of a deployment and its overrides, as trees whose leaves know their origin."""
+"""The files of a deployment and its overrides, as trees; each leaf has its origin."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class ProblemList(list[Problem]):
 
 
 class Sources:
-    """Reads the texts of a deployment, once each, and keeps them; those in ``kept`` are not read.
+    """Reads each file of a deployment once and keeps its text; ``kept`` are texts that it has.
 
-    A process that is restarted reads the texts that were accepted at the start or at the last
-    reload, not a file that is being edited. Secrets are among them, so they are kept in a file
-    without a name that processes inherit.
+    A restarted process reads the texts that were accepted at the start or at the last reload, not
+    files that are being edited. The texts contain secrets, so they are kept in an anonymous file
+    (without a path), which processes inherit.
     """
 
     def __init__(self, kept: Mapping[str, str] | None = None) -> None:
@@ -57,8 +57,8 @@ class Sources:
 
     @classmethod
     def kept(cls, number: int) -> Sources:
-        """Read the texts from a file descriptor that :meth:`write` has written to."""
-        # ``pread``, because other processes share the position of the open file.
+        """Read the texts that :meth:`write` has written to a file descriptor."""
+        # pread(2), because processes share the offset of the open file.
         return cls(json.loads(os.pread(number, os.fstat(number).st_size, 0)))
 
 
@@ -68,10 +68,10 @@ class Leaf:
 
     Attributes:
         origin: ``file:line``, or the name of the override.
-        folder: where relative ``${file:…}`` references in it start.
+        folder: relative ``${file:…}`` references in it are relative to this folder.
         elements: origins of the elements of a list.
-        typed: False if it was written as text outside TOML, so that the type of its setting
-            decides what it means.
+        typed: False if it was written as text outside TOML; the type of its setting then decides
+            how the text is decoded.
     """
 
     value: Any
@@ -153,7 +153,7 @@ class Files:
         positions: Mapping[tuple[str | int, ...], int],
     ) -> Tree:
         def location(path: tuple[str | int, ...]) -> str:
-            # The keys of an inline table have no line; the table has.
+            # The keys of an inline table are on the line of the table.
             known = (path[:length] for length in range(len(path), 0, -1))
             return f"{file}:{next((positions[part] for part in known if part in positions), 1)}"
 
@@ -183,9 +183,9 @@ def merge(into: Tree, later: Tree) -> None:
 def from_environment(environ: Mapping[str, str], sections: Iterable[str]) -> Tree:
     """Return the overrides of the environment as a tree.
 
-    ``ROLEHOST__SECTION__KEY=value`` sets one key; a ``-`` in the name of one of the known
-    ``sections`` is written ``_``, and more double underscores go into nested tables.
-    ``ROLEHOST__PLUGINS=a,b`` replaces the enabled plugins.
+    ``ROLEHOST__SECTION__KEY=value`` sets one key. Write ``_`` for ``-`` in the name of one of the
+    known ``sections``, and another ``__`` for each nested table. ``ROLEHOST__PLUGINS=a,b`` replaces
+    the enabled plugins.
     """
     known = {name.lower().replace("-", "_"): name for name in sections}
     tree: Tree = {}
@@ -208,6 +208,6 @@ def from_environment(environ: Mapping[str, str], sections: Iterable[str]) -> Tre
 
 
 def plugin_list(names: Sequence[str], origin: str) -> Leaf:
-    """Return a list of enabled plugins that an override gives."""
+    """Return the list of enabled plugins of an override."""
     cleaned = [name.strip() for name in names if name.strip()]
     return Leaf(cleaned, origin, elements=(origin,) * len(cleaned))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-#: The path of a key: names of tables and keys as text, positions in arrays as numbers.
+#: The path of a key: names of tables and keys as text, array indexes as numbers.
 Path = tuple[str | int, ...]
 
 #: A token and its line.

@@ -1,4 +1,4 @@
-"""The deployment as data: the host's own sections, typed, and the plugins' sections, raw."""
+"""The deployment as data: the host's sections, decoded, and the plugins' sections, raw."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rolehost.errors import Problem
 from rolehost.redaction import without
 from rolehost.storage.capabilities import Kind
 
-#: What happens if a plugin fails: nothing is started, or the rest runs without it.
+#: The effect of a plugin's failure: the deployment does not start, or runs without the plugin.
 Failure = Literal["abort", "degrade"]
 
 Positive = Annotated[float, Meta(gt=0)]
@@ -29,14 +29,13 @@ class DeploymentSettings(Settings, frozen=True):
 
     Attributes:
         name: name of the deployment; by default the name of the file without its suffix.
-        environment: ``production`` counts undeclared enqueues and publications, the others
-            refuse them.
+        environment: with ``production``, undeclared enqueues and publications are only counted;
+            otherwise they are errors.
         roles: the roles that this deployment must have; other roles are an error. By default
             they are not checked.
-        migrate: ``run`` applies pending migrations before the roles start (those of the phase
-            *post* only if no process of the fleet is alive), ``check`` refuses to start if
-            migrations of the phase *pre* are pending. The default is ``check`` in production,
-            else ``run``.
+        migrate: ``run`` applies pending migrations before the roles start (phase *post* only if
+            no process of the fleet is alive). ``check`` refuses to start if migrations of the
+            phase *pre* are pending. The default is ``check`` in production, else ``run``.
         pins: file that ``rolehost plugins --pin`` wrote; a plugin that differs from it is not
             imported. By default nothing is pinned.
     """
@@ -56,8 +55,8 @@ class StorageSettings(Settings, frozen=True):
         cache: name of the cache backend; by default the only one that the plugins offer.
         queue: name of the queue backend; by default the only one that the plugins offer.
         stream: name of the stream backend; by default the only one that the plugins offer.
-        optional: kinds that the service can run without, perhaps more slowly: a start does not
-            wait for them, and a process is ready without them. If one refuses the settings, for
+        optional: kinds that the service can run without, perhaps more slowly. A process starts
+            and is ready without them. If one refuses the settings, for
             example the password, the start still fails.
     """
 
@@ -120,7 +119,7 @@ class WorkerSettings(Settings, frozen=True):
     Attributes:
         processes: number of processes.
         threads: number of jobs that one process runs at the same time.
-        queues: queues to take jobs from; by default those of all its actors.
+        queues: queues to take jobs from; by default the queues of all its actors.
         prefetch: maximum number of rows that one process claims ahead of its threads.
         grace: seconds that a running job may take to finish when the process stops; after that
             it is interrupted and handed back, and the attempt is not counted.
@@ -153,7 +152,7 @@ class SchedulerSettings(Settings, frozen=True):
     """``[scheduler]``.
 
     Attributes:
-        lease: seconds that the lease of the leader lasts; a dead leader is replaced after it.
+        lease: seconds of the leader's lease; a dead leader is replaced when it has expired.
     """
 
     lease: Positive = 15.0
@@ -166,8 +165,8 @@ class LimitSettings(Settings, frozen=True):
         declare: seconds for its import, and for each of its declaring hooks. This is wall-clock
             time: on a busy machine a large library may take ten seconds.
         start: seconds for its ``rolehost_start``; at most half of ``[supervisor]
-            start_timeout``, after which the process is killed.
-        stop: seconds for its ``rolehost_stop``; the others are stopped all the same.
+            start_timeout``, after which the supervisor kills the process.
+        stop: seconds for its ``rolehost_stop``; after that the next plugin is stopped.
     """
 
     declare: Positive = 30.0
@@ -199,10 +198,10 @@ class SupervisorSettings(Settings, frozen=True):
         start_timeout: seconds in which a process must become ready; after that it is killed and
             restarted.
         grace: seconds in which all processes must stop; after that they are killed.
-        hang: seconds without progress after which a process is hung: it is logged with the
-            stacks of its threads and makes the deployment unready. It gets TERM, is killed after
-            the grace of its role, and is replaced. Only the time in which the supervisor itself
-            runs counts, so a suspended machine is not a hang. 0 disables this.
+        hang: seconds without progress after which a process is hung. The supervisor logs the
+            stacks of its threads, and the deployment becomes unready. The process gets TERM, is
+            killed after the grace of its role, and is replaced. Only time in which the supervisor
+            itself runs counts, so a suspended machine is not a hang. 0 disables this.
     """
 
     start_timeout: Positive = 60.0
@@ -211,11 +210,11 @@ class SupervisorSettings(Settings, frozen=True):
 
 
 class FleetSettings(Settings, frozen=True):
-    """``[fleet]``: how this deployment runs beside others, for ``rolehost fleet``.
+    """``[fleet]``: facts about this deployment and its fleet, for ``rolehost fleet``.
 
     Attributes:
-        name: name of the fleet. Deployments with other names are another fleet; a deployment
-            without one belongs to the fleet that it is checked with.
+        name: name of the fleet, the same in all its deployments. A deployment without a name
+            belongs to the fleet that it is checked with.
         replicas: number of instances of this deployment (pods, machines); 0 if none run now.
         surge: number of additional instances while a new version rolls out.
         roles: the roles that its instances run, unless ``rolehost run --role`` names others; by
@@ -223,14 +222,14 @@ class FleetSettings(Settings, frozen=True):
         machine: name of the machine where its instances run. Deployments on the same machine may
             share a database file or conflict over an address. By default each instance may run
             on any machine.
-        migrations: how the schema is migrated: ``process``, by one of the processes, if
-            ``deployment.migrate`` allows it; ``job``, by a ``rolehost migrate up`` with this file
-            that runs before them.
-        external: topics and actors whose other side is outside the fleet: ``topic:orders``
-            (published or handled elsewhere), ``actor:reports.build`` (its jobs run elsewhere).
+        migrations: how the schema is migrated. ``process``: one of the processes migrates it, if
+            ``deployment.migrate`` allows it. ``job``: ``rolehost migrate up`` with this file runs
+            before the processes.
+        external: topics and actors that systems outside the fleet use: ``topic:orders`` is
+            published or handled elsewhere, the jobs of ``actor:reports.build`` run elsewhere.
         grace: seconds between TERM and KILL that the orchestrator gives the instances
             (Kubernetes: ``terminationGracePeriodSeconds``), if known.
-        database_connections: connections that the database server has for the fleet, if known.
+        database_connections: connections that the database server allows the fleet, if known.
     """
 
     name: str = ""
@@ -262,11 +261,11 @@ class HostSettings(Settings, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where one value was set: ``deploy/api.toml:12``, ``environment ROLEHOST__HTTP__BIND``,
+    """The source of one value: ``deploy/api.toml:12``, ``environment ROLEHOST__HTTP__BIND``,
     ``--plugins`` or ``default``.
 
-    ``secret``: the value is or contains a secret; a text from a file is one. ``given`` are the
-    texts that references in the value resolved to.
+    ``secret``: the value is or contains a secret, for example a text from a file. ``given``: the
+    texts to which references in the value were resolved.
     """
 
     text: str
@@ -285,12 +284,12 @@ class Deployment:
 
     Attributes:
         path: the file; None for one made in memory.
-        listed: plugins that the files enable, even if an override enables others; their sections
-            are allowed.
-        sections: plugin name → its section as plain values, references resolved to
-            :class:`~rolehost.api.Secret` where the type asks for it.
-        origins: dotted key → where its value came from.
-        on_failure: plugin name → what happens if it fails; the default is ``abort``.
+        listed: plugins that the files enable, also if an override replaces the list; their
+            sections are allowed.
+        sections: plugin name → its section as plain values. References are resolved, to
+            :class:`~rolehost.api.Secret` if the text is from a file.
+        origins: dotted key → the source of its value.
+        on_failure: plugin name → the effect of its failure; the default is ``abort``.
     """
 
     name: str
@@ -303,7 +302,7 @@ class Deployment:
     on_failure: Mapping[str, Failure] = field(default_factory=dict)
 
     def discreet(self, problems: Iterable[Problem]) -> list[Problem]:
-        """Return the problems without the texts that references gave to their settings.
+        """Return the problems with the texts from references removed.
 
         Each ``where`` names its settings: ``origin, section.key`` or ``origin, section``.
         """
@@ -311,7 +310,7 @@ class Deployment:
         return [_discreet(problem, references) for problem in problems]
 
     def may_degrade(self, plugin: str) -> bool:
-        """Return whether the process runs without a plugin that fails."""
+        """Return whether the process may run without a plugin if it fails."""
         return self.on_failure.get(plugin) == "degrade"
 
 

@@ -1,4 +1,4 @@
-"""From a path, the environment and the command line to a :class:`Deployment`."""
+"""Reads a :class:`Deployment` from a path, the environment and the command line."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from rolehost.suggest import did_you_mean
 
 HOST_SECTIONS: dict[str, Any] = {field.name: field.type for field in fields_of(HostSettings)}
 
-#: The table with the rule for each plugin that fails: abort or degrade.
+#: The table with the effect of each plugin's failure: abort or degrade.
 ON_FAILURE = "on_failure"
 
-#: Settings that are names. The value that a variable gives them is shown, unlike others.
+#: Settings that are names. Their values are shown even if they come from a variable.
 NAMES = frozenset({"deployment.name", "fleet.name", "fleet.machine"})
 
 FAILURES = get_args(Failure)
@@ -67,7 +67,7 @@ def read(
     environ: Mapping[str, str] | None = None,
     sources: Sources | None = None,
 ) -> tuple[Deployment, list[Problem]]:
-    """As :func:`load`, but return the problems too. Wrong host sections have their defaults."""
+    """Like :func:`load`, but return the problems too. An invalid host section has its defaults."""
     environ = os.environ if environ is None else environ
     sources = Sources() if sources is None else sources
     problems = ProblemList(f"deployment {path}" if path else "deployment (no file)")
@@ -138,7 +138,7 @@ class _Reader:
         return value
 
     def plugin_names(self, value: Any, node: Leaf | Tree | None) -> tuple[str, ...]:
-        """Return the enabled plugins; the line that enables each of them is an origin."""
+        """Return the enabled plugins; record the line of each plugin as its origin."""
         if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
             if not holds(value, Unresolved):
                 self.add("wrong-type.plugins", PLUGINS, got=describe_value(value))
@@ -172,7 +172,7 @@ class _Reader:
         return tables
 
     def host(self, sections: dict[str, Any], folder: Path) -> HostSettings:
-        """Take the host's sections out and decode them; a wrong one has its defaults."""
+        """Remove the host's sections and decode them; an invalid section has its defaults."""
         decoded: dict[str, Any] = {}
         for name, kind in HOST_SECTIONS.items():
             settings, problems = decode(
@@ -189,7 +189,7 @@ class _Reader:
         return HostSettings(**decoded)
 
     def on_failure(self, values: Mapping[str, Any]) -> dict[str, Failure]:
-        """Return plugin name → what happens if it fails."""
+        """Return plugin name → the effect of its failure."""
         known: dict[str, Failure] = {}
         for name, value in values.items():
             if value in FAILURES:

@@ -22,7 +22,7 @@ _NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?\Z", re.DOTALL)
 
 @final
 class Written(str):
-    """Text written outside TOML: the type of the setting that it fills decides what it means."""
+    """Text from outside TOML; the type of its setting decides how the text is decoded."""
 
     __slots__ = ()
 
@@ -38,9 +38,9 @@ UNRESOLVED = Unresolved()
 
 
 class Resolver:
-    """Replaces references, and keeps their texts, alone and with the text around them.
+    """Replaces references, and keeps their texts, with and without the text around them.
 
-    ``files`` has those from files, ``variables`` those from variables, without the defaults.
+    ``files`` has the texts from files, ``variables`` the texts from variables, without defaults.
     """
 
     def __init__(self, environ: Mapping[str, str], sources: Sources, problems: ProblemList) -> None:
@@ -53,7 +53,7 @@ class Resolver:
     def resolve(self, value: Any, origin: str, folder: Path) -> Any:
         """Return a value with its references replaced, in lists and tables too.
 
-        Relative file references start at ``folder``. Texts with a problem give :data:`UNRESOLVED`.
+        File references are relative to ``folder``. A wrong reference gives :data:`UNRESOLVED`.
         """
         if isinstance(value, str):
             text = self._text(value, origin, folder) if "${" in value else value
@@ -119,7 +119,7 @@ class Resolver:
 
 
 def reveal(value: Any, written: Callable[[Written], Any] = str) -> Any:
-    """Return a value with secrets as text and written texts as ``written`` makes them."""
+    """Return a value with secrets as text; ``written`` converts each :class:`Written` text."""
     if isinstance(value, Secret):
         return value.reveal()
     if isinstance(value, Written):

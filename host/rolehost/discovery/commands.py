@@ -62,7 +62,7 @@ RESERVED = frozenset({*HOST, *OFFERED})
 
 
 def not_installed(name: str) -> str:
-    """Return the error message for a command of ``OFFERED`` whose tool is not installed."""
+    """Return the error message for a command of ``OFFERED`` if its tool is not installed."""
     return (
         f"{name!r} is a command of a distribution that is not installed; "
         f"pip install 'rolehost[{OFFERED[name]}]'"

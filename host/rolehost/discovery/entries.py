@@ -1,8 +1,8 @@
 """Entry points of the group ``rolehost``, read from the metadata of installed distributions.
 
 Source: the entry points and the core metadata specifications of packaging.python.org. Folders
-of the path are read here and not by :mod:`importlib.metadata`, which makes objects of every
-distribution, although most of hundreds have no plugin. It reads everything that is not a folder.
+of the path are read here, because :mod:`importlib.metadata` makes objects of all distributions, and
+most of hundreds have no plugin. It reads the other entries of the path, for example zip files.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from typing import Any, NamedTuple
 from rolehost.discovery.loading import load
 from rolehost.errors import Who
 
-#: Entry-point group of plugins. It stands here and not in :mod:`rolehost.api.hooks`, so that
+#: Entry-point group of plugins. Defined here and not in :mod:`rolehost.api.hooks`, so that
 #: commands can be found without importing the API.
 GROUP = "rolehost"
 
-#: Group in which a distribution lists its plugins that a service may go on without, because they
-#: give no security middleware. Read without importing anything.
+#: Group in which a distribution lists plugins that have no security middleware, so that a service
+#: may run without them. Read without importing anything.
 DEGRADABLE = f"{GROUP}.degradable"
 
 _NAME = re.compile(r"^name:(.*)$", re.MULTILINE | re.IGNORECASE)
@@ -40,12 +40,12 @@ LARGEST = 1 << 16
 
 @dataclass(frozen=True, slots=True, order=True)
 class Found:
-    """One installed plugin, not imported; ``name`` is that of its entry point.
+    """One installed plugin, not imported; ``name`` is the name of its entry point.
 
     Attributes:
         target: ``module`` or ``module:attribute``.
         metadata: the distribution's ``.dist-info`` folder; empty if it is not on disk.
-        degradable: the distribution says that a service may go on without it.
+        degradable: the distribution declares that a service may run without it.
     """
 
     name: str
@@ -68,9 +68,9 @@ class Found:
 def installed(path: Sequence[str] | None = None) -> tuple[Found, ...]:
     """Return every installed plugin, sorted by name, without importing any.
 
-    A distribution that is found twice (an editable install beside its own source folder) counts
-    once: the first on the path, which an import would take. One name in *two* distributions is
-    twice in the result; composing refuses it if it is enabled. ``path`` replaces ``sys.path``.
+    A distribution that is found twice (an editable install and its source folder) is listed once:
+    the first on the path, which an import would use. If *two* distributions have one name, both are
+    listed; :func:`compose` refuses the name if it is enabled. ``path`` replaces ``sys.path``.
     """
     found: list[Found] = []
     seen: set[str] = set()

@@ -1,4 +1,4 @@
-"""Checking a plugin's hooks against the specifications, before any of them is called."""
+"""Checks a plugin's hooks against the specifications before the host calls them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HOOKS = tuple(name for name in vars(Hooks) if name.startswith(PREFIX))
 
 
 def implementation(plugin: Any, hook: str) -> Callable[[Any], Any] | None:
-    """Return a plugin's hook as a callable of the context, even if it has no parameter; or None."""
+    """Return a plugin's hook as a callable that takes the context; None if it has no such hook."""
     function = getattr(plugin, hook, None)
     if function is None or getattr(function, MARK, None) is None:
         return None
@@ -54,7 +54,7 @@ class HookTable:
         try:
             self._manager.register(plugin, name)
         except (pluggy.PluginValidationError, ValueError) as error:
-            # register() leaves the hooks it had added before it raised.
+            # If register() raises, hooks that it has already added stay.
             if self._manager.get_plugin(name) is not None:
                 self._manager.unregister(name=name)
             where = getattr(plugin, "__name__", type(plugin).__name__)
@@ -78,7 +78,7 @@ def line_of(function: Any) -> str:
 
 
 def _routines(plugin: Any, *, host: bool) -> Iterator[tuple[str, Any]]:
-    """Yield functions of a plugin: those with the prefix of the host's hooks, or the others."""
+    """Yield functions of a plugin: with the prefix of the host's hooks, or (not host) without."""
     for name in sorted(dir(plugin)):
         if name.startswith(PREFIX) == host:
             function = getattr(plugin, name, None)
@@ -96,7 +96,7 @@ def _hook_problems(hook: str, function: Any, who: str) -> Iterator[Problem]:
 
 
 def form_problems(hook: str, function: Any, who: str) -> Iterator[Problem]:
-    """Yield the reasons why the host cannot call a function as the hook of its name."""
+    """Yield each reason for which the host cannot call a function as a hook."""
     where = line_of(function)
     options = getattr(function, MARK, None)
     if options is None:

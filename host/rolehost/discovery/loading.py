@@ -1,4 +1,4 @@
-"""Importing one plugin: the lines of an error, and the side effects on the process."""
+"""Imports one plugin; finds the lines of an error and the side effects on the process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rolehost.bounded import Overdue
 from rolehost.errors import ConfigurationError, Problem
 from rolehost.messages import problem
 
-#: Signals whose handlers belong to the host.
+#: Signals that the host handles.
 SIGNALS = tuple(
     getattr(signal, name)
     for name in ("SIGINT", "SIGTERM", "SIGQUIT", "SIGHUP", "SIGCHLD", "SIGUSR1", "SIGUSR2")
@@ -30,8 +30,8 @@ def load(target: str, *, who: str, name: str) -> Any:
     """Import the target of an entry point: ``module`` or ``module:attribute``.
 
     Raises:
-        ConfigurationError: the import raised anything but KeyboardInterrupt, or the attribute
-            is missing.
+        ConfigurationError: the import raised an exception other than KeyboardInterrupt, or the
+            attribute is missing.
         Overdue: the import was interrupted, see :func:`~rolehost.bounded.bounded`.
     """
     module_name, _, attribute = target.partition(":")
@@ -72,7 +72,7 @@ def _import_problem(error: BaseException, target: str, who: str, name: str) -> P
 
 
 def _importing_lines(error: BaseException) -> str:
-    """Return the lines that imported each other; the last one raised."""
+    """Return the import chain as lines; the last line raised the error."""
     lines = [
         f"{frame.filename}:{frame.lineno}"
         for frame in traceback.extract_tb(error.__traceback__)
@@ -88,7 +88,7 @@ def _importing_lines(error: BaseException) -> str:
 class Effects:
     """The side effects of an import.
 
-    ``undone``: the working directory, signal handlers. ``left``: environment variables, threads.
+    ``undone``: working directory, signal handlers. ``left`` as they are: variables, threads.
     """
 
     undone: list[str] = field(default_factory=list)
