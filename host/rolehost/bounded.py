@@ -1,8 +1,8 @@
 """A time limit for code of plugins.
 
 In the main thread a signal interrupts the code: it raises an exception in the frame that hangs.
-In other threads the code runs in a new thread, which is abandoned if it hangs. Neither works for
-C code that never releases the GIL.
+In other threads the code runs in a new thread, which is abandoned if it hangs. Both fail for C
+code that never releases the GIL.
 """
 
 from __future__ import annotations

@@ -155,7 +155,7 @@ def check_socket(path: Path) -> bool:
 
 
 def peer_user(connection: socket.socket) -> int | None:
-    """Return the effective user id of a Unix socket's peer; None: the system has no way.
+    """Return the effective user id of a Unix socket's peer; None: the system does not offer it.
 
     ``SO_PEERCRED`` of unix(7) on Linux, ``LOCAL_PEERCRED`` of unix(4) on macOS and FreeBSD.
     """

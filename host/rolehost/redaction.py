@@ -23,7 +23,7 @@ ANYWHERE = 12
 #: Variables that are words, numbers or paths: many unrelated messages contain them.
 _PLAIN = re.compile(r"[A-Za-z_-]+|[0-9.]+|\.{0,2}/.*", re.DOTALL)
 
-#: Well-known passwords and names of engines: they are not secret, and many messages have them.
+#: Well-known passwords and names of engines: not secret, and frequent words in messages.
 _COMMON = frozenset(
     [
         "admin",

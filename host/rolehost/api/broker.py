@@ -94,8 +94,8 @@ class MessageBroker(dramatiq.Broker):
 class Prefetch:
     """The number of messages that a consumer takes at once.
 
-    It is Dramatiq's prefetch, and more if messages are fast. A consumer does not prefetch more
-    slow messages, because another process may be idle.
+    It is Dramatiq's prefetch, and more if messages are fast. A consumer does not take more slow
+    messages than that, because another process may be idle.
 
     Args:
         most: maximum number of messages that Dramatiq holds at the same time.

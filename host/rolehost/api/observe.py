@@ -74,7 +74,7 @@ class QueueStatistics(msgspec.Struct, frozen=True):
         queue: name of the queue.
         state: ``available``, ``claimed``, ``retrying``, ``running`` or ``scheduled``.
         count: number of jobs.
-        oldest: seconds since the oldest job that can run now became ready; 0.0 without one.
+        oldest: seconds since the oldest job that can run now became ready; 0.0 if no job can run.
     """
 
     queue: str

@@ -26,7 +26,7 @@ class Unique:
             first one began may be missed. A number: for this number of seconds after enqueueing,
             in every state of the job.
         conflict: the change of an existing job that no process has taken yet. ``keep`` (the
-            default): nothing. ``replace``: it gets the new arguments. ``move``: it gets the new
+            default): no change. ``replace``: it gets the new arguments. ``move``: it gets the new
             time, which is now or after ``delay``. A job that runs or has ended does not change.
 
     Raises:

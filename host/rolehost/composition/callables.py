@@ -187,7 +187,7 @@ def _responder_faults(
         yield "a synchronous function", "write async def instead of def"
         return
     names = list(dict.fromkeys(field.name for field in fields))
-    # A middleware may add or remove arguments: then only the first ones are checked.
+    # If a middleware may add or remove arguments, only the first ones are checked.
     keywords = _own_keywords(responder, first) if open_ended else names
     if _mismatch(responder, first, keywords):
         yield _shown(responder), f"use the parameters {', '.join((*first, *names))}"

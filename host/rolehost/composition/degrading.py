@@ -1,4 +1,4 @@
-"""Graceful degradation: which failed plugins a deployment may leave out, by ``[on_failure]``.
+"""Graceful degradation: the failed plugins that a deployment may leave out (``[on_failure]``).
 
 Errors of the operator stay errors. These plugins are never left out: plugins with security
 middleware, the chosen database, and plugins that a plugin without ``degrade`` needs.

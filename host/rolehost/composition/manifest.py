@@ -106,7 +106,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         external: topics and actors that other systems use, as ``topic:NAME`` and ``actor:NAME``.
         processes: role → number of its processes, in all instances.
         queues: the queues that its workers claim from; None: all queues of its actors.
-        routes: None: unknown, for example in a worker.
+        routes: None if they are unknown, for example in a worker.
         migrations: of all dialects.
         settings: key → digest of its value; empty if the value is or contains a secret.
     """

@@ -33,7 +33,7 @@ class ProblemList(list[Problem]):
 
 
 class Sources:
-    """Reads each file of a deployment once and keeps its text; ``kept`` are texts that it has.
+    """Reads each file of a deployment once and keeps its text; ``kept``: texts read before.
 
     A restarted process reads the texts that were accepted at the start or at the last reload, not
     files that are being edited. The texts contain secrets, so they are kept in an anonymous file

@@ -56,8 +56,8 @@ class StorageSettings(Settings, frozen=True):
         queue: name of the queue backend; by default the only one that the plugins offer.
         stream: name of the stream backend; by default the only one that the plugins offer.
         optional: kinds that the service can run without, perhaps more slowly. A process starts
-            and is ready without them. If one refuses the settings, for
-            example the password, the start still fails.
+            and is ready without them. If one refuses the settings, for example the password, the
+            start still fails.
     """
 
     database: str | None = None

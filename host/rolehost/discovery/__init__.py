@@ -1,7 +1,7 @@
 """Finds the installed plugins without importing them, and imports the enabled plugins.
 
 An entry point of the group ``rolehost`` is a plugin. :func:`installed` reads only metadata, so it
-also lists a plugin that cannot be imported. :meth:`Found.load` imports the plugin; its errors name the
+also lists plugins that cannot be imported. :meth:`Found.load` imports a plugin; its errors name the
 plugin, distribution, version and the line that raised.
 """
 

@@ -1,8 +1,8 @@
 """Entry points of the group ``rolehost``, read from the metadata of installed distributions.
 
-Source: the entry points and the core metadata specifications of packaging.python.org. Folders
-of the path are read here, because :mod:`importlib.metadata` makes objects of all distributions, and
-most of hundreds have no plugin. It reads the other entries of the path, for example zip files.
+Source: the entry points and the core metadata specifications of packaging.python.org. This module
+reads the folders of the path, because :mod:`importlib.metadata` creates an object for each of
+hundreds of distributions. It uses that module for other entries of the path, for example zip files.
 """
 
 from __future__ import annotations

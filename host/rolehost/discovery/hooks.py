@@ -23,7 +23,7 @@ HOOKS = tuple(name for name in vars(Hooks) if name.startswith(PREFIX))
 
 
 def implementation(plugin: Any, hook: str) -> Callable[[Any], Any] | None:
-    """Return a plugin's hook as a callable that takes the context; None if it has no such hook."""
+    """Return a hook as a callable of the context, also if it takes no argument; None: no hook."""
     function = getattr(plugin, hook, None)
     if function is None or getattr(function, MARK, None) is None:
         return None
@@ -78,7 +78,7 @@ def line_of(function: Any) -> str:
 
 
 def _routines(plugin: Any, *, host: bool) -> Iterator[tuple[str, Any]]:
-    """Yield functions of a plugin: with the prefix of the host's hooks, or (not host) without."""
+    """Yield functions of a plugin with the prefix of the host's hooks; not ``host``: without it."""
     for name in sorted(dir(plugin)):
         if name.startswith(PREFIX) == host:
             function = getattr(plugin, name, None)
