@@ -51,7 +51,7 @@ class Job(msgspec.Struct, frozen=True):
 class UnitOfWork(Protocol):
     """One database transaction, with the jobs and events that are written in it.
 
-    Rows, jobs and events commit together or not at all::
+    Rows, jobs and events commit together or not at all (transactional outbox)::
 
         with services.unit_of_work() as work:
             Order.create(number=7)

@@ -1,4 +1,4 @@
-"""Calling the declaring hooks of plugins, and checking their results."""
+"""Calls the declaring hooks of plugins and checks their results."""
 
 from __future__ import annotations
 

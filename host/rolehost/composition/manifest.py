@@ -131,7 +131,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def hash(self) -> str:
-        """Twelve hex digits of the whole manifest."""
+        """Hash of the whole manifest, twelve hex digits."""
         return _digest(self)
 
     @cached_property
@@ -141,7 +141,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def config(self) -> str:
-        """Twelve hex digits of its settings."""
+        """Hash of its settings, twelve hex digits."""
         return _digest(self.settings)
 
     @property

@@ -29,7 +29,7 @@ _fields: dict[Any, tuple[msgspec.structs.FieldInfo, ...]] = {}
 
 
 def fields_of(kind: Any) -> tuple[msgspec.structs.FieldInfo, ...]:
-    """Return the fields of a settings type; PERF: msgspec reads the annotations each time."""
+    """Return the fields of a settings type. PERF: msgspec reads the annotations at every call."""
     found = _fields.get(kind)
     if found is None:
         found = _fields[kind] = msgspec.structs.fields(kind)

@@ -1,9 +1,9 @@
 """The commands of the host and of installed tools, by name, without importing them.
 
-A tool is a distribution with an entry point of the group ``rolehost.commands``. It names a module
-with a mapping ``COMMANDS``: name → (``module:attribute`` of a click command, one line for the
-help). The module imports only what the help needs. A name of two words is a subcommand
-of one of the host's groups, for example ``plugins grade``.
+A tool is a distribution with an entry point of the group ``rolehost.commands``. The entry point
+names a module with a mapping ``COMMANDS``: name → (``module:attribute`` of a click command, one
+line for the help). The module must not import the commands. A name of two words is a subcommand of
+one of the host's groups, for example ``plugins grade``.
 """
 
 from __future__ import annotations

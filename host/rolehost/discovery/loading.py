@@ -88,7 +88,7 @@ def _importing_lines(error: BaseException) -> str:
 class Effects:
     """The side effects of an import.
 
-    ``undone``: working directory, signal handlers. ``left`` as they are: variables, threads.
+    ``undone`` (reverted): working directory, signal handlers. ``left``: variables, threads.
     """
 
     undone: list[str] = field(default_factory=list)
