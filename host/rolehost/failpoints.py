@@ -149,7 +149,7 @@ def _action(text: str) -> Action:
         known = [*_ACTIONS, "delay=SECONDS"]
         raise UnknownFailpoint(_unknown("failpoint action", text, known))
     length = _number(seconds)
-    if not length >= 0:  # also for NaN
+    if not length >= 0:  # `not`, so that NaN is refused
         raise UnknownFailpoint(f"{text!r}: a delay is delay=SECONDS, for example delay=0.5")
     return lambda _name: time.sleep(length)
 

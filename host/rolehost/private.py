@@ -38,7 +38,7 @@ def private_folder(path: Path) -> Path:
         The path.
 
     Raises:
-        NotPrivate: the path is not a folder (also if it is a symbolic link), belongs to another
+        NotPrivate: the path is not a folder (or is a symbolic link), belongs to another
             user, or other users can use it.
         OSError: the folder cannot be made.
     """
@@ -97,8 +97,8 @@ def private_file(path: Path) -> int:
         A file descriptor, not inherited by programs that this process executes.
 
     Raises:
-        NotPrivate: the path belongs to another user, or is not a regular file (also if it is a
-            symbolic link).
+        NotPrivate: the path belongs to another user, is not a regular file, or is a symbolic
+            link.
         OSError: the file cannot be opened or made.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK

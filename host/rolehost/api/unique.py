@@ -12,7 +12,7 @@ from rolehost.api import values
 class Unique:
     """Allows at most one job with a text; an option of :meth:`UnitOfWork.enqueue`.
 
-    A unique index of the database enforces it, also between processes that enqueue at the same
+    A unique index of the database enforces it, even if several processes enqueue at the same
     time. If ``enqueue`` returns an existing job, that job does not start before the transaction
     has committed, so it sees everything that the transaction wrote. Since plugin API 2.
 

@@ -60,7 +60,7 @@ def _mismatch(
 
 
 def _is_coroutine(fn: Any) -> bool:
-    """Return whether calling a function makes a coroutine, also for partials and ``__call__``."""
+    """Return whether calling a function makes a coroutine, including partials and ``__call__``."""
     fn = _bare(fn)
     return callable(fn) and (
         inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(type(fn).__call__)
@@ -78,7 +78,7 @@ def check(contributions: Contributions, problems: Problems) -> None:
     middleware = contributions.of(Middleware)
     for owned in middleware:
         _check_middleware(owned, problems)
-    # Falcon lets such a middleware add arguments for the responder, and remove some.
+    # process_resource may add and remove arguments of the responder.
     open_ended = any(hasattr(each.value.component, "process_resource") for each in middleware)
     for owned in contributions.of(Route):
         _check_route(owned, problems, open_ended=open_ended)

@@ -30,7 +30,7 @@ class Selection:
         self.extra = extra
         self.installed = installed() if found is None else tuple(found)
         self.known = {found.name for found in self.installed} | set(extra)
-        #: Plugin name → imported module; also for plugins that failed after the import.
+        #: Plugin name → imported module, including plugins that failed after the import.
         self.modules: dict[str, Any] = {}
         self._hooks = HookTable()
         self._pins = Pins(problems)

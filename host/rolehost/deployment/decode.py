@@ -48,7 +48,7 @@ def decode(
     """Decode one section; return the settings, or None, and every problem.
 
     References in ``values`` are already resolved. ``section`` is its dotted name; ``origins`` maps
-    dotted keys to origins. Relative paths, also defaults, are relative to ``folder``.
+    dotted keys to origins. Relative paths, including defaults, are relative to ``folder``.
     """
     decoder = _Decoder(origins, folder, ProblemList(who))
     settings = decoder.struct(kind, values, section)

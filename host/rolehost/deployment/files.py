@@ -64,7 +64,7 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A value as it was written: anything in TOML except a table. Lists are leaves.
+    """A value as it was written: any TOML value except a table. Lists are leaves.
 
     Attributes:
         origin: ``file:line``, or the name of the override.

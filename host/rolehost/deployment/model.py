@@ -284,7 +284,7 @@ class Deployment:
 
     Attributes:
         path: the file; None for one made in memory.
-        listed: plugins that the files enable, also if an override replaces the list; their
+        listed: plugins that the files enable, even if an override replaces the list; their
             sections are allowed.
         sections: plugin name → its section as plain values. References are resolved, to
             :class:`~rolehost.api.Secret` if the text is from a file.

@@ -23,7 +23,7 @@ HOOKS = tuple(name for name in vars(Hooks) if name.startswith(PREFIX))
 
 
 def implementation(plugin: Any, hook: str) -> Callable[[Any], Any] | None:
-    """Return a hook as a callable of the context, also if it takes no argument; None: no hook."""
+    """Return a hook as a callable of the context, even if it takes no argument; None: no hook."""
     function = getattr(plugin, hook, None)
     if function is None or getattr(function, MARK, None) is None:
         return None
