@@ -69,8 +69,8 @@ def installed(path: Sequence[str] | None = None) -> tuple[Found, ...]:
     """Return every installed plugin, sorted by name, without importing any.
 
     A distribution that is found twice (an editable install and its source folder) is listed once:
-    the first on the path, which an import would use. If *two* distributions have one name, both are
-    listed; :func:`compose` refuses the name if it is enabled. ``path`` replaces ``sys.path``.
+    the first on the path, which an import would use. If *two* distributions have a plugin of one
+    name, both are listed; composing refuses the name if enabled. ``path`` replaces ``sys.path``.
     """
     found: list[Found] = []
     seen: set[str] = set()
