@@ -30,7 +30,7 @@ class NotPrivate(StartError):
 
 
 def private_folder(path: Path) -> Path:
-    """Make a folder that only the current user can use (mode 0700), if it does not exist.
+    """Create a folder that only the current user can use (mode 0700), if it does not exist.
 
     Since plugin API 2.
 
@@ -40,7 +40,7 @@ def private_folder(path: Path) -> Path:
     Raises:
         NotPrivate: the path is not a folder (or is a symbolic link), belongs to another
             user, or other users can use it.
-        OSError: the folder cannot be made.
+        OSError: the folder cannot be created.
     """
     _make_folder(path, parents=False)
     try:
@@ -58,7 +58,7 @@ def private_folder(path: Path) -> Path:
 
 
 def safe_folder(path: Path) -> Path:
-    """Make a folder for private files, if it does not exist; other users may list it.
+    """Create a folder for private files, if it does not exist; other users may list it.
 
     A new folder gets the mode 0700, and so do missing folders above it. In a folder that exists,
     other users cannot open private files, and this function checks that they cannot replace them.
@@ -70,7 +70,7 @@ def safe_folder(path: Path) -> Path:
     Raises:
         NotPrivate: the path is not a folder, belongs to neither the current user nor root, or every
             user can replace files in it (writable by all, without the sticky bit).
-        OSError: the folder cannot be made.
+        OSError: the folder cannot be created.
     """
     _make_folder(path, parents=True)
     found = path.stat()
@@ -88,7 +88,7 @@ def safe_folder(path: Path) -> Path:
 def private_file(path: Path) -> int:
     """Open a file for reading and writing that only the current user can open (mode 0600).
 
-    A missing file is made. If the current user owns the file and other users can open it, its
+    A missing file is created. If the current user owns the file and other users can open it, its
     mode is changed. Never use it on a file that SQLite has open: closing any descriptor of a file
     drops SQLite's locks (https://www.sqlite.org/howtocorrupt.html, section 2.2). Since plugin
     API 2.
@@ -99,7 +99,7 @@ def private_file(path: Path) -> int:
     Raises:
         NotPrivate: the path belongs to another user, is not a regular file, or is a symbolic
             link.
-        OSError: the file cannot be opened or made.
+        OSError: the file cannot be opened or created.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
@@ -140,7 +140,7 @@ def bind_private(listener: socket.socket, path: Path) -> None:
     mode afterwards: use a private folder there. Since plugin API 2.
 
     Raises:
-        OSError: the address is in use, or the socket cannot be made.
+        OSError: the address is in use, or the socket cannot be created.
     """
     with suppress(OSError):  # only Linux allows this before bind(2)
         os.fchmod(listener.fileno(), 0o600)

@@ -82,7 +82,7 @@ class UnitOfWork(Protocol):
             key: 1 to 600 characters. Jobs with the same key run one after the other, in the order
                 in which they were enqueued. None: no order.
             unique: a text of 1 to 600 characters. If a job with this text exists and no process
-                has taken it yet, no second job is made. See :class:`Unique` for other rules.
+                has taken it yet, no second job is created. See :class:`Unique` for other rules.
             priority: a 32-bit integer; lower numbers run first. None: the priority of the actor.
             arguments: arguments of the actor, by name. Each has the annotated type, or the JSON
                 form of that type. Together they have at most 1 MiB as JSON and 100 levels, and no
@@ -136,7 +136,7 @@ class UnitOfWork(Protocol):
 class Services(Protocol):
     """The services of a process for its plugins. Thread-safe.
 
-    Each service is made when it is first used; all are closed in reverse order at the end.
+    Each service is created at its first use; all are closed in reverse order at the end.
     """
 
     @property
@@ -372,7 +372,7 @@ class Services(Protocol):
 
         Args:
             service_type: type by which :meth:`get` finds the service.
-            factory: makes the service; called once in a process, at the first :meth:`get`.
+            factory: creates the service; called once in a process, at the first :meth:`get`.
             close: called with the service at the end of the process, in reverse order of creation.
 
         Raises:
