@@ -163,7 +163,8 @@ def database_away(
 
     @contextmanager
     def block() -> Iterator[None]:
-        backend, peewee = type(database).__mro__[1], type(database.peewee).__mro__[1]
+        # Below the subclasses with the rules of units of work: one of a backend, two of peewee.
+        backend, peewee = type(database).__mro__[1], type(database.peewee).__mro__[2]
         with monkeypatch.context() as patched:
             patched.setattr(backend, "read", away)
             patched.setattr(peewee, "execute_sql", away)
