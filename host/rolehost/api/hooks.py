@@ -135,7 +135,7 @@ class Hooks:
         Returns:
             One :class:`PluginInfo`; None is an error.
 
-        Since plugin API 1. Used by every plugin.
+        Since plugin API 1.
         """
         raise NotImplementedError  # a specification, never called
 
@@ -146,7 +146,7 @@ class Hooks:
         Returns:
             Backends; None: no backends.
 
-        Since plugin API 1. Used by ``embedded``.
+        Since plugin API 1.
         """
 
     @hookspec
@@ -156,7 +156,7 @@ class Hooks:
         Returns:
             Migrations; None: no migrations.
 
-        Since plugin API 1. Used by ``webhooks-api``.
+        Since plugin API 1.
         """
 
     @hookspec
@@ -168,7 +168,7 @@ class Hooks:
         Returns:
             Topics; None: no topics.
 
-        Since plugin API 1. Used by ``webhooks-ingest``.
+        Since plugin API 1.
         """
 
     @hookspec
@@ -182,7 +182,7 @@ class Hooks:
         Returns:
             Routes, error formats and at most one authentication; None: no contributions.
 
-        Since plugin API 1. Used by ``webhooks-api``, ``ops``, ``openapi``.
+        Since plugin API 1.
         """
 
     @hookspec
@@ -192,7 +192,7 @@ class Hooks:
         Returns:
             Middleware; None: no middleware.
 
-        Since plugin API 1. Used by the reference plugin in ``tests/plugins``.
+        Since plugin API 1.
         """
 
     @hookspec
@@ -202,7 +202,7 @@ class Hooks:
         Returns:
             Actors; None: no actors.
 
-        Since plugin API 1. Used by ``webhooks-delivery``.
+        Since plugin API 1.
         """
 
     @hookspec
@@ -212,7 +212,7 @@ class Hooks:
         Returns:
             Handlers; None: no handlers.
 
-        Since plugin API 1. Used by ``webhooks-ingest``.
+        Since plugin API 1.
         """
 
     @hookspec
@@ -222,7 +222,7 @@ class Hooks:
         Returns:
             Schedules; None: no schedules.
 
-        Since plugin API 1. Used by ``webhooks-delivery``.
+        Since plugin API 1.
         """
 
     @hookspec
@@ -232,7 +232,7 @@ class Hooks:
         Returns:
             Checks; None: no checks.
 
-        Since plugin API 1. Used by ``webhooks-delivery``.
+        Since plugin API 1.
         """
 
     @hookspec
@@ -242,7 +242,7 @@ class Hooks:
         Returns:
             Commands; None: no commands.
 
-        Since plugin API 1. Used by ``webhooks-api``.
+        Since plugin API 1.
         """
 
     @hookspec
@@ -254,7 +254,7 @@ class Hooks:
         plugin, and the plugins that have started are stopped in reverse order. If ``[on_failure]``
         allows it, the process runs without the plugin instead.
 
-        Since plugin API 1. Used by ``ops``, ``webhooks-delivery``.
+        Since plugin API 1.
         """
 
     @hookspec
@@ -263,7 +263,8 @@ class Hooks:
 
         If the hook raises an exception or takes longer than ``[limits] stop``, the error is logged
         and the other plugins are stopped.
-        Since plugin API 1. Used by ``ops``.
+
+        Since plugin API 1.
         """
 
 

@@ -27,7 +27,8 @@ log = logging.getLogger("rolehost.caching")
 
 T = TypeVar("T")
 
-#: Seconds between two checks for the value of another process: at first, and at most.
+#: Seconds between two checks for the value of another process, at first and in the end, apart
+#: from jitter.
 _FIRST_LOOK, _LAST_LOOK = 0.005, 0.1
 
 #: The largest value of -ln(1 - x) for a double below 1: 53 ln 2, rounded up.

@@ -121,7 +121,7 @@ def cached(
         @cached(ttl=60)
         def rate(services: Services, currency: str) -> Rate: ...
 
-        rate(services, "EUR")  # computed at most once a minute in the whole deployment
+        rate(services, "EUR")  # about once a minute, if the cache is shared
         rate.forget(services, "EUR")
         rate.values(services).invalidate()
 

@@ -43,7 +43,7 @@ class Guard:
     ) -> None:
         self.cache = cache
         self.recorder = recorder
-        #: Whether the last call failed; read before each call, without the lock.
+        #: Whether the circuit breaker is open; read before each call, without the lock.
         self.failing = False
         self._clock = clock
         self._lock = threading.Lock()

@@ -25,8 +25,9 @@ from rolehost.supervisor.plan import MIGRATE, ProcessPlan, become_supervisor
 def run(context: Context, only: tuple[str, ...]) -> int:
     """Run all roles of a deployment in the foreground.
 
-    The deployment is checked first, and pending migrations are applied; with deployment.migrate =
-    "check" they are an error. TERM or Ctrl-C drains and stops; a second one stops at once.
+    The deployment is checked first, and pending migrations are applied; in production, or with
+    deployment.migrate = "check", they are an error. TERM or Ctrl-C drains and stops; a second
+    one stops at once.
     """
     began = time.monotonic()
     composition = context.composition

@@ -1,6 +1,6 @@
 """The protection of each route, decided once for a composition.
 
-If nothing protects a route, the deployment may bind only loopback addresses.
+A route that nothing protects is open to local requests only, and keeps the deployment on loopback.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _check_bind(
         return
     unprotected = [owned for owned in routes if access_of(owned, given, http) == "local"]
     if unprotected:
-        # The address may come from a reference, so it is not shown.
+        # The address may come from a reference, so the message does not repeat it.
         where = problems.at("http.bind")
         problems.add("unauthenticated-routes", where, routes=_named(unprotected))
 

@@ -99,7 +99,7 @@ CRITERIA: tuple[Criterion, ...] = (
         name="api-current",
         level="gold",
         what="it says the plugin API of this host",
-        advice="read what changed in docs/hooks.md, change it, and raise api in the PluginInfo",
+        advice="read CHANGELOG.md, adapt the plugin, and raise api in its PluginInfo",
     ),
     Criterion(
         name="lazy-backends",
