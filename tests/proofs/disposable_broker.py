@@ -70,9 +70,9 @@ FULL = Size(
     hold=1.0, salvos=40, kills=5, within=2.0, settings="",
 )  # fmt: skip
 SHORT = Size(
-    rate=8.0, webhooks=2.0, flushes=2, between=2.0, away=3.0, frozen=6.0, roles=("worker",),
+    rate=8.0, webhooks=2.0, flushes=2, between=2.0, away=3.0, frozen=10.0, roles=("worker",),
     hold=1.0, salvos=2, kills=5, within=2.0,
-    # So that a process can be frozen longer than its lease within a short run.
+    # A process is frozen for longer than its lease and the interval of sweeps (5 s) together.
     settings="[delivery]\nlease = 3.0\nheartbeat = 1.0\n",
 )  # fmt: skip
 
