@@ -123,7 +123,7 @@ class RequestScope(Scope):
             return None
         first, status, headers, body = rows[0]
         if bytes(first) != self._fingerprint:
-            raise IdempotencyConflict("this idempotency key was used with another request body")
+            raise IdempotencyConflict("this idempotency key was used with another request")
         if status is None:
             raise IdempotencyInProgress("a request with this idempotency key is running")
         fields = msgspec.json.decode(bytes(headers), type=dict[str, str])
