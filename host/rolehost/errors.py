@@ -8,25 +8,6 @@ from dataclasses import asdict, dataclass
 from rolehost.redaction import masked
 
 
-class Who(str):
-    """The text for one or more plugins in messages, with their names.
-
-    Attributes:
-        plugins: names of the plugins, as in a deployment.
-    """
-
-    plugins: tuple[str, ...]
-
-    def __new__(cls, text: str, plugins: Iterable[str]) -> Who:
-        """Make an instance from a text and the names of the plugins."""
-        made = super().__new__(cls, text)
-        made.plugins = tuple(plugins)
-        return made
-
-    def __reduce__(self) -> tuple[type[Who], tuple[str, tuple[str, ...]]]:
-        return type(self), (str(self), self.plugins)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
     """One error in a deployment or a plugin, with everything that is needed to fix it.

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import msgspec
 import pytest
 from rolehost.api import PayloadError, actor
-from rolehost.delivery.arguments import DEEPEST, LARGEST, Signature, check
+from rolehost.delivery.arguments import LARGEST, MAX_DEPTH, Signature, check
 
 
 class Colour(enum.StrEnum):
@@ -101,7 +101,7 @@ def itself():
         ("anything", {1.5: {None}, "x": math.nan}, "nan"),
         ("anything", {"a": {math.nan: 1}}, "JSON cannot hold nan"),
         ("anything", {"a\0": 1}, "a\\0"),
-        ("anything", nested(DEEPEST + 1), "levels deep"),
+        ("anything", nested(MAX_DEPTH + 1), "levels deep"),
         ("anything", nested(100_000), "levels deep"),
         ("anything", itself(), "contains itself"),
         ("anything", Handle(), "unsupported"),
@@ -136,7 +136,7 @@ def test_what_does_not_fit_is_refused_with_actor_and_argument(name, value, why):
         ("amount", decimal.Decimal("1.10")),
         ("anything", {"a": [None, True, 2**63]}),
         ("untyped", "[" * 1000),
-        ("anything", nested(DEEPEST - 1)),
+        ("anything", nested(MAX_DEPTH - 1)),
     ],
 )
 def test_what_is_accepted_is_read_as_it_was_given(name, value):

@@ -117,7 +117,7 @@ def test_an_outcome_that_avoids_its_check_is_checked_when_it_is_used(bench):
         {"base": "5"},
         {"base": math.nan},
         {"factor": math.inf},
-        {"longest": -1},
+        {"max_delay": -1},
         {"delays": (1, "2")},
         {"delays": 5},
         {"jitter": 1.1},
@@ -131,7 +131,7 @@ def test_a_retry_policy_is_checked_where_it_is_made(options):
 
 
 def test_a_delay_that_grows_beyond_what_a_float_holds_is_the_longest(bench):
-    policy = RetryPolicy(base=1e9, factor=1e9, longest=7.0, jitter=0)
+    policy = RetryPolicy(base=1e9, factor=1e9, max_delay=7.0, jitter=0)
     assert policy.delay(1_000_000, bench.runtime.random) == 7.0
 
 

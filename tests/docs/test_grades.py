@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from rolehost.discovery import Found, installed
+from rolehost.discovery import InstalledPlugin, installed
 from rolehost_testing.grading import LEVELS, Grade, grade, judging
 
 from scripts.generate_docs import OWN
@@ -19,7 +19,7 @@ from scripts.grades_page import PAGE, put
 from tests.proofs.kit import ROOT
 
 
-def source_of(found: Found) -> Path | None:
+def source_of(found: InstalledPlugin) -> Path | None:
     """The folder of one of our distributions in this tree."""
     name = found.distribution.removeprefix("rolehost-")
     return next(
@@ -28,7 +28,7 @@ def source_of(found: Found) -> Path | None:
     )
 
 
-def ours() -> list[Found]:
+def ours() -> list[InstalledPlugin]:
     return [found for found in installed() if found.distribution in OWN]
 
 

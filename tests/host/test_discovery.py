@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from rolehost.discovery import Found, installed
+from rolehost.discovery import InstalledPlugin, installed
 from rolehost.discovery.hooks import HookTable, implementation
 from rolehost.errors import ConfigurationError
 from rolehost.suggest import did_you_mean
@@ -15,13 +15,13 @@ from tests.check.casefile import install
 from tests.host.installed import plugin, write_plugin
 
 
-def found(site: Path) -> list[Found]:
+def found(site: Path) -> list[InstalledPlugin]:
     return list(installed([str(site)]))
 
 
 def test_a_plugin_is_found_with_distribution_version_and_target(tmp_path):
     write_plugin(tmp_path, "acme", version="1.2")
-    assert found(tmp_path) == [Found("acme", "acme-plugin", "1.2", "acme")]
+    assert found(tmp_path) == [InstalledPlugin("acme", "acme-plugin", "1.2", "acme")]
 
 
 def test_finding_imports_nothing(tmp_path, monkeypatch):
@@ -67,9 +67,9 @@ def test_entry_points_of_other_groups_are_left_alone(tmp_path):
 def test_loading_returns_the_module_or_the_object_that_is_named(tmp_path, monkeypatch):
     write_plugin(tmp_path, "acme_loaded", "class Inner:\n    thing = 5\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    module = Found("a", "d", "1", "acme_loaded").load()
+    module = InstalledPlugin("a", "d", "1", "acme_loaded").load()
     assert module is sys.modules["acme_loaded"]
-    assert Found("a", "d", "1", "acme_loaded:Inner.thing").load() == 5
+    assert InstalledPlugin("a", "d", "1", "acme_loaded:Inner.thing").load() == 5
 
 
 def test_an_import_that_raises_names_plugin_distribution_version_and_line(tmp_path, monkeypatch):
@@ -77,7 +77,7 @@ def test_an_import_that_raises_names_plugin_distribution_version_and_line(tmp_pa
     write_plugin(tmp_path, "acme_outer", "import acme_inner")
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(ConfigurationError) as raised:
-        Found("acme_outer", "acme-plugin", "1.0", "acme_outer").load()
+        InstalledPlugin("acme_outer", "acme-plugin", "1.0", "acme_outer").load()
     (problem,) = raised.value.problems
     assert problem.who == "plugin acme_outer (acme-plugin 1.0)"
     assert problem.where.endswith("acme_inner.py:2")
@@ -88,7 +88,7 @@ def test_a_syntax_error_is_reported_with_its_own_line(tmp_path, monkeypatch):
     write_plugin(tmp_path, "acme_syntax", "x = 1\ny = = 2\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(ConfigurationError) as raised:
-        Found("acme_syntax", "acme-plugin", "1.0", "acme_syntax").load()
+        InstalledPlugin("acme_syntax", "acme-plugin", "1.0", "acme_syntax").load()
     assert raised.value.problems[0].where.endswith("acme_syntax.py:2")
 
 

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from rolehost.api import PLUGIN_API, PluginInfo, Route, hookimpl, load_json
 from rolehost.api.http import decode
-from rolehost.api.json import DEEPEST
+from rolehost.api.json import MAX_DEPTH
 from rolehost_testing.kit import Host, open_host
 
 
@@ -113,7 +113,7 @@ def test_a_number_out_of_range_is_a_mistake_of_the_client(here: Host, number: by
 
 
 def test_nesting_is_counted_outside_of_texts_and_the_limit_is_exact() -> None:
-    deepest = b"[" * DEEPEST + b"]" * DEEPEST
+    deepest = b"[" * MAX_DEPTH + b"]" * MAX_DEPTH
     load_json(deepest)
     load_json(b"[" + b",".join([b"[[]]"] * 1000) + b"]")
     load_json(b'["' + b"[" * 1000 + b'\\"[[[", "\\\\", "[[' + b"{" * 1000 + b'"]')

@@ -98,7 +98,7 @@ def _info(fleet: Fleet) -> Document:
         f"{plugin.distribution} {plugin.version}"
         for member in members
         for plugin in member.composition.plugins
-        if plugin.info.publishes or any(o.plugin == plugin.name for o in member.consumed())
+        if plugin.info.publishes or any(o.plugin == plugin.name for o in member.handlers_run())
     }
     made_of = f" Made of {', '.join(sorted(versions))}." if versions else ""
     return {
@@ -114,7 +114,7 @@ def _uses(fleet: Fleet) -> Iterator[_Use]:
             for topic in sorted(plugin.info.publishes):
                 kind = plugin.info.payloads.get(topic)
                 yield _Use(member, plugin.name, topic, "send", plugin.name, kind)
-        for owned in member.consumed():
+        for owned in member.handlers_run():
             handler = owned.value
             yield _Use(
                 member,

@@ -102,7 +102,7 @@ def _shares(fleet: Fleet, notes: Notes) -> None:
     """Report consumers that can never get a partition."""
     groups: dict[str, dict[FleetMember, None]] = {}
     for member in fleet.members:
-        for owned in member.consumed():
+        for owned in member.handlers_run():
             groups.setdefault(owned.value.group, {})[member] = None
     for group, found in groups.items():
         members = list(found)

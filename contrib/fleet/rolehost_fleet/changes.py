@@ -71,7 +71,7 @@ def _same(one: Manifest | None, other: Manifest | None) -> bool:
         return one is other
     # A process without HTTP does not know the routes, so they are compared if both are known.
     known = one.routes == other.routes or None in (one.routes, other.routes)
-    return one.core == other.core and known and set(one.roles) == set(other.roles)
+    return one.shared_hash == other.shared_hash and known and set(one.roles) == set(other.roles)
 
 
 def _deployments(sides: Sides) -> Iterator[Change]:
@@ -137,7 +137,7 @@ def _settings(sides: Sides) -> Iterator[Change]:
 
 
 def _actors(manifest: Manifest) -> dict[str, Any]:
-    return dict(manifest.worked)
+    return dict(manifest.actors_run)
 
 
 def _actor(old: Any, new: Any) -> str:
@@ -161,11 +161,11 @@ def _topics(manifest: Manifest) -> dict[str, Any]:
 
 
 def _groups(manifest: Manifest) -> dict[str, Any]:
-    return {f"{topic}/{group}": each for (topic, group), each in manifest.consumed.items()}
+    return {f"{topic}/{group}": each for (topic, group), each in manifest.handlers_run.items()}
 
 
 def _schedules(manifest: Manifest) -> dict[str, Any]:
-    return dict(manifest.ticked)
+    return dict(manifest.schedules_run)
 
 
 def _schedule(old: Any, new: Any) -> str:

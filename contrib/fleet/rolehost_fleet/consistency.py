@@ -42,7 +42,7 @@ def _queues(fleet: Fleet, notes: Notes) -> None:
     """Every worker of a queue must have all actors of the queue."""
     queues: dict[str, dict[FleetMember, set[str]]] = {}
     for member in fleet.members:
-        for owned in member.worked():
+        for owned in member.actors_run():
             held = queues.setdefault(owned.value.queue, {}).setdefault(member, set())
             held.add(owned.value.name)
     for queue, members in queues.items():
@@ -70,7 +70,7 @@ def _groups(fleet: Fleet, notes: Notes) -> None:
     """Every member of a consumer group must have the same handlers."""
     groups: dict[str, dict[FleetMember, dict[str, str]]] = {}
     for member in fleet.members:
-        for owned in member.consumed():
+        for owned in member.handlers_run():
             held = groups.setdefault(owned.value.group, {}).setdefault(member, {})
             held[owned.value.topic] = _handling(owned)
     for group, members in groups.items():
@@ -150,7 +150,7 @@ def _schedules(fleet: Fleet, notes: Notes) -> None:
         (
             (owned.value.name, (member, owned))
             for member in fleet.members
-            for owned in member.ticked()
+            for owned in member.schedules_run()
         ),
         _schedule,
         notes.error,
@@ -259,7 +259,7 @@ def _payloads(fleet: Fleet, notes: Notes) -> None:
         readers = [
             (other, owned)
             for other in fleet.members
-            for owned in other.consumed()
+            for owned in other.handlers_run()
             if owned.value.topic == topic
         ]
         for other, owned in _once(readers):

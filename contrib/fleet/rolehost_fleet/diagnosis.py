@@ -118,7 +118,7 @@ def _mixed(status: FleetStatus) -> Iterator[Problem]:
     runs: dict[str, dict[str, list[Live]]] = {}
     for process in status.processes:
         manifest = status.manifest(process)
-        core = manifest.core if manifest else "an older host"
+        core = manifest.shared_hash if manifest else "an older host"
         runs.setdefault(process.deployment, {}).setdefault(core, []).append(process)
     for deployment, by_core in runs.items():
         if len(by_core) < 2:
@@ -148,7 +148,7 @@ def _differing(status: FleetStatus, expected: Iterable[Manifest]) -> Iterator[Pr
             if process.deployment == manifest.deployment
             and (known := status.manifest(process)) is not None
         ]
-        if not running or any(each.core == manifest.core for each in running):
+        if not running or any(each.shared_hash == manifest.shared_hash for each in running):
             continue
         how = differences(running[0], manifest) or ["what plugins contribute"]
         yield Problem(
@@ -156,8 +156,8 @@ def _differing(status: FleetStatus, expected: Iterable[Manifest]) -> Iterator[Pr
             who=f"deployment {manifest.deployment}",
             where="presence",
             what=f"{manifest.deployment} does not run what its file says",
-            expected=f"manifest {manifest.core}",
-            got=", ".join(sorted({each.core for each in running})),
+            expected=f"manifest {manifest.shared_hash}",
+            got=", ".join(sorted({each.shared_hash for each in running})),
             fix=f"roll it out (rolehost fleet plan live FILES), or name the file that runs;"
             f" they differ in {', '.join(how)}",
         )

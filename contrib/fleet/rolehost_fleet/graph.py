@@ -146,9 +146,9 @@ def _about(member: FleetMember, role: Role) -> Iterator[str]:
             when = tick.value.cron or f"every {tick.value.every:g} s"
             yield f"{tick.value.name}: {when}"
     elif role == "worker":
-        yield ", ".join(dict.fromkeys(owned.plugin for owned in member.worked()))
+        yield ", ".join(dict.fromkeys(owned.plugin for owned in member.actors_run()))
     else:
-        yield ", ".join(dict.fromkeys(owned.plugin for owned in member.consumed()))
+        yield ", ".join(dict.fromkeys(owned.plugin for owned in member.handlers_run()))
 
 
 def _roles(member: FleetMember, plugin: str) -> tuple[Role, ...]:
@@ -197,7 +197,7 @@ def _jobs(fleet: Fleet, builder: _Builder) -> None:
     queues = _queues(fleet)
     actors = {name: queue for queue, names in queues.items() for name in names}
     for member in fleet.members:
-        for owned in member.worked():
+        for owned in member.actors_run():
             queue = _queue(builder, owned.value.queue, queues)
             builder.edge(queue, _id(member, "worker"), "job", owned.value.name)
         for plugin in member.composition.plugins if member.roles else ():
@@ -205,7 +205,7 @@ def _jobs(fleet: Fleet, builder: _Builder) -> None:
                 queue = _queue(builder, actors.get(name, "?"), queues)
                 for role in _roles(member, plugin.name):
                     builder.edge(_id(member, role), queue, "job", name)
-        for tick in member.ticked():
+        for tick in member.schedules_run():
             name = actor_of(tick.value)
             queue = _queue(builder, actors.get(name, "?"), queues)
             builder.edge(_id(member, "scheduler"), queue, "job", name)
@@ -231,7 +231,7 @@ def _events(fleet: Fleet, builder: _Builder) -> None:
     groups: dict[str, dict[str, None]] = {}
     sent: set[str] = set()
     for member in fleet.members:
-        for owned in member.consumed():
+        for owned in member.handlers_run():
             groups.setdefault(owned.value.topic, {})[f"group {owned.value.group}"] = None
     for member in fleet.members:
         for plugin in member.composition.plugins if member.roles else ():
@@ -240,7 +240,7 @@ def _events(fleet: Fleet, builder: _Builder) -> None:
                 node = _topic(builder, topic, groups)
                 for role in _roles(member, plugin.name):
                     builder.edge(_id(member, role), node, "event")
-        for owned in member.consumed():
+        for owned in member.handlers_run():
             node = _topic(builder, owned.value.topic, groups)
             builder.edge(node, _id(member, "consumer"), "event", owned.value.group)
     for topic in {*groups, *sent}:

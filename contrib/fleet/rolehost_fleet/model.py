@@ -50,7 +50,7 @@ class FleetMember:
     @property
     def roles(self) -> tuple[Role, ...]:
         """The roles that its instances run, in the order of ``ROLES``; empty without replicas."""
-        return self.composition.running if self.replicas else ()
+        return self.composition.roles_run if self.replicas else ()
 
     def processes(self, role: Role) -> int:
         """Return how many processes of a role one instance runs."""
@@ -76,7 +76,7 @@ class FleetMember:
         origin = origins.get(f"plugins.{plugin}") or origins.get("plugins")
         return origin.text if origin else str(self.path or self.name)
 
-    def works(self, queue: str) -> bool:
+    def takes_jobs_from(self, queue: str) -> bool:
         """Return whether its workers take jobs from a queue."""
         if "worker" not in self.roles:
             return False
@@ -84,18 +84,18 @@ class FleetMember:
         queues = {owned.value.queue for owned in self.composition.actors.values()}
         return queue in (queues if chosen is None else chosen)
 
-    def worked(self) -> Iterator[Owned[Actor]]:
+    def actors_run(self) -> Iterator[Owned[Actor]]:
         """Yield the actors that its workers run."""
         for owned in self.composition.actors.values():
-            if self.works(owned.value.queue):
+            if self.takes_jobs_from(owned.value.queue):
                 yield owned
 
-    def consumed(self) -> Iterator[Owned[Handler]]:
+    def handlers_run(self) -> Iterator[Owned[Handler]]:
         """Yield the handlers that its consumers run."""
         if "consumer" in self.roles:
             yield from self.composition.handlers
 
-    def ticked(self) -> Iterator[Owned[Schedule]]:
+    def schedules_run(self) -> Iterator[Owned[Schedule]]:
         """Yield the schedules that its scheduler runs."""
         if "scheduler" in self.roles:
             yield from self.composition.schedules

@@ -30,7 +30,7 @@ def _jobs(
 ) -> Iterator[Problem]:
     if any(process.role == "worker" and not process.manifest for process in status.processes):
         return  # an older host does not store its actors
-    worked = {(entry.queue, name) for each in live for name, entry in each.worked.items()}
+    worked = {(entry.queue, name) for each in live for name, entry in each.actors_run.items()}
     for jobs in status.jobs:
         if not jobs.waiting or (jobs.queue, jobs.actor) in worked:
             continue
@@ -50,7 +50,7 @@ def _jobs(
 def _fix_actor(actor: str, queue: str, status: FleetStatus, expected: Sequence[Manifest]) -> str:
     for known, verb in ((expected, "start"), (tuple(status.manifests.values()), "restart")):
         for manifest in known:
-            entry = manifest.worked.get(actor)
+            entry = manifest.actors_run.get(actor)
             if entry is not None and entry.queue == queue:
                 return f"{verb} the worker of {manifest.deployment}, which has it"
     for manifest in status.manifests.values():
@@ -64,7 +64,9 @@ def _fix_actor(actor: str, queue: str, status: FleetStatus, expected: Sequence[M
 
 
 def _messages(status: FleetStatus, live: Sequence[Manifest]) -> Iterator[Problem]:
-    taken = {entry.queue for each in live for entry in each.worked.values() if not entry.durable}
+    taken = {
+        entry.queue for each in live for entry in each.actors_run.values() if not entry.durable
+    }
     for queue, waiting in status.messages.items():
         if queue not in taken:
             yield Problem(
@@ -84,13 +86,17 @@ def _groups(
 ) -> Iterator[Problem]:
     if any(process.role == "consumer" and not process.manifest for process in status.processes):
         return
-    consumed = {key for each in live for key in each.consumed}
+    consumed = {key for each in live for key in each.handlers_run}
     for unread in status.unread:
         if not unread.records or (unread.topic, unread.group) in consumed:
             continue
         known = (*expected, *status.manifests.values())
         whose = next(
-            (each.deployment for each in known if (unread.topic, unread.group) in each.consumed),
+            (
+                each.deployment
+                for each in known
+                if (unread.topic, unread.group) in each.handlers_run
+            ),
             "",
         )
         yield Problem(
@@ -112,7 +118,7 @@ def _schedules(
 ) -> Iterator[Problem]:
     if status.leader is not None:
         return
-    names = sorted({name for each in (*live, *expected) for name in each.ticked})
+    names = sorted({name for each in (*live, *expected) for name in each.schedules_run})
     if names:
         yield Problem(
             code="no-scheduler",

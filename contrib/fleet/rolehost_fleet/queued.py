@@ -52,7 +52,7 @@ def readers(
     known = {name: actor for each in actors for name, actor in each.items()}
     made: dict[str, Reader] = {}
     for manifest in manifests:
-        for name, entry in manifest.worked.items():
+        for name, entry in manifest.actors_run.items():
             made[name] = _by_schema(entry.arguments)
             if name in known:
                 made[name] = _by_type(known[name], made[name])
@@ -65,7 +65,7 @@ def unreadable_jobs(
     """Try to decode the arguments of unfinished jobs as the new workers do."""
     entries: dict[str, ActorEntry] = {}
     for manifest in manifests:
-        entries.update(manifest.worked)
+        entries.update(manifest.actors_run)
     found = []
     for name in sorted(reading.keys() & entries.keys()):
         with database.session():
@@ -85,7 +85,7 @@ def unreadable_events(database: Database, manifests: Iterable[Manifest]) -> list
     """Try to decode the payloads of events in the outbox as the new handlers do."""
     found = []
     for manifest in manifests:
-        for (topic, group), entry in sorted(manifest.consumed.items()):
+        for (topic, group), entry in sorted(manifest.handlers_run.items()):
             if entry.payload is None:
                 continue
             with database.session():

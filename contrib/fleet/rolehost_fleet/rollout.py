@@ -34,10 +34,10 @@ def rules(sides: Sides, status: FleetStatus | None) -> Rules:
 def _schedules(found: Rules, sides: Sides) -> None:
     for deployment, manifest in sides.new.items():
         before = sides.old.get(deployment)
-        ticked = before.ticked if before else {}
-        for name, entry in manifest.ticked.items():
+        ticked = before.schedules_run if before else {}
+        for name, entry in manifest.schedules_run.items():
             if name not in ticked:
-                workers = [each for each, one in sides.new.items() if entry.actor in one.worked]
+                workers = [each for each, one in sides.new.items() if entry.actor in one.actors_run]
                 found.before(workers, [deployment], f"it has the workers for the schedule {name}")
 
 

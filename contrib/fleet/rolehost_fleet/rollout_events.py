@@ -50,8 +50,8 @@ def check_events(found: Rules, sides: Sides, status: FleetStatus | None) -> None
         sides: both versions.
         status: status of the fleet; None: unknown.
     """
-    old = by_name(sides.old, lambda manifest: manifest.consumed)
-    new = by_name(sides.new, lambda manifest: manifest.consumed)
+    old = by_name(sides.old, lambda manifest: manifest.handlers_run)
+    new = by_name(sides.new, lambda manifest: manifest.handlers_run)
     for key in sorted(old.keys() | new.keys()):
         topic, name = key
         group = Group(

@@ -59,8 +59,8 @@ def check_actors(found: Rules, sides: Sides, status: FleetStatus | None) -> None
         sides: both versions.
         status: status of the fleet; None: unknown.
     """
-    old = by_name(sides.old, lambda manifest: manifest.worked)
-    new = by_name(sides.new, lambda manifest: manifest.worked)
+    old = by_name(sides.old, lambda manifest: manifest.actors_run)
+    new = by_name(sides.new, lambda manifest: manifest.actors_run)
     for name in sorted(old.keys() | new.keys()):
         workers = old.get(name, {})
         _actor(

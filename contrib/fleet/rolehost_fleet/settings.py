@@ -127,8 +127,8 @@ def _plugins(members: Sequence[FleetMember], notes: Notes) -> None:
     # Deployments that read different topics are left to the check of consumer groups.
     sections: dict[tuple[str, frozenset[str]], list[tuple[FleetMember, Any]]] = {}
     for member in members:
-        taken: dict[str, set[str]] = {owned.plugin: set() for owned in member.worked()}
-        for owned in member.consumed():
+        taken: dict[str, set[str]] = {owned.plugin: set() for owned in member.actors_run()}
+        for owned in member.handlers_run():
             taken.setdefault(owned.plugin, set()).add(owned.value.topic)
         for name, topics in taken.items():
             settings = member.composition.plugin(name).settings

@@ -105,7 +105,7 @@ def _publishing(member: FleetMember, notes: Notes) -> None:
 def _ephemeral(member: FleetMember, notes: Notes) -> None:
     """A durable job is released and its effects are rolled back; an ephemeral job starts again."""
     grace = member.deployment.host.worker.grace
-    for owned in member.worked():
+    for owned in member.actors_run():
         limit = owned.value.time_limit
         if owned.value.durable or (limit is not None and limit <= grace):
             continue

@@ -128,7 +128,9 @@ class FleetStatus(msgspec.Struct, frozen=True, kw_only=True):
         for process in self.processes:
             manifest = self.manifest(process)
             if manifest is not None:
-                roles.setdefault((process.deployment, manifest.core), {})[process.role] = manifest
+                roles.setdefault((process.deployment, manifest.shared_hash), {})[process.role] = (
+                    manifest
+                )
         return tuple(_merged(by_role) for _, by_role in sorted(roles.items()))
 
 

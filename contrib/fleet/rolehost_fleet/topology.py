@@ -33,7 +33,7 @@ def enqueuers(fleet: Fleet) -> dict[str, list[tuple[FleetMember, str]]]:
             for name in plugin.info.enqueues:
                 where = f"{member.enabled_at(plugin.name)}, plugin {plugin.name}"
                 found.setdefault(name, []).append((member, where))
-        for owned in member.ticked():
+        for owned in member.schedules_run():
             where = f"{owned.location}, schedule {owned.value.name}"
             found.setdefault(actor_of(owned.value), []).append((member, where))
     return found
@@ -51,7 +51,7 @@ def publishers(fleet: Fleet) -> dict[str, list[tuple[FleetMember, str]]]:
 
 
 def _jobs(fleet: Fleet, notes: Notes) -> None:
-    worked = {owned.value.name for member in fleet.members for owned in member.worked()}
+    worked = {owned.value.name for member in fleet.members for owned in member.actors_run()}
     # Actors without a worker for the same reason are one error.
     idle: dict[tuple[str, str], dict[str, list[tuple[FleetMember, str]]]] = {}
     for name, places in enqueuers(fleet).items():
@@ -114,7 +114,7 @@ def _worker(fleet: Fleet, name: str) -> str:
 
 
 def _topics(fleet: Fleet, notes: Notes) -> None:
-    handled = {owned.value.topic for member in fleet.members for owned in member.consumed()}
+    handled = {owned.value.topic for member in fleet.members for owned in member.handlers_run()}
     for topic, places in publishers(fleet).items():
         if topic in handled or fleet.external(f"topic:{topic}"):
             continue
@@ -141,7 +141,7 @@ def _handlers(fleet: Fleet, notes: Notes) -> None:
     published = publishers(fleet)
     unpublished: dict[str, list[tuple[FleetMember, str]]] = {}
     for member in fleet.members:
-        for owned in member.consumed():
+        for owned in member.handlers_run():
             topic = owned.value.topic
             if topic not in published and not fleet.external(f"topic:{topic}"):
                 unpublished.setdefault(topic, []).append((member, owned.location))
@@ -160,7 +160,7 @@ def _handlers(fleet: Fleet, notes: Notes) -> None:
 
 
 def _schedules(fleet: Fleet, notes: Notes) -> None:
-    ticked = {owned.value.name for member in fleet.members for owned in member.ticked()}
+    ticked = {owned.value.name for member in fleet.members for owned in member.schedules_run()}
     for name, places in _declared(fleet).items():
         if name in ticked:
             continue

@@ -72,21 +72,21 @@ def test_instances_run_the_roles_that_the_section_names(tmp_path: Path) -> None:
 
     assert member.composition.roles == ("consumer", "worker")
     assert member.roles == ("worker",)
-    assert list(member.consumed()) == []
-    assert [owned.value.name for owned in member.worked()] == ["shop.pack", "shop.mail"]
+    assert list(member.handlers_run()) == []
+    assert [owned.value.name for owned in member.actors_run()] == ["shop.pack", "shop.mail"]
 
 
 def test_nothing_runs_without_replicas(tmp_path: Path) -> None:
     [member] = fleet(write(tmp_path, "one", "[fleet]\nreplicas = 0\n")).members
 
     assert member.roles == ()
-    assert list(member.worked()) == []
+    assert list(member.actors_run()) == []
 
 
 def test_workers_take_from_the_queues_that_are_named(tmp_path: Path) -> None:
     [member] = fleet(write(tmp_path, "one", "[worker]\nqueues = ['mail']\n")).members
 
-    assert [owned.value.name for owned in member.worked()] == ["shop.mail"]
+    assert [owned.value.name for owned in member.actors_run()] == ["shop.mail"]
 
 
 def test_processes_are_counted_as_the_supervisor_starts_them(tmp_path: Path) -> None:

@@ -16,9 +16,11 @@ from dramatiq.errors import ConnectionClosed, QueueJoinTimeout, QueueNotFound
 from rolehost.errors import StorageError
 
 #: Maximum length of the reason that is stored with a dead message, characters.
-_REASON = 500
-#: Limits of messages beyond Dramatiq's prefetch: seconds of work, and number of messages.
-_AHEAD, _BATCH = 0.05, 128
+_REASON_LENGTH = 500
+#: Limits of messages beyond Dramatiq's prefetch: seconds of work at the current rate.
+_SECONDS_AHEAD = 0.05
+#: Limit of messages beyond Dramatiq's prefetch: number of messages.
+_MESSAGES_AHEAD = 128
 
 
 class MessageBroker(dramatiq.Broker):
@@ -98,11 +100,11 @@ class Prefetch:
     messages than that, because another process may be idle.
 
     Args:
-        most: maximum number of messages that Dramatiq holds at the same time.
+        limit: maximum number of messages that Dramatiq holds at the same time.
     """
 
-    def __init__(self, most: int) -> None:
-        self.most = most
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
         self._finished = 0
         self._since = 0.0
 
@@ -112,10 +114,12 @@ class Prefetch:
 
     def wanted(self, running: int) -> int:
         """Return the number of messages to take now; it depends on the rate since the last call."""
-        room, now = self.most - running, time.monotonic()
+        room, now = self.limit - running, time.monotonic()
         pace = self._finished / max(now - self._since, 1e-3)
         self._since, self._finished = now, 0
-        return room if self.most == 1 else max(room, min(int(pace * _AHEAD), _BATCH))
+        return (
+            room if self.limit == 1 else max(room, min(int(pace * _SECONDS_AHEAD), _MESSAGES_AHEAD))
+        )
 
 
 def rejection(message: MessageProxy) -> str:
@@ -126,4 +130,4 @@ def rejection(message: MessageProxy) -> str:
 
 def shortened(reason: str) -> str:
     """Return the part of a reason that is stored with a dead message."""
-    return reason[:_REASON]
+    return reason[:_REASON_LENGTH]

@@ -251,9 +251,9 @@ class Actor(Generic[P, R_co]):
         whose = f"actor {self.name}:"
         values.text(f"{whose} queue", self.queue)
         values.integer(f"{whose} priority", self.priority)
-        values.integer(f"{whose} max_crashes", self.max_crashes, least=1)
+        values.integer(f"{whose} max_crashes", self.max_crashes, minimum=1)
         if self.time_limit is not None:
-            values.seconds(f"{whose} time_limit", self.time_limit, least=0.001)
+            values.seconds(f"{whose} time_limit", self.time_limit, minimum=0.001)
         if not isinstance(self.retry, RetryPolicy):
             raise TypeError(f"{whose} retry must be a RetryPolicy, not {self.retry!r:.80}")
         clash = RESERVED_ARGUMENTS & set(self.arguments)
@@ -426,7 +426,7 @@ class Schedule:
         if (self.cron is None) == (self.every is None):
             raise ValueError(f"{whose} give exactly one of cron and every")
         if self.every is not None:
-            values.seconds(f"{whose} every", self.every, least=0.001)
+            values.seconds(f"{whose} every", self.every, minimum=0.001)
         if not isinstance(self.cron, str | None) or not isinstance(self.timezone, str):
             raise TypeError(f"{whose} cron and timezone must be a str")
         if self.missed not in ("once", "skip"):
@@ -481,8 +481,8 @@ class Backend:
         capabilities: names from :data:`rolehost.storage.CAPABILITIES`.
         unavailable: reason why it cannot be used here, for example a driver that is not installed;
             empty: it can be used.
-        within: another kind. The backend keeps its data in this plugin's backend of that kind, so
-            a deployment must choose both. None: the backend is independent.
+        stored_in: another kind. The backend keeps its data in this plugin's backend of that kind,
+            so a deployment must choose both. None: the backend is independent.
         fleet: facts for checks of a fleet; by default nothing is known.
     """
 
@@ -491,7 +491,7 @@ class Backend:
     factory: Callable[[], Any]
     capabilities: frozenset[str]
     unavailable: str = ""
-    within: Kind | None = None
+    stored_in: Kind | None = None
     fleet: FleetFacts = FleetFacts()
 
 

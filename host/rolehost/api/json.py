@@ -10,7 +10,7 @@ import msgspec
 
 #: Maximum nesting of arrays and objects. Python's recursion limit depends on its version and on the
 #: depth of the stack.
-DEEPEST = 200
+MAX_DEPTH = 200
 
 #: Strings in JSON, in which brackets do not count. Possessive quantifiers and the optional last
 #: quote prevent backtracking, so the search is linear in the length of the body.
@@ -36,7 +36,7 @@ def load_json(body: bytes | str, kind: Any = Any) -> Any:
     if isinstance(body, str):
         body = body.encode()
     if _is_deep(body):
-        raise ValueError(f"JSON is nested deeper than {DEEPEST} levels")
+        raise ValueError(f"JSON is nested deeper than {MAX_DEPTH} levels")
     try:
         if not body.isascii():
             body.decode()  # msgspec does not check strings that it skips
@@ -46,8 +46,8 @@ def load_json(body: bytes | str, kind: Any = Any) -> Any:
 
 
 def _is_deep(body: bytes) -> bool:
-    # PERF: almost every body has fewer opening brackets than DEEPEST.
-    if body.count(b"[") + body.count(b"{") <= DEEPEST:
+    # PERF: almost every body has fewer opening brackets than MAX_DEPTH.
+    if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
         return False
     brackets = _TEXTS.sub(b"", body).translate(None, _OTHERS)
-    return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > DEEPEST
+    return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > MAX_DEPTH

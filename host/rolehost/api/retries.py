@@ -13,7 +13,7 @@ class RetryPolicy:
     """When a failed job or event is retried, and when it becomes a dead letter.
 
     The delay after attempt ``n`` is ``delays[n - 1]`` if ``delays`` is given (the last value
-    repeats), otherwise ``base * factor ** (n - 1)``, at most ``longest``. It is then changed at
+    repeats), otherwise ``base * factor ** (n - 1)``, at most ``max_delay``. It is then changed at
     random by at most ``± jitter``. For example, ``RetryPolicy(base=5, factor=2, jitter=0)`` waits
     5, 10, 20 and 40 seconds. An attempt that a shutdown interrupted does not count; neither does a
     :class:`Snooze`.
@@ -22,8 +22,8 @@ class RetryPolicy:
         attempts: maximum number of attempts in total; 1: no retries.
         base: seconds after the first attempt.
         factor: factor by which the delay grows with each attempt.
-        longest: longest delay, seconds.
-        delays: delays in seconds, instead of ``base``, ``factor`` and ``longest``.
+        max_delay: longest delay, seconds.
+        delays: delays in seconds, instead of ``base``, ``factor`` and ``max_delay``.
         jitter: largest relative change of a delay, from 0 to 1; 0.2 is ± 20 %.
         fatal: exception types after which the work is not retried.
 
@@ -39,17 +39,17 @@ class RetryPolicy:
     attempts: int = 20
     base: float = 5.0
     factor: float = 2.0
-    longest: float = 36_000.0
+    max_delay: float = 36_000.0
     delays: tuple[float, ...] = ()
     jitter: float = 0.2
     fatal: tuple[type[BaseException], ...] = ()
 
     def __post_init__(self) -> None:
-        values.integer("attempts", self.attempts, least=1)
+        values.integer("attempts", self.attempts, minimum=1)
         values.seconds("base", self.base)
         values.seconds("factor", self.factor)
-        values.seconds("longest", self.longest)
-        values.seconds("jitter", self.jitter, most=1)
+        values.seconds("max_delay", self.max_delay)
+        values.seconds("jitter", self.jitter, maximum=1)
         if not isinstance(self.delays, tuple | list):
             raise TypeError(f"delays must be a tuple, not {type(self.delays).__name__}")
         for each in self.delays:
@@ -72,8 +72,8 @@ class RetryPolicy:
                 # Floats and a bounded exponent keep a huge attempt number cheap.
                 grown = float(self.base) * float(self.factor) ** min(attempt - 1, 64)
             except OverflowError:
-                grown = self.longest
-            plain = min(grown, self.longest)
+                grown = self.max_delay
+            plain = min(grown, self.max_delay)
         return plain * (1 + self.jitter * source.uniform(-1, 1))
 
 

@@ -50,7 +50,7 @@ class Unique:
                 raise ValueError(
                     f"Unique.until must be 'started', 'ended' or seconds, not {self.until!r:.40}"
                 )
-            values.seconds("Unique.until", self.until, least=0.001)
+            values.seconds("Unique.until", self.until, minimum=0.001)
         if self.conflict not in ("keep", "replace", "move"):
             raise ValueError(
                 f"Unique.conflict must be 'keep', 'replace' or 'move', not {self.conflict!r:.40}"

@@ -5,27 +5,26 @@ The bounds are the same for every supported database.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 #: The longest delay or interval, in seconds: 100 years.
-LONGEST_DELAY = 3_155_760_000.0
+MAX_DELAY = 3_155_760_000.0
 
 #: Maximum characters of an indexed text: an index entry of PostgreSQL has at most 2704 bytes.
-LONGEST_TEXT = 600
+MAX_TEXT_LENGTH = 600
 
 #: Bounds of PostgreSQL's INTEGER.
-SMALLEST_INTEGER, LARGEST_INTEGER = -(2**31), 2**31 - 1
+MIN_INTEGER, MAX_INTEGER = -(2**31), 2**31 - 1
 
 
-def seconds(what: str, value: Any, *, least: float = 0.0, most: float = LONGEST_DELAY) -> float:
+def seconds(name: str, value: Any, *, minimum: float = 0.0, maximum: float = MAX_DELAY) -> float:
     """Return a duration in seconds.
 
     Args:
-        what: name of the value in errors, for example ``Retry.delay``.
+        name: name of the value in errors, for example ``Retry.delay``.
         value: an ``int`` or a ``float``, not a ``bool``.
-        least: smallest accepted value.
-        most: largest accepted value.
+        minimum: smallest accepted value.
+        maximum: largest accepted value.
 
     Raises:
         TypeError: the value is not a number.
@@ -33,26 +32,24 @@ def seconds(what: str, value: Any, *, least: float = 0.0, most: float = LONGEST_
     """
     if not isinstance(value, int | float) or isinstance(value, bool):
         hint = "; write value.total_seconds()" if hasattr(value, "total_seconds") else ""
-        raise TypeError(f"{what} must be a number of seconds, not {type(value).__name__}{hint}")
-    if not (math.isfinite(value) if isinstance(value, float) else True) or not (
-        least <= value <= most
-    ):
-        bounds = f"from {least:g} to {most:.0f}" if least >= 0 else f"at most {most:.0f}"
-        raise ValueError(f"{what} must be {bounds} seconds, not {value!r:.40}")
+        raise TypeError(f"{name} must be a number of seconds, not {type(value).__name__}{hint}")
+    if not minimum <= value <= maximum:
+        bounds = f"at most {maximum:.0f}" if minimum < 0 else f"from {minimum:g} to {maximum:.0f}"
+        raise ValueError(f"{name} must be {bounds} seconds, not {value!r:.40}")
     return float(value)
 
 
-def delay(what: str, value: Any) -> float:
+def delay(name: str, value: Any) -> float:
     """Return a delay in seconds; a negative delay becomes 0, because its time has passed.
 
     Raises:
         TypeError, ValueError: as :func:`seconds`.
     """
-    return max(0.0, seconds(what, value, least=-LONGEST_DELAY))
+    return max(0.0, seconds(name, value, minimum=-MAX_DELAY))
 
 
 def integer(
-    what: str, value: Any, *, least: int = SMALLEST_INTEGER, most: int = LARGEST_INTEGER
+    name: str, value: Any, *, minimum: int = MIN_INTEGER, maximum: int = MAX_INTEGER
 ) -> int:
     """Return an integer within bounds.
 
@@ -61,13 +58,13 @@ def integer(
         ValueError: it is out of bounds.
     """
     if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{what} must be an int, not {type(value).__name__}")
-    if not least <= value <= most:
-        raise ValueError(f"{what} must be from {least} to {most}, not {value!r:.40}")
+        raise TypeError(f"{name} must be an int, not {type(value).__name__}")
+    if not minimum <= value <= maximum:
+        raise ValueError(f"{name} must be from {minimum} to {maximum}, not {value!r:.40}")
     return int(value)
 
 
-def text(what: str, value: Any, *, most: int = LONGEST_TEXT) -> str:
+def text(name: str, value: Any, *, maximum: int = MAX_TEXT_LENGTH) -> str:
     """Return a text that every database can index.
 
     Raises:
@@ -75,15 +72,15 @@ def text(what: str, value: Any, *, most: int = LONGEST_TEXT) -> str:
         ValueError: it is empty or too long, or contains NUL or a lone surrogate.
     """
     if not isinstance(value, str):
-        raise TypeError(f"{what} must be a str, not {type(value).__name__}")
+        raise TypeError(f"{name} must be a str, not {type(value).__name__}")
     plain = str.__str__(value)
-    if not 1 <= len(plain) <= most:
-        raise ValueError(f"{what} must have 1 to {most} characters, not {len(plain)}")
+    if not 1 <= len(plain) <= maximum:
+        raise ValueError(f"{name} must have 1 to {maximum} characters, not {len(plain)}")
     if not plain.isascii() or "\0" in plain:
         try:
             plain.encode()
         except UnicodeEncodeError:
-            raise ValueError(f"{what} must not contain half of a surrogate pair") from None
+            raise ValueError(f"{name} must not contain half of a surrogate pair") from None
         if "\0" in plain:
-            raise ValueError(f"{what} must not contain a NUL character")
+            raise ValueError(f"{name} must not contain a NUL character")
     return plain

@@ -16,7 +16,7 @@ from rolehost.cli.output import listing
 from rolehost.cli.output import problems as tell
 from rolehost.composition import Composition, probe
 from rolehost.deployment import Deployment
-from rolehost.discovery import Found, installed
+from rolehost.discovery import InstalledPlugin, installed
 from rolehost.discovery.commands import OFFERED, not_installed, tools
 from rolehost.errors import Problem
 
@@ -83,7 +83,7 @@ def list_plugins(context: Context, probing: bool, pinning: bool, as_json: bool) 
     return exits.OK
 
 
-def _row(plugin: Found, examined: Examined, *, probing: bool) -> dict[str, Any]:
+def _row(plugin: InstalledPlugin, examined: Examined, *, probing: bool) -> dict[str, Any]:
     state, why, info = _state(plugin, examined, probing=probing)
     return {
         "name": plugin.name,
@@ -110,7 +110,7 @@ def _missing(name: str, examined: Examined) -> dict[str, Any]:
 
 
 def _state(
-    plugin: Found, examined: Examined, *, probing: bool
+    plugin: InstalledPlugin, examined: Examined, *, probing: bool
 ) -> tuple[str, str, PluginInfo | None]:
     """Return the state, the reason, and the PluginInfo if it was loaded."""
     deployment, composition = examined.deployment, examined.composition
@@ -146,7 +146,7 @@ def _enabled_at(deployment: Deployment, name: str) -> str:
     return f"enabled at {origin.text}" if origin else "enabled"
 
 
-def _concerns(problem: Problem, plugin: Found) -> bool:
+def _concerns(problem: Problem, plugin: InstalledPlugin) -> bool:
     return plugin.who in problem.who or problem.who == f"plugin {plugin.name}"
 
 

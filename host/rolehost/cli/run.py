@@ -39,7 +39,7 @@ def run(context: Context, only: tuple[str, ...]) -> int:
             )
     if composition.warnings:
         tell(composition.warnings)
-    if only or composition.running:
+    if only or composition.roles_run:
         arguments = _same_deployment(context)
         if not _migrated(composition):
             arguments.append(MIGRATE)

@@ -22,7 +22,7 @@ from rolehost.api.contributions import (
 )
 from rolehost.api.metrics import Metric
 from rolehost.composition import access, budgets, callables, degrading, names, routes, topology
-from rolehost.composition.declaring import Loaded, declare
+from rolehost.composition.declaring import LoadedPlugin, declare
 from rolehost.composition.degrading import Gathered
 from rolehost.composition.extensions import collect, given_to
 from rolehost.composition.loading import Selection
@@ -32,7 +32,7 @@ from rolehost.composition.problems import Problems, in_order
 from rolehost.composition.settings import check_sections, settings_of, with_origins
 from rolehost.composition.storage import choose
 from rolehost.deployment import Deployment, secrets_in
-from rolehost.discovery import Found
+from rolehost.discovery import InstalledPlugin
 from rolehost.errors import ConfigurationError, Problem
 from rolehost.redaction import hide
 
@@ -42,7 +42,7 @@ def compose(
     *,
     extra: Mapping[str, Any] | None = None,
     role: Role | None = None,
-    found: Sequence[Found] | None = None,
+    found: Sequence[InstalledPlugin] | None = None,
 ) -> Composition:
     """Compose a deployment, or raise ConfigurationError with every problem, sorted.
 
@@ -61,7 +61,7 @@ def examine(
     *,
     extra: Mapping[str, Any] | None = None,
     role: Role | None = None,
-    found: Sequence[Found] | None = None,
+    found: Sequence[InstalledPlugin] | None = None,
 ) -> tuple[Composition | None, tuple[Problem, ...]]:
     """Compose as :func:`compose`; return the composition, or None and every problem.
 
@@ -69,12 +69,12 @@ def examine(
     """
     degraded: dict[str, Degraded] = {}
     while True:
-        problems = Problems(deployment, degraded=degraded, incomplete=role is not None)
+        problems = Problems(deployment, degraded=degraded, unknown_contributions=role is not None)
         gathered = _gather(Selection(problems, extra or {}, found), role)
         composition = _checked(gathered)
         if composition is not None:
             return composition, ()
-        failed = degrading.to_leave_out(gathered)
+        failed = degrading.plugins_to_leave_out(gathered)
         if not failed:
             earlier = (problem for each in degraded.values() for problem in each.why)
             remaining = degrading.without_consequences((*problems.found, *earlier))
@@ -88,14 +88,14 @@ def _gather(selection: Selection, role: Role | None) -> Gathered:
     enabled = [name for name in deployment.plugins if name not in problems.degraded]
     loaded = ordered(selection.load(enabled), problems, selection.known)
     check_sections(problems, selection.known)
-    configured: list[tuple[Loaded, Any]] = []
+    configured: list[tuple[LoadedPlugin, Any]] = []
     for plugin in loaded:
         settings, right = settings_of(plugin, problems)
         if right:
-            hide(f"{problems.who}, {plugin.found.name}", secrets_in(settings))
+            hide(f"{problems.deployment_name}, {plugin.found.name}", secrets_in(settings))
             configured.append((plugin, settings))
         else:
-            problems.incomplete = True
+            problems.unknown_contributions = True
     extensions = collect(configured, role, selection.known, problems)
     contributions = Contributions()
     plugins = []
@@ -106,7 +106,7 @@ def _gather(selection: Selection, role: Role | None) -> Gathered:
     return Gathered(problems, selection, configured, plugins, contributions, extensions)
 
 
-def _plugin(loaded: Loaded, settings: Any, contributions: Contributions) -> Plugin:
+def _plugin(loaded: LoadedPlugin, settings: Any, contributions: Contributions) -> Plugin:
     """Return the plugin; ``publishes`` also has the topics from its settings."""
     found, info = loaded.found, loaded.info
     topics = [each.value for each in contributions.of(str) if each.plugin == found.name]
@@ -162,17 +162,17 @@ def _checked(gathered: Gathered) -> Composition | None:
 class Probe:
     """The result of examining one plugin alone; ``info`` is None if it cannot be loaded."""
 
-    found: Found
+    found: InstalledPlugin
     info: PluginInfo | None
     contributions: Contributions
     problems: tuple[Problem, ...]
 
 
-def probe(deployment: Deployment, found: Found) -> Probe:
+def probe(deployment: Deployment, found: InstalledPlugin) -> Probe:
     """Ask one plugin, enabled or not, for its contributions, with the deployment's settings."""
     problems = Problems(deployment)
     contributions = Contributions()
-    loaded = Selection(problems, {}).introduce(found)
+    loaded = Selection(problems, {}).describe(found)
     if loaded is not None:
         settings, right = settings_of(loaded, problems)
         if right:

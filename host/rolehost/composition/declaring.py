@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from rolehost.api.contributions import Extension, PluginInfo, Role
@@ -16,7 +16,7 @@ from rolehost.bounded import Overdue, bounded
 from rolehost.composition.locations import line_of, location
 from rolehost.composition.model import Contributions, Owned
 from rolehost.composition.problems import Problems
-from rolehost.discovery import Found
+from rolehost.discovery import InstalledPlugin
 from rolehost.discovery.hooks import implementation
 from rolehost.errors import ConfigurationError, Problem, SettingRefused
 
@@ -32,10 +32,10 @@ FAILED: Any = object()
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedPlugin:
     """An imported plugin with its description; its settings are not decoded yet."""
 
-    found: Found
+    found: InstalledPlugin
     module: Any
     info: PluginInfo
 
@@ -48,7 +48,7 @@ def hooks_for(role: Role | None) -> Iterator[str]:
 
 
 def declare(
-    plugin: Loaded,
+    plugin: LoadedPlugin,
     settings: Any,
     role: Role | None,
     problems: Problems,
@@ -67,7 +67,7 @@ def declare(
         into.add(Owned(metric, name, place))
 
 
-def _metrics(plugin: Loaded, problems: Problems) -> Iterator[Metric]:
+def _metrics(plugin: LoadedPlugin, problems: Problems) -> Iterator[Metric]:
     given: Any = plugin.info.metrics
     wrong: list[tuple[str, str]] = []
     if not isinstance(given, list | tuple):
@@ -81,11 +81,11 @@ def _metrics(plugin: Loaded, problems: Problems) -> Iterator[Metric]:
             wrong.append((got, "make it a Metric(name=…, kind=…, summary=…)"))
     for got, fix in wrong:
         where = f"{plugin.found.target}, rolehost_plugin"
-        problems.add("hook-result.metrics", where, who=plugin.found.who, got=got, fix=fix)
+        problems.add("hook-result.metrics", where, failed=[plugin.found.name], got=got, fix=fix)
 
 
 def context_of(
-    found: Found,
+    found: InstalledPlugin,
     problems: Problems,
     settings: Any = None,
     extensions: Mapping[str, Sequence[Extension[Any]]] | None = None,
@@ -101,7 +101,7 @@ def context_of(
 
 
 def call_hook(
-    problems: Problems, found: Found, hook: str, module: Any, context: DeclareContext[Any]
+    problems: Problems, found: InstalledPlugin, hook: str, module: Any, context: DeclareContext[Any]
 ) -> Any:
     """Return the result of a declaring hook; None if the plugin has no such hook.
 
@@ -117,31 +117,32 @@ def call_hook(
     except KeyboardInterrupt:
         raise
     except ConfigurationError as error:
-        problems.found.extend(own_problems(found, error.problems))
+        problems.add_raised(found.name, error.problems)
     except SettingRefused as error:
+        # An error of the operator: a start without the plugin would hide it.
         problems.found.append(_refused(problems, found, error))
     except Overdue as error:
         where = f"{error.where}, {hook}" if error.where else hook
         names = {"hook": hook, "plugin": found.name}
-        problems.add("hook-hung", where, who=found.who, seconds=seconds, **names)
+        problems.add("hook-hung", where, failed=[found.name], seconds=seconds, **names)
     except BaseException as error:
         problems.add(
             "hook-raised",
             f"{_raised_at(error)}, {hook}",
-            who=found.who,
+            failed=[found.name],
             hook=hook,
             type=type(error).__name__,
             error=error,
             plugin=found.name,
         )
-    problems.incomplete = True
-    problems.unknown.add((found.name, hook))
+    problems.unknown_contributions = True
+    problems.unknown_results.add((found.name, hook))
     return FAILED
 
 
 def call_list_hook(
     problems: Problems,
-    plugin: Loaded,
+    plugin: LoadedPlugin,
     hook: str,
     allowed: tuple[type[Any], ...],
     context: DeclareContext[Any],
@@ -155,12 +156,12 @@ def call_list_hook(
     wrong = list(_wrong_results(result, allowed))
     if not wrong:
         return list(result), True
-    problems.incomplete = True
-    problems.unknown.add((plugin.found.name, hook))
+    problems.unknown_contributions = True
+    problems.unknown_results.add((plugin.found.name, hook))
     where = f"{line_of(getattr(plugin.module, hook))}, {hook}"
-    names, who = _names(allowed), plugin.found.who
     for got, fix in wrong:
-        problems.add("hook-result", where, who=who, hook=hook, names=names, got=got, fix=fix)
+        values = {"hook": hook, "names": _names(allowed), "got": got, "fix": fix}
+        problems.add("hook-result", where, failed=[plugin.found.name], **values)
     right = result if isinstance(result, list | tuple) else ()
     return [item for item in right if isinstance(item, allowed)], False
 
@@ -182,19 +183,10 @@ def _names(classes: tuple[type[Any], ...]) -> str:
     return " or ".join(each.__name__ for each in classes)
 
 
-def own_problems(found: Found, problems: Iterable[Problem]) -> Iterator[Problem]:
-    """Yield the problems that a plugin raised; if one names the plugin, with ``found.who``."""
-    for problem in problems:
-        itself = problem.who in (found.who, f"plugin {found.name}")
-        yield replace(problem, who=found.who) if itself else problem
-
-
-def _refused(problems: Problems, found: Found, error: SettingRefused) -> Problem:
+def _refused(problems: Problems, found: InstalledPlugin, error: SettingRefused) -> Problem:
     return Problem(
         code="refused-setting",
-        # A str and not Who: this is an error of the operator, not a failure of the plugin. A
-        # start without the plugin would hide it.
-        who=str(found.who),
+        who=found.who,
         where=problems.at(f"{found.name}.{error.setting}"),
         what=str(error),
         expected=error.expected,

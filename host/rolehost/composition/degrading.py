@@ -12,7 +12,7 @@ from typing import Any
 
 from rolehost.api.contributions import Backend, Middleware, Route
 from rolehost.api.hooks import DECLARING
-from rolehost.composition.declaring import Loaded, call_list_hook, context_of
+from rolehost.composition.declaring import LoadedPlugin, call_list_hook, context_of
 from rolehost.composition.loading import Selection
 from rolehost.composition.model import Contributions, Degraded, Owned, Plugin
 from rolehost.composition.problems import Problems
@@ -33,13 +33,13 @@ class Gathered:
 
     problems: Problems
     selection: Selection
-    configured: Sequence[tuple[Loaded, Any]]
+    configured: Sequence[tuple[LoadedPlugin, Any]]
     plugins: Sequence[Plugin]
     contributions: Contributions
     extensions: Mapping[str, Any]
 
 
-def to_leave_out(gathered: Gathered) -> dict[str, Degraded]:
+def plugins_to_leave_out(gathered: Gathered) -> dict[str, Degraded]:
     """Return the plugins to leave out of the next attempt; empty: refuse the deployment.
 
     If several plugins claim one name, all of them that may be degraded are left out, so that the
@@ -56,7 +56,7 @@ def to_leave_out(gathered: Gathered) -> dict[str, Degraded]:
     refused = [name for name in failed if not _has_no_security(name, gathered)]
     for name in refused:
         codes = ", ".join(dict.fromkeys(problem.code for problem in failed[name]))
-        who = str(failed[name][0].who)
+        who = failed[name][0].who
         where = problems.at(f"on_failure.{name}")
         problems.add("cannot-degrade", where, who=who, name=name, codes=codes)
     return {} if refused else {name: _degraded(name, why, gathered) for name, why in failed.items()}
@@ -64,7 +64,7 @@ def to_leave_out(gathered: Gathered) -> dict[str, Degraded]:
 
 def _at_fault(problem: Problem, problems: Problems) -> list[str]:
     """Return the plugins that caused a problem and may be degraded."""
-    plugins = getattr(problem.who, "plugins", ())
+    plugins = problems.failed.get(problem, ())
     may_degrade = problems.deployment.may_degrade
     return [
         name
@@ -79,7 +79,7 @@ def _has_no_security(name: str, gathered: Gathered) -> bool:
     if all(found.degradable for found in selection.sources(name)):
         return True
     module = selection.modules.get(name)
-    if module is None or (name, MIDDLEWARE) in problems.unknown:
+    if module is None or (name, MIDDLEWARE) in problems.unknown_results:
         return False
     if getattr(module, MIDDLEWARE, None) is None:
         return True
@@ -97,7 +97,7 @@ def _has_no_security(name: str, gathered: Gathered) -> bool:
 def _degraded(name: str, problems: Sequence[Problem], gathered: Gathered) -> Degraded:
     sources = gathered.selection.sources(name)
     routes = gathered.contributions.of(Route)
-    if (name, "rolehost_routes") in gathered.problems.unknown:
+    if (name, "rolehost_routes") in gathered.problems.unknown_results:
         routes = ()
     return Degraded(
         name=name,
@@ -127,7 +127,7 @@ def check(gathered: Gathered, backends: Mapping[Kind, Owned[Backend]]) -> None:
     may_degrade = problems.deployment.may_degrade
 
     def never(code: str, name: str, **values: str) -> None:
-        where, who = problems.at(f"on_failure.{name}"), str(problems.whose([name]))
+        where, who = problems.at(f"on_failure.{name}"), problems.named([name])
         problems.add(code, where, who=who, name=name, **values)
 
     for owned in gathered.contributions.of(Middleware):

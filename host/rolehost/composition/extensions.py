@@ -8,7 +8,7 @@ from typing import Any
 
 from rolehost.api.contributions import Extension, ExtensionPoint, Role
 from rolehost.api.hooks import GROUP
-from rolehost.composition.declaring import Loaded, call_list_hook, context_of
+from rolehost.composition.declaring import LoadedPlugin, call_list_hook, context_of
 from rolehost.composition.locations import location
 from rolehost.composition.problems import Problems
 from rolehost.discovery.hooks import additional, form_problems, line_of
@@ -18,11 +18,11 @@ from rolehost.suggest import did_you_mean, one_of
 Extensions = dict[str, tuple[Extension[Any], ...]]
 
 #: Hook → the offered point and its plugin.
-_Offered = dict[str, tuple[ExtensionPoint, Loaded]]
+_Offered = dict[str, tuple[ExtensionPoint, LoadedPlugin]]
 
 
 def collect(
-    plugins: Sequence[tuple[Loaded, Any]],
+    plugins: Sequence[tuple[LoadedPlugin, Any]],
     role: Role | None,
     installed: set[str],
     problems: Problems,
@@ -55,14 +55,16 @@ def collect(
     return result
 
 
-def given_to(plugin: Loaded, extensions: Extensions) -> Mapping[str, tuple[Extension[Any], ...]]:
+def given_to(
+    plugin: LoadedPlugin, extensions: Extensions
+) -> Mapping[str, tuple[Extension[Any], ...]]:
     """Return the items of the points of one plugin, by hook."""
     hooks = [getattr(point, "hook", "") for point in plugin.info.extension_points]
     return {hook: extensions[hook] for hook in hooks if hook in extensions}
 
 
 def _given(
-    point: ExtensionPoint, plugin: Loaded, settings: Any, problems: Problems
+    point: ExtensionPoint, plugin: LoadedPlugin, settings: Any, problems: Problems
 ) -> tuple[list[Extension[Any]], bool]:
     context = context_of(plugin.found, problems, settings)
     items, whole = call_list_hook(problems, plugin, point.hook, point.classes, context)
@@ -78,34 +80,34 @@ def _prefix(plugin: str) -> str:
     return plugin.replace("-", "_") + "_"
 
 
-def _is_sound(point: Any, plugin: Loaded, offered: _Offered, problems: Problems) -> bool:
-    name, who = plugin.found.name, plugin.found.who
+def _is_sound(point: Any, plugin: LoadedPlugin, offered: _Offered, problems: Problems) -> bool:
+    name = plugin.found.name
     where = f"{plugin.found.target}, rolehost_plugin"
     prefix = _prefix(name)
     if not isinstance(point, ExtensionPoint):
         got = type(point).__name__
-        problems.add("hook-result.extension-points", where, who=who, got=got)
+        problems.add("hook-result.extension-points", where, failed=[name], got=got)
         return False
     hook = point.hook
     if not hook.isidentifier() or not hook.startswith(prefix) or prefix == "rolehost_":
         better = prefix + hook.removeprefix(f"{GROUP}_")
         values = {"hook": hook, "prefix": prefix, "better": better}
-        problems.add("extension-point.name", where, who=who, **values)
+        problems.add("extension-point.name", where, failed=[name], **values)
         return False
     if not point.classes or not all(isinstance(each, type) for each in point.classes):
         got = repr(point.returns)
-        problems.add("extension-point.returns", where, who=who, hook=hook, got=got)
+        problems.add("extension-point.returns", where, failed=[name], hook=hook, got=got)
         return False
     if hook in offered:
         other = offered[hook][1].found.name
-        both = problems.whose([name, other])
-        problems.add("duplicate-extension-point", where, who=both, hook=hook, one=other, other=name)
+        both = {"one": other, "other": name}
+        problems.add("duplicate-extension-point", where, failed=[name, other], hook=hook, **both)
         return False
     return True
 
 
 def _check_implementations(
-    plugin: Loaded, offered: _Offered, installed: set[str], problems: Problems
+    plugin: LoadedPlugin, offered: _Offered, installed: set[str], problems: Problems
 ) -> Iterator[str]:
     """Report malformed and misspelt implementations; yield the points that they are meant for."""
     marked = dict(additional(plugin.module))
@@ -113,17 +115,17 @@ def _check_implementations(
         function = marked.get(hook) or getattr(plugin.module, hook, None)
         if inspect.isroutine(function):
             wrong = list(form_problems(hook, function, plugin.found.who))
-            problems.found.extend(wrong)
+            problems.add_raised(plugin.found.name, wrong)
             if wrong:
                 yield hook
     for name, function in marked.items():
         meant = [] if name in offered else _meant(name, offered, installed)
         if meant:
-            problems.unknown.add((plugin.found.name, "rolehost_middleware"))
+            problems.unknown_results.add((plugin.found.name, "rolehost_middleware"))
             problems.add(
                 "unknown-hook.extension",
                 line_of(function),
-                who=plugin.found.who,
+                failed=[plugin.found.name],
                 hint=did_you_mean(name, meant),
                 hook=name,
                 known=one_of(meant),

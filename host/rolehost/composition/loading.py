@@ -9,13 +9,13 @@ import rolehost
 from rolehost.api.contributions import PluginInfo
 from rolehost.api.versions import ACCEPTED_APIS, PLUGIN_API
 from rolehost.bounded import Overdue, bounded
-from rolehost.composition.declaring import FAILED, Loaded, call_hook, context_of, own_problems
+from rolehost.composition.declaring import FAILED, LoadedPlugin, call_hook, context_of
 from rolehost.composition.pins import Pins
 from rolehost.composition.problems import Problems
-from rolehost.discovery import Found, installed
+from rolehost.discovery import InstalledPlugin, installed
 from rolehost.discovery.hooks import HookTable, implementation
 from rolehost.discovery.loading import contained
-from rolehost.errors import ConfigurationError, Who
+from rolehost.errors import ConfigurationError
 from rolehost.messages import problem
 from rolehost.suggest import did_you_mean, one_of
 
@@ -24,7 +24,10 @@ class Selection:
     """Finds and loads the enabled plugins of one composition."""
 
     def __init__(
-        self, problems: Problems, extra: Mapping[str, Any], found: Sequence[Found] | None = None
+        self,
+        problems: Problems,
+        extra: Mapping[str, Any],
+        found: Sequence[InstalledPlugin] | None = None,
     ) -> None:
         self.problems = problems
         self.extra = extra
@@ -35,45 +38,43 @@ class Selection:
         self._hooks = HookTable()
         self._pins = Pins(problems)
 
-    def sources(self, name: str) -> list[Found]:
+    def sources(self, name: str) -> list[InstalledPlugin]:
         """Return the distributions that provide a plugin of this name."""
         if name in self.extra:
-            return [Found(name, "given in code", "-", type(self.extra[name]).__name__)]
+            return [InstalledPlugin(name, "given in code", "-", type(self.extra[name]).__name__)]
         return [found for found in self.installed if found.name == name]
 
-    def load(self, names: Iterable[str]) -> list[Loaded]:
+    def load(self, names: Iterable[str]) -> list[LoadedPlugin]:
         """Load plugins and return them; add a problem for each plugin that cannot be loaded."""
         loaded = []
         for name in names:
             found = self._find(name)
-            plugin = self.introduce(found) if found is not None else None
+            plugin = self.describe(found) if found is not None else None
             if plugin is None:
-                self.problems.incomplete = True
+                self.problems.unknown_contributions = True
             else:
                 loaded.append(plugin)
         return loaded
 
-    def introduce(self, found: Found) -> Loaded | None:
+    def describe(self, found: InstalledPlugin) -> LoadedPlugin | None:
         """Import one plugin and get its description; return None, with a problem, on failure."""
         name = found.name
+        self.problems.owners[name] = found.who
         module = self.extra[name] if name in self.extra else self._imported(found)
         if module is None:
             return None
         self.modules[name] = module
         problems = self._hooks.register(name, module, found.who)
         if problems:
-            self.problems.found.extend(problems)
+            self.problems.add_raised(name, problems)
             if any(problem.code == "unknown-hook" for problem in problems):
                 # It may be a misspelt rolehost_middleware, so the plugin must not be left out.
-                self.problems.unknown.add((name, "rolehost_middleware"))
+                self.problems.unknown_results.add((name, "rolehost_middleware"))
             return None
         info = self._info(found, module)
-        if info is None:
-            return None
-        self.problems.owners[name] = found.who
-        return Loaded(found, module, info)
+        return LoadedPlugin(found, module, info) if info is not None else None
 
-    def _find(self, name: str) -> Found | None:
+    def _find(self, name: str) -> InstalledPlugin | None:
         matches = self.sources(name)
         if len(matches) == 1:
             return matches[0]
@@ -85,7 +86,7 @@ class Selection:
         self.problems.add(
             "ambiguous-plugin",
             where,
-            who=Who(f"plugin {name}", [name]),
+            failed=[name],
             name=name,
             count=len(matches),
             found="; ".join(f"{it.distribution} {it.version} ({it.target})" for it in matches),
@@ -93,7 +94,7 @@ class Selection:
         )
         return None
 
-    def _imported(self, found: Found) -> Any:
+    def _imported(self, found: InstalledPlugin) -> Any:
         if not self._pins.allow(found):
             return None
         seconds = self.problems.deployment.host.limits.declare
@@ -102,12 +103,12 @@ class Selection:
             with contained() as effects:
                 module = bounded(found.load, seconds, same_thread=True)
         except ConfigurationError as error:
-            self.problems.found.extend(own_problems(found, error.problems))
+            self.problems.add_raised(found.name, error.problems)
             return None
         except Overdue as error:
             names = {"module": found.target.partition(":")[0], "name": found.name}
             where = error.where or place
-            self.problems.add("plugin-hung", where, who=found.who, seconds=seconds, **names)
+            self.problems.add("plugin-hung", where, failed=[found.name], seconds=seconds, **names)
             return None
         self.problems.warnings += [
             problem("side-effect", who=found.who, where=place, change=change)
@@ -115,15 +116,15 @@ class Selection:
         ]
         if not effects.undone:
             return module
-        changes = "; ".join(effects.undone)
-        self.problems.add("plugin-meddles", place, who=found.who, changes=changes, name=found.name)
+        values = {"changes": "; ".join(effects.undone), "name": found.name}
+        self.problems.add("plugin-meddles", place, failed=[found.name], **values)
         return None
 
-    def _info(self, found: Found, module: Any) -> PluginInfo | None:
+    def _info(self, found: InstalledPlugin, module: Any) -> PluginInfo | None:
         hook = "rolehost_plugin"
         if implementation(module, hook) is None:
             where = f"entry point {found.name} = {found.target}"
-            self.problems.add("no-plugin-hook", where, who=found.who)
+            self.problems.add("no-plugin-hook", where, failed=[found.name])
             return None
         context = context_of(found, self.problems)
         info = call_hook(self.problems, found, hook, module, context)
@@ -132,7 +133,7 @@ class Selection:
             return None
         if not isinstance(info, PluginInfo):
             got = type(info).__name__
-            self.problems.add("hook-result.info", where, who=found.who, got=got)
+            self.problems.add("hook-result.info", where, failed=[found.name], got=got)
             return None
         if type(info.api) is int and info.api in ACCEPTED_APIS:
             return info
@@ -141,7 +142,7 @@ class Selection:
         self.problems.add(
             "plugin-api",
             where,
-            who=found.who,
+            failed=[found.name],
             accepted=accepted,
             version=rolehost.__version__,
             spoken=PLUGIN_API,
@@ -151,7 +152,7 @@ class Selection:
         return None
 
 
-def _other_api(found: Found, api: Any, accepted: str) -> tuple[str, str]:
+def _other_api(found: InstalledPlugin, api: Any, accepted: str) -> tuple[str, str]:
     """Return ``got`` and ``fix`` of the problem for a plugin API that is not accepted."""
     if type(api) is not int:
         return f"api={api!r}", f"write api={PLUGIN_API}, a whole number"

@@ -135,7 +135,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return _digest(self)
 
     @cached_property
-    def core(self) -> str:
+    def shared_hash(self) -> str:
         """:attr:`hash` without routes and roles: the same for every process of a deployment."""
         return _digest(msgspec.structs.replace(self, roles=(), routes=None))
 
@@ -147,7 +147,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @property
     def enqueues(self) -> frozenset[str]:
         """Names of the actors that its plugins and its schedules enqueue."""
-        ticked = {each.actor for each in self.ticked.values()}
+        ticked = {each.actor for each in self.schedules_run.values()}
         return frozenset(name for plugin in self.plugins for name in plugin.enqueues) | ticked
 
     @property
@@ -156,19 +156,19 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return frozenset(topic for plugin in self.plugins for topic in plugin.publishes)
 
     @property
-    def worked(self) -> dict[str, ActorEntry]:
+    def actors_run(self) -> dict[str, ActorEntry]:
         """The actors whose jobs its workers run, by name; empty without the role ``worker``."""
         mine = [each for each in self.actors if self.queues is None or each.queue in self.queues]
         return {each.name: each for each in mine} if "worker" in self.roles else {}
 
     @property
-    def consumed(self) -> dict[tuple[str, str], HandlerEntry]:
+    def handlers_run(self) -> dict[tuple[str, str], HandlerEntry]:
         """The handlers that its consumers run, by topic and group; empty without that role."""
         handlers = self.handlers if "consumer" in self.roles else ()
         return {(each.topic, each.group): each for each in handlers}
 
     @property
-    def ticked(self) -> dict[str, ScheduleEntry]:
+    def schedules_run(self) -> dict[str, ScheduleEntry]:
         """The schedules that its scheduler runs, by name; empty without that role."""
         schedules = self.schedules if "scheduler" in self.roles else ()
         return {each.name: each for each in schedules}
@@ -182,13 +182,13 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 def describe(composition: Composition) -> Manifest:
     """Return the manifest of a composition.
 
-    A composition for one role has the same :attr:`~Manifest.core`. Only ``http`` has routes.
+    A composition for one role has the same :attr:`~Manifest.shared_hash`. Only ``http`` has routes.
     """
     host = composition.deployment.host
     return Manifest(
         deployment=composition.deployment.name,
         version=rolehost.__version__,
-        roles=composition.running if host.fleet.replicas else (),
+        roles=composition.roles_run if host.fleet.replicas else (),
         plugins=tuple(
             PluginEntry(
                 plugin.name,

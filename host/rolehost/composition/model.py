@@ -139,7 +139,7 @@ class Composition:
         return sorted(each.name for each in self.plugins if topic in each.info.publishes)
 
     @property
-    def running(self) -> tuple[Role, ...]:
+    def roles_run(self) -> tuple[Role, ...]:
         """The roles that its instances run: ``[fleet] roles``, by default all."""
         chosen = self.deployment.host.fleet.roles
         return self.roles if chosen is None else tuple(r for r in self.roles if r in chosen)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from rolehost.composition.declaring import Loaded
+from rolehost.composition.declaring import LoadedPlugin
 from rolehost.composition.problems import Problems
 from rolehost.suggest import did_you_mean
 
 
 def ordered(
-    plugins: Sequence[Loaded], problems: Problems, known: Collection[str]
-) -> tuple[Loaded, ...]:
+    plugins: Sequence[LoadedPlugin], problems: Problems, known: Collection[str]
+) -> tuple[LoadedPlugin, ...]:
     """Sort plugins so that ``depends`` and ``after`` come first; ties keep their order.
 
     A plugin in a cycle or without its dependency stays in the result, so that its other problems
@@ -25,7 +25,7 @@ def ordered(
         for name, plugin in enabled.items()
     }
     waiting = list(enabled)
-    result: list[Loaded] = []
+    result: list[LoadedPlugin] = []
     while waiting:
         name = next((name for name in waiting if first[name].isdisjoint(waiting)), None)
         if name is None:
@@ -50,13 +50,13 @@ def _report_cycle(first: Mapping[str, set[str]], waiting: Sequence[str], problem
     problems.add(
         "dependency-cycle",
         "; ".join(problems.enabled_at(name) for name in circle),
-        who=str(problems.whose(circle)),
+        who=problems.named(circle),
         circle=" -> ".join([*circle, circle[0]]),
     )
     return circle[0]
 
 
-def _check_dependencies(plugin: Loaded, problems: Problems, known: Collection[str]) -> None:
+def _check_dependencies(plugin: LoadedPlugin, problems: Problems, known: Collection[str]) -> None:
     name, listed = plugin.found.name, problems.deployment.plugins
     for other in plugin.info.depends:
         failed = problems.degraded.get(other)
@@ -64,7 +64,7 @@ def _check_dependencies(plugin: Loaded, problems: Problems, known: Collection[st
             problems.add(
                 "degraded-dependency",
                 problems.enabled_at(name),
-                who=plugin.found.who,
+                failed=[name],
                 name=name,
                 other=other,
                 reason=failed.reason,
@@ -75,7 +75,7 @@ def _check_dependencies(plugin: Loaded, problems: Problems, known: Collection[st
             problems.add(
                 "missing-dependency.installed" if other in known else "missing-dependency",
                 problems.enabled_at(name),
-                who=str(plugin.found.who),
+                who=plugin.found.who,
                 hint="" if other in known else did_you_mean(other, known),
                 name=name,
                 other=other,

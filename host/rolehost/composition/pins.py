@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rolehost.composition.problems import Problems
-from rolehost.discovery import Found
+from rolehost.discovery import InstalledPlugin
 
 #: Files of a ``.dist-info`` folder that describe the installation and not the content.
 NOTES = frozenset(
@@ -43,7 +43,7 @@ class Pin(NamedTuple):
     hash: str
 
 
-def pin(found: Found) -> Pin:
+def pin(found: InstalledPlugin) -> Pin:
     """Return a plugin's pin; raise CannotPin if it is editable or not installed from a wheel."""
     if _is_editable(found):
         raise CannotPin("it is an editable install, whose files may change at any time")
@@ -53,7 +53,7 @@ def pin(found: Found) -> Pin:
     return Pin(found.distribution, found.version, f"sha256:{total.hexdigest()}")
 
 
-def _changed(found: Found) -> Iterator[str]:
+def _changed(found: InstalledPlugin) -> Iterator[str]:
     """Yield a text for each file that differs from ``RECORD`` or cannot be read."""
     for _, recorded, path in _files(found):
         try:
@@ -75,7 +75,7 @@ class Pins:
         self._pins = self._read(self.path) if self.path is not None else None
         self._seen: dict[str, Pin] = {}
 
-    def allow(self, found: Found) -> bool:
+    def allow(self, found: InstalledPlugin) -> bool:
         """Return whether a plugin has its pinned content; if not, add a problem."""
         if self.path is None:
             return True
@@ -102,9 +102,9 @@ class Pins:
         self._add("changed-plugin", found, got=got, fix=fix, **wanted._asdict())
         return False
 
-    def _add(self, message: str, found: Found, **values: str) -> None:
+    def _add(self, message: str, found: InstalledPlugin, **values: str) -> None:
         where = f"{self.path}; {self._problems.enabled_at(found.name)}"
-        self._problems.add(message, where, who=str(found.who), name=found.name, **values)
+        self._problems.add(message, where, who=found.who, name=found.name, **values)
 
     def _read(self, path: Path) -> dict[str, Pin] | None:
         try:
@@ -128,7 +128,7 @@ def render(pins: Mapping[str, Pin]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _files(found: Found) -> Iterator[tuple[str, str, Path]]:
+def _files(found: InstalledPlugin) -> Iterator[tuple[str, str, Path]]:
     """Yield (name, digest, path) of each file in ``RECORD``, sorted; CannotPin if it is missing."""
     folder = Path(found.metadata)
     try:
@@ -151,7 +151,7 @@ def _read(path: Path) -> bytes:
         raise CannotPin(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _is_editable(found: Found) -> bool:
+def _is_editable(found: InstalledPlugin) -> bool:
     try:
         written: Any = json.loads((Path(found.metadata) / "direct_url.json").read_text("utf-8"))
         return bool(written.get("dir_info", {}).get("editable"))

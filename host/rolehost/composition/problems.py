@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rolehost.composition.model import Degraded, Owned
 from rolehost.deployment.model import Deployment
-from rolehost.errors import Problem, Who
+from rolehost.errors import Problem
 from rolehost.messages import problem
 
 _DIGITS = re.compile(r"(\d+)")
@@ -19,61 +19,85 @@ _DIGITS = re.compile(r"(\d+)")
 class Problems:
     """Every problem found so far.
 
-    The type of ``Problem.who`` says what failed. A :class:`~rolehost.errors.Who` means that its
-    plugins failed, and the deployment may go on without them. Any other text, even if it names a
-    plugin, means an error of the operator.
-
     Attributes:
-        incomplete: some contributions are unknown, so missing ones are not reported.
-        warnings: problems that do not keep the deployment from starting.
-        owners: name of a loaded plugin → plugin, distribution and version.
-        unknown: (plugin, hook) of hooks that failed, so that their result is unknown.
+        degraded: plugins that are left out because they failed in an earlier attempt, by name.
+        unknown_contributions: some contributions are unknown, so missing ones are not reported.
+        failed: problem → plugins that caused it; the deployment may run without them. Every other
+            problem is an error of the operator, even if it names a plugin.
+        warnings: problems that do not prevent the start.
+        owners: name of an imported plugin → plugin, distribution and version, for messages.
+        unknown_results: (plugin, hook) of each hook whose contributions are unknown.
     """
 
     deployment: Deployment
     degraded: Mapping[str, Degraded] = field(default_factory=dict)
-    incomplete: bool = False
+    unknown_contributions: bool = False
     found: list[Problem] = field(default_factory=list)
+    failed: dict[Problem, tuple[str, ...]] = field(default_factory=dict)
     warnings: list[Problem] = field(default_factory=list)
     owners: dict[str, str] = field(default_factory=dict)
-    unknown: set[tuple[str, str]] = field(default_factory=set)
+    unknown_results: set[tuple[str, str]] = field(default_factory=set)
 
     @property
-    def who(self) -> str:
+    def deployment_name(self) -> str:
         """The deployment, as messages name it."""
         path = self.deployment.path
         return f"deployment {path}" if path else "deployment (no file)"
 
     @property
-    def partial(self) -> bool:
+    def may_lack_contributions(self) -> bool:
         """Whether contributions are unknown or left out, so missing ones are not reported."""
-        return self.incomplete or bool(self.degraded)
+        return self.unknown_contributions or bool(self.degraded)
 
-    def whose(self, plugins: Iterable[str]) -> Who:
-        """Return plugins with distribution and version, sorted, as messages name them."""
-        names = sorted(set(plugins))
-        return Who(", ".join(self.owners.get(name, f"plugin {name}") for name in names), names)
+    def named(self, plugins: Iterable[str]) -> str:
+        """Return plugins with distribution and version, sorted, for messages."""
+        return ", ".join(self.owners.get(name, f"plugin {name}") for name in sorted(set(plugins)))
 
     def enabled_at(self, plugin: str) -> str:
         """Return where a plugin is enabled: ``file:line``, or the override that enables it."""
         origins = self.deployment.origins
         origin = origins.get(f"plugins.{plugin}") or origins.get("plugins")
-        return origin.text if origin else self.who
+        return origin.text if origin else self.deployment_name
 
     def at(self, key: str) -> str:
         """Return the source location of a setting, with its key."""
         origin = self.deployment.origins.get(key)
         return f"{origin.text}, {key}" if origin else f"default, {key}"
 
-    def add(self, message: str, where: str, *, who: str = "", **values: Any) -> None:
-        """Add a :func:`rolehost.messages.problem`; an empty ``who`` means the deployment."""
-        self.found.append(problem(message, who=who or self.who, where=where, **values))
+    def add(
+        self, message: str, where: str, *, who: str = "", failed: Iterable[str] = (), **values: Any
+    ) -> None:
+        """Add a :func:`rolehost.messages.problem`.
+
+        Args:
+            message: a table of ``messages.toml``.
+            where: location of the problem.
+            who: plugins or deployment; empty: the failed plugins, or else the deployment.
+            failed: plugins that caused the problem; empty: it is an error of the operator.
+            values: values of the message.
+        """
+        plugins = tuple(failed)
+        who = who or self.named(plugins) or self.deployment_name
+        added = problem(message, who=who, where=where, **values)
+        self.found.append(added)
+        if plugins:
+            self.failed[added] = plugins
+
+    def add_raised(self, plugin: str, raised: Iterable[Problem]) -> None:
+        """Add problems that a plugin raised; if one names a plugin, it is a failure of this one."""
+        names = {who: name for name, who in self.owners.items()}
+        for each in raised:
+            own = each.who == f"plugin {plugin}"
+            added = replace(each, who=self.owners[plugin]) if own else each
+            self.found.append(added)
+            if added.who in names:
+                self.failed[added] = (names[added.who],)
 
     def about(self, owned: Owned[Any] | Iterable[Owned[Any]], message: str, **values: Any) -> None:
         """Add a problem of contributions; it counts as a failure of their plugins."""
         several = [owned] if isinstance(owned, Owned) else list(owned)
         values.setdefault("where", "; ".join(each.location for each in several))
-        self.add(message, who=self.whose(each.plugin for each in several), **values)
+        self.add(message, failed={each.plugin for each in several}, **values)
 
     def sorted(self) -> tuple[Problem, ...]:
         """Return all problems without duplicates, in a deterministic order."""

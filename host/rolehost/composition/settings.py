@@ -9,21 +9,21 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from rolehost.api.settings import Secret, Settings
-from rolehost.composition.declaring import Loaded
+from rolehost.composition.declaring import LoadedPlugin
 from rolehost.composition.model import Composition, Plugin
 from rolehost.composition.problems import Problems
 from rolehost.deployment import HOST_SECTIONS, Deployment, Origin, decode, fields_of
 from rolehost.suggest import did_you_mean, one_of
 
 
-def settings_of(plugin: Loaded, problems: Problems) -> tuple[Any, bool]:
+def settings_of(plugin: LoadedPlugin, problems: Problems) -> tuple[Any, bool]:
     """Return a plugin's decoded settings, and whether they are valid.
 
     Invalid settings are an error of the operator, not of the plugin: a start without the plugin
     would hide them.
     """
     name = plugin.found.name
-    who = str(plugin.found.who)
+    who = plugin.found.who
     deployment = problems.deployment
     section = deployment.sections.get(name, {})
     kind = plugin.info.settings

@@ -66,7 +66,7 @@ def choose(
             _check_ability(backend, reasons, problems)
             chosen[kind] = backend
     for backend in chosen.values():
-        _check_place(backend, chosen, problems)
+        _check_stored_in(backend, chosen, problems)
     return chosen
 
 
@@ -142,12 +142,12 @@ def _requirement(plugin: Plugin, text: str) -> tuple[Need | None, list[tuple[str
 
 def _check_requirements(plugins: Sequence[Plugin], problems: Problems) -> None:
     for plugin in plugins:
-        where, who = f"requires of plugin {plugin.name}", problems.whose([plugin.name])
+        where = f"requires of plugin {plugin.name}"
         for text in plugin.info.requires:
             _, wrong = _requirement(plugin, text)
             for expected, fix in wrong:
                 values = {"text": text, "expected": expected, "fix": fix}
-                problems.add("invalid-requirement", where, who=who, **values)
+                problems.add("invalid-requirement", where, failed=[plugin.name], **values)
 
 
 def _backend(named: str | None, candidates: Sequence[Owned[Backend]]) -> Owned[Backend] | None:
@@ -180,10 +180,9 @@ def _explain(
             names=", ".join(names),
         )
     elif problems.degraded and plugins:
-        failed = ", ".join(problems.degraded)
-        who = problems.whose(plugins)
-        problems.add("degraded-storage", where, who=who, kind=kind, why=why, degraded=failed)
-    elif problems.incomplete:
+        values = {"kind": kind, "why": why, "degraded": ", ".join(problems.degraded)}
+        problems.add("degraded-storage", where, failed=plugins, **values)
+    elif problems.unknown_contributions:
         pass  # a plugin whose contributions are unknown may offer it
     elif named is None:
         problems.add("missing-storage", where, kind=kind, why=why, advice=_advice(kind, known))
@@ -227,7 +226,7 @@ def _check_ability(owned: Owned[Backend], reasons: Sequence[Need], problems: Pro
             problems.add(
                 "missing-capability",
                 f"{need.why} of plugin {need.plugin}",
-                who=str(problems.whose([need.plugin])),
+                who=problems.named([need.plugin]),
                 lacking=", ".join(lacking),
                 wanted=",".join(sorted(need.capabilities)),
                 has=",".join(sorted(backend.capabilities)),
@@ -236,14 +235,14 @@ def _check_ability(owned: Owned[Backend], reasons: Sequence[Need], problems: Pro
             )
 
 
-def _check_place(
+def _check_stored_in(
     owned: Owned[Backend], chosen: Mapping[Kind, Owned[Backend]], problems: Problems
 ) -> None:
-    """Report a backend that is chosen without the backend that holds its data (``within``)."""
+    """Report a backend that is chosen without the backend that holds its data (``stored_in``)."""
     backend = owned.value
-    if backend.within is None or problems.incomplete:
+    if backend.stored_in is None or problems.unknown_contributions:
         return
-    around = chosen.get(backend.within)
+    around = chosen.get(backend.stored_in)
     if around is not None and around.plugin == owned.plugin:
         return
     named = getattr(problems.deployment.host.storage, backend.kind) is not None
@@ -251,11 +250,11 @@ def _check_place(
     problems.add(
         "backend-apart",
         problems.at(f"storage.{backend.kind}") if named else problems.enabled_at(owned.plugin),
-        who=str(problems.whose([owned.plugin])),
+        who=problems.named([owned.plugin]),
         kind=backend.kind,
         name=backend.name,
-        within=backend.within,
+        stored_in=backend.stored_in,
         plugin=owned.plugin,
-        got=f"{around.value.name} of {around.plugin}" if around else f"no {backend.within}",
+        got=f"{around.value.name} of {around.plugin}" if around else f"no {backend.stored_in}",
         others=others,
     )

@@ -40,7 +40,7 @@ def check(
     problems: Problems,
 ) -> None:
     """Report roles, queues, topics and schedules that do not match the contributions."""
-    _check_claims(roles, contributions, problems)
+    _check_declared_roles(roles, contributions, problems)
     _check_queues(contributions, problems)
     elsewhere = {name for plugin in plugins for name in plugin.info.enqueues}
     for owned in contributions.of(Schedule):
@@ -62,14 +62,16 @@ def when(schedule: Schedule) -> str:
     return f"{schedule.cron} {schedule.timezone}"
 
 
-def _check_claims(roles: Sequence[Role], contributions: Contributions, problems: Problems) -> None:
+def _check_declared_roles(
+    roles: Sequence[Role], contributions: Contributions, problems: Problems
+) -> None:
     claimed = problems.deployment.host.deployment.roles
     if claimed is None:
         return
     where = problems.at("deployment.roles")
     for role in ROLES:
         kind, noun = MAKES[role]
-        if role in claimed and role not in roles and not problems.incomplete:
+        if role in claimed and role not in roles and not problems.unknown_contributions:
             found = ", ".join(roles) or "none"
             problems.add("role-missing", where, role=role, noun=noun, found=found)
         if role in roles and role not in claimed:
@@ -82,7 +84,7 @@ def _check_claims(roles: Sequence[Role], contributions: Contributions, problems:
 def _check_queues(contributions: Contributions, problems: Problems) -> None:
     known = {owned.value.queue for owned in contributions.of(Actor)}
     for name in problems.deployment.host.worker.queues or ():
-        if name not in known and not problems.partial:
+        if name not in known and not problems.may_lack_contributions:
             hint, where = did_you_mean(name, known), problems.at("worker.queues")
             problems.add("unknown-queue", where, hint=hint, name=name, known=one_of(known))
 
@@ -95,7 +97,7 @@ def _check_actor(
     actors = {each.value.name: each for each in contributions.of(Actor)}
     found = actors.get(name)
     if found is None and name not in elsewhere:
-        if not problems.partial:
+        if not problems.may_lack_contributions:
             known = actors.keys() | elsewhere
             hint = did_you_mean(name, known)
             values = {"schedule": schedule.name, "actor": name, "known": one_of(known)}

@@ -28,7 +28,7 @@ Encoder = Callable[[Mapping[str, Any]], bytes]
 #: Most bytes of the arguments of one job or message, as JSON.
 LARGEST = 1_048_576
 #: Most levels of lists and objects in arguments.
-DEEPEST = 100
+MAX_DEPTH = 100
 
 _encoder = msgspec.json.Encoder()
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
@@ -106,8 +106,8 @@ def encode(actor: str, plain: Mapping[str, Any]) -> bytes:
         body = _encoder.encode(plain)
         if len(body) > LARGEST:
             raise ValueError(f"they take {len(body)} bytes as JSON; at most {LARGEST}")
-        if body.count(b"[") + body.count(b"{") > DEEPEST and _depth(body) > DEEPEST:
-            raise ValueError(f"they are nested more than {DEEPEST} levels deep")
+        if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth(body) > MAX_DEPTH:
+            raise ValueError(f"they are nested more than {MAX_DEPTH} levels deep")
     except Exception as error:  # encoding runs code of the objects, which may raise anything
         raise _refused(actor, plain, error) from None
     # JSON has no NaN: msgspec writes null, or a text if it is a key. PERF: all values are checked
@@ -127,7 +127,7 @@ def _refused(actor: str, plain: Mapping[str, Any], error: Exception) -> PayloadE
         try:
             msgspec.json.encode(value)
         except RecursionError:
-            text = f"it contains itself, or is nested more than {DEEPEST} levels deep"
+            text = f"it contains itself, or is nested more than {MAX_DEPTH} levels deep"
         except Exception as broken:  # encoding runs code of the objects
             text = describe(broken)
         else:

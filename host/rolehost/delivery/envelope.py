@@ -17,7 +17,7 @@ from typing import Any, Literal
 import msgspec
 
 from rolehost.api.events import AnyEvent, Event
-from rolehost.api.values import LONGEST_TEXT
+from rolehost.api.values import MAX_TEXT_LENGTH
 from rolehost.delivery import cloudevents
 from rolehost.delivery.failures import storable
 from rolehost.errors import PayloadError
@@ -125,9 +125,9 @@ def position(record: Record) -> str:
 
 def indexable(text: str) -> str:
     """Return a storable text that fits in an index; a digest replaces the end of a long text."""
-    if len(text) > LONGEST_TEXT:
+    if len(text) > MAX_TEXT_LENGTH:
         digest = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=20).hexdigest()
-        text = f"{text[: LONGEST_TEXT - 50]} {digest}"
+        text = f"{text[: MAX_TEXT_LENGTH - 50]} {digest}"
     return storable(text)
 
 

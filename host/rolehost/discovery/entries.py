@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rolehost.discovery.loading import load
-from rolehost.errors import Who
 
 #: Entry-point group of plugins. Defined here and not in :mod:`rolehost.api.hooks`, so that
 #: commands can be found without importing the API.
@@ -39,7 +38,7 @@ LARGEST = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Found:
+class InstalledPlugin:
     """One installed plugin, not imported; ``name`` is the name of its entry point.
 
     Attributes:
@@ -56,23 +55,23 @@ class Found:
     degradable: bool = field(default=False, compare=False)
 
     @property
-    def who(self) -> Who:
+    def who(self) -> str:
         """``plugin NAME (DISTRIBUTION VERSION)``, as messages name it."""
-        return Who(f"plugin {self.name} ({self.distribution} {self.version})", [self.name])
+        return f"plugin {self.name} ({self.distribution} {self.version})"
 
     def load(self) -> Any:
         """Import and return the entry point's object; raise ConfigurationError if that fails."""
         return load(self.target, who=self.who, name=self.name)
 
 
-def installed(path: Sequence[str] | None = None) -> tuple[Found, ...]:
+def installed(path: Sequence[str] | None = None) -> tuple[InstalledPlugin, ...]:
     """Return every installed plugin, sorted by name, without importing any.
 
     A distribution that is found twice (an editable install and its source folder) is listed once:
     the first on the path, which an import would use. If *two* distributions have a plugin of one
     name, both are listed; composing refuses the name if enabled. ``path`` replaces ``sys.path``.
     """
-    found: list[Found] = []
+    found: list[InstalledPlugin] = []
     seen: set[str] = set()
     for each in _distributions(GROUP, path):
         # Parsing the whole metadata would cost far more.
@@ -84,7 +83,9 @@ def installed(path: Sequence[str] | None = None) -> tuple[Found, ...]:
             release = version[1].strip() if version else "(no version)"
             degradable = _group(each.points, DEGRADABLE)
             found += [
-                Found(plugin, distribution, release, target, each.folder, plugin in degradable)
+                InstalledPlugin(
+                    plugin, distribution, release, target, each.folder, plugin in degradable
+                )
                 for plugin, target in _group(each.points, GROUP).items()
             ]
     return tuple(sorted(found))

@@ -221,7 +221,7 @@ class ProcessServices:
         if "database" not in self.composition.backends:
             return Statistics(
                 dead_messages=statistics.dead_messages(queue),
-                processes=statistics.processes({}, self.composition.running, restarts),
+                processes=statistics.processes({}, self.composition.roles_run, restarts),
             )
         handlers = [owned.value for owned in self.composition.handlers]
         return statistics.collect(
@@ -231,7 +231,7 @@ class ProcessServices:
             [(handler.topic, handler.group) for handler in handlers],
             self.clock,
             queues=self._queues,
-            roles=self.composition.running,
+            roles=self.composition.roles_run,
             restarts=restarts,
         )
 

@@ -67,7 +67,7 @@ def target(database: Database, name: str) -> Target | None:
     priority is 0, because manifests do not contain priorities.
     """
     for manifest in read(database).values():
-        entry = manifest.worked.get(name)
+        entry = manifest.actors_run.get(name)
         if entry is not None and entry.durable:
             return Target(name, entry.queue, 0, _encoder(entry))
     return None

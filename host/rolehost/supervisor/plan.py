@@ -105,7 +105,7 @@ class ProcessPlan(NamedTuple):
             "consumer": RolePlan("consumer", host.consumer.processes, host.consumer.grace),
             "scheduler": RolePlan("scheduler", 1, SCHEDULER_GRACE),
         }
-        chosen = [role for role in composition.roles if role in (only or composition.running)]
+        chosen = [role for role in composition.roles if role in (only or composition.roles_run)]
         references = (deployment.origins.get(key) for key in ("http.bind", "deployment.name"))
         return cls(
             name=deployment.name,

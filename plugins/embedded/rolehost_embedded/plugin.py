@@ -70,7 +70,7 @@ def rolehost_backends(context: DeclareContext) -> Sequence[Backend]:
             name=NAME,
             factory=partial(_stream, settings),
             capabilities=abilities.STREAM,
-            within="database",
+            stored_in="database",
             fleet=FleetFacts(identity=file, partitions=settings.partitions),
         ),
     ]

@@ -94,7 +94,7 @@ def _workers(fleet: Fleet, actor: str) -> Facts:
         if owned is None:
             continue
         off = _role_off(member, "worker")
-        if not off and not member.works(owned.value.queue):
+        if not off and not member.takes_jobs_from(owned.value.queue):
             off = f"{member.at('worker.queues')} leaves {owned.value.queue} out"
         if off:
             idle.append(("not consumed by", f"{member.name}: {off}"))

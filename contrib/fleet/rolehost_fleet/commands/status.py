@@ -85,7 +85,7 @@ def as_dict(name: str, status: FleetStatus, findings: Findings) -> dict[str, Any
                 "pid": each.pid,
                 "version": each.version,
                 "python": each.python,
-                "manifest": manifest.core if manifest else None,
+                "manifest": manifest.shared_hash if manifest else None,
                 "config": manifest.config if manifest else None,
                 "plugins": {plugin.name: plugin.version for plugin in manifest.plugins}
                 if manifest
@@ -144,7 +144,7 @@ def _processes(status: FleetStatus) -> list[dict[str, Any]]:
             "starts": each.incarnation,
             "up": _ago(status.now - each.since),
             "rolehost": each.version,
-            "runs": manifest.core if manifest else None,
+            "runs": manifest.shared_hash if manifest else None,
         }
         for each in status.processes
         for manifest in (status.manifest(each),)
@@ -156,13 +156,13 @@ def _running(status: FleetStatus) -> list[dict[str, Any]]:
     seen = set()
     for each in status.processes:
         manifest = status.manifest(each)
-        if manifest is None or (each.deployment, manifest.core) in seen:
+        if manifest is None or (each.deployment, manifest.shared_hash) in seen:
             continue
-        seen.add((each.deployment, manifest.core))
+        seen.add((each.deployment, manifest.shared_hash))
         rows.append(
             {
                 "deployment": each.deployment,
-                "runs": manifest.core,
+                "runs": manifest.shared_hash,
                 "settings": manifest.config,
                 "plugins": [f"{plugin.name} {plugin.version}" for plugin in manifest.plugins],
             }

@@ -14,7 +14,7 @@ from rolehost.cli.context import Context, Examined, as_json, takes_deployment
 from rolehost.cli.listings import values
 from rolehost.cli.output import document
 from rolehost.composition import Composition, Owned, probe
-from rolehost.discovery import Found, installed
+from rolehost.discovery import InstalledPlugin, installed
 from rolehost.suggest import did_you_mean
 
 from rolehost_fleet.commands.explain import CONTRIBUTIONS, KINDS, MADE_BY, Facts, explain
@@ -166,7 +166,7 @@ def _degraded(composition: Composition, kind: str, name: str) -> Facts:
     return facts
 
 
-def _not_enabled(name: str, disabled: Sequence[Found], file: str) -> Facts:
+def _not_enabled(name: str, disabled: Sequence[InstalledPlugin], file: str) -> Facts:
     match = next((found for found in disabled if found.name == name), None)
     if match is None:
         hint = did_you_mean(name, (found.name for found in installed()))

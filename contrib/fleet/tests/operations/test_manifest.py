@@ -77,15 +77,15 @@ def test_processes_of_all_roles_have_the_same_core(tmp_path):
     deployment = load(path, environ={})
     whole = describe(compose(deployment))
     roles = {role: describe(compose(deployment, role=role)) for role in whole.roles}
-    assert {manifest.core for manifest in roles.values()} == {whole.core}
+    assert {manifest.shared_hash for manifest in roles.values()} == {whole.shared_hash}
     assert {role for role, manifest in roles.items() if manifest.routes} == {"http"}
 
 
 def test_the_folder_of_a_deployment_does_not_matter(fleet, tmp_path):
-    here = fleet.describe("app").core
+    here = fleet.describe("app").shared_hash
     (tmp_path / "elsewhere").mkdir()
     fleet.folder = tmp_path / "elsewhere"
-    assert fleet.describe("app").core == here
+    assert fleet.describe("app").shared_hash == here
 
 
 def test_another_setting_is_another_config(fleet):

@@ -293,7 +293,7 @@ def test_what_lives_is_what_a_plan_against_live_compares_with(fleet):
 
     with living(one, "worker"):
         (running,) = _running(look())
-        assert (running.core, running.roles) == (describe(one).core, ("worker",))
+        assert (running.shared_hash, running.roles) == (describe(one).shared_hash, ("worker",))
         with living(other, "worker"), pytest.raises(StartError, match="app run different"):
             _running(look())
         with services.database.session(), services.database.transaction() as tx:

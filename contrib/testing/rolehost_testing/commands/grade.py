@@ -10,7 +10,7 @@ import click
 from rolehost.cli import exits
 from rolehost.cli.context import Context, as_json
 from rolehost.cli.output import document
-from rolehost.discovery import Found, installed
+from rolehost.discovery import InstalledPlugin, installed
 from rolehost.suggest import did_you_mean, one_of
 
 from rolehost_testing.grading import LEVELS, Grade, State, grade
@@ -66,7 +66,7 @@ def grade_plugins(
     return exits.FAILED if low else exits.OK
 
 
-def _chosen(names: tuple[str, ...]) -> list[Found]:
+def _chosen(names: tuple[str, ...]) -> list[InstalledPlugin]:
     known = {found.name: found for found in installed()}
     for name in names:
         if name not in known:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 from rolehost.api.versions import PLUGIN_API
-from rolehost.discovery import Found
+from rolehost.discovery import InstalledPlugin
 
 from rolehost_testing.grading import sources
 from rolehost_testing.grading.contents import missing_contents
@@ -30,7 +30,7 @@ _DECLARING = "rolehost_testing.grading.trial"
 
 
 def grade(
-    found: Found,
+    found: InstalledPlugin,
     *,
     deployment: Path | None = None,
     source: Path | None = None,
@@ -64,7 +64,7 @@ def grade(
 
 
 @functools.cache
-def _tried(found: Found, deployment: Path | None) -> Seen:
+def _tried(found: InstalledPlugin, deployment: Path | None) -> Seen:
     command = [sys.executable, "-P", "-B", "-W", "ignore", "-m", _DECLARING, found.name]
     try:
         done = subprocess.run(

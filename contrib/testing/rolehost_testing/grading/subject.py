@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import cast
 from urllib.parse import unquote, urlsplit
 
-from rolehost.discovery import Found
+from rolehost.discovery import InstalledPlugin
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,11 @@ class Subject:
         source: the folder of its sources, with ``tests``; None if unknown.
     """
 
-    found: Found
+    found: InstalledPlugin
     source: Path | None
 
     @classmethod
-    def of(cls, found: Found, source: Path | None = None) -> Subject:
+    def of(cls, found: InstalledPlugin, source: Path | None = None) -> Subject:
         """Make a subject; for an editable installation, find its source folder.
 
         Args:

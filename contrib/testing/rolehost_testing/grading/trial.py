@@ -21,7 +21,7 @@ from rolehost.api.contributions import Actor, Backend, Handler, Migrations
 from rolehost.api.settings import Secret
 from rolehost.composition import Probe, compose, probe
 from rolehost.deployment import Deployment, read
-from rolehost.discovery import Found, installed
+from rolehost.discovery import InstalledPlugin, installed
 from rolehost.discovery.hooks import HOOKS, implementation, line_of
 
 from rolehost_testing.grading.audit import Audit
@@ -90,7 +90,7 @@ def main(name: str, path: str) -> int:
     return 0
 
 
-def _declare(found: Found, deployment: Deployment, seen: Seen, audit: Audit) -> Probe:
+def _declare(found: InstalledPlugin, deployment: Deployment, seen: Seen, audit: Audit) -> Probe:
     began = time.process_time()
     with audit.listening() as acts:
         probed = probe(deployment, found)
@@ -169,7 +169,7 @@ def _schema(database: Any) -> dict[str, str]:
     return {name: sql for name, sql in rows if not name.startswith("sqlite_")}
 
 
-def _live(found: Found, probed: Probe, deployment: Deployment, seen: Seen) -> None:
+def _live(found: InstalledPlugin, probed: Probe, deployment: Deployment, seen: Seen) -> None:
     from rolehost.roles.process import Process
 
     from rolehost_testing.memory import MemoryWorld
@@ -210,7 +210,7 @@ def _once(make: Callable[[], Any], *, start: bool) -> None:
         process.stop()
 
 
-def _depended(found: Found, deployment: Deployment) -> Sequence[str]:
+def _depended(found: InstalledPlugin, deployment: Deployment) -> Sequence[str]:
     """Return its dependencies, the plugin, and a plugin that implements its own hooks."""
     by_name = {each.name: each for each in installed()}
     names: list[str] = []

@@ -8,19 +8,19 @@ from functools import cache
 from types import ModuleType
 from typing import Any
 
-from rolehost.discovery import Found, installed
+from rolehost.discovery import InstalledPlugin, installed
 
 #: Generic last parts of module names, which are not used as plugin names.
 _USUAL = frozenset({"plugin", "plugins", "__init__"})
 
 
-def present() -> tuple[Found, ...]:
+def present() -> tuple[InstalledPlugin, ...]:
     """Return the installed plugins, cached for each value of the import path."""
     return _present(tuple(sys.path))
 
 
 @cache
-def _present(_path: tuple[str, ...]) -> tuple[Found, ...]:
+def _present(_path: tuple[str, ...]) -> tuple[InstalledPlugin, ...]:
     return installed()
 
 

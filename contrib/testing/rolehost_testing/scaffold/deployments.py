@@ -114,7 +114,7 @@ def _offering(probes: dict[str, Probe], chosen: Sequence[str]) -> list[str]:
     }
     present = {backend.kind for each in chosen for backend in backends[each]}
     offers = {
-        name: {each.kind for each in found if each.within not in present}
+        name: {each.kind for each in found if each.stored_in not in present}
         for name, found in backends.items()
     }
     needed -= present
@@ -144,7 +144,7 @@ def _storage(probes: Sequence[Probe]) -> dict[str, str]:
         fitting = [
             (plugin, backend)
             for plugin, backend in offers
-            if backend.within is None or chosen.get(backend.within, ("",))[0] == plugin
+            if backend.stored_in is None or chosen.get(backend.stored_in, ("",))[0] == plugin
         ]
         for plugin, backend in (fitting or offers)[:1]:
             chosen[kind] = (plugin, backend.name)

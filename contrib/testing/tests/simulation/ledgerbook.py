@@ -18,7 +18,7 @@ from rolehost.api import (
     hookimpl,
 )
 
-QUICK = RetryPolicy(attempts=5, base=0.1, longest=1.0)
+QUICK = RetryPolicy(attempts=5, base=0.1, max_delay=1.0)
 
 
 class Booked(msgspec.Struct):

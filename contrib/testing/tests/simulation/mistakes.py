@@ -247,7 +247,7 @@ def _enqueue_apart(services: Any, part: Actor, order: int) -> None:
 
 def poison(*, right: bool) -> Variant:
     """A job that can never succeed is tried for ever."""
-    policy = QUICK if right else RetryPolicy(attempts=1_000_000, base=0.1, longest=1.0)
+    policy = QUICK if right else RetryPolicy(attempts=1_000_000, base=0.1, max_delay=1.0)
 
     def parse(job: Any, order: int) -> None:
         raise ValueError(f"order {order} cannot be read")

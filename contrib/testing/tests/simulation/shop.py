@@ -21,7 +21,7 @@ from rolehost.api import (
 )
 from rolehost_testing.simulation import Client, SimulatedWorld, Simulation
 
-QUICK = RetryPolicy(attempts=8, base=0.1, longest=1.0)
+QUICK = RetryPolicy(attempts=8, base=0.1, max_delay=1.0)
 #: What the stock holds at first.
 STOCK = 1000
 

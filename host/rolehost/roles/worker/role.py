@@ -157,7 +157,7 @@ class WorkerRole:
                 "time_limit": _milliseconds(actor.time_limit),
                 "max_retries": actor.retry.attempts - 1,
                 "min_backoff": int(actor.retry.base * 1000),
-                "max_backoff": int(actor.retry.longest * 1000),
+                "max_backoff": int(actor.retry.max_delay * 1000),
             },
         )
 
@@ -227,7 +227,7 @@ class WorkerRole:
                 outcome = "completed"
             except Again as error:
                 if error.delay is not None:  # otherwise the middleware would lose the message
-                    values.integer("delay of dramatiq.errors.Retry", error.delay, least=0)
+                    values.integer("delay of dramatiq.errors.Retry", error.delay, minimum=0)
                 raise
             finally:
                 self._busy.pop(thread, None)
