@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rolehost.roles.lifeline import follow_parent
+from rolehost.roles.parent_death import die_with_parent
 
 from benchmarks.model import Unmeasured
 
@@ -39,7 +39,7 @@ class Child:
                 stdout=log,
                 stderr=log,
                 pass_fds=[self._status],
-                preexec_fn=lambda: follow_parent(parent),
+                preexec_fn=lambda: die_with_parent(parent),
             )
         os.close(self._status)
 
@@ -134,7 +134,7 @@ def finish(arguments: Sequence[str], folder: Path, env: Mapping[str, str]) -> st
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        preexec_fn=lambda: follow_parent(parent, signal.SIGKILL),
+        preexec_fn=lambda: die_with_parent(parent, signal.SIGKILL),
         text=True,
     )
     try:

@@ -55,7 +55,7 @@ def finish_one(consumer) -> None:
     if job is None:
         next(consumer)
         return
-    consumer.done(job, Finish("completed", job.run_at, True, None), 0.0)
+    consumer.finish(job, Finish("completed", job.run_at, True, None), 0.0)
 
 
 def test_enough_that_is_claimed_and_not_started_leaves_the_database_alone(
@@ -111,7 +111,7 @@ def test_what_was_claimed_by_a_commit_whose_answer_was_lost_is_given_back_and_ru
     assert consumer._cycle()
     assert unknown <= {job.id for job in consumer._ready}
     assert started.id in claimed(bench)  # what is running is not touched
-    consumer.done(started, Finish("completed", started.run_at, True, None), 0.0)
+    consumer.finish(started, Finish("completed", started.run_at, True, None), 0.0)
 
 
 def test_a_cancelled_job_that_was_claimed_and_has_not_begun_is_not_run(bench, consumer):

@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from rolehost.roles.http.connection import Progress
+from rolehost.roles.http.connection import WriteProgress
 
 from tests.http.serving import PATIENCE, Served, free_port, read_all, serving
 
@@ -215,11 +215,11 @@ def test_clients_that_do_not_read_are_cut_off_and_those_that_read_slowly_are_not
     ],
 )
 def test_progress_is_what_the_client_takes(waiting: list[int | None], stalled: bool) -> None:
-    progress = Progress()
+    progress = WriteProgress()
     last = False
     for second, size in enumerate(waiting):
         if size is None:
-            progress.made()
+            progress.reset()
         else:
             last = progress.stalled(size, float(second), 2.5)
     assert last == stalled

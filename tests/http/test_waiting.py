@@ -77,9 +77,9 @@ def test_workers_that_die_young_are_replaced_after_a_growing_pause() -> None:
     opened = []
     now = 0.0
     for _ in range(4):
-        backoff.died(0.5, now, served=False)
+        backoff.count_death(0.5, now, served=False)
         wait = 0.0
-        while not backoff.open(now + wait):
+        while not backoff.may_start(now + wait):
             wait += 0.5
         opened.append(wait)
         now += 100.0
@@ -89,14 +89,14 @@ def test_workers_that_die_young_are_replaced_after_a_growing_pause() -> None:
 def test_the_pause_of_workers_that_served_ends_where_they_would_count_as_stable() -> None:
     backoff = WorkerBackoff(Backoff(first=1.0, longest=60.0, stable=10.0))
     for _ in range(10):
-        backoff.died(0.5, 0.0, served=True)
-    assert not backoff.open(9.9)
-    assert backoff.open(10.0)
+        backoff.count_death(0.5, 0.0, served=True)
+    assert not backoff.may_start(9.9)
+    assert backoff.may_start(10.0)
 
 
 def test_a_worker_that_was_stable_is_replaced_at_once() -> None:
     backoff = WorkerBackoff(Backoff(first=1.0, longest=4.0, stable=10.0))
-    backoff.died(0.5, 0.0, served=False)
-    assert not backoff.open(0.5)
-    backoff.died(60.0, 100.0, served=True)
-    assert backoff.open(100.0)
+    backoff.count_death(0.5, 0.0, served=False)
+    assert not backoff.may_start(0.5)
+    backoff.count_death(60.0, 100.0, served=True)
+    assert backoff.may_start(100.0)

@@ -114,7 +114,7 @@ def fail(password: str) -> None:
 
 def test_lines_that_are_written_often_look_like_the_others() -> None:
     stream = configured()
-    write = logs.often("info", "request")
+    write = logs.fast_logger("info", "request")
     assert write is not None
     with structlog.contextvars.bound_contextvars(request_id="r1"):
         write({"status": 200})
@@ -125,7 +125,7 @@ def test_lines_that_are_written_often_look_like_the_others() -> None:
 
 def test_lines_that_are_written_often_obey_the_level() -> None:
     configured(level="warning")
-    assert logs.often("info", "request") is None
+    assert logs.fast_logger("info", "request") is None
 
 
 @pytest.mark.parametrize("form", ["json", "console"])

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import pytest
-from rolehost.observe.board import Board, Hang, Notice
+from rolehost.observe.board import Board, Hang, SupervisorState
 from rolehost.schema import Drift
 from rolehost.services.checks import Unhealthy, own_checks
 from rolehost.supervisor.descriptors import anonymous_file
@@ -29,11 +29,11 @@ def test_a_hang_makes_unready_at_once_and_asks_for_a_restart_when_it_lasts() -> 
     assert (progress.ready, progress.live) == (False, True)
     assert processes.fn(None) is None
     now = time.monotonic()
-    board.write(Notice((Hang("worker.0", 7, "the main loop", now, 60.0),)))
+    board.write(SupervisorState((Hang("worker.0", 7, "the main loop", now, 60.0),)))
     with pytest.raises(Unhealthy, match=r"worker.0 \(pid 7\) hangs"):
         processes.fn(None)
     assert progress.fn(None) is None
-    board.write(Notice((Hang("worker.0", 7, "the main loop", now - 60.0, 60.0),)))
+    board.write(SupervisorState((Hang("worker.0", 7, "the main loop", now - 60.0, 60.0),)))
     with pytest.raises(Unhealthy):
         progress.fn(None)
     os.close(number)

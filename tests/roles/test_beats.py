@@ -7,7 +7,7 @@ import time
 
 import pytest
 from rolehost.api import actor
-from rolehost.roles.consumer.group import Progress
+from rolehost.roles.consumer.group import GroupProgress
 from rolehost.roles.worker.role import WorkerRole
 
 pytestmark = [pytest.mark.needs("rolehost_embedded"), pytest.mark.needs("dramatiq")]
@@ -24,13 +24,13 @@ class Heard:
         self.parts: list[str] = []
 
     def beat(self, part: str) -> None:
-        self.parts.append(part.partition(",")[0])
+        self.parts.append(part.partition(" (")[0])
 
 
 def looked(role: WorkerRole) -> list[str]:
     heard = Heard()
     role._beats = heard
-    role.look()
+    role.report_progress()
     return heard.parts
 
 
@@ -56,19 +56,19 @@ def test_threads_that_are_all_past_their_time_limit_do_not_beat_while_work_waits
             # All that follows may take less than the limit.
             time.sleep(2 * limit)
         # No job waits, so a thread past its limit delays none.
-        assert looked(role) == ["threads", "threads"]
+        assert looked(role) == ["worker threads"] * 2
         here.services.enqueue(holds)
-        assert looked(role) == (["threads"] if late else ["threads", "threads"])
+        assert looked(role) == ["worker threads"] * (1 if late else 2)
     finally:
         over.set()
 
 
 def test_a_group_that_settles_makes_progress_and_one_whose_lag_stays_does_not() -> None:
-    progress = Progress()
+    progress = GroupProgress()
     progress.polled = 3
-    assert progress.moved(3, now=1.0)
-    assert not progress.moved(3, now=2.0)
-    assert progress.since == 1.0
-    assert [progress.stays(lag) for lag in (0, 5, 7, 7, 6, 0)] == [
+    assert progress.update_settled(3, now=1.0)
+    assert not progress.update_settled(3, now=2.0)
+    assert progress.settled_at == 1.0
+    assert [progress.lag_unchanged(lag) for lag in (0, 5, 7, 7, 6, 0)] == [
         False, False, False, True, False, False,
     ]  # fmt: skip

@@ -213,7 +213,7 @@ def test_what_has_not_begun_when_its_partition_moves_does_not_begin():
         one(assignments.settle, first, True)
         assert assignments.revoke([HERE], 0.0)
         assert assignments.committable() == {HERE: 2}
-        assignments.forget([HERE])
+        assignments.remove([HERE])
         two(assignments.settle, other, True)
     assert (assignments.in_flight, assignments.committable()) == (0, {THERE: 2})
 
@@ -225,7 +225,7 @@ def test_what_outlives_its_assignment_commits_nothing_in_the_next_one():
         (slow,) = assignments.take(delivered(HERE, 5))
         assert one(assignments.start, slow)
         assignments.revoke([HERE], 0.0)
-        assignments.forget([HERE])
+        assignments.remove([HERE])
         assignments.assign([HERE], 0)
         (again,) = assignments.take(delivered(HERE, 5))
         assert two(assignments.start, again)
@@ -275,9 +275,9 @@ def test_an_offset_that_moved_while_it_was_committed_is_committed_again():
     offsets = assignments.committable()
     assert assignments.start(two)
     assignments.settle(two, True)
-    assignments.committed(offsets)
+    assignments.note_committed(offsets)
     assert assignments.committable() == {HERE: 3}
-    assignments.committed(assignments.committable())
+    assignments.note_committed(assignments.committable())
     assert assignments.committable() == {}
 
 

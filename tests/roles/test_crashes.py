@@ -14,7 +14,7 @@ import pytest
 from dramatiq import Message
 from dramatiq.broker import MessageProxy
 from rolehost.api import StorageUnavailable, actor
-from rolehost.roles.worker.ephemeral import Crashed, NotOurs, PoisonMessages
+from rolehost.roles.worker.ephemeral import ClaimLost, Crashed, PoisonMessages
 
 PATIENCE = 60.0
 
@@ -76,7 +76,7 @@ def test_a_message_of_an_unknown_actor_is_the_brokers_to_refuse(crashes):
 def test_what_others_have_does_not_run_and_what_cannot_be_recorded_does(crashes):
     message = Suspect(0)
     message.answer = False
-    with pytest.raises(NotOurs):
+    with pytest.raises(ClaimLost):
         crashes.before_process_message(None, message)
     assert not message.failed
     message.answer = StorageUnavailable("away")

@@ -10,14 +10,14 @@ import pytest
 PROGRAM = """
 import atexit
 import threading
-from rolehost.roles.serving import PINGING, leave
+from rolehost.roles.serving import PING_THREAD, exit_process
 
 asking = {asking}
 atexit.register(print, "libraries end")
 if asking:
-    threading.Thread(target=threading.Event().wait, name=PINGING, daemon=True).start()
+    threading.Thread(target=threading.Event().wait, name=PING_THREAD, daemon=True).start()
 print("told")
-leave({status})
+exit_process({status})
 """
 
 

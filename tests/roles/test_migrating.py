@@ -12,7 +12,7 @@ from rolehost.delivery.clock import SystemClock
 from rolehost.delivery.leases import Identity, Presence
 from rolehost.deployment import load
 from rolehost.errors import StartError
-from rolehost.roles.migrating import bring_up
+from rolehost.roles.migrating import migrate_at_start
 
 FILES = {
     "0001_first": "-- up\nCREATE TABLE first (x);\n-- down\nDROP TABLE first;\n",
@@ -55,7 +55,7 @@ def composition(tmp_path: Path, policy: str) -> Any:
 def brought_up(made: Any) -> list[str]:
     database: Database = made.backends["database"].value.factory()
     try:
-        return [m.name for m in bring_up(made, database) if m.owner == "sample"]
+        return [m.name for m in migrate_at_start(made, database) if m.owner == "sample"]
     finally:
         database.close()
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rolehost.roles.outages import CALM, Outage
+from rolehost.errors import StorageUnavailable
+from rolehost.roles.outages import OUTAGE_OVER_AFTER, Outage
 from structlog.testing import capture_logs
 
 
@@ -19,7 +20,7 @@ def test_a_failure_a_second_is_told_ever_more_rarely() -> None:
     outage = Outage(clock=clock, loop="relay")
     with capture_logs() as lines:
         for _ in range(100):
-            outage.failed(OSError("away"))
+            outage.failed(StorageUnavailable("away"))
             clock.seconds += 1
     assert [line["lasted"] for line in lines] == [0, 10, 20, 40, 80]
     assert {(line["loop"], line["error"]) for line in lines} == {("relay", "away")}
@@ -29,16 +30,17 @@ def test_it_is_over_when_nothing_has_failed_for_a_while() -> None:
     clock = Clock()
     outage = Outage(clock=clock)
     with capture_logs() as lines:
-        outage.passed()
-        outage.failed(OSError("away"))
+        outage.succeeded()
+        outage.failed(StorageUnavailable("away"))
         clock.seconds += 1
-        outage.passed()
-        outage.failed(OSError("still away"))
-        clock.seconds += CALM
-        outage.passed()
-        outage.passed()
+        outage.succeeded()
+        outage.failed(StorageUnavailable("still away"))
+        clock.seconds += OUTAGE_OVER_AFTER
+        outage.succeeded()
+        outage.succeeded()
     assert [(line["event"], line["lasted"]) for line in lines] == [
         ("storage unavailable", 0),
+        ("storage unavailable", 1),
         ("storage answers", 1),
     ]
 
@@ -48,7 +50,19 @@ def test_the_next_one_is_told_anew() -> None:
     outage = Outage(clock=clock)
     with capture_logs() as lines:
         for _ in range(2):
-            outage.failed(OSError("away"))
-            clock.seconds += CALM
-            outage.passed()
+            outage.failed(StorageUnavailable("away"))
+            clock.seconds += OUTAGE_OVER_AFTER
+            outage.succeeded()
     assert len(lines) == 4
+
+
+def test_a_new_error_is_told_at_once() -> None:
+    clock = Clock()
+    outage = Outage("waiting for storage", clock=clock)
+    with capture_logs() as lines:
+        for second in range(100):
+            clock.seconds = float(second)
+            outage.failed(StorageUnavailable("away" if second < 15 else "another"))
+        outage.succeeded(over_after=0.0)
+    assert [line["lasted"] for line in lines] == [0, 10, 15, 30, 60, 99]
+    assert lines[-1]["event"] == "storage answers"

@@ -19,24 +19,24 @@ def test_offsets_behind_the_last_record_are_committed_when_all_before_is_finishe
     assignments.assign([PLACE], 0)
     [first, second] = taken(assignments, 3, 4)
     for each in (second, first):
-        assignments.read_up_to({PLACE: 6})
+        assignments.note_positions({PLACE: 6})
         assert assignments.committable() == {}, "a record before it is not finished"
         assert assignments.start(each)
         assignments.settle(each, True)
-    assignments.read_up_to({PLACE: 6})
+    assignments.note_positions({PLACE: 6})
     assert assignments.committable() == {PLACE: 6}
-    assignments.committed({PLACE: 6})
-    assignments.read_up_to({PLACE: 6})
+    assignments.note_committed({PLACE: 6})
+    assignments.note_positions({PLACE: 6})
     assert assignments.committable() == {}, "once"
     taken(assignments, 6)
-    assignments.read_up_to({PLACE: 9})
+    assignments.note_positions({PLACE: 9})
     assert assignments.committable() == {}
 
 
 def test_a_partition_that_only_has_markers_is_committed_and_one_that_is_not_owned_is_not():
     assignments = Assignments()
     assignments.assign([PLACE], 0)
-    assignments.read_up_to({PLACE: 0, OTHER: 5})
+    assignments.note_positions({PLACE: 0, OTHER: 5})
     assert assignments.committable() == {}
-    assignments.read_up_to({PLACE: 2})
+    assignments.note_positions({PLACE: 2})
     assert assignments.committable() == {PLACE: 2}

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
-from random import Random
 from typing import Any
 
 import pytest
 from rolehost.api import Backend, StorageRefused, StorageUnavailable, hookimpl
-from rolehost.roles.lifecycle import answered, started
-from rolehost.roles.outages import LONGEST, StartWait
+from rolehost.roles.lifecycle import (
+    START_BACKOFF,
+    run_interruptibly,
+    start_delay,
+    start_when_available,
+)
 from rolehost.roles.process import Process
 
 from tests.http.compositions import compose
@@ -46,7 +49,7 @@ def process(
 def test_it_starts_when_the_backend_answers_and_says_meanwhile_that_it_waits() -> None:
     said: list[str] = []
     waits = process(Cache(StorageUnavailable("away"), StorageUnavailable("away")), said)
-    assert started(waits, threading.Event())
+    assert start_when_available(waits, threading.Event())
     assert said == ["waiting", "waiting"]
     waits.stop()
 
@@ -54,7 +57,7 @@ def test_it_starts_when_the_backend_answers_and_says_meanwhile_that_it_waits() -
 def test_an_optional_backend_is_not_waited_for() -> None:
     said: list[str] = []
     goes_on = process(Cache(StorageUnavailable("away")), said, optional=("cache",))
-    assert started(goes_on, threading.Event())
+    assert start_when_available(goes_on, threading.Event())
     assert said == []
     goes_on.stop()
 
@@ -62,18 +65,18 @@ def test_an_optional_backend_is_not_waited_for() -> None:
 def test_what_an_optional_backend_refuses_ends_the_start_all_the_same() -> None:
     ends = process(Cache(StorageRefused("wrong password")), optional=("cache",))
     with pytest.raises(StorageRefused):
-        started(ends, threading.Event())
+        start_when_available(ends, threading.Event())
 
 
 def test_what_is_refused_ends_the_wait() -> None:
     waits = process(Cache(StorageUnavailable("away"), StorageRefused("no such database")))
     with pytest.raises(StorageRefused):
-        started(waits, threading.Event())
+        start_when_available(waits, threading.Event())
 
 
 def test_one_that_ran_before_waits_for_what_is_refused_too() -> None:
     waits = process(Cache(StorageRefused("wrong password")))
-    assert started(waits, threading.Event(), refused=False)
+    assert start_when_available(waits, threading.Event(), raise_refused=False)
     waits.stop()
 
 
@@ -81,7 +84,9 @@ def test_told_to_stop_it_waits_no_longer() -> None:
     cache = Cache(*[StorageUnavailable("away")] * 1000)
     stop = threading.Event()
     ended: list[bool] = []
-    thread = threading.Thread(target=lambda: ended.append(started(process(cache), stop)))
+    thread = threading.Thread(
+        target=lambda: ended.append(start_when_available(process(cache), stop))
+    )
     thread.start()
     cache.asked.acquire()
     stop.set()
@@ -92,7 +97,7 @@ def test_told_to_stop_it_waits_no_longer() -> None:
 def test_told_to_stop_it_does_not_wait_for_a_connection_that_is_being_tried() -> None:
     never, stop = threading.Event(), threading.Event()
     stop.set()
-    assert not answered(lambda: never.wait() and None, stop)
+    assert not run_interruptibly(lambda: never.wait() and None, stop)
     never.set()
 
 
@@ -108,7 +113,7 @@ def test_a_plugin_that_finds_storage_gone_is_started_once_more() -> None:
 
     composition = compose(module=Module())
     waits = Process(composition, role="http")
-    assert started(waits, threading.Event())
+    assert start_when_available(waits, threading.Event())
     assert calls == ["start", "start"]
     waits.stop()
 
@@ -129,33 +134,8 @@ def test_a_topic_that_is_missing_is_asked_for_before_the_start() -> None:
         Process(replace(composition, plugins=(publishing,)), role="http").ping()
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def test_pauses_double_up_to_a_bound_and_are_not_in_step() -> None:
-    wait = StartWait(Random(1), clock=Clock())
-    pauses = [wait.failed(StorageUnavailable("away")) for _ in range(12)]
-    assert pauses[0] < 0.25
-    assert all(LONGEST / 2 <= pause <= LONGEST for pause in pauses[6:])
-    assert len(set(pauses)) == len(pauses)
-
-
-def test_a_wait_is_told_at_first_when_it_lasts_twice_as_long_and_when_its_reason_changes(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    clock = Clock()
-    wait = StartWait(Random(1), clock=clock)
-    told: list[tuple[float, str]] = []
-    monkeypatch.setattr(wait, "_log", lambda event, **fields: told.append((clock.now, event)))
-    for second in range(100):
-        clock.now = float(second)
-        reason = "another" if second == 15 else "away" if second < 15 else "another"
-        wait.failed(StorageUnavailable(reason))
-    wait.over()
-    assert [at for at, _ in told] == [0.0, 10.0, 15.0, 30.0, 60.0, 99.0]
-    assert told[-1] == (99.0, "storage answers")
+def test_delays_double_up_to_a_bound_and_have_jitter() -> None:
+    delays = [start_delay(attempt) for attempt in range(1, 13)]
+    assert delays[0] < 0.25
+    assert all(START_BACKOFF.longest / 2 <= delay <= START_BACKOFF.longest for delay in delays[6:])
+    assert len(set(delays)) == len(delays)

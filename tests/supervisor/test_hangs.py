@@ -6,8 +6,8 @@ import os
 import signal
 
 import pytest
-from rolehost.observe.board import Board, Hang, Notice
-from rolehost.observe.progress import WHOLE, RunningClock, Watch
+from rolehost.observe.board import Board, Hang, SupervisorState
+from rolehost.observe.progress import WHOLE_PROCESS, RunningClock, Watch
 from rolehost.supervisor.descriptors import anonymous_file
 from rolehost.supervisor.plan import RolePlan
 
@@ -56,10 +56,10 @@ def test_a_stopped_process_is_killed_after_the_grace() -> None:
 
 def test_a_clock_stands_still_while_its_process_does() -> None:
     clock = RunningClock(1.0)
-    assert clock.look(100.0) == 0.0
-    assert clock.look(101.0) == 1.0
-    assert clock.look(10_000.0) == 3.0
-    assert clock.look(10_001.0) == 4.0
+    assert clock.advance(100.0) == 0.0
+    assert clock.advance(101.0) == 1.0
+    assert clock.advance(10_000.0) == 3.0
+    assert clock.advance(10_001.0) == 4.0
 
 
 def test_the_part_that_is_silent_for_longest_is_named_unless_all_of_them_are() -> None:
@@ -68,18 +68,18 @@ def test_the_part_that_is_silent_for_longest_is_named_unless_all_of_them_are() -
     watch.beat("poll", 0.0)
     watch.beat("main", 9.0)
     assert watch.silent(10.0) == ("poll", 10.0)
-    assert watch.silent(30.0) == (WHOLE, 30.0)
+    assert watch.silent(30.0) == (WHOLE_PROCESS, 30.0)
 
 
 def test_the_board_is_read_whole_even_if_a_notice_is_shorter_than_the_last() -> None:
     number = anonymous_file()
     board, seen = Board(number), Board(number)
-    assert seen.read() == Notice()
+    assert seen.read() == SupervisorState()
     hang = Hang("worker.0", 12, "the poll loop", 1.5, 60.0)
-    board.write(Notice((hang,), {"worker": {"hang": 1}}))
-    assert seen.read() == Notice((hang,), {"worker": {"hang": 1}})
-    board.write(Notice((), {}))
-    assert seen.read() == Notice((), {})
+    board.write(SupervisorState((hang,), {"worker": {"hang": 1}}))
+    assert seen.read() == SupervisorState((hang,), {"worker": {"hang": 1}})
+    board.write(SupervisorState((), {}))
+    assert seen.read() == SupervisorState((), {})
     os.pwrite(number, b"[[", 0)
-    assert seen.read() == Notice((), {})
+    assert seen.read() == SupervisorState((), {})
     os.close(number)

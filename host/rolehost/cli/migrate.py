@@ -87,9 +87,9 @@ def down(context: Context, owner: str, steps: int, yes: bool) -> None:
 
 
 def _refuse_while_used(database: Database) -> None:
-    from rolehost.roles.migrating import living
+    from rolehost.roles.migrating import running_processes
 
-    alive = living(database)
+    alive = running_processes(database)
     if alive:
         count = f"{len(alive)} process{'' if len(alive) == 1 else 'es'} of the fleet"
         raise StartError(

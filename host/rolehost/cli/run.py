@@ -95,11 +95,11 @@ def _migrated(composition: Composition) -> bool:
     backend = composition.backends.get("database")
     if backend is None:
         return True
-    from rolehost.roles.migrating import bring_up
+    from rolehost.roles.migrating import migrate_at_start
 
     try:
         with closing(backend.value.factory()) as database:
-            for migration in bring_up(composition, database):
+            for migration in migrate_at_start(composition, database):
                 click.echo(f"migrated {migration.location}", err=True)
     except StorageRefused:
         raise

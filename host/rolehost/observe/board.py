@@ -35,7 +35,7 @@ class Hang(NamedTuple):
         )
 
 
-class Notice(NamedTuple):
+class SupervisorState(NamedTuple):
     """The processes that hang and are not replaced yet, and the numbers of restarts.
 
     ``restarts``: role → reason (``death`` or ``hang``) → number of processes replaced since the
@@ -51,7 +51,7 @@ class Board:
 
     def __init__(self, number: int | None = None) -> None:
         self._number = number
-        self._last = Notice()
+        self._last = SupervisorState()
 
     @classmethod
     def inherited(cls) -> Board:
@@ -59,19 +59,19 @@ class Board:
         number = os.environ.get(BOARD_VARIABLE)
         return cls(int(number) if number else None)
 
-    def write(self, notice: Notice) -> None:
-        """Replace the notice; only the supervisor may do so."""
+    def write(self, state: SupervisorState) -> None:
+        """Replace the state; only the supervisor may do so."""
         if self._number is not None:
-            data = json.dumps(notice).encode()
-            # Padded, to overwrite a longer notice completely.
+            data = json.dumps(state).encode()
+            # Padded, to overwrite a longer state completely.
             os.pwrite(self._number, data.ljust(os.fstat(self._number).st_size), 0)
 
-    def read(self) -> Notice:
-        """Return the notice."""
+    def read(self) -> SupervisorState:
+        """Return the state."""
         if self._number is not None:
-            # If it is being written at this moment, return the last complete notice.
+            # If it is being written at this moment, return the last complete state.
             with suppress(OSError, ValueError):
                 data = os.pread(self._number, os.fstat(self._number).st_size, 0)
                 hangs, restarts = json.loads(data or b"[[], {}]")
-                self._last = Notice(tuple(Hang(*each) for each in hangs), restarts)
+                self._last = SupervisorState(tuple(Hang(*each) for each in hangs), restarts)
         return self._last

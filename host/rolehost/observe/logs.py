@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 #: Libraries that may only log warnings and errors: at ``info`` they log nothing that an operator
 #: needs, and at ``debug`` they log requests, responses and keys.
-QUIET = (
+QUIET_LIBRARIES = (
     "asyncio",
     "confluent_kafka",
     "dramatiq",
@@ -72,12 +72,12 @@ def configure(settings: LogSettings, *, stream: TextIO | None = None, **bound: A
     root = logging.getLogger()
     root.handlers[:] = [_Handler(writer)]
     root.setLevel(level)
-    for name in QUIET:
+    for name in QUIET_LIBRARIES:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
     logging.captureWarnings(True)
 
 
-def often(level: str, event: str) -> Callable[[dict[str, Any]], None] | None:
+def fast_logger(level: str, event: str) -> Callable[[dict[str, Any]], None] | None:
     """Return a fast function for a line that is written very often, for example the access log.
 
     The function takes the line's fields and merges bound ids too. None: the level is off. Before
@@ -121,7 +121,7 @@ class _Writer:
             **self.bound,
         }
         if "exc_info" in fields:
-            error = _error(fields.pop("exc_info"))
+            error = _exception_of(fields.pop("exc_info"))
             if error is not None:
                 fields["exception"] = formatted(error)
         line.update(fields)
@@ -136,7 +136,7 @@ class _Writer:
         except Exception:
             # For example lone surrogates, keys that are not text, integers beyond 64 bits, or a
             # repr() that fails. This is slower, but no line is lost and no error reaches the work.
-            plain = {_shown(key): _shown(value) for key, value in line.items()}
+            plain = {_as_json_value(key): _as_json_value(value) for key, value in line.items()}
             if self.console:
                 return lines.as_console(plain, colour=self.colour)
             return lines.as_json(plain)
@@ -195,7 +195,7 @@ def _is_dramatiq_message(value: Any) -> bool:
     return type(value).__module__.startswith("dramatiq") and hasattr(value, "message_id")
 
 
-def _shown(value: Any) -> Any:
+def _as_json_value(value: Any) -> Any:
     """Return a JSON value: the value itself, its text, or a note that it cannot be shown."""
     if value is None or isinstance(value, float):
         return value
@@ -207,7 +207,7 @@ def _shown(value: Any) -> Any:
         return f"({type(value).__name__}: cannot be shown: {type(error).__name__})"
 
 
-def _error(given: Any) -> BaseException | None:
+def _exception_of(given: Any) -> BaseException | None:
     """Return the error of structlog's ``exc_info``: an error, a tuple, or True."""
     if isinstance(given, tuple):
         given = given[1]

@@ -7,10 +7,10 @@ processes would seem to hang after the machine was suspended or stopped in a deb
 from __future__ import annotations
 
 #: The most that one look may add to the clock, as a multiple of the interval between looks.
-SLACK = 2.0
+MAX_STEP = 2.0
 
 #: The name that is reported if no part of a process makes progress.
-WHOLE = "the whole process"
+WHOLE_PROCESS = "the whole process"
 
 
 class RunningClock:
@@ -21,10 +21,10 @@ class RunningClock:
         self._seen: float | None = None
         self._time = 0.0
 
-    def look(self, now: float) -> float:
+    def advance(self, now: float) -> float:
         """Return the time; ``now`` is monotonic. A step far over ``longest`` is shortened."""
         if self._seen is not None:
-            self._time += min(now - self._seen, SLACK * self.longest)
+            self._time += min(now - self._seen, MAX_STEP * self.longest)
         self._seen = now
         return self._time
 
@@ -33,24 +33,24 @@ class Watch:
     """The parts of one process, and when each made progress last."""
 
     def __init__(self) -> None:
-        self._heard: dict[str, float] = {}
+        self._last_beats: dict[str, float] = {}
 
     def beat(self, part: str, at: float) -> None:
         """Note that a part made progress at a time of a :class:`RunningClock`."""
-        self._heard[part] = at
+        self._last_beats[part] = at
 
     def clear(self) -> None:
         """Watch nothing until a part beats again."""
-        self._heard.clear()
+        self._last_beats.clear()
 
     def silent(self, at: float) -> tuple[str, float] | None:
         """Return the part with the longest silence, and its seconds; None without parts."""
-        if not self._heard:
+        if not self._last_beats:
             return None
-        part = min(self._heard, key=self._heard.__getitem__)
-        silence = at - self._heard[part]
+        part = min(self._last_beats, key=self._last_beats.__getitem__)
+        silence = at - self._last_beats[part]
         # If all parts are silent for about as long (they do not beat at the same moment), the
         # whole process is frozen.
-        if len(self._heard) > 1 and at - max(self._heard.values()) > silence / 2:
-            part = WHOLE
+        if len(self._last_beats) > 1 and at - max(self._last_beats.values()) > silence / 2:
+            part = WHOLE_PROCESS
         return part, silence

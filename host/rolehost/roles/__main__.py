@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from rolehost.api.contributions import ROLES
-from rolehost.roles.serving import leave, reported, serve
+from rolehost.roles.serving import exit_process, run_reporting, serve
 from rolehost.roles.status import SOURCES_VARIABLE
 
 
@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--plugins")
     parser.add_argument("--migrate", action="store_true")
     given = parser.parse_args(arguments)
-    return reported(given.role, lambda: _run(given))
+    return run_reporting(given.role, lambda: _run(given))
 
 
 def _run(given: argparse.Namespace) -> int:
@@ -40,4 +40,4 @@ def _run(given: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    leave(main())
+    exit_process(main())

@@ -80,7 +80,7 @@ class _MaintenanceLoop(Loop):
 
     def start(self) -> None:
         """Announce presence, release the work of dead processes, then start the thread."""
-        manifests.keep(self._runtime.database, self._manifest, self._runtime.clock.now())
+        manifests.store(self._runtime.database, self._manifest, self._runtime.clock.now())
         self._renew()
         sweep.release_dead(self._runtime)
         self._due[self._renew] = self._now() + self._runtime.policy.heartbeat
@@ -131,7 +131,7 @@ class _MaintenanceLoop(Loop):
     def _retain(self) -> None:
         if self._leads():
             sweep.retain(self._runtime)
-            manifests.let_go(self._runtime.database, self._runtime.clock.now())
+            manifests.delete_expired(self._runtime.database, self._runtime.clock.now())
             if self._stream is not None:
                 self._stream.trim()
 

@@ -16,18 +16,18 @@ import time
 from contextlib import suppress
 
 #: The signal that makes a process write the stacks of all its threads to the status pipe.
-DUMP = signal.SIGUSR2
+DUMP_SIGNAL = signal.SIGUSR2
 
 #: The number of beats in ``hang`` seconds, and the most seconds between two beats.
-BEATS, LONGEST = 6, 10.0
+BEATS_PER_HANG, LONGEST_INTERVAL = 6, 10.0
 
 #: Prefixes of the useful lines of faulthandler's dump.
-DUMPED = ("Current thread ", "Thread ", "  File ")
+DUMP_PREFIXES = ("Current thread ", "Thread ", "  File ")
 
 
 def interval(hang: float) -> float:
     """Return the seconds between two beats of a part; ``hang`` is ``[supervisor] hang``."""
-    return min(LONGEST, hang / BEATS) if hang else LONGEST
+    return min(LONGEST_INTERVAL, hang / BEATS_PER_HANG) if hang else LONGEST_INTERVAL
 
 
 class Beats:
@@ -44,14 +44,14 @@ class Beats:
         self.watched = self._pipe is not None
         self._due: dict[str, float] = {}
         self._lock = threading.Lock()
-        self.dumps()
+        self.register_dump()
 
-    def dumps(self) -> None:
-        """Register the handler of :data:`DUMP`; again if other code has replaced it."""
+    def register_dump(self) -> None:
+        """Register the handler of :data:`DUMP_SIGNAL`; again if other code has replaced it."""
         if self._pipe is not None:
             # Unregister first, because a second registration alone changes nothing.
-            faulthandler.unregister(DUMP)
-            faulthandler.register(DUMP, file=self._pipe, all_threads=True, chain=False)
+            faulthandler.unregister(DUMP_SIGNAL)
+            faulthandler.register(DUMP_SIGNAL, file=self._pipe, all_threads=True, chain=False)
 
     def beat(self, part: str) -> None:
         """Report progress of a part, which is watched from its first beat on.
@@ -70,7 +70,7 @@ class Beats:
         if self._pipe is None:
             return
         with self._lock, suppress(OSError):
-            look = select.poll()
-            look.register(self._pipe, select.POLLOUT)
-            if look.poll(0):
+            poller = select.poll()
+            poller.register(self._pipe, select.POLLOUT)
+            if poller.poll(0):
                 os.write(self._pipe, f"{' '.join(line.split())}\n".encode(errors="replace"))

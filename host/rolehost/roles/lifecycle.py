@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import gc
+import itertools
+import random
 import signal
 import threading
 import time
 from collections.abc import Callable
-from random import Random
 from typing import Protocol
 
 from rolehost.delivery import forks
 from rolehost.errors import StorageRefused, StorageUnavailable
-from rolehost.roles.outages import StartWait
+from rolehost.roles.backoff import Backoff
+from rolehost.roles.outages import Outage
 from rolehost.roles.process import Process
-from rolehost.roles.serving import PINGING
+from rolehost.roles.serving import PING_THREAD
 
 #: The most seconds until a signal takes effect while a backend is pinged.
-HEEDED = 0.1
+SIGNAL_DELAY = 0.1
+
+#: The delays between two attempts to start, seconds.
+START_BACKOFF = Backoff(first=0.25, longest=5.0)
 
 
 class Role(Protocol):
@@ -26,20 +31,20 @@ class Role(Protocol):
     def start(self) -> None:
         """Start to take work."""
 
-    def look(self) -> None:
+    def report_progress(self) -> None:
         """Beat if counters show progress; the main thread calls this at regular intervals."""
 
     def stop(self) -> None:
         """Take no more work, finish running work within the grace, hand back the rest."""
 
 
-def live(process: Process, role_of: Callable[[Process], Role]) -> int:
+def run_role(process: Process, role_of: Callable[[Process], Role]) -> int:
     """Start a process and run its role until TERM or INT; return the exit status."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     forks.arm()
-    if not started(process, stop):
+    if not start_when_available(process, stop):
         return 0
     try:
         role = role_of(process)
@@ -51,7 +56,7 @@ def live(process: Process, role_of: Callable[[Process], Role]) -> int:
         while not stop.wait(process.beats.every):
             process.beats.beat("the main loop")
             if process.beats.watched:
-                role.look()
+                role.report_progress()
         process.drain()
         role.stop()
     finally:
@@ -59,33 +64,46 @@ def live(process: Process, role_of: Callable[[Process], Role]) -> int:
     return 0
 
 
-def started(
-    process: Process, stop: threading.Event, *, speak: bool = True, refused: bool = True
+def start_when_available(
+    process: Process, stop: threading.Event, *, quiet: bool = False, raise_refused: bool = True
 ) -> bool:
-    """Start a process as soon as its backends answer; return False if it was stopped before.
+    """Start a process as soon as its backends answer; return False if ``stop`` was set before.
 
-    The wait is logged at level ``warning``, or at ``debug`` without ``speak`` if another process
-    logs it. StorageRefused: a backend refuses the settings of the deployment. If ``refused`` is
+    The wait is logged at level ``warning``, or at ``debug`` if another process logs it (``quiet``).
+    StorageRefused: a backend refuses the settings of the deployment. If ``raise_refused`` is
     False, this waits instead, because the role was ready before.
     """
-    wait = StartWait(Random(), speak=speak)
-    while not stop.is_set():
+    outage = Outage("waiting for storage", quiet=quiet)
+    for attempt in itertools.count(1):
+        if stop.is_set():
+            break
         try:
-            if not answered(process.ping, stop):
-                return False
+            if not run_interruptibly(process.ping, stop):
+                break
             process.start()
         except StorageUnavailable as error:
-            if refused and isinstance(error, StorageRefused):
+            if raise_refused and isinstance(error, StorageRefused):
                 raise
             process.announce_waiting()
-            stop.wait(wait.failed(error))
+            outage.failed(error)
+            stop.wait(start_delay(attempt))
         else:
-            wait.over()
+            outage.succeeded(over_after=0.0)
             return True
     return False
 
 
-def answered(ask: Callable[[], None], stop: threading.Event, limit: float | None = None) -> bool:
+def start_delay(attempt: int) -> float:
+    """Return the seconds after a failed attempt (from 1) to start, with jitter (50 to 100 %).
+
+    So not all processes connect at the same moment when an engine is back.
+    """
+    return START_BACKOFF.delay(attempt, ready=False) * random.uniform(0.5, 1.0)
+
+
+def run_interruptibly(
+    function: Callable[[], None], stop: threading.Event, limit: float | None = None
+) -> bool:
     """Run a blocking function in a thread, so that signals take effect; raise its error.
 
     False: it has not ended when ``stop`` was set, or after ``limit`` seconds (None: no limit).
@@ -95,15 +113,15 @@ def answered(ask: Callable[[], None], stop: threading.Event, limit: float | None
 
     def run() -> None:
         try:
-            ask()
+            function()
         except BaseException as error:
             raised.append(error)
         finally:
             over.set()
 
-    threading.Thread(target=run, name=PINGING, daemon=True).start()
+    threading.Thread(target=run, name=PING_THREAD, daemon=True).start()
     deadline = None if limit is None else time.monotonic() + limit
-    while not over.wait(HEEDED):
+    while not over.wait(SIGNAL_DELAY):
         if stop.is_set() or (deadline is not None and time.monotonic() > deadline):
             return False
     if raised:

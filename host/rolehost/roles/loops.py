@@ -13,7 +13,7 @@ from rolehost.roles.outages import Outage
 log = structlog.get_logger(__name__)
 
 #: Seconds before the next try after a failure of the host or of storage.
-PAUSE = 1.0
+RETRY_DELAY = 1.0
 
 
 class Loop:
@@ -48,7 +48,7 @@ class Loop:
     def beat(self) -> None:
         """Report progress; called after a step that succeeded or found storage unavailable."""
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Release the resources of the steps; called in the thread after the last step."""
 
     def _run(self) -> None:
@@ -57,12 +57,12 @@ class Loop:
             try:
                 self.step()
                 self.beat()
-                outage.passed()
+                outage.succeeded()
             except StorageUnavailable as error:
                 self.beat()
                 outage.failed(error)
-                self.stopping.wait(PAUSE)
+                self.stopping.wait(RETRY_DELAY)
             except Exception:
-                log.exception("loop failed, going on", **self._bound)
-                self.stopping.wait(PAUSE)
-        self.leave()
+                log.exception("loop failed, continuing", **self._bound)
+                self.stopping.wait(RETRY_DELAY)
+        self.release()

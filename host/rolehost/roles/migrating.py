@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 
-def bring_up(composition: Composition, database: Database) -> list[Migration]:
+def migrate_at_start(composition: Composition, database: Database) -> list[Migration]:
     """Apply pending migrations and return them; with the policy ``check``, StartError instead.
 
     Migrations of the phase *post* require that no older code runs. They are applied if no process
@@ -28,8 +28,8 @@ def bring_up(composition: Composition, database: Database) -> list[Migration]:
 
     sets = [HOST_SET, *composition.schema_sets]
     with database.session():
-        if policy_of(composition) == "run":
-            applied = up(database, sets, phase="pre" if living(database) else None)
+        if migrate_policy(composition) == "run":
+            applied = up(database, sets, phase="pre" if running_processes(database) else None)
             later = pending(database, sets)
             if later:
                 log.warning(
@@ -42,13 +42,13 @@ def bring_up(composition: Composition, database: Database) -> list[Migration]:
     return []
 
 
-def policy_of(composition: Composition) -> Literal["run", "check"]:
+def migrate_policy(composition: Composition) -> Literal["run", "check"]:
     """Return ``run`` if a start applies pending migrations, ``check`` if it only looks for them."""
     own = composition.deployment.host.deployment
     return own.migrate or ("check" if own.environment == "production" else "run")
 
 
-def living(database: Database) -> list[str]:
+def running_processes(database: Database) -> list[str]:
     """Return the ids of all running processes of the fleet; they may run older code."""
     if not database.peewee.table_exists("rolehost_processes"):
         return []

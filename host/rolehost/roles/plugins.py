@@ -78,7 +78,7 @@ def stop(plugin: Plugin, context: ProcessContext, seconds: float) -> None:
     try:
         bounded(lambda: hook(context), seconds)
     except Overdue as error:
-        bound.error("hook did not end, going on", seconds=seconds, where=error.where)
+        bound.error("hook did not end, continuing", seconds=seconds, where=error.where)
     except BaseException as error:
         if not _of_plugin(error):
             raise

@@ -21,7 +21,7 @@ from rolehost.roles import plugins
 from rolehost.roles.background import PollingListener, background_loops
 from rolehost.roles.beats import Beats
 from rolehost.roles.loops import Loop
-from rolehost.roles.migrating import bring_up
+from rolehost.roles.migrating import migrate_at_start
 from rolehost.services import ProcessServices
 from rolehost.storage import Kind, Listener
 
@@ -65,7 +65,7 @@ class Process:
         self.board = board or Board()
         self._has_background = background and role != "command"
         self._services: ProcessServices | None = None
-        self._away: set[str] = set()
+        self._unavailable: set[str] = set()
         self._started: list[Plugin] = []
         #: Running background loops, maintenance first.
         self._loops: list[Loop] = []
@@ -115,9 +115,9 @@ class Process:
             except StorageUnavailable as error:
                 if kind not in services.optional or isinstance(error, StorageRefused):
                     raise
-                if kind not in self._away:
-                    log.warning("going on without storage", kind=kind, error=str(error))
-                self._away.add(kind)
+                if kind not in self._unavailable:
+                    log.warning("continuing without optional storage", kind=kind, error=str(error))
+                self._unavailable.add(kind)
             except RolehostError:
                 raise
             except Exception as error:
@@ -168,7 +168,7 @@ class Process:
         self.identity = Identity(name, services.deployment, self.role, self.slot, self.incarnation)
         try:
             if self._migrates:
-                for migration in bring_up(self.composition, services.database):
+                for migration in migrate_at_start(self.composition, services.database):
                     log.info("migrated", migration=migration.location)
             services.bind_models()
             self._start_plugins(services)
@@ -191,7 +191,7 @@ class Process:
             state = "hung" if own else f"unready: {', '.join(hanging)} hangs"
         return state, None if self.in_flight is None else self.in_flight()
 
-    def takes_work(self) -> None:
+    def mark_ready(self) -> None:
         """Show in the presence row that this process takes work."""
         self._ready = True
         self._renew_presence()
@@ -202,7 +202,7 @@ class Process:
 
     def announce_ready(self) -> None:
         """Announce that this process takes work."""
-        self.takes_work()
+        self.mark_ready()
         self._announce("ready")
 
     def announce_waiting(self) -> None:

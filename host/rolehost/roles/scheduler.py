@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from rolehost.delivery.ticks import Ticker
-from rolehost.roles.lifecycle import live
+from rolehost.roles.lifecycle import run_role
 from rolehost.roles.loops import Loop
 from rolehost.roles.process import Process
 
 
 def run(process: Process) -> int:
     """Lead or wait to lead until TERM or INT; return the exit status."""
-    return live(process, SchedulerRole)
+    return run_role(process, SchedulerRole)
 
 
 class SchedulerRole(Loop):
@@ -27,7 +27,7 @@ class SchedulerRole(Loop):
         )
         self._beats = process.beats
 
-    def look(self) -> None:
+    def report_progress(self) -> None:
         """Nothing to do: the loop beats in each step."""
 
     def step(self) -> None:

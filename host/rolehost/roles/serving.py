@@ -25,15 +25,15 @@ from rolehost.errors import (
     StorageUnavailable,
 )
 from rolehost.messages import problem
-from rolehost.roles.status import AWAY, CANNOT_START, MISCONFIGURED, STATUS_VARIABLE
+from rolehost.roles.status import CANNOT_START, MISCONFIGURED, STATUS_VARIABLE, UNAVAILABLE
 
 log = structlog.get_logger(__name__)
 
 #: Characters of a reason that is written to the status pipe, which takes 4096 bytes at once.
-LONGEST_REASON = 1000
+MAX_REASON = 1000
 
 #: Name of the threads that ping a backend; the process does not wait for them when it ends.
-PINGING = "pings storage"
+PING_THREAD = "ping storage"
 
 
 def serve(
@@ -58,7 +58,7 @@ def serve(
         role=role,
         slot=slot,
         incarnation=incarnation,
-        announce=_announce,
+        announce=_write_status,
         migrates=migrates,
         beats=Beats(host.supervisor.hang, int(pipe) if pipe else None),
         board=Board.inherited(),
@@ -72,7 +72,7 @@ def serve(
     return status
 
 
-def reported(role: str, run: Callable[[], int]) -> int:
+def run_reporting(role: str, run: Callable[[], int]) -> int:
     """Return the result of ``run``; report an error that it raises, and return its status."""
     try:
         return run()
@@ -88,7 +88,7 @@ def status_of(error: Exception) -> int:
     """Return the exit status of a process that could not start because of an error."""
     if isinstance(error, ConfigurationError | StorageRefused):
         return MISCONFIGURED
-    return AWAY if isinstance(error, StorageUnavailable) else CANNOT_START
+    return UNAVAILABLE if isinstance(error, StorageUnavailable) else CANNOT_START
 
 
 def report_failure(role: str, error: RolehostError) -> None:
@@ -97,7 +97,7 @@ def report_failure(role: str, error: RolehostError) -> None:
     If several processes fail for the same reason, the supervisor reports it once.
     """
     line = " ".join(str(error).split())
-    if not _announce(f"failed {line[:LONGEST_REASON]}"):
+    if not _write_status(f"failed {line[:MAX_REASON]}"):
         print(f"rolehost {role}: {line}", file=sys.stderr, flush=True)
 
 
@@ -107,14 +107,14 @@ def _name_process(name: str) -> None:
         Path("/proc/self/comm").write_text(name[:15])
 
 
-def _announce(word: str) -> bool:
+def _write_status(line: str) -> bool:
     """Write a line to the supervisor; return False without a supervisor."""
     number = os.environ.get(STATUS_VARIABLE)
     if not number:
         return False
     # The supervisor may have died; this process then ends soon too.
     with suppress(OSError):
-        os.write(int(number), f"{word}\n".encode(errors="replace"))
+        os.write(int(number), f"{line}\n".encode(errors="replace"))
         return True
     return False
 
@@ -139,7 +139,7 @@ def arm_failpoints(deployment: Deployment) -> None:
     log.warning("failpoints are armed, this process may fail on purpose", armed=text)
 
 
-def leave(status: int) -> NoReturn:
+def exit_process(status: int) -> NoReturn:
     """End this process. Status 0: the role has run, or was stopped before its start.
 
     Python does not wait for daemon threads or for threads of C libraries before it calls the
@@ -148,7 +148,7 @@ def leave(status: int) -> NoReturn:
     handlers are skipped during a ping of a backend, and after a failed start, which closes
     nothing.
     """
-    if status or any(thread.name == PINGING for thread in threading.enumerate()):
+    if status or any(thread.name == PING_THREAD for thread in threading.enumerate()):
         logging.shutdown()
         for stream in (sys.stdout, sys.stderr):
             stream.flush()

@@ -11,7 +11,7 @@ MISCONFIGURED = 3
 CANNOT_START = 4
 
 #: A backend became unavailable during the start; the next start waits for it.
-AWAY = 6
+UNAVAILABLE = 6
 
 #: Environment variable with the descriptor of the status pipe, on which a process writes lines for
 #: the supervisor: ``waiting`` for a backend, ``ready``, ``draining``, ``failed`` and the error.

@@ -25,7 +25,7 @@ TABLE = "rolehost_manifests"
 KEEP = 30 * 86400
 
 
-def keep(database: Database, manifest: Manifest, now: int) -> None:
+def store(database: Database, manifest: Manifest, now: int) -> None:
     """Store a manifest, or update the time of its last use; ``now`` is in milliseconds."""
     with database.session(), database.transaction() as tx:
         tx.execute(
@@ -50,7 +50,7 @@ def read(database: Database) -> dict[str, Manifest]:
     return found
 
 
-def let_go(database: Database, now: int) -> int:
+def delete_expired(database: Database, now: int) -> int:
     """Delete unused manifests, see :data:`KEEP`; return how many. ``now`` is in milliseconds."""
     with database.session(), database.transaction() as tx:
         return tx.execute(

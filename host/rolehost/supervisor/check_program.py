@@ -25,7 +25,7 @@ from rolehost.errors import (
     StorageUnavailable,
 )
 from rolehost.observe import logs
-from rolehost.roles.migrating import living, policy_of
+from rolehost.roles.migrating import migrate_policy, running_processes
 from rolehost.roles.status import CANNOT_START, MISCONFIGURED, SOURCES_VARIABLE, STATUS_VARIABLE
 from rolehost.schema import HOST_SET, pending, require_pre, up
 from rolehost.storage import Database
@@ -102,12 +102,12 @@ def _check(options: argparse.Namespace, kept: int, output: int) -> dict[str, Any
     sets = [HOST_SET, *composition.schema_sets]
     with _database(composition) as database:
         if database is not None:
-            if policy_of(composition) == "run":
+            if migrate_policy(composition) == "run":
                 answer["migrated"] = [each.location for each in up(database, sets, phase="pre")]
                 answer["later"] = bool(pending(database, sets))
             else:
                 require_pre(database, sets)
-            answer["living"] = living(database)
+            answer["living"] = running_processes(database)
     return answer
 
 
@@ -117,7 +117,7 @@ def _migrate_post(options: argparse.Namespace, kept: int) -> dict[str, Any]:
     sets = [HOST_SET, *composition.schema_sets]
     with _database(composition) as database:
         assert database is not None
-        if set(options.after).intersection(living(database)):
+        if set(options.after).intersection(running_processes(database)):
             return {"waiting": [each.location for each in pending(database, sets)]}
         return {"migrated": [each.location for each in up(database, sets)]}
 

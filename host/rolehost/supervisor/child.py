@@ -12,7 +12,7 @@ from typing import NamedTuple, NoReturn
 
 from rolehost.observe.board import BOARD_VARIABLE
 from rolehost.observe.progress import Watch
-from rolehost.roles.lifeline import follow_parent
+from rolehost.roles.parent_death import die_with_parent
 from rolehost.roles.status import (
     LISTENER_VARIABLE,
     REPLACES_VARIABLE,
@@ -218,7 +218,7 @@ def become_child(parent: int) -> None:
         signal.signal(signum, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
     os.setpgid(0, 0)
-    follow_parent(parent)
+    die_with_parent(parent)
     # The kernel would stop a background process that reads the terminal (SIGTTIN).
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)

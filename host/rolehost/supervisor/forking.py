@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from rolehost.composition.model import Composition
 from rolehost.observe.board import BOARD_VARIABLE
-from rolehost.roles.serving import leave, reported, serve
+from rolehost.roles.serving import exit_process, run_reporting, serve
 from rolehost.roles.status import LISTENER_VARIABLE, STATUS_VARIABLE
 from rolehost.supervisor.child import STOPPING, become_child
 from rolehost.supervisor.plan import MIGRATE, ProcessPlan, StartedProcess
@@ -72,7 +72,9 @@ def _fork(
         os.environ[BOARD_VARIABLE] = str(plan.board)
         reduced = _reduced_to(role, composition)
         migrates = MIGRATE in plan.arguments
-        leave(reported(role, lambda: serve(reduced, role, number, 1, migrates=migrates)))
+        exit_process(
+            run_reporting(role, lambda: serve(reduced, role, number, 1, migrates=migrates))
+        )
     os.close(writing)
     os.set_inheritable(reading, True)
     return StartedProcess(pid, reading)

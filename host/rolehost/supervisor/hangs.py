@@ -17,9 +17,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rolehost.observe.board import Board, Hang, Notice
+from rolehost.observe.board import Board, Hang, SupervisorState
 from rolehost.observe.progress import RunningClock
-from rolehost.roles.beats import DUMP, DUMPED, LONGEST, interval
+from rolehost.roles.beats import DUMP_PREFIXES, DUMP_SIGNAL, LONGEST_INTERVAL, interval
 from rolehost.supervisor.child import Phase, Slot
 from rolehost.supervisor.drain import MARGIN
 
@@ -57,7 +57,7 @@ class HangMonitor:
     def __init__(self, board: Board, report: Callable[..., None]) -> None:
         self._board = board
         self._report = report
-        self._clock = RunningClock(LONGEST)
+        self._clock = RunningClock(LONGEST_INTERVAL)
         self._hung: dict[str, HungProcess] = {}
         self._restarts: dict[str, dict[str, int]] = {}
 
@@ -71,7 +71,7 @@ class HangMonitor:
 
     def heard(self, slot: Slot, lines: Iterable[str]) -> None:
         """Handle the lines of a status pipe that are about progress."""
-        at = self._clock.look(time.monotonic())
+        at = self._clock.advance(time.monotonic())
         for line in lines:
             word, _, rest = line.partition(" ")
             if word == "beat":
@@ -87,14 +87,14 @@ class HangMonitor:
                 if lost := self._hung.get(f"http {pid}"):
                     self._log(lost)
                     self._remove(lost)
-            elif line.startswith(DUMPED):
+            elif line.startswith(DUMP_PREFIXES):
                 for hung in self._hung.values():
                     if hung.slot is slot and not hung.logged and len(hung.stacks) < LINES:
                         hung.stacks.append(line)
 
     def check(self, slots: Sequence[Slot], now: float) -> None:
         """Find processes that hang, and do the next step for each."""
-        at = self._clock.look(now)
+        at = self._clock.advance(now)
         for slot in slots:
             watched = slot.phase is Phase.RUNNING and slot.ready and slot.plan.hang
             if not watched or not slot.pid or slot.name in self._hung:
@@ -102,7 +102,7 @@ class HangMonitor:
             silence = slot.watch.silent(at)
             if silence and silence[1] >= slot.plan.hang:
                 with suppress(ProcessLookupError):
-                    slot.send(DUMP)
+                    slot.send(DUMP_SIGNAL)
                 self._add(slot.name, slot, slot.pid, *silence)
         for hung in list(self._hung.values()):
             if hung.due is not None and now >= hung.due:
@@ -174,7 +174,7 @@ class HangMonitor:
 
     def _publish(self) -> None:
         hangs = tuple(hung.hang for hung in self._hung.values())
-        self._board.write(Notice(hangs, self._restarts))
+        self._board.write(SupervisorState(hangs, self._restarts))
 
 
 def _state(pid: int) -> str:

@@ -23,7 +23,7 @@ def enqueuer(any_fleet):
     schedule = Schedule(name="daily", actor="reports.build", every=60.0, arguments={"day": 1})
     enqueues = ("reports.build", "reports.gone")
     here = any_fleet.services(any_fleet.compose("api", enqueues=enqueues, schedules=[schedule]))
-    manifests.keep(here.database, describe(worker), here.clock.now())
+    manifests.store(here.database, describe(worker), here.clock.now())
     return here
 
 

@@ -95,10 +95,10 @@ def test_a_manifest_is_stored_once_and_let_go_when_nobody_has_run_it_for_long(an
     services = any_fleet.services(composition)
     manifest = describe(composition)
     for _ in range(2):
-        stored.keep(services.database, manifest, NOW)
+        stored.store(services.database, manifest, NOW)
     assert stored.read(services.database) == {manifest.hash: manifest}
-    assert stored.let_go(services.database, NOW + stored.KEEP * 1000) == 0
-    assert stored.let_go(services.database, NOW + stored.KEEP * 1000 + 1) == 1
+    assert stored.delete_expired(services.database, NOW + stored.KEEP * 1000) == 0
+    assert stored.delete_expired(services.database, NOW + stored.KEEP * 1000 + 1) == 1
     assert stored.read(services.database) == {}
 
 

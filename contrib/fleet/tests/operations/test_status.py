@@ -252,7 +252,7 @@ def test_what_was_left_out_because_it_failed_is_worth_a_look(fleet):
     services = fleet.services(composition)
     with living(composition, "worker"):
         manifest = msgspec.structs.replace(describe(composition), degraded=("shop",))
-        stored.keep(services.database, manifest, services.clock.now())
+        stored.store(services.database, manifest, services.clock.now())
         with services.database.session(), services.database.transaction() as tx:
             tx.execute("UPDATE rolehost_processes SET manifest = ?", (manifest.hash,))
         (warning,) = judge(services).warnings

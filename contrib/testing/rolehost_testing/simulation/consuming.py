@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from rolehost.roles.consumer.assignments import Assignment, Assignments
-from rolehost.roles.consumer.group import RELEASE, ConsumerGroup
+from rolehost.roles.consumer.group import REVOKE_TIMEOUT, ConsumerGroup
 from rolehost.storage import Partition
 
 from rolehost_testing.simulation.fibers import FiberLocal, FiberLock
@@ -88,7 +88,7 @@ class SimulatedGroup(ConsumerGroup):
             if deliveries:
                 self._lanes.submit(self._work(self._assignments.take(deliveries)))
         else:
-            self._stay()
+            self._stay_in_group()
 
     def commit(self) -> None:
         """Commit the offsets of finished records."""
@@ -109,7 +109,7 @@ class SimulatedGroup(ConsumerGroup):
         """Replay the dead letters that an operator marked."""
         self._replay(self._process.run.clock.now() / 1000)
 
-    def _stay(self) -> None:
+    def _stay_in_group(self) -> None:
         """Do nothing: a simulated member polls often enough even without free lanes."""
 
     def _wait(self, seconds: float) -> bool:
@@ -125,9 +125,9 @@ class SimulatedGroup(ConsumerGroup):
         run.fibers.sleep("handler.retry", over)
         return assignment is not None and assignment.revoked.is_set()
 
-    def _revoked(self, partitions: Collection[Partition]) -> None:
+    def _on_revoked(self, partitions: Collection[Partition]) -> None:
         try:
-            self._assignments.revoke(partitions, RELEASE)
+            self._assignments.revoke(partitions, REVOKE_TIMEOUT)
             self._commit()
         finally:
-            self._assignments.forget(partitions)
+            self._assignments.remove(partitions)

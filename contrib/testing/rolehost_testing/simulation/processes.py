@@ -235,7 +235,7 @@ class SimulatedProcess(Process):
             return
         began = self.run.clock.now()
         end: Finish | None = self._runner.run(job)
-        consumer.done(job, end, (self.run.clock.now() - began) / 1000)
+        consumer.finish(job, end, (self.run.clock.now() - began) / 1000)
 
     def _consume(self) -> None:
         by_group: dict[str, list[Handler]] = {}

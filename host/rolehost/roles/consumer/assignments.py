@@ -131,7 +131,7 @@ class Assignments:
         assignment = taken.assignment
         with self._lock:
             if assignment.revoked.is_set():
-                self._landed()
+                self._count_settled()
                 return False
             assignment.running += 1
         return True
@@ -143,9 +143,9 @@ class Assignments:
             assignment.running -= 1
             if done and assignment.offsets.finish(record.offset):
                 self._moved[record.partition] = assignment
-            self._landed()
+            self._count_settled()
 
-    def _landed(self) -> None:
+    def _count_settled(self) -> None:
         self._in_flight -= 1
         if self._in_flight <= self._wake_at:
             self._changed.notify_all()
@@ -172,14 +172,14 @@ class Assignments:
             finally:
                 self._wake_at = -1
 
-    def forget(self, partitions: Collection[Partition]) -> None:
+    def remove(self, partitions: Collection[Partition]) -> None:
         """Remove partitions; records that are still being handled there commit nothing."""
         with self._lock:
             for partition in partitions:
                 self._owned.pop(partition, None)
                 self._moved.pop(partition, None)
 
-    def read_up_to(self, positions: Mapping[Partition, int]) -> None:
+    def note_positions(self, positions: Mapping[Partition, int]) -> None:
         """Note the positions (offsets to read next) after all records so far were taken.
 
         So offsets of transaction markers and of compacted records can be committed too.
@@ -203,7 +203,7 @@ class Assignments:
                 and assignment.offsets.committable is not None
             }
 
-    def committed(self, offsets: dict[Partition, int]) -> None:
+    def note_committed(self, offsets: dict[Partition, int]) -> None:
         """Note that offsets were committed."""
         with self._lock:
             for partition, offset in offsets.items():

@@ -18,51 +18,51 @@ from rolehost.delivery.handling import Handling, Stopping
 from rolehost.errors import StorageError
 from rolehost.roles.consumer.assignments import Assignment, Assignments, Taken
 from rolehost.roles.consumer.lanes import Lanes, Work
-from rolehost.roles.loops import PAUSE, Loop
+from rolehost.roles.loops import RETRY_DELAY, Loop
 from rolehost.roles.process import Process
 from rolehost.storage import Partition, Record
 
 log = structlog.get_logger(__name__)
 
 #: Seconds that a poll waits for records.
-POLL = 0.5
+POLL_TIMEOUT = 0.5
 #: Upper bound of the records of one poll.
-RECORDS = 500
+MAX_POLL_RECORDS = 500
 #: Seconds between commits while there is work. A crash repeats the records finished since the last.
-COMMIT = 0.25
+COMMIT_INTERVAL = 0.25
 #: Seconds to wait for the running records of a revoked partition.
-RELEASE = 5.0
+REVOKE_TIMEOUT = 5.0
 #: Seconds to wait for room for many records, before a poll asks for few.
-ROOM = 0.02
+ROOM_TIMEOUT = 0.02
 #: Seconds for which all threads may be busy without settling a record. After that the group counts
 #: as hung. It is long because handlers have no time limit, and a slow one is not a hang.
-HANDLING = 3600.0
+HANDLING_TIMEOUT = 3600.0
 #: Upper bound of dead letters that are replayed together.
-REPLAYS = 20
+MAX_REPLAYS = 20
 
 
-class Progress:
+class GroupProgress:
     """The progress of a group since the last check by the main thread.
 
-    ``polled`` counts the records taken; ``since`` is the monotonic time of the last settled one.
+    ``polled`` counts the taken records. At ``settled_at`` (monotonic) the last one was settled.
     """
 
     def __init__(self) -> None:
         self.polled = 0
-        self.since = time.monotonic()
+        self.settled_at = time.monotonic()
         self._settled = 0
         self._lag = 0
 
-    def moved(self, settled: int, now: float) -> bool:
+    def update_settled(self, settled: int, now: float) -> bool:
         """Return whether records were settled since the last call."""
         moved = settled != self._settled
         self._settled = settled
         if moved:
-            self.since = now
+            self.settled_at = now
             self._lag = 0
         return moved
 
-    def stays(self, lag: int) -> bool:
+    def lag_unchanged(self, lag: int) -> bool:
         """Return whether the lag is above 0 and has not changed: no member of the group reads."""
         same = lag > 0 and lag == self._lag
         self._lag = lag
@@ -100,13 +100,13 @@ class ConsumerGroup(Loop):
         self._replay_at = 0.0
         self._replaying: set[int] = set()
         self._beats = process.beats
-        self._progress = Progress()
+        self._progress = GroupProgress()
         self._stop_by = 0.0
         self._subscription = self._stream.subscribe(
             list(self._handlers),
             group,
-            on_assigned=self._assigned,
-            on_revoked=self._revoked,
+            on_assigned=self._on_assigned,
+            on_revoked=self._on_revoked,
         )
 
     @property
@@ -127,29 +127,29 @@ class ConsumerGroup(Loop):
         """Report that the group polls."""
         self._beats.beat(f"polling for {self._group}")
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Give up all partitions and close the subscription."""
         try:
-            self._revoked(self._assignments.partitions())
+            self._on_revoked(self._assignments.partitions())
         except Exception as error:
             log.warning("offsets not committed", group=self._group, error=str(error))
         self._subscription.close()
 
-    def look(self) -> None:
+    def report_progress(self) -> None:
         """Beat if taken records are handled, and new ones are read."""
         if self._progresses(time.monotonic()):
             self._beats.beat(f"handling for {self._group}")
 
     def _progresses(self, now: float) -> bool:
         progress, in_flight = self._progress, self._assignments.in_flight
-        if progress.moved(progress.polled - in_flight, now):
+        if progress.update_settled(progress.polled - in_flight, now):
             return True
         if in_flight:
-            slow = self._lanes.full and now - progress.since >= HANDLING
+            slow = self._lanes.full and now - progress.settled_at >= HANDLING_TIMEOUT
             return not slow or not self._database_answers()
         reads = progress.polled and self._assignments.partitions()
         # If the lag changes, a member reads, or new records are written.
-        return not reads or not progress.stays(self._lag())
+        return not reads or not progress.lag_unchanged(self._lag())
 
     def _database_answers(self) -> bool:
         try:
@@ -169,24 +169,24 @@ class ConsumerGroup(Loop):
         """Poll once, commit what is finished, and replay dead letters."""
         # A poll for few records costs as much as one for many, so wait for room; not for long,
         # because a slow lane must not delay the others.
-        self._assignments.wait_for_room(self._most // 2, ROOM)
+        self._assignments.wait_for_room(self._most // 2, ROOM_TIMEOUT)
         room = self._most - self._assignments.in_flight
         records: Sequence[Record] = ()
         if room > 0:
-            records = self._subscription.poll(POLL, min(room, RECORDS))
+            records = self._subscription.poll(POLL_TIMEOUT, min(room, MAX_POLL_RECORDS))
             self._progress.polled += len(records)
             self._lanes.submit(self._work(self._assignments.take(records)))
         else:
-            self._stay()
+            self._stay_in_group()
         now = time.monotonic()
         if not records or now >= self._commit_at:
             self._commit()
-            self._commit_at = now + COMMIT
+            self._commit_at = now + COMMIT_INTERVAL
         self._replay(now)
 
-    def _stay(self) -> None:
+    def _stay_in_group(self) -> None:
         """Wait for room for more records; poll paused partitions to stay in the group."""
-        if self._assignments.wait_for_room(self._most - 1, POLL):
+        if self._assignments.wait_for_room(self._most - 1, POLL_TIMEOUT):
             return
         partitions = self._assignments.partitions()
         self._subscription.pause(partitions)
@@ -221,7 +221,7 @@ class ConsumerGroup(Loop):
             record = taken.record
             handling = self._handling[record.partition.topic]
             handle = partial(handling.handle, record, suspect=taken.suspect)
-            self._assignments.settle(taken, self._decided(handle, taken.assignment))
+            self._assignments.settle(taken, self._handle_until_done(handle, taken.assignment))
 
     def _handle_batches(self, topic: str) -> None:
         """Handle all waiting records of a topic, including those of later polls."""
@@ -233,11 +233,13 @@ class ConsumerGroup(Loop):
             if batch:
                 bind_contextvars(event_id=f"{len(batch)} of {topic}", group=self._group)
                 handle = partial(handling.handle_batch, [each.record for each in batch])
-                done = self._decided(handle, None)
+                done = self._handle_until_done(handle, None)
                 for each in batch:
                     self._assignments.settle(each, done)
 
-    def _decided(self, handle: Callable[[], object], assignment: Assignment | None) -> bool:
+    def _handle_until_done(
+        self, handle: Callable[[], object], assignment: Assignment | None
+    ) -> bool:
         """Call ``handle`` until it succeeds; return False if the assignment ends before."""
         self._current.assignment = assignment
         gone = False
@@ -249,7 +251,7 @@ class ConsumerGroup(Loop):
                 return False
             except BaseException:
                 log.exception("event not handled, trying again", group=self._group)
-                gone = self._wait(PAUSE)
+                gone = self._wait(RETRY_DELAY)
         return False
 
     def _wait(self, seconds: float) -> bool:
@@ -258,30 +260,32 @@ class ConsumerGroup(Loop):
         return (assignment.revoked if assignment else self.stopping).wait(seconds)
 
     def _commit(self) -> None:
-        self._assignments.read_up_to(self._subscription.positions())
+        self._assignments.note_positions(self._subscription.positions())
         offsets = self._assignments.committable()
         if offsets:
             failpoints.reach("consumer.before_offsets")
             self._subscription.commit(offsets)
-            self._assignments.committed(offsets)
+            self._assignments.note_committed(offsets)
             failpoints.reach("consumer.after_offsets")
 
-    def _assigned(self, partitions: Collection[Partition]) -> None:
+    def _on_assigned(self, partitions: Collection[Partition]) -> None:
         runtime = self._runtime
         # After a crash the first records are suspects: they may have been in flight then.
         crashed = leases.crashed_lately(runtime.database, "consumer", runtime.clock.now())
         self._assignments.assign(partitions, self._most if crashed else 0)
 
-    def _revoked(self, partitions: Collection[Partition]) -> None:
+    def _on_revoked(self, partitions: Collection[Partition]) -> None:
         """Wait a limited time for running records, so that no other member repeats them."""
         stopping = self.stopping.is_set()
-        patience = max(0.0, self._stop_by - time.monotonic()) if stopping else RELEASE
+        patience = max(0.0, self._stop_by - time.monotonic()) if stopping else REVOKE_TIMEOUT
         try:
             if not self._assignments.revoke(partitions, patience):
-                log.warning("partitions given up while events are still handled", group=self._group)
+                log.warning(
+                    "partitions revoked while events are still being handled", group=self._group
+                )
             self._commit()
         finally:
-            self._assignments.forget(partitions)
+            self._assignments.remove(partitions)
 
     def _replay(self, now: float) -> None:
         """Handle dead letters that are marked for replay; query when woken, or after ``poll``."""
@@ -290,7 +294,7 @@ class ConsumerGroup(Loop):
         runtime = self._runtime
         self._replay_at = now + runtime.policy.poll
         with runtime.database.session():
-            waiting = deadletters.to_replay(runtime.database, self._group, REPLAYS)
+            waiting = deadletters.to_replay(runtime.database, self._group, MAX_REPLAYS)
         for number, _, record in waiting:
             if record.partition.topic in self._handling and number not in self._replaying:
                 self._replaying.add(number)
@@ -303,5 +307,5 @@ class ConsumerGroup(Loop):
                 deadletters.replayed(tx, number)
 
         if not self.stopping.is_set():
-            self._decided(replay, None)
+            self._handle_until_done(replay, None)
         self._replaying.discard(number)

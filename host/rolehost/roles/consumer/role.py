@@ -9,18 +9,18 @@ import structlog
 from rolehost.api.contributions import Handler
 from rolehost.roles.consumer.group import ConsumerGroup
 from rolehost.roles.consumer.lanes import Lanes
-from rolehost.roles.lifecycle import live
+from rolehost.roles.lifecycle import run_role
 from rolehost.roles.process import Process
 
 log = structlog.get_logger(__name__)
 
 #: Seconds to leave the groups, after the grace.
-LEAVING = 15.0
+LEAVE_TIMEOUT = 15.0
 
 
 def run(process: Process) -> int:
     """Consume until TERM or INT; return the exit status."""
-    return live(process, ConsumerRole)
+    return run_role(process, ConsumerRole)
 
 
 class ConsumerRole:
@@ -47,10 +47,10 @@ class ConsumerRole:
         for group in self._groups:
             group.start()
 
-    def look(self) -> None:
+    def report_progress(self) -> None:
         """Beat for the groups that make progress."""
         for group in self._groups:
-            group.look()
+            group.report_progress()
 
     def stop(self) -> None:
         """Stop polling, let running handlers finish within the grace, commit, leave the groups."""
@@ -58,7 +58,7 @@ class ConsumerRole:
         for group in self._groups:
             group.stop_by(deadline)
         for group in self._groups:
-            group.thread.join(max(0.0, deadline - time.monotonic()) + LEAVING)
+            group.thread.join(max(0.0, deadline - time.monotonic()) + LEAVE_TIMEOUT)
             if group.thread.is_alive():
                 log.warning("a consumer group did not leave in time")
         self._lanes.stop(max(0.1, deadline - time.monotonic()))

@@ -24,14 +24,14 @@ Admission = Callable[[Any], None]
 _OWN_SITE = frozenset({b"same-origin", b"none"})
 
 #: Headers that proxies add (RFC 7239; RFC 9110, section 7.6.3; common older names).
-_OF_PROXIES = frozenset(
+_PROXY_HEADERS = frozenset(
     {b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip"}
 )
 
 #: Headers that :func:`local` checks.
-_JUDGED = frozenset({b"host", b"origin", b"sec-fetch-site", b"content-type"})
+_CHECKED_HEADERS = frozenset({b"host", b"origin", b"sec-fetch-site", b"content-type"})
 
-_TOKEN = "; other programs and web pages need a token: set token in [http]"
+_TOKEN_HINT = "; other programs and web pages need a token: set token in [http]"
 
 
 def admissions(composition: Composition) -> Callable[[Owned[Route]], Admission | None]:
@@ -94,23 +94,23 @@ def local(req: Any) -> None:
     origins without a preflight request (Fetch, "CORS-safelisted").
     """
     headers: dict[bytes, bytes] = dict(req.scope["headers"])
-    judged = [name for name, _ in req.scope["headers"] if name in _JUDGED]
-    if len(judged) > len(set(judged)):
+    checked = [name for name, _ in req.scope["headers"] if name in _CHECKED_HEADERS]
+    if len(checked) > len(set(checked)):
         raise falcon.HTTPBadRequest(
             description="The headers Host, Origin, Sec-Fetch-Site and Content-Type have one value."
         )
-    if not _OF_PROXIES.isdisjoint(headers):
+    if not _PROXY_HEADERS.isdisjoint(headers):
         # The client of the proxy may be on another machine.
-        raise _forbidden(f"Requests that a proxy forwards are refused{_TOKEN}.")
+        raise _forbidden(f"Requests that a proxy forwards are refused{_TOKEN_HINT}.")
     host = headers.get(b"host", b"")
     if not _is_local(host):
-        raise _forbidden(f"The header Host must name a loopback address or localhost{_TOKEN}.")
+        raise _forbidden(f"The header Host must name a loopback address or localhost{_TOKEN_HINT}.")
     if b"origin" in headers:
         scheme, _, name = headers[b"origin"].lower().partition(b"://")
         if scheme not in (b"http", b"https") or name != host.lower():
-            raise _forbidden(f"Pages of other origins are refused{_TOKEN}.")
+            raise _forbidden(f"Pages of other origins are refused{_TOKEN_HINT}.")
     if headers.get(b"sec-fetch-site", b"none").lower() not in _OWN_SITE:
-        raise _forbidden(f"Requests that pages of other origins cause are refused{_TOKEN}.")
+        raise _forbidden(f"Requests that pages of other origins cause are refused{_TOKEN_HINT}.")
     if b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0":
         media = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
         if media != b"application/json":

@@ -22,13 +22,13 @@ GOING_AWAY = 1001
 
 #: Bytes that a client must take within ``write_timeout`` while more wait. Otherwise a client that
 #: takes a byte now and then would keep responses in memory. With 30 s this is 0.5 kB/s.
-LEAST = 16_384
+LEAST_BYTES_TAKEN = 16_384
 
 #: Phases of a connection: idle between requests, receiving a head or a body, or answering.
 IDLE, HEAD, BODY, BUSY = "idle", "head", "body", "busy"
 
 
-class Progress:
+class WriteProgress:
     """Measures by the write buffer whether a client takes the bytes that are written to it.
 
     Only a shrinking buffer is progress; if a client does not read, a stream makes it grow.
@@ -41,7 +41,7 @@ class Progress:
         self._last = 0
         self._taken = 0
 
-    def made(self) -> None:
+    def reset(self) -> None:
         """Note that the buffer fell below its low-water mark."""
         self._began = None
 
@@ -54,7 +54,7 @@ class Progress:
             self._began, self._taken = now, 0
         else:
             self._taken += max(self._last - waiting, 0)
-            if self._taken >= LEAST:
+            if self._taken >= LEAST_BYTES_TAKEN:
                 self._began, self._taken = now, 0
         self._last = waiting
         return now - self._began > timeout
@@ -69,9 +69,9 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
         super().__init__(worker)
         # gunicorn's own setting has whole seconds only.
         self._keepalive = worker.lifecycle.http.keep_alive
-        self._decided = 0
-        self._last = False
-        self._progress = Progress()
+        self._decided_for = 0
+        self._closes = False
+        self._progress = WriteProgress()
 
     def connection_made(self, transport: Any) -> None:
         """Begin; asyncio calls it."""
@@ -87,16 +87,16 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
 
     def resume_writing(self) -> None:
         """Let the application write again; asyncio calls it when the client took enough."""
-        self._progress.made()
+        self._progress.reset()
         super().resume_writing()
 
     def _will_close(self, request: Any, response_requires_close: bool) -> bool:
         # gunicorn asks at the head and at the end of a response. Both results must be the same,
         # even if the worker begins to retire in between.
-        if self._decided != self.req_count:
-            self._decided = self.req_count
-            self._last = self.worker.last_answers
-        return self._last or bool(super()._will_close(request, response_requires_close))
+        if self._decided_for != self.req_count:
+            self._decided_for = self.req_count
+            self._closes = self.worker.closes_after_response
+        return self._closes or bool(super()._will_close(request, response_requires_close))
 
     def _phase(self) -> str:
         if self._websocket is not None:

@@ -13,14 +13,14 @@ import structlog
 from rolehost.errors import RolehostError, StorageRefused, StorageUnavailable
 from rolehost.roles.http.application import Application, StartupApplication, build
 from rolehost.roles.http.scope import Asgi
-from rolehost.roles.lifecycle import answered, started
+from rolehost.roles.lifecycle import run_interruptibly, start_when_available
 from rolehost.roles.process import Process
 from rolehost.roles.serving import report_failure, status_of
 
 log = structlog.get_logger(__name__)
 
 #: Seconds to wait for backends at the start before a process serves the startup application.
-FIRST_LOOK = 1.0
+FIRST_WAIT = 1.0
 
 
 class Lifecycle:
@@ -51,9 +51,9 @@ class Lifecycle:
         try:
             if self._replaces and not self._was_ready():
                 # Other processes serve, so this one needs no startup application.
-                started(process, threading.Event())
+                start_when_available(process, threading.Event())
                 return self._build()
-            if answered(process.ping, threading.Event(), limit=FIRST_LOOK):
+            if run_interruptibly(process.ping, threading.Event(), limit=FIRST_WAIT):
                 process.start()
                 return self._build()
         except StorageUnavailable as error:
@@ -70,7 +70,9 @@ class Lifecycle:
         None: ``stop`` was set before the start. If this raises, the process cannot start.
         """
         refused = not self._was_ready()
-        if not started(self.process, stop, speak=self.first, refused=refused):
+        if not start_when_available(
+            self.process, stop, quiet=not self.first, raise_refused=refused
+        ):
             return None
         return self._build()
 
@@ -98,7 +100,7 @@ class Lifecycle:
 
     def serving(self) -> None:
         """Note that the worker accepts connections; the last worker makes the role ready."""
-        self.process.takes_work()
+        self.process.mark_ready()
         mine = self._marks.find(b"\0", 0, self.http.processes)
         if mine >= 0:
             self._marks[mine] = 1

@@ -13,9 +13,9 @@ from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 from rolehost.deployment.model import HostSettings
 from rolehost.observe.progress import RunningClock, Watch
 from rolehost.roles.backoff import Backoff
-from rolehost.roles.beats import DUMP, Beats
+from rolehost.roles.beats import DUMP_SIGNAL, Beats
 from rolehost.roles.http.worker import STOPPING
-from rolehost.roles.serving import leave
+from rolehost.roles.serving import exit_process
 from rolehost.roles.status import RETIRE
 
 log = structlog.get_logger(__name__)
@@ -33,11 +33,11 @@ class WorkerBackoff:
         self._deaths = 0
         self._due = 0.0
 
-    def open(self, now: float) -> bool:
+    def may_start(self, now: float) -> bool:
         """Return whether a worker may be started at ``now`` (monotonic seconds)."""
         return now >= self._due
 
-    def died(self, lived: float, now: float, *, served: bool) -> None:
+    def count_death(self, lived: float, now: float, *, served: bool) -> None:
         """Count the end of a worker, ``lived`` seconds after its fork.
 
         If it has accepted connections (``served``), the delay is at most ``stable``.
@@ -75,13 +75,13 @@ class Master(Arbiter):  # type: ignore[misc]
         super().__init__(app)
         # gunicorn's name for a listener that it did not open, so it does not remove it.
         self.systemd = inherited
-        self.cfg.set("pre_fork", _born)
-        self.cfg.set("child_exit", self._died)
+        self.cfg.set("pre_fork", _pre_fork)
+        self.cfg.set("child_exit", self._child_exit)
 
     def init_signals(self) -> None:
-        """Handle gunicorn's signals, except :data:`DUMP`, which asks for stacks."""
+        """Handle gunicorn's signals, except :data:`DUMP_SIGNAL`, which asks for stacks."""
         super().init_signals()
-        self._beats.dumps()
+        self._beats.register_dump()
 
     def wait_for_signals(self, timeout: float = 1.0) -> Any:
         """Wait for signals, at most until the next beat is due."""
@@ -94,7 +94,7 @@ class Master(Arbiter):  # type: ignore[misc]
         """
         self._beats.beat("the master")
         now = time.monotonic()
-        at = self._clock.look(now)
+        at = self._clock.advance(now)
         for pid, worker in list(self.WORKERS.items()):
             try:
                 beat = worker.tmp.last_update()
@@ -111,7 +111,7 @@ class Master(Arbiter):  # type: ignore[misc]
                 worker.kill_at = at + self._grace
                 # This line first, because the stacks arrive on the same pipe in pieces.
                 self._beats.write(f"hung {pid} {silence[1]:.1f}")
-                self.kill_worker(pid, DUMP)
+                self.kill_worker(pid, DUMP_SIGNAL)
                 self.kill_worker(pid, signal.SIGTERM)
 
     def stop(self, graceful: bool = True) -> None:
@@ -133,7 +133,7 @@ class Master(Arbiter):  # type: ignore[misc]
 
     def spawn_workers(self) -> None:
         """Start missing workers when the delay has passed."""
-        if self._backoff.open(time.monotonic()):
+        if self._backoff.may_start(time.monotonic()):
             super().spawn_workers()
 
     def spawn_worker(self) -> int:
@@ -148,19 +148,19 @@ class Master(Arbiter):  # type: ignore[misc]
             return pid
         except SystemExit as end:
             # This is the worker, because the master raises no SystemExit here.
-            leave(end.code if isinstance(end.code, int) else int(end.code is not None))
+            exit_process(end.code if isinstance(end.code, int) else int(end.code is not None))
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
 
-    def _died(self, _arbiter: Any, worker: Any) -> None:
+    def _child_exit(self, _arbiter: Any, worker: Any) -> None:
         now = time.monotonic()
         if not self._retires and not self._stops:
             self._beats.write(f"lost {'death' if worker.kill_at is None else 'hang'} {worker.pid}")
-        self._backoff.died(now - worker.born, now, served=bool(worker.served[0]))
+        self._backoff.count_death(now - worker.born, now, served=bool(worker.served[0]))
         worker.served.close()
 
 
-def _born(_arbiter: Any, worker: Any) -> None:
+def _pre_fork(_arbiter: Any, worker: Any) -> None:
     worker.born = time.monotonic()
     worker.beat, worker.watch, worker.kill_at = 0.0, Watch(), None
     # Shared with the worker, which sets it.

@@ -29,7 +29,7 @@ _BODILESS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 
 #: Status that is recorded if the client disconnects before the response (as nginx does).
-_CLIENT_LEFT = 499
+_CLIENT_CLOSED_REQUEST = 499
 
 
 class HostMiddleware:
@@ -51,7 +51,7 @@ class HostMiddleware:
         self._match = router.match
         self._smallest = router.smallest_body
         self._identify = http.request_id
-        self._write = logs.often("info", "request") if http.access_log else None
+        self._write = logs.fast_logger("info", "request") if http.access_log else None
         self._recorders = recorders if recorders else None
         self._observes = bool(self._identify or self._write or self._recorders)
 
@@ -66,7 +66,7 @@ class HostMiddleware:
 
     async def _observed(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = perf_counter()
-        status = _CLIENT_LEFT
+        status = _CLIENT_CLOSED_REQUEST
         identity = b""
         if self._identify:
             identity = _request_id(scope)

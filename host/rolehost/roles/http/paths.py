@@ -35,7 +35,7 @@ class MalformedPath(ValueError):
     """The path is not valid in a URI."""
 
 
-def decoded(raw: bytes) -> str | None:
+def decode_path(raw: bytes) -> str | None:
     """Return the decoded path; a trailing slash stays.
 
     None: the path is well-formed, but no route can match it, because it does not begin with a
@@ -60,7 +60,7 @@ def decoded(raw: bytes) -> str | None:
     return path
 
 
-def spelling(template: str) -> re.Pattern[bytes]:
+def raw_pattern(template: str) -> re.Pattern[bytes]:
     """Return a pattern for raw paths that spell the literal parts as a template does."""
     parts = []
     for part in _FIELD.split(template):

@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 _PROBLEM_TYPE = "application/problem+json"
 
 #: A client may try again after a second.
-_RETRY = {"Retry-After": "1"}
+_RETRY_AFTER = {"Retry-After": "1"}
 
 #: Codes for statuses that RFC 9110 renamed, because their names depend on the Python version.
 _RENAMED = {
@@ -53,7 +53,7 @@ def render(scope: Scope, error: falcon.HTTPError) -> tuple[str, bytes]:
     If the plugin's format or the encoding fails, the body is a problem without details.
     """
     try:
-        return _rendered(scope, error)
+        return _render(scope, error)
     except Exception as failure:
         log.error(
             "an error cannot be rendered",
@@ -64,7 +64,7 @@ def render(scope: Scope, error: falcon.HTTPError) -> tuple[str, bytes]:
         return _PROBLEM_TYPE, msgspec.json.encode(problem)
 
 
-def _rendered(scope: Scope, error: falcon.HTTPError) -> tuple[str, bytes]:
+def _render(scope: Scope, error: falcon.HTTPError) -> tuple[str, bytes]:
     status = error.status_code
     code = str(error.code) if error.code is not None else _code_of(error)
     title = _title(error)
@@ -117,7 +117,7 @@ async def _unhandled(
     raise falcon.HTTPInternalServerError(title="Internal Server Error")
 
 
-class _Answer(NamedTuple):
+class _ErrorResponse(NamedTuple):
     status: int
     title: str
     description: str
@@ -136,18 +136,18 @@ class _Answer(NamedTuple):
         )
 
 
-def _unavailable(description: str, logged: str = "") -> _Answer:
-    return _Answer(503, "Unavailable", description, "unavailable", _RETRY, logged)
+def _unavailable(description: str, logged: str = "") -> _ErrorResponse:
+    return _ErrorResponse(503, "Unavailable", description, "unavailable", _RETRY_AFTER, logged)
 
 
 #: The answer to each error of the host.
-_ANSWERS: dict[type[Exception], _Answer] = {
+_ERROR_RESPONSES: dict[type[Exception], _ErrorResponse] = {
     StorageUnavailable: _unavailable(
         "A storage that this request needs is not available.", "storage is unavailable"
     ),
     Overloaded: _unavailable("Too many requests are waiting for a thread."),
     NotStarted: _unavailable("The service is waiting for a backend."),
-    ValueRefused: _Answer(
+    ValueRefused: _ErrorResponse(
         422,
         "Value refused",
         "The request has a value that cannot be stored or searched for, for example a"
@@ -155,32 +155,32 @@ _ANSWERS: dict[type[Exception], _Answer] = {
         "value_refused",
         logged="the database refused a value",
     ),
-    IdempotencyConflict: _Answer(
+    IdempotencyConflict: _ErrorResponse(
         422,
         "Idempotency key used before",
         "This Idempotency-Key was used before with another request.",
         "idempotency_conflict",
     ),
-    IdempotencyInProgress: _Answer(
+    IdempotencyInProgress: _ErrorResponse(
         409,
         "Request in progress",
         "A request with this Idempotency-Key is being handled.",
         "idempotency_in_progress",
-        _RETRY,
+        _RETRY_AFTER,
     ),
-    BodyIncomplete: _Answer(
+    BodyIncomplete: _ErrorResponse(
         408, "Request Timeout", "The body did not arrive in time.", None, {"Connection": "close"}
     ),
 }
 
 
 def error_for(kind: type[Exception]) -> falcon.HTTPError:
-    """Return the answer to an error of the host; ``kind`` must be in ``_ANSWERS``."""
-    return _ANSWERS[kind].error()
+    """Return the answer to an error of the host; ``kind`` must be in ``_ERROR_RESPONSES``."""
+    return _ERROR_RESPONSES[kind].error()
 
 
 def _handler(kind: type[Exception]) -> Callable[..., Awaitable[None]]:
-    answer = _ANSWERS[kind]
+    answer = _ERROR_RESPONSES[kind]
 
     async def handle(req: falcon.asgi.Request, _resp: Any, error: Exception, _params: Any) -> None:
         if answer.logged:
@@ -194,5 +194,5 @@ def install(app: falcon.asgi.App[Any, Any]) -> None:
     """Make an application answer every error with :func:`render`."""
     app.set_error_serializer(_serialize)
     app.add_error_handler(Exception, _unhandled)
-    for kind in _ANSWERS:
+    for kind in _ERROR_RESPONSES:
         app.add_error_handler(kind, _handler(kind))

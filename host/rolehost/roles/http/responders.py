@@ -74,7 +74,7 @@ def idempotent(responder: Responder, services: Any) -> Responder:
                 _repeat(resp, scope.stored)
                 return
             responder(req, resp, **params)
-            scope.store(*_rendered(resp))
+            scope.store(*_encode(resp))
 
     return respond
 
@@ -86,7 +86,7 @@ def _repeat(resp: Any, stored: Any) -> None:
     resp.data = stored.body
 
 
-def _rendered(resp: Any) -> tuple[int, dict[str, str], bytes]:
+def _encode(resp: Any) -> tuple[int, dict[str, str], bytes]:
     """Encode a response now, so that the stored bytes are the sent bytes."""
     if resp.text is not None:
         body = resp.text.encode() if isinstance(resp.text, str) else bytes(resp.text)

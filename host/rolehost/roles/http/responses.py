@@ -17,7 +17,7 @@ from rolehost.composition.locations import line_of
 log = structlog.get_logger(__name__)
 
 #: Media type of server-sent events.
-EVENTS = "text/event-stream"
+EVENT_STREAM = "text/event-stream"
 
 
 class EventStreams:
@@ -89,10 +89,10 @@ class ResponseCheck:
                 raise ValueError(f"the status {resp.status} cannot end a response")
             _check_headers(resp)
         except Exception as error:
-            _emptied(resp)
+            _clear(resp)
             log.error(
                 "a response cannot be encoded",
-                responder=_named(req, resource),
+                responder=_responder_name(req, resource),
                 error=f"{type(error).__name__}: {error}",
             )
             raise falcon.HTTPInternalServerError(
@@ -100,7 +100,7 @@ class ResponseCheck:
             ) from None
         if resp.sse is not None:
             resp.sse = self._streams.until_drain(resp.sse)
-        elif resp.stream is not None and (resp.content_type or "").startswith(EVENTS):
+        elif resp.stream is not None and (resp.content_type or "").startswith(EVENT_STREAM):
             stream: Any = resp.stream
             if hasattr(stream, "__aiter__"):
                 resp.stream = self._streams.until_drain(stream)
@@ -120,7 +120,7 @@ def _check_headers(resp: falcon.asgi.Response) -> None:
             raise ValueError(f"the header {name.decode('latin-1')} holds a control character")
 
 
-def _emptied(resp: falcon.asgi.Response) -> None:
+def _clear(resp: falcon.asgi.Response) -> None:
     """Clear a response, so that an error can be sent instead."""
     resp.text = resp.data = resp.media = resp.stream = resp.sse = None
     resp._headers.clear()
@@ -128,7 +128,7 @@ def _emptied(resp: falcon.asgi.Response) -> None:
     resp.status = falcon.HTTP_500
 
 
-def _named(req: falcon.asgi.Request, resource: object) -> str:
+def _responder_name(req: falcon.asgi.Request, resource: object) -> str:
     """Return the responder of a request and its source location, for the log."""
     template = getattr(req, "uri_template", None) or req.path
     if resource is None:

@@ -15,13 +15,13 @@ from falcon.routing import CompiledRouter, map_http_methods
 
 from rolehost.api.contributions import ErrorFormat, Route
 from rolehost.roles.http.access import Admission
-from rolehost.roles.http.paths import ORDINARY, MalformedPath, decoded, spelling
+from rolehost.roles.http.paths import ORDINARY, MalformedPath, decode_path, raw_pattern
 from rolehost.roles.http.responders import Adapt
 from rolehost.roles.http.scope import FOUND, RULES, Rules, Scope
 
 #: Key of the rules for methods that no route of the template has. If any route of the template
 #: needs admission, these methods need it too.
-_OTHERS = ""
+_OTHER_METHODS = ""
 
 
 class _CompiledRouter(CompiledRouter):
@@ -81,12 +81,12 @@ class Router:
             admit=admit,
             render=self._render_below(template),
             trailing_slash=route.trailing_slash,
-            spelled=spelling(template),
+            raw_pattern=raw_pattern(template),
         )
         by_method = self._rules.setdefault(template, {})
         by_method.update(dict.fromkeys(mapped, rules))
-        if _OTHERS not in by_method or by_method[_OTHERS].admit is None:
-            by_method[_OTHERS] = rules
+        if _OTHER_METHODS not in by_method or by_method[_OTHER_METHODS].admit is None:
+            by_method[_OTHER_METHODS] = rules
 
     def match(self, scope: Scope) -> None:
         """Match a request, and store the result in its scope.
@@ -110,7 +110,7 @@ class Router:
         """Match every other path: percent-encoded, with a trailing slash, or without a route."""
         scope[FOUND] = None
         try:
-            path = decoded(raw)
+            path = decode_path(raw)
         except MalformedPath:
             scope[RULES] = self._without_route(raw, _malformed)
             return
@@ -120,8 +120,8 @@ class Router:
             found = self._find(path)
             if found is not None:
                 rules = self._rules_of(found[3], scope)
-                assert rules.spelled is not None
-                if rules.spelled.fullmatch(raw) and (rules.trailing_slash or not slash):
+                assert rules.raw_pattern is not None
+                if rules.raw_pattern.fullmatch(raw) and (rules.trailing_slash or not slash):
                     scope["path"] = path
                     scope[FOUND] = found
                     scope[RULES] = rules
@@ -136,7 +136,7 @@ class Router:
 
     def _rules_of(self, template: str, scope: Scope) -> Rules:
         by_method = self._rules[template]
-        return by_method.get(scope.get("method", "WEBSOCKET")) or by_method[_OTHERS]
+        return by_method.get(scope.get("method", "WEBSOCKET")) or by_method[_OTHER_METHODS]
 
     def find(self, _uri: str, req: Any = None) -> Any:
         """Return the matched route to Falcon; raise an error if the request is not admitted.

@@ -20,8 +20,8 @@ FOUND, RULES = "rolehost.found", "rolehost.rules"
 class Rules:
     """How the host treats the requests of one route, or requests that match no route.
 
-    Without a route, ``template`` is empty and ``spelled`` None. ``spelled`` matches raw paths
-    that spell the literal segments as the template does. ``max_body`` is in bytes. ``admit``
+    Without a route, ``template`` is empty and ``raw_pattern`` None. ``raw_pattern`` matches raw
+    paths with exactly the literal segments of the template. ``max_body`` is in bytes. ``admit``
     raises if the request is not admitted; None admits all. ``render`` renders errors; None:
     problem details (RFC 9457). ``trailing_slash``: the path may end with one slash.
     """
@@ -31,4 +31,4 @@ class Rules:
     admit: Callable[[Any], None] | None = None
     render: Callable[[int, str, Any, str], tuple[str, bytes]] | None = None
     trailing_slash: bool = False
-    spelled: re.Pattern[bytes] | None = None
+    raw_pattern: re.Pattern[bytes] | None = None

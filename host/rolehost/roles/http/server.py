@@ -17,7 +17,7 @@ from rolehost.roles.http.listener import inherited_listener, open_listener
 from rolehost.roles.http.master import Master
 from rolehost.roles.http.scope import Asgi
 from rolehost.roles.http.worker import HostWorker
-from rolehost.roles.lifeline import follow_parent
+from rolehost.roles.parent_death import die_with_parent
 from rolehost.roles.process import Process
 from rolehost.roles.status import CANNOT_START, MISCONFIGURED, REPLACES_VARIABLE
 
@@ -84,7 +84,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             "limit_request_field_size": FIELD_BYTES,
             "logger_class": QuietLogger,
             "proc_name": f"rolehost http {name}",
-            "post_fork": self._forked,
+            "post_fork": self._post_fork,
         }
         for key, value in settings.items():
             self.cfg.set(key, value)
@@ -93,9 +93,9 @@ class Server(BaseApplication):  # type: ignore[misc]
         """Return the application of a worker; gunicorn calls it after the fork."""
         return self.lifecycle.load()
 
-    def _forked(self, _arbiter: Any, worker: Any) -> None:
+    def _post_fork(self, _arbiter: Any, worker: Any) -> None:
         self.lifecycle.first = worker.age == 1
-        follow_parent(self._master)
+        die_with_parent(self._master)
 
 
 def run(process: Process) -> int:

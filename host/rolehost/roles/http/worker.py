@@ -54,7 +54,7 @@ class HostWorker(ASGIWorker):  # type: ignore[misc]
         self._early_signals: list[int] = []
 
     @property
-    def last_answers(self) -> bool:
+    def closes_after_response(self) -> bool:
         """Whether each connection ends after its next response."""
         return self.retires or self.lifecycle.waiting
 
@@ -75,13 +75,13 @@ class HostWorker(ASGIWorker):  # type: ignore[misc]
         for number in STOPPING:
             signal.signal(number, lambda number, _frame: self._early_signals.append(number))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
-        self._process.beats.dumps()
+        self._process.beats.register_dump()
 
     def _handle_signals(self) -> None:
         """Let the running loop handle signals, and handle the collected ones."""
         signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         super().init_signals()
-        self._process.beats.dumps()
+        self._process.beats.register_dump()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
         for number in self._early_signals:
             if number == signal.SIGTERM:
@@ -132,7 +132,7 @@ class HostWorker(ASGIWorker):  # type: ignore[misc]
             while self.alive and not self.retires and self.ppid == os.getppid():
                 self._tick()
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._stop.wait(), self._pace)
+                    await asyncio.wait_for(self._stop.wait(), self._tick_interval)
             await self._drain()
 
     async def _accept(self) -> None:
@@ -210,7 +210,7 @@ class HostWorker(ASGIWorker):  # type: ignore[misc]
         self._emptied.clear()
         if self.connections:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._emptied.wait(), min(self._pace, seconds))
+                await asyncio.wait_for(self._emptied.wait(), min(self._tick_interval, seconds))
 
     async def _close_servers(self) -> None:
         if isinstance(self.loop, asyncio.SelectorEventLoop):
@@ -222,7 +222,7 @@ class HostWorker(ASGIWorker):  # type: ignore[misc]
             server.close()
 
     @property
-    def _pace(self) -> float:
+    def _tick_interval(self) -> float:
         every: float = self._process.beats.every
         return min(TICK, every)
 

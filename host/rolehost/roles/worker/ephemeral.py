@@ -22,14 +22,14 @@ from rolehost.errors import StorageError
 log = structlog.get_logger(__name__)
 
 #: Loggers of Dramatiq that log failures too, in several lines and without the attempt.
-REPLACED = ("dramatiq.worker.WorkerThread", "dramatiq.middleware.retries.Retries")
+REPLACED_LOGGERS = ("dramatiq.worker.WorkerThread", "dramatiq.middleware.retries.Retries")
 
 
 class Crashed(SkipMessage):
     """A message became a dead letter: it killed as many processes as its actor allows."""
 
 
-class NotOurs(SkipMessage):
+class ClaimLost(SkipMessage):
     """A message was given to another process, because this process seemed dead."""
 
 
@@ -39,34 +39,34 @@ class PoisonMessages(Middleware):
     If a process died while it held a message, the broker gives the message the attribute
     ``crashes``. Its start is recorded before it runs. If ``crashes`` is above 0, it is a suspect
     and waits until no other suspect runs here, so that it alone can cause the next crash.
-    ``given_up`` is called with the actor's name for each message that becomes a dead letter.
+    ``on_dead_letter`` is called with the actor's name for each message that becomes a dead letter.
     Messages for actors that are not in ``actors`` are not checked.
     """
 
     def __init__(
-        self, actors: Mapping[str, Actor], given_up: Callable[[str], None] = lambda _: None
+        self, actors: Mapping[str, Actor], on_dead_letter: Callable[[str], None] = lambda _: None
     ) -> None:
         self._actors = actors
-        self._given_up = given_up
+        self._on_dead_letter = on_dead_letter
         self._quarantine = threading.Lock()
-        self._inside: int | None = None  # the thread that holds it
+        self._suspect_thread: int | None = None  # the thread that holds it
 
     def before_process_message(self, broker: dramatiq.Broker, message: Any) -> None:
-        """Check a message that is about to run; :class:`Crashed` and :class:`NotOurs` skip it."""
+        """Check a message that is about to run; :class:`Crashed` and :class:`ClaimLost` skip it."""
         del broker
-        self._leave()  # in case the previous message could not be acknowledged
+        self._end_quarantine()  # in case the previous message could not be acknowledged
         crashes = getattr(message, "crashes", None)
         actor = self._actors.get(message.actor_name) if crashes is not None else None
         if crashes is None or actor is None:
             return
         if crashes >= actor.max_crashes:
-            self._given_up(actor.name)
+            self._on_dead_letter(actor.name)
             log.error("message dead", actor=actor.name, queue=message.queue_name, crashes=crashes)
             message.fail()
             raise Crashed(f"its process died {crashes} times while running it")
         if crashes:
             self._quarantine.acquire()
-            self._inside = threading.get_ident()
+            self._suspect_thread = threading.get_ident()
         try:
             ours = message.start()
         except StorageError as error:
@@ -74,21 +74,21 @@ class PoisonMessages(Middleware):
             log.warning("start not recorded", actor=message.actor_name, error=str(error))
             ours = True
         if not ours:
-            raise NotOurs("it was given to another process meanwhile")
+            raise ClaimLost("it was given to another process meanwhile")
 
     def after_ack(self, broker: dramatiq.Broker, message: Any) -> None:
         """Let the next suspect run: this message is done."""
         del broker, message
-        self._leave()
+        self._end_quarantine()
 
     def after_nack(self, broker: dramatiq.Broker, message: Any) -> None:
         """Let the next suspect run: this message is a dead letter."""
         del broker, message
-        self._leave()
+        self._end_quarantine()
 
-    def _leave(self) -> None:
-        if self._inside is not None and self._inside == threading.get_ident():
-            self._inside = None
+    def _end_quarantine(self) -> None:
+        if self._suspect_thread is not None and self._suspect_thread == threading.get_ident():
+            self._suspect_thread = None
             self._quarantine.release()
 
 
@@ -101,7 +101,7 @@ class FailureLog(Middleware):
     def __init__(self, actors: Collection[str]) -> None:
         self._actors = frozenset(actors)
         self._retry = threading.local()
-        for name in REPLACED:
+        for name in REPLACED_LOGGERS:
             logging.getLogger(name).setLevel(logging.CRITICAL)
 
     def before_enqueue(self, broker: dramatiq.Broker, message: Any, delay: int | None) -> None:
@@ -127,7 +127,9 @@ class FailureLog(Middleware):
         if again and isinstance(exception, Shutdown):
             return  # a drain is not a failure
         if message.actor_name not in self._actors:
-            log.error("running jobs failed, going on", queue=message.queue_name, exc_info=exception)
+            log.error(
+                "running jobs failed, continuing", queue=message.queue_name, exc_info=exception
+            )
             return
         fields = {
             "actor": message.actor_name,

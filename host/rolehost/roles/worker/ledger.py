@@ -35,16 +35,16 @@ from rolehost.storage import Listener
 log = structlog.get_logger(__name__)
 
 #: Seconds of work that are claimed ahead (prefetch).
-AHEAD = 0.1
+PREFETCH_SECONDS = 0.1
 
 #: Seconds for which the list of cancelled jobs is cached; a cancelled job may start meanwhile.
-CANCEL_LOOK = 0.01
+CANCEL_CACHE_SECONDS = 0.01
 
 #: Seconds after which finished jobs are written, even if there is no room for new ones.
-FLUSH = 0.05
+FLUSH_INTERVAL = 0.05
 
 #: Seconds before the next try after a failure of the host or of storage.
-PAUSE = 1.0
+RETRY_DELAY = 1.0
 
 
 def slot_actor(queue: str) -> str:
@@ -92,12 +92,14 @@ class LedgerConsumer(Consumer):
         self._finished: list[tuple[ClaimedJob, Finish]] = []
         self._write_at = 0.0  # monotonic; finished jobs are written by then
         self._known: set[int] = set()  # claimed rows, as far as this process knows
-        self._doubtful = False  # more rows may be claimed, because a transaction's end is unknown
-        self._seconds = AHEAD  # a running mean of the duration of a job
+        self._claims_uncertain = (
+            False  # more rows may be claimed, because a transaction's end is unknown
+        )
+        self._seconds = PREFETCH_SECONDS  # a running mean of the duration of a job
         self._waiting = False
         self._cancels: Collection[tuple[int, int]] = ()
         self._cancels_at = 0.0  # when they were read
-        self._taken = 0  # jobs that threads have taken, for :meth:`idles`
+        self._taken = 0  # jobs that threads have taken, for :meth:`stalls`
         self._seen = -1
 
     def __next__(self) -> MessageProxy | None:
@@ -114,11 +116,11 @@ class LedgerConsumer(Consumer):
         except StorageUnavailable as error:
             self._beats.beat(f"taking jobs of {self._queue}")
             log.warning("storage unavailable, no jobs taken", queue=self._queue, error=str(error))
-            self._stopping.wait(PAUSE)
+            self._stopping.wait(RETRY_DELAY)
         except Exception:
             # Otherwise Dramatiq would make another consumer, and the finished jobs would be lost.
-            log.exception("taking jobs failed, going on", queue=self._queue)
-            self._stopping.wait(PAUSE)
+            log.exception("taking jobs failed, continuing", queue=self._queue)
+            self._stopping.wait(RETRY_DELAY)
         return None
 
     def _cycle(self) -> bool:
@@ -129,15 +131,15 @@ class LedgerConsumer(Consumer):
             if room <= 0 and not stopping and time.monotonic() < self._write_at:
                 return False
             finished, self._finished = self._finished, []
-            self._write_at = time.monotonic() + FLUSH
+            self._write_at = time.monotonic() + FLUSH_INTERVAL
         try:
-            jobs = self._exchange_or_give_back(finished, room)
+            jobs = self._write_and_claim_or_give_back(finished, room)
         except BaseException:
             with self._lock:
                 self._finished = finished + self._finished
-            self._doubtful = True
+            self._claims_uncertain = True
             raise
-        self._doubtful = False
+        self._claims_uncertain = False
         with self._lock:
             self._known.difference_update(job.id for job, _ in finished)
             self._known.update(job.id for job in jobs)
@@ -151,12 +153,12 @@ class LedgerConsumer(Consumer):
     def _offer_slots(self) -> None:
         self._slots_free = min(len(self._ready), self._threads - self._slots_used)
 
-    def _exchange_or_give_back(
+    def _write_and_claim_or_give_back(
         self, finished: list[tuple[ClaimedJob, Finish]], room: int
     ) -> list[ClaimedJob]:
         """Exchange; if a finished job causes an error, write the finished jobs one by one."""
         try:
-            return self._exchange(finished, room)
+            return self._write_and_claim(finished, room)
         except StorageUnavailable:
             raise
         except Exception as error:
@@ -168,18 +170,20 @@ class LedgerConsumer(Consumer):
             give_back(self._runtime, finished)
             return []
 
-    def _exchange(self, finished: list[tuple[ClaimedJob, Finish]], room: int) -> list[ClaimedJob]:
+    def _write_and_claim(
+        self, finished: list[tuple[ClaimedJob, Finish]], room: int
+    ) -> list[ClaimedJob]:
         runtime = self._runtime
         now = runtime.clock.now()
         with runtime.database.session():
             # Read first, so that an idle worker does not take the write lock.
-            idle = not finished and not self._doubtful
+            idle = not finished and not self._claims_uncertain
             if idle and (room <= 0 or not self._has_work(now)):
                 return []
             if finished:
                 failpoints.reach("ledger.before_complete")
             with runtime.database.transaction() as tx:
-                if self._doubtful:
+                if self._claims_uncertain:
                     # Rows that were claimed unknowingly would otherwise never run while this
                     # process lives.
                     with self._lock:
@@ -211,7 +215,7 @@ class LedgerConsumer(Consumer):
         return limit - self._outstanding
 
     def _limit(self) -> int:
-        ahead = math.ceil(AHEAD * self._threads / max(self._seconds, 1e-6))
+        ahead = math.ceil(PREFETCH_SECONDS * self._threads / max(self._seconds, 1e-6))
         return min(max(self._threads, ahead), self._most)
 
     def _wait(self) -> None:
@@ -219,7 +223,7 @@ class LedgerConsumer(Consumer):
             busy = bool(self._outstanding or self._finished) or self._stopping.is_set()
             # From now on a thread that has finished enough jobs interrupts the wait.
             self._waiting = True
-        self._listener.wait(FLUSH if busy else self._until_due())
+        self._listener.wait(FLUSH_INTERVAL if busy else self._until_due())
         self._waiting = False
 
     def _until_due(self) -> float:
@@ -254,10 +258,10 @@ class LedgerConsumer(Consumer):
         return job
 
     def _cancelled(self) -> Collection[tuple[int, int]]:
-        """Return the cancelled jobs, as they were at most ``CANCEL_LOOK`` seconds ago."""
+        """Return the cancelled jobs, as they were at most ``CANCEL_CACHE_SECONDS`` seconds ago."""
         # PERF: one query for many quick jobs.
         now = time.monotonic()
-        if now - self._cancels_at < CANCEL_LOOK:
+        if now - self._cancels_at < CANCEL_CACHE_SECONDS:
             return self._cancels
         self._cancels_at = now
         runtime = self._runtime
@@ -268,13 +272,13 @@ class LedgerConsumer(Consumer):
             log.warning("cancelled jobs cannot be read", queue=self._queue, error=str(error))
         return self._cancels
 
-    def idles(self) -> bool:
+    def stalls(self) -> bool:
         """Return True if claimed jobs wait and no thread has taken one since the last call."""
         idle = bool(self._ready) and self._taken == self._seen
         self._seen = self._taken
         return idle
 
-    def waits(self) -> bool:
+    def has_waiting_job(self) -> bool:
         """Return whether a job waits for a thread of this process."""
         if self._ready:
             return True
@@ -284,7 +288,7 @@ class LedgerConsumer(Consumer):
         except StorageError:
             return False
 
-    def done(self, job: ClaimedJob, end: Finish | None, seconds: float) -> None:
+    def finish(self, job: ClaimedJob, end: Finish | None, seconds: float) -> None:
         """Note that a thread has run a job for ``seconds``.
 
         ``end`` is the end of the attempt; None if the consumer has nothing to write.
@@ -303,7 +307,7 @@ class LedgerConsumer(Consumer):
         if wake:
             self._listener.interrupt()
 
-    def slot_over(self) -> None:
+    def end_slot(self) -> None:
         """End a worker slot; offer another one if jobs are left."""
         with self._lock:
             self._slots_used -= 1

@@ -13,7 +13,7 @@ from typing import Any
 
 import dramatiq
 import structlog
-from dramatiq.errors import Retry as Again
+from dramatiq.errors import Retry as DramatiqRetry
 from dramatiq.middleware import (
     AgeLimit,
     Retries,
@@ -29,7 +29,7 @@ from rolehost.api.contributions import Actor
 from rolehost.delivery.arguments import Signature
 from rolehost.delivery.ledger import ClaimedJob, Finish
 from rolehost.delivery.runner import Runner, run_message
-from rolehost.roles.lifecycle import live
+from rolehost.roles.lifecycle import run_role
 from rolehost.roles.process import Process
 from rolehost.roles.worker.broker import HostBroker
 from rolehost.roles.worker.ephemeral import FailureLog, PoisonMessages
@@ -39,13 +39,13 @@ from rolehost.services.transport import ephemeral_queue
 log = structlog.get_logger(__name__)
 
 #: Milliseconds after which idle Dramatiq threads check whether they must stop.
-IDLE = 200
+IDLE_MILLISECONDS = 200
 
 #: Seconds after which a thread leaves its worker slot, so that other queues get one.
-SLOT = 0.05
+SLOT_SECONDS = 0.05
 
 #: Milliseconds in which an interrupted job must end.
-INTERRUPTED = 2000
+INTERRUPT_MILLISECONDS = 2000
 
 #: Fields of every log line of a job. PERF: binding them by name costs much more.
 _BOUND = copy_context().run(bind_contextvars, job_id=0, actor="")
@@ -54,7 +54,7 @@ _JOB_ID, _ACTOR = _BOUND["job_id"].var, _BOUND["actor"].var
 
 def run(process: Process) -> int:
     """Take jobs until TERM or INT; return the exit status."""
-    return live(process, WorkerRole)
+    return run_role(process, WorkerRole)
 
 
 class WorkerRole:
@@ -80,7 +80,7 @@ class WorkerRole:
             middleware=[
                 AgeLimit(),
                 FailureLog(ephemeral),
-                *([PoisonMessages(ephemeral, self._given_up)] if ephemeral else []),
+                *([PoisonMessages(ephemeral, self._record_dead)] if ephemeral else []),
                 self._limits,
                 ShutdownNotifications(notify_shutdown=True),
                 Retries(),
@@ -96,7 +96,7 @@ class WorkerRole:
         for actor in ephemeral.values():
             self._declare_ephemeral(actor)
         self._worker = dramatiq.Worker(
-            self._broker, worker_threads=settings.threads, worker_timeout=IDLE
+            self._broker, worker_threads=settings.threads, worker_timeout=IDLE_MILLISECONDS
         )
         process.in_flight = self._in_flight
 
@@ -107,17 +107,17 @@ class WorkerRole:
         self._broker.emit_after("process_boot")
         self._worker.start()
 
-    def look(self) -> None:
+    def report_progress(self) -> None:
         """Beat, unless all threads are past their time limit, or no thread takes claimed jobs."""
         now = time.perf_counter()
         late = sum(until < now for until in list(self._busy.values()))
         consumers = list(self._consumers.values())
         full = late >= self._settings.threads
-        if not full or (consumers and not any(each.waits() for each in consumers)):
-            self._beats.beat("threads, which are all in jobs past their time limit")
-        idle = [each for each in consumers if each.idles()]
+        if not full or (consumers and not any(each.has_waiting_job() for each in consumers)):
+            self._beats.beat("worker threads (all are past their time limit)")
+        idle = [each for each in consumers if each.stalls()]
         if not idle or len(self._busy) >= self._settings.threads:
-            self._beats.beat("threads, beside jobs that were claimed for them")
+            self._beats.beat("worker threads (claimed jobs are not started)")
 
     def stop(self) -> None:
         """Take no more jobs, let running ones finish within the grace, hand back the rest."""
@@ -129,7 +129,7 @@ class WorkerRole:
         for thread in self._worker.workers:
             thread.join(max(0.0, deadline - time.monotonic()))
         # This interrupts running jobs, then hands back jobs that were claimed and not started.
-        self._worker.stop(timeout=INTERRUPTED)
+        self._worker.stop(timeout=INTERRUPT_MILLISECONDS)
         self._broker.close()
 
     def _in_flight(self) -> int:
@@ -175,14 +175,14 @@ class WorkerRole:
         return consumer
 
     def _run_slot(self, consumer: LedgerConsumer, runner: Runner) -> None:
-        """Run claimed jobs of a queue until there are no more, or for :data:`SLOT` seconds."""
-        until = time.perf_counter() + SLOT
+        """Run claimed jobs of a queue until there are no more, or for :data:`SLOT_SECONDS`."""
+        until = time.perf_counter() + SLOT_SECONDS
         try:
             while (job := consumer.take()) is not None:
                 if self._run(consumer, runner, job) > until:
                     break
         finally:
-            consumer.slot_over()
+            consumer.end_slot()
 
     def _run(self, consumer: LedgerConsumer, runner: Runner, job: ClaimedJob) -> float:
         """Run one attempt and pass its end to the consumer; return the time when it ended."""
@@ -200,7 +200,7 @@ class WorkerRole:
             self._limits.manager.remove_timeout(thread)
             self._busy.pop(thread, None)
             over = time.perf_counter()
-            consumer.done(job, end, over - began)
+            consumer.finish(job, end, over - began)
         return over
 
     @staticmethod
@@ -209,7 +209,7 @@ class WorkerRole:
         _ACTOR.set(job.actor)
         return runner.run(job)
 
-    def _given_up(self, actor: str) -> None:
+    def _record_dead(self, actor: str) -> None:
         self._process.services.recorders.job(actor, "dead", 0.0, 0.0)
 
     def _ephemeral(self, actor: Actor) -> Any:
@@ -225,7 +225,7 @@ class WorkerRole:
             try:
                 run_message(actor, signature, services, arguments, (Interrupt,))
                 outcome = "completed"
-            except Again as error:
+            except DramatiqRetry as error:
                 if error.delay is not None:  # otherwise the middleware would lose the message
                     values.integer("delay of dramatiq.errors.Retry", error.delay, minimum=0)
                 raise

@@ -10,7 +10,7 @@ import sys
 _PR_SET_PDEATHSIG = 1
 
 
-def follow_parent(parent: int, signum: int = signal.SIGTERM) -> None:
+def die_with_parent(parent: int, signum: int = signal.SIGTERM) -> None:
     """Ask the kernel for a signal when the parent dies; call it in the child after the fork.
 
     The request survives ``exec``. It is bound to the *thread* that forked, so the parent must
