@@ -21,9 +21,7 @@ def page() -> str:
             for each in CRITERIA
             if each.level == level
         ]
-        head = (
-            f"### {level.capitalize()}\n\n| criterion | what is asked | to get it |\n|---|---|---|"
-        )
+        head = f"### {level.capitalize()}\n\n| criterion | requirement | fix |\n|---|---|---|"
         parts.append("\n".join([head, *rows]))
     return put(text, "criteria", "\n\n".join(parts))
 

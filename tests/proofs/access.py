@@ -31,7 +31,7 @@ from tests.proofs.running import READY, Running, free_port, running
 PROMISE = (
     "No spelling of a path, method or misleading header reaches a responder of any route that"
     " needs authentication, with no token or a wrong one; no page in Chromium can use an API"
-    " without a token on loopback; under no umask are files open to others"
+    " without a token on loopback; files are closed to other users under every umask"
 )
 DURATION = "about 1 min"
 

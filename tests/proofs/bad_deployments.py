@@ -11,8 +11,8 @@ from tests.check.casefile import WORDS, cases, told
 from tests.proofs.kit import Figures, Options
 
 PROMISE = (
-    "Every mistake in a bad deployment or plugin is told with who, where, expected, got and fix,"
-    " and all of them at once."
+    "Every error in a bad deployment or plugin is reported with who, where, expected, got and fix,"
+    " and all errors are reported at once."
 )
 DURATION = "25 s"
 
@@ -45,7 +45,7 @@ def prove(options: Options) -> Figures:
         line.advance()
     return {
         "deployments": len(chosen),
-        "mistakes": codes.total(),
+        "errors": codes.total(),
         "kinds": len(codes),
         "most_at_once": together,
     }

@@ -27,8 +27,8 @@ from tests.proofs.running import READY, Running, eventually, free_port, running
 
 PROMISE = (
     "A wrong password, database, host, TLS setting, Kafka version or topic is one line that names"
-    " backend and setting and shows no secret; the process waits, alive and unready, where the"
-    " engine can come, and ends with status 3 where it cannot be right"
+    " backend and setting and shows no secret; the process waits, alive and unready, if the"
+    " engine may still come, and ends with status 3 if the setting cannot be right"
 )
 DURATION = "about 80 s"
 

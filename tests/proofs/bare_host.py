@@ -18,8 +18,8 @@ from pathlib import Path
 from tests.proofs.kit import ROOT, Figures, Options, Unavailable
 
 PROMISE = (
-    "The host's wheel boots in an empty environment with no plugin, says what it lacks, imports no"
-    " framework, driver or client, and holds no code for tests or fleets."
+    "The host's wheel boots in an empty environment with no plugin, reports what is missing,"
+    " imports no framework, driver or client, and has no code for tests or fleets."
 )
 DURATION = "25 s"
 

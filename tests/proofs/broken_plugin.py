@@ -16,7 +16,7 @@ from tests.proofs.kit import Figures, Options
 from tests.proofs.running import READY, free_port, running
 
 PROMISE = (
-    "With a plugin installed whose import raises, and not enabled, everything works and"
+    "If an installed plugin raises when it is imported, but is not enabled, everything works and"
     " `rolehost plugins` lists it."
 )
 DURATION = "6 s"

@@ -21,8 +21,8 @@ from tests.proofs.running import eventually
 
 PROMISE = (
     "While Redis is emptied and stopped, Kafka stopped, PostgreSQL restarted, every role frozen"
-    " past its lease and processes killed, what was acknowledged over REST and Kafka has each"
-    " effect once, events keep the order of their key, and all is well again within 15 s"
+    " past its lease and processes killed, each acknowledged message of REST and Kafka has its"
+    " effect once, events keep the order of their key, and every probe is ready within 15 s"
 )
 DURATION = "15 to 25 minutes"
 

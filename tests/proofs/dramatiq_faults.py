@@ -23,9 +23,9 @@ from tests.proofs.kit import ROOT, Figures, Options, Unavailable
 from tests.proofs.running import READY, running
 
 PROMISE = (
-    "Of the five known faults of Dramatiq on Redis (delayed messages stranded by an outage,"
-    " others stranded by poison, a long job run twice, a short delay behind long ones, a killed"
-    " worker found late) none is in the queue on Redis"
+    "The queue on Redis has none of the five known faults of Dramatiq on Redis: delayed messages"
+    " stranded by an outage, others stranded by poison, a long job run twice, a short delay"
+    " behind long ones, a killed worker found late"
 )
 DURATION = "about 2 minutes"
 

@@ -21,9 +21,9 @@ from tests.proofs.fleet_check_cases import CASES, ENVIRON, FOUR, Case, put
 from tests.proofs.kit import ROOT, Figures, Options
 
 PROMISE = (
-    "54 seeded mistakes in fleets of the real deployments are each found, alone, with the"
-    " deployments that have it and the way out; our own fleets have none; and checking the four"
-    " takes less than 2 s"
+    "54 seeded errors in fleets of the real deployments are each found, alone, with the affected"
+    " deployments and the fix; our own fleets have none; and checking the four takes less than"
+    " 2 s"
 )
 DURATION = "about 15 s"
 
@@ -38,10 +38,10 @@ K8S = DEPLOY / "k8s"
 
 def prove(options: Options) -> Figures:
     """Check every seeded fleet, then our fleets, then the time."""
-    line = options.progress(len(CASES), "seeded mistakes")
+    line = options.progress(len(CASES), "seeded errors")
     for case in CASES:
         line.relabel(case.name)
-        wrong = mistaken(case)
+        wrong = wrong_report(case)
         assert not wrong, f"{case.name}: {wrong}"
         line.advance()
     own = dict(own_fleets())
@@ -65,7 +65,7 @@ def prove(options: Options) -> Figures:
         " are allowed"
     )
     return {
-        "mistakes": len(CASES),
+        "errors": len(CASES),
         "kinds": len({case.code for case in CASES}),
         "found": len(CASES),
         "own_fleets": len(own),
@@ -76,7 +76,7 @@ def prove(options: Options) -> Figures:
     }
 
 
-def mistaken(case: Case) -> str:
+def wrong_report(case: Case) -> str:
     """Return what is wrong with the result for a seeded error; empty if it is right."""
     with TemporaryDirectory(prefix="rolehost-proof-") as name:
         fleet, problems = examine(case.write(Path(name)), environ=ENVIRON, extra=case.extra())

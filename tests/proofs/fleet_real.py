@@ -24,7 +24,7 @@ PROMISE = (
     "api, worker, events and scheduler as separate process trees on PostgreSQL, Redis, memcached"
     " and Apache Kafka: 329 GitHub payloads and 20,000 generated events, through REST and Kafka,"
     " each arrive once, verified; kcat reads our events and the outcome of every delivery, and"
-    " what kcat writes is delivered"
+    " events that kcat writes are delivered"
 )
 DURATION = "about 5 min"
 

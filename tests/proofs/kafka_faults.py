@@ -16,9 +16,10 @@ from tests.proofs.kit import Figures, Options, Unavailable
 
 PROMISE = (
     "On Kafka, with either client, while consumers are killed and the broker stops and comes"
-    " back, each event has its effect once and in the order of its key; and none of the known"
-    " faults of kafka-python (a raising deserialiser, commits of what was not processed,"
-    " blocking in a rebalance, clients made before a fork, a stuck handler) is in the stream"
+    " back, each event has its effect once and in the order of its key; and the stream"
+    " has none of the known faults of kafka-python: a raising deserialiser, commits of records"
+    " that were not processed, blocking in a rebalance, clients made before a fork, a stuck"
+    " handler"
 )
 DURATION = "about 2 minutes"
 

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 PROMISE = (
     "Under 500 requests a second and a full queue, a deployment is reloaded 20 times; a plugin"
-    " comes and goes, and between the reloads are mistakes that change nothing: no request"
-    " fails, and each effect of each order is there once"
+    " comes and goes, and reloads of wrong files change nothing: no request fails, and each"
+    " effect of each order is there once"
 )
 DURATION = "about 5 min; --short: 30 s"
 
@@ -50,21 +50,21 @@ class Size(NamedTuple):
     Attributes:
         engines: True for PostgreSQL, Redis and Kafka instead of the embedded default.
         reloads: number of successful reloads.
-        mistakes: number of reloads between them that are refused or rolled back.
+        wrong_files: number of reloads between them that are refused or rolled back.
         backlog: orders before the first reload; half as many are added when few are left.
     """
 
     engines: bool
     reloads: int
-    mistakes: int
+    wrong_files: int
     backlog: int
 
 
 FULL = (
-    Size(engines=False, reloads=20, mistakes=10, backlog=20_000),
-    Size(engines=True, reloads=6, mistakes=3, backlog=8_000),
+    Size(engines=False, reloads=20, wrong_files=10, backlog=20_000),
+    Size(engines=True, reloads=6, wrong_files=3, backlog=8_000),
 )
-SHORT = (Size(engines=False, reloads=3, mistakes=2, backlog=1_000),)
+SHORT = (Size(engines=False, reloads=3, wrong_files=2, backlog=1_000),)
 
 FILE = """
 plugins = [{storage}, "orders"{more}]
@@ -79,7 +79,7 @@ access_log = false
 """
 
 #: Error → (more plugins, another section, exit status of the command).
-MISTAKES: dict[str, tuple[str, str, int]] = {
+WRONG_FILES: dict[str, tuple[str, str, int]] = {
     "a plugin that nobody has": (', "extra"', "", 3),
     "no TOML": ("", "[embedded", 3),
     "a type": ("", '[worker]\nthreads = "many"', 3),
@@ -123,7 +123,7 @@ def measured(ground: Ground, size: Size, options: Options) -> dict[str, Any]:
         "reloads": len(driver.seconds),
         "reload_p50_s": round(statistics.median(driver.seconds), 2),
         "reload_max_s": max(driver.seconds),
-        "refused_or_rolled_back": len(driver.mistakes),
+        "refused_or_rolled_back": len(driver.tried_wrong_files),
         "killed_beside_a_bad_file": driver.killed,
         "orders": len(orders),
         "effects": found.total(),
@@ -242,9 +242,9 @@ class Driver:
         self._deployment = deployment
         self._size = size
         self._random = random.Random(options.seed)
-        self._task = options.progress(size.reloads + size.mistakes, "reloads")
+        self._task = options.progress(size.reloads + size.wrong_files, "reloads")
         self.seconds: list[float] = []
-        self.mistakes: list[str] = []
+        self.tried_wrong_files: list[str] = []
         self.queued: list[int] = []
         self.killed = 0
         #: The orders that this program has taken.
@@ -259,14 +259,14 @@ class Driver:
     def run(self) -> None:
         """Run all reloads; at the end the optional plugin is enabled."""
         size = self._size
-        due = [(n + 1) * size.reloads // (size.mistakes + 1) for n in range(size.mistakes)]
-        names = list(MISTAKES)
+        due = [(n + 1) * size.reloads // (size.wrong_files + 1) for n in range(size.wrong_files)]
+        names = list(WRONG_FILES)
         for number in range(size.reloads):
             enabled = (size.reloads - number) % 2 == 1
             more = ', "extras"' if enabled else ""
             for _ in range(due.count(number)):
                 # The last one named is the one that is rolled back: each run has it.
-                self._mistake(names[-1 - len(self.mistakes) % len(names)])
+                self._reload_wrong_file(names[-1 - len(self.tried_wrong_files) % len(names)])
             if self._deployment.queued() < size.backlog // 4:
                 self.take(size.backlog // 2)
             self.queued.append(self._deployment.queued())
@@ -278,12 +278,12 @@ class Driver:
             self.seconds.append(result["seconds"])
             self._task.advance()
 
-    def _mistake(self, name: str) -> None:
-        more, also, wanted = MISTAKES[name]
+    def _reload_wrong_file(self, name: str) -> None:
+        more, also, wanted = WRONG_FILES[name]
         self._deployment.write(more, also)
         status, result = self._deployment.reload()
         assert status == wanted, f"{name}: {result}"
-        self.mistakes.append(name)
+        self.tried_wrong_files.append(name)
         if self._random.random() < 0.5:
             # The bad file still exists: restarted processes must not read it.
             self._kill_worker()

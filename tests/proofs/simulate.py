@@ -13,14 +13,14 @@ from typing import Any
 
 from rolehost_testing.simulation.seeds import SEED
 
-from contrib.testing.tests.simulation.mistakes import MISTAKES
+from contrib.testing.tests.simulation.faulty_plugins import FAULTY_PLUGINS
 from contrib.testing.tests.simulation.mutations import MUTATIONS
 from tests.proofs import simulate_runs
 from tests.proofs.kit import ROOT, Figures, Options
 from tests.proofs.simulate_runs import Found
 
 PROMISE = (
-    "Simulation finds 13 seeded mistakes in example plugins, each with a seed that replays to the"
+    "Simulation finds 13 seeded errors in example plugins, each with a seed that replays to the"
     " same trace in processes of other hash seeds, and 13 mutations of the host; the right"
     " variants and the host hold over the same seeds; 10,000 seeds of the flagship hold in"
     " under 5 minutes on two cores"
@@ -47,13 +47,15 @@ def prove(options: Options) -> Figures:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(2, mp_context=context) as pool:
         found = _search(pool, options, first)
-        replayed = _replay({each.name: each.seed or 0 for each in found[: len(MISTAKES)]}, found)
+        replayed = _replay(
+            {each.name: each.seed or 0 for each in found[: len(FAULTY_PLUGINS)]}, found
+        )
         runs = _no_false_alarm(pool, options, first)
         count, seconds = _flagship(pool, options, first)
-    mutants = found[len(MISTAKES) :]
+    mutants = found[len(FAULTY_PLUGINS) :]
     return {
-        "mistakes": len(MISTAKES),
-        "mistakes_seeds": max(each.runs for each in found[: len(MISTAKES)]),
+        "faulty_plugins": len(FAULTY_PLUGINS),
+        "faulty_plugins_seeds": max(each.runs for each in found[: len(FAULTY_PLUGINS)]),
         "replayed": replayed,
         "mutations": len(mutants),
         "mutations_seeds": max(each.runs for each in mutants),
@@ -66,11 +68,11 @@ def prove(options: Options) -> Figures:
 
 def _search(pool: ProcessPoolExecutor, options: Options, first: int) -> list[Found]:
     """Find every error, then every mutation, in order."""
-    names = [each.__name__ for each in MISTAKES]
+    names = [each.__name__ for each in FAULTY_PLUGINS]
     mutants = [each.__name__ for each in MUTATIONS if not (options.short and each.__name__ in RARE)]
-    task = options.progress(len(names) + len(mutants), "mistakes and mutations")
+    task = options.progress(len(names) + len(mutants), "faulty plugins and mutations")
     submit = pool.submit
-    waiting = [submit(simulate_runs.mistake, each, False, first, SEARCH) for each in names]
+    waiting = [submit(simulate_runs.faulty_plugin, each, False, first, SEARCH) for each in names]
     waiting += [submit(simulate_runs.mutation, each, first, SEARCH) for each in mutants]
     for future in as_completed(waiting):
         task.advance()
@@ -104,7 +106,8 @@ def _no_false_alarm(pool: ProcessPoolExecutor, options: Options, first: int) -> 
     right = RIGHT_SHORT if options.short else RIGHT
     host = HOST_SHORT if options.short else HOST
     waiting = [
-        pool.submit(simulate_runs.mistake, each.__name__, True, first, right) for each in MISTAKES
+        pool.submit(simulate_runs.faulty_plugin, each.__name__, True, first, right)
+        for each in FAULTY_PLUGINS
     ]
     half = host // 2
     waiting += [pool.submit(simulate_runs.whole, start, half) for start in (first, first + half)]

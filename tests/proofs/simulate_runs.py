@@ -16,7 +16,7 @@ from typing import NamedTuple
 from rolehost_testing.simulation import Simulation
 
 from contrib.testing.tests.simulation import ledgerbook
-from contrib.testing.tests.simulation.mistakes import MISTAKES
+from contrib.testing.tests.simulation.faulty_plugins import FAULTY_PLUGINS
 from contrib.testing.tests.simulation.mutations import MUTATIONS
 
 #: Steps of a run of the flagship.
@@ -53,9 +53,9 @@ def search(name: str, simulation: Simulation, first: int, count: int, steps: int
     return Found(name, count)
 
 
-def mistake(name: str, right: bool, first: int, count: int) -> Found:
+def faulty_plugin(name: str, right: bool, first: int, count: int) -> Found:
     """Run an example plugin, wrong or right."""
-    make = next(each for each in MISTAKES if each.__name__ == name)
+    make = next(each for each in FAULTY_PLUGINS if each.__name__ == name)
     with closing(make(right=right).simulation()) as simulation:
         return search(name, simulation, first, count)
 
@@ -104,7 +104,11 @@ def ledgerbook_simulation() -> Simulation:
 def main() -> None:
     """Print the digests of the requested runs."""
     asked: dict[str, int] = json.load(sys.stdin)
-    print(json.dumps({name: mistake(name, False, seed, 1).digest for name, seed in asked.items()}))
+    print(
+        json.dumps(
+            {name: faulty_plugin(name, False, seed, 1).digest for name, seed in asked.items()}
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from tests.proofs.running import READY, free_port, running
 
 PROMISE = (
     "While 60 connections drip heads, then bodies, against 2 http processes, no healthy probe"
-    " fails and their p99 is at most 50 ms; the slow are cut off with 408, too large bodies get"
+    " fails and their p99 is at most 50 ms; slow clients are cut off with 408, too large bodies get"
     " 413, malformed JSON 400, header floods 431"
 )
 DURATION = "about 40 s"

@@ -15,7 +15,7 @@ from tests.proofs.third_party_ground import PARTS, Ground
 PROMISE = (
     "Without this repository: the commands of docs/installing.md install host and plugins from a"
     " folder of wheels into an empty environment, and the README's plugin in thirty lines, with"
-    " exactly its files and commands, answers and works its job"
+    " exactly its files and commands, answers and runs its job"
 )
 DURATION = "about 40 s; --short: 20 s"
 

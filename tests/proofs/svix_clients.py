@@ -12,9 +12,9 @@ from tests.proofs.receiver import receiving
 from tests.proofs.svix_packages import Client
 
 PROMISE = (
-    "Svix's clients of both majors for Python and JavaScript, and those for Go, Java and Ruby that"
-    " the registries have, make every offered operation against the host, changed in nothing but"
-    " the server's URL; so do the tests that a package brings"
+    "Svix's clients of both majors for Python and JavaScript, and its published clients for Go,"
+    " Java and Ruby, call every offered operation of the host, with no change but the server's"
+    " URL; the tests that a package contains pass as well"
 )
 DURATION = "about 1 min; --short: 15 s"
 

@@ -18,8 +18,9 @@ from tests.proofs.third_party_ground import Ground, call
 
 PROMISE = (
     "From an empty folder: a plugin made by rolehost new passes its tox, its wheel is enabled by"
-    " one line and everything that it gives works; disabled by one line it is gone and nothing"
-    " else has changed; uninstalled, check says what misses it and how to get it"
+    " one line and all its contributions work; disabled by one line it is gone and nothing else"
+    " has changed; if it is uninstalled, check reports the plugins that need it and how to"
+    " install it"
 )
 DURATION = "about 4 min; --short: 45 s"
 

@@ -21,8 +21,8 @@ from rolehost_testing.scaffold import (
     Options,
     Unknown,
     backend,
+    check_text,
     deployment,
-    mistakes,
     plugin,
     write,
 )
@@ -143,7 +143,7 @@ def new_deployment(
     except InvalidName as error:
         raise click.BadParameter(str(error)) from error
     file = into / f"{name}.toml"
-    missing, others = mistakes(file, text)
+    missing, others = check_text(file, text)
     if others:
         problems(others)
         raise Unknown("nothing was written: rolehost check would refuse this deployment")

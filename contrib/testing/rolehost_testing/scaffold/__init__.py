@@ -5,7 +5,7 @@ The templates are files in ``templates``. Rendering replaces the three spellings
 it removes the suffix ``.tmpl`` and replaces the prefix ``dot_`` with a dot.
 """
 
-from rolehost_testing.scaffold.deployments import Unknown, deployment, mistakes
+from rolehost_testing.scaffold.deployments import Unknown, check_text, deployment
 from rolehost_testing.scaffold.names import InvalidName, Name
 from rolehost_testing.scaffold.packages import BACKENDS, LICENSES, Options, backend, plugin
 from rolehost_testing.scaffold.writing import Files, write
@@ -19,8 +19,8 @@ __all__ = [
     "Options",
     "Unknown",
     "backend",
+    "check_text",
     "deployment",
-    "mistakes",
     "plugin",
     "write",
 ]

@@ -62,7 +62,7 @@ def deployment(name: str, plugins: Sequence[str], roles: Sequence[str]) -> str:
     return "".join(_lines(name, enabled, storage, sorted(made), sorted(set(roles))))
 
 
-def mistakes(file: Path, text: str) -> tuple[list[str], list[Problem]]:
+def check_text(file: Path, text: str) -> tuple[list[str], list[Problem]]:
     """Check the text of a deployment file like ``rolehost check``, before it is written.
 
     Args:

@@ -43,24 +43,34 @@ BACKENDS: dict[Kind, Beginning] = {
         requires=("peewee>=4",),
         settings=(
             ("path", '"acme-name.db"', "the database file; relative to the deployment file"),
-            ("busy_timeout", "10", "seconds a writer waits for its turn; then `StorageBusy`"),
+            (
+                "busy_timeout",
+                "10",
+                "seconds that a writer waits for the write lock; then `StorageBusy`",
+            ),
         ),
     ),
-    "cache": Beginning(settings=(("entries", "10000", "most entries, in each process"),)),
+    "cache": Beginning(
+        settings=(("entries", "10000", "maximum number of entries of each process"),)
+    ),
     "queue": Beginning(
         given='path=tmp_path / "wakes.db"',
         settings=(
             ("path", '"wakes.db"', "the file; relative to the deployment file"),
-            ("interval", "0.02", "seconds between two looks of a waiting process"),
+            ("interval", "0.02", "seconds between two polls of a waiting process"),
         ),
     ),
     "stream": Beginning(
         given='path=tmp_path / "stream.db", member_lease=1.0',
         settings=(
             ("path", '"stream.db"', "the file; relative to the deployment file"),
-            ("partitions", "4", "of every topic; not to be changed once there are records"),
-            ("interval", "0.02", "seconds between two looks of a waiting member"),
-            ("member_lease", "10", "seconds without a poll after which a member is gone"),
+            ("partitions", "4", "of every topic; do not change it after the first record"),
+            ("interval", "0.02", "seconds between two polls of a waiting member"),
+            (
+                "member_lease",
+                "10",
+                "seconds without a poll after which a member loses its partitions",
+            ),
         ),
     ),
 }

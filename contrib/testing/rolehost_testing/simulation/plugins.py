@@ -13,7 +13,7 @@ from rolehost_testing.memory import NAME
 
 
 def deployments_of(
-    what: Sequence[Any],
+    plugins: Sequence[Any],
     settings: Mapping[str, Mapping[str, Any]],
     extra: Mapping[str, Any],
     memory: Any,
@@ -21,16 +21,16 @@ def deployments_of(
     """Return the deployments to compose, and the plugin objects by name.
 
     Args:
-        what: deployments, or the plugins of a single deployment.
-        settings: sections by name; only if ``what`` are plugins.
+        plugins: deployments, or the plugins of a single deployment.
+        settings: sections by name; ignored for deployments.
         extra: plugin objects by name.
         memory: the plugin that offers the backends.
     """
     given = {**extra, NAME: memory}
-    if all(isinstance(each, Deployment) for each in what):
-        return [in_memory(each) for each in what], given
+    if all(isinstance(each, Deployment) for each in plugins):
+        return [in_memory(each) for each in plugins], given
     names = []
-    for each in what:
+    for each in plugins:
         if isinstance(each, str):
             names.append(each)
         else:

@@ -47,12 +47,12 @@ def message(run: Run) -> str:
 
 
 def simulate(
-    what: Sequence[Any] | Simulation, *, seed: int, steps: int = STEPS, **options: Any
+    plugins: Sequence[Any] | Simulation, *, seed: int, steps: int = STEPS, **options: Any
 ) -> Run:
     """Run plugins or deployments once with one seed.
 
     Args:
-        what: see :class:`Simulation`; or an existing simulation, which is faster.
+        plugins: see :class:`Simulation`; or an existing simulation, which is faster.
         seed: determines the whole run.
         steps: number of random steps before the simulation settles.
         options: see :class:`Simulation`.
@@ -62,9 +62,9 @@ def simulate(
     """
     if SEED in os.environ:
         steps = int(os.environ.get(FEWER, steps))
-    if isinstance(what, Simulation):
-        return _held(what, seed, steps)
-    simulation = Simulation(what, **options)
+    if isinstance(plugins, Simulation):
+        return _held(plugins, seed, steps)
+    simulation = Simulation(plugins, **options)
     try:
         return _held(simulation, seed, steps)
     finally:

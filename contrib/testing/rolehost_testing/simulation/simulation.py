@@ -89,7 +89,7 @@ class Simulation:
     """Deployments in one process and in simulated time; created once, run with many seeds.
 
     Args:
-        what: deployments, or the plugins of a single deployment: modules, objects with hooks,
+        plugins: deployments, or the plugins of a single deployment: modules, objects with hooks,
             or names of installed plugins.
         actions: actions of external clients, run in any order and any number of times.
         invariants: called with the world after every step. An invariant is violated if it
@@ -107,7 +107,7 @@ class Simulation:
 
     def __init__(
         self,
-        what: Sequence[Any],
+        plugins: Sequence[Any],
         *,
         actions: Sequence[Action] = (),
         invariants: Sequence[Invariant] = (),
@@ -135,7 +135,7 @@ class Simulation:
         self._signatures: dict[int, Signature] = {}
         self._doors: dict[int, Door] = {}
         plugin = MemoryPlugin(lambda: self._world)
-        deployments, given = deployments_of(what, settings or {}, extra or {}, plugin)
+        deployments, given = deployments_of(plugins, settings or {}, extra or {}, plugin)
         self.compositions = [
             self.contract.watch(compose(each, extra=given)) for each in deployments
         ]

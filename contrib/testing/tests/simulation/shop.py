@@ -1,4 +1,4 @@
-"""What the example plugins with mistakes are made of."""
+"""Building blocks of the faulty example plugins."""
 
 from __future__ import annotations
 

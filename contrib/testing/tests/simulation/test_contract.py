@@ -13,10 +13,10 @@ pytest.importorskip("dramatiq")
 from rolehost_testing.simulation import Simulation, hold
 
 from contrib.testing.tests.simulation import ledgerbook
-from contrib.testing.tests.simulation.mistakes import MISTAKES
+from contrib.testing.tests.simulation.faulty_plugins import FAULTY_PLUGINS
 from contrib.testing.tests.simulation.mutations import MUTATIONS, commit_offsets_over_gaps
 
-#: Seeds within which a mistake or a mutation must be found.
+#: Seeds within which an error or a mutation must be found.
 SEARCH = 150
 #: What takes more seeds than a test has time for; the proof looks for it.
 RARE = {commit_offsets_over_gaps}
@@ -53,13 +53,13 @@ def test_a_broken_host_is_found(mutate: Any) -> None:
         assert violated(ledgerbook_simulation()) is not None
 
 
-@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda each: each.__name__)
-def test_a_plugin_with_a_mistake_is_found(mistake: Any) -> None:
-    assert violated(mistake(right=False).simulation()) is not None
+@pytest.mark.parametrize("make", FAULTY_PLUGINS, ids=lambda each: each.__name__)
+def test_the_error_of_a_faulty_plugin_is_found(make: Any) -> None:
+    assert violated(make(right=False).simulation()) is not None
 
 
-@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda each: each.__name__)
-def test_the_right_variant_raises_no_alarm(mistake: Any) -> None:
-    simulation = mistake(right=True).simulation()
+@pytest.mark.parametrize("make", FAULTY_PLUGINS, ids=lambda each: each.__name__)
+def test_the_corrected_plugin_violates_nothing(make: Any) -> None:
+    simulation = make(right=True).simulation()
     assert hold(simulation, range(4)) == 4
     simulation.close()

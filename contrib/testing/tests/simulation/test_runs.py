@@ -28,7 +28,7 @@ from rolehost_testing.simulation import (
 )
 
 from contrib.testing.tests.simulation import ledgerbook
-from contrib.testing.tests.simulation.mistakes import call_that_is_not_idempotent
+from contrib.testing.tests.simulation.faulty_plugins import call_that_is_not_idempotent
 from tests.proofs.kit import ROOT
 
 

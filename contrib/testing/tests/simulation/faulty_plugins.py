@@ -1,4 +1,4 @@
-"""Example plugins, each with a mistake that tests of one call after the other do not find."""
+"""Example plugins, each with an error that tests without concurrency do not find."""
 
 from __future__ import annotations
 
@@ -320,7 +320,7 @@ def event_before_the_commit(*, right: bool) -> Variant:
     return Variant(parts=[handler(told)], actions=[order], eventually=[orders_are("told")])
 
 
-MISTAKES: tuple[Callable[..., Variant], ...] = (
+FAULTY_PLUGINS: tuple[Callable[..., Variant], ...] = (
     effect_outside_the_unit_of_work,
     handler_outside_the_unit_of_work,
     call_that_is_not_idempotent,
