@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import msgspec
 import pytest
 from rolehost.api import PayloadError, actor
-from rolehost.delivery.arguments import LARGEST, MAX_DEPTH, Signature, check
+from rolehost.delivery.arguments import MAX_BYTES, MAX_DEPTH, Signature, check
 
 
 class Colour(enum.StrEnum):
@@ -84,7 +84,7 @@ def itself():
         ("text", uuid.UUID(int=1), "Expected `str`, got `uuid`"),
         ("text", "a\0b", "NUL"),
         ("text", "\ud800", "surrogates"),
-        ("text", "x" * LARGEST, "bytes as JSON"),
+        ("text", "x" * MAX_BYTES, "bytes as JSON"),
         ("at", "yesterday", "RFC3339"),
         ("at", 7, "Expected"),
         ("order", "no uuid", "UUID"),

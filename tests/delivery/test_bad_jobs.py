@@ -23,7 +23,7 @@ from rolehost.api import (
     handler,
 )
 from rolehost.delivery import runner
-from rolehost.delivery.failures import LONGEST_ERROR, ActorFailed, describe, harmless
+from rolehost.delivery.failures import MAX_ERROR, ActorFailed, describe, loggable
 from rolehost.delivery.handling import Handling
 from rolehost.delivery.ledger import Finish
 from rolehost.delivery.runner import give_back
@@ -186,7 +186,7 @@ def test_whatever_an_actor_raises_is_a_counted_failure_with_a_bounded_text(bench
         assert bench.job(job.id)["attempt"] == 1, kind
         bench.clock.forward(1)
         assert bench.run(bench.claim()[0]) == "dead", kind
-        assert 0 < len(bench.job(job.id)["error"]) < LONGEST_ERROR + 100, kind
+        assert 0 < len(bench.job(job.id)["error"]) < MAX_ERROR + 100, kind
     lines = host_logs.getvalue().splitlines()
     told = [line for line in lines if b"job failed" in line or b"job dead" in line]
     assert len(told) == 2 * len(ODD)
@@ -207,12 +207,12 @@ def test_whatever_a_handler_raises_is_a_dead_letter(bench, services_of):
     with bench.database.session():
         rows = bench.database.read("SELECT error FROM rolehost_dead_events")
     assert len(rows) == len(ODD)
-    assert all(0 < len(error) < LONGEST_ERROR + 100 for (error,) in rows)
+    assert all(0 < len(error) < MAX_ERROR + 100 for (error,) in rows)
 
 
 @pytest.mark.parametrize("make", ODD.values(), ids=ODD.keys())
 def test_what_is_kept_of_an_exception_can_be_formatted_and_stored(make):
-    kept = harmless(make())
+    kept = loggable(make())
     assert isinstance(kept, Exception)
     assert len("".join(traceback.format_exception(kept, limit=30))) < 100_000
     str(kept).encode()
@@ -221,8 +221,8 @@ def test_what_is_kept_of_an_exception_can_be_formatted_and_stored(make):
 
 def test_an_exception_that_can_be_shown_is_kept_as_it_is():
     error = ValueError("plain")
-    assert harmless(error) is error
-    assert type(harmless(SystemExit(2))) is ActorFailed
+    assert loggable(error) is error
+    assert type(loggable(SystemExit(2))) is ActorFailed
 
 
 def test_the_members_of_a_group_are_named():

@@ -20,7 +20,7 @@ from rolehost.api import (
 )
 from rolehost.delivery import deadletters, envelope, inbox, leases
 from rolehost.delivery.handling import Handling, Stopping
-from rolehost.delivery.relay import BATCH, LONGEST_RETRY, Relay
+from rolehost.delivery.relay import BATCH, MAX_RETRY, Relay
 
 
 class Memory:
@@ -262,7 +262,7 @@ def test_a_dead_event_is_replayed_and_discarded(bench, services_of):
         assert deadletters.replay(tx, "event:1", bench.clock.now()) == "replay:g"
     healed.append("ready")
     with bench.database.session():
-        [(number, _, delivery)] = deadletters.to_replay(bench.database, "g", 10)
+        [(number, _, delivery)] = deadletters.events_to_replay(bench.database, "g", 10)
     assert at_work.handle(delivery, suspect=True) == "handled"
     assert healed == ["ready", "e1"]
     with bench.database.session(), bench.database.transaction() as tx:
@@ -346,7 +346,7 @@ def test_leases_of_the_relay_are_given_up_with_the_presence(bench):
     bench.make_runtime()
     Relay(bench.runtime, Memory(), me.id).step()
     assert bench.count("rolehost_leases") == bench.runtime.policy.relay_shards
-    presence.leave(me)
+    presence.remove(me)
     assert bench.count("rolehost_leases") == bench.count("rolehost_processes") == 0
 
 
@@ -361,17 +361,17 @@ def test_a_topic_that_fails_keeps_back_its_own_events_only_and_nothing_is_publis
         relay.step()
     assert [record.value for record in stream.records] == [b"good 0", b"good 1", b"good 2"]
     for _ in range(4):
-        wait = relay.rest(60.0)
-        assert 0 < wait <= LONGEST_RETRY / 1000, "it is tried again, with a longer pause each time"
+        wait = relay.wait_seconds(60.0)
+        assert 0 < wait <= MAX_RETRY / 1000, "it is tried again, with a longer pause each time"
         bench.clock.forward(wait)
         relay.step()
     assert len(stream.records) == 3
     assert bench.count("rolehost_outbox") == 3
     stream.failing = set()
-    bench.clock.forward(relay.rest(60.0))
+    bench.clock.forward(relay.wait_seconds(60.0))
     relay.step()
     assert [record.value for record in stream.records[3:]] == [b"bad 0", b"bad 1", b"bad 2"]
-    assert (bench.count("rolehost_outbox"), relay.rest(60.0)) == (0, 60.0)
+    assert (bench.count("rolehost_outbox"), relay.wait_seconds(60.0)) == (0, 60.0)
 
 
 def test_a_backlog_of_a_topic_that_fails_is_no_part_of_the_batches_of_others(bench):
@@ -382,13 +382,13 @@ def test_a_backlog_of_a_topic_that_fails_is_no_part_of_the_batches_of_others(ben
     publish(bench, *[thing(key="k", topic="bad") for _ in range(BATCH + 20)])
     publish(bench, thing(b"good", key="k", topic="good"))
     relay.step()
-    assert (stream.records, relay.rest(60.0)) == ([], 0.0)
+    assert (stream.records, relay.wait_seconds(60.0)) == ([], 0.0)
     relay.step()
     assert [record.value for record in stream.records] == [b"good"]
     stream.failing = set()
-    bench.clock.forward(relay.rest(60.0))
+    bench.clock.forward(relay.wait_seconds(60.0))
     steps = 0
-    while relay.rest(60.0) < 60.0:
+    while relay.wait_seconds(60.0) < 60.0:
         relay.step()
         steps += 1
     assert steps > 1, "a few first, then all that wait"
@@ -463,7 +463,7 @@ def test_what_cannot_be_decoded_is_one_dead_letter_and_the_next_record_is_handle
         }
         with bench.database.transaction() as tx:
             deadletters.replay(tx, letters[0].id, bench.clock.now())
-        [(_, _, again)] = deadletters.to_replay(bench.database, "g", 10)
+        [(_, _, again)] = deadletters.events_to_replay(bench.database, "g", 10)
     assert again == deliver(poison, again.offset)
 
 
@@ -505,11 +505,11 @@ def test_a_replay_that_fails_again_leaves_the_dead_letter_that_it_was(bench, ser
         [before] = deadletters.listing(bench.database)
         with bench.database.transaction() as tx:
             deadletters.replay(tx, before.id, bench.clock.now())
-        [(number, _, delivery)] = deadletters.to_replay(bench.database, "g", 10)
+        [(number, _, delivery)] = deadletters.events_to_replay(bench.database, "g", 10)
     assert at_work.handle(delivery, suspect=True) == "dead"
     with bench.database.session():
         with bench.database.transaction() as tx:
-            deadletters.replayed(tx, number)
+            deadletters.delete_replayed(tx, number)
         [after] = deadletters.listing(bench.database)
     assert (after.id, after.state) == (before.id, "dead")
 
@@ -530,10 +530,10 @@ def test_a_dead_letter_of_an_earlier_schema_stays_and_can_be_replayed(bench, ser
                 row,
             )
     with bench.database.session():
-        [(number, _, delivery), _] = deadletters.to_replay(bench.database, "g", 10)
+        [(number, _, delivery), _] = deadletters.events_to_replay(bench.database, "g", 10)
     assert handling(bench, services_of, on).handle(delivery, suspect=True) == "dead"
     with bench.database.session(), bench.database.transaction() as tx:
-        deadletters.replayed(tx, number)
+        deadletters.delete_replayed(tx, number)
     assert bench.count("rolehost_dead_events") == 2
 
 

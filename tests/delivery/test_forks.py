@@ -70,7 +70,7 @@ def thread():
     if {arm}:
         work()
     for function in (returns, exits, raises, finalizes):
-        print(function.__name__, status(forks.contained(function)))
+        print(function.__name__, status(forks.call_exiting_forks(function)))
 
 it = threading.Thread(target=thread)
 it.start()

@@ -371,5 +371,5 @@ def test_retention_lets_finished_jobs_go(bench):
     for job in bench.claim(limit=2):
         bench.run(job)
     bench.clock.forward(runtime.policy.keep_completed + 1)
-    assert sweep.retain(runtime) == 2
+    assert sweep.delete_expired(runtime) == 2
     assert bench.count("rolehost_jobs") == 1

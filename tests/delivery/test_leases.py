@@ -36,12 +36,12 @@ def test_a_process_that_is_dead_on_this_machine_is_gone_before_its_lease_expires
             " started_at, expires_at FROM rolehost_processes",
             (child.pid,),
         )
-    assert presence.gone() == ["dead"]
+    assert presence.dead_ids() == ["dead"]
 
 
 def test_a_crash_is_remembered_for_a_while(bench):
     def lately():
-        return leases.crashed_lately(bench.database, "consumer", bench.clock.now())
+        return leases.crashed_recently(bench.database, "consumer", bench.clock.now())
 
     runtime = bench.make_runtime()
     leases.Presence(bench.database, bench.clock, 30).renew(
@@ -71,5 +71,5 @@ def test_a_process_that_renews_just_before_it_is_given_up_keeps_what_it_holds(be
 
     monkeypatch.setattr(leases.Presence, "gone", late)
     assert sweep.release_dead(runtime) == 0
-    assert presence.living() == [me.id]
+    assert presence.live_ids() == [me.id]
     assert leases.acquire(bench.database, bench.clock, "relay:0", "other", 60) is None

@@ -657,7 +657,7 @@ def test_a_command_waits_for_other_writers(bench, things, monkeypatch):
     with pytest.raises(StorageBusy), bench.unit_of_work():
         pass
     monkeypatch.setattr(bench.runtime.guard, "explain_busy", lambda _error: leave.set())
-    bench.runtime.patience = 20.0
+    bench.runtime.busy_timeout = 20.0
     with bench.unit_of_work():
         Thing.create(id="late")
     thread.join()

@@ -94,10 +94,10 @@ def test_retention_keeps_a_job_whose_period_is_not_over(bench, unique):
     first = unique(until=3600)
     bench.run(bench.claim()[0])
     bench.clock.forward(60)
-    sweep.retain(bench.runtime)
+    sweep.delete_expired(bench.runtime)
     assert not unique(until=3600).created
     bench.clock.forward(3600)
-    sweep.retain(bench.runtime)
+    sweep.delete_expired(bench.runtime)
     assert bench.count("rolehost_jobs") == 0
     assert unique(until=3600).id != first.id
 

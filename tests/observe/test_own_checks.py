@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rolehost.observe.board import Board, Hang, SupervisorState
 from rolehost.schema import Drift
-from rolehost.services.checks import Unhealthy, own_checks
+from rolehost.services.checks import Unhealthy, host_checks
 from rolehost.supervisor.descriptors import anonymous_file
 
 
@@ -24,7 +24,7 @@ class Schema:
 def test_a_hang_makes_unready_at_once_and_asks_for_a_restart_when_it_lasts() -> None:
     number = anonymous_file()
     board = Board(number)
-    processes, progress = own_checks(board, 60.0, None)
+    processes, progress = host_checks(board, 60.0, None)
     assert (processes.ready, processes.live) == (True, False)
     assert (progress.ready, progress.live) == (False, True)
     assert processes.fn(None) is None
@@ -42,7 +42,7 @@ def test_a_hang_makes_unready_at_once_and_asks_for_a_restart_when_it_lasts() -> 
 def test_a_schema_of_another_code_makes_unready_and_a_newer_one_is_told() -> None:
     def asked(**fields: Any) -> Any:
         schema: Any = Schema(**fields)
-        return own_checks(Board(), 60.0, schema)[-1].fn(None)
+        return host_checks(Board(), 60.0, schema)[-1].fn(None)
 
     assert asked() is None
     assert "newer" in str(asked(newer=("shop/0002_more",)))

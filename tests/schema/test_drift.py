@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from rolehost.schema import Drift, Schema, compared, history
+from rolehost.schema import Drift, Schema, compare, history
 from rolehost.schema.files import Migration
 
 TABLE = Migration(
@@ -32,22 +32,26 @@ def applied(number: int, name: str, phase: str = "pre", checksum: str = "a", own
         ({}, "not applied: shop/0001_table", ""),
         (applied(1, "table", checksum="b"), "changed since they were applied: shop/0001", ""),
         (applied(1, "table") | applied(2, "more"), "", "newer than this code: shop/0002_more"),
-        (applied(1, "table") | applied(2, "less", "post"), "unknown to this older code", ""),
+        (
+            applied(1, "table") | applied(2, "less", "post"),
+            "unknown to this code, which is older",
+            "",
+        ),
         # Others of the fleet share the database.
         (applied(1, "table") | applied(7, "theirs", "post", owner="other"), "", ""),
     ],
 )
 def test_what_differs_is_named(rows, fault: str, notice: str) -> None:
-    drift = compared([TABLE], rows)
-    assert fault in drift.fault
-    assert bool(fault) is bool(drift.fault)
-    assert notice in drift.notice
-    assert bool(notice) is bool(drift.notice)
+    drift = compare([TABLE], rows)
+    assert fault in drift.error
+    assert bool(fault) is bool(drift.error)
+    assert notice in drift.warning
+    assert bool(notice) is bool(drift.warning)
 
 
 def test_a_migration_of_the_phase_post_may_be_pending() -> None:
 
-    assert compared([dataclasses.replace(TABLE, phase="post")], {}) == Drift()
+    assert compare([dataclasses.replace(TABLE, phase="post")], {}) == Drift()
 
 
 @pytest.mark.needs("rolehost_embedded")
@@ -63,14 +67,14 @@ def test_the_table_is_read_again_after_a_while(tmp_path) -> None:
     now = [0.0]
     looked = Schema(lambda: database, [schema.HOST_SET], clock=lambda: now[0])
     try:
-        assert "rolehost/0001_delivery" in looked.drift().fault
+        assert "rolehost/0001_delivery" in looked.drift().error
         schema.up(database, [schema.HOST_SET])
-        assert looked.drift().fault
+        assert looked.drift().error
         now[0] = 60.0
-        assert not looked.drift().fault
+        assert not looked.drift().error
         # All but the first, however many there are by now.
         schema.down(database, schema.HOST_SET, steps=len(history.read(database)) - 1)
         now[0] = 120.0
-        assert "rolehost/0002_presence" in looked.drift().fault
+        assert "rolehost/0002_presence" in looked.drift().error
     finally:
         database.close()

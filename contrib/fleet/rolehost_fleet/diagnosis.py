@@ -100,14 +100,14 @@ def _hanging(status: FleetStatus) -> Iterator[Problem]:
 def _schema(status: FleetStatus) -> Iterator[Problem]:
     """Yield an error for each deployment whose code needs another schema."""
     for deployment, drift in status.drifts.items():
-        if drift.fault:
+        if drift.error:
             yield Problem(
                 code="schema",
                 who=f"deployment {deployment}",
                 where="table rolehost_migrations",
                 what="the schema does not fit the code",
                 expected="all migrations of the phase pre, unchanged, and no newer ones",
-                got=drift.fault,
+                got=drift.error,
                 fix="rolehost migrate status lists them, rolehost migrate up applies pending"
                 " ones; or run the version of the code that fits the schema",
             )

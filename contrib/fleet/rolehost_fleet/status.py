@@ -220,7 +220,7 @@ def _processes(database: Database, now: int) -> tuple[Live, ...]:
             renewed=row[14],
         )
         for row in rows
-        if leases.lives(row[5], row[6], row[8], now)
+        if leases.is_live(row[5], row[6], row[8], now)
     )
 
 

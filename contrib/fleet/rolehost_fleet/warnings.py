@@ -33,12 +33,12 @@ def warnings(status: FleetStatus, expected: Iterable[Manifest]) -> Iterator[Prob
     yield from _degraded(status)
     yield from _pythons(status)
     for deployment, drift in status.drifts.items():
-        if drift.notice:
+        if drift.warning:
             yield Problem(
                 code="newer-schema",
                 who=f"deployment {deployment}",
                 where="table rolehost_migrations",
-                what=drift.notice,
+                what=drift.warning,
                 expected="newer migrations during a rollout only",
                 got=", ".join(drift.newer),
                 fix="finish the rollout, or revert the migrations: rolehost migrate down",

@@ -73,7 +73,6 @@ from rolehost.private import (
 )
 from rolehost.storage import (
     CAPABILITIES,
-    About,
     Cache,
     Cursor,
     Database,
@@ -85,6 +84,7 @@ from rolehost.storage import (
     Queue,
     Quota,
     Record,
+    ServerInfo,
     StorageClient,
     StoredQueue,
     Stream,
@@ -99,7 +99,6 @@ __all__ = [
     "CAPABILITIES",
     "PLUGIN_API",
     "ROLES",
-    "About",
     "Actor",
     "AnyEvent",
     "Authentication",
@@ -159,6 +158,7 @@ __all__ = [
     "Route",
     "Schedule",
     "Secret",
+    "ServerInfo",
     "Services",
     "SettingRefused",
     "Settings",

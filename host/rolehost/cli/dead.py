@@ -123,7 +123,7 @@ def _replay(services: ProcessServices, letter: str, kind: str, number: int) -> b
     if kind == "message":
         return _has_queue(services) and deadletters.replay_message(services.queue, number)
     if kind == "job":
-        why = administration.misfit(services.database, services.delivery.signatures, number)
+        why = administration.argument_error(services.database, services.delivery.signatures, number)
         if why:
             raise Refused(f"{letter} would fail immediately: {why}")
     with unit_of_work(services.delivery) as work:

@@ -83,7 +83,9 @@ def retry(context: Context, numbers: tuple[int, ...]) -> int:
     with acting(context) as services:
 
         def retried(number: int) -> str:
-            why = administration.misfit(services.database, services.delivery.signatures, number)
+            why = administration.argument_error(
+                services.database, services.delivery.signatures, number
+            )
             if why:
                 raise Refused(f"job {number} would fail immediately: {why}")
             with unit_of_work(services.delivery) as work:

@@ -44,7 +44,9 @@ def show(database: Database, number: int) -> dict[str, Any] | None:
     return _job(rows[0]) if rows else None
 
 
-def misfit(database: Database, signatures: Mapping[str, Signature], number: int) -> str | None:
+def argument_error(
+    database: Database, signatures: Mapping[str, Signature], number: int
+) -> str | None:
     """Return why a job's arguments do not fit its actor; None if they do or cannot be checked."""
     rows = database.read("SELECT actor, arguments FROM rolehost_jobs WHERE id = ?", (number,))
     signature = signatures.get(rows[0][0]) if rows else None

@@ -26,7 +26,7 @@ from rolehost.errors import PayloadError
 Encoder = Callable[[Mapping[str, Any]], bytes]
 
 #: Most bytes of the arguments of one job or message, as JSON.
-LARGEST = 1_048_576
+MAX_BYTES = 1_048_576
 #: Most levels of lists and objects in arguments.
 MAX_DEPTH = 100
 
@@ -104,8 +104,8 @@ def encode(actor: str, plain: Mapping[str, Any]) -> bytes:
     """Encode arguments of any types. Raises PayloadError if JSON cannot hold them."""
     try:
         body = _encoder.encode(plain)
-        if len(body) > LARGEST:
-            raise ValueError(f"they take {len(body)} bytes as JSON; at most {LARGEST}")
+        if len(body) > MAX_BYTES:
+            raise ValueError(f"they take {len(body)} bytes as JSON; at most {MAX_BYTES}")
         if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth(body) > MAX_DEPTH:
             raise ValueError(f"they are nested more than {MAX_DEPTH} levels deep")
     except Exception as error:  # encoding runs code of the objects, which may raise anything
@@ -226,13 +226,13 @@ def check(actor: Actor) -> None:
     default does not fit the type.
     """
     for name, kind in resolve(actor).items():
-        whose = f"argument {name} of actor {actor.name}"
+        label = f"argument {name} of actor {actor.name}"
         try:
             decoder = msgspec.json.Decoder(kind)
         except (TypeError, ValueError, RecursionError) as error:
-            raise TypeError(f"{whose}: no JSON value has its type: {error}") from None
+            raise TypeError(f"{label}: no JSON value has its type: {error}") from None
         if custom := _custom(kind):
-            raise TypeError(f"{whose}: no JSON value has the type {custom}")
+            raise TypeError(f"{label}: no JSON value has the type {custom}")
         default = actor.arguments[name].default
         if default is inspect.Parameter.empty:
             continue
@@ -241,7 +241,7 @@ def check(actor: Actor) -> None:
             decoder.decode(_encoder.encode(default))
         except Exception as error:  # a default may be any object
             raise TypeError(
-                f"{whose}: its default does not fit its type: {describe(error)}"
+                f"{label}: its default does not fit its type: {describe(error)}"
             ) from None
 
 

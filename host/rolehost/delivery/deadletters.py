@@ -14,7 +14,13 @@ import msgspec
 from rolehost.api.contributions import Handler
 from rolehost.delivery import administration, envelope
 from rolehost.delivery.failures import storable
-from rolehost.delivery.outbox import Waiting, append, decode_headers, encode_headers, stored_record
+from rolehost.delivery.outbox import (
+    OutboxRow,
+    append,
+    decode_headers,
+    encode_headers,
+    stored_record,
+)
 from rolehost.storage import Database, Partition, Queue, Record, Transaction
 
 #: Replaces the consumer group in rows of events that the stream refused.
@@ -60,7 +66,7 @@ def add(
     _insert(tx, handler.group, handler.name, record, event, error, now)
 
 
-def add_unpublished(tx: Transaction, row: Waiting, error: str, now: int) -> None:
+def add_unpublished(tx: Transaction, row: OutboxRow, error: str, now: int) -> None:
     """Store an event that the stream refuses, so that it does not block later events."""
     record = row.record.read_at(Partition(row.record.topic, -1), row.id, row.created_at)
     _insert(tx, UNPUBLISHED, "relay", record, envelope.identity(record), error, now)
@@ -173,12 +179,12 @@ def discard(tx: Transaction, letter: str) -> bool:
     return tx.execute(sql, (number,)).rowcount == 1
 
 
-def replayed(tx: Transaction, number: int) -> None:
+def delete_replayed(tx: Transaction, number: int) -> None:
     """Delete the dead letter of an event after its replay, unless the replay failed."""
     tx.execute("DELETE FROM rolehost_dead_events WHERE id = ? AND state = 'replay'", (number,))
 
 
-def to_replay(database: Database, group: str, limit: int) -> list[tuple[int, str, Record]]:
+def events_to_replay(database: Database, group: str, limit: int) -> list[tuple[int, str, Record]]:
     """Return (row id, handler name, record) of events that wait for their replay."""
     rows = database.read(
         "SELECT id, handler, part, position, published_at, topic, key, headers, value"

@@ -15,25 +15,25 @@ from rolehost.errors import PayloadError
 from rolehost.redaction import masked
 
 #: Most characters of an error that is stored with a job or an event.
-LONGEST_ERROR = 4000
+MAX_ERROR = 4000
 #: Most members of an exception group that its description names.
 _MEMBERS = 3
 #: Most frames, linked exceptions, and characters of a traceback.
-_MOST_FRAMES, _LONGEST_CHAIN, _LONGEST_TRACEBACK = 100, 50, 32_000
+_MAX_FRAMES, _MAX_CHAIN, _MAX_TRACEBACK = 100, 50, 32_000
 #: Exceptions that end a thread or a process. From code of a plugin, they count as failures.
-ENDINGS = (SystemExit, KeyboardInterrupt, GeneratorExit, BaseExceptionGroup)
+TERMINATING = (SystemExit, KeyboardInterrupt, GeneratorExit, BaseExceptionGroup)
 
 
 class ActorFailed(Exception):
     """Replaces an exception of an actor if it cannot be shown, chained or stored."""
 
 
-def without_ending(error: BaseException) -> RuntimeError:
-    """Return an error to raise instead of one of :data:`ENDINGS`, which would end the process."""
+def as_runtime_error(error: BaseException) -> RuntimeError:
+    """Return an error to raise instead of one of :data:`TERMINATING`, which ends a process."""
     return RuntimeError(f"code of a plugin raised {describe(error)}")
 
 
-def bounded(text: str, most: int = LONGEST_ERROR) -> str:
+def bounded(text: str, most: int = MAX_ERROR) -> str:
     """Shorten a text to about ``most`` characters; the beginning and the end are kept."""
     if len(text) <= most:
         return text
@@ -62,11 +62,11 @@ def describe(error: BaseException) -> str:
     return storable(bounded(masked(described)))
 
 
-def formatted(error: BaseException) -> str:
+def format_traceback(error: BaseException) -> str:
     """Return the shortened traceback, or the reason why it cannot be made. Never raises."""
     try:
-        shown = traceback.format_exception(error, limit=-_MOST_FRAMES, chain=_shows_chain(error))
-        return bounded("".join(shown).rstrip(), _LONGEST_TRACEBACK)
+        shown = traceback.format_exception(error, limit=-_MAX_FRAMES, chain=_shows_chain(error))
+        return bounded("".join(shown).rstrip(), _MAX_TRACEBACK)
     except BaseException as broken:  # code of the exception runs, and may raise anything
         return f"{describe(error)}\n(its traceback cannot be made: {_name(broken)})"
 
@@ -77,7 +77,7 @@ def is_fatal(error: BaseException, policy: RetryPolicy) -> bool:
     return issubclass(type(error), (PayloadError, *policy.fatal))
 
 
-def harmless(error: BaseException) -> BaseException:
+def loggable(error: BaseException) -> BaseException:
     """Return the exception, or an :class:`ActorFailed` if it cannot be logged and stored.
 
     It is replaced if it ends threads (``SystemExit``), if its text cannot be stored, or if its
@@ -88,7 +88,7 @@ def harmless(error: BaseException) -> BaseException:
             if isinstance(error.__class__, type) and _shows_chain(error):
                 text = str(error)
                 size = len("".join(traceback.format_exception(error)))
-                if type(text) is str and storable(text) == text and size < _LONGEST_TRACEBACK:
+                if type(text) is str and storable(text) == text and size < _MAX_TRACEBACK:
                     return error
         except BaseException:  # a name, a text or a note that raises; a group too deep
             pass
@@ -101,7 +101,7 @@ def report(
     """Call a logger's method with the exception, or without it if the logger cannot show it."""
     if raised is not None:
         try:
-            write(event, exc_info=harmless(raised), **fields)
+            write(event, exc_info=loggable(raised), **fields)
             return
         except Exception:  # some loggers call methods of objects in the frames, which may raise
             pass
@@ -111,7 +111,7 @@ def report(
 def _shows_chain(error: BaseException) -> bool:
     """Return whether an exception's chain of causes is short enough to be shown."""
     link: BaseException | None = error
-    for _ in range(_LONGEST_CHAIN):
+    for _ in range(_MAX_CHAIN):
         if link is None:
             return True
         link = link.__cause__ or link.__context__
@@ -123,7 +123,7 @@ def _short(trace: TracebackType | None) -> TracebackType | None:
     link, frames = trace, 0
     while link is not None:
         link, frames = link.tb_next, frames + 1
-    for _ in range(frames - _MOST_FRAMES):
+    for _ in range(frames - _MAX_FRAMES):
         assert trace is not None
         trace = trace.tb_next
     return trace

@@ -34,7 +34,7 @@ def arm() -> None:
     _armed = True
 
 
-def contained(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+def call_exiting_forks(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Call a plugin's function. If it forks and the child returns from it, the child exits.
 
     The child exits with 0 if the function returned, with the status of ``sys.exit``, or with 1

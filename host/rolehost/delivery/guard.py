@@ -54,18 +54,27 @@ def role_loop(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
 class Unit:
     """The guard's view of a unit of work; its subclass ``scopes.Scope`` has the transaction."""
 
-    __slots__ = ("_statement", "_strand", "_thread", "guard", "label", "opener", "over", "work")
+    __slots__ = (
+        "_execution",
+        "_statement",
+        "_thread",
+        "closed",
+        "guard",
+        "label",
+        "opener",
+        "work",
+    )
 
     def __init__(self, guard: Guard, label: str) -> None:
         self.guard = guard
         self.label = label
-        self._strand: Hashable = guard.strand()
+        self._execution: Hashable = guard.execution_id()
         self._thread = threading.current_thread()
         self._statement = ""
         #: Code, globals and line of the ``with`` statement that opened it, or None.
         self.opener: tuple[CodeType, dict[str, Any], int] | None = None
         #: Whether it has ended for good, so that no block can join it.
-        self.over = False
+        self.closed = False
         #: The open unit of work; None until the first use of the database.
         self.work: object | None = None
 
@@ -78,13 +87,14 @@ class Unit:
         """Whether its thread has ended (idents are reused), or its end was interrupted."""
         return self.work is None or self._thread is not threading.current_thread()
 
-    def is_here(self) -> bool:
+    def can_join(self) -> bool:
         """Whether the calling thread can join it."""
-        return not self.over and self._strand == self.guard.strand()
+        return not self.closed and self._execution == self.guard.execution_id()
 
     def is_open_elsewhere(self, guard: Guard) -> bool:
         """Whether its transaction on this guard's database is open in another thread."""
-        return self.work is not None and self.guard is guard and self._strand != guard.strand()
+        mine = self._execution == guard.execution_id()
+        return self.work is not None and self.guard is guard and not mine
 
     def check_use(self, work: object) -> None:
         """Raise DatabaseMisused if the unit of work has ended, or belongs to another thread."""
@@ -93,7 +103,7 @@ class Unit:
                 f"the unit of work opened at {self.opened_at} has ended; open another one with"
                 " services.unit_of_work()"
             )
-        if self._strand != self.guard.strand():
+        if self._execution != self.guard.execution_id():
             raise DatabaseMisused(
                 f"the unit of work opened at {self.opened_at} belongs to another thread; use it"
                 " in the thread that opened it"
@@ -111,7 +121,7 @@ class Unit:
 
     def abandon(self) -> None:
         """Forget the transaction without touching it: it belongs to the parent process."""
-        self.over = True
+        self.closed = True
         self.work = None
 
 
@@ -140,9 +150,9 @@ class Writing:
 class Guard:
     """The rules of one service database in one process; get it from ``guarded.guard_of``.
 
-    ``strand`` identifies the calling thread. It is the key of ``units`` and of ``losses``: messages
-    about writes that were rolled back without an error so far. A simulation replaces ``strand`` and
-    sets ``simulated_loop``, which returns whether the caller runs on the role's event loop.
+    ``execution_id`` identifies the calling thread, and is the key of ``units`` and ``lost_writes``:
+    messages about writes that were rolled back without an error so far. A simulation replaces it
+    and sets ``simulated_loop``, which returns whether the caller runs on the role's event loop.
     ``single_writer``: a write transaction excludes all others, as on SQLite.
     """
 
@@ -150,8 +160,8 @@ class Guard:
         self._database = database
         self._writing: dict[Hashable, Writing] = {}
         self.units: dict[Hashable, Unit] = {}
-        self.losses: dict[Hashable, str] = {}
-        self.strand: Callable[[], Hashable] = threading.get_ident
+        self.lost_writes: dict[Hashable, str] = {}
+        self.execution_id: Callable[[], Hashable] = threading.get_ident
         self.simulated_loop: Callable[[], bool] | None = None
         self.single_writer = database.dialect == "sqlite"
         _guards.add(self)
@@ -163,7 +173,7 @@ class Guard:
         if loop is not None and loop in _role_loops:
             raise DatabaseMisused(_loop_message())
         unit = current.get()
-        here = self.units.get(self.strand())
+        here = self.units.get(self.execution_id())
         if unit is not here:
             self._check_owner(unit, here)
         if self.simulated_loop is not None and self.simulated_loop():
@@ -172,8 +182,8 @@ class Guard:
     def _check_owner(self, unit: Unit | None, here: Unit | None) -> None:
         if here is not None and here.is_stale():
             here.abandon()
-            self.units.pop(self.strand(), None)
-            self._writing.pop(self.strand(), None)
+            self.units.pop(self.execution_id(), None)
+            self._writing.pop(self.execution_id(), None)
             here = None
         if here is not None:
             raise DatabaseMisused(
@@ -189,7 +199,7 @@ class Guard:
 
     def check_end(self) -> None:
         """Raise DatabaseMisused if a transaction is begun or ended inside a unit of work."""
-        here = self.units.get(self.strand())
+        here = self.units.get(self.execution_id())
         if here is not None:
             raise DatabaseMisused(
                 f"the unit of work opened at {here.opened_at} commits or rolls back as a whole"
@@ -197,13 +207,13 @@ class Guard:
                 " services.database.peewee.atomic():'"
             )
 
-    def blame(self, error: BaseException) -> None:
+    def mark_origin(self, error: BaseException) -> None:
         """Record that an error came from the service database."""
         if isinstance(error, StorageUnavailable):
             error.origin = self._database
 
-    def absent(self, error: BaseException) -> bool:
-        """Whether an error means that the service database cannot be reached."""
+    def is_outage(self, error: BaseException) -> bool:
+        """Return whether an error means that the service database cannot be reached."""
         # Not isinstance(), because it reads the error's __class__, which may be overridden.
         if not issubclass(type(error), StorageUnavailable):
             return False
@@ -214,25 +224,25 @@ class Guard:
 
     def statement_failed(self, error: BaseException) -> None:
         """Record a failed statement with its location, in case the transaction is aborted."""
-        self.blame(error)
-        unit = self.units.get(self.strand())
+        self.mark_origin(error)
+        unit = self.units.get(self.execution_id())
         if unit is not None:
             unit.statement_failed(error, caller_location())
 
-    def lost(self, message: str) -> None:
+    def report_lost_writes(self, message: str) -> None:
         """Report writes that were rolled back; the end of the session raises an error for them."""
         log.error("writes were rolled back", reason=message)
-        self.losses[self.strand()] = message
+        self.lost_writes[self.execution_id()] = message
 
-    def began(self) -> None:
+    def transaction_began(self) -> None:
         """Record that the calling thread holds a write transaction."""
         if self.single_writer:
-            self._writing[self.strand()] = Writing(current.get())
+            self._writing[self.execution_id()] = Writing(current.get())
 
-    def ended(self) -> None:
+    def transaction_ended(self) -> None:
         """Record that the calling thread's write transaction has ended."""
         if self.single_writer:
-            self._writing.pop(self.strand(), None)
+            self._writing.pop(self.execution_id(), None)
 
     def explain_busy(self, error: StorageBusy) -> None:
         """Add the holder of the write lock to an error, if this process holds it."""

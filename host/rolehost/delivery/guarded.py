@@ -125,23 +125,23 @@ def _guarded_transactions(original: type[Any]) -> type[Any]:
             try:
                 begun = super().begin(*args, **options)
             except StorageUnavailable as error:
-                guard.blame(error)
+                guard.mark_origin(error)
                 if isinstance(error, StorageBusy):
                     guard.explain_busy(error)
                 raise
-            guard.began()
+            guard.transaction_began()
             return begun
 
         def transaction(self, *args: Any, **options: Any) -> Any:
             guard: Guard = self._rolehost_guard
             # peewee rolls back a savepoint that fails, but not an inner transaction.
-            inside = guard.units.get(guard.strand()) is not None
+            inside = guard.units.get(guard.execution_id()) is not None
             return self.savepoint() if inside else super().transaction(*args, **options)
 
         def commit(self) -> Any:
             self._rolehost_guard.check_end()
             done = super().commit()
-            self._rolehost_guard.ended()
+            self._rolehost_guard.transaction_ended()
             return done
 
         def rollback(self) -> Any:
@@ -149,7 +149,7 @@ def _guarded_transactions(original: type[Any]) -> type[Any]:
             try:
                 return super().rollback()
             finally:
-                self._rolehost_guard.ended()
+                self._rolehost_guard.transaction_ended()
 
     return Guarded
 
@@ -157,7 +157,7 @@ def _guarded_transactions(original: type[Any]) -> type[Any]:
 class _Session:
     """A session that checks the rules, and rejects units of work that are open at its end."""
 
-    __slots__ = ("_before", "_guard", "_inner", "_losses")
+    __slots__ = ("_before", "_guard", "_inner", "_lost_writes")
 
     def __init__(self, guard: Guard, inner: AbstractContextManager[None]) -> None:
         self._guard = guard
@@ -166,9 +166,9 @@ class _Session:
     def __enter__(self) -> None:
         guard = self._guard
         guard.check()
-        strand = guard.strand()
-        self._before = guard.units.get(strand)
-        self._losses = guard.losses.get(strand)
+        execution_id = guard.execution_id()
+        self._before = guard.units.get(execution_id)
+        self._lost_writes = guard.lost_writes.get(execution_id)
         self._inner.__enter__()
 
     def __exit__(
@@ -178,7 +178,7 @@ class _Session:
         trace: TracebackType | None,
     ) -> None:
         guard = self._guard
-        left = guard.units.get(guard.strand())
+        left = guard.units.get(guard.execution_id())
         if left is not None and left is not self._before:
             left.close()
         else:
@@ -186,11 +186,11 @@ class _Session:
         try:
             self._inner.__exit__(kind, error, trace)
         except StorageUnavailable as raised:
-            guard.blame(raised)
+            guard.mark_origin(raised)
             raise
-        lost = guard.losses.get(guard.strand())
-        if lost is not self._losses:
-            guard.losses.pop(guard.strand(), None)
+        lost = guard.lost_writes.get(guard.execution_id())
+        if lost is not self._lost_writes:
+            guard.lost_writes.pop(guard.execution_id(), None)
             if lost is not None and error is None:
                 raise DatabaseMisused(lost)
         if left is not None and error is None:
@@ -204,7 +204,7 @@ class _Session:
 class _Transaction:
     """A transaction that can be used only in the thread that began it, until its end."""
 
-    __slots__ = ("_context", "_guard", "_inner", "_strand")
+    __slots__ = ("_context", "_execution", "_guard", "_inner")
 
     def __init__(self, guard: Guard, context: AbstractContextManager[Transaction]) -> None:
         self._guard = guard
@@ -214,11 +214,11 @@ class _Transaction:
     def __enter__(self) -> Transaction:
         guard = self._guard
         guard.check()
-        self._strand = guard.strand()
+        self._execution = guard.execution_id()
         try:
             self._inner = self._context.__enter__()
         except StorageUnavailable as error:
-            guard.blame(error)
+            guard.mark_origin(error)
             raise
         return self
 
@@ -232,13 +232,13 @@ class _Transaction:
         try:
             return self._context.__exit__(kind, error, trace)
         except StorageUnavailable as raised:
-            self._guard.blame(raised)
+            self._guard.mark_origin(raised)
             raise
 
     def _usable(self) -> Transaction:
         if self._inner is None:
             raise DatabaseMisused("this transaction has ended; begin another one")
-        if self._strand != self._guard.strand():
+        if self._execution != self._guard.execution_id():
             raise DatabaseMisused(
                 "this transaction belongs to another thread; use it in the thread that began it"
             )
@@ -265,5 +265,5 @@ class _Transaction:
         try:
             return inner.conclude(sql, params)
         except StorageUnavailable as error:
-            self._guard.blame(error)
+            self._guard.mark_origin(error)
             raise

@@ -17,7 +17,7 @@ from rolehost.api.events import AnyEvent
 from rolehost.api.services import Services
 from rolehost.delivery import deadletters, envelope, inbox
 from rolehost.delivery.failures import describe, is_fatal, report
-from rolehost.delivery.forks import contained
+from rolehost.delivery.forks import call_exiting_forks
 from rolehost.delivery.guard import current
 from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.delivery.scopes import AlreadyHandled, Scope
@@ -62,7 +62,7 @@ class EventScope(Scope):
         self._group = group
         self._event = event
 
-    def opened(self, work: Work) -> None:
+    def on_open(self, work: Work) -> None:
         """Mark the event. Raises AlreadyHandled for a duplicate."""
         now = self._runtime.clock.now()
         if not inbox.mark(work.transaction, self._group, self._event, now):
@@ -155,9 +155,9 @@ class Handling:
             except failpoints.Crash:
                 raise
             except BaseException as error:  # a handler may raise anything, even CancelledError
-                if runtime.guard.absent(error):
+                if runtime.guard.is_outage(error):
                     # Not the handler's failure, so the attempt is not counted.
-                    log.warning("database unavailable, event waits", error=str(error))
+                    log.warning("database unavailable, events wait", error=str(error))
                     self._sleep(1.0, error)
                     continue
                 if self._is_marked(identity):
@@ -180,7 +180,7 @@ class Handling:
         scope = EventScope(self._runtime, handler.group, identity, f"handler {handler.name}")
         try:
             given = [event] if handler.batch > 1 else event
-            self._commit(scope, lambda: contained(handler.fn, context, given))
+            self._commit(scope, lambda: call_exiting_forks(handler.fn, context, given))
         except AlreadyHandled:
             return "duplicate"
         return "handled"
@@ -231,9 +231,9 @@ class Handling:
             try:
                 return call()
             except StorageUnavailable as error:
-                log.warning("storage unavailable, events wait", error=str(error))
+                log.warning("database unavailable, events wait", error=str(error))
             except Exception:
-                log.exception("the inbox cannot be written, events wait")
+                log.exception("a statement of the inbox failed, events wait")
             self._sleep(1.0)
 
     def _sleep(self, seconds: float, cause: BaseException | None = None) -> None:
@@ -269,7 +269,7 @@ class Handling:
             except failpoints.Crash:
                 raise
             except BaseException as error:  # a handler may raise anything, even CancelledError
-                if runtime.guard.absent(error):
+                if runtime.guard.is_outage(error):
                     log.warning("database unavailable, events wait", error=str(error))
                     self._sleep(1.0, error)
                     continue
@@ -297,7 +297,8 @@ class Handling:
             failpoints.reach("inbox.after_mark")
             fresh = [event for (_, _, event), new in zip(decoded, marks, strict=True) if new]
             if fresh:
-                contained(self._handler.fn, HandlerContext(self._services, group, 1), fresh)
+                context = HandlerContext(self._services, group, 1)
+                call_exiting_forks(self._handler.fn, context, fresh)
 
         self._commit(scope, call)
         return marks

@@ -129,7 +129,7 @@ class RequestScope(Scope):
         fields = msgspec.json.decode(bytes(headers), type=dict[str, str])
         return StoredResponse(status, fields, bytes(body))
 
-    def opened(self, work: Work) -> None:
+    def on_open(self, work: Work) -> None:
         """Reserve the key. Raises AlreadyHandled if another request has reserved it meanwhile."""
         reserved = work.transaction.execute(
             "INSERT INTO rolehost_requests (key, fingerprint, created_at) VALUES (?, ?, ?)"

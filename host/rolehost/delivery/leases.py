@@ -21,7 +21,7 @@ from rolehost.storage import Database, Transaction
 CRASH_MEMORY = 600.0
 #: Seconds by which a lease may end later than its duration from now (*clock skew*). A wrong clock
 #: wrote a lease that ends later, so it counts as expired. Otherwise it could outlive a dead holder.
-FAR_AHEAD = 600.0
+MAX_CLOCK_SKEW = 600.0
 
 
 class Identity(NamedTuple):
@@ -83,32 +83,32 @@ class Presence:
                 (*me, machine(), os.getpid(), now, now + self._lease, now, *status),
             )
 
-    def leave(self, me: Identity) -> None:
+    def remove(self, me: Identity) -> None:
         """Remove the row of this process and its named leases, at a clean shutdown."""
         with self._database.session(), self._database.transaction() as tx:
-            forget(tx, me.id)
+            remove(tx, me.id)
 
-    def gone(self) -> list[str]:
+    def dead_ids(self) -> list[str]:
         """Return ids of dead processes: with an expired row, or not running on this machine."""
-        return [owner for owner, lives in self._known() if not lives]
+        return [owner for owner, live in self._known() if not live]
 
-    def living(self) -> list[str]:
+    def live_ids(self) -> list[str]:
         """Return the ids of live processes, as far as this machine knows."""
-        return [owner for owner, lives in self._known() if lives]
+        return [owner for owner, live in self._known() if live]
 
     def _known(self) -> list[tuple[str, bool]]:
         now = self._clock.now()
         with self._database.session():
             rows = self._database.read("SELECT id, host, pid, expires_at FROM rolehost_processes")
-        return [(owner, lives(host, pid, expires_at, now)) for owner, host, pid, expires_at in rows]
+        return [(owner, is_live(host, pid, end, now)) for owner, host, pid, end in rows]
 
 
-def lives(host: str, pid: int, expires_at: int, now: int) -> bool:
+def is_live(host: str, pid: int, expires_at: int, now: int) -> bool:
     """Return whether the process of a presence row lives, as far as this machine knows."""
-    return expires_at >= now and (host != machine() or _alive(pid))
+    return expires_at >= now and (host != machine() or _pid_exists(pid))
 
 
-def _alive(pid: int) -> bool:
+def _pid_exists(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -118,7 +118,7 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def alive(tx: Transaction, owner: str, now: int) -> bool:
+def is_live_in(tx: Transaction, owner: str, now: int) -> bool:
     """Return within a transaction whether a process has presence and lives."""
     row = tx.execute(
         "SELECT host, pid, expires_at FROM rolehost_processes WHERE id = ?", (owner,)
@@ -126,16 +126,16 @@ def alive(tx: Transaction, owner: str, now: int) -> bool:
     if row is None:
         return False
     host, pid, expires_at = row
-    return lives(host, pid, expires_at, now)
+    return is_live(host, pid, expires_at, now)
 
 
-def forget(tx: Transaction, owner: str) -> None:
+def remove(tx: Transaction, owner: str) -> None:
     """Remove a process's presence and its named leases within a transaction."""
     tx.execute("DELETE FROM rolehost_leases WHERE owner = ?", (owner,))
     tx.execute("DELETE FROM rolehost_processes WHERE id = ?", (owner,))
 
 
-def remember_crash(tx: Transaction, role: str, now: int) -> None:
+def record_crash(tx: Transaction, role: str, now: int) -> None:
     """Record that a process of a role died, so that starts of events are recorded for a time."""
     tx.execute(
         "INSERT INTO rolehost_leases (name, owner, token, expires_at) VALUES (?, '', 0, ?)"
@@ -144,7 +144,7 @@ def remember_crash(tx: Transaction, role: str, now: int) -> None:
     )
 
 
-def crashed_lately(database: Database, role: str, now: int) -> bool:
+def crashed_recently(database: Database, role: str, now: int) -> bool:
     """Return whether a process of a role died in the last ``CRASH_MEMORY`` seconds."""
     sql = "SELECT 1 FROM rolehost_leases WHERE name = ? AND expires_at > ?"
     with database.session():
@@ -154,7 +154,7 @@ def crashed_lately(database: Database, role: str, now: int) -> bool:
 def acquire(database: Database, clock: Clock, name: str, owner: str, ttl: float) -> int | None:
     """Take or renew a lease for ``ttl`` seconds; return its fencing token, None if it is held."""
     now = clock.now()
-    far = now + int((ttl + FAR_AHEAD) * 1000)
+    far = now + int((ttl + MAX_CLOCK_SKEW) * 1000)
     with database.session():
         held = database.read(
             "SELECT owner, expires_at FROM rolehost_leases WHERE name = ?", (name,)

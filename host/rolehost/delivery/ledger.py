@@ -23,7 +23,7 @@ from rolehost.storage import Database, Transaction
 
 #: States of unfinished jobs, states of finished jobs, and all states in the order of a job's life.
 ACTIVE = ("available", "scheduled", "claimed", "running", "retrying")
-OVER = frozenset({"completed", "cancelled", "dead"})
+FINISHED = frozenset({"completed", "cancelled", "dead"})
 STATES = (*ACTIVE, "completed", "cancelled", "dead")
 _ACTIVE_SQL = "('available', 'scheduled', 'claimed', 'running', 'retrying')"
 _WAITING_SQL = "('available', 'scheduled', 'retrying')"
@@ -94,7 +94,7 @@ class ClaimedJob(msgspec.Struct, frozen=True):
     """A row that this process holds.
 
     ``suspect`` is 1 if a process died while it held the job, which may be a *poison message*.
-    ``flaw``: why the row cannot be read, if other software wrote it; the job becomes dead.
+    ``row_error``: why the row cannot be read, if other software wrote it; the job becomes dead.
     """
 
     id: int
@@ -111,7 +111,7 @@ class ClaimedJob(msgspec.Struct, frozen=True):
     key: str | None
     cause: str | None
     priority: int
-    flaw: str | None = None
+    row_error: str | None = None
 
 
 class Finish(NamedTuple):
@@ -210,7 +210,7 @@ class Ledger:
                 f"enqueueing actor {job.actor}: unique {job.unique!r} is taken by job"
                 f" {number} of actor {actor}, which cannot be changed for another"
             )
-        return int(number) if state in ("claimed", "running", *OVER) else None
+        return int(number) if state in ("claimed", "running", *FINISHED) else None
 
     def insert_many(self, tx: Transaction, jobs: Sequence[NewJob]) -> None:
         """Insert jobs in bulk; jobs with ``unique`` are not allowed."""
@@ -234,9 +234,11 @@ class Ledger:
         sql = self._claim.replace("{actors}", _marks(actors))
         rows = tx.execute(sql, (owner, queue, *actors, limit)).fetchall()
         # PostgreSQL enforces the types of its columns; SQLite stores any type in any column.
-        loose = self._database.dialect == "sqlite"
+        strict = self._database.dialect == "postgresql"
         jobs = [
-            _flawed(row) if loose and {*map(type, _INTEGERS(row))} != _INTEGER else ClaimedJob(*row)
+            ClaimedJob(*row)
+            if strict or {*map(type, _INTEGERS(row))} == _INTEGER
+            else _invalid(row)
             for row in rows
         ]
         jobs.sort(key=lambda job: (job.priority, job.run_at, job.id))
@@ -251,7 +253,7 @@ class Ledger:
         # SQLite may hold a text in a column of integers, and sorts texts after numbers.
         return due if isinstance(due, int) else None
 
-    def ready(self, queue: str, actors: Collection[str]) -> bool:
+    def has_ready_jobs(self, queue: str, actors: Collection[str]) -> bool:
         """Return whether a claim may find jobs; takes no write lock."""
         sql = (
             "SELECT 1 FROM rolehost_jobs WHERE state = 'available' AND queue = ?"
@@ -259,7 +261,7 @@ class Ledger:
         )
         return bool(self._database.read(sql, (queue, *actors)))
 
-    def cancelled(self, owner: str) -> set[tuple[int, int]]:
+    def cancelled_jobs(self, owner: str) -> set[tuple[int, int]]:
         """Return the cancelled jobs that a process holds, as ids and tokens."""
         sql = f"SELECT id, token FROM rolehost_jobs WHERE owner = ? AND {_HELD_SQL} AND cancel = 1"
         return {(number, token) for number, token in self._database.read(sql, (owner,))}
@@ -340,7 +342,7 @@ class Ledger:
             params += known
         tx.execute(sql, params)
 
-    def strays(self) -> list[str]:
+    def orphaned_owners(self) -> list[str]:
         """Return owners of claimed rows that have no presence, for example a frozen process."""
         rows = self._database.read(
             f"SELECT DISTINCT owner FROM rolehost_jobs WHERE {_HELD_SQL}"
@@ -356,14 +358,14 @@ _INTEGERS = itemgetter(*(index for index, name in enumerate(_NAMES) if name not 
 _INTEGER = {int}
 
 
-def _flawed(row: Sequence[Any]) -> ClaimedJob:
+def _invalid(row: Sequence[Any]) -> ClaimedJob:
     """Make a job from a row that cannot be read; 0 replaces each value that is not an integer."""
     columns = dict(zip(_NAMES, row, strict=True))
     wrong = [
         name for name, value in columns.items() if name not in _TEXTS and type(value) is not int
     ]
-    flaw = f"its row cannot be read: no integer in {', '.join(wrong)}"
-    return ClaimedJob(**{**columns, **dict.fromkeys(wrong, 0)}, flaw=flaw)
+    row_error = f"its row cannot be read: no integer in {', '.join(wrong)}"
+    return ClaimedJob(**{**columns, **dict.fromkeys(wrong, 0)}, row_error=row_error)
 
 
 def _finish_params(job: ClaimedJob, end: Finish, now: int) -> tuple[Any, ...]:
@@ -372,7 +374,7 @@ def _finish_params(job: ClaimedJob, end: Finish, now: int) -> tuple[Any, ...]:
         end.run_at,
         1 if end.counted else 0,
         None if end.error is None else storable(end.error),
-        now if end.state in OVER else None,
+        now if end.state in FINISHED else None,
         job.id,
         job.token,
     )

@@ -19,7 +19,7 @@ _parse_headers = msgspec.json.Decoder(tuple[tuple[str, bytes], ...])
 _parse_raw_headers = msgspec.json.Decoder(tuple[tuple[None, bytes, bytes], ...])
 
 
-class Waiting(NamedTuple):
+class OutboxRow(NamedTuple):
     """A row of the outbox; the stream does not have its event yet."""
 
     id: int
@@ -74,9 +74,9 @@ def append(tx: Transaction, records: Sequence[tuple[Record, str]], now: int) -> 
     )
 
 
-def waiting(
+def oldest(
     database: Database, shards: Sequence[int], of: int, limit: int, topic: str | None = None
-) -> list[Waiting]:
+) -> list[OutboxRow]:
     """Return the oldest rows of these shards out of ``of``, in order; by default of all topics."""
     conditions, params = list[str](), list[int | str]()
     if topic is not None:
@@ -91,9 +91,7 @@ def waiting(
         f" {where} ORDER BY id LIMIT ?",
         (*params, limit),
     )
-    return [
-        Waiting(number, stored_record(*record), created_at) for number, created_at, *record in rows
-    ]
+    return [OutboxRow(number, stored_record(*row), created_at) for number, created_at, *row in rows]
 
 
 def topics(database: Database) -> list[str]:
@@ -111,6 +109,6 @@ def topics(database: Database) -> list[str]:
     return [topic for (topic,) in rows]
 
 
-def remove(tx: Transaction, rows: Sequence[Waiting]) -> None:
+def remove(tx: Transaction, rows: Sequence[OutboxRow]) -> None:
     """Delete rows that the stream has stored. This is safe even if a lease was lost meanwhile."""
     tx.executemany("DELETE FROM rolehost_outbox WHERE id = ?", [(row.id,) for row in rows])

@@ -18,7 +18,7 @@ import structlog
 
 from rolehost import failpoints
 from rolehost.delivery import deadletters, leases, outbox
-from rolehost.delivery.outbox import Waiting
+from rolehost.delivery.outbox import OutboxRow
 from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.errors import StorageError, StorageUnavailable
 from rolehost.storage import Stream
@@ -28,12 +28,12 @@ log = structlog.get_logger(__name__)
 #: Most rows handed to the stream at once.
 BATCH = 500
 #: Milliseconds until a failed topic is retried: the first, doubled with each failure; the longest.
-FIRST_RETRY, LONGEST_RETRY = 1_000, 30_000
+FIRST_RETRY, MAX_RETRY = 1_000, 30_000
 #: Most rows in a retry of a failed topic.
 PROBE = 10
 
 
-class _Held(NamedTuple):
+class _Paused(NamedTuple):
     """A failed topic: the time of its next retry, and the delay before it; milliseconds."""
 
     until: int
@@ -49,7 +49,7 @@ class Relay:
         self._owner = owner
         self._shards: list[int] = []
         self._renew_at = 0
-        self._held: dict[str, _Held] = {}
+        self._paused: dict[str, _Paused] = {}
         #: Whether rows may still wait after the last step.
         self._more = False
 
@@ -74,46 +74,48 @@ class Relay:
                 left += self._relay(topic, rows)
         return left
 
-    def rest(self, longest: float) -> float:
+    def wait_seconds(self, longest: float) -> float:
         """Return the seconds to wait for a wake-up: 0 if rows are ready, at most ``longest``."""
         if self._more:
             return 0.0
         now = self._runtime.clock.now()
-        return min([longest, *(max(0, held.until - now) / 1000 for held in self._held.values())])
+        return min([longest, *(max(0, each.until - now) / 1000 for each in self._paused.values())])
 
-    def _batches(self, now: int) -> list[tuple[str, list[Waiting]]]:
+    def _batches(self, now: int) -> list[tuple[str, list[OutboxRow]]]:
         """Return the oldest rows by topic; held topics that are due come last."""
-        if not self._held:
-            rows = self._waiting(BATCH)
+        if not self._paused:
+            rows = self._oldest(BATCH)
             self._more = len(rows) == BATCH
             return _by_topic(rows)
-        # A held topic may have many rows, so the rows of other topics are queried by topic.
-        ready = outbox.topics(self._runtime.database)
-        found = [(topic, self._waiting(BATCH, topic)) for topic in ready if topic not in self._held]
+        # A paused topic may have many rows, so the rows of other topics are queried by topic.
+        ready = [
+            topic for topic in outbox.topics(self._runtime.database) if topic not in self._paused
+        ]
+        found = [(topic, self._oldest(BATCH, topic)) for topic in ready]
         found += [
-            (topic, self._waiting(PROBE, topic))
-            for topic, held in self._held.items()
-            if now >= held.until
+            (topic, self._oldest(PROBE, topic))
+            for topic, paused in self._paused.items()
+            if now >= paused.until
         ]
         for topic, rows in found:
             if not rows:
                 # Another relay has its lease, or it has no rows any more.
-                self._held.pop(topic, None)
+                self._paused.pop(topic, None)
         self._more = any(len(rows) in (BATCH, PROBE) for _, rows in found)
         return [(topic, rows) for topic, rows in found if rows]
 
-    def _waiting(self, limit: int, topic: str | None = None) -> list[Waiting]:
+    def _oldest(self, limit: int, topic: str | None = None) -> list[OutboxRow]:
         runtime = self._runtime
-        return outbox.waiting(
+        return outbox.oldest(
             runtime.database, self._shards, runtime.policy.relay_shards, limit, topic
         )
 
-    def _relay(self, topic: str, rows: Sequence[Waiting]) -> int:
+    def _relay(self, topic: str, rows: Sequence[OutboxRow]) -> int:
         """Publish rows of one topic; return how many were removed from the outbox."""
         runtime = self._runtime
         outcomes = self._publish(topic, rows)
         failpoints.reach("relay.after_send")
-        gone, failure = list[Waiting](), None
+        gone, failure = list[OutboxRow](), None
         with runtime.database.transaction() as tx:
             for row, error in zip(rows, outcomes, strict=True):
                 if isinstance(error, StorageUnavailable):
@@ -133,12 +135,12 @@ class Relay:
         if gone:
             runtime.recorder.relayed(len(gone), (runtime.clock.now() - gone[0].created_at) / 1000)
         if failure is not None:
-            self._hold(topic, failure)
-        elif self._held.pop(topic, None) is not None:
+            self._pause(topic, failure)
+        elif self._paused.pop(topic, None) is not None:
             log.warning("topic can be published to again", topic=topic)
         return len(gone)
 
-    def _publish(self, topic: str, rows: Sequence[Waiting]) -> Sequence[StorageError | None]:
+    def _publish(self, topic: str, rows: Sequence[OutboxRow]) -> Sequence[StorageError | None]:
         try:
             return self._stream.publish_each([row.record for row in rows])
         except StorageUnavailable as error:
@@ -148,12 +150,12 @@ class Relay:
             log.exception("the stream failed to publish", topic=topic)
             return [StorageUnavailable(f"{type(error).__name__}: {error}")] * len(rows)
 
-    def _hold(self, topic: str, error: StorageUnavailable) -> None:
+    def _pause(self, topic: str, error: StorageUnavailable) -> None:
         """Do not publish to a topic for a while; raise if the stream does not answer at all."""
         self._stream.ping()
-        before = self._held.get(topic)
-        delay = FIRST_RETRY if before is None else min(2 * before.delay, LONGEST_RETRY)
-        self._held[topic] = _Held(self._runtime.clock.now() + delay, delay)
+        before = self._paused.get(topic)
+        delay = FIRST_RETRY if before is None else min(2 * before.delay, MAX_RETRY)
+        self._paused[topic] = _Paused(self._runtime.clock.now() + delay, delay)
         log.warning(
             "topic cannot be published to, its events wait",
             topic=topic,
@@ -182,8 +184,8 @@ class Relay:
         self._renew_at = 0
 
 
-def _by_topic(rows: Sequence[Waiting]) -> list[tuple[str, list[Waiting]]]:
-    found: dict[str, list[Waiting]] = {}
+def _by_topic(rows: Sequence[OutboxRow]) -> list[tuple[str, list[OutboxRow]]]:
+    found: dict[str, list[OutboxRow]] = {}
     for row in rows:
         found.setdefault(row.record.topic, []).append(row)
     return list(found.items())

@@ -14,10 +14,10 @@ from rolehost.api.contributions import Actor
 from rolehost.api.retries import Dead, Outcome, Retry, Snooze
 from rolehost.api.services import Services
 from rolehost.delivery.arguments import Signature
-from rolehost.delivery.failures import bounded, describe, harmless, is_fatal, report
-from rolehost.delivery.forks import contained
+from rolehost.delivery.failures import bounded, describe, is_fatal, loggable, report
+from rolehost.delivery.forks import call_exiting_forks
 from rolehost.delivery.guard import current
-from rolehost.delivery.ledger import OVER, ClaimedJob, Finish
+from rolehost.delivery.ledger import FINISHED, ClaimedJob, Finish
 from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.delivery.scopes import Scope
 from rolehost.errors import LeaseLost, StorageUnavailable
@@ -90,8 +90,8 @@ class Runner:
         committed with the job's effects, or if the claim was lost.
         """
         actor = self._runtime.declared.actors[job.actor]
-        if job.flaw is not None:
-            return self._skip(job, "dead", job.flaw)
+        if job.row_error is not None:
+            return self._skip(job, "dead", job.row_error)
         if job.cancel:
             return self._skip(job, "cancelled", None)
         if not job.suspect:
@@ -129,14 +129,14 @@ class Runner:
                     arguments = runtime.signatures[job.actor].decode(job.arguments)
                     attempt = Attempt(runtime, self._services, job, actor.retry.attempts)
                     failpoints.reach("runner.before_actor")
-                    outcome: Outcome = contained(actor.fn, attempt, **arguments)
+                    outcome: Outcome = call_exiting_forks(actor.fn, attempt, **arguments)
                     failpoints.reach("runner.after_actor")
                     now = runtime.clock.now()
                     end = end_of_outcome(runtime, job, actor, outcome, now)
                     failpoints.reach("ledger.before_complete")
                     if scope.work is None:
                         return self._over(job, end, began, now)
-                    if end.state not in OVER:
+                    if end.state not in FINISHED:
                         scope.work.wake(f"queue:{job.queue}")
                     # The *fencing token* is checked in the transaction of the effects: if another
                     # process has the job by now, they are rolled back.
@@ -214,9 +214,9 @@ def end_of_error(
     """Return the end of a job after its attempt raised an error."""
     now = runtime.clock.now()
     text = describe(error)
-    if runtime.guard.absent(error):
+    if runtime.guard.is_outage(error):
         # The attempt is not counted, because no job can succeed without the service database.
-        log.warning("storage unavailable, job handed back", job_id=job.id, error=text)
+        log.warning("database unavailable, job handed back", job_id=job.id, error=text)
         return Finish("scheduled", now + 1000, False, text)
     if is_fatal(error, actor.retry):
         return Finish("dead", now, True, text)
@@ -301,7 +301,7 @@ def _refused(runtime: DeliveryRuntime, end: End, error: Exception) -> None:
         job_id=job.id,
         actor=job.actor,
         attempt=job.attempt + 1,
-        then=replacement.state,
+        new_state=replacement.state,
         error=text,
     )
     _halve(runtime, [(job, replacement)], _abandoned)
@@ -322,11 +322,11 @@ def run_message(
 ) -> None:
     """Run an ephemeral actor once, with arguments as plain JSON types.
 
-    Exceptions of the types ``interrupts`` are raised unchanged; others as :func:`harmless` returns
+    Exceptions of the types ``interrupts`` are raised unchanged; others as :func:`loggable` returns
     them. Raises PayloadError if the arguments do not fit.
     """
     try:
-        outcome = contained(actor.fn, services, **signature.convert(arguments))
+        outcome = call_exiting_forks(actor.fn, services, **signature.convert(arguments))
         if isinstance(outcome, Retry | Snooze | Dead):
             raise TypeError(
                 f"the ephemeral actor {actor.name} returned {type(outcome).__name__}; outcomes are"
@@ -335,7 +335,7 @@ def run_message(
     except BaseException as error:  # an actor may raise anything, even SystemExit
         if issubclass(type(error), (failpoints.Crash, *interrupts)):
             raise
-        kept = harmless(error)
+        kept = loggable(error)
         if kept is error:
             raise
         raise kept from None

@@ -52,7 +52,7 @@ class DeliveryRuntime:
 
     ``wake`` sends wake-ups by name after a commit; they may be lost. Only the thread-safe methods
     of ``random``, based on ``random()``, are used. ``source`` is the default source of events.
-    ``elsewhere`` returns the target of another deployment's actor; None if no deployment has it.
+    ``find_foreign`` returns the target of another deployment's actor, or None if it is unknown.
     """
 
     def __init__(
@@ -66,13 +66,13 @@ class DeliveryRuntime:
         declared: Declared,
         policy: DeliverySettings,
         recorder: Recorder,
-        elsewhere: Callable[[Database, str], Target | None] = lambda _database, _name: None,
+        find_foreign: Callable[[Database, str], Target | None] = lambda _database, _name: None,
     ) -> None:
         self.database = database
         self.guard = guard_of(database)
         #: Seconds for which a unit of work retries to get the write lock. The default, 0, is one
         #: try with the backend's time limit; commands wait longer than requests.
-        self.patience = 0.0
+        self.busy_timeout = 0.0
         self.wake = wake
         self.clock = clock
         self.random = random
@@ -82,10 +82,10 @@ class DeliveryRuntime:
         self.recorder = recorder
         self.ledger = Ledger(database)
         self.signatures = {name: Signature(actor) for name, actor in declared.actors.items()}
-        self._elsewhere = elsewhere
+        self._find_foreign = find_foreign
         self._targets: dict[str, Target] = {}
         # Targets in other deployments, with the time until which they are cached, milliseconds.
-        self._distant: dict[str, tuple[Target, int]] = {}
+        self._foreign: dict[str, tuple[Target, int]] = {}
         self._warned: set[tuple[str, str]] = set()
 
     def target(self, actor: Actor | str) -> Target:
@@ -101,7 +101,7 @@ class DeliveryRuntime:
         if isinstance(actor, str):
             known = self.declared.actors.get(name)
             if known is None:
-                return self._distant_target(name)
+                return self._foreign_target(name)
         else:
             # If this deployment has the actor too, its queue here may differ.
             known = self.declared.actors.get(name, actor)
@@ -112,20 +112,20 @@ class DeliveryRuntime:
         target = self._targets[name] = Target(name, known.queue, known.priority, signature.encode)
         return target
 
-    def _distant_target(self, name: str) -> Target:
+    def _foreign_target(self, name: str) -> Target:
         """Return where jobs go if only the actor's name is known in this deployment."""
         now = self.clock.now()
-        known = self._distant.get(name)
+        known = self._foreign.get(name)
         if known is not None and now < known[1]:
             return known[0]
         self._check_declared("actor", name, "enqueues", self.declared.enqueues)
-        target = self._elsewhere(self.database, name)
+        target = self._find_foreign(self.database, name)
         if target is None:
             raise UnknownActor(
                 f"actor {name!r} is not in this deployment, and no deployment that has run on this"
                 " database has it; start its deployment first, or enqueue the Actor object"
             )
-        self._distant[name] = (target, now + _CACHED)
+        self._foreign[name] = (target, now + _CACHED)
         return target
 
     def check_topic(self, topic: str) -> None:

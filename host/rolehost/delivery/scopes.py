@@ -66,16 +66,16 @@ class Scope(Unit):
         if self.work is None:
             self._context, transaction = self._begin()
             self.work = Work(self._runtime, transaction, self, self.cause)
-            self.guard.units[self._strand] = self
+            self.guard.units[self._execution] = self
             try:
-                self.opened(self.work)
+                self.on_open(self.work)
             except BaseException:
                 self.roll_back()
                 raise
         return self.work
 
     def _begin(self) -> tuple[AbstractContextManager[Transaction], Transaction]:
-        until = time.monotonic() + self._runtime.patience
+        until = time.monotonic() + self._runtime.busy_timeout
         while True:
             context = self._runtime.database.transaction()
             try:
@@ -85,7 +85,7 @@ class Scope(Unit):
                     raise
                 log.warning("the database is busy, waiting", error=str(error))
 
-    def opened(self, work: Work) -> None:
+    def on_open(self, work: Work) -> None:
         """Write the first rows of the transaction; scopes with an inbox mark override it."""
 
     def commit(self, last: Callable[[Transaction], bool] | None = None) -> bool:
@@ -112,13 +112,13 @@ class Scope(Unit):
                 context.__exit__(None, None, None)
         except BaseException as error:
             self.roll_back()
-            self.guard.blame(error)
+            self.guard.mark_origin(error)
             if isinstance(error, TransactionAborted):
                 raise UnitOfWorkFailed(_caught(statement or "a statement failed")) from error
             raise
         failpoints.reach("work.after_commit")
         with _outside():
-            work.committed()
+            work.run_after_commit()
         return True
 
     def roll_back(self) -> None:
@@ -130,7 +130,7 @@ class Scope(Unit):
 
     def close(self) -> None:
         """See :meth:`Unit.close`."""
-        self.over = True
+        self.closed = True
         self.roll_back()
 
     def abandon(self) -> None:
@@ -179,8 +179,8 @@ class Scope(Unit):
         self.work = self._context = None
         self._failure = self._statement = ""
         units = self.guard.units
-        if units.get(self._strand) is self:
-            del units[self._strand]
+        if units.get(self._execution) is self:
+            del units[self._execution]
         return context
 
 
@@ -245,7 +245,7 @@ class unit_of_work:
             )
         scope = current_scope()
         self._own: BlockScope | None = None
-        if scope is None or not scope.is_here():
+        if scope is None or not scope.can_join():
             scope = self._own = BlockScope(self._runtime)
             self._token = current.set(scope)
         self._scope = scope
@@ -275,7 +275,7 @@ class unit_of_work:
     ) -> None:
         scope, self._scope = self._scope, None
         assert scope is not None  # as long as the block lasts
-        if scope.over:
+        if scope.closed:
             self._leave()
             return
         own = self._own
@@ -288,7 +288,7 @@ class unit_of_work:
         finally:
             self._leave()
         if isinstance(error, GeneratorExit) and own.joined:
-            own.guard.lost(
+            own.guard.report_lost_writes(
                 f"the generator that opened the unit of work at {own.opened_at} was closed inside"
                 " it, so the writes of other code in it were rolled back, too"
             )
@@ -300,7 +300,7 @@ class unit_of_work:
         # A generator may be closed in another context than the one in which it began.
         with suppress(ValueError):
             current.reset(self._token)
-        if self._own.is_here():
+        if self._own.can_join():
             self._own.close()
 
 

@@ -23,7 +23,7 @@ def release_dead(runtime: DeliveryRuntime) -> int:
     """Hand back the work of all dead processes; return the number of these processes."""
     presence = leases.Presence(runtime.database, runtime.clock, runtime.policy.lease)
     with runtime.database.session():
-        gone = {*presence.gone(), *runtime.ledger.strays()}
+        gone = {*presence.dead_ids(), *runtime.ledger.orphaned_owners()}
     count = 0
     for owner in sorted(gone):
         try:
@@ -40,17 +40,17 @@ def _release(runtime: DeliveryRuntime, owner: str) -> int:
     now = runtime.clock.now()
     with runtime.database.session(), runtime.database.transaction() as tx:
         # The process may have renewed its row late, after the list was read.
-        if leases.alive(tx, owner, now):
+        if leases.is_live_in(tx, owner, now):
             return 0
         queues = runtime.ledger.release(tx, owner)
-        leases.forget(tx, owner)
-        leases.remember_crash(tx, owner.partition(".")[0], now)
+        leases.remove(tx, owner)
+        leases.record_crash(tx, owner.partition(".")[0], now)
     log.warning("process gone, its work handed back", process=owner, queues=sorted(queues))
     runtime.wake({"leases", "outbox", *(f"queue:{queue}" for queue in queues)})
     return 1
 
 
-def retain(runtime: DeliveryRuntime) -> int:
+def delete_expired(runtime: DeliveryRuntime) -> int:
     """Delete finished jobs, marks and responses past their retention; return how many rows."""
     policy, now = runtime.policy, runtime.clock.now()
     # A job that is unique for a period stays until the period is over.

@@ -153,7 +153,7 @@ class Work:
             self._wakes.add("outbox")
             self._events = []
 
-    def committed(self) -> None:
+    def run_after_commit(self) -> None:
         """Send wake-ups and run callbacks; called after the commit."""
         if self._wakes:
             if "outbox" in self._wakes:

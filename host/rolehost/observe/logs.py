@@ -23,7 +23,7 @@ import structlog
 from structlog.contextvars import get_contextvars, merge_contextvars
 from structlog.typing import EventDict, WrappedLogger
 
-from rolehost.delivery.failures import formatted
+from rolehost.delivery.failures import format_traceback
 from rolehost.observe import lines
 from rolehost.redaction import hides, masked
 
@@ -123,7 +123,7 @@ class _Writer:
         if "exc_info" in fields:
             error = _exception_of(fields.pop("exc_info"))
             if error is not None:
-                fields["exception"] = formatted(error)
+                fields["exception"] = format_traceback(error)
         line.update(fields)
         return self.text(line)
 

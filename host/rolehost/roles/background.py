@@ -107,7 +107,7 @@ class _MaintenanceLoop(Loop):
         try:
             with self._runtime.database.session(), self._runtime.database.transaction() as tx:
                 self._runtime.ledger.hand_back(tx, self._me.id)
-            self._presence.leave(self._me)
+            self._presence.remove(self._me)
         except Exception as error:  # it must not hide the error that ends the process
             log.warning("the presence row was not deleted, it will expire", error=str(error))
 
@@ -130,7 +130,7 @@ class _MaintenanceLoop(Loop):
 
     def _retain(self) -> None:
         if self._leads():
-            sweep.retain(self._runtime)
+            sweep.delete_expired(self._runtime)
             manifests.delete_expired(self._runtime.database, self._runtime.clock.now())
             if self._stream is not None:
                 self._stream.trim()
@@ -169,7 +169,7 @@ class _RelayLoop(Loop):
     def step(self) -> None:
         self._beats.beat("the relay of the outbox")
         self._relay.step()
-        if "leases" in self._listener.wait(self._relay.rest(self._poll)):
+        if "leases" in self._listener.wait(self._relay.wait_seconds(self._poll)):
             self._relay.try_leases()
 
     def interrupt(self) -> None:

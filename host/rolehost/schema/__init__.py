@@ -1,7 +1,7 @@
 """The schema of the service database: migration files and the runner that applies them."""
 
 from rolehost.schema.files import Migration, Phase, SchemaError, Set, load, new
-from rolehost.schema.history import Drift, MigrationStatus, Schema, compared, status
+from rolehost.schema.history import Drift, MigrationStatus, Schema, compare, status
 from rolehost.schema.runner import down, last, pending, require_pre, up
 
 #: The host's own set of migrations, applied before the sets of all plugins.
@@ -16,7 +16,7 @@ __all__ = [
     "Schema",
     "SchemaError",
     "Set",
-    "compared",
+    "compare",
     "down",
     "last",
     "load",

@@ -106,7 +106,7 @@ def new(
     """
     words = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
     if not words:
-        raise StartError(f"{name!r} has no letter or digit: say what the migration does")
+        raise StartError(f"{name!r} has no letter or digit: name the change")
     try:
         folder = resources.files(importlib.import_module(package))
     except ImportError as error:

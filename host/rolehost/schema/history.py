@@ -25,7 +25,7 @@ CREATE TABLE IF NOT EXISTS {TABLE} (
 """
 
 #: Seconds for which :class:`Schema` caches its result.
-KEPT = 5.0
+_CACHE_SECONDS = 5.0
 
 
 class Applied(NamedTuple):
@@ -136,34 +136,34 @@ def _line(
 class Drift(NamedTuple):
     """Differences between the schema and the code, as labels like ``rolehost/0001_delivery``.
 
-    ``missing``: *pre* migrations that are not applied or were reverted. ``beyond``: applied *post*
+    ``missing``: *pre* migrations that are not applied or were reverted. ``too_new``: applied *post*
     migrations that this code does not know, so it is too old for the schema. ``newer``: applied
     *pre* migrations that it does not know; older code may run with them during a rollout.
     """
 
     missing: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
-    beyond: tuple[str, ...] = ()
+    too_new: tuple[str, ...] = ()
     newer: tuple[str, ...] = ()
 
     @property
-    def fault(self) -> str:
+    def error(self) -> str:
         """The differences that prevent the code from working, in one line; or an empty text."""
         said = (
             ("not applied", self.missing),
             ("changed since they were applied", self.changed),
-            ("applied, and unknown to this older code", self.beyond),
+            ("applied, but unknown to this code, which is older", self.too_new),
         )
         return "; ".join(f"migrations {what}: {', '.join(which)}" for what, which in said if which)
 
     @property
-    def notice(self) -> str:
+    def warning(self) -> str:
         """The harmless differences, in one line; or an empty text."""
         which = ", ".join(self.newer)
         return f"the schema is newer than this code: {which}" if which else ""
 
 
-def compared(migrations: Iterable[Migration], applied: History) -> Drift:
+def compare(migrations: Iterable[Migration], applied: History) -> Drift:
     """Compare code and database; ignore other owners, because applications may share a database."""
     known = {(each.owner, each.number): each for each in migrations}
     owners = {owner for owner, _ in known}
@@ -177,7 +177,7 @@ def compared(migrations: Iterable[Migration], applied: History) -> Drift:
     return Drift(
         tuple(missing),
         tuple(changed),
-        beyond=tuple(row.label for row in unknown if row.phase == "post"),
+        too_new=tuple(row.label for row in unknown if row.phase == "post"),
         newer=tuple(row.label for row in unknown if row.phase != "post"),
     )
 
@@ -199,12 +199,12 @@ class Schema:
         self._due = 0.0
 
     def drift(self) -> Drift:
-        """Return how the schema differs; the result is cached for ``KEPT`` seconds."""
+        """Return how the schema differs; the result is cached for a few seconds."""
         now = self._clock()
         if now >= self._due:
             database = self._database()
             if self._files is None:
                 self._files = load(self._sets, database.dialect)
-            self._drift = compared(self._files, read(database))
-            self._due = now + KEPT
+            self._drift = compare(self._files, read(database))
+            self._due = now + _CACHE_SECONDS
         return self._drift

@@ -19,7 +19,7 @@ from rolehost.storage import Database, Transaction
 
 #: How often a migration is tried while others hold its locks, and the seconds between tries:
 #: doubled each time, up to the longest. About five minutes, without the lock timeouts.
-_TRIES, _FIRST_PAUSE, _LONGEST_PAUSE = 36, 0.25, 10.0
+_TRIES, _FIRST_PAUSE, _MAX_PAUSE = 36, 0.25, 10.0
 
 
 def pending(
@@ -128,7 +128,7 @@ def _run(
         except StorageBusy:
             if attempt + 1 == _TRIES:
                 raise
-            pause(min(_FIRST_PAUSE * 2**attempt, _LONGEST_PAUSE))
+            pause(min(_FIRST_PAUSE * 2**attempt, _MAX_PAUSE))
 
 
 def _pending(

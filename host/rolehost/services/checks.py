@@ -14,7 +14,7 @@ class Unhealthy(Exception):
     """A health check of the host failed; the message says why."""
 
 
-def own_checks(board: Board, hang: float, schema: Schema | None) -> tuple[Check, ...]:
+def host_checks(board: Board, hang: float, schema: Schema | None) -> tuple[Check, ...]:
     """Return the checks of one process; ``hang`` in seconds, ``schema`` None without a database."""
 
     def processes(_services: Services) -> None:
@@ -34,9 +34,9 @@ def own_checks(board: Board, hang: float, schema: Schema | None) -> tuple[Check,
 
     def matches(_services: Services) -> str | None:
         drift = schema.drift()
-        if drift.fault:
-            raise Unhealthy(drift.fault)
-        return drift.notice or None
+        if drift.error:
+            raise Unhealthy(drift.error)
+        return drift.warning or None
 
     return (*checks, Check(name="schema", fn=matches))
 

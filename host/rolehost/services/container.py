@@ -28,10 +28,10 @@ from rolehost.observe.board import Board
 from rolehost.observe.recorders import Measures, Recorders
 from rolehost.schema import HOST_SET, Schema
 from rolehost.services import manifests
-from rolehost.services.checks import own_checks
+from rolehost.services.checks import host_checks
 from rolehost.services.models import conceal_parameters
-from rolehost.services.once import Once
 from rolehost.services.runtime import runtime_directory
+from rolehost.services.singletons import Singletons
 from rolehost.services.threads import Threads
 from rolehost.services.transport import Transport
 from rolehost.storage import Cache, Database, Kind, Queue, Stream
@@ -46,7 +46,7 @@ S = TypeVar("S", bound=Settings)
 #: Threads for :meth:`ProcessServices.run` if the role has no setting ``threads``.
 _THREADS = 4
 #: Seconds that a command waits if other writers keep the database busy.
-_PATIENCE = 30.0
+_BUSY_TIMEOUT = 30.0
 
 
 class ProcessServices:
@@ -71,7 +71,7 @@ class ProcessServices:
         self.clock: Clock = clock or SystemClock()
         self.random = random or Random()
         #: The objects that exist so far; a simulation adds its own.
-        self.once = Once()
+        self.singletons = Singletons()
         self._cachings: dict[str, tuple[Any, CachingOptions, Caching[Any]]] = {}
         self._factories: dict[Any, tuple[Callable[[Services], Any], Any]] = {}
         self._board = board
@@ -86,7 +86,8 @@ class ProcessServices:
     @property
     def runtime_directory(self) -> Path:
         """A folder that the processes of this deployment on this machine share."""
-        return self.once.get("runtime", lambda: runtime_directory(self.composition.deployment))
+        deployment = self.composition.deployment
+        return self.singletons.get("runtime", lambda: runtime_directory(deployment))
 
     @property
     def backends(self) -> Mapping[Kind, str]:
@@ -112,7 +113,7 @@ class ProcessServices:
     def checks(self) -> Sequence[tuple[str, Check]]:
         """Every health check, with the name of its plugin; the host's own come first."""
         return [
-            *(("rolehost", check) for check in self.once.get("checks", self._own_checks)),
+            *(("rolehost", check) for check in self.singletons.get("checks", self._own_checks)),
             *((owned.plugin, owned.value) for owned in self.composition.checks),
         ]
 
@@ -123,7 +124,7 @@ class ProcessServices:
         if "database" in self.composition.backends:
             sets = [HOST_SET, *self.composition.schema_sets]
             schema = Schema(lambda: self.database, sets)
-        return own_checks(self._board, self.composition.deployment.host.supervisor.hang, schema)
+        return host_checks(self._board, self.composition.deployment.host.supervisor.hang, schema)
 
     @property
     def database(self) -> Database:
@@ -153,7 +154,7 @@ class ProcessServices:
         """Like :meth:`caching`, with an options object."""
         known = self._cachings.get(namespace)
         if known is None:
-            guard = self.once.get("guard", lambda: Guard(self.cache, self.recorders))
+            guard = self.singletons.get("guard", lambda: Guard(self.cache, self.recorders))
             made: Caching[Any] = Caching(
                 guard,
                 namespace,
@@ -183,12 +184,12 @@ class ProcessServices:
     @property
     def delivery(self) -> DeliveryRuntime:
         """The runtime of the delivery code, for the host's own roles; needs a database."""
-        return self.once.get("delivery", self._make_runtime)
+        return self.singletons.get("delivery", self._make_runtime)
 
     @property
     def transport(self) -> Transport:
         """The transport of ephemeral messages; for the host's own roles."""
-        return self.once.get("transport", lambda: Transport(self.queue.broker()))
+        return self.singletons.get("transport", lambda: Transport(self.queue.broker()))
 
     @property
     def degraded(self) -> Mapping[str, str]:
@@ -247,7 +248,7 @@ class ProcessServices:
         """Call a function in a thread with a database session; for coroutines."""
         if inspect.iscoroutinefunction(function):
             raise TypeError(f"{function!r} is a coroutine function; await it, or run a plain one")
-        threads = self.once.get("threads", self._make_threads)
+        threads = self.singletons.get("threads", self._make_threads)
         has_database = "database" in self.composition.backends
         session = self.database.session if has_database else nullcontext
         return await threads.run(lambda: function(*args, **kwargs), session)
@@ -284,7 +285,7 @@ class ProcessServices:
 
     def get(self, service_type: TypeForm[T]) -> T:
         """Return the process's instance of a registered service."""
-        found: T | None = self.once.made.get(service_type)
+        found: T | None = self.singletons.made.get(service_type)
         if found is not None:
             return found
         try:
@@ -294,7 +295,7 @@ class ProcessServices:
                 f"no service {service_type.__module__}.{service_type.__qualname__} is registered"
                 " in this process; register it in rolehost_start"
             ) from None
-        return cast("T", self.once.get(service_type, lambda: factory(self), close))
+        return cast("T", self.singletons.get(service_type, lambda: factory(self), close))
 
     def checkpoint(self) -> Callable[[], None]:
         """Return a function that removes all services and recorders added after this call."""
@@ -318,21 +319,22 @@ class ProcessServices:
 
         The functions of :meth:`run` end first, because they may use everything else.
         """
-        threads: Threads | None = self.once.made.get("threads")
+        threads: Threads | None = self.singletons.made.get("threads")
         if threads is not None:
             threads.close()
-        self.once.close()
+        self.singletons.close()
 
     def _backend(self, kind: Kind) -> Any:
-        found = self.once.made.get(kind)
+        found = self.singletons.made.get(kind)
         if found is not None:
             return found
         if kind not in self.composition.backends:
             raise LookupError(
-                f"this deployment has no {kind}: no enabled plugin needs one, or none offers it"
+                f"this deployment has no {kind}: no enabled plugin requires one, or no plugin"
+                " provides it"
             )
         factory = self.composition.backends[kind].value.factory
-        made = self.once.get(kind, factory, lambda backend: backend.close())
+        made = self.singletons.get(kind, factory, lambda backend: backend.close())
         if isinstance(made, Database):
             guard_of(made)
         return made
@@ -344,7 +346,7 @@ class ProcessServices:
     def wait_for_writers(self) -> None:
         """Let units of work wait longer for a busy database, because a command's user can wait."""
         if "database" in self.composition.backends:
-            self.delivery.patience = _PATIENCE
+            self.delivery.busy_timeout = _BUSY_TIMEOUT
 
     def _make_runtime(self) -> DeliveryRuntime:
         composition = self.composition
@@ -364,7 +366,7 @@ class ProcessServices:
             ),
             policy=host.delivery,
             recorder=self.recorders,
-            elsewhere=manifests.target,
+            find_foreign=manifests.target,
         )
 
 

@@ -12,7 +12,7 @@ from rolehost.errors import StartError
 from rolehost.private import NotPrivate, private_folder
 
 
-def runtime_place(deployment: Deployment) -> Path:
+def runtime_path(deployment: Deployment) -> Path:
     """Return the path of the deployment's folder, in the runtime directory of the user.
 
     The name contains a hash of the deployment file's path, or of the working directory if there
@@ -25,8 +25,8 @@ def runtime_place(deployment: Deployment) -> Path:
 
 
 def runtime_directory(deployment: Deployment) -> Path:
-    """Return :func:`runtime_place`, created if missing; StartError if it cannot be used."""
-    folder = runtime_place(deployment)
+    """Return :func:`runtime_path`, created if missing; StartError if it cannot be used."""
+    folder = runtime_path(deployment)
     try:
         return private_folder(folder)
     except NotPrivate as error:

@@ -14,8 +14,8 @@ from typing import TypeVar
 
 import structlog
 
-from rolehost.delivery.failures import ENDINGS, without_ending
-from rolehost.delivery.forks import contained
+from rolehost.delivery.failures import TERMINATING, as_runtime_error
+from rolehost.delivery.forks import call_exiting_forks
 from rolehost.errors import Overloaded
 
 log = structlog.get_logger(__name__)
@@ -33,8 +33,8 @@ class Threads:
 
     def __init__(self, count: int, name: str) -> None:
         self._executor = ThreadPoolExecutor(count, thread_name_prefix=name)
-        self._places = threading.Semaphore(count * (1 + QUEUE_PER_THREAD))
-        self._here = threading.local()
+        self._slots = threading.Semaphore(count * (1 + QUEUE_PER_THREAD))
+        self._local = threading.local()
         self._count = count
         self._begun = 0
         self._ended = 0
@@ -49,19 +49,19 @@ class Threads:
         dropped. A call that has not begun is skipped. Raises Overloaded if too many calls are
         waiting, and RuntimeError instead of ``SystemExit`` and similar.
         """
-        if getattr(self._here, "busy", False):
+        if getattr(self._local, "busy", False):
             # An event loop runs in a thread of the pool. Waiting for another could deadlock.
             return _call(work, session)
-        if not self._places.acquire(blocking=False):
+        if not self._slots.acquire(blocking=False):
             raise Overloaded("too many calls wait for a thread of this process")
         context = copy_context()
         try:
             future = self._executor.submit(context.run, self._inside, work, session)
         except BaseException:
-            self._places.release()
+            self._slots.release()
             raise
         self._begun += 1
-        future.add_done_callback(self._leave)
+        future.add_done_callback(self._on_done)
         try:
             return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
@@ -83,29 +83,29 @@ class Threads:
         self._executor.shutdown(wait=True, cancel_futures=True)
 
     def _inside(self, work: Callable[[], T], session: Session) -> T:
-        self._here.busy = True
+        self._local.busy = True
         try:
             return _call(work, session)
         finally:
-            self._here.busy = False
+            self._local.busy = False
 
-    def _leave(self, _future: Future[T]) -> None:
+    def _on_done(self, _future: Future[T]) -> None:
         self._ended = next(self._ends)
-        self._places.release()
+        self._slots.release()
 
 
 def _call(work: Callable[[], T], session: Session) -> T:
     try:
         with session():
-            return contained(work)
-    except ENDINGS as error:
+            return call_exiting_forks(work)
+    except TERMINATING as error:
         if isinstance(error, Exception):  # an ExceptionGroup
             raise
         # This error would end the event loop and with it the process.
-        raise without_ending(error) from error
+        raise as_runtime_error(error) from error
 
 
 def _log_dropped(future: Future[T]) -> None:
     error = None if future.cancelled() else future.exception()
     if error is not None:
-        log.error("a function failed whose caller was cancelled", exc_info=error)
+        log.error("a function failed after its caller was cancelled", exc_info=error)

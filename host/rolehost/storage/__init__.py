@@ -7,7 +7,7 @@ tested by the conformance suite of its kind (:mod:`rolehost_testing.conformance`
 
 from rolehost.storage.cache import Cache, Lease, Quota
 from rolehost.storage.capabilities import CAPABILITIES, KINDS, Kind
-from rolehost.storage.client import About, StorageClient
+from rolehost.storage.client import ServerInfo, StorageClient
 from rolehost.storage.database import Cursor, Database, Transaction
 from rolehost.storage.queue import DeadMessage, Listener, Queue, message_priority
 from rolehost.storage.queues import StoredQueue
@@ -18,7 +18,6 @@ from rolehost.storage.values import check_values
 __all__ = [
     "CAPABILITIES",
     "KINDS",
-    "About",
     "Cache",
     "Cursor",
     "Database",
@@ -31,6 +30,7 @@ __all__ = [
     "Queue",
     "Quota",
     "Record",
+    "ServerInfo",
     "StorageClient",
     "StoredQueue",
     "Stream",

@@ -28,7 +28,7 @@ CAPABILITIES: dict[Kind, dict[str, str]] = {
         "touch": "the time to live of an entry can be changed without its value",
         "tags": "entries can be dropped by a tag that they were stored with",
         "rate-limit": "hits are counted against a limit, atomically among all users",
-        "locks": "locks that end by themselves, each lease with a higher token than the last",
+        "locks": "locks that expire, each lease with a higher token than the last",
         "lru": "the least recently used entry leaves first when the bound is reached",
         "shared": "all processes of the deployment see the same entries",
         "multi-host": "processes on several machines may use it at once",

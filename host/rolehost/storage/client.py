@@ -6,8 +6,8 @@ from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 
-class About(NamedTuple):
-    """The answer of :meth:`StorageClient.about`; for ``rolehost doctor`` alone.
+class ServerInfo(NamedTuple):
+    """The answer of :meth:`StorageClient.server_info`; for ``rolehost doctor`` alone.
 
     Attributes:
         version: product and version, ``Redis 8.0.3``.
@@ -30,7 +30,7 @@ class StorageClient(ABC):
             StorageRefused: it refuses the settings of the deployment.
         """
 
-    def about(self) -> About | None:
+    def server_info(self) -> ServerInfo | None:
         """Ask the server for its version and clock; None, the default, if there is no server.
 
         Raises:

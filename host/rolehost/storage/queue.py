@@ -43,14 +43,14 @@ def message_priority(data: bytes) -> int:
         priority = _decode(data).options.priority
     except (msgspec.DecodeError, RecursionError):
         return 0
-    return max(-_FURTHEST, min(priority, _FURTHEST))
+    return max(-_MAX_PRIORITY, min(priority, _MAX_PRIORITY))
 
 
 #: Priorities are clamped to this range around 0.
-_FURTHEST = 2**31 - 1
+_MAX_PRIORITY = 2**31 - 1
 
 #: Default limit for counting dead messages one by one.
-COUNTED = 10_000
+MAX_COUNTED = 10_000
 
 
 class DeadMessage(NamedTuple):
@@ -152,7 +152,7 @@ class Queue(StorageClient):
         Raises:
             StorageUnavailable: the queue does not answer.
         """
-        return len(self.dead_messages(COUNTED))
+        return len(self.dead_messages(MAX_COUNTED))
 
     def dead_message(self, number: int) -> DeadMessage | None:
         """Return the dead message of this number, or None."""

@@ -18,19 +18,19 @@ class MessageStore(Protocol):
     def depth(self, queue: str) -> int:
         """Return how many messages wait in a queue, delayed ones included."""
 
-    def dead(self, limit: int) -> list[DeadMessage]:
+    def dead_messages(self, limit: int) -> list[DeadMessage]:
         """Return dead messages, newest first."""
 
-    def count_dead(self) -> int:
+    def count_dead_messages(self) -> int:
         """Return how many dead messages there are."""
 
-    def dead_one(self, number: int) -> DeadMessage | None:
+    def dead_message(self, number: int) -> DeadMessage | None:
         """Return one dead message."""
 
-    def revive(self, letter: DeadMessage, data: bytes) -> bool:
+    def replay_message(self, letter: DeadMessage, data: bytes) -> bool:
         """Put a dead message into its queue again; return whether it was still there."""
 
-    def forget(self, number: int) -> bool:
+    def discard_message(self, number: int) -> bool:
         """Delete a dead message; return whether it was there."""
 
 
@@ -77,20 +77,20 @@ class StoredQueue(Queue):
 
     def dead_messages(self, limit: int) -> list[DeadMessage]:
         """See :meth:`Queue.dead_messages`."""
-        return self._store.dead(limit)
+        return self._store.dead_messages(limit)
 
     def count_dead_messages(self) -> int:
         """See :meth:`Queue.count_dead_messages`."""
-        return self._store.count_dead()
+        return self._store.count_dead_messages()
 
     def dead_message(self, number: int) -> DeadMessage | None:
         """See :meth:`Queue.dead_message`."""
-        return self._store.dead_one(number)
+        return self._store.dead_message(number)
 
     def replay_message(self, letter: DeadMessage, data: bytes) -> bool:
         """See :meth:`Queue.replay_message`."""
-        return self._store.revive(letter, data)
+        return self._store.replay_message(letter, data)
 
     def discard_message(self, number: int) -> bool:
         """See :meth:`Queue.discard_message`."""
-        return self._store.forget(number)
+        return self._store.discard_message(number)

@@ -8,7 +8,7 @@ from typing import Any
 from rolehost.errors import ValueRefused
 
 #: Integers that SQLite and PostgreSQL (``bigint``) hold.
-SMALLEST, LARGEST = -(2**63), 2**63 - 1
+MIN_INTEGER, MAX_INTEGER = -(2**63), 2**63 - 1
 
 NUL = "a text has the character NUL (U+0000), which databases cannot hold"
 SURROGATE = "a text has half of a surrogate pair, which UTF-8 cannot hold"
@@ -33,7 +33,7 @@ def check_values(values: Iterable[Any]) -> None:
                 raise ValueRefused(NUL)
             if not value.isascii():
                 _check_encoding(value)
-        elif kind is int and not SMALLEST <= value <= LARGEST:
+        elif kind is int and not MIN_INTEGER <= value <= MAX_INTEGER:
             raise ValueRefused(RANGE)
 
 

@@ -211,11 +211,11 @@ class MessageStore:
         count: int = rows[0][0]
         return count
 
-    def dead(self, limit: int) -> list[DeadMessage]:
+    def dead_messages(self, limit: int) -> list[DeadMessage]:
         """Return dead messages, newest first."""
         return self._dead("ORDER BY died_at DESC, id DESC LIMIT ?", limit)
 
-    def dead_one(self, number: int) -> DeadMessage | None:
+    def dead_message(self, number: int) -> DeadMessage | None:
         """Return one dead message."""
         return next(iter(self._dead("WHERE id = ?", number)), None)
 
@@ -227,14 +227,14 @@ class MessageStore:
             )
         return [DeadMessage(*row) for row in rows]
 
-    def count_dead(self) -> int:
+    def count_dead_messages(self) -> int:
         """Return how many dead messages there are."""
         self._prepare()
         with self._database.session():
             count: int = self._database.read("SELECT count(*) FROM dead_messages")[0][0]
         return count
 
-    def revive(self, letter: DeadMessage, data: bytes) -> bool:
+    def replay_message(self, letter: DeadMessage, data: bytes) -> bool:
         """Put a dead message into its queue again, with new bytes; return whether it was there."""
         with self._database.transaction() as transaction:
             if not self._forget(transaction, letter.number):
@@ -245,7 +245,7 @@ class MessageStore:
             )
         return True
 
-    def forget(self, number: int) -> bool:
+    def discard_message(self, number: int) -> bool:
         """Delete a dead message; return whether it was there."""
         self._prepare()
         with self._database.transaction() as transaction:

@@ -102,7 +102,7 @@ def test_a_suspect_is_charged_when_it_ran_and_not_when_it_was_only_fetched(
     assert not store.start(third.id, "fifth"), "another one has it"
     store.bury([third.id], "sixth", "no")
     (letter,) = store.dead(10)
-    assert store.revive(letter, letter.data)
+    assert store.replay_message(letter, letter.data)
     assert take("seventh").crashes is None
 
 

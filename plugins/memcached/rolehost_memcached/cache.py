@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import ClassVar
 
-from rolehost.api import About, Cache, StorageBusy, StorageError
+from rolehost.api import Cache, ServerInfo, StorageBusy, StorageError
 
 from rolehost_memcached import abilities
 from rolehost_memcached.entries import Clock, Entry
@@ -126,9 +126,9 @@ class MemcachedCache(Cache):
         """See :meth:`rolehost.api.Cache.ping`; one server that answers is enough."""
         self._servers.ping()
 
-    def about(self) -> About:
+    def server_info(self) -> ServerInfo:
         """See :meth:`rolehost.api.Cache.about`; memcached tells no time."""
-        return About(f"memcached {self._servers.version()}")
+        return ServerInfo(f"memcached {self._servers.version()}")
 
     def close(self) -> None:
         """See :meth:`rolehost.api.Cache.close`."""

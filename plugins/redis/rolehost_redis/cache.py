@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, ClassVar
 
 import redis
-from rolehost.api import About, Cache, Lease, Quota
+from rolehost.api import Cache, Lease, Quota, ServerInfo
 
 from rolehost_redis import abilities
 from rolehost_redis.connections import Connections
@@ -151,7 +151,7 @@ class RedisCache(Cache):
         """See :meth:`rolehost.api.Cache.ping`."""
         self._connections.run("PING", again=True)
 
-    def about(self) -> About:
+    def server_info(self) -> ServerInfo:
         """See :meth:`rolehost.api.Cache.about`."""
         told = self._connections.run("INFO", "server", again=True)
         return about(told, self._connections.run("TIME", again=True))

@@ -168,7 +168,7 @@ class MessageStore:
             parts = ("messages", "waiting", "taken", "crashes", "priorities")
             self._client.unlink(*self._keys(queue, *parts))
 
-    def dead(self, limit: int) -> list[DeadMessage]:
+    def dead_messages(self, limit: int) -> list[DeadMessage]:
         """Return dead messages, newest first."""
         with translated(self._place):
             listed = self._client.zrange(self._dead[0], 0, limit - 1, desc=True, withscores=True)
@@ -179,13 +179,13 @@ class MessageStore:
             if data is not None
         ]
 
-    def count_dead(self) -> int:
+    def count_dead_messages(self) -> int:
         """Return how many dead messages there are."""
         with translated(self._place):
             count: int = self._client.zcard(self._dead[0])
         return count
 
-    def dead_one(self, number: int) -> DeadMessage | None:
+    def dead_message(self, number: int) -> DeadMessage | None:
         """Return the dead message of this number, or None."""
         with translated(self._place), self._client.pipeline(transaction=True) as pipeline:
             died, data = (
@@ -195,7 +195,7 @@ class MessageStore:
             )
         return None if died is None or data is None else _dead(b"%d" % number, died, data)
 
-    def revive(self, letter: DeadMessage, data: bytes) -> bool:
+    def replay_message(self, letter: DeadMessage, data: bytes) -> bool:
         """Put a dead message into its queue again, with new bytes; return whether it was there."""
         keys = self._keys(letter.queue, "messages", "waiting")
         wake = self._wake(letter.queue)
@@ -212,7 +212,7 @@ class MessageStore:
             )
         return bool(found)
 
-    def forget(self, number: int) -> bool:
+    def discard_message(self, number: int) -> bool:
         """Delete a dead message; return whether it was there."""
         with translated(self._place), self._client.pipeline(transaction=True) as pipeline:
             pipeline.zrem(self._dead[0], str(number)).hdel(self._dead[1], str(number))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, ClassVar
 
-from rolehost.api import About, Listener, StoredQueue
+from rolehost.api import Listener, ServerInfo, StoredQueue
 
 from rolehost_redis import abilities
 from rolehost_redis.errors import translated
@@ -58,7 +58,7 @@ class RedisQueue(StoredQueue):
         with translated(self._place):
             self._client.ping()
 
-    def about(self) -> About:
+    def server_info(self) -> ServerInfo:
         """See :meth:`rolehost.api.Queue.about`."""
         with translated(self._place):
             return about(self._client.info("server"), self._client.time())

@@ -10,7 +10,7 @@ from redis.backoff import NoBackoff
 from redis.connection import parse_url
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
-from rolehost.api import About, Secret
+from rolehost.api import Secret, ServerInfo
 
 from rolehost_redis.settings import RedisSettings
 
@@ -152,7 +152,7 @@ def _host_and_port(text: str) -> tuple[str, int]:
     return (host.strip("[]"), int(port)) if colon else (text, 26379)
 
 
-def about(info: Any, time: Any) -> About:
+def about(info: Any, time: Any) -> ServerInfo:
     """Return version and clock of a server.
 
     Args:
@@ -165,4 +165,4 @@ def about(info: Any, time: Any) -> About:
     product = "Valkey" if info.get("server_name") == "valkey" else "Redis"
     version = info.get("valkey_version") or info.get("redis_version", "")
     seconds, micros = (int(part) for part in time)
-    return About(f"{product} {version}".strip(), seconds * 1000 + micros // 1000)
+    return ServerInfo(f"{product} {version}".strip(), seconds * 1000 + micros // 1000)

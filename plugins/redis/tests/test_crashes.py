@@ -114,7 +114,7 @@ def test_what_was_given_up_or_dropped_leaves_no_count(
             elif end == "buried":
                 store.bury(QUEUE, suspect.number, "no")
                 (letter,) = store.dead(10)
-                assert store.revive(letter, letter.data)
+                assert store.replay_message(letter, letter.data)
                 assert _take(store, OTHER).crashes is None
                 store.bury(QUEUE, suspect.number, "no")
             else:

@@ -17,7 +17,7 @@ import rolehost
 from rolehost.composition import Composition
 from rolehost.errors import ConfigurationError, StartError, StorageError
 from rolehost.schema import HOST_SET, Set, status
-from rolehost.storage import About, Database, Kind
+from rolehost.storage import Database, Kind, ServerInfo
 
 if TYPE_CHECKING:
     from rolehost.services import ProcessServices
@@ -148,7 +148,7 @@ def _engine(services: ProcessServices, kind: Kind, subject: str) -> Iterator[Lin
         yield _clock(f"clock of {subject}", (about.now - middle) / 1000)
 
 
-def _asked(backend: Any) -> tuple[list[float], About | None, float]:
+def _asked(backend: Any) -> tuple[list[float], ServerInfo | None, float]:
     """Return three latencies in milliseconds, the server's version and clock, and our clock."""
     answers = []
     for _ in range(3):  # the first one connects
@@ -159,9 +159,9 @@ def _asked(backend: Any) -> tuple[list[float], About | None, float]:
     if isinstance(backend, Database):
         with backend.session():
             ((version, now),) = backend.read(_SQL[backend.dialect])
-        about: About | None = About(str(version), None if now is None else int(now))
+        about: ServerInfo | None = ServerInfo(str(version), None if now is None else int(now))
     else:
-        about = backend.about()
+        about = backend.server_info()
     return answers, about, (before + time.time()) / 2 * 1000
 
 
@@ -185,7 +185,9 @@ def _migrations(database: Database, sets: Sequence[Set]) -> Iterator[Line]:
         names = ", ".join(f"{line.owner}/{line.number:04d}" for line in newer)
         fix = "run the version of the code that applied them, or take them back with it"
         level: Level = "fail" if any(line.phase == "post" for line in newer) else "warn"
-        yield Line(level, "migrations", f"applied, and unknown to this older code: {names}", fix)
+        yield Line(
+            level, "migrations", f"applied, but unknown to this code, which is older: {names}", fix
+        )
     wanting = [line for line in found if line.state in ("changed", "pending")]
     wanting.sort(key=lambda line: (line.state != "changed", line.phase == "post"))
     names = ", ".join(f"{line.owner}/{line.number:04d}" for line in wanting)

@@ -145,7 +145,7 @@ class Shared:
             StartError: the database has no tables yet.
             StorageUnavailable: the database cannot be reached.
         """
-        from rolehost.schema import compared, history, load
+        from rolehost.schema import compare, history, load
 
         from rolehost_fleet.status import read
 
@@ -157,7 +157,7 @@ class Shared:
         now, depth = time.time_ns() // 1_000_000, _depth(self.queue)
         applied = history.read(self.database)
         drifts = {
-            name: compared(load(sets, self.database.dialect), applied)
+            name: compare(load(sets, self.database.dialect), applied)
             for name, sets in self.sets.items()
         }
         seen: FleetStatus = read(self.database, self.stream, now, expected, depth, self.queue)

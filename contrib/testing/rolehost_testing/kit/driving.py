@@ -78,7 +78,7 @@ class Driving:
             return
         for process in self._used:
             with self._processes.within(process.role):
-                self._presence(process).leave(process.identity)
+                self._presence(process).remove(process.identity)
 
     def run(self, ran: Drained) -> None:
         """Run everything that is due, and append it to ``ran``.

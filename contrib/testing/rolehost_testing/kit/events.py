@@ -51,7 +51,7 @@ def note(runtime: DeliveryRuntime, published: dict[str, Record]) -> None:
     """Copy the records of the outbox, because relaying deletes them from it."""
     with runtime.database.session():
         shards = range(runtime.policy.relay_shards)
-        rows = outbox.waiting(runtime.database, shards, len(shards), 1_000_000)
+        rows = outbox.oldest(runtime.database, shards, len(shards), 1_000_000)
     for row in rows:
         published[envelope.event_id(row.record)] = row.record
 
@@ -108,7 +108,7 @@ class Events:
         if not records:
             return []
         runtime = self._runtime
-        suspect = leases.crashed_lately(runtime.database, "consumer", runtime.clock.now())
+        suspect = leases.crashed_recently(runtime.database, "consumer", runtime.clock.now())
         ran: list[Ran] = []
         for handler, handling, part in self._parts(group, records):
             if handler.batch > 1 and not suspect:
@@ -173,12 +173,12 @@ class Events:
         """Handle the dead letters for which an operator requested a replay."""
         runtime = self._runtime
         ran = []
-        for number, _, record in deadletters.to_replay(runtime.database, group, RECORDS):
+        for number, _, record in deadletters.events_to_replay(runtime.database, group, RECORDS):
             found = self._handlers[group].get(record.partition.topic)
             if found is not None:
                 ran.append(self._single(*found, record, True))
                 with runtime.database.transaction() as tx:
-                    deadletters.replayed(tx, number)
+                    deadletters.delete_replayed(tx, number)
         return ran
 
     def _watched(self, fn: Callable[..., Any]) -> Callable[..., Any]:

@@ -23,7 +23,7 @@ from rolehost.delivery.work import new_id
 from rolehost.deployment import Deployment, load
 from rolehost.errors import RolehostError
 from rolehost.services import ProcessServices
-from rolehost.services.runtime import runtime_place
+from rolehost.services.runtime import runtime_path
 from rolehost.storage import Record
 from rolehost.suggest import did_you_mean
 
@@ -360,7 +360,7 @@ class Host(Assertions):
     def _start(self) -> None:
         self._world.prepare(self.composition, self._database)
         self._left.callback(
-            shutil.rmtree, runtime_place(self.composition.deployment), ignore_errors=True
+            shutil.rmtree, runtime_path(self.composition.deployment), ignore_errors=True
         )
         self._left.callback(self._processes.stop, all_of_them=True)
         services = self._processes.services("command")

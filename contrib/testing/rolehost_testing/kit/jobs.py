@@ -51,7 +51,7 @@ class Jobs:
         runtime = self._runtime
         now = runtime.clock.now()
         due = runtime.ledger.next_due()
-        if (due is None or due > now) and not runtime.ledger.ready(queue, actors):
+        if (due is None or due > now) and not runtime.ledger.has_ready_jobs(queue, actors):
             return None
         with runtime.database.transaction() as tx:
             runtime.ledger.promote(tx, now)

@@ -148,29 +148,29 @@ class Messages:
                 self._waiting.pop(name, None)
                 self._delayed.pop(name, None)
 
-    def dead(self, limit: int) -> list[DeadMessage]:
+    def dead_messages(self, limit: int) -> list[DeadMessage]:
         """Return dead messages, newest first."""
         with self._guard:
             return sorted(self._dead.values(), reverse=True)[:limit]
 
-    def count_dead(self) -> int:
+    def count_dead_messages(self) -> int:
         """Return how many dead messages there are."""
         with self._guard:
             return len(self._dead)
 
-    def dead_one(self, number: int) -> DeadMessage | None:
+    def dead_message(self, number: int) -> DeadMessage | None:
         """Return the dead message of this number, or None."""
         with self._guard:
             return self._dead.get(number)
 
-    def revive(self, letter: DeadMessage, data: bytes) -> bool:
+    def replay_message(self, letter: DeadMessage, data: bytes) -> bool:
         """Put a dead message into its queue again, with new bytes; return whether it was there."""
-        if not self.forget(letter.number):
+        if not self.discard_message(letter.number):
             return False
         self.put(letter.queue, data, 0.0)
         return True
 
-    def forget(self, number: int) -> bool:
+    def discard_message(self, number: int) -> bool:
         """Delete a dead message; return whether it was there."""
         with self._guard:
             return self._dead.pop(number, None) is not None

@@ -93,11 +93,11 @@ class SimulatedProcess(Process):
         """Start the services of the process, but no threads."""
         services = self._provision()
         for service_type, make in self.run.replaced.items():
-            services.once.made[service_type] = make()
-        services.once.made["threads"] = InFiber(self.run.fibers)
+            services.singletons.made[service_type] = make()
+        services.singletons.made["threads"] = InFiber(self.run.fibers)
         if "database" in self.composition.backends:
             guard = guard_of(services.database)
-            guard.strand = self.run.fibers.number
+            guard.execution_id = self.run.fibers.number
             guard.simulated_loop = self.run.fibers.in_coroutine
         self.start()
         self.identity = Identity(
@@ -184,7 +184,7 @@ class SimulatedProcess(Process):
     def _retain(self) -> None:
         self._due["retain"] = self.run.clock.now() + int(RETENTION_SECONDS * 1000)
         if self._leads():
-            sweep.retain(self.services.delivery)
+            sweep.delete_expired(self.services.delivery)
 
     def _awake(self, name: str, listener: Listener | None) -> bool:
         """Return whether a waiting thread was woken, or its poll interval has passed."""

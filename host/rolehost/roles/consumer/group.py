@@ -271,7 +271,7 @@ class ConsumerGroup(Loop):
     def _on_assigned(self, partitions: Collection[Partition]) -> None:
         runtime = self._runtime
         # After a crash the first records are suspects: they may have been in flight then.
-        crashed = leases.crashed_lately(runtime.database, "consumer", runtime.clock.now())
+        crashed = leases.crashed_recently(runtime.database, "consumer", runtime.clock.now())
         self._assignments.assign(partitions, self._most if crashed else 0)
 
     def _on_revoked(self, partitions: Collection[Partition]) -> None:
@@ -294,7 +294,7 @@ class ConsumerGroup(Loop):
         runtime = self._runtime
         self._replay_at = now + runtime.policy.poll
         with runtime.database.session():
-            waiting = deadletters.to_replay(runtime.database, self._group, MAX_REPLAYS)
+            waiting = deadletters.events_to_replay(runtime.database, self._group, MAX_REPLAYS)
         for number, _, record in waiting:
             if record.partition.topic in self._handling and number not in self._replaying:
                 self._replaying.add(number)
@@ -304,7 +304,7 @@ class ConsumerGroup(Loop):
         def replay() -> None:
             self._handling[record.partition.topic].handle(record, suspect=True)
             with self._runtime.database.session(), self._runtime.database.transaction() as tx:
-                deadletters.replayed(tx, number)
+                deadletters.delete_replayed(tx, number)
 
         if not self.stopping.is_set():
             self._handle_until_done(replay, None)

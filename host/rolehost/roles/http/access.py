@@ -15,7 +15,7 @@ import falcon
 from rolehost.api.contributions import Authentication, Route
 from rolehost.api.http import bearer
 from rolehost.composition import Composition, Owned, access_of
-from rolehost.delivery.failures import without_ending
+from rolehost.delivery.failures import as_runtime_error
 from rolehost.loopback import names_loopback
 
 Admission = Callable[[Any], None]
@@ -74,7 +74,7 @@ def authenticated(authentication: Authentication) -> Admission:
             raise
         except BaseException as error:
             # For example SystemExit, which would end the process without a response.
-            raise without_ending(error) from error
+            raise as_runtime_error(error) from error
         if admitted is not True:
             raise falcon.HTTPUnauthorized(
                 description=authentication.refusal,

@@ -14,7 +14,7 @@ from typing import Any
 
 from structlog.contextvars import bind_contextvars
 
-from rolehost.delivery.failures import without_ending
+from rolehost.delivery.failures import as_runtime_error
 from rolehost.deployment.model import HttpSettings
 from rolehost.observe import logs
 from rolehost.observe.recorders import Recorders
@@ -116,7 +116,7 @@ class HostMiddleware:
             if isinstance(error, Exception):
                 raise
             # The server answers 500, or closes the connection if the response has begun.
-            raise without_ending(error) from error
+            raise as_runtime_error(error) from error
 
 
 def _request_id(scope: Scope) -> bytes:

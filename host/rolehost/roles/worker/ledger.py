@@ -25,7 +25,7 @@ from dramatiq.broker import Consumer, MessageProxy
 
 from rolehost import failpoints
 from rolehost.delivery.failures import describe
-from rolehost.delivery.ledger import OVER, ClaimedJob, Finish
+from rolehost.delivery.ledger import FINISHED, ClaimedJob, Finish
 from rolehost.delivery.runner import give_back
 from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.errors import StorageError, StorageUnavailable
@@ -146,7 +146,7 @@ class LedgerConsumer(Consumer):
             self._ready.extend(jobs)
             self._outstanding += len(jobs)
             self._offer_slots()
-        if any(end.state not in OVER for _, end in finished):
+        if any(end.state not in FINISHED for _, end in finished):
             self._runtime.wake([f"queue:{self._queue}"])
         return bool(jobs)
 
@@ -202,7 +202,7 @@ class LedgerConsumer(Consumer):
     def _has_work(self, now: int) -> bool:
         ledger = self._runtime.ledger
         due = ledger.next_due()
-        return (due is not None and due <= now) or ledger.ready(self._queue, self._actors)
+        return (due is not None and due <= now) or ledger.has_ready_jobs(self._queue, self._actors)
 
     def _room(self) -> int:
         """Return how many jobs to claim now: 0 while enough are claimed and not started.
@@ -267,7 +267,7 @@ class LedgerConsumer(Consumer):
         runtime = self._runtime
         try:
             with runtime.database.session():
-                self._cancels = runtime.ledger.cancelled(self._owner)
+                self._cancels = runtime.ledger.cancelled_jobs(self._owner)
         except StorageUnavailable as error:
             log.warning("cancelled jobs cannot be read", queue=self._queue, error=str(error))
         return self._cancels

@@ -14,7 +14,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 
-class Once:
+class Singletons:
     """The objects of one process by key: a name or a type. Thread-safe."""
 
     def __init__(self) -> None:
