@@ -205,7 +205,7 @@ def test_new_writes_the_next_file_to_be_filled_in(write: Write) -> None:
 def test_new_says_what_is_wrong_in_one_line(write: Write) -> None:
     from rolehost.errors import StartError
 
-    with pytest.raises(StartError, match="say what the migration does"):
+    with pytest.raises(StartError, match="name the change"):
         schema.new(write(), "?!")
     with pytest.raises(StartError, match="cannot be imported"):
         schema.new("no_such_package_anywhere", "x")
