@@ -62,14 +62,14 @@ def test_a_process_that_renews_just_before_it_is_given_up_keeps_what_it_holds(be
     presence.renew(me)
     assert leases.acquire(bench.database, bench.clock, "relay:0", me.id, 60) == 1
     bench.clock.forward(31)
-    look = leases.Presence.gone
+    dead_ids = leases.Presence.dead_ids
 
     def late(self):
-        gone = look(self)
+        gone = dead_ids(self)
         presence.renew(me)
         return gone
 
-    monkeypatch.setattr(leases.Presence, "gone", late)
+    monkeypatch.setattr(leases.Presence, "dead_ids", late)
     assert sweep.release_dead(runtime) == 0
     assert presence.live_ids() == [me.id]
     assert leases.acquire(bench.database, bench.clock, "relay:0", "other", 60) is None

@@ -20,7 +20,7 @@ Mutation = Callable[[], Any]
 
 def skip_the_inbox_mark() -> Any:
     """A handler's effects are committed without the mark that stops a duplicate."""
-    return mock.patch.object(EventScope, "opened", lambda self, work: None)
+    return mock.patch.object(EventScope, "on_open", lambda self, work: None)
 
 
 @contextmanager
@@ -144,7 +144,7 @@ def lease_without_looking_at_its_end() -> Any:
 def take_processes_for_dead_too_early() -> Any:
     """A process is given up half-way to the end of its lease."""
     return mock.patch.object(
-        leases, "lives", lambda host, pid, expires_at, now: expires_at >= now + 28_000
+        leases, "is_live", lambda host, pid, expires_at, now: expires_at >= now + 28_000
     )
 
 
