@@ -46,6 +46,6 @@ def test_a_schema_of_another_code_makes_unready_and_a_newer_one_is_told() -> Non
 
     assert asked() is None
     assert "newer" in str(asked(newer=("shop/0002_more",)))
-    for fault in ("missing", "changed", "beyond"):
+    for fault in ("missing", "changed", "too_new"):
         with pytest.raises(Unhealthy, match="shop/0001"):
             asked(**{fault: ("shop/0001_table",)})
