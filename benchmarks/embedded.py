@@ -19,6 +19,7 @@ def environment_of(folder: Path) -> dict[str, str]:
     return environment(folder) | {
         "ROLEHOST__EMBEDDED__PATH": str(folder / "rolehost.db"),
         "ROLEHOST__LOG__FORMAT": "json",
+        "PYTHONDONTWRITEBYTECODE": "",  # an installed host has bytecode; the first run writes it
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -102,7 +103,11 @@ class Context:
         from rolehost.composition import examine
 
         deployment, unreadable = self._read
-        return Examined(deployment, unreadable, *examine(deployment))
+        examined = Examined(deployment, unreadable, *examine(deployment))
+        if self.owns_process:
+            gc.freeze()
+            gc.enable()
+        return examined
 
     @property
     def composition(self) -> Composition:

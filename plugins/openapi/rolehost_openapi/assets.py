@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import importlib.metadata
 import importlib.util
-from functools import cache
+from functools import cache, cached_property
 from html import escape
 from pathlib import Path
 
@@ -49,9 +48,14 @@ class Assets:
             "start.js": _OWN / "start.js",
             "page.css": _OWN / "page.css",
         }
+
+    @cached_property
+    def version(self) -> str:
+        """Changes if one of the files changes."""
+        from importlib.metadata import version  # slow to import, and commands do not need it
+
         own = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(_OWN.iterdir())))
-        #: Changes if one of the files changes.
-        self.version = f"{importlib.metadata.version('offapi')}-{own.hexdigest()[:8]}"
+        return f"{version('offapi')}-{own.hexdigest()[:8]}"
 
     def find(self, version: str, name: str) -> Asset | None:
         """Return a file, or None if this version has no file of that name."""
