@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 from rolehost.api import Cache, Caching, CachingOptions, Secret, StorageUnavailable
-from rolehost.caching import Guard
+from rolehost.caching import CircuitBreaker
 from rolehost_embedded.cache import EmbeddedCache
 from rolehost_embedded.settings import EmbeddedSettings
 from rolehost_memcached.cache import MemcachedCache
@@ -90,7 +90,7 @@ def open_values(
     value_type: Any = Any,
     *,
     namespace: str = "test",
-    guard: Guard | None = None,
+    breaker: CircuitBreaker | None = None,
     recorder: Remembers | None = None,
     now: Callable[[], float] = lambda: 1000.0,
     chance: random.Random | None = None,
@@ -98,7 +98,7 @@ def open_values(
 ) -> Caching[Any]:
     """Make a namespace without a process of the host around it."""
     return Caching(
-        guard or Guard(cache, recorder),
+        breaker or CircuitBreaker(cache, recorder),
         namespace,
         value_type,
         CachingOptions(**{"ttl": 60, "invalidate_within": 0.0, **options}),

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from rolehost.api import Caching, StorageBusy, StorageError, StorageUnavailable
-from rolehost.caching import Guard
-from rolehost.caching.guard import FIRST_PAUSE, LONGEST_PAUSE
+from rolehost.caching import CircuitBreaker
+from rolehost.caching.breaker import FIRST_PAUSE, LONGEST_PAUSE
 from rolehost_testing.services import Server
 
 from tests.caching import kit
@@ -18,14 +18,14 @@ from tests.caching.kit import Failing, Remembers, open_values
 
 
 class Setting:
-    """A namespace over a cache that fails when told, and the guard's own clock."""
+    """A namespace over a cache that fails when told, and the breaker's own clock."""
 
     def __init__(self, **options: Any) -> None:
         self.cache = Failing()
         self.recorder = Remembers()
         self.clock = 0.0
-        self.guard = Guard(self.cache, self.recorder, clock=lambda: self.clock)
-        self.values: Caching[Any] = open_values(self.cache, guard=self.guard, **options)
+        self.breaker = CircuitBreaker(self.cache, self.recorder, clock=lambda: self.clock)
+        self.values: Caching[Any] = open_values(self.cache, breaker=self.breaker, **options)
 
     def mend(self) -> None:
         self.cache.mend()
@@ -105,10 +105,10 @@ def test_a_dead_server_is_asked_now_and_then_and_not_by_every_call() -> None:
 def test_calls_that_fail_together_make_the_pause_no_longer() -> None:
     here = Setting()
     for _ in range(20):
-        here.guard.failed("test", StorageUnavailable("away"))
+        here.breaker.failed("test", StorageUnavailable("away"))
     here.clock += FIRST_PAUSE
-    assert here.guard.admit()
-    assert not here.guard.admit(), "one probe at a time"
+    assert here.breaker.admit()
+    assert not here.breaker.admit(), "one probe at a time"
 
 
 def test_an_outage_is_logged_once_when_it_begins_and_once_when_it_is_over(
@@ -187,8 +187,8 @@ def test_a_server_that_stops_and_comes_back(name: str, start_server: Callable[..
     server = start_server(name)
     cache = getattr(kit, name)(server.url, "test")
     clock = [0.0]
-    guard = Guard(cache, clock=lambda: clock[0])
-    values = open_values(cache, guard=guard)
+    breaker = CircuitBreaker(cache, clock=lambda: clock[0])
+    values = open_values(cache, breaker=breaker)
     values.set("key", 1)
     assert values.get("key") == 1
     server.stop(immediate=True)

@@ -113,7 +113,7 @@ def test_a_value_of_another_type_or_format_is_a_counted_miss(cache: Cache) -> No
 def test_bytes_of_an_unknown_version_are_a_miss(cache: Cache, data: bytes) -> None:
     values = open_values(cache, Price)
     values.set("key", Price("1"))
-    cache.set(values._entries.place("key"), data)
+    cache.set(values._entries.full_key("key"), data)
     assert values.get("key") is None
 
 

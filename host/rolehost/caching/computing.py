@@ -29,10 +29,10 @@ T = TypeVar("T")
 
 #: Seconds between two checks for the value of another process, at first and in the end, apart
 #: from jitter.
-_FIRST_LOOK, _LAST_LOOK = 0.005, 0.1
+_FIRST_WAIT, _LONGEST_WAIT = 0.005, 0.1
 
 #: The largest value of -ln(1 - x) for a double below 1: 53 ln 2, rounded up.
-_FARTHEST = 37.0
+_LARGEST_LOG = 37.0
 
 
 @dataclass(slots=True, eq=False)
@@ -52,7 +52,7 @@ class Computation(Generic[T]):
     error: Exception | None = None
 
 
-class Computing(Generic[T]):
+class SingleFlight(Generic[T]):
     """The computations of one namespace. Thread-safe."""
 
     def __init__(
@@ -72,14 +72,14 @@ class Computing(Generic[T]):
 
     def fresh(self, entry: Entry[T]) -> bool:
         """Return whether a value is fresh; shortly before it expires, the result is random."""
-        if entry.ends is None:
+        if entry.expires_at is None:
             return True
         now = self._now()
-        ahead = entry.took * self._options.eagerness
+        ahead = entry.duration * self._options.eagerness
         # PERF: no random number if it could not change the result.
-        if now + _FARTHEST * ahead < entry.ends:
+        if now + _LARGEST_LOG * ahead < entry.expires_at:
             return True
-        return now - math.log(1.0 - self._chance.random()) * ahead < entry.ends
+        return now - math.log(1.0 - self._chance.random()) * ahead < entry.expires_at
 
     def run(self, wanted: Computation[T], entry: Entry[T] | None) -> T:
         """Return a value: a fresh one, or ``entry`` while another caller computes a fresh one."""
@@ -113,7 +113,7 @@ class Computing(Generic[T]):
     def _lead(self, wanted: Computation[T], entry: Entry[T] | None) -> T:
         wanted.prefix = self._prefix()
         lock = f"{wanted.prefix}!{digest(wanted.key)}" if self._shared and wanted.prefix else None
-        taken = lock is not None and self._take(lock)
+        taken = lock is not None and self._acquire(lock)
         if lock is not None and not taken:
             if entry is not None:
                 return self._serve(entry)
@@ -166,7 +166,7 @@ class Computing(Generic[T]):
         nothing: str | None = None
         return self._entries.attempt(self._entries.generation.prefix, nothing)
 
-    def _take(self, lock: str) -> bool:
+    def _acquire(self, lock: str) -> bool:
         patience = self._options.patience
         return self._entries.attempt(lambda: self._entries.cache.add(lock, b"", patience), True)
 
@@ -183,23 +183,23 @@ class Computing(Generic[T]):
     def _wait(self, key: str, lock: str) -> tuple[Entry[T] | None, bool]:
         """Return another process's value if it arrives in time, and whether the lock was taken."""
         deadline = time.monotonic() + self._options.patience
-        pause = _FIRST_LOOK
+        pause = _FIRST_WAIT
         while time.monotonic() < deadline:
             time.sleep(pause * (0.5 + self._chance.random()))
-            pause = min(2 * pause, _LAST_LOOK)
-            data, free = self._look(key, lock)
+            pause = min(2 * pause, _LONGEST_WAIT)
+            data, free = self._read_both(key, lock)
             entry = None if data is None else self._entries.readable(data)
             if entry is not None and self._unexpired(entry):
                 return entry, False
-            if free and self._take(lock):
+            if free and self._acquire(lock):
                 return None, True
         return None, False
 
-    def _look(self, key: str, lock: str) -> tuple[bytes | None, bool]:
+    def _read_both(self, key: str, lock: str) -> tuple[bytes | None, bool]:
         """Return the stored bytes, and whether the lock is free."""
 
         def read() -> tuple[bytes | None, bool]:
-            place = self._entries.place(key)
+            place = self._entries.full_key(key)
             found = self._entries.cache.get_many([place, lock])
             return found.get(place), lock not in found
 
@@ -207,11 +207,11 @@ class Computing(Generic[T]):
         return self._entries.attempt(read, away)
 
     def _newer(self, found: Entry[T], entry: Entry[T] | None) -> bool:
-        known = None if entry is None else (entry.ends, entry.took)
-        return (found.ends, found.took) != known and self._unexpired(found)
+        known = None if entry is None else (entry.expires_at, entry.duration)
+        return (found.expires_at, found.duration) != known and self._unexpired(found)
 
     def _unexpired(self, entry: Entry[T]) -> bool:
-        return entry.ends is None or entry.ends > self._now()
+        return entry.expires_at is None or entry.expires_at > self._now()
 
     def _adopt(self, wanted: Computation[T], entry: Entry[T]) -> T:
         data = self._entries.serializer.dump(entry.value)

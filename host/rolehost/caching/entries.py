@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Generic, TypeVar
 
-from rolehost.caching.guard import Guard
-from rolehost.caching.keys import LONGEST, Generation, digest, within
+from rolehost.caching.breaker import CircuitBreaker
+from rolehost.caching.keys import MAX_KEY_LENGTH, Generation, digest, within
 from rolehost.caching.options import CachingOptions
 from rolehost.caching.serializers import Entry, Serializer, Unreadable
 from rolehost.errors import CapabilityMissing, StorageError, StorageUnavailable
@@ -19,35 +19,39 @@ class Entries(Generic[T]):
     """The entries of a namespace. Thread-safe."""
 
     def __init__(
-        self, guard: Guard, namespace: str, serializer: Serializer[T], options: CachingOptions
+        self,
+        breaker: CircuitBreaker,
+        namespace: str,
+        serializer: Serializer[T],
+        options: CachingOptions,
     ) -> None:
-        self.cache = guard.cache
+        self.cache = breaker.cache
         self.namespace = namespace
         self.serializer = serializer
-        self.generation = Generation(guard.cache, namespace, options.invalidate_within)
+        self.generation = Generation(breaker.cache, namespace, options.invalidate_within)
         self._strict = options.strict
-        self._guard = guard
+        self._breaker = breaker
 
     def find(self, key: str) -> Entry[T] | None:
         """Return the entry of a key, fresh or not; counts failures only."""
-        guard = self._guard
+        breaker = self._breaker
         # PERF: attempt() without its closure, because every get comes here.
-        if guard.failing and not guard.admit():
-            return self._failed(guard.refusal(), None)
+        if breaker.failing and not breaker.admit():
+            return self._failed(breaker.unavailable(), None)
         try:
             data = self.cache.get(within(self.generation.prefix(), key))
         except StorageError as error:
-            guard.failed(self.namespace, error)
+            breaker.failed(self.namespace, error)
             return self._failed(error, None)
-        if guard.failing:
-            guard.succeeded()
+        if breaker.failing:
+            breaker.succeeded()
         return None if data is None else self.readable(data)
 
     def find_many(self, keys: Sequence[str]) -> dict[str, Entry[T]]:
         """Return the entries of several keys, fresh or not; counts failures only."""
 
         def read() -> dict[str, bytes]:
-            places = {self.place(key): key for key in keys}
+            places = {self.full_key(key): key for key in keys}
             return {places[place]: data for place, data in self.cache.get_many(places).items()}
 
         nothing: dict[str, bytes] = {}
@@ -89,7 +93,7 @@ class Entries(Generic[T]):
 
         self.attempt(write, None, outcome="dropped", replaces=prefix is None)
 
-    def place(self, key: str) -> str:
+    def full_key(self, key: str) -> str:
         """Return the key in the cache; raise StorageError if the generation cannot be read."""
         return within(self.generation.prefix(), key)
 
@@ -106,20 +110,20 @@ class Entries(Generic[T]):
 
         ``replaces``: if the call is lost, the cache has outdated values. ``strict``: raise instead.
         """
-        guard = self._guard
-        if guard.failing and not guard.admit():
-            return self._failed(guard.refusal(), otherwise, outcome, replaces, strict)
+        breaker = self._breaker
+        if breaker.failing and not breaker.admit():
+            return self._failed(breaker.unavailable(), otherwise, outcome, replaces, strict)
         try:
             answer = call()
         except CapabilityMissing:
-            guard.succeeded()
+            breaker.succeeded()
             raise
         except StorageError as error:
-            guard.failed(self.namespace, error)
+            breaker.failed(self.namespace, error)
             lost = replaces and isinstance(error, StorageUnavailable)
             return self._failed(error, otherwise, outcome, lost, strict)
-        if guard.failing:
-            guard.succeeded()
+        if breaker.failing:
+            breaker.succeeded()
         return answer
 
     def _failed(
@@ -132,14 +136,14 @@ class Entries(Generic[T]):
     ) -> R:
         self.count(outcome)
         if lost:
-            self.generation.distrust()
+            self.generation.invalidate_later()
         if strict or self._strict:
             raise error
         return otherwise
 
     def count(self, outcome: str, count: int = 1) -> None:
         """Count values with an outcome of :meth:`rolehost.api.Recorder.cache`."""
-        self._guard.count(self.namespace, outcome, count)
+        self._breaker.count(self.namespace, outcome, count)
 
     def tags(self, tags: Collection[str]) -> list[str]:
         """Return tags as the cache names them, or raise CapabilityMissing."""
@@ -151,4 +155,4 @@ class Entries(Generic[T]):
 
     def _tag(self, tag: str) -> str:
         name = f"{self.namespace}:{tag}"
-        return name if len(name) <= LONGEST and tag.isprintable() else digest(name)
+        return name if len(name) <= MAX_KEY_LENGTH and tag.isprintable() else digest(name)

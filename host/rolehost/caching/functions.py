@@ -8,7 +8,7 @@ import typing
 from collections.abc import Callable
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, Unpack, cast
 
-from rolehost.caching.keys import check_namespace, namespace_of, of_arguments
+from rolehost.caching.keys import check_namespace, key_of_arguments, namespace_of
 from rolehost.caching.options import CachingKeywords, CachingOptions
 from rolehost.caching.values import Caching
 
@@ -54,8 +54,8 @@ class CachedFunction(Generic[P, T]):
         self.namespace = namespace
         self.options = options
         self._function = function
-        self._given_type = value_type
-        self._own_key = key
+        self._value_type = value_type
+        self._key_function = key
 
     def __call__(self, services: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Return the cached result, or call the function and cache its result."""
@@ -74,15 +74,15 @@ class CachedFunction(Generic[P, T]):
         Raises:
             TypeError: they do not fit the signature, or one of them cannot be part of a key.
         """
-        if self._own_key is not None:
-            return self._own_key(*args, **kwargs)
+        if self._key_function is not None:
+            return self._key_function(*args, **kwargs)
         given: tuple[Any, ...] = args
         if kwargs or len(args) != self._plain:
             bound = self._signature.bind(*args, **kwargs)
             bound.apply_defaults()
             given = tuple(bound.arguments.values())
         try:
-            return of_arguments(given)
+            return key_of_arguments(given)
         except TypeError as error:
             raise TypeError(
                 f"an argument of {self.namespace} cannot be part of a key ({error}); say how:"
@@ -96,8 +96,8 @@ class CachedFunction(Generic[P, T]):
     @functools.cached_property
     def _type(self) -> Any:
         """The type of the results; resolved late, because it may be defined after the function."""
-        if self._given_type is not None:
-            return self._given_type
+        if self._value_type is not None:
+            return self._value_type
         # Do not resolve the others: they may name types imported under TYPE_CHECKING.
         annotation = inspect.get_annotations(self._function).get("return", Any)
         holder = type("Holder", (), {"__annotations__": {"return": annotation}})
@@ -154,8 +154,8 @@ def _without_services(function: Callable[..., Any]) -> inspect.Signature:
     kinds = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
     if any(kind(function) for kind in kinds):
         raise TypeError(
-            f"{function.__qualname__} is a coroutine or generator function: keep the result of a"
-            " plain one, called in a thread"
+            f"{function.__qualname__} is a coroutine or generator function: cache a plain"
+            " function, and call it in a thread"
         )
     signature = inspect.signature(function)
     names = list(signature.parameters.values())

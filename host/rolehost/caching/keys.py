@@ -15,7 +15,7 @@ import msgspec
 from rolehost.storage import Cache
 
 #: Most characters of a key of the storage kind ``cache``.
-LONGEST = 200
+MAX_KEY_LENGTH = 200
 #: At most 80 characters, which leaves room for the rest of a key.
 _NAMESPACE = re.compile(r"[A-Za-z0-9._/<>-]{1,80}")
 #: Types of arguments whose ``repr`` shows value and type.
@@ -44,12 +44,12 @@ def within(prefix: str, key: str) -> str:
     """
     if not key:
         raise ValueError("a key must not be empty")
-    if len(prefix) + len(key) < LONGEST and key.isprintable():
+    if len(prefix) + len(key) < MAX_KEY_LENGTH and key.isprintable():
         return f"{prefix}={key}"
     return f"{prefix}#{digest(key)}"
 
 
-def of_arguments(arguments: Sequence[Any]) -> str:
+def key_of_arguments(arguments: Sequence[Any]) -> str:
     """Return a key for the arguments of a call; equal values of different types differ.
 
     Plain arguments stay readable. All others (lists, dicts, sets, dates, Structs, dataclasses) are
@@ -90,13 +90,13 @@ class Generation:
         self._lock = threading.Lock()
         self._prefix = ""
         self._until = 0.0
-        self._distrusted = False
+        self._invalidate_next = False
 
     def prefix(self) -> str:
         """Return the key prefix of the current generation."""
         if time.monotonic() >= self._until:
             with self._lock:
-                if self._distrusted:
+                if self._invalidate_next:
                     self._begin()
                 elif time.monotonic() >= self._until:
                     self._remember(self._read())
@@ -107,16 +107,16 @@ class Generation:
         with self._lock:
             self._begin()
 
-    def distrust(self) -> None:
+    def invalidate_later(self) -> None:
         """Begin a new generation before the next use, because a write was lost."""
         with self._lock:
-            self._distrusted = True
+            self._invalidate_next = True
             self._until = 0.0
 
     def _begin(self) -> None:
         fresh = secrets.token_hex(4)
         self._cache.set(self._key, fresh.encode())
-        self._distrusted = False
+        self._invalidate_next = False
         self._remember(fresh)
 
     def _read(self) -> str:

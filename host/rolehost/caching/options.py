@@ -63,4 +63,4 @@ class CachingOptions(msgspec.Struct, frozen=True, kw_only=True):
         if self.none_ttl is not None and not self.none_ttl >= 0:
             raise ValueError(f"none_ttl must not be negative: {self.none_ttl}")
         if self.patience == 0:
-            raise ValueError("patience must be positive: the lock of a computation ends after it")
+            raise ValueError("patience must be positive: it is the lock's time-out")

@@ -1,10 +1,10 @@
 """Encoding of cached values as bytes.
 
 An entry is ``FORMAT payload``; ``FORMAT`` is one byte. A computed entry is
-``FORMAT+16 end took payload``: the time until which it is fresh (seconds since the epoch, double)
-and the duration of the computation (seconds, float), both big-endian. An integer is stored as
-decimal text, so that the cache can increment it. If the format is unknown or the payload has
-another type, another version of the program wrote the entry.
+``FORMAT+16 expires_at duration payload``: the time until which it is fresh (seconds since the
+epoch, double) and the duration of the computation (seconds, float), both big-endian. An integer is
+stored as decimal text, so that the cache can increment it. If the format is unknown or the payload
+has another type, another version of the program wrote the entry.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class Entry(NamedTuple, Generic[T]):
 
     value: T
     #: Time until which it is fresh, seconds since the epoch; None if it is not stored.
-    ends: float | None
+    expires_at: float | None
     #: Duration of the computation in seconds; 0.0 if it is not stored.
-    took: float
+    duration: float
 
 
 # PERF: a call of the class takes three times as long, and every get makes an entry.
@@ -63,9 +63,9 @@ class Serializer(Generic[T]):
             return str(value).encode()
         return self._head + self._encode(value)
 
-    def dump_computed(self, value: T, ends: float, took: float) -> bytes:
+    def dump_computed(self, value: T, expires_at: float, duration: float) -> bytes:
         """Return the entry for a computed value, with its times."""
-        head = bytes([self._mark + _COMPUTED]) + _TIMES.pack(ends, took)
+        head = bytes([self._mark + _COMPUTED]) + _TIMES.pack(expires_at, duration)
         return head + self._encode(value)
 
     def load(self, data: bytes) -> Entry[T]:
@@ -76,8 +76,10 @@ class Serializer(Generic[T]):
                 plain: Entry[T] = _entry(Entry, (self._decode(data[1:]), None, 0.0))
                 return plain
             if mark == self._mark + _COMPUTED:
-                ends, took = _TIMES.unpack_from(data, 1)
-                computed: Entry[T] = _entry(Entry, (self._decode(data[_HEAD:]), ends, took))
+                expires_at, duration = _TIMES.unpack_from(data, 1)
+                computed: Entry[T] = _entry(
+                    Entry, (self._decode(data[_HEAD:]), expires_at, duration)
+                )
                 return computed
             if mark in _DECIMAL:
                 number: Any = msgspec.convert(int(data), self._type)

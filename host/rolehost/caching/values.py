@@ -8,9 +8,9 @@ from typing import Any, Generic, TypeVar, overload
 
 from msgspec import UNSET, UnsetType
 
-from rolehost.caching.computing import Computation, Computing
+from rolehost.caching.breaker import CircuitBreaker
+from rolehost.caching.computing import Computation, SingleFlight
 from rolehost.caching.entries import Entries
-from rolehost.caching.guard import Guard
 from rolehost.caching.keys import check_namespace
 from rolehost.caching.options import CachingOptions
 from rolehost.caching.serializers import Serializer
@@ -37,7 +37,7 @@ class Caching(Generic[T]):
     :meth:`rolehost.api.Services.caching` returns one.
 
     Args:
-        guard: the cache of this process.
+        breaker: the cache of this process.
         namespace: name of the namespace, the same in every process that shares the values.
         value_type: type of the values. They are decoded as this type, but not checked when
             stored.
@@ -48,7 +48,7 @@ class Caching(Generic[T]):
 
     def __init__(
         self,
-        guard: Guard,
+        breaker: CircuitBreaker,
         namespace: str,
         value_type: Any,
         options: CachingOptions,
@@ -59,11 +59,11 @@ class Caching(Generic[T]):
         check_namespace(namespace)
         self.namespace = namespace
         self.options = options
-        self._cache = guard.cache
+        self._cache = breaker.cache
         self._serializer: Serializer[T] = Serializer(options.serializer, value_type)
-        self._entries: Entries[T] = Entries(guard, namespace, self._serializer, options)
+        self._entries: Entries[T] = Entries(breaker, namespace, self._serializer, options)
         self._now = now
-        self._computing: Computing[T] = Computing(self._entries, options, now, chance)
+        self._flights: SingleFlight[T] = SingleFlight(self._entries, options, now, chance)
 
     @overload
     def get(self, key: str) -> T | None: ...
@@ -72,7 +72,7 @@ class Caching(Generic[T]):
     def get(self, key: str, default: Any = None) -> Any:
         """Return the value, or ``default`` if there is no value or it is not fresh."""
         entry = self._entries.find(key)
-        if entry is None or (entry.ends is not None and entry.ends <= self._now()):
+        if entry is None or (entry.expires_at is not None and entry.expires_at <= self._now()):
             self._entries.count("miss")
             return default
         self._entries.count("hit")
@@ -101,13 +101,13 @@ class Caching(Generic[T]):
         """
         data, lifetime = self._serializer.dump(value), self._ttl(ttl)
         return self._entries.attempt(
-            lambda: self._cache.add(self._entries.place(key), data, lifetime), False, strict=True
+            lambda: self._cache.add(self._entries.full_key(key), data, lifetime), False, strict=True
         )
 
     def delete(self, key: str) -> bool:
         """Remove a value; return whether there was one."""
         return self._entries.attempt(
-            lambda: self._cache.delete(self._entries.place(key)),
+            lambda: self._cache.delete(self._entries.full_key(key)),
             False,
             outcome="dropped",
             replaces=True,
@@ -120,7 +120,7 @@ class Caching(Generic[T]):
         values = {
             key: entry.value
             for key, entry in self._entries.find_many(wanted).items()
-            if entry.ends is None or entry.ends > now
+            if entry.expires_at is None or entry.expires_at > now
         }
         if values:
             self._entries.count("hit", len(values))
@@ -134,7 +134,7 @@ class Caching(Generic[T]):
         lifetime = self._ttl(ttl)
 
         def write() -> None:
-            placed = {self._entries.place(key): data for key, data in written.items()}
+            placed = {self._entries.full_key(key): data for key, data in written.items()}
             try:
                 self._cache.set_many(placed, lifetime)
             except StorageUnavailable:
@@ -158,7 +158,7 @@ class Caching(Generic[T]):
         """
         lifetime = self._ttl(ttl)
         return self._entries.attempt(
-            lambda: self._cache.incr(self._entries.place(key), by, lifetime), 0, strict=True
+            lambda: self._cache.incr(self._entries.full_key(key), by, lifetime), 0, strict=True
         )
 
     def touch(self, key: str, ttl: TTL = UNSET) -> bool:
@@ -168,7 +168,9 @@ class Caching(Generic[T]):
         """
         lifetime = self._ttl(ttl)
         return self._entries.attempt(
-            lambda: self._cache.touch(self._entries.place(key), lifetime), False, outcome="dropped"
+            lambda: self._cache.touch(self._entries.full_key(key), lifetime),
+            False,
+            outcome="dropped",
         )
 
     def get_or_compute(
@@ -201,10 +203,10 @@ class Caching(Generic[T]):
         if tags:
             self._entries.tags(tags)  # refused before anything is computed
         entry = self._entries.find(key)
-        if entry is not None and self._computing.fresh(entry):
+        if entry is not None and self._flights.fresh(entry):
             self._entries.count("hit")
             return entry.value
-        return self._computing.run(Computation(key, compute, self._ttl(ttl), tags), entry)
+        return self._flights.run(Computation(key, compute, self._ttl(ttl), tags), entry)
 
     def invalidate(self) -> None:
         """Forget every value of the namespace, in one call.

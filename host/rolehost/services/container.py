@@ -15,7 +15,7 @@ from rolehost.api.metrics import Metric
 from rolehost.api.observe import Statistics
 from rolehost.api.services import Clock, Job, Services, UnitOfWork
 from rolehost.api.settings import Settings
-from rolehost.caching import Caching, CachingKeywords, CachingOptions, Guard
+from rolehost.caching import Caching, CachingKeywords, CachingOptions, CircuitBreaker
 from rolehost.composition.model import Composition
 from rolehost.composition.topology import actor_of
 from rolehost.delivery import statistics
@@ -154,9 +154,11 @@ class ProcessServices:
         """Like :meth:`caching`, with an options object."""
         known = self._cachings.get(namespace)
         if known is None:
-            guard = self.singletons.get("guard", lambda: Guard(self.cache, self.recorders))
+            breaker = self.singletons.get(
+                "breaker", lambda: CircuitBreaker(self.cache, self.recorders)
+            )
             made: Caching[Any] = Caching(
-                guard,
+                breaker,
                 namespace,
                 value_type,
                 options,

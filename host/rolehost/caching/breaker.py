@@ -27,7 +27,7 @@ class CacheRecorder(Protocol):
         """See :meth:`rolehost.api.Recorder.cache`."""
 
 
-class Guard:
+class CircuitBreaker:
     """A circuit breaker: allows every call while the cache answers, else only probes.
 
     After a failure no calls are made for a pause. The first call after the pause is the probe. If
@@ -48,11 +48,11 @@ class Guard:
         self._clock = clock
         self._lock = threading.Lock()
         self._pause = FIRST_PAUSE
-        self._closed_until = 0.0
+        self._paused_until = 0.0
         self._probing = False
         self._since = 0.0
         self._reason = ""
-        self._spared = 0
+        self._skipped = 0
         self._quiet_until: dict[str, float] = {}
 
     def admit(self) -> bool:
@@ -61,11 +61,11 @@ class Guard:
             return True
         with self._lock:
             now = self._clock()
-            if now < self._closed_until:
-                self._spared += 1
+            if now < self._paused_until:
+                self._skipped += 1
                 return False
             # No other call is a probe while this one may wait for its time-out.
-            self._probing, self._closed_until = True, now + LONGEST_PAUSE
+            self._probing, self._paused_until = True, now + LONGEST_PAUSE
             return True
 
     def succeeded(self) -> None:
@@ -74,8 +74,8 @@ class Guard:
             if not self.failing:
                 return
             self.failing = self._probing = False
-            seconds, spared = self._clock() - self._since, self._spared
-        log.warning("the cache is back after %.1f s; %d calls were not made", seconds, spared)
+            seconds, skipped = self._clock() - self._since, self._skipped
+        log.warning("the cache is back after %.1f s; %d calls were not made", seconds, skipped)
 
     def failed(self, namespace: str, error: StorageError) -> None:
         """Record a failure.
@@ -87,7 +87,7 @@ class Guard:
         if isinstance(error, StorageBusy):
             self._pause_again()
         elif isinstance(error, StorageUnavailable):
-            self._away(error)
+            self._on_outage(error)
             return
         else:
             self.succeeded()  # it did answer
@@ -98,25 +98,27 @@ class Guard:
             self._quiet_until[namespace] = now + _QUIET
         log.warning("the cache refuses a call of the namespace %s: %s", namespace, error)
 
-    def refusal(self) -> StorageUnavailable:
+    def unavailable(self) -> StorageUnavailable:
         """Return the error for a call that is not made."""
-        return StorageUnavailable(f"the cache did not answer lately: {self._reason}")
+        return StorageUnavailable(f"the cache is unavailable: {self._reason}")
 
     def count(self, namespace: str, outcome: str, count: int = 1) -> None:
         """Count values of a namespace with an outcome of :meth:`rolehost.api.Recorder.cache`."""
         if self.recorder is not None:
             self.recorder.cache(namespace, outcome, count)
 
-    def _away(self, error: StorageError) -> None:
+    def _on_outage(self, error: StorageError) -> None:
         with self._lock:
             self._reason = str(error)
             first = not self.failing
             if first:
-                self.failing, self._since, self._spared = True, self._clock(), 0
+                self.failing, self._since, self._skipped = True, self._clock(), 0
                 self._pause = FIRST_PAUSE
-                self._closed_until = self._since + self._pause
+                self._paused_until = self._since + self._pause
         if first:
-            log.warning("the cache is away, reads are misses and writes are dropped: %s", error)
+            log.warning(
+                "the cache is unavailable, reads are misses and writes are dropped: %s", error
+            )
         else:
             self._pause_again()
 
@@ -126,4 +128,4 @@ class Guard:
             if self._probing:
                 self._probing = False
                 self._pause = min(2 * self._pause, LONGEST_PAUSE)
-                self._closed_until = self._clock() + self._pause
+                self._paused_until = self._clock() + self._pause
