@@ -272,5 +272,5 @@ def outcomes(servers: str, count: int, generated: frozenset[str]) -> int:
 def assert_alive(running: Fleet) -> None:
     """Assert that no supervisor restarted a process."""
     for member in running:
-        again = [line for line in member.host.output.splitlines() if "starting it again" in line]
+        again = [line for line in member.host.output.splitlines() if "restarting in" in line]
         assert not again, again

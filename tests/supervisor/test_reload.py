@@ -124,7 +124,7 @@ def test_a_process_that_cannot_start_rolls_back_the_processes_before_it() -> Non
         running.seen.clear()
         result = running.reload(planned(HTTP, WORKER), behave=behave)
         assert (result["outcome"], result["status"]) == ("rolled back", 1)
-        assert result["words"].startswith("http.0 no such thing; the old deployment runs again")
+        assert result["message"].startswith("http.0 no such thing; the old deployment runs again")
         running.until("reload: rolled back")
         assert events(running, "runs", "told to stop") == [
             ("runs", "worker.0"),
@@ -143,7 +143,7 @@ def test_a_process_that_is_never_ready_is_killed_and_nothing_changes() -> None:
     with supervised(WORKER) as running:
         old = ready(running)
         result = running.reload(planned(WORKER, start_timeout=0.3), behave=behave)
-        assert result["words"].startswith("worker.0 was not ready in 0.3 s")
+        assert result["message"].startswith("worker.0 was not ready in 0.3 s")
         running.term()
         assert old["worker.0"] in {
             line["pid"] for line in running.rest() if line["event"] == "ended"
@@ -157,7 +157,7 @@ def test_a_process_that_dies_in_a_rollback_is_restarted_until_it_lives() -> None
         ready(running)
         new = {**NEW, "http.0": {"exits": {"status": 4}}}
         assert running.reload(planned(HTTP, WORKER), behave=new)["outcome"] == "rolled back"
-        running.until("worker.0 exited with status 1; starting it again")
+        running.until("worker.0 exited with status 1; restarting in")
         assert running.until("worker.0 is ready")["pid"]
         running.term()
         running.rest()
@@ -195,7 +195,7 @@ def test_a_second_reload_is_refused_while_one_runs() -> None:
         first = running.ask()
         running.until("checks")
         result = running.ask().result()
-        assert (result["status"], result["words"]) == (1, "another reload is running")
+        assert (result["status"], result["message"]) == (1, "another reload is running")
         first.found.close()
 
 
@@ -204,7 +204,7 @@ def test_a_check_that_does_not_end_is_killed() -> None:
         ready(running)
         result = running.reload(planned(WORKER), hangs=True)
         assert (result["outcome"], result["status"]) == ("refused", 1)
-        assert "without an answer" in result["words"]
+        assert "without an answer" in result["message"]
         assert running.reload(planned(WORKER))["outcome"] == "reloaded"
 
 
@@ -237,7 +237,7 @@ def test_everything_drains_when_it_is_stopped_during_a_reload() -> None:
         running.until(lambda line: line["event"] == "runs" and line["child"] == "http.0")
         new = running.pids()
         running.term()
-        assert asked.result()["words"] == "the supervisor was stopped"
+        assert asked.result()["message"] == "the supervisor was stopped"
         ended = {line["pid"] for line in running.rest() if line["event"] == "ended"}
         assert ended == {old["http.0"], new["worker.0"]}
         assert running.status() == 0
@@ -260,8 +260,8 @@ def test_post_migrations_are_applied_after_the_older_processes() -> None:
         ready(running)
         result = running.reload(
             planned(WORKER),
-            later=True,
-            living=["worker.0.1-5-ab"],
+            post_pending=True,
+            running=["worker.0.1-5-ab"],
             migrated=["pre"],
             after={},
         )
@@ -274,10 +274,10 @@ def test_post_migrations_are_applied_after_the_older_processes() -> None:
 def test_post_migrations_that_fail_are_reported() -> None:
     with supervised(WORKER) as running:
         ready(running)
-        after = {"status": 4, "words": "the database is away"}
-        result = running.reload(planned(WORKER), later=True, living=[], after=after)
+        after = {"status": 4, "message": "the database is away"}
+        result = running.reload(planned(WORKER), post_pending=True, running=[], after=after)
         assert result["status"] == 0
-        assert result["words"].endswith("were not applied: the database is away")
+        assert result["message"].endswith("were not applied: the database is away")
 
 
 def test_it_can_be_stopped_during_post_migrations(
@@ -289,13 +289,13 @@ def test_it_can_be_stopped_during_post_migrations(
         ready(running)
         first.close()
         second.close()
-        after = {"later": True, "living": [], "after": {"hangs": True}}
+        after = {"post_pending": True, "running": [], "after": {"hangs": True}}
         running.offer(planned(HTTP, bind=later), **after)
         asked = running.ask()
         running.until("http.0 exited")
         running.until("checks")
         running.term()
-        assert asked.result()["words"] == "the supervisor was stopped"
+        assert asked.result()["message"] == "the supervisor was stopped"
         running.rest()
         assert running.status() == 0
 
@@ -362,8 +362,8 @@ def test_an_address_that_cannot_be_bound_changes_nothing(listeners: list[socket.
         ready(running)
         result = running.reload(planned(HTTP, bind=name_of(second)))
         assert (result["outcome"], result["status"]) == ("refused", 4)
-        assert f"cannot listen on {name_of(second)}: the address is in use" in result["words"]
-        assert f"the old address {bind} stays in use until the end" in result["words"]
+        assert f"cannot listen on {name_of(second)}: the address is in use" in result["message"]
+        assert f"the old address {bind} stays in use until the end" in result["message"]
 
 
 def test_the_role_that_listens_can_come_and_go(listeners: list[socket.socket]) -> None:

@@ -179,7 +179,7 @@ def test_a_role_that_was_named_must_exist(folder: Path) -> None:
         host.write('"embedded"')
         result = host.reloaded()
         assert (result["outcome"], result["status"]) == ("refused", 5)
-        assert "has no role worker" in result["words"]
+        assert "has no role worker" in result["message"]
 
 
 def test_it_lists_the_running_supervisors(folder: Path) -> None:

@@ -48,7 +48,7 @@ def test_a_reload_is_refused_if_no_process_can_be_started_to_check(
     assert begun.resume(None) is None
     result = progress[-1]["result"]
     assert (result["outcome"], result["status"]) == ("refused", 4)
-    assert "no process can be started to check" in result["words"]
+    assert "no process can be started to check" in result["message"]
 
 
 def test_the_result_says_why_post_migrations_were_not_applied(
@@ -56,12 +56,12 @@ def test_the_result_says_why_post_migrations_were_not_applied(
 ) -> None:
     monkeypatch.setattr(Check, "allowed", 1)
     assert isinstance(begun.resume(None), Check)
-    step = begun.resume({"status": 0, "plan": PLAN.to_json(), "later": True, "living": []})
+    step = begun.resume({"status": 0, "plan": PLAN.to_json(), "post_pending": True, "running": []})
     assert isinstance(step, Replacement)
     assert begun.resume("") is None
     result = progress[-1]["result"]
     assert (result["outcome"], result["status"]) == ("reloaded", 0)
-    assert "post were not applied: Resource temporarily unavailable" in result["words"]
+    assert "post were not applied: Resource temporarily unavailable" in result["message"]
 
 
 def test_workers_are_replaced_before_http_and_processes_without_a_successor_go_last() -> None:

@@ -29,7 +29,7 @@ def test_a_deployment_is_read_again_as_it_was(deployment: Path) -> None:
         deployment.with_name(file).unlink()
     try:
         for _ in range(2):
-            again = load(deployment, sources=Sources.kept(number))
+            again = load(deployment, sources=Sources.from_descriptor(number))
             assert (again.host, again.plugins) == (before.host, before.plugins)
             assert again.sections["mine"]["token"] == Secret("hidden")
     finally:

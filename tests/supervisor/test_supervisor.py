@@ -65,7 +65,7 @@ def test_the_delay_doubles_with_each_death_in_a_row_up_to_its_bound() -> None:
         delays = [
             line["event"].rsplit(" ", 2)[1]
             for line in running.seen
-            if "starting it again" in line["event"]
+            if "restarting in" in line["event"]
         ]
         assert delays == ["0.01", "0.02", "0.04", "0.05", "0.05"]
 
@@ -75,7 +75,7 @@ def test_a_process_that_was_stable_starts_again_with_the_first_delay() -> None:
         running.until("rolehost is ready")
         for _ in range(3):
             os.kill(running.pids()["worker.0"], signal.SIGKILL)
-            assert running.until("worker.0 was killed")["event"].endswith("again in 0.01 s")
+            assert running.until("worker.0 was killed")["event"].endswith("restarting in 0.01 s")
             running.until("worker.0 is ready")
 
 
@@ -113,7 +113,7 @@ def test_a_second_signal_ends_everything_at_once() -> None:
         running.until("told to stop")
         # Not SIGINT: what runs in the background of a shell ignores that.
         running.term()
-        running.until("SIGTERM again: killing what is left")
+        running.until("SIGTERM again: killing the remaining processes")
         running.rest()
         assert running.status() == 1
         wait_for_death(*pids.values())
@@ -134,7 +134,7 @@ def test_a_first_start_that_cannot_succeed_stops_everything_with_its_status(stat
     with supervised(WORKERS, HTTP, behave=behave) as running:
         running.rest()
         assert running.status() == status
-        assert not any("starting it again" in line["event"] for line in running.seen)
+        assert not any("restarting in" in line["event"] for line in running.seen)
         wait_for_death(*running.pids().values())
 
 
@@ -168,8 +168,8 @@ def test_a_later_start_that_cannot_succeed_is_tried_again() -> None:
     with supervised(HTTP, behave=behave) as running:
         running.until("rolehost is ready")
         os.kill(running.pids()["http.0"], signal.SIGKILL)
-        running.until("http.0 exited with status 4; starting it again in 0.02 s")
-        running.until("http.0 exited with status 4; starting it again in 0.04 s")
+        running.until("http.0 exited with status 4; restarting in 0.02 s")
+        running.until("http.0 exited with status 4; restarting in 0.04 s")
         running.until("http.0 is ready")
 
 
@@ -178,7 +178,7 @@ def test_a_child_that_never_gets_ready_is_killed_and_started_again() -> None:
         HTTP, RolePlan("worker", 1), behave={"worker.0": {"silent": True}}, start_timeout=2.0
     ) as running:
         running.until("worker.0 was not ready in 2 s: killing it")
-        running.until("worker.0 was killed by SIGKILL; starting it again")
+        running.until("worker.0 was killed by SIGKILL; restarting in")
         again = running.until(lambda line: line.get("incarnation") == 2 and "child" in line)
         assert again["child"] == "worker.0"
         assert not any(line["event"].startswith("rolehost is ready") for line in running.seen)

@@ -47,7 +47,7 @@ def reload(context: Context, pid: int | None, timeout: float, as_json: bool) -> 
     if as_json:
         document(result)
     else:
-        _tell(result)
+        _print_result(result)
     return int(result["status"])
 
 
@@ -72,12 +72,12 @@ def _chosen(
 
 def _followed(supervisor: RunningSupervisor, timeout: float, *, quiet: bool) -> dict[str, Any]:
     try:
-        for told in supervisor.reload(timeout):
-            if "result" in told:
-                result: dict[str, Any] = told["result"]
+        for update in supervisor.reload(timeout):
+            if "result" in update:
+                result: dict[str, Any] = update["result"]
                 return result
             if not quiet:
-                click.echo(_progress(told), err=True)
+                click.echo(_progress(update), err=True)
     except TimeoutError:
         raise RolehostError(
             f"the reload continues, but there was no progress for {timeout:g} s; the log of the"
@@ -90,28 +90,28 @@ def _followed(supervisor: RunningSupervisor, timeout: float, *, quiet: bool) -> 
     raise RolehostError(f"the supervisor {supervisor.pid} ended before the reload was complete")
 
 
-def _progress(told: dict[str, Any]) -> str:
-    if "accepted" in told:
-        return f"{told['accepted']} is valid; replacing {told['of']} processes"
-    if "failed" in told:
-        return f"{told['failed']}; rolling back to the previous deployment"
-    return f"{told['done']}/{told['of']} {told['process']}"
+def _progress(update: dict[str, Any]) -> str:
+    if "accepted" in update:
+        return f"{update['accepted']} is valid; replacing {update['of']} processes"
+    if "failed" in update:
+        return f"{update['failed']}; rolling back to the previous deployment"
+    return f"{update['done']}/{update['of']} {update['process']}"
 
 
-def _tell(result: dict[str, Any]) -> None:
+def _print_result(result: dict[str, Any]) -> None:
     found = [Problem(**problem) for problem in result.get("problems", ())]
     if found:
         problems(found)
         click.echo("\nNothing was changed; the running deployment continues.", err=True)
     elif result["status"]:
-        click.echo(f"rolehost: {result['outcome']}: {result['words']}", err=True)
+        click.echo(f"rolehost: {result['outcome']}: {result['message']}", err=True)
     else:
         click.echo(f"reloaded in {result['seconds']:g} s: {' '.join(result['roles'])}")
         for name, label in LABELS.items():
             if result[name]:
                 click.echo(f"{label} {', '.join(result[name])}")
-        if result["words"]:
-            click.echo(result["words"], err=True)
+        if result["message"]:
+            click.echo(result["message"], err=True)
 
 
 #: Key of the result → label, in the order of the output.

@@ -29,7 +29,7 @@ def run(context: Context, only: tuple[str, ...]) -> int:
     deployment.migrate = "check", they are an error. TERM or Ctrl-C drains and stops; a second
     one stops at once.
     """
-    began = time.monotonic()
+    started_at = time.monotonic()
     composition = context.composition
     for role in only:
         if role not in composition.roles:
@@ -43,7 +43,7 @@ def run(context: Context, only: tuple[str, ...]) -> int:
         arguments = _same_deployment(context)
         if not _migrated(composition):
             arguments.append(MIGRATE)
-        plan = ProcessPlan.of(composition, arguments, only=only, began=began)
+        plan = ProcessPlan.of(composition, arguments, only=only, started_at=started_at)
         sources = anonymous_file()
         context.sources.write(sources)
         plan = plan._replace(

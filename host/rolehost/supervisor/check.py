@@ -49,7 +49,7 @@ class CheckProcess:
     def read(self) -> dict[str, Any] | None:
         """Return its answer, or None if the answer is not complete.
 
-        ``status`` is the exit status of the command; if it is not 0, ``problems`` or ``words``
+        ``status`` is the exit status of the command; if it is not 0, ``problems`` or ``message``
         has the reason.
         """
         try:
@@ -64,8 +64,8 @@ class CheckProcess:
         try:
             answer: dict[str, Any] = json.loads(self._answer.removeprefix(COMPOSED))
         except ValueError:
-            words = "the process that checks the new deployment ended without an answer"
-            return {"status": EXIT_FAILED, "words": words}
+            message = "the process that checks the new deployment ended without an answer"
+            return {"status": EXIT_FAILED, "message": message}
         return answer
 
     def kill(self) -> None:

@@ -76,13 +76,13 @@ def _refusal(error: RolehostError) -> dict[str, Any]:
             status = NOTHING_TO_RUN
         case _:
             status = EXIT_FAILED
-    return {"status": status, "words": str(error)}
+    return {"status": status, "message": str(error)}
 
 
-def _check(options: argparse.Namespace, kept: int, output: int) -> dict[str, Any]:
-    """Compose the deployment on disk, write its texts to ``kept``, and migrate the phase *pre*.
+def _check(options: argparse.Namespace, sources_fd: int, output: int) -> dict[str, Any]:
+    """Compose the deployment on disk, write its texts to ``sources_fd``, and migrate phase *pre*.
 
-    ``living`` has the ids of the processes that run now; ``later``: the phase *post* is pending.
+    ``running`` has the ids of the running processes; ``post_pending``: phase *post* is pending.
     """
     sources = Sources()
     composition = _compose(options, sources)
@@ -96,7 +96,7 @@ def _check(options: argparse.Namespace, kept: int, output: int) -> dict[str, Any
     plan = ProcessPlan.of(composition, only=only)
     if not plan.roles:
         raise NothingToRun("the new deployment has nothing to run: no plugin contributes a role")
-    sources.write(kept)
+    sources.write(sources_fd)
     os.write(output, COMPOSED)
     answer: dict[str, Any] = {"plan": plan.to_json()}
     sets = [HOST_SET, *composition.schema_sets]
@@ -104,16 +104,16 @@ def _check(options: argparse.Namespace, kept: int, output: int) -> dict[str, Any
         if database is not None:
             if migrate_policy(composition) == "run":
                 answer["migrated"] = [each.location for each in up(database, sets, phase="pre")]
-                answer["later"] = bool(pending(database, sets))
+                answer["post_pending"] = bool(pending(database, sets))
             else:
                 require_pre(database, sets)
-            answer["living"] = running_processes(database)
+            answer["running"] = running_processes(database)
     return answer
 
 
-def _migrate_post(options: argparse.Namespace, kept: int) -> dict[str, Any]:
+def _migrate_post(options: argparse.Namespace, sources_fd: int) -> dict[str, Any]:
     """Apply the phase *post*, unless older processes run, for example of other deployments."""
-    composition = _compose(options, Sources.kept(kept))
+    composition = _compose(options, Sources.from_descriptor(sources_fd))
     sets = [HOST_SET, *composition.schema_sets]
     with _database(composition) as database:
         assert database is not None

@@ -27,7 +27,7 @@ EXIT_NOT_EXECUTED = 127
 
 #: Signals that stop the supervisor. They are blocked while ``rolehost run`` becomes the
 #: supervisor; otherwise a signal would kill it and orphan its children.
-STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Phase(Enum):
@@ -38,7 +38,7 @@ class Phase(Enum):
     #: A reload started it, and it is not ready yet: the reload fails.
     JOINING = 2
     #: A reload replaces it: the death was expected.
-    LEAVING = 3
+    RETIRING = 3
 
 
 class Exit(NamedTuple):
@@ -70,7 +70,7 @@ class Slot:
     status: int | None = None
     ready: bool = False
     #: When it was started, monotonic seconds.
-    began: float = 0.0
+    started_at: float = 0.0
     #: When the supervisor must start it, or kill it because it is not ready or has not ended.
     due: float | None = None
     #: Deaths in a row, each before the process was stable.
@@ -111,21 +111,21 @@ class Slot:
             raise
         finally:
             os.close(writing)
-        self._started(pid, reading, now)
+        self._take(pid, reading, now)
 
     def adopt(self, first: StartedProcess, now: float) -> None:
         """Take over the first process, which ``rolehost run`` has forked before its ``exec``."""
         self.incarnation = 1
         os.set_inheritable(first.status, False)
-        self._started(first.pid, first.status, now)
+        self._take(first.pid, first.status, now)
 
-    def _started(self, pid: int, status: int, now: float) -> None:
+    def _take(self, pid: int, status: int, now: float) -> None:
         os.set_blocking(status, False)
         with suppress(OSError):
             # The child does this too; whichever runs first, the group exists from here on.
             os.setpgid(pid, pid)
         self.pid, self.status = pid, status
-        self.began = now
+        self.started_at = now
         self.ready = False
         self.reason = ""
         self.watch.clear()
@@ -164,7 +164,7 @@ class Slot:
         if self.pid is not None:
             signal_group(self.pid, signal.SIGKILL)
 
-    def died(self, status: int) -> Exit:
+    def mark_dead(self, status: int) -> Exit:
         """Note that the process was reaped, and send TERM to the children that it left behind."""
         assert self.pid is not None
         signal_group(self.pid, signal.SIGTERM)
@@ -176,7 +176,7 @@ class Slot:
     def restart_after(self, now: float) -> float:
         """Count a death; return the seconds until the restart, and set :attr:`due`."""
         backoff = self.plan.backoff
-        if now - self.began >= backoff.stable:
+        if now - self.started_at >= backoff.stable:
             self.deaths = 0
         self.deaths += 1
         delay = backoff.delay(self.deaths, ready=self.ready)
@@ -216,7 +216,7 @@ def become_child(parent: int) -> None:
     signal.set_wakeup_fd(-1)
     for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
         signal.signal(signum, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     os.setpgid(0, 0)
     die_with_parent(parent)
     # The kernel would stop a background process that reads the terminal (SIGTTIN).

@@ -17,22 +17,22 @@ from rolehost.composition.model import Composition
 from rolehost.observe.board import BOARD_VARIABLE
 from rolehost.roles.serving import exit_process, run_reporting, serve
 from rolehost.roles.status import LISTENER_VARIABLE, STATUS_VARIABLE
-from rolehost.supervisor.child import STOPPING, become_child
+from rolehost.supervisor.child import STOP_SIGNALS, become_child
 from rolehost.supervisor.plan import MIGRATE, ProcessPlan, StartedProcess
 
 #: Modules that every role needs; they are imported once, before the forks.
-SHARED = ("rolehost.observe.logs", "rolehost.roles.process")
+SHARED_MODULES = ("rolehost.observe.logs", "rolehost.roles.process")
 
 
 def fork_first_processes(composition: Composition, plan: ProcessPlan) -> ProcessPlan:
     """Fork the first process of each slot; return the plan with these processes.
 
     In a child it raises SystemExit when the role has ended. The caller must have no other thread
-    and no open connection. :data:`STOPPING` is blocked until the supervisor handles these signals.
+    and no open connection. :data:`STOP_SIGNALS` stay blocked until the supervisor handles them.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     gc.disable()
-    for module in SHARED:
+    for module in SHARED_MODULES:
         importlib.import_module(module)
     gc.freeze()
     for descriptor in (plan.listener, plan.sources, plan.board):

@@ -24,13 +24,19 @@ from rolehost.supervisor.child import Phase, Slot
 from rolehost.supervisor.drain import MARGIN
 
 #: Seconds that a hung process has to write the stacks of its threads.
-STACKS = 0.5
+STACK_SECONDS = 0.5
 
 #: The most lines of stacks that are logged.
-LINES = 200
+MAX_STACK_LINES = 200
 
 #: Process states in ``/proc/PID/stat``.
-STATES = {"T": "stopped", "t": "traced", "D": "waiting for a device", "R": "running", "S": "asleep"}
+PROCESS_STATES = {
+    "T": "stopped",
+    "t": "traced",
+    "D": "waiting for a device",
+    "R": "running",
+    "S": "asleep",
+}
 
 
 @dataclass(eq=False)
@@ -46,7 +52,7 @@ class HungProcess:
     logged: bool = False
 
     @property
-    def own(self) -> bool:
+    def is_slot_process(self) -> bool:
         """Whether it is the slot's own process, which the supervisor ends itself."""
         return self.hang.process == self.slot.name
 
@@ -69,7 +75,7 @@ class HangMonitor:
         self._clock.longest = min(intervals)
         return [now + min(intervals), *(each.due for each in self._hung.values() if each.due)]
 
-    def heard(self, slot: Slot, lines: Iterable[str]) -> None:
+    def read_lines(self, slot: Slot, lines: Iterable[str]) -> None:
         """Handle the lines of a status pipe that are about progress."""
         at = self._clock.advance(time.monotonic())
         for line in lines:
@@ -89,7 +95,7 @@ class HangMonitor:
                     self._remove(lost)
             elif line.startswith(DUMP_PREFIXES):
                 for hung in self._hung.values():
-                    if hung.slot is slot and not hung.logged and len(hung.stacks) < LINES:
+                    if hung.slot is slot and not hung.logged and len(hung.stacks) < MAX_STACK_LINES:
                         hung.stacks.append(line)
 
     def check(self, slots: Sequence[Slot], now: float) -> None:
@@ -119,14 +125,14 @@ class HangMonitor:
         counts[reason] = counts.get(reason, 0) + 1
         self._publish()
 
-    def ended(self, slot: Slot) -> None:
+    def on_death(self, slot: Slot) -> None:
         """Log the hangs of a slot when its process has ended, and wait for its successor."""
         for hung in self._hung.values():
             if hung.slot is slot:
                 self._log(hung)
                 hung.due = None
 
-    def replaced(self, slot: Slot) -> None:
+    def forget(self, slot: Slot) -> None:
         """Remove the hangs of a slot that works again or no longer exists."""
         for hung in list(self._hung.values()):
             if hung.slot.name == slot.name:
@@ -134,7 +140,9 @@ class HangMonitor:
 
     def _add(self, name: str, slot: Slot, pid: int, part: str, silent: float) -> None:
         now = time.monotonic()
-        self._hung[name] = HungProcess(Hang(name, pid, part, now, silent), slot, now + STACKS)
+        self._hung[name] = HungProcess(
+            Hang(name, pid, part, now, silent), slot, now + STACK_SECONDS
+        )
         self._publish()
 
     def _step(self, hung: HungProcess, at: float, now: float) -> None:
@@ -144,12 +152,12 @@ class HangMonitor:
             slot.kill()
             return
         silence = slot.watch.silent(at)
-        if hung.own and silence and silence[1] < slot.plan.hang:
+        if hung.is_slot_process and silence and silence[1] < slot.plan.hang:
             self._report("warning", f"{hang}; it makes progress again", pid=hang.pid)
             self._remove(hung)
             return
         self._log(hung)
-        if hung.own:
+        if hung.is_slot_process:
             slot.send(signal.SIGTERM)
             hung.due = now + slot.role.grace + MARGIN
 
@@ -182,4 +190,4 @@ def _state(pid: int) -> str:
         letter = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1]
     except OSError:
         return ""
-    return STATES.get(letter, letter)
+    return PROCESS_STATES.get(letter, letter)

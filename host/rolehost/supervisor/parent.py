@@ -17,7 +17,14 @@ from rolehost.private import NotPrivate
 from rolehost.redaction import hide
 from rolehost.roles.status import RETIRE
 from rolehost.supervisor.check import EXIT_FAILED, CheckProcess
-from rolehost.supervisor.child import EXIT_NOT_EXECUTED, STOPPING, Exit, Phase, Slot, signal_pipe
+from rolehost.supervisor.child import (
+    EXIT_NOT_EXECUTED,
+    STOP_SIGNALS,
+    Exit,
+    Phase,
+    Slot,
+    signal_pipe,
+)
 from rolehost.supervisor.control import ControlServer, Notify
 from rolehost.supervisor.descriptors import anonymous_file, close_listening_socket
 from rolehost.supervisor.drain import MARGIN, Drain
@@ -44,7 +51,7 @@ class Supervisor:
         self._slots = [
             Slot(role, number, plan) for role in plan.roles for number in range(role.processes)
         ]
-        self._began = plan.began or time.monotonic()
+        self._started_at = plan.started_at or time.monotonic()
         self._announced = False
         self._report = StatusReport(plan.name, plan.log_level, plan.log_format)
         self._hangs = HangMonitor(Board(plan.board), self._report)
@@ -65,8 +72,8 @@ class Supervisor:
         The status is 0 after a clean drain, 1 if a process had to be killed, or the status of a
         process that cannot start.
         """
-        signals = signal_pipe((*STOPPING, signal.SIGCHLD))
-        self._watch(signals, lambda: self._signalled(os.read(signals, 4096)))
+        signals = signal_pipe((*STOP_SIGNALS, signal.SIGCHLD))
+        self._watch(signals, lambda: self._on_signals(os.read(signals, 4096)))
         for slot, first in zip_longest(self._slots, self._plan.started):
             if first is None:
                 self._start(slot)
@@ -118,15 +125,15 @@ class Supervisor:
             if slot.pid is None:
                 self._start(slot)
             else:
-                self._kill_late(slot)
+                self._kill_overdue(slot)
 
-    def _signalled(self, numbers: bytes) -> None:
+    def _on_signals(self, numbers: bytes) -> None:
         # Deaths first: a drain must know which processes have ended.
         self._reap()
         for number in numbers:
             # A closed terminal sends SIGHUP too, to stop its processes.
             if number == signal.SIGHUP and not (os.isatty(0) or os.isatty(2)):
-                self._hung_up()
+                self._on_sighup()
             elif number != signal.SIGCHLD:
                 self._stop(signal.Signals(number).name)
 
@@ -136,7 +143,7 @@ class Supervisor:
             self._report("info", f"stopping on {why}: draining; a second signal ends at once")
             self._begin_drain("info")
         else:
-            self._report("warning", f"{why} again: killing what is left")
+            self._report("warning", f"{why} again: killing the remaining processes")
             self._exit = self._exit or EXIT_KILLED
             self._drain.kill_all()
 
@@ -159,7 +166,7 @@ class Supervisor:
         except OSError as error:
             self._report("error", f"{slot.name} cannot be started: {error.strerror}")
             if slot.phase is Phase.JOINING:
-                self._failed_to_join(slot, f"cannot be started: {error.strerror}")
+                self._on_join_failed(slot, f"cannot be started: {error.strerror}")
             else:
                 slot.restart_after(time.monotonic())
         else:
@@ -180,7 +187,7 @@ class Supervisor:
         if lines is None:
             self._close_status(slot)
             return
-        self._hangs.heard(slot, lines)
+        self._hangs.read_lines(slot, lines)
         for line in lines:
             if line.startswith("failed "):
                 slot.reason = line.removeprefix("failed ")
@@ -188,19 +195,19 @@ class Supervisor:
             # It waits for a backend, without a time limit.
             slot.due = None
         if "ready" in lines and not slot.ready:
-            self._became_ready(slot)
+            self._on_ready(slot)
 
-    def _became_ready(self, slot: Slot) -> None:
+    def _on_ready(self, slot: Slot) -> None:
         slot.ready = True
-        self._hangs.replaced(slot)
-        if slot.phase is not Phase.LEAVING:
+        self._hangs.forget(slot)
+        if slot.phase is not Phase.RETIRING:
             slot.due = None
         self._report("info" if self._announced else "debug", f"{slot.name} is ready", pid=slot.pid)
         if slot.phase is Phase.JOINING:
-            self._joined(slot)
+            self._on_joined(slot)
         if not self._announced and all(slot.ready for slot in self._slots):
             self._announced = True
-            seconds = round(time.monotonic() - self._began, 2)
+            seconds = round(time.monotonic() - self._started_at, 2)
             roles = " ".join(role.role for role in self._plan.roles)
             self._report("info", f"rolehost is ready: {roles} in {seconds} s")
 
@@ -210,9 +217,9 @@ class Supervisor:
                 self._selector.unregister(slot.status)
             slot.close_status()
 
-    def _kill_late(self, slot: Slot) -> None:
+    def _kill_overdue(self, slot: Slot) -> None:
         slot.due = None
-        if slot.phase is Phase.LEAVING:
+        if slot.phase is Phase.RETIRING:
             why = "did not stop in time"
         else:
             why = f"was not ready in {slot.plan.start_timeout:g} s"
@@ -228,26 +235,26 @@ class Supervisor:
             while (ended := os.waitpid(-1, os.WNOHANG))[0]:
                 pid, status = ended
                 if pid in slots:
-                    self._died(slots[pid], os.waitstatus_to_exitcode(status))
+                    self._on_death(slots[pid], os.waitstatus_to_exitcode(status))
 
-    def _died(self, slot: Slot, status: int) -> None:
+    def _on_death(self, slot: Slot, status: int) -> None:
         if slot.status is not None:
             self._read_status(slot)
         self._close_status(slot)
-        self._hangs.ended(slot)
-        ended = slot.died(status)
+        self._hangs.on_death(slot)
+        ended = slot.mark_dead(status)
         if self._drain is not None:
-            self._died_in_drain(slot, ended)
-        elif slot.phase is Phase.LEAVING:
-            self._left(slot, ended)
+            self._log_death_in_drain(slot, ended)
+        elif slot.phase is Phase.RETIRING:
+            self._on_retired(slot, ended)
         elif slot.phase is Phase.JOINING:
-            self._failed_to_join(slot, slot.reason or str(ended))
+            self._on_join_failed(slot, slot.reason or str(ended))
         elif status in CANNOT_START and not ended.ready and not self._announced:
             self._cannot_start(slot, ended)
         else:
             self._restart(slot, ended)
 
-    def _died_in_drain(self, slot: Slot, ended: Exit) -> None:
+    def _log_death_in_drain(self, slot: Slot, ended: Exit) -> None:
         # A process that was not ready may die of TERM, because it has no handler yet. If it could
         # not start, the reason was logged already.
         expected = ended.status == 0 or (
@@ -272,7 +279,7 @@ class Supervisor:
         why = f" ({slot.reason})" if slot.reason else ""
         self._report(
             "error",
-            f"{slot.name} {ended}{why}; starting it again in {seconds:g} s",
+            f"{slot.name} {ended}{why}; restarting in {seconds:g} s",
             pid=ended.pid,
         )
 
@@ -281,7 +288,7 @@ class Supervisor:
     def _greeting(self) -> dict[str, Any]:
         return {"pid": os.getpid(), "name": self._plan.name, "path": self._plan.path}
 
-    def _hung_up(self) -> None:
+    def _on_sighup(self) -> None:
         if self._reload is not None:
             self._reload_again = True
         else:
@@ -293,8 +300,8 @@ class Supervisor:
             self._reload = Reload(self._plan, self._slots, notify, self._report)
             self._resume_reload()
             return
-        words = "the supervisor is being stopped" if self._drain else "another reload is running"
-        notify({"result": {"outcome": "refused", "status": EXIT_FAILED, "words": words}})
+        message = "the supervisor is being stopped" if self._drain else "another reload is running"
+        notify({"result": {"outcome": "refused", "status": EXIT_FAILED, "message": message}})
 
     def _resume_reload(self, outcome: Any = None) -> None:
         """Give the reload the outcome of its last step, and begin the next one."""
@@ -305,13 +312,13 @@ class Supervisor:
             self._reload = None
             if self._reload_again:
                 self._reload_again = False
-                self._hung_up()
+                self._on_sighup()
         elif isinstance(step, CheckProcess):
             self._check = step
             self._watch(step.output, self._read_check)
         elif step.new is None:
             self._replacement = step
-            self._let_leave(step.old)
+            self._retire(step.old)
         else:
             self._replacement = step
             step.new.phase = Phase.JOINING
@@ -331,21 +338,21 @@ class Supervisor:
         self._check.close()
         self._check = None
 
-    def _joined(self, slot: Slot) -> None:
+    def _on_joined(self, slot: Slot) -> None:
         slot.phase = Phase.RUNNING
-        self._let_leave(self._replacement.old)
+        self._retire(self._replacement.old)
 
-    def _failed_to_join(self, slot: Slot, why: str) -> None:
+    def _on_join_failed(self, slot: Slot, why: str) -> None:
         if self._replacement.must_succeed:
             slot.restart_after(time.monotonic())
-            self._joined(slot)
+            self._on_joined(slot)
         else:
             self._slots.remove(slot)
             self._resume_reload(f"{slot.name} {why}")
 
-    def _let_leave(self, slot: Slot | None) -> None:
+    def _retire(self, slot: Slot | None) -> None:
         if slot is not None and slot.pid is not None:
-            slot.phase = Phase.LEAVING
+            slot.phase = Phase.RETIRING
             slot.due = time.monotonic() + slot.role.grace + MARGIN
             slot.retire()
             return
@@ -353,12 +360,12 @@ class Supervisor:
             self._slots.remove(slot)
         self._resume_reload("")
 
-    def _left(self, slot: Slot, ended: Exit) -> None:
+    def _on_retired(self, slot: Slot, ended: Exit) -> None:
         expected = ended.status in (0, -signal.SIGTERM, -RETIRE)
         self._report("info" if expected else "warning", f"{slot.name} {ended}", pid=ended.pid)
         self._slots.remove(slot)
         if all(slot.name != other.name for other in self._slots):
-            self._hangs.replaced(slot)
+            self._hangs.forget(slot)
         self._resume_reload("")
 
     def _abandon_reload(self) -> None:

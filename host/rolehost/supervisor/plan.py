@@ -53,7 +53,7 @@ class ProcessPlan(NamedTuple):
         arguments: arguments of every role process: ``--deployment PATH``, ``--plugins a,b``.
         command: program of a role process; empty for ``python -m rolehost.roles``.
         check_command: empty for ``python -m rolehost.supervisor.check_program``.
-        began: :func:`time.monotonic` when the command began; 0.0 for the supervisor's start.
+        started_at: :func:`time.monotonic` when the command began; 0.0 for the supervisor's start.
         started: first processes that run already: one for each slot, or empty.
         path: the deployment file, absolute, or empty. Symbolic links are not resolved, because
             a deployment may be changed by a new target of a link.
@@ -76,7 +76,7 @@ class ProcessPlan(NamedTuple):
     hang: float = 60.0
     log_level: str = "info"
     log_format: str = "auto"
-    began: float = 0.0
+    started_at: float = 0.0
     started: tuple[StartedProcess, ...] = ()
     path: str = ""
     only: tuple[str, ...] = ()
@@ -94,12 +94,12 @@ class ProcessPlan(NamedTuple):
         arguments: Sequence[str] = (),
         *,
         only: Collection[str] = (),
-        began: float = 0.0,
+        started_at: float = 0.0,
     ) -> ProcessPlan:
         """Plan a composition; if ``only`` is empty: the roles of ``[fleet] roles``, default all."""
         deployment = composition.deployment
         host = deployment.host
-        kinds = {
+        role_plans = {
             "http": RolePlan("http", 1, host.http.shutdown_delay + host.http.grace),
             "worker": RolePlan("worker", host.worker.processes, host.worker.grace),
             "consumer": RolePlan("consumer", host.consumer.processes, host.consumer.grace),
@@ -109,19 +109,19 @@ class ProcessPlan(NamedTuple):
         references = (deployment.origins.get(key) for key in ("http.bind", "deployment.name"))
         return cls(
             name=deployment.name,
-            roles=tuple(kinds[role] for role in chosen),
+            roles=tuple(role_plans[role] for role in chosen),
             arguments=tuple(arguments),
             start_timeout=host.supervisor.start_timeout,
             grace=host.supervisor.grace,
             hang=host.supervisor.hang,
             log_level=host.log.level,
             log_format=host.log.format,
-            began=began,
+            started_at=started_at,
             path=str(deployment.path.absolute()) if deployment.path else "",
             only=tuple(only),
             plugins=tuple(plugin.name for plugin in composition.plugins),
             bind=host.http.bind if "http" in chosen else "",
-            hidden=tuple(text for origin in references if origin for text in origin.given),
+            hidden=tuple(text for origin in references if origin for text in origin.resolved),
         )
 
     def to_json(self) -> str:

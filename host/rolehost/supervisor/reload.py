@@ -42,7 +42,7 @@ class Reload:
         self._notify = notify
         self._report = report
         self._slots = slots
-        self._began = time.monotonic()
+        self._started_at = time.monotonic()
         self._steps = self._run()
 
     def resume(self, outcome: Any) -> CheckProcess | Replacement | None:
@@ -60,8 +60,8 @@ class Reload:
     def abandon(self) -> None:
         """End the reload because the supervisor is being stopped."""
         self._steps.close()
-        words = "the supervisor was stopped"
-        self._notify({"result": self._result("failed", EXIT_FAILED, words=words)})
+        message = "the supervisor was stopped"
+        self._notify({"result": self._result("failed", EXIT_FAILED, message=message)})
 
     def _end(self, result: dict[str, Any]) -> None:
         """Log the result with the name of the running deployment, and send it to the client."""
@@ -78,10 +78,10 @@ class Reload:
         """Run the reload and return its result; each ``yield`` waits until a step has ended."""
         old = self.plan
         try:
-            check = CheckProcess(old, self._began)
+            check = CheckProcess(old, self._started_at)
         except OSError as error:
-            words = f"no process can be started to check: {error.strerror}"
-            return self._result("refused", EXIT_CANNOT_START, words=words)
+            message = f"no process can be started to check: {error.strerror}"
+            return self._result("refused", EXIT_CANNOT_START, message=message)
         answer = yield check
         if answer["status"]:
             os.close(check.sources)
@@ -90,7 +90,7 @@ class Reload:
             new = self._accepted(answer["plan"], check.sources)
         except StartError as error:
             os.close(check.sources)
-            return self._result("refused", EXIT_CANNOT_START, words=str(error))
+            return self._result("refused", EXIT_CANNOT_START, message=str(error))
         steps = replacements(self._slots, new)
         self._notify({"accepted": new.name, "of": len(steps)})
         try:
@@ -101,12 +101,14 @@ class Reload:
             raise
         if failure:
             _close(new, keep=old)
-            words = f"{failure}; the old deployment runs again"
-            return self._result("rolled back", EXIT_FAILED, words=words)
+            message = f"{failure}; the old deployment runs again"
+            return self._result("rolled back", EXIT_FAILED, message=message)
         self.plan = new
         _close(old, keep=new)
         migrated = answer.get("migrated", [])
-        post = (yield from self._migrate_post(answer["living"])) if answer.get("later") else {}
+        post = {}
+        if answer.get("post_pending"):
+            post = yield from self._migrate_post(answer["running"])
         return self._result(
             "reloaded",
             replaced=len(steps),
@@ -115,7 +117,7 @@ class Reload:
             disabled=[name for name in old.plugins if name not in new.plugins],
             migrated=[*migrated, *post.get("migrated", ())],
             waiting=post.get("waiting", []),
-            words=post.get("words", ""),
+            message=post.get("message", ""),
         )
 
     def _accepted(self, plan: str, sources: int) -> ProcessPlan:
@@ -128,7 +130,7 @@ class Reload:
             sources=sources,
             arguments=tuple(each for each in old.arguments if each != MIGRATE),
             board=old.board,
-            began=self._began,
+            started_at=self._started_at,
             listener=listening_socket(new.bind, old),
         )
 
@@ -157,15 +159,15 @@ class Reload:
         try:
             answer: dict[str, Any] = yield CheckProcess(self.plan, time.monotonic(), older)
         except OSError as error:
-            answer = {"status": EXIT_FAILED, "words": str(error.strerror)}
+            answer = {"status": EXIT_FAILED, "message": str(error.strerror)}
         if not answer["status"]:
             return answer
         problems = answer.get("problems", ())
-        words = answer.get("words") or "; ".join(each["what"] for each in problems)
-        return {"words": f"migrations of the phase post were not applied: {words}"}
+        message = answer.get("message") or "; ".join(each["what"] for each in problems)
+        return {"message": f"migrations of the phase post were not applied: {message}"}
 
     def _result(self, outcome: str, status: int = 0, **fields: Any) -> dict[str, Any]:
-        seconds = round(time.monotonic() - self._began, 2)
+        seconds = round(time.monotonic() - self._started_at, 2)
         return {"outcome": outcome, "status": status, "seconds": seconds, **fields}
 
 
