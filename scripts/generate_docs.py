@@ -19,7 +19,7 @@ from rolehost.api import contributions, hooks
 from rolehost.api.hooks import GROUP, DeclareContext, Hooks
 from rolehost.cli.exits import MEANINGS
 from rolehost.deployment.model import HostSettings
-from rolehost.discovery.commands import HOST, OFFERED, tools
+from rolehost.discovery.commands import HOST, TOOL_EXTRAS, tool_commands
 
 from scripts import api_surface, grades_page
 from scripts.docstrings import parse
@@ -228,8 +228,8 @@ def commands_page() -> str:
     """Return the commands of the host and the plugins, and the meaning of the exit statuses."""
     own = [
         (f"`rolehost {name}`", summary + (f" (`rolehost[{extra}]`)" if extra else ""))
-        for name, (_, summary) in sorted({**HOST, **tools()}.items())
-        for extra in [OFFERED.get(name)]
+        for name, (_, summary) in sorted({**HOST, **tool_commands()}.items())
+        for extra in [TOOL_EXTRAS.get(name)]
     ]
     contributed = [
         (f"`rolehost {each.name}`", f"{each.summary} (`{plugin}`)")

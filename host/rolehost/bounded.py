@@ -19,16 +19,16 @@ from typing import TypeVar
 T = TypeVar("T")
 
 #: Seconds after which code that caught its interruption is interrupted again.
-AGAIN = 0.5
+REPEAT_SECONDS = 0.5
 
 #: How many lines of a stack are shown, the innermost ones.
-LINES = 3
+SHOWN_FRAMES = 3
 
 #: The folder of the host's own code.
-HOST = str(Path(__file__).resolve().parent)
+HOST_FOLDER = str(Path(__file__).resolve().parent)
 
 
-class Overdue(BaseException):
+class TimeLimitExceeded(BaseException):
     """The code of a plugin exceeded its time limit; ``where`` has its lines, the innermost last.
 
     Not an :class:`Exception`, so that ``except Exception`` in a loop that hangs does not catch it.
@@ -41,7 +41,7 @@ class Overdue(BaseException):
 
 
 def bounded(call: Callable[[], T], seconds: float, *, same_thread: bool = False) -> T:
-    """Return the result of a function; raise :class:`Overdue` after ``seconds``.
+    """Return the result of a function; raise :class:`TimeLimitExceeded` after ``seconds``.
 
     ``same_thread``: never call it in another thread. Outside of the main thread there is then no
     limit. For imports, which hold locks and may require the main thread.
@@ -59,18 +59,18 @@ def _alarm_is_free() -> bool:
 
 
 def _interrupted(call: Callable[[], T], seconds: float) -> T:
-    over = False
+    done = False
 
     def expire(_number: int, frame: FrameType | None) -> None:
-        if not over:
-            raise Overdue(seconds, _lines(frame))
+        if not done:
+            raise TimeLimitExceeded(seconds, _lines(frame))
 
     before = signal.signal(signal.SIGALRM, expire)
-    signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN)
+    signal.setitimer(signal.ITIMER_REAL, seconds, REPEAT_SECONDS)
     try:
         return call()
     finally:
-        over = True
+        done = True
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 
@@ -92,18 +92,18 @@ def _in_new_thread(call: Callable[[], T], seconds: float) -> T:
     if errors:
         raise errors[0]
     if not results:
-        raise Overdue(seconds, _lines(sys._current_frames().get(thread.ident or 0)))
+        raise TimeLimitExceeded(seconds, _lines(sys._current_frames().get(thread.ident or 0)))
     return results[0]
 
 
 def _lines(frame: FrameType | None) -> str:
     """Return the innermost lines of a stack, ``file:line -> file:line``, without the host's."""
     found: list[str] = []
-    while frame is not None and len(found) < LINES:
+    while frame is not None and len(found) < SHOWN_FRAMES:
         name = frame.f_code.co_filename
         if name == __file__:
             break
-        if not name.startswith((HOST, "<frozen")):
+        if not name.startswith((HOST_FOLDER, "<frozen")):
             found.append(f"{name}:{frame.f_lineno}")
         frame = frame.f_back
     return " -> ".join(reversed(found))

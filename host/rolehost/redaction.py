@@ -15,16 +15,16 @@ from urllib.parse import unquote, urlsplit
 HIDDEN = "********"
 
 #: Length of the shortest text that is replaced. Shorter texts would match by chance.
-SHORTEST = 4
+MIN_LENGTH = 4
 
 #: Length from which a text is replaced inside longer words too.
-ANYWHERE = 12
+MIN_LENGTH_IN_WORDS = 12
 
 #: Variables that are words, numbers or paths: many unrelated messages contain them.
 _PLAIN = re.compile(r"[A-Za-z_-]+|[0-9.]+|\.{0,2}/.*", re.DOTALL)
 
 #: Well-known passwords and names of engines: not secret, and frequent words in messages.
-_COMMON = frozenset(
+_COMMON_WORDS = frozenset(
     [
         "admin",
         "changeme",
@@ -45,7 +45,7 @@ _COMMON = frozenset(
 )
 
 #: Owner → texts that it registered, the longest first.
-_reported: dict[str, tuple[str, ...]] = {}
+_texts_by_owner: dict[str, tuple[str, ...]] = {}
 
 
 def hide(owner: str, secrets: Iterable[str], variables: Iterable[str] = ()) -> None:
@@ -59,31 +59,31 @@ def hide(owner: str, secrets: Iterable[str], variables: Iterable[str] = ()) -> N
     # Also the forms that the texts have in JSON, in a Python literal, and in joined lines.
     texts |= {json.dumps(text)[1:-1] for text in texts} | {repr(text)[1:-1] for text in texts}
     texts |= {" ".join(text.split()) for text in texts}
-    texts = {text for text in texts if len(text) >= SHORTEST and text not in _COMMON}
+    texts = {text for text in texts if len(text) >= MIN_LENGTH and text not in _COMMON_WORDS}
     kept = sorted(texts, key=len, reverse=True)
-    _reported.pop(owner, None)
+    _texts_by_owner.pop(owner, None)
     if kept:
-        _reported[owner] = tuple(kept)
+        _texts_by_owner[owner] = tuple(kept)
 
 
-def hides() -> bool:
+def has_secrets() -> bool:
     """Return whether there is any text to replace."""
-    return bool(_reported)
+    return bool(_texts_by_owner)
 
 
 def masked(text: str) -> str:
     """Replace the texts of :func:`hide` with asterisks."""
-    for texts in tuple(_reported.values()):
+    for texts in tuple(_texts_by_owner.values()):
         for each in texts:
             if each in text:
-                text = without(text, (each,))
+                text = mask_only(text, (each,))
     return text
 
 
-def without(text: str, hidden: Iterable[str]) -> str:
+def mask_only(text: str, hidden: Iterable[str]) -> str:
     """Replace the given texts with asterisks; short ones only as whole words."""
     for each in hidden:
-        if len(each) >= ANYWHERE:
+        if len(each) >= MIN_LENGTH_IN_WORDS:
             text = text.replace(each, HIDDEN)
         elif each:
             text = re.sub(rf"(?<![A-Za-z0-9]){re.escape(each)}(?![A-Za-z0-9])", HIDDEN, text)

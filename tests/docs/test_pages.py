@@ -9,7 +9,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
-from rolehost.discovery.commands import HOST, tools
+from rolehost.discovery.commands import HOST, tool_commands
 
 from tests.docs.pages import PAGES, Block, blocks
 from tests.proofs.kit import ROOT
@@ -48,7 +48,7 @@ def test_every_toml_example_is_toml(block: Block) -> None:
 
 @pytest.mark.parametrize("block", [each for each in BLOCKS if each.language == "sh"], ids=str)
 def test_every_command_of_ours_in_a_shell_example_exists(block: Block) -> None:
-    commands = {*HOST, *(name.split()[0] for name in tools())} | _contributed()
+    commands = {*HOST, *(name.split()[0] for name in tool_commands())} | _contributed()
     for line in block.text.replace("\\\n", " ").splitlines():
         words = shlex.split(line, comments=True)
         if words and words[0].startswith("scripts/"):
@@ -59,7 +59,7 @@ def test_every_command_of_ours_in_a_shell_example_exists(block: Block) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_every_command_of_ours_in_the_text_exists(page: Path) -> None:
-    commands = {*HOST, *(name.split()[0] for name in tools())} | _contributed()
+    commands = {*HOST, *(name.split()[0] for name in tool_commands())} | _contributed()
     text = page.read_text("utf-8")
     assert set(re.findall(r"`rolehost ([a-z]+)[ `]", text)) <= commands
     for script in set(re.findall(r"`(scripts/[\w./]+)", text)):

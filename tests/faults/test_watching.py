@@ -8,8 +8,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from rolehost.bounded import Overdue, bounded
-from rolehost.discovery.loading import contained
+from rolehost.bounded import TimeLimitExceeded, bounded
+from rolehost.discovery.loading import record_effects
 
 LITTLE = 0.1
 
@@ -42,14 +42,14 @@ def test_what_ends_in_time_gives_its_result_and_leaves_no_alarm():
 
 
 def test_what_hangs_is_left_with_the_line_at_which_it_was():
-    with pytest.raises(Overdue) as raised:
+    with pytest.raises(TimeLimitExceeded) as raised:
         bounded(hangs, LITTLE)
     assert f"{__file__}:{hangs.__code__.co_firstlineno + 1}" in raised.value.where
 
 
 def test_what_hangs_in_another_thread_is_left_too():
     error = elsewhere(lambda: bounded(hangs, LITTLE))
-    assert isinstance(error, Overdue)
+    assert isinstance(error, TimeLimitExceeded)
     assert f"{__file__}:{hangs.__code__.co_firstlineno + 1}" in error.where
 
 
@@ -65,9 +65,9 @@ def test_code_that_swallows_its_interruption_is_interrupted_again():
                     raise
                 swallowed.append(error)
 
-    with pytest.raises(Overdue):
+    with pytest.raises(TimeLimitExceeded):
         bounded(stubborn, LITTLE)
-    assert isinstance(swallowed[0], Overdue)
+    assert isinstance(swallowed[0], TimeLimitExceeded)
 
 
 @pytest.mark.parametrize("run", [lambda call: call(), elsewhere], ids=["main", "other"])
@@ -86,7 +86,7 @@ def test_an_alarm_of_the_application_is_not_changed():
     heard: list[int] = []
     before = signal.signal(signal.SIGALRM, lambda number, _: heard.append(number))
     try:
-        with pytest.raises(Overdue):
+        with pytest.raises(TimeLimitExceeded):
             bounded(hangs, LITTLE)
         assert bounded(lambda: 5, LITTLE, same_thread=True) == 5
         os.kill(os.getpid(), signal.SIGALRM)
@@ -98,11 +98,11 @@ def test_an_alarm_of_the_application_is_not_changed():
 def test_handlers_and_the_working_directory_are_set_right_again(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before = signal.getsignal(signal.SIGTERM)
-    with contained() as effects:
+    with record_effects() as effects:
         signal.signal(signal.SIGTERM, lambda *_: None)
         os.chdir("/")
     assert (str(Path.cwd()), signal.getsignal(signal.SIGTERM)) == (str(tmp_path), before)
-    assert effects.undone == [
+    assert effects.reverted == [
         "the working directory became /",
         "SIGTERM got another handler",
     ]
@@ -111,21 +111,21 @@ def test_handlers_and_the_working_directory_are_set_right_again(tmp_path, monkey
 def test_variables_and_threads_are_reported(monkeypatch):
     monkeypatch.setenv("FAULTS_MOOD", "high")
     go = threading.Event()
-    with contained() as effects:
+    with record_effects() as effects:
         os.environ["FAULTS_MOOD"] = "low"
         thread = threading.Thread(target=go.wait, name="eager")
         thread.start()
     go.set()
     thread.join()
-    assert effects.left == [
+    assert effects.remaining == [
         "the variable FAULTS_MOOD was changed",
         "the thread eager was started",
     ]
-    assert effects.undone == []
+    assert effects.reverted == []
 
 
 def test_printed_text_goes_to_standard_error(capsys):
-    with contained():
+    with record_effects():
         print("words at import")
     out, err = capsys.readouterr()
     assert (out, err) == ("", "words at import\n")

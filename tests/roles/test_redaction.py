@@ -117,7 +117,7 @@ COMMANDS = (
 
 @pytest.fixture(autouse=True)
 def nothing_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redaction, "_reported", {})
+    monkeypatch.setattr(redaction, "_texts_by_owner", {})
 
 
 @pytest.fixture
@@ -247,7 +247,7 @@ def test_failures_are_stored_without_secrets() -> None:
     [
         ("hush", "hush, hushed, a-hush", "********, hushed, a-********"),
         ("pw", "pw", "pw"),  # too short to be told from chance
-        ("postgres", "backend=postgres", "backend=postgres"),  # hides nothing
+        ("postgres", "backend=postgres", "backend=postgres"),  # has_secrets nothing
         ("postgres://postgres:postgres@h/x", "postgres: no such host", "postgres: no such host"),
         ("line\none", "line one", "********"),
         (

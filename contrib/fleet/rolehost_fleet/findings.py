@@ -84,5 +84,5 @@ def _problem(
         fix=words["fix"],
     )
     for member in concerned:
-        (found,) = member.deployment.discreet([found])
+        (found,) = member.deployment.redact([found])
     return found

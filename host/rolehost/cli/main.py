@@ -12,7 +12,7 @@ import rolehost
 from rolehost.cli import exits
 from rolehost.cli.context import Context, takes_deployment
 from rolehost.cli.lazy import LazyGroup, Targets, imported
-from rolehost.discovery.commands import HOST, OFFERED, not_installed, tools
+from rolehost.discovery.commands import HOST, TOOL_EXTRAS, install_hint, tool_commands
 from rolehost.errors import (
     ConfigurationError,
     RolehostError,
@@ -27,7 +27,7 @@ class Commands(LazyGroup):
 
     def targets(self) -> Targets:
         """Return the commands of the host and of installed tools."""
-        found = {name: command for name, command in tools().items() if " " not in name}
+        found = {name: command for name, command in tool_commands().items() if " " not in name}
         return {**found, **HOST}
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -37,8 +37,8 @@ class Commands(LazyGroup):
         known = super().get_command(ctx, cmd_name)
         if known is not None:
             return known
-        if cmd_name in OFFERED:
-            ctx.fail(not_installed(cmd_name))
+        if cmd_name in TOOL_EXTRAS:
+            ctx.fail(install_hint(cmd_name))
         try:
             contributed = ctx.ensure_object(Context).composition.commands
         except ConfigurationError:

@@ -17,7 +17,7 @@ from rolehost.cli.output import problems as tell
 from rolehost.composition import Composition, probe
 from rolehost.deployment import Deployment
 from rolehost.discovery import InstalledPlugin, installed
-from rolehost.discovery.commands import OFFERED, not_installed, tools
+from rolehost.discovery.commands import TOOL_EXTRAS, install_hint, tool_commands
 from rolehost.errors import Problem
 
 
@@ -26,7 +26,9 @@ class _Plugins(LazyGroup):
 
     def targets(self) -> Targets:
         """Return ``list`` and the commands of installed tools, for example ``grade``."""
-        words = {name: target for name, target in tools().items() if name.startswith("plugins ")}
+        words = {
+            name: target for name, target in tool_commands().items() if name.startswith("plugins ")
+        }
         return {
             "list": ("rolehost.cli.plugins:list_plugins", "List all installed plugins by name."),
             **{name.removeprefix("plugins "): target for name, target in words.items()},
@@ -36,8 +38,8 @@ class _Plugins(LazyGroup):
         """Insert the command ``list`` if the first argument is not a command."""
         if not args or args[0] not in {*self.targets(), "-h", "--help"}:
             tool = f"plugins {args[0]}" if args else ""
-            if tool in OFFERED:
-                ctx.fail(not_installed(tool))
+            if tool in TOOL_EXTRAS:
+                ctx.fail(install_hint(tool))
             args = ["list", *args]
         return super().parse_args(ctx, args)
 

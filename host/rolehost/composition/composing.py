@@ -78,7 +78,7 @@ def examine(
         if not failed:
             earlier = (problem for each in degraded.values() for problem in each.why)
             remaining = degrading.without_consequences((*problems.found, *earlier))
-            return None, in_order(deployment.discreet(remaining))
+            return None, in_order(deployment.redact(remaining))
         degraded |= failed
 
 
@@ -153,7 +153,7 @@ def _checked(gathered: Gathered) -> Composition | None:
         authentications=MappingProxyType(dict(authentications)),
         extensions=MappingProxyType(dict(gathered.extensions)),
         metrics=MappingProxyType({item.value.name: item for item in contributions.of(Metric)}),
-        warnings=in_order(problems.deployment.discreet(warnings)),
+        warnings=in_order(problems.deployment.redact(warnings)),
         degraded=degraded,
     )
 

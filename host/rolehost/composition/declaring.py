@@ -12,7 +12,7 @@ from typing import Any
 from rolehost.api.contributions import Extension, PluginInfo, Role
 from rolehost.api.hooks import DECLARING, DeclareContext
 from rolehost.api.metrics import Metric
-from rolehost.bounded import Overdue, bounded
+from rolehost.bounded import TimeLimitExceeded, bounded
 from rolehost.composition.locations import line_of, location
 from rolehost.composition.model import Contributions, Owned
 from rolehost.composition.problems import Problems
@@ -121,7 +121,7 @@ def call_hook(
     except SettingRefused as error:
         # An error of the operator: a start without the plugin would hide it.
         problems.found.append(_refused(problems, found, error))
-    except Overdue as error:
+    except TimeLimitExceeded as error:
         where = f"{error.where}, {hook}" if error.where else hook
         names = {"hook": hook, "plugin": found.name}
         problems.add("hook-hung", where, failed=[found.name], seconds=seconds, **names)

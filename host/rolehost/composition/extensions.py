@@ -11,7 +11,7 @@ from rolehost.api.hooks import GROUP
 from rolehost.composition.declaring import LoadedPlugin, call_list_hook, context_of
 from rolehost.composition.locations import location
 from rolehost.composition.problems import Problems
-from rolehost.discovery.hooks import additional, form_problems, line_of
+from rolehost.discovery.hooks import extension_functions, line_of, signature_problems
 from rolehost.suggest import did_you_mean, one_of
 
 #: Hook → items of the point; a point is missing if a plugin failed to give its items.
@@ -110,11 +110,11 @@ def _check_implementations(
     plugin: LoadedPlugin, offered: _Offered, installed: set[str], problems: Problems
 ) -> Iterator[str]:
     """Report malformed and misspelt implementations; yield the points that they are meant for."""
-    marked = dict(additional(plugin.module))
+    marked = dict(extension_functions(plugin.module))
     for hook in offered:
         function = marked.get(hook) or getattr(plugin.module, hook, None)
         if inspect.isroutine(function):
-            wrong = list(form_problems(hook, function, plugin.found.who))
+            wrong = list(signature_problems(hook, function, plugin.found.who))
             problems.add_raised(plugin.found.name, wrong)
             if wrong:
                 yield hook

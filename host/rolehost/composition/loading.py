@@ -8,13 +8,13 @@ from typing import Any
 import rolehost
 from rolehost.api.contributions import PluginInfo
 from rolehost.api.versions import ACCEPTED_APIS, PLUGIN_API
-from rolehost.bounded import Overdue, bounded
+from rolehost.bounded import TimeLimitExceeded, bounded
 from rolehost.composition.declaring import FAILED, LoadedPlugin, call_hook, context_of
 from rolehost.composition.pins import Pins
 from rolehost.composition.problems import Problems
 from rolehost.discovery import InstalledPlugin, installed
 from rolehost.discovery.hooks import HookTable, implementation
-from rolehost.discovery.loading import contained
+from rolehost.discovery.loading import record_effects
 from rolehost.errors import ConfigurationError
 from rolehost.messages import problem
 from rolehost.suggest import did_you_mean, one_of
@@ -100,23 +100,23 @@ class Selection:
         seconds = self.problems.deployment.host.limits.declare
         place = f"entry point {found.name} = {found.target}"
         try:
-            with contained() as effects:
+            with record_effects() as effects:
                 module = bounded(found.load, seconds, same_thread=True)
         except ConfigurationError as error:
             self.problems.add_raised(found.name, error.problems)
             return None
-        except Overdue as error:
+        except TimeLimitExceeded as error:
             names = {"module": found.target.partition(":")[0], "name": found.name}
             where = error.where or place
             self.problems.add("plugin-hung", where, failed=[found.name], seconds=seconds, **names)
             return None
         self.problems.warnings += [
             problem("side-effect", who=found.who, where=place, change=change)
-            for change in effects.left
+            for change in effects.remaining
         ]
-        if not effects.undone:
+        if not effects.reverted:
             return module
-        values = {"changes": "; ".join(effects.undone), "name": found.name}
+        values = {"changes": "; ".join(effects.reverted), "name": found.name}
         self.problems.add("plugin-meddles", place, failed=[found.name], **values)
         return None
 

@@ -77,7 +77,7 @@ def with_origins(deployment: Deployment, plugins: Sequence[Plugin]) -> Deploymen
             key = f"{section}.{field.encode_name}"
             origin = origins.get(key, Origin("default"))
             if isinstance(getattr(settings, field.name), Secret):
-                origin = Origin(origin.text, secret=True, given=origin.given)
+                origin = Origin(origin.text, secret=True, resolved=origin.resolved)
             origins[key] = origin
     return dataclasses.replace(deployment, origins=MappingProxyType(origins))
 

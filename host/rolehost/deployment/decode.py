@@ -19,7 +19,7 @@ from rolehost.api.settings import Secret
 from rolehost.deployment.describe import describe_type, describe_value
 from rolehost.deployment.files import PREFIX, ProblemList
 from rolehost.deployment.model import Origin
-from rolehost.deployment.references import Unresolved, Written, holds, reveal
+from rolehost.deployment.references import Unresolved, Untyped, contains, reveal
 from rolehost.errors import Problem
 from rolehost.suggest import did_you_mean, one_of
 
@@ -83,7 +83,7 @@ class _Decoder:
         for key, field in known.items():
             path = f"{section}.{key}"
             if key in values:
-                if holds(values[key], Unresolved):
+                if contains(values[key], Unresolved):
                     unresolved = True
                 else:
                     decoded[field.name] = self._field(field.type, values[key], path)
@@ -135,7 +135,7 @@ class _Decoder:
         item = inner.rstrip("`")
         got = reveal(_item(value, item))
         origin = self.origins.get(path)
-        if holds(value, Secret) or "a secret" in expected or (origin and origin.secret):
+        if contains(value, Secret) or "a secret" in expected or (origin and origin.secret):
             shown = "a secret text"
         elif origin and origin.hidden:
             shown = "the value of a reference, which is not shown"
@@ -164,20 +164,20 @@ def _readings(value: Any) -> Iterator[tuple[Any, bool]]:
     Text from outside TOML is first read as TOML, then as text, then as text that msgspec may
     convert to numbers and booleans, and last as a comma-separated list.
     """
-    written = holds(value, Written)
-    if not written and not holds(value, Secret):
+    convert = contains(value, Untyped)
+    if not convert and not contains(value, Secret):
         yield value, True
         return
-    if written:
+    if convert:
         yield reveal(value, _as_toml), True
     plain = reveal(value)
     yield plain, True
     yield plain, False
-    if isinstance(value, Written):
+    if isinstance(value, Untyped):
         yield [item.strip() for item in value.split(",") if item.strip()], False
 
 
-def _as_toml(text: Written) -> Any:
+def _as_toml(text: Untyped) -> Any:
     try:
         document = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:

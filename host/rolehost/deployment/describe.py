@@ -12,7 +12,7 @@ import msgspec
 from rolehost.api.settings import Secret
 
 #: Longest value in a message, characters.
-LONGEST = 80
+MAX_SHOWN = 80
 
 
 def describe_type(kind: Any) -> str:
@@ -31,14 +31,14 @@ def describe_value(value: Any) -> str:
         case bool():
             return f"{str(value).lower()} (true or false)"
         case str():
-            return f"{_short(json.dumps(str(value), ensure_ascii=False))} (text)"
+            return f"{_shorten(json.dumps(str(value), ensure_ascii=False))} (text)"
         case int():
             return f"{value} (a whole number)"
         case float():
             return f"{value} (a number)"
         case list() | tuple():
             plain = json.dumps(redacted(value), ensure_ascii=False, default=str)
-            return f"{_short(plain)} (a list)"
+            return f"{_shorten(plain)} (a list)"
         case dict():
             return f"a table with the keys {', '.join(sorted(value)) or '(none)'}"
         case datetime.date() | datetime.time():
@@ -51,8 +51,8 @@ def redacted(value: Any) -> Any:
     return msgspec.to_builtins(value, str_keys=True, enc_hook=str)
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+def _shorten(text: str) -> str:
+    return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 1]}…"
 
 
 def _describe(info: Any) -> str:

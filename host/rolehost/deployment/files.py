@@ -33,15 +33,15 @@ class ProblemList(list[Problem]):
 
 
 class Sources:
-    """Reads each file of a deployment once and keeps its text; ``kept``: texts read before.
+    """Reads each file of a deployment once and keeps its text; ``cached``: texts read before.
 
     A restarted process reads the texts that were accepted at the start or at the last reload, not
     files that are being edited. The texts contain secrets, so they are kept in an anonymous file
     (without a path), which processes inherit.
     """
 
-    def __init__(self, kept: Mapping[str, str] | None = None) -> None:
-        self._texts = dict(kept or {})
+    def __init__(self, cached: Mapping[str, str] | None = None) -> None:
+        self._texts = dict(cached or {})
 
     def text(self, path: Path) -> str:
         """Return the text of a file; raise OSError or UnicodeDecodeError."""
@@ -56,7 +56,7 @@ class Sources:
             file.write(json.dumps(self._texts).encode())
 
     @classmethod
-    def kept(cls, number: int) -> Sources:
+    def from_descriptor(cls, number: int) -> Sources:
         """Read the texts that :meth:`write` has written to a file descriptor."""
         # pread(2), because processes share the offset of the open file.
         return cls(json.loads(os.pread(number, os.fstat(number).st_size, 0)))
@@ -70,15 +70,15 @@ class Leaf:
         origin: ``file:line``, or the name of the override.
         folder: relative ``${file:…}`` references in it are relative to this folder.
         elements: origins of the elements of a list.
-        typed: False if it was written as text outside TOML; the type of its setting then decides
-            how the text is decoded.
+        from_toml: False for text from outside TOML; the type of its setting then decides how the
+            text is decoded.
     """
 
     value: Any
     origin: str
     folder: Path = Path()
     elements: tuple[str, ...] = ()
-    typed: bool = True
+    from_toml: bool = True
 
 
 #: Tables by name; a leaf ends a branch.
@@ -200,7 +200,7 @@ def from_environment(environ: Mapping[str, str], sections: Iterable[str]) -> Tre
             if len(words) > 1:
                 name = words[0].replace("-", "_")
                 words[0] = known.get(name, words[0].replace("_", "-"))
-            branch: Tree = {words[-1]: Leaf(environ[variable], origin, typed=False)}
+            branch: Tree = {words[-1]: Leaf(environ[variable], origin, from_toml=False)}
             for word in reversed(words[:-1]):
                 branch = {word: branch}
             merge(tree, branch)

@@ -14,7 +14,7 @@ from rolehost.api.contributions import Role
 from rolehost.api.delivery import DeliverySettings
 from rolehost.api.settings import Secret, Settings
 from rolehost.errors import Problem
-from rolehost.redaction import without
+from rolehost.redaction import mask_only
 from rolehost.storage.capabilities import Kind
 
 #: The effect of a plugin's failure: the deployment does not start, or runs without the plugin.
@@ -264,18 +264,18 @@ class Origin:
     """The source of one value: ``deploy/api.toml:12``, ``environment ROLEHOST__HTTP__BIND``,
     ``--plugins`` or ``default``.
 
-    ``secret``: the value is or contains a secret, for example a text from a file. ``given``: the
+    ``secret``: the value is or contains a secret, for example a text from a file. ``resolved``: the
     texts to which references in the value were resolved.
     """
 
     text: str
     secret: bool = False
-    given: tuple[str, ...] = field(default=(), repr=False, compare=False)
+    resolved: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def hidden(self) -> bool:
         """Whether the value is not shown, because it is a secret or comes from references."""
-        return self.secret or bool(self.given)
+        return self.secret or bool(self.resolved)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -301,12 +301,12 @@ class Deployment:
     listed: tuple[str, ...] = ()
     on_failure: Mapping[str, Failure] = field(default_factory=dict)
 
-    def discreet(self, problems: Iterable[Problem]) -> list[Problem]:
+    def redact(self, problems: Iterable[Problem]) -> list[Problem]:
         """Return the problems with the texts from references removed.
 
         Each ``where`` names its settings: ``origin, section.key`` or ``origin, section``.
         """
-        references = [(key, origin) for key, origin in self.origins.items() if origin.given]
+        references = [(key, origin) for key, origin in self.origins.items() if origin.resolved]
         return [_discreet(problem, references) for problem in problems]
 
     def may_degrade(self, plugin: str) -> bool:
@@ -320,9 +320,9 @@ def _discreet(problem: Problem, references: Sequence[tuple[str, Origin]]) -> Pro
         for key, origin in references
         if f"{origin.text}, {key}" in problem.where
         or re.search(rf"(^|, ){re.escape(key.partition('.')[0])}($|;)", problem.where)
-        for text in sorted(origin.given, key=len, reverse=True)
+        for text in sorted(origin.resolved, key=len, reverse=True)
     ]
     if not hidden:
         return problem
     words = ("what", "expected", "got", "fix")
-    return replace(problem, **{each: without(getattr(problem, each), hidden) for each in words})
+    return replace(problem, **{each: mask_only(getattr(problem, each), hidden) for each in words})

@@ -22,7 +22,7 @@ from rolehost.deployment.files import (
     plugin_list,
 )
 from rolehost.deployment.model import Deployment, Failure, HostSettings, Origin
-from rolehost.deployment.references import Resolver, Unresolved, Written, holds
+from rolehost.deployment.references import Resolver, Unresolved, Untyped, contains
 from rolehost.errors import ConfigurationError, Problem
 from rolehost.redaction import hide
 from rolehost.suggest import did_you_mean
@@ -94,7 +94,7 @@ def read(
         listed=listed,
     )
     hide(problems.who, resolver.files, resolver.variables)
-    return deployment, deployment.discreet(problems)
+    return deployment, deployment.redact(problems)
 
 
 def _names(node: Leaf | Tree | None) -> tuple[str, ...]:
@@ -132,15 +132,15 @@ class _Reader:
         if path in NAMES:
             del variables[before[1] :]
         given = (*files[before[0] :], *variables[before[1] :])
-        self.origins[path] = Origin(leaf.origin, holds(value, Secret), given)
-        if not leaf.typed and isinstance(value, str):
-            return Written(value)
+        self.origins[path] = Origin(leaf.origin, contains(value, Secret), given)
+        if not leaf.from_toml and isinstance(value, str):
+            return Untyped(value)
         return value
 
     def plugin_names(self, value: Any, node: Leaf | Tree | None) -> tuple[str, ...]:
         """Return the enabled plugins; record the line of each plugin as its origin."""
         if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-            if not holds(value, Unresolved):
+            if not contains(value, Unresolved):
                 self.add("wrong-type.plugins", PLUGINS, got=describe_value(value))
             return ()
         names: list[str] = []

@@ -1,7 +1,7 @@
 """References in the texts of a deployment: ``${NAME}``, ``${NAME:-default}``, ``${file:PATH}``.
 
 ``$${`` stands for ``${`` itself. A text from a file becomes a :class:`~rolehost.api.Secret`; a
-text from a variable becomes :class:`Written`, so that ``"${PORT}"`` may fill a number.
+text from a variable becomes :class:`Untyped`, so that ``"${PORT}"`` may fill a number.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?\Z", re.DOTALL)
 
 
 @final
-class Written(str):
+class Untyped(str):
     """Text from outside TOML; the type of its setting decides how the text is decoded."""
 
     __slots__ = ()
@@ -91,7 +91,7 @@ class Resolver:
             return Secret(result)
         if len(self.variables) > variables:
             self.variables.append(result)
-        return Written(result) if from_variable else result
+        return Untyped(result) if from_variable else result
 
     def _variable(self, inner: str, origin: str) -> str:
         match = _NAME.match(inner)
@@ -118,20 +118,20 @@ class Resolver:
         return text
 
 
-def reveal(value: Any, written: Callable[[Written], Any] = str) -> Any:
-    """Return a value with secrets as text; ``written`` converts each :class:`Written` text."""
+def reveal(value: Any, convert: Callable[[Untyped], Any] = str) -> Any:
+    """Return a value with secrets as text; ``convert`` converts each :class:`Untyped` text."""
     if isinstance(value, Secret):
         return value.reveal()
-    if isinstance(value, Written):
-        return written(value)
+    if isinstance(value, Untyped):
+        return convert(value)
     if isinstance(value, Mapping):
-        return {key: reveal(item, written) for key, item in value.items()}
+        return {key: reveal(item, convert) for key, item in value.items()}
     if isinstance(value, list):
-        return [reveal(item, written) for item in value]
+        return [reveal(item, convert) for item in value]
     return value
 
 
-def holds(value: Any, kind: type[Any]) -> bool:
+def contains(value: Any, kind: type[Any]) -> bool:
     """Return whether a value is or contains an instance of ``kind``."""
     return any(isinstance(leaf, kind) for leaf in _leaves(value))
 

@@ -47,7 +47,7 @@ HOST: Commands = {
 }
 
 #: Commands of tools of this project → the extra of ``rolehost`` that installs the tool.
-OFFERED: Mapping[str, str] = {
+TOOL_EXTRAS: Mapping[str, str] = {
     "asyncapi": "fleet",
     "doctor": "fleet",
     "failpoints": "testing",
@@ -58,18 +58,18 @@ OFFERED: Mapping[str, str] = {
 }
 
 #: Names that commands of plugins cannot have, even if the tools are not installed.
-RESERVED = frozenset({*HOST, *OFFERED})
+RESERVED = frozenset({*HOST, *TOOL_EXTRAS})
 
 
-def not_installed(name: str) -> str:
-    """Return the error message for a command of ``OFFERED`` if its tool is not installed."""
+def install_hint(name: str) -> str:
+    """Return the error message for a command of ``TOOL_EXTRAS`` if its tool is not installed."""
     return (
         f"{name!r} is a command of a distribution that is not installed; "
-        f"pip install 'rolehost[{OFFERED[name]}]'"
+        f"pip install 'rolehost[{TOOL_EXTRAS[name]}]'"
     )
 
 
-def tools() -> dict[str, tuple[str, str]]:
+def tool_commands() -> dict[str, tuple[str, str]]:
     """Return the tools' commands, sorted; raise RolehostError if a tool cannot be loaded."""
     found: dict[str, tuple[str, str]] = {}
     for name, module in targets(GROUP).items():

@@ -31,10 +31,10 @@ _VERSION = re.compile(r"^version:(.*)$", re.MULTILINE | re.IGNORECASE)
 _EXTRAS = re.compile(r"\s*\[[^\]]*\]\s*$")
 
 #: Bytes that are read of ``METADATA``: name and version are at its beginning.
-HEAD = 4096
+METADATA_BYTES = 4096
 
 #: Bytes that are read of ``entry_points.txt``.
-LARGEST = 1 << 16
+ENTRY_POINTS_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -139,9 +139,11 @@ def _in_folder(folder: Path, section: re.Pattern[str]) -> Iterator[_Distribution
     for place in places:
         if place.endswith(".egg"):
             place += "/EGG-INFO"
-        points = _read(f"{place}/entry_points.txt", LARGEST)
+        points = _read(f"{place}/entry_points.txt", ENTRY_POINTS_BYTES)
         if section.search(points):
-            headers = _read(f"{place}/METADATA", HEAD) or _read(f"{place}/PKG-INFO", HEAD)
+            headers = _read(f"{place}/METADATA", METADATA_BYTES) or _read(
+                f"{place}/PKG-INFO", METADATA_BYTES
+            )
             yield _Distribution(points, headers, place)
 
 

@@ -63,7 +63,7 @@ class HookTable:
         return []
 
 
-def additional(plugin: Any) -> Iterator[tuple[str, Any]]:
+def extension_functions(plugin: Any) -> Iterator[tuple[str, Any]]:
     """Yield the marked functions of a plugin that are not hooks of the host, sorted by name."""
     for name, function in _routines(plugin, host=False):
         if getattr(function, MARK, None) is not None:
@@ -88,14 +88,14 @@ def _routines(plugin: Any, *, host: bool) -> Iterator[tuple[str, Any]]:
 
 def _hook_problems(hook: str, function: Any, who: str) -> Iterator[Problem]:
     if hook in HOOKS:
-        yield from form_problems(hook, function, who)
+        yield from signature_problems(hook, function, who)
     else:
         hint, known = did_you_mean(hook, HOOKS), one_of(HOOKS)
         where = line_of(function)
         yield problem("unknown-hook", who=who, where=where, hint=hint, hook=hook, known=known)
 
 
-def form_problems(hook: str, function: Any, who: str) -> Iterator[Problem]:
+def signature_problems(hook: str, function: Any, who: str) -> Iterator[Problem]:
     """Yield each reason for which the host cannot call a function as a hook."""
     where = line_of(function)
     options = getattr(function, MARK, None)

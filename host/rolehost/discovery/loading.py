@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rolehost.bounded import Overdue
+from rolehost.bounded import TimeLimitExceeded
 from rolehost.errors import ConfigurationError, Problem
 from rolehost.messages import problem
 
@@ -32,12 +32,12 @@ def load(target: str, *, who: str, name: str) -> Any:
     Raises:
         ConfigurationError: the import raised an exception other than KeyboardInterrupt, or the
             attribute is missing.
-        Overdue: the import was interrupted, see :func:`~rolehost.bounded.bounded`.
+        TimeLimitExceeded: the import was interrupted, see :func:`~rolehost.bounded.bounded`.
     """
     module_name, _, attribute = target.partition(":")
     try:
         module = importlib.import_module(module_name.strip())
-    except (KeyboardInterrupt, Overdue):
+    except (KeyboardInterrupt, TimeLimitExceeded):
         raise
     except BaseException as error:
         raise ConfigurationError([_import_problem(error, target, who, name)]) from error
@@ -88,15 +88,15 @@ def _importing_lines(error: BaseException) -> str:
 class Effects:
     """The side effects of an import.
 
-    ``undone`` (reverted): working directory, signal handlers. ``left``: variables, threads.
+    ``reverted`` (reverted): working directory, signal handlers. ``remaining``: variables, threads.
     """
 
-    undone: list[str] = field(default_factory=list)
-    left: list[str] = field(default_factory=list)
+    reverted: list[str] = field(default_factory=list)
+    remaining: list[str] = field(default_factory=list)
 
 
 @contextmanager
-def contained() -> Iterator[Effects]:
+def record_effects() -> Iterator[Effects]:
     """Record side effects; keep standard output clean, because it may be a JSON document."""
     effects = Effects()
     folder = _working_directory()
@@ -109,16 +109,16 @@ def contained() -> Iterator[Effects]:
     finally:
         if folder and (now := _working_directory()) != folder:
             os.chdir(folder)
-            effects.undone.append(f"the working directory became {now}")
+            effects.reverted.append(f"the working directory became {now}")
         for number, handler in handlers.items():
             if handler is not None and signal.getsignal(number) is not handler:
                 with suppress(ValueError):  # only the main thread can change handlers
                     signal.signal(number, handler)
-                effects.undone.append(f"{signal.Signals(number).name} got another handler")
+                effects.reverted.append(f"{signal.Signals(number).name} got another handler")
         changed = {os.fsdecode(name) for name, _ in _variables().items() ^ environment.items()}
-        effects.left += [f"the variable {name} was changed" for name in sorted(changed)]
+        effects.remaining += [f"the variable {name} was changed" for name in sorted(changed)]
         started = [thread for thread in threading.enumerate() if thread not in threads]
-        effects.left += [f"the thread {thread.name} was started" for thread in started]
+        effects.remaining += [f"the thread {thread.name} was started" for thread in started]
 
 
 def _variables() -> dict[Any, Any]:

@@ -25,7 +25,7 @@ from structlog.typing import EventDict, WrappedLogger
 
 from rolehost.delivery.failures import format_traceback
 from rolehost.observe import lines
-from rolehost.redaction import hides, masked
+from rolehost.redaction import has_secrets, masked
 
 if TYPE_CHECKING:
     from rolehost.deployment.model import LogSettings
@@ -143,7 +143,7 @@ class _Writer:
 
     def write(self, line: str | bytes) -> None:
         """Write one line; if the stream is closed or full, the line is lost without an error."""
-        if hides():
+        if has_secrets():
             line = masked(line if isinstance(line, str) else line.decode())
         data = line if isinstance(line, bytes) else line.encode(errors="backslashreplace")
         try:

@@ -33,7 +33,7 @@ def _run(given: argparse.Namespace) -> int:
 
     plugins = given.plugins.split(",") if given.plugins else None
     number = os.environ.pop(SOURCES_VARIABLE, None)
-    sources = None if number is None else Sources.kept(int(number))
+    sources = None if number is None else Sources.from_descriptor(int(number))
     deployment = load(given.deployment, plugins=plugins, sources=sources)
     composition = compose(deployment, role=given.role)
     return serve(composition, given.role, given.slot, given.incarnation, migrates=given.migrate)

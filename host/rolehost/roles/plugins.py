@@ -8,7 +8,7 @@ import structlog
 
 from rolehost.api.contributions import Backend
 from rolehost.api.hooks import ProcessContext
-from rolehost.bounded import Overdue, bounded
+from rolehost.bounded import TimeLimitExceeded, bounded
 from rolehost.composition.model import Degraded, Owned, Plugin
 from rolehost.discovery.hooks import implementation
 from rolehost.errors import Problem, RolehostError, StartError, StorageUnavailable
@@ -52,7 +52,7 @@ def start(plugin: Plugin, context: ProcessContext, seconds: float) -> None:
         bounded(lambda: hook(context), seconds)
     except StorageUnavailable:
         raise
-    except Overdue as error:
+    except TimeLimitExceeded as error:
         raise _failed(plugin, "start-hung", error.where, seconds=seconds) from error
     except BaseException as error:
         if not _of_plugin(error):
@@ -77,7 +77,7 @@ def stop(plugin: Plugin, context: ProcessContext, seconds: float) -> None:
     )
     try:
         bounded(lambda: hook(context), seconds)
-    except Overdue as error:
+    except TimeLimitExceeded as error:
         bound.error("hook did not end, continuing", seconds=seconds, where=error.where)
     except BaseException as error:
         if not _of_plugin(error):
