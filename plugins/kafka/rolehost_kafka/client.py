@@ -10,13 +10,13 @@ from rolehost.api import Partition, Record, Subscription
 from rolehost_kafka.runs import Outcomes
 
 #: A topic by its name in Kafka, and the number of one of its partitions.
-Place = tuple[str, int]
+KafkaPartition = tuple[str, int]
 
 #: Called with partitions that a member owns from now on, or gives up.
-Told = Callable[[Collection[Partition]], None]
+PartitionCallback = Callable[[Collection[Partition]], None]
 
 
-class Questions(Protocol):
+class Admin(Protocol):
     """Asks brokers about topics and groups; names are those in Kafka. Thread-safe.
 
     Every method raises StorageUnavailable or StorageRefused.
@@ -28,24 +28,26 @@ class Questions(Protocol):
     def partitions(self, topics: Collection[str]) -> dict[str, list[int]]:
         """Return the partitions of the topics that exist."""
 
-    def ids(self, topics: Collection[str]) -> dict[str, str]:
+    def topic_ids(self, topics: Collection[str]) -> dict[str, str]:
         """Return the ids of the topics that exist; a topic that is created again has another id."""
 
-    def create(self, topic: str, partitions: int, replication: int | None) -> None:
+    def create_topic(self, topic: str, partitions: int, replication: int | None) -> None:
         """Create a topic if it does not exist."""
 
-    def committed(self, group: str, places: Collection[Place]) -> dict[Place, int]:
+    def committed_offsets(
+        self, group: str, places: Collection[KafkaPartition]
+    ) -> dict[KafkaPartition, int]:
         """Return the committed offsets of a group."""
 
-    def ends(
-        self, places: Collection[Place], which: Literal["oldest", "newest"]
-    ) -> dict[Place, int]:
+    def list_offsets(
+        self, places: Collection[KafkaPartition], which: Literal["oldest", "newest"]
+    ) -> dict[KafkaPartition, int]:
         """Return the first offset, or the one after the last readable record.
 
         Records of open transactions, and later ones, are not readable.
         """
 
-    def limit(self, topic: str) -> int | None:
+    def max_batch_bytes(self, topic: str) -> int | None:
         """Return the most bytes of a batch for a topic; None if the topic is missing."""
 
     def close(self) -> None:
@@ -56,7 +58,7 @@ class Client(Protocol):
     """The Kafka client of one process; it connects when it is used first."""
 
     #: Asks the brokers.
-    questions: Questions
+    admin: Admin
 
     def send(
         self, records: Sequence[Record], run: Sequence[int], deadline: float, outcomes: Outcomes
@@ -82,8 +84,8 @@ class Client(Protocol):
         *,
         ensure: Callable[[], None],
         check: Callable[[], bool],
-        on_assigned: Told,
-        on_revoked: Told,
+        on_assigned: PartitionCallback,
+        on_revoked: PartitionCallback,
     ) -> Subscription:
         """Return a member that joins at its first poll.
 

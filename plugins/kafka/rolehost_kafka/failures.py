@@ -9,29 +9,29 @@ from collections.abc import Collection
 
 from rolehost.api import StorageError, StorageRefused, StorageUnavailable
 
-from rolehost_kafka.look import look
+from rolehost_kafka.diagnosis import diagnose
 from rolehost_kafka.settings import KafkaSettings
 
 _SERVERS = "[kafka] servers"
 
 
-def _refused(setting: str, message: str) -> StorageRefused:
+def _refuse(setting: str, message: str) -> StorageRefused:
     where = f"[kafka] {setting}".rstrip()
     return StorageRefused(f"kafka: {where}: {message}", backend="kafka", setting=where)
 
 
-def login(settings: KafkaSettings) -> StorageRefused:
+def login_refused(settings: KafkaSettings) -> StorageRefused:
     """Return the error for a name or password that the brokers refuse."""
-    return _refused(
+    return _refuse(
         "sasl_username, sasl_password",
         f'the brokers refuse the login of "{settings.sasl_username}" '
         f"with {settings.sasl_mechanism}; give a name and a password that they know",
     )
 
 
-def mechanism(settings: KafkaSettings) -> StorageRefused:
+def mechanism_not_offered(settings: KafkaSettings) -> StorageRefused:
     """Return the error for a login mechanism that the brokers do not offer."""
-    return _refused(
+    return _refuse(
         "sasl_mechanism",
         f"the brokers do not offer {settings.sasl_mechanism} at that port; choose another, or none",
     )
@@ -39,20 +39,20 @@ def mechanism(settings: KafkaSettings) -> StorageRefused:
 
 def too_old(error: object) -> StorageRefused:
     """Return the error for brokers that are too old."""
-    return _refused("servers", f"the brokers are too old ({error}); 2.5 or newer is needed")
+    return _refuse("servers", f"the brokers are too old ({error}); 2.5 or newer is needed")
 
 
-def setting(error: object) -> StorageRefused:
+def invalid_setting(error: object) -> StorageRefused:
     """Return the error for an option that the client refuses."""
-    return _refused("", f"a setting is refused: {error}")
+    return _refuse("", f"a setting is refused: {error}")
 
 
-def unreadable(error: object) -> StorageRefused:
+def unreadable_file(error: object) -> StorageRefused:
     """Return the error for a file of certificates that cannot be used."""
-    return _refused("tls_ca, tls_certificate, tls_key", f"cannot be read ({error})")
+    return _refuse("tls_ca, tls_certificate, tls_key", f"cannot be read ({error})")
 
 
-def missing(topics: Collection[str]) -> StorageRefused:
+def topics_missing(topics: Collection[str]) -> StorageRefused:
     """Return the error for topics (by their names in Kafka) that do not exist."""
     return StorageRefused(
         f"kafka: topics missing: {', '.join(sorted(topics))}; make them, or let them be made: "
@@ -88,14 +88,14 @@ def refused_record(error: object) -> StorageError:
 
 def codec_missing(error: object) -> StorageRefused:
     """Return the error for compressed records of other producers that need a package."""
-    return _refused(
+    return _refuse(
         "client",
         f"records cannot be read: {error}; install the codec with an extra, such as"
         ' rolehost-kafka[zstd], or set client = "confluent"',
     )
 
 
-def passing(doing: str, error: object) -> StorageUnavailable:
+def temporary(doing: str, error: object) -> StorageUnavailable:
     """Return the error for a call that may succeed later."""
     return StorageUnavailable(f"kafka: {doing}: {error}", backend="kafka")
 
@@ -105,7 +105,7 @@ def file_missing(settings: KafkaSettings) -> StorageRefused | None:
     for name in ("tls_ca", "tls_certificate", "tls_key"):
         path = getattr(settings, name)
         if settings.tls and path is not None and not path.is_file():
-            return _refused(name, f"there is no file {path}")
+            return _refuse(name, f"there is no file {path}")
     return None
 
 
@@ -116,17 +116,17 @@ def unreachable(settings: KafkaSettings) -> StorageUnavailable:
     """
     if (gone := file_missing(settings)) is not None:
         return gone
-    found = [(server, look(settings, server)) for server in settings.servers]
-    told = "; ".join(f"{server}: {each.words or 'answers'}" for server, each in found)
-    if all(each.lasting for _, each in found):
-        return _refused(found[0][1].setting, f"no broker can be used: {told}")
-    setting = next((f"[kafka] {each.setting}" for _, each in found if each.words), _SERVERS)
+    found = [(server, diagnose(settings, server)) for server in settings.servers]
+    problems = "; ".join(f"{server}: {each.problem or 'answers'}" for server, each in found)
+    if all(each.permanent for _, each in found):
+        return _refuse(found[0][1].setting, f"no broker can be used: {problems}")
+    setting = next((f"[kafka] {each.setting}" for _, each in found if each.problem), _SERVERS)
     return StorageUnavailable(
-        f"kafka: {setting}: no broker can be used: {told}", backend="kafka", setting=setting
+        f"kafka: {setting}: no broker can be used: {problems}", backend="kafka", setting=setting
     )
 
 
-def refuse_old(settings: KafkaSettings) -> None:
+def refuse_old_brokers(settings: KafkaSettings) -> None:
     """Raise if the first broker that answers is too old.
 
     The clients would start to work with it, and fail later.
@@ -135,8 +135,8 @@ def refuse_old(settings: KafkaSettings) -> None:
         StorageRefused: it is too old.
     """
     for server in settings.servers:
-        found = look(settings, server)
-        if found.old:
-            raise _refused("servers", f"{server}: {found.words}")
-        if not found.words:
+        found = diagnose(settings, server)
+        if found.too_old:
+            raise _refuse("servers", f"{server}: {found.problem}")
+        if not found.problem:
             return

@@ -15,10 +15,10 @@ from rolehost_kafka.settings import KafkaSettings
 
 #: Requests of the protocol, and codes of its errors.
 _HANDSHAKE, _AUTHENTICATE = 17, 36
-_FAILED = 58
+_SASL_AUTHENTICATION_FAILED = 58
 
 #: The result; "unknown": the broker offers the mechanism, but did not answer the login.
-Login = Literal["taken", "refused", "not offered", "unknown"]
+Login = Literal["accepted", "refused", "not offered", "unknown"]
 
 #: Sends a request (key, version, content); returns the body of the answer, or None.
 Ask = Callable[[int, int, bytes], bytes | None]
@@ -33,25 +33,25 @@ def try_login(settings: KafkaSettings, ask: Ask) -> Login:
     """
     mechanism = settings.sasl_mechanism or ""
     answer = ask(_HANDSHAKE, 1, struct.pack(">h", len(mechanism)) + mechanism.encode())
-    if answer is None or _code(answer) != 0:
+    if answer is None or _error_code(answer) != 0:
         return "not offered"
-    tokens = _tokens(settings)
+    tokens = _client_tokens(settings)
     token = next(tokens)
     while True:
         answer = ask(_AUTHENTICATE, 0, struct.pack(">i", len(token)) + token)
         if answer is None:
             return "unknown"
-        if (code := _code(answer)) != 0:
-            return "refused" if code == _FAILED else "unknown"
+        if (code := _error_code(answer)) != 0:
+            return "refused" if code == _SASL_AUTHENTICATION_FAILED else "unknown"
         try:
-            token = tokens.send(_challenge(answer))
+            token = tokens.send(_server_token(answer))
         except StopIteration:
-            return "taken"
+            return "accepted"
         except (ValueError, KeyError, struct.error):
             return "unknown"  # RFC 5802 has no such answer
 
 
-def _tokens(settings: KafkaSettings) -> Generator[bytes, bytes, None]:
+def _client_tokens(settings: KafkaSettings) -> Generator[bytes, bytes, None]:
     """Yield the client's tokens, given the answers of the broker."""
     name = settings.sasl_username
     password = "" if settings.sasl_password is None else settings.sasl_password.reveal()
@@ -65,7 +65,7 @@ def _tokens(settings: KafkaSettings) -> Generator[bytes, bytes, None]:
         yield client.final_message()
 
 
-def _challenge(answer: bytes) -> bytes:
+def _server_token(answer: bytes) -> bytes:
     """Return the broker's token, which follows a code and a text that may be null."""
     (text,) = struct.unpack_from(">h", answer, 2)
     start = 4 + max(text, 0)
@@ -73,5 +73,5 @@ def _challenge(answer: bytes) -> bytes:
     return answer[start + 4 : start + 4 + length]
 
 
-def _code(answer: bytes) -> int:
+def _error_code(answer: bytes) -> int:
     return int.from_bytes(answer[:2], "big", signed=True)

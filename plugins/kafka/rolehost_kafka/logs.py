@@ -8,7 +8,7 @@ import logging
 _LOGGERS = ("kafka", "rolehost_kafka.librdkafka")
 
 
-def quieten() -> None:
+def silence_clients() -> None:
     """Let the clients log only if the root logger has the level ``debug``.
 
     Both log several errors for every attempt to connect, some every second while brokers are

@@ -15,16 +15,16 @@ class Names:
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
         #: Cached, because every record has one.
-        self._inside: dict[tuple[str, int], Partition] = {}
+        self._partitions: dict[tuple[str, int], Partition] = {}
 
-    def outside(self, name: str) -> str:
+    def to_kafka(self, name: str) -> str:
         """Return the name of a topic or group in Kafka."""
         return self._prefix + name
 
-    def inside(self, topic: str, number: int) -> Partition:
+    def from_kafka(self, topic: str, number: int) -> Partition:
         """Return a partition with the plugins' name of the topic; ``topic`` is that in Kafka."""
-        partition = self._inside.get((topic, number))
+        partition = self._partitions.get((topic, number))
         if partition is None:
             partition = Partition(topic.removeprefix(self._prefix), number)
-            self._inside[topic, number] = partition
+            self._partitions[topic, number] = partition
         return partition

@@ -1,4 +1,4 @@
-"""Divides records into runs, so that a broker refuses a record only for its own size."""
+"""Divides records into runs, so that a broker refuses a record only for its own size_of."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Outcomes = list[StorageError | None]
 _BATCH, _RECORD, _HEADER = 61, 36, 10
 
 
-def size(record: Record) -> int:
+def size_of(record: Record) -> int:
     """Return the most bytes of a record, uncompressed."""
     return (
         _RECORD
@@ -27,7 +27,7 @@ def size(record: Record) -> int:
 def runs(
     records: Sequence[Record], limit: Callable[[str], int], batch_bytes: int
 ) -> Iterator[list[int]]:
-    """Yield places of records, in order, that can be sent together.
+    """Yield indexes of records, in order, that can be sent together.
 
     Brokers refuse a whole batch if it is larger than the topic allows, and the batches after it
     overtake it. So a record that may be too large is a separate run, and no run has more bytes
@@ -40,16 +40,16 @@ def runs(
     """
     run: list[int] = []
     bytes_ = _BATCH
-    for place, record in enumerate(records):
-        most, needed = limit(record.topic), size(record)
+    for index, record in enumerate(records):
+        most, needed = limit(record.topic), size_of(record)
         alone = needed + _BATCH > most
         if run and (alone or (batch_bytes > most and bytes_ + needed > most)):
             yield run
             run, bytes_ = [], _BATCH
         if alone:
-            yield [place]
+            yield [index]
             continue
-        run.append(place)
+        run.append(index)
         bytes_ += needed
     if run:
         yield run
@@ -67,7 +67,7 @@ def publish_runs(
         records: the records to publish.
         limit: returns the most bytes of a batch of a topic.
         batch_bytes: most bytes of a batch of the client.
-        send: sends the records of some places, and stores their outcomes; raises
+        send: sends the records of some indexes, and stores their outcomes; raises
             StorageUnavailable if it sent nothing.
     """
     outcomes: Outcomes = [None] * len(records)
@@ -76,25 +76,25 @@ def publish_runs(
         try:
             send(run, outcomes)
         except StorageUnavailable as error:
-            for place in run:
-                outcomes[place] = error
+            for index in run:
+                outcomes[index] = error
 
     for run in runs(records, limit, batch_bytes):
         attempt(run)
-        failed = [place for place in run if outcomes[place] is not None]
-        if len(run) > 1 and not any(passing(outcomes[place]) for place in failed):
+        failed = [index for index in run if outcomes[index] is not None]
+        if len(run) > 1 and not any(is_temporary(outcomes[index]) for index in failed):
             # Brokers refuse a batch because of one of its records, so each is sent alone.
-            for place in failed:
-                attempt([place])
-        failure = next((outcomes[place] for place in run if passing(outcomes[place])), None)
+            for index in failed:
+                attempt([index])
+        failure = next((outcomes[index] for index in run if is_temporary(outcomes[index])), None)
         if failure is not None:
             # Later records must not overtake it.
-            for place in range(run[-1] + 1, len(records)):
-                outcomes[place] = failure
+            for index in range(run[-1] + 1, len(records)):
+                outcomes[index] = failure
             break
     return outcomes
 
 
-def passing(error: StorageError | None) -> bool:
+def is_temporary(error: StorageError | None) -> bool:
     """Return whether a record that failed may succeed later."""
     return isinstance(error, StorageUnavailable)

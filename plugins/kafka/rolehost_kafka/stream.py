@@ -18,7 +18,7 @@ from rolehost.api import (
 
 from rolehost_kafka import abilities, failures
 from rolehost_kafka.client import Client
-from rolehost_kafka.logs import quieten
+from rolehost_kafka.logs import silence_clients
 from rolehost_kafka.names import Names
 from rolehost_kafka.runs import publish_runs
 from rolehost_kafka.settings import KafkaSettings
@@ -37,8 +37,8 @@ class KafkaStream(Stream):
     def __init__(self, settings: KafkaSettings) -> None:
         names = self._names = Names(settings.prefix)
         self._settings = settings
-        self._client = _client(settings, names)
-        self._topics = Topics(settings, names, self._client.questions)
+        self._client = _make_client(settings, names)
+        self._topics = Topics(settings, names, self._client.admin)
         # Kept, so that a subscription that was not closed ends with the stream, and its thread.
         self._subscriptions: list[Subscription] = []
         self._guard = threading.Lock()
@@ -68,7 +68,7 @@ class KafkaStream(Stream):
             deadline = time.monotonic() + self._settings.publish_timeout
             outcomes = publish_runs(
                 records,
-                self._topics.limit,
+                self._topics.max_batch_bytes,
                 self._settings.batch_bytes,
                 lambda run, outcomes: self._client.send(records, run, deadline, outcomes),
             )
@@ -98,8 +98,8 @@ class KafkaStream(Stream):
         subscription = self._client.subscribe(
             wanted,
             group,
-            ensure=lambda: self._before_joining(wanted, group, known),
-            check=lambda: self._in_silence(wanted, known),
+            ensure=lambda: self._prepare_join(wanted, group, known),
+            check=lambda: self._topics_changed(wanted, known),
             on_assigned=on_assigned,
             on_revoked=on_revoked,
         )
@@ -107,16 +107,16 @@ class KafkaStream(Stream):
             self._subscriptions.append(subscription)
         return subscription
 
-    def _before_joining(self, topics: Collection[str], group: str, known: dict[str, str]) -> None:
+    def _prepare_join(self, topics: Collection[str], group: str, known: dict[str, str]) -> None:
         # librdkafka cannot remove members from a group; kafka-python is always installed.
         from rolehost_kafka.kafka_python.departed import remove_departed
 
         self._topics.ensure(topics)
         known.clear()
-        known.update(self._topics.ids(topics))
-        remove_departed(self._settings, self._names.outside(group))
+        known.update(self._topics.topic_ids(topics))
+        remove_departed(self._settings, self._names.to_kafka(group))
 
-    def _in_silence(self, topics: Collection[str], known: dict[str, str]) -> bool:
+    def _topics_changed(self, topics: Collection[str], known: dict[str, str]) -> bool:
         """Check whether the topics that are read still exist, and are the same.
 
         A deleted topic is created again if ``[kafka] topics`` says so. If a topic was created
@@ -124,7 +124,7 @@ class KafkaStream(Stream):
         """
         self._topics.forget(topics)
         self._topics.ensure(topics)
-        return self._topics.ids(topics) != known
+        return self._topics.topic_ids(topics) != known
 
     def lag(self, topics: Collection[str], group: str) -> int:
         """See :meth:`rolehost.api.Stream.lag`; a topic that is missing has no records."""
@@ -136,11 +136,11 @@ class KafkaStream(Stream):
 
     def ping(self) -> None:
         """See :meth:`rolehost.api.Stream.ping`."""
-        self._client.questions.ping()
+        self._client.admin.ping()
 
     def verify(self, topics: Collection[str]) -> None:
         """See :meth:`rolehost.api.Stream.verify`; refuses brokers that are too old besides."""
-        failures.refuse_old(self._settings)
+        failures.refuse_old_brokers(self._settings)
         if self._settings.topics == "verify":
             self._topics.ensure(topics)
 
@@ -151,11 +151,11 @@ class KafkaStream(Stream):
         for subscription in subscriptions:
             subscription.close()
         self._client.close()
-        self._client.questions.close()
+        self._client.admin.close()
 
 
-def _client(settings: KafkaSettings, names: Names) -> Client:
-    quieten()
+def _make_client(settings: KafkaSettings, names: Names) -> Client:
+    silence_clients()
     if settings.client == "confluent":
         from rolehost_kafka.confluent import Confluent
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from rolehost.api import StorageError
 
 from rolehost_kafka import failures
-from rolehost_kafka.client import Questions
+from rolehost_kafka.client import Admin
 from rolehost_kafka.names import Names
 from rolehost_kafka.settings import KafkaSettings
 
@@ -18,13 +18,13 @@ class Topics:
     Args:
         settings: the plugin's settings.
         names: adds the prefix to names.
-        questions: asks the brokers.
+        admin: asks the brokers.
     """
 
-    def __init__(self, settings: KafkaSettings, names: Names, questions: Questions) -> None:
+    def __init__(self, settings: KafkaSettings, names: Names, admin: Admin) -> None:
         self._settings = settings
         self._names = names
-        self._questions = questions
+        self._admin = admin
         self._known: set[str] = set()
         self._limits: dict[str, int] = {}
 
@@ -38,17 +38,17 @@ class Topics:
         wanted = set(topics) - self._known
         if not wanted or self._settings.topics == "none":
             return
-        outside = {self._names.outside(topic) for topic in wanted}
-        missing = outside - self._questions.partitions(outside).keys()
+        outside = {self._names.to_kafka(topic) for topic in wanted}
+        missing = outside - self._admin.partitions(outside).keys()
         if missing and self._settings.topics == "verify":
-            raise failures.missing(missing)
+            raise failures.topics_missing(missing)
         for topic in sorted(missing):
-            self._questions.create(topic, self._settings.partitions, self._settings.replication)
+            self._admin.create_topic(topic, self._settings.partitions, self._settings.replication)
         self._known |= wanted
 
-    def ids(self, topics: Collection[str]) -> dict[str, str]:
+    def topic_ids(self, topics: Collection[str]) -> dict[str, str]:
         """Return the ids of topics that exist, by their names in Kafka."""
-        return self._questions.ids({self._names.outside(topic) for topic in topics})
+        return self._admin.topic_ids({self._names.to_kafka(topic) for topic in topics})
 
     def forget(self, topics: Collection[str]) -> None:
         """Check topics again before they are used again."""
@@ -56,7 +56,7 @@ class Topics:
         for topic in topics:
             self._limits.pop(topic, None)
 
-    def limit(self, topic: str) -> int:
+    def max_batch_bytes(self, topic: str) -> int:
         """Return the most bytes of a batch for a topic.
 
         ``[kafka] max_message`` if the topic is missing or its configuration may not be read.
@@ -64,7 +64,7 @@ class Topics:
         known = self._limits.get(topic)
         if known is None:
             try:
-                known = self._questions.limit(self._names.outside(topic))
+                known = self._admin.max_batch_bytes(self._names.to_kafka(topic))
             except StorageError:
                 known = None
             if known is None:
@@ -77,13 +77,13 @@ class Topics:
 
         0 for a topic that is missing; records of open transactions are not readable.
         """
-        found = self._questions.partitions({self._names.outside(topic) for topic in topics})
+        found = self._admin.partitions({self._names.to_kafka(topic) for topic in topics})
         places = [(topic, number) for topic, numbers in found.items() for number in numbers]
         if not places:
             return 0
-        committed = self._questions.committed(self._names.outside(group), places)
-        newest = self._questions.ends(places, "newest")
-        oldest = self._questions.ends(places, "oldest")
+        committed = self._admin.committed_offsets(self._names.to_kafka(group), places)
+        newest = self._admin.list_offsets(places, "newest")
+        oldest = self._admin.list_offsets(places, "oldest")
         return sum(
             max(0, newest[place] - max(committed.get(place, 0), oldest[place])) for place in places
         )

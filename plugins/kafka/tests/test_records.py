@@ -12,7 +12,7 @@ import pytest
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType
 from rolehost.api import Record, StorageError, StorageUnavailable, Subscription
-from rolehost_kafka.runs import runs, size
+from rolehost_kafka.runs import runs, size_of
 from rolehost_kafka.settings import KafkaSettings
 from rolehost_kafka.stream import KafkaStream
 
@@ -188,4 +188,4 @@ def test_records_are_divided_where_brokers_would_refuse_their_batch() -> None:
     assert list(runs(records, lambda _: 600, 10_000)) == [[0], [1], [2, 3, 4], [5]]
     assert list(runs(records, lambda _: 600, 500)) == [[0], [1], [2, 3, 4, 5]]
     assert list(runs(records, lambda _: 10_000, 65_536)) == [[0, 1, 2, 3, 4, 5]]
-    assert size(Record("t", b"x", b"k", (("ü", b"v"),))) >= 1 + 1 + 2 + 1
+    assert size_of(Record("t", b"x", b"k", (("ü", b"v"),))) >= 1 + 1 + 2 + 1

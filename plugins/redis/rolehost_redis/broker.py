@@ -9,7 +9,7 @@ from rolehost.api import StorageError
 from rolehost.api.broker import MessageBroker
 
 from rolehost_redis.consumer import RedisConsumer
-from rolehost_redis.holding import Holding, Steadiness
+from rolehost_redis.held import HeldMessages, SteadyConnection
 from rolehost_redis.messages import MessageStore, wake_name
 from rolehost_redis.wakes import Hub
 
@@ -31,8 +31,8 @@ class RedisBroker(MessageBroker):
         self.store = store
         self.hub = hub
         self._lease = lease
-        self._steady = Steadiness(lease)
-        self._holdings: dict[str, Holding] = {}
+        self._steady = SteadyConnection(lease)
+        self._held: dict[str, HeldMessages] = {}
         self._guard = threading.Lock()
         self._closed = threading.Event()
         self._keeper: threading.Thread | None = None
@@ -44,26 +44,26 @@ class RedisBroker(MessageBroker):
     def open_consumer(self, queue_name: str, prefetch: int, timeout: float) -> RedisConsumer:
         """See :class:`rolehost.api.broker.MessageBroker`."""
         listener = self.hub.listen((wake_name(queue_name),))
-        return RedisConsumer(self.holding(queue_name), listener, prefetch, timeout)
+        return RedisConsumer(self.held(queue_name), listener, prefetch, timeout)
 
     def unfinished(self, queue_name: str) -> int:
         """See :class:`rolehost.api.broker.MessageBroker`."""
         return self.store.depth(queue_name, taken=True)
 
-    def holding(self, queue_name: str) -> Holding:
+    def held(self, queue_name: str) -> HeldMessages:
         """Return this process's messages of a queue; renewed from the first call on."""
         with self._guard:
-            holding = self._holdings.get(queue_name)
-            if holding is None:
-                holding = Holding(self.store, queue_name, self.hub.owner, self._steady)
-                self._holdings[queue_name] = holding
+            held = self._held.get(queue_name)
+            if held is None:
+                held = HeldMessages(self.store, queue_name, self.hub.owner, self._steady)
+                self._held[queue_name] = held
             if self._keeper is None:
                 self._closed = threading.Event()
                 self._keeper = threading.Thread(
                     target=self._keep, args=(self._closed,), name="redis-leases", daemon=True
                 )
                 self._keeper.start()
-        return holding
+        return held
 
     def flush(self, queue_name: str) -> None:
         """Drop the messages of a queue."""
@@ -77,18 +77,18 @@ class RedisBroker(MessageBroker):
         with self._guard:
             self._closed.set()
             keeper, self._keeper = self._keeper, None
-            holdings, self._holdings = self._holdings, {}
+            all_held, self._held = self._held, {}
         if keeper is not None:
             keeper.join()
         with contextlib.suppress(StorageError):
-            for holding in holdings.values():
-                holding.leave()
+            for held in all_held.values():
+                held.leave()
 
     def _keep(self, closed: threading.Event) -> None:
         """Renew leases three times as often as needed, so one failure does no harm."""
         while not closed.wait(self._lease / 3):
             with self._guard:
-                holdings = list(self._holdings.values())
+                all_held = list(self._held.values())
             with contextlib.suppress(StorageError):
-                for holding in holdings:
-                    holding.exchange(0)
+                for held in all_held:
+                    held.exchange(0)

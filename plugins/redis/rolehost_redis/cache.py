@@ -14,13 +14,13 @@ from rolehost_redis import abilities
 from rolehost_redis.connections import Connections
 from rolehost_redis.limits import Limits
 from rolehost_redis.locks import Locks
-from rolehost_redis.servers import about, place_of
+from rolehost_redis.servers import about, server_of
 from rolehost_redis.settings import RedisSettings
 from rolehost_redis.tags import Tags
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 #: Milliseconds from which an entry is kept for ever: 10,000 years.
-_EVER = 315_000_000_000_000
+_FOREVER_MS = 315_000_000_000_000
 #: Keys that one command of ``clear()`` scans or deletes.
 _SCAN = 1000
 
@@ -36,23 +36,25 @@ class RedisCache(Cache):
 
     def __init__(self, settings: RedisSettings) -> None:
         self._prefix = f"{settings.namespace}:cache"
-        self._connections = Connections(place_of(settings, "cache"))
+        self._connections = Connections(server_of(settings, "cache"))
         self._tags = Tags(self._connections, self._prefix)
         self._limits = Limits(self._connections, f"{settings.namespace}:limit:")
         self._locks = Locks(self._connections, f"{settings.namespace}:lock:")
 
     def get(self, key: str) -> bytes | None:
         """See :meth:`rolehost.api.Cache.get`."""
-        value: bytes | None = self._connections.run("GET", self._name(key), again=True)
+        value: bytes | None = self._connections.run("GET", self._name(key), repeatable=True)
         return value
 
     def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
         """See :meth:`rolehost.api.Cache.set`."""
-        self._connections.run(*_setting(self._name(key), value, _milliseconds(ttl)), again=True)
+        self._connections.run(
+            *_set_command(self._name(key), value, _milliseconds(ttl)), repeatable=True
+        )
 
     def add(self, key: str, value: bytes, ttl: float | None = None) -> bool:
         """See :meth:`rolehost.api.Cache.add`."""
-        words = _setting(self._name(key), value, _milliseconds(ttl))
+        words = _set_command(self._name(key), value, _milliseconds(ttl))
         return self._connections.run(*words, "NX") is not None
 
     def delete(self, key: str) -> bool:
@@ -64,15 +66,15 @@ class RedisCache(Cache):
         names = {key: self._name(key) for key in keys}
         if not names:
             return {}
-        values = self._connections.run("MGET", *names.values(), again=True)
+        values = self._connections.run("MGET", *names.values(), repeatable=True)
         return {key: value for key, value in zip(names, values, strict=True) if value is not None}
 
     def set_many(self, values: Mapping[str, bytes], ttl: float | None = None) -> None:
         """See :meth:`rolehost.api.Cache.set_many`; one round trip."""
         expiry = _milliseconds(ttl)
-        commands = [_setting(self._name(key), value, expiry) for key, value in values.items()]
+        commands = [_set_command(self._name(key), value, expiry) for key, value in values.items()]
         if commands:
-            self._answers(commands, again=True)
+            self._run_all(commands, repeatable=True)
 
     def incr(self, key: str, by: int = 1, ttl: float | None = None) -> int:
         """See :meth:`rolehost.api.Cache.incr`; counts to 64 bits.
@@ -84,7 +86,7 @@ class RedisCache(Cache):
         commands: list[tuple[Any, ...]] = [("INCRBY", name, by)]
         if expiry is not None:
             # One transaction: otherwise the entry could expire between the two, and then never end.
-            start = (*_setting(name, b"0", expiry), "NX")
+            start = (*_set_command(name, b"0", expiry), "NX")
             commands = [("MULTI",), start, *commands, ("EXEC",)]
         answers = self._connections.run_all(commands)
         number = answers[-1][-1] if isinstance(answers[-1], list) else answers[-1]
@@ -101,30 +103,30 @@ class RedisCache(Cache):
 
     def touch(self, key: str, ttl: float | None) -> bool:
         """See :meth:`rolehost.api.Cache.touch`."""
-        return self._tags.touch(self._checked(key), _milliseconds(ttl))
+        return self._tags.touch(self._check_key(key), _milliseconds(ttl))
 
     def set_tagged(
         self, key: str, value: bytes, tags: Collection[str], ttl: float | None = None
     ) -> None:
         """See :meth:`rolehost.api.Cache.set_tagged`; one round trip."""
-        checked = [self._checked(tag) for tag in tags]
-        self._tags.store(self._checked(key), value, checked, _milliseconds(ttl))
+        checked = [self._check_key(tag) for tag in tags]
+        self._tags.store(self._check_key(key), value, checked, _milliseconds(ttl))
 
     def drop_tagged(self, tags: Collection[str]) -> int:
         """See :meth:`rolehost.api.Cache.drop_tagged`; one round trip."""
-        return self._tags.drop([self._checked(tag) for tag in tags])
+        return self._tags.drop([self._check_key(tag) for tag in tags])
 
     def hit(self, name: str, limit: int, period: float, cost: int = 1) -> Quota:
         """See :meth:`rolehost.api.Cache.hit`; one round trip, by the server's clock."""
-        return self._limits.hit(self._checked(name), limit, period, cost)
+        return self._limits.hit(self._check_key(name), limit, period, cost)
 
     def lock(self, name: str, ttl: float) -> Lease | None:
         """See :meth:`rolehost.api.Cache.lock`; one round trip, by the server's clock."""
-        return self._locks.lock(self._checked(name), _milliseconds(ttl) or _EVER)
+        return self._locks.lock(self._check_key(name), _milliseconds(ttl) or _FOREVER_MS)
 
     def renew(self, lease: Lease, ttl: float) -> bool:
         """See :meth:`rolehost.api.Cache.renew`."""
-        return self._locks.renew(lease, _milliseconds(ttl) or _EVER)
+        return self._locks.renew(lease, _milliseconds(ttl) or _FOREVER_MS)
 
     def release(self, lease: Lease) -> bool:
         """See :meth:`rolehost.api.Cache.release`."""
@@ -140,29 +142,29 @@ class RedisCache(Cache):
         cursor = b"0"
         while True:
             words = ("SCAN", cursor, "MATCH", f"{self._prefix}*", "COUNT", _SCAN)
-            cursor, found = self._connections.run(*words, again=True)
+            cursor, found = self._connections.run(*words, repeatable=True)
             names = [name for name in found if name.startswith(own)]
             if names:
-                self._connections.run("UNLINK", *names, again=True)
+                self._connections.run("UNLINK", *names, repeatable=True)
             if cursor == b"0":
                 return
 
     def ping(self) -> None:
         """See :meth:`rolehost.api.Cache.ping`."""
-        self._connections.run("PING", again=True)
+        self._connections.run("PING", repeatable=True)
 
     def server_info(self) -> ServerInfo:
         """See :meth:`rolehost.api.Cache.about`."""
-        told = self._connections.run("INFO", "server", again=True)
-        return about(told, self._connections.run("TIME", again=True))
+        told = self._connections.run("INFO", "server", repeatable=True)
+        return about(told, self._connections.run("TIME", repeatable=True))
 
     def close(self) -> None:
         """See :meth:`rolehost.api.Cache.close`."""
         self._connections.close()
 
-    def _answers(self, commands: list[tuple[Any, ...]], *, again: bool) -> None:
+    def _run_all(self, commands: list[tuple[Any, ...]], *, repeatable: bool) -> None:
         """Run commands whose answers matter only if they are errors."""
-        for answer in self._connections.run_all(commands, again=again):
+        for answer in self._connections.run_all(commands, repeatable=repeatable):
             if isinstance(answer, redis.RedisError):
                 raise self._connections.refusal(answer)
 
@@ -172,10 +174,10 @@ class RedisCache(Cache):
         Raises:
             ValueError: it is not a cache key.
         """
-        return f"{self._prefix}:{self._checked(key)}"
+        return f"{self._prefix}:{self._check_key(key)}"
 
     @staticmethod
-    def _checked(text: str) -> str:
+    def _check_key(text: str) -> str:
         if not text or len(text) > 200 or _CONTROL.search(text):
             raise ValueError(
                 f"a cache key has 1 to 200 characters and no control characters, not {text!r}"
@@ -183,7 +185,7 @@ class RedisCache(Cache):
         return text
 
 
-def _setting(name: str, value: bytes, expiry: int | None) -> tuple[Any, ...]:
+def _set_command(name: str, value: bytes, expiry: int | None) -> tuple[Any, ...]:
     """Return the command that stores a value."""
     if expiry is None:
         return ("SET", name, value)
@@ -200,4 +202,4 @@ def _milliseconds(ttl: float | None) -> int | None:
         return None
     if not ttl > 0:  # also refuses NaN
         raise ValueError(f"a time to live must be positive, not {ttl}")
-    return None if ttl * 1000 >= _EVER else math.ceil(ttl * 1000)
+    return None if ttl * 1000 >= _FOREVER_MS else math.ceil(ttl * 1000)

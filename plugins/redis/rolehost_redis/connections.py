@@ -16,7 +16,7 @@ import redis
 from rolehost.api import StorageBusy, StorageError
 
 from rolehost_redis.errors import translate
-from rolehost_redis.servers import Place
+from rolehost_redis.servers import Server
 
 T = TypeVar("T")
 Command = Sequence[Any]
@@ -32,35 +32,35 @@ class Script:
     def __init__(self, source: str) -> None:
         self.source = source
         # Its name on the server, not a secret.
-        self.number = sha1(source.encode(), usedforsecurity=False).hexdigest()
+        self.digest = sha1(source.encode(), usedforsecurity=False).hexdigest()
 
 
 class Connections:
     """The connections to one server, up to a limit; a call waits for a free one. Thread-safe.
 
     Args:
-        place: the server.
+        server: the server.
     """
 
-    def __init__(self, place: Place) -> None:
-        settings = place.settings
-        self._place = place
+    def __init__(self, server: Server) -> None:
+        settings = server.settings
+        self._server = server
         self._most, self._wait = settings.connections, settings.connection_wait
         # PERF: a tenth of the cost of a semaphore, which is not written in C.
-        self._turns: SimpleQueue[None] = SimpleQueue()
+        self._slots: SimpleQueue[None] = SimpleQueue()
         for _ in range(settings.connections):
-            self._turns.put(None)
+            self._slots.put(None)
         # Makes connections, also through Sentinels; the rest of the pool is not used.
-        self._pool = place.client().connection_pool
+        self._pool = server.client().connection_pool
         self._idle: deque[Any] = deque()
 
-    def run(self, *command: Any, again: bool = False) -> Any:
+    def run(self, *command: Any, repeatable: bool = False) -> Any:
         """Run a command and return its answer.
 
         Args:
             command: name and arguments.
-            again: the command may run twice. So it is repeated once if an idle connection broke,
-                as all of them do after a restart of the server.
+            repeatable: whether the command may run twice. If so, it is repeated once if an
+                idle connection broke, as all of them do after a restart of the server.
 
         Raises:
             StorageBusy: no connection became free in time.
@@ -73,9 +73,9 @@ class Connections:
             connection.send_command(*command)
             return connection.read_response()
 
-        return self._lend(exchange, again)
+        return self._with_connection(exchange, repeatable)
 
-    def run_all(self, commands: Iterable[Command], *, again: bool = False) -> list[Any]:
+    def run_all(self, commands: Iterable[Command], *, repeatable: bool = False) -> list[Any]:
         """Run several commands in one round trip; return their answers, which may be errors.
 
         Raises:
@@ -85,21 +85,21 @@ class Connections:
 
         def exchange(connection: Any) -> list[Any]:
             connection.send_packed_command(connection.pack_commands(listed))
-            return [_answer(connection) for _ in listed]
+            return [_read_answer(connection) for _ in listed]
 
-        return self._lend(exchange, again)
+        return self._with_connection(exchange, repeatable)
 
     def run_script(self, script: Script, keys: Sequence[str], *arguments: Any) -> Any:
         """Run a script; load it if the server does not know it."""
         words = (len(keys), *keys, *arguments)
         try:
-            return self.run("EVALSHA", script.number, *words)
+            return self.run("EVALSHA", script.digest, *words)
         except redis.exceptions.NoScriptError:
             return self.run("EVAL", script.source, *words)
 
     def refusal(self, error: redis.RedisError) -> StorageError:
         """Return the host's error for an answer that is an error."""
-        return translate(self._place, error)
+        return translate(self._server, error)
 
     def close(self) -> None:
         """Close the idle connections. Idempotent."""
@@ -110,29 +110,29 @@ class Connections:
                 return
             connection.disconnect()
 
-    def _lend(self, exchange: Callable[[Any], T], again: bool) -> T:
+    def _with_connection(self, exchange: Callable[[Any], T], repeatable: bool) -> T:
         # PERF: without a context manager, because every get() comes here.
         try:
-            self._turns.get(True, self._wait)
+            self._slots.get(True, self._wait)
         except Empty:
             raise StorageBusy(
-                f"{self._place}: all {self._most} connections are in use ([redis] connections)"
+                f"{self._server}: all {self._most} connections are in use ([redis] connections)"
                 f" for {self._wait:g} s"
             ) from None
         try:
-            return self._exchange(exchange, again)
+            return self._exchange(exchange, repeatable)
         finally:
-            self._turns.put(None)
+            self._slots.put(None)
 
-    def _exchange(self, exchange: Callable[[Any], T], again: bool) -> T:
+    def _exchange(self, exchange: Callable[[Any], T], repeatable: bool) -> T:
         try:
             connection = self._idle.pop()
             used = True
         except IndexError:
             connection, used = self._pool.make_connection(), False
         try:
-            if used and not again:
-                self._look(connection)
+            if used and not repeatable:
+                self._check_idle(connection)
             if connection._sock is None:
                 connection.connect()  # sending would connect too, but without the Sentinels
             answer = exchange(connection)
@@ -140,20 +140,20 @@ class Connections:
             self._idle.append(connection)  # if it is not connected, the next command connects it
             if isinstance(error, redis.exceptions.NoScriptError):
                 raise
-            raise translate(self._place, error) from None
+            raise translate(self._server, error) from None
         except redis.RedisError as error:
             connection.disconnect()
             self.close()
-            if used and again and not isinstance(error, redis.TimeoutError):
+            if used and repeatable and not isinstance(error, redis.TimeoutError):
                 return self._exchange(exchange, False)
-            raise translate(self._place, error) from None
+            raise translate(self._server, error) from None
         except BaseException:
             connection.disconnect()  # an answer may still arrive
             raise
         self._idle.append(connection)
         return answer
 
-    def _look(self, connection: Any) -> None:
+    def _check_idle(self, connection: Any) -> None:
         """Connect again if the server closed the connection while it was idle."""
         try:
             stale = connection.can_read()
@@ -163,7 +163,7 @@ class Connections:
             connection.disconnect()
 
 
-def _answer(connection: Any) -> Any:
+def _read_answer(connection: Any) -> Any:
     try:
         return connection.read_response()
     except redis.ResponseError as error:

@@ -15,7 +15,7 @@ from rolehost.api import DeadMessage, message_priority
 
 from rolehost_redis import scripts
 from rolehost_redis.errors import translated
-from rolehost_redis.servers import Place
+from rolehost_redis.servers import Server
 
 #: The keys of a queue's messages and their owners.
 _PARTS = ("messages", "waiting", "taken", "owners", "calls", "crashes", "priorities")
@@ -53,29 +53,29 @@ class MessageStore:
     """The messages of all queues of a namespace. Thread-safe; repeats no command.
 
     Args:
-        place: the server.
+        server: the server.
         channel: the channel of wake-ups.
         presence: prefix of the channels of processes. A process subscribes its own, so that
             others know that it lives.
     """
 
-    def __init__(self, place: Place, channel: str, presence: str) -> None:
-        settings = place.settings
-        self._place = place
+    def __init__(self, server: Server, channel: str, presence: str) -> None:
+        settings = server.settings
+        self._server = server
         self._channel = channel
         self._presence = presence
         self._namespace = settings.namespace
         self._lease = int(settings.message_lease * 1000)
         self._stall = int(settings.message_stall * 1000)
         self._keep_dead = settings.keep_dead_messages
-        self._client = place.client()
+        self._client = server.client()
         self._wakes: dict[str, bytes] = {}
         self._dead = (f"{self._namespace}:dead", f"{self._namespace}:dead-messages")
         self._put = _Script(self._client, scripts.PUT, keys=4)
         self._exchange = _Script(self._client, scripts.EXCHANGE, keys=7)
         self._start = _Script(self._client, scripts.START, keys=3)
         self._leave = _Script(self._client, scripts.LEAVE, keys=7)
-        self._bury = _Script(self._client, scripts.BURY, keys=7)
+        self._move_to_dead = _Script(self._client, scripts.MOVE_TO_DEAD, keys=7)
         self._revive = _Script(self._client, scripts.REVIVE, keys=5)
 
     def put(self, queue: str, data: bytes, delay: int) -> None:
@@ -83,7 +83,7 @@ class MessageStore:
         keys = self._keys(queue, "messages", "waiting")
         keys += [f"{self._namespace}:numbers", *self._keys(queue, "priorities")]
         priority = message_priority(data)
-        with translated(self._place):
+        with translated(self._server):
             self._put(*keys, data, delay, self._channel, self._wake(queue), priority)
 
     def exchange(
@@ -108,7 +108,7 @@ class MessageStore:
             returned: numbers of messages to give back; ``#CALL`` means all that this call took.
             judge: whether processes whose lease has ended lose their messages.
         """
-        with translated(self._place):
+        with translated(self._server):
             lasted, due, suspects, *rest = self._exchange(
                 *self._keys(queue, *_PARTS),
                 owner,
@@ -133,20 +133,20 @@ class MessageStore:
     def start(self, queue: str, number: bytes, owner: str) -> bool:
         """Record that a possible poison message runs; False if it is no longer the owner's."""
         keys = self._keys(queue, "taken", "waiting")
-        with translated(self._place):
+        with translated(self._server):
             return bool(self._start(*keys, self._dead[0], number, owner))
 
     def leave(self, queue: str, owner: str) -> None:
         """End an owner's lease and give back its messages."""
-        with translated(self._place):
+        with translated(self._server):
             self._leave(*self._keys(queue, *_PARTS), owner, self._channel, self._wake(queue))
 
-    def bury(self, queue: str, number: bytes, reason: str) -> None:
+    def move_to_dead(self, queue: str, number: bytes, reason: str) -> None:
         """Make a message a dead message, unchanged."""
         header = json.dumps([queue, reason]).encode() + b"\n"
         keys = self._keys(queue, "messages", "waiting", "taken", "crashes")
-        with translated(self._place):
-            self._bury(
+        with translated(self._server):
+            self._move_to_dead(
                 *keys,
                 *self._dead,
                 *self._keys(queue, "priorities"),
@@ -158,19 +158,19 @@ class MessageStore:
     def depth(self, queue: str, *, taken: bool = False) -> int:
         """Return how many messages wait, with delayed ones; with ``taken``, also those that run."""
         waiting, held = self._keys(queue, "waiting", "taken")
-        with translated(self._place), self._client.pipeline(transaction=True) as pipeline:
+        with translated(self._server), self._client.pipeline(transaction=True) as pipeline:
             counts = pipeline.zcard(waiting).hlen(held).execute()
         return int(sum(counts)) if taken else int(counts[0])
 
     def empty(self, queue: str) -> None:
         """Delete every message of a queue, except dead ones."""
-        with translated(self._place):
+        with translated(self._server):
             parts = ("messages", "waiting", "taken", "crashes", "priorities")
             self._client.unlink(*self._keys(queue, *parts))
 
     def dead_messages(self, limit: int) -> list[DeadMessage]:
         """Return dead messages, newest first."""
-        with translated(self._place):
+        with translated(self._server):
             listed = self._client.zrange(self._dead[0], 0, limit - 1, desc=True, withscores=True)
             kept = self._client.hmget(self._dead[1], [n for n, _ in listed]) if listed else []
         return [
@@ -181,13 +181,13 @@ class MessageStore:
 
     def count_dead_messages(self) -> int:
         """Return how many dead messages there are."""
-        with translated(self._place):
+        with translated(self._server):
             count: int = self._client.zcard(self._dead[0])
         return count
 
     def dead_message(self, number: int) -> DeadMessage | None:
         """Return the dead message of this number, or None."""
-        with translated(self._place), self._client.pipeline(transaction=True) as pipeline:
+        with translated(self._server), self._client.pipeline(transaction=True) as pipeline:
             died, data = (
                 pipeline.zscore(self._dead[0], str(number))
                 .hget(self._dead[1], str(number))
@@ -199,7 +199,7 @@ class MessageStore:
         """Put a dead message into its queue again, with new bytes; return whether it was there."""
         keys = self._keys(letter.queue, "messages", "waiting")
         wake = self._wake(letter.queue)
-        with translated(self._place):
+        with translated(self._server):
             found = self._revive(
                 *keys,
                 *self._dead,
@@ -214,7 +214,7 @@ class MessageStore:
 
     def discard_message(self, number: int) -> bool:
         """Delete a dead message; return whether it was there."""
-        with translated(self._place), self._client.pipeline(transaction=True) as pipeline:
+        with translated(self._server), self._client.pipeline(transaction=True) as pipeline:
             pipeline.zrem(self._dead[0], str(number)).hdel(self._dead[1], str(number))
             return bool(pipeline.execute()[0])
 

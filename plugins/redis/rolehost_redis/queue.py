@@ -10,7 +10,7 @@ from rolehost.api import Listener, ServerInfo, StoredQueue
 from rolehost_redis import abilities
 from rolehost_redis.errors import translated
 from rolehost_redis.messages import MessageStore
-from rolehost_redis.servers import about, place_of
+from rolehost_redis.servers import about, server_of
 from rolehost_redis.settings import RedisSettings
 from rolehost_redis.waker import Waker
 from rolehost_redis.wakes import Hub
@@ -29,13 +29,13 @@ class RedisQueue(StoredQueue):
     capabilities: ClassVar[frozenset[str]] = abilities.QUEUE
 
     def __init__(self, settings: RedisSettings) -> None:
-        self._place = place_of(settings, "queue")
+        self._server = server_of(settings, "queue")
         channel = f"{settings.namespace}:wake"
-        self._client = self._place.client()
-        self._waker = Waker(self._place, channel)
+        self._client = self._server.client()
+        self._waker = Waker(self._server, channel)
         presence = f"{settings.namespace}:process:"
-        self._hub = Hub(self._place, channel, presence)
-        self._messages = MessageStore(self._place, channel, presence)
+        self._hub = Hub(self._server, channel, presence)
+        self._messages = MessageStore(self._server, channel, presence)
         self._lease = settings.message_lease
         super().__init__(self._messages, "rolehost-redis[ephemeral]")
 
@@ -55,12 +55,12 @@ class RedisQueue(StoredQueue):
 
     def ping(self) -> None:
         """See :meth:`rolehost.api.Queue.ping`."""
-        with translated(self._place):
+        with translated(self._server):
             self._client.ping()
 
     def server_info(self) -> ServerInfo:
         """See :meth:`rolehost.api.Queue.about`."""
-        with translated(self._place):
+        with translated(self._server):
             return about(self._client.info("server"), self._client.time())
 
     def close(self) -> None:

@@ -172,7 +172,7 @@ if told then redis.call('PUBLISH', ARGV[2], ARGV[3]) end
 
 # KEYS: messages, waiting, taken, crashes, dead, dead-messages, priorities.
 # ARGV: number, header, most to keep.
-BURY = f"""{_NOW}
+MOVE_TO_DEAD = f"""{_NOW}
 local data = redis.call('HGET', KEYS[1], ARGV[1])
 redis.call('HDEL', KEYS[1], ARGV[1])
 redis.call('ZREM', KEYS[2], ARGV[1])

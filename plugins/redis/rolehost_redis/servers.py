@@ -15,7 +15,7 @@ from rolehost.api import Secret, ServerInfo
 from rolehost_redis.settings import RedisSettings
 
 #: The default URL.
-_LOCAL = "redis://127.0.0.1:6379/0"
+_DEFAULT_URL = "redis://127.0.0.1:6379/0"
 
 
 class _BlockingSentinelPool(SentinelConnectionPool, redis.BlockingConnectionPool):
@@ -23,7 +23,7 @@ class _BlockingSentinelPool(SentinelConnectionPool, redis.BlockingConnectionPool
 
 
 @dataclass(frozen=True)
-class Place:
+class Server:
     """One server, and the setting that names it.
 
     Attributes:
@@ -69,10 +69,10 @@ class Place:
         return self.options.get("connection_class") is redis.SSLConnection
 
     @property
-    def shown(self) -> tuple[str | None, str | None, str | None]:
+    def client_certificate(self) -> tuple[str | None, str | None, str | None]:
         """Certificate of the client, its key, and the password of the key."""
-        given = self.options.get
-        return given("ssl_certfile"), given("ssl_keyfile"), given("ssl_password")
+        option = self.options.get
+        return option("ssl_certfile"), option("ssl_keyfile"), option("ssl_password")
 
     def redact(self, text: str) -> str:
         """Return the text without passwords."""
@@ -137,12 +137,12 @@ class Place:
         )
 
 
-def place_of(settings: RedisSettings, kind: Literal["cache", "queue"]) -> Place:
-    """Return the place of a kind of storage."""
+def server_of(settings: RedisSettings, kind: Literal["cache", "queue"]) -> Server:
+    """Return the server of a kind of storage."""
     own = settings.cache_url if kind == "cache" else settings.queue_url
     if own is not None:
-        return Place(f"{kind}_url", own, settings)
-    return Place("url", settings.url or Secret(_LOCAL), settings)
+        return Server(f"{kind}_url", own, settings)
+    return Server("url", settings.url or Secret(_DEFAULT_URL), settings)
 
 
 def _host_and_port(text: str) -> tuple[str, int]:

@@ -8,7 +8,7 @@ from collections.abc import Collection
 import msgspec
 import redis
 
-from rolehost_redis.servers import Place
+from rolehost_redis.servers import Server
 
 #: Seconds after a failure in which nothing is published; listeners poll then.
 _PAUSE = 0.2
@@ -17,10 +17,10 @@ _PAUSE = 0.2
 class Waker:
     """Gathers names and publishes them together. Thread-safe; made after the fork."""
 
-    def __init__(self, place: Place, channel: str) -> None:
-        self._client = place.client()
+    def __init__(self, server: Server, channel: str) -> None:
+        self._client = server.client()
         self._channel = channel
-        self._patience = place.settings.connect_timeout + place.settings.timeout
+        self._patience = server.settings.connect_timeout + server.settings.timeout
         self._names: set[str] = set()
         self._changed = threading.Condition()
         self._closed = False

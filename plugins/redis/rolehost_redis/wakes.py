@@ -17,10 +17,10 @@ import msgspec
 import redis
 from rolehost.api import Listener
 
-from rolehost_redis.servers import Place
+from rolehost_redis.servers import Server
 
 #: Seconds between attempts to connect: the first, and the longest.
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
+_FIRST_PAUSE, _MAX_PAUSE = 0.05, 2.0
 
 
 class WakeListener(Listener):
@@ -52,7 +52,7 @@ class WakeListener(Listener):
         """See :meth:`rolehost.api.Listener.close`."""
         self._hub.forget(self)
 
-    def woken(self, names: frozenset[str]) -> None:
+    def wake(self, names: frozenset[str]) -> None:
         """Note which of its names were woken."""
         mine = names & self.names
         if mine:
@@ -68,19 +68,19 @@ class Hub:
     when the process ends, so other processes can ask Redis whether this one lives.
 
     Args:
-        place: the server.
+        server: the server.
         channel: the channel of wake-ups.
         presence: prefix of the name of the other channel.
     """
 
-    def __init__(self, place: Place, channel: str, presence: str) -> None:
-        self._client = place.client(blocking=True)
+    def __init__(self, server: Server, channel: str, presence: str) -> None:
+        self._client = server.client(blocking=True)
         self._channel = channel
         #: Identifies this process; not a secret.
         self.owner = uuid.uuid4().hex
         self._presence = presence + self.owner
-        self._patience = place.settings.connect_timeout + place.settings.timeout
-        self._heartbeat = place.settings.heartbeat
+        self._patience = server.settings.connect_timeout + server.settings.timeout
+        self._heartbeat = server.settings.heartbeat
         self._listeners: set[WakeListener] = set()
         self._guard = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -132,7 +132,7 @@ class Hub:
                 self._connected.clear()
             self._missed = True
             self._closed.wait(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
+            pause = min(pause * 2, _MAX_PAUSE)
 
     def _read(self) -> None:
         """Subscribe, and pass messages on until the connection breaks."""
@@ -140,35 +140,35 @@ class Hub:
             subscription.subscribe(self._presence, self._channel)
             with self._guard:
                 self._subscription = subscription
-            asked = False
+            pinged = False
             while not self._closed.is_set():
                 message = subscription.get_message(timeout=self._heartbeat)
                 if message is not None:
-                    asked = False
-                    self._take(message)
-                elif asked:
+                    pinged = False
+                    self._handle(message)
+                elif pinged:
                     raise redis.ConnectionError("no answer to a ping")
                 else:
                     subscription.ping()
-                    asked = True
+                    pinged = True
 
-    def _take(self, message: dict[str, Any]) -> None:
+    def _handle(self, message: dict[str, Any]) -> None:
         if message["type"] == "subscribe":
             if message["channel"] != self._channel.encode():
                 return
             if self._missed:
-                self._hand_on(None)
+                self._wake(None)
             self._connected.set()
         elif message["type"] == "message":
             try:
                 names = msgspec.json.decode(message["data"], type=frozenset[str])
             except msgspec.DecodeError:
                 return  # not of ours
-            self._hand_on(names)
+            self._wake(names)
 
-    def _hand_on(self, names: frozenset[str] | None) -> None:
+    def _wake(self, names: frozenset[str] | None) -> None:
         """Wake the listeners of these names; None is all, because messages may have been missed."""
         with self._guard:
             listeners = list(self._listeners)
         for listener in listeners:
-            listener.woken(listener.names if names is None else names)
+            listener.wake(listener.names if names is None else names)

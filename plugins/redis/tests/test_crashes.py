@@ -92,7 +92,7 @@ def test_what_others_have_is_not_started_and_not_finished_by_who_was_taken_for_d
         raw.hset(taken, message.number, holder)
         assert not message.start()
         consumer.ack(message)
-        frozen.broker().holding(QUEUE).exchange(0)
+        frozen.broker().held(QUEUE).exchange(0)
         assert raw.hget(taken, message.number) == holder.encode()
         raw.hset(taken, message.number, f"{frozen._hub.owner}#1#")
     consumer.close()
@@ -147,7 +147,7 @@ def test_what_befalls_redis_is_no_death_of_who_runs_a_message(
     runs, watches = open_queue(server.url), open_queue(server.url)
     _put(runs._store)
     _take(runs._store)
-    watches.broker().holding(QUEUE)  # renews, and judges once it has been steady
+    watches.broker().held(QUEUE)  # renews, and judges once it has been steady
     _inherit(runs._store)
     runs._store.leave(QUEUE, OTHER)
     runs.broker().declare_queue(QUEUE)
@@ -167,10 +167,10 @@ def test_what_befalls_redis_is_no_death_of_who_runs_a_message(
     assert message.start(), "nobody else has it"
     steady = watches.broker()._steady
     until = time.monotonic() + PATIENCE
-    while not steady:
+    while not steady.lasts():
         assert time.monotonic() < until
         time.sleep(0.05)
-    assert watches.broker().holding(QUEUE).exchange(1)[0] == []
+    assert watches.broker().held(QUEUE).exchange(1)[0] == []
     consumer.ack(message)
     consumer.close()
     assert runs._store.depth(QUEUE, taken=True) == 0

@@ -10,7 +10,7 @@ import pytest
 from rolehost.api import Secret, StorageError
 from rolehost_redis.cache import RedisCache
 from rolehost_redis.queue import RedisQueue
-from rolehost_redis.servers import place_of
+from rolehost_redis.servers import server_of
 from rolehost_redis.settings import RedisSettings
 from rolehost_testing.services import Server, certificates
 
@@ -129,7 +129,7 @@ def test_sentinels_that_are_not_there(closed_port: int) -> None:
     assert len(line) < 200
 
 
-def test_settings_and_places_print_no_password() -> None:
+def test_settings_and_servers_print_no_password() -> None:
     settings = RedisSettings(url=Secret("redis://:sesame@host"))
-    place = place_of(settings, "cache")
-    assert "sesame" not in f"{settings!r} {place!r} {place}"
+    server = server_of(settings, "cache")
+    assert "sesame" not in f"{settings!r} {server!r} {server}"

@@ -12,7 +12,7 @@ import redis
 from dramatiq.errors import ConnectionClosed
 from rolehost.api import Secret
 from rolehost_redis.cache import RedisCache
-from rolehost_redis.holding import Steadiness
+from rolehost_redis.held import SteadyConnection
 from rolehost_redis.queue import RedisQueue
 from rolehost_redis.settings import RedisSettings
 from rolehost_testing.services import Server
@@ -198,23 +198,23 @@ class _Clock:
 
 def test_only_who_was_in_touch_for_a_whole_lease_judges_others() -> None:
     clock = _Clock()
-    steady = Steadiness(10.0, clock)
-    assert not steady
-    steady.reached()
+    steady = SteadyConnection(10.0, clock)
+    assert not steady.lasts()
+    steady.record_success()
     clock.now += 9
-    steady.reached()
-    assert not steady
+    steady.record_success()
+    assert not steady.lasts()
     clock.now += 1
-    assert steady
-    steady.missed()
-    assert not steady
-    steady.reached()
+    assert steady.lasts()
+    steady.record_failure()
+    assert not steady.lasts()
+    steady.record_success()
     clock.now += 10
-    assert steady
+    assert steady.lasts()
     clock.now += 1  # frozen for longer than a lease
-    assert not steady
-    steady.reached()
-    assert not steady
+    assert not steady.lasts()
+    steady.record_success()
+    assert not steady.lasts()
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 
 from rolehost.api import Record, Subscription
 
-from rolehost_kafka.client import Client, Told
+from rolehost_kafka.client import Client, PartitionCallback
+from rolehost_kafka.confluent.admin import ConfluentAdmin
 from rolehost_kafka.confluent.publisher import Publisher
-from rolehost_kafka.confluent.questions import AdminQuestions
-from rolehost_kafka.confluent.subscription import DirectSubscription
+from rolehost_kafka.confluent.subscription import ConfluentSubscription
 from rolehost_kafka.names import Names
 from rolehost_kafka.runs import Outcomes
 from rolehost_kafka.settings import KafkaSettings
@@ -27,7 +27,7 @@ class Confluent(Client):
         self._settings = settings
         self._names = names
         self._publisher = Publisher(settings, names)
-        self.questions = AdminQuestions(settings)
+        self.admin = ConfluentAdmin(settings)
 
     def send(
         self, records: Sequence[Record], run: Sequence[int], deadline: float, outcomes: Outcomes
@@ -42,17 +42,17 @@ class Confluent(Client):
         *,
         ensure: Callable[[], None],
         check: Callable[[], bool],
-        on_assigned: Told,
-        on_revoked: Told,
+        on_assigned: PartitionCallback,
+        on_revoked: PartitionCallback,
     ) -> Subscription:
         """See :meth:`Client.subscribe`."""
 
         def ready() -> None:
             # If no broker can be used, librdkafka tries again and again, without an error.
-            self.questions.ping()
+            self.admin.ping()
             ensure()
 
-        return DirectSubscription(
+        return ConfluentSubscription(
             self._settings,
             self._names,
             topics,

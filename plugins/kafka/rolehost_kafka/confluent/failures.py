@@ -40,27 +40,27 @@ _REFUSED = {
 }
 
 
-class Heard:
+class LastError:
     """The last error of a client's connections.
 
     librdkafka tries for ever, and a call that needs a broker only times out. It reports the
-    reason to a callback, which is :meth:`tell`.
+    reason to a callback, which is :meth:`report`.
     """
 
     def __init__(self) -> None:
         self._last: KafkaError | None = None
 
-    def tell(self, error: KafkaError) -> None:
+    def report(self, error: KafkaError) -> None:
         """Keep an error that a client reports."""
         # "All brokers are down" follows every reason and adds nothing.
         if error.code() != KafkaError._ALL_BROKERS_DOWN:
             self._last = error
 
-    def connected(self) -> None:
+    def clear(self) -> None:
         """Forget the error, because a call succeeded."""
         self._last = None
 
-    def of(self, settings: KafkaSettings, doing: str, error: KafkaError) -> StorageError:
+    def translate(self, settings: KafkaSettings, doing: str, error: KafkaError) -> StorageError:
         """Return the error to raise for a call, with the reason that was reported before."""
         code = error.code()
         if code in _FORBIDDEN:
@@ -68,10 +68,10 @@ class Heard:
         if code in (KafkaError._UNSUPPORTED_FEATURE, KafkaError.UNSUPPORTED_VERSION):
             return failures.too_old(error.str())
         if code in _NO_BROKER:
-            return self._connecting(settings, error)
-        return failures.passing(doing, f"{error.name()}: {error.str()}")
+            return self._connect_error(settings, error)
+        return failures.temporary(doing, f"{error.name()}: {error.str()}")
 
-    def unpublished(self, settings: KafkaSettings, error: KafkaError) -> StorageError:
+    def translate_publish_error(self, settings: KafkaSettings, error: KafkaError) -> StorageError:
         """Return why a record was not stored: StorageUnavailable if it may be later."""
         code = error.code()
         if code in _TOO_LARGE:
@@ -79,16 +79,16 @@ class Heard:
         if code in _REFUSED:
             return failures.refused_record(f"{error.name()}: {error.str()}")
         if code in (KafkaError._MSG_TIMED_OUT, KafkaError._TIMED_OUT):
-            return failures.passing("publishing", "no answer in time")
-        return self.of(settings, "publishing", error)
+            return failures.temporary("publishing", "no answer in time")
+        return self.translate(settings, "publishing", error)
 
-    def _connecting(self, settings: KafkaSettings, error: KafkaError) -> StorageError:
+    def _connect_error(self, settings: KafkaSettings, error: KafkaError) -> StorageError:
         why = self._last if self._last is not None else error
         if why.code() in (KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED):
             # The text for a wrong password names the mechanism too.
             if "mechanism handshake failed" in why.str():
-                return failures.mechanism(settings)
-            return failures.login(settings)
+                return failures.mechanism_not_offered(settings)
+            return failures.login_refused(settings)
         return failures.unreachable(settings)
 
 
@@ -97,5 +97,5 @@ def refused_setting(settings: KafkaSettings, error: KafkaException) -> StorageEr
     if (gone := failures.file_missing(settings)) is not None:
         return gone
     if "ssl" in str(error).lower():
-        return failures.unreadable(error)
-    return failures.setting(error)
+        return failures.unreadable_file(error)
+    return failures.invalid_setting(error)

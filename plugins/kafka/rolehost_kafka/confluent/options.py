@@ -17,7 +17,7 @@ _log = logging.getLogger("rolehost_kafka.librdkafka")
 #: Most kilobytes, and most records of a partition, that are fetched ahead.
 _AHEAD_KBYTES, _AHEAD_RECORDS = 16_384, 10_000
 #: Milliseconds after which librdkafka checks for room for more.
-_LOOK_AGAIN = 20
+_FETCH_BACKOFF = 20
 
 
 def milliseconds(seconds: float) -> int:
@@ -25,12 +25,12 @@ def milliseconds(seconds: float) -> int:
     return max(1, round(seconds * 1000))
 
 
-def common(settings: KafkaSettings, heard: Callable[[Any], None]) -> dict[str, Any]:
+def common(settings: KafkaSettings, on_error: Callable[[Any], None]) -> dict[str, Any]:
     """Return the options of every client: brokers, time-outs, security.
 
     Args:
         settings: the plugin's settings.
-        heard: gets errors that belong to no call.
+        on_error: gets errors that belong to no call.
     """
     protocol = ("SASL_" if settings.sasl_mechanism else "") + (
         "SSL" if settings.tls else "PLAINTEXT"
@@ -38,7 +38,7 @@ def common(settings: KafkaSettings, heard: Callable[[Any], None]) -> dict[str, A
     options: dict[str, Any] = {
         "bootstrap.servers": ",".join(settings.servers),
         "client.id": settings.client_id,
-        "error_cb": heard,
+        "error_cb": on_error,
         "logger": _log,
         "socket.connection.setup.timeout.ms": max(1000, milliseconds(settings.connect_timeout)),
         # At most half a second between attempts, so an outage ends when the broker is back.
@@ -70,18 +70,18 @@ def _revealed(secret: Secret | None) -> str | None:
     return None if secret is None else secret.reveal()
 
 
-def administration(settings: KafkaSettings, heard: Callable[[Any], None]) -> dict[str, Any]:
+def administration(settings: KafkaSettings, on_error: Callable[[Any], None]) -> dict[str, Any]:
     """Return the options of the client that asks about topics and groups."""
-    return common(settings, heard) | {
+    return common(settings, on_error) | {
         "socket.timeout.ms": milliseconds(settings.request_timeout),
     }
 
 
-def producer(settings: KafkaSettings, heard: Callable[[Any], None]) -> dict[str, Any]:
+def producer(settings: KafkaSettings, on_error: Callable[[Any], None]) -> dict[str, Any]:
     """Return the options of the producer: idempotent, confirmed by all replicas in sync."""
     timeout = milliseconds(settings.publish_timeout)
     linger = min(round(settings.linger * 1000), timeout // 2)
-    return common(settings, heard) | {
+    return common(settings, on_error) | {
         "acks": "all",
         "enable.idempotence": True,
         "compression.type": settings.compression,
@@ -96,10 +96,12 @@ def producer(settings: KafkaSettings, heard: Callable[[Any], None]) -> dict[str,
     }
 
 
-def consumer(settings: KafkaSettings, group: str, heard: Callable[[Any], None]) -> dict[str, Any]:
+def consumer(
+    settings: KafkaSettings, group: str, on_error: Callable[[Any], None]
+) -> dict[str, Any]:
     """Return the options of a consumer without automatic commits."""
     session = milliseconds(settings.session_timeout)
-    return common(settings, heard) | {
+    return common(settings, on_error) | {
         "client.id": member_name(settings.client_id),
         "group.id": group,
         "partition.assignment.strategy": "cooperative-sticky",
@@ -118,6 +120,6 @@ def consumer(settings: KafkaSettings, group: str, heard: Callable[[Any], None]) 
         "queued.max.messages.kbytes": _AHEAD_KBYTES,
         "queued.min.messages": _AHEAD_RECORDS,
         # With so much fetched, librdkafka checks again after a second, in which it is handled.
-        "fetch.queue.backoff.ms": _LOOK_AGAIN,
+        "fetch.queue.backoff.ms": _FETCH_BACKOFF,
         "allow.auto.create.topics": settings.topics == "none",
     }

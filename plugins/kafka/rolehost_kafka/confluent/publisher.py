@@ -14,34 +14,30 @@ from rolehost.api import Record
 
 from rolehost_kafka import failures
 from rolehost_kafka.confluent import options
-from rolehost_kafka.confluent.failures import Heard, refused_setting
+from rolehost_kafka.confluent.failures import LastError, refused_setting
 from rolehost_kafka.names import Names
-from rolehost_kafka.runs import Outcomes, passing
+from rolehost_kafka.runs import Outcomes, is_temporary
 from rolehost_kafka.settings import KafkaSettings
 
 #: Seconds of one wait for reports.
-_STEP = 0.1
+_POLL_STEP = 0.1
 
 
 class _Reports:
-    """The outcomes of the records of one run.
+    """The delivery reports of the records of one run."""
 
-    Args:
-        places: of its records.
-    """
+    __slots__ = ("failed", "unconfirmed")
 
-    __slots__ = ("failed", "left")
-
-    def __init__(self, places: Sequence[int]) -> None:
-        #: Places of records without a report yet.
-        self.left = set(places)
+    def __init__(self, indexes: Sequence[int]) -> None:
+        #: Indexes of records without a report yet.
+        self.unconfirmed = set(indexes)
         self.failed: dict[int, KafkaError] = {}
 
-    def heard(self, place: int, error: KafkaError | None, _: object = None) -> None:
-        """Note a report; called by one thread at a time, one that flushes."""
-        self.left.discard(place)
+    def record(self, index: int, error: KafkaError | None, _: object = None) -> None:
+        """Record a delivery report; called by the thread that flushes, one at a time."""
+        self.unconfirmed.discard(index)
         if error is not None:
-            self.failed[place] = error
+            self.failed[index] = error
 
 
 class Publisher:
@@ -55,7 +51,7 @@ class Publisher:
     def __init__(self, settings: KafkaSettings, names: Names) -> None:
         self._settings = settings
         self._names = names
-        self._heard = Heard()
+        self._last_error = LastError()
         self._lock = threading.Lock()
         self._producer: Any = None
 
@@ -63,46 +59,46 @@ class Publisher:
         self, records: Sequence[Record], run: Sequence[int], deadline: float, outcomes: Outcomes
     ) -> None:
         """See :meth:`rolehost_kafka.client.Client.send`."""
-        producer = self._current()
+        producer = self._get_producer()
         reports = _Reports(run)
-        for place in run:
-            outcomes[place] = None
+        for index in run:
+            outcomes[index] = None
             try:
-                self._send(producer, records[place], partial(reports.heard, place), deadline)
+                self._send(producer, records[index], partial(reports.record, index), deadline)
             except KafkaException as error:
-                reports.heard(place, error.args[0])
+                reports.record(index, error.args[0])
             except (TypeError, ValueError) as error:
-                reports.left.discard(place)
-                outcomes[place] = failures.refused_record(f"{type(error).__name__}: {error}")
-        while reports.left and (left := deadline - time.monotonic()) > 0:
+                reports.unconfirmed.discard(index)
+                outcomes[index] = failures.refused_record(f"{type(error).__name__}: {error}")
+        while reports.unconfirmed and (left := deadline - time.monotonic()) > 0:
             # Sends lingering records; returns when no record of any thread is unconfirmed.
-            producer.flush(min(left, _STEP))
-        silent = KafkaError(KafkaError._TIMED_OUT)
-        failed = {**reports.failed, **dict.fromkeys(reports.left, silent)}
-        for place, error in failed.items():
-            outcomes[place] = self._heard.unpublished(self._settings, error)
-        if any(passing(outcomes[place]) for place in failed):
-            self._forget(producer)
+            producer.flush(min(left, _POLL_STEP))
+        no_answer = KafkaError(KafkaError._TIMED_OUT)
+        failed = {**reports.failed, **dict.fromkeys(reports.unconfirmed, no_answer)}
+        for index, error in failed.items():
+            outcomes[index] = self._last_error.translate_publish_error(self._settings, error)
+        if any(is_temporary(outcomes[index]) for index in failed):
+            self._discard(producer)
         else:
-            self._heard.connected()
+            self._last_error.clear()
 
     def _send(
-        self, producer: Any, record: Record, heard: Callable[..., None], deadline: float
+        self, producer: Any, record: Record, on_delivery: Callable[..., None], deadline: float
     ) -> None:
-        topic, headers = self._names.outside(record.topic), list(record.headers)
+        topic, headers = self._names.to_kafka(record.topic), list(record.headers)
         for name, _ in headers:
             # Raises for text that is not UTF-8, with which confluent-kafka 2.16 crashes.
             name.encode()
         while True:
             try:
                 return producer.produce(
-                    topic, record.value, record.key, headers=headers, on_delivery=heard
+                    topic, record.value, record.key, headers=headers, on_delivery=on_delivery
                 )
             except BufferError as error:
-                # Its memory is full of records of other calls, or of this one.
+                # Its queue is full of records of this call or of others.
                 if time.monotonic() >= deadline:
                     raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from error
-                producer.flush(_STEP)
+                producer.flush(_POLL_STEP)
 
     def close(self) -> None:
         """Flush and close. Idempotent, never raises."""
@@ -113,16 +109,18 @@ class Publisher:
                 producer.flush(self._settings.request_timeout)
             self._purge(producer)
 
-    def _current(self) -> Any:
+    def _get_producer(self) -> Any:
         with self._lock:
             if self._producer is None:
                 try:
-                    self._producer = Producer(options.producer(self._settings, self._heard.tell))
+                    self._producer = Producer(
+                        options.producer(self._settings, self._last_error.report)
+                    )
                 except KafkaException as error:
                     raise refused_setting(self._settings, error) from error
             return self._producer
 
-    def _forget(self, producer: Any) -> None:
+    def _discard(self, producer: Any) -> None:
         """Drop the records that a producer has not sent: they may not follow later ones."""
         with self._lock:
             if self._producer is producer:

@@ -14,22 +14,22 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from rolehost.api import Partition, Record, Subscription
 
 from rolehost_kafka import failures
-from rolehost_kafka.client import Told
+from rolehost_kafka.client import PartitionCallback
 from rolehost_kafka.confluent import options
-from rolehost_kafka.confluent.failures import Heard, refused_setting
+from rolehost_kafka.confluent.failures import LastError, refused_setting
 from rolehost_kafka.kafka_python.lenient import HeaderReader
 from rolehost_kafka.names import Names
 from rolehost_kafka.settings import KafkaSettings
 
 #: Seconds of one wait. librdkafka cannot be interrupted, so this is the delay of an interrupt.
-_STEP = 0.1
+_POLL_STEP = 0.1
 #: Seconds of silence after which the brokers are checked.
-_SILENCE = 5.0
+_CHECK_AFTER = 5.0
 #: Seconds that leaving the group may take.
-_LEAVING = 10.0
+_LEAVE_TIMEOUT = 10.0
 
 #: Kafka refuses commits of this member temporarily, or for ever.
-_NOT_NOW = {
+_COMMIT_REFUSED = {
     KafkaError.REBALANCE_IN_PROGRESS,
     KafkaError.ILLEGAL_GENERATION,
     KafkaError.UNKNOWN_MEMBER_ID,
@@ -72,7 +72,7 @@ class _Committing(threading.Thread):
             self.error = KafkaError(KafkaError._STATE)
 
 
-class DirectSubscription(Subscription):
+class ConfluentSubscription(Subscription):
     """Joins the group at the first poll. librdkafka calls back in the polling thread.
 
     Args:
@@ -96,8 +96,8 @@ class DirectSubscription(Subscription):
         *,
         ready: Callable[[], None],
         check: Callable[[], bool],
-        on_assigned: Told,
-        on_revoked: Told,
+        on_assigned: PartitionCallback,
+        on_revoked: PartitionCallback,
     ) -> None:
         self._settings = settings
         self._names = names
@@ -107,24 +107,24 @@ class DirectSubscription(Subscription):
         self._check = check
         self._on_assigned = on_assigned
         self._on_revoked = on_revoked
-        self._heard = Heard()
+        self._last_error = LastError()
         self._reader = HeaderReader(settings)
         self._consumer: Any = None
         self._owned: set[Partition] = set()
         self._paused: set[Partition] = set()
         #: Paused in the consumer too, because a record came while it was paused here.
-        self._stopped: set[Partition] = set()
+        self._paused_in_consumer: set[Partition] = set()
         #: The ends of partitions from which no record was read since.
-        self._ends: dict[Partition, int] = {}
+        self._end_offsets: dict[Partition, int] = {}
         #: Records that came while their partition was paused, or beyond the limit.
         self._held: deque[Record] = deque()
         #: Offsets that could not be committed while the group was rebalancing.
-        self._owed: dict[Partition, int] = {}
+        self._uncommitted: dict[Partition, int] = {}
         self._committing: _Committing | None = None
         #: Whether librdkafka is calling back now.
         self._calling = False
         self._failure: Exception | None = None
-        self._heard_at = 0.0
+        self._last_message_at = 0.0
         self._interrupted = threading.Event()
         self._closing = threading.Lock()
         self._closed = False
@@ -136,12 +136,12 @@ class DirectSubscription(Subscription):
             return []
         if self._consumer is None:
             self._connect()
-        if self._owed:
+        if self._uncommitted:
             self.commit({})
         while True:
             left = deadline - time.monotonic()
             # Also if enough records are held, because rebalances happen in a poll.
-            self._fetch(0.0 if self._held else max(0.0, min(left, _STEP)), limit)
+            self._fetch(0.0 if self._held else max(0.0, min(left, _POLL_STEP)), limit)
             failure, self._failure = self._failure, None
             if failure is not None:
                 raise failure
@@ -154,17 +154,19 @@ class DirectSubscription(Subscription):
         self._ready()
         try:
             consumer = Consumer(
-                options.consumer(self._settings, self._names.outside(self._group), self._heard.tell)
+                options.consumer(
+                    self._settings, self._names.to_kafka(self._group), self._last_error.report
+                )
             )
         except KafkaException as error:
             raise refused_setting(self._settings, error) from error
         consumer.subscribe(
-            [self._names.outside(topic) for topic in self._topics],
+            [self._names.to_kafka(topic) for topic in self._topics],
             on_assign=self._assigned,
             on_revoke=self._revoked,
             on_lost=self._lost,
         )
-        self._heard_at = time.monotonic()
+        self._last_message_at = time.monotonic()
         self._consumer = consumer
 
     def _fetch(self, wait: float, limit: int) -> None:
@@ -179,45 +181,45 @@ class DirectSubscription(Subscription):
             room = limit - len(self._held) - 1
             messages = [first, *(consumer.consume(room, 0.0) if room > 0 else ())]
         except KafkaException as error:
-            self._failure = self._heard.of(self._settings, "polling", error.args[0])
+            self._failure = self._last_error.translate(self._settings, "polling", error.args[0])
             return None
-        self._heard_at = time.monotonic()
+        self._last_message_at = time.monotonic()
         for message in messages:
             error = message.error()
             if error is None:
                 self._hold(message)
             elif error.code() == KafkaError._PARTITION_EOF:
-                partition = self._names.inside(message.topic(), message.partition())
+                partition = self._names.from_kafka(message.topic(), message.partition())
                 if partition in self._owned:
-                    self._ends[partition] = message.offset()
+                    self._end_offsets[partition] = message.offset()
             elif error.fatal():
-                self._failure = failures.passing("polling", error.str())
+                self._failure = failures.temporary("polling", error.str())
                 self._replace()
                 break
             elif error.code() != KafkaError._MAX_POLL_EXCEEDED:
-                self._failure = self._heard.of(self._settings, "polling", error)
+                self._failure = self._last_error.translate(self._settings, "polling", error)
         return None
 
     def _watch(self) -> None:
         """Check the brokers after some silence."""
         now = time.monotonic()
-        if now - self._heard_at > _SILENCE:
-            self._heard_at = now
+        if now - self._last_message_at > _CHECK_AFTER:
+            self._last_message_at = now
             try:
                 if self._check():
-                    self._failure = failures.passing("polling", "topics were created again")
+                    self._failure = failures.temporary("polling", "topics were created again")
                     self._replace()
             except Exception as error:
                 self._failure = error
 
     def _hold(self, message: Any) -> None:
-        partition = self._names.inside(message.topic(), message.partition())
+        partition = self._names.from_kafka(message.topic(), message.partition())
         if partition not in self._owned:
             return
-        if partition in self._paused and partition not in self._stopped:
-            self._stopped.add(partition)
-            self._consumer.pause(self._there([partition]))
-        self._ends.pop(partition, None)
+        if partition in self._paused and partition not in self._paused_in_consumer:
+            self._paused_in_consumer.add(partition)
+            self._consumer.pause(self._to_kafka([partition]))
+        self._end_offsets.pop(partition, None)
         # Other producers may write records without a value.
         headers = self._headers(message)
         self._held.append(
@@ -262,42 +264,42 @@ class DirectSubscription(Subscription):
         return taken
 
     def _assigned(self, _: Any, places: Collection[TopicPartition]) -> None:
-        partitions = self._here(places)
+        partitions = self._from_kafka(places)
         self._owned.update(partitions)
-        self._tell(self._on_assigned, partitions)
+        self._call_back(self._on_assigned, partitions)
 
     def _revoked(self, _: Any, places: Collection[TopicPartition]) -> None:
-        gone = [each for each in self._here(places) if each in self._owned]
-        self._tell(self._on_revoked, gone)
-        self._give_up(gone)
+        gone = [each for each in self._from_kafka(places) if each in self._owned]
+        self._call_back(self._on_revoked, gone)
+        self._remove_partitions(gone)
 
     def _lost(self, _: Any, places: Collection[TopicPartition]) -> None:
-        gone = [each for each in self._here(places) if each in self._owned]
+        gone = [each for each in self._from_kafka(places) if each in self._owned]
         # Others own them already, so the callback must not commit them.
         self._owned.difference_update(gone)
-        self._tell(self._on_revoked, gone)
-        self._give_up(gone)
+        self._call_back(self._on_revoked, gone)
+        self._remove_partitions(gone)
 
-    def _tell(self, told: Told, partitions: Sequence[Partition]) -> None:
+    def _call_back(self, callback: PartitionCallback, partitions: Sequence[Partition]) -> None:
         """Call back; its exception is raised after the records at hand are safe."""
         if partitions and not self._closed:
             self._calling = True
             try:
-                told(partitions)
-                if self._owed and told == self._on_revoked:
+                callback(partitions)
+                if self._uncommitted and callback == self._on_revoked:
                     self.commit({})
             except Exception as error:
                 self._failure = error
             finally:
                 self._calling = False
 
-    def _give_up(self, gone: Collection[Partition]) -> None:
+    def _remove_partitions(self, gone: Collection[Partition]) -> None:
         self._owned.difference_update(gone)
         self._paused.difference_update(gone)
-        self._stopped.difference_update(gone)
+        self._paused_in_consumer.difference_update(gone)
         for partition in gone:
-            self._owed.pop(partition, None)
-            self._ends.pop(partition, None)
+            self._uncommitted.pop(partition, None)
+            self._end_offsets.pop(partition, None)
         self._held = deque(each for each in self._held if each.partition not in gone)
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
@@ -306,9 +308,9 @@ class DirectSubscription(Subscription):
         While the group is rebalancing Kafka takes no commits; the offsets are kept and
         committed with the next ones or at the next poll, as long as the partition is owned.
         """
-        wanted = {**self._owed, **offsets}
+        wanted = {**self._uncommitted, **offsets}
         wanted = {partition: wanted[partition] for partition in wanted.keys() & self._owned}
-        self._owed = wanted
+        self._uncommitted = wanted
         if not wanted or self._consumer is None:
             return
         committing = self._committing
@@ -317,7 +319,7 @@ class DirectSubscription(Subscription):
                 self._consumer,
                 wanted,
                 [
-                    TopicPartition(self._names.outside(partition.topic), partition.number, offset)
+                    TopicPartition(self._names.to_kafka(partition.topic), partition.number, offset)
                     for partition, offset in wanted.items()
                 ],
             )
@@ -329,19 +331,19 @@ class DirectSubscription(Subscription):
         if committing.ident is not None:
             committing.join(self._settings.request_timeout)
         if committing.is_alive():
-            raise failures.passing("committing", "no answer in time")
+            raise failures.temporary("committing", "no answer in time")
         self._committing = None
         if committing.error is None:
             # It may be the result of an earlier call, which took too long.
             if committing.offsets == wanted:
-                self._owed = {}
-        elif committing.error.code() not in _NOT_NOW:
-            raise self._heard.of(self._settings, "committing", committing.error)
+                self._uncommitted = {}
+        elif committing.error.code() not in _COMMIT_REFUSED:
+            raise self._last_error.translate(self._settings, "committing", committing.error)
 
     def positions(self) -> Mapping[Partition, int]:
         """See :meth:`rolehost.api.Subscription.positions`."""
         waiting = {record.partition for record in self._held}
-        return {place: end for place, end in self._ends.items() if place not in waiting}
+        return {place: end for place, end in self._end_offsets.items() if place not in waiting}
 
     def pause(self, partitions: Collection[Partition]) -> None:
         """See :meth:`rolehost.api.Subscription.pause`.
@@ -354,11 +356,11 @@ class DirectSubscription(Subscription):
     def resume(self, partitions: Collection[Partition]) -> None:
         """See :meth:`rolehost.api.Subscription.resume`."""
         self._paused.difference_update(partitions)
-        again = self._stopped & set(partitions)
-        self._stopped -= again
+        again = self._paused_in_consumer & set(partitions)
+        self._paused_in_consumer -= again
         if again:
             with contextlib.suppress(KafkaException):
-                self._consumer.resume(self._there(again))
+                self._consumer.resume(self._to_kafka(again))
 
     def interrupt(self) -> None:
         """See :meth:`rolehost.api.Subscription.interrupt`."""
@@ -376,7 +378,7 @@ class DirectSubscription(Subscription):
                 with contextlib.suppress(Exception):
                     self.commit({})
             self._closed = True
-            self._give_up(owned)
+            self._remove_partitions(owned)
             self._replace()
 
     def _replace(self) -> None:
@@ -388,10 +390,12 @@ class DirectSubscription(Subscription):
         # In a thread, because it waits without a time-out for brokers that are away.
         leaving = threading.Thread(target=consumer.close, name="kafka-leaving", daemon=True)
         leaving.start()
-        leaving.join(_LEAVING)
+        leaving.join(_LEAVE_TIMEOUT)
 
-    def _there(self, partitions: Collection[Partition]) -> list[TopicPartition]:
-        return [TopicPartition(self._names.outside(each.topic), each.number) for each in partitions]
+    def _to_kafka(self, partitions: Collection[Partition]) -> list[TopicPartition]:
+        return [
+            TopicPartition(self._names.to_kafka(each.topic), each.number) for each in partitions
+        ]
 
-    def _here(self, places: Collection[TopicPartition]) -> list[Partition]:
-        return sorted(self._names.inside(each.topic, each.partition) for each in places)
+    def _from_kafka(self, places: Collection[TopicPartition]) -> list[Partition]:
+        return sorted(self._names.from_kafka(each.topic, each.partition) for each in places)

@@ -9,14 +9,14 @@ from kafka import KafkaConsumer
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from rolehost.api import Record, Subscription
 
-from rolehost_kafka.client import Client, Told
+from rolehost_kafka.client import Client, PartitionCallback
 from rolehost_kafka.kafka_python import options
-from rolehost_kafka.kafka_python.failures import connected
+from rolehost_kafka.kafka_python.admin import KafkaPythonAdmin
+from rolehost_kafka.kafka_python.failures import make_client
 from rolehost_kafka.kafka_python.lenient import make_lenient
-from rolehost_kafka.kafka_python.mailbox import Bridge
+from rolehost_kafka.kafka_python.mailbox import RebalanceListener
 from rolehost_kafka.kafka_python.publisher import Publisher
-from rolehost_kafka.kafka_python.questions import AdminQuestions
-from rolehost_kafka.kafka_python.subscription import PolledSubscription
+from rolehost_kafka.kafka_python.subscription import KafkaPythonSubscription
 from rolehost_kafka.names import Names
 from rolehost_kafka.runs import Outcomes
 from rolehost_kafka.settings import KafkaSettings
@@ -34,7 +34,7 @@ class KafkaPython(Client):
         self._settings = settings
         self._names = names
         self._publisher = Publisher(settings, names)
-        self.questions = AdminQuestions(settings)
+        self.admin = KafkaPythonAdmin(settings)
 
     def send(
         self, records: Sequence[Record], run: Sequence[int], deadline: float, outcomes: Outcomes
@@ -49,20 +49,20 @@ class KafkaPython(Client):
         *,
         ensure: Callable[[], None],
         check: Callable[[], bool],
-        on_assigned: Told,
-        on_revoked: Told,
+        on_assigned: PartitionCallback,
+        on_revoked: PartitionCallback,
     ) -> Subscription:
         """See :meth:`Client.subscribe`."""
 
-        def connect(listener: Bridge) -> Any:
+        def connect(listener: RebalanceListener) -> Any:
             ensure()
-            consumer = connected(
+            consumer = make_client(
                 self._settings,
                 KafkaConsumer,
                 partition_assignment_strategy=[CooperativeStickyAssignor],
-                **options.consumer(self._settings, self._names.outside(group)),
+                **options.consumer(self._settings, self._names.to_kafka(group)),
             )
-            names = [self._names.outside(topic) for topic in topics]
+            names = [self._names.to_kafka(topic) for topic in topics]
             make_lenient(consumer)
             consumer.subscribe(names, listener=listener)
             # Loaded before it joins, otherwise it might assign topics without their partitions.
@@ -70,12 +70,12 @@ class KafkaPython(Client):
                 consumer.partitions_for_topic(name)
             return consumer
 
-        return PolledSubscription(
+        return KafkaPythonSubscription(
             self._names,
             connect=connect,
             check=check,
             request_timeout=self._settings.request_timeout,
-            patience=self._settings.session_timeout + self._settings.request_timeout,
+            join_timeout=self._settings.session_timeout + self._settings.request_timeout,
             on_assigned=on_assigned,
             on_revoked=on_revoked,
         )

@@ -14,7 +14,7 @@ from kafka.admin import MemberToRemove
 from rolehost.api import StorageError
 
 from rolehost_kafka.kafka_python import options
-from rolehost_kafka.kafka_python.failures import DRIVER_ERRORS, connected
+from rolehost_kafka.kafka_python.failures import DRIVER_ERRORS, make_client
 from rolehost_kafka.members import is_departed
 from rolehost_kafka.settings import KafkaSettings
 
@@ -25,7 +25,7 @@ def remove_departed(settings: KafkaSettings, group: str) -> None:
     If it fails, the brokers notice later.
     """
     with contextlib.suppress(StorageError, *DRIVER_ERRORS):
-        client = connected(settings, KafkaAdminClient, **options.administration(settings))
+        client = make_client(settings, KafkaAdminClient, **options.administration(settings))
         try:
             members = client.describe_groups([group])[group]["members"]
             gone = [each["member_id"] for each in members if is_departed(each["client_id"])]

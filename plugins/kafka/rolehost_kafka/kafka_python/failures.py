@@ -45,7 +45,7 @@ _REFUSED = (
 )
 
 
-def connected(settings: KafkaSettings, kind: Callable[..., object], **options: object) -> Any:
+def make_client(settings: KafkaSettings, kind: Callable[..., object], **options: object) -> Any:
     """Return a connected producer, consumer or administration client.
 
     Args:
@@ -57,23 +57,23 @@ def connected(settings: KafkaSettings, kind: Callable[..., object], **options: o
         StorageUnavailable: it cannot connect; the message names server, reason and setting.
         StorageRefused: it cannot connect, and trying again cannot help.
     """
-    begun: list[Any] = []
+    clients: list[Any] = []
 
-    def network(**given: Any) -> Any:
-        begun.append(KafkaNetClient(**given))
-        return begun[-1]
+    def network(**network_options: Any) -> Any:
+        clients.append(KafkaNetClient(**network_options))
+        return clients[-1]
 
     try:
         return kind(kafka_client=network, **options)
     except (KafkaError, OSError, RuntimeError, ValueError, AssertionError) as error:
         # If a constructor raises, its thread goes on and its sockets stay open.
-        for client in begun:
+        for client in clients:
             with contextlib.suppress(Exception):
                 client.close()
-        raise _connecting(settings, error) from error
+        raise _connect_error(settings, error) from error
 
 
-def unpublished(error: Exception) -> StorageError:
+def translate_publish_error(error: Exception) -> StorageError:
     """Return the error of a record: StorageUnavailable if it may be stored later."""
     if isinstance(error, _TOO_LARGE):
         return failures.too_large(error)
@@ -93,19 +93,19 @@ def unavailable(doing: str, error: Exception) -> StorageError:
     if isinstance(error, UnsupportedCodecError):
         return failures.codec_missing(error)
     if isinstance(error, KafkaTimeoutError):
-        return failures.passing(doing, f"no answer in time ({error})")
-    return failures.passing(doing, f"{type(error).__name__}: {error}")
+        return failures.temporary(doing, f"no answer in time ({error})")
+    return failures.temporary(doing, f"{type(error).__name__}: {error}")
 
 
-def _connecting(settings: KafkaSettings, error: Exception) -> StorageError:
+def _connect_error(settings: KafkaSettings, error: Exception) -> StorageError:
     if isinstance(error, SaslAuthenticationFailedError):
-        return failures.login(settings)
+        return failures.login_refused(settings)
     if isinstance(error, UnsupportedSaslMechanismError):
-        return failures.mechanism(settings)
+        return failures.mechanism_not_offered(settings)
     if isinstance(error, UnsupportedVersionError):
         return failures.too_old(error)
     if isinstance(error, KafkaConfigurationError | ValueError | AssertionError):
-        return failures.setting(error)
+        return failures.invalid_setting(error)
     if isinstance(error, PermissionError | ssl.SSLError):
-        return failures.unreadable(error)
+        return failures.unreadable_file(error)
     return failures.unreachable(settings)

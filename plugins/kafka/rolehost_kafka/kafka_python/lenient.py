@@ -14,9 +14,9 @@ from kafka.consumer.fetcher import Fetcher
 from kafka.record.default_records import DefaultRecordBatch
 from rolehost.api import StorageError
 
-from rolehost_kafka.client import Place
+from rolehost_kafka.client import KafkaPartition
 from rolehost_kafka.kafka_python import options
-from rolehost_kafka.kafka_python.failures import DRIVER_ERRORS, connected
+from rolehost_kafka.kafka_python.failures import DRIVER_ERRORS, make_client
 from rolehost_kafka.settings import KafkaSettings
 
 Headers = tuple[tuple[str, bytes], ...]
@@ -106,9 +106,9 @@ class HeaderReader:
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
         #: The last fetch, by place and offset, because such records often follow each other.
-        self._read: dict[tuple[Place, int], Headers] = {}
+        self._read: dict[tuple[KafkaPartition, int], Headers] = {}
 
-    def headers(self, place: Place, offset: int) -> Headers:
+    def headers(self, place: KafkaPartition, offset: int) -> Headers:
         """Return the headers of one record.
 
         If they cannot be read, because brokers do not answer or the record is gone, return one
@@ -127,7 +127,7 @@ class HeaderReader:
 
     def _fetch(self, partition: TopicPartition, offset: int) -> None:
         wanted = options.consumer(self._settings, "") | {"group_id": None}
-        consumer = connected(self._settings, KafkaConsumer, **wanted)
+        consumer = make_client(self._settings, KafkaConsumer, **wanted)
         try:
             make_lenient(consumer)
             consumer.assign([partition])

@@ -15,7 +15,7 @@ from rolehost.api import Partition, Record, StorageError
 from rolehost_kafka.names import Names
 
 
-class Call(NamedTuple):
+class Callback(NamedTuple):
     """A callback that the caller's thread has to make; the group waits for it."""
 
     kind: Literal["assigned", "revoked", "lost"]
@@ -44,7 +44,7 @@ class Mailbox:
         self.changed = threading.Condition()
         self.records: deque[Record] = deque()
         self.positions: dict[Partition, int] = {}
-        self.calls: deque[Call] = deque()
+        self.calls: deque[Callback] = deque()
         self.failure: StorageError | None = None
         self.wanted = 0
         self.running = False
@@ -53,7 +53,7 @@ class Mailbox:
         self.closing = False
         self.ended = False
 
-    def call(self, call: Call) -> None:
+    def call(self, call: Callback) -> None:
         """Ask the caller's thread to make a callback."""
         with self.changed:
             self.calls.append(call)
@@ -90,7 +90,7 @@ class Mailbox:
         return not self.running and not self.wanted
 
 
-class Bridge(AsyncConsumerRebalanceListener):
+class RebalanceListener(AsyncConsumerRebalanceListener):
     """Passes rebalances to the caller's thread, and waits without delaying heartbeats.
 
     kafka-python calls a listener in its input and output thread. There nothing can wait for a
@@ -124,6 +124,6 @@ class Bridge(AsyncConsumerRebalanceListener):
     ) -> None:
         if partitions:
             answer = Future()
-            places = tuple(sorted(self._names.inside(*each) for each in partitions))
-            self._mailbox.call(Call(kind, places, answer))
+            places = tuple(sorted(self._names.from_kafka(*each) for each in partitions))
+            self._mailbox.call(Callback(kind, places, answer))
             await answer

@@ -12,9 +12,9 @@ from kafka import KafkaProducer
 from rolehost.api import Record
 
 from rolehost_kafka.kafka_python import options
-from rolehost_kafka.kafka_python.failures import DRIVER_ERRORS, connected, unpublished
+from rolehost_kafka.kafka_python.failures import DRIVER_ERRORS, make_client, translate_publish_error
 from rolehost_kafka.names import Names
-from rolehost_kafka.runs import Outcomes, passing
+from rolehost_kafka.runs import Outcomes, is_temporary
 from rolehost_kafka.settings import KafkaSettings
 
 
@@ -36,24 +36,24 @@ class Publisher:
         self, records: Sequence[Record], run: Sequence[int], deadline: float, outcomes: Outcomes
     ) -> None:
         """See :meth:`rolehost_kafka.client.Client.send`."""
-        producer = self._current()
+        producer = self._get_producer()
         reports: dict[int, Any] = {}
-        for place in run:
-            outcomes[place] = None
-            record = records[place]
+        for index in run:
+            outcomes[index] = None
+            record = records[index]
             try:
-                reports[place] = producer.send(
-                    self._names.outside(record.topic),
+                reports[index] = producer.send(
+                    self._names.to_kafka(record.topic),
                     value=record.value,
                     key=record.key,
                     headers=list(record.headers),
                 )
             except (*DRIVER_ERRORS, TypeError, ValueError, AssertionError) as error:
-                outcomes[place] = failure = unpublished(error)
-                if passing(failure):
+                outcomes[index] = failure = translate_publish_error(error)
+                if is_temporary(failure):
                     # The next record would wait as long, for the same metadata.
                     for later in run:
-                        if later > place:
+                        if later > index:
                             outcomes[later] = failure
                     break
         failed = False
@@ -62,17 +62,17 @@ class Publisher:
             producer.flush(max(0.0, deadline - time.monotonic()))
         except DRIVER_ERRORS:
             failed = True
-        for place, report in reports.items():
+        for index, report in reports.items():
             try:
                 report.get(timeout=max(0.0, deadline - time.monotonic()))
             except (*DRIVER_ERRORS, ValueError, AssertionError) as error:
-                outcomes[place] = unpublished(error)
+                outcomes[index] = translate_publish_error(error)
                 failed = True
-        if failed or any(passing(outcomes[place]) for place in run):
+        if failed or any(is_temporary(outcomes[index]) for index in run):
             # After a batch that was not stored, kafka-python's producer may continue from its
             # sequence number, or send nothing more after its brokers were away (seen with
             # 3.0.12). A new one sends at once.
-            self._forget(producer)
+            self._discard(producer)
 
     def close(self) -> None:
         """Flush and close. Idempotent, never raises."""
@@ -84,15 +84,15 @@ class Publisher:
             except Exception:
                 _abandon(producer)
 
-    def _current(self) -> Any:
+    def _get_producer(self) -> Any:
         with self._lock:
             if self._producer is None:
-                self._producer = connected(
+                self._producer = make_client(
                     self._settings, KafkaProducer, **options.producer(self._settings)
                 )
             return self._producer
 
-    def _forget(self, producer: Any) -> None:
+    def _discard(self, producer: Any) -> None:
         with self._lock:
             if self._producer is producer:
                 self._producer = None

@@ -21,9 +21,9 @@ from rolehost_kafka.names import Names
 #: the caller's time-out, because a poll that ends during a join may start the join again.
 ROUND = 0.5
 #: Seconds of silence after which the brokers and topics are checked.
-SILENCE = 5.0
+CHECK_AFTER = 5.0
 #: Milliseconds that leaving the group may take.
-LEAVING = 5000
+LEAVE_TIMEOUT_MS = 5000
 
 
 class Reader(threading.Thread):
@@ -38,7 +38,7 @@ class Reader(threading.Thread):
         connect: returns a subscribed consumer.
         check: returns whether to join again; raises if brokers or topics are missing, because a
             consumer does not report that.
-        patience: seconds after which joining the group starts again.
+        join_timeout: seconds after which joining the group starts again.
     """
 
     def __init__(
@@ -48,16 +48,16 @@ class Reader(threading.Thread):
         *,
         connect: Callable[[], Any],
         check: Callable[[], bool],
-        patience: float,
+        join_timeout: float,
     ) -> None:
         super().__init__(name="kafka-reader", daemon=True)
         self._mailbox = mailbox
         self._names = names
         self._connect = connect
         self._check = check
-        self._patience = patience
-        self._heard = 0.0
-        self._settled = 0.0
+        self._join_timeout = join_timeout
+        self._last_record_at = 0.0
+        self._stable_at = 0.0
         #: The consumer, after it has connected.
         self.consumer: Any = None
 
@@ -72,7 +72,7 @@ class Reader(threading.Thread):
                 limit, mailbox.wanted = mailbox.wanted, 0
                 mailbox.running = True
                 paused = {
-                    TopicPartition(self._names.outside(each.topic), each.number)
+                    TopicPartition(self._names.to_kafka(each.topic), each.number)
                     for each in mailbox.paused
                 }
             found: list[Record] = []
@@ -92,7 +92,7 @@ class Reader(threading.Thread):
                 mailbox.changed.notify_all()
         if self.consumer is not None:
             with contextlib.suppress(Exception):
-                self.consumer.close(autocommit=False, timeout_ms=LEAVING)
+                self.consumer.close(autocommit=False, timeout_ms=LEAVE_TIMEOUT_MS)
         with mailbox.changed:
             mailbox.ended = True
             mailbox.changed.notify_all()
@@ -100,7 +100,7 @@ class Reader(threading.Thread):
     def _round(self, limit: int, paused: set[TopicPartition]) -> list[Record]:
         if self.consumer is None:
             self.consumer = self._connect()
-            self._heard = self._settled = time.monotonic()
+            self._last_record_at = self._stable_at = time.monotonic()
         consumer = self.consumer
         owned = consumer.assignment()
         before = consumer.paused()
@@ -110,10 +110,10 @@ class Reader(threading.Thread):
         found = consumer.poll(timeout_ms=round(ROUND * 1000), max_records=limit)
         now = time.monotonic()
         if found:
-            self._heard = now
-        elif now - self._heard > SILENCE:
+            self._last_record_at = now
+        elif now - self._last_record_at > CHECK_AFTER:
             again = self._check()
-            self._heard = now
+            self._last_record_at = now
             if again:
                 self._replace()
                 return []
@@ -126,19 +126,19 @@ class Reader(threading.Thread):
         In that state it sends no heartbeats, so it would leave the group without notice.
         """
         if self.consumer.group_metadata().state == MemberState.STABLE:
-            self._settled = now
-        elif now - self._settled > self._patience:
+            self._stable_at = now
+        elif now - self._stable_at > self._join_timeout:
             self._replace()
 
     def _replace(self) -> None:
         """Close this consumer; the next round makes another one."""
         try:
-            self.consumer.close(autocommit=False, timeout_ms=LEAVING)
+            self.consumer.close(autocommit=False, timeout_ms=LEAVE_TIMEOUT_MS)
         finally:
             self.consumer = None
 
     def _record(self, record: Any) -> Record:
-        place = self._names.inside(record.topic, record.partition)
+        place = self._names.from_kafka(record.topic, record.partition)
         # Other producers may write records without a value.
         headers = plain_headers(record.headers)
         return Record(
@@ -156,7 +156,7 @@ class Reader(threading.Thread):
         if self.consumer is None:
             return {}
         return {
-            self._names.inside(place.topic, place.partition): state.position.offset
+            self._names.from_kafka(place.topic, place.partition): state.position.offset
             for place, state in list(self.consumer._subscription.assignment.items())
             if state.position is not None
         }

@@ -19,16 +19,16 @@ from kafka.structs import OffsetAndMetadata
 from rolehost.api import Partition, Record, Subscription
 
 from rolehost_kafka.kafka_python.failures import DRIVER_ERRORS, unavailable
-from rolehost_kafka.kafka_python.mailbox import Bridge, Call, Mailbox
+from rolehost_kafka.kafka_python.mailbox import Callback, Mailbox, RebalanceListener
 from rolehost_kafka.kafka_python.options import milliseconds
 from rolehost_kafka.kafka_python.reader import Reader
 from rolehost_kafka.names import Names
 
-#: Seconds that :meth:`PolledSubscription.close` waits until the member has left.
-CLOSING = 10.0
+#: Seconds that :meth:`KafkaPythonSubscription.close` waits until the member has left.
+CLOSE_TIMEOUT = 10.0
 
 
-class PolledSubscription(Subscription):
+class KafkaPythonSubscription(Subscription):
     """Joins the group at the first poll.
 
     A separate thread polls the consumer, only on demand. kafka-python cannot be interrupted, and
@@ -39,7 +39,7 @@ class PolledSubscription(Subscription):
         connect: returns a consumer that is subscribed with a listener.
         check: returns, after some silence, whether to join again; raises if brokers are missing.
         request_timeout: seconds for a commit.
-        patience: seconds after which joining the group starts again.
+        join_timeout: seconds after which joining the group starts again.
         on_assigned: called with new partitions.
         on_revoked: called with partitions before it gives them up, or after it lost them.
     """
@@ -48,10 +48,10 @@ class PolledSubscription(Subscription):
         self,
         names: Names,
         *,
-        connect: Callable[[Bridge], Any],
+        connect: Callable[[RebalanceListener], Any],
         check: Callable[[], bool],
         request_timeout: float,
-        patience: float,
+        join_timeout: float,
         on_assigned: Callable[[Collection[Partition]], None],
         on_revoked: Callable[[Collection[Partition]], None],
     ) -> None:
@@ -60,17 +60,17 @@ class PolledSubscription(Subscription):
         self._on_assigned = on_assigned
         self._on_revoked = on_revoked
         self._mailbox = Mailbox()
-        bridge = Bridge(self._mailbox, names)
+        bridge = RebalanceListener(self._mailbox, names)
         self._reader = Reader(
             self._mailbox,
             names,
             connect=lambda: connect(bridge),
             check=check,
-            patience=patience,
+            join_timeout=join_timeout,
         )
         self._owned: set[Partition] = set()
         #: Offsets that could not be committed while the group was rebalancing.
-        self._owed: dict[Partition, int] = {}
+        self._uncommitted: dict[Partition, int] = {}
         self._closing = threading.Lock()
         self._closed = False
 
@@ -80,7 +80,7 @@ class PolledSubscription(Subscription):
         deadline = time.monotonic() + timeout
         if self._closed:
             return []
-        if self._owed:
+        if self._uncommitted:
             self.commit({})
         if not self._reader.ident:
             self._reader.start()
@@ -105,9 +105,9 @@ class PolledSubscription(Subscription):
                     mailbox.changed.notify_all()
                     mailbox.changed.wait(left)
                     continue
-            self._make(call)
+            self._run_callback(call)
 
-    def _make(self, call: Call) -> None:
+    def _run_callback(self, call: Callback) -> None:
         """Make a callback; the group waits for its end, also of one that fails."""
         try:
             if call.kind == "assigned":
@@ -116,7 +116,7 @@ class PolledSubscription(Subscription):
                 self._owned.update(call.partitions)
                 self._on_assigned(call.partitions)
             else:
-                self._give_up(call)
+                self._remove_partitions(call)
         finally:
             call.answer.success(None)
             # Wakes kafka-python's thread, which does not notice answers for other threads.
@@ -124,7 +124,7 @@ class PolledSubscription(Subscription):
                 if (consumer := self._reader.consumer) is not None:
                     consumer.commit({})
 
-    def _give_up(self, call: Call) -> None:
+    def _remove_partitions(self, call: Callback) -> None:
         gone = set(call.partitions) & self._owned
         if call.kind == "lost":
             # Others own them already, so the callback must not commit them.
@@ -132,12 +132,12 @@ class PolledSubscription(Subscription):
         try:
             if gone:
                 self._on_revoked(sorted(gone))
-            if self._owed and call.kind == "revoked":
+            if self._uncommitted and call.kind == "revoked":
                 self.commit({})
         finally:
             self._owned -= gone
             for partition in gone:
-                self._owed.pop(partition, None)
+                self._uncommitted.pop(partition, None)
             with self._mailbox.changed:
                 self._mailbox.drop(gone)
 
@@ -147,17 +147,17 @@ class PolledSubscription(Subscription):
         While the group is rebalancing Kafka takes no commits; the offsets are kept and
         committed with the next ones or at the next poll, as long as the partition is owned.
         """
-        wanted = {**self._owed, **offsets}
+        wanted = {**self._uncommitted, **offsets}
         wanted = {partition: wanted[partition] for partition in wanted.keys() & self._owned}
         consumer = self._reader.consumer
-        self._owed = wanted
+        self._uncommitted = wanted
         if not wanted or consumer is None:
             return
         try:
             consumer.commit(
                 {
                     TopicPartition(
-                        self._names.outside(partition.topic), partition.number
+                        self._names.to_kafka(partition.topic), partition.number
                     ): OffsetAndMetadata(offset)
                     for partition, offset in wanted.items()
                 },
@@ -172,7 +172,7 @@ class PolledSubscription(Subscription):
             return
         except DRIVER_ERRORS as error:
             raise unavailable("committing", error) from error
-        self._owed = {}
+        self._uncommitted = {}
 
     def positions(self) -> Mapping[Partition, int]:
         """See :meth:`rolehost.api.Subscription.positions`."""
@@ -213,7 +213,7 @@ class PolledSubscription(Subscription):
             mailbox.changed.notify_all()
         if not self._reader.ident:
             return
-        deadline = time.monotonic() + CLOSING
+        deadline = time.monotonic() + CLOSE_TIMEOUT
         while True:
             with mailbox.changed:
                 mailbox.changed.wait_for(
@@ -223,6 +223,6 @@ class PolledSubscription(Subscription):
                     break
                 call = mailbox.calls.popleft()
             with contextlib.suppress(Exception):
-                self._make(call)
+                self._run_callback(call)
         self._owned.clear()
         self._reader.join(max(0.0, deadline - time.monotonic()))

@@ -9,18 +9,18 @@ from collections.abc import Iterator
 from typing import Literal
 
 #: Seconds for each of the two attempts.
-PATIENCE = 1.0
+TIMEOUT = 1.0
 
 #: The protocol of the port: Redis without TLS, any with TLS, or neither.
-Spoken = Literal["plain", "tls", "neither"]
+Protocol = Literal["plain", "tls", "neither"]
 
 
-def look(host: str, port: int) -> Spoken:
+def probe_protocol(host: str, port: int) -> Protocol:
     """Return whether a port speaks Redis or TLS; sends no secret.
 
     A server that gets the wrong protocol is silent or closes the connection, without a reason.
     """
-    with contextlib.suppress(OSError), _connected(host, port) as connection:
+    with contextlib.suppress(OSError), _connect(host, port) as connection:
         # An inline command (https://redis.io/docs/latest/develop/reference/protocol-spec/); a
         # server that wants a password refuses it, with an error in the same language.
         connection.sendall(b"PING\r\n")
@@ -28,14 +28,14 @@ def look(host: str, port: int) -> Spoken:
             return "plain"
     with (
         contextlib.suppress(OSError),
-        _connected(host, port) as connection,
-        _trusting().wrap_socket(connection),
+        _connect(host, port) as connection,
+        _unverified_context().wrap_socket(connection),
     ):
         return "tls"
     return "neither"
 
 
-def complaint(
+def certificate_alert(
     host: str, port: int, certificate: str | None, key: str | None, password: str | None
 ) -> str:
     """Return the TLS alert with which a port refuses a client; "" for none.
@@ -50,11 +50,11 @@ def complaint(
         key: PEM file of its key; None if ``certificate`` holds it.
         password: password of the key.
     """
-    context = _trusting()
+    context = _unverified_context()
     try:
         if certificate is not None:
             context.load_cert_chain(certificate, key, password)
-        with _connected(host, port) as connection, context.wrap_socket(connection) as secured:
+        with _connect(host, port) as connection, context.wrap_socket(connection) as secured:
             secured.recv(1)
     except ssl.SSLError as error:
         return error.reason if error.reason and "ALERT" in error.reason else ""
@@ -63,7 +63,7 @@ def complaint(
     return ""
 
 
-def _trusting() -> ssl.SSLContext:
+def _unverified_context() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -71,7 +71,7 @@ def _trusting() -> ssl.SSLContext:
 
 
 @contextlib.contextmanager
-def _connected(host: str, port: int) -> Iterator[socket.socket]:
-    with socket.create_connection((host, port), PATIENCE) as connection:
-        connection.settimeout(PATIENCE)
+def _connect(host: str, port: int) -> Iterator[socket.socket]:
+    with socket.create_connection((host, port), TIMEOUT) as connection:
+        connection.settimeout(TIMEOUT)
         yield connection

@@ -17,15 +17,15 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec
 
-from rolehost_kafka.client import Place, Questions
+from rolehost_kafka.client import Admin, KafkaPartition
 from rolehost_kafka.confluent import options
-from rolehost_kafka.confluent.failures import Heard, refused_setting
+from rolehost_kafka.confluent.failures import LastError, refused_setting
 from rolehost_kafka.settings import KafkaSettings
 
-_WHICH = {"oldest": OffsetSpec.earliest, "newest": OffsetSpec.latest}
+_OFFSET_SPECS = {"oldest": OffsetSpec.earliest, "newest": OffsetSpec.latest}
 
 
-class AdminQuestions(Questions):
+class ConfluentAdmin(Admin):
     """One client for questions, made at the first of them; thread-safe.
 
     Args:
@@ -34,55 +34,57 @@ class AdminQuestions(Questions):
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
-        self._heard = Heard()
+        self._last_error = LastError()
         self._lock = threading.Lock()
         self._client: Any = None
         self._answered = False
 
     def ping(self) -> None:
-        """See :meth:`Questions.ping`."""
-        self._answers("ping", lambda client, wait: [client.describe_cluster(**wait)])
+        """See :meth:`Admin.ping`."""
+        self._ask("ping", lambda client, wait: [client.describe_cluster(**wait)])
 
     def partitions(self, topics: Collection[str]) -> dict[str, list[int]]:
-        """See :meth:`Questions.partitions`."""
+        """See :meth:`Admin.partitions`."""
         return {
             each.name: sorted(part.id for part in each.partitions)
-            for each in self._described(topics)
+            for each in self._describe(topics)
         }
 
-    def ids(self, topics: Collection[str]) -> dict[str, str]:
-        """See :meth:`Questions.ids`."""
-        return {each.name: str(each.topic_id) for each in self._described(topics)}
+    def topic_ids(self, topics: Collection[str]) -> dict[str, str]:
+        """See :meth:`Admin.topic_ids`."""
+        return {each.name: str(each.topic_id) for each in self._describe(topics)}
 
-    def _described(self, topics: Collection[str]) -> list[Any]:
+    def _describe(self, topics: Collection[str]) -> list[Any]:
         if not topics:
             return []
         # Topics that may not be described are left out: others can be used.
-        return self._answers(
+        return self._ask(
             "topics",
             lambda client, wait: list(
                 client.describe_topics(TopicCollection(list(topics)), **wait).values()
             ),
-            but={KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED},
+            ignore={KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED},
         )
 
-    def create(self, topic: str, partitions: int, replication: int | None) -> None:
-        """See :meth:`Questions.create`."""
+    def create_topic(self, topic: str, partitions: int, replication: int | None) -> None:
+        """See :meth:`Admin.create_topic`."""
         wanted = NewTopic(topic, partitions, -1 if replication is None else replication)
         # Another process has created it in the meantime.
-        self._answers(
+        self._ask(
             f"creating topic {topic}; see [kafka] topics, replication",
             lambda client, wait: list(client.create_topics([wanted], **wait).values()),
-            but={KafkaError.TOPIC_ALREADY_EXISTS},
+            ignore={KafkaError.TOPIC_ALREADY_EXISTS},
         )
 
-    def committed(self, group: str, places: Collection[Place]) -> dict[Place, int]:
-        """See :meth:`Questions.committed`."""
+    def committed_offsets(
+        self, group: str, places: Collection[KafkaPartition]
+    ) -> dict[KafkaPartition, int]:
+        """See :meth:`Admin.committed_offsets`."""
         asked = ConsumerGroupTopicPartitions(group, [TopicPartition(*place) for place in places])
-        found = self._answers(
+        found = self._ask(
             "lag",
             lambda client, wait: list(client.list_consumer_group_offsets([asked], **wait).values()),
-            but={KafkaError.GROUP_ID_NOT_FOUND},
+            ignore={KafkaError.GROUP_ID_NOT_FOUND},
         )
         return {
             (place.topic, place.partition): place.offset
@@ -91,16 +93,16 @@ class AdminQuestions(Questions):
             if place.offset >= 0
         }
 
-    def ends(
-        self, places: Collection[Place], which: Literal["oldest", "newest"]
-    ) -> dict[Place, int]:
-        """See :meth:`Questions.ends`."""
+    def list_offsets(
+        self, places: Collection[KafkaPartition], which: Literal["oldest", "newest"]
+    ) -> dict[KafkaPartition, int]:
+        """See :meth:`Admin.list_offsets`."""
         order = list(places)
-        found = self._answers(
+        found = self._ask(
             "lag",
             lambda client, wait: list(
                 client.list_offsets(
-                    {TopicPartition(*place): _WHICH[which]() for place in order},
+                    {TopicPartition(*place): _OFFSET_SPECS[which]() for place in order},
                     isolation_level=IsolationLevel.READ_COMMITTED,
                     **wait,
                 ).values()
@@ -108,29 +110,29 @@ class AdminQuestions(Questions):
         )
         return {place: each.offset for place, each in zip(order, found, strict=True)}
 
-    def limit(self, topic: str) -> int | None:
-        """See :meth:`Questions.limit`."""
+    def max_batch_bytes(self, topic: str) -> int | None:
+        """See :meth:`Admin.max_batch_bytes`."""
         wanted = ConfigResource(ConfigResource.Type.TOPIC, topic)
-        found = self._answers(
+        found = self._ask(
             f"configuration of topic {topic}",
             lambda client, wait: list(client.describe_configs([wanted], **wait).values()),
-            but={KafkaError.UNKNOWN_TOPIC_OR_PART},
+            ignore={KafkaError.UNKNOWN_TOPIC_OR_PART},
         )
         return next((int(each["max.message.bytes"].value) for each in found), None)
 
     def close(self) -> None:
-        """See :meth:`Questions.close`."""
+        """See :meth:`Admin.close`."""
         with self._lock:
             self._client = None
 
-    def _answers(
+    def _ask(
         self,
         doing: str,
         ask: Callable[[Any, dict[str, float]], list[Future[Any]]],
-        but: Collection[int] = (),
+        ignore: Collection[int] = (),
     ) -> list[Any]:
-        """Return the answers, without those that fail with one of the codes ``but``."""
-        client = self._connected()
+        """Return the answers, without those that fail with one of the codes ``ignore``."""
+        client = self._get_client()
         # The first answer needs a connection.
         timeout = (
             self._settings.request_timeout if self._answered else self._settings.connect_timeout
@@ -141,29 +143,29 @@ class AdminQuestions(Questions):
                 try:
                     found.append(future.result(timeout + 1.0))
                 except KafkaException as error:
-                    if error.args[0].code() not in but:
+                    if error.args[0].code() not in ignore:
                         raise
         except KafkaException as error:
             client.poll(0)  # calls the callback with the reason
-            self._forget(client)
-            raise self._heard.of(self._settings, doing, error.args[0]) from error
+            self._discard(client)
+            raise self._last_error.translate(self._settings, doing, error.args[0]) from error
         self._answered = True
-        self._heard.connected()
+        self._last_error.clear()
         return found
 
-    def _forget(self, client: Any) -> None:
+    def _discard(self, client: Any) -> None:
         """Use another client next time: this one may wait for a controller that is gone."""
         with self._lock:
             if self._client is client:
                 self._client = None
                 self._answered = False
 
-    def _connected(self) -> Any:
+    def _get_client(self) -> Any:
         with self._lock:
             if self._client is None:
                 try:
                     self._client = AdminClient(
-                        options.administration(self._settings, self._heard.tell)
+                        options.administration(self._settings, self._last_error.report)
                     )
                 except KafkaException as error:
                     raise refused_setting(self._settings, error) from error

@@ -14,7 +14,7 @@ from rolehost_redis.messages import MessageStore, TakenMessage
 _MOST = 1000
 
 
-class Steadiness:
+class SteadyConnection:
     """Measures for how long this process has reached Redis without a gap.
 
     After an outage of Redis, or of this process, all leases have ended, although no process died.
@@ -31,18 +31,19 @@ class Steadiness:
         self._since: float | None = None
         self._last = 0.0
 
-    def reached(self) -> None:
+    def record_success(self) -> None:
         """Note that Redis answered."""
         now = self._clock()
         if self._since is None or now - self._last > self._lease:
             self._since = now
         self._last = now
 
-    def missed(self) -> None:
+    def record_failure(self) -> None:
         """Note that Redis did not answer."""
         self._since = None
 
-    def __bool__(self) -> bool:
+    def lasts(self) -> bool:
+        """Return whether it lasts for as long as a lease already."""
         now = self._clock()
         return (
             self._since is not None
@@ -51,7 +52,7 @@ class Steadiness:
         )
 
 
-class Holding:
+class HeldMessages:
     """The messages of one queue that this process holds. Thread-safe.
 
     Args:
@@ -61,7 +62,9 @@ class Holding:
         steady: shared by the queues of this process.
     """
 
-    def __init__(self, store: MessageStore, queue: str, owner: str, steady: Steadiness) -> None:
+    def __init__(
+        self, store: MessageStore, queue: str, owner: str, steady: SteadyConnection
+    ) -> None:
         self._store = store
         self._queue = queue
         self._owner = owner
@@ -73,13 +76,13 @@ class Holding:
         self._guard = threading.Lock()
         self._exchanging = threading.Lock()
         #: How often the lease has ended; messages that were taken before belong to others.
-        self.lives = 0
+        self.lease_losses = 0
 
     def __str__(self) -> str:
         return f"queue {self._queue}"
 
     @property
-    def unsettled(self) -> bool:
+    def has_changes(self) -> bool:
         """Whether there are changes to send."""
         return bool(self._done or self._returned)
 
@@ -106,7 +109,7 @@ class Holding:
                 the next exchange gives them back.
         """
         with self._exchanging:
-            judge = bool(self._steady)
+            judge = self._steady.lasts()
             self._calls += 1
             with self._guard:
                 done, self._done = self._done[:_MOST], self._done[_MOST:]
@@ -128,11 +131,11 @@ class Holding:
                     self._done[:0] = done
                     self._returned[:0] = returned
                 if isinstance(error, StorageError):
-                    self._steady.missed()
+                    self._steady.record_failure()
                 raise
-            self._steady.reached()
+            self._steady.record_success()
             if not answer.lasted:
-                self.lives += 1
+                self.lease_losses += 1
             return answer.taken, answer.due
 
     def start(self, number: bytes) -> bool:
@@ -143,9 +146,9 @@ class Holding:
         """
         return self._store.start(self._queue, number, self._owner)
 
-    def bury(self, number: bytes, reason: str) -> None:
+    def move_to_dead(self, number: bytes, reason: str) -> None:
         """Make a message a dead message."""
-        self._store.bury(self._queue, number, reason)
+        self._store.move_to_dead(self._queue, number, reason)
 
     def leave(self) -> None:
         """Send the changes, and give back the rest.
@@ -153,6 +156,6 @@ class Holding:
         Raises:
             StorageError: Redis did not answer; the lease ends by itself.
         """
-        while self.unsettled:
+        while self.has_changes:
             self.exchange(0)
         self._store.leave(self._queue, self._owner)

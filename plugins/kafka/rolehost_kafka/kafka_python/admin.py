@@ -12,18 +12,18 @@ from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
 from kafka.errors import TopicAlreadyExistsError
 from kafka.protocol.consumer import IsolationLevel
 
-from rolehost_kafka.client import Place, Questions
+from rolehost_kafka.client import Admin, KafkaPartition
 from rolehost_kafka.kafka_python import options
-from rolehost_kafka.kafka_python.failures import DRIVER_ERRORS, connected, unavailable
+from rolehost_kafka.kafka_python.failures import DRIVER_ERRORS, make_client, unavailable
 from rolehost_kafka.settings import KafkaSettings
 
 #: The most bytes of a batch, in a topic's configuration.
-_LIMIT = "max.message.bytes"
+_MAX_BATCH_BYTES = "max.message.bytes"
 
-_WHICH = {"oldest": OffsetSpec.EARLIEST, "newest": OffsetSpec.LATEST}
+_OFFSET_SPECS = {"oldest": OffsetSpec.EARLIEST, "newest": OffsetSpec.LATEST}
 
 
-class AdminQuestions(Questions):
+class KafkaPythonAdmin(Admin):
     """One client for questions, made at the first of them; thread-safe.
 
     Args:
@@ -36,27 +36,27 @@ class AdminQuestions(Questions):
         self._client: Any = None
 
     def ping(self) -> None:
-        """See :meth:`Questions.ping`."""
+        """See :meth:`Admin.ping`."""
         self._ask("ping", "describe_cluster")
 
     def partitions(self, topics: Collection[str]) -> dict[str, list[int]]:
-        """See :meth:`Questions.partitions`."""
+        """See :meth:`Admin.partitions`."""
         return {
             each["name"]: sorted(part["partition_index"] for part in each["partitions"])
             for each in self._ask("topics", "describe_topics", list(topics))
             if each["name"] in topics and each["partitions"]
         }
 
-    def ids(self, topics: Collection[str]) -> dict[str, str]:
-        """See :meth:`Questions.ids`."""
+    def topic_ids(self, topics: Collection[str]) -> dict[str, str]:
+        """See :meth:`Admin.topic_ids`."""
         return {
             each["name"]: str(each["topic_id"])
             for each in self._ask("topics", "describe_topics", list(topics))
             if each["name"] in topics and each["partitions"]
         }
 
-    def create(self, topic: str, partitions: int, replication: int | None) -> None:
-        """See :meth:`Questions.create`."""
+    def create_topic(self, topic: str, partitions: int, replication: int | None) -> None:
+        """See :meth:`Admin.create_topic`."""
         wanted = {
             "num_partitions": partitions,
             "replication_factor": -1 if replication is None else replication,
@@ -70,32 +70,34 @@ class AdminQuestions(Questions):
                 wait_for_metadata=True,
             )
 
-    def committed(self, group: str, places: Collection[Place]) -> dict[Place, int]:
-        """See :meth:`Questions.committed`."""
+    def committed_offsets(
+        self, group: str, places: Collection[KafkaPartition]
+    ) -> dict[KafkaPartition, int]:
+        """See :meth:`Admin.committed_offsets`."""
         wanted = [TopicPartition(*place) for place in places]
         found = self._ask("lag", "list_group_offsets", {group: wanted}).get(group, {})
         return {(place.topic, place.partition): each.offset for place, each in found.items()}
 
-    def ends(
-        self, places: Collection[Place], which: Literal["oldest", "newest"]
-    ) -> dict[Place, int]:
-        """See :meth:`Questions.ends`."""
-        wanted = dict.fromkeys((TopicPartition(*place) for place in places), _WHICH[which])
+    def list_offsets(
+        self, places: Collection[KafkaPartition], which: Literal["oldest", "newest"]
+    ) -> dict[KafkaPartition, int]:
+        """See :meth:`Admin.list_offsets`."""
+        wanted = dict.fromkeys((TopicPartition(*place) for place in places), _OFFSET_SPECS[which])
         found = self._ask(
             "lag", "list_partition_offsets", wanted, isolation_level=IsolationLevel.READ_COMMITTED
         )
         return {(place.topic, place.partition): each.offset for place, each in found.items()}
 
-    def limit(self, topic: str) -> int | None:
-        """See :meth:`Questions.limit`."""
-        wanted = ConfigResource(ConfigResourceType.TOPIC, topic, {_LIMIT: None})
+    def max_batch_bytes(self, topic: str) -> int | None:
+        """See :meth:`Admin.max_batch_bytes`."""
+        wanted = ConfigResource(ConfigResourceType.TOPIC, topic, {_MAX_BATCH_BYTES: None})
         doing = f"configuration of topic {topic}"
         found = self._ask(doing, "describe_configs", [wanted], config_filter="all")
-        told = found.get("topic", {}).get(topic, {}).get(_LIMIT)
-        return None if told is None else int(told["value"])
+        entry = found.get("topic", {}).get(topic, {}).get(_MAX_BATCH_BYTES)
+        return None if entry is None else int(entry["value"])
 
     def close(self) -> None:
-        """See :meth:`Questions.close`."""
+        """See :meth:`Admin.close`."""
         with self._lock:
             client, self._client = self._client, None
         if client is not None:
@@ -105,7 +107,7 @@ class AdminQuestions(Questions):
     def _ask(self, doing: str, question: str, *args: Any, **more: Any) -> Any:
         with self._lock:
             if self._client is None:
-                self._client = connected(
+                self._client = make_client(
                     self._settings, KafkaAdminClient, **options.administration(self._settings)
                 )
             client = self._client

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 import pytest
 from rolehost.api import StorageRefused, StorageUnavailable
+from rolehost_kafka.diagnosis import diagnose
 from rolehost_kafka.failures import unreachable
-from rolehost_kafka.look import look
 from rolehost_kafka.settings import KafkaSettings
 from rolehost_kafka.stream import KafkaStream
 
@@ -90,7 +90,7 @@ def test_brokers_that_are_too_old_are_refused_before_they_are_used() -> None:
 
 def test_nothing_is_wrong_with_a_broker(servers: tuple[str, ...]) -> None:
     settings = KafkaSettings(servers=servers)
-    assert not any(look(settings, server).words for server in settings.servers)
+    assert not any(diagnose(settings, server).problem for server in settings.servers)
     stream = KafkaStream(settings)
     stream.verify([])
     stream.close()
